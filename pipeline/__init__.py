@@ -1,0 +1,1 @@
+"""The stages and everything that touches files, clocks, processes or the network."""

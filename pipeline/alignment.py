@@ -1,0 +1,70 @@
+"""Which mel columns belong to which video frame: the only place that decides it.
+
+Dataset, inference and evaluation all call these functions, so the one-frame slip between Wav2Lip's training and
+inference paths (Rudrabha/Wav2Lip issues 209 and 437) cannot come back.
+
+Frame f covers the time [f / fps, (f + 1) / fps). Mel column k is centred at k / 80 s.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+SAMPLE_RATE_HZ = 16_000
+FPS = 25.0
+MEL_RATE_HZ = 80.0
+MEL_HOP_SAMPLES = 200
+NUM_MELS = 80
+MEL_WINDOW = 16
+"""Mel columns in one window: 0.2 s."""
+WINDOW_FRAMES = 5
+"""T, frames in one window: 0.2 s at 25 fps."""
+MEL_SILENCE = -4.0
+GENERATOR_LEAD_FRAMES = 2.0
+"""A generated frame hears from 2 frames (80 ms) before it, so the 0.2 s window is centred on the frame."""
+
+
+def mel_window_start(frame: float, fps: float = FPS, lead_frames: float = 0.0) -> int:
+    """First mel column of the 0.2 s window of a frame; negative before the clip's start.
+
+    ``lead_frames = 0`` gives the sync window that starts with this frame (frames f .. f+4 at 25 fps).
+    """
+    return math.floor(MEL_RATE_HZ * (frame - lead_frames) / fps + 1e-6)
+
+
+def mel_window(mel: NDArray[np.float32], start: int) -> NDArray[np.float32]:
+    """``mel: float32 [L, 80]`` -> float32 [80, 16] from column ``start``; outside the clip it is silence (-4)."""
+    window = np.full((MEL_WINDOW, NUM_MELS), MEL_SILENCE, dtype=np.float32)
+    lo, hi = max(start, 0), min(start + MEL_WINDOW, len(mel))
+    if lo < hi:
+        window[lo - start : hi - start] = mel[lo:hi]
+    return np.ascontiguousarray(window.T)
+
+
+def frame_mel_windows(
+    mel: NDArray[np.float32],
+    frames: NDArray[np.int64] | range,
+    fps: float = FPS,
+    lead_frames: float = GENERATOR_LEAD_FRAMES,
+) -> NDArray[np.float32]:
+    """One generator window per frame: ``mel: float32 [L, 80]`` -> float32 [N, 80, 16]."""
+    windows = [mel_window(mel, mel_window_start(int(f), fps, lead_frames)) for f in frames]
+    return np.stack(windows) if windows else np.empty((0, NUM_MELS, MEL_WINDOW), np.float32)
+
+
+def sync_mel_window(mel: NDArray[np.float32], start_frame: int) -> NDArray[np.float32]:
+    """The audio that belongs to frames ``start_frame .. start_frame + 4`` at 25 fps: float32 [80, 16]."""
+    return mel_window(mel, mel_window_start(start_frame))
+
+
+def num_frames_of(num_samples: int, fps: float = FPS) -> int:
+    """Video frames that last as long as ``num_samples`` at 16 kHz, rounded to the nearest frame."""
+    return round(num_samples * fps / SAMPLE_RATE_HZ)
+
+
+def num_samples_of(num_frames: int, fps: float = FPS) -> int:
+    """Audio samples at 16 kHz that last as long as ``num_frames``."""
+    return round(num_frames * SAMPLE_RATE_HZ / fps)

@@ -1,0 +1,69 @@
+"""Every path of the project, in one place. ``dvc.yaml`` repeats them; a test compares the two."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths below one checkout."""
+
+    root: Path
+
+    @property
+    def params_path(self) -> Path:
+        return self.root / "params.yaml"
+
+    @property
+    def raw_dir(self) -> Path:
+        """Rendered or downloaded clips; outside DVC's cache."""
+        return self.root / "data" / "raw"
+
+    @property
+    def manifest_path(self) -> Path:
+        return self.root / "data" / "manifest.parquet"
+
+    @property
+    def shards_dir(self) -> Path:
+        return self.root / "data" / "shards"
+
+    @property
+    def artifacts_dir(self) -> Path:
+        return self.root / "artifacts"
+
+    @property
+    def weights_dir(self) -> Path:
+        return self.root / "weights"
+
+    @property
+    def scratch_dir(self) -> Path:
+        return self.root / ".scratch"
+
+    @property
+    def mlflow_db_path(self) -> Path:
+        return self.root / "mlflow.db"
+
+    @property
+    def comparison_path(self) -> Path:
+        return self.stage_dir("compare") / "comparison.json"
+
+    def stage_dir(self, stage: str, variant: str | None = None) -> Path:
+        """Where a stage (of a variant) writes its outputs."""
+        base = self.artifacts_dir / stage
+        return base / variant if variant else base
+
+    def metrics_path(self, stage: str, variant: str | None = None) -> Path:
+        return self.stage_dir(stage, variant) / "metrics.json"
+
+
+def find_root(start: Path | None = None) -> Path:
+    """The nearest folder at or above ``start`` that holds ``params.yaml`` and ``dvc.yaml``."""
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file():
+            return folder
+    raise FileNotFoundError(
+        f"no params.yaml and dvc.yaml at or above {here}; run this inside a lipsmith checkout"
+    )

@@ -1,0 +1,65 @@
+"""The list of source clips that every dataset yields and ``preprocess`` reads."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import atomic
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class ClipRecord:
+    """One source clip. ``path`` is absolute, or relative to the checkout's root."""
+
+    clip_id: str
+    speaker: str
+    split: str
+    path: str
+    num_bytes: int
+    sha256: str
+    transcript: str
+
+
+def record_of(clip_id: str, speaker: str, split: str, path: Path, transcript: str) -> ClipRecord:
+    """Describe a file on disk; its digest ties later stages to its content."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return ClipRecord(clip_id, speaker, split, str(path), path.stat().st_size, digest, transcript)
+
+
+def write_manifest(path: Path, records: Iterable[ClipRecord]) -> None:
+    """Write records sorted by clip id, byte-identical for equal records."""
+    rows = sorted(records, key=lambda record: record.clip_id)
+    seen: set[str] = set()
+    for row in rows:
+        if row.split not in SPLITS:
+            raise ValueError(f"clip {row.clip_id}: split {row.split!r} is none of {', '.join(SPLITS)}")
+        if row.clip_id in seen:
+            raise ValueError(f"clip id {row.clip_id} occurs twice")
+        seen.add(row.clip_id)
+    columns = {f.name: [getattr(row, f.name) for row in rows] for f in fields(ClipRecord)}
+    schema = pa.schema(
+        [(f.name, pa.int64() if f.name == "num_bytes" else pa.string()) for f in fields(ClipRecord)]
+    )
+    with atomic.replacing(path) as temporary:
+        pq.write_table(pa.table(columns, schema=schema), temporary, compression="zstd")
+
+
+def read_manifest(path: Path) -> list[ClipRecord]:
+    """Records in clip id order. Raises FileNotFoundError with the command that writes the manifest."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; `dvc repro download` writes it")
+    return [ClipRecord(**row) for row in pq.read_table(path).to_pylist()]
+
+
+def as_rows(records: Iterable[ClipRecord]) -> list[dict[str, object]]:
+    """Plain dictionaries, for sending to worker processes."""
+    return [asdict(record) for record in records]

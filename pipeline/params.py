@@ -1,0 +1,263 @@
+"""``params.yaml`` as frozen, validated objects.
+
+The file is the only source of values: nothing here has a default, so a key missing from the file is an error too.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+MaybeZero = Annotated[int, Field(ge=0)]
+Source = Literal["demo", "grid", "lrs2", "folder"]
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+class ParamsError(ValueError):
+    """``params.yaml`` is not usable; the text names the key, the value and what is allowed."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DemoParams(_Section):
+    num_speakers: Annotated[int, Field(ge=3)]
+    num_clips_per_speaker: Count
+    clip_seconds: Annotated[float, Field(ge=1, le=30)]
+    size_px: Annotated[int, Field(ge=96, le=512, multiple_of=2)]
+    num_val_speakers: Count
+    num_test_speakers: Count
+
+    @model_validator(mode="after")
+    def _leaves_training_speakers(self) -> DemoParams:
+        if self.num_val_speakers + self.num_test_speakers >= self.num_speakers:
+            raise ValueError(
+                f"num_val_speakers {self.num_val_speakers} + num_test_speakers {self.num_test_speakers} "
+                f"leave no training speaker out of num_speakers {self.num_speakers}"
+            )
+        return self
+
+
+class _Fractions(_Section):
+    val_fraction: Fraction
+    test_fraction: Fraction
+
+    @model_validator(mode="after")
+    def _leaves_training_clips(self) -> _Fractions:
+        if self.val_fraction + self.test_fraction >= 1:
+            raise ValueError("val_fraction + test_fraction must be below 1")
+        return self
+
+
+class GridParams(_Fractions):
+    root: Path | None
+    speakers: tuple[str, ...]
+    split_by: Literal["clip", "speaker"]
+
+
+class Lrs2Params(_Section):
+    root: Path | None
+
+
+class FolderParams(_Fractions):
+    root: Path | None
+
+
+class DatasetParams(_Section):
+    source: Source
+    demo: DemoParams
+    grid: GridParams
+    lrs2: Lrs2Params
+    folder: FolderParams
+
+
+class PreprocessParams(_Section):
+    clips_per_shard: Count
+    detector_score: Fraction
+    detector_max_px: Annotated[int, Field(ge=64)]
+    detect_every: Count
+    max_gap_frames: MaybeZero
+    smooth_frames: Count
+    min_face_px: MaybeZero
+    min_frames: Annotated[int, Field(ge=12)]
+    max_length_mismatch_s: NonNegative
+    min_audio_rms: NonNegative
+    context_px: Annotated[int, Field(ge=96, le=512)]
+    jpeg_quality: Annotated[int, Field(ge=50, le=100)]
+
+
+class _TrainingParams(_Section):
+    width: Annotated[float, Field(gt=0, le=4)]
+    num_steps: Count
+    clips_per_batch: Annotated[int, Field(ge=2)]
+    learning_rate: Positive
+    warmup_steps: MaybeZero
+    grad_clip: Positive
+    precision: Precision
+    validate_every: Count
+    checkpoint_every: Count
+
+
+class _ContrastiveParams(_TrainingParams):
+    windows_per_clip: Count
+    min_gap_frames: Count
+    weight_decay: NonNegative
+    num_validation_pairs: Annotated[int, Field(ge=16)]
+
+
+class TrainSyncnetParams(_ContrastiveParams):
+    objective: Literal["infonce", "bce"]
+    embedding_dim: Count
+    temperature: Positive
+
+
+class TrainEvaluatorParams(_ContrastiveParams):
+    pass
+
+
+class TrainGanParams(_TrainingParams):
+    discriminator_width: Annotated[float, Field(gt=0, le=4)]
+    discriminator_learning_rate: Positive
+    betas: tuple[Fraction, Fraction]
+    min_reference_gap_frames: Count
+    sync_weight: Fraction
+    sync_start_step: MaybeZero
+    sync_ramp_steps: MaybeZero
+    adversarial_weight: Fraction
+    adversarial_start_step: MaybeZero
+    adversarial_ramp_steps: MaybeZero
+    min_expert_accuracy: Fraction
+    num_validation_windows: Count
+
+    @model_validator(mode="after")
+    def _leaves_reconstruction(self) -> TrainGanParams:
+        if self.sync_weight + self.adversarial_weight >= 1:
+            raise ValueError("sync_weight + adversarial_weight must be below 1: the rest is L1's share")
+        return self
+
+
+class VariantParams(_Section):
+    use_lstm: bool
+    use_cbam: bool
+
+
+class LseParams(_Section):
+    weights: Path | None
+    vshift_frames: Count
+
+
+class FidParams(_Section):
+    every_n_frames: Count
+    max_frames: Annotated[int, Field(ge=2)]
+
+
+class EvaluateParams(_Section):
+    lse: LseParams
+    fid: FidParams
+    reference: Literal["same", "first"]
+    max_clips: MaybeZero
+    num_strips: MaybeZero
+
+
+class CompareParams(_Section):
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    num_resamples: Count
+
+
+class PromoteParams(_Section):
+    variant: str
+    max_lse_d_increase: NonNegative
+    max_fid_increase: NonNegative
+    min_lse_d_gain: NonNegative
+
+
+class RuntimeParams(_Section):
+    num_workers: MaybeZero
+    device: Literal["auto", "cpu", "cuda"]
+    num_threads: MaybeZero
+    log_every_steps: Count
+    retrain_cron: str
+
+
+class Params(_Section):
+    """The whole of ``params.yaml``."""
+
+    profile: str
+    seed: int
+    dataset: DatasetParams
+    preprocess: PreprocessParams
+    train_syncnet: TrainSyncnetParams
+    train_evaluator: TrainEvaluatorParams
+    train_gan: TrainGanParams
+    variants: dict[str, VariantParams]
+    evaluate: EvaluateParams
+    compare: CompareParams
+    promote: PromoteParams
+    runtime: RuntimeParams
+
+    @model_validator(mode="after")
+    def _promotes_a_variant(self) -> Params:
+        if self.promote.variant not in self.variants:
+            raise ValueError(
+                f"promote.variant is {self.promote.variant!r}; variants has {', '.join(self.variants)}"
+            )
+        return self
+
+
+def load_params(path: Path) -> Params:
+    """Read and check ``params.yaml``.
+
+    Raises ParamsError naming each bad key, its value, and for an unknown key the nearest valid one.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise ParamsError(f"{path} does not exist; `python -m pipeline profile demo` writes it") from None
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise ParamsError(f"{path} holds {type(content).__name__}, not sections")
+    return parse_params(content, str(path))
+
+
+def parse_params(content: dict[str, Any], source: str = "params.yaml") -> Params:
+    """Check already parsed content; ``source`` is named in errors."""
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        lines = [_explain(dict(item)) for item in error.errors()]
+        raise ParamsError("\n".join([f"{source}:", *(f"  {line}" for line in lines)])) from None
+
+
+def _explain(item: dict[str, Any]) -> str:
+    where = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        nearest = difflib.get_close_matches(str(item["loc"][-1]), _siblings(item["loc"]), n=1, cutoff=0.4)
+        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        return f"{where}: unknown key{hint}"
+    if item["type"] == "missing":
+        return f"{where}: missing; `python -m pipeline profile demo` writes a complete file"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{where or 'params'}: {message}" + (f" (given {item['input']!r})" if where else "")
+
+
+def _siblings(loc: tuple[Any, ...]) -> list[str]:
+    model: Any = Params
+    for part in loc[:-1]:
+        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
+        if field is None:  # a key of `variants`
+            model = VariantParams
+            continue
+        model = field.annotation
+        if not hasattr(model, "model_fields"):
+            model = next((a for a in get_args(model) if hasattr(a, "model_fields")), model)
+    return list(getattr(model, "model_fields", {}))

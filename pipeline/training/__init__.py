@@ -1,0 +1,1 @@
+"""What the SyncNet, evaluator and generator trainings share."""
