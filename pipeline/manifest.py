@@ -46,9 +46,7 @@ def write_manifest(path: Path, records: Iterable[ClipRecord]) -> None:
             raise ValueError(f"clip id {row.clip_id} occurs twice")
         seen.add(row.clip_id)
     columns = {f.name: [getattr(row, f.name) for row in rows] for f in fields(ClipRecord)}
-    schema = pa.schema(
-        [(f.name, pa.int64() if f.name == "num_bytes" else pa.string()) for f in fields(ClipRecord)]
-    )
+    schema = pa.schema([(f.name, pa.int64() if f.name == "num_bytes" else pa.string()) for f in fields(ClipRecord)])
     with atomic.replacing(path) as temporary:
         pq.write_table(pa.table(columns, schema=schema), temporary, compression="zstd")
 

@@ -207,9 +207,7 @@ class Params(_Section):
     @model_validator(mode="after")
     def _promotes_a_variant(self) -> Params:
         if self.promote.variant not in self.variants:
-            raise ValueError(
-                f"promote.variant is {self.promote.variant!r}; variants has {', '.join(self.variants)}"
-            )
+            raise ValueError(f"promote.variant is {self.promote.variant!r}; variants has {', '.join(self.variants)}")
         return self
 
 

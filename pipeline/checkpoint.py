@@ -1,0 +1,101 @@
+"""Models and training states on disk: plain tensors and JSON, never pickled classes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from pipeline import atomic
+
+logger = logging.getLogger(__name__)
+
+WEIGHTS_NAME = "weights.safetensors"
+MODEL_NAME = "model.json"
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A finished model as read from its folder.
+
+    ``config`` builds the network, ``state`` is its state dict, ``info`` says where it came from.
+    """
+
+    kind: str
+    config: dict[str, Any]
+    state: dict[str, torch.Tensor]
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+def save_model(
+    folder: Path,
+    *,
+    kind: str,
+    config: dict[str, Any],
+    state: dict[str, torch.Tensor],
+    info: dict[str, Any],
+) -> None:
+    """Write ``weights.safetensors`` and ``model.json``; equal content gives equal bytes."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    with atomic.replacing(folder / WEIGHTS_NAME) as temporary:
+        save_file(tensors, temporary)
+    atomic.write_json(folder / MODEL_NAME, {"kind": kind, "config": config, "info": info})
+
+
+def load_model(folder: Path) -> SavedModel:
+    """Read a folder written by ``save_model``. Raises FileNotFoundError that says what is missing."""
+    for name in (MODEL_NAME, WEIGHTS_NAME):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"no model in {folder} ({name} is missing); `dvc repro` trains it")
+    description = json.loads((folder / MODEL_NAME).read_text())
+    return SavedModel(
+        kind=description["kind"],
+        config=description["config"],
+        state=load_file(folder / WEIGHTS_NAME),
+        info=description["info"],
+    )
+
+
+def model_sha256(folder: Path) -> str:
+    """Digest of the weights file: what a result names to say which model it scored."""
+    with (folder / WEIGHTS_NAME).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class CheckpointStore:
+    """The last good training state of one run.
+
+    States are nested dicts and lists of tensors, numbers and strings. A state damaged by a crash of the machine is
+    moved aside and the one before it is used.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._paths = (folder / "last.pt", folder / "previous.pt")
+
+    def save(self, state: dict[str, Any]) -> None:
+        last, previous = self._paths
+        with atomic.replacing(folder_file := last.with_name("next.pt")) as temporary:
+            torch.save(state, temporary)
+        if last.exists():
+            last.replace(previous)
+        folder_file.replace(last)
+
+    def load(self) -> dict[str, Any] | None:
+        """The newest readable state, or None where there is none."""
+        for path in self._paths:
+            if not path.is_file():
+                continue
+            try:
+                state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+                return state
+            except Exception as error:  # torch raises many types for a damaged file
+                logger.warning("checkpoint %s is unreadable (%s); trying the one before it", path, error)
+                path.replace(path.with_suffix(".damaged"))
+        return None

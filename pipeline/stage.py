@@ -1,0 +1,117 @@
+"""What every stage does around its own work: parameters, seed, scratch, tracking, metrics file, exit code."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from pipeline import atomic, scratch
+from pipeline.layout import Layout, find_root
+from pipeline.params import Params, load_params
+from pipeline.tracking import Tracker, open_tracker
+
+logger = logging.getLogger(__name__)
+
+EXIT_USER_ERROR = 2
+EXIT_DATA_ERROR = 3
+EXIT_TEMPORARY = 75
+"""``EX_TEMPFAIL``: trying the same thing again may work. The flows retry on it."""
+
+
+class DataError(Exception):
+    """The input data cannot be used as they are."""
+
+
+class TemporaryError(Exception):
+    """Something outside failed that may work on the next try."""
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What a stage's body gets."""
+
+    name: str
+    variant: str | None
+    params: Params
+    layout: Layout
+    tracker: Tracker
+    fingerprint: str
+    scratch: Path
+
+    @property
+    def output_dir(self) -> Path:
+        return self.layout.stage_dir(self.name, self.variant)
+
+
+Body = Callable[[StageContext], Mapping[str, Any]]
+
+
+def run(stage: str, body: Body, variant: str | None = None, *, dvc_stage: str | None = None) -> int:
+    """Run a stage's body and return the process's exit code.
+
+    ``dvc_stage`` is the name in ``dvc.yaml`` where it differs from ``stage``. What the body returns is written to
+    the stage's ``metrics.json``.
+    """
+    _set_up_process()
+    label = f"{stage}@{variant}" if variant else stage
+    started = time.monotonic()
+    try:
+        layout = Layout(find_root())
+        params = load_params(layout.params_path)
+        _run_body(dvc_stage or stage, stage, body, variant, params, layout)
+    except DataError as error:
+        logger.error("%s: %s", label, error)
+        return EXIT_DATA_ERROR
+    except TemporaryError as error:
+        logger.error("%s: %s (trying again may help)", label, error)
+        return EXIT_TEMPORARY
+    except (ValueError, FileNotFoundError) as error:
+        logger.error("%s: %s", label, error, exc_info=logger.isEnabledFor(logging.DEBUG))
+        return EXIT_USER_ERROR
+    logger.info("%s: done in %.0f s", label, time.monotonic() - started)
+    return 0
+
+
+def _run_body(dvc_stage: str, stage: str, body: Body, variant: str | None, params: Params, layout: Layout) -> None:
+    random.seed(params.seed)
+    np.random.seed(params.seed)
+    plain = params.model_dump(mode="json")
+    digest = scratch.fingerprint(layout.root, dvc_stage, variant, plain)
+    name = f"{stage}-{variant}" if variant else stage
+    folder = scratch.open_scratch(layout.scratch_dir, name, digest)
+    _, keys = scratch.declared(layout.root, dvc_stage, variant)
+    with open_tracker(layout, stage, variant, params, digest, scratch.select(plain, keys)) as tracker:
+        context = StageContext(stage, variant, params, layout, tracker, digest, folder)
+        metrics = body(context)
+        atomic.write_json(layout.metrics_path(stage, variant), metrics)
+        tracker.log_summary(metrics)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _set_up_process() -> None:
+    logging.basicConfig(
+        level=os.environ.get("LIPSMITH_LOG_LEVEL", "INFO"),
+        format="%(asctime)s %(name)s: %(message)s",
+        datefmt="%H:%M:%S",
+        stream=sys.stderr,
+    )
+    for noisy in ("alembic", "mlflow", "numba", "matplotlib", "PIL"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    signal.signal(signal.SIGTERM, _exit_on_sigterm)
+
+
+def _exit_on_sigterm(signum: int, frame: FrameType | None) -> None:
+    """Unwind through ``finally`` blocks, so that children and temporary files go too."""
+    raise SystemExit(128 + signum)

@@ -1,0 +1,223 @@
+"""MLflow: the only module that talks to it (with the registry in ``promote``).
+
+Tracking never decides whether a stage succeeds: a store that cannot be reached costs a warning, not a training run.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import math
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.layout import Layout
+from pipeline.params import Params
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+logger = logging.getLogger(__name__)
+
+PARENT_RUN_ENV = "LIPSMITH_PARENT_RUN_ID"
+"""Set by whoever starts several stages, to group their runs below one parent."""
+_BATCH = 500
+
+
+def store_uri(layout: Layout) -> str:
+    """``MLFLOW_TRACKING_URI`` where it is set, else the SQLite file at the root."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{layout.mlflow_db_path}"
+
+
+def open_client(layout: Layout) -> MlflowClient:
+    """A client on an initialised store; creating a fresh SQLite store is done by one process at a time."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    import mlflow
+
+    layout.scratch_dir.mkdir(parents=True, exist_ok=True)
+    with (layout.scratch_dir / "mlflow.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        uri = store_uri(layout)
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(os.environ.get("MLFLOW_REGISTRY_URI") or uri)
+        client = mlflow.MlflowClient()
+        client.search_experiments(max_results=1)  # runs the migrations of a fresh store
+        return client
+
+
+def experiment_id(client: MlflowClient, layout: Layout, source: str) -> str:
+    """The experiment of a data source, created on first use."""
+    name = f"lipsmith-{source}"
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    is_local = store_uri(layout).startswith("sqlite")
+    location = (layout.root / "mlruns").as_uri() if is_local else None
+    return str(client.create_experiment(name, artifact_location=location))
+
+
+class Tracker:
+    """One MLflow run, or nothing where the store cannot be used. No method raises."""
+
+    def __init__(self, client: MlflowClient | None, run_id: str | None) -> None:
+        self._client = client
+        self.run_id = run_id
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Settings; nested names are joined with dots. A value once logged stays."""
+        from mlflow.entities import Param
+
+        flat = [Param(name, str(value)[:500]) for name, value in _flatten(params)]
+        for start in range(0, len(flat), 100):
+            batch = flat[start : start + 100]
+            self._try(lambda client, run: client.log_batch(run, params=batch))  # noqa: B023 - runs at once
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Scalars at one step."""
+        self.log_curve([(step, metrics)])
+
+    def log_curve(self, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None:
+        """Scalars at several steps, sent together."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        points = [
+            Metric(name, float(value), now, step)
+            for step, metrics in rows
+            for name, value in metrics.items()
+            if math.isfinite(value)
+        ]
+        for start in range(0, len(points), _BATCH):
+            batch = points[start : start + _BATCH]
+            self._try(lambda client, run: client.log_batch(run, metrics=batch))  # noqa: B023 - runs at once
+
+    def log_summary(self, metrics: Mapping[str, Any]) -> None:
+        """The numbers of a stage's ``metrics.json``, under the same names."""
+        numbers = {
+            name: float(value)
+            for name, value in _flatten(metrics)
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+        self.log_metrics(numbers)
+
+    def log_artifact(self, path: Path, folder: str | None = None) -> None:
+        """A file, or every file of a folder."""
+        if path.is_dir():
+            self._try(lambda client, run: client.log_artifacts(run, str(path), folder))
+        else:
+            self._try(lambda client, run: client.log_artifact(run, str(path), folder))
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        for name, value in tags.items():
+            self._try(lambda client, run: client.set_tag(run, name, value))  # noqa: B023 - runs at once
+
+    def finish(self, status: str) -> None:
+        """``FINISHED`` or ``FAILED``."""
+        self._try(lambda client, run: client.set_terminated(run, status))
+
+    def _try(self, action: Callable[[MlflowClient, str], Any]) -> None:
+        if self._client is None or self.run_id is None:
+            return
+        try:
+            action(self._client, self.run_id)
+        except Exception as error:  # whatever the store does, the stage goes on
+            logger.warning("MLflow is not reachable, this run is no longer tracked: %s", error)
+            self._client = None
+
+
+@contextmanager
+def open_tracker(
+    layout: Layout,
+    stage: str,
+    variant: str | None,
+    params: Params,
+    fingerprint: str,
+    stage_params: Mapping[str, Any],
+) -> Iterator[Tracker]:
+    """The run of a stage. Training and evaluation of one model share a run; a resumed stage reopens its own."""
+    tracker = _start(layout, stage, variant, params, fingerprint)
+    tracker.log_params(stage_params)
+    try:
+        yield tracker
+    except BaseException:
+        tracker.finish("FAILED")
+        raise
+    tracker.finish("FINISHED")
+
+
+def _start(layout: Layout, stage: str, variant: str | None, params: Params, fingerprint: str) -> Tracker:
+    key = _run_key(layout, stage, variant, fingerprint)
+    try:
+        client = open_client(layout)
+        experiment = experiment_id(client, layout, params.dataset.source)
+        found = client.search_runs([experiment], f"tags.`lipsmith.run_key` = '{key}'", max_results=1)
+        if found:
+            run_id = found[0].info.run_id
+            client.update_run(run_id, status="RUNNING")
+        else:
+            tags = _tags(layout, stage, variant, params) | {"lipsmith.run_key": key}
+            name = variant if variant else stage
+            run_id = client.create_run(experiment, tags=tags, run_name=name).info.run_id
+    except Exception as error:  # whatever the store does, the stage goes on
+        logger.warning("MLflow cannot be used, this run is not tracked: %s", error)
+        return Tracker(None, None)
+    return Tracker(client, run_id)
+
+
+def _run_key(layout: Layout, stage: str, variant: str | None, fingerprint: str) -> str:
+    if stage == "evaluate" and variant:
+        model = layout.stage_dir("train_gan", variant) / "model" / "model.json"
+        if model.is_file():
+            trained = json.loads(model.read_text())["info"].get("fingerprint")
+            if trained:
+                return f"train_gan:{variant}:{trained}"
+    return f"{stage}:{variant or ''}:{fingerprint}"
+
+
+def _tags(layout: Layout, stage: str, variant: str | None, params: Params) -> dict[str, str]:
+    tags = {
+        "variant": variant or stage,
+        "stage": stage,
+        "profile": params.profile,
+        "seed": str(params.seed),
+        "host": platform.node(),
+        "device": params.runtime.device,
+        "git_commit": _git(layout.root, "rev-parse", "HEAD"),
+        "git_dirty": str(bool(_git(layout.root, "status", "--porcelain"))).lower(),
+        "dvc_lock_sha256": _sha256(layout.root / "dvc.lock"),
+        "data_sha256": _sha256(layout.shards_dir / "index.parquet"),
+    }
+    parent = os.environ.get(PARENT_RUN_ENV)
+    if parent:
+        tags["mlflow.parentRunId"] = parent
+    return {name: value for name, value in tags.items() if value}
+
+
+def _git(root: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
