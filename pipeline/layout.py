@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +36,8 @@ class Layout:
 
     @property
     def weights_dir(self) -> Path:
-        return self.root / "weights"
+        """Downloaded weights; ``LIPSMITH_WEIGHTS_DIR`` shares one folder between checkouts."""
+        return Path(os.environ.get("LIPSMITH_WEIGHTS_DIR") or self.root / "weights")
 
     @property
     def scratch_dir(self) -> Path:
@@ -64,6 +66,4 @@ def find_root(start: Path | None = None) -> Path:
     for folder in (here, *here.parents):
         if (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file():
             return folder
-    raise FileNotFoundError(
-        f"no params.yaml and dvc.yaml at or above {here}; run this inside a lipsmith checkout"
-    )
+    raise FileNotFoundError(f"no params.yaml and dvc.yaml at or above {here}; run this inside a lipsmith checkout")

@@ -1,0 +1,53 @@
+# `make help` lists the targets. Everything runs in .venv, which the first target creates.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export DO_NOT_TRACK := 1
+
+.PHONY: help install repro plan test unit e2e lint format ui clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 18
+
+$(BIN)/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "lipsmith needs Python 3.11, 3.12 or 3.13, this is " + sys.version.split()[0] + "; say which to use: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+install: $(BIN)/.installed ## create .venv and install everything
+
+repro: install ## run the whole pipeline of params.yaml: clips in, artifacts/compare/comparison.md out
+	$(BIN)/python -m pipeline weights fetch
+	$(BIN)/dvc repro
+	@echo; cat artifacts/compare/comparison.md
+
+plan: install ## say what `make repro` would run, and why; runs nothing
+	$(BIN)/python -m flows.reproduce --plan
+
+test: lint unit e2e ## lint, types, unit tests, then the whole pipeline at its smallest size
+
+unit: install
+	$(BIN)/python -m pytest -n 2 -m 'not e2e'
+
+e2e: install
+	$(BIN)/python -m pipeline weights fetch
+	$(BIN)/python -m pytest -m e2e
+
+lint: install ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install ## rewrite the code in the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+ui: install ## MLflow's page on http://127.0.0.1:5000
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow server \
+		--backend-store-uri sqlite:///mlflow.db --artifacts-destination mlruns --host 127.0.0.1 --port 5000
+
+clean: ## remove what the pipeline generated (data, artifacts, scratch, MLflow's store), not .venv or weights
+	rm -rf data artifacts .scratch mlruns mlflow.db*

@@ -1,0 +1,84 @@
+"""Stage ``download``: the source's clips with digests and splits, as one manifest.
+
+The clips themselves stay where they are (or under ``data/raw``), outside DVC's cache.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipeline import stage
+from pipeline.manifest import SPLITS, ClipRecord, record_of, write_manifest
+from pipeline.params import Params
+
+logger = logging.getLogger(__name__)
+
+
+def main() -> int:
+    return stage.run("download", _body)
+
+
+def _body(context: stage.StageContext) -> dict[str, Any]:
+    records = list_clips(context.params, context.layout.raw_dir, context.layout.root)
+    counts = Counter(record.split for record in records)
+    for split in SPLITS:
+        if not counts[split]:
+            raise stage.DataError(
+                f"the {split} split is empty: {len(records)} clips in all; every split needs one. "
+                f"See dataset.{context.params.dataset.source} in params.yaml"
+            )
+    write_manifest(context.layout.manifest_path, records)
+    metrics: dict[str, Any] = {f"num_{split}_clips": counts[split] for split in SPLITS}
+    return {
+        **metrics,
+        "num_clips": len(records),
+        "num_speakers": len({record.speaker for record in records}),
+        "num_bytes": sum(record.num_bytes for record in records),
+    }
+
+
+def list_clips(params: Params, raw_dir: Path, root: Path) -> list[ClipRecord]:
+    """Every clip of the configured source; the demo source renders what is missing first.
+
+    Raises ValueError that names the setting where the source's folder is not set or not there.
+    """
+    dataset, seed = params.dataset, params.seed
+    if dataset.source == "demo":
+        return _render_demo(params, raw_dir / "demo", root)
+    if dataset.source == "grid":
+        from pipeline.datasets.grid import list_grid_clips
+
+        return list_grid_clips(dataset.grid, seed)
+    if dataset.source == "lrs2":
+        from pipeline.datasets.lrs2 import list_lrs2_clips
+
+        return list_lrs2_clips(dataset.lrs2.root)
+    from pipeline.datasets.folder import list_folder_clips
+
+    return list_folder_clips(dataset.folder, seed)
+
+
+def _render_demo(params: Params, folder: Path, root: Path) -> list[ClipRecord]:
+    from pipeline.datasets.demo import DemoSpec, render_corpus
+
+    spec = DemoSpec(**params.dataset.demo.model_dump(), seed=params.seed)
+    num_workers = params.runtime.num_workers or len(os.sched_getaffinity(0))
+    clips = render_corpus(spec, folder, num_workers, _log_progress)
+    return [
+        replace(record, path=Path(record.path).relative_to(root).as_posix())
+        for record in (record_of(c.clip_id, c.speaker, c.split, c.path, c.transcript) for c in clips)
+    ]
+
+
+def _log_progress(done: int, total: int) -> None:
+    if done == total or done % 10 == 0:
+        logger.info("rendered %d of %d clips", done, total)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

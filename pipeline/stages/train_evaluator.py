@@ -1,0 +1,35 @@
+"""Stage ``train_evaluator``: the independent network behind LSE-D and LSE-C."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline import stage
+from pipeline.training.evaluator import EvaluatorTrainee
+from pipeline.training.session import SyncTraining, run_sync_training
+from pipeline.training.windows import CutEvaluatorWindows
+
+SEED_OFFSET = 1
+"""The evaluator draws other clips in another order than the expert."""
+
+
+def main() -> int:
+    return stage.run("train_evaluator", _body)
+
+
+def _body(context: stage.StageContext) -> dict[str, Any]:
+    params, seed = context.params.train_evaluator, context.params.seed + SEED_OFFSET
+    training = SyncTraining(
+        kind="lse_syncnet",
+        config={"width": params.width},
+        params=params,
+        parts=("context", "audio"),
+        cut=CutEvaluatorWindows(params.windows_per_clip, params.min_gap_frames),
+        seed=seed,
+        build=lambda clips, device: EvaluatorTrainee(params, clips, device, seed),
+    )
+    return run_sync_training(context, training)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,86 @@
+"""Stage ``train_gan``: one arm of the generator."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.syncnet import SyncNet, SyncNetConfig
+from pipeline import checkpoint, stage
+from pipeline.media.image import write_png
+from pipeline.training.gan import GanTrainee, variant_config
+from pipeline.training.precision import select_device, set_threads
+from pipeline.training.session import run_training, spread_clips, training_metrics
+from pipeline.training.windows import CutGeneratorWindow
+
+NUM_SAMPLES = 6
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--variant", required=True, help="a key of params.yaml's variants")
+    variant = parser.parse_args(argv).variant
+    return stage.run("train_gan", partial(_body, variant), variant)
+
+
+def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
+    params, seed = context.params.train_gan, context.params.seed
+    set_threads(context.params.runtime.num_threads)
+    expert_dir = context.layout.stage_dir("train_syncnet") / "model"
+    expert = load_expert(expert_dir, params.min_expert_accuracy)
+    config = variant_config(params, context.params.variants[variant])
+    torch.manual_seed(seed)
+    device = select_device(context.params.runtime.device)
+    trainee = GanTrainee(params, config, expert, spread_clips(context, "val"), device, seed)
+    cut = CutGeneratorWindow(params.min_reference_gap_frames)
+    report = run_training(context, trainee, params, cut, ("frames", "mel"), seed)
+
+    folder = context.output_dir / "model"
+    checkpoint.save_model(
+        folder,
+        kind="generator",
+        config=asdict(config),
+        state=trainee.generator.state_dict(),
+        info={
+            "fingerprint": context.fingerprint,
+            "variant": variant,
+            "expert_sha256": checkpoint.model_sha256(expert_dir),
+            "num_steps": params.num_steps,
+        },
+    )
+    samples = context.output_dir / "samples.png"
+    write_png(samples, trainee.samples(NUM_SAMPLES))
+    context.tracker.log_artifact(folder, "model")
+    context.tracker.log_artifact(samples)
+    return {
+        **{f"val_{name}": value for name, value in report.validation.items()},
+        "num_parameters": sum(p.numel() for p in trainee.generator.parameters()),
+        "width": params.width,
+        "resumed_from_step": report.resumed_from_step,
+        **training_metrics(context, report, params.precision),
+    }
+
+
+def load_expert(folder: Path, min_accuracy: float) -> SyncNet:
+    """The trained expert. Raises ValueError for one too close to chance to teach anything."""
+    saved = checkpoint.load_model(folder)
+    accuracy = float(saved.info["val_pairwise_accuracy"])
+    if accuracy < min_accuracy:
+        raise ValueError(
+            f"the sync expert's pairwise accuracy is {accuracy:.2f} (chance 0.50), below "
+            f"train_gan.min_expert_accuracy {min_accuracy}: a generator cannot learn sync from it. Raise "
+            "train_syncnet.num_steps, or lower the limit in params.yaml if you know why"
+        )
+    expert = SyncNet(SyncNetConfig(**saved.config))
+    expert.load_state_dict(saved.state)
+    return expert
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

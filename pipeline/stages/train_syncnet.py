@@ -1,0 +1,33 @@
+"""Stage ``train_syncnet``: the sync expert that the generator's loss uses."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from pipeline import stage
+from pipeline.training.expert import ExpertTrainee, expert_config
+from pipeline.training.session import SyncTraining, run_sync_training
+from pipeline.training.windows import CutSyncWindows
+
+
+def main() -> int:
+    return stage.run("train_syncnet", _body)
+
+
+def _body(context: stage.StageContext) -> dict[str, Any]:
+    params, seed = context.params.train_syncnet, context.params.seed
+    training = SyncTraining(
+        kind="syncnet",
+        config=asdict(expert_config(params)),
+        params=params,
+        parts=("frames", "mel"),
+        cut=CutSyncWindows(params.windows_per_clip, params.min_gap_frames),
+        seed=seed,
+        build=lambda clips, device: ExpertTrainee(params, clips, device, seed),
+    )
+    return run_sync_training(context, training)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,116 @@
+"""Training of the SyncNet expert, the judge inside the generator's loss.
+
+InfoNCE over clips and over windows of the same clip is the default: BCE on single pairs, the recipe of Wav2Lip
+(sec. 3.1), stays at chance for very long on small data. BCE is kept for fidelity.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.losses import info_nce, sync_loss
+from models.syncnet import SyncNet, SyncNetConfig
+from pipeline import alignment
+from pipeline.alignment import WINDOW_FRAMES
+from pipeline.params import TrainSyncnetParams
+from pipeline.shards.read import Clip
+from pipeline.training.loop import Batch, clipped_step, learning_rate_factor
+from pipeline.training.precision import autocast
+from pipeline.training.sync_validation import SyncValidation
+from pipeline.training.tensors import expert_faces
+
+
+def expert_config(params: TrainSyncnetParams) -> SyncNetConfig:
+    """The network that fits the objective: BCE needs cosines in [0, 1], InfoNCE linear heads."""
+    linear = params.objective == "infonce"
+    return SyncNetConfig(width=params.width, embedding_dim=params.embedding_dim, linear_heads=linear)
+
+
+class ExpertTrainee:
+    """One expert with its optimiser, temperature and fixed validation clips."""
+
+    def __init__(
+        self, params: TrainSyncnetParams, validation_clips: Sequence[Clip], device: torch.device, seed: int
+    ) -> None:
+        self._params, self._clips, self._device = params, validation_clips, device
+        network = SyncNet(expert_config(params))
+        self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.log_temperature = torch.nn.Parameter(torch.tensor(math.log(params.temperature), device=device))
+        self._optimiser = torch.optim.AdamW(
+            [
+                {"params": list(self.network.parameters()), "weight_decay": params.weight_decay},
+                {"params": [self.log_temperature], "weight_decay": 0.0},
+            ],
+            lr=params.learning_rate,
+            betas=(0.9, 0.98),
+        )
+        self._validation = SyncValidation(params.num_validation_pairs, params.min_gap_frames, seed)
+
+    def step(self, batch: Batch, step: int) -> dict[str, torch.Tensor | float]:
+        """``faces: uint8 [B, K, T, 48, 96, 3]``, ``mel: float32 [B, K, 80, 16]``."""
+        self.network.train()
+        faces = expert_faces(batch["faces"].flatten(0, 1), self._device)
+        mel = batch["mel"].flatten(0, 1).unsqueeze(1).to(self._device)
+        with autocast(self._params.precision, self._device):
+            face_ND, audio_ND = self.network.embed_faces(faces), self.network.embed_audio(mel)
+        cosine_NN = face_ND.float() @ audio_ND.float().T
+        if self._params.objective == "infonce":
+            loss = info_nce(cosine_NN, self.log_temperature.exp())
+        else:
+            loss = self._bce(cosine_NN, batch["faces"].shape[1])
+        factor = learning_rate_factor(step, self._params.warmup_steps, self._params.num_steps)
+        norm = clipped_step(self._optimiser, loss, self._params.grad_clip, factor)
+        wins = (cosine_NN.detach().diagonal() > cosine_NN.detach().roll(1, dims=1).diagonal()).float().mean()
+        return {
+            "loss": loss.detach(),
+            "pairwise_accuracy": wins,
+            "temperature": self.log_temperature.detach().exp(),
+            "grad_norm": norm,
+            "learning_rate": self._params.learning_rate * factor,
+        }
+
+    def _bce(self, cosine_NN: torch.Tensor, windows_per_clip: int) -> torch.Tensor:
+        """Every pair in sync, and as many out of sync with another window of the same clip."""
+        true = cosine_NN.diagonal()
+        index = torch.arange(len(cosine_NN), device=cosine_NN.device)
+        inside = index % windows_per_clip
+        wrong = index - inside + (inside + 1) % windows_per_clip
+        false = cosine_NN[index, wrong]
+        return 0.5 * (sync_loss(true) + sync_loss(false, torch.zeros_like(false)))
+
+    def validate(self) -> dict[str, float]:
+        return self._validation.scores([self.similarity(clip) for clip in self._clips])
+
+    @torch.inference_mode()
+    def similarity(self, clip: Clip) -> NDArray[np.float32]:
+        """Cosine of every face window with every audio window of a clip: float32 [V, V]."""
+        self.network.eval()
+        crops = clip.crops(np.arange(clip.num_frames))
+        lower = torch.from_numpy(crops[:, crops.shape[1] // 2 :])
+        windows = lower.unfold(0, WINDOW_FRAMES, 1).movedim(-1, 1)
+        starts = range(len(windows))
+        mel = torch.from_numpy(np.stack([alignment.sync_mel_window(clip.mel, start) for start in starts]))
+        with autocast(self._params.precision, self._device):
+            face_VD = self.network.embed_faces(expert_faces(windows, self._device))
+            audio_VD = self.network.embed_audio(mel.unsqueeze(1).to(self._device))
+        similarity: NDArray[np.float32] = (face_VD.float() @ audio_VD.float().T).cpu().numpy()
+        return similarity
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "network": self.network.state_dict(),
+            "log_temperature": self.log_temperature.detach(),
+            "optimiser": self._optimiser.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        with torch.no_grad():
+            self.log_temperature.copy_(state["log_temperature"])
+        self._optimiser.load_state_dict(state["optimiser"])

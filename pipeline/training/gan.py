@@ -1,0 +1,163 @@
+"""Training of one arm of the generator: L1, the frozen expert's sync loss, and the quality discriminator's loss.
+
+    loss = (1 - w_sync - w_adv) L1 + w_sync L_sync + w_adv L_adv        (Wav2Lip, sec. 3.2)
+
+Both weights follow an explicit schedule in steps, so a curve can be read without knowing when an evaluation happened
+to switch a loss on, and a resumed run needs no hidden state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.discriminator import QualityDiscriminator
+from models.generator import Generator, GeneratorConfig, face_input
+from models.losses import AdversarialLoss, l1_loss, lower_half, stack_window, sync_loss
+from models.syncnet import SyncNet
+from pipeline.params import TrainGanParams, VariantParams
+from pipeline.shards.read import Clip
+from pipeline.training.loop import Batch, clipped_step, learning_rate_factor
+from pipeline.training.precision import autocast
+from pipeline.training.tensors import faces_to_float
+from pipeline.training.windows import CutGeneratorWindow
+
+
+def ramp(step: int, start: int, length: int, weight: float) -> float:
+    """0 before ``start``, then linear over ``length`` steps up to ``weight``."""
+    if step < start:
+        return 0.0
+    return weight if length == 0 else weight * min(1.0, (step - start + 1) / length)
+
+
+def variant_config(params: TrainGanParams, variant: VariantParams) -> GeneratorConfig:
+    return GeneratorConfig(width=params.width, use_lstm=variant.use_lstm, use_cbam=variant.use_cbam)
+
+
+class GanTrainee:
+    """Generator, discriminator, their optimisers, the frozen expert and fixed validation windows."""
+
+    def __init__(
+        self,
+        params: TrainGanParams,
+        config: GeneratorConfig,
+        expert: SyncNet,
+        validation_clips: Sequence[Clip],
+        device: torch.device,
+        seed: int,
+    ) -> None:
+        self._params, self._device = params, device
+        self.generator = Generator(config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.expert = expert.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
+        discriminator = QualityDiscriminator(params.discriminator_width)
+        discriminator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._adversarial = AdversarialLoss(
+            discriminator,
+            torch.optim.Adam(discriminator.parameters(), lr=params.discriminator_learning_rate, betas=params.betas),
+        )
+        self._optimiser = torch.optim.Adam(self.generator.parameters(), lr=params.learning_rate, betas=params.betas)
+        self._validation = _validation_batch(validation_clips, params, seed)
+
+    def step(self, batch: Batch, step: int) -> dict[str, torch.Tensor | float]:
+        """``target, reference: uint8 [B, T, 96, 96, 3]``, ``mel: float32 [B, T, 80, 16]``,
+        ``sync_mel: float32 [B, 80, 16]``."""
+        p = self._params
+        self.generator.train()
+        sync_weight = ramp(step, p.sync_start_step, p.sync_ramp_steps, p.sync_weight)
+        adv_weight = ramp(step, p.adversarial_start_step, p.adversarial_ramp_steps, p.adversarial_weight)
+        target_BTCHW, generated_BTCHW = self._generate(batch)
+        scalars: dict[str, torch.Tensor | float] = {}
+
+        l1 = l1_loss(generated_BTCHW, target_BTCHW)
+        sync = self._sync(generated_BTCHW, batch["sync_mel"])
+        loss = (1 - sync_weight - adv_weight) * l1 + sync_weight * sync
+        if adv_weight > 0:
+            fake = lower_half(generated_BTCHW).flatten(0, 1)
+            real = lower_half(target_BTCHW).flatten(0, 1)
+            with autocast(p.precision, self._device):
+                scalars.update(self._adversarial.train_adv(fake, real))
+                adversarial = self._adversarial(fake)
+            loss = loss + adv_weight * adversarial
+            scalars["adversarial"] = adversarial.detach()
+        factor = learning_rate_factor(step, p.warmup_steps, p.num_steps)
+        norm = clipped_step(self._optimiser, loss, p.grad_clip, factor)
+        return scalars | {
+            "loss": loss.detach(),
+            "l1": l1.detach(),
+            "sync": sync.detach(),
+            "sync_weight": sync_weight,
+            "adversarial_weight": adv_weight,
+            "grad_norm": norm,
+            "learning_rate": p.learning_rate * factor,
+        }
+
+    def _generate(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        target_BTCHW = faces_to_float(batch["target"], self._device)
+        faces_BTCHW = face_input(target_BTCHW, faces_to_float(batch["reference"], self._device))
+        mel_BTCML = batch["mel"].to(self._device).unsqueeze(2)
+        with autocast(self._params.precision, self._device):
+            generated_BTCHW = self.generator(mel_BTCML, faces_BTCHW)
+        return target_BTCHW, generated_BTCHW.float()
+
+    def _sync(self, generated_BTCHW: torch.Tensor, sync_mel_BML: torch.Tensor) -> torch.Tensor:
+        with autocast(self._params.precision, self._device):
+            face_BD = self.expert.embed_faces(stack_window(lower_half(generated_BTCHW)))
+            audio_BD = self.expert.embed_audio(sync_mel_BML.unsqueeze(1).to(self._device))
+        cosine_B = (face_BD.float() * audio_BD.float()).sum(dim=1)
+        return sync_loss(cosine_B, min_cosine=self.expert.min_cosine)
+
+    @torch.inference_mode()
+    def validate(self) -> dict[str, float]:
+        """L1 over the crop and over its lower half, and the expert's sync loss, on fixed windows."""
+        self.generator.eval()
+        totals = np.zeros(3)
+        size = self._params.clips_per_batch
+        num = len(self._validation["target"])
+        for start in range(0, num, size):
+            batch = {name: tensor[start : start + size] for name, tensor in self._validation.items()}
+            target, generated = self._generate(batch)
+            error = (generated - target).abs()
+            scalars = (error.mean(), lower_half(error).mean(), self._sync(generated, batch["sync_mel"]))
+            totals += np.array([float(s) for s in scalars]) * len(batch["target"])
+        l1, lower_l1, sync = totals / num
+        return {"l1": float(l1), "lower_l1": float(lower_l1), "sync": float(sync)}
+
+    @torch.inference_mode()
+    def samples(self, num_windows: int) -> np.ndarray:
+        """Target, masked input, reference and generated crops side by side: uint8 [num * 96, 4 * 96, 3] BGR."""
+        self.generator.eval()
+        batch = {name: tensor[:num_windows] for name, tensor in self._validation.items()}
+        target, generated = self._generate(batch)
+        faces = face_input(target, faces_to_float(batch["reference"], self._device))[:, 2]
+        columns = (target[:, 2], faces[:, :3], faces[:, 3:], generated[:, 2])
+        rows_NCHW = torch.cat([column.float() for column in columns], dim=-1)
+        image = rows_NCHW.permute(0, 2, 3, 1).flatten(0, 1)
+        return (image * 255).round().clamp(0, 255).byte().cpu().numpy()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "generator": self.generator.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "adversarial": self._adversarial.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.generator.load_state_dict(state["generator"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._adversarial.load_state_dict(state["adversarial"])
+
+
+def _validation_batch(clips: Sequence[Clip], params: TrainGanParams, seed: int) -> dict[str, torch.Tensor]:
+    """The same windows for every arm: they depend on the seed and the clips alone."""
+    cut = CutGeneratorWindow(params.min_reference_gap_frames)
+    items = []
+    for index in range(params.num_validation_windows):
+        item = cut(clips[index % len(clips)], np.random.default_rng([seed, index]))
+        if item is not None:
+            items.append(item)
+    if not items:
+        raise ValueError("no validation clip is long enough for a window and a reference; see preprocess.min_frames")
+    return {name: torch.from_numpy(np.stack([i[name] for i in items])) for name in items[0]}

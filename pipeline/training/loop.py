@@ -1,0 +1,200 @@
+"""The loop that every training shares: steps, curve, validation, checkpoints, resume.
+
+What is trained stays outside: a `Trainee` makes one step from one batch and names its losses.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from pipeline.checkpoint import CheckpointStore
+
+logger = logging.getLogger(__name__)
+
+Batch = Mapping[str, torch.Tensor]
+CurveLog = Callable[[Iterable[tuple[int, Mapping[str, float]]]], None]
+
+
+class NonFiniteLossError(RuntimeError):
+    """A loss or gradient became NaN or infinite; the weights of the step before are in the checkpoint."""
+
+
+class Trainee(Protocol):
+    """What the loop drives."""
+
+    def step(self, batch: Batch, step: int) -> dict[str, torch.Tensor | float]:
+        """One optimiser step; returns one named scalar per loss term."""
+
+    def validate(self) -> dict[str, float]:
+        """Scalars on the fixed validation list."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class BatchSource(Protocol):
+    """Batches with the position of the data stream right after each."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+    def __iter__(self) -> Iterator[tuple[Batch, dict[str, Any]]]: ...
+
+    @property
+    def wait_seconds(self) -> float:
+        """Time the consumer has spent waiting for data so far."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When the loop does what, in steps."""
+
+    num_steps: int
+    validate_every: int
+    checkpoint_every: int
+    log_every: int
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """What happened: the whole curve (also of the part before a resume) and this process's share of it."""
+
+    curve: list[dict[str, float]]
+    validation: dict[str, float]
+    resumed_from_step: int
+    seconds: float
+    """Wall time, all resumed parts included."""
+    data_wait_share: float
+    """Share of this process's training time spent waiting for a batch, 0..1."""
+
+
+def train(
+    trainee: Trainee, batches: BatchSource, schedule: Schedule, store: CheckpointStore, log: CurveLog
+) -> TrainingReport:
+    """Run to ``schedule.num_steps``, from the newest checkpoint where there is one.
+
+    A resumed run continues the same curve: weights, optimisers, data position and curve are all in the checkpoint.
+    Raises NonFiniteLossError naming the step before a bad step can reach a checkpoint.
+    """
+    curve: list[dict[str, float]] = []
+    validation: dict[str, float] = {}
+    sums: dict[str, float] = {}
+    start, spent, count = 0, 0.0, 0
+    state = store.load()
+    if state is not None:
+        trainee.load_state_dict(state["trainee"])
+        batches.load_state_dict(state["data"])
+        torch.set_rng_state(state["torch_rng"])
+        curve, validation = state["curve"], state["validation"]
+        start, spent = state["step"], state["seconds"]
+        sums, count = state["sums"], state["count"]
+        logger.info("resumed from the checkpoint of step %d of %d", start, schedule.num_steps)
+
+    began, waited, unlogged = time.monotonic(), batches.wait_seconds, len(curve)
+    iterator = iter(batches)
+    try:
+        for step in range(start + 1, schedule.num_steps + 1):
+            batch, position = next(iterator)
+            for name, value in trainee.step(batch, step - 1).items():
+                sums[name] = sums.get(name, 0.0) + _finite(name, value, step)
+            count += 1
+            last = step == schedule.num_steps
+            if last or step % schedule.log_every == 0 or step == 1:
+                pace = (time.monotonic() - began) / (step - start)
+                row = {"step": float(step)} | {name: total / count for name, total in sums.items()}
+                _log_line(row, step, schedule.num_steps, pace)
+                curve.append(row)
+                sums, count = {}, 0
+            if last or step % schedule.validate_every == 0:
+                validation = trainee.validate()
+                logger.info("step %d validation: %s", step, _format(validation))
+                curve.append({"step": float(step)} | {f"val_{k}": v for k, v in validation.items()})
+            if last or step % schedule.checkpoint_every == 0:
+                log((int(row["step"]), _without_step(row)) for row in curve[unlogged:])
+                unlogged = len(curve)
+                store.save(
+                    {
+                        "step": step,
+                        "trainee": trainee.state_dict(),
+                        "data": position,
+                        "torch_rng": torch.get_rng_state(),
+                        "curve": curve,
+                        "sums": sums,
+                        "count": count,
+                        "validation": validation,
+                        "seconds": spent + time.monotonic() - began,
+                    }
+                )
+    finally:
+        batches.close()
+    took = time.monotonic() - began
+    return TrainingReport(
+        curve=merge_rows(curve),
+        validation=validation,
+        resumed_from_step=start,
+        seconds=spent + took,
+        data_wait_share=(batches.wait_seconds - waited) / took if start < schedule.num_steps else 0.0,
+    )
+
+
+def merge_rows(curve: list[dict[str, float]]) -> list[dict[str, float]]:
+    """One row per step: training and validation scalars of the same step side by side."""
+    merged: dict[float, dict[str, float]] = {}
+    for row in curve:
+        merged.setdefault(row["step"], {}).update(row)
+    return [merged[step] for step in sorted(merged)]
+
+
+def learning_rate_factor(step: int, warmup_steps: int, num_steps: int, floor: float = 0.05) -> float:
+    """Linear warm-up, then a half cosine down to ``floor`` at the last step."""
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    progress = (step - warmup_steps) / max(1, num_steps - warmup_steps)
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def clipped_step(optimiser: torch.optim.Optimizer, loss: torch.Tensor, max_norm: float, factor: float) -> float:
+    """Backward, clip, check, step at ``factor`` times the base learning rate; returns the gradient's norm.
+
+    Raises NonFiniteLossError before the weights are touched.
+    """
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    weights = [p for group in optimiser.param_groups for p in group["params"]]
+    norm = float(torch.nn.utils.clip_grad_norm_(weights, max_norm))
+    if not math.isfinite(norm):
+        raise NonFiniteLossError(f"the gradient's norm is {norm}; loss {float(loss):.4g}")
+    for group in optimiser.param_groups:
+        group.setdefault("base_lr", group["lr"])
+        group["lr"] = group["base_lr"] * factor
+    optimiser.step()
+    return norm
+
+
+def _finite(name: str, value: torch.Tensor | float, step: int) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise NonFiniteLossError(f"{name} is {number} at step {step}; lower the learning rate or use precision: fp32")
+    return number
+
+
+def _without_step(row: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in row.items() if name != "step"}
+
+
+def _format(scalars: Mapping[str, float]) -> str:
+    return " ".join(f"{name} {value:.4g}" for name, value in scalars.items() if name != "step")
+
+
+def _log_line(row: Mapping[str, float], step: int, num_steps: int, pace: float) -> None:
+    left = pace * (num_steps - step)
+    logger.info("step %d/%d %s | %.2f s/step, %.0f s left", step, num_steps, _format(row), pace, left)

@@ -1,0 +1,82 @@
+"""How well a pair of embeddings knows which audio belongs to which frames: the same measure for expert and evaluator.
+
+Every window of a clip is compared with every audio window of the same clip. From that one similarity matrix come
+three figures with a known chance level each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_SHIFT_FRAMES = 15
+
+
+@dataclass(frozen=True)
+class SyncValidation:
+    """The fixed list of pairs: equal settings compare equal pairs in every run."""
+
+    num_pairs: int
+    min_gap_frames: int
+    seed: int
+
+    def scores(self, similarities: Sequence[NDArray[np.float32]]) -> dict[str, float]:
+        """``similarities``: per clip float [V, A], larger is more in sync, row v belongs to column v.
+
+        - ``pairwise_accuracy``: share of fixed pairs (true audio, audio of the same clip at least ``min_gap_frames``
+          away) in which the true one is more similar. Chance 0.5.
+        - ``offset_within_one_frame``: share of clips whose best mean similarity over shifts -15 .. 15 is at a shift of
+          at most 1 frame. Chance about 3/31.
+        - ``loss``: cross-entropy of the true audio among those of its clip; ``chance_loss`` is that of a constant.
+
+        Raises ValueError where no clip is long enough to hold a negative.
+        """
+        usable = [s for s in similarities if len(s) > self.min_gap_frames]
+        if not usable:
+            raise ValueError(f"no validation clip has more than {self.min_gap_frames} windows")
+        wins = self._pairwise_wins(usable)
+        offsets = [best_shift(s) for s in usable]
+        losses, chances = zip(*(self._cross_entropy(s) for s in usable), strict=True)
+        return {
+            "loss": float(np.mean(losses)),
+            "chance_loss": float(np.mean(chances)),
+            "pairwise_accuracy": float(np.mean(wins)),
+            "offset_within_one_frame": float(np.mean([abs(o) <= 1 for o in offsets])),
+            "num_clips": float(len(usable)),
+            "num_pairs": float(len(wins)),
+        }
+
+    def _pairwise_wins(self, similarities: Sequence[NDArray[np.float32]]) -> list[bool]:
+        rng = np.random.default_rng(self.seed)
+        wins = []
+        for index in range(self.num_pairs):
+            matrix = similarities[index % len(similarities)]
+            row = int(rng.integers(len(matrix)))
+            columns = np.arange(matrix.shape[1])
+            wrong = columns[np.abs(columns - row) >= self.min_gap_frames]
+            if len(wrong):
+                wins.append(bool(matrix[row, row] > matrix[row, int(rng.choice(wrong))]))
+        return wins
+
+    def _cross_entropy(self, matrix: NDArray[np.float32]) -> tuple[float, float]:
+        rows, columns = np.indices(matrix.shape)
+        allowed = (rows == columns) | (np.abs(rows - columns) >= self.min_gap_frames)
+        masked = np.where(allowed, matrix.astype(np.float64), -np.inf)
+        peak = masked.max(axis=1, keepdims=True)
+        log_sum = np.log(np.exp(masked - peak).sum(axis=1)) + peak[:, 0]
+        loss = float(np.mean(log_sum - np.diagonal(masked)))
+        return loss, float(np.mean(np.log(allowed.sum(axis=1))))
+
+
+def best_shift(matrix: NDArray[np.float32], max_shift: int = MAX_SHIFT_FRAMES) -> int:
+    """The shift of the audio, in frames, at which a clip's windows are most similar on average."""
+    best, best_mean = 0, -math.inf
+    for shift in range(-max_shift, max_shift + 1):
+        diagonal = np.diagonal(matrix, offset=shift)
+        if len(diagonal) >= 5 and float(diagonal.mean()) > best_mean:
+            best, best_mean = shift, float(diagonal.mean())
+    return best

@@ -1,0 +1,26 @@
+"""From the loader's uint8 images to what the networks read. Legend: B clips, K windows, T frames, H W pixels."""
+
+from __future__ import annotations
+
+import torch
+
+from models.losses import stack_window
+
+
+def faces_to_float(images: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """``uint8 [..., H, W, 3]`` BGR -> float32 [..., 3, H, W] in [0, 1]."""
+    return images.to(device, non_blocking=True).movedim(-1, -3).float().div_(255)
+
+
+def expert_faces(lower: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """``uint8 [N, T, 48, 96, 3]`` -> float32 [N, 3 * T, 48, 96] in [0, 1], channels last."""
+    stacked = stack_window(faces_to_float(lower, device))
+    return stacked.contiguous(memory_format=torch.channels_last)
+
+
+def evaluator_frames(context: torch.Tensor, device: torch.device, size_px: int = 224) -> torch.Tensor:
+    """``uint8 [N, T, H, W, 3]`` BGR -> float32 [N, 3, T, 224, 224] in 0..255."""
+    num, frames = context.shape[:2]
+    images = context.to(device).flatten(0, 1).movedim(-1, 1).float()
+    resized = torch.nn.functional.interpolate(images, size=size_px, mode="bilinear", align_corners=False)
+    return resized.unflatten(0, (num, frames)).movedim(1, 2)

@@ -1,0 +1,168 @@
+"""Training windows cut from clips: which frames, which audio, which negatives.
+
+Every random choice comes from the clip's own generator, so a resumed stream cuts the same windows.
+Legend: K windows, T = 5 frames, H W pixels, images uint8 BGR.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline import alignment
+from pipeline.alignment import WINDOW_FRAMES
+from pipeline.media.audio import mfcc
+from pipeline.metrics.lse import MFCC_PER_FRAME, MFCC_WINDOW
+from pipeline.shards.read import Clip, ClipStream, Prefetcher
+
+Item = dict[str, NDArray[Any]]
+Cut = Callable[[Clip, np.random.Generator], Item | None]
+
+
+def spread_starts(
+    num_starts: int, num_windows: int, min_gap: int, rng: np.random.Generator
+) -> NDArray[np.int64] | None:
+    """Window starts in [0, num_starts), at least ``min_gap`` apart, spread over the clip; None where none fit."""
+    slack = num_starts - 1 - (num_windows - 1) * min_gap
+    if slack < 0:
+        return None
+    cuts = np.sort(rng.integers(0, slack + 1, size=num_windows))
+    return cuts + np.arange(num_windows) * min_gap
+
+
+@dataclass(frozen=True)
+class CutSyncWindows:
+    """Lower half faces with the mel that belongs to them, for the expert."""
+
+    windows_per_clip: int
+    min_gap_frames: int
+
+    def __call__(self, clip: Clip, rng: np.random.Generator) -> Item | None:
+        """``faces: uint8 [K, T, 48, 96, 3]``, ``mel: float32 [K, 80, 16]``."""
+        num_starts = clip.num_frames - WINDOW_FRAMES + 1
+        starts = spread_starts(num_starts, self.windows_per_clip, self.min_gap_frames, rng)
+        if starts is None:
+            return None
+        frames = starts[:, None] + np.arange(WINDOW_FRAMES)
+        crops = clip.crops(frames.reshape(-1))
+        lower = crops[:, crops.shape[1] // 2 :].reshape(*frames.shape, -1, *crops.shape[2:])
+        mel = np.stack([alignment.sync_mel_window(clip.mel, int(start)) for start in starts])
+        return {"faces": augment_faces(lower, rng), "mel": augment_mel(mel, rng)}
+
+
+@dataclass(frozen=True)
+class CutEvaluatorWindows:
+    """Wide crops with the MFCC that belong to them, for the evaluator."""
+
+    windows_per_clip: int
+    min_gap_frames: int
+
+    def __call__(self, clip: Clip, rng: np.random.Generator) -> Item | None:
+        """``context: uint8 [K, T, H, W, 3]``, ``mfcc: float32 [K, 13, 20]``."""
+        features = mfcc(clip.audio)
+        num_audio = (len(features) - MFCC_WINDOW) // MFCC_PER_FRAME + 1
+        num_starts = min(clip.num_frames - WINDOW_FRAMES + 1, num_audio)
+        starts = spread_starts(num_starts, self.windows_per_clip, self.min_gap_frames, rng)
+        if starts is None:
+            return None
+        frames = starts[:, None] + np.arange(WINDOW_FRAMES)
+        context = clip.context(frames.reshape(-1))
+        audio = np.stack([features[f : f + MFCC_WINDOW].T for f in starts * MFCC_PER_FRAME])
+        return {
+            "context": augment_faces(context.reshape(*frames.shape, *context.shape[1:]), rng),
+            "mfcc": audio.astype(np.float32),
+        }
+
+
+@dataclass(frozen=True)
+class CutGeneratorWindow:
+    """A target window, a reference window elsewhere in the clip, and the audio of the target."""
+
+    min_reference_gap_frames: int
+
+    def __call__(self, clip: Clip, rng: np.random.Generator) -> Item | None:
+        """``target, reference: uint8 [T, 96, 96, 3]``, ``mel: float32 [T, 80, 16]``, ``sync_mel: float32 [80, 16]``.
+
+        The reference never overlaps the target: an overlap would let the generator copy the mouth.
+        """
+        num_starts = clip.num_frames - WINDOW_FRAMES + 1
+        start = int(rng.integers(0, num_starts)) if num_starts > 0 else 0
+        candidates = np.arange(max(0, num_starts))
+        candidates = candidates[np.abs(candidates - start) >= self.min_reference_gap_frames]
+        if not len(candidates):
+            return None
+        reference = int(rng.choice(candidates))
+        frames = np.arange(WINDOW_FRAMES)
+        return {
+            "target": clip.crops(start + frames),
+            "reference": clip.crops(reference + frames),
+            "mel": alignment.frame_mel_windows(clip.mel, start + frames),
+            "sync_mel": alignment.sync_mel_window(clip.mel, start),
+        }
+
+
+def augment_faces(windows: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """``uint8 [K, T, H, W, 3]``: mirror, contrast, brightness and tint, constant over each window's frames."""
+    out = np.empty_like(windows)
+    for index, window in enumerate(windows):
+        if rng.random() < 0.5:
+            window = window[:, :, ::-1]
+        gain = rng.uniform(0.75, 1.25) * rng.uniform(0.92, 1.08, size=3)
+        table = np.clip(np.arange(256)[:, None] * gain + rng.uniform(-25, 25), 0, 255).astype(np.uint8)
+        for channel in range(3):
+            out[index, ..., channel] = table[window[..., channel], channel]
+    return out
+
+
+def augment_mel(mel: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """``float32 [K, 80, 16]``: loudness of up to 6 dB either way (8 units span 100 dB)."""
+    gain = rng.uniform(-0.5, 0.5, size=(len(mel), 1, 1)).astype(np.float32)
+    return np.clip(mel + gain, -4.0, 4.0)
+
+
+class WindowBatches:
+    """Batches of ``clips_per_batch`` clips' windows, cut in a background thread, with the stream's position."""
+
+    def __init__(self, stream: ClipStream, cut: Cut, clips_per_batch: int, prefetch: int = 3) -> None:
+        self._stream, self._cut, self._clips_per_batch = stream, cut, clips_per_batch
+        self._prefetcher: Prefetcher[tuple[dict[str, torch.Tensor], dict[str, Any]]] | None = None
+        self._prefetch = prefetch
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._stream.load_state_dict(state)
+
+    @property
+    def wait_seconds(self) -> float:
+        return self._prefetcher.wait_seconds if self._prefetcher else 0.0
+
+    def __iter__(self) -> Iterator[tuple[dict[str, torch.Tensor], dict[str, Any]]]:
+        self._prefetcher = Prefetcher(self._batches(), self._prefetch)
+        return iter(self._prefetcher)
+
+    def close(self) -> None:
+        if self._prefetcher:
+            self._prefetcher.close()
+
+    def _batches(self) -> Iterator[tuple[dict[str, torch.Tensor], dict[str, Any]]]:
+        items: list[Item] = []
+        refused = 0
+        for clip in self._stream:
+            item = self._cut(clip, clip.rng)
+            if item is None:
+                refused += 1
+                if refused > 1000:
+                    raise ValueError("1000 clips in a row are too short for a window; see preprocess.min_frames")
+                continue
+            refused = 0
+            items.append(item)
+            if len(items) == self._clips_per_batch:
+                yield (
+                    {name: torch.from_numpy(np.stack([i[name] for i in items])) for name in items[0]},
+                    self._stream.state_dict(),
+                )
+                items = []

@@ -1,0 +1,108 @@
+"""The frame around a stage: exit codes, metrics file, scratch, fingerprint."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline import scratch, stage
+from pipeline.layout import Layout
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    """A folder with the real params and one stage that depends on one file."""
+    shutil.copy(repo_root / "params.yaml", tmp_path)
+    (tmp_path / "input.txt").write_text("one")
+    stages = {
+        "compare": {"cmd": "x", "deps": ["input.txt"], "params": ["seed", "compare"]},
+        "train_gan": {
+            "foreach": "x",
+            "do": {"cmd": "x", "deps": ["input.txt"], "params": ["variants.${key}"]},
+        },
+    }
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nobody listens: tracking must not matter
+    monkeypatch.setattr(stage, "_set_up_process", lambda: None)
+    return Layout(tmp_path)
+
+
+def test_metrics_are_written_sorted_and_scratch_is_removed(checkout: Layout) -> None:
+    seen: list[Path] = []
+
+    def body(context: stage.StageContext) -> Mapping[str, Any]:
+        seen.append(context.scratch)
+        assert context.scratch.is_dir()
+        return {"b": 2.0, "a": 1}
+
+    assert stage.run("compare", body) == 0
+    text = checkout.metrics_path("compare").read_text()
+    assert json.loads(text) == {"a": 1, "b": 2.0}
+    assert text.index('"a"') < text.index('"b"')
+    assert not seen[0].exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ValueError("bad value"), 2),
+        (FileNotFoundError("no file"), 2),
+        (stage.DataError("empty split"), 3),
+        (stage.TemporaryError("busy"), 75),
+    ],
+)
+def test_the_exit_code_says_whose_fault_it_was(
+    checkout: Layout, error: Exception, code: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    def body(context: stage.StageContext) -> Mapping[str, Any]:
+        raise error
+
+    with caplog.at_level(logging.ERROR):
+        assert stage.run("compare", body) == code
+    assert str(error) in caplog.text
+    assert not checkout.metrics_path("compare").exists()
+
+
+def test_a_result_that_is_not_finite_is_refused(checkout: Layout, caplog: pytest.LogCaptureFixture) -> None:
+    assert stage.run("compare", lambda context: {"fid": {"value": float("nan")}}) == 2
+    assert "fid.value is nan" in caplog.text
+
+
+def test_scratch_survives_a_failure_for_the_same_computation_only(checkout: Layout) -> None:
+    folders: list[Path] = []
+
+    def body(context: stage.StageContext) -> Mapping[str, Any]:
+        folders.append(context.scratch)
+        (context.scratch / "half-done").touch()
+        raise ValueError("stop here")
+
+    stage.run("compare", body)
+    stage.run("compare", body)
+    assert folders[0] == folders[1]
+    (checkout.root / "input.txt").write_text("two")
+    stage.run("compare", body)
+    assert folders[2] != folders[0]
+    assert not folders[0].exists()
+
+
+def test_the_fingerprint_sees_declared_params_only(checkout: Layout) -> None:
+    params = yaml.safe_load((checkout.root / "params.yaml").read_text())
+    before = scratch.fingerprint(checkout.root, "train_gan", "no_lstm", params)
+    params["runtime"]["num_workers"] = 7
+    params["variants"]["lstm_cbam"]["use_cbam"] = False
+    assert scratch.fingerprint(checkout.root, "train_gan", "no_lstm", params) == before
+    params["variants"]["no_lstm"]["use_cbam"] = False
+    assert scratch.fingerprint(checkout.root, "train_gan", "no_lstm", params) != before
+
+
+def test_an_unknown_stage_lists_the_known_ones(checkout: Layout) -> None:
+    with pytest.raises(ValueError, match="it has compare, train_gan"):
+        scratch.declared(checkout.root, "compair")

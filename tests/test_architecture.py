@@ -1,0 +1,149 @@
+"""The directions between the packages, checked on the source."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.layout import Layout
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("flows", "pipeline", "models")
+INERT = {
+    # Cannot change a stage's output: paths, process set-up, logs, tracking, atomic writes.
+    "pipeline/__init__.py",
+    "pipeline/atomic.py",
+    "pipeline/layout.py",
+    "pipeline/scratch.py",
+    "pipeline/stage.py",
+    "pipeline/stages/__init__.py",
+    "pipeline/tracking.py",
+}
+ONE_PLACE = {
+    "mlflow": ("pipeline/tracking.py", "pipeline/promote.py"),
+    "ray": ("pipeline/preprocess/",),
+    "webdataset": ("pipeline/shards/",),
+    "cv2": ("pipeline/media/",),
+    "av": ("pipeline/media/",),
+    "prefect": ("flows/",),
+}
+
+
+def _sources() -> list[Path]:
+    return [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _module_path(name: str) -> Path | None:
+    base = ROOT / Path(*name.split("."))
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.is_file():
+            return path
+    return None
+
+
+def _closure(start: Path) -> set[str]:
+    seen: set[Path] = set()
+    queue = [start]
+    while queue:
+        path = queue.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        relative = path.relative_to(ROOT).as_posix()
+        if relative in INERT:
+            continue
+        for name in _imports(path):
+            if name.split(".")[0] in PACKAGES and (found := _module_path(name)):
+                queue.append(found)
+    return {path.relative_to(ROOT).as_posix() for path in seen} - INERT
+
+
+def test_flows_see_only_params_and_layout() -> None:
+    allowed = {"pipeline", "pipeline.params", "pipeline.layout"}
+    for path in sorted((ROOT / "flows").rglob("*.py")):
+        for name in _imports(path):
+            if name.split(".")[0] == "models" or name.split(".")[0] == "pipeline":
+                module = ".".join(name.split(".")[:2])
+                assert module in allowed, f"{path.name} imports {name}"
+
+
+def test_models_see_only_torch_and_the_standard_library() -> None:
+    allowed = {"torch", "models", "math", "__future__", "dataclasses", "collections", "typing", "contextlib"}
+    for path in sorted((ROOT / "models").rglob("*.py")):
+        for name in _imports(path):
+            assert name.split(".")[0] in allowed, f"{path.name} imports {name}"
+
+
+def test_nothing_imports_upward_and_stages_do_not_import_stages() -> None:
+    for path in _sources():
+        relative = path.relative_to(ROOT).as_posix()
+        for name in _imports(path):
+            if not relative.startswith("flows/"):
+                assert name.split(".")[0] != "flows", f"{relative} imports {name}"
+            if relative.startswith("pipeline/stages/"):
+                assert not name.startswith("pipeline.stages."), f"{relative} imports {name}"
+
+
+def test_each_heavy_tool_is_imported_in_its_own_place() -> None:
+    for path in _sources():
+        relative = path.relative_to(ROOT).as_posix()
+        for name in _imports(path):
+            places = ONE_PLACE.get(name.split(".")[0])
+            assert places is None or relative.startswith(places), f"{relative} imports {name}"
+
+
+def _dvc_stages() -> dict[str, dict]:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    return {name: stage.get("do", stage) for name, stage in stages.items()}
+
+
+@pytest.mark.parametrize("name", list(_dvc_stages()))
+def test_a_stages_deps_cover_the_code_it_imports(name: str) -> None:
+    stage = _dvc_stages()[name]
+    module = stage["cmd"].split(" -m ")[1].split()[0]
+    needed = _closure(ROOT / Path(*module.split(".")).with_suffix(".py"))
+    deps = [dep for dep in stage["deps"] if "$" not in dep]
+    uncovered = {path for path in needed if not any(path == dep or path.startswith(f"{dep}/") for dep in deps)}
+    assert not uncovered, f"dvc.yaml: stage {name} would not notice a change of {sorted(uncovered)}"
+
+
+def test_dvc_and_layout_agree_on_every_output() -> None:
+    layout = Layout(Path())
+    for name, stage in _dvc_stages().items():
+        variant = next((v for v in ("${key}", "${item}") if v in stage["cmd"]), None)
+        module = stage["cmd"].split(".stages.")[1].split()[0]
+        metrics = [next(iter(entry)) if isinstance(entry, dict) else entry for entry in stage["metrics"]]
+        expected = layout.comparison_path if name == "compare" else layout.metrics_path(module, variant)
+        assert metrics == [expected.as_posix()], name
+    outs = {next(iter(o)) if isinstance(o, dict) else o for s in _dvc_stages().values() for o in s["outs"]}
+    assert layout.manifest_path.as_posix() in outs
+    assert layout.shards_dir.as_posix() in outs
+
+
+def test_our_import_names_belong_to_our_distribution_only() -> None:
+    owners = importlib.metadata.packages_distributions()
+    for package in PACKAGES:
+        assert set(owners.get(package, ["lipsmith"])) == {"lipsmith"}
+
+
+def test_the_command_line_starts_without_heavy_packages() -> None:
+    heavy = ("torch", "mlflow", "ray", "cv2", "av", "pandas", "prefect", "matplotlib")
+    code = f"import sys, pipeline.__main__; print([m for m in {heavy!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
