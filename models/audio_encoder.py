@@ -1,0 +1,85 @@
+"""Audio tower of the generator and of SyncNet, and the LSTM over mel steps in front of it.
+
+Legend: N folded batch, C channels, M=80 mel bins, L=16 mel steps (0.2 s at 80 steps/s).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from models.blocks import ConvBlock, encoder_stage, scaled_channels
+
+NUM_MEL_BINS = 80
+NUM_MEL_STEPS = 16
+# Channels of the four stages that keep a map (80x16, 27x16, 9x6, 3x3), before the width factor.
+STAGE_CHANNELS = (32, 64, 128, 256)
+FINAL_CHANNELS = 512
+
+
+class MelLSTM(nn.Module):
+    """mel + projection(LSTM(mel)), the LSTM running over the window's 16 steps.
+
+    The projection starts at zero, so at step 0 the mel passes unchanged. It sees one window only:
+    windows stay independent, and inference may batch them in any order.
+    """
+
+    def __init__(self, hidden: int = 256) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(NUM_MEL_BINS, hidden, batch_first=True)
+        self.projection = nn.Linear(hidden, NUM_MEL_BINS)
+        nn.init.zeros_(self.projection.weight)
+        nn.init.zeros_(self.projection.bias)
+
+    def forward(self, mel_N1ML: torch.Tensor) -> torch.Tensor:
+        """float [N, 1, M, L] -> float [N, 1, M, L]."""
+        mel_NLM = mel_N1ML.squeeze(1).transpose(1, 2)
+        memory_NLH, _ = self.lstm(mel_NLM)
+        return mel_N1ML + self.projection(memory_NLH).transpose(1, 2).unsqueeze(1)
+
+
+class AudioEncoder(nn.Module):
+    """Wav2Lip's audio encoder: a mel window to one embedding (Prajwal et al. 2020, sec. 3).
+
+    `num_residual_256` is 1 in the generator and 2 in SyncNet. `embedding_dim` None means 512 times
+    the width. `linear_head` makes the last 1x1 layer a plain convolution, without normalisation
+    and ReLU.
+    """
+
+    def __init__(
+        self,
+        width: float = 1.0,
+        *,
+        num_residual_256: int = 1,
+        embedding_dim: int | None = None,
+        linear_head: bool = False,
+    ) -> None:
+        super().__init__()
+        c32, c64, c128, c256 = self.stage_channels = [scaled_channels(channels, width) for channels in STAGE_CHANNELS]
+        c512 = scaled_channels(FINAL_CHANNELS, width)
+        self.stages = nn.ModuleList(
+            [
+                encoder_stage(1, c32, 3, 1, 1, num_residual=2),
+                encoder_stage(c32, c64, 3, (3, 1), 1, num_residual=2),
+                encoder_stage(c64, c128, 3, 3, 1, num_residual=2),
+                encoder_stage(c128, c256, 3, (3, 2), 1, num_residual=num_residual_256),
+            ]
+        )
+        self.squeeze = ConvBlock(c256, c512, 3)
+        dim = c512 if embedding_dim is None else embedding_dim
+        self.head: nn.Module = nn.Conv2d(c512, dim, 1) if linear_head else ConvBlock(c512, dim, 1)
+
+    def forward(self, mel_N1ML: torch.Tensor, refinements: Sequence[nn.Module] | nn.ModuleList = ()) -> torch.Tensor:
+        """mel float [N, 1, 80, 16] in [-4, 4] -> float [N, C, 1, 1].
+
+        `refinements` holds one module per stage (CBAM), or none.
+        """
+        x_NCML = mel_N1ML
+        for index, stage in enumerate(self.stages):
+            x_NCML = stage(x_NCML)
+            if refinements:
+                x_NCML = refinements[index](x_NCML)
+        embedding_NC11: torch.Tensor = self.head(self.squeeze(x_NCML))
+        return embedding_NC11

@@ -1,0 +1,76 @@
+"""CBAM attention in residual form (Woo et al., "CBAM", ECCV 2018).
+
+Legend: N folded batch, C channels, H W pixels (or mel bins and steps), R hidden units.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+REDUCTION = 16
+MIN_HIDDEN = 4
+
+
+class ChannelGate(nn.Module):
+    """One gate per channel from average and maximum pooling through a shared MLP (CBAM, sec. 3.1).
+
+    The MLP's last layer starts at zero, so every gate starts at 1/2.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        hidden = max(MIN_HIDDEN, channels // REDUCTION)
+        self.reduce = nn.Linear(channels, hidden)
+        self.expand = nn.Linear(hidden, channels)
+        nn.init.zeros_(self.expand.weight)
+        nn.init.zeros_(self.expand.bias)
+
+    def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+        """float [N, C, H, W] -> gates float [N, C, 1, 1] in (0, 1)."""
+        pooled_2NC = torch.stack((x_NCHW.mean(dim=(2, 3)), x_NCHW.amax(dim=(2, 3))))
+        logits_NC = self.expand(torch.relu(self.reduce(pooled_2NC))).sum(dim=0)
+        return torch.sigmoid(logits_NC)[:, :, None, None]
+
+
+class SpatialGate(nn.Module):
+    """One gate per position from the maximum and mean over channels (CBAM, sec. 3.1).
+
+    The normalisation's scale starts at zero, so every gate starts at 1/2.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 1, kernel_size=7, padding=3, bias=False)
+        self.norm = nn.BatchNorm2d(1, momentum=0.01)
+        nn.init.zeros_(self.norm.weight)
+
+    def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+        """float [N, C, H, W] -> gates float [N, 1, H, W] in (0, 1)."""
+        pooled_N2HW = torch.cat((x_NCHW.amax(dim=1, keepdim=True), x_NCHW.mean(dim=1, keepdim=True)), dim=1)
+        return torch.sigmoid(self.norm(self.conv(pooled_N2HW)))
+
+
+class ResidualCBAM(nn.Module):
+    """(x + CBAM(x)) / g: channel gate, then spatial gate, residual, divided by its initial gain g.
+
+    Plain gating starts at a gain of 1/4 and would shrink the features that the decoder's skips read;
+    the residual form starts at g = 1 + 1/4 (1 + 1/2 without the spatial gate). Both gates start at
+    exactly 1/2 whatever the input, so dividing by the constant g makes the module the identity, bit
+    for bit, at step 0. The constant adds no parameter and no expressive power: every feature goes
+    into a convolution with batch normalisation, which absorbs scale. The gain lies in (1, 2) / g.
+    Maps of 3x3 and less take `spatial=False`: a 7x7 kernel would see mostly padding.
+    """
+
+    def __init__(self, channels: int, *, spatial: bool = True) -> None:
+        super().__init__()
+        self.channel_gate = ChannelGate(channels)
+        self.spatial_gate = SpatialGate() if spatial else None
+        self.initial_gain = 1.25 if spatial else 1.5
+
+    def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+        """float [N, C, H, W] -> float [N, C, H, W]."""
+        gate = self.channel_gate(x_NCHW)
+        if self.spatial_gate is not None:
+            gate = gate * self.spatial_gate(x_NCHW * gate)
+        return x_NCHW * ((1 + gate) / self.initial_gain)

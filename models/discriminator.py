@@ -1,0 +1,43 @@
+"""Visual quality discriminator on the lower half of the face.
+
+Legend: N folded batch, C channels, H W pixels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from models.blocks import LeakyConvBlock, scaled_channels
+
+
+class QualityDiscriminator(nn.Module):
+    """Real or generated, frame by frame (Wav2Lip, sec. 3.4; 14,113,793 parameters at width 1).
+
+    Returns logits: the sigmoid is part of the loss, where it is stable.
+    """
+
+    def __init__(self, width: float = 1.0) -> None:
+        super().__init__()
+        c32, c64, c128, c256, c512 = (scaled_channels(channels, width) for channels in (32, 64, 128, 256, 512))
+        self.layers = nn.Sequential(
+            LeakyConvBlock(3, c32, 7, 1, 3),  # 48x96
+            LeakyConvBlock(c32, c64, 5, (1, 2), 2),  # 48x48
+            LeakyConvBlock(c64, c64, 5, 1, 2),
+            LeakyConvBlock(c64, c128, 5, 2, 2),  # 24x24
+            LeakyConvBlock(c128, c128, 5, 1, 2),
+            LeakyConvBlock(c128, c256, 5, 2, 2),  # 12x12
+            LeakyConvBlock(c256, c256, 5, 1, 2),
+            LeakyConvBlock(c256, c512, 3, 2, 1),  # 6x6
+            LeakyConvBlock(c512, c512, 3, 1, 1),
+            LeakyConvBlock(c512, c512, 3, 2, 1),  # 3x3
+            LeakyConvBlock(c512, c512, 3, 1, 1),
+            LeakyConvBlock(c512, c512, 3),  # 1x1
+            LeakyConvBlock(c512, c512, 1),
+            nn.Conv2d(c512, 1, kernel_size=1),
+        )
+
+    def forward(self, lower_NCHW: torch.Tensor) -> torch.Tensor:
+        """lower halves float [N, 3, 48, 96] in [0, 1], BGR -> logits float32 [N], high = real."""
+        logits_N: torch.Tensor = self.layers(lower_NCHW).flatten().float()
+        return logits_N

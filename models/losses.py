@@ -1,0 +1,190 @@
+"""Losses of the expert, the evaluator and the generator, all computed in float32.
+
+Legend: B batch, T window frames, N windows or folded batch, C channels, H W pixels, D embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+COSINE_EPS = 1e-4
+
+
+def lower_half(frames: torch.Tensor) -> torch.Tensor:
+    """The rows from H // 2 on: [..., H, W] -> [..., H - H // 2, W], a view."""
+    return frames[..., frames.shape[-2] // 2 :, :]
+
+
+def stack_window(lower_BTCHW: torch.Tensor) -> torch.Tensor:
+    """The expert's face input, frames on the channel axis: [B, 5, 3, 48, 96] -> [B, 15, 48, 96]."""
+    return lower_BTCHW.flatten(1, 2)
+
+
+def l1_loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Mean absolute error of two tensors of one shape, scalar float32."""
+    _require_same_shape(prediction, target)
+    return F.l1_loss(prediction.float(), target.float())
+
+
+def sync_loss(cosine: torch.Tensor, is_synced: torch.Tensor | None = None, *, min_cosine: float = 0.0) -> torch.Tensor:
+    """Binary cross-entropy on a cosine read as a probability (Wav2Lip, sec. 3.1), scalar float32.
+
+    cosine: float [N] in [min_cosine, 1]; `min_cosine` (`SyncNet.min_cosine`) maps to probability 0.
+    is_synced: bool or float [N] targets; None means all in sync, the generator's loss.
+    The probability is clamped to [1e-4, 1 - 1e-4], so that the loss stays finite (at most 9.2).
+    """
+    probability = (cosine.float() - min_cosine) / (1.0 - min_cosine)
+    probability = probability.clamp(COSINE_EPS, 1.0 - COSINE_EPS)
+    target = torch.ones_like(probability) if is_synced is None else is_synced.to(probability)
+    _require_same_shape(probability, target)
+    # The explicit form: binary_cross_entropy refuses to run inside an autocast region.
+    return -(target * probability.log() + (1 - target) * torch.log1p(-probability)).mean()
+
+
+def info_nce(
+    similarity_NN: torch.Tensor,
+    temperature: float | torch.Tensor = 0.1,
+    invalid_NN: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Symmetric cross-entropy that row i picks column i and column i picks row i, scalar float32.
+
+    similarity: float [N, N], pairs on the diagonal (van den Oord et al. 2018; CLIP's symmetric form).
+    invalid: bool [N, N], True drops a negative (say, an overlapping window); the diagonal stays.
+    With equal similarities and no mask the loss is log N.
+    """
+    _require_square(similarity_NN)
+    logits_NN = similarity_NN.float() / temperature
+    if invalid_NN is not None:
+        _require_same_shape(similarity_NN, invalid_NN)
+        pairs_NN = torch.eye(len(logits_NN), dtype=torch.bool, device=logits_NN.device)
+        logits_NN = logits_NN.masked_fill(invalid_NN & ~pairs_NN, -torch.inf)
+    target_N = torch.arange(len(logits_NN), device=logits_NN.device)
+    return (F.cross_entropy(logits_NN, target_N) + F.cross_entropy(logits_NN.T, target_N)) / 2
+
+
+def pairwise_distances(lips_ND: torch.Tensor, audio_MD: torch.Tensor) -> torch.Tensor:
+    """Euclidean distances float32 [N, M] of float [N, D] and [M, D], the quantity LSE-D averages."""
+    if lips_ND.shape[-1] != audio_MD.shape[-1]:
+        raise ValueError(f"embeddings must agree in size, got {lips_ND.shape[-1]} and {audio_MD.shape[-1]}")
+    # The matrix-product form loses digits where two embeddings are close.
+    mode = "donot_use_mm_for_euclid_dist"
+    with torch.autocast(lips_ND.device.type, enabled=False):
+        return torch.cdist(lips_ND.float(), audio_MD.float(), compute_mode=mode)
+
+
+def distance_softmax_loss(
+    distances_NN: torch.Tensor,
+    temperature: float | torch.Tensor = 1.0,
+    invalid_NN: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """InfoNCE on negative distances: window i's own audio must be its nearest, and the reverse.
+
+    distances: float [N, N], pairs on the diagonal. The temperature is in units of distance and so
+    sets the scale of the embedding, which nothing else fixes.
+    """
+    return info_nce(-distances_NN, temperature, invalid_NN)
+
+
+def margin_loss(
+    distances: torch.Tensor, is_synced: torch.Tensor, margin: float, *, balanced: bool = False
+) -> torch.Tensor:
+    """Mean of d^2 / 2 for pairs and max(margin - d, 0)^2 / 2 for others, scalar float32.
+
+    distances: float >= 0, any shape; is_synced: bool of the same shape (Chung & Zisserman 2016,
+    eq. 1). `balanced` averages pairs and others separately and takes the mean of the two, for a
+    matrix where others outnumber pairs.
+    """
+    if margin <= 0:
+        raise ValueError(f"margin must be > 0, got {margin}")
+    _require_same_shape(distances, is_synced)
+    distances = distances.float()
+    terms = torch.where(is_synced, distances, (margin - distances).clamp(min=0)).square() / 2
+    if not balanced:
+        return terms.mean()
+    num_synced = is_synced.sum().clamp(min=1)
+    num_others = (~is_synced).sum().clamp(min=1)
+    return ((terms * is_synced).sum() / num_synced + (terms * ~is_synced).sum() / num_others) / 2
+
+
+def discriminator_loss(real_logits: torch.Tensor, fake_logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross-entropies of the discriminator on real and on generated frames, two float32 scalars."""
+    real, fake = real_logits.float(), fake_logits.float()
+    return F.softplus(-real).mean(), F.softplus(fake).mean()
+
+
+def generator_adversarial_loss(fake_logits: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of generated frames being taken for real (non-saturating), scalar float32."""
+    return F.softplus(-fake_logits.float()).mean()
+
+
+class AdversarialLoss(nn.Module):
+    """A discriminator with its optimiser: `train_adv` trains it, calling the module scores fakes.
+
+    The state dict holds the discriminator and, under `_extra_state`, the optimiser.
+    Run it under the caller's autocast: losses, backward and step are float32.
+    """
+
+    def __init__(self, discriminator: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        super().__init__()
+        self.discriminator = discriminator
+        self.optimizer = optimizer
+
+    def forward(self, fake_NCHW: torch.Tensor) -> torch.Tensor:
+        """The generator's adversarial loss of float [N, C, H, W]; no gradient reaches D."""
+        with _frozen(self.discriminator):
+            return generator_adversarial_loss(self.discriminator(fake_NCHW))
+
+    def train_adv(self, fake_NCHW: torch.Tensor, real_NCHW: torch.Tensor) -> dict[str, torch.Tensor]:
+        """One step of D on float [N, C, H, W] fakes (detached here) and reals.
+
+        Returns detached scalars: `d_loss` = `d_real` + `d_fake`. Raises FloatingPointError before
+        the step where the loss is not finite, so that the weights are never poisoned.
+        """
+        logits_real = self.discriminator(real_NCHW.detach())
+        logits_fake = self.discriminator(fake_NCHW.detach())
+        loss_real, loss_fake = discriminator_loss(logits_real, logits_fake)
+        loss = loss_real + loss_fake
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"d_loss is {loss.item()}")
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(loss.device.type, enabled=False):
+            loss.backward()
+        self.optimizer.step()
+        return {"d_loss": loss.detach(), "d_real": loss_real.detach(), "d_fake": loss_fake.detach()}
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """The optimiser's state; part of `state_dict()`."""
+        return self.optimizer.state_dict()
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore the optimiser; called by `load_state_dict()`."""
+        self.optimizer.load_state_dict(state)
+
+
+@contextmanager
+def _frozen(module: nn.Module) -> Iterator[None]:
+    """No gradient to the module's parameters inside; flags restored after."""
+    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    for parameter in trainable:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trainable:
+            parameter.requires_grad_(True)
+
+
+def _require_same_shape(first: torch.Tensor, second: torch.Tensor) -> None:
+    if first.shape != second.shape:
+        raise ValueError(f"shapes must agree, got {tuple(first.shape)} and {tuple(second.shape)}")
+
+
+def _require_square(matrix: torch.Tensor) -> None:
+    if matrix.dim() != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"expected a square matrix [N, N], got {tuple(matrix.shape)}")

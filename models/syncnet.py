@@ -1,0 +1,86 @@
+"""SyncNet expert: do five lower faces and 0.2 s of audio belong together?
+
+Legend: B batch, C channels, H W pixels, M mel bins, L mel steps, D embedding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from models.audio_encoder import AudioEncoder
+from models.blocks import ConvBlock, encoder_stage, scaled_channels
+
+WINDOW_FRAMES = 5
+FACE_CHANNELS = 3 * WINDOW_FRAMES
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncNetConfig:
+    """What fixes the expert's parameters and its range of cosines."""
+
+    width: float = 1.0
+    """Channel factor; 1 is Wav2Lip's size."""
+    embedding_dim: int = 512
+    """D; not scaled by `width`."""
+    linear_heads: bool = False
+    """False: Wav2Lip's heads, ReLU then L2, cosines in [0, 1] (for the BCE objective).
+    True: linear heads on centred inputs, cosines in [-1, 1] (for InfoNCE)."""
+
+    def __post_init__(self) -> None:
+        scaled_channels(8, self.width)
+        if self.embedding_dim < 1:
+            raise ValueError(f"embedding_dim must be at least 1, got {self.embedding_dim}")
+
+
+class SyncNet(nn.Module):
+    """Wav2Lip's expert lip-sync discriminator (sec. 3.1; 16,435,072 parameters at width 1)."""
+
+    def __init__(self, config: SyncNetConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or SyncNetConfig()
+        c32, c64, c128, c256, c512 = (scaled_channels(channels, config.width) for channels in (32, 64, 128, 256, 512))
+        head: nn.Module
+        if config.linear_heads:
+            head = nn.Conv2d(c512, config.embedding_dim, kernel_size=1)
+        else:
+            head = ConvBlock(c512, config.embedding_dim, 1)
+        self.face_encoder = nn.Sequential(
+            encoder_stage(FACE_CHANNELS, c32, 7, 1, 3),  # 48x96
+            encoder_stage(c32, c64, 5, (1, 2), 1, num_residual=2),  # 46x47
+            encoder_stage(c64, c128, 3, 2, 1, num_residual=3),  # 23x24
+            encoder_stage(c128, c256, 3, 2, 1, num_residual=2),  # 12x12
+            encoder_stage(c256, c512, 3, 2, 1, num_residual=2),  # 6x6
+            encoder_stage(c512, c512, 3, 2, 1),  # 3x3
+            ConvBlock(c512, c512, 3),  # 1x1
+            head,
+        )
+        self.audio_encoder = AudioEncoder(
+            config.width,
+            num_residual_256=2,
+            embedding_dim=config.embedding_dim,
+            linear_head=config.linear_heads,
+        )
+
+    @property
+    def min_cosine(self) -> float:
+        """Lowest cosine two embeddings can have: 0 behind ReLU, -1 with linear heads."""
+        return -1.0 if self.config.linear_heads else 0.0
+
+    def embed_faces(self, lower_BCHW: torch.Tensor) -> torch.Tensor:
+        """Five stacked lower halves float [B, 15, 48, 96] in [0, 1], BGR, frame-major
+        -> float32 [B, D] of unit length (zero where every ReLU of the head is off)."""
+        if self.config.linear_heads:
+            lower_BCHW = lower_BCHW - 0.5
+        return _unit_length(self.face_encoder(lower_BCHW))
+
+    def embed_audio(self, mel_B1ML: torch.Tensor) -> torch.Tensor:
+        """mel float [B, 1, 80, 16] in [-4, 4] -> float32 [B, D] of unit length."""
+        return _unit_length(self.audio_encoder(mel_B1ML))
+
+
+def _unit_length(x_BD11: torch.Tensor) -> torch.Tensor:
+    return F.normalize(x_BD11.flatten(1).float(), dim=1, eps=1e-6)

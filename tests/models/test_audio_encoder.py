@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import torch
+
+from models.audio_encoder import AudioEncoder, MelLSTM
+
+
+def num_parameters(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def test_parameter_counts() -> None:
+    assert num_parameters(AudioEncoder(num_residual_256=1)) == 2_812_672
+    assert num_parameters(AudioEncoder(num_residual_256=2)) == 3_403_264
+    assert num_parameters(MelLSTM(256)) == 366_672
+
+
+def test_map_sizes() -> None:
+    encoder = AudioEncoder(0.25)
+    sizes = []
+    for stage in encoder.stages:
+        stage.register_forward_hook(lambda _m, _i, out: sizes.append(tuple(out.shape[2:])))
+    assert encoder(torch.randn(2, 1, 80, 16)).shape == (2, 128, 1, 1)
+    assert sizes == [(80, 16), (27, 16), (9, 6), (3, 3)]
+
+
+def test_linear_head_has_the_asked_size_and_negative_values() -> None:
+    out = AudioEncoder(0.25, embedding_dim=48, linear_head=True)(torch.randn(8, 1, 80, 16))
+    assert out.shape == (8, 48, 1, 1)
+    assert out.min() < 0
+
+
+def test_lstm_starts_as_the_identity() -> None:
+    mel = torch.randn(3, 1, 80, 16)
+    assert torch.equal(MelLSTM(32)(mel), mel)
+
+
+def test_lstm_is_causal_along_the_steps() -> None:
+    lstm = MelLSTM(32)
+    torch.nn.init.normal_(lstm.projection.weight)
+    mel = torch.randn(2, 1, 80, 16)
+    changed = mel.clone()
+    changed[..., 10:] += 1
+    before, after = lstm(mel), lstm(changed)
+    torch.testing.assert_close(before[..., :10], after[..., :10])
+    # Memory: one changed step alters the steps after it.
+    changed = mel.clone()
+    changed[..., 4] += 1
+    assert (lstm(changed) - before)[..., 5].abs().max() > 1e-4
