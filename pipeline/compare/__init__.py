@@ -1,0 +1,1 @@
+"""One table over every arm, its bounds and the paper's figures."""

@@ -1,0 +1,53 @@
+"""Published figures on LRS2's test split, as data. They are shown beside ours, never mixed with them.
+
+None of them was measured by this project. The paper's rows of other systems equal those printed by Wav2Lip (Prajwal
+et al. 2020, table 1), while its ablation was measured by its authors: the two are not one protocol.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PAPER = "LSTM-CBAM lip-sync paper"
+WAV2LIP = "Wav2Lip (Prajwal et al. 2020), table 1"
+
+
+@dataclass(frozen=True)
+class Published:
+    """One printed row: ``lse_d`` lower is better, ``lse_c`` higher is better, ``fid`` lower is better."""
+
+    method: str
+    lse_d: float
+    lse_c: float
+    fid: float | None
+    source: str
+    variant: str | None = None
+    """Our arm with the same parts, where there is one."""
+
+
+TABLE_1 = (
+    Published("Speech2Vid", 14.23, 1.587, 12.32, f"{PAPER}, table 1"),
+    Published("LipGAN", 10.33, 3.199, 4.861, f"{PAPER}, table 1"),
+    Published("Wav2Lip", 6.386, 7.789, 4.887, f"{PAPER}, table 1"),
+    Published("LSTM-CBAM (the paper's)", 6.207, 7.455, 4.806, f"{PAPER}, table 1", "lstm_cbam"),
+)
+ABLATION = (
+    Published("w/o both", 6.723, 6.802, 4.387, f"{PAPER}, ablation", "no_lstm_cbam"),
+    Published("w/o LSTM", 6.537, 7.081, 4.456, f"{PAPER}, ablation", "no_lstm"),
+    Published("w/o CBAM", 6.552, 7.111, 4.449, f"{PAPER}, ablation", "no_cbam"),
+    Published("LSTM-CBAM (the paper's)", 6.207, 7.455, 4.806, f"{PAPER}, ablation", "lstm_cbam"),
+)
+WAV2LIP_GAN = Published("Wav2Lip + GAN", 6.469, 7.781, 4.446, WAV2LIP)
+"""By its parts the same network as the ablation's "w/o both"."""
+REAL_VIDEO = Published("Real video", 6.736, 7.838, None, WAV2LIP, "real")
+
+CAVEATS = (
+    'The paper\'s tables are not one protocol. Its arm "w/o both" has the parts of Wav2Lip + GAN, yet is printed as '
+    f"{ABLATION[0].lse_d} / {ABLATION[0].lse_c} / {ABLATION[0].fid} where Wav2Lip's authors print "
+    f"{WAV2LIP_GAN.lse_d} / {WAV2LIP_GAN.lse_c} / {WAV2LIP_GAN.fid}: only the order within its "
+    "ablation can be compared.",
+    f"The paper's best arm leads on LSE-D ({TABLE_1[3].lse_d}) but not everywhere: Wav2Lip has the better LSE-C "
+    f"({TABLE_1[2].lse_c} against {TABLE_1[3].lse_c}), and of the four arms it has the worst FID ({TABLE_1[3].fid}).",
+    f"The paper's LSE-D of {TABLE_1[3].lse_d} is below that of real video as Wav2Lip prints it ({REAL_VIDEO.lse_d}): a "
+    "figure better than real speech shows the metric's limit, not better lips.",
+)

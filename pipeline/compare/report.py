@@ -1,0 +1,202 @@
+"""The comparison in words: Markdown tables, and what they do and do not show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.compare.paper import ABLATION, CAVEATS, REAL_VIDEO, TABLE_1, Published
+
+Row = Mapping[str, Any]
+MIN_FID_IMAGES = 2048
+_BOUND_NAMES = {"real": "real video, own audio", "copy_input": "input left as it is, foreign audio"}
+
+
+def markdown(comparison: Mapping[str, Any], failures: Mapping[str, Sequence[Row]]) -> str:
+    """``comparison.md``. ``failures`` lists each variant's clips that got no score, with reasons."""
+    rows, protocol = comparison["rows"], comparison["protocol"]
+    level = round(100 * comparison["intervals"]["confidence"])
+    parts = [
+        "# Comparison",
+        _setting(protocol),
+        _our_table(rows),
+        f"Square brackets: {level} % bootstrap interval over clips. FID has none: resampling images biases it.",
+        "## What it shows",
+        _bullets([*findings(rows), *limits(rows, protocol)]),
+        "## Beside the paper",
+        "The paper's figures are from LRS2, under another protocol and on another evaluator's scale. Compare the order "
+        "of the rows, not the values.",
+        _arm_table(rows),
+        "The paper's Table 1 (LRS2), as printed:",
+        _published_table([*TABLE_1, REAL_VIDEO]),
+        _bullets(CAVEATS),
+    ]
+    if any(failures.values()):
+        parts += ["## Clips without a score", _failure_table(failures)]
+    parts += ["## Protocol", _protocol_table(protocol)]
+    return "\n\n".join(parts) + "\n"
+
+
+def findings(rows: Sequence[Row]) -> list[str]:
+    """What the rows say about sync, best first, in whole sentences."""
+    by_name = {row["variant"]: row for row in rows}
+    arms = [row for row in rows if row["variant"] not in _BOUND_NAMES]
+    best = min(rows, key=lambda row: row["lse_d"])
+    lines = [f"`{best['variant']}` has the best LSE-D of all rows ({best['lse_d']:.3f})."]
+    real = by_name.get("real")
+    if real and best is not real:
+        lines.append(
+            f"`real` is not the best: real videos score {real['lse_d']:.3f}. A generator below that has learnt what "
+            "the evaluator likes, or the evaluator is too weak to prefer real speech. Do not read it as better lips."
+        )
+    if arms:
+        leader = min(arms, key=lambda row: row["lse_d"])
+        text = f"Best arm: `{leader['variant']}` on LSE-D ({leader['lse_d']:.3f})"
+        for name, key, pick in (("LSE-C", "lse_c", max), ("FID", "fid", min)):
+            other = pick(arms, key=lambda row: row[key])
+            text += f", `{other['variant']}` on {name} ({other[key]:.3f})"
+        lines.append(text + ".")
+    lines += [line for line in (_order(by_name), _against_copy(by_name, arms)) if line]
+    return lines
+
+
+def _order(by_name: Mapping[str, Row]) -> str | None:
+    """Whether the paper's claim, none < {LSTM, CBAM} < both, holds here on LSE-D and LSE-C."""
+    names = ("no_lstm_cbam", "no_lstm", "no_cbam", "lstm_cbam")
+    if not all(name in by_name for name in names):
+        return None
+    said = []
+    for label, key, sign in (("LSE-D", "lse_d", -1), ("LSE-C", "lse_c", 1)):
+        none, cbam, lstm, both = (sign * by_name[name][key] for name in names)
+        said.append(f"{'holds' if none < min(cbam, lstm) and max(cbam, lstm) < both else 'does not hold'} on {label}")
+    ci = [by_name[name]["lse_d_ci"] for name in ("lstm_cbam", "no_lstm_cbam")]
+    overlap = max(low for low, _ in ci) <= min(high for _, high in ci)
+    spread = " The LSE-D intervals of both and neither overlap." if overlap else ""
+    return "The paper's order, neither < LSTM or CBAM alone < both, " + " and ".join(said) + f" (one seed).{spread}"
+
+
+def _against_copy(by_name: Mapping[str, Row], arms: Sequence[Row]) -> str | None:
+    copy = by_name.get("copy_input")
+    if copy is None or not arms:
+        return None
+    behind = [f"`{row['variant']}`" for row in arms if row["lse_c"] <= copy["lse_c"]]
+    if not behind:
+        return f"Every arm has a better LSE-C than leaving the input as it is ({copy['lse_c']:.3f})."
+    return (
+        f"Not better on LSE-C than leaving the input as it is ({copy['lse_c']:.3f}): {', '.join(behind)}. "
+        "These arms do not follow the audio."
+    )
+
+
+def limits(rows: Sequence[Row], protocol: Mapping[str, Any]) -> list[str]:
+    """What the figures cannot carry."""
+    lines = []
+    if protocol["evaluator"] == "official":
+        lines.append("LSE-D and LSE-C come from the official syncnet_v2 weights.")
+    else:
+        lines.append(
+            "LSE-D and LSE-C come from an evaluator trained here (the network of Chung & Zisserman 2016 at width "
+            f"{protocol['evaluator_width']:g}), not from syncnet_v2: its distances have their own scale, so the values "
+            "cannot be compared with published ones."
+        )
+    lines.append(
+        "FID of `real` and `copy_input` is 0 by construction: their face crops are the real ones. The same code "
+        "computes it all the same."
+    )
+    images = min(row["fid_num_images"] for row in rows)
+    if images < MIN_FID_IMAGES:
+        lines.append(
+            f"FID compares {images} images on each side. Below {MIN_FID_IMAGES} it is biased upward: compare the rows "
+            "with each other, not with other work."
+        )
+    failed = [row for row in rows if row["num_failed"]]
+    if failed:
+        named = ", ".join(f"`{row['variant']}` {row['num_failed']}" for row in failed)
+        lines.append(f"Clips without a score are left out of the means and listed below: {named}.")
+    return lines
+
+
+def _setting(protocol: Mapping[str, Any]) -> str:
+    return (
+        f"{protocol['num_pairs']} held-out clips, each with another clip's audio (seeded pairing, digest "
+        f"`{protocol['pairing_sha256'][:12]}`); `real` keeps its own audio. Protocol `{protocol['id']}`, digest "
+        f"`{protocol['sha256'][:12]}`."
+    )
+
+
+def _our_table(rows: Sequence[Row]) -> str:
+    header = ["row", "LSE-D ↓", "LSE-C ↑", "FID ↓", "offset ≤ 1 frame ↑", "jitter / real", "clips", "failed"]
+    cells = []
+    for row in rows:
+        name = f"`{row['variant']}`"
+        if row["variant"] in _BOUND_NAMES:
+            name += f" ({_BOUND_NAMES[row['variant']]})"
+        cells.append(
+            [
+                name,
+                *(f"{row[key]:.3f} {_interval(row[f'{key}_ci'])}" for key in ("lse_d", "lse_c")),
+                f"{row['fid']:.2f}",
+                f"{row['within_one_frame']:.0%}",
+                f"{row['jitter_ratio']:.2f}",
+                str(row["num_clips"]),
+                str(row["num_failed"]),
+            ]
+        )
+    return _table(header, cells)
+
+
+def _interval(bounds: Sequence[float]) -> str:
+    return f"[{bounds[0]:.3f}, {bounds[1]:.3f}]"
+
+
+def _arm_table(rows: Sequence[Row]) -> str:
+    by_name = {row["variant"]: row for row in rows}
+    header = ["arm", "LSE-D ours", "paper", "LSE-C ours", "paper", "FID ours", "paper"]
+    cells = []
+    for printed in ABLATION:
+        ours = by_name.get(printed.variant or "")
+        line = [f"`{printed.variant}` ({printed.method})"]
+        for key, digits in (("lse_d", 3), ("lse_c", 3), ("fid", 2)):
+            line.append(f"{ours[key]:.{digits}f}" if ours else "-")
+            line.append(f"{getattr(printed, key):.3f}")
+        cells.append(line)
+    return _table(header, cells)
+
+
+def _published_table(published: Sequence[Published]) -> str:
+    cells = [
+        [
+            printed.method,
+            printed.source,
+            f"{printed.lse_d:.3f}",
+            f"{printed.lse_c:.3f}",
+            "-" if printed.fid is None else f"{printed.fid:.3f}",
+        ]
+        for printed in published
+    ]
+    return _table(["method", "printed in", "LSE-D ↓", "LSE-C ↑", "FID ↓"], cells, num_text=2)
+
+
+def _failure_table(failures: Mapping[str, Sequence[Row]]) -> str:
+    cells = [
+        [f"`{variant}`", failure["clip_id"], failure["reason"]]
+        for variant, failed in failures.items()
+        for failure in failed
+    ]
+    return _table(["row", "clip", "reason"], cells, num_text=3)
+
+
+def _protocol_table(protocol: Mapping[str, Any]) -> str:
+    cells = [[key, f"`{value}`"] for key, value in sorted(protocol.items())]
+    return _table(["setting", "value"], cells, num_text=2)
+
+
+def _table(header: Sequence[str], cells: Sequence[Sequence[str]], num_text: int = 1) -> str:
+    """Markdown; the first ``num_text`` columns are aligned left, the others right."""
+    rule = ["---"] * num_text + ["---:"] * (len(header) - num_text)
+    lines = [header, rule, *cells]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _bullets(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)

@@ -1,0 +1,52 @@
+"""Stage ``compare``: one table and plots over every variant."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from pipeline import atomic, stage
+from pipeline.compare import plots
+from pipeline.compare.report import markdown
+from pipeline.compare.table import comparison, csv_text, read_result
+
+logger = logging.getLogger(__name__)
+
+TRAINING_PANELS = {
+    "l1": "L1, training",
+    "val_l1": "L1, validation",
+    "val_lower_l1": "L1 of the lower half, validation",
+    "sync": "sync loss, training",
+    "val_sync": "sync loss, validation",
+    "adversarial": "adversarial loss",
+}
+
+
+def main() -> int:
+    return stage.run("compare", _body)
+
+
+def _body(context: stage.StageContext) -> dict[str, Any]:
+    params, layout = context.params.compare, context.layout
+    arms = list(context.params.variants)
+    results = [read_result(layout.stage_dir("evaluate", name)) for name in ("real", *arms, "copy_input")]
+    content = comparison(results, params.confidence, params.num_resamples, context.params.seed)
+    failures = {result.variant: result.metrics["failures"] for result in results}
+    report = markdown(content, failures)
+
+    atomic.write_json(layout.comparison_path, content)
+    atomic.write_text(context.output_dir / "comparison.csv", csv_text(content["rows"]))
+    atomic.write_text(context.output_dir / "comparison.md", report)
+    plots_dir = context.output_dir / "plots"
+    plots.plot_scores(content["rows"], params.confidence, plots_dir / "scores.png")
+    plots.plot_offsets({r.variant: r.offset_histogram for r in results}, plots_dir / "offsets.png")
+    curves = {name: plots.read_curve(layout.stage_dir("train_gan", name) / "curve.csv") for name in arms}
+    plots.plot_training(curves, TRAINING_PANELS, plots_dir / "training.png")
+    for path in (plots_dir, context.output_dir / "comparison.md", layout.comparison_path):
+        context.tracker.log_artifact(path)
+    logger.info("wrote %s\n\n%s", context.output_dir / "comparison.md", report)
+    return {row["variant"]: {key: row[key] for key in ("lse_d", "lse_c", "fid")} for row in content["rows"]}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,65 @@
+"""Evaluation folders as the stage ``evaluate`` leaves them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROTOCOL: dict[str, Any] = {
+    "id": "lipsmith-unseen-1",
+    "sha256": "f" * 64,
+    "pairing_sha256": "a" * 64,
+    "num_pairs": 4,
+    "evaluator": "trained",
+    "evaluator_sha256": "e" * 64,
+    "evaluator_width": 0.125,
+    "every_n_frames": 5,
+}
+
+
+@pytest.fixture
+def protocol() -> dict[str, Any]:
+    return dict(PROTOCOL)
+
+
+@pytest.fixture
+def write_result(tmp_path: Path) -> Callable[..., Path]:
+    def write(
+        variant: str,
+        lse_d: Sequence[float] = (6.0, 7.0, 8.0),
+        lse_c: Sequence[float] = (3.0, 2.0, 1.0),
+        fid: float = 10.0,
+        failures: Sequence[dict[str, str]] = (),
+        protocol: dict[str, Any] | None = None,
+        num_images: int = 60,
+    ) -> Path:
+        folder = tmp_path / "evaluate" / variant
+        folder.mkdir(parents=True)
+        metrics = {
+            "variant": variant,
+            "lse_d": sum(lse_d) / len(lse_d),
+            "lse_c": sum(lse_c) / len(lse_c),
+            "fid": fid,
+            "num_clips": len(lse_d),
+            "num_failed": len(failures),
+            "seconds": 12.5,
+            "offset_mean_frames": 0.0,
+            "within_one_frame": 1.0,
+            "offset_histogram": {str(k): len(lse_d) * (k == 0) for k in range(-15, 16)},
+            "jitter_ratio": 1.0,
+            "fid_num_images": num_images,
+            "failures": list(failures),
+            "protocol": PROTOCOL if protocol is None else protocol,
+        }
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+        lines = ["clip_id,audio_clip_id,lse_d,lse_c,offset_frames,num_frames,status,reason"]
+        lines += [f"c{k},x,{d},{c},0,75,ok," for k, (d, c) in enumerate(zip(lse_d, lse_c, strict=True))]
+        lines += [f"{item['clip_id']},x,,,,,failed,{item['reason']}" for item in failures]
+        (folder / "clips.csv").write_text("\n".join(lines) + "\n")
+        return folder
+
+    return write

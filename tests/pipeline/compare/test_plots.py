@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.compare.plots import colours, plot_offsets, plot_scores, plot_training, read_curve
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def test_colours_differ_and_do_not_depend_on_the_bounds() -> None:
+    with_bounds = colours(["real", "a", "b", "copy_input"])
+    assert len(set(with_bounds.values())) == 4
+    assert {name: with_bounds[name] for name in "ab"} == colours(["a", "b"])
+
+
+def test_scores_and_offsets_are_drawn_alike_twice(tmp_path: Path) -> None:
+    rows = [
+        {"variant": name, "lse_d": d, "lse_c": 9 - d, "fid": d, "lse_d_ci": [d - 1, d + 1], "lse_c_ci": [0, 9]}
+        for name, d in (("real", 6.0), ("lstm_cbam", 7.0))
+    ]
+    histograms = {"real": {-1: 0, 0: 3, 1: 1}, "lstm_cbam": {-1: 4, 0: 0, 1: 0}}
+    for name in ("first", "second"):
+        plot_scores(rows, 0.95, tmp_path / name / "scores.png")
+        plot_offsets(histograms, tmp_path / name / "offsets.png")
+    for file in ("scores.png", "offsets.png"):
+        content = (tmp_path / "first" / file).read_bytes()
+        assert content.startswith(PNG)
+        assert content == (tmp_path / "second" / file).read_bytes()
+
+
+def test_curve_leaves_out_empty_cells(tmp_path: Path) -> None:
+    path = tmp_path / "curve.csv"
+    path.write_text("step,l1,val_l1\n10,0.5,\n20,0.25,0.3\n")
+    curve = read_curve(path)
+    assert curve == {"l1": [(10, 0.5), (20, 0.25)], "val_l1": [(20, 0.3)]}
+    plot_training(
+        {"a": curve, "b": {"l1": [(k, 1 / k) for k in range(1, 200)]}}, {"l1": "L1", "x": "X"}, tmp_path / "t.png"
+    )
+    assert (tmp_path / "t.png").read_bytes().startswith(PNG)
+
+
+def test_training_without_any_known_column_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="l1"):
+        plot_training({"a": {"other": [(1, 1.0)]}}, {"l1": "L1"}, tmp_path / "t.png")

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.compare.paper import ABLATION, REAL_VIDEO, TABLE_1, WAV2LIP_GAN
+from pipeline.compare.report import findings, limits, markdown
+from pipeline.compare.table import comparison, read_result
+
+ARMS = ("lstm_cbam", "no_lstm", "no_cbam", "no_lstm_cbam")
+WriteResult = Callable[..., Path]
+
+
+def row(variant: str, lse_d: float, lse_c: float, fid: float = 20.0, **more: Any) -> dict[str, Any]:
+    base = {"lse_d_ci": [lse_d - 0.1, lse_d + 0.1], "lse_c_ci": [lse_c - 0.1, lse_c + 0.1], "num_failed": 0}
+    return {"variant": variant, "lse_d": lse_d, "lse_c": lse_c, "fid": fid, "fid_num_images": 300, **base, **more}
+
+
+ORDERED = [
+    row("real", 6.0, 6.0, 0.0),
+    row("lstm_cbam", 6.5, 5.0, 25.0),
+    row("no_lstm", 7.0, 4.0),
+    row("no_cbam", 7.1, 4.1),
+    row("no_lstm_cbam", 7.5, 3.0),
+    row("copy_input", 9.0, 1.0, 0.0),
+]
+
+
+def test_says_which_row_is_best_and_that_the_order_holds() -> None:
+    text = "\n".join(findings(ORDERED))
+    assert "`real` has the best LSE-D of all rows (6.000)." in text
+    assert "`real` is not the best" not in text
+    assert "Best arm: `lstm_cbam` on LSE-D (6.500), `lstm_cbam` on LSE-C (5.000), `no_lstm` on FID (20.000)." in text
+    assert "holds on LSE-D and holds on LSE-C" in text
+    assert "Every arm has a better LSE-C than leaving the input as it is" in text
+
+
+def test_says_so_where_real_is_not_the_best() -> None:
+    rows = [row("real", 7.0, 6.0), row("lstm_cbam", 6.5, 7.0), row("copy_input", 9.0, 1.0)]
+    text = "\n".join(findings(rows))
+    assert "`lstm_cbam` has the best LSE-D of all rows (6.500)." in text
+    assert "`real` is not the best: real videos score 7.000." in text
+
+
+def test_says_where_the_order_breaks_and_which_arm_ignores_the_audio() -> None:
+    rows = [r | {"lse_c": 0.5} if r["variant"] == "lstm_cbam" else r for r in ORDERED]
+    text = "\n".join(findings(rows))
+    assert "holds on LSE-D and does not hold on LSE-C" in text
+    assert "Not better on LSE-C than leaving the input as it is (1.000): `lstm_cbam`." in text
+
+
+@pytest.mark.parametrize(("gap", "overlaps"), [(0.05, True), (1.0, False)])
+def test_overlap_of_intervals_is_said(gap: float, overlaps: bool) -> None:
+    by_name = {r["variant"]: r for r in ORDERED}
+    both = row("lstm_cbam", by_name["no_lstm_cbam"]["lse_d"] - gap, 5.0)
+    text = "\n".join(findings([both if r["variant"] == "lstm_cbam" else r for r in ORDERED]))
+    assert ("overlap" in text) is overlaps
+
+
+def test_limits_name_the_evaluator_and_a_small_number_of_images(protocol: dict[str, Any]) -> None:
+    trained = "\n".join(limits(ORDERED, protocol))
+    assert "evaluator trained here" in trained and "width 0.125" in trained
+    assert "0 by construction" in trained
+    assert "300 images" in trained
+    many = [r | {"fid_num_images": 2048} for r in ORDERED]
+    official = "\n".join(limits(many, protocol | {"evaluator": "official"}))
+    assert "official syncnet_v2" in official and "biased" not in official
+
+
+def test_markdown_has_every_row_the_paper_and_the_failures(write_result: WriteResult) -> None:
+    failed = [{"clip_id": "s1/a|b", "reason": "too short"}]
+    results = [read_result(write_result(name)) for name in ("real", *ARMS[1:])]
+    results.append(read_result(write_result(ARMS[0], failures=failed)))
+    content = comparison(results, 0.95, 100, seed=1)
+    text = markdown(content, {r.variant: r.metrics["failures"] for r in results})
+    for name in ("real", *ARMS):
+        assert f"| `{name}`" in text
+    assert "| `lstm_cbam` | s1/a\\|b | too short |" in text
+    assert "6.207" in text and "Wav2Lip + GAN" in text
+    for block in text.split("\n\n"):
+        if block.startswith("|"):
+            assert len({line.replace("\\|", "").count("|") for line in block.splitlines()}) == 1
+
+
+def test_printed_figures() -> None:
+    """As printed; the two tables of the paper agree on its own model, and its ablation's base is not Wav2Lip + GAN."""
+    assert (TABLE_1[-1].lse_d, TABLE_1[-1].lse_c, TABLE_1[-1].fid) == (6.207, 7.455, 4.806)
+    assert (ABLATION[-1].lse_d, ABLATION[-1].lse_c, ABLATION[-1].fid) == (6.207, 7.455, 4.806)
+    assert [p.variant for p in ABLATION] == ["no_lstm_cbam", "no_lstm", "no_cbam", "lstm_cbam"]
+    assert max(ABLATION, key=lambda p: p.fid or 0).variant == "lstm_cbam"
+    assert ABLATION[0].lse_d != WAV2LIP_GAN.lse_d
+    assert REAL_VIDEO.lse_d > TABLE_1[-1].lse_d

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import atomic
+from pipeline.compare.table import comparison, csv_text, read_result, shared_protocol
+
+ARMS = ("lstm_cbam", "no_lstm", "no_cbam", "no_lstm_cbam")
+WriteResult = Callable[..., Path]
+
+
+def test_one_row_per_variant_with_finite_figures(
+    write_result: WriteResult, tmp_path: Path, protocol: dict[str, Any]
+) -> None:
+    names = ("real", *ARMS, "copy_input")
+    results = [read_result(write_result(name)) for name in names]
+    content = comparison(results, 0.95, 200, seed=1)
+    atomic.write_json(tmp_path / "comparison.json", content)  # refuses what is not finite
+    assert [row["variant"] for row in content["rows"]] == list(names)
+    wanted = {"variant", "lse_d", "lse_c", "fid", "num_clips", "num_failed", "seconds"}
+    for row in content["rows"]:
+        assert wanted <= row.keys()
+        low, high = row["lse_d_ci"]
+        assert low <= row["lse_d"] <= high
+        assert math.isfinite(row["fid"])
+    assert content["protocol"] == protocol
+
+
+def test_failed_clips_are_counted_and_stay_out_of_the_intervals(write_result: WriteResult) -> None:
+    failed = [{"clip_id": "broken", "reason": "too short"}]
+    result = read_result(write_result("lstm_cbam", lse_d=(5.0, 5.0), lse_c=(1.0, 1.0), failures=failed))
+    (row,) = comparison([result], 0.95, 100, seed=1)["rows"]
+    assert (row["num_clips"], row["num_failed"]) == (2, 1)
+    assert row["lse_d_ci"] == [5.0, 5.0]
+
+
+@pytest.mark.parametrize("key", ["pairing_sha256", "evaluator", "evaluator_sha256", "every_n_frames"])
+def test_refuses_rows_of_different_protocols(write_result: WriteResult, protocol: dict[str, Any], key: str) -> None:
+    changed = protocol | {key: "other", "sha256": "0" * 64}
+    results = [read_result(write_result("real")), read_result(write_result("no_lstm", protocol=changed))]
+    with pytest.raises(ValueError, match=rf"no_lstm and real were not scored alike: protocol\.{key} is 'other'"):
+        shared_protocol(results)
+
+
+def test_missing_result_names_the_command(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="dvc repro"):
+        read_result(tmp_path / "evaluate" / "no_lstm")
+
+
+def test_csv_has_the_headline_figures(write_result: WriteResult) -> None:
+    content = comparison([read_result(write_result("real", fid=0.0))], 0.9, 50, seed=1)
+    (row,) = csv.DictReader(io.StringIO(csv_text(content["rows"])))
+    assert row == {"variant": "real", "lse_d": "7.0", "lse_c": "2.0", "fid": "0.0"}
