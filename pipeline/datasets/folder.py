@@ -1,0 +1,53 @@
+"""Any tree of the user's own videos, split by clip."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from pipeline.datasets.lrs2 import read_transcript
+from pipeline.datasets.split import assign_splits
+from pipeline.manifest import ClipRecord, record_of
+from pipeline.params import FolderParams
+
+SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
+UNKNOWN_SPEAKER = "unknown"
+
+
+def list_folder_clips(params: FolderParams, seed: int) -> list[ClipRecord]:
+    """Every video below ``dataset.folder.root``, ids like ``holiday/take 1``; hidden files are left out.
+
+    The folder of a video stands for its speaker, a ``.txt`` beside it is its transcript. Raises ValueError
+    where the folder or any video is missing, naming the setting to change.
+    """
+    if params.root is None:
+        raise ValueError("dataset.folder.root in params.yaml is not set: it is the folder that holds your videos")
+    root = params.root.expanduser().resolve()
+    if not root.is_dir():
+        raise ValueError(f"{root} is no folder; set dataset.folder.root in params.yaml")
+    paths = [path for path in sorted(root.rglob("*")) if _is_video(path, root)]
+    if not paths:
+        known = " ".join(sorted(SUFFIXES))
+        raise ValueError(f"{root} holds no video ({known}); set dataset.folder.root in params.yaml")
+    ids = _ids_of(paths, root)
+    splits = assign_splits(ids.values(), params.val_fraction, params.test_fraction, seed)
+    return [
+        record_of(ids[path], _speaker_of(path, root), splits[ids[path]], path, read_transcript(path)) for path in paths
+    ]
+
+
+def _is_video(path: Path, root: Path) -> bool:
+    is_hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+    return path.suffix.lower() in SUFFIXES and not is_hidden and path.is_file()
+
+
+def _ids_of(paths: list[Path], root: Path) -> dict[Path, str]:
+    """Relative paths without suffix, or with it where two videos differ in nothing else."""
+    bare = {path: path.relative_to(root).with_suffix("").as_posix() for path in paths}
+    count = Counter(bare.values())
+    return {path: name if count[name] == 1 else path.relative_to(root).as_posix() for path, name in bare.items()}
+
+
+def _speaker_of(path: Path, root: Path) -> str:
+    folder = path.relative_to(root).parent.as_posix()
+    return UNKNOWN_SPEAKER if folder == "." else folder

@@ -1,0 +1,100 @@
+"""The GRID corpus in its own layout: ``s1/bbaf2n.mpg``, ... (Cooke, Barker, Cunningham and Shao 2006).
+
+The file name is the sentence: one letter each for command, colour, preposition, letter, digit and adverb.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+
+from pipeline.datasets.split import assign_splits
+from pipeline.manifest import ClipRecord, record_of
+from pipeline.params import GridParams
+
+log = logging.getLogger(__name__)
+
+SUFFIXES = (".mpg", ".mp4")
+"""As published, then re-encoded; the first found of a clip is read."""
+
+_DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_WORDS = (
+    {"b": "bin", "l": "lay", "p": "place", "s": "set"},
+    {"b": "blue", "g": "green", "r": "red", "w": "white"},
+    {"a": "at", "b": "by", "i": "in", "w": "with"},
+    {letter: letter for letter in "abcdefghijklmnopqrstuvxyz"},  # "w" is never spoken: it is long
+    {"z": "zero", **{str(value): word for value, word in enumerate(_DIGITS)}},
+    {"a": "again", "n": "now", "p": "please", "s": "soon"},
+)
+
+
+def list_grid_clips(params: GridParams, seed: int) -> list[ClipRecord]:
+    """Clips of the chosen speakers, ids like ``s1/bbaf2n``, split by clip or by speaker.
+
+    Raises ValueError where the folder or a speaker is missing, naming the setting to change.
+    """
+    root = _existing_root(params.root)
+    speakers = _chosen_speakers(root, params.speakers)
+    clips = [(speaker, path) for speaker in speakers for path in _clips_of(root / speaker)]
+    if not clips:
+        raise ValueError(f"{root} has no GRID clip such as s1/bbaf2n.mpg; set dataset.grid.root in params.yaml")
+    by_speaker = params.split_by == "speaker"
+    unit_of = {path: speaker if by_speaker else f"{speaker}/{path.stem}" for speaker, path in clips}
+    splits = assign_splits(unit_of.values(), params.val_fraction, params.test_fraction, seed)
+    return [
+        record_of(f"{speaker}/{path.stem}", speaker, splits[unit_of[path]], path, sentence_of(path.stem))
+        for speaker, path in clips
+    ]
+
+
+def sentence_of(name: str) -> str:
+    """The words behind a GRID file name: ``bbaf2n`` -> ``bin blue at f two now``.
+
+    Raises ValueError naming the letter that GRID's grammar does not have.
+    """
+    if len(name) != len(_WORDS):
+        raise ValueError(f"{name!r} is not a GRID clip name: it needs 6 letters, as bbaf2n has")
+    words = []
+    for place, (letter, allowed) in enumerate(zip(name.lower(), _WORDS, strict=True), start=1):
+        if letter not in allowed:
+            choice = ", ".join(allowed)
+            raise ValueError(f"{name!r} is not a GRID clip name: letter {place} is none of {choice}")
+        words.append(allowed[letter])
+    return " ".join(words)
+
+
+def _existing_root(root: Path | None) -> Path:
+    if root is None:
+        raise ValueError("dataset.grid.root in params.yaml is not set: it is the folder that holds s1, s2, ...")
+    if not root.expanduser().is_dir():
+        raise ValueError(f"{root} is no folder; set dataset.grid.root in params.yaml")
+    return root.expanduser().resolve()
+
+
+def _chosen_speakers(root: Path, chosen: tuple[str, ...]) -> list[str]:
+    found = {entry.name for entry in root.iterdir() if entry.is_dir()}
+    if missing := sorted(set(chosen) - found):
+        raise ValueError(
+            f"{root} has no folder {', '.join(missing)}; dataset.grid.speakers in params.yaml may name "
+            f"{', '.join(_by_number(found)) or 'none'}"
+        )
+    return _by_number(set(chosen) or {name for name in found if re.fullmatch(r"s\d+", name)})
+
+
+def _by_number(names: set[str]) -> list[str]:
+    return sorted(names, key=lambda name: (int("0" + re.sub(r"\D", "", name)), name))
+
+
+def _clips_of(folder: Path) -> list[Path]:
+    """One file per clip, by name; also where the archive unpacks into sub-folders."""
+    best: dict[str, Path] = {}
+    for suffix in SUFFIXES:
+        for path in sorted(folder.rglob(f"*{suffix}")):
+            try:
+                sentence_of(path.stem)
+            except ValueError as error:
+                log.warning("skipped %s: %s", path, error)
+                continue
+            best.setdefault(path.stem, path)
+    return [best[name] for name in sorted(best)]

@@ -1,0 +1,80 @@
+"""Squares around a face, and cutting them out of frames without jitter or aliasing.
+
+A face is a row ``centre x, centre y, half-size`` of `pipeline.media.faces.smooth_faces`; a box is ``x0, y0, x1, y1``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+CROP_PX = 96
+BORDER_VALUE = 110
+"""Grey outside the frame, as in syncnet_python."""
+CHIN_MARGIN = 0.06
+"""Share of the face box's height that the tight crop adds below the chin: an opening jaw stays inside."""
+CONTEXT_MARGIN = 0.4
+
+
+def crop_boxes(faces: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Tight squares for the generator, forehead to chin: float64 [N, 3] -> [N, 4]. The mouth is in the lower half."""
+    return _squares(faces, CHIN_MARGIN)
+
+
+def context_boxes(faces: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Wide squares for the sync evaluator (syncnet_python, crop scale 0.4): float64 [N, 3] -> [N, 4]."""
+    return _squares(faces, CONTEXT_MARGIN)
+
+
+def _squares(faces: NDArray[np.float64], margin: float) -> NDArray[np.float64]:
+    """The face's square grown by ``margin`` at the bottom, and by half of it at each side."""
+    x, y, half = faces.T
+    grown = half * (1 + margin)
+    return np.column_stack([x - grown, y - half, x + grown, y - half + 2 * grown])
+
+
+def boxes_within(boxes: NDArray[np.float64], outer: NDArray[np.float64], outer_px: int) -> NDArray[np.float64]:
+    """``boxes`` in the pixels of their ``outer`` squares once these are resized to ``outer_px``: float64 [N, 4]."""
+    scale = outer_px / (outer[:, 2:] - outer[:, :2])
+    corners = [(boxes[:, k : k + 2] - outer[:, :2]) * scale for k in (0, 2)]
+    return np.concatenate(corners, axis=1)
+
+
+def crop_frames(frames: NDArray[np.uint8], boxes: NDArray[np.float64], size_px: int) -> NDArray[np.uint8]:
+    """Cut ``boxes`` (square, sub-pixel) out of ``frames: uint8 [N, H, W, 3]``: uint8 [N, size_px, size_px, 3].
+
+    Each output pixel is the mean over the area it covers; outside the frame is grey 110. One sampling density
+    serves the whole clip, so the sharpness does not flicker.
+    """
+    if len(frames) == 0:
+        return np.empty((0, size_px, size_px, 3), np.uint8)
+    shrink = float(np.median(boxes[:, 2] - boxes[:, 0])) / size_px
+    density = max(1, math.ceil(shrink - 0.1))
+    crops = [_crop(frame, box, size_px, density) for frame, box in zip(frames, boxes, strict=True)]
+    return np.stack(crops)
+
+
+def _crop(frame: Any, box: NDArray[np.float64], size_px: int, density: int) -> Any:
+    num = size_px * density
+    crop = cv2.warpAffine(
+        frame,
+        crop_to_frame(box, num),
+        (num, num),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(BORDER_VALUE,) * 3,
+    )
+    if density == 1:
+        return crop
+    return cv2.resize(crop, (size_px, size_px), interpolation=cv2.INTER_AREA)
+
+
+def crop_to_frame(box: NDArray[np.float64], size_px: int) -> NDArray[np.float64]:
+    """Affine map float64 [2, 3] from pixel indices of a crop of ``size_px`` to pixel indices of the frame."""
+    x0, y0, x1, y1 = box
+    sx, sy = (x1 - x0) / size_px, (y1 - y0) / size_px
+    return np.array([[sx, 0.0, x0 + sx / 2 - 0.5], [0.0, sy, y0 + sy / 2 - 0.5]])
