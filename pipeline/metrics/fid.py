@@ -1,0 +1,169 @@
+"""Frechet Inception distance (Heusel et al. 2017) with the features it was defined on.
+
+Preprocessing follows mseitzer/pytorch-fid: RGB, bilinear resize to 299 without antialiasing. Pixel values then go
+in as the published graph scales them, (x - 128) / 128.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import zipfile
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional as F
+
+from models.inception import INPUT_PX, NUM_FEATURES, InceptionFeatures, folded_state
+from pipeline.atomic import replacing
+
+logger = logging.getLogger(__name__)
+
+MIN_IMAGES = 2048
+"""Below as many images as features the covariance is singular and the figure biased upwards: state N beside it."""
+BATCH_IMAGES = 16
+
+
+def load_inception(path: Path, device: torch.device) -> InceptionFeatures:
+    """The feature network with the published weights, in eval mode, channels_last, on ``device``.
+
+    ``path`` is the TorchScript file ``pipeline.weights.ensure_inception`` gives. It serves as a store of tensors;
+    its code is not run, since ``InceptionFeatures`` computes the same about twice as fast on a CPU.
+    """
+    script = torch.jit.load(str(path), map_location="cpu")
+    network = InceptionFeatures()
+    network.load_state_dict(folded_state(script.state_dict()))
+    network.requires_grad_(False).eval()
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
+@torch.inference_mode()
+def inception_features(images: NDArray[np.uint8], network: nn.Module, batch: int = BATCH_IMAGES) -> NDArray[np.float32]:
+    """Features of images: uint8 [N, h, w, 3] BGR, any size -> float32 [N, 2048].
+
+    Runs in float32 on the network's device, ``batch`` images at a time (8 to 16 is fastest on a CPU).
+    """
+    if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
+        raise ValueError(f"images must be uint8 [N, h, w, 3], got {images.dtype} {images.shape}")
+    device = next(network.parameters()).device
+    features = np.empty((len(images), NUM_FEATURES), np.float32)
+    # Convolutions on CUDA default to TF32, whose 10-bit mantissa shows in the figure.
+    exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+    with exact if device.type == "cuda" else nullcontext():
+        for start in range(0, len(images), batch):
+            stop = min(start + batch, len(images))
+            bgr_NCHW = torch.tensor(images[start:stop], device=device).permute(0, 3, 1, 2)
+            rgb_NCHW = bgr_NCHW.flip(1).float().contiguous(memory_format=torch.channels_last)
+            resized_NCHW = F.interpolate(rgb_NCHW, size=(INPUT_PX, INPUT_PX), mode="bilinear", align_corners=False)
+            features[start:stop] = network((resized_NCHW - 128.0) / 128.0).cpu().numpy()
+    return features
+
+
+class FeatureStatistics:
+    """Mean and covariance of features seen in any order and grouping, in float64; memory does not grow with N."""
+
+    def __init__(self, num_features: int = NUM_FEATURES) -> None:
+        self.count = 0
+        self._sum = np.zeros(num_features)
+        self._outer = np.zeros((num_features, num_features))
+
+    def update(self, features: NDArray[np.floating]) -> None:
+        """Add ``features``: float [N, F]."""
+        if features.ndim != 2 or features.shape[1] != len(self._sum):
+            raise ValueError(f"features must be [N, {len(self._sum)}], got {features.shape}")
+        exact = features.astype(np.float64)
+        self.count += len(exact)
+        self._sum += exact.sum(axis=0)
+        self._outer += exact.T @ exact
+
+    def merge(self, other: FeatureStatistics) -> None:
+        """Add everything ``other`` has seen."""
+        self.count += other.count
+        self._sum += other._sum
+        self._outer += other._outer
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """float64 [F]. Raises ValueError before the first feature."""
+        if not self.count:
+            raise ValueError("no features: the mean needs at least 1 image")
+        return self._sum / self.count
+
+    @property
+    def covariance(self) -> NDArray[np.float64]:
+        """Unbiased, float64 [F, F]. Raises ValueError below 2 features."""
+        if self.count < 2:
+            raise ValueError(f"the covariance needs at least 2 images, got {self.count}")
+        mean = self.mean
+        return (self._outer - self.count * np.outer(mean, mean)) / (self.count - 1)
+
+
+def frechet_distance(
+    mean_a: NDArray[np.float64],
+    cov_a: NDArray[np.float64],
+    mean_b: NDArray[np.float64],
+    cov_b: NDArray[np.float64],
+) -> float:
+    """Squared Frechet distance of two Gaussians, |m_a - m_b|^2 + tr(A + B - 2 (A B)^(1/2)).
+
+    Means float64 [F], covariances [F, F]. tr (A B)^(1/2) is the sum of the singular values of A^(1/2) B^(1/2).
+    Unlike a matrix square root of A B it is real and accurate for singular covariances, so it needs no epsilon.
+    """
+    product = _square_root(cov_a).T @ _square_root(cov_b)
+    trace_root = float(np.linalg.svd(product, compute_uv=False).sum()) if product.size else 0.0
+    squared_mean = float(((mean_a - mean_b) ** 2).sum())
+    distance = squared_mean + float(np.trace(cov_a) + np.trace(cov_b)) - 2.0 * trace_root
+    return max(distance, 0.0)
+
+
+def fid_of(a: FeatureStatistics, b: FeatureStatistics) -> float:
+    """FID of two sets of images from their statistics."""
+    return frechet_distance(a.mean, a.covariance, b.mean, b.covariance)
+
+
+def _square_root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """R [F, rank] with R R^T the covariance; directions below rounding noise are left out."""
+    values, vectors = np.linalg.eigh(covariance)
+    kept = values > max(values[-1], 0.0) * len(values) * np.finfo(np.float64).eps
+    return vectors[:, kept] * np.sqrt(values[kept])
+
+
+class FeatureCache:
+    """Features on disk, found by the images' content: all evaluations of a comparison share their real images.
+
+    ``directory`` is scratch space of the caller; ``network_id`` names the weights (their hash), so that other
+    features are never mistaken for these. Several processes may share it.
+    """
+
+    def __init__(self, directory: Path, network_id: str) -> None:
+        self._directory = directory
+        self._network_id = network_id
+
+    def get(
+        self,
+        images: NDArray[np.uint8],
+        compute: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    ) -> NDArray[np.float32]:
+        """Features of ``images`` (uint8 [N, h, w, 3]) from disk, else from ``compute`` and kept."""
+        path = self._directory / f"{self._digest(images)}.npz"
+        if path.is_file():
+            try:
+                with np.load(path) as stored:
+                    features: NDArray[np.float32] = stored["features"]
+                return features
+            except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+                logger.warning("%s is unreadable (%s): computed again", path, error)
+        features = compute(images)
+        with replacing(path) as temporary:
+            np.savez(temporary, features=features)
+        return features
+
+    def _digest(self, images: NDArray[np.uint8]) -> str:
+        header = f"{self._network_id} {images.dtype} {images.shape}".encode()
+        return hashlib.sha256(header + np.ascontiguousarray(images).tobytes()).hexdigest()

@@ -1,0 +1,163 @@
+"""LSE-D and LSE-C, the lip-sync errors (Prajwal et al. 2020, sec. 4; Chung & Zisserman 2016, sec. 3).
+
+Defined by the published evaluation code, joonson/syncnet_python: windows of 5 frames against windows of 20 MFCC
+steps, Euclidean distance at every shift of up to 15 frames, mean over windows, then the minimum (LSE-D) and the
+median minus the minimum (LSE-C) over shifts. Shifted audio beyond the clip's ends is a zero vector, as published:
+on clips shorter than about 31 windows that distorts the median, hence LSE-C.
+
+V windows (one starting at each frame), D embedding, S = 2 * vshift + 1 shifts.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from models.lse_syncnet import MFCC_STEPS, WINDOW_FRAMES, LseSyncNet
+from pipeline.media.spectra import mfcc
+from pipeline.metrics import ClipTooShortError
+
+VSHIFT_FRAMES = 15
+INPUT_PX = 224
+SAMPLES_PER_FRAME = 640
+MFCC_STEPS_PER_FRAME = 4
+DROPPED_WINDOWS = 5
+"""The published code makes 5 windows fewer than frames: the last possible one is left out."""
+DISTANCE_EPS = 1e-6
+CHUNK_WINDOWS = 32
+
+
+@dataclass(frozen=True)
+class LseScore:
+    """Scores of one clip."""
+
+    lse_d: float
+    """Distance at the best shift; lower is better."""
+    lse_c: float
+    """Median minus minimum over shifts; higher is better."""
+    offset_frames: int
+    """Positive: the audio leads the video by so many frames at the best shift."""
+    mean_distances: tuple[float, ...]
+    """Mean distance at the offsets vshift, vshift - 1, ..., -vshift."""
+    num_windows: int
+
+
+def num_windows(num_frames: int, num_samples: int) -> int:
+    """Windows the published code compares in a clip at 25 fps and 16 kHz.
+
+    Raises ClipTooShortError where there would be none.
+    """
+    count = min(num_frames, num_samples // SAMPLES_PER_FRAME) - DROPPED_WINDOWS
+    if count < 1:
+        raise ClipTooShortError(
+            f"LSE needs {DROPPED_WINDOWS + 1} frames and "
+            f"{(DROPPED_WINDOWS + 1) * SAMPLES_PER_FRAME} samples, "
+            f"the clip has {num_frames} and {num_samples}"
+        )
+    return count
+
+
+def mfcc_windows(mfcc_steps: NDArray[np.floating[Any]], num: int) -> NDArray[np.float32]:
+    """Window v is steps 4v .. 4v+19, coefficients first: float [n, 13] -> float32 [num, 1, 13, 20].
+
+    Raises ClipTooShortError where the last window would pass the end.
+    """
+    needed = MFCC_STEPS_PER_FRAME * (num - 1) + MFCC_STEPS
+    if len(mfcc_steps) < needed:
+        raise ClipTooShortError(f"{num} windows need {needed} MFCC steps, got {len(mfcc_steps)}")
+    windows = np.lib.stride_tricks.sliding_window_view(mfcc_steps[:needed], MFCC_STEPS, axis=0)
+    return np.ascontiguousarray(windows[::MFCC_STEPS_PER_FRAME, None], dtype=np.float32)
+
+
+def shifted_distances(
+    lip: NDArray[np.floating[Any]], audio: NDArray[np.floating[Any]], vshift: int = VSHIFT_FRAMES
+) -> NDArray[np.float64]:
+    """Distance of lip window v to audio window v + k - vshift: float [V, D] twice -> float64 [V, S].
+
+    Audio windows outside the clip are zero vectors; 1e-6 is added to each difference, as torch's pairwise_distance
+    does.
+    """
+    if lip.shape != audio.shape or lip.ndim != 2 or not len(lip):
+        raise ValueError(f"lip and audio embeddings must be [V, D] alike with V > 0, got {lip.shape} and {audio.shape}")
+    num = len(lip)
+    padded = np.pad(audio.astype(np.float64), ((vshift, vshift), (0, 0)))
+    shifted_lip = lip.astype(np.float64) + DISTANCE_EPS
+    distances = np.empty((num, 2 * vshift + 1))
+    for k in range(2 * vshift + 1):
+        distances[:, k] = np.linalg.norm(shifted_lip - padded[k : k + num], axis=1)
+    return distances
+
+
+def lse_scores(
+    lip: NDArray[np.floating[Any]], audio: NDArray[np.floating[Any]], vshift: int = VSHIFT_FRAMES
+) -> LseScore:
+    """Scores of one clip from its embeddings, float [V, D] each, not normalised.
+
+    Raises ValueError for embeddings that are empty, differ in shape or are not finite.
+    """
+    mean_distances = shifted_distances(lip, audio, vshift).mean(axis=0)
+    if not np.isfinite(mean_distances).all():
+        raise ValueError("lip or audio embeddings are not finite")
+    best = int(mean_distances.argmin())
+    lse_d = float(mean_distances[best])
+    return LseScore(
+        lse_d=lse_d,
+        lse_c=float(np.median(mean_distances)) - lse_d,
+        offset_frames=vshift - best,
+        mean_distances=tuple(mean_distances.tolist()),
+        num_windows=len(lip),
+    )
+
+
+def evaluator_frames(frames: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
+    """The evaluator's input: uint8 [N, H, W, 3] BGR -> uint8 [3, N, 224, 224], bilinear, rounded.
+
+    The published code feeds 8-bit frames too; whole numbers are also exact in bfloat16.
+    """
+    frames_NCHW = torch.from_numpy(frames).to(device).permute(0, 3, 1, 2)
+    if frames_NCHW.shape[2:] != (INPUT_PX, INPUT_PX):
+        resized = F.interpolate(frames_NCHW.float(), size=(INPUT_PX, INPUT_PX), mode="bilinear", align_corners=False)
+        frames_NCHW = resized.round_().clamp_(0, 255).to(torch.uint8)
+    return frames_NCHW.transpose(0, 1)
+
+
+@torch.inference_mode()
+def embed_clip(
+    network: LseSyncNet,
+    context_frames: NDArray[np.uint8],
+    audio: NDArray[np.int16],
+    device: torch.device,
+    autocast: bool = False,
+    chunk_windows: int = CHUNK_WINDOWS,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Embeddings of a clip's windows: (lip, audio), float32 [V, 1024] each.
+
+    ``context_frames``: uint8 [N, H, W, 3] BGR, wide face crops at 25 fps; ``audio``: int16 [n], 16 kHz mono.
+    Works ``chunk_windows`` windows at a time, so memory does not grow with the clip; the chunk size does not change the
+    result. ``autocast`` runs the network in bfloat16. The network must be on ``device`` and in eval mode.
+    Raises ClipTooShortError.
+    """
+    if network.training:
+        raise ValueError("the evaluator is in training mode: its scores would depend on the batch")
+    num = num_windows(len(context_frames), len(audio))
+    mfcc_N1CL = mfcc_windows(mfcc(audio), num)
+    lips: list[torch.Tensor] = []
+    audios: list[torch.Tensor] = []
+    overlap = WINDOW_FRAMES - 1
+    tail = evaluator_frames(context_frames[:overlap], device)
+    with torch.autocast(device.type, torch.bfloat16) if autocast else nullcontext():
+        for start in range(0, num, chunk_windows):
+            stop = min(start + chunk_windows, num)
+            new = evaluator_frames(context_frames[start + overlap : stop + overlap], device)
+            frames_CTHW = torch.cat([tail, new], dim=1)
+            tail = frames_CTHW[:, -overlap:]
+            lips.append(network.embed_lips(frames_CTHW[None])[0].float().cpu())
+            steps_N1CL = torch.from_numpy(mfcc_N1CL[start:stop]).to(device)
+            audios.append(network.embed_audio(steps_N1CL).float().cpu())
+    return torch.cat(lips).numpy(), torch.cat(audios).numpy()

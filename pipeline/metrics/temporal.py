@@ -1,0 +1,44 @@
+"""Temporal steadiness of generated mouths.
+
+FID looks at frames one by one, so a model whose mouth trembles scores as well under it as a steady one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.metrics import ClipTooShortError
+
+MIN_FRAMES = 3
+
+
+def mouth_jitter(frames: NDArray[Any]) -> float:
+    """Mean |x[t-1] - 2 x[t] + x[t+1]| over the lower half's pixels, channels and inner frames, in grey levels.
+
+    ``frames``: uint8 or float [N, H, W, C] in 0..255, face crops of one clip. A still or evenly changing picture
+    gives 0, one that alternates between a and b gives 2 |a - b|. Raises ClipTooShortError below 3 frames.
+    """
+    if len(frames) < MIN_FRAMES:
+        raise ClipTooShortError(f"jitter needs {MIN_FRAMES} frames, the clip has {len(frames)}")
+    lower = frames[:, frames.shape[1] // 2 :]
+    total = 0.0
+    for before, now, after in zip(lower, lower[1:], lower[2:], strict=False):
+        second = before.astype(np.float64) - 2.0 * now.astype(np.float64) + after.astype(np.float64)
+        total += float(np.abs(second).mean())
+    return total / (len(frames) - 2)
+
+
+def jitter_ratio(generated: NDArray[Any], real: NDArray[Any]) -> float:
+    """Mouth jitter of generated over real crops of the same clip, both [N, H, W, C]: 1 is as steady as the real video.
+
+    Raises ValueError where the shapes differ or the real crops do not move at all.
+    """
+    if generated.shape != real.shape:
+        raise ValueError(f"generated {generated.shape} and real {real.shape} crops differ in shape")
+    reference = mouth_jitter(real)
+    if reference == 0.0:
+        raise ValueError("the real crops do not move, so a jitter ratio is not defined")
+    return mouth_jitter(generated) / reference
