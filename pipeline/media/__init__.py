@@ -1,0 +1,1 @@
+"""Video, sound and faces: the only package that knows OpenCV and FFmpeg."""

@@ -1,0 +1,124 @@
+"""Sound: any file to 16 kHz mono samples. The features of them are in ``spectra``, named here too."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soxr  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+
+from pipeline.media.container import (
+    decode,
+    find_audio_stream,
+    find_video_stream,
+    open_container,
+    start_of,
+)
+from pipeline.media.errors import CorruptMediaError, NoAudioError
+from pipeline.media.spectra import RATE_HZ, mel_spectrogram, mfcc
+
+__all__ = [
+    "RATE_HZ",
+    "decode_audio",
+    "float_to_int16",
+    "int16_to_float",
+    "mel_spectrogram",
+    "mfcc",
+    "read_audio",
+    "resample",
+    "to_mono",
+]
+
+Float32 = NDArray[np.float32]
+
+_GAP_TOLERANCE_S = 0.02  # time stamps that disagree by less are rounding
+_MAX_GAP_S = 600.0
+
+
+def decode_audio(path: str | Path, rate_hz: int = RATE_HZ) -> Float32:
+    """Decode the first audio stream to ``float32 [n]`` mono at ``rate_hz``, about [-1, 1].
+
+    Sample 0 belongs to the first video frame where the file has video, else to the first sound.
+    Encoder padding at the end stays. Raises MediaError subclasses naming the file and the reason.
+    """
+    samples, source_rate_hz = read_audio(path)
+    return resample(to_mono(samples), source_rate_hz, rate_hz)
+
+
+def read_audio(path: str | Path) -> tuple[Float32, int]:
+    """Decode the first audio stream as it is: ``float32 [n, channels]`` and its rate in Hz.
+
+    Blocks are placed by their time stamps: lost packets become silence of the same length, so sound
+    and picture stay together. Time zero as in ``decode_audio``.
+    """
+    with open_container(path) as container:
+        stream = find_audio_stream(container)
+        if stream is None:
+            raise NoAudioError(path)
+        video = find_video_stream(container)
+        video_start = start_of(video) if video is not None else None
+        origin = video_start or Fraction(0)
+        blocks: list[Float32] = []
+        rate_hz = position = 0
+        for frame in decode(container, stream, path):
+            block = _to_float(frame)
+            if not blocks:
+                rate_hz = frame.sample_rate
+                if video_start is None:
+                    origin = _time_of(frame) or Fraction(0)
+            elif frame.sample_rate != rate_hz or block.shape[1] != blocks[0].shape[1]:
+                raise CorruptMediaError(path, "its sample rate or channels change midway")
+            time = _time_of(frame)
+            gap = 0 if time is None else round((time - origin) * rate_hz) - position
+            if blocks and abs(gap) <= _GAP_TOLERANCE_S * rate_hz:
+                gap = 0
+            if gap > _MAX_GAP_S * rate_hz:
+                raise CorruptMediaError(path, f"its sound pauses for {gap / rate_hz:.0f} s")
+            if gap > 0:
+                blocks.append(np.zeros((gap, block.shape[1]), np.float32))
+            kept = block[max(0, -gap) :]
+            blocks.append(kept)
+            position += max(gap, 0) + len(kept)
+    return np.concatenate(blocks), rate_hz
+
+
+def _time_of(frame: Any) -> Fraction | None:
+    if frame.pts is None or frame.time_base is None:
+        return None
+    return Fraction(frame.pts) * Fraction(frame.time_base)
+
+
+def _to_float(frame: Any) -> Float32:
+    """One decoded frame as ``float32 [n, channels]``."""
+    raw = frame.to_ndarray()
+    raw = raw.T if frame.format.is_planar else raw.reshape(frame.samples, -1)
+    if raw.dtype == np.uint8:
+        return (raw.astype(np.float32) - 128.0) / 128.0
+    if np.issubdtype(raw.dtype, np.integer):
+        return (raw / -float(np.iinfo(raw.dtype).min)).astype(np.float32)
+    return raw.astype(np.float32)
+
+
+def to_mono(samples: Float32) -> Float32:
+    """``float32 [n, channels]`` or ``[n]`` to ``[n]``: the mean of the channels, so it cannot clip."""
+    return samples if samples.ndim == 1 else samples.mean(axis=1, dtype=np.float32)
+
+
+def resample(samples: Float32, from_hz: int, to_hz: int) -> Float32:
+    """Band-limited resampling along the first axis, without delay."""
+    if from_hz == to_hz or len(samples) == 0:
+        return samples
+    return soxr.resample(samples, from_hz, to_hz, quality="HQ")
+
+
+def float_to_int16(samples: Float32) -> NDArray[np.int16]:
+    """Scale by 32768, round, clip; inverse of ``int16_to_float`` on every int16."""
+    return np.clip(np.round(samples * 32768.0), -32768, 32767).astype(np.int16)
+
+
+def int16_to_float(samples: NDArray[np.int16]) -> Float32:
+    """int16 to float32 in [-1, 1)."""
+    return samples.astype(np.float32) / np.float32(32768.0)

@@ -1,0 +1,208 @@
+"""Picture: reading any video as BGR frames at the wanted rate. Writing is named here too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
+
+from pipeline.media.container import (
+    EXACT_COLOUR,
+    decode,
+    find_audio_stream,
+    find_video_stream,
+    open_container,
+    start_of,
+)
+from pipeline.media.errors import NoVideoError
+from pipeline.media.mjpeg import decode_mjpeg, encode_mjpeg
+from pipeline.media.writer import VideoWriter
+
+__all__ = [
+    "MediaInfo",
+    "TimedFrame",
+    "VideoClip",
+    "VideoWriter",
+    "decode_mjpeg",
+    "encode_mjpeg",
+    "iter_frames",
+    "probe",
+    "read_video",
+]
+
+Frames = NDArray[np.uint8]
+
+_FALLBACK_FPS = Fraction(25)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaInfo:
+    """What a file's header says; sizes are as displayed (after rotation), 0 or None without video."""
+
+    width: int
+    height: int
+    fps: Fraction | None
+    num_frames: int  # estimated from the duration where the header has no count
+    duration_s: float
+    has_video: bool
+    has_audio: bool
+    audio_rate_hz: int | None
+    audio_channels: int | None
+
+
+class TimedFrame(NamedTuple):
+    """One frame: seconds since the start of the video stream, and ``uint8 [H, W, 3]`` BGR."""
+
+    time_s: float
+    image: Frames
+
+
+@dataclass(frozen=True)
+class VideoClip:
+    """A whole short video: ``frames uint8 [N, H, W, 3]`` BGR at ``fps``."""
+
+    frames: Frames
+    fps: float
+
+    @property
+    def num_frames(self) -> int:
+        return len(self.frames)
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.frames) / self.fps
+
+
+def probe(path: str | Path) -> MediaInfo:
+    """Read a file's header and, for its rotation, the first frame. Raises MediaError subclasses."""
+    with open_container(path) as container:
+        audio, video = find_audio_stream(container), find_video_stream(container)
+        duration_s = (container.duration or 0) / 1_000_000
+        rate_hz = audio.rate if audio is not None else None
+        channels = audio.channels if audio is not None else None
+        width = height = num_frames = 0
+        fps: Fraction | None = None
+        if video is not None:
+            fps = _rate_of(video)
+            num_frames = video.frames or round(duration_s * fps)
+            first = next(decode(container, video, path))
+            width, height = first.width, first.height
+            if _quarter_turns(first) % 2:
+                width, height = height, width
+        return MediaInfo(
+            width=width,
+            height=height,
+            fps=fps,
+            num_frames=num_frames,
+            duration_s=duration_s,
+            has_video=video is not None,
+            has_audio=audio is not None,
+            audio_rate_hz=rate_hz,
+            audio_channels=channels,
+        )
+
+
+def read_video(path: str | Path, fps: float | Fraction | None = 25.0) -> VideoClip:
+    """Decode a whole video at ``fps`` (None: its own frames). For long videos use ``iter_frames``.
+
+    Raises MediaError subclasses naming the file and the reason.
+    """
+    frames = np.stack([frame.image for frame in iter_frames(path, fps)])
+    if fps is None:
+        fps = probe(path).fps or _FALLBACK_FPS
+    return VideoClip(frames, float(fps))
+
+
+def iter_frames(path: str | Path, fps: float | Fraction | None = None) -> Iterator[TimedFrame]:
+    """Stream a video's frames as displayed, in constant memory.
+
+    With ``fps``, output k is the frame nearest in time to k / fps (of two equally near the earlier), so
+    variable rates and lost frames keep their timing; without, every frame with its own time. Every
+    image is its own memory. Raises MediaError subclasses, ValueError for an fps that is not positive.
+    """
+    step = None if fps is None else 1 / as_fps(fps)
+    with open_container(path) as container:
+        stream = find_video_stream(container)
+        if stream is None:
+            raise NoVideoError(path)
+        to_bgr = _BgrConverter()
+        if step is None:
+            for time, _, frame in _timed(container, stream, path):
+                yield TimedFrame(float(time), to_bgr(frame))
+            return
+        held: Any = None
+        held_time = held_end = Fraction(0)
+        num_yielded = 0
+        for time, end, frame in _timed(container, stream, path):
+            if held is not None:
+                until = (held_time + time) / 2
+                due = until // step + 1  # outputs at 0, step, ... up to and with `until`
+                yield from _repeat(to_bgr, held, num_yielded, int(due), step)
+                num_yielded = max(num_yielded, int(due))
+            held, held_time, held_end = frame, time, end
+        total = max(1, round(held_end / step))
+        yield from _repeat(to_bgr, held, num_yielded, total, step)
+
+
+def as_fps(fps: float | Fraction) -> Fraction:
+    """A frame rate as an exact fraction: 25.0 is 25, 29.97 is 2997/100. Raises ValueError unless positive."""
+    fraction = Fraction(fps).limit_denominator(100_000)
+    if fraction <= 0:
+        raise ValueError(f"fps must be positive, got {fps}")
+    return fraction
+
+
+def _timed(container: Any, stream: Any, path: str | Path) -> Iterator[tuple[Fraction, Fraction, Any]]:
+    """(start, end, frame) with times in s since the stream's start, never decreasing."""
+    origin, spacing = start_of(stream), 1 / _rate_of(stream)
+    time_base = Fraction(stream.time_base)
+    previous: Fraction | None = None
+    for frame in decode(container, stream, path):
+        if frame.pts is None:
+            time = Fraction(0) if previous is None else previous + spacing
+        else:
+            stamp = frame.pts * time_base
+            if origin is None:
+                origin = stamp
+            time = stamp - origin
+            if previous is not None:
+                time = max(time, previous)
+        duration = (frame.duration or 0) * time_base
+        yield time, time + (duration or spacing), frame
+        previous = time
+
+
+def _rate_of(stream: Any) -> Fraction:
+    rate = stream.average_rate or stream.guessed_rate
+    return Fraction(rate) if rate else _FALLBACK_FPS
+
+
+def _repeat(to_bgr: _BgrConverter, frame: Any, start: int, stop: int, step: Fraction) -> Iterator[TimedFrame]:
+    """The frame as outputs start..stop-1, converted once, each with its own memory."""
+    if start >= stop:
+        return
+    image = to_bgr(frame)
+    for index in range(start, stop):
+        yield TimedFrame(float(index * step), image if index == stop - 1 else image.copy())
+
+
+class _BgrConverter:
+    """Decoded frames to upright ``uint8 [H, W, 3]`` BGR; keeps FFmpeg's conversion tables."""
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame: Any) -> Frames:
+        image = self._reformatter.reformat(frame, format="bgr24", interpolation=EXACT_COLOUR, threads=1).to_ndarray()
+        return np.ascontiguousarray(np.rot90(image, _quarter_turns(frame)))
+
+
+def _quarter_turns(frame: Any) -> int:
+    """Counter-clockwise quarter turns that show the frame upright, 0..3."""
+    return round(frame.rotation / 90) % 4

@@ -1,0 +1,237 @@
+"""Writing shards: one tar member group per clip, the same bytes for the same clips, and the index.
+
+A shard is ``<split>/<split>-00000.tar``. A sample is ``KEY.frames.mjpeg``, ``KEY.context.mjpeg``,
+``KEY.mel.npy``, ``KEY.audio.npy`` and ``KEY.json``.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pipeline import atomic
+
+INDEX_NAME = "index.parquet"
+REJECTS_NAME = "rejects.parquet"
+
+_MAX_KEY_CHARS = 80  # a tar header holds names up to 100 characters
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipSample:
+    """One preprocessed clip on its way into a shard. Raises ValueError if its parts disagree.
+
+    ``stats`` are named numbers (face size, brightness, ...) that become columns of the index.
+    """
+
+    clip_id: str
+    speaker: str
+    split: str
+    fps: float
+    frames_mjpeg: bytes  # tight crops
+    frame_bytes: Sequence[int]
+    context_mjpeg: bytes  # wide crops
+    context_bytes: Sequence[int]
+    crop_in_context: NDArray[np.floating]  # [N, 4]: x0, y0, x1, y1 of the tight crop, context px
+    mel: NDArray[np.float32]  # [L, 80]
+    audio: NDArray[np.int16]  # [n], 16 kHz
+    transcript: str = ""
+    source: str = ""
+    stats: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        num_frames = len(self.frame_bytes)
+        problems = {
+            "no frames": num_frames == 0,
+            f"{len(self.context_bytes)} context frames": len(self.context_bytes) != num_frames,
+            "frame_bytes do not add up": sum(self.frame_bytes) != len(self.frames_mjpeg),
+            "context_bytes do not add up": sum(self.context_bytes) != len(self.context_mjpeg),
+            f"crop_in_context {self.crop_in_context.shape}": self.crop_in_context.shape != (num_frames, 4),
+            f"mel {self.mel.dtype} {self.mel.shape}": self.mel.dtype != np.float32 or self.mel.ndim != 2,
+            f"audio {self.audio.dtype} {self.audio.shape}": self.audio.dtype != np.int16 or self.audio.ndim != 1,
+        }
+        found = [problem for problem, is_there in problems.items() if is_there]
+        if found:
+            raise ValueError(f"clip {self.clip_id} of {num_frames} frames: {', '.join(found)}")
+
+    @property
+    def key(self) -> str:
+        return sample_key(self.clip_id)
+
+    @property
+    def num_frames(self) -> int:
+        return len(self.frame_bytes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexRow:
+    """Where one kept clip is and what may be known of it without opening its shard."""
+
+    clip_id: str
+    key: str
+    speaker: str
+    split: str
+    shard: str  # below the shards folder, such as train/train-00000.tar
+    fps: float
+    num_frames: int
+    num_samples: int
+    num_bytes: int
+    stats: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reject:
+    """One clip that preprocessing refused: a stable reason code, and the detail for a person."""
+
+    clip_id: str
+    speaker: str
+    split: str
+    path: str
+    reason: str
+    detail: str
+
+
+_TYPES = {"str": pa.string(), "int": pa.int64(), "float": pa.float64()}
+
+
+def sample_key(clip_id: str) -> str:
+    """The clip's name inside tars: every character but ``A-Za-z0-9_-`` becomes ``_``.
+
+    Raises ValueError for an empty or too long clip id.
+    """
+    if not 0 < len(clip_id) <= _MAX_KEY_CHARS:
+        raise ValueError(f"clip id {clip_id!r} must have 1 to {_MAX_KEY_CHARS} characters")
+    return re.sub(r"[^A-Za-z0-9_-]", "_", clip_id)
+
+
+def shard_name(split: str, number: int) -> str:
+    """The shard's path below the shards folder: ``train/train-00000.tar``."""
+    return f"{split}/{split}-{number:05d}.tar"
+
+
+def write_shard(shards_dir: Path, name: str, samples: Iterable[ClipSample]) -> list[IndexRow]:
+    """Write one tar, streaming and atomically; returns the index rows of its clips.
+
+    Samples must come in the order of their keys. Equal samples give equal bytes.
+    """
+    with atomic.replacing(shards_dir / name) as temporary, temporary.open("wb") as file:
+        return _write_samples(file, name, samples)
+
+
+def shard_bytes(name: str, samples: Iterable[ClipSample]) -> tuple[bytes, list[IndexRow]]:
+    """The tar that ``write_shard`` would write, in memory."""
+    buffer = io.BytesIO()
+    rows = _write_samples(buffer, name, samples)
+    return buffer.getvalue(), rows
+
+
+def _write_samples(file: IO[bytes], name: str, samples: Iterable[ClipSample]) -> list[IndexRow]:
+    import webdataset  # imports torch: too slow for the top of a module that workers import
+
+    rows: list[IndexRow] = []
+    with webdataset.TarWriter(file, user="lipsmith", group="lipsmith", mtime=0) as tar:
+        for sample in samples:
+            if rows and sample.key <= rows[-1].key:
+                raise ValueError(
+                    f"{name}: key {sample.key} after {rows[-1].key}; clips must come sorted by "
+                    "key, and two clip ids must not differ in punctuation only"
+                )
+            num_bytes = tar.write({"__key__": sample.key, **_members(sample)})
+            rows.append(
+                IndexRow(
+                    clip_id=sample.clip_id,
+                    key=sample.key,
+                    speaker=sample.speaker,
+                    split=sample.split,
+                    shard=name,
+                    fps=float(sample.fps),
+                    num_frames=sample.num_frames,
+                    num_samples=len(sample.audio),
+                    num_bytes=num_bytes,
+                    stats=dict(sample.stats),
+                )
+            )
+    return rows
+
+
+def _members(sample: ClipSample) -> dict[str, bytes]:
+    description = {
+        "clip_id": sample.clip_id,
+        "speaker": sample.speaker,
+        "split": sample.split,
+        "fps": float(sample.fps),
+        "num_frames": sample.num_frames,
+        "frame_bytes": [int(size) for size in sample.frame_bytes],
+        "context_bytes": [int(size) for size in sample.context_bytes],
+        "crop_in_context": np.round(sample.crop_in_context.astype(np.float64), 3).tolist(),
+        "num_samples": len(sample.audio),
+        "transcript": sample.transcript,
+        "source": sample.source,
+        "stats": {name: float(value) for name, value in sample.stats.items()},
+    }
+    text = json.dumps(description, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return {
+        "frames.mjpeg": sample.frames_mjpeg,
+        "context.mjpeg": sample.context_mjpeg,
+        "mel.npy": _npy(sample.mel),
+        "audio.npy": _npy(sample.audio),
+        "json": text.encode(),
+    }
+
+
+def _npy(array: NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def write_index(shards_dir: Path, rows: Iterable[IndexRow]) -> None:
+    """Write ``index.parquet``, sorted by shard and key; every stat of any row is a column.
+
+    Raises ValueError if a key occurs twice in a split.
+    """
+    ordered = sorted(rows, key=lambda row: (row.split, row.shard, row.key))
+    seen: dict[tuple[str, str], str] = {}
+    for row in ordered:
+        other = seen.setdefault((row.split, row.key), row.clip_id)
+        if other is not row.clip_id:
+            raise ValueError(f"split {row.split}: clips {other} and {row.clip_id} share key {row.key}")
+    columns = {name: [getattr(row, name) for row in ordered] for name in _names(IndexRow)}
+    schema = _schema(IndexRow)
+    for stat in sorted({name for row in ordered for name in row.stats}):
+        if stat in columns:
+            raise ValueError(f"stat {stat!r} has the name of a column of the index")
+        columns[stat] = [row.stats.get(stat) for row in ordered]
+        schema = schema.append(pa.field(stat, pa.float64()))
+    _write_table(shards_dir / INDEX_NAME, columns, schema)
+
+
+def write_rejects(shards_dir: Path, rejects: Iterable[Reject]) -> None:
+    """Write ``rejects.parquet``, sorted by clip id; an empty table says that nothing was rejected."""
+    ordered = sorted(rejects, key=lambda reject: (reject.clip_id, reject.path))
+    columns = {name: [getattr(row, name) for row in ordered] for name in _names(Reject)}
+    _write_table(shards_dir / REJECTS_NAME, columns, _schema(Reject))
+
+
+def _names(kind: type[IndexRow] | type[Reject]) -> list[str]:
+    return [column.name for column in fields(kind) if column.name != "stats"]
+
+
+def _schema(kind: type[IndexRow] | type[Reject]) -> pa.Schema:
+    types = {column.name: _TYPES[str(column.type)] for column in fields(kind) if column.name != "stats"}
+    return pa.schema(list(types.items()))
+
+
+def _write_table(path: Path, columns: Mapping[str, list[Any]], schema: pa.Schema) -> None:
+    with atomic.replacing(path) as temporary:
+        pq.write_table(pa.table(columns, schema=schema), temporary, compression="zstd")
