@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline import stage
-from pipeline.training.evaluator import EvaluatorTrainee
+from pipeline.training.evaluator import CutEvaluatorWindows, EvaluatorTrainee
 from pipeline.training.session import SyncTraining, run_sync_training
-from pipeline.training.windows import CutEvaluatorWindows
 
 SEED_OFFSET = 1
 """The evaluator draws other clips in another order than the expert."""

@@ -7,6 +7,7 @@ MFCC), other objective (distances instead of cosines), other seed.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,53 @@ from numpy.typing import NDArray
 
 from models.losses import distance_softmax_loss, pairwise_distances
 from models.lse_syncnet import LseSyncNet
-from pipeline.metrics.lse import embed_clip
+from pipeline.alignment import WINDOW_FRAMES
+from pipeline.media.spectra import mfcc
+from pipeline.metrics.lse import (
+    DROPPED_WINDOWS,
+    SAMPLES_PER_FRAME,
+    embed_clip,
+    evaluator_frames,
+    mfcc_windows,
+)
 from pipeline.params import TrainEvaluatorParams
 from pipeline.shards.read import Clip
 from pipeline.training.loop import Batch, clipped_step, learning_rate_factor
-from pipeline.training.precision import autocast
+from pipeline.training.precision import autocast, uses_bf16
 from pipeline.training.sync_validation import SyncValidation
-from pipeline.training.tensors import evaluator_frames
+from pipeline.training.windows import Item, augment_faces, spread_starts
+
+
+@dataclass(frozen=True)
+class CutEvaluatorWindows:
+    """Wide crops with the MFCC that belong to them, for the evaluator."""
+
+    windows_per_clip: int
+    min_gap_frames: int
+
+    def __call__(self, clip: Clip, rng: np.random.Generator) -> Item | None:
+        """``context: uint8 [K, T, H, W, 3]``, ``mfcc: float32 [K, 13, 20]``."""
+        num_starts = min(clip.num_frames, len(clip.audio) // SAMPLES_PER_FRAME) - DROPPED_WINDOWS
+        starts = spread_starts(num_starts, self.windows_per_clip, self.min_gap_frames, rng)
+        if starts is None:
+            return None
+        frames = starts[:, None] + np.arange(WINDOW_FRAMES)
+        context = clip.context(frames.reshape(-1)).reshape(*frames.shape, *clip.context([0]).shape[1:])
+        audio = mfcc_windows(mfcc(augment_audio(clip.audio, rng)), num_starts)
+        return {"context": augment_faces(context, rng), "mfcc": audio[starts, 0]}
+
+
+def augment_audio(samples: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.int16]:
+    """``int16 [n]``: loudness of up to 6 dB either way."""
+    louder = samples * 10 ** (rng.uniform(-6, 6) / 20)
+    return np.clip(np.round(louder), -32768, 32767).astype(np.int16)
+
+
+def evaluator_windows(context: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """``uint8 [N, T, H, W, 3]`` BGR -> uint8 [N, 3, T, 224, 224], as scoring prepares its frames."""
+    num, frames = context.shape[:2]
+    images_CNHW = evaluator_frames(context.flatten(0, 1).numpy(), device)
+    return images_CNHW.unflatten(1, (num, frames)).transpose(0, 1)
 
 
 class EvaluatorTrainee:
@@ -43,7 +84,7 @@ class EvaluatorTrainee:
     def step(self, batch: Batch, step: int) -> dict[str, torch.Tensor | float]:
         """``context: uint8 [B, K, T, H, W, 3]``, ``mfcc: float32 [B, K, 13, 20]``."""
         self.network.train()
-        frames = evaluator_frames(batch["context"].flatten(0, 1), self._device)
+        frames = evaluator_windows(batch["context"].flatten(0, 1), self._device)
         mfcc = batch["mfcc"].flatten(0, 1).unsqueeze(1).to(self._device)
         with autocast(self._params.precision, self._device):
             lip_ND = self.network.embed_lips(frames)[:, 0].float()
@@ -71,7 +112,8 @@ class EvaluatorTrainee:
         """Negative distance of every lip window to every audio window of a clip: float32 [V, V]."""
         self.network.eval()
         context = clip.context(np.arange(clip.num_frames))
-        lip, audio = embed_clip(self.network, context, clip.audio, self._device, self._params.precision)
+        bf16 = uses_bf16(self._params.precision, self._device)
+        lip, audio = embed_clip(self.network, context, clip.audio, self._device, bf16)
         return -np.linalg.norm(lip[:, None] - audio[None], axis=2).astype(np.float32)
 
     def state_dict(self) -> dict[str, Any]:

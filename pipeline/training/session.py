@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline import checkpoint
 from pipeline.params import TrainEvaluatorParams, TrainGanParams, TrainSyncnetParams
-from pipeline.shards.read import Clip, ClipStream, read_clips
+from pipeline.shards.read import Clip, ClipStream, read_clips, read_index
 from pipeline.stage import StageContext
 from pipeline.training.curve import plot_curve, write_curve
 from pipeline.training.loop import Schedule, Trainee, TrainingReport, train
@@ -29,9 +29,9 @@ MAX_VALIDATION_CLIPS = 24
 
 def spread_clips(context: StageContext, split: str, limit: int = MAX_VALIDATION_CLIPS) -> list[Clip]:
     """At most ``limit`` clips of a split, evenly spread over it: the same ones in every run."""
-    clips = list(read_clips(context.layout.shards_dir, split))
-    chosen = np.unique(np.linspace(0, len(clips) - 1, min(limit, len(clips))).round().astype(int))
-    return [clips[index] for index in chosen]
+    keys = [row.key for row in read_index(context.layout.shards_dir, split)]
+    chosen = np.linspace(0, len(keys) - 1, min(limit, len(keys))).round().astype(int)
+    return list(read_clips(context.layout.shards_dir, split, keys={keys[index] for index in chosen}))
 
 
 def run_training(

@@ -16,11 +16,3 @@ def expert_faces(lower: torch.Tensor, device: torch.device) -> torch.Tensor:
     """``uint8 [N, T, 48, 96, 3]`` -> float32 [N, 3 * T, 48, 96] in [0, 1], channels last."""
     stacked = stack_window(faces_to_float(lower, device))
     return stacked.contiguous(memory_format=torch.channels_last)
-
-
-def evaluator_frames(context: torch.Tensor, device: torch.device, size_px: int = 224) -> torch.Tensor:
-    """``uint8 [N, T, H, W, 3]`` BGR -> float32 [N, 3, T, 224, 224] in 0..255."""
-    num, frames = context.shape[:2]
-    images = context.to(device).flatten(0, 1).movedim(-1, 1).float()
-    resized = torch.nn.functional.interpolate(images, size=size_px, mode="bilinear", align_corners=False)
-    return resized.unflatten(0, (num, frames)).movedim(1, 2)

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 from pipeline import alignment
 from pipeline.alignment import WINDOW_FRAMES
-from pipeline.media.audio import mfcc
-from pipeline.metrics.lse import MFCC_PER_FRAME, MFCC_WINDOW
 from pipeline.shards.read import Clip, ClipStream, Prefetcher
 
 Item = dict[str, NDArray[Any]]
@@ -53,30 +51,6 @@ class CutSyncWindows:
         lower = crops[:, crops.shape[1] // 2 :].reshape(*frames.shape, -1, *crops.shape[2:])
         mel = np.stack([alignment.sync_mel_window(clip.mel, int(start)) for start in starts])
         return {"faces": augment_faces(lower, rng), "mel": augment_mel(mel, rng)}
-
-
-@dataclass(frozen=True)
-class CutEvaluatorWindows:
-    """Wide crops with the MFCC that belong to them, for the evaluator."""
-
-    windows_per_clip: int
-    min_gap_frames: int
-
-    def __call__(self, clip: Clip, rng: np.random.Generator) -> Item | None:
-        """``context: uint8 [K, T, H, W, 3]``, ``mfcc: float32 [K, 13, 20]``."""
-        features = mfcc(clip.audio)
-        num_audio = (len(features) - MFCC_WINDOW) // MFCC_PER_FRAME + 1
-        num_starts = min(clip.num_frames - WINDOW_FRAMES + 1, num_audio)
-        starts = spread_starts(num_starts, self.windows_per_clip, self.min_gap_frames, rng)
-        if starts is None:
-            return None
-        frames = starts[:, None] + np.arange(WINDOW_FRAMES)
-        context = clip.context(frames.reshape(-1))
-        audio = np.stack([features[f : f + MFCC_WINDOW].T for f in starts * MFCC_PER_FRAME])
-        return {
-            "context": augment_faces(context.reshape(*frames.shape, *context.shape[1:]), rng),
-            "mfcc": audio.astype(np.float32),
-        }
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,74 @@
+"""Training windows: the right audio, no overlap with the reference, negatives far enough apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.training.windows import CutGeneratorWindow, CutSyncWindows, augment_faces, augment_mel, spread_starts
+
+
+class CountingClip:
+    """Frame f is filled with the value f, mel column k with k / 100 - 4."""
+
+    def __init__(self, num_frames: int) -> None:
+        self.num_frames = num_frames
+        self.mel = np.repeat(np.arange(num_frames * 80 // 25 + 1, dtype=np.float32)[:, None] / 100 - 4, 80, axis=1)
+
+    def crops(self, indices: Any) -> np.ndarray:
+        values = np.asarray(indices, np.uint8)[:, None, None, None]
+        return np.broadcast_to(values, (len(indices), 96, 96, 3)).copy()
+
+
+@given(st.integers(1, 120), st.integers(1, 6), st.integers(1, 9), st.integers(0, 2**32 - 1))
+def test_starts_are_inside_and_far_enough_apart(num_starts: int, num: int, gap: int, seed: int) -> None:
+    starts = spread_starts(num_starts, num, gap, np.random.default_rng(seed))
+    if starts is None:
+        assert (num - 1) * gap > num_starts - 1
+    else:
+        assert len(starts) == num
+        assert starts.min() >= 0
+        assert starts.max() < num_starts
+        assert (np.diff(starts) >= gap).all()
+
+
+@given(st.integers(16, 100), st.integers(0, 2**32 - 1))
+def test_the_reference_never_overlaps_the_target_and_the_mel_is_the_targets(num_frames: int, seed: int) -> None:
+    item = CutGeneratorWindow(6)(CountingClip(num_frames), np.random.default_rng(seed))  # type: ignore[arg-type]
+    assert item is not None
+    target, reference = int(item["target"][0, 0, 0, 0]), int(item["reference"][0, 0, 0, 0])
+    assert abs(target - reference) >= 6
+    columns = np.round((item["sync_mel"][0] + 4) * 100).astype(int)
+    assert columns[0] == target * 80 // 25
+    assert item["mel"].shape == (5, 80, 16)
+    middle = round((item["mel"][2, 0, 8] + 4) * 100)
+    assert middle == pytest.approx((target + 2 + 0.5) * 3.2, abs=1.6)
+
+
+def test_a_clip_without_room_for_a_reference_gives_nothing() -> None:
+    assert CutGeneratorWindow(6)(CountingClip(9), np.random.default_rng(0)) is None  # type: ignore[arg-type]
+
+
+def test_expert_windows_are_lower_halves() -> None:
+    item = CutSyncWindows(4, 5)(CountingClip(75), np.random.default_rng(0))  # type: ignore[arg-type]
+    assert item is not None
+    assert item["faces"].shape == (4, 5, 48, 96, 3)
+    assert item["mel"].shape == (4, 80, 16)
+
+
+def test_augmentation_is_constant_over_a_windows_frames() -> None:
+    frame = np.random.default_rng(3).integers(0, 255, (1, 1, 8, 8, 3), dtype=np.uint8)
+    windows = np.repeat(np.repeat(frame, 5, axis=1), 6, axis=0)
+    out = augment_faces(windows, np.random.default_rng(4))
+    assert (out == out[:, :1]).all()
+    assert len({window.tobytes() for window in out}) > 1
+
+
+def test_mel_gain_stays_in_range() -> None:
+    mel = augment_mel(np.full((50, 80, 16), -4.0, np.float32), np.random.default_rng(5))
+    assert mel.min() >= -4
+    assert mel.max() <= -3.5
