@@ -59,9 +59,12 @@ def inception_features(images: NDArray[np.uint8], network: nn.Module, batch: int
         for start in range(0, len(images), batch):
             stop = min(start + batch, len(images))
             bgr_NCHW = torch.tensor(images[start:stop], device=device).permute(0, 3, 1, 2)
-            rgb_NCHW = bgr_NCHW.flip(1).float().contiguous(memory_format=torch.channels_last)
-            resized_NCHW = F.interpolate(rgb_NCHW, size=(INPUT_PX, INPUT_PX), mode="bilinear", align_corners=False)
-            features[start:stop] = network((resized_NCHW - 128.0) / 128.0).cpu().numpy()
+            # Scaled before the resize, which is linear: a tenth of the pixels. Resized plane by plane, which is faster.
+            scaled_NCHW = (bgr_NCHW.flip(1).contiguous().float() - 128.0) / 128.0
+            size = (INPUT_PX, INPUT_PX)
+            resized_NCHW = F.interpolate(scaled_NCHW, size=size, mode="bilinear", align_corners=False)
+            rgb_NCHW = resized_NCHW.contiguous(memory_format=torch.channels_last)
+            features[start:stop] = network(rgb_NCHW).cpu().numpy()
     return features
 
 

@@ -30,7 +30,7 @@ MFCC_STEPS_PER_FRAME = 4
 DROPPED_WINDOWS = 5
 """The published code makes 5 windows fewer than frames: the last possible one is left out."""
 DISTANCE_EPS = 1e-6
-CHUNK_WINDOWS = 32
+CHUNK_WINDOWS = 16
 
 
 @dataclass(frozen=True)
@@ -120,10 +120,12 @@ def evaluator_frames(frames: NDArray[np.uint8], device: torch.device) -> torch.T
 
     The published code feeds 8-bit frames too; whole numbers are also exact in bfloat16.
     """
-    frames_NCHW = torch.from_numpy(frames).to(device).permute(0, 3, 1, 2)
+    # Planes one after another: resizing interleaved pixels takes six times as long on a CPU.
+    frames_NCHW = torch.from_numpy(frames).to(device).permute(0, 3, 1, 2).contiguous()
     if frames_NCHW.shape[2:] != (INPUT_PX, INPUT_PX):
-        resized = F.interpolate(frames_NCHW.float(), size=(INPUT_PX, INPUT_PX), mode="bilinear", align_corners=False)
-        frames_NCHW = resized.round_().clamp_(0, 255).to(torch.uint8)
+        size = (INPUT_PX, INPUT_PX)
+        resized = F.interpolate(frames_NCHW.float(), size=size, mode="bilinear", align_corners=False)
+        frames_NCHW = resized.round_().to(torch.uint8)
     return frames_NCHW.transpose(0, 1)
 
 
