@@ -72,7 +72,8 @@ def training_metrics(context: StageContext, report: TrainingReport, precision: s
 class SyncTrainee(Trainee, Protocol):
     """A trainee whose network judges sync."""
 
-    network: torch.nn.Module
+    @property
+    def network(self) -> torch.nn.Module: ...
 
     def similarity(self, clip: Clip) -> NDArray[np.float32]:
         """float32 [V, A], larger is more in sync."""

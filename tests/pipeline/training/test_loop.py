@@ -62,7 +62,7 @@ class Regression:
         return {"loss": loss.detach(), "norm": norm}
 
     def validate(self) -> dict[str, float]:
-        return {"bias": float(self.network.bias)}
+        return {"bias": self.network.bias.item()}
 
     def state_dict(self) -> dict[str, Any]:
         return {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
