@@ -1,0 +1,222 @@
+"""``python -m pipeline``: scales, dubbing and weights. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pipeline.dubbing.dub import DubSummary
+    from pipeline.layout import Layout
+
+EXIT_USER_ERROR = 2
+
+EPILOG = """\
+\b
+The pipeline itself runs through DVC and Prefect:
+  dvc repro                              every stage whose inputs changed
+  dvc repro train_gan@lstm_cbam          one stage and what it needs
+  python -m flows.reproduce [--plan]     the same graph as a Prefect flow; --plan says what would run and why
+  python -m flows.retrain                reproduce, compare with the champion, promote
+  python -m flows.serve                  both on a schedule
+  mlflow ui --backend-store-uri sqlite:///mlflow.db
+\b
+Stages, each runnable alone as python -m pipeline.stages.NAME:
+  download  preprocess  train_syncnet  train_evaluator  train_gan --variant V  evaluate --variant V  compare
+"""
+
+app = typer.Typer(
+    help="Raw talking-face clips in, a trained, scored and comparable lip-sync model out.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+weights_app = typer.Typer(help="`weights fetch`: published weights, checked.", no_args_is_help=True)
+app.add_typer(weights_app, name="weights")
+
+
+class ProfileName(StrEnum):
+    demo = "demo"
+    grid = "grid"
+    lrs2 = "lrs2"
+    folder = "folder"
+
+
+class Length(StrEnum):
+    audio = "audio"
+    video = "video"
+
+
+class Fill(StrEnum):
+    pingpong = "pingpong"
+    loop = "loop"
+
+
+class OnMissing(StrEnum):
+    keep = "keep"
+    error = "error"
+
+
+class Device(StrEnum):
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+@app.command()
+def profile(
+    name: Annotated[ProfileName, typer.Argument(help="The scale to write.")],
+    params: Annotated[
+        Path | None, typer.Option(help="File to change; the checkout's params.yaml if not given.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change only.")] = False,
+) -> None:
+    """Write the params.yaml of a scale, keeping your paths.
+
+    Sizes, widths and steps are replaced; paths, seed, variants, rules, runtime settings and comments stay yours.
+    """
+    with _user_errors():
+        import yaml
+
+        from pipeline import atomic
+        from pipeline.profiles import apply_profile, next_step
+
+        path = params or _layout().params_path
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist; bring it back with `git restore params.yaml`")
+        old = path.read_bytes()
+        text, changes = apply_profile(name.value, old.decode())
+        for change in changes:
+            typer.echo(f"{change.key}: {change.old} -> {change.new}")
+        if dry_run:
+            typer.echo(f"{path}: {len(changes)} values would change; nothing was written")
+            return
+        if changes:
+            atomic.write_bytes(path, text.encode())
+            typer.echo(f"{path}: profile {name.value} written, {len(changes)} values changed")
+        else:
+            typer.echo(f"{path}: has profile {name.value} already, nothing changed")
+        typer.echo(f"next: {next_step(yaml.safe_load(text))}")
+
+
+@app.command()
+def dub(
+    face: Annotated[Path, typer.Option(help="Video (or picture) of one speaker.")],
+    audio: Annotated[Path, typer.Option(help="Speech: any sound file, or a video's sound.")],
+    out: Annotated[Path, typer.Option(help="MP4 to write; replaced if it exists.")],
+    variant: Annotated[str, typer.Option(help="Which trained arm draws the mouth.")] = "lstm_cbam",
+    model: Annotated[Path | None, typer.Option(help="Folder of a saved generator, in place of --variant.")] = None,
+    length: Annotated[
+        Length, typer.Option(help="Whose length the output has; sound too short for a video ends in silence.")
+    ] = Length.audio,
+    fill: Annotated[
+        Fill, typer.Option(help="How a video shorter than the sound goes on: back and forth, or over again.")
+    ] = Fill.pingpong,
+    on_missing: Annotated[
+        OnMissing, typer.Option(help="Frames without a face: keep them as they are, or stop.")
+    ] = OnMissing.keep,
+    device: Annotated[Device, typer.Option(help="auto takes CUDA where there is one.")] = Device.auto,
+) -> None:
+    """Make the face in a video speak other words.
+
+    The output keeps the video's size and frame rate. Only the mouth region of the picture is drawn anew.
+    """
+    with _user_errors():
+        summary = _dub(face, audio, out, _model_dir(model, variant), length, fill, on_missing, device)
+    typer.echo(
+        f"{summary.path}: {summary.num_frames} frames, {summary.width}x{summary.height} at {summary.fps:.6g} fps, "
+        f"{summary.duration_s:.2f} s; {summary.num_missing} frames without a face left as they were; "
+        f"took {summary.seconds:.1f} s ({summary.num_frames / summary.seconds:.1f} frames/s)"
+    )
+
+
+def _dub(
+    face: Path,
+    audio: Path,
+    out: Path,
+    model_dir: Path,
+    length: Length,
+    fill: Fill,
+    on_missing: OnMissing,
+    device: Device,
+) -> DubSummary:
+    from pipeline.dubbing.dub import DubSettings, dub
+    from pipeline.dubbing.follow import FollowSettings
+    from pipeline.dubbing.mouths import MouthGenerator
+    from pipeline.media.faces import YuNetDetector
+    from pipeline.params import load_params
+
+    preprocess = load_params(_layout().params_path).preprocess
+    settings = DubSettings(
+        follow=FollowSettings(preprocess.max_gap_frames, preprocess.smooth_frames),
+        length=length.value,
+        fill=fill.value,
+        on_missing=on_missing.value,
+    )
+    return dub(
+        face,
+        audio,
+        out,
+        MouthGenerator.load(model_dir, device.value),
+        YuNetDetector(preprocess.detector_score, preprocess.detector_max_px),
+        settings,
+        _show_progress,
+    )
+
+
+def _model_dir(model: Path | None, variant: str) -> Path:
+    folder = model or _layout().stage_dir("train_gan", variant) / "model"
+    if not (folder / "model.json").is_file():
+        remedy = "give another --model" if model else f"`dvc repro train_gan@{variant}` trains it, or give --model"
+        raise FileNotFoundError(f"no trained generator in {folder}; {remedy}")
+    return folder
+
+
+@weights_app.command()
+def fetch() -> None:
+    """Fetch the FID network's weights into weights/ (87 MB) and check their hash; done again it does nothing."""
+    with _user_errors():
+        from pipeline.weights import ensure_inception
+
+        typer.echo(f"{ensure_inception(_layout().weights_dir)}: ready")
+
+
+def _layout() -> Layout:
+    from pipeline.layout import Layout, find_root
+
+    return Layout(find_root())
+
+
+def _show_progress(what: str, done: int, total: int) -> None:
+    """One line that counts up, on a terminal only."""
+    if sys.stderr.isatty() and (done % 10 == 0 or done == total):
+        end = "\n" if done == total else ""
+        print(f"\r{what}: {done}/{total} frames", end=end, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _user_errors() -> Iterator[None]:
+    """What the user can put right becomes a message and exit code 2; anything else is a bug and shows its trace."""
+    try:
+        yield
+    except Exception as error:
+        media_errors = sys.modules.get("pipeline.media.errors")
+        kinds: tuple[type[Exception], ...] = (ValueError, OSError)
+        if media_errors is not None:
+            kinds = (*kinds, media_errors.MediaError)
+        if not isinstance(error, kinds):
+            raise
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(EXIT_USER_ERROR) from None
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m pipeline")

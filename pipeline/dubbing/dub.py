@@ -1,0 +1,225 @@
+"""A video's face speaks new words: detect, draw, blend and encode, a few frames at a time.
+
+Memory holds one batch of frames, one box per frame, and the sound (23 MB per minute of 48 kHz stereo).
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.generator import FACE_SIZE_PX
+from pipeline import alignment
+from pipeline.dubbing.follow import FollowSettings, follow_face
+from pipeline.dubbing.paste import paste_mouth
+from pipeline.dubbing.playback import Fill, Frame, play
+from pipeline.media.audio import mel_spectrogram, read_audio, resample, to_mono
+from pipeline.media.crops import crop_frames
+from pipeline.media.errors import NoVideoError
+from pipeline.media.faces import FaceDetector
+from pipeline.media.video import MediaInfo, VideoWriter, iter_frames, probe
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Length = Literal["audio", "video"]
+OnMissing = Literal["keep", "error"]
+DrawMouths = Callable[[NDArray[np.uint8], NDArray[np.float32]], NDArray[np.uint8]]
+"""Crops uint8 [N, 96, 96, 3] and mel windows float32 [N, 80, 16] to new crops."""
+Report = Callable[[str, int, int], None]
+"""What is being done, frames done, frames in all."""
+
+BATCH_FRAMES = 32
+_BATCH_BYTES = 1 << 27  # 128 MiB of source frames at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class DubSettings:
+    """How to dub; none of it changes the model.
+
+    length: whose length the output has. fill: how a video that is too short goes on. on_missing: what to do
+    about frames without a face.
+    """
+
+    follow: FollowSettings
+    length: Length = "audio"
+    fill: Fill = "pingpong"
+    on_missing: OnMissing = "keep"
+    batch_frames: int = BATCH_FRAMES
+
+
+@dataclass(frozen=True, kw_only=True)
+class DubSummary:
+    """What was written."""
+
+    path: Path
+    num_frames: int
+    num_missing: int
+    """Frames that show no face and were left as they are."""
+    width: int
+    height: int
+    fps: float
+    seconds: float
+    """Wall clock."""
+
+    @property
+    def duration_s(self) -> float:
+        return self.num_frames / self.fps
+
+
+@dataclass(frozen=True)
+class Speech:
+    """Sound as given, for the output, and as the generator hears it.
+
+    ``samples: float32 [n, 1..2]`` at ``rate_hz``; ``mel: float32 [L, 80]`` at 80 columns/s.
+    """
+
+    samples: NDArray[np.float32]
+    rate_hz: int
+    mel: NDArray[np.float32]
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.samples) / self.rate_hz
+
+
+def dub(
+    face: Path,
+    audio: Path,
+    out: Path,
+    draw: DrawMouths,
+    detector: FaceDetector,
+    settings: DubSettings,
+    report: Report = lambda what, done, total: None,
+) -> DubSummary:
+    """Write ``out``: the video ``face`` at its own size and rate, speaking ``audio``.
+
+    ``out`` appears whole or not at all. Raises MediaError for an unusable file, ValueError for a request that cannot
+    be met.
+    """
+    started = time.monotonic()
+    info = probe(face)
+    if not info.has_video or info.fps is None:
+        raise NoVideoError(face)
+    if out.exists() and out.samefile(face):
+        raise ValueError(f"--out {out} is the video that is read; give another name")
+    speech = load_speech(audio)
+    fps = info.fps
+    writer = VideoWriter(
+        out,
+        fps,
+        (info.width, info.height),
+        speech.samples,
+        audio_rate_hz=speech.rate_hz,
+        match=settings.length,
+    )
+
+    def open_frames() -> Iterator[Frame]:
+        return (timed.image for timed in iter_frames(face, fps))
+
+    watched = _counted(open_frames(), report, "finding the face", info.num_frames)
+    boxes = follow_face(watched, detector, float(fps), settings.follow)
+    num_shown = len(boxes)
+    if settings.length == "audio":
+        num_shown = max(1, round(Fraction(len(speech.samples), speech.rate_hz) * fps))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    shown = play(open_frames, len(boxes), num_shown, settings.fill, out.parent)
+    num_missing = 0
+    if settings.on_missing == "error":
+        _refuse_missing(face, boxes[:num_shown], float(fps))
+    with writer:
+        dubbed = redraw(shown, boxes, speech.mel, float(fps), draw, _batch_size(info, settings))
+        for source, image in _counted(dubbed, report, "drawing", num_shown):
+            num_missing += bool(np.isnan(boxes[source, 0]))
+            writer.write(image)
+    return DubSummary(
+        path=out,
+        num_frames=num_shown,
+        num_missing=num_missing,
+        width=info.width,
+        height=info.height,
+        fps=float(fps),
+        seconds=time.monotonic() - started,
+    )
+
+
+def redraw(
+    shown: Iterable[tuple[int, Frame]],
+    boxes: NDArray[np.float64],
+    mel: NDArray[np.float32],
+    fps: float,
+    draw: DrawMouths,
+    batch_frames: int = BATCH_FRAMES,
+) -> Iterator[tuple[int, Frame]]:
+    """New mouths for a stream of (source frame index, picture), in batches; a frame without a box stays as it is.
+
+    ``boxes: float64 [N, 4]`` of the source's frames. The k-th frame of the stream hears the sound at k / fps.
+    """
+    numbered = enumerate(shown)
+    lead_frames = centred_lead_frames(fps)
+    while batch := list(itertools.islice(numbered, batch_frames)):
+        pictures = [frame for _, (_, frame) in batch]
+        have_face = [k for k, (_, (source, _)) in enumerate(batch) if np.isfinite(boxes[source, 0])]
+        faces = [boxes[batch[k][1][0]] for k in have_face]
+        crops = [
+            crop_frames(pictures[k][None], box[None], FACE_SIZE_PX)[0] for k, box in zip(have_face, faces, strict=True)
+        ]
+        if crops:
+            places = np.array([batch[k][0] for k in have_face])
+            windows = alignment.frame_mel_windows(mel, places, fps, lead_frames)
+            drawn = draw(np.stack(crops), windows)
+            for k, box, mouth in zip(have_face, faces, drawn, strict=True):
+                pictures[k] = paste_mouth(pictures[k], mouth, box)
+        for (_, (source, _)), picture in zip(batch, pictures, strict=True):
+            yield source, picture
+
+
+def centred_lead_frames(fps: float) -> float:
+    """How far a mel window starts before its frame so that it is centred on it; 2 frames at 25 fps, as in training."""
+    return alignment.MEL_WINDOW / alignment.MEL_RATE_HZ / 2 * fps - 0.5
+
+
+def load_speech(path: Path) -> Speech:
+    """Decode any sound file or a video's sound. Values that are not numbers become silence, with a warning.
+
+    More than two channels are mixed to one. Raises MediaError for a file without usable sound.
+    """
+    samples, rate_hz = read_audio(path)
+    num_bad = int(samples.size - np.isfinite(samples).sum())
+    if num_bad:
+        logger.warning("%s: %d samples are not numbers; they are taken as silence", path, num_bad)
+        samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+    samples = np.clip(samples, -1.0, 1.0)
+    mono = to_mono(samples)
+    if samples.shape[1] > 2:
+        samples = mono[:, None]
+    heard = resample(mono, rate_hz, alignment.SAMPLE_RATE_HZ)
+    return Speech(samples, rate_hz, mel_spectrogram(heard))
+
+
+def _batch_size(info: MediaInfo, settings: DubSettings) -> int:
+    return max(1, min(settings.batch_frames, _BATCH_BYTES // (3 * info.width * info.height)))
+
+
+def _counted(items: Iterable[T], report: Report, what: str, total: int) -> Iterator[T]:
+    for done, item in enumerate(items, start=1):
+        yield item
+        report(what, done, max(done, total))
+
+
+def _refuse_missing(face: Path, boxes: NDArray[np.float64], fps: float) -> None:
+    missing = np.flatnonzero(np.isnan(boxes[:, 0]))
+    if len(missing):
+        raise ValueError(
+            f"{face}: no face in {len(missing)} of {len(boxes)} frames, first at "
+            f"{missing[0] / fps:.2f} s; --on-missing keep leaves such frames as they are"
+        )

@@ -1,0 +1,111 @@
+"""Where the speaking face is in each frame of a video of any length.
+
+Frames pass through once; only boxes are kept. Times are given in frames at 25 fps and scaled to the video's own rate.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.alignment import FPS
+from pipeline.media.crops import crop_boxes
+from pipeline.media.faces import (
+    MIN_LINK_IOU,
+    Detection,
+    FaceDetector,
+    FaceTrack,
+    box_iou,
+    link_detections,
+    smooth_faces,
+)
+
+WINDOW_FRAMES = 1000
+"""Detections linked at once: bounds the memory of videos with many cuts."""
+MIN_SEEN_S = 0.2
+"""A face seen for less is taken for a mistake of the detector, unless the video is that short."""
+
+
+@dataclass(frozen=True)
+class FollowSettings:
+    """How a face is followed. Lengths in frames at 25 fps, as in ``params.yaml: preprocess``."""
+
+    max_gap_frames: int
+    smooth_frames: int
+
+
+@dataclass
+class _Path:
+    """One face from the first frame it is seen in to the last: ``boxes: float64 [n, 4]``, NaN where not seen."""
+
+    start: int
+    boxes: NDArray[np.float64]
+
+    @property
+    def stop(self) -> int:
+        return self.start + len(self.boxes)
+
+    @property
+    def area(self) -> float:
+        sides = self.boxes[:, 2:] - self.boxes[:, :2]
+        return float(np.nansum(sides[:, 0] * sides[:, 1]))
+
+    @property
+    def num_seen(self) -> int:
+        return int(np.isfinite(self.boxes[:, 0]).sum())
+
+
+def follow_face(
+    frames: Iterable[NDArray[np.uint8]],
+    detector: FaceDetector,
+    fps: float,
+    settings: FollowSettings,
+    window_frames: int = WINDOW_FRAMES,
+) -> NDArray[np.float64]:
+    """Tight crop box of the speaker in each frame: float64 [N, 4] in pixels, NaN where there is no face.
+
+    Of several faces the one with the most area over its whole appearance wins; others are used only where it is
+    absent. Gaps of up to ``max_gap_frames`` are bridged.
+    """
+    max_gap = round(settings.max_gap_frames * fps / FPS)
+    paths: list[_Path] = []
+    num_frames = 0
+    detections = (detector.detect(frame) for frame in frames)
+    while window := list(itertools.islice(detections, window_frames)):
+        _extend(paths, _paths_of(window, num_frames, max_gap), num_frames, max_gap)
+        num_frames += len(window)
+    min_seen = min(MIN_SEEN_S * fps, num_frames)
+    boxes = np.full((num_frames, 4), np.nan)
+    for path in sorted(paths, key=lambda path: -path.area):
+        if path.num_seen >= min_seen:
+            track = FaceTrack(path.boxes, np.empty((0, 5, 2)), np.empty(0))
+            smooth = crop_boxes(smooth_faces(track, settings.smooth_frames * fps / FPS))
+            place = boxes[path.start : path.stop]
+            place[:] = np.where(np.isnan(place), smooth, place)
+    return boxes
+
+
+def _paths_of(window: Sequence[Sequence[Detection]], start: int, max_gap: int) -> list[_Path]:
+    found = []
+    for track in link_detections(window, max_gap):
+        seen = np.flatnonzero(track.is_seen)
+        found.append(_Path(start + int(seen[0]), track.boxes[seen[0] : seen[-1] + 1]))
+    return found
+
+
+def _extend(paths: list[_Path], new: list[_Path], seam: int, max_gap: int) -> None:
+    """Add the paths of the next window; one that goes on across the seam is joined to its beginning."""
+    open_ends = [path for path in paths if path.stop + max_gap >= seam]
+    for path in sorted(new, key=lambda path: -path.area):
+        near = [end for end in open_ends if path.start - end.stop <= max_gap]
+        best = max(near, key=lambda end: box_iou(end.boxes[-1], path.boxes[0]), default=None)
+        if best is None or box_iou(best.boxes[-1], path.boxes[0]) < MIN_LINK_IOU:
+            paths.append(path)
+            continue
+        gap = np.full((path.start - best.stop, 4), np.nan)
+        best.boxes = np.concatenate([best.boxes, gap, path.boxes])
+        open_ends.remove(best)

@@ -1,0 +1,80 @@
+"""Putting a generated mouth back into the picture it came from.
+
+Only the lower half of the crop is pasted, through a soft mask; every other pixel keeps its bytes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.floating]
+
+MOUTH_TOP = 0.5
+"""Share of the crop's height above which nothing is pasted: the generator saw what is there (Wav2Lip, sec. 3.2)."""
+CENTRE_U, CENTRE_V = 0.5, 0.75
+HALF_WIDTH, HALF_HEIGHT = 0.4, 0.25
+"""The pasted region in shares of the crop: mouth, chin and the cheeks' inner part, no hair and no background."""
+ROUNDNESS = 2.6
+"""Exponent of the superellipse: 2 is an ellipse, more is squarer."""
+FEATHER = 0.4
+"""Share of the way from the region's border to its centre over which the mask rises to full."""
+
+
+def paste_mouth(frame: NDArray[np.uint8], generated: NDArray[np.uint8], box: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Blend the mouth of ``generated: uint8 [S, S, 3]`` into ``frame: uint8 [H, W, 3]`` at ``box``.
+
+    ``box`` is ``x0, y0, x1, y1`` in pixels, sub-pixel, and may leave the frame. Returns a new frame.
+    """
+    height, width = frame.shape[:2]
+    x0, y0, x1, y1 = (float(v) for v in box)
+    columns = _pixels_between(x0, x1, width)
+    rows = _pixels_between(y0 + MOUTH_TOP * (y1 - y0), y1, height)
+    pasted = frame.copy()
+    if columns.size == 0 or rows.size == 0:
+        return pasted
+    u, v = (columns + 0.5 - x0) / (x1 - x0), (rows + 0.5 - y0) / (y1 - y0)
+    alpha = mouth_mask(u, v)[..., None]
+    patch = _resample(generated, u, v)
+    area = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    mixed = alpha * patch + (1 - alpha) * frame[area]
+    pasted[area] = np.where(alpha > 0, np.rint(mixed), frame[area]).astype(np.uint8)
+    return pasted
+
+
+def mouth_mask(u: Float, v: Float) -> NDArray[np.float32]:
+    """Weight 0..1 of the generated picture at crop coordinates ``u [W]``, ``v [H]`` in 0..1: float32 [H, W].
+
+    A superellipse in the crop's lower half: zero on its border and outside, one in the middle, smooth between.
+    """
+    across = np.abs((u - CENTRE_U) / HALF_WIDTH) ** ROUNDNESS
+    down = np.abs((v - CENTRE_V) / HALF_HEIGHT) ** ROUNDNESS
+    radius = np.add.outer(down, across) ** (1 / ROUNDNESS)
+    return _rise((1 - radius) / FEATHER).astype(np.float32)
+
+
+def _rise(t: Float) -> Float:
+    """Smooth step from 0 at t <= 0 to 1 at t >= 1."""
+    t = np.clip(t, 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def _pixels_between(start: float, stop: float, limit: int) -> NDArray[np.int64]:
+    """Indices of the pixels whose centre lies in [start, stop) and in the picture."""
+    return np.arange(max(0, math.ceil(start - 0.5)), min(limit, math.ceil(stop - 0.5)))
+
+
+def _resample(image: NDArray[np.uint8], u: Float, v: Float) -> NDArray[np.float32]:
+    """Bilinear samples of ``image: uint8 [S, S, 3]`` on the grid ``v`` x ``u``: float32 [H, W, 3]."""
+    across, down = _weights(u, image.shape[1]), _weights(v, image.shape[0])
+    half_way = np.tensordot(down, image.astype(np.float32), axes=(1, 0))
+    return np.einsum("wi,hic->hwc", across, half_way, optimize=True)
+
+
+def _weights(where: Float, size: int) -> NDArray[np.float32]:
+    """Linear interpolation as a matrix [N, size]; beyond the outer pixel centres their value holds."""
+    position = np.clip(where * size - 0.5, 0, size - 1)
+    distance = np.abs(position[:, None] - np.arange(size))
+    return np.maximum(0, 1 - distance).astype(np.float32)

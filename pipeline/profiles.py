@@ -1,0 +1,211 @@
+"""Scales of the experiment: what ``python -m pipeline profile NAME`` writes into ``params.yaml``.
+
+Only sizes, widths and steps belong here. Paths, the seed, variants, rules and the runtime section stay the user's.
+Values are replaced in place, so every comment and every other byte of the file stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from pipeline.params import ParamsError, parse_params
+
+# About 12 minutes for the whole graph on 2 CPU cores.
+DEMO: dict[str, Any] = {
+    "profile": "demo",
+    "dataset.source": "demo",
+    "preprocess.clips_per_shard": 12,
+    "preprocess.detector_max_px": 320,
+    "train_syncnet.width": 0.25,
+    "train_syncnet.embedding_dim": 256,
+    "train_syncnet.num_steps": 200,
+    "train_syncnet.clips_per_batch": 24,
+    "train_syncnet.windows_per_clip": 4,
+    "train_syncnet.learning_rate": 0.0005,
+    "train_syncnet.warmup_steps": 20,
+    "train_syncnet.num_validation_pairs": 1024,
+    "train_syncnet.validate_every": 50,
+    "train_syncnet.checkpoint_every": 50,
+    "train_evaluator.width": 0.125,
+    "train_evaluator.num_steps": 200,
+    "train_evaluator.clips_per_batch": 16,
+    "train_evaluator.windows_per_clip": 4,
+    "train_evaluator.learning_rate": 0.0005,
+    "train_evaluator.warmup_steps": 20,
+    "train_evaluator.num_validation_pairs": 512,
+    "train_evaluator.validate_every": 50,
+    "train_evaluator.checkpoint_every": 50,
+    "train_gan.width": 0.25,
+    "train_gan.discriminator_width": 0.125,
+    "train_gan.num_steps": 150,
+    "train_gan.clips_per_batch": 8,
+    "train_gan.learning_rate": 0.0005,
+    "train_gan.warmup_steps": 20,
+    "train_gan.sync_start_step": 40,
+    "train_gan.sync_ramp_steps": 20,
+    "train_gan.adversarial_weight": 0.01,
+    "train_gan.adversarial_start_step": 100,
+    "train_gan.adversarial_ramp_steps": 20,
+    "train_gan.min_expert_accuracy": 0.6,
+    "train_gan.validate_every": 50,
+    "train_gan.num_validation_windows": 64,
+    "train_gan.checkpoint_every": 25,
+    "evaluate.fid.every_n_frames": 5,
+    "evaluate.fid.max_frames": 300,
+}
+
+# About 90 minutes on 2 CPU cores for some 700 GRID clips of two speakers.
+GRID: dict[str, Any] = {
+    **DEMO,
+    "profile": "grid",
+    "dataset.source": "grid",
+    "preprocess.clips_per_shard": 32,
+    "train_syncnet.width": 0.375,
+    "train_syncnet.num_steps": 500,
+    "train_syncnet.warmup_steps": 40,
+    "train_syncnet.num_validation_pairs": 2048,
+    "train_evaluator.width": 0.375,
+    "train_evaluator.num_steps": 500,
+    "train_evaluator.warmup_steps": 40,
+    "train_evaluator.num_validation_pairs": 1024,
+    "train_gan.width": 0.375,
+    "train_gan.discriminator_width": 0.25,
+    "train_gan.num_steps": 400,
+    "train_gan.warmup_steps": 40,
+    "train_gan.sync_start_step": 100,
+    "train_gan.sync_ramp_steps": 50,
+    "train_gan.adversarial_start_step": 280,
+    "train_gan.adversarial_ramp_steps": 50,
+    "train_gan.min_expert_accuracy": 0.85,
+    "train_gan.checkpoint_every": 50,
+    "evaluate.fid.max_frames": 1000,
+}
+
+# As grid: about 90 minutes on 2 CPU cores for some 700 clips of 3 s; longer with more.
+FOLDER: dict[str, Any] = {**GRID, "profile": "folder", "dataset.source": "folder"}
+
+# Published sizes and Wav2Lip's loss weights. Days on one data-centre GPU; not meant for a CPU.
+LRS2: dict[str, Any] = {
+    **GRID,
+    "profile": "lrs2",
+    "dataset.source": "lrs2",
+    "preprocess.clips_per_shard": 256,
+    "train_syncnet.width": 1.0,
+    "train_syncnet.embedding_dim": 512,
+    "train_syncnet.num_steps": 200_000,
+    "train_syncnet.clips_per_batch": 64,
+    "train_syncnet.learning_rate": 0.0001,
+    "train_syncnet.warmup_steps": 1000,
+    "train_syncnet.validate_every": 2000,
+    "train_syncnet.checkpoint_every": 1000,
+    "train_evaluator.width": 1.0,
+    "train_evaluator.num_steps": 200_000,
+    "train_evaluator.clips_per_batch": 64,
+    "train_evaluator.learning_rate": 0.0001,
+    "train_evaluator.warmup_steps": 1000,
+    "train_evaluator.num_validation_pairs": 2048,
+    "train_evaluator.validate_every": 2000,
+    "train_evaluator.checkpoint_every": 1000,
+    "train_gan.width": 1.0,
+    "train_gan.discriminator_width": 1.0,
+    "train_gan.num_steps": 300_000,
+    "train_gan.clips_per_batch": 16,
+    "train_gan.learning_rate": 0.0001,
+    "train_gan.warmup_steps": 1000,
+    "train_gan.sync_start_step": 50_000,
+    "train_gan.sync_ramp_steps": 5000,
+    "train_gan.adversarial_weight": 0.07,
+    "train_gan.adversarial_start_step": 100_000,
+    "train_gan.adversarial_ramp_steps": 5000,
+    "train_gan.validate_every": 3000,
+    "train_gan.num_validation_windows": 512,
+    "train_gan.checkpoint_every": 1000,
+    "evaluate.fid.every_n_frames": 1,
+    "evaluate.fid.max_frames": 20_000,
+}
+
+PROFILES: dict[str, dict[str, Any]] = {"demo": DEMO, "grid": GRID, "lrs2": LRS2, "folder": FOLDER}
+
+# What the user has to name before a source can be read.
+_ROOT_HOLDS = {
+    "grid": "s1, s2, ...",
+    "lrs2": "mvlrs_v1",
+    "folder": "your videos",
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One value that a profile replaced."""
+
+    key: str
+    old: Any
+    new: Any
+
+
+def apply_profile(name: str, text: str) -> tuple[str, list[Change]]:
+    """Put a profile's values into the text of a ``params.yaml``.
+
+    Returns the new text, checked, and what changed in it. Raises ParamsError for an unknown profile,
+    a file that lacks one of the profile's keys, or a result that is not valid.
+    """
+    if name not in PROFILES:
+        raise ParamsError(f"no profile {name!r}; there are {', '.join(PROFILES)}")
+    changes: list[Change] = []
+    spans: list[tuple[int, int, str]] = []
+    root = _compose(text)
+    for key, value in PROFILES[name].items():
+        node = _find(root, key)
+        old = yaml.safe_load(node.value) if node.style is None else node.value
+        if old != value:
+            changes.append(Change(key, old, value))
+            spans.append((node.start_mark.index, node.end_mark.index, _scalar(value)))
+    for start, end, new in sorted(spans, reverse=True):
+        separator = " " if start == end else ""  # a key whose value was left empty
+        text = text[:start] + separator + new + text[end:]
+    parse_params(yaml.safe_load(text), f"params.yaml with profile {name}")
+    return text, changes
+
+
+def next_step(content: Mapping[str, Any]) -> str:
+    """The command to run after a profile was written, or the path to fill in before it."""
+    source = content["dataset"]["source"]
+    if source in _ROOT_HOLDS and content["dataset"][source]["root"] is None:
+        return (
+            f"set dataset.{source}.root in params.yaml to the folder that holds {_ROOT_HOLDS[source]}, then: dvc repro"
+        )
+    return "dvc repro"
+
+
+def _compose(text: str) -> yaml.Node:
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise ParamsError(f"params.yaml is not valid YAML: {error}") from None
+    if root is None:
+        raise ParamsError("params.yaml is empty; bring it back with `git restore params.yaml`")
+    return root
+
+
+def _find(root: yaml.Node, key: str) -> yaml.ScalarNode:
+    node = root
+    for part in key.split("."):
+        items = node.value if isinstance(node, yaml.MappingNode) else []
+        found = [value for name, value in items if name.value == part]
+        if not found:
+            raise ParamsError(f"params.yaml has no {key}; add it, or start again from `git restore params.yaml`")
+        node = found[-1]
+    if not isinstance(node, yaml.ScalarNode):
+        raise ParamsError(f"params.yaml: {key} must be one value, not a section or a list")
+    return node
+
+
+def _scalar(value: Any) -> str:
+    """YAML of a number or a plain word; 1e-05 would be read back as text, so no exponents."""
+    if isinstance(value, float):
+        return repr(value) if "e" not in repr(value) else f"{value:.12f}".rstrip("0")
+    return str(value)

@@ -1,0 +1,33 @@
+"""Pictures and a detector that dubbing is tested with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.media.faces import Detection
+
+WIDTH, HEIGHT = 128, 96
+
+
+class ScriptedDetector:
+    """Gives the boxes that a script lists for its k-th call."""
+
+    def __init__(self, script: Mapping[int, list[list[float]]] | None = None, every: list[list[float]] | None = None):
+        self._script = script
+        self._every = every or []
+        self._calls = 0
+
+    def detect(self, frame_bgr: NDArray[np.uint8]) -> list[Detection]:
+        boxes = self._every if self._script is None else self._script.get(self._calls, [])
+        self._calls += 1
+        return [Detection(np.array(box, float), np.zeros((5, 2)), 0.9) for box in boxes]
+
+
+def picture(index: int) -> NDArray[np.uint8]:
+    """A smooth picture that is different for every index: uint8 [96, 128, 3]."""
+    x, y = np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT))
+    waves = [np.sin(x / 9 + index / 5), np.cos(y / 7 - index / 3), np.sin((x + y) / 11 + index)]
+    return (127 + 100 * np.stack(waves, axis=-1)).astype(np.uint8)

@@ -1,0 +1,160 @@
+"""Whole dubs of small videos: length, rate, sound, missing faces, and what is left alone."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from dub_scenes import HEIGHT, WIDTH, ScriptedDetector, picture
+from scipy.io import wavfile
+
+from pipeline.alignment import mel_window_start
+from pipeline.dubbing.dub import DubSettings, centred_lead_frames, dub, load_speech, redraw
+from pipeline.dubbing.follow import FollowSettings
+from pipeline.media.audio import read_audio
+from pipeline.media.errors import MediaError
+from pipeline.media.video import probe, read_video
+
+FOLLOW = FollowSettings(max_gap_frames=3, smooth_frames=7)
+FACE = [30.0, 10, 90, 70]
+
+
+def darken(crops, windows):
+    """Stands in for a generator: black mouths, if there is one window per crop."""
+    assert windows.shape == (len(crops), 80, 16)
+    return np.zeros_like(crops)
+
+
+def run(face, audio, out, draw=darken, detector=None, **settings):
+    return dub(
+        face, audio, out, draw, detector or ScriptedDetector(every=[FACE]), DubSettings(follow=FOLLOW, **settings)
+    )
+
+
+@pytest.mark.parametrize("fps", [25, 30, Fraction(30000, 1001), 12.5])
+@pytest.mark.parametrize("seconds", [0.41, 1.3])
+def test_length_is_the_sounds_and_rate_and_size_are_the_videos(make_video, make_sound, tmp_path, fps, seconds):
+    summary = run(make_video(20, fps), make_sound(seconds, 44_100, channels=2), tmp_path / "out.mp4")
+    info = probe(tmp_path / "out.mp4")
+    assert (info.width, info.height, info.fps) == (WIDTH, HEIGHT, Fraction(fps))
+    assert (info.audio_rate_hz, info.audio_channels) == (44_100, 2)
+    frames = read_video(tmp_path / "out.mp4", None).frames
+    assert len(frames) == summary.num_frames
+    assert abs(len(frames) / fps - seconds) <= 0.5 / fps + 1e-9
+    samples, rate_hz = read_audio(tmp_path / "out.mp4")
+    assert seconds <= len(samples) / rate_hz < seconds + 1024 / rate_hz + 0.001
+    assert summary.num_missing == 0
+
+
+@pytest.mark.parametrize(("num_video", "seconds"), [(20, 0.4), (10, 1.2)])
+def test_length_of_the_video(make_video, make_sound, tmp_path, num_video, seconds):
+    summary = run(make_video(num_video), make_sound(seconds), tmp_path / "out.mp4", length="video")
+    assert summary.num_frames == num_video
+    assert read_video(tmp_path / "out.mp4", None).num_frames == num_video
+
+
+@pytest.mark.parametrize(("fill", "expected"), [("pingpong", 5), ("loop", 3)])
+def test_a_short_video_goes_on(make_video, make_sound, tmp_path, fill, expected):
+    run(make_video(10), make_sound(15 / 25), tmp_path / "out.mp4", fill=fill, detector=ScriptedDetector())
+    shown = read_video(tmp_path / "out.mp4", None).frames[13].astype(float)
+    distances = [np.abs(shown - picture(k)).mean() for k in range(10)]
+    assert int(np.argmin(distances)) == expected
+
+
+@pytest.mark.parametrize("rate_hz", [7_350, 8_000, 22_050, 192_000])
+def test_odd_sample_rates(make_video, make_sound, tmp_path, rate_hz):
+    run(make_video(5), make_sound(0.3, rate_hz), tmp_path / "out.mp4")
+    expected = rate_hz if rate_hz in (8_000, 22_050) else 48_000
+    assert probe(tmp_path / "out.mp4").audio_rate_hz == expected
+
+
+def test_six_channels_are_mixed_to_one(make_sound):
+    speech = load_speech(make_sound(0.5, 48_000, channels=6))
+    assert speech.samples.shape == (24_000, 1)
+    assert speech.mel.shape == (41, 80)
+
+
+def test_frames_without_a_face_pass_through_and_are_counted(make_video, make_sound, tmp_path):
+    seen = {k: [FACE] for k in range(24) if not 8 <= k < 16}
+    summary = run(make_video(24), make_sound(0.96), tmp_path / "out.mp4", detector=ScriptedDetector(seen))
+    assert summary.num_missing == 8
+    frames = read_video(tmp_path / "out.mp4", None).frames
+    mouth_brightness = frames[:, 48:62, 50:70].mean(axis=(1, 2, 3))
+    untouched = np.array([picture(k)[48:62, 50:70].mean() for k in range(24)])
+    is_kept = np.abs(mouth_brightness - untouched) < 10
+    assert np.flatnonzero(is_kept).tolist() == list(range(8, 16))
+
+
+def test_missing_faces_can_stop_it(make_video, make_sound, tmp_path):
+    seen = {k: [FACE] for k in range(10)}
+    with pytest.raises(ValueError, match=r"10 of 20 frames, first at 0\.40 s.*--on-missing keep"):
+        run(make_video(20), make_sound(0.8), tmp_path / "out.mp4", detector=ScriptedDetector(seen), on_missing="error")
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_silent_and_broken_samples(make_video, tmp_path, caplog):
+    samples = np.zeros((8_000, 1), np.float32)
+    samples[100:120] = [[np.nan], [np.inf]] * 10
+    wavfile.write(tmp_path / "bad.wav", 16_000, samples)
+    speech = load_speech(tmp_path / "bad.wav")
+    assert "20 samples are not numbers" in caplog.text
+    assert (speech.mel == -4).all()
+    run(make_video(5), tmp_path / "bad.wav", tmp_path / "out.mp4")
+    assert probe(tmp_path / "out.mp4").has_audio
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(make_video, make_sound, tmp_path):
+    face, audio, out = make_video(5), make_sound(0.2), tmp_path / "out.mp4"
+    out.write_bytes(b"old")
+
+    def fail(crops, windows):
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError):
+        run(face, audio, out, draw=fail)
+    assert out.read_bytes() == b"old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["face.mp4", "out.mp4", "speech.wav"]
+
+
+def test_bad_requests(make_video, make_sound, tmp_path):
+    face, audio = make_video(5), make_sound(0.2)
+    with pytest.raises(ValueError, match="is the video that is read"):
+        run(face, audio, face)
+    with pytest.raises(ValueError, match=r"\.mp4"):
+        run(face, audio, tmp_path / "out.avi")
+    with pytest.raises(MediaError, match="no video"):
+        run(audio, audio, tmp_path / "out.mp4")
+    with pytest.raises(MediaError, match="no audio"):
+        run(face, face, tmp_path / "out.mp4")
+    with pytest.raises(MediaError, match="no such file"):
+        run(tmp_path / "nowhere.mp4", audio, tmp_path / "out.mp4")
+
+
+@pytest.mark.parametrize("batch_frames", [1, 3, 32])
+def test_the_batch_does_not_matter_and_each_frame_hears_its_own_time(batch_frames):
+    mel = np.random.default_rng(4).uniform(-4, 4, (80, 80)).astype(np.float32)
+    boxes = np.tile(np.array([[30.2, 10.1, 90.4, 70.3]]), (10, 1)) + np.linspace(0, 60, 10)[:, None] * [0, 0, 1, 1]
+    boxes[4] = np.nan
+
+    def draw(crops, windows):
+        return np.clip(crops + 10 * windows.mean(axis=(1, 2))[:, None, None, None], 0, 255).astype(np.uint8)
+
+    def shown():
+        return ((k, picture(k)) for k in [*range(10), *range(8, 0, -1)])
+
+    one = list(redraw(shown(), boxes, mel, 30.0, draw, 18))
+    parts = list(redraw(shown(), boxes, mel, 30.0, draw, batch_frames))
+    assert [k for k, _ in parts] == [*range(10), *range(8, 0, -1)]
+    for (_, a), (_, b) in zip(one, parts, strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(parts[4][1], picture(4))
+    assert (parts[8][1] != parts[10][1]).any()  # the same picture at another time
+
+
+@pytest.mark.parametrize("fps", [12.5, 24.0, 25.0, 29.97, 50.0, 60.0])
+def test_windows_are_centred_on_their_frame(fps):
+    for frame in range(200):
+        start = mel_window_start(frame, fps, centred_lead_frames(fps))
+        assert -0.0126 <= (start + 8) / 80 - (frame + 0.5) / fps <= 1e-6
+    assert centred_lead_frames(25.0) == pytest.approx(2.0)

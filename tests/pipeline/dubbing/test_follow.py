@@ -1,0 +1,75 @@
+"""One steady box per frame, or none where nobody is seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from dub_scenes import ScriptedDetector
+
+from pipeline.dubbing.follow import FollowSettings, follow_face
+
+SETTINGS = FollowSettings(max_gap_frames=5, smooth_frames=7)
+LARGE = [20.0, 20, 60, 60]
+SMALL = [100.0, 20, 120, 40]
+
+
+def follow(script, num_frames=40, fps=25.0, **options):
+    frames = [np.zeros((4, 4, 3), np.uint8)] * num_frames
+    return follow_face(frames, ScriptedDetector(script), fps, SETTINGS, **options)
+
+
+def missing(boxes):
+    return np.flatnonzero(np.isnan(boxes[:, 0])).tolist()
+
+
+def test_a_still_face_has_one_tight_square_around_it():
+    boxes = follow({k: [LARGE] for k in range(40)})
+    np.testing.assert_allclose(boxes, np.tile(boxes[:1], (40, 1)), atol=1e-9)
+    x0, y0, x1, y1 = boxes[0]
+    assert x1 - x0 == pytest.approx(y1 - y0)
+    assert y0 == pytest.approx(20)
+    assert x0 <= 20 and x1 >= 60 and y1 >= 60
+
+
+@pytest.mark.parametrize(("gap", "is_bridged"), [(5, True), (6, False)])
+def test_short_gaps_are_bridged_and_long_ones_are_not(gap, is_bridged):
+    hidden = range(15, 15 + gap)
+    boxes = follow({k: [LARGE] for k in range(40) if k not in hidden})
+    assert missing(boxes) == ([] if is_bridged else list(hidden))
+
+
+def test_gaps_are_measured_in_time():
+    hidden = range(15, 25)
+    boxes = follow({k: [LARGE] for k in range(40) if k not in hidden}, fps=50.0)
+    assert missing(boxes) == []
+
+
+def test_the_large_face_wins_and_the_other_is_used_where_it_is_absent():
+    boxes = follow({k: [SMALL, LARGE] if k < 20 else [SMALL] for k in range(40)})
+    centres = (boxes[:, 0] + boxes[:, 2]) / 2
+    np.testing.assert_allclose(centres[:20], 40)
+    np.testing.assert_allclose(centres[20:], 110)
+
+
+def test_a_flash_of_a_face_is_not_followed():
+    assert missing(follow({10: [LARGE], 11: [LARGE]})) == list(range(40))
+
+
+def test_a_video_of_three_frames_is_followed():
+    assert missing(follow({k: [LARGE] for k in range(3)}, num_frames=3)) == []
+
+
+def test_nobody():
+    assert missing(follow({})) == list(range(40))
+    assert follow({}, num_frames=0).shape == (0, 4)
+
+
+@pytest.mark.parametrize("window_frames", [1, 3, 8, 17])
+def test_the_window_of_linking_does_not_matter(window_frames):
+    random = np.random.default_rng(2)
+    script = {
+        k: [(np.array(LARGE) + k + random.normal(0, 0.5, 4)).tolist(), SMALL]
+        for k in range(40)
+        if k not in (7, 8, 9, 16, 17, 24)
+    }
+    np.testing.assert_allclose(follow(script, window_frames=window_frames), follow(script), atol=1e-9)

@@ -1,0 +1,73 @@
+"""A saved generator draws the same mouths in any batch, and wrong folders are refused with the remedy."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.generator import Generator, GeneratorConfig
+from pipeline.checkpoint import save_model
+from pipeline.dubbing.mouths import MouthGenerator
+
+
+def save_tiny(folder: Path, kind: str = "generator", **changes: float) -> Path:
+    torch.manual_seed(0)
+    config = GeneratorConfig(width=0.125, lstm_hidden=16)
+    model = Generator(config)
+    with torch.no_grad():
+        for parameter in model.parameters():  # the LSTM starts switched off
+            parameter.add_(torch.randn_like(parameter) * 0.02)
+    state = {name: torch.nan_to_num(value) for name, value in model.state_dict().items()}
+    for name, value in changes.items():
+        state[name.replace("__", ".")].fill_(value)
+    save_model(folder, kind=kind, config=dataclasses.asdict(config), state=state, info={})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def draw(tmp_path_factory):
+    return MouthGenerator.load(save_tiny(tmp_path_factory.mktemp("model")), "cpu", "fp32")
+
+
+def inputs(num):
+    random = np.random.default_rng(3)
+    crops = random.integers(0, 256, (num, 96, 96, 3), dtype=np.uint8)
+    return crops, random.uniform(-4, 4, (num, 80, 16)).astype(np.float32)
+
+
+def test_the_size_of_a_batch_does_not_matter(draw):
+    crops, windows = inputs(7)
+    together = draw(crops, windows)
+    assert together.shape == crops.shape and together.dtype == np.uint8
+    for size in (1, 2, 3):
+        parts = [draw(crops[k : k + size], windows[k : k + size]) for k in range(0, 7, size)]
+        assert np.abs(np.concatenate(parts).astype(int) - together).max() <= 1
+
+
+def test_the_lower_half_is_heard_and_not_only_copied(draw):
+    crops, windows = inputs(2)
+    assert (draw(crops, windows) != draw(crops, np.full_like(windows, -4))).any()
+
+
+def test_no_frames(draw):
+    assert draw(*inputs(0)).shape == (0, 96, 96, 3)
+
+
+def test_a_model_that_is_no_generator(tmp_path):
+    with pytest.raises(ValueError, match=r"'syncnet'.*artifacts/train_gan/lstm_cbam/model"):
+        MouthGenerator.load(save_tiny(tmp_path, kind="syncnet"))
+
+
+def test_a_missing_model(tmp_path):
+    with pytest.raises(FileNotFoundError, match="dvc repro"):
+        MouthGenerator.load(tmp_path / "nowhere")
+
+
+def test_weights_that_are_not_numbers_are_noticed(tmp_path):
+    draw = MouthGenerator.load(save_tiny(tmp_path, output__1__bias=float("nan")), "cpu", "fp32")
+    with pytest.raises(ValueError, match="not finite"):
+        draw(*inputs(1))

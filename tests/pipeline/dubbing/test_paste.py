@@ -1,0 +1,72 @@
+"""The mouth is placed to a fraction of a pixel, and nothing else changes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipeline.dubbing.paste import mouth_mask, paste_mouth
+from pipeline.media.crops import crop_frames
+
+RANDOM = np.random.default_rng(0)
+
+
+def noise(*shape: int) -> np.ndarray:
+    return RANDOM.integers(0, 256, shape, dtype=np.uint8)
+
+
+@pytest.mark.parametrize("box", [[30.3, 20.7, 90.1, 80.5], [-20.0, -5.5, 60.5, 75.0], [90.0, 20.0, 150.0, 80.0]])
+def test_only_the_lower_half_of_the_box_changes(box):
+    frame = noise(96, 128, 3)
+    before = frame.copy()
+    pasted = paste_mouth(frame, noise(96, 96, 3), np.array(box))
+    y, x = np.mgrid[:96, :128] + 0.5
+    outside = (x < box[0]) | (x > box[2]) | (y < (box[1] + box[3]) / 2) | (y > box[3])
+    np.testing.assert_array_equal(pasted[outside], before[outside])
+    np.testing.assert_array_equal(frame, before)
+    assert (pasted[~outside] != before[~outside]).any()
+
+
+def test_a_box_outside_the_frame_changes_nothing():
+    frame = noise(96, 128, 3)
+    for box in ([200.0, 10, 260, 70], [10.0, -90, 70, -30], [10.0, 60, 140, 190]):
+        np.testing.assert_array_equal(paste_mouth(frame, noise(96, 96, 3), np.array(box)), frame)
+
+
+def test_the_middle_is_the_generated_picture_and_the_border_has_no_step():
+    frame = np.full((200, 200, 3), 50, np.uint8)
+    pasted = paste_mouth(frame, np.full((96, 96, 3), 210, np.uint8), np.array([20.0, 20, 180, 180]))
+    assert (pasted[140, 100] == 210).all()
+    steps = np.abs(np.diff(pasted[:, :, 0].astype(int), axis=0)).max()
+    assert steps <= 25  # of 160
+
+
+def test_pixels_land_where_the_crop_says():
+    """A ramp along u shows at every frame column the u of that column's centre."""
+    u = (np.arange(96) + 0.5) / 96
+    ramp = np.repeat(np.repeat((255 * u)[None, :, None], 96, axis=0), 3, axis=2)
+    frame = np.zeros((240, 240, 3), np.uint8)
+    x0, y0, side = 10.37, 15.81, 201.3
+    pasted = paste_mouth(frame, ramp.round().astype(np.uint8), np.array([x0, y0, x0 + side, y0 + side]))
+    columns = np.arange(90, 130)
+    expected = 255 * (columns + 0.5 - x0) / side
+    row = round(y0 + 0.75 * side)
+    np.testing.assert_allclose(pasted[row, columns, 0], expected, atol=1.0)
+
+
+def test_pasting_its_own_crop_back_changes_little():
+    y, x = np.mgrid[:96, :128]
+    frame = np.stack([127 + 100 * np.sin(x / 12 + k) * np.cos(y / 15) for k in range(3)], axis=-1).astype(np.uint8)
+    box = np.array([20.4, 10.2, 91.9, 81.7])
+    crop = crop_frames(frame[None], box[None], 96)[0]
+    difference = np.abs(paste_mouth(frame, crop, box).astype(int) - frame)
+    assert difference.max() <= 4
+
+
+def test_mask_is_symmetric_and_between_zero_and_one():
+    u, v = np.linspace(0, 1, 101), np.linspace(0, 1, 101)
+    mask = mouth_mask(u, v)
+    np.testing.assert_allclose(mask, mask[:, ::-1], atol=1e-6)
+    assert mask[75, 50] == 1
+    assert mask.min() == 0 and mask.max() == 1
+    assert (mask[:51] == 0).all() and (mask[100] == 0).all() and (mask[:, :10] == 0).all()

@@ -1,0 +1,157 @@
+"""The command line: starts fast, says everything, and turns mistakes into one line and exit code 2."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from scipy.io import wavfile
+
+from models.generator import Generator, GeneratorConfig
+from pipeline.checkpoint import save_model
+from pipeline.media.video import VideoWriter, iter_frames, probe, read_video
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def cli(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pipeline", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)}, timeout=120)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    config = GeneratorConfig(width=0.125, lstm_hidden=16)
+    folder = tmp_path_factory.mktemp("model")
+    state = Generator(config).state_dict()
+    save_model(folder, kind="generator", config=dataclasses.asdict(config), state=state, info={})
+    return folder
+
+
+@pytest.fixture
+def speech(tmp_path: Path) -> Path:
+    path = tmp_path / "my speech.v2.wav"
+    samples = np.random.default_rng(0).normal(0, 0.05, (22_050, 2)).astype(np.float32)
+    wavfile.write(path, 44_100, samples)
+    return path
+
+
+def test_help_lists_everything_and_is_light() -> None:
+    started = time.perf_counter()
+    result = cli("--help")
+    assert time.perf_counter() - started < 1.5
+    assert result.returncode == 0
+    for word in ("profile", "dub", "weights fetch", "dvc repro", "flows.reproduce", "flows.retrain", "flows.serve"):
+        assert word in result.stdout
+    for stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]:
+        assert stage.removesuffix("_bound") in result.stdout
+
+
+def test_no_heavy_import_at_start() -> None:
+    heavy = "{'torch', 'mlflow', 'ray', 'cv2', 'av', 'numpy', 'prefect', 'pydantic'}"
+    code = f"import sys, pipeline.__main__; assert not {heavy} & set(sys.modules), {heavy} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_profile_rewrites_the_checkouts_params(checkout: Path) -> None:
+    path = checkout / "params.yaml"
+    before = path.read_bytes()
+    dry = cli("profile", "grid", "--dry-run", cwd=checkout)
+    assert dry.returncode == 0
+    assert "train_gan.width: 0.25 -> 0.375" in dry.stdout
+    assert path.read_bytes() == before
+    wet = cli("profile", "grid", cwd=checkout)
+    assert "next: set dataset.grid.root" in wet.stdout
+    assert yaml.safe_load(path.read_text())["profile"] == "grid"
+    back = cli("profile", "demo", cwd=checkout)
+    assert "next: dvc repro" in back.stdout
+    assert path.read_bytes() == before
+    assert "nothing changed" in cli("profile", "demo", "--params", path).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["profile", "grid", "--params", "nowhere.yaml"], "git restore"),
+        (["profile", "huge"], "huge"),
+        (["dub", "--face", "a.mp4", "--audio", "b.wav", "--out", "c.mp4"], "dvc repro train_gan@lstm_cbam"),
+        (["dub", "--face", "a.mp4", "--audio", "b.wav", "--out", "c.mp4", "--model", "x"], "another --model"),
+        (["dub", "--face", "a.mp4", "--audio", "b.wav", "--out", "c.mp4", "--variant", "best"], "best"),
+        (["dub", "--face", "a.mp4"], "--audio"),
+        (["fly"], "fly"),
+    ],
+)
+def test_mistakes(checkout: Path, arguments: list[str], message: str) -> None:
+    result = cli(*arguments, cwd=checkout)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_outside_a_checkout(tmp_path: Path) -> None:
+    result = cli("profile", "demo", cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.splitlines() == [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+
+
+def test_dub_without_a_face_passes_the_video_through(
+    checkout: Path, model_dir: Path, speech: Path, tmp_path: Path
+) -> None:
+    face, out = tmp_path / "no face.mp4", tmp_path / "new folder" / "out.mp4"
+    ramp = np.linspace(0, 255, 160).astype(np.uint8)
+    with VideoWriter(face, Fraction(30000, 1001), (160, 120)) as writer:
+        for index in range(8):
+            writer.write(np.broadcast_to(np.roll(ramp, index)[None, :, None], (120, 160, 3)))
+    arguments = ["dub", "--face", face, "--audio", speech, "--out", out, "--model", model_dir]
+    result = cli(*arguments, cwd=checkout)
+    assert result.returncode == 0, result.stderr
+    assert "15 frames, 160x120 at 29.97 fps" in result.stdout
+    assert "15 frames without a face" in result.stdout
+    info = probe(out)
+    assert (info.fps, info.audio_rate_hz, info.audio_channels) == (Fraction(30000, 1001), 44_100, 2)
+    strict = cli(*arguments, "--on-missing", "error", cwd=checkout)
+    assert strict.returncode == 2
+    assert strict.stderr.startswith("error: ") and strict.stderr.count("\n") == 1
+    broken = cli("dub", "--face", speech, "--audio", speech, "--out", out, "--model", model_dir, cwd=checkout)
+    assert (broken.returncode, broken.stderr.count("\n")) == (2, 1)
+
+
+def test_dub_of_a_real_clip(checkout: Path, model_dir: Path, shared_data: Path, tmp_path: Path) -> None:
+    """The mouth changes, the rest stays, and it lasts as long as the other speaker's sound."""
+    face = sorted((shared_data / "grid" / "s1").glob("*.mpg"))[0]
+    audio = sorted((shared_data / "wild").glob("*.mpg"))[-1]
+    out = tmp_path / "out.mp4"
+    result = cli("dub", "--face", face, "--audio", audio, "--out", out, "--model", model_dir, cwd=checkout)
+    assert result.returncode == 0, result.stderr
+    assert "; 0 frames without a face" in result.stdout
+    dubbed, info = read_video(out, None).frames, probe(face)
+    assert dubbed.shape[1:] == (info.height, info.width, 3)
+    assert abs(len(dubbed) / 25 - probe(audio).duration_s) <= 0.08
+    original = np.stack([frame.image for frame in iter_frames(face)])[: len(dubbed)]
+    change = np.abs(dubbed[: len(original)].astype(float) - original).mean(axis=(0, 3))
+    changed = change > 12
+    assert 0.005 < changed.mean() < 0.2
+    rows, columns = np.nonzero(changed)
+    box = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    outside = np.ones_like(changed)
+    outside[box] = False
+    assert change[outside].mean() < 3
