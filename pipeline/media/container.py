@@ -27,6 +27,7 @@ EXACT_COLOUR = (
 
 _ATTACHED_PICTURE = 0x0400  # AV_DISPOSITION_ATTACHED_PIC: cover art, not video
 _MAX_DAMAGED_SHARE = 0.1
+_MIN_PRESENT_SHARE = 0.8  # of the length that the header promises
 
 
 @contextmanager
@@ -48,6 +49,8 @@ def open_container(path: str | Path) -> Iterator[Any]:
     except (av.error.FFmpegError, OSError) as error:
         raise CorruptMediaError(path, f"cannot be opened: {error}") from error
     try:
+        if not container.streams.video and not container.streams.audio:
+            raise CorruptMediaError(path, "holds neither picture nor sound: cut off, or not a media file")
         yield container
     finally:
         container.close()
@@ -79,11 +82,12 @@ def decode(container: Any, stream: Any, path: str | Path) -> Iterator[Any]:
 
     A packet that cannot be decoded is skipped with a warning, its time stays empty: the callers
     place frames by their time stamps. Raises CorruptMediaError if no frame or less than 90 % of
-    the packets can be decoded.
+    the packets can be decoded, or if the file ends before 80 % of the length its header promises.
     """
     stream.codec_context.thread_type = "SLICE"
     stream.codec_context.thread_count = 1
     num_packets = num_damaged = num_frames = 0
+    start, end = stream.start_time or 0, 0
     packets = container.demux(stream)
     while True:
         try:
@@ -93,6 +97,8 @@ def decode(container: Any, stream: Any, path: str | Path) -> Iterator[Any]:
         if packet is None:
             break
         num_packets += 1
+        if packet.pts is not None:
+            end = max(end, packet.pts + (packet.duration or 0))
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
@@ -106,5 +112,8 @@ def decode(container: Any, stream: Any, path: str | Path) -> Iterator[Any]:
         raise CorruptMediaError(path, f"its {kind} stream has no decodable frame")
     if num_damaged > _MAX_DAMAGED_SHARE * num_packets:
         raise CorruptMediaError(path, f"{num_damaged} of {num_packets} {kind} packets are damaged")
+    if stream.duration and end - start < _MIN_PRESENT_SHARE * stream.duration:
+        seconds = (float(ticks * stream.time_base) for ticks in (end - start, stream.duration))
+        raise CorruptMediaError(path, "its {} is cut off after {:.2f} of {:.2f} s".format(kind, *seconds))
     if num_damaged:
         log.warning("%s: skipped %d of %d %s packets", path, num_damaged, num_packets, kind)

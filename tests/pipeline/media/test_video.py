@@ -1,0 +1,336 @@
+"""Reading and writing video: timing, orientation, colour, lengths, atomicity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from pipeline.media.audio import decode_audio, read_audio
+from pipeline.media.errors import CorruptMediaError, MissingMediaError, NoVideoError
+from pipeline.media.video import (
+    VideoWriter,
+    decode_mjpeg,
+    encode_mjpeg,
+    iter_frames,
+    probe,
+    read_video,
+)
+
+SIZE = (64, 48)
+
+
+def grey(level: int, size: tuple[int, int] = SIZE) -> np.ndarray:
+    return np.full((size[1], size[0], 3), level, np.uint8)
+
+
+def levels(images: Sequence[np.ndarray]) -> list[int]:
+    """Frame numbers back from frames painted with grey(10 * number)."""
+    return [round(float(image.mean()) / 10) for image in images]
+
+
+def write_timed(path: Path, times_ms: Sequence[int], rotation: int = 0) -> None:
+    """Frame k, painted 10 k, at times_ms[k]; a variable frame rate if they are uneven."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "10", "bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        if rotation:
+            stream.set_display_rotation(rotation)
+        for number, time_ms in enumerate(times_ms):
+            frame = av.VideoFrame.from_ndarray(grey(10 * number), format="bgr24")
+            frame.pts, frame.time_base = time_ms, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def write_frames(path: Path, num: int, fps: float | Fraction = 25, audio: np.ndarray | None = None) -> None:
+    with VideoWriter(path, fps, SIZE, audio) as writer:
+        for number in range(num):
+            writer.write(grey(10 * number))
+
+
+# reading
+
+
+def test_every_frame_comes_with_its_own_time(tmp_path: Path) -> None:
+    write_timed(tmp_path / "v.mp4", [0, 40, 100, 230])
+    frames = list(iter_frames(tmp_path / "v.mp4"))
+    assert [frame.time_s for frame in frames] == pytest.approx([0, 0.04, 0.1, 0.23])
+    assert levels([frame.image for frame in frames]) == [0, 1, 2, 3]
+    assert frames[0].image.shape == (48, 64, 3)
+    assert frames[0].image.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("times_ms", "fps", "expected"),
+    [
+        ([0, 40, 80, 120], 25, [0, 1, 2, 3]),
+        ([0, 20, 40, 60, 80, 100], 25, [0, 2, 4]),
+        ([0, 40, 80], 50, [0, 0, 1, 1, 2, 2]),  # of two equally near the earlier
+        ([0, 33, 67, 100, 133, 167], 25, [0, 1, 2, 4, 5]),  # 30 fps: nearest to 0, 40, 80, 120, 160
+        ([0, 40, 200, 240], 25, [0, 1, 1, 1, 2, 2, 3]),  # three frames lost: neighbours fill in
+    ],
+)
+def test_resampling_takes_the_nearest_frame_in_time(
+    tmp_path: Path, times_ms: list[int], fps: int, expected: list[int]
+) -> None:
+    write_timed(tmp_path / "v.mp4", times_ms)
+    frames = list(iter_frames(tmp_path / "v.mp4", fps))
+    found = levels([frame.image for frame in frames])
+    assert found[: len(expected)] == expected
+    assert len(found) - len(expected) <= 1  # the last frame's own length is the encoder's guess
+    assert [frame.time_s for frame in frames] == pytest.approx(np.arange(len(frames)) / fps)
+
+
+def test_repeated_frames_do_not_share_memory(tmp_path: Path) -> None:
+    write_timed(tmp_path / "v.mp4", [0, 40, 80])
+    images = [frame.image for frame in iter_frames(tmp_path / "v.mp4", 50)]
+    images[0][:] = 77
+    assert levels(images[1:2]) == [0]
+
+
+@pytest.mark.parametrize(("rotation", "corner"), [(0, (0, 0)), (90, (1, 0)), (180, (1, 1)), (270, (0, 1))])
+def test_rotated_videos_are_read_upright(tmp_path: Path, rotation: int, corner: tuple[int, int]) -> None:
+    path = tmp_path / "r.mp4"
+    image = grey(0)
+    image[:16, :16] = 255
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        stream.set_display_rotation(rotation)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+        container.mux(stream.encode(None))
+    upright = next(iter_frames(path)).image
+    assert upright.shape[:2] == ((48, 64) if rotation % 180 == 0 else (64, 48))
+    assert (probe(path).height, probe(path).width) == upright.shape[:2]
+    assert upright[corner[0] * -8 + 4 * (1 - corner[0]), corner[1] * -8 + 4 * (1 - corner[1])].mean() > 200
+
+
+def test_probe_reads_the_header(tmp_path: Path) -> None:
+    write_frames(tmp_path / "v.mp4", 10, Fraction(30000, 1001), np.zeros(16000, np.float32))
+    info = probe(tmp_path / "v.mp4")
+    assert (info.width, info.height, info.num_frames) == (64, 48, 10)
+    assert info.fps == Fraction(30000, 1001)
+    assert (info.has_video, info.has_audio, info.audio_rate_hz, info.audio_channels) == (True, True, 16000, 1)
+    assert info.duration_s == pytest.approx(10 * 1001 / 30000, abs=0.002)
+
+
+def test_a_path_that_looks_like_a_protocol_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_frames(tmp_path / "take:2 é.mp4", 2)
+    monkeypatch.chdir(tmp_path)
+    assert read_video("take:2 é.mp4").num_frames == 2
+
+
+def test_read_errors_name_the_file(tmp_path: Path) -> None:
+    with pytest.raises(MissingMediaError, match=r"none\.mp4"):
+        read_video(tmp_path / "none.mp4")
+    with av.open(str(tmp_path / "s.wav"), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 100), np.int16), format="s16", layout="mono")
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+    with pytest.raises(NoVideoError, match=r"s\.wav: has no video"):
+        read_video(tmp_path / "s.wav")
+    assert probe(tmp_path / "s.wav").has_video is False
+    write_frames(tmp_path / "v.mp4", 20)
+    whole = (tmp_path / "v.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[:200])
+    with pytest.raises(CorruptMediaError, match=r"cut\.mp4: holds neither"):
+        read_video(tmp_path / "cut.mp4")
+    media = whole.index(b"mdat") + 4
+    (tmp_path / "bad.mp4").write_bytes(whole[:media] + np.random.default_rng(0).bytes(len(whole) - media))
+    with pytest.raises(CorruptMediaError, match=r"bad\.mp4: its video stream has no decodable frame"):
+        read_video(tmp_path / "bad.mp4")
+    with pytest.raises(ValueError, match="fps must be positive"):
+        next(iter_frames(tmp_path / "v.mp4", 0))
+
+
+def test_a_file_that_ends_early_is_refused(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    with VideoWriter(tmp_path / "v.mp4", 25, SIZE) as writer:
+        for _ in range(60):
+            writer.write(rng.integers(0, 255, (48, 64, 3)).astype(np.uint8))
+    whole = (tmp_path / "v.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) * 2 // 3])
+    with pytest.raises(CorruptMediaError, match=r"cut off after 1\.\d+ of 2\.40 s"):
+        read_video(tmp_path / "cut.mp4")
+
+
+def test_real_clips_of_every_kind_have_their_frames(shared_data: Path) -> None:
+    for name, shape in {
+        "grid/s26/lbbo3n.mpg": (75, 288, 360, 3),
+        "grid/s1/lwwm2p.mp4": (75, 288, 360, 3),
+        "wild/hq_bbaf2a.mpg": (75, 576, 720, 3),  # four frames are missing in the file
+    }.items():
+        clip = read_video(shared_data / name)
+        assert clip.frames.shape == shape
+        assert clip.duration_s == pytest.approx(3.0)
+        assert 60 < clip.frames.mean() < 160
+
+
+# writing
+
+
+@pytest.mark.parametrize("fps", [25, 23.976, 29.97, Fraction(30000, 1001), 60])
+@pytest.mark.parametrize(("rate_hz", "channels"), [(16_000, 1), (44_100, 2), (10_000, 1)])
+def test_sound_and_picture_have_one_length(tmp_path: Path, fps: float | Fraction, rate_hz: int, channels: int) -> None:
+    path = tmp_path / "v.mp4"
+    num_samples = round(rate_hz * 0.7)
+    audio = np.zeros((num_samples, channels), np.float32) if channels > 1 else np.zeros(num_samples, np.float32)
+    with VideoWriter(path, fps, SIZE, audio, audio_rate_hz=rate_hz) as writer:
+        for number in range(25):
+            writer.write(grey(10 * number))
+    with av.open(str(path)) as container:
+        picture, sound = container.streams.video[0], container.streams.audio[0]
+        assert picture.start_time == 0
+        assert sound.channels == channels
+        assert float(picture.duration * picture.time_base) == pytest.approx(25 / float(fps), abs=1e-3)
+        assert float(sound.duration * sound.time_base) == pytest.approx(25 / float(fps), abs=2e-3)
+    frames = list(iter_frames(path))
+    assert levels([frame.image for frame in frames]) == list(range(25))
+    assert [frame.time_s for frame in frames] == pytest.approx(np.arange(25) / float(fps), abs=1e-3)
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.0, 1.3])
+def test_the_picture_can_follow_the_sound(tmp_path: Path, seconds: float) -> None:
+    audio = np.zeros(round(16000 * seconds), np.float32)
+    with VideoWriter(tmp_path / "v.mp4", 25, SIZE, audio, match="audio") as writer:
+        for number in range(20):
+            writer.write(grey(10 * number))
+    images = [frame.image for frame in iter_frames(tmp_path / "v.mp4")]
+    assert len(images) == round(seconds * 25)
+    assert levels(images) == [min(number, 19) for number in range(len(images))]
+    with av.open(str(tmp_path / "v.mp4")) as container:
+        sound = container.streams.audio[0]
+        assert float(sound.duration * sound.time_base) == pytest.approx(seconds, abs=1e-3)
+
+
+def test_sound_comes_back_in_place(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    audio = np.zeros(32_000, np.float32)
+    audio[16_000:20_000] = np.convolve(rng.normal(size=4000), np.ones(8) / 8, "same") * 0.3
+    write_frames(tmp_path / "v.mp4", 25, 12.5, audio)
+    decoded = decode_audio(tmp_path / "v.mp4")
+    lags = range(-40, 41)
+    scores = [float(np.dot(decoded[15_000 + lag : 21_000 + lag], audio[15_000:21_000])) for lag in lags]
+    assert lags[int(np.argmax(scores))] == 0
+
+
+def test_stereo_stays_stereo(tmp_path: Path) -> None:
+    left = 0.5 * np.sin(np.arange(16000) * 0.2)
+    write_frames(tmp_path / "v.mp4", 25, 25, np.stack([left, 0 * left], axis=1).astype(np.float32))
+    samples, rate_hz = read_audio(tmp_path / "v.mp4")
+    assert rate_hz == 16000
+    assert np.abs(samples[2000:14000]).mean(axis=0) == pytest.approx([0.318, 0.0], abs=0.02)
+
+
+def test_colours_survive_without_a_tint(tmp_path: Path) -> None:
+    patches = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200], [128, 128, 128], [30, 160, 220]], np.uint8)
+    image = np.repeat(np.repeat(patches[None], 48, axis=0), 16, axis=1)
+    with VideoWriter(tmp_path / "v.mp4", 25, (80, 48), crf=1) as writer:
+        for _ in range(3):
+            writer.write(image)
+    decoded = read_video(tmp_path / "v.mp4").frames[1]
+    difference = decoded[:, 8::16].astype(int) - image[:, 8::16]
+    assert np.abs(difference).max() <= 3
+    assert abs(difference.mean()) < 0.6
+
+
+def test_odd_sides_are_padded(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "v.mp4", 25, (63, 47)) as writer:
+        writer.write(grey(100, (63, 47)))
+    frames = read_video(tmp_path / "v.mp4").frames
+    assert frames.shape == (1, 48, 64, 3)
+    assert np.abs(frames.astype(int) - 100).max() <= 2
+
+
+def test_equal_input_gives_equal_bytes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    scene = rng.integers(0, 255, (20, 20, 3)).astype(np.uint8).repeat(8, axis=0).repeat(8, axis=1)
+    audio = (0.1 * rng.normal(size=16_000)).astype(np.float32)
+    contents = set()
+    for run in range(6):
+        rng.bytes(100_000 + 37_000 * run)  # moves later allocations
+        with VideoWriter(tmp_path / f"{run}.mp4", 25, (98, 50), audio) as writer:
+            for number in range(30):
+                writer.write(np.ascontiguousarray(scene[number : number + 50, number : number + 98]))
+        contents.add((tmp_path / f"{run}.mp4").read_bytes())
+    assert len(contents) == 1
+
+
+def test_a_failed_writing_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "v.mp4"
+    write_frames(path, 3)
+    before = path.read_bytes()
+    with pytest.raises(RuntimeError, match="stop"), VideoWriter(path, 25, SIZE) as writer:
+        writer.write(grey(0))
+        raise RuntimeError("stop")
+    with pytest.raises(ValueError, match="no frame"), VideoWriter(path, 25, SIZE):
+        pass
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["v.mp4"]
+
+
+def test_the_writer_refuses_what_it_cannot_mean(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"\.mp4"):
+        VideoWriter(tmp_path / "v.avi", 25, SIZE)
+    with pytest.raises(ValueError, match="audio must be"):
+        VideoWriter(tmp_path / "v.mp4", 25, SIZE, np.zeros((10, 6), np.float32))
+    with pytest.raises(ValueError, match="NaN"):
+        VideoWriter(tmp_path / "v.mp4", 25, SIZE, np.full(10, np.nan, np.float32))
+    with pytest.raises(ValueError, match="match='audio'"):
+        VideoWriter(tmp_path / "v.mp4", 25, SIZE, match="audio")
+    with pytest.raises(ValueError, match="must be uint8"), VideoWriter(tmp_path / "v.mp4", 25, SIZE) as writer:
+        writer.write(np.zeros((10, 10, 3), np.uint8))
+
+
+def test_the_file_starts_with_its_table_of_contents(tmp_path: Path) -> None:
+    write_frames(tmp_path / "v.mp4", 3)
+    content = (tmp_path / "v.mp4").read_bytes()
+    assert content.index(b"moov") < content.index(b"mdat")  # plays in a browser before it is loaded whole
+
+
+# JPEG
+
+
+def smooth_frames(num: int, side: int = 32) -> np.ndarray:
+    y, x = np.mgrid[0:side, 0:side]
+    return np.stack(
+        [np.stack([x * 3 + k, y * 3, (x + y) * 2], axis=-1).astype(np.uint8) for k in range(0, 10 * num, 10)]
+    )
+
+
+def test_frames_survive_jpeg_in_any_order() -> None:
+    frames = smooth_frames(6)
+    content, sizes = encode_mjpeg(frames, quality=95)
+    assert sum(sizes) == len(content)
+    assert len(sizes) == 6
+    decoded = decode_mjpeg(content, sizes)
+    assert decoded.shape == frames.shape
+    assert np.abs(decoded.astype(int) - frames).mean() < 2
+    np.testing.assert_array_equal(decode_mjpeg(content, sizes, [5, 0, 0]), decoded[[5, 0, 0]])
+    np.testing.assert_array_equal(decode_mjpeg(content, sizes, np.array([2, 3])), decoded[2:4])
+
+
+def test_quality_changes_the_size() -> None:
+    frames = smooth_frames(2)
+    assert len(encode_mjpeg(frames, 95)[0]) > len(encode_mjpeg(frames, 30)[0])
+    with pytest.raises(ValueError, match=r"1\.\.100"):
+        encode_mjpeg(frames, 0)
+
+
+def test_bad_jpeg_and_bad_indices_are_named() -> None:
+    content, sizes = encode_mjpeg(smooth_frames(3))
+    with pytest.raises(IndexError, match="frame 3"):
+        decode_mjpeg(content, sizes, [3])
+    with pytest.raises(IndexError, match="frame -1"):
+        decode_mjpeg(content, sizes, [-1])
+    with pytest.raises(ValueError, match="frame 1"):
+        decode_mjpeg(content[: sizes[0]] + bytes(sizes[1]) + content[-sizes[2] :], sizes)
+    with pytest.raises(ValueError, match="no frame"):
+        decode_mjpeg(content, sizes, [])
