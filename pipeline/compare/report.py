@@ -109,6 +109,11 @@ def limits(rows: Sequence[Row], protocol: Mapping[str, Any]) -> list[str]:
             f"FID compares {images} images on each side. Below {MIN_FID_IMAGES} it is biased upward: compare the rows "
             "with each other, not with other work."
         )
+    rejected = max(row["num_rejected"] for row in rows)
+    if rejected:
+        lines.append(
+            f"Preprocessing refused {rejected} held-out clips (data/shards/rejects.parquet says why); no row has them."
+        )
     failed = [row for row in rows if row["num_failed"]]
     if failed:
         named = ", ".join(f"`{row['variant']}` {row['num_failed']}" for row in failed)

@@ -19,6 +19,7 @@ COPIED = (
     "fid",
     "num_clips",
     "num_failed",
+    "num_rejected",
     "seconds",
     "offset_mean_frames",
     "within_one_frame",

@@ -46,6 +46,7 @@ def write_result(tmp_path: Path) -> Callable[..., Path]:
             "fid": fid,
             "num_clips": len(lse_d),
             "num_failed": len(failures),
+            "num_rejected": 0,
             "seconds": 12.5,
             "offset_mean_frames": 0.0,
             "within_one_frame": 1.0,

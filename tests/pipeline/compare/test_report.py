@@ -15,7 +15,12 @@ WriteResult = Callable[..., Path]
 
 
 def row(variant: str, lse_d: float, lse_c: float, fid: float = 20.0, **more: Any) -> dict[str, Any]:
-    base = {"lse_d_ci": [lse_d - 0.1, lse_d + 0.1], "lse_c_ci": [lse_c - 0.1, lse_c + 0.1], "num_failed": 0}
+    base = {
+        "lse_d_ci": [lse_d - 0.1, lse_d + 0.1],
+        "lse_c_ci": [lse_c - 0.1, lse_c + 0.1],
+        "num_failed": 0,
+        "num_rejected": 2,
+    }
     return {"variant": variant, "lse_d": lse_d, "lse_c": lse_c, "fid": fid, "fid_num_images": 300, **base, **more}
 
 
@@ -65,6 +70,7 @@ def test_limits_name_the_evaluator_and_a_small_number_of_images(protocol: dict[s
     assert "evaluator trained here" in trained and "width 0.125" in trained
     assert "0 by construction" in trained
     assert "300 images" in trained
+    assert "refused 2 held-out clips" in trained
     many = [r | {"fid_num_images": 2048} for r in ORDERED]
     official = "\n".join(limits(many, protocol | {"evaluator": "official"}))
     assert "official syncnet_v2" in official and "biased" not in official

@@ -1,0 +1,96 @@
+"""A clip's frames re-drawn for any audio, and put back into the wide crop the evaluator sees.
+
+N frames, P side of the context crop in pixels. Images are BGR.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from models.generator import Generator, face_input
+from pipeline import alignment
+from pipeline.training.precision import autocast
+
+Images = NDArray[np.uint8]
+Reference = Literal["same", "first"]
+
+
+def reference_frames(crops: Images, reference: Reference) -> Images:
+    """What the generator copies the face from: ``same`` is the current frame, as in Wav2Lip's evaluation; ``first``
+    is the clip's first frame, whose mouth says nothing about the others."""
+    if reference == "same":
+        return crops
+    return np.broadcast_to(crops[:1], crops.shape)
+
+
+@dataclass(frozen=True)
+class CropGenerator:
+    """A trained generator as a function from a clip's crops and any mel to new crops."""
+
+    network: Generator
+    device: torch.device
+    reference: Reference = "same"
+    precision: str = "auto"
+    batch_frames: int = 32
+
+    @torch.inference_mode()
+    def __call__(self, crops: Images, mel: NDArray[np.float32]) -> Images:
+        """``crops: uint8 [N, 96, 96, 3]``, ``mel: float32 [L, 80]`` of the wanted audio -> uint8 [N, 96, 96, 3].
+
+        Every frame hears the window that ``alignment`` gives it, as in training. Raises ValueError where the network
+        gives something that is not a number.
+        """
+        windows = alignment.frame_mel_windows(mel, range(len(crops)))
+        references = reference_frames(crops, self.reference)
+        generated = [
+            self._batch(crops[part], references[part], windows[part])
+            for start in range(0, len(crops), self.batch_frames)
+            for part in [slice(start, start + self.batch_frames)]
+        ]
+        return np.concatenate(generated)
+
+    def _batch(self, targets: Images, references: Images, windows: NDArray[np.float32]) -> Images:
+        faces_TCHW = face_input(self._to_tensor(targets), self._to_tensor(references))
+        faces_TCHW = faces_TCHW.contiguous(memory_format=torch.channels_last)
+        mel_T1ML = torch.from_numpy(windows).unsqueeze(1).to(self.device)
+        with autocast(self.precision, self.device):
+            frames_TCHW = self.network(mel_T1ML[None], faces_TCHW[None])[0].float()
+        if not bool(frames_TCHW.isfinite().all()):
+            raise ValueError("the generator gave values that are not finite")
+        return _to_images(frames_TCHW * 255)
+
+    def _to_tensor(self, images: Images) -> torch.Tensor:
+        tensor = torch.tensor(images, device=self.device)
+        return tensor.permute(0, 3, 1, 2).float() / 255
+
+
+def paste(context: Images, crops: Images, boxes: NDArray[np.float64]) -> Images:
+    """Put whole crops over ``boxes`` (x0, y0, x1, y1 in context pixels, sub-pixel): uint8 [N, P, P, 3] -> same.
+
+    As Wav2Lip's evaluation does: bilinear, the whole square, hard edges. Parts outside the context are cut off.
+    """
+    num, height, width = context.shape[:3]
+    if not num:
+        return context
+    x0, y0, x1, y1 = torch.from_numpy(np.asarray(boxes, dtype=np.float32)).unbind(1)
+    theta_N23 = torch.zeros(num, 2, 3)
+    theta_N23[:, 0, 0], theta_N23[:, 0, 2] = width / (x1 - x0), (width - 2 * x0) / (x1 - x0) - 1
+    theta_N23[:, 1, 1], theta_N23[:, 1, 2] = height / (y1 - y0), (height - 2 * y0) / (y1 - y0) - 1
+    grid_NHW2 = F.affine_grid(theta_N23, [num, 3, height, width], align_corners=False)
+    crops_NCHW = torch.tensor(crops).permute(0, 3, 1, 2).float()
+    placed_NCHW = F.grid_sample(crops_NCHW, grid_NHW2, mode="bilinear", padding_mode="border", align_corners=False)
+    is_inside_NHW = ((grid_NHW2 >= -1) & (grid_NHW2 < 1)).all(dim=-1).numpy()
+    return np.where(is_inside_NHW[..., None], _to_images(placed_NCHW), context)
+
+
+def _to_images(values_NCHW: torch.Tensor) -> Images:
+    """Float [N, 3, H, W] in 0..255 -> uint8 [N, H, W, 3], rounded."""
+    rounded = values_NCHW.round().clamp(0, 255).to(torch.uint8)
+    images: Images = rounded.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return images

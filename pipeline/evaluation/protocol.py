@@ -1,0 +1,97 @@
+"""What is compared with what: the part of an evaluation that must be equal before two figures may share a table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.shards.clip import Clip
+
+PROTOCOL_ID = "lipsmith-unseen-1"
+"""Raise the number when the meaning of a figure changes."""
+REAL = "real"
+COPY_INPUT = "copy_input"
+BOUNDS = (REAL, COPY_INPUT)
+"""Rows without a generator: the real videos, and the input videos left as they are under foreign audio."""
+MIN_FID_FRAMES = 2048
+"""FID estimates a 2048-d covariance: with fewer images it is biased upward (Heusel et al. 2017)."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The video of one clip with the audio of another."""
+
+    video_id: str
+    audio_id: str
+
+
+def ring_order(clip_ids: Iterable[str], seed: int) -> list[str]:
+    """Clip ids in a seeded order that depends on neither the input's order nor any library's random generator."""
+
+    def key(clip_id: str) -> tuple[bytes, str]:
+        return hashlib.sha256(f"{seed}:{clip_id}".encode()).digest(), clip_id
+
+    return sorted(clip_ids, key=key)
+
+
+def derange(clip_ids: Sequence[str], seed: int, max_clips: int = 0) -> list[Pair]:
+    """Pair each clip's video with the audio of the next clip in a seeded ring: never its own.
+
+    ``max_clips`` keeps the first clips of the ring; 0 keeps all. Raises ValueError for fewer than two clips or a clip
+    id that occurs twice.
+    """
+    ring = ring_order(clip_ids, seed)
+    if len(set(ring)) != len(ring):
+        raise ValueError("a clip id occurs twice in the test split")
+    if max_clips:
+        ring = ring[:max_clips]
+    if len(ring) < 2:
+        raise ValueError(
+            f"unseen audio needs at least 2 clips, got {len(ring)}: put more clips into the test split "
+            "(params.yaml: dataset) or raise evaluate.max_clips"
+        )
+    return [Pair(ring[k], ring[(k + 1) % len(ring)]) for k in range(len(ring))]
+
+
+def self_paired(pairs: Iterable[Pair]) -> list[Pair]:
+    """The same videos in the same order, each with its own audio."""
+    return [Pair(pair.video_id, pair.video_id) for pair in pairs]
+
+
+def pairing_sha256(pairs: Iterable[Pair]) -> str:
+    """Digest of the list as "audio video" lines, the layout of Wav2Lip's test file lists."""
+    lines = "".join(f"{pair.audio_id} {pair.video_id}\n" for pair in pairs)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def clips_sha256(clips: Iterable[Clip]) -> str:
+    """Digest of what is scored: each clip's id, length, sound, and where its face is cut out."""
+    digest = hashlib.sha256()
+    for clip in clips:
+        digest.update(f"{clip.clip_id} {clip.num_frames} {clip.num_samples}\n".encode())
+        digest.update(np.ascontiguousarray(clip.audio).tobytes())
+        digest.update(np.ascontiguousarray(clip.crop_in_context).tobytes())
+    return digest.hexdigest()
+
+
+def spread_frames(num_frames: Mapping[str, int], every_n_frames: int, max_frames: int) -> dict[str, list[int]]:
+    """Frames that FID compares: every n-th of each clip, thinned evenly to at most ``max_frames`` in all."""
+    candidates = [(clip_id, frame) for clip_id, num in num_frames.items() for frame in range(0, num, every_n_frames)]
+    if len(candidates) > max_frames:
+        kept = np.linspace(0, len(candidates) - 1, max_frames).round().astype(int)
+        candidates = [candidates[k] for k in kept]
+    frames: dict[str, list[int]] = {clip_id: [] for clip_id in num_frames}
+    for clip_id, frame in candidates:
+        frames[clip_id].append(frame)
+    return frames
+
+
+def with_digest(description: Mapping[str, Any]) -> dict[str, Any]:
+    """The description with its own ``sha256``: equal digests mean that two results may be compared."""
+    canonical = json.dumps(description, sort_keys=True, allow_nan=False)
+    return {**description, "sha256": hashlib.sha256(canonical.encode()).hexdigest()}

@@ -1,0 +1,198 @@
+"""Scoring one variant clip by clip. The networks come in as functions, so nothing here knows files or devices.
+
+Images are uint8 [N, H, W, 3], BGR.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import alignment
+from pipeline.evaluation.generate import paste
+from pipeline.evaluation.protocol import Pair
+from pipeline.metrics.fid import FeatureStatistics, fid_of
+from pipeline.metrics.lse import LseScore, lse_scores
+from pipeline.metrics.temporal import mouth_jitter
+from pipeline.shards.clip import Clip
+
+logger = logging.getLogger(__name__)
+
+Images = NDArray[np.uint8]
+Generate = Callable[[Images, NDArray[np.float32]], Images]
+"""Crops and the wanted audio's mel -> crops of the same shape."""
+Embed = Callable[[Images, NDArray[np.int16]], tuple[NDArray[np.float32], NDArray[np.float32]]]
+"""Context frames and 16 kHz audio -> lip and audio embeddings, float32 [V, D] each."""
+Features = Callable[[Images], NDArray[np.float32]]
+"""Crops -> float32 [N, F]."""
+CSV_COLUMNS = (
+    "clip_id",
+    "audio_clip_id",
+    "lse_d",
+    "lse_c",
+    "offset_frames",
+    "num_frames",
+    "status",
+    "reason",
+    "mouth_jitter",
+    "real_mouth_jitter",
+)
+OK, FAILED = "ok", "failed"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What one pair of video and audio gave. ``lse`` is None where it failed, and ``reason`` says why."""
+
+    pair: Pair
+    num_frames: int = 0
+    lse: LseScore | None = None
+    reason: str = ""
+    mouth_jitter: float = 0.0
+    real_mouth_jitter: float = 0.0
+
+
+@dataclass(frozen=True)
+class VariantScore:
+    """Every pair in protocol order, and the crops that FID compares (equally many on both sides)."""
+
+    pairs: tuple[Scored, ...]
+    real_crops: Images
+    generated_crops: Images
+
+    @property
+    def scored(self) -> list[tuple[Scored, LseScore]]:
+        return [(item, item.lse) for item in self.pairs if item.lse is not None]
+
+    @property
+    def failures(self) -> list[dict[str, str]]:
+        return [{"clip_id": item.pair.video_id, "reason": item.reason} for item in self.pairs if item.lse is None]
+
+
+def num_paired_frames(video: Clip, audio: Clip) -> int:
+    """Frames that both the video and the audio have, at 25 fps."""
+    return min(video.num_frames, alignment.num_frames_of(audio.num_samples))
+
+
+def render(video: Clip, audio: Clip, generate: Generate | None) -> tuple[Images, Images, Images]:
+    """The video speaking with the audio: (real crops, shown crops, shown context), all of the paired length.
+
+    Without a generator the video stays as it is.
+    """
+    frames = range(num_paired_frames(video, audio))
+    crops, context = video.crops(frames), video.context(frames)
+    if generate is None:
+        return crops, crops, context
+    generated = generate(crops, audio.mel)
+    boxes = np.asarray(video.crop_in_context, dtype=np.float64)[: len(frames)]
+    return crops, generated, paste(context, generated, boxes)
+
+
+def score_variant(
+    clips: Mapping[str, Clip],
+    pairs: Sequence[Pair],
+    *,
+    generate: Generate | None,
+    embed: Embed,
+    fid_frames: Mapping[str, Sequence[int]],
+    vshift_frames: int,
+) -> VariantScore:
+    """Score every pair. One that cannot be scored is kept with its reason, and its frames leave both sides of FID."""
+    results: list[Scored] = []
+    real: list[Images] = []
+    shown: list[Images] = []
+    for pair in pairs:
+        try:
+            crops, generated, context = render(clips[pair.video_id], clips[pair.audio_id], generate)
+            lip, audio = embed(context, clips[pair.audio_id].audio)
+            score = lse_scores(lip, audio, vshift_frames)
+            result = Scored(
+                pair=pair,
+                num_frames=len(crops),
+                lse=score,
+                mouth_jitter=mouth_jitter(generated),
+                real_mouth_jitter=mouth_jitter(crops),
+            )
+            chosen = [frame for frame in fid_frames[pair.video_id] if frame < len(crops)]
+        except (ValueError, OSError) as error:
+            logger.warning("no score for %s with %s: %s", pair.video_id, pair.audio_id, error)
+            results.append(Scored(pair=pair, reason=str(error)))
+            continue
+        results.append(result)
+        real.append(crops[chosen])
+        shown.append(generated[chosen])
+    empty = np.empty((0, 96, 96, 3), np.uint8)
+    return VariantScore(
+        pairs=tuple(results),
+        real_crops=np.concatenate(real) if real else empty,
+        generated_crops=np.concatenate(shown) if shown else empty,
+    )
+
+
+def fid(real_crops: Images, generated_crops: Images, features: Features, real_features: Features) -> float:
+    """FID of two sets of crops; ``real_features`` may remember what other variants already asked for."""
+    sides = []
+    for crops, function in ((real_crops, real_features), (generated_crops, features)):
+        found = function(crops)
+        statistics = FeatureStatistics(found.shape[1])
+        statistics.update(found)
+        sides.append(statistics)
+    return fid_of(*sides)
+
+
+def summary(score: VariantScore) -> dict[str, Any]:
+    """Means over the scored clips, offsets and failures. Raises ValueError where no clip was scored."""
+    scored = score.scored
+    if not scored:
+        reasons = Counter(item.reason for item in score.pairs)
+        reason, count = reasons.most_common(1)[0]
+        raise ValueError(f"none of {len(score.pairs)} clips could be scored; {count} of them: {reason}")
+    offsets = [lse.offset_frames for _, lse in scored]
+    real_jitter = sum(item.real_mouth_jitter for item, _ in scored)
+    if real_jitter == 0:
+        raise ValueError("no real mouth moves in any test clip: is this video?")
+    limit = max(len(lse.mean_distances) // 2 for _, lse in scored)
+    return {
+        "lse_d": float(np.mean([lse.lse_d for _, lse in scored])),
+        "lse_c": float(np.mean([lse.lse_c for _, lse in scored])),
+        "num_clips": len(scored),
+        "num_failed": len(score.pairs) - len(scored),
+        "offset_mean_frames": float(np.mean(offsets)),
+        "within_one_frame": float(np.mean([abs(offset) <= 1 for offset in offsets])),
+        "offset_histogram": {str(offset): offsets.count(offset) for offset in range(-limit, limit + 1)},
+        "jitter_ratio": sum(item.mouth_jitter for item, _ in scored) / real_jitter,
+        "failures": score.failures,
+    }
+
+
+def clips_csv(score: VariantScore) -> str:
+    """One line per pair, failed ones included."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n", restval="")
+    writer.writeheader()
+    for item in score.pairs:
+        row: dict[str, Any] = {
+            "clip_id": item.pair.video_id,
+            "audio_clip_id": item.pair.audio_id,
+            "status": FAILED if item.lse is None else OK,
+            "reason": item.reason,
+        }
+        if item.lse is not None:
+            row |= {
+                "lse_d": f"{item.lse.lse_d:.6f}",
+                "lse_c": f"{item.lse.lse_c:.6f}",
+                "offset_frames": item.lse.offset_frames,
+                "num_frames": item.num_frames,
+                "mouth_jitter": f"{item.mouth_jitter:.4f}",
+                "real_mouth_jitter": f"{item.real_mouth_jitter:.4f}",
+            }
+        writer.writerow(row)
+    return text.getvalue()

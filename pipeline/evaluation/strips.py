@@ -1,0 +1,123 @@
+"""Side-by-side videos: real | input | generated, with the audio that the generator was given."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+from PIL import ImageDraw, ImageFont
+
+from pipeline.alignment import FPS, SAMPLE_RATE_HZ, num_samples_of
+from pipeline.evaluation.generate import Reference, reference_frames
+from pipeline.evaluation.protocol import BOUNDS, Pair
+from pipeline.evaluation.score import Generate, render
+from pipeline.media.audio import int16_to_float
+from pipeline.media.video import VideoWriter
+from pipeline.shards.clip import Clip
+
+Image = NDArray[np.uint8]
+PANEL_PX = 320
+GAP_PX = 8
+LABEL_PX = 36
+CAPTION_PX = 36
+_PAPER, _INK, _MUTED = (18, 22, 28), (240, 243, 246), (158, 168, 179)
+_MASK_GREY = 128
+
+
+def choose_strips(pairs: Sequence[Pair], clips: Mapping[str, Clip], num_strips: int) -> list[Pair]:
+    """The first pairs of the protocol's order, one per speaker before any speaker comes again."""
+    turns: list[tuple[int, int]] = []
+    num_seen: Counter[str] = Counter()
+    for index, pair in enumerate(pairs):
+        speaker = clips[pair.video_id].speaker
+        turns.append((num_seen[speaker], index))
+        num_seen[speaker] += 1
+    return [pairs[index] for _, index in sorted(turns)[:num_strips]]
+
+
+def write_strip(
+    path: Path,
+    variant: str,
+    video: Clip,
+    audio: Clip,
+    generate: Generate | None,
+    reference: Reference,
+) -> None:
+    """Write one MP4 (H.264, AAC). A bound has one panel, since nothing is generated."""
+    crops, _, shown = render(video, audio, generate)
+    panels: dict[str, Iterable[Image]]
+    if variant in BOUNDS:
+        panels = {variant: map(upscale, shown)}
+    else:
+        context = video.context(range(len(shown)))
+        boxes = np.asarray(video.crop_in_context, dtype=np.float64)
+        inputs = map(input_panel, context, reference_frames(crops, reference), boxes[: len(shown)])
+        panels = {
+            "real": map(upscale, context),
+            "input": inputs,
+            f"generated: {variant}": map(upscale, shown),
+        }
+    is_own = audio.clip_id == video.clip_id
+    voice = "its own voice" if is_own else f"voice of {audio.clip_id}"
+    said = f": {audio.transcript}" if audio.transcript else ""
+    background = backdrop(list(panels), voice + said)
+    samples = int16_to_float(audio.audio[: num_samples_of(len(shown))])
+    height, width = background.shape[:2]
+    with VideoWriter(path, FPS, (width, height), samples, audio_rate_hz=SAMPLE_RATE_HZ) as writer:
+        for images in zip(*panels.values(), strict=True):
+            writer.write(in_a_row(background, images))
+
+
+def input_panel(context: Image, reference: Image, box: NDArray[np.float64]) -> Image:
+    """What the generator sees: the frame with the crop's lower half masked, the reference crop as an inset.
+
+    ``context: uint8 [P, P, 3]``, ``reference: uint8 [96, 96, 3]``, ``box: float64 [4]`` in context pixels
+    -> uint8 [320, 320, 3].
+    """
+    panel = upscale(context)
+    x0, y0, x1, y1 = np.clip(np.rint(box * PANEL_PX / len(context)), 0, PANEL_PX).astype(int)
+    panel[(y0 + y1) // 2 : y1, x0:x1] = _MASK_GREY
+    side = len(reference)
+    top, left = PANEL_PX - side - 8, 8
+    panel[top - 2 : top + side + 2, left - 2 : left + side + 2] = 255
+    panel[top : top + side, left : left + side] = reference
+    return panel
+
+
+def backdrop(labels: Sequence[str], caption: str) -> Image:
+    """Everything but the pictures: a label above each panel, a caption below: uint8 [H, W, 3]."""
+    width = len(labels) * (PANEL_PX + GAP_PX) + GAP_PX
+    canvas = PIL.Image.new("RGB", (width, LABEL_PX + PANEL_PX + CAPTION_PX), _PAPER)
+    draw = ImageDraw.Draw(canvas)
+    font, small = ImageFont.load_default(18), ImageFont.load_default(15)
+    for number, label in enumerate(labels):
+        middle = _left_of(number) + PANEL_PX / 2
+        draw.text((middle, LABEL_PX / 2), label, fill=_INK, font=font, anchor="mm")
+    while small.getlength(caption) > width - 2 * GAP_PX:
+        caption = caption.removesuffix("...")[:-1].rstrip() + "..."
+    bottom = LABEL_PX + PANEL_PX + CAPTION_PX / 2
+    draw.text((width / 2, bottom), caption, fill=_MUTED, font=small, anchor="mm")
+    return np.asarray(canvas)[..., ::-1]
+
+
+def in_a_row(background: Image, images: Iterable[Image]) -> Image:
+    """One frame of the strip: pictures ``uint8 [320, 320, 3]`` on their places."""
+    frame = background.copy()
+    for number, image in enumerate(images):
+        left = _left_of(number)
+        frame[LABEL_PX : LABEL_PX + PANEL_PX, left : left + PANEL_PX] = image
+    return frame
+
+
+def upscale(image: Image) -> Image:
+    """uint8 [P, P, 3] -> uint8 [320, 320, 3]."""
+    large = PIL.Image.fromarray(image).resize((PANEL_PX, PANEL_PX), PIL.Image.Resampling.LANCZOS)
+    return np.array(large)
+
+
+def _left_of(number: int) -> int:
+    return GAP_PX + number * (PANEL_PX + GAP_PX)

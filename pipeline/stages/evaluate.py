@@ -1,0 +1,181 @@
+"""Stage ``evaluate``: one variant on held-out clips with unseen audio."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import torch
+
+from models.generator import Generator, GeneratorConfig
+from pipeline import alignment, atomic, checkpoint, stage
+from pipeline.evaluation import protocol
+from pipeline.evaluation.evaluator import Evaluator, load_evaluator
+from pipeline.evaluation.generate import CropGenerator
+from pipeline.evaluation.score import clips_csv, fid, num_paired_frames, score_variant, summary
+from pipeline.evaluation.strips import choose_strips, write_strip
+from pipeline.metrics.fid import FeatureCache, inception_features, load_inception
+from pipeline.params import EvaluateParams
+from pipeline.shards.read import Clip, read_clips, read_index
+from pipeline.shards.write import REJECTS_NAME
+from pipeline.training.precision import select_device, set_threads, uses_bf16
+from pipeline.weights import ensure_inception, sha256_of
+
+logger = logging.getLogger(__name__)
+
+SPLIT = "test"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--variant",
+        required=True,
+        help=f"a key of params.yaml's variants, or {' or '.join(protocol.BOUNDS)}",
+    )
+    variant = parser.parse_args(argv).variant
+    dvc_stage = "evaluate_bound" if variant in protocol.BOUNDS else "evaluate"
+    return stage.run("evaluate", partial(_body, variant), variant, dvc_stage=dvc_stage)
+
+
+def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
+    started = time.monotonic()
+    params, layout, runtime = context.params.evaluate, context.layout, context.params.runtime
+    if variant not in protocol.BOUNDS and variant not in context.params.variants:
+        allowed = ", ".join([*context.params.variants, *protocol.BOUNDS])
+        raise ValueError(f"--variant {variant}: params.yaml has {allowed}")
+    set_threads(runtime.num_threads)
+    device = select_device(runtime.device)
+    key_of = {row.clip_id: row.key for row in read_index(layout.shards_dir, SPLIT)}
+    unseen = protocol.derange(list(key_of), context.params.seed, params.max_clips)
+    keys = {key_of[pair.video_id] for pair in unseen}
+    clips = {clip.clip_id: clip for clip in read_clips(layout.shards_dir, SPLIT, keys=keys)}
+    pairs = protocol.self_paired(unseen) if variant == protocol.REAL else unseen
+    lengths = {p.video_id: num_paired_frames(clips[p.video_id], clips[p.audio_id]) for p in unseen}
+
+    weights = None if params.lse.weights is None else layout.root / params.lse.weights
+    trained_dir = layout.stage_dir("train_evaluator") / "model"
+    evaluator = load_evaluator(weights, trained_dir, device)
+    model_dir = layout.stage_dir("train_gan", variant) / "model"
+    generate = None if variant in protocol.BOUNDS else _load_generator(model_dir, params, device)
+    logger.info("%s: %d clips, %s evaluator", variant, len(pairs), evaluator.name)
+    score = score_variant(
+        clips,
+        pairs,
+        generate=generate,
+        embed=evaluator,
+        fid_frames=protocol.spread_frames(lengths, params.fid.every_n_frames, params.fid.max_frames),
+        vshift_frames=params.lse.vshift_frames,
+    )
+    try:
+        metrics = summary(score)
+    except ValueError as error:
+        raise stage.DataError(str(error)) from None
+
+    inception_path = ensure_inception(layout.weights_dir)
+    inception_sha256 = sha256_of(inception_path)
+    inception = load_inception(inception_path, device)
+    cache = FeatureCache(layout.scratch_dir / "cache", inception_sha256)
+    features = partial(inception_features, network=inception)
+    num_images = len(score.real_crops)
+    if num_images < protocol.MIN_FID_FRAMES:
+        logger.warning("FID from %d images a side: below %d it is biased upward", num_images, protocol.MIN_FID_FRAMES)
+    metrics["fid"] = fid(score.real_crops, score.generated_crops, features, partial(cache.get, compute=features))
+
+    atomic.write_text(context.output_dir / "clips.csv", clips_csv(score))
+    _write_strips(variant, context, pairs, clips, generate)
+    if generate:
+        metrics["generator_sha256"] = checkpoint.model_sha256(model_dir)
+        metrics["generator_width"] = generate.network.config.width
+        metrics["generator_precision"] = "bf16" if uses_bf16(generate.precision, device) else "fp32"
+    return {
+        **metrics,
+        "variant": variant,
+        "evaluator": evaluator.name,
+        "evaluator_sha256": evaluator.sha256,
+        "fid_num_images": num_images,
+        "fid_weights_sha256": inception_sha256,
+        "protocol": describe_protocol(params, unseen, clips, context.params.seed, evaluator, inception_sha256),
+        "num_rejected": _num_rejected(layout.shards_dir),
+        "seconds": time.monotonic() - started,
+    }
+
+
+def describe_protocol(
+    params: EvaluateParams,
+    unseen: Sequence[protocol.Pair],
+    clips: Mapping[str, Clip],
+    seed: int,
+    evaluator: Evaluator,
+    inception_sha256: str,
+) -> dict[str, Any]:
+    """Everything that must be equal before two results may be compared, with its digest."""
+    return protocol.with_digest(
+        {
+            "id": protocol.PROTOCOL_ID,
+            "split": SPLIT,
+            "pairing": "each clip with the audio of the next clip of a seeded ring; real keeps its own",
+            "pairing_sha256": protocol.pairing_sha256(unseen),
+            "num_pairs": len(unseen),
+            "clips_sha256": protocol.clips_sha256(clips[pair.video_id] for pair in unseen),
+            "seed": seed,
+            "length": "the shorter of video and audio, 25 fps",
+            "reference": params.reference,
+            "generator_lead_frames": alignment.GENERATOR_LEAD_FRAMES,
+            "paste": "whole crop, hard edges",
+            "evaluator": evaluator.name,
+            "evaluator_sha256": evaluator.sha256,
+            "evaluator_width": evaluator.width,
+            "evaluator_input": "context crops, bilinear to 224",
+            "vshift_frames": params.lse.vshift_frames,
+            "edge": "zero",
+            "lse_precision": "fp32",
+            "fid_images": "96x96 face crops",
+            "fid_weights_sha256": inception_sha256,
+            "every_n_frames": params.fid.every_n_frames,
+            "max_frames": params.fid.max_frames,
+        }
+    )
+
+
+def _num_rejected(shards_dir: Path) -> int:
+    """Held-out clips that preprocessing refused: they are in no row of the comparison, so they are counted here."""
+    splits = pq.read_table(shards_dir / REJECTS_NAME, columns=["split"])["split"].to_pylist()
+    return splits.count(SPLIT)
+
+
+def _load_generator(folder: Path, params: EvaluateParams, device: torch.device) -> CropGenerator:
+    saved = checkpoint.load_model(folder)
+    network = Generator(GeneratorConfig(**saved.config))
+    network.load_state_dict(saved.state)
+    network = network.eval().requires_grad_(False).to(device)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return CropGenerator(network, device, params.reference)
+
+
+def _write_strips(
+    variant: str,
+    context: stage.StageContext,
+    pairs: Sequence[protocol.Pair],
+    clips: Mapping[str, Clip],
+    generate: CropGenerator | None,
+) -> None:
+    params = context.params.evaluate
+    strips_dir = context.output_dir / "strips"
+    strips_dir.mkdir(parents=True, exist_ok=True)
+    for number, pair in enumerate(choose_strips(pairs, clips, params.num_strips)):
+        video, audio = clips[pair.video_id], clips[pair.audio_id]
+        path = strips_dir / f"{number:02d}-{video.key}.mp4"
+        write_strip(path, variant, video, audio, generate, params.reference)
+    context.tracker.log_artifact(strips_dir, "strips")
+    context.tracker.log_artifact(context.output_dir / "clips.csv")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,112 @@
+"""The stages ``evaluate`` and ``compare`` on a whole small layout, with Inception replaced by block means."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from models.generator import Generator, GeneratorConfig
+from models.lse_syncnet import LseSyncNet
+from pipeline import atomic, checkpoint
+from pipeline.compare.table import read_result, shared_protocol
+from pipeline.layout import Layout
+from pipeline.media.video import probe
+from pipeline.params import Params, load_params
+from pipeline.shards.write import write_rejects
+from pipeline.stage import StageContext
+from pipeline.stages import compare, evaluate
+from pipeline.tracking import Tracker
+
+ROWS = ("real", "lstm_cbam", "no_lstm", "no_cbam", "no_lstm_cbam", "copy_input")
+
+
+@pytest.fixture
+def params(repo_root: Path) -> Params:
+    params = load_params(repo_root / "params.yaml")
+    return params.model_copy(update={"runtime": params.runtime.model_copy(update={"num_threads": 1, "device": "cpu"})})
+
+
+@pytest.fixture
+def layout(tmp_path: Path, shards_dir: Path, params: Params) -> Layout:
+    layout = Layout(tmp_path)
+    shutil.copytree(shards_dir, layout.shards_dir)
+    write_rejects(layout.shards_dir, [])
+    torch.manual_seed(0)
+    state = LseSyncNet(0.03).state_dict()
+    folder = layout.stage_dir("train_evaluator") / "model"
+    checkpoint.save_model(folder, kind="lse_syncnet", config={"width": 0.03}, state=state, info={})
+    for name, arm in params.variants.items():
+        config = GeneratorConfig(width=0.03, lstm_hidden=8, use_lstm=arm.use_lstm, use_cbam=arm.use_cbam)
+        folder = layout.stage_dir("train_gan", name)
+        network = Generator(config)
+        checkpoint.save_model(
+            folder / "model", kind="generator", config=asdict(config), state=network.state_dict(), info={}
+        )
+        (folder / "curve.csv").write_text("step,l1\n1,0.5\n2,0.4\n")
+    return layout
+
+
+@pytest.fixture
+def run_stage(
+    layout: Layout, params: Params, block_means: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., dict[str, Any]]:
+    weights = layout.weights_dir / "inception.pt"
+    atomic.write_bytes(weights, b"weights")
+    monkeypatch.setattr(evaluate, "ensure_inception", lambda folder: weights)
+    monkeypatch.setattr(evaluate, "load_inception", lambda path, device: None)
+    monkeypatch.setattr(evaluate, "inception_features", lambda images, network: block_means(images))
+
+    def run(
+        stage: str, body: Callable[[StageContext], Any], variant: str | None = None, **changed: Any
+    ) -> dict[str, Any]:
+        used = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"num_strips": 1} | changed)})
+        context = StageContext(stage, variant, used, layout, Tracker(None, None), "0" * 16, layout.scratch_dir / stage)
+        metrics: dict[str, Any] = dict(body(context))
+        atomic.write_json(layout.metrics_path(stage, variant), metrics)
+        return metrics
+
+    return run
+
+
+def test_six_rows_end_to_end(run_stage: Callable[..., dict[str, Any]], layout: Layout) -> None:
+    for name in ROWS:
+        metrics = run_stage("evaluate", partial(evaluate._body, name), name)
+        assert metrics["variant"] == name and metrics["evaluator"] == "trained"
+        assert (metrics["num_clips"], metrics["num_failed"], metrics["num_rejected"]) == (4, 0, 0)
+        (strip,) = (layout.stage_dir("evaluate", name) / "strips").iterdir()
+        assert probe(strip).has_audio
+        with (layout.stage_dir("evaluate", name) / "clips.csv").open(newline="") as file:
+            pairs = [(line["clip_id"], line["audio_clip_id"]) for line in csv.DictReader(file)]
+        assert all((video == audio) is (name == "real") for video, audio in pairs)
+
+    run_stage("compare", compare._body)
+    content = json.loads(layout.comparison_path.read_text())
+    assert [row["variant"] for row in content["rows"]] == list(ROWS)
+    for row in content["rows"]:
+        assert row["fid"] == pytest.approx(0, abs=1e-6) or row["variant"] not in ("real", "copy_input")
+    folder = layout.stage_dir("compare")
+    assert {path.name for path in (folder / "plots").iterdir()} == {"scores.png", "offsets.png", "training.png"}
+    assert "evaluator trained here" in (folder / "comparison.md").read_text()
+    assert (folder / "comparison.csv").read_text().startswith("variant,lse_d,lse_c,fid\nreal,")
+
+
+def test_rows_scored_differently_are_not_compared(run_stage: Callable[..., dict[str, Any]], layout: Layout) -> None:
+    run_stage("evaluate", partial(evaluate._body, "real"), "real")
+    run_stage("evaluate", partial(evaluate._body, "copy_input"), "copy_input", max_clips=3)
+    results = [read_result(layout.stage_dir("evaluate", name)) for name in ("real", "copy_input")]
+    with pytest.raises(ValueError, match="copy_input and real were not scored alike"):
+        shared_protocol(results)
+
+
+def test_unknown_variant_names_the_allowed_ones(run_stage: Callable[..., dict[str, Any]]) -> None:
+    with pytest.raises(ValueError, match=r"--variant nope: params.yaml has lstm_cbam, .*, real, copy_input"):
+        run_stage("evaluate", partial(evaluate._body, "nope"), "nope")

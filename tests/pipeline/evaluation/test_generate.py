@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from models.generator import Generator, GeneratorConfig
+from pipeline.evaluation.generate import CropGenerator, paste, reference_frames
+from pipeline.media.crops import crop_frames
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def network() -> Generator:
+    torch.manual_seed(0)
+    return Generator(GeneratorConfig(width=0.0625, lstm_hidden=8)).eval()
+
+
+@pytest.fixture(scope="module")
+def crops() -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (7, 96, 96, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def mel() -> NDArray[np.float32]:
+    return np.random.default_rng(1).uniform(-4, 4, (24, 80)).astype(np.float32)
+
+
+def test_result_does_not_depend_on_the_batch_size(network: Generator, crops, mel) -> None:
+    whole = CropGenerator(network, CPU, precision="fp32", batch_frames=32)(crops, mel)
+    parts = CropGenerator(network, CPU, precision="fp32", batch_frames=3)(crops, mel)
+    assert whole.shape == crops.shape and whole.dtype == np.uint8
+    assert np.abs(whole.astype(int) - parts.astype(int)).max() <= 1
+
+
+def test_only_the_reference_shows_the_generator_a_mouth(network: Generator, crops, mel) -> None:
+    changed = crops.copy()
+    changed[1:, 48:] = 255 - changed[1:, 48:]
+    for reference, is_seen in (("first", False), ("same", True)):
+        generate = CropGenerator(network, CPU, reference, precision="fp32")
+        is_different = not np.array_equal(generate(crops, mel), generate(changed, mel))
+        assert is_different is is_seen
+
+
+class LoudestBin(torch.nn.Module):
+    """Grey frames as bright as the mel window's maximum: shows exactly which audio a frame hears."""
+
+    def forward(self, mel_BTCML: torch.Tensor, faces_BTCHW: torch.Tensor) -> torch.Tensor:
+        level_BT = (mel_BTCML.amax(dim=(2, 3, 4)) + 4) / 8
+        return torch.ones_like(faces_BTCHW[:, :, :3]) * level_BT[:, :, None, None, None]
+
+
+def test_every_frame_hears_the_window_that_training_gives_it(crops) -> None:
+    """A click in column 20 is heard by frames whose 16 columns from floor(3.2 (f - 2)) on contain it."""
+    mel = np.full((60, 80), -4, np.float32)
+    mel[20] = 4.0
+    frames = np.repeat(crops, 2, axis=0)
+    generated = CropGenerator(LoudestBin(), CPU, precision="fp32", batch_frames=4)(frames, mel)
+    is_loud = (generated == 255).all(axis=(1, 2, 3))
+    wanted = [math.floor(3.2 * (f - 2)) <= 20 < math.floor(3.2 * (f - 2)) + 16 for f in range(len(frames))]
+    assert is_loud.tolist() == wanted == [False] * 4 + [True] * 5 + [False] * 5
+
+
+def test_reference_frames(crops) -> None:
+    assert reference_frames(crops, "same") is crops
+    first = reference_frames(crops, "first")
+    assert first.shape == crops.shape and (first == crops[0]).all()
+
+
+def test_not_a_number_is_an_error(crops, mel) -> None:
+    broken = Generator(GeneratorConfig(width=0.0625, use_lstm=False, use_cbam=False)).eval()
+    with torch.no_grad():
+        next(broken.parameters()).fill_(float("nan"))
+    with pytest.raises(ValueError, match="not finite"):
+        CropGenerator(broken, CPU, precision="fp32")(crops, mel)
+
+
+def test_a_crop_over_the_whole_context_replaces_it(crops) -> None:
+    context = np.zeros_like(crops)
+    boxes = np.tile([0.0, 0.0, 96.0, 96.0], (len(crops), 1))
+    assert (paste(context, crops, boxes) == crops).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(-30, 60), st.floats(-30, 60), st.floats(40, 120))
+def test_paste_changes_exactly_the_pixels_inside_the_box(x: float, y: float, side: float) -> None:
+    context = np.full((1, 160, 160, 3), 7, np.uint8)
+    crop = np.full((1, 96, 96, 3), 200, np.uint8)
+    pasted = paste(context, crop, np.array([[x, y, x + side, y + side]]))
+    centres = np.arange(160) + 0.5
+    inside_x, inside_y = (np.abs(centres - start - side / 2) for start in (x, y))
+    clear = np.add.outer(abs(inside_y - side / 2) > 1e-3, np.zeros(160, bool)) & (abs(inside_x - side / 2) > 1e-3)
+    wanted = np.where(np.logical_and.outer(inside_y < side / 2, inside_x < side / 2), 200, 7)
+    assert (pasted[0, ..., 0] == wanted)[clear].all()
+
+
+def test_paste_puts_back_what_was_cut_out() -> None:
+    """A smooth picture survives crop and paste at a sub-pixel place: both use the same pixel geometry."""
+    y, x = np.mgrid[0:160, 0:160] / 160
+    picture = np.stack([255 * x, 255 * y, 127 + 100 * np.sin(5 * x)], axis=-1).round().astype(np.uint8)[None]
+    boxes = np.array([[22.3, 31.7, 140.9, 150.3]])
+    cut = crop_frames(picture, boxes, 96)
+    back = paste(picture, cut, boxes)
+    inner = (slice(None), slice(36, 146), slice(27, 136))
+    assert np.abs(back[inner].astype(int) - picture[inner].astype(int)).max() <= 2

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import hashlib
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.evaluation.protocol import (
+    Pair,
+    derange,
+    pairing_sha256,
+    ring_order,
+    self_paired,
+    spread_frames,
+    with_digest,
+)
+
+PINNED_ORDER = ["s1/c4", "s1/c2", "s1/c3", "s1/c1", "s1/c5", "s1/c0"]
+PINNED_SHA256 = "816bbd2154ee8629260dd9410f5cc2e5758525f2faac26be2a29f5f426765d93"
+
+clip_ids = st.lists(st.text(min_size=1, max_size=12), min_size=2, max_size=60, unique=True)
+
+
+@given(clip_ids, st.integers(0, 2**32))
+def test_no_clip_gets_its_own_audio_and_every_audio_is_used_once(ids: list[str], seed: int) -> None:
+    pairs = derange(ids, seed)
+    assert all(pair.video_id != pair.audio_id for pair in pairs)
+    assert sorted(pair.video_id for pair in pairs) == sorted(ids)
+    assert sorted(pair.audio_id for pair in pairs) == sorted(ids)
+
+
+@given(clip_ids, st.integers(0, 1000), st.randoms())
+def test_pairing_does_not_depend_on_the_input_order(ids: list[str], seed: int, random: Random) -> None:
+    shuffled = random.sample(ids, len(ids))
+    assert derange(shuffled, seed) == derange(ids, seed)
+
+
+@given(clip_ids, st.integers(0, 1000), st.integers(2, 60))
+def test_max_clips_keeps_the_first_videos_and_still_deranges(ids: list[str], seed: int, limit: int) -> None:
+    pairs = derange(ids, seed, limit)
+    assert [pair.video_id for pair in pairs] == ring_order(ids, seed)[:limit]
+    assert sorted(pair.audio_id for pair in pairs) == sorted(pair.video_id for pair in pairs)
+    assert all(pair.video_id != pair.audio_id for pair in pairs)
+
+
+def test_pairing_is_pinned() -> None:
+    """A change here makes every published figure incomparable: raise PROTOCOL_ID with it."""
+    pairs = derange([f"s1/c{k}" for k in range(6)], seed=1234)
+    assert [pair.video_id for pair in pairs] == PINNED_ORDER
+    lines = "".join(f"{pair.audio_id} {pair.video_id}\n" for pair in pairs)
+    assert pairing_sha256(pairs) == hashlib.sha256(lines.encode()).hexdigest() == PINNED_SHA256
+
+
+def test_another_seed_gives_another_pairing() -> None:
+    ids = [f"c{k}" for k in range(20)]
+    assert pairing_sha256(derange(ids, 1)) != pairing_sha256(derange(ids, 2))
+
+
+def test_real_keeps_the_videos_and_their_order() -> None:
+    pairs = [Pair("a", "b"), Pair("b", "a")]
+    assert self_paired(pairs) == [Pair("a", "a"), Pair("b", "b")]
+
+
+@pytest.mark.parametrize(
+    ("ids", "limit", "message"), [(["a"], 0, "at least 2"), (["a", "b"], 1, "at least 2"), (["a", "a"], 0, "twice")]
+)
+def test_refuses_what_cannot_be_paired(ids: list[str], limit: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        derange(ids, 0, limit)
+
+
+def test_every_nth_frame_where_they_fit() -> None:
+    assert spread_frames({"a": 11, "b": 5}, 5, 100) == {"a": [0, 5, 10], "b": [0]}
+
+
+@given(
+    st.dictionaries(st.text(min_size=1, max_size=3), st.integers(6, 80), min_size=1, max_size=20),
+    st.integers(1, 10),
+    st.integers(2, 100),
+)
+def test_thinned_frames_are_spread_and_counted(lengths: dict[str, int], every: int, limit: int) -> None:
+    frames = spread_frames(lengths, every, limit)
+    available = sum(len(range(0, n, every)) for n in lengths.values())
+    assert sum(map(len, frames.values())) == min(limit, available)
+    for clip_id, chosen in frames.items():
+        assert chosen == sorted(set(chosen))
+        assert all(frame % every == 0 and frame < lengths[clip_id] for frame in chosen)
+
+
+def test_thinning_takes_about_as_many_of_every_clip() -> None:
+    counts = [len(chosen) for chosen in spread_frames(dict.fromkeys(map(str, range(20)), 75), 5, 130).values()]
+    assert sum(counts) == 130 and set(counts) <= {6, 7}
+
+
+def test_digest_depends_on_content_not_on_key_order() -> None:
+    one = with_digest({"a": 1, "b": [2.5, "x"]})
+    assert one == with_digest({"b": [2.5, "x"], "a": 1})
+    assert one["sha256"] != with_digest({"a": 1, "b": [2.5, "y"]})["sha256"]
+    assert one["sha256"] == hashlib.sha256(b'{"a": 1, "b": [2.5, "x"]}').hexdigest()

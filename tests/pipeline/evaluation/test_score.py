@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from models.generator import Generator, GeneratorConfig
+from models.lse_syncnet import LseSyncNet
+from pipeline.alignment import num_samples_of
+from pipeline.evaluation.evaluator import Evaluator
+from pipeline.evaluation.generate import CropGenerator
+from pipeline.evaluation.protocol import Pair, clips_sha256, derange, self_paired, spread_frames
+from pipeline.evaluation.score import clips_csv, fid, num_paired_frames, render, score_variant, summary
+from pipeline.metrics.lse import embed_clip, lse_scores
+from pipeline.shards.clip import Clip
+
+CPU = torch.device("cpu")
+Images = NDArray[np.uint8]
+Clips = dict[str, Clip]
+
+
+@pytest.fixture(scope="module")
+def evaluator() -> Evaluator:
+    torch.manual_seed(0)
+    return Evaluator(LseSyncNet(0.03).eval(), CPU, "trained", "0" * 64, 0.03)
+
+
+@pytest.fixture(scope="module")
+def generate() -> CropGenerator:
+    torch.manual_seed(1)
+    return CropGenerator(Generator(GeneratorConfig(width=0.03, lstm_hidden=8)).eval(), CPU, precision="fp32")
+
+
+def score(clips: Clips, pairs: list[Pair], embed: Any, generate: Any = None) -> Any:
+    lengths = {p.video_id: num_paired_frames(clips[p.video_id], clips[p.audio_id]) for p in pairs}
+    return score_variant(
+        clips,
+        pairs,
+        generate=generate,
+        embed=embed,
+        fid_frames=spread_frames(lengths, 3, 1000),
+        vshift_frames=15,
+    )
+
+
+def test_length_is_the_shorter_of_video_and_audio(clips: Clips) -> None:
+    assert num_paired_frames(clips["a/2"], clips["c/1"]) == 12
+    assert num_paired_frames(clips["c/1"], clips["a/2"]) == 12
+    crops, shown, context = render(clips["a/2"], clips["c/1"], None)
+    assert len(crops) == len(shown) == len(context) == 12
+
+
+def test_bounds_leave_the_video_as_it_is(clips: Clips) -> None:
+    crops, shown, context = render(clips["a/1"], clips["b/1"], None)
+    assert shown is crops
+    assert np.array_equal(context, clips["a/1"].context())
+
+
+def test_generated_crops_are_pasted_whole_and_nothing_else_changes(clips: Clips) -> None:
+    _, _, context = render(clips["a/1"], clips["b/1"], lambda crops, mel: np.full_like(crops, 9))
+    original = clips["a/1"].context()
+    inside = np.zeros((160, 160), bool)
+    inside[30:150, 20:140] = True
+    assert (context[:, inside] == 9).all()
+    assert np.array_equal(context[:, ~inside], original[:, ~inside])
+
+
+def test_every_variant_goes_through_the_same_code(
+    clips: Clips, evaluator: Evaluator, generate: CropGenerator, block_means: Callable[..., Any]
+) -> None:
+    unseen = derange(list(clips), seed=7)
+    asked: list[int] = []
+
+    def remembered(images: Images) -> NDArray[np.float32]:
+        asked.append(len(images))
+        return block_means(images)
+
+    rows = {}
+    for name, pairs, function in (
+        ("real", self_paired(unseen), None),
+        ("copy_input", unseen, None),
+        ("lstm_cbam", unseen, generate),
+    ):
+        result = score(clips, pairs, evaluator, function)
+        rows[name] = summary(result)
+        rows[name]["fid"] = fid(result.real_crops, result.generated_crops, block_means, remembered)
+        assert len(result.real_crops) == len(result.generated_crops) == asked[-1] > 10
+    for row in rows.values():
+        assert row["num_clips"] == 4 and row["num_failed"] == 0 and row["failures"] == []
+        assert all(np.isfinite(row[key]) for key in ("lse_d", "lse_c", "fid", "jitter_ratio"))
+        assert sum(row["offset_histogram"].values()) == 4
+        assert list(row["offset_histogram"]) == [str(k) for k in range(-15, 16)]
+    assert rows["real"]["fid"] == pytest.approx(0, abs=1e-6) and rows["real"]["jitter_ratio"] == 1
+    assert rows["copy_input"]["fid"] == pytest.approx(0, abs=1e-6) and rows["copy_input"]["jitter_ratio"] == 1
+    assert rows["lstm_cbam"]["fid"] > 1
+    assert rows["lstm_cbam"]["lse_d"] != rows["copy_input"]["lse_d"] != rows["real"]["lse_d"]
+
+
+def test_scores_are_the_metrics_of_the_rendered_frames(
+    clips: Clips, evaluator: Evaluator, generate: CropGenerator
+) -> None:
+    pairs = [Pair("a/2", "b/1")]
+    (item,) = score(clips, pairs, evaluator, generate).pairs
+    _, _, context = render(clips["a/2"], clips["b/1"], generate)
+    assert item.lse == lse_scores(*embed_clip(evaluator.network, context, clips["b/1"].audio, CPU))
+    assert item.num_frames == 16
+
+
+def test_failed_clips_are_counted_and_listed_with_reasons(clips: Clips, evaluator: Evaluator) -> None:
+    pairs = derange(list(clips), seed=7)
+    victim = pairs[1].video_id
+
+    def generate(crops: Images, mel: NDArray[np.float32]) -> Images:
+        if np.array_equal(crops[0], clips[victim].crops([0])[0]):
+            raise ValueError("the generator gave values that are not finite")
+        return crops
+
+    result = score(clips, pairs, evaluator, generate)
+    row = summary(result)
+    assert (row["num_clips"], row["num_failed"]) == (3, 1)
+    assert row["failures"] == [{"clip_id": victim, "reason": "the generator gave values that are not finite"}]
+    lines = list(csv.DictReader(io.StringIO(clips_csv(result))))
+    assert [line["clip_id"] for line in lines] == [pair.video_id for pair in pairs]
+    assert [line["audio_clip_id"] for line in lines] == [pair.audio_id for pair in pairs]
+    assert [line["status"] for line in lines] == ["ok", "failed", "ok", "ok"]
+    assert lines[1]["lse_d"] == "" and "not finite" in lines[1]["reason"]
+    means = [float(line["lse_d"]) for line in lines if line["status"] == "ok"]
+    assert row["lse_d"] == pytest.approx(np.mean(means), abs=1e-5)
+
+
+def test_a_clip_too_short_for_lse_fails_alone(clips: Clips, evaluator: Evaluator) -> None:
+    short = clips["c/1"]
+    short.num_samples = num_samples_of(5)
+    result = score(clips, [Pair("a/1", "c/1"), Pair("b/1", "a/1")], evaluator)
+    assert [item.lse is None for item in result.pairs] == [True, False]
+    assert "LSE needs" in result.failures[0]["reason"]
+
+
+def test_no_score_at_all_is_an_error_with_the_commonest_reason(clips: Clips) -> None:
+    def embed(context: Images, audio: NDArray[np.int16]) -> Any:
+        raise ValueError("no face")
+
+    with pytest.raises(ValueError, match="none of 4 clips could be scored; 4 of them: no face"):
+        summary(score(clips, derange(list(clips), 1), embed))
+
+
+def test_known_offsets_are_counted(clips: Clips) -> None:
+    """Audio embeddings that repeat the lips' two windows later: the audio lags, offset -2."""
+
+    def embed(context: Images, audio: NDArray[np.int16]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        track = np.random.default_rng(len(context)).normal(size=(len(context), 8)).astype(np.float32)
+        return track[2:], track[:-2]
+
+    row = summary(score(clips, self_paired(derange(list(clips), 1)), embed))
+    assert row["offset_histogram"]["-2"] == 4
+    assert row["offset_mean_frames"] == -2 and row["within_one_frame"] == 0
+
+
+def test_digest_of_the_clips_sees_their_sound(clips: Clips) -> None:
+    chosen = [clips["a/1"], clips["b/1"]]
+    before = clips_sha256(chosen)
+    assert clips_sha256(chosen) == before != clips_sha256(chosen[::-1])
+    clips["b/1"].audio[100] += 1
+    assert clips_sha256(chosen) != before
