@@ -1,0 +1,221 @@
+"""DVC as a subprocess: its stage graph, what is stale and why, one stage at a time.
+
+DVC alone decides what runs. What happened is read from its own lines.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from flows.processes import stream
+
+Outcome = Literal["ran", "restored", "up_to_date", "failed", "skipped"]
+"""``restored``: the outputs came from DVC's run cache. ``skipped``: a stage before it failed."""
+
+EXIT_TEMPORARY = 75
+"""Exit code by which a stage says that trying again may work."""
+_TAIL_LINES = 12
+_LOCK_TEXTS = ("is busy, it is being blocked by", "Unable to acquire lock")
+_NODE = re.compile(r'^"(?P<node>[^"]+)";$')
+_EDGE = re.compile(r'^"(?P<upstream>[^"]+)" -> "(?P<downstream>[^"]+)";$')
+_FAILED_COMMAND = re.compile(r", exited with (-?\d+)$")
+_ERROR_START = re.compile(r"^ERROR: (failed to reproduce '[^']*': )?")
+
+
+class DvcError(RuntimeError):
+    """DVC or a stage's command failed. First line: the cause; then the last lines it wrote."""
+
+
+class TemporaryDvcError(DvcError):
+    """The same call may work later: another DVC process holds a lock, or the stage said so."""
+
+
+@dataclass(frozen=True)
+class StageGraph:
+    """Stage name -> the stages right before it, in DVC's order."""
+
+    upstream: dict[str, tuple[str, ...]]
+
+    def waves(self) -> list[list[str]]:
+        """Stages grouped so that each group depends on earlier groups only."""
+        depth: dict[str, int] = {}
+        remaining = dict(self.upstream)
+        while remaining:
+            ready = [s for s, before in remaining.items() if all(b in depth for b in before)]
+            if not ready:
+                raise DvcError(f"the stage graph has a cycle among {', '.join(remaining)}")
+            for stage in ready:
+                before = remaining.pop(stage)
+                depth[stage] = 1 + max((depth[b] for b in before), default=-1)
+        levels = range(1 + max(depth.values(), default=-1))
+        return [[s for s in self.upstream if depth[s] == level] for level in levels]
+
+    def restricted_to(self, targets: Iterable[str]) -> StageGraph:
+        """The targets and everything before them. ``train_gan`` stands for each ``train_gan@...``.
+
+        Raises ValueError naming an unknown target and what there is.
+        """
+        wanted: set[str] = set()
+        pending = [stage for target in targets for stage in self._matching(target)]
+        while pending:
+            stage = pending.pop()
+            if stage not in wanted:
+                wanted.add(stage)
+                pending.extend(self.upstream[stage])
+        return StageGraph({s: before for s, before in self.upstream.items() if s in wanted})
+
+    def _matching(self, target: str) -> list[str]:
+        found = [s for s in self.upstream if s == target or s.split("@")[0] == target]
+        if not found:
+            raise ValueError(f"no stage {target!r} in dvc.yaml; it has {', '.join(self.upstream)}")
+        return found
+
+
+def read_graph(root: Path) -> StageGraph:
+    """The stage graph as ``dvc dag`` draws it, variants included."""
+    return parse_dag(_ask(root, "dag", "--dot"))
+
+
+def parse_dag(dot: str) -> StageGraph:
+    """From DVC's dot text: one node or one edge per line."""
+    upstream: dict[str, list[str]] = {}
+    for line in map(str.strip, dot.splitlines()):
+        if node := _NODE.match(line):
+            upstream.setdefault(node["node"], [])
+        elif edge := _EDGE.match(line):
+            upstream.setdefault(edge["upstream"], [])
+            upstream.setdefault(edge["downstream"], []).append(edge["upstream"])
+    return StageGraph({stage: tuple(before) for stage, before in upstream.items()})
+
+
+def read_reasons(root: Path, stage: str | None = None) -> dict[str, str]:
+    """Stale stage -> why, as ``dvc status`` sees it now. Raises TemporaryDvcError while a lock is held."""
+    status = json.loads(_ask(root, "status", "--json", *([stage] if stage else [])))
+    lock_path = root / "dvc.lock"
+    lock = yaml.safe_load(lock_path.read_text()) if lock_path.is_file() else None
+    known = (lock or {}).get("stages", {})
+    return {name: explain(entries, name in known) for name, entries in status.items()}
+
+
+def explain(entries: list[Any], has_run: bool = True) -> str:
+    """One stage's entry of ``dvc status --json`` in words."""
+    if not has_run:
+        return "never ran here"
+    causes: list[str] = []
+    for entry in entries:
+        if isinstance(entry, str):  # "changed command", "always changed"
+            causes.append(entry)
+            continue
+        for path, change in entry.get("changed deps", {}).items():
+            if isinstance(change, Mapping):
+                causes += [f"parameter {key} {how}" for key, how in change.items()]
+            else:
+                causes.append(f"{path} {change}")
+        causes += [f"output {path} {how}" for path, how in entry.get("changed outs", {}).items()]
+    shown = causes[:4] + ([f"and {len(causes) - 4} more"] if len(causes) > 4 else [])
+    return ", ".join(shown)
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """``action``: ``run`` (or restored from DVC's run cache), ``follow`` (runs if its inputs change) or ``-``."""
+
+    stage: str
+    action: Literal["run", "follow", "-"]
+    reason: str
+
+
+def plan(graph: StageGraph, reasons: Mapping[str, str]) -> list[PlanRow]:
+    """What a run would do, in running order."""
+    rows: dict[str, PlanRow] = {}
+    for stage in (stage for wave in graph.waves() for stage in wave):
+        before = [b for b in graph.upstream[stage] if rows[b].action != "-"]
+        if stage in reasons:
+            rows[stage] = PlanRow(stage, "run", reasons[stage])
+        elif before:
+            rows[stage] = PlanRow(stage, "follow", f"after {', '.join(before)}")
+        else:
+            rows[stage] = PlanRow(stage, "-", "up to date")
+    return list(rows.values())
+
+
+def run_stage(root: Path, stage: str, on_line: Callable[[str], None]) -> Outcome:
+    """``dvc repro`` of one stage alone; its dependencies must be up to date.
+
+    Raises DvcError when it fails, TemporaryDvcError when the failure is a held lock or the stage's exit code 75.
+    """
+    verdict = Verdict(stage)
+
+    def hear(line: str) -> None:
+        verdict.hear(line)
+        on_line(line)
+
+    code = stream(_command("repro", "--single-item", stage), root, hear)
+    return verdict.outcome(code)
+
+
+class Verdict:
+    """What happened to a stage, from the lines of ``dvc repro``."""
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+        self._starts: dict[str, Outcome] = {
+            f"Running stage '{stage}':": "ran",
+            f"Stage '{stage}' is cached - skipping run": "restored",
+            f"Stage '{stage}' didn't change, skipping": "up_to_date",
+        }
+        self._outcome: Outcome | None = None
+        self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._error = ""
+        self._has_traceback = self._may_retry = False
+
+    def hear(self, line: str) -> None:
+        if line.strip():
+            self._tail.append(line)
+        if self._outcome is None:
+            found = (o for start, o in self._starts.items() if line.startswith(start))
+            self._outcome = next(found, None)
+        self._has_traceback |= line.startswith("Traceback (most recent call last)")
+        if not self._error and line.startswith("ERROR: "):
+            self._error = _ERROR_START.sub("", line)
+        if self._error:
+            code = _FAILED_COMMAND.search(line)
+            if code:
+                self._error = f"its command exited with {code[1]}"
+            is_temporary = code is not None and int(code[1]) == EXIT_TEMPORARY
+            self._may_retry |= is_temporary or _tells_of_lock(line)
+
+    def outcome(self, exit_code: int) -> Outcome:
+        if exit_code == 0 and self._outcome is not None:
+            return self._outcome
+        cause = self._error or f"dvc exited with {exit_code}"
+        text = "\n".join([cause, *self._tail])
+        if self._may_retry and not self._has_traceback:
+            raise TemporaryDvcError(text)
+        raise DvcError(text)
+
+
+def _tells_of_lock(text: str) -> bool:
+    return any(lock_text in text for lock_text in _LOCK_TEXTS)
+
+
+def _command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
+
+
+def _ask(root: Path, *arguments: str) -> str:
+    done = subprocess.run(_command(*arguments), cwd=root, capture_output=True, text=True)
+    if done.returncode == 0:
+        return done.stdout
+    text = f"dvc {' '.join(arguments)} failed in {root}: {done.stderr.strip()[-2000:]}"
+    raise TemporaryDvcError(text) if _tells_of_lock(done.stderr) else DvcError(text)

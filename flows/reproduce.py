@@ -1,0 +1,160 @@
+"""Flow ``reproduce``: DVC's graph in waves, one task per stage.
+
+python -m flows.reproduce --plan    what would run, and why; runs nothing
+python -m flows.reproduce           runs it
+"""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+
+from flows import dvc, tasks
+from flows.processes import end_children
+from flows.tasks import StageResult
+from pipeline.layout import find_root
+
+
+class RunStage(Protocol):
+    def __call__(self, stage: str, *, is_clean: bool, blocked_by: list[str]) -> StageResult: ...
+
+
+def walk(graph: dvc.StageGraph, reasons: dict[str, str], run_stage: RunStage) -> list[StageResult]:
+    """Run every stage after those before it. A failure skips what depends on it, and nothing else.
+
+    Stages of one wave are independent; with one device they run one after another.
+    """
+    results: dict[str, StageResult] = {}
+    for stage in (stage for wave in graph.waves() for stage in wave):
+        before = [results[b] for b in graph.upstream[stage]]
+        results[stage] = run_stage(
+            stage,
+            is_clean=stage not in reasons and all(b.outcome == "up_to_date" for b in before),
+            blocked_by=[b.stage for b in before if b.outcome in ("failed", "skipped")],
+        )
+    return list(results.values())
+
+
+@flow(name="reproduce", persist_result=False)
+def reproduce(root: str | None = None, targets: list[str] | None = None) -> State[Any]:
+    """Bring the pipeline up to date.
+
+    ``root``: a checkout, by default the one around the working directory. ``targets``: stages to
+    reach, by default all. The state holds the list of StageResult.
+    """
+    checkout = _checkout(root)
+    graph = _graph(checkout, targets)
+
+    def run_stage(stage: str, *, is_clean: bool, blocked_by: list[str]) -> StageResult:
+        state = tasks.run_stage(checkout, stage, is_clean=is_clean, blocked_by=blocked_by, return_state=True)
+        result = state.result(raise_on_failure=False)
+        if isinstance(result, StageResult):
+            return result
+        return StageResult(stage, "failed", str(result), 0.0)  # out of retries
+
+    results = walk(graph, tasks.read_reasons(checkout), run_stage)
+    tasks.publish_outcomes(results)
+    failed = [r.stage for r in results if r.outcome == "failed"]
+    if failed:
+        return Failed(message=f"failed: {', '.join(failed)}", data=results)
+    return Completed(message=summary(results), data=results)
+
+
+def summary(results: list[StageResult]) -> str:
+    """Such as ``2 ran, 12 up_to_date``."""
+    outcomes = [r.outcome for r in results]
+    return ", ".join(f"{outcomes.count(o)} {o}" for o in dict.fromkeys(outcomes))
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Left-aligned columns; of a cell with several lines only the first is shown."""
+    cells = [[cell.split("\n", 1)[0] for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in cells)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def outcome_table(results: list[StageResult]) -> str:
+    rows = [[r.stage, r.outcome, f"{r.seconds:.1f} s", r.reason] for r in results]
+    return table([["stage", "outcome", "took", "reason"], *rows])
+
+
+def plan_text(root: Path, targets: list[str] | None) -> str:
+    """What ``reproduce`` would do now. Starts no stage and no server."""
+    rows = dvc.plan(_graph(root, targets), dvc.read_reasons(root))
+    stale = [row for row in rows if row.action != "-"]
+    lines = table([["stage", "action", "why"], *([r.stage, r.action, r.reason] for r in rows)])
+    if not stale:
+        return f"{lines}\n\nNothing to do: all {len(rows)} stages are up to date."
+    runs = sum(row.action == "run" for row in rows)
+    return (
+        f"{lines}\n\n{runs} of {len(rows)} stages run or come back from DVC's cache, "
+        f"{len(stale) - runs} follow where their inputs change."
+        "\nRun them: python -m flows.reproduce"
+    )
+
+
+def run_command_line(body: Callable[[], int]) -> int:
+    """Run a command's body. SIGTERM unwinds it, and no process is left below this one at its end."""
+
+    def unwind(signum: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + signum)
+
+    signal.signal(signal.SIGTERM, unwind)
+    atexit.register(end_children)  # after Prefect's own handlers: they still need its server
+    try:
+        return body()
+    except (ValueError, FileNotFoundError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except dvc.DvcError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit code 0 when every stage is up to date, 1 when one failed, 2 for a bad request."""
+    parser = argparse.ArgumentParser(prog="python -m flows.reproduce", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--plan", action="store_true", help="say what would run and why, run nothing")
+    parser.add_argument("--targets", nargs="+", metavar="STAGE", help="stages to reach (default: all)")
+    parser.add_argument("--root", type=Path, help="the checkout (default: around the working directory)")
+    arguments = parser.parse_args(argv)
+
+    def body() -> int:
+        root = _checkout(arguments.root)
+        if arguments.plan:
+            sys.stdout.write(plan_text(root, arguments.targets) + "\n")
+            return 0
+        _graph(root, arguments.targets)  # a wrong name is told before a server starts
+        state = reproduce(str(root), arguments.targets, return_state=True)
+        results = state.result(raise_on_failure=False)
+        if isinstance(results, list):
+            sys.stdout.write(outcome_table(results) + "\n")
+        sys.stdout.write(f"{state.message}\n")
+        return 0 if state.is_completed() else 1
+
+    return run_command_line(body)
+
+
+def _checkout(root: str | Path | None) -> Path:
+    return find_root(Path(root) if root else None)
+
+
+def _graph(root: Path, targets: list[str] | None) -> dvc.StageGraph:
+    graph = dvc.read_graph(root)
+    return graph.restricted_to(targets) if targets else graph
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

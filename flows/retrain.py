@@ -1,0 +1,118 @@
+"""Flow ``retrain``: reproduce, let the gate compare challenger and champion, report.
+
+python -m flows.retrain
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+
+from flows import tasks
+from flows.reproduce import outcome_table, reproduce, run_command_line
+from flows.tasks import StageResult
+from pipeline.layout import find_root
+
+
+@flow(name="retrain", persist_result=False)
+def retrain(root: str | None = None) -> State[Any]:
+    """Bring the pipeline up to date and promote its model if the gate lets it through.
+
+    ``root``: a checkout, by default the one around the working directory. The state's message says
+    what came of it; ``no change`` where no stage ran and the registry stayed as it was.
+    """
+    checkout = find_root(Path(root) if root else None)
+    variant = tasks.preflight(checkout)
+    reproduced = reproduce(str(checkout), return_state=True)
+    results = reproduced.result(raise_on_failure=False)
+    if not isinstance(results, list):  # it ended before any stage
+        return Failed(message=f"reproduce: {reproduced.message}")
+    decision = tasks.gate(checkout, variant) if reproduced.is_completed() else None
+    text = report(results, decision)
+    tasks.publish_report(text)
+    message = headline(results, decision)
+    return (Completed if decision else Failed)(message=message, data=text)
+
+
+def headline(results: list[StageResult], decision: dict[str, Any] | None) -> str:
+    """One line: what came of the run."""
+    if decision is None:
+        failed = ", ".join(r.stage for r in results if r.outcome == "failed")
+        return f"failed: {failed}; the gate was not asked"
+    verdict = f"{decision['outcome']}: {decision['reason']}"
+    is_same = all(r.outcome == "up_to_date" for r in results)
+    if is_same and not decision["is_registry_changed"]:
+        return f"no change ({verdict})"
+    return verdict
+
+
+def report(results: list[StageResult], decision: dict[str, Any] | None) -> str:
+    """Markdown: the verdict, both models' figures, each rule with both figures, every stage's outcome."""
+    parts = [f"# Retraining: {headline(results, decision)}"]
+    if decision:
+        parts += [_figures(decision), _rules(decision), _aliases(decision)]
+    parts.append(f"## Stages\n\n```\n{outcome_table(results)}\n```")
+    parts += [f"```\n{r.reason}\n```" for r in results if r.outcome == "failed"]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _figures(decision: dict[str, Any]) -> str:
+    rows = []
+    for role in ("challenger", "champion"):
+        if model := decision[role]:
+            figures = [f"{model[key]:.4f}" for key in ("lse_d", "lse_c", "fid")]
+            digests = [model[key][:12] for key in ("model_sha256", "evaluation_digest")]
+            rows.append([role, model["version"], *figures, *digests])
+    header = ["model", "version", "LSE-D", "LSE-C", "FID", "weights", "evaluation"]
+    return _markdown_table(header, rows)
+
+
+def _rules(decision: dict[str, Any]) -> str:
+    rows = [
+        [
+            r["rule"],
+            r["metric"],
+            *(f"{r[key]:.4f}" for key in ("challenger", "champion", "limit")),
+            "passed" if r["passed"] else "**broken**",
+        ]
+        for r in decision["rules"]
+    ]
+    header = ["rule", "metric", "challenger", "champion", "limit", "verdict"]
+    return _markdown_table(header, rows) if rows else ""
+
+
+def _aliases(decision: dict[str, Any]) -> str:
+    aliases = [f"{alias} = version {v}" for alias, v in sorted(decision["aliases"].items())]
+    return f"Registry `{decision['registered_model']}`: {', '.join(aliases)}."
+
+
+def _markdown_table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit code 0 when the gate was asked (whatever it said), 1 on a failure, 2 for a bad request."""
+    parser = argparse.ArgumentParser(prog="python -m flows.retrain", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--root", type=Path, help="the checkout (default: around the working directory)")
+    arguments = parser.parse_args(argv)
+
+    def body() -> int:
+        root = find_root(arguments.root)
+        state = retrain(str(root), return_state=True)
+        text = state.result(raise_on_failure=False)
+        sys.stdout.write(f"{text if isinstance(text, str) else state.message}\n")
+        return 0 if state.is_completed() else 1
+
+    return run_command_line(body)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,74 @@
+"""Serve both flows to a Prefect server: ``retrain`` on its schedule, ``reproduce`` on request.
+
+prefect server start                                           in one terminal
+export PREFECT_API_URL=http://127.0.0.1:4200/api
+python -m flows.serve                                          in another
+prefect deployment run retrain/scheduled                       to start one now
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from prefect import Flow, serve
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.deployments.runner import EntrypointType, RunnerDeployment
+from prefect.settings import PREFECT_API_URL
+
+from flows.reproduce import reproduce, run_command_line
+from flows.retrain import retrain
+from flows.tasks import CODE_DIR
+from pipeline.layout import Layout, find_root
+from pipeline.params import load_params
+
+
+def deployments(root: Path, cron: str) -> list[RunnerDeployment]:
+    """``retrain/scheduled`` and ``reproduce/manual``; a run that finds one running is cancelled."""
+    return [
+        _deployment(retrain, "scheduled", root, "Reproduce, gate the model, move the champion", cron),
+        _deployment(reproduce, "manual", root, "Reproduce the pipeline"),
+    ]
+
+
+def _deployment(
+    flow: Flow[Any, Any], name: str, root: Path, description: str, cron: str | None = None
+) -> RunnerDeployment:
+    made = flow.to_deployment(
+        name=name,
+        cron=cron,
+        parameters={"root": str(root)},
+        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
+        entrypoint_type=EntrypointType.MODULE_PATH,
+        description=description,
+    )
+    assert isinstance(made, RunnerDeployment)  # a coroutine only inside an event loop
+    return made
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serves until SIGTERM or Ctrl-C; then no flow run and no stage stays behind."""
+    parser = argparse.ArgumentParser(prog="python -m flows.serve", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--root", type=Path, help="the checkout (default: around the working directory)")
+    arguments = parser.parse_args(argv)
+
+    def body() -> int:
+        root = find_root(arguments.root)
+        cron = load_params(Layout(root).params_path).runtime.retrain_cron
+        if not PREFECT_API_URL.value():
+            raise ValueError(
+                "PREFECT_API_URL is not set: a schedule needs a server that stays up. Start one with "
+                "`prefect server start` and export PREFECT_API_URL=http://127.0.0.1:4200/api"
+            )
+        os.chdir(CODE_DIR)  # flow runs import `flows` from their working directory
+        serve(*deployments(root, cron), pause_on_shutdown=False)
+        return 0
+
+    return run_command_line(body)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

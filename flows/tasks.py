@@ -1,0 +1,167 @@
+"""Prefect tasks: run one stage, ask the gate, publish what happened.
+
+Prefect caches and stores nothing here: DVC decides what is stale, and results live in files.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.exceptions import MissingContextError
+from prefect.logging import get_run_logger
+from prefect.states import Completed, Failed
+
+from flows import dvc
+from flows.processes import stream
+from pipeline.layout import Layout
+from pipeline.params import load_params
+
+CODE_DIR = Path(__file__).resolve().parent.parent
+"""The checkout this code belongs to."""
+RETRY_DELAYS_S = [10.0, 60.0, 300.0]
+
+_STATE_NAMES: dict[dvc.Outcome, str] = {
+    "ran": "Completed",
+    "restored": "Restored",
+    "up_to_date": "UpToDate",
+    "skipped": "Skipped",
+}
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """One row of the outcome table. ``reason``: why it ran, failed or was skipped."""
+
+    stage: str
+    outcome: dvc.Outcome
+    reason: str
+    seconds: float
+
+
+def may_retry(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
+    """Only a held lock or a stage's exit code 75; anything else would fail the same way again."""
+    return isinstance(state.result(raise_on_failure=False), dvc.TemporaryDvcError)
+
+
+@task(
+    name="stage",
+    task_run_name="{stage}",
+    retries=len(RETRY_DELAYS_S),
+    retry_delay_seconds=RETRY_DELAYS_S,
+    retry_condition_fn=may_retry,
+    persist_result=False,
+    cache_policy=NO_CACHE,
+)
+def run_stage(root: Path, stage: str, *, is_clean: bool = False, blocked_by: Iterable[str] = ()) -> State[StageResult]:
+    """Bring one stage up to date; the state's name is its outcome.
+
+    ``is_clean``: DVC already said that nothing of it changed, so it is not asked again.
+    ``blocked_by``: stages before it that failed; it is then skipped.
+    """
+    started = time.monotonic()
+
+    def finished(outcome: dvc.Outcome, reason: str) -> State[StageResult]:
+        result = StageResult(stage, outcome, reason, round(time.monotonic() - started, 1))
+        headline = reason.split("\n", 1)[0]
+        message = f"{stage}: {outcome}" + (f" ({headline})" if headline else "")
+        if outcome == "failed":
+            return Failed(message=message, data=result)
+        return Completed(name=_STATE_NAMES[outcome], message=message, data=result)
+
+    if blocked := ", ".join(blocked_by):
+        return finished("skipped", f"{blocked} did not finish")
+    if is_clean:
+        return finished("up_to_date", "")
+    logger = _logger()
+    try:
+        reason = dvc.read_reasons(root, stage).get(stage, "")
+        return finished(dvc.run_stage(root, stage, logger.info), reason)
+    except dvc.TemporaryDvcError:
+        raise
+    except dvc.DvcError as error:
+        return finished("failed", str(error))
+
+
+@task(
+    name="status",
+    task_run_name="status",
+    retries=len(RETRY_DELAYS_S),
+    retry_delay_seconds=RETRY_DELAYS_S,
+    retry_condition_fn=may_retry,
+    persist_result=False,
+    cache_policy=NO_CACHE,
+)
+def read_reasons(root: Path) -> dict[str, str]:
+    """Stale stage -> why, for the whole repository."""
+    return dvc.read_reasons(root)
+
+
+@task(task_run_name="preflight", persist_result=False, cache_policy=NO_CACHE)
+def preflight(root: Path) -> str:
+    """Check what can be checked in seconds; return the variant to promote.
+
+    Raises ParamsError for a bad ``params.yaml``, ValueError where the gate could have no figures.
+    """
+    layout = Layout(root)
+    variant = load_params(layout.params_path).promote.variant
+    graph = dvc.read_graph(root)
+    for stage in ("train_gan", "evaluate"):
+        if f"{stage}@{variant}" not in graph.upstream:
+            raise ValueError(
+                f"dvc.yaml has no stage {stage}@{variant}, so promote.variant {variant!r} in "
+                f"params.yaml has no figures; stages: {', '.join(graph.upstream)}"
+            )
+    return variant
+
+
+@task(task_run_name="gate", persist_result=False, cache_policy=NO_CACHE)
+def gate(root: Path, variant: str) -> dict[str, Any]:
+    """Let ``pipeline.promote`` compare challenger and champion; returns its decision."""
+    tail: deque[str] = deque(maxlen=20)
+    logger = _logger()
+
+    def hear(line: str) -> None:
+        tail.append(line)
+        logger.info(line)
+
+    command = [sys.executable, "-m", "pipeline.promote", "--variant", variant, "--root", str(root)]
+    code = stream(command, CODE_DIR, hear)
+    if code != 0:
+        raise RuntimeError("\n".join([f"pipeline.promote failed (exit code {code})", *tail]))
+    decision: dict[str, Any] = json.loads(decision_path(root).read_text())
+    return decision
+
+
+def decision_path(root: Path) -> Path:
+    """Where ``pipeline.promote`` writes its decision."""
+    return Layout(root).stage_dir("promote") / "decision.json"
+
+
+def publish_outcomes(results: list[StageResult]) -> None:
+    """The table artifact ``stages`` of this flow run."""
+    rows = [{"stage": r.stage, "outcome": r.outcome, "reason": r.reason, "seconds": r.seconds} for r in results]
+    create_table_artifact(table=rows, key="stages", description="Outcome of every stage, and why")
+
+
+def publish_report(text: str) -> None:
+    """The markdown artifact ``retrain``."""
+    create_markdown_artifact(markdown=text, key="retrain", description="What retraining did")
+
+
+def _logger() -> logging.Logger | logging.LoggerAdapter[Any]:
+    try:
+        return get_run_logger()
+    except MissingContextError:  # called outside a flow
+        return logging.getLogger(__name__)

@@ -1,0 +1,131 @@
+"""The gate's rules: may a challenger take the champion's place? Pure functions of both models' figures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipeline.params import PromoteParams
+
+_EVALUATION_KEYS = ("protocol", "evaluator_sha256", "fid_weights_sha256")
+
+Outcome = Literal["promoted", "refused", "not_comparable", "already_champion"]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One model's figures under one evaluation.
+
+    ``evaluation`` is what the figures depend on besides the model: protocol, evaluator and FID network.
+    """
+
+    model_sha256: str
+    lse_d: float
+    lse_c: float
+    fid: float
+    evaluation: Mapping[str, Any]
+
+    @property
+    def evaluation_digest(self) -> str:
+        """sha256 of the evaluation; only figures with the same digest may be compared."""
+        return hashlib.sha256(canonical(self.evaluation).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class RuleCheck:
+    """One rule of ``params.yaml: promote`` with both figures; ``change`` is challenger minus champion."""
+
+    rule: str
+    metric: str
+    champion: float
+    challenger: float
+    change: float
+    limit: float
+    passed: bool
+
+    def __str__(self) -> str:
+        verdict = "passed" if self.passed else "broken"
+        return (
+            f"{self.rule} {verdict}: {self.metric} {self.challenger:.4g} against the champion's "
+            f"{self.champion:.4g} ({self.change:+.4g}), limit {self.limit:.4g}"
+        )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    outcome: Outcome
+    reason: str
+    rules: tuple[RuleCheck, ...] = ()
+
+
+def judge(challenger: Scores, champion: Scores | None, rules: PromoteParams) -> Verdict:
+    """Apply the rules. LSE-D and FID: lower is better.
+
+    The first model becomes champion. Figures of different evaluations are not compared.
+    """
+    if champion is None:
+        return Verdict("promoted", "there was no champion")
+    if challenger.model_sha256 == champion.model_sha256:
+        return Verdict("already_champion", "the champion is this model")
+    if challenger.evaluation_digest != champion.evaluation_digest:
+        differing = ", ".join(_differing(challenger.evaluation, champion.evaluation))
+        return Verdict(
+            "not_comparable",
+            f"the champion was scored under another evaluation (differing: {differing}), so its figures say nothing "
+            "about this challenger: score the champion again under this evaluation, or decide yourself with "
+            "`python -m pipeline.promote --force`",
+        )
+    checks = check_rules(challenger, champion, rules)
+    broken = [check for check in checks if not check.passed]
+    if broken:
+        return Verdict("refused", "; ".join(map(str, broken)), checks)
+    return Verdict("promoted", "; ".join(map(str, checks)), checks)
+
+
+def check_rules(challenger: Scores, champion: Scores, rules: PromoteParams) -> tuple[RuleCheck, ...]:
+    """Every rule, broken or not; reaching a limit exactly is within it."""
+    lse_d_change = challenger.lse_d - champion.lse_d
+    fid_change = challenger.fid - champion.fid
+    lse_d = ("LSE-D", champion.lse_d, challenger.lse_d, lse_d_change)
+    fid = ("FID", champion.fid, challenger.fid, fid_change)
+    return (
+        RuleCheck("max_lse_d_increase", *lse_d, rules.max_lse_d_increase, lse_d_change <= rules.max_lse_d_increase),
+        RuleCheck("min_lse_d_gain", *lse_d, rules.min_lse_d_gain, -lse_d_change >= rules.min_lse_d_gain),
+        RuleCheck("max_fid_increase", *fid, rules.max_fid_increase, fid_change <= rules.max_fid_increase),
+    )
+
+
+def parse_scores(metrics: Mapping[str, Any], model_digest: str, source: str) -> Scores:
+    """From the content of ``evaluate``'s ``metrics.json``; ``source`` is named in errors."""
+    needed = ("lse_d", "lse_c", "fid", *_EVALUATION_KEYS)
+    absent = [key for key in needed if key not in metrics]
+    if absent:
+        raise ValueError(f"{source} lacks {', '.join(absent)}: the gate cannot judge this model")
+    figures = {key: metrics[key] for key in ("lse_d", "lse_c", "fid")}
+    unusable = {k: v for k, v in figures.items() if not isinstance(v, int | float) or not math.isfinite(v)}
+    if unusable:
+        raise ValueError(f"{source} has no finite figure in {unusable}: the gate cannot judge this model")
+    scored = metrics.get("model_sha256", model_digest)
+    if scored != model_digest:
+        raise ValueError(f"{source} scores model {scored[:12]}, on disk is {model_digest[:12]}; run `dvc repro`")
+    evaluation = {key: metrics[key] for key in _EVALUATION_KEYS}
+    return Scores(model_digest, figures["lse_d"], figures["lse_c"], figures["fid"], evaluation)
+
+
+def canonical(content: Any) -> str:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))
+
+
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[str]:
+    found: list[str] = []
+    for key in sorted({*one, *other}):
+        mine, theirs = one.get(key), other.get(key)
+        if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
+            found += _differing(mine, theirs, f"{prefix}{key}.")
+        elif mine != theirs:
+            found.append(f"{prefix}{key}")
+    return found

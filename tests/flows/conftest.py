@@ -1,0 +1,143 @@
+"""Small DVC repositories with real stages."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _no_dvc_of_a_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests may themselves run below a DVC stage."""
+    for name in [name for name in os.environ if name.startswith("DVC_")]:
+        monkeypatch.delenv(name)
+
+
+def _init(root: Path, dvc_yaml: str) -> Path:
+    root.mkdir()
+    (root / "dvc.yaml").write_text(dedent(dvc_yaml))
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=root, check=True)
+    (root / ".dvc" / "config").write_text(
+        "[core]\n    analytics = false\n    check_update = false\n    no_scm = true\n"
+    )
+    return root
+
+
+@pytest.fixture
+def tiny_repo(tmp_path: Path) -> Path:
+    """``prepare -> train@a, train@b -> compare``, each a shell command."""
+    root = _init(
+        tmp_path / "tiny",
+        """
+        stages:
+          prepare:
+            cmd: cat in.txt > prepared.txt
+            deps: [in.txt]
+            params: [seed]
+            outs: [prepared.txt]
+          train:
+            foreach: ${variants}
+            do:
+              cmd: mkdir -p models && cat prepared.txt > models/${key}.txt && echo ${item.width} >> models/${key}.txt
+              deps: [prepared.txt]
+              params: ["variants.${key}"]
+              outs: ["models/${key}.txt"]
+          compare:
+            cmd: cat models/a.txt models/b.txt > compared.txt
+            deps: [models/a.txt, models/b.txt]
+            outs: [compared.txt]
+        """,
+    )
+    (root / "params.yaml").write_text("seed: 1\nvariants: {a: {width: 1}, b: {width: 2}}\n")
+    (root / "in.txt").write_text("in\n")
+    return root
+
+
+@pytest.fixture
+def edit() -> Callable[[Path, str, str], None]:
+    """Replace text that must be there."""
+
+    def replace(path: Path, old: str, new: str) -> None:
+        text = path.read_text()
+        assert old in text, f"{old!r} is not in {path}"
+        path.write_text(text.replace(old, new))
+
+    return replace
+
+
+_STUB = '''
+"""Writes a model and its figures in the project's layout; quality.json says how good the model is."""
+import json, pathlib, sys, time
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+stage, variant = sys.argv[1:]
+folder = pathlib.Path("artifacts") / stage / variant
+model = pathlib.Path("artifacts/train_gan") / variant / "model"
+if stage == "train_gan":
+    quality = json.loads(pathlib.Path("quality.json").read_text())
+    if "sleep_s" in quality:
+        pathlib.Path("sleeping").touch()
+        time.sleep(quality["sleep_s"])
+    model.mkdir(parents=True, exist_ok=True)
+    save_file({"figures": np.array([quality["lse_d"], quality["fid"]])}, model / "weights.safetensors")
+    info = {"kind": "generator", "config": {}, "info": {"fingerprint": "f"}}
+    (model / "model.json").write_text(json.dumps(info))
+    metrics = {"l1": 0.1}
+else:
+    lse_d, fid = load_file(model / "weights.safetensors")["figures"].tolist()
+    metrics = {
+        "lse_d": lse_d, "lse_c": 5.0, "fid": fid, "evaluator_sha256": "e", "fid_weights_sha256": "w",
+        "protocol": {"id": "unseen-audio", "every_n_frames": 5},
+    }
+folder.mkdir(parents=True, exist_ok=True)
+(folder / "metrics.json").write_text(json.dumps(metrics))
+'''
+
+
+@pytest.fixture(scope="module")
+def stub_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One variant's training and evaluation, stub-sized, with the project's own ``params.yaml``."""
+    root = _init(
+        tmp_path_factory.mktemp("stub") / "checkout",
+        """
+        stages:
+          train_gan:
+            foreach: ${variants}
+            do:
+              cmd: python stub.py train_gan ${key}
+              deps: [stub.py, quality.json]
+              params: ["variants.${key}"]
+              outs: ["artifacts/train_gan/${key}/model"]
+              metrics: ["artifacts/train_gan/${key}/metrics.json": {cache: false}]
+          evaluate:
+            foreach: ${variants}
+            do:
+              cmd: python stub.py evaluate ${key}
+              deps: [stub.py, "artifacts/train_gan/${key}/model"]
+              metrics: ["artifacts/evaluate/${key}/metrics.json": {cache: false}]
+        """,
+    )
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["variants"] = {"lstm_cbam": params["variants"]["lstm_cbam"]}
+    params["promote"] = {
+        "variant": "lstm_cbam",
+        "max_lse_d_increase": 0.0,
+        "max_fid_increase": 5.0,
+        "min_lse_d_gain": 0.0,
+    }
+    params["runtime"]["retrain_cron"] = "0 3 1 1 *"
+    (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    (root / "stub.py").write_text(_STUB)
+    (root / "quality.json").write_text(json.dumps({"lse_d": 8.0, "fid": 20.0}))
+    return root

@@ -1,0 +1,139 @@
+"""DVC's graph, reasons, outcomes and failures, on a real repository of shell stages."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flows import dvc
+
+Edit = Callable[[Path, str, str], None]
+
+
+def run_all(root: Path) -> dict[str, str]:
+    stages = [stage for wave in dvc.read_graph(root).waves() for stage in wave]
+    return {stage: dvc.run_stage(root, stage, lambda line: None) for stage in stages}
+
+
+def test_graph_waves_and_restriction() -> None:
+    graph = dvc.parse_dag(
+        'strict digraph {\n"a";\n"b@x";\n"b@y";\n"c";\n"d";\n'
+        '"a" -> "b@x";\n"a" -> "b@y";\n"b@x" -> "c";\n"b@y" -> "c";\n"a" -> "c";\n}\n'
+    )
+    assert graph.upstream["c"] == ("b@x", "b@y", "a")
+    assert graph.waves() == [["a", "d"], ["b@x", "b@y"], ["c"]]
+    assert list(graph.restricted_to(["b@y"]).upstream) == ["a", "b@y"]
+    assert list(graph.restricted_to(["b"]).upstream) == ["a", "b@x", "b@y"]
+    with pytest.raises(ValueError, match=r"no stage 'e' .* a, b@x, b@y, c, d"):
+        graph.restricted_to(["e"])
+
+
+def test_a_cycle_is_an_error() -> None:
+    with pytest.raises(dvc.DvcError, match="cycle"):
+        dvc.StageGraph({"a": ("b",), "b": ("a",)}).waves()
+
+
+def test_reasons_name_parameters_files_and_commands() -> None:
+    entries = [
+        {"changed deps": {"x.py": "modified", "params.yaml": {"gan.width": "modified"}}},
+        {"changed outs": {"model": "deleted"}},
+        "changed command",
+    ]
+    assert dvc.explain(entries) == "x.py modified, parameter gan.width modified, output model deleted, changed command"
+    assert dvc.explain(entries, has_run=False) == "never ran here"
+    many = [{"changed deps": {f"f{i}": "modified" for i in range(6)}}]
+    assert dvc.explain(many).endswith("f3 modified, and 2 more")
+
+
+def test_the_plan_separates_what_runs_from_what_follows() -> None:
+    graph = dvc.StageGraph({"a": (), "b": ("a",), "c": ("b",), "d": ()})
+    rows = dvc.plan(graph, {"b": "parameter x modified"})
+    assert [(r.stage, r.action, r.reason) for r in rows] == [
+        ("a", "-", "up to date"),
+        ("d", "-", "up to date"),
+        ("b", "run", "parameter x modified"),
+        ("c", "follow", "after b"),
+    ]
+
+
+@pytest.mark.slow
+def test_a_repository_from_nothing_to_restored(tiny_repo: Path, edit: Edit) -> None:
+    graph = dvc.read_graph(tiny_repo)
+    assert graph.waves() == [["prepare"], ["train@a", "train@b"], ["compare"]]
+    assert set(dvc.read_reasons(tiny_repo).values()) == {"never ran here"}
+    assert run_all(tiny_repo) == dict.fromkeys(graph.upstream, "ran")
+    assert dvc.read_reasons(tiny_repo) == {}
+
+    edit(tiny_repo / "params.yaml", "width: 2", "width: 3")  # one variant
+    assert dvc.read_reasons(tiny_repo) == {"train@b": "parameter variants.b modified, changed command"}
+    expected = {"prepare": "up_to_date", "train@a": "up_to_date", "train@b": "ran", "compare": "ran"}
+    assert run_all(tiny_repo) == expected
+
+    edit(tiny_repo / "params.yaml", "width: 3", "width: 2")  # DVC has seen this one
+    assert run_all(tiny_repo) == expected | {"train@b": "restored", "compare": "restored"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "retry", "cause"),
+    [
+        (["ERROR: failed to reproduce 's': '/r/o' is busy, it is being blocked by:", "  (PID 1): dvc"], True, "busy"),
+        (["ERROR: Unable to acquire lock. Most likely another DVC process is running"], True, "Unable"),
+        (["ERROR: failed to reproduce 's': failed to run: x, exited with 75"], True, "command exited with 75"),
+        (["ERROR: failed to reproduce 's': failed to run: a", "b, exited with 75"], True, "command exited with 75"),
+        (["ERROR: failed to reproduce 's': failed to run: x, exited with 1"], False, "command exited with 1"),
+        (
+            ["Traceback (most recent call last):", "ERROR: failed to reproduce 's': failed to run: x, exited with 75"],
+            False,
+            "command exited with 75",
+        ),
+        (["Unable to acquire lock, says the stage itself", "x, exited with 75"], False, "dvc exited with 255"),
+        (["Killed"], False, "dvc exited with 255"),
+    ],
+)
+def test_only_locks_and_exit_75_are_worth_a_retry(lines: list[str], retry: bool, cause: str) -> None:
+    verdict = dvc.Verdict("s")
+    for line in ["Running stage 's':", *lines]:
+        verdict.hear(line)
+    with pytest.raises(dvc.DvcError, match=cause) as caught:
+        verdict.outcome(255)
+    assert isinstance(caught.value, dvc.TemporaryDvcError) is retry
+    assert lines[-1] in str(caught.value)
+
+
+def test_a_stage_that_exits_75_or_1(tiny_repo: Path, edit: Edit) -> None:
+    edit(tiny_repo / "dvc.yaml", "cat in.txt > prepared.txt", "exit 75")
+    with pytest.raises(dvc.TemporaryDvcError, match="exited with 75"):
+        dvc.run_stage(tiny_repo, "prepare", lambda line: None)
+    edit(tiny_repo / "dvc.yaml", "exit 75", "echo the reason; exit 1")
+    with pytest.raises(dvc.DvcError, match=r"exited with 1\n(.*\n)*the reason") as caught:
+        dvc.run_stage(tiny_repo, "prepare", lambda line: None)
+    assert not isinstance(caught.value, dvc.TemporaryDvcError)
+
+
+def test_a_held_lock_is_temporary(tiny_repo: Path, edit: Edit) -> None:
+    edit(tiny_repo / "dvc.yaml", "cat in.txt >", "touch started; sleep 30; cat in.txt >")
+    other = subprocess.Popen([sys.executable, "-m", "dvc", "repro", "-q", "-s", "prepare"], cwd=tiny_repo)
+    try:
+        wait_for((tiny_repo / "started").exists)
+        with pytest.raises(dvc.TemporaryDvcError, match="is busy"):
+            dvc.run_stage(tiny_repo, "prepare", lambda line: None)
+        with pytest.raises(dvc.TemporaryDvcError, match="is busy"):
+            dvc.read_reasons(tiny_repo)
+    finally:
+        family = [*psutil.Process(other.pid).children(recursive=True), psutil.Process(other.pid)]
+        for process in family:
+            process.kill()
+        other.wait()
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "timed out"
+        time.sleep(0.1)

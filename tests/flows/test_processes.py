@@ -1,0 +1,97 @@
+"""Whatever ends a command, nothing of its process tree is left."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flows import processes
+
+CHILD = "import subprocess, time; print(subprocess.Popen(['sleep', '300']).pid, flush=True); "
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_lines_and_exit_code(tmp_path: Path) -> None:
+    code = "import os, sys; print('one'); print('1%\\r50%\\r100%', file=sys.stderr); print(os.getcwd()); sys.exit(7)"
+    lines: list[str] = []
+    assert processes.stream([sys.executable, "-c", code], tmp_path, lines.append) == 7
+    assert sorted(lines) == sorted(["one", "100%", str(tmp_path)])
+
+
+def test_python_is_this_interpreter(tmp_path: Path) -> None:
+    lines: list[str] = []
+    processes.stream(["sh", "-c", "python -c 'import sys; print(sys.prefix)'"], tmp_path, lines.append)
+    assert lines == [sys.prefix]
+
+
+def test_an_exception_ends_children_and_grandchildren(tmp_path: Path) -> None:
+    pids: list[int] = []
+
+    def stop(line: str) -> None:
+        pids.append(int(line))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        processes.stream([sys.executable, "-c", CHILD + "time.sleep(300)"], tmp_path, stop)
+    assert len(pids) == 1
+    assert gone(pids[0])
+
+
+def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "GRACE_S", 0.5)
+    code = "import os, signal, time; signal.signal(15, signal.SIG_IGN); print(os.getpid(), flush=True); time.sleep(300)"
+    pids: list[int] = []
+
+    def stop(line: str) -> None:
+        pids.append(int(line))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        processes.stream([sys.executable, "-c", code], tmp_path, stop)
+    assert gone(pids[0])
+
+
+def test_an_orphan_of_a_dead_command_ends_too(tmp_path: Path) -> None:
+    """The command dies by itself; its child holds the pipe open and must not hold up the caller."""
+    lines: list[str] = []
+    started = time.monotonic()
+    code = CHILD + "time.sleep(0.8); import os; os._exit(9)"
+    assert processes.stream([sys.executable, "-c", code], tmp_path, lines.append) == 9
+    assert time.monotonic() - started < 20
+    assert gone(int(lines[0]))
+
+
+def test_sigterm_to_the_caller_ends_the_stage(tiny_repo: Path) -> None:
+    """The caller turns SIGTERM into an exception, as the flows' command lines do."""
+    text = (tiny_repo / "dvc.yaml").read_text()
+    stage = "sh -c 'echo $$ > pid; sleep 300 & echo $! >> pid; wait'"
+    (tiny_repo / "dvc.yaml").write_text(text.replace("cat in.txt > prepared.txt", stage))
+    code = (
+        "import sys; from pathlib import Path; from flows import dvc; from flows.reproduce import run_command_line\n"
+        f"body = lambda: dvc.run_stage(Path({str(tiny_repo)!r}), 'prepare', print)\n"
+        "sys.exit(run_command_line(body))"
+    )
+    caller = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    pid_path = tiny_repo / "pid"
+    deadline = time.monotonic() + 30
+    while not (pid_path.is_file() and len(pid_path.read_text().split()) == 2):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    below = psutil.Process(caller.pid).children(recursive=True)
+    caller.send_signal(signal.SIGTERM)
+    assert caller.wait(timeout=30) == 128 + signal.SIGTERM
+    assert len(below) >= 3  # dvc, the shell, sleep
+    assert all(gone(pid) for pid in [*(p.pid for p in below), *map(int, pid_path.read_text().split())])

@@ -1,0 +1,104 @@
+"""Walking the graph, and what the command line says; the Prefect task is called through ``.fn()``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows import dvc, reproduce, tasks
+from flows.tasks import StageResult
+
+GRAPH = dvc.StageGraph({"a": (), "b": ("a",), "c": ("a",), "d": ("b",), "e": ("c", "d")})
+
+
+def walk(reasons: dict[str, str], outcomes: dict[str, dvc.Outcome]) -> tuple[dict[str, str], list[str]]:
+    """Outcomes, and the stages that were not declared clean."""
+    asked: list[str] = []
+
+    def run(stage: str, *, is_clean: bool, blocked_by: list[str]) -> StageResult:
+        if blocked_by:
+            return StageResult(stage, "skipped", ", ".join(blocked_by), 0.0)
+        if is_clean:
+            return StageResult(stage, "up_to_date", "", 0.0)
+        asked.append(stage)
+        return StageResult(stage, outcomes.get(stage, "ran"), "", 0.0)
+
+    return {r.stage: r.outcome for r in reproduce.walk(GRAPH, reasons, run)}, asked
+
+
+def test_a_clean_repository_asks_dvc_nothing() -> None:
+    outcomes, asked = walk({}, {})
+    assert set(outcomes.values()) == {"up_to_date"}
+    assert asked == []
+
+
+def test_only_what_lies_after_a_change_is_asked() -> None:
+    outcomes, asked = walk({"b": "changed"}, {"d": "up_to_date"})
+    assert asked == ["b", "d"]  # e's inputs did not change, as d turned out the same
+    assert outcomes["e"] == "up_to_date"
+
+
+def test_a_failure_skips_what_depends_on_it_and_nothing_else() -> None:
+    outcomes, asked = walk(dict.fromkeys("abcde", "new"), {"b": "failed"})
+    assert outcomes == {"a": "ran", "b": "failed", "c": "ran", "d": "skipped", "e": "skipped"}
+    assert asked == ["a", "b", "c"]
+
+
+def test_task_states_carry_the_outcome(tiny_repo: Path) -> None:
+    blocked = tasks.run_stage.fn(tiny_repo, "compare", blocked_by=["train@a"])
+    assert (blocked.name, blocked.message) == ("Skipped", "compare: skipped (train@a did not finish)")
+    assert tasks.run_stage.fn(tiny_repo, "prepare", is_clean=True).name == "UpToDate"
+    ran = tasks.run_stage.fn(tiny_repo, "prepare")
+    assert (ran.name, ran.message) == ("Completed", "prepare: ran (never ran here)")
+    failed = tasks.run_stage.fn(tiny_repo, "compare")  # its inputs are missing
+    assert failed.is_failed()
+    assert failed.data.outcome == "failed"
+
+
+def test_only_temporary_failures_are_retried() -> None:
+    from prefect.states import Failed
+
+    def retries(error: object) -> bool:
+        return tasks.may_retry(None, None, Failed(data=error))  # type: ignore[arg-type]
+
+    assert retries(dvc.TemporaryDvcError("busy"))
+    assert not retries(dvc.DvcError("exit 1"))
+    assert not retries(ValueError("bug"))
+    assert not retries(StageResult("a", "failed", "", 0.0))
+
+
+def test_plan_runs_nothing_and_needs_no_server(
+    tiny_repo: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reproduce, "reproduce", None)
+    assert reproduce.main(["--plan", "--root", str(tiny_repo), "--targets", "train@a"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == [
+        "stage    action  why",
+        "prepare  run     never ran here",
+        "train@a  run     never ran here",
+    ]
+    assert sorted(p.name for p in tiny_repo.iterdir() if not p.name.startswith(".")) == [
+        "dvc.yaml",
+        "in.txt",
+        "params.yaml",
+    ]
+
+
+def test_an_unknown_target_is_told_before_anything_starts(
+    tiny_repo: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reproduce, "reproduce", None)
+    assert reproduce.main(["--root", str(tiny_repo), "--targets", "trian"]) == 2
+    assert "no stage 'trian'" in capsys.readouterr().err
+
+
+def test_outcome_table_shows_the_first_line_of_a_reason() -> None:
+    results = [StageResult("a", "ran", "in.txt modified", 1.25), StageResult("bb", "failed", "exit 1\nlong tail", 2)]
+    assert reproduce.outcome_table(results).splitlines() == [
+        "stage  outcome  took   reason",
+        "a      ran      1.2 s  in.txt modified",
+        "bb     failed   2.0 s  exit 1",
+    ]
+    assert reproduce.summary(results) == "1 ran, 1 failed"

@@ -1,0 +1,222 @@
+"""What the report says, and the served deployment against a real Prefect server."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from flows import retrain
+from flows.tasks import StageResult
+
+ROOT = Path(__file__).resolve().parents[2]
+FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+
+MODEL = {
+    "version": "1",
+    "lse_d": 8.0,
+    "lse_c": 5.0,
+    "fid": 20.0,
+    "model_sha256": "a" * 64,
+    "evaluation_digest": "d" * 64,
+}
+RULE = {
+    "rule": "max_fid_increase",
+    "metric": "FID",
+    "champion": 20.0,
+    "challenger": 31.0,
+    "change": 11.0,
+    "limit": 5.0,
+    "passed": False,
+}
+
+
+def decision(**changed: Any) -> dict[str, Any]:
+    return {
+        "outcome": "refused",
+        "reason": "FID",
+        "rules": [RULE],
+        "challenger": MODEL | {"version": "2", "fid": 31.0},
+        "champion": MODEL,
+        "aliases": {"champion": "1", "challenger": "2"},
+        "registered_model": "lipsmith-generator",
+        "is_registry_changed": True,
+    } | changed
+
+
+def test_the_report_of_a_refusal_names_the_rule_and_both_figures() -> None:
+    text = retrain.report([StageResult("train", "ran", "code", 1.0)], decision())
+    assert text.startswith("# Retraining: refused: FID\n")
+    assert "| max_fid_increase | FID | 31.0000 | 20.0000 | 5.0000 | **broken** |" in text
+    assert "Registry `lipsmith-generator`: challenger = version 2, champion = version 1." in text
+    assert "train  ran      1.0 s  code" in text
+
+
+def test_no_change_needs_both_still_stages_and_a_still_registry() -> None:
+    still, moved = StageResult("a", "up_to_date", "", 0.0), StageResult("a", "restored", "", 0.0)
+    unchanged = decision(outcome="already_champion", is_registry_changed=False)
+    assert retrain.headline([still], unchanged).startswith("no change")
+    assert not retrain.headline([moved], unchanged).startswith("no change")
+    assert not retrain.headline([still], decision()).startswith("no change")
+
+
+def test_a_failed_stage_is_named_and_the_gate_is_not_asked() -> None:
+    results = [StageResult("a", "failed", "exit 1\nthe cause", 0.0), StageResult("b", "skipped", "a", 0.0)]
+    text = retrain.report(results, None)
+    assert text.startswith("# Retraining: failed: a; the gate was not asked")
+    assert "the cause" in text
+
+
+class Served:
+    """A Prefect server and ``python -m flows.serve``, both on loopback."""
+
+    def __init__(self, checkout: Path, home: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.api = f"http://127.0.0.1:{port}/api"
+        self.log_path = home / "serve.log"
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "PREFECT_"))}
+        self._env = inherited | {
+            "PREFECT_HOME": str(home),
+            "PREFECT_API_URL": self.api,
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+            "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+        }
+        arguments = ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+        self.server = self._start(arguments, home / "server.log")
+        wait_for(lambda: self._answers("/health"), 120)
+        self.serve = self._start(["-m", "flows.serve", "--root", str(checkout)], self.log_path)
+        wait_for(lambda: self._answers("/deployments/name/retrain/scheduled"), 60)
+
+    def _start(self, arguments: list[str], log_path: Path) -> subprocess.Popen[bytes]:
+        with log_path.open("wb") as log:
+            return subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=self._env, stdout=log, stderr=log)
+
+    def call(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.api + path, data, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def _answers(self, path: str) -> bool:
+        try:
+            self.call(path)
+        except OSError:
+            return False
+        return True
+
+    def trigger(self) -> str:
+        deployment = self.call("/deployments/name/retrain/scheduled")
+        return str(self.call(f"/deployments/{deployment['id']}/create_flow_run", {})["id"])
+
+    def final_state(self, run_id: str, seconds: float = 120) -> dict[str, Any]:
+        state: dict[str, Any] = {}
+
+        def is_final() -> bool:
+            state.update(self.call(f"/flow_runs/{run_id}")["state"] or {})
+            return state.get("type") in FINAL
+
+        wait_for(is_final, seconds)
+        return state
+
+    def report(self, run_id: str) -> str:
+        found = self.call(
+            "/artifacts/filter",
+            {"artifacts": {"flow_run_id": {"any_": [run_id]}, "key": {"any_": ["retrain"]}}},
+        )
+        return str(found[0]["data"])
+
+    def stop(self) -> None:
+        for process in (self.serve, self.server):
+            if process.poll() is None:
+                process.terminate()
+        for process in (self.serve, self.server):
+            try:
+                process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+@pytest.fixture(scope="module")
+def served(stub_pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    served = Served(stub_pipeline, tmp_path_factory.mktemp("prefect"))
+    try:
+        yield served
+    finally:
+        served.stop()
+
+
+@pytest.mark.slow
+def test_the_served_deployment_promotes_refuses_and_rests(served: Served, stub_pipeline: Path) -> None:
+    def retrain_with(quality: dict[str, float] | None) -> tuple[str, str, dict[str, Any]]:
+        if quality:
+            (stub_pipeline / "quality.json").write_text(json.dumps(quality))
+        run_id = served.trigger()
+        state = served.final_state(run_id)
+        assert state["type"] == "COMPLETED", served.log_path.read_text()[-4000:]
+        decided = json.loads((stub_pipeline / "artifacts" / "promote" / "decision.json").read_text())
+        return state["message"], served.report(run_id), decided
+
+    message, text, decided = retrain_with({"lse_d": 8.0, "fid": 20.0})
+    assert message == "promoted: there was no champion"
+    assert decided["aliases"] == {"champion": "1"}
+    assert "never ran here" in text
+
+    message, _, decided = retrain_with(None)
+    assert message.startswith("no change")
+    assert decided["aliases"] == {"champion": "1"}
+
+    message, text, decided = retrain_with({"lse_d": 7.5, "fid": 31.0})
+    assert message.startswith("refused: max_fid_increase broken: FID 31 against the champion's 20")
+    assert "| max_fid_increase | FID | 31.0000 | 20.0000 | 5.0000 | **broken** |" in text
+    assert decided["aliases"] == {"champion": "1", "challenger": "2"}
+
+    message, _, decided = retrain_with({"lse_d": 7.5, "fid": 21.0})
+    assert message.startswith("promoted")
+    assert decided["aliases"] == {"champion": "3", "previous": "1"}
+
+
+@pytest.mark.slow
+def test_a_second_run_is_cancelled_and_sigterm_leaves_nothing(served: Served, stub_pipeline: Path) -> None:
+    """Uses up the server of the test before it."""
+    (stub_pipeline / "quality.json").write_text(json.dumps({"lse_d": 7.0, "fid": 20.0, "sleep_s": 600}))
+    first = served.trigger()
+    wait_for((stub_pipeline / "sleeping").exists, 60)
+    second = served.trigger()
+    assert served.final_state(second, 60)["type"] == "CANCELLED"
+    assert served.call(f"/flow_runs/{first}")["state"]["type"] == "RUNNING"
+
+    below = psutil.Process(served.serve.pid).children(recursive=True)
+    assert any("stub.py" in argument for process in below for argument in process.cmdline())
+    served.serve.send_signal(signal.SIGTERM)
+    served.serve.wait(timeout=60)
+    assert not [process for process in below if is_alive(process)]
+    schedules = served.call("/deployments/name/retrain/scheduled")["schedules"]
+    assert [s["active"] for s in schedules] == [True]  # a restart of the service goes on with the schedule
+
+
+def is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.3)

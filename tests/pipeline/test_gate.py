@@ -1,0 +1,116 @@
+"""The gate's rules against figures worked out by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import pytest
+
+from pipeline.gate import Scores, check_rules, judge, parse_scores
+from pipeline.params import PromoteParams
+
+EVALUATION: dict[str, Any] = {
+    "protocol": {"id": "unseen", "every_n_frames": 5},
+    "evaluator_sha256": "e",
+    "fid_weights_sha256": "w",
+}
+CHAMPION = Scores("champion", lse_d=8.0, lse_c=5.0, fid=20.0, evaluation=EVALUATION)
+
+
+def rules(max_lse_d_increase: float = 0.0, max_fid_increase: float = 5.0, min_lse_d_gain: float = 0.0) -> PromoteParams:
+    return PromoteParams(
+        variant="lstm_cbam",
+        max_lse_d_increase=max_lse_d_increase,
+        max_fid_increase=max_fid_increase,
+        min_lse_d_gain=min_lse_d_gain,
+    )
+
+
+def challenger(**changed: Any) -> Scores:
+    return dataclasses.replace(CHAMPION, model_sha256="challenger", **changed)
+
+
+def broken(scores: Scores, limits: PromoteParams) -> list[str]:
+    return [check.rule for check in check_rules(scores, CHAMPION, limits) if not check.passed]
+
+
+@pytest.mark.parametrize(
+    ("lse_d", "fid", "limits", "expected"),
+    [
+        (8.0, 20.0, rules(), []),  # equal is within every limit
+        (8.0, 25.0, rules(), []),  # a limit reached exactly
+        (8.0, 25.25, rules(), ["max_fid_increase"]),
+        (8.25, 20.0, rules(), ["max_lse_d_increase", "min_lse_d_gain"]),
+        (7.75, 20.0, rules(min_lse_d_gain=0.5), ["min_lse_d_gain"]),
+        (7.5, 20.0, rules(min_lse_d_gain=0.5), []),
+        (9.0, 30.0, rules(), ["max_lse_d_increase", "min_lse_d_gain", "max_fid_increase"]),
+        (7.0, 40.0, rules(max_fid_increase=20.0), []),
+    ],
+)
+def test_each_rule(lse_d: float, fid: float, limits: PromoteParams, expected: list[str]) -> None:
+    assert broken(challenger(lse_d=lse_d, fid=fid), limits) == expected
+
+
+def test_a_refusal_names_the_rule_and_both_figures() -> None:
+    verdict = judge(challenger(lse_d=7.5, fid=31.25), CHAMPION, rules())
+    assert verdict.outcome == "refused"
+    assert verdict.reason == ("max_fid_increase broken: FID 31.25 against the champion's 20 (+11.25), limit 5")
+    assert [check.passed for check in verdict.rules] == [True, True, False]
+
+
+def test_a_better_model_is_promoted() -> None:
+    assert judge(challenger(lse_d=7.5, fid=19.0), CHAMPION, rules()).outcome == "promoted"
+
+
+def test_the_first_model_becomes_champion_whatever_its_figures() -> None:
+    assert judge(challenger(lse_d=99.0, fid=999.0), None, rules()).outcome == "promoted"
+
+
+def test_the_same_weights_are_not_judged_again() -> None:
+    again = dataclasses.replace(CHAMPION, lse_d=9.0, evaluation={**EVALUATION, "evaluator_sha256": "other"})
+    assert judge(again, CHAMPION, rules()).outcome == "already_champion"
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "differing"),
+    [
+        ({**EVALUATION, "evaluator_sha256": "other"}, "evaluator_sha256"),
+        ({**EVALUATION, "protocol": {"id": "unseen", "every_n_frames": 1}}, r"protocol\.every_n_frames"),
+    ],
+)
+def test_figures_of_different_evaluations_are_not_compared(evaluation: dict[str, Any], differing: str) -> None:
+    verdict = judge(challenger(lse_d=1.0, evaluation=evaluation), CHAMPION, rules())
+    assert verdict.outcome == "not_comparable"
+    assert f"differing: {differing.replace(chr(92), '')}" in verdict.reason
+    assert "score the champion again" in verdict.reason
+    assert verdict.rules == ()
+
+
+def test_the_digest_ignores_key_order_and_sees_every_value() -> None:
+    reordered = challenger(evaluation=dict(reversed(EVALUATION.items())))
+    assert reordered.evaluation_digest == CHAMPION.evaluation_digest
+    changed = challenger(evaluation={**EVALUATION, "fid_weights_sha256": "x"})
+    assert changed.evaluation_digest != CHAMPION.evaluation_digest
+
+
+METRICS: dict[str, Any] = {"lse_d": 8, "lse_c": 5.0, "fid": 20.0, "num_clips": 3, **EVALUATION}
+
+
+def test_figures_are_read_from_the_metrics() -> None:
+    assert parse_scores(METRICS, "champion", "m.json") == CHAMPION
+
+
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        ({k: v for k, v in METRICS.items() if k != "protocol"}, r"m\.json lacks protocol"),
+        (METRICS | {"fid": math.nan}, "no finite figure"),
+        (METRICS | {"lse_d": None}, "no finite figure"),
+        (METRICS | {"model_sha256": "older"}, r"scores model older, on disk is champion; run `dvc repro`"),
+    ],
+)
+def test_unusable_metrics_are_refused(metrics: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_scores(metrics, "champion", "m.json")
