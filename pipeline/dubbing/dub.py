@@ -120,6 +120,8 @@ def dub(
         (info.width, info.height),
         speech.samples,
         audio_rate_hz=speech.rate_hz,
+        crf=17,
+        preset="veryfast",  # encoding at "medium" takes longer than drawing
         match=settings.length,
     )
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import subprocess
 import sys
-import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -25,7 +25,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def cli(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pipeline", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)}, timeout=120)
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=env, timeout=120)
 
 
 @pytest.fixture
@@ -56,9 +57,9 @@ def speech(tmp_path: Path) -> Path:
 
 
 def test_help_lists_everything_and_is_light() -> None:
-    started = time.perf_counter()
+    before = os.times().children_user
     result = cli("--help")
-    assert time.perf_counter() - started < 1.5
+    assert os.times().children_user - before < 1.0
     assert result.returncode == 0
     for word in ("profile", "dub", "weights fetch", "dvc repro", "flows.reproduce", "flows.retrain", "flows.serve"):
         assert word in result.stdout
@@ -77,7 +78,7 @@ def test_profile_rewrites_the_checkouts_params(checkout: Path) -> None:
     before = path.read_bytes()
     dry = cli("profile", "grid", "--dry-run", cwd=checkout)
     assert dry.returncode == 0
-    assert "train_gan.width: 0.25 -> 0.375" in dry.stdout
+    assert "dataset.source: demo -> grid" in dry.stdout
     assert path.read_bytes() == before
     wet = cli("profile", "grid", cwd=checkout)
     assert "next: set dataset.grid.root" in wet.stdout

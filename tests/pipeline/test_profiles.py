@@ -23,6 +23,11 @@ def without_values(text: str) -> list[str]:
     return [re.sub(r": [^#\s][^#]*?(?=\s*(#|$))", ": _", line) for line in text.splitlines()]
 
 
+def with_discriminator(line: str) -> str:
+    """The committed file with another line in place of the discriminator's width."""
+    return re.sub(r"discriminator_width: \S+", line, COMMITTED)
+
+
 def test_demo_is_the_committed_file():
     text, changes = apply_profile("demo", COMMITTED)
     assert text == COMMITTED
@@ -78,19 +83,19 @@ def test_the_users_paths_comments_and_line_ends_stay():
 
 
 def test_changes_state_old_and_new():
-    _, changes = apply_profile("grid", COMMITTED.replace("num_steps: 150", "num_steps: 151"))
-    [change] = [c for c in changes if c.key == "train_gan.num_steps"]
-    assert (change.old, change.new) == (151, PROFILES["grid"]["train_gan.num_steps"])
+    _, changes = apply_profile("grid", with_discriminator("discriminator_width: 0.99"))
+    [change] = [c for c in changes if c.key == "train_gan.discriminator_width"]
+    assert (change.old, change.new) == (0.99, PROFILES["grid"]["train_gan.discriminator_width"])
 
 
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
         ("tiny", COMMITTED, "'tiny'.*demo, grid, lrs2, folder"),
-        ("grid", COMMITTED.replace("  num_steps: 150\n", ""), "no train_gan.num_steps.*git restore"),
+        ("grid", with_discriminator(""), "no train_gan.discriminator_width.*git restore"),
         ("grid", "", "git restore"),
         ("grid", "a: [", "not valid YAML"),
-        ("grid", COMMITTED.replace("num_steps: 150", "num_steps: [1]"), "must be one value"),
+        ("grid", with_discriminator("discriminator_width: [1]"), "must be one value"),
         ("grid", COMMITTED + "surprise: 1\n", "surprise: unknown key"),
     ],
 )
