@@ -95,7 +95,7 @@ class Portrait:
         rows, columns = self._low
         a, y = np.abs(u[:, columns]), v[rows] - m
         hinge = smoothstep(0.35, 1.02, a) * smoothstep(0.55, 0.05, y)
-        drop = smoothstep(-0.06, 0.30, y) * (1.0 - hinge) * smoothstep(1.02, 0.80, a)
+        drop = smoothstep(-0.06, 0.30, y) * (1.0 - hinge) * smoothstep(0.90, 0.70, a)
         self._drop = (drop * JAW_DROP * canvas.unit_px).astype(np.float32)
         pull = bump((a - 0.48) / 0.22, y / 0.26) * np.sign(u[:, columns])
         self._pull = (pull * 0.075 * canvas.unit_px).astype(np.float32)
