@@ -203,9 +203,9 @@ def write_index(shards_dir: Path, rows: Iterable[IndexRow]) -> None:
     ordered = sorted(rows, key=lambda row: (row.split, row.shard, row.key))
     seen: dict[tuple[str, str], str] = {}
     for row in ordered:
-        other = seen.setdefault((row.split, row.key), row.clip_id)
-        if other is not row.clip_id:
+        if (other := seen.get((row.split, row.key))) is not None:
             raise ValueError(f"split {row.split}: clips {other} and {row.clip_id} share key {row.key}")
+        seen[row.split, row.key] = row.clip_id
     columns = {name: [getattr(row, name) for row in ordered] for name in _names(IndexRow)}
     schema = _schema(IndexRow)
     for stat in sorted({name for row in ordered for name in row.stats}):
