@@ -23,7 +23,7 @@ from pipeline.dubbing.follow import FollowSettings, follow_face
 from pipeline.dubbing.paste import paste_mouth
 from pipeline.dubbing.playback import Fill, Frame, play
 from pipeline.media.audio import mel_spectrogram, read_audio, resample, to_mono
-from pipeline.media.crops import crop_frames
+from pipeline.media.crops import Cropper
 from pipeline.media.errors import NoVideoError
 from pipeline.media.faces import FaceDetector
 from pipeline.media.video import MediaInfo, VideoWriter, iter_frames, probe
@@ -166,23 +166,22 @@ def redraw(
 
     ``boxes: float64 [N, 4]`` of the source's frames. The k-th frame of the stream hears the sound at k / fps.
     """
-    numbered = enumerate(shown)
+    has_face = np.isfinite(boxes[:, 0])
+    if has_face.any():  # absent faces must not decide how densely the others are sampled
+        cut = Cropper(np.where(has_face[:, None], boxes, np.nanmedian(boxes, axis=0)), FACE_SIZE_PX)
     lead_frames = centred_lead_frames(fps)
+    numbered = enumerate(shown)
     while batch := list(itertools.islice(numbered, batch_frames)):
-        pictures = [frame for _, (_, frame) in batch]
-        have_face = [k for k, (_, (source, _)) in enumerate(batch) if np.isfinite(boxes[source, 0])]
-        faces = [boxes[batch[k][1][0]] for k in have_face]
-        crops = [
-            crop_frames(pictures[k][None], box[None], FACE_SIZE_PX)[0] for k, box in zip(have_face, faces, strict=True)
-        ]
-        if crops:
-            places = np.array([batch[k][0] for k in have_face])
-            windows = alignment.frame_mel_windows(mel, places, fps, lead_frames)
-            drawn = draw(np.stack(crops), windows)
-            for k, box, mouth in zip(have_face, faces, drawn, strict=True):
-                pictures[k] = paste_mouth(pictures[k], mouth, box)
-        for (_, (source, _)), picture in zip(batch, pictures, strict=True):
-            yield source, picture
+        pictures = {place: frame for place, (_, frame) in batch}
+        faces = [(place, source) for place, (source, _) in batch if has_face[source]]
+        if faces:
+            crops = np.stack([cut(pictures[place], source) for place, source in faces])
+            places = np.array([place for place, _ in faces])
+            mouths = draw(crops, alignment.frame_mel_windows(mel, places, fps, lead_frames))
+            for (place, source), mouth in zip(faces, mouths, strict=True):
+                pictures[place] = paste_mouth(pictures[place], mouth, boxes[source])
+        for place, (source, _) in batch:
+            yield source, pictures[place]
 
 
 def centred_lead_frames(fps: float) -> float:
