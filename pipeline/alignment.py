@@ -23,8 +23,6 @@ MEL_WINDOW = 16
 WINDOW_FRAMES = 5
 """T, frames in one window: 0.2 s at 25 fps."""
 MEL_SILENCE = -4.0
-GENERATOR_LEAD_FRAMES = 2.0
-"""A generated frame hears from 2 frames (80 ms) before it, so the 0.2 s window is centred on the frame."""
 
 
 def mel_window_start(frame: float, fps: float = FPS, lead_frames: float = 0.0) -> int:
@@ -44,14 +42,23 @@ def mel_window(mel: NDArray[np.float32], start: int) -> NDArray[np.float32]:
     return np.ascontiguousarray(window.T)
 
 
+def centred_lead_frames(fps: float = FPS) -> float:
+    """How far a mel window starts before its frame so that it is centred on it: 2 frames (80 ms) at 25 fps."""
+    return MEL_WINDOW / MEL_RATE_HZ / 2 * fps - 0.5
+
+
 def frame_mel_windows(
     mel: NDArray[np.float32],
     frames: NDArray[np.int64] | range,
     fps: float = FPS,
-    lead_frames: float = GENERATOR_LEAD_FRAMES,
+    lead_frames: float | None = None,
 ) -> NDArray[np.float32]:
-    """One generator window per frame: ``mel: float32 [L, 80]`` -> float32 [N, 80, 16]."""
-    windows = [mel_window(mel, mel_window_start(int(f), fps, lead_frames)) for f in frames]
+    """One generator window per frame: ``mel: float32 [L, 80]`` -> float32 [N, 80, 16].
+
+    Each is centred on its frame unless ``lead_frames`` says otherwise.
+    """
+    lead = centred_lead_frames(fps) if lead_frames is None else lead_frames
+    windows = [mel_window(mel, mel_window_start(int(f), fps, lead)) for f in frames]
     return np.stack(windows) if windows else np.empty((0, NUM_MELS, MEL_WINDOW), np.float32)
 
 

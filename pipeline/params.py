@@ -219,7 +219,7 @@ def load_params(path: Path) -> Params:
     try:
         content = yaml.safe_load(path.read_text())
     except FileNotFoundError:
-        raise ParamsError(f"{path} does not exist; `python -m pipeline profile demo` writes it") from None
+        raise ParamsError(f"{path} does not exist; `git restore params.yaml` brings the default back") from None
     except yaml.YAMLError as error:
         raise ParamsError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(content, dict):
@@ -243,7 +243,7 @@ def _explain(item: dict[str, Any]) -> str:
         hint = f"; did you mean {nearest[0]}?" if nearest else ""
         return f"{where}: unknown key{hint}"
     if item["type"] == "missing":
-        return f"{where}: missing; `python -m pipeline profile demo` writes a complete file"
+        return f"{where}: missing; `git diff params.yaml` shows what was there"
     message = item["msg"].removeprefix("Value error, ")
     return f"{where or 'params'}: {message}" + (f" (given {item['input']!r})" if where else "")
 

@@ -169,7 +169,6 @@ def redraw(
     has_face = np.isfinite(boxes[:, 0])
     if has_face.any():  # absent faces must not decide how densely the others are sampled
         cut = Cropper(np.where(has_face[:, None], boxes, np.nanmedian(boxes, axis=0)), FACE_SIZE_PX)
-    lead_frames = centred_lead_frames(fps)
     numbered = enumerate(shown)
     while batch := list(itertools.islice(numbered, batch_frames)):
         pictures = {place: frame for place, (_, frame) in batch}
@@ -177,16 +176,11 @@ def redraw(
         if faces:
             crops = np.stack([cut(pictures[place], source) for place, source in faces])
             places = np.array([place for place, _ in faces])
-            mouths = draw(crops, alignment.frame_mel_windows(mel, places, fps, lead_frames))
+            mouths = draw(crops, alignment.frame_mel_windows(mel, places, fps))
             for (place, source), mouth in zip(faces, mouths, strict=True):
                 pictures[place] = paste_mouth(pictures[place], mouth, boxes[source])
         for place, (source, _) in batch:
             yield source, pictures[place]
-
-
-def centred_lead_frames(fps: float) -> float:
-    """How far a mel window starts before its frame so that it is centred on it; 2 frames at 25 fps, as in training."""
-    return alignment.MEL_WINDOW / alignment.MEL_RATE_HZ / 2 * fps - 0.5
 
 
 def load_speech(path: Path) -> Speech:

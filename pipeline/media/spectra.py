@@ -1,4 +1,4 @@
-"""The two spectral inputs of the networks, in plain numpy.
+"""The two spectral inputs of the networks.
 
 ``mel_spectrogram`` feeds the generator and the expert (Prajwal et al. 2020, "Wav2Lip"), ``mfcc`` the
 evaluator (Chung and Zisserman 2016, "Out of time").
@@ -103,29 +103,19 @@ def _framed(signal: NDArray[Any], size: int, hop: int) -> Iterator[tuple[slice, 
 @lru_cache(maxsize=1)
 def mel_filterbank() -> Float32:
     """Triangular filters ``float32 [80, 401]``, Slaney scale and area norm (Auditory Toolbox)."""
-    lowest, highest = _hz_to_slaney(np.array([_MEL_MIN_HZ, _MEL_MAX_HZ]))
-    edges_hz = _slaney_to_hz(np.linspace(lowest, highest, NUM_MELS + 2))
-    bins_hz = np.linspace(0.0, RATE_HZ / 2, _FFT_SAMPLES // 2 + 1)
-    widths = np.diff(edges_hz)
-    ramps = edges_hz[:, None] - bins_hz[None, :]
-    rising = -ramps[:-2] / widths[:-1, None]
-    falling = ramps[2:] / widths[1:, None]
-    area = 2.0 / (edges_hz[2:] - edges_hz[:-2])
-    return (np.maximum(0.0, np.minimum(rising, falling)) * area[:, None]).astype(np.float32)
+    from librosa.filters import mel  # over a second to import: not at the top
 
-
-# Slaney's mel scale: linear up to 1 kHz (3 mel per 200 Hz), then 27 mel for each factor of 6.4.
-_BREAK_HZ, _BREAK_MEL, _MEL_PER_NEPER = 1000.0, 15.0, 27.0 / np.log(6.4)
-
-
-def _hz_to_slaney(hz: NDArray[np.float64]) -> NDArray[np.float64]:
-    logarithmic = _BREAK_MEL + _MEL_PER_NEPER * np.log(np.maximum(hz, _BREAK_HZ) / _BREAK_HZ)
-    return np.where(hz < _BREAK_HZ, hz * 3.0 / 200.0, logarithmic)
-
-
-def _slaney_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
-    exponential = _BREAK_HZ * np.exp((mel - _BREAK_MEL) / _MEL_PER_NEPER)
-    return np.where(mel < _BREAK_MEL, mel * 200.0 / 3.0, exponential)
+    bank: Float32 = mel(
+        sr=RATE_HZ,
+        n_fft=_FFT_SAMPLES,
+        n_mels=NUM_MELS,
+        fmin=_MEL_MIN_HZ,
+        fmax=_MEL_MAX_HZ,
+        htk=False,
+        norm="slaney",
+        dtype=np.float32,
+    )
+    return bank
 
 
 @lru_cache(maxsize=1)

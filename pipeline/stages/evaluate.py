@@ -127,7 +127,7 @@ def describe_protocol(
             "seed": seed,
             "length": "the shorter of video and audio, 25 fps",
             "reference": params.reference,
-            "generator_lead_frames": alignment.GENERATOR_LEAD_FRAMES,
+            "generator_lead_frames": alignment.centred_lead_frames(),
             "paste": "whole crop, hard edges",
             "evaluator": evaluator.name,
             "evaluator_sha256": evaluator.sha256,

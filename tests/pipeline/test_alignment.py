@@ -14,7 +14,7 @@ def test_window_start_is_wav2lips_integer_rule(frame: int, column: int) -> None:
 
 
 def test_generator_window_is_centred_on_its_frame() -> None:
-    start = alignment.mel_window_start(10, lead_frames=alignment.GENERATOR_LEAD_FRAMES)
+    start = alignment.mel_window_start(10, lead_frames=alignment.centred_lead_frames())
     first_s, last_s = start / 80, (start + alignment.MEL_WINDOW) / 80
     middle_of_frame_s = 10.5 / 25
     assert abs((first_s + last_s) / 2 - middle_of_frame_s) <= 1 / 80
@@ -43,3 +43,11 @@ def test_outside_the_clip_is_silence_and_no_frame_is_dropped() -> None:
 @pytest.mark.parametrize("fps", [25.0, 30.0, 30000 / 1001])
 def test_frames_and_samples_round_trip(num_frames: int, fps: float) -> None:
     assert alignment.num_frames_of(alignment.num_samples_of(num_frames, fps), fps) == num_frames
+
+
+@pytest.mark.parametrize("fps", [12.5, 24.0, 25.0, 29.97, 50.0, 60.0])
+def test_windows_are_centred_on_their_frame(fps: float) -> None:
+    for frame in range(200):
+        start = alignment.mel_window_start(frame, fps, alignment.centred_lead_frames(fps))
+        assert -0.0126 <= (start + 8) / 80 - (frame + 0.5) / fps <= 1e-6
+    assert alignment.centred_lead_frames(25.0) == pytest.approx(2.0)

@@ -61,5 +61,5 @@ def test_every_mistake_is_reported_at_once(content: dict[str, Any]) -> None:
 
 
 def test_a_file_that_is_not_there_says_how_to_write_it(tmp_path: Path) -> None:
-    with pytest.raises(ParamsError, match="profile demo"):
+    with pytest.raises(ParamsError, match="git restore"):
         load_params(tmp_path / "params.yaml")

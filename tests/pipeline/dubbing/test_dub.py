@@ -9,8 +9,7 @@ import pytest
 from dub_scenes import HEIGHT, WIDTH, ScriptedDetector, picture
 from scipy.io import wavfile
 
-from pipeline.alignment import mel_window_start
-from pipeline.dubbing.dub import DubSettings, centred_lead_frames, dub, load_speech, redraw
+from pipeline.dubbing.dub import DubSettings, dub, load_speech, redraw
 from pipeline.dubbing.follow import FollowSettings
 from pipeline.media.audio import read_audio
 from pipeline.media.errors import MediaError
@@ -150,11 +149,3 @@ def test_the_batch_does_not_matter_and_each_frame_hears_its_own_time(batch_frame
         np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(parts[4][1], picture(4))
     assert (parts[8][1] != parts[10][1]).any()  # the same picture at another time
-
-
-@pytest.mark.parametrize("fps", [12.5, 24.0, 25.0, 29.97, 50.0, 60.0])
-def test_windows_are_centred_on_their_frame(fps):
-    for frame in range(200):
-        start = mel_window_start(frame, fps, centred_lead_frames(fps))
-        assert -0.0126 <= (start + 8) / 80 - (frame + 0.5) / fps <= 1e-6
-    assert centred_lead_frames(25.0) == pytest.approx(2.0)

@@ -1,0 +1,183 @@
+"""The real command on the real pipeline, at its smallest size, in a checkout of its own."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from pipeline.layout import Layout
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
+
+ARMS = ["lstm_cbam", "no_lstm", "no_cbam", "no_lstm_cbam"]
+SMALLEST: dict[str, dict[str, Any]] = {
+    "train_syncnet": {"width": 0.125, "num_steps": 4, "clips_per_batch": 4, "validate_every": 4, "checkpoint_every": 2},
+    "train_evaluator": {
+        "width": 0.0625,
+        "num_steps": 4,
+        "clips_per_batch": 4,
+        "validate_every": 4,
+        "checkpoint_every": 2,
+    },
+    "train_gan": {
+        "width": 0.125,
+        "discriminator_width": 0.0625,
+        "num_steps": 8,
+        "clips_per_batch": 2,
+        "sync_start_step": 2,
+        "adversarial_start_step": 4,
+        "min_expert_accuracy": 0.0,
+        "validate_every": 8,
+        "checkpoint_every": 2,
+        "num_validation_windows": 4,
+    },
+    "preprocess": {"clips_per_shard": 3},
+    "compare": {"num_resamples": 50},
+}
+
+
+def _write_smallest_params(path: Path) -> None:
+    params = yaml.safe_load(path.read_text())
+    for section, values in SMALLEST.items():
+        params[section].update(values)
+    params["dataset"]["demo"].update(num_speakers=4, num_clips_per_speaker=3, clip_seconds=2.0, num_test_speakers=1)
+    params["evaluate"]["fid"]["max_frames"] = 12
+    params["evaluate"]["num_strips"] = 1
+    params["runtime"]["log_every_steps"] = 1
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory, repo_root: Path) -> Layout:
+    """A clone of the working tree, with the package index's weights shared."""
+    folder = tmp_path_factory.mktemp("checkout") / "lipsmith"
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=repo_root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in listed.stdout.splitlines():
+        source, target = repo_root / name, folder / name
+        if source.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    _write_smallest_params(folder / "params.yaml")
+    return Layout(folder)
+
+
+def _command(checkout: Layout, *arguments: str) -> subprocess.Popen[str]:
+    weights = os.environ.get("LIPSMITH_WEIGHTS_DIR") or str(Path(__file__).resolve().parents[1] / "weights")
+    environment = os.environ | {"LIPSMITH_WEIGHTS_DIR": weights, "PYTHONPATH": str(checkout.root)}
+    environment.pop("OMP_NUM_THREADS", None)
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    return subprocess.Popen(
+        arguments, cwd=checkout.root, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def _run(checkout: Layout, *arguments: str) -> str:
+    process = _command(checkout, *arguments)
+    output, _ = process.communicate(timeout=1200)
+    assert process.returncode == 0, output[-6000:]
+    return output
+
+
+def _stages_that_ran(output: str) -> list[str]:
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+
+
+@pytest.fixture(scope="module")
+def first_run(checkout: Layout) -> str:
+    return _run(checkout, "dvc", "repro")
+
+
+def test_every_stage_runs_and_the_comparison_has_six_finite_rows(checkout: Layout, first_run: str) -> None:
+    assert len(_stages_that_ran(first_run)) == 15
+    comparison = json.loads(checkout.comparison_path.read_text())
+    assert {row["variant"] for row in comparison["rows"]} == {*ARMS, "real", "copy_input"}
+    for row in comparison["rows"]:
+        assert row["num_clips"] == 3
+        assert row["num_failed"] == 0
+        assert all(math.isfinite(row[name]) for name in ("lse_d", "lse_c", "fid", "seconds"))
+    table = checkout.stage_dir("compare") / "comparison.md"
+    assert "Wav2Lip" in table.read_text()
+    for arm in ARMS:
+        assert list((checkout.stage_dir("evaluate", arm) / "strips").glob("*.mp4"))
+    assert not list(checkout.scratch_dir.glob("train_gan*/*/*"))
+
+
+def test_training_and_evaluation_of_an_arm_are_one_mlflow_run(checkout: Layout, first_run: str) -> None:
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{checkout.mlflow_db_path}")
+    experiment = client.get_experiment_by_name("lipsmith-demo")
+    assert experiment is not None
+    runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    assert set(runs) >= {*ARMS, "real", "copy_input", "train_syncnet", "train_evaluator", "compare"}
+    run = runs["lstm_cbam"]
+    evaluated = json.loads(checkout.metrics_path("evaluate", "lstm_cbam").read_text())
+    assert run.data.metrics["fid"] == pytest.approx(evaluated["fid"])
+    assert run.data.tags["variant"] == "lstm_cbam"
+    assert len(client.get_metric_history(run.info.run_id, "l1")) == SMALLEST["train_gan"]["num_steps"]
+    folders = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
+    assert {"model", "strips", "curve.png", "samples.png"} <= folders
+
+
+def test_a_second_run_runs_nothing(checkout: Layout, first_run: str) -> None:
+    assert _stages_that_ran(_run(checkout, "dvc", "repro")) == []
+
+
+def test_dvc_shows_metrics_and_plots(checkout: Layout, first_run: str) -> None:
+    shown = json.loads(_run(checkout, "dvc", "metrics", "show", "--json"))
+    files = shown[""]["data"]
+    assert "artifacts/evaluate/lstm_cbam/metrics.json" in files
+    page = _run(checkout, "dvc", "plots", "show").strip().splitlines()[-1]
+    assert page.endswith("index.html")
+
+
+def test_an_edited_arm_reruns_alone_and_a_killed_training_resumes(checkout: Layout, first_run: str) -> None:
+    params = yaml.safe_load(checkout.params_path.read_text())
+    params["variants"]["no_lstm"] = {"use_lstm": True, "use_cbam": True}
+    checkout.params_path.write_text(yaml.safe_dump(params, sort_keys=False))
+
+    process = _command(checkout, "dvc", "repro")
+    _kill_training_after_its_first_checkpoint(process, checkout)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode != 0
+    assert _stages_that_ran(output) == ["train_gan@no_lstm"]
+
+    output = _run(checkout, "dvc", "repro")
+    assert sorted(_stages_that_ran(output)) == ["compare", "evaluate@no_lstm", "train_gan@no_lstm"]
+    assert "resumed from the checkpoint of step" in output
+    # Now the same arm as lstm_cbam: a resumed training ends where an uninterrupted one does.
+    weights = [
+        checkout.stage_dir("train_gan", arm) / "model" / "weights.safetensors" for arm in ("no_lstm", "lstm_cbam")
+    ]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def _kill_training_after_its_first_checkpoint(process: subprocess.Popen[str], checkout: Layout) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if list(checkout.scratch_dir.glob("train_gan-no_lstm/*/last.pt")):
+            for child in psutil.Process(process.pid).children(recursive=True):
+                if "pipeline.stages.train_gan" in " ".join(child.cmdline()):
+                    child.kill()
+            return
+        time.sleep(0.02)
+    raise AssertionError("no checkpoint appeared within 120 s")
