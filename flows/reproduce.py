@@ -26,7 +26,7 @@ from pipeline.layout import find_root
 
 
 class RunStage(Protocol):
-    def __call__(self, stage: str, *, is_clean: bool, blocked_by: list[str]) -> StageResult: ...
+    def __call__(self, stage: str, *, reason: str | None, blocked_by: list[str]) -> StageResult: ...
 
 
 def walk(graph: dvc.StageGraph, reasons: dict[str, str], run_stage: RunStage) -> list[StageResult]:
@@ -39,7 +39,7 @@ def walk(graph: dvc.StageGraph, reasons: dict[str, str], run_stage: RunStage) ->
         before = [results[b] for b in graph.upstream[stage]]
         results[stage] = run_stage(
             stage,
-            is_clean=stage not in reasons and all(b.outcome == "up_to_date" for b in before),
+            reason=reasons.get(stage, "" if all(b.outcome == "up_to_date" for b in before) else None),
             blocked_by=[b.stage for b in before if b.outcome in ("failed", "skipped")],
         )
     return list(results.values())
@@ -55,8 +55,8 @@ def reproduce(root: str | None = None, targets: list[str] | None = None) -> Stat
     checkout = _checkout(root)
     graph = _graph(checkout, targets)
 
-    def run_stage(stage: str, *, is_clean: bool, blocked_by: list[str]) -> StageResult:
-        state = tasks.run_stage(checkout, stage, is_clean=is_clean, blocked_by=blocked_by, return_state=True)
+    def run_stage(stage: str, *, reason: str | None, blocked_by: list[str]) -> StageResult:
+        state = tasks.run_stage(checkout, stage, reason=reason, blocked_by=blocked_by, return_state=True)
         result = state.result(raise_on_failure=False)
         if isinstance(result, StageResult):
             return result

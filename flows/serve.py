@@ -9,15 +9,19 @@ prefect deployment run retrain/scheduled                       to start one now
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
-from prefect import Flow, serve
+from prefect import Flow
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import EntrypointType, RunnerDeployment
+from prefect.runner import Runner
 from prefect.settings import PREFECT_API_URL
 
+from flows.processes import end_children
 from flows.reproduce import reproduce, run_command_line
 from flows.retrain import retrain
 from flows.tasks import CODE_DIR
@@ -48,6 +52,15 @@ def _deployment(
     return made
 
 
+class _Runner(Runner):
+    """On SIGTERM ends each flow run together with its stage; Prefect's would kill the one and leave the other."""
+
+    def handle_sigterm(self, *args: Any, **kwargs: Any) -> None:
+        end_children()
+        loop = asyncio.get_running_loop()
+        loop.call_soon_threadsafe(lambda: loop.create_task(self.astop()))
+
+
 def main(argv: list[str] | None = None) -> int:
     """Serves until SIGTERM or Ctrl-C; then no flow run and no stage stays behind."""
     parser = argparse.ArgumentParser(prog="python -m flows.serve", description=__doc__)
@@ -64,7 +77,11 @@ def main(argv: list[str] | None = None) -> int:
                 "`prefect server start` and export PREFECT_API_URL=http://127.0.0.1:4200/api"
             )
         os.chdir(CODE_DIR)  # flow runs import `flows` from their working directory
-        serve(*deployments(root, cron), pause_on_shutdown=False)
+        runner = _Runner(pause_on_shutdown=False)
+        for deployment in deployments(root, cron):
+            runner.add_deployment(deployment)
+        signal.signal(signal.SIGINT, runner.handle_sigterm)
+        asyncio.run(runner.start())
         return 0
 
     return run_command_line(body)

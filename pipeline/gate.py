@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.params import PromoteParams
-
-_EVALUATION_KEYS = ("protocol", "evaluator_sha256", "fid_weights_sha256")
 
 Outcome = Literal["promoted", "refused", "not_comparable", "already_champion"]
 
@@ -20,7 +16,7 @@ Outcome = Literal["promoted", "refused", "not_comparable", "already_champion"]
 class Scores:
     """One model's figures under one evaluation.
 
-    ``evaluation`` is what the figures depend on besides the model: protocol, evaluator and FID network.
+    ``evaluation`` is the evaluation's own description of all they depend on besides the model, with its ``sha256``.
     """
 
     model_sha256: str
@@ -31,8 +27,8 @@ class Scores:
 
     @property
     def evaluation_digest(self) -> str:
-        """sha256 of the evaluation; only figures with the same digest may be compared."""
-        return hashlib.sha256(canonical(self.evaluation).encode()).hexdigest()
+        """Only figures with the same digest may be compared."""
+        return str(self.evaluation["sha256"])
 
 
 @dataclass(frozen=True)
@@ -101,31 +97,21 @@ def check_rules(challenger: Scores, champion: Scores, rules: PromoteParams) -> t
 
 def parse_scores(metrics: Mapping[str, Any], model_digest: str, source: str) -> Scores:
     """From the content of ``evaluate``'s ``metrics.json``; ``source`` is named in errors."""
-    needed = ("lse_d", "lse_c", "fid", *_EVALUATION_KEYS)
-    absent = [key for key in needed if key not in metrics]
+    evaluation = metrics.get("protocol", {})
+    absent = [key for key in ("lse_d", "lse_c", "fid", "generator_sha256") if key not in metrics]
+    absent += [] if "sha256" in evaluation else ["protocol.sha256"]
     if absent:
         raise ValueError(f"{source} lacks {', '.join(absent)}: the gate cannot judge this model")
     figures = {key: metrics[key] for key in ("lse_d", "lse_c", "fid")}
     unusable = {k: v for k, v in figures.items() if not isinstance(v, int | float) or not math.isfinite(v)}
     if unusable:
         raise ValueError(f"{source} has no finite figure in {unusable}: the gate cannot judge this model")
-    scored = metrics.get("model_sha256", model_digest)
+    scored = metrics["generator_sha256"]
     if scored != model_digest:
         raise ValueError(f"{source} scores model {scored[:12]}, on disk is {model_digest[:12]}; run `dvc repro`")
-    evaluation = {key: metrics[key] for key in _EVALUATION_KEYS}
-    return Scores(model_digest, figures["lse_d"], figures["lse_c"], figures["fid"], evaluation)
+    return Scores(model_digest, float(figures["lse_d"]), float(figures["lse_c"]), float(figures["fid"]), evaluation)
 
 
-def canonical(content: Any) -> str:
-    return json.dumps(content, sort_keys=True, separators=(",", ":"))
-
-
-def _differing(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[str]:
-    found: list[str] = []
-    for key in sorted({*one, *other}):
-        mine, theirs = one.get(key), other.get(key)
-        if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
-            found += _differing(mine, theirs, f"{prefix}{key}.")
-        elif mine != theirs:
-            found.append(f"{prefix}{key}")
-    return found
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    keys = sorted({*one, *other} - {"sha256"})
+    return [key for key in keys if one.get(key) != other.get(key)]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import atomic
-from pipeline.gate import Outcome, Scores, Verdict, canonical, judge, parse_scores
+from pipeline.gate import Outcome, Scores, Verdict, judge, parse_scores
 from pipeline.layout import Layout, find_root
 from pipeline.params import Params, load_params
 
@@ -169,7 +169,7 @@ def _tags(variant: str, scores: Scores) -> dict[str, str]:
         "lse_d": repr(scores.lse_d),
         "lse_c": repr(scores.lse_c),
         "fid": repr(scores.fid),
-        "evaluation": canonical(scores.evaluation),
+        "evaluation": json.dumps(scores.evaluation, sort_keys=True),
         "evaluation_digest": scores.evaluation_digest,
     }
 

@@ -77,7 +77,7 @@ def edit() -> Callable[[Path, str, str], None]:
 
 _STUB = '''
 """Writes a model and its figures in the project's layout; quality.json says how good the model is."""
-import json, pathlib, sys, time
+import hashlib, json, pathlib, sys, time
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
@@ -97,8 +97,8 @@ if stage == "train_gan":
 else:
     lse_d, fid = load_file(model / "weights.safetensors")["figures"].tolist()
     metrics = {
-        "lse_d": lse_d, "lse_c": 5.0, "fid": fid, "evaluator_sha256": "e", "fid_weights_sha256": "w",
-        "protocol": {"id": "unseen-audio", "every_n_frames": 5},
+        "lse_d": lse_d, "lse_c": 5.0, "fid": fid, "protocol": {"id": "unseen-audio", "sha256": "p"},
+        "generator_sha256": hashlib.sha256((model / "weights.safetensors").read_bytes()).hexdigest(),
     }
 folder.mkdir(parents=True, exist_ok=True)
 (folder / "metrics.json").write_text(json.dumps(metrics))

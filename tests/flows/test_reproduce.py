@@ -16,10 +16,10 @@ def walk(reasons: dict[str, str], outcomes: dict[str, dvc.Outcome]) -> tuple[dic
     """Outcomes, and the stages that were not declared clean."""
     asked: list[str] = []
 
-    def run(stage: str, *, is_clean: bool, blocked_by: list[str]) -> StageResult:
+    def run(stage: str, *, reason: str | None, blocked_by: list[str]) -> StageResult:
         if blocked_by:
             return StageResult(stage, "skipped", ", ".join(blocked_by), 0.0)
-        if is_clean:
+        if reason == "":
             return StageResult(stage, "up_to_date", "", 0.0)
         asked.append(stage)
         return StageResult(stage, outcomes.get(stage, "ran"), "", 0.0)
@@ -48,12 +48,12 @@ def test_a_failure_skips_what_depends_on_it_and_nothing_else() -> None:
 def test_task_states_carry_the_outcome(tiny_repo: Path) -> None:
     blocked = tasks.run_stage.fn(tiny_repo, "compare", blocked_by=["train@a"])
     assert (blocked.name, blocked.message) == ("Skipped", "compare: skipped (train@a did not finish)")
-    assert tasks.run_stage.fn(tiny_repo, "prepare", is_clean=True).name == "UpToDate"
+    assert tasks.run_stage.fn(tiny_repo, "prepare", reason="").name == "UpToDate"
     ran = tasks.run_stage.fn(tiny_repo, "prepare")
     assert (ran.name, ran.message) == ("Completed", "prepare: ran (never ran here)")
     failed = tasks.run_stage.fn(tiny_repo, "compare")  # its inputs are missing
     assert failed.is_failed()
-    assert failed.data.outcome == "failed"
+    assert str(failed.message).startswith("compare: failed (")
 
 
 def test_only_temporary_failures_are_retried() -> None:

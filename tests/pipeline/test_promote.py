@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 from pipeline import promote
+from pipeline.checkpoint import model_sha256
 from pipeline.layout import Layout
 from pipeline.params import Params, load_params
 
@@ -30,9 +32,8 @@ def write_model(layout: Layout, lse_d: float, fid: float, *, weight: float, eval
         "lse_d": lse_d,
         "lse_c": 5.0,
         "fid": fid,
-        "protocol": {"id": "unseen"},
-        "evaluator_sha256": evaluator,
-        "fid_weights_sha256": "w",
+        "generator_sha256": model_sha256(folder),
+        "protocol": {"id": "unseen", "evaluator_sha256": evaluator, "sha256": f"digest-{evaluator}"},
     }
     path = layout.metrics_path("evaluate", "lstm_cbam")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +51,7 @@ def test_the_life_of_a_champion(tmp_path: Path, params: Params, monkeypatch: pyt
     monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
     layout = Layout(tmp_path)
 
-    def ask(*, force: bool = False) -> dict:  # type: ignore[type-arg]
+    def ask(*, force: bool = False) -> dict[str, Any]:
         decision = promote.promote(layout, "lstm_cbam", params, force=force)
         written = layout.stage_dir("promote") / "decision.json"
         assert json.loads(written.read_text()) == json.loads(json.dumps(decision))
