@@ -139,10 +139,10 @@ class Registry:
 
     def _run_of(self, layout: Layout, variant: str, params: Params) -> str:
         """The run that trained the model, or a new one where training was not tracked."""
-        from pipeline.tracking import _run_key, experiment_id
+        from pipeline.tracking import experiment_id, run_key
 
         experiment = experiment_id(self._client, layout, params.dataset.source)
-        key = _run_key(layout, "evaluate", variant, "")
+        key = run_key(layout, "evaluate", variant, "")
         found = self._client.search_runs([experiment], f"tags.`lipsmith.run_key` = '{key}'", max_results=1)
         if found:
             return str(found[0].info.run_id)

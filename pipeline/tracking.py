@@ -156,7 +156,7 @@ def open_tracker(
 
 
 def _start(layout: Layout, stage: str, variant: str | None, params: Params, fingerprint: str) -> Tracker:
-    key = _run_key(layout, stage, variant, fingerprint)
+    key = run_key(layout, stage, variant, fingerprint)
     try:
         client = open_client(layout)
         experiment = experiment_id(client, layout, params.dataset.source)
@@ -174,7 +174,8 @@ def _start(layout: Layout, stage: str, variant: str | None, params: Params, fing
     return Tracker(client, run_id)
 
 
-def _run_key(layout: Layout, stage: str, variant: str | None, fingerprint: str) -> str:
+def run_key(layout: Layout, stage: str, variant: str | None, fingerprint: str) -> str:
+    """What names a run: the computation, or for an evaluation the training of the model it scores."""
     if stage == "evaluate" and variant:
         model = layout.stage_dir("train_gan", variant) / "model" / "model.json"
         if model.is_file():
