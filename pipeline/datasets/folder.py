@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from pipeline.manifest import ClipRecord, record_of
 from pipeline.params import FolderParams
 
 SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
+MAX_ID_CHARS = 80
+"""Ids become file names inside tars."""
 UNKNOWN_SPEAKER = "unknown"
 
 
@@ -42,10 +46,16 @@ def _is_video(path: Path, root: Path) -> bool:
 
 
 def _ids_of(paths: list[Path], root: Path) -> dict[Path, str]:
-    """Relative paths without suffix, or with it where two videos differ in nothing else."""
+    """Relative paths without suffix; a digest tells apart names that are long or differ in punctuation only."""
     bare = {path: path.relative_to(root).with_suffix("").as_posix() for path in paths}
-    count = Counter(bare.values())
-    return {path: name if count[name] == 1 else path.relative_to(root).as_posix() for path, name in bare.items()}
+    plain = Counter(re.sub(r"[^A-Za-z0-9_-]", "_", name) for name in bare.values())
+    ids = {}
+    for path, name in bare.items():
+        if len(name) > MAX_ID_CHARS or plain[re.sub(r"[^A-Za-z0-9_-]", "_", name)] > 1:
+            digest = hashlib.sha256(path.relative_to(root).as_posix().encode()).hexdigest()[:8]
+            name = f"{name[: MAX_ID_CHARS - 9]}-{digest}"
+        ids[path] = name
+    return ids
 
 
 def _speaker_of(path: Path, root: Path) -> str:

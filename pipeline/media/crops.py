@@ -44,33 +44,41 @@ def boxes_within(boxes: NDArray[np.float64], outer: NDArray[np.float64], outer_p
     return np.concatenate(corners, axis=1)
 
 
-def crop_frames(frames: NDArray[np.uint8], boxes: NDArray[np.float64], size_px: int) -> NDArray[np.uint8]:
-    """Cut ``boxes`` (square, sub-pixel) out of ``frames: uint8 [N, H, W, 3]``: uint8 [N, size_px, size_px, 3].
+class Cropper:
+    """Cuts the square ``boxes: float64 [N, 4]``, sub-pixel, out of the frames of one clip, in any order.
 
     Each output pixel is the mean over the area it covers; outside the frame is grey 110. One sampling density
     serves the whole clip, so the sharpness does not flicker.
     """
-    if len(frames) == 0:
-        return np.empty((0, size_px, size_px, 3), np.uint8)
-    shrink = float(np.median(boxes[:, 2] - boxes[:, 0])) / size_px
-    density = max(1, math.ceil(shrink - 0.1))
-    crops = [_crop(frame, box, size_px, density) for frame, box in zip(frames, boxes, strict=True)]
-    return np.stack(crops)
 
+    def __init__(self, boxes: NDArray[np.float64], size_px: int) -> None:
+        self._boxes, self._size_px = boxes, size_px
+        shrink = float(np.median(boxes[:, 2] - boxes[:, 0])) / size_px if len(boxes) else 1.0
+        self._density = max(1, math.ceil(shrink - 0.1))
 
-def _crop(frame: Any, box: NDArray[np.float64], size_px: int, density: int) -> Any:
-    num = size_px * density
-    crop = cv2.warpAffine(
-        frame,
-        crop_to_frame(box, num),
-        (num, num),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=(BORDER_VALUE,) * 3,
-    )
-    if density == 1:
+    def __call__(self, frame_bgr: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
+        """Crop of frame ``index``: uint8 [size_px, size_px, 3]."""
+        num = self._size_px * self._density
+        crop: Any = cv2.warpAffine(
+            frame_bgr,
+            crop_to_frame(self._boxes[index], num),
+            (num, num),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=(BORDER_VALUE,) * 3,
+        )
+        if self._density > 1:
+            crop = cv2.resize(crop, (self._size_px, self._size_px), interpolation=cv2.INTER_AREA)
         return crop
-    return cv2.resize(crop, (size_px, size_px), interpolation=cv2.INTER_AREA)
+
+
+def crop_frames(frames: NDArray[np.uint8], boxes: NDArray[np.float64], size_px: int) -> NDArray[np.uint8]:
+    """All crops of a short clip: ``frames: uint8 [N, H, W, 3]`` -> uint8 [N, size_px, size_px, 3]."""
+    crops = np.empty((len(frames), size_px, size_px, 3), np.uint8)
+    cut = Cropper(boxes, size_px)
+    for index, frame in enumerate(frames):
+        crops[index] = cut(frame, index)
+    return crops
 
 
 def crop_to_frame(box: NDArray[np.float64], size_px: int) -> NDArray[np.float64]:

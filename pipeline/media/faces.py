@@ -6,7 +6,7 @@ Boxes are ``x0, y0, x1, y1`` in source pixels, continuous: pixel column i covers
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -112,12 +112,17 @@ def limit_opencv_threads(num_threads: int) -> int:
     return before
 
 
-def detect_every(detector: FaceDetector, frames: NDArray[np.uint8], every: int = 1) -> list[list[Detection] | None]:
-    """Faces of ``frames: uint8 [N, H, W, 3] BGR`` in every n-th frame and the last; None where not looked."""
-    last = len(frames) - 1
-    return [
-        detector.detect(frame) if index % every == 0 or index == last else None for index, frame in enumerate(frames)
-    ]
+def detect_every(
+    detector: FaceDetector, frames: Iterable[NDArray[np.uint8]], every: int = 1
+) -> list[list[Detection] | None]:
+    """Faces in every n-th of ``frames: uint8 [H, W, 3] BGR`` and in the last; None where not looked."""
+    found: list[list[Detection] | None] = []
+    last: NDArray[np.uint8] | None = None
+    for index, last in enumerate(frames):
+        found.append(detector.detect(last) if index % every == 0 else None)
+    if last is not None and found[-1] is None:
+        found[-1] = detector.detect(last)
+    return found
 
 
 def link_detections(
@@ -215,10 +220,16 @@ def _without_spikes(values: NDArray[np.float64], limit: float) -> NDArray[np.flo
 
 
 def smooth_series(values: NDArray[np.float64], width_frames: float) -> NDArray[np.float64]:
-    """Local linear regression with a Gaussian weight of full width at half maximum ``width_frames``.
+    """Local linear regression with Gaussian weights of full width at half maximum ``width_frames``, twiced.
 
-    ``values: float64 [N, K]`` -> same. Has no lag, keeps straight motion exact, also at the ends (Cleveland 1979).
+    ``values: float64 [N, K]`` -> same. Has no lag and keeps straight motion exact, also at the ends (Cleveland
+    1979); smoothing the remainder again (Tukey 1977) lets slow turns of the head through.
     """
+    once = _local_lines(values, width_frames)
+    return once + _local_lines(values - once, width_frames)
+
+
+def _local_lines(values: NDArray[np.float64], width_frames: float) -> NDArray[np.float64]:
     num = len(values)
     sigma = max(width_frames, 1e-3) / (2 * np.sqrt(2 * np.log(2)))
     radius = min(int(np.ceil(4 * sigma)), num - 1)

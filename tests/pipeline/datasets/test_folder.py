@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.datasets.folder import list_folder_clips
 from pipeline.params import FolderParams
+from pipeline.shards.write import sample_key
 
 
 def params(root: Path | None) -> FolderParams:
@@ -24,15 +25,24 @@ def videos(tmp_path: Path) -> Path:
 
 
 def test_every_visible_video_becomes_a_clip(videos: Path) -> None:
-    records = {r.clip_id: r for r in list_folder_clips(params(videos), seed=0)}
-    assert sorted(records) == ["a.mov", "a.mp4", "holiday/b", "holiday/deep/c", "holiday/take 1.0"]
-    assert records["holiday/b"].transcript == "what was said"
-    assert [records[k].speaker for k in ("a.mov", "holiday/b", "holiday/deep/c")] == [
-        "unknown",
-        "holiday",
-        "holiday/deep",
-    ]
+    records = {Path(r.path).relative_to(videos).as_posix(): r for r in list_folder_clips(params(videos), seed=0)}
+    assert sorted(records) == ["a.mov", "a.mp4", "holiday/b.webm", "holiday/deep/c.mpg", "holiday/take 1.0.MKV"]
+    assert records["holiday/b.webm"].clip_id == "holiday/b"
+    assert records["holiday/take 1.0.MKV"].clip_id == "holiday/take 1.0"
+    assert records["holiday/b.webm"].transcript == "what was said"
+    speakers = [records[name].speaker for name in ("a.mov", "holiday/b.webm", "holiday/deep/c.mpg")]
+    assert speakers == ["unknown", "holiday", "holiday/deep"]
     assert sorted(r.split for r in records.values()) == ["test", "train", "train", "train", "val"]
+
+
+def test_ids_stay_apart_and_short_inside_tars(tmp_path: Path) -> None:
+    names = ["take 1.mp4", "take_1.mp4", "take_1.mov", "other.mp4", "x" * 90 + ".mp4", "x" * 91 + ".mp4"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    ids = [r.clip_id for r in list_folder_clips(params(tmp_path), seed=0)]
+    keys = {sample_key(clip_id) for clip_id in ids}
+    assert len(keys) == len(names)
+    assert "other" in keys
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,56 @@
+"""Which clip goes into which shard: a pure function of clip ids, seed and shard size."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pipeline.manifest import SPLITS, ClipRecord
+from pipeline.shards.write import IndexRow, Reject, sample_key, shard_name
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """The clips of one shard, in the order of their keys."""
+
+    name: str
+    split: str
+    records: tuple[ClipRecord, ...]
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """What one shard holds and what it refused."""
+
+    name: str
+    rows: tuple[IndexRow, ...]
+    rejects: tuple[Reject, ...]
+
+
+def plan_shards(records: Iterable[ClipRecord], clips_per_shard: int, seed: int) -> list[ShardTask]:
+    """Shards in the order train, val, test. Clips are shuffled, so a shard is a fair sample of its split.
+
+    The shuffle ranks clips by a digest of seed and id. Raises ValueError for clip ids that give the same key.
+    """
+    by_split: dict[str, list[ClipRecord]] = {split: [] for split in SPLITS}
+    key_owner: dict[str, str] = {}
+    for record in records:
+        by_split[record.split].append(record)
+        key = sample_key(record.clip_id)
+        if key_owner.setdefault(key, record.clip_id) != record.clip_id:
+            raise ValueError(
+                f"clips {key_owner[key]!r} and {record.clip_id!r} would share the key {key}: rename one of the files"
+            )
+    tasks = []
+    for split, members in by_split.items():
+        shuffled = sorted(members, key=lambda record: _rank(record.clip_id, seed))
+        for number, start in enumerate(range(0, len(shuffled), clips_per_shard)):
+            chunk = shuffled[start : start + clips_per_shard]
+            chunk.sort(key=lambda record: sample_key(record.clip_id))
+            tasks.append(ShardTask(shard_name(split, number), split, tuple(chunk)))
+    return tasks
+
+
+def _rank(clip_id: str, seed: int) -> bytes:
+    return hashlib.sha256(f"{seed}:{clip_id}".encode()).digest()

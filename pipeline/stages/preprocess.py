@@ -1,0 +1,66 @@
+"""Stage ``preprocess``: source clips to shards of face crops, mel and sound."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline import stage
+from pipeline.manifest import SPLITS, ClipRecord, read_manifest
+from pipeline.preprocess.build import WorkerError, build_shards
+from pipeline.shards.write import IndexRow, Reject
+
+
+def main() -> int:
+    return stage.run("preprocess", _body)
+
+
+def _body(context: stage.StageContext) -> dict[str, Any]:
+    layout, params = context.layout, context.params
+    records = read_manifest(layout.manifest_path)
+    try:
+        rows, rejects = build_shards(
+            records,
+            params.preprocess,
+            params.seed,
+            root=layout.root,
+            output_dir=layout.shards_dir,
+            work_dir=context.scratch,
+            num_workers=params.runtime.num_workers,
+        )
+    except WorkerError as error:
+        raise stage.TemporaryError(str(error)) from error
+    _require_every_split(records, rows, rejects)
+    return summarise(rows, rejects)
+
+
+def summarise(rows: Sequence[IndexRow], rejects: Sequence[Reject]) -> dict[str, Any]:
+    """Counts of clips by split and of rejects by reason, and how much there is to train on."""
+    kept = Counter(row.split for row in rows)
+    reasons = Counter(reject.reason for reject in rejects)
+    num_frames = sum(row.num_frames for row in rows)
+    return {
+        "num_clips": len(rows),
+        **{f"num_{split}_clips": kept[split] for split in SPLITS},
+        "num_rejected": len(rejects),
+        **{f"num_{reason}": count for reason, count in reasons.items()},
+        "num_frames": num_frames,
+        "minutes": sum(row.num_frames / row.fps for row in rows) / 60,
+        "num_shards": len({row.shard for row in rows}),
+        "mean_face_px": sum(row.stats["face_px"] for row in rows) / max(1, len(rows)),
+    }
+
+
+def _require_every_split(records: Sequence[ClipRecord], rows: Sequence[IndexRow], rejects: Sequence[Reject]) -> None:
+    for split in sorted({record.split for record in records} - {row.split for row in rows}):
+        reasons = Counter(reject.reason for reject in rejects if reject.split == split)
+        told = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+        raise stage.DataError(
+            f"every clip of the {split} split was rejected ({told}); data/shards/rejects.parquet has the details"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

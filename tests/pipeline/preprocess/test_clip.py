@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from drawn_face import draw_face, tone
+
+from pipeline.alignment import num_frames_of
+from pipeline.manifest import ClipRecord
+from pipeline.media.mjpeg import decode_mjpeg
+from pipeline.params import PreprocessParams
+from pipeline.preprocess import clip as clip_module
+from pipeline.preprocess.clip import Reason, process_clip
+from pipeline.shards.write import ClipSample, Reject
+
+EMPTY = np.full((160, 160, 3), 110, np.uint8)
+ANYWHERE = Path("/")
+
+
+def sample_of(record: ClipRecord, params: PreprocessParams) -> ClipSample:
+    made = process_clip(record, params, ANYWHERE)
+    assert isinstance(made, ClipSample), made
+    return made
+
+
+def reject_of(record: ClipRecord, params: PreprocessParams) -> Reject:
+    made = process_clip(record, params, ANYWHERE)
+    assert isinstance(made, Reject)
+    assert (made.clip_id, made.speaker, made.split, made.path) == (
+        record.clip_id,
+        record.speaker,
+        record.split,
+        record.path,
+    )
+    return made
+
+
+def hearing(monkeypatch: pytest.MonkeyPatch, samples: np.ndarray) -> None:
+    monkeypatch.setattr(clip_module, "decode_audio", lambda path: samples)
+
+
+def test_a_good_clip_becomes_a_sample(make_clip, params) -> None:
+    sample = sample_of(make_clip("s1/a", num_frames=30), params)
+    assert sample.num_frames == 30
+    assert num_frames_of(len(sample.audio)) == 30
+    assert sample.mel.shape == (1 + len(sample.audio) // 200, 80)
+    assert sample.mel.max() > 0
+    crops = decode_mjpeg(sample.frames_mjpeg, sample.frame_bytes)
+    context = decode_mjpeg(sample.context_mjpeg, sample.context_bytes)
+    assert crops.shape == (30, 96, 96, 3)
+    assert context.shape == (30, 160, 160, 3)
+    assert (sample.transcript, sample.source) == ("some words", "a.mp4")
+    assert sample.stats["face_px"] == pytest.approx(88, rel=0.1)
+    assert all(np.isfinite(value) for value in sample.stats.values())
+
+
+def test_the_mouth_is_in_the_lower_half_and_stays_where_it_is(make_clip, params) -> None:
+    sample = sample_of(make_clip(num_frames=40), params)
+    crops = decode_mjpeg(sample.frames_mjpeg, sample.frame_bytes).astype(int).sum(axis=3)
+    places = []
+    for crop in crops:
+        rows, columns = np.nonzero(crop[40:, 24:72] < 200)  # the dark inside of the mouth
+        places.append((rows.mean() + 40, columns.mean() + 24))
+    places = np.array(places)
+    assert (places[:, 0] > 58).all()
+    assert (places[:, 0] < 82).all()
+    # The head sways by 12 px, which is 13 px in the crop.
+    assert places.std(axis=0).max() < 0.7
+
+
+def test_the_tight_crop_is_found_again_inside_the_context(make_clip, params) -> None:
+    sample = sample_of(make_clip(), params)
+    boxes = sample.crop_in_context
+    assert (boxes >= -1e-6).all()
+    assert (boxes <= 160 + 1e-6).all()
+    assert np.ptp(boxes, axis=0).max() < 1e-6
+
+
+def test_the_clip_ends_with_its_sound(make_clip, params, monkeypatch) -> None:
+    record = make_clip(num_frames=40)
+    hearing(monkeypatch, tone(35.3 / 25))
+    sample = sample_of(record, params)
+    assert sample.num_frames == 36
+    assert len(sample.audio) == 36 * 640
+    assert (sample.audio[round(35.3 * 640) + 1 :] == 0).all()
+
+
+def test_a_long_clip_is_decoded_again_instead_of_held(make_clip, params, monkeypatch) -> None:
+    record = make_clip()
+    held = sample_of(record, params)
+    monkeypatch.setattr(clip_module, "MAX_HELD_BYTES", 10 * EMPTY.nbytes)
+    again = sample_of(record, params)
+    assert again.frames_mjpeg == held.frames_mjpeg
+    assert again.context_mjpeg == held.context_mjpeg
+
+
+def test_a_small_face_is_found_by_looking_closer(make_clip, params) -> None:
+    wide = [np.pad(draw_face(80, 80, half=16), ((200, 200), (400, 0), (0, 0)), mode="edge") for _ in range(26)]
+    close = params.model_copy(update={"detector_max_px": 140, "min_face_px": 0})
+    assert sample_of(make_clip(frames=wide), close).stats["face_px"] == pytest.approx(32, rel=0.25)
+
+
+def test_short_gaps_are_bridged(make_clip, params) -> None:
+    frames = [EMPTY if 10 <= k < 15 else draw_face(80, 80) for k in range(30)]
+    assert sample_of(make_clip(frames=frames), params).num_frames == 30
+
+
+def test_reasons_of_rejection(make_clip, params, tmp_path, monkeypatch) -> None:
+    face = draw_face(80, 80)
+    good = make_clip("good")
+    missing = ClipRecord("gone", "s", "train", str(tmp_path / "gone.mp4"), 0, "", "")
+    assert reject_of(missing, params).reason == Reason.MISSING_FILE
+
+    (tmp_path / "noise.mp4").write_bytes(np.random.default_rng(0).bytes(5000))
+    noise = ClipRecord("noise", "s", "train", str(tmp_path / "noise.mp4"), 0, "", "")
+    assert reject_of(noise, params).reason in (Reason.BROKEN_AUDIO, Reason.BROKEN_VIDEO)
+
+    assert reject_of(make_clip("mute", sound=tone(0)), params).reason == Reason.NO_AUDIO
+    assert reject_of(make_clip("quiet", sound=tone(2, loudness=1e-5)), params).reason == Reason.SILENT_AUDIO
+    assert reject_of(make_clip("empty", frames=[EMPTY] * 30), params).reason == Reason.NO_FACE
+    assert reject_of(make_clip("brief", frames=[face] * 20), params).reason == Reason.TOO_SHORT
+
+    leaves = [EMPTY if k >= 18 else face for k in range(30)]
+    lost = reject_of(make_clip("leaves", frames=leaves), params)
+    assert lost.reason == Reason.FACE_LOST
+    # Every second frame is looked at: 16 is the last with the face.
+    assert "13 frames" in lost.detail
+
+    near = params.model_copy(update={"min_face_px": 120})
+    small = reject_of(good, near)
+    assert small.reason == Reason.FACE_TOO_SMALL
+    assert "preprocess.min_face_px" in small.detail
+
+    hearing(monkeypatch, tone(3))
+    mismatch = reject_of(good, params)
+    assert mismatch.reason == Reason.LENGTH_MISMATCH
+    assert "1.20 s of picture, 3.00 s of sound" in mismatch.detail
+
+
+def test_a_fault_of_the_program_costs_one_clip_but_trouble_of_the_machine_stops(make_clip, params, monkeypatch) -> None:
+    record = make_clip()
+
+    def fail_with(error: Exception) -> None:
+        def fail(*_: object) -> None:
+            raise error
+
+        monkeypatch.setattr(clip_module, "smooth_faces", fail)
+
+    fail_with(ZeroDivisionError("odd clip"))
+    reject = reject_of(record, params)
+    assert (reject.reason, reject.detail) == (Reason.INTERNAL_ERROR, "ZeroDivisionError: odd clip")
+    fail_with(OSError("disk full"))
+    with pytest.raises(OSError, match="disk full"):
+        process_clip(record, params, ANYWHERE)
+
+
+def test_real_clips_are_kept_with_the_mouth_in_the_lower_half(shared_data, params) -> None:
+    from pipeline.manifest import record_of
+    from pipeline.media.faces import YuNetDetector
+
+    detector = YuNetDetector(0.5, 160)
+    for path in sorted((shared_data / "grid" / "s26").glob("*.mpg"))[:2]:
+        sample = sample_of(record_of(path.stem, "s26", "test", path, ""), params)
+        assert sample.num_frames >= 74
+        context = decode_mjpeg(sample.context_mjpeg, sample.context_bytes, range(0, 74, 15))
+        boxes = sample.crop_in_context[::15]
+        for image, (_, y0, _, y1) in zip(context, boxes, strict=False):
+            mouth_y = detector.detect(image)[0].landmarks[3:, 1].mean()
+            assert 0.55 < (mouth_y - y0) / (y1 - y0) < 0.85
