@@ -29,13 +29,13 @@ TABLE_1 = (
     Published("Speech2Vid", 14.23, 1.587, 12.32, f"{PAPER}, table 1"),
     Published("LipGAN", 10.33, 3.199, 4.861, f"{PAPER}, table 1"),
     Published("Wav2Lip", 6.386, 7.789, 4.887, f"{PAPER}, table 1"),
-    Published("LSTM-CBAM (the paper's)", 6.207, 7.455, 4.806, f"{PAPER}, table 1", "lstm_cbam"),
+    Published("LSTM-CBAM", 6.207, 7.455, 4.806, f"{PAPER}, table 1", "lstm_cbam"),
 )
 ABLATION = (
     Published("w/o both", 6.723, 6.802, 4.387, f"{PAPER}, ablation", "no_lstm_cbam"),
     Published("w/o LSTM", 6.537, 7.081, 4.456, f"{PAPER}, ablation", "no_lstm"),
     Published("w/o CBAM", 6.552, 7.111, 4.449, f"{PAPER}, ablation", "no_cbam"),
-    Published("LSTM-CBAM (the paper's)", 6.207, 7.455, 4.806, f"{PAPER}, ablation", "lstm_cbam"),
+    Published("LSTM-CBAM", 6.207, 7.455, 4.806, f"{PAPER}, ablation", "lstm_cbam"),
 )
 WAV2LIP_GAN = Published("Wav2Lip + GAN", 6.469, 7.781, 4.446, WAV2LIP)
 """By its parts the same network as the ablation's "w/o both"."""

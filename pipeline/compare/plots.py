@@ -48,11 +48,11 @@ def plot_scores(rows: Sequence[Mapping[str, Any]], confidence: float, path: Path
             else:
                 axis.barh(y, value, height=0.5, color=colour[name])
             high = row.get(f"{key}_ci", (value, value))[1]
-            axis.annotate(f"{value:.2f}", (high, y), xytext=(7, 0), textcoords="offset points", va="center", **_STYLE)
+            axis.annotate(f"{value:.3g}", (high, y), xytext=(7, 0), textcoords="offset points", va="center", **_STYLE)
         if key != "fid":
             for row in rows:
                 if row["variant"] == "real":
-                    axis.axvline(row[key], color=_INK, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
+                    axis.axvline(row[key], color=_MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
         _title(axis, title, direction)
         _clean(axis, "x")
         axis.margins(x=0.16)
@@ -115,7 +115,7 @@ def plot_training(curves: Mapping[str, Curve], panels: Mapping[str, str], path: 
     columns = 2 if len(shown) == 4 else min(3, len(shown))
     lines = -(-len(shown) // columns)
     figure = Figure(figsize=(4.2 * columns, 0.8 + 2.6 * lines), layout=_spaced())
-    axes = figure.subplots(lines, columns, squeeze=False)
+    axes = figure.subplots(lines, columns, sharex=True, squeeze=False)
     colour = colours(list(curves))
     for axis, name in zip(axes.flat, shown, strict=False):
         for variant, curve in curves.items():
@@ -137,7 +137,8 @@ def _draw_curve(axis: Axes, points: Sequence[tuple[int, float]], colour: str, la
     steps, values = zip(*points, strict=True)
     reach = len(values) // 40
     if reach < 1:
-        axis.plot(steps, values, color=colour, linewidth=1.8, label=label)
+        marker = "o" if len(values) <= 12 else None
+        axis.plot(steps, values, color=colour, linewidth=1.8, marker=marker, markersize=4, label=label)
         return
     axis.plot(steps, values, color=colour, linewidth=0.6, alpha=0.2)
     parts = [values[max(0, k - reach) : k + reach + 1] for k in range(len(values))]

@@ -18,8 +18,6 @@ REAL = "real"
 COPY_INPUT = "copy_input"
 BOUNDS = (REAL, COPY_INPUT)
 """Rows without a generator: the real videos, and the input videos left as they are under foreign audio."""
-MIN_FID_FRAMES = 2048
-"""FID estimates a 2048-d covariance: with fewer images it is biased upward (Heusel et al. 2017)."""
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def write_strip(
         inputs = map(input_panel, context, reference_frames(crops, reference), boxes[: len(shown)])
         panels = {
             "real": map(upscale, context),
-            "input": inputs,
+            "input and reference": inputs,
             f"generated: {variant}": map(upscale, shown),
         }
     is_own = audio.clip_id == video.clip_id

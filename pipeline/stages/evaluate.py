@@ -20,7 +20,7 @@ from pipeline.evaluation.evaluator import Evaluator, load_evaluator
 from pipeline.evaluation.generate import CropGenerator
 from pipeline.evaluation.score import clips_csv, fid, num_paired_frames, score_variant, summary
 from pipeline.evaluation.strips import choose_strips, write_strip
-from pipeline.metrics.fid import FeatureCache, inception_features, load_inception
+from pipeline.metrics.fid import MIN_IMAGES, FeatureCache, inception_features, load_inception
 from pipeline.params import EvaluateParams
 from pipeline.shards.read import Clip, read_clips, read_index
 from pipeline.shards.write import REJECTS_NAME
@@ -83,10 +83,12 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
     inception = load_inception(inception_path, device)
     cache = FeatureCache(layout.scratch_dir / "cache", inception_sha256)
     features = partial(inception_features, network=inception)
+    remembered = partial(cache.get, compute=features)
     num_images = len(score.real_crops)
-    if num_images < protocol.MIN_FID_FRAMES:
-        logger.warning("FID from %d images a side: below %d it is biased upward", num_images, protocol.MIN_FID_FRAMES)
-    metrics["fid"] = fid(score.real_crops, score.generated_crops, features, partial(cache.get, compute=features))
+    if num_images < MIN_IMAGES:
+        logger.warning("FID from %d images a side: below %d it is biased upward", num_images, MIN_IMAGES)
+    shown_features = features if generate else remembered  # a bound shows real crops
+    metrics["fid"] = fid(score.real_crops, score.generated_crops, shown_features, remembered)
 
     atomic.write_text(context.output_dir / "clips.csv", clips_csv(score))
     _write_strips(variant, context, pairs, clips, generate)

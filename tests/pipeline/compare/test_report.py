@@ -20,8 +20,10 @@ def row(variant: str, lse_d: float, lse_c: float, fid: float = 20.0, **more: Any
         "lse_c_ci": [lse_c - 0.1, lse_c + 0.1],
         "num_failed": 0,
         "num_rejected": 2,
+        "within_one_frame": 0.9,
     }
-    return {"variant": variant, "lse_d": lse_d, "lse_c": lse_c, "fid": fid, "fid_num_images": 300, **base, **more}
+    figures = {"variant": variant, "lse_d": lse_d, "lse_c": lse_c, "fid": fid, "fid_num_images": 300}
+    return {**figures, **base, **more}
 
 
 ORDERED = [
@@ -48,6 +50,13 @@ def test_says_so_where_real_is_not_the_best() -> None:
     text = "\n".join(findings(rows))
     assert "`lstm_cbam` has the best LSE-D of all rows (6.500)." in text
     assert "`real` is not the best: real videos score 7.000." in text
+
+
+def test_an_evaluator_that_cannot_tell_is_called_so() -> None:
+    rows = [row("real", 7.0, 6.0, within_one_frame=0.3), row("lstm_cbam", 6.5, 7.0), row("copy_input", 6.4, 1.0)]
+    assert "worse than the same videos with foreign audio" in "\n".join(findings(rows))
+    assert "places only 30% of the real videos" in "\n".join(limits(rows, {"evaluator": "official"}))
+    assert "places only" not in "\n".join(limits(ORDERED, {"evaluator": "official"}))
 
 
 def test_says_where_the_order_breaks_and_which_arm_ignores_the_audio() -> None:
