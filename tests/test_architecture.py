@@ -129,11 +129,11 @@ def test_dvc_and_layout_agree_on_every_output() -> None:
         variant = next((v for v in ("${key}", "${item}") if v in stage["cmd"]), None)
         module = stage["cmd"].split(".stages.")[1].split()[0]
         metrics = [next(iter(entry)) if isinstance(entry, dict) else entry for entry in stage["metrics"]]
-        expected = layout.comparison_path if name == "compare" else layout.metrics_path(module, variant)
-        assert metrics == [expected.as_posix()], name
+        assert metrics == [layout.metrics_path(module, variant).as_posix()], name
     outs = {next(iter(o)) if isinstance(o, dict) else o for s in _dvc_stages().values() for o in s["outs"]}
     assert layout.manifest_path.as_posix() in outs
     assert layout.shards_dir.as_posix() in outs
+    assert layout.comparison_path.as_posix() in outs
 
 
 def test_our_import_names_belong_to_our_distribution_only() -> None:
