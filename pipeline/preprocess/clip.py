@@ -1,6 +1,7 @@
 """One source clip to one shard sample, or to the reason why not. Nothing here depends on other clips.
 
-A clip ends where its picture or its sound ends, whichever is first; time zero is the first video frame.
+A sample begins and ends with the face: frames before it is first seen and after it is last seen are cut off, with
+their sound. It also ends where picture or sound ends, whichever is first.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def _sample_of(record: ClipRecord, params: PreprocessParams, path: Path) -> Clip
     samples = _sound(path, params)
     frames = _Frames(path)
     track = _follow_face(frames, params)
-    num_frames = _common_length(len(track.boxes), len(samples), params)
+    start, stop = _usable_span(track, len(samples), params)
     faces = smooth_faces(track, params.smooth_frames)
     face_px = 2 * float(np.median(faces[:, 2]))
     if face_px < params.min_face_px:
@@ -101,14 +102,16 @@ def _sample_of(record: ClipRecord, params: PreprocessParams, path: Path) -> Clip
     cut_tight, cut_wide = Cropper(tight, CROP_PX), Cropper(wide, params.context_px)
     tight_jpegs: list[bytes] = []
     wide_jpegs: list[bytes] = []
-    brightness = 0.0
-    for index, frame in zip(range(num_frames), frames, strict=False):
+    brightness: list[float] = []
+    for index, frame in zip(range(stop), frames, strict=False):
+        if index < start:
+            continue
         crop = cut_tight(frame, index)
-        brightness += float(crop.mean()) / num_frames
+        brightness.append(float(crop.mean()))
         tight_jpegs.append(encode_mjpeg([crop], params.jpeg_quality)[0])
         wide_jpegs.append(encode_mjpeg([cut_wide(frame, index)], params.jpeg_quality)[0])
-    sound = np.zeros(num_samples_of(num_frames), np.float32)
-    heard = samples[: len(sound)]
+    sound = np.zeros(num_samples_of(stop - start), np.float32)
+    heard = samples[num_samples_of(start) :][: len(sound)]
     sound[: len(heard)] = heard
     audio = float_to_int16(sound)
     return ClipSample(
@@ -120,7 +123,7 @@ def _sample_of(record: ClipRecord, params: PreprocessParams, path: Path) -> Clip
         frame_bytes=[len(jpeg) for jpeg in tight_jpegs],
         context_mjpeg=b"".join(wide_jpegs),
         context_bytes=[len(jpeg) for jpeg in wide_jpegs],
-        crop_in_context=boxes_within(tight, wide, params.context_px)[:num_frames],
+        crop_in_context=boxes_within(tight, wide, params.context_px)[start:stop],
         mel=mel_spectrogram(int16_to_float(audio)),
         audio=audio,
         transcript=record.transcript,
@@ -129,7 +132,7 @@ def _sample_of(record: ClipRecord, params: PreprocessParams, path: Path) -> Clip
             "face_px": face_px,
             "face_motion": float(np.hypot(*np.diff(faces[:, :2], axis=0).T).mean()) / face_px * FPS,
             "face_score": float(track.scores[track.is_seen].mean()),
-            "brightness": brightness,
+            "brightness": float(np.mean(brightness)),
             "audio_rms": float(np.sqrt(np.mean(np.square(sound)))),
         },
     )
@@ -204,18 +207,20 @@ def _detector(score: float, max_px: int) -> YuNetDetector:
     return YuNetDetector(score, max_px)
 
 
-def _common_length(num_frames: int, num_samples: int, params: PreprocessParams) -> int:
-    """Frames that have both picture and sound; the last may be padded with silence."""
-    picture_s, sound_s = num_frames / FPS, num_samples / SAMPLE_RATE_HZ
+def _usable_span(track: FaceTrack, num_samples: int, params: PreprocessParams) -> tuple[int, int]:
+    """First frame and end of what has face, picture and sound; the last frame may be padded with silence."""
+    picture_s, sound_s = len(track.boxes) / FPS, num_samples / SAMPLE_RATE_HZ
     if abs(picture_s - sound_s) > params.max_length_mismatch_s:
         raise _RefusedError(
             Reason.LENGTH_MISMATCH,
             f"{picture_s:.2f} s of picture, {sound_s:.2f} s of sound "
             f"(params.yaml: preprocess.max_length_mismatch_s {params.max_length_mismatch_s})",
         )
-    common = min(num_frames, int(np.ceil(sound_s * FPS - 1e-9)))
-    if common < params.min_frames:
+    seen = np.flatnonzero(track.is_seen)
+    start, stop = int(seen[0]), min(int(seen[-1]) + 1, int(np.ceil(sound_s * FPS - 1e-9)))
+    if stop - start < params.min_frames:
         raise _RefusedError(
-            Reason.TOO_SHORT, f"{common} frames (params.yaml: preprocess.min_frames {params.min_frames})"
+            Reason.TOO_SHORT,
+            f"{max(0, stop - start)} frames (params.yaml: preprocess.min_frames {params.min_frames})",
         )
-    return common
+    return start, stop

@@ -106,6 +106,15 @@ def test_short_gaps_are_bridged(make_clip, params) -> None:
     assert sample_of(make_clip(frames=frames), params).num_frames == 30
 
 
+def test_frames_without_the_face_are_cut_off_at_both_ends_with_their_sound(make_clip, params) -> None:
+    late = np.concatenate([tone(6 / 25, loudness=0.01), tone(34 / 25)])
+    frames = [draw_face(80, 80) if 6 <= k < 36 else EMPTY for k in range(40)]
+    sample = sample_of(make_clip(frames=frames, sound=late), params)
+    assert sample.num_frames == 29  # 6 to 34: every second frame is looked at
+    assert len(sample.audio) == 29 * 640
+    assert np.abs(sample.audio[640:1280]).max() > 0.15 * 32768
+
+
 def test_reasons_of_rejection(make_clip, params, tmp_path, monkeypatch) -> None:
     face = draw_face(80, 80)
     good = make_clip("good")
