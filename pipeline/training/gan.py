@@ -111,19 +111,24 @@ class GanTrainee:
 
     @torch.inference_mode()
     def validate(self) -> dict[str, float]:
-        """L1 over the crop and over its lower half, and the expert's sync loss, on fixed windows."""
+        """L1 over the crop and over its lower half, and the expert's sync loss of generated and of real windows."""
         self.generator.eval()
-        totals = np.zeros(3)
+        totals = np.zeros(4)
         size = self._params.clips_per_batch
         num = len(self._validation["target"])
         for start in range(0, num, size):
             batch = {name: tensor[start : start + size] for name, tensor in self._validation.items()}
             target, generated = self._generate(batch)
             error = (generated - target).abs()
-            scalars = (error.mean(), lower_half(error).mean(), self._sync(generated, batch["sync_mel"]))
+            scalars = (
+                error.mean(),
+                lower_half(error).mean(),
+                self._sync(generated, batch["sync_mel"]),
+                self._sync(target, batch["sync_mel"]),
+            )
             totals += np.array([float(s) for s in scalars]) * len(batch["target"])
-        l1, lower_l1, sync = totals / num
-        return {"l1": float(l1), "lower_l1": float(lower_l1), "sync": float(sync)}
+        names = ("l1", "lower_l1", "sync", "sync_of_real")
+        return dict(zip(names, (totals / num).tolist(), strict=True))
 
     @torch.inference_mode()
     def samples(self, num_windows: int) -> np.ndarray:
