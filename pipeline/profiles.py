@@ -19,7 +19,7 @@ DEMO: dict[str, Any] = {
     "profile": "demo",
     "dataset.source": "demo",
     "preprocess.clips_per_shard": 12,
-    "preprocess.detector_max_px": 320,
+    "preprocess.detector_max_px": 160,
     "train_syncnet.width": 0.25,
     "train_syncnet.embedding_dim": 256,
     "train_syncnet.num_steps": 300,
