@@ -1,0 +1,68 @@
+"""MLflow: one run per model, nothing twice, and a store that is away costs nothing but a warning."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from pipeline.checkpoint import save_model
+from pipeline.layout import Layout
+from pipeline.params import Params, load_params
+from pipeline.tracking import open_tracker
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, repo_root: Path) -> Layout:
+    root = tmp_path_factory.mktemp("tracking")
+    shutil.copy(repo_root / "params.yaml", root)
+    return Layout(root)
+
+
+@pytest.fixture
+def params(store: Layout) -> Params:
+    return load_params(store.params_path)
+
+
+def test_a_store_that_is_away_does_not_stop_a_stage(
+    store: Layout, params: Params, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with open_tracker(store, "compare", None, params, "f", {"seed": 1}) as tracker:
+        tracker.log_metrics({"x": 1.0})
+    assert tracker.run_id is None
+    assert "not tracked" in caplog.text
+
+
+@pytest.mark.slow
+def test_training_and_evaluation_share_a_run_and_a_resumed_training_reopens_it(
+    store: Layout, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(KeyboardInterrupt), open_tracker(store, "train_gan", "no_lstm", params, "abc", {}) as first:
+        first.log_curve([(1, {"l1": 0.5}), (2, {"l1": 0.4})])
+        raise KeyboardInterrupt
+    with open_tracker(store, "train_gan", "no_lstm", params, "abc", {"train_gan": {"num_steps": 3}}) as again:
+        again.log_curve([(3, {"l1": 0.3, "bad": float("nan")})])
+        folder = store.stage_dir("train_gan", "no_lstm") / "model"
+        save_model(folder, kind="generator", config={}, state={}, info={"fingerprint": "abc"})
+        again.log_artifact(folder, "model")
+    with open_tracker(store, "evaluate", "no_lstm", params, "def", {}) as evaluation:
+        evaluation.log_summary({"fid": 12.5, "protocol": {"num_pairs": 3}, "evaluator": "trained", "ok": True})
+    assert first.run_id == again.run_id == evaluation.run_id
+    assert first.run_id is not None
+
+    client = MlflowClient(f"sqlite:///{store.mlflow_db_path}")
+    run = client.get_run(first.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "no_lstm"
+    assert [point.step for point in client.get_metric_history(first.run_id, "l1")] == [1, 2, 3]
+    assert run.data.metrics == {"l1": 0.3, "fid": 12.5, "protocol.num_pairs": 3.0}
+    assert run.data.params == {"train_gan.num_steps": "3"}
+    assert {"variant", "seed", "host", "device"} <= set(run.data.tags)
+    assert [a.path for a in client.list_artifacts(first.run_id, "model")] == [
+        "model/model.json",
+        "model/weights.safetensors",
+    ]
