@@ -150,8 +150,8 @@ def _dub(
 ) -> DubSummary:
     from pipeline.dubbing.dub import DubSettings, dub
     from pipeline.dubbing.follow import FollowSettings
-    from pipeline.dubbing.mouths import MouthGenerator
     from pipeline.media.faces import YuNetDetector
+    from pipeline.mouths import MouthGenerator
     from pipeline.params import load_params
 
     preprocess = load_params(_layout().params_path).preprocess

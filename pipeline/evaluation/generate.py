@@ -13,9 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from models.generator import Generator, face_input
 from pipeline import alignment
-from pipeline.training.precision import autocast
+from pipeline.mouths import MouthGenerator
 
 Images = NDArray[np.uint8]
 Reference = Literal["same", "first"]
@@ -33,13 +32,10 @@ def reference_frames(crops: Images, reference: Reference) -> Images:
 class CropGenerator:
     """A trained generator as a function from a clip's crops and any mel to new crops."""
 
-    network: Generator
-    device: torch.device
+    draw: MouthGenerator
     reference: Reference = "same"
-    precision: str = "auto"
     batch_frames: int = 32
 
-    @torch.inference_mode()
     def __call__(self, crops: Images, mel: NDArray[np.float32]) -> Images:
         """``crops: uint8 [N, 96, 96, 3]``, ``mel: float32 [L, 80]`` of the wanted audio -> uint8 [N, 96, 96, 3].
 
@@ -48,26 +44,8 @@ class CropGenerator:
         """
         windows = alignment.frame_mel_windows(mel, range(len(crops)))
         references = reference_frames(crops, self.reference)
-        generated = [
-            self._batch(crops[part], references[part], windows[part])
-            for start in range(0, len(crops), self.batch_frames)
-            for part in [slice(start, start + self.batch_frames)]
-        ]
-        return np.concatenate(generated)
-
-    def _batch(self, targets: Images, references: Images, windows: NDArray[np.float32]) -> Images:
-        faces_TCHW = face_input(self._to_tensor(targets), self._to_tensor(references))
-        faces_TCHW = faces_TCHW.contiguous(memory_format=torch.channels_last)
-        mel_T1ML = torch.from_numpy(windows).unsqueeze(1).to(self.device)
-        with autocast(self.precision, self.device):
-            frames_TCHW = self.network(mel_T1ML[None], faces_TCHW[None])[0].float()
-        if not bool(frames_TCHW.isfinite().all()):
-            raise ValueError("the generator gave values that are not finite")
-        return _to_images(frames_TCHW * 255)
-
-    def _to_tensor(self, images: Images) -> torch.Tensor:
-        tensor = torch.tensor(images, device=self.device)
-        return tensor.permute(0, 3, 1, 2).float() / 255
+        parts = [slice(start, start + self.batch_frames) for start in range(0, len(crops), self.batch_frames)]
+        return np.concatenate([self.draw(crops[part], windows[part], references[part]) for part in parts])
 
 
 def paste(context: Images, crops: Images, boxes: NDArray[np.float64]) -> Images:

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-import torch
 
-from models.generator import Generator, GeneratorConfig
 from pipeline import alignment, atomic, checkpoint, stage
 from pipeline.evaluation import protocol
 from pipeline.evaluation.evaluator import Evaluator, load_evaluator
@@ -21,6 +19,7 @@ from pipeline.evaluation.generate import CropGenerator
 from pipeline.evaluation.score import clips_csv, fid, num_paired_frames, score_variant, summary
 from pipeline.evaluation.strips import choose_strips, write_strip
 from pipeline.metrics.fid import MIN_IMAGES, FeatureCache, inception_features, load_inception
+from pipeline.mouths import MouthGenerator
 from pipeline.params import EvaluateParams
 from pipeline.shards.read import Clip, read_clips, read_index
 from pipeline.shards.write import REJECTS_NAME
@@ -63,7 +62,9 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
     trained_dir = layout.stage_dir("train_evaluator") / "model"
     evaluator = load_evaluator(weights, trained_dir, device)
     model_dir = layout.stage_dir("train_gan", variant) / "model"
-    generate = None if variant in protocol.BOUNDS else _load_generator(model_dir, params, device)
+    generate = None
+    if variant not in protocol.BOUNDS:
+        generate = CropGenerator(MouthGenerator.load(model_dir, runtime.device), params.reference)
     logger.info("%s: %d clips, %s evaluator", variant, len(pairs), evaluator.name)
     score = score_variant(
         clips,
@@ -94,8 +95,8 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
     _write_strips(variant, context, pairs, clips, generate)
     if generate:
         metrics["generator_sha256"] = checkpoint.model_sha256(model_dir)
-        metrics["generator_width"] = generate.network.config.width
-        metrics["generator_precision"] = "bf16" if uses_bf16(generate.precision, device) else "fp32"
+        metrics["generator_width"] = generate.draw.network.config.width
+        metrics["generator_precision"] = "bf16" if uses_bf16(generate.draw.precision, device) else "fp32"
     return {
         **metrics,
         "variant": variant,
@@ -150,15 +151,6 @@ def _num_rejected(shards_dir: Path) -> int:
     """Held-out clips that preprocessing refused: they are in no row of the comparison, so they are counted here."""
     splits = pq.read_table(shards_dir / REJECTS_NAME, columns=["split"])["split"].to_pylist()
     return splits.count(SPLIT)
-
-
-def _load_generator(folder: Path, params: EvaluateParams, device: torch.device) -> CropGenerator:
-    saved = checkpoint.load_model(folder)
-    network = Generator(GeneratorConfig(**saved.config))
-    network.load_state_dict(saved.state)
-    network = network.eval().requires_grad_(False).to(device)
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return CropGenerator(network, device, params.reference)
 
 
 def _write_strips(

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from models.generator import Generator, GeneratorConfig
 from pipeline.evaluation.generate import CropGenerator, paste, reference_frames
 from pipeline.media.crops import crop_frames
-
-CPU = torch.device("cpu")
+from pipeline.mouths import MouthGenerator
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +32,8 @@ def mel() -> NDArray[np.float32]:
 
 
 def test_result_does_not_depend_on_the_batch_size(network: Generator, crops, mel) -> None:
-    whole = CropGenerator(network, CPU, precision="fp32", batch_frames=32)(crops, mel)
-    parts = CropGenerator(network, CPU, precision="fp32", batch_frames=3)(crops, mel)
+    whole = CropGenerator(MouthGenerator(network, "cpu", "fp32"), batch_frames=32)(crops, mel)
+    parts = CropGenerator(MouthGenerator(network, "cpu", "fp32"), batch_frames=3)(crops, mel)
     assert whole.shape == crops.shape and whole.dtype == np.uint8
     assert np.abs(whole.astype(int) - parts.astype(int)).max() <= 1
 
@@ -43,7 +42,7 @@ def test_only_the_reference_shows_the_generator_a_mouth(network: Generator, crop
     changed = crops.copy()
     changed[1:, 48:] = 255 - changed[1:, 48:]
     for reference, is_seen in (("first", False), ("same", True)):
-        generate = CropGenerator(network, CPU, reference, precision="fp32")
+        generate = CropGenerator(MouthGenerator(network, "cpu", "fp32"), reference)
         is_different = not np.array_equal(generate(crops, mel), generate(changed, mel))
         assert is_different is is_seen
 
@@ -61,7 +60,7 @@ def test_every_frame_hears_the_window_that_training_gives_it(crops) -> None:
     mel = np.full((60, 80), -4, np.float32)
     mel[20] = 4.0
     frames = np.repeat(crops, 2, axis=0)
-    generated = CropGenerator(LoudestBin(), CPU, precision="fp32", batch_frames=4)(frames, mel)
+    generated = CropGenerator(MouthGenerator(LoudestBin(), "cpu", "fp32"), batch_frames=4)(frames, mel)
     is_loud = (generated == 255).all(axis=(1, 2, 3))
     wanted = [math.floor(3.2 * (f - 2)) <= 20 < math.floor(3.2 * (f - 2)) + 16 for f in range(len(frames))]
     assert is_loud.tolist() == wanted == [False] * 4 + [True] * 5 + [False] * 5
@@ -78,7 +77,7 @@ def test_not_a_number_is_an_error(crops, mel) -> None:
     with torch.no_grad():
         next(broken.parameters()).fill_(float("nan"))
     with pytest.raises(ValueError, match="not finite"):
-        CropGenerator(broken, CPU, precision="fp32")(crops, mel)
+        CropGenerator(MouthGenerator(broken, "cpu", "fp32"))(crops, mel)
 
 
 def test_a_crop_over_the_whole_context_replaces_it(crops) -> None:

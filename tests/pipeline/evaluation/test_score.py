@@ -18,6 +18,7 @@ from pipeline.evaluation.generate import CropGenerator
 from pipeline.evaluation.protocol import Pair, clips_sha256, derange, self_paired, spread_frames
 from pipeline.evaluation.score import clips_csv, fid, num_paired_frames, render, score_variant, summary
 from pipeline.metrics.lse import embed_clip, lse_scores
+from pipeline.mouths import MouthGenerator
 from pipeline.shards.clip import Clip
 
 CPU = torch.device("cpu")
@@ -34,7 +35,7 @@ def evaluator() -> Evaluator:
 @pytest.fixture(scope="module")
 def generate() -> CropGenerator:
     torch.manual_seed(1)
-    return CropGenerator(Generator(GeneratorConfig(width=0.03, lstm_hidden=8)).eval(), CPU, precision="fp32")
+    return CropGenerator(MouthGenerator(Generator(GeneratorConfig(width=0.03, lstm_hidden=8)), "cpu", "fp32"))
 
 
 def score(clips: Clips, pairs: list[Pair], embed: Any, generate: Any = None) -> Any:

@@ -11,7 +11,7 @@ import torch
 
 from models.generator import Generator, GeneratorConfig
 from pipeline.checkpoint import save_model
-from pipeline.dubbing.mouths import MouthGenerator
+from pipeline.mouths import MouthGenerator
 
 
 def save_tiny(folder: Path, kind: str = "generator", **changes: float) -> Path:

@@ -18,10 +18,10 @@ class MouthGenerator:
     """Redraws mouths. A frame sees its own mel window only, so batches of any size give the same pictures."""
 
     def __init__(self, model: Generator, device: str = "auto", precision: str = "auto") -> None:
-        self._device = select_device(device)
-        self._precision = precision
-        self._model = model.eval().to(self._device)
-        self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.device = select_device(device)
+        self.precision = precision
+        self.network = model.eval().to(self.device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod
     def load(cls, folder: Path, device: str = "auto", precision: str = "auto") -> MouthGenerator:
@@ -29,7 +29,7 @@ class MouthGenerator:
         saved = load_model(folder)
         if saved.kind != "generator":
             raise ValueError(
-                f"{folder} holds a model of kind {saved.kind!r}; dubbing needs a generator, "
+                f"{folder} holds a model of kind {saved.kind!r}; this needs a generator, "
                 "such as artifacts/train_gan/lstm_cbam/model"
             )
         model = Generator(GeneratorConfig(**saved.config))
@@ -37,22 +37,31 @@ class MouthGenerator:
         return cls(model, device, precision)
 
     @torch.inference_mode()
-    def __call__(self, crops: NDArray[np.uint8], mel_windows: NDArray[np.float32]) -> NDArray[np.uint8]:
+    def __call__(
+        self,
+        crops: NDArray[np.uint8],
+        mel_windows: NDArray[np.float32],
+        references: NDArray[np.uint8] | None = None,
+    ) -> NDArray[np.uint8]:
         """``crops: uint8 [N, 96, 96, 3]`` BGR, ``mel_windows: float32 [N, 80, 16]`` -> uint8 [N, 96, 96, 3].
 
-        The reference is the frame itself, as in Wav2Lip's inference. Raises ValueError where the network
-        gives something that is not a number.
+        ``references``, of the crops' shape, show whose face it is; without them it is the frame itself, as in
+        Wav2Lip's inference. Raises ValueError where the network gives something that is not a number.
         """
         if len(crops) == 0:
             return np.empty((0, FACE_SIZE_PX, FACE_SIZE_PX, 3), np.uint8)
-        target_NCHW = faces_to_float(torch.from_numpy(crops), self._device)
-        faces_NCHW = face_input(target_NCHW, target_NCHW)
+        target_NCHW = self._to_tensor(crops)
+        shown_NCHW = target_NCHW if references is None else self._to_tensor(references)
+        faces_NCHW = face_input(target_NCHW, shown_NCHW)
         faces_NCHW = faces_NCHW.contiguous(memory_format=torch.channels_last)
-        mel_N1ML = torch.from_numpy(mel_windows).to(self._device).unsqueeze(1)
-        with autocast(self._precision, self._device):
-            drawn_NCHW = self._model(mel_N1ML[None], faces_NCHW[None])[0].float()
+        mel_N1ML = torch.from_numpy(mel_windows).to(self.device).unsqueeze(1)
+        with autocast(self.precision, self.device):
+            drawn_NCHW = self.network(mel_N1ML[None], faces_NCHW[None])[0].float()
         if not bool(drawn_NCHW.isfinite().all()):
             raise ValueError("the generator gave values that are not finite; train it again")
         drawn_NHWC = (drawn_NCHW * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
         drawn: NDArray[np.uint8] = drawn_NHWC.contiguous().cpu().numpy()
         return drawn
+
+    def _to_tensor(self, images: NDArray[np.uint8]) -> torch.Tensor:
+        return faces_to_float(torch.tensor(images), self.device)  # a copy: the caller's may be read-only
