@@ -89,7 +89,7 @@ class ExpertTrainee:
 
     @torch.inference_mode()
     def similarity(self, clip: Clip) -> NDArray[np.float32]:
-        """Cosine of every face window with every audio window of a clip: float32 [V, V]."""
+        """Cosine over temperature of every face window with every audio window of a clip: float32 [V, V]."""
         self.network.eval()
         crops = clip.crops(np.arange(clip.num_frames))
         lower = torch.from_numpy(crops[:, crops.shape[1] // 2 :])
@@ -99,7 +99,8 @@ class ExpertTrainee:
         with autocast(self._params.precision, self._device):
             face_VD = self.network.embed_faces(expert_faces(windows, self._device))
             audio_VD = self.network.embed_audio(mel.unsqueeze(1).to(self._device))
-        similarity: NDArray[np.float32] = (face_VD.float() @ audio_VD.float().T).cpu().numpy()
+        cosine_VV = face_VD.float() @ audio_VD.float().T
+        similarity: NDArray[np.float32] = (cosine_VV / self.log_temperature.exp()).cpu().numpy()
         return similarity
 
     def state_dict(self) -> dict[str, Any]:

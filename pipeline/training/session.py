@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 MAX_VALIDATION_CLIPS = 24
 """Spread over the split; enough for a stable figure, few enough not to dominate a short training."""
+MAX_TEST_CLIPS = 200
+"""Looked at once, after training."""
 
 
 def spread_clips(context: StageContext, split: str, limit: int = MAX_VALIDATION_CLIPS) -> list[Clip]:
@@ -100,7 +102,7 @@ def run_sync_training(context: StageContext, training: SyncTraining) -> dict[str
     trainee = training.build(spread_clips(context, "val"), select_device(context.params.runtime.device))
     report = run_training(context, trainee, params, training.cut, training.parts, training.seed)
     test = SyncValidation(params.num_validation_pairs, params.min_gap_frames, training.seed).scores(
-        [trainee.similarity(clip) for clip in spread_clips(context, "test")]
+        [trainee.similarity(clip) for clip in spread_clips(context, "test", MAX_TEST_CLIPS)]
     )
     metrics = {
         **{f"val_{name}": value for name, value in report.validation.items()},
