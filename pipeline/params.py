@@ -119,6 +119,12 @@ class TrainSyncnetParams(_ContrastiveParams):
     embedding_dim: Count
     temperature: Positive
 
+    @model_validator(mode="after")
+    def _has_negatives(self) -> TrainSyncnetParams:
+        if self.objective == "bce" and self.windows_per_clip < 2:
+            raise ValueError("objective bce takes its negatives from the same clip: windows_per_clip must be 2 or more")
+        return self
+
 
 class TrainEvaluatorParams(_ContrastiveParams):
     pass
@@ -128,7 +134,7 @@ class TrainGanParams(_TrainingParams):
     discriminator_width: Annotated[float, Field(gt=0, le=4)]
     discriminator_learning_rate: Positive
     betas: tuple[Fraction, Fraction]
-    min_reference_gap_frames: Count
+    min_reference_gap_frames: Annotated[int, Field(ge=5)]
     sync_weight: Fraction
     sync_start_step: MaybeZero
     sync_ramp_steps: MaybeZero
@@ -142,6 +148,17 @@ class TrainGanParams(_TrainingParams):
     def _leaves_reconstruction(self) -> TrainGanParams:
         if self.sync_weight + self.adversarial_weight >= 1:
             raise ValueError("sync_weight + adversarial_weight must be below 1: the rest is L1's share")
+        return self
+
+    @model_validator(mode="after")
+    def _starts_before_the_end(self) -> TrainGanParams:
+        for name in ("sync", "adversarial"):
+            start, weight = getattr(self, f"{name}_start_step"), getattr(self, f"{name}_weight")
+            if weight > 0 and start >= self.num_steps:
+                raise ValueError(
+                    f"{name}_start_step {start} is not below num_steps {self.num_steps}: that loss would never be on; "
+                    f"lower it, or set {name}_weight to 0"
+                )
         return self
 
 
@@ -167,6 +184,12 @@ class EvaluateParams(_Section):
     max_clips: MaybeZero
     num_strips: MaybeZero
 
+    @model_validator(mode="after")
+    def _has_foreign_audio(self) -> EvaluateParams:
+        if self.max_clips == 1:
+            raise ValueError("max_clips must be 0 (all) or at least 2: every clip gets the audio of another one")
+        return self
+
 
 class CompareParams(_Section):
     confidence: Annotated[float, Field(gt=0, lt=1)]
@@ -175,9 +198,8 @@ class CompareParams(_Section):
 
 class PromoteParams(_Section):
     variant: str
-    max_lse_d_increase: NonNegative
+    min_lse_d_gain: float
     max_fid_increase: NonNegative
-    min_lse_d_gain: NonNegative
 
 
 class RuntimeParams(_Section):

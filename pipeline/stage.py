@@ -34,6 +34,10 @@ class DataError(Exception):
     """The input data cannot be used as they are."""
 
 
+class NonFiniteLossError(ArithmeticError):
+    """A loss or gradient became NaN or infinite; the last checkpoint is from before."""
+
+
 class TemporaryError(Exception):
     """Something outside failed that may work on the next try."""
 
@@ -70,8 +74,10 @@ def run(stage: str, body: Body, variant: str | None = None, *, dvc_stage: str | 
     try:
         layout = Layout(find_root())
         params = load_params(layout.params_path)
+        if variant is not None and dvc_stage in (None, stage) and variant not in params.variants:
+            raise ValueError(f"no variant {variant!r} in {layout.params_path}; it has {', '.join(params.variants)}")
         _run_body(dvc_stage or stage, stage, body, variant, params, layout)
-    except DataError as error:
+    except (DataError, NonFiniteLossError) as error:
         logger.error("%s: %s", label, error)
         return EXIT_DATA_ERROR
     except TemporaryError as error:
@@ -96,7 +102,7 @@ def _run_body(dvc_stage: str, stage: str, body: Body, variant: str | None, param
         context = StageContext(stage, variant, params, layout, tracker, digest, folder)
         metrics = body(context)
         atomic.write_json(layout.metrics_path(stage, variant), metrics)
-        tracker.log_summary(metrics)
+        tracker.log_summary(stage, metrics)
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -74,13 +74,24 @@ class Tracker:
         self.run_id = run_id
 
     def log_params(self, params: Mapping[str, Any]) -> None:
-        """Settings; nested names are joined with dots. A value once logged stays."""
-        from mlflow.entities import Param
+        """Settings; nested names are joined with dots.
 
-        flat = [Param(name, str(value)[:500]) for name, value in _flatten(params)]
-        for start in range(0, len(flat), 100):
-            batch = flat[start : start + 100]
-            self._try(lambda client, run: client.log_batch(run, params=batch))  # noqa: B023 - runs at once
+        MLflow never changes a run's parameter, so one that differs from an earlier stage's (an evaluation repeated
+        with other settings) becomes a tag ``param.NAME`` with the newest value.
+        """
+        from mlflow.entities import Param, RunTag
+
+        flat = {name: str(value)[:500] for name, value in _flatten(params)}
+
+        def send(client: MlflowClient, run: str) -> None:
+            known = client.get_run(run).data.params
+            new = [Param(name, value) for name, value in flat.items() if name not in known]
+            for start in range(0, len(new), 100):
+                client.log_batch(run, params=new[start : start + 100])
+            changed = [RunTag(f"param.{n}", v) for n, v in flat.items() if known.get(n, v) != v]
+            client.log_batch(run, tags=changed)
+
+        self._try(send)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Scalars at one step."""
@@ -101,10 +112,15 @@ class Tracker:
             batch = points[start : start + _BATCH]
             self._try(lambda client, run: client.log_batch(run, metrics=batch))  # noqa: B023 - runs at once
 
-    def log_summary(self, metrics: Mapping[str, Any]) -> None:
-        """The numbers of a stage's ``metrics.json``, under the same names."""
+    def log_summary(self, stage: str, metrics: Mapping[str, Any]) -> None:
+        """The numbers of a stage's ``metrics.json``.
+
+        An evaluation's keep their names; a training's get the stage in front (``train_gan.seconds``), so that they
+        neither extend its curves nor meet the evaluation's in the run that both share.
+        """
+        prefix = "" if stage == "evaluate" else f"{stage}."
         numbers = {
-            name: float(value)
+            prefix + name: float(value)
             for name, value in _flatten(metrics)
             if isinstance(value, int | float) and not isinstance(value, bool)
         }

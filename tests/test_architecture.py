@@ -20,6 +20,7 @@ INERT = {
     # Cannot change a stage's output: paths, process set-up, logs, tracking, atomic writes.
     "pipeline/__init__.py",
     "pipeline/atomic.py",
+    "pipeline/cores.py",
     "pipeline/layout.py",
     "pipeline/scratch.py",
     "pipeline/stage.py",

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import atomic
+from pipeline.cores import num_cores
 from pipeline.manifest import ClipRecord
 from pipeline.media.faces import limit_opencv_threads
 from pipeline.params import PreprocessParams
@@ -79,7 +80,7 @@ def build_shards(
     with BuildProgress(len(records)) as progress:
         for result in finished.values():
             progress.add(result, was_reused=True)
-        with closing(run_tasks(todo, process, num_workers or os.cpu_count() or 1)) as fresh:
+        with closing(run_tasks(todo, process, num_workers or num_cores())) as fresh:
             for result in fresh:
                 progress.add(result, was_reused=False)
                 finished[result.name] = result

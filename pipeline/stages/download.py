@@ -6,13 +6,13 @@ The clips themselves stay where they are (or under ``data/raw``), outside DVC's 
 from __future__ import annotations
 
 import logging
-import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipeline import stage
+from pipeline.cores import num_cores
 from pipeline.manifest import SPLITS, ClipRecord, record_of, write_manifest
 from pipeline.params import Params
 
@@ -67,7 +67,7 @@ def _render_demo(params: Params, folder: Path, root: Path) -> list[ClipRecord]:
     from pipeline.datasets.demo import DemoSpec, render_corpus
 
     spec = DemoSpec(**params.dataset.demo.model_dump(), seed=params.seed)
-    num_workers = params.runtime.num_workers or len(os.sched_getaffinity(0))
+    num_workers = params.runtime.num_workers or num_cores()
     clips = render_corpus(spec, folder, num_workers, _log_progress)
     return [
         replace(record, path=Path(record.path).relative_to(root).as_posix())

@@ -18,7 +18,8 @@ def write_curve(path: Path, rows: Sequence[dict[str, float]]) -> None:
         writer = csv.DictWriter(file, names, lineterminator="\n")
         writer.writeheader()
         for row in rows:
-            writer.writerow({name: f"{value:.6g}" for name, value in row.items()})
+            cells = {name: f"{value:.6g}" for name, value in row.items()}
+            writer.writerow(cells | {"step": str(int(row["step"]))})
 
 
 def plot_curve(path: Path, rows: Sequence[dict[str, float]], title: str) -> None:

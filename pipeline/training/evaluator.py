@@ -114,7 +114,8 @@ class EvaluatorTrainee:
         context = clip.context(np.arange(clip.num_frames))
         bf16 = uses_bf16(self._params.precision, self._device)
         lip, audio = embed_clip(self.network, context, clip.audio, self._device, bf16)
-        return -np.linalg.norm(lip[:, None] - audio[None], axis=2).astype(np.float32)
+        distances: NDArray[np.float32] = pairwise_distances(torch.from_numpy(lip), torch.from_numpy(audio)).numpy()
+        return -distances
 
     def state_dict(self) -> dict[str, Any]:
         return {"network": self.network.state_dict(), "optimiser": self._optimiser.state_dict()}

@@ -25,6 +25,9 @@ from pipeline.training.precision import autocast
 from pipeline.training.sync_validation import SyncValidation
 from pipeline.training.tensors import expert_faces
 
+CHUNK_WINDOWS = 256
+"""Windows embedded together in validation: bounds the memory a long clip takes."""
+
 
 def expert_config(params: TrainSyncnetParams) -> SyncNetConfig:
     """The network that fits the objective: BCE needs cosines in [0, 1], InfoNCE linear heads."""
@@ -96,10 +99,12 @@ class ExpertTrainee:
         windows = lower.unfold(0, WINDOW_FRAMES, 1).movedim(-1, 1)
         starts = range(len(windows))
         mel = torch.from_numpy(np.stack([alignment.sync_mel_window(clip.mel, start) for start in starts]))
-        with autocast(self._params.precision, self._device):
-            face_VD = self.network.embed_faces(expert_faces(windows, self._device))
-            audio_VD = self.network.embed_audio(mel.unsqueeze(1).to(self._device))
-        cosine_VV = face_VD.float() @ audio_VD.float().T
+        faces_VD, audio_VD = [], []
+        for part in (slice(start, start + CHUNK_WINDOWS) for start in range(0, len(windows), CHUNK_WINDOWS)):
+            with autocast(self._params.precision, self._device):
+                faces_VD.append(self.network.embed_faces(expert_faces(windows[part], self._device)))
+                audio_VD.append(self.network.embed_audio(mel[part].unsqueeze(1).to(self._device)))
+        cosine_VV = torch.cat(faces_VD).float() @ torch.cat(audio_VD).float().T
         similarity: NDArray[np.float32] = (cosine_VV / self.log_temperature.exp()).cpu().numpy()
         return similarity
 

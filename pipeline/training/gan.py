@@ -72,7 +72,8 @@ class GanTrainee:
         scalars: dict[str, torch.Tensor | float] = {}
 
         l1 = l1_loss(generated_BTCHW, target_BTCHW)
-        sync = self._sync(generated_BTCHW, batch["sync_mel"])
+        with torch.set_grad_enabled(sync_weight > 0):  # still measured before its loss is on
+            sync = self._sync(generated_BTCHW, batch["sync_mel"])
         loss = (1 - sync_weight - adv_weight) * l1 + sync_weight * sync
         if adv_weight > 0:
             fake = lower_half(generated_BTCHW).flatten(0, 1)

@@ -15,15 +15,12 @@ from typing import Any, Protocol
 import torch
 
 from pipeline.checkpoint import CheckpointStore
+from pipeline.stage import NonFiniteLossError
 
 logger = logging.getLogger(__name__)
 
 Batch = Mapping[str, torch.Tensor]
 CurveLog = Callable[[Iterable[tuple[int, Mapping[str, float]]]], None]
-
-
-class NonFiniteLossError(RuntimeError):
-    """A loss or gradient became NaN or infinite; the weights of the step before are in the checkpoint."""
 
 
 class Trainee(Protocol):
@@ -104,8 +101,8 @@ def train(
     try:
         for step in range(start + 1, schedule.num_steps + 1):
             batch, position = next(iterator)
-            for name, value in trainee.step(batch, step - 1).items():
-                sums[name] = sums.get(name, 0.0) + _finite(name, value, step)
+            for name, value in _step(trainee, batch, step).items():
+                sums[name] = sums.get(name, 0.0) + value
             count += 1
             last = step == schedule.num_steps
             if last or step % schedule.log_every == 0 or step == 1:
@@ -165,14 +162,14 @@ def learning_rate_factor(step: int, warmup_steps: int, num_steps: int, floor: fl
 def clipped_step(optimiser: torch.optim.Optimizer, loss: torch.Tensor, max_norm: float, factor: float) -> float:
     """Backward, clip, check, step at ``factor`` times the base learning rate; returns the gradient's norm.
 
-    Raises NonFiniteLossError before the weights are touched.
+    Raises FloatingPointError before the weights are touched.
     """
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     weights = [p for group in optimiser.param_groups for p in group["params"]]
     norm = float(torch.nn.utils.clip_grad_norm_(weights, max_norm))
     if not math.isfinite(norm):
-        raise NonFiniteLossError(f"the gradient's norm is {norm}; loss {float(loss):.4g}")
+        raise FloatingPointError(f"the gradient's norm is {norm}, the loss {loss.item():.4g}")
     for group in optimiser.param_groups:
         group.setdefault("base_lr", group["lr"])
         group["lr"] = group["base_lr"] * factor
@@ -180,11 +177,16 @@ def clipped_step(optimiser: torch.optim.Optimizer, loss: torch.Tensor, max_norm:
     return norm
 
 
-def _finite(name: str, value: torch.Tensor | float, step: int) -> float:
-    number = float(value)
-    if not math.isfinite(number):
-        raise NonFiniteLossError(f"{name} is {number} at step {step}; lower the learning rate or use precision: fp32")
-    return number
+def _step(trainee: Trainee, batch: Batch, step: int) -> dict[str, float]:
+    remedy = "lower the learning rate, or set precision to fp32, in params.yaml"
+    try:
+        scalars = {name: float(value) for name, value in trainee.step(batch, step - 1).items()}
+    except FloatingPointError as error:
+        raise NonFiniteLossError(f"step {step}: {error}; {remedy}") from error
+    for name, value in scalars.items():
+        if not math.isfinite(value):
+            raise NonFiniteLossError(f"step {step}: {name} is {value}; {remedy}")
+    return scalars
 
 
 def _without_step(row: Mapping[str, float]) -> dict[str, float]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
+
+from pipeline.cores import num_cores
 
 logger = logging.getLogger(__name__)
 
@@ -47,4 +48,4 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
 
 def set_threads(num_threads: int) -> None:
     """Torch's CPU threads; 0 means every core this process may use."""
-    torch.set_num_threads(num_threads or len(os.sched_getaffinity(0)))
+    torch.set_num_threads(num_threads or num_cores())

@@ -123,20 +123,27 @@ class WindowBatches:
             self._prefetcher.close()
 
     def _batches(self) -> Iterator[tuple[dict[str, torch.Tensor], dict[str, Any]]]:
-        items: list[Item] = []
+        if self._stream.num_clips < self._clips_per_batch:
+            raise ValueError(
+                f"{self._stream.num_clips} training clips are fewer than clips_per_batch {self._clips_per_batch}: a "
+                "batch would hold a clip twice and call its windows each other's negatives; lower it in params.yaml"
+            )
+        items: dict[str, Item] = {}
         refused = 0
         for clip in self._stream:
-            item = self._cut(clip, clip.rng)
+            item = None if clip.key in items else self._cut(clip, clip.rng)  # twice only where two epochs meet
             if item is None:
                 refused += 1
                 if refused > 1000:
-                    raise ValueError("1000 clips in a row are too short for a window; see preprocess.min_frames")
+                    raise ValueError(
+                        "1000 clips in a row are too short for a window; lower windows_per_clip or min_gap_frames, "
+                        "or raise preprocess.min_frames, in params.yaml"
+                    )
                 continue
             refused = 0
-            items.append(item)
+            items[clip.key] = item
             if len(items) == self._clips_per_batch:
-                yield (
-                    {name: torch.from_numpy(np.stack([i[name] for i in items])) for name in items[0]},
-                    self._stream.state_dict(),
-                )
-                items = []
+                cut = list(items.values())
+                batch = {name: torch.from_numpy(np.stack([i[name] for i in cut])) for name in cut[0]}
+                yield batch, self._stream.state_dict()
+                items = {}

@@ -49,8 +49,12 @@ def test_training_and_evaluation_share_a_run_and_a_resumed_training_reopens_it(
         folder = store.stage_dir("train_gan", "no_lstm") / "model"
         save_model(folder, kind="generator", config={}, state={}, info={"fingerprint": "abc"})
         again.log_artifact(folder, "model")
+        again.log_summary("train_gan", {"l1": 0.3, "seconds": 7})
     with open_tracker(store, "evaluate", "no_lstm", params, "def", {}) as evaluation:
-        evaluation.log_summary({"fid": 12.5, "protocol": {"num_pairs": 3}, "evaluator": "trained", "ok": True})
+        evaluation.log_params({"train_gan": {"num_steps": 4}, "evaluate": {"reference": "same"}})
+        evaluation.log_summary(
+            "evaluate", {"fid": 12.5, "protocol": {"num_pairs": 3}, "evaluator": "trained", "ok": True}
+        )
     assert first.run_id == again.run_id == evaluation.run_id
     assert first.run_id is not None
 
@@ -59,8 +63,10 @@ def test_training_and_evaluation_share_a_run_and_a_resumed_training_reopens_it(
     assert run.info.status == "FINISHED"
     assert run.info.run_name == "no_lstm"
     assert [point.step for point in client.get_metric_history(first.run_id, "l1")] == [1, 2, 3]
-    assert run.data.metrics == {"l1": 0.3, "fid": 12.5, "protocol.num_pairs": 3.0}
-    assert run.data.params == {"train_gan.num_steps": "3"}
+    summary = {"train_gan.l1": 0.3, "train_gan.seconds": 7.0}
+    assert run.data.metrics == {"l1": 0.3, "fid": 12.5, "protocol.num_pairs": 3.0} | summary
+    assert run.data.params == {"train_gan.num_steps": "3", "evaluate.reference": "same"}
+    assert run.data.tags["param.train_gan.num_steps"] == "4"  # a changed setting is told, not lost
     assert {"variant", "seed", "host", "device"} <= set(run.data.tags)
     assert [a.path for a in client.list_artifacts(first.run_id, "model")] == [
         "model/model.json",
