@@ -77,7 +77,7 @@ GRID: dict[str, Any] = {
     "train_evaluator.validate_every": 175,
     "train_gan.width": 0.375,
     "train_gan.discriminator_width": 0.25,
-    "train_gan.num_steps": 600,
+    "train_gan.num_steps": 450,
     "train_gan.warmup_steps": 40,
     "train_gan.sync_start_step": 60,
     "train_gan.sync_ramp_steps": 20,
