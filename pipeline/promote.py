@@ -63,7 +63,7 @@ def promote(layout: Layout, variant: str, params: Params, *, force: bool = False
     before = registry.state()
     champion_version = registry.aliased("champion")
     champion = scores_of(champion_version.tags) if champion_version else None
-    verdict = judge(challenger, champion, params.promote)
+    verdict = judge(challenger, champion, params.promote, variant)
     if force and verdict.outcome in ("refused", "not_comparable"):
         verdict = Verdict("promoted", f"forced; without --force: {verdict.reason}", verdict.rules)
     version = registry.register(layout, variant, challenger, params)

@@ -132,7 +132,6 @@ def stub_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     params["variants"] = {"lstm_cbam": params["variants"]["lstm_cbam"]}
     params["promote"] = {
         "variant": "lstm_cbam",
-        "max_lse_d_increase": 0.0,
         "max_fid_increase": 5.0,
         "min_lse_d_gain": 0.0,
     }

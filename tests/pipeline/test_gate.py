@@ -15,13 +15,11 @@ EVALUATION: dict[str, Any] = {"id": "unseen", "every_n_frames": 5, "evaluator_sh
 CHAMPION = Scores("champion", lse_d=8.0, lse_c=5.0, fid=20.0, evaluation=EVALUATION)
 
 
-def rules(max_lse_d_increase: float = 0.0, max_fid_increase: float = 5.0, min_lse_d_gain: float = 0.0) -> PromoteParams:
-    return PromoteParams(
-        variant="lstm_cbam",
-        max_lse_d_increase=max_lse_d_increase,
-        max_fid_increase=max_fid_increase,
-        min_lse_d_gain=min_lse_d_gain,
-    )
+VARIANT = "no_lstm"
+
+
+def rules(max_fid_increase: float = 5.0, min_lse_d_gain: float = 0.0) -> PromoteParams:
+    return PromoteParams(variant="lstm_cbam", max_fid_increase=max_fid_increase, min_lse_d_gain=min_lse_d_gain)
 
 
 def challenger(**changed: Any) -> Scores:
@@ -38,10 +36,12 @@ def broken(scores: Scores, limits: PromoteParams) -> list[str]:
         (8.0, 20.0, rules(), []),  # equal is within every limit
         (8.0, 25.0, rules(), []),  # a limit reached exactly
         (8.0, 25.25, rules(), ["max_fid_increase"]),
-        (8.25, 20.0, rules(), ["max_lse_d_increase", "min_lse_d_gain"]),
+        (8.25, 20.0, rules(), ["min_lse_d_gain"]),
         (7.75, 20.0, rules(min_lse_d_gain=0.5), ["min_lse_d_gain"]),
         (7.5, 20.0, rules(min_lse_d_gain=0.5), []),
-        (9.0, 30.0, rules(), ["max_lse_d_increase", "min_lse_d_gain", "max_fid_increase"]),
+        (8.25, 20.0, rules(min_lse_d_gain=-0.25), []),  # a loss up to there is allowed
+        (8.5, 20.0, rules(min_lse_d_gain=-0.25), ["min_lse_d_gain"]),
+        (9.0, 30.0, rules(), ["min_lse_d_gain", "max_fid_increase"]),
         (7.0, 40.0, rules(max_fid_increase=20.0), []),
     ],
 )
@@ -50,32 +50,32 @@ def test_each_rule(lse_d: float, fid: float, limits: PromoteParams, expected: li
 
 
 def test_a_refusal_names_the_rule_and_both_figures() -> None:
-    verdict = judge(challenger(lse_d=7.5, fid=31.25), CHAMPION, rules())
+    verdict = judge(challenger(lse_d=7.5, fid=31.25), CHAMPION, rules(), VARIANT)
     assert verdict.outcome == "refused"
     assert verdict.reason == ("max_fid_increase broken: FID 31.25 against the champion's 20 (+11.25), limit 5")
-    assert [check.passed for check in verdict.rules] == [True, True, False]
+    assert [check.passed for check in verdict.rules] == [True, False]
 
 
 def test_a_better_model_is_promoted() -> None:
-    assert judge(challenger(lse_d=7.5, fid=19.0), CHAMPION, rules()).outcome == "promoted"
+    assert judge(challenger(lse_d=7.5, fid=19.0), CHAMPION, rules(), VARIANT).outcome == "promoted"
 
 
 def test_the_first_model_becomes_champion_whatever_its_figures() -> None:
-    assert judge(challenger(lse_d=99.0, fid=999.0), None, rules()).outcome == "promoted"
+    assert judge(challenger(lse_d=99.0, fid=999.0), None, rules(), VARIANT).outcome == "promoted"
 
 
 def test_the_same_weights_are_not_judged_again() -> None:
     again = dataclasses.replace(CHAMPION, lse_d=9.0, evaluation={**EVALUATION, "sha256": "other"})
-    assert judge(again, CHAMPION, rules()).outcome == "already_champion"
+    assert judge(again, CHAMPION, rules(), VARIANT).outcome == "already_champion"
 
 
 @pytest.mark.parametrize("changed", [{"evaluator_sha256": "f"}, {"every_n_frames": 1}, {"new_key": 1}])
 def test_figures_of_different_evaluations_are_not_compared(changed: dict[str, Any]) -> None:
     evaluation = EVALUATION | changed | {"sha256": "other"}
-    verdict = judge(challenger(lse_d=1.0, evaluation=evaluation), CHAMPION, rules())
+    verdict = judge(challenger(lse_d=1.0, evaluation=evaluation), CHAMPION, rules(), VARIANT)
     assert verdict.outcome == "not_comparable"
     assert f"(differing: {next(iter(changed))})" in verdict.reason
-    assert "score the champion again" in verdict.reason
+    assert "`python -m pipeline.promote --variant no_lstm --force`" in verdict.reason
     assert verdict.rules == ()
 
 

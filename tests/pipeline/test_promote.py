@@ -19,7 +19,7 @@ from pipeline.params import Params, load_params
 @pytest.fixture
 def params(repo_root: Path) -> Params:
     content = load_params(repo_root / "params.yaml")
-    rules = {"variant": "lstm_cbam", "max_lse_d_increase": 0.0, "max_fid_increase": 5.0, "min_lse_d_gain": 0.0}
+    rules = {"variant": "lstm_cbam", "max_fid_increase": 5.0, "min_lse_d_gain": 0.0}
     return content.model_copy(update={"promote": content.promote.model_copy(update=rules)})
 
 
@@ -88,7 +88,7 @@ def test_the_life_of_a_champion(tmp_path: Path, params: Params, monkeypatch: pyt
     write_model(layout, 9.0, 18.0, weight=5.0, evaluator="retrained")
     forced = ask(force=True)
     assert (forced["outcome"], forced["forced"]) == ("promoted", True)
-    assert "max_lse_d_increase broken" in forced["reason"]
+    assert "min_lse_d_gain broken" in forced["reason"]
 
     _check_version_is_loadable(layout)
 
