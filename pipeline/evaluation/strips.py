@@ -16,6 +16,7 @@ from pipeline.evaluation.generate import Reference, reference_frames
 from pipeline.evaluation.protocol import BOUNDS, Pair
 from pipeline.evaluation.score import Generate, render
 from pipeline.media.audio import int16_to_float
+from pipeline.media.image import write_png
 from pipeline.media.video import VideoWriter
 from pipeline.shards.clip import Clip
 
@@ -24,6 +25,7 @@ PANEL_PX = 320
 GAP_PX = 8
 LABEL_PX = 36
 CAPTION_PX = 36
+NUM_STILLS = 3
 _PAPER, _INK, _MUTED = (18, 22, 28), (240, 243, 246), (158, 168, 179)
 _MASK_GREY = 128
 
@@ -47,7 +49,10 @@ def write_strip(
     generate: Generate | None,
     reference: Reference,
 ) -> None:
-    """Write one MP4 (H.264, AAC). A bound has one panel, since nothing is generated."""
+    """Write one MP4 (H.264, AAC) and, beside it, a PNG of a few of its frames.
+
+    A bound has one panel, since nothing is generated.
+    """
     crops, _, shown = render(video, audio, generate)
     panels: dict[str, Iterable[Image]]
     if variant in BOUNDS:
@@ -67,9 +72,15 @@ def write_strip(
     background = backdrop(list(panels), voice + said)
     samples = int16_to_float(audio.audio[: num_samples_of(len(shown))])
     height, width = background.shape[:2]
+    still_frames = set(np.linspace(0, len(shown) - 1, NUM_STILLS + 2).round().astype(int)[1:-1].tolist())
+    stills: list[Image] = []
     with VideoWriter(path, FPS, (width, height), samples, audio_rate_hz=SAMPLE_RATE_HZ) as writer:
-        for images in zip(*panels.values(), strict=True):
-            writer.write(in_a_row(background, images))
+        for index, images in enumerate(zip(*panels.values(), strict=True)):
+            frame = in_a_row(background, images)
+            writer.write(frame)
+            if index in still_frames:
+                stills.append(frame)
+    write_png(path.with_suffix(".png"), np.concatenate(stills))
 
 
 def input_panel(context: Image, reference: Image, box: NDArray[np.float64]) -> Image:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 from numpy.typing import NDArray
 
@@ -11,6 +12,7 @@ from pipeline.evaluation.protocol import Pair
 from pipeline.evaluation.strips import (
     GAP_PX,
     LABEL_PX,
+    NUM_STILLS,
     PANEL_PX,
     backdrop,
     choose_strips,
@@ -48,6 +50,16 @@ def test_strip_is_a_playable_video_with_the_foreign_audio(clips: dict[str, Clip]
     assert np.abs(real + generated - 255).mean() < 12
     heard = decode_audio(path)[: audio.num_samples]
     assert np.corrcoef(heard[:8000], audio.audio[:8000].astype(float))[0, 1] > 0.5
+
+
+def test_stills_of_a_strip_are_its_frames(clips: dict[str, Clip], tmp_path: Path) -> None:
+    path = tmp_path / "strip.mp4"
+    write_strip(path, "lstm_cbam", clips["a/2"], clips["b/1"], invert, "same")
+    frames = read_video(path).frames
+    sheet = np.asarray(PIL.Image.open(path.with_suffix(".png")))[..., ::-1].astype(int)
+    assert sheet.shape == (NUM_STILLS * frames.shape[1], frames.shape[2], 3)
+    chosen = np.concatenate([frames[index] for index in (4, 8, 11)])
+    assert np.abs(sheet - chosen).mean() < 12
 
 
 def test_a_bound_has_one_panel(clips: dict[str, Clip], tmp_path: Path) -> None:
