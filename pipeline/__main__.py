@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,8 +24,9 @@ The pipeline itself runs through DVC and Prefect:
   dvc repro                              every stage whose inputs changed
   dvc repro train_gan@lstm_cbam          one stage and what it needs
   python -m flows.reproduce [--plan]     the same graph as a Prefect flow; --plan says what would run and why
-  python -m flows.retrain                reproduce, compare with the champion, promote
-  python -m flows.serve                  both on a schedule
+  python -m flows.retrain                look for new clips, reproduce, compare with the champion, promote
+  python -m flows.serve                  retrain on runtime.retrain_cron of params.yaml, reproduce on demand
+  python -m pipeline.promote --variant V --force    make V's model the champion whatever the gate says
   mlflow ui --backend-store-uri sqlite:///mlflow.db
 \b
 Stages, each runnable alone as python -m pipeline.stages.NAME:
@@ -61,6 +63,7 @@ class Fill(StrEnum):
 
 
 class OnMissing(StrEnum):
+    auto = "auto"
     keep = "keep"
     error = "error"
 
@@ -121,13 +124,15 @@ def dub(
         Fill, typer.Option(help="How a video shorter than the sound goes on: back and forth, or over again.")
     ] = Fill.pingpong,
     on_missing: Annotated[
-        OnMissing, typer.Option(help="Frames without a face: keep them as they are, or stop.")
-    ] = OnMissing.keep,
+        OnMissing,
+        typer.Option(help="Frames without a face: keep them as they are, or stop; auto stops where there is no face."),
+    ] = OnMissing.auto,
     device: Annotated[Device, typer.Option(help="auto takes CUDA where there is one.")] = Device.auto,
 ) -> None:
     """Make the face in a video speak other words.
 
-    The output keeps the video's size and frame rate. Only the mouth region of the picture is drawn anew.
+    The output keeps the video's frame rate and size; an odd side grows by one pixel, since H.264 wants even ones.
+    Only the mouth region of the picture is drawn anew. A small face is searched for in larger and larger pictures.
     """
     with _user_errors():
         summary = _dub(face, audio, out, _model_dir(model, variant), length, fill, on_missing, device)
@@ -150,7 +155,7 @@ def _dub(
 ) -> DubSummary:
     from pipeline.dubbing.dub import DubSettings, dub
     from pipeline.dubbing.follow import FollowSettings
-    from pipeline.media.faces import YuNetDetector
+    from pipeline.media.faces import detectors_by_zoom
     from pipeline.mouths import MouthGenerator
     from pipeline.params import load_params
 
@@ -166,7 +171,7 @@ def _dub(
         audio,
         out,
         MouthGenerator.load(model_dir, device.value),
-        YuNetDetector(preprocess.detector_score, preprocess.detector_max_px),
+        partial(detectors_by_zoom, preprocess.detector_score, preprocess.detector_max_px),
         settings,
         _show_progress,
     )

@@ -32,9 +32,11 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Length = Literal["audio", "video"]
-OnMissing = Literal["keep", "error"]
+OnMissing = Literal["auto", "keep", "error"]
 DrawMouths = Callable[[NDArray[np.uint8], NDArray[np.float32]], NDArray[np.uint8]]
 """Crops uint8 [N, 96, 96, 3] and mel windows float32 [N, 80, 16] to new crops."""
+DetectorsFor = Callable[[int], Iterable[FaceDetector]]
+"""The longer side of a video's frames, in pixels, to the detectors to try in turn."""
 Report = Callable[[str, int, int], None]
 """What is being done, frames done, frames in all."""
 
@@ -46,14 +48,14 @@ _BATCH_BYTES = 1 << 27  # 128 MiB of source frames at once
 class DubSettings:
     """How to dub; none of it changes the model.
 
-    length: whose length the output has. fill: how a video that is too short goes on. on_missing: what to do
-    about frames without a face.
+    length: whose length the output has. fill: how a video that is too short goes on. on_missing: whether frames
+    without a face are kept as they are or are an error; ``auto`` keeps them unless there is no face at all.
     """
 
     follow: FollowSettings
     length: Length = "audio"
     fill: Fill = "pingpong"
-    on_missing: OnMissing = "keep"
+    on_missing: OnMissing = "auto"
     batch_frames: int = BATCH_FRAMES
 
 
@@ -66,6 +68,7 @@ class DubSummary:
     num_missing: int
     """Frames that show no face and were left as they are."""
     width: int
+    """As written: an odd side grows by one pixel, since H.264 wants even ones. Likewise ``height``."""
     height: int
     fps: float
     seconds: float
@@ -97,7 +100,7 @@ def dub(
     audio: Path,
     out: Path,
     draw: DrawMouths,
-    detector: FaceDetector,
+    detectors_for: DetectorsFor,
     settings: DubSettings,
     report: Report = lambda what, done, total: None,
 ) -> DubSummary:
@@ -110,8 +113,9 @@ def dub(
     info = probe(face)
     if not info.has_video or info.fps is None:
         raise NoVideoError(face)
-    if out.exists() and out.samefile(face):
-        raise ValueError(f"--out {out} is the video that is read; give another name")
+    for flag, read in (("--face", face), ("--audio", audio)):
+        if out.exists() and read.exists() and out.samefile(read):
+            raise ValueError(f"--out {out} is the file that {flag} reads; give another name")
     speech = load_speech(audio)
     fps = info.fps
     writer = VideoWriter(
@@ -128,27 +132,29 @@ def dub(
     def open_frames() -> Iterator[Frame]:
         return (timed.image for timed in iter_frames(face, fps))
 
-    watched = _counted(open_frames(), report, "finding the face", info.num_frames)
-    boxes = follow_face(watched, detector, float(fps), settings.follow)
+    def watched_frames() -> Iterator[Frame]:
+        return _counted(open_frames(), report, "finding the face", info.num_frames)
+
+    boxes = follow_face(watched_frames, detectors_for(max(info.width, info.height)), float(fps), settings.follow)
     num_shown = len(boxes)
     if settings.length == "audio":
         num_shown = max(1, round(Fraction(len(speech.samples), speech.rate_hz) * fps))
     out.parent.mkdir(parents=True, exist_ok=True)
     shown = play(open_frames, len(boxes), num_shown, settings.fill, out.parent)
     num_missing = 0
-    if settings.on_missing == "error":
-        _refuse_missing(face, boxes[:num_shown], float(fps))
+    _refuse_missing(face, boxes[:num_shown], float(fps), settings.on_missing)
     with writer:
         dubbed = redraw(shown, boxes, speech.mel, float(fps), draw, _batch_size(info, settings))
         for source, image in _counted(dubbed, report, "drawing", num_shown):
             num_missing += bool(np.isnan(boxes[source, 0]))
             writer.write(image)
+    written = probe(out)
     return DubSummary(
         path=out,
         num_frames=num_shown,
         num_missing=num_missing,
-        width=info.width,
-        height=info.height,
+        width=written.width,
+        height=written.height,
         fps=float(fps),
         seconds=time.monotonic() - started,
     )
@@ -211,9 +217,10 @@ def _counted(items: Iterable[T], report: Report, what: str, total: int) -> Itera
         report(what, done, max(done, total))
 
 
-def _refuse_missing(face: Path, boxes: NDArray[np.float64], fps: float) -> None:
+def _refuse_missing(face: Path, boxes: NDArray[np.float64], fps: float, on_missing: OnMissing) -> None:
     missing = np.flatnonzero(np.isnan(boxes[:, 0]))
-    if len(missing):
+    is_refused = {"auto": len(missing) == len(boxes), "keep": False, "error": len(missing) > 0}
+    if is_refused[on_missing]:
         raise ValueError(
             f"{face}: no face in {len(missing)} of {len(boxes)} frames, first at "
             f"{missing[0] / fps:.2f} s; --on-missing keep leaves such frames as they are"

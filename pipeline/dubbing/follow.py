@@ -1,12 +1,13 @@
 """Where the speaking face is in each frame of a video of any length.
 
-Frames pass through once; only boxes are kept. Times are given in frames at 25 fps and scaled to the video's own rate.
+Frames pass through once per detector; only boxes are kept. Times are given in frames at 25 fps and scaled to the
+video's own rate.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,17 +61,41 @@ class _Path:
 
 
 def follow_face(
-    frames: Iterable[NDArray[np.uint8]],
-    detector: FaceDetector,
+    open_frames: Callable[[], Iterable[NDArray[np.uint8]]],
+    detectors: Iterable[FaceDetector],
     fps: float,
     settings: FollowSettings,
     window_frames: int = WINDOW_FRAMES,
 ) -> NDArray[np.float64]:
     """Tight crop box of the speaker in each frame: float64 [N, 4] in pixels, NaN where there is no face.
 
-    Of several faces the one with the most area over its whole appearance wins; others are used only where it is
-    absent. Gaps of up to ``max_gap_frames`` are bridged.
+    ``open_frames()`` gives the video's frames from the first. Each detector, at least one, looks at the whole video;
+    the next looks only while frames without a face remain, and counts where it leaves fewer of them. Of several faces
+    the one with the most area over its whole appearance wins; others are used only where it is absent. Gaps of up to
+    ``max_gap_frames`` are bridged.
     """
+    best: NDArray[np.float64] | None = None
+    for detector in detectors:
+        boxes = _follow(open_frames(), detector, fps, settings, window_frames)
+        if best is None or _num_missing(boxes) < _num_missing(best):
+            best = boxes
+        if not _num_missing(best):
+            break
+    assert best is not None
+    return best
+
+
+def _num_missing(boxes: NDArray[np.float64]) -> int:
+    return int(np.isnan(boxes[:, 0]).sum())
+
+
+def _follow(
+    frames: Iterable[NDArray[np.uint8]],
+    detector: FaceDetector,
+    fps: float,
+    settings: FollowSettings,
+    window_frames: int,
+) -> NDArray[np.float64]:
     max_gap = round(settings.max_gap_frames * fps / FPS)
     paths: list[_Path] = []
     num_frames = 0

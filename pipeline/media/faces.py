@@ -6,8 +6,9 @@ Boxes are ``x0, y0, x1, y1`` in source pixels, continuous: pixel column i covers
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 YUNET_FILE = "face_detection_yunet_2023mar.onnx"
+DETECTOR_ZOOMS = (1, 2, 4)
+"""A video whose face is not found throughout is searched again in pictures so many times as large."""
 MIN_LINK_IOU = 0.3
 SIZE_WIDTH_FACTOR = 3
 SPIKE_SHARE = 0.1
@@ -98,6 +101,21 @@ class YuNetDetector:
         scale = np.array([width / size[0], height / size[1]])
         found = [_detection_of(row.astype(np.float64), scale) for row in rows]
         return sorted(found, key=lambda detection: -detection.score)
+
+
+def detectors_by_zoom(min_score: float, max_px: int, longer_side: int) -> Iterator[YuNetDetector]:
+    """Detectors to try in turn: on pictures shrunk to ``max_px``, then on larger ones.
+
+    None is given that would see frames of ``longer_side`` pixels as the one before it does.
+    """
+    for zoom in DETECTOR_ZOOMS:
+        if zoom == 1 or zoom // 2 * max_px < longer_side:
+            yield _detector(min_score, zoom * max_px)
+
+
+@lru_cache(maxsize=8)
+def _detector(min_score: float, max_px: int) -> YuNetDetector:
+    return YuNetDetector(min_score, max_px)
 
 
 def _detection_of(row: NDArray[np.float64], scale: NDArray[np.float64]) -> Detection:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from enum import StrEnum
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +21,8 @@ from pipeline.media.crops import CROP_PX, Cropper, boxes_within, context_boxes, 
 from pipeline.media.errors import MediaError
 from pipeline.media.faces import (
     FaceTrack,
-    YuNetDetector,
     detect_every,
+    detectors_by_zoom,
     link_detections,
     main_track,
     smooth_faces,
@@ -36,8 +35,6 @@ log = logging.getLogger(__name__)
 
 MAX_HELD_BYTES = 400_000_000
 """Decoded frames kept in memory; a longer clip is decoded a second time instead."""
-DETECTOR_ZOOMS = (1, 2, 4)
-"""A clip whose face is not found throughout is searched again in larger pictures."""
 
 
 class Reason(StrEnum):
@@ -181,14 +178,9 @@ class _Frames:
 
 def _follow_face(frames: _Frames, params: PreprocessParams) -> FaceTrack:
     track: FaceTrack | None = None
-    longer_side = 0
-    for zoom in DETECTOR_ZOOMS:
-        max_px = zoom * params.detector_max_px
-        if zoom > 1 and max_px // 2 >= longer_side:
-            break  # the last pass saw the frames as they are
-        detector = _detector(params.detector_score, max_px)
+    longer_side = max(next(iter(frames)).shape[:2])
+    for detector in detectors_by_zoom(params.detector_score, params.detector_max_px, longer_side):
         found = detect_every(detector, frames, params.detect_every)
-        longer_side = longer_side or max(next(iter(frames)).shape[:2])
         links = link_detections(found, params.max_gap_frames, params.detect_every)
         track = main_track(links) or track
         if track is not None and track.longest_gap <= params.max_gap_frames + params.detect_every - 1:
@@ -200,11 +192,6 @@ def _follow_face(frames: _Frames, params: PreprocessParams) -> FaceTrack:
         f"no face for {track.longest_gap} frames in a row "
         f"(params.yaml: preprocess.max_gap_frames {params.max_gap_frames})",
     )
-
-
-@lru_cache(maxsize=8)
-def _detector(score: float, max_px: int) -> YuNetDetector:
-    return YuNetDetector(score, max_px)
 
 
 def _usable_span(track: FaceTrack, num_samples: int, params: PreprocessParams) -> tuple[int, int]:

@@ -63,6 +63,7 @@ def test_help_lists_everything_and_is_light() -> None:
     assert result.returncode == 0
     for word in ("profile", "dub", "weights fetch", "dvc repro", "flows.reproduce", "flows.retrain", "flows.serve"):
         assert word in result.stdout
+    assert "python -m pipeline.promote --variant V --force" in result.stdout
     for stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]:
         assert stage.removesuffix("_bound") in result.stdout
 
@@ -114,7 +115,7 @@ def test_outside_a_checkout(tmp_path: Path) -> None:
     assert result.stderr.splitlines() == [line for line in result.stderr.splitlines() if line.startswith("error: ")]
 
 
-def test_dub_without_a_face_passes_the_video_through(
+def test_dub_without_a_face_stops_or_passes_the_video_through(
     checkout: Path, model_dir: Path, speech: Path, tmp_path: Path
 ) -> None:
     face, out = tmp_path / "no face.mp4", tmp_path / "new folder" / "out.mp4"
@@ -123,17 +124,36 @@ def test_dub_without_a_face_passes_the_video_through(
         for index in range(8):
             writer.write(np.broadcast_to(np.roll(ramp, index)[None, :, None], (120, 160, 3)))
     arguments = ["dub", "--face", face, "--audio", speech, "--out", out, "--model", model_dir]
-    result = cli(*arguments, cwd=checkout)
+    for choice in ([], ["--on-missing", "error"]):
+        refused = cli(*arguments, *choice, cwd=checkout)
+        assert refused.returncode == 2
+        assert refused.stderr.startswith("error: ") and refused.stderr.count("\n") == 1
+    assert not out.exists()
+    result = cli(*arguments, "--on-missing", "keep", cwd=checkout)
     assert result.returncode == 0, result.stderr
     assert "15 frames, 160x120 at 29.97 fps" in result.stdout
     assert "15 frames without a face" in result.stdout
     info = probe(out)
     assert (info.fps, info.audio_rate_hz, info.audio_channels) == (Fraction(30000, 1001), 44_100, 2)
-    strict = cli(*arguments, "--on-missing", "error", cwd=checkout)
-    assert strict.returncode == 2
-    assert strict.stderr.startswith("error: ") and strict.stderr.count("\n") == 1
     broken = cli("dub", "--face", speech, "--audio", speech, "--out", out, "--model", model_dir, cwd=checkout)
     assert (broken.returncode, broken.stderr.count("\n")) == (2, 1)
+
+
+def test_dub_finds_a_small_face_in_a_large_picture(
+    checkout: Path, model_dir: Path, shared_data: Path, tmp_path: Path
+) -> None:
+    clip = sorted((shared_data / "wild").glob("*.mpg"))[0]
+    face, out = tmp_path / "wide.mp4", tmp_path / "out.mp4"
+    with VideoWriter(face, 25, (1920, 1080), preset="ultrafast") as writer:
+        for frame, _ in zip(iter_frames(clip), range(8), strict=False):
+            height, width = frame.image.shape[:2]
+            canvas = np.full((1080, 1920, 3), 90, np.uint8)
+            canvas[300 : 300 + height, 700 : 700 + width] = frame.image
+            writer.write(canvas)
+    arguments = ["dub", "--face", face, "--audio", clip, "--out", out, "--length", "video", "--model", model_dir]
+    result = cli(*arguments, cwd=checkout)
+    assert result.returncode == 0, result.stderr
+    assert "; 0 frames without a face" in result.stdout
 
 
 def test_dub_of_a_real_clip(checkout: Path, model_dir: Path, shared_data: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 from dub_scenes import HEIGHT, WIDTH, ScriptedDetector, picture
@@ -26,9 +27,8 @@ def darken(crops, windows):
 
 
 def run(face, audio, out, draw=darken, detector=None, **settings):
-    return dub(
-        face, audio, out, draw, detector or ScriptedDetector(every=[FACE]), DubSettings(follow=FOLLOW, **settings)
-    )
+    detector = detector or ScriptedDetector(every=[FACE])
+    return dub(face, audio, out, draw, lambda longer_side: [detector], DubSettings(follow=FOLLOW, **settings))
 
 
 @pytest.mark.parametrize("fps", [25, 30, Fraction(30000, 1001), 12.5])
@@ -55,7 +55,14 @@ def test_length_of_the_video(make_video, make_sound, tmp_path, num_video, second
 
 @pytest.mark.parametrize(("fill", "expected"), [("pingpong", 5), ("loop", 3)])
 def test_a_short_video_goes_on(make_video, make_sound, tmp_path, fill, expected):
-    run(make_video(10), make_sound(15 / 25), tmp_path / "out.mp4", fill=fill, detector=ScriptedDetector())
+    run(
+        make_video(10),
+        make_sound(15 / 25),
+        tmp_path / "out.mp4",
+        fill=fill,
+        detector=ScriptedDetector(),
+        on_missing="keep",
+    )
     shown = read_video(tmp_path / "out.mp4", None).frames[13].astype(float)
     distances = [np.abs(shown - picture(k)).mean() for k in range(10)]
     assert int(np.argmin(distances)) == expected
@@ -92,6 +99,27 @@ def test_missing_faces_can_stop_it(make_video, make_sound, tmp_path):
     assert not (tmp_path / "out.mp4").exists()
 
 
+def test_nobody_in_the_video_stops_it_unless_that_is_asked_for(make_video, make_sound, tmp_path):
+    face, audio, out = make_video(20), make_sound(0.8), tmp_path / "out.mp4"
+    with pytest.raises(ValueError, match=r"20 of 20 frames.*--on-missing keep"):
+        run(face, audio, out, detector=ScriptedDetector())
+    assert not out.exists()
+    assert run(face, audio, out, detector=ScriptedDetector(), on_missing="keep").num_missing == 20
+
+
+def test_the_summary_has_the_written_size(make_sound, tmp_path):
+    odd = tmp_path / "odd.avi"
+    with av.open(str(odd), "w") as container:
+        stream = container.add_stream("rawvideo", rate=25, width=WIDTH - 1, height=HEIGHT - 1, pix_fmt="bgr24")
+        for index in range(5):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture(index)[1:, 1:]), format="bgr24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    summary = run(odd, make_sound(0.2), tmp_path / "out.mp4")
+    info = probe(tmp_path / "out.mp4")
+    assert (summary.width, summary.height) == (info.width, info.height) == (WIDTH, HEIGHT)
+
+
 def test_silent_and_broken_samples(make_video, tmp_path, caplog):
     samples = np.zeros((8_000, 1), np.float32)
     samples[100:120] = [[np.nan], [np.inf]] * 10
@@ -118,8 +146,11 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(make_video, make_sound, 
 
 def test_bad_requests(make_video, make_sound, tmp_path):
     face, audio = make_video(5), make_sound(0.2)
-    with pytest.raises(ValueError, match="is the video that is read"):
+    with pytest.raises(ValueError, match="is the file that --face reads"):
         run(face, audio, face)
+    both = make_video(5, name="speech.mp4")
+    with pytest.raises(ValueError, match="is the file that --audio reads"):
+        run(face, both, both)
     with pytest.raises(ValueError, match=r"\.mp4"):
         run(face, audio, tmp_path / "out.avi")
     with pytest.raises(MediaError, match="no video"):

@@ -13,9 +13,10 @@ LARGE = [20.0, 20, 60, 60]
 SMALL = [100.0, 20, 120, 40]
 
 
-def follow(script, num_frames=40, fps=25.0, **options):
+def follow(*scripts, num_frames=40, fps=25.0, **options):
+    """One script for each detector that is tried."""
     frames = [np.zeros((4, 4, 3), np.uint8)] * num_frames
-    return follow_face(frames, ScriptedDetector(script), fps, SETTINGS, **options)
+    return follow_face(lambda: frames, map(ScriptedDetector, scripts), fps, SETTINGS, **options)
 
 
 def missing(boxes):
@@ -62,6 +63,25 @@ def test_a_video_of_three_frames_is_followed():
 def test_nobody():
     assert missing(follow({})) == list(range(40))
     assert follow({}, num_frames=0).shape == (0, 4)
+
+
+def test_a_face_that_is_not_seen_throughout_is_looked_for_again():
+    half, most = ({k: [LARGE] for k in range(num)} for num in (20, 30))
+    assert missing(follow(half, most)) == list(range(30, 40))
+    assert missing(follow(most, half)) == list(range(30, 40))
+
+
+def test_a_face_seen_throughout_is_not_looked_for_again():
+    tried = []
+
+    def detectors():
+        for script in ({k: [LARGE] for k in range(40)}, {}):
+            tried.append(script)
+            yield ScriptedDetector(script)
+
+    frames = [np.zeros((4, 4, 3), np.uint8)] * 40
+    assert missing(follow_face(lambda: frames, detectors(), 25.0, SETTINGS)) == []
+    assert len(tried) == 1
 
 
 @pytest.mark.parametrize("window_frames", [1, 3, 8, 17])
