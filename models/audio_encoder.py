@@ -10,10 +10,9 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from models.blocks import ConvBlock, encoder_stage, scaled_channels
+from models.blocks import ConvBlock, embedding_head, encoder_stage, scaled_channels
 
 NUM_MEL_BINS = 80
-NUM_MEL_STEPS = 16
 # Channels of the four stages that keep a map (80x16, 27x16, 9x6, 3x3), before the width factor.
 STAGE_CHANNELS = (32, 64, 128, 256)
 FINAL_CHANNELS = 512
@@ -69,7 +68,7 @@ class AudioEncoder(nn.Module):
         )
         self.squeeze = ConvBlock(c256, c512, 3)
         dim = c512 if embedding_dim is None else embedding_dim
-        self.head: nn.Module = nn.Conv2d(c512, dim, 1) if linear_head else ConvBlock(c512, dim, 1)
+        self.head = embedding_head(c512, dim, linear=linear_head)
 
     def forward(self, mel_N1ML: torch.Tensor, refinements: Sequence[nn.Module] | nn.ModuleList = ()) -> torch.Tensor:
         """mel float [N, 1, 80, 16] in [-4, 4] -> float [N, C, 1, 1].

@@ -93,6 +93,11 @@ class LeakyConvBlock(nn.Module):
         return y_NCHW
 
 
+def embedding_head(channels: int, dim: int, *, linear: bool) -> nn.Module:
+    """The last 1x1 layer of a tower: a ConvBlock as in Wav2Lip, or a plain convolution."""
+    return nn.Conv2d(channels, dim, kernel_size=1) if linear else ConvBlock(channels, dim, 1)
+
+
 def residual_blocks(channels: int, count: int) -> list[ConvBlock]:
     """`count` residual 3x3 blocks that keep channels and size."""
     return [ConvBlock(channels, channels, 3, 1, 1, residual=True) for _ in range(count)]

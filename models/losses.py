@@ -91,27 +91,6 @@ def distance_softmax_loss(
     return info_nce(-distances_NN, temperature, invalid_NN)
 
 
-def margin_loss(
-    distances: torch.Tensor, is_synced: torch.Tensor, margin: float, *, balanced: bool = False
-) -> torch.Tensor:
-    """Mean of d^2 / 2 for pairs and max(margin - d, 0)^2 / 2 for others, scalar float32.
-
-    distances: float >= 0, any shape; is_synced: bool of the same shape (Chung & Zisserman 2016,
-    eq. 1). `balanced` averages pairs and others separately and takes the mean of the two, for a
-    matrix where others outnumber pairs.
-    """
-    if margin <= 0:
-        raise ValueError(f"margin must be > 0, got {margin}")
-    _require_same_shape(distances, is_synced)
-    distances = distances.float()
-    terms = torch.where(is_synced, distances, (margin - distances).clamp(min=0)).square() / 2
-    if not balanced:
-        return terms.mean()
-    num_synced = is_synced.sum().clamp(min=1)
-    num_others = (~is_synced).sum().clamp(min=1)
-    return ((terms * is_synced).sum() / num_synced + (terms * ~is_synced).sum() / num_others) / 2
-
-
 def discriminator_loss(real_logits: torch.Tensor, fake_logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Cross-entropies of the discriminator on real and on generated frames, two float32 scalars."""
     real, fake = real_logits.float(), fake_logits.float()

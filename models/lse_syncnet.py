@@ -14,7 +14,6 @@ from models.blocks import scaled_channels
 
 WINDOW_FRAMES = 5
 EMBEDDING_DIM = 1024
-NUM_MFCC = 13
 MFCC_STEPS = 20
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from models.audio_encoder import AudioEncoder
-from models.blocks import ConvBlock, encoder_stage, scaled_channels
+from models.blocks import ConvBlock, embedding_head, encoder_stage, scaled_channels
 
 WINDOW_FRAMES = 5
 FACE_CHANNELS = 3 * WINDOW_FRAMES
@@ -43,11 +43,7 @@ class SyncNet(nn.Module):
         super().__init__()
         self.config = config = config or SyncNetConfig()
         c32, c64, c128, c256, c512 = (scaled_channels(channels, config.width) for channels in (32, 64, 128, 256, 512))
-        head: nn.Module
-        if config.linear_heads:
-            head = nn.Conv2d(c512, config.embedding_dim, kernel_size=1)
-        else:
-            head = ConvBlock(c512, config.embedding_dim, 1)
+        head = embedding_head(c512, config.embedding_dim, linear=config.linear_heads)
         self.face_encoder = nn.Sequential(
             encoder_stage(FACE_CHANNELS, c32, 7, 1, 3),  # 48x96
             encoder_stage(c32, c64, 5, (1, 2), 1, num_residual=2),  # 46x47

@@ -112,17 +112,6 @@ def test_distance_softmax_loss_falls_when_pairs_come_nearer() -> None:
     assert losses.distance_softmax_loss(near).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_margin_loss_closed_form() -> None:
-    distances = torch.tensor([[1.0, 3.0], [0.5, 2.0]])
-    pairs = torch.eye(2, dtype=torch.bool)
-    # Pairs 1/2 and 4/2; others 0 (beyond the margin of 2) and 1.5^2 / 2.
-    assert losses.margin_loss(distances, pairs, 2.0).item() == pytest.approx(3.625 / 4)
-    balanced = losses.margin_loss(distances, pairs, 2.0, balanced=True)
-    assert balanced.item() == pytest.approx((2.5 / 2 + 1.125 / 2) / 2)
-    with pytest.raises(ValueError, match="margin"):
-        losses.margin_loss(distances, pairs, 0.0)
-
-
 def test_adversarial_terms_closed_form() -> None:
     zero = torch.zeros(3)
     assert [term.item() for term in losses.discriminator_loss(zero, zero)] == pytest.approx([math.log(2)] * 2)
