@@ -24,7 +24,7 @@ from pipeline.atomic import replacing
 
 logger = logging.getLogger(__name__)
 
-MIN_IMAGES = 2048
+MIN_IMAGES = NUM_FEATURES
 """Below as many images as features the covariance is singular and the figure biased upwards: state N beside it."""
 BATCH_IMAGES = 16
 
@@ -84,12 +84,6 @@ class FeatureStatistics:
         self.count += len(exact)
         self._sum += exact.sum(axis=0)
         self._outer += exact.T @ exact
-
-    def merge(self, other: FeatureStatistics) -> None:
-        """Add everything ``other`` has seen."""
-        self.count += other.count
-        self._sum += other._sum
-        self._outer += other._outer
 
     @property
     def mean(self) -> NDArray[np.float64]:

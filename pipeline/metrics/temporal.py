@@ -29,16 +29,3 @@ def mouth_jitter(frames: NDArray[Any]) -> float:
         second = before.astype(np.float64) - 2.0 * now.astype(np.float64) + after.astype(np.float64)
         total += float(np.abs(second).mean())
     return total / (len(frames) - 2)
-
-
-def jitter_ratio(generated: NDArray[Any], real: NDArray[Any]) -> float:
-    """Mouth jitter of generated over real crops of the same clip, both [N, H, W, C]: 1 is as steady as the real video.
-
-    Raises ValueError where the shapes differ or the real crops do not move at all.
-    """
-    if generated.shape != real.shape:
-        raise ValueError(f"generated {generated.shape} and real {real.shape} crops differ in shape")
-    reference = mouth_jitter(real)
-    if reference == 0.0:
-        raise ValueError("the real crops do not move, so a jitter ratio is not defined")
-    return mouth_jitter(generated) / reference
