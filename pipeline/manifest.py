@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pyarrow as pa
@@ -56,8 +56,3 @@ def read_manifest(path: Path) -> list[ClipRecord]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; `dvc repro download` writes it")
     return [ClipRecord(**row) for row in pq.read_table(path).to_pylist()]
-
-
-def as_rows(records: Iterable[ClipRecord]) -> list[dict[str, object]]:
-    """Plain dictionaries, for sending to worker processes."""
-    return [asdict(record) for record in records]

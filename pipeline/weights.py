@@ -76,12 +76,6 @@ INCEPTION = Weight(
 )
 """FID's Inception network (TensorFlow, 2015-12-05) as TorchScript; sha1 a16e4d89c0ecbc17a915dd76ea9e41211aa82562."""
 
-SYNCNET_V2 = Weight(
-    name="syncnet_v2.model",
-    sources=("http://www.robots.ox.ac.uk/~vgg/software/lipsync/data/syncnet_v2.model",),
-)
-"""The published evaluator of LSE-D and LSE-C. No size or hash is published: quote ``sha256_of`` with the scores."""
-
 
 def ensure_inception(weights_dir: Path) -> Path:
     """The FID network's file, fetched where it is absent. Raises WeightsError."""

@@ -36,7 +36,7 @@ class Evaluator:
         return embed_clip(self.network, context, audio, self.device)
 
 
-def load_evaluator(weights: Path | None, trained_dir: Path, device: torch.device, uses_bf16: bool = False) -> Evaluator:
+def load_evaluator(weights: Path | None, trained_dir: Path, device: torch.device) -> Evaluator:
     """The official syncnet_v2 weights where ``weights`` names them, else the network trained here.
 
     Raises FileNotFoundError, or ValueError for a file that does not hold syncnet_v2's tensors.

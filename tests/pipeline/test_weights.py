@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import weights
-from pipeline.weights import INCEPTION, SYNCNET_V2, Weight, WeightsError, WheelMember, ensure, sha256_of
+from pipeline.weights import INCEPTION, Weight, WeightsError, WheelMember, ensure, sha256_of
 
 CONTENT = bytes(range(256)) * 4000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -219,6 +219,5 @@ def test_published_weights_are_pinned_where_they_can_be() -> None:
     assert INCEPTION.size_bytes == 87_335_461
     assert INCEPTION.sha256 is not None
     assert len(INCEPTION.sha256) == 64
-    assert SYNCNET_V2.sha256 is None
     with pytest.raises(ValueError, match="http or https"):
         Weight("x", ("file:///etc/passwd",))
