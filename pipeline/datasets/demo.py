@@ -19,17 +19,16 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import atomic
+from pipeline.alignment import FPS, SAMPLE_RATE_HZ, num_samples_of
 from pipeline.datasets.demo_motion import head_track
 from pipeline.datasets.demo_script import speak_clip
 from pipeline.datasets.demo_visemes import mouth_track
 from pipeline.datasets.lrs2 import read_transcript
 from pipeline.manifest import SPLITS
-from pipeline.media.audio import RATE_HZ
 from pipeline.media.faces import limit_opencv_threads
 from pipeline.media.portrait import Portrait, make_look
 from pipeline.media.video import VideoWriter
 
-FPS = 25
 _CLIPS_PER_TASK = 5
 _FINGERPRINT = "demo.json"
 
@@ -69,7 +68,7 @@ class DemoSpec:
 
     @property
     def num_samples(self) -> int:
-        return self.num_frames * RATE_HZ // FPS
+        return num_samples_of(self.num_frames)
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,9 @@ def render_clip(spec: DemoSpec, root: Path, speaker: int, clip: int) -> None:
     poses = head_track(rng, speech.phones, spec.num_frames, FPS)
     path = _clip_path(root, spec, speaker, clip)
     size = (spec.size_px, spec.size_px)
-    with VideoWriter(path, FPS, size, speech.samples, audio_rate_hz=RATE_HZ, crf=16, preset="veryfast") as writer:
+    with VideoWriter(
+        path, FPS, size, speech.samples, audio_rate_hz=SAMPLE_RATE_HZ, crf=16, preset="veryfast"
+    ) as writer:
         for frame, (mouth, pose) in enumerate(zip(mouths, poses, strict=True)):
             writer.write(portrait.render(mouth, pose, frame))
     atomic.write_text(path.with_suffix(".txt"), f"Text:  {transcript}\nConf:  5\n")
@@ -207,6 +208,7 @@ def _code_digest() -> str:
     files = [
         *sorted((package / "datasets").glob("demo*.py")),
         *sorted((package / "media" / "portrait").glob("*.py")),
+        package / "alignment.py",  # the rates
         package / "media" / "writer.py",
     ]
     digest = hashlib.sha256()

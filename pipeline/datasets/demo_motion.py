@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.alignment import FPS
 from pipeline.datasets.demo_speech import Phone
 from pipeline.media.portrait import HeadPose
 
@@ -17,7 +18,7 @@ Track = NDArray[np.floating[Any]]
 _BLINK_S = 0.22
 
 
-def head_track(rng: np.random.Generator, phones: Sequence[Phone], num_frames: int, fps: float = 25.0) -> list[HeadPose]:
+def head_track(rng: np.random.Generator, phones: Sequence[Phone], num_frames: int, fps: float = FPS) -> list[HeadPose]:
     """Pose of every frame, frame f at (f + 0.5) / fps; a pure function of the generator's state."""
     times = (np.arange(num_frames) + 0.5) / fps
     nod, lift = _emphasis(rng, phones, times)

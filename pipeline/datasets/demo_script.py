@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.alignment import SAMPLE_RATE_HZ
 from pipeline.datasets.demo_sentences import compose, compose_short
 from pipeline.datasets.demo_speech import Phone, Speech, Voice, synthesise
-from pipeline.media.audio import RATE_HZ
 from pipeline.media.portrait import make_look
 
 _HEAD_SILENCE_S = 0.06
@@ -20,13 +20,13 @@ def speak_clip(speaker: int, clip: int, num_samples: int, seed: int) -> tuple[Sp
     """Speech that fills the clip, exactly ``num_samples`` long at 16 kHz, and its words in capitals."""
     rng = np.random.default_rng([seed, speaker, clip, 0x5A1D])
     voice = voice_of(speaker, seed)
-    room = num_samples / RATE_HZ - _HEAD_SILENCE_S - _TAIL_SILENCE_S
+    room = num_samples / SAMPLE_RATE_HZ - _HEAD_SILENCE_S - _TAIL_SILENCE_S
     text, speech = _fit(rng, voice, room)
     samples = np.zeros(num_samples, np.float32)
-    start = round(_HEAD_SILENCE_S * RATE_HZ)
+    start = round(_HEAD_SILENCE_S * SAMPLE_RATE_HZ)
     spoken = speech.samples[: num_samples - start]
     samples[start : start + len(spoken)] = spoken
-    shift = start / RATE_HZ
+    shift = start / SAMPLE_RATE_HZ
     phones = tuple(Phone(p.ipa, p.start_s + shift, p.end_s + shift) for p in speech.phones)
     return Speech(samples, phones), text.upper()
 
@@ -59,7 +59,7 @@ def _trimmed(speech: Speech) -> Speech:
     """Without the silence that espeak-ng adds after the last phoneme."""
     end = max(p.end_s for p in speech.phones if p.ipa)
     loud = np.flatnonzero(np.abs(speech.samples) > 0.004)
-    stop = min(max(int(end * RATE_HZ), 1), int(loud[-1]) + 1 if len(loud) else 1)
+    stop = min(max(int(end * SAMPLE_RATE_HZ), 1), int(loud[-1]) + 1 if len(loud) else 1)
     samples: NDArray[np.float32] = speech.samples[:stop].copy()
     fade = min(80, stop)
     samples[-fade:] *= np.linspace(1.0, 0.0, fade, dtype=np.float32)

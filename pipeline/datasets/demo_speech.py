@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.media.audio import RATE_HZ, resample
+from pipeline.alignment import SAMPLE_RATE_HZ
+from pipeline.media.audio import resample
 
 _SYNCHRONOUS = 2
 _PHONEME_EVENTS_IPA = 0x0001 | 0x0002
@@ -51,7 +52,7 @@ class Speech:
 
     @property
     def duration_s(self) -> float:
-        return len(self.samples) / RATE_HZ
+        return len(self.samples) / SAMPLE_RATE_HZ
 
 
 class _EventId(ctypes.Union):
@@ -87,7 +88,7 @@ def synthesise(text: str, voice: Voice, rate: int | None = None) -> Speech:
     finally:
         library.espeak_Terminate()
         _ctypes.dlclose(library._handle)
-    samples = _level(resample(raw.astype(np.float32) / np.float32(32768.0), rate_hz, RATE_HZ))
+    samples = _level(resample(raw.astype(np.float32) / np.float32(32768.0), rate_hz, SAMPLE_RATE_HZ))
     ends = [start for start, _ in marks[1:]] + [len(raw)]
     phones = tuple(Phone(name, start / rate_hz, end / rate_hz) for (start, name), end in zip(marks, ends, strict=True))
     return Speech(samples, phones)

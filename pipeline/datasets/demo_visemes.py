@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.alignment import FPS
 from pipeline.datasets.demo_speech import Phone
 from pipeline.media.portrait import MouthShape
 
@@ -126,7 +127,7 @@ def closures_of(phones: Sequence[Phone], symbols: frozenset[str] = _CLOSED) -> l
 
 
 def mouth_track(
-    phones: Sequence[Phone], num_frames: int, fps: float = 25.0, articulation: float = 1.0
+    phones: Sequence[Phone], num_frames: int, fps: float = FPS, articulation: float = 1.0
 ) -> list[MouthShape]:
     """Mouth controls of every frame; frame f shows the time (f + 0.5) / fps.
 

@@ -10,6 +10,7 @@ import numpy as np
 import soxr  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
+from pipeline.alignment import SAMPLE_RATE_HZ
 from pipeline.media.container import (
     decode,
     find_audio_stream,
@@ -18,10 +19,9 @@ from pipeline.media.container import (
     start_of,
 )
 from pipeline.media.errors import CorruptMediaError, NoAudioError
-from pipeline.media.spectra import RATE_HZ, mel_spectrogram, mfcc
+from pipeline.media.spectra import mel_spectrogram, mfcc
 
 __all__ = [
-    "RATE_HZ",
     "decode_audio",
     "float_to_int16",
     "int16_to_float",
@@ -38,7 +38,7 @@ _GAP_TOLERANCE_S = 0.02  # time stamps that disagree by less are rounding
 _MAX_GAP_S = 600.0
 
 
-def decode_audio(path: str | Path, rate_hz: int = RATE_HZ) -> Float32:
+def decode_audio(path: str | Path, rate_hz: int = SAMPLE_RATE_HZ) -> Float32:
     """Decode the first audio stream to ``float32 [n]`` mono at ``rate_hz``, about [-1, 1].
 
     Sample 0 belongs to the first video frame where the file has video, else to the first sound.

@@ -56,6 +56,14 @@ def open_container(path: str | Path) -> Iterator[Any]:
         container.close()
 
 
+def as_fps(fps: float | Fraction) -> Fraction:
+    """A frame rate as an exact fraction: 25.0 is 25, 29.97 is 2997/100. Raises ValueError unless positive."""
+    fraction = Fraction(fps).limit_denominator(100_000)
+    if fraction <= 0:
+        raise ValueError(f"fps must be positive, got {fps}")
+    return fraction
+
+
 def find_video_stream(container: Any) -> Any | None:
     """The first video stream that is not cover art, or None."""
     for stream in container.streams.video:

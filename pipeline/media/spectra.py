@@ -13,12 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.alignment import MEL_HOP_SAMPLES, MEL_SILENCE, NUM_MELS, SAMPLE_RATE_HZ
+
 Float32 = NDArray[np.float32]
 
-RATE_HZ = 16_000
-NUM_MELS = 80
-HOP_SAMPLES = 200  # 12.5 ms: 80 columns per second
-SILENT_MEL = -4.0
 NUM_CEPSTRA = 13
 
 _FFT_SAMPLES = 800
@@ -40,9 +38,9 @@ def mel_spectrogram(samples: Float32) -> Float32:
     centred at 12.5 k ms; silence is -4 everywhere. Raises ValueError for samples that are not finite.
     """
     samples = _mono_finite(samples)
-    num_columns = 1 + len(samples) // HOP_SAMPLES
+    num_columns = 1 + len(samples) // MEL_HOP_SAMPLES
     if len(samples) < 2:  # nothing to reflect
-        return np.full((num_columns, NUM_MELS), SILENT_MEL, np.float32)
+        return np.full((num_columns, NUM_MELS), MEL_SILENCE, np.float32)
     emphasised = samples.copy()
     emphasised[1:] -= np.float32(_PRE_EMPHASIS) * samples[:-1]
     padded = np.pad(emphasised, _FFT_SAMPLES // 2, mode="reflect")
@@ -50,7 +48,7 @@ def mel_spectrogram(samples: Float32) -> Float32:
     window = (0.5 - 0.5 * np.cos(ramp)).astype(np.float32)
     bank = mel_filterbank().T
     mel = np.empty((num_columns, NUM_MELS), np.float32)
-    for rows, frames in _framed(padded, _FFT_SAMPLES, HOP_SAMPLES):
+    for rows, frames in _framed(padded, _FFT_SAMPLES, MEL_HOP_SAMPLES):
         mel[rows] = np.abs(np.fft.rfft(frames * window, axis=1)).astype(np.float32) @ bank
     decibels = 20.0 * np.log10(np.maximum(1e-5, mel)) - _REFERENCE_DB
     scaled = 8.0 * (decibels - _MIN_DB) / -_MIN_DB - 4.0
@@ -106,7 +104,7 @@ def mel_filterbank() -> Float32:
     from librosa.filters import mel  # over a second to import: not at the top
 
     bank: Float32 = mel(
-        sr=RATE_HZ,
+        sr=SAMPLE_RATE_HZ,
         n_fft=_FFT_SAMPLES,
         n_mels=NUM_MELS,
         fmin=_MEL_MIN_HZ,
@@ -121,9 +119,9 @@ def mel_filterbank() -> Float32:
 @lru_cache(maxsize=1)
 def _mfcc_filterbank() -> NDArray[np.float64]:
     """Triangular filters ``float64 [26, 257]`` between whole FFT bins, equal steps in 2595 log10 mel."""
-    top = 2595.0 * np.log10(1.0 + (RATE_HZ / 2) / 700.0)
+    top = 2595.0 * np.log10(1.0 + (SAMPLE_RATE_HZ / 2) / 700.0)
     hz = 700.0 * (10.0 ** (np.linspace(0.0, top, _MFCC_FILTERS + 2) / 2595.0) - 1.0)
-    edges = np.floor((_MFCC_FFT + 1) * hz / RATE_HZ)
+    edges = np.floor((_MFCC_FFT + 1) * hz / SAMPLE_RATE_HZ)
     low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     bins = np.arange(_MFCC_FFT // 2 + 1)[None, :]
     rising = np.where((bins >= low) & (bins < centre), (bins - low) / (centre - low), 0.0)

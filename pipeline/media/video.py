@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.media.container import (
     EXACT_COLOUR,
+    as_fps,
     decode,
     find_audio_stream,
     find_video_stream,
@@ -148,14 +149,6 @@ def iter_frames(path: str | Path, fps: float | Fraction | None = None) -> Iterat
             held, held_time, held_end = frame, time, end
         total = max(1, round(held_end / step))
         yield from _repeat(to_bgr, held, num_yielded, total, step)
-
-
-def as_fps(fps: float | Fraction) -> Fraction:
-    """A frame rate as an exact fraction: 25.0 is 25, 29.97 is 2997/100. Raises ValueError unless positive."""
-    fraction = Fraction(fps).limit_denominator(100_000)
-    if fraction <= 0:
-        raise ValueError(f"fps must be positive, got {fps}")
-    return fraction
 
 
 def _timed(container: Any, stream: Any, path: str | Path) -> Iterator[tuple[Fraction, Fraction, Any]]:

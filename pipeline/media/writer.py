@@ -15,8 +15,9 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from pipeline import atomic
+from pipeline.alignment import SAMPLE_RATE_HZ
 from pipeline.media.audio import resample
-from pipeline.media.container import EXACT_COLOUR
+from pipeline.media.container import EXACT_COLOUR, as_fps
 
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov"}
 _AAC_RATES_HZ = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
@@ -42,7 +43,7 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
         size: tuple[int, int],
         audio: NDArray[np.float32] | None = None,
         *,
-        audio_rate_hz: int = 16_000,
+        audio_rate_hz: int = SAMPLE_RATE_HZ,
         crf: int = 18,
         preset: str = "medium",
         match: Literal["video", "audio"] = "video",
@@ -52,9 +53,9 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
             raise ValueError(f"{self._path}: the name must end in {', '.join(_FORMATS)}")
         if match not in ("video", "audio") or (match == "audio" and audio is None):
             raise ValueError(f"match={match!r} with {'no' if audio is None else 'some'} audio")
-        if fps <= 0 or min(size) < 1:
-            raise ValueError(f"fps {fps} and size {size} must be positive")
-        self._fps = Fraction(fps).limit_denominator(100_000)
+        if min(size) < 1:
+            raise ValueError(f"size must be positive, got {size}")
+        self._fps = as_fps(fps)
         self._size = size
         # x264's macroblock tree reads memory it did not write: with it, equal input gives unequal bytes.
         self._options = {"crf": str(crf), "preset": preset, "mbtree": "0"}

@@ -13,9 +13,10 @@ import av
 import numpy as np
 import pytest
 
+from pipeline.alignment import MEL_SILENCE
 from pipeline.media import audio
 from pipeline.media.errors import CorruptMediaError, MediaError, MissingMediaError, NoAudioError
-from pipeline.media.spectra import SILENT_MEL, mel_filterbank
+from pipeline.media.spectra import mel_filterbank
 from pipeline.media.video import VideoWriter
 
 RATE = 16_000
@@ -154,7 +155,7 @@ def test_mel_has_one_column_per_200_samples_and_silence_is_minus_four(num: int) 
     mel = audio.mel_spectrogram(np.zeros(num, np.float32))
     assert mel.shape == (1 + num // 200, 80)
     assert mel.dtype == np.float32
-    assert (mel == SILENT_MEL).all()
+    assert (mel == MEL_SILENCE).all()
 
 
 def test_mel_stays_in_range_for_loud_and_short_sounds() -> None:
