@@ -128,13 +128,6 @@ def write_shard(shards_dir: Path, name: str, samples: Iterable[ClipSample]) -> l
         return _write_samples(file, name, samples)
 
 
-def shard_bytes(name: str, samples: Iterable[ClipSample]) -> tuple[bytes, list[IndexRow]]:
-    """The tar that ``write_shard`` would write, in memory."""
-    buffer = io.BytesIO()
-    rows = _write_samples(buffer, name, samples)
-    return buffer.getvalue(), rows
-
-
 def _write_samples(file: IO[bytes], name: str, samples: Iterable[ClipSample]) -> list[IndexRow]:
     import webdataset  # imports torch: too slow for the top of a module that workers import
 
