@@ -10,7 +10,6 @@ import hashlib
 import logging
 import zipfile
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from torch.nn import functional as F
 
 from models.inception import INPUT_PX, NUM_FEATURES, InceptionFeatures, folded_state
 from pipeline.atomic import replacing
+from pipeline.metrics.exact import full_float32
 
 logger = logging.getLogger(__name__)
 
@@ -53,9 +53,7 @@ def inception_features(images: NDArray[np.uint8], network: nn.Module, batch: int
         raise ValueError(f"images must be uint8 [N, h, w, 3], got {images.dtype} {images.shape}")
     device = next(network.parameters()).device
     features = np.empty((len(images), NUM_FEATURES), np.float32)
-    # Convolutions on CUDA default to TF32, whose 10-bit mantissa shows in the figure.
-    exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-    with exact if device.type == "cuda" else nullcontext():
+    with full_float32():
         for start in range(0, len(images), batch):
             stop = min(start + batch, len(images))
             bgr_NCHW = torch.tensor(images[start:stop], device=device).permute(0, 3, 1, 2)

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from models.lse_syncnet import MFCC_STEPS, WINDOW_FRAMES, LseSyncNet
 from pipeline.media.spectra import mfcc
 from pipeline.metrics import ClipTooShortError
+from pipeline.metrics.exact import full_float32
 
 VSHIFT_FRAMES = 15
 INPUT_PX = 224
@@ -142,7 +143,8 @@ def embed_clip(
 
     ``context_frames``: uint8 [N, H, W, 3] BGR, wide face crops at 25 fps; ``audio``: int16 [n], 16 kHz mono.
     Works ``chunk_windows`` windows at a time, so memory does not grow with the clip; the chunk size does not change the
-    result. ``autocast`` runs the network in bfloat16. The network must be on ``device`` and in eval mode.
+    result. ``autocast`` runs the network in bfloat16; else it runs in float32, on CUDA too (no TF32). It must be on
+    ``device`` and in eval mode.
     Raises ClipTooShortError.
     """
     if network.training:
@@ -153,7 +155,7 @@ def embed_clip(
     audios: list[torch.Tensor] = []
     overlap = WINDOW_FRAMES - 1
     tail = evaluator_frames(context_frames[:overlap], device)
-    with torch.autocast(device.type, torch.bfloat16) if autocast else nullcontext():
+    with full_float32(), torch.autocast(device.type, torch.bfloat16) if autocast else nullcontext():
         for start in range(0, num, chunk_windows):
             stop = min(start + chunk_windows, num)
             new = evaluator_frames(context_frames[start + overlap : stop + overlap], device)

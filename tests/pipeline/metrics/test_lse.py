@@ -104,6 +104,27 @@ def test_embeddings_that_cannot_be_scored_are_refused(bad: str) -> None:
         lse_scores(lip, audio)
 
 
+def test_the_network_runs_in_full_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The switches only mean something on CUDA, but they can be read anywhere."""
+    seen: list[tuple[bool, bool]] = []
+    network = LseSyncNet(0.03).eval()
+    embed_lips = network.embed_lips
+
+    def watch(frames: torch.Tensor) -> torch.Tensor:
+        seen.append((torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32))
+        return embed_lips(frames)
+
+    monkeypatch.setattr(network, "embed_lips", watch)
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = True
+    try:
+        embed_clip(network, np.zeros((7, 96, 96, 3), np.uint8), np.zeros(7 * 640, np.int16), CPU)
+        assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32) == (True, True)
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+    assert seen == [(False, False)]
+
+
 @pytest.mark.parametrize(
     ("num_frames", "num_samples", "expected"), [(75, 48_000, 70), (75, 47_200, 68), (70, 48_000, 65), (6, 3840, 1)]
 )
