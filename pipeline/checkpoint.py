@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pipeline import atomic
+from pipeline.digest import sha256_of
 
 logger = logging.getLogger(__name__)
 
@@ -64,8 +64,7 @@ def load_model(folder: Path) -> SavedModel:
 
 def model_sha256(folder: Path) -> str:
     """Digest of the weights file: what a result names to say which model it scored."""
-    with (folder / WEIGHTS_NAME).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(folder / WEIGHTS_NAME)
 
 
 class CheckpointStore:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import atomic
+from pipeline.digest import sha256_of
 
 SPLITS = ("train", "val", "test")
 
@@ -30,9 +30,7 @@ class ClipRecord:
 
 def record_of(clip_id: str, speaker: str, split: str, path: Path, transcript: str) -> ClipRecord:
     """Describe a file on disk; its digest ties later stages to its content."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return ClipRecord(clip_id, speaker, split, str(path), path.stat().st_size, digest, transcript)
+    return ClipRecord(clip_id, speaker, split, str(path), path.stat().st_size, sha256_of(path), transcript)
 
 
 def write_manifest(path: Path, records: Iterable[ClipRecord]) -> None:

@@ -6,7 +6,6 @@ A file put there by hand is as good as a fetched one, as long as its hash is rig
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import http.client
 import logging
 import shutil
@@ -21,6 +20,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from pipeline.digest import sha256_of
 
 logger = logging.getLogger(__name__)
 
@@ -97,12 +98,6 @@ def ensure(weight: Weight, weights_dir: Path) -> Path:
         if not path.is_file():
             _fetch(weight, path)
     return path
-
-
-def sha256_of(path: Path) -> str:
-    """Hex SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _mismatch(weight: Weight, path: Path) -> str | None:

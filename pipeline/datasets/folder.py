@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from pathlib import Path
 
@@ -11,10 +10,9 @@ from pipeline.datasets.lrs2 import read_transcript
 from pipeline.datasets.split import assign_splits
 from pipeline.manifest import ClipRecord, record_of
 from pipeline.params import FolderParams
+from pipeline.shards.key import MAX_ID_CHARS, plain_name
 
 SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
-MAX_ID_CHARS = 80
-"""Ids become file names inside tars."""
 UNKNOWN_SPEAKER = "unknown"
 
 
@@ -48,10 +46,10 @@ def _is_video(path: Path, root: Path) -> bool:
 def _ids_of(paths: list[Path], root: Path) -> dict[Path, str]:
     """Relative paths without suffix; a digest tells apart names that are long or differ in punctuation only."""
     bare = {path: path.relative_to(root).with_suffix("").as_posix() for path in paths}
-    plain = Counter(re.sub(r"[^A-Za-z0-9_-]", "_", name) for name in bare.values())
+    plain = Counter(plain_name(name) for name in bare.values())
     ids = {}
     for path, name in bare.items():
-        if len(name) > MAX_ID_CHARS or plain[re.sub(r"[^A-Za-z0-9_-]", "_", name)] > 1:
+        if len(name) > MAX_ID_CHARS or plain[plain_name(name)] > 1:
             digest = hashlib.sha256(path.relative_to(root).as_posix().encode()).hexdigest()[:8]
             name = f"{name[: MAX_ID_CHARS - 9]}-{digest}"
         ids[path] = name

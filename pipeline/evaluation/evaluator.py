@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from models.lse_syncnet import LseSyncNet
 from pipeline import checkpoint
+from pipeline.digest import sha256_of
 from pipeline.metrics.lse import embed_clip
 
 OFFICIAL, TRAINED = "official", "trained"
@@ -65,12 +65,10 @@ def _read_official(path: Path) -> tuple[dict[str, Any], str]:
             f"{path} does not exist; params.yaml: evaluate.lse.weights must name syncnet_v2.model, or be null to use "
             "the evaluator trained here"
         )
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise ValueError(f"{path} (params.yaml: evaluate.lse.weights) is no file of tensors: {error}") from None
     if not isinstance(state, dict):
         raise ValueError(f"{path} (params.yaml: evaluate.lse.weights) holds {type(state).__name__}, not a state dict")
-    return state, sha256
+    return state, sha256_of(path)

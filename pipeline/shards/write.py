@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -20,11 +19,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline import atomic
+from pipeline.shards.key import sample_key
 
 INDEX_NAME = "index.parquet"
 REJECTS_NAME = "rejects.parquet"
-
-_MAX_KEY_CHARS = 80  # a tar header holds names up to 100 characters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,16 +100,6 @@ class Reject:
 
 
 _TYPES = {"str": pa.string(), "int": pa.int64(), "float": pa.float64()}
-
-
-def sample_key(clip_id: str) -> str:
-    """The clip's name inside tars: every character but ``A-Za-z0-9_-`` becomes ``_``.
-
-    Raises ValueError for an empty or too long clip id.
-    """
-    if not 0 < len(clip_id) <= _MAX_KEY_CHARS:
-        raise ValueError(f"clip id {clip_id!r} must have 1 to {_MAX_KEY_CHARS} characters")
-    return re.sub(r"[^A-Za-z0-9_-]", "_", clip_id)
 
 
 def shard_name(split: str, number: int) -> str:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import weights
-from pipeline.weights import INCEPTION, Weight, WeightsError, WheelMember, ensure, sha256_of
+from pipeline.digest import sha256_of
+from pipeline.weights import INCEPTION, Weight, WeightsError, WheelMember, ensure
 
 CONTENT = bytes(range(256)) * 4000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

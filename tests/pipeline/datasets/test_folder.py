@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.datasets.folder import list_folder_clips
 from pipeline.params import FolderParams
-from pipeline.shards.write import sample_key
+from pipeline.shards.key import sample_key
 
 
 def params(root: Path | None) -> FolderParams:

@@ -16,21 +16,12 @@ from pipeline.shards.write import (
     ClipSample,
     IndexRow,
     Reject,
-    sample_key,
     write_index,
     write_rejects,
     write_shard,
 )
 
 MakeSample = Callable[..., ClipSample]
-
-
-def test_keys_have_nothing_that_a_tar_reader_would_split() -> None:
-    assert sample_key("s1/bbaf2n.v2 (a)") == "s1_bbaf2n_v2__a_"
-    assert sample_key("A-b_9") == "A-b_9"
-    for bad in ("", "x" * 81):
-        with pytest.raises(ValueError, match="1 to 80"):
-            sample_key(bad)
 
 
 def test_equal_samples_give_equal_bytes(tmp_path: Path, make_sample: MakeSample) -> None:
