@@ -68,11 +68,14 @@ def pairing_sha256(pairs: Iterable[Pair]) -> str:
 
 
 def clips_sha256(clips: Iterable[Clip]) -> str:
-    """Digest of what is scored: each clip's id, length, sound, and where its face is cut out."""
+    """Digest of what is scored: each clip's id, length, pictures, sound, mel, and where its face is cut out."""
     digest = hashlib.sha256()
     for clip in clips:
         digest.update(f"{clip.clip_id} {clip.num_frames} {clip.num_samples}\n".encode())
+        digest.update(clip.jpegs("frames"))
+        digest.update(clip.jpegs("context"))
         digest.update(np.ascontiguousarray(clip.audio).tobytes())
+        digest.update(np.ascontiguousarray(clip.mel).tobytes())
         digest.update(np.ascontiguousarray(clip.crop_in_context).tobytes())
     return digest.hexdigest()
 

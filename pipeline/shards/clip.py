@@ -69,6 +69,12 @@ class Clip:
         """Wide face crops ``uint8 [k, H, W, 3]`` BGR at the frame indices (all by default)."""
         return self._decode("context", indices)
 
+    def jpegs(self, part: str) -> bytes:
+        """The pictures of part ``frames`` or ``context`` as they are stored."""
+        if part not in self._pictures:
+            raise _not_read(self, part)
+        return self._pictures[part][0]
+
     @property
     def mel(self) -> NDArray[np.float32]:
         """``float32 [L, 80] in [-4, 4]``, 80 columns per second."""

@@ -24,11 +24,12 @@ from pipeline.params import EvaluateParams
 from pipeline.shards.read import Clip, read_clips, read_index
 from pipeline.shards.write import REJECTS_NAME
 from pipeline.training.precision import select_device, set_threads, uses_bf16
-from pipeline.weights import ensure_inception, sha256_of
+from pipeline.weights import INCEPTION, WeightsError, ensure_inception, sha256_of
 
 logger = logging.getLogger(__name__)
 
 SPLIT = "test"
+GENERATOR_PRECISION = "auto"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,9 +63,10 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
     trained_dir = layout.stage_dir("train_evaluator") / "model"
     evaluator = load_evaluator(weights, trained_dir, device)
     model_dir = layout.stage_dir("train_gan", variant) / "model"
+    precision = "bf16" if uses_bf16(GENERATOR_PRECISION, device) else "fp32"
     generate = None
     if variant not in protocol.BOUNDS:
-        generate = CropGenerator(MouthGenerator.load(model_dir, runtime.device), params.reference)
+        generate = CropGenerator(MouthGenerator.load(model_dir, runtime.device, precision), params.reference)
     logger.info("%s: %d clips, %s evaluator", variant, len(pairs), evaluator.name)
     score = score_variant(
         clips,
@@ -79,7 +81,7 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
     except ValueError as error:
         raise stage.DataError(str(error)) from None
 
-    inception_path = ensure_inception(layout.weights_dir)
+    inception_path = _inception_weights(layout.weights_dir)
     inception_sha256 = sha256_of(inception_path)
     inception = load_inception(inception_path, device)
     cache = FeatureCache(layout.scratch_dir / "cache", inception_sha256)
@@ -92,11 +94,11 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
     metrics["fid"] = fid(score.real_crops, score.generated_crops, shown_features, remembered)
 
     atomic.write_text(context.output_dir / "clips.csv", clips_csv(score))
-    _write_strips(variant, context, pairs, clips, generate)
+    _write_strips(variant, context, [item.pair for item, _ in score.scored], clips, generate)
     if generate:
         metrics["generator_sha256"] = checkpoint.model_sha256(model_dir)
         metrics["generator_width"] = generate.draw.network.config.width
-        metrics["generator_precision"] = "bf16" if uses_bf16(generate.draw.precision, device) else "fp32"
+        metrics["generator_precision"] = precision
     return {
         **metrics,
         "variant": variant,
@@ -104,7 +106,9 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
         "evaluator_sha256": evaluator.sha256,
         "fid_num_images": num_images,
         "fid_weights_sha256": inception_sha256,
-        "protocol": describe_protocol(params, unseen, clips, context.params.seed, evaluator, inception_sha256),
+        "protocol": describe_protocol(
+            params, unseen, clips, context.params.seed, precision, evaluator, inception_sha256
+        ),
         "num_rejected": _num_rejected(layout.shards_dir),
         "seconds": time.monotonic() - started,
     }
@@ -115,10 +119,14 @@ def describe_protocol(
     unseen: Sequence[protocol.Pair],
     clips: Mapping[str, Clip],
     seed: int,
+    generator_precision: str,
     evaluator: Evaluator,
     inception_sha256: str,
 ) -> dict[str, Any]:
-    """Everything that must be equal before two results may be compared, with its digest."""
+    """Everything that must be equal before two results may be compared, with its digest.
+
+    The bounds, which have no generator, state the precision that one would have had: a table has one protocol.
+    """
     return protocol.with_digest(
         {
             "id": protocol.PROTOCOL_ID,
@@ -131,6 +139,7 @@ def describe_protocol(
             "length": "the shorter of video and audio, 25 fps",
             "reference": params.reference,
             "generator_lead_frames": alignment.centred_lead_frames(),
+            "generator_precision": generator_precision,
             "paste": "whole crop, hard edges",
             "evaluator": evaluator.name,
             "evaluator_sha256": evaluator.sha256,
@@ -145,6 +154,16 @@ def describe_protocol(
             "max_frames": params.fid.max_frames,
         }
     )
+
+
+def _inception_weights(weights_dir: Path) -> Path:
+    """Raises TemporaryError where nobody could be reached; a wrong file in the way stays the user's to remove."""
+    try:
+        return ensure_inception(weights_dir)
+    except WeightsError as error:
+        if (weights_dir / INCEPTION.name).exists():
+            raise
+        raise stage.TemporaryError(str(error)) from error
 
 
 def _num_rejected(shards_dir: Path) -> int:

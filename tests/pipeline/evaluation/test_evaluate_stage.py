@@ -18,13 +18,16 @@ from models.generator import Generator, GeneratorConfig
 from models.lse_syncnet import LseSyncNet
 from pipeline import atomic, checkpoint
 from pipeline.compare.table import read_result, shared_protocol
+from pipeline.evaluation import score, strips
 from pipeline.layout import Layout
 from pipeline.media.video import probe
 from pipeline.params import Params, load_params
+from pipeline.shards.clip import Clip
 from pipeline.shards.write import write_rejects
-from pipeline.stage import StageContext
+from pipeline.stage import StageContext, TemporaryError
 from pipeline.stages import compare, evaluate
 from pipeline.tracking import Tracker
+from pipeline.weights import INCEPTION, WeightsError
 
 ROWS = ("real", "lstm_cbam", "no_lstm", "no_cbam", "no_lstm_cbam", "copy_input")
 
@@ -82,7 +85,7 @@ def test_six_rows_end_to_end(run_stage: Callable[..., dict[str, Any]], layout: L
         metrics = run_stage("evaluate", partial(evaluate._body, name), name)
         assert metrics["variant"] == name and metrics["evaluator"] == "trained"
         assert (metrics["num_clips"], metrics["num_failed"], metrics["num_rejected"]) == (4, 0, 0)
-        (strip,) = (layout.stage_dir("evaluate", name) / "strips").iterdir()
+        (strip,) = (layout.stage_dir("evaluate", name) / "strips").glob("*.mp4")
         assert probe(strip).has_audio
         with (layout.stage_dir("evaluate", name) / "clips.csv").open(newline="") as file:
             pairs = [(line["clip_id"], line["audio_clip_id"]) for line in csv.DictReader(file)]
@@ -105,6 +108,50 @@ def test_rows_scored_differently_are_not_compared(run_stage: Callable[..., dict[
     results = [read_result(layout.stage_dir("evaluate", name)) for name in ("real", "copy_input")]
     with pytest.raises(ValueError, match="copy_input and real were not scored alike"):
         shared_protocol(results)
+
+
+def test_rows_of_another_precision_are_not_compared(
+    run_stage: Callable[..., dict[str, Any]], layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On machines that differ in what ``auto`` means."""
+    for name, is_bf16 in (("real", False), ("lstm_cbam", True)):
+        monkeypatch.setattr(evaluate, "uses_bf16", lambda precision, device, used=is_bf16: used)
+        run_stage("evaluate", partial(evaluate._body, name), name)
+    results = [read_result(layout.stage_dir("evaluate", name)) for name in ("real", "lstm_cbam")]
+    assert results[1].metrics["generator_precision"] == "bf16"
+    with pytest.raises(ValueError, match=r"protocol\.generator_precision is 'bf16'"):
+        shared_protocol(results)
+
+
+def test_a_clip_that_cannot_be_scored_gets_no_strip(
+    run_stage: Callable[..., dict[str, Any]], layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    render: Callable[..., Any] = score.render
+
+    def refuse(video: Clip, audio: Clip, generate: object) -> Any:
+        if video.clip_id == "b/1":
+            raise ValueError("broken")
+        return render(video, audio, generate)
+
+    for module in (score, strips):
+        monkeypatch.setattr(module, "render", refuse)
+    metrics = run_stage("evaluate", partial(evaluate._body, "lstm_cbam"), "lstm_cbam", num_strips=9)
+    assert [failure["clip_id"] for failure in metrics["failures"]] == ["b/1"]
+    assert len(list((layout.stage_dir("evaluate", "lstm_cbam") / "strips").glob("*.mp4"))) == 3
+
+
+def test_weights_that_nobody_could_be_asked_for_are_worth_another_try(
+    run_stage: Callable[..., dict[str, Any]], layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(folder: Path) -> Path:
+        raise WeightsError("nobody answers")
+
+    monkeypatch.setattr(evaluate, "ensure_inception", fail)
+    with pytest.raises(TemporaryError, match="nobody answers"):
+        run_stage("evaluate", partial(evaluate._body, "real"), "real")
+    atomic.write_bytes(layout.weights_dir / INCEPTION.name, b"something else")
+    with pytest.raises(WeightsError):
+        run_stage("evaluate", partial(evaluate._body, "real"), "real")
 
 
 def test_unknown_variant_names_the_allowed_ones(run_stage: Callable[..., dict[str, Any]]) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import hashlib
 from random import Random
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.evaluation.protocol import (
     Pair,
+    clips_sha256,
     derange,
     pairing_sha256,
     ring_order,
@@ -16,6 +18,7 @@ from pipeline.evaluation.protocol import (
     spread_frames,
     with_digest,
 )
+from pipeline.shards.clip import Clip
 
 PINNED_ORDER = ["s1/c4", "s1/c2", "s1/c3", "s1/c1", "s1/c5", "s1/c0"]
 PINNED_SHA256 = "816bbd2154ee8629260dd9410f5cc2e5758525f2faac26be2a29f5f426765d93"
@@ -92,6 +95,15 @@ def test_thinned_frames_are_spread_and_counted(lengths: dict[str, int], every: i
 def test_thinning_takes_about_as_many_of_every_clip() -> None:
     counts = [len(chosen) for chosen in spread_frames(dict.fromkeys(map(str, range(20)), 75), 5, 130).values()]
     assert sum(counts) == 130 and set(counts) <= {6, 7}
+
+
+@pytest.mark.parametrize("part", ["frames", "context"])
+def test_other_pictures_are_other_clips(clips: dict[str, Clip], part: str) -> None:
+    clip = clips["a/1"]
+    changed = copy.copy(clip)
+    content, sizes = clip._pictures[part]
+    changed._pictures = clip._pictures | {part: (content[:-1] + b"?", sizes)}
+    assert clips_sha256([changed]) != clips_sha256([clip]) == clips_sha256([copy.copy(clip)])
 
 
 def test_digest_depends_on_content_not_on_key_order() -> None:
