@@ -72,15 +72,6 @@ class Cropper:
         return crop
 
 
-def crop_frames(frames: NDArray[np.uint8], boxes: NDArray[np.float64], size_px: int) -> NDArray[np.uint8]:
-    """All crops of a short clip: ``frames: uint8 [N, H, W, 3]`` -> uint8 [N, size_px, size_px, 3]."""
-    crops = np.empty((len(frames), size_px, size_px, 3), np.uint8)
-    cut = Cropper(boxes, size_px)
-    for index, frame in enumerate(frames):
-        crops[index] = cut(frame, index)
-    return crops
-
-
 def crop_to_frame(box: NDArray[np.float64], size_px: int) -> NDArray[np.float64]:
     """Affine map float64 [2, 3] from pixel indices of a crop of ``size_px`` to pixel indices of the frame."""
     x0, y0, x1, y1 = box

@@ -28,13 +28,11 @@ from pipeline.media.writer import VideoWriter
 __all__ = [
     "MediaInfo",
     "TimedFrame",
-    "VideoClip",
     "VideoWriter",
     "decode_mjpeg",
     "encode_mjpeg",
     "iter_frames",
     "probe",
-    "read_video",
 ]
 
 Frames = NDArray[np.uint8]
@@ -64,22 +62,6 @@ class TimedFrame(NamedTuple):
     image: Frames
 
 
-@dataclass(frozen=True)
-class VideoClip:
-    """A whole short video: ``frames uint8 [N, H, W, 3]`` BGR at ``fps``."""
-
-    frames: Frames
-    fps: float
-
-    @property
-    def num_frames(self) -> int:
-        return len(self.frames)
-
-    @property
-    def duration_s(self) -> float:
-        return len(self.frames) / self.fps
-
-
 def probe(path: str | Path) -> MediaInfo:
     """Read a file's header and, for its rotation, the first frame. Raises MediaError subclasses."""
     with open_container(path) as container:
@@ -107,17 +89,6 @@ def probe(path: str | Path) -> MediaInfo:
             audio_rate_hz=rate_hz,
             audio_channels=channels,
         )
-
-
-def read_video(path: str | Path, fps: float | Fraction | None = 25.0) -> VideoClip:
-    """Decode a whole video at ``fps`` (None: its own frames). For long videos use ``iter_frames``.
-
-    Raises MediaError subclasses naming the file and the reason.
-    """
-    frames = np.stack([frame.image for frame in iter_frames(path, fps)])
-    if fps is None:
-        fps = probe(path).fps or _FALLBACK_FPS
-    return VideoClip(frames, float(fps))
 
 
 def iter_frames(path: str | Path, fps: float | Fraction | None = None) -> Iterator[TimedFrame]:

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from media_readers import read_frames
 from scipy.io import wavfile
 
 from models.generator import Generator, GeneratorConfig
 from pipeline.checkpoint import save_model
-from pipeline.media.video import VideoWriter, iter_frames, probe, read_video
+from pipeline.media.video import VideoWriter, iter_frames, probe
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -164,7 +165,7 @@ def test_dub_of_a_real_clip(checkout: Path, model_dir: Path, shared_data: Path, 
     result = cli("dub", "--face", face, "--audio", audio, "--out", out, "--model", model_dir, cwd=checkout)
     assert result.returncode == 0, result.stderr
     assert "; 0 frames without a face" in result.stdout
-    dubbed, info = read_video(out, None).frames, probe(face)
+    dubbed, info = read_frames(out, None), probe(face)
     assert dubbed.shape[1:] == (info.height, info.width, 3)
     assert abs(len(dubbed) / 25 - probe(audio).duration_s) <= 0.08
     original = np.stack([frame.image for frame in iter_frames(face)])[: len(dubbed)]

@@ -7,11 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from media_readers import crop_frames
 from numpy.typing import NDArray
 
 from models.generator import Generator, GeneratorConfig
 from pipeline.evaluation.generate import CropGenerator, paste, reference_frames
-from pipeline.media.crops import crop_frames
 from pipeline.mouths import MouthGenerator
 
 

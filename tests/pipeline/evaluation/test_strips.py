@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+from media_readers import read_frames
 from numpy.typing import NDArray
 
 from pipeline.evaluation.protocol import Pair
@@ -21,7 +22,7 @@ from pipeline.evaluation.strips import (
     write_strip,
 )
 from pipeline.media.audio import decode_audio
-from pipeline.media.video import probe, read_video
+from pipeline.media.video import probe
 from pipeline.shards.clip import Clip
 
 
@@ -43,7 +44,7 @@ def test_strip_is_a_playable_video_with_the_foreign_audio(clips: dict[str, Clip]
     write_strip(path, "lstm_cbam", video, audio, invert, "same")
     info = probe(path)
     assert (info.num_frames, info.fps, info.audio_rate_hz) == (16, 25, 16_000)
-    frames = read_video(path).frames.astype(int)
+    frames = read_frames(path).astype(int)
     assert frames.shape[2] == 3 * PANEL_PX + 4 * GAP_PX
     top, side = slice(LABEL_PX + 100, LABEL_PX + 300), PANEL_PX + GAP_PX
     real, generated = (frames[:, top, GAP_PX + k * side + 80 : GAP_PX + k * side + 240] for k in (0, 2))
@@ -55,7 +56,7 @@ def test_strip_is_a_playable_video_with_the_foreign_audio(clips: dict[str, Clip]
 def test_stills_of_a_strip_are_its_frames(clips: dict[str, Clip], tmp_path: Path) -> None:
     path = tmp_path / "strip.mp4"
     write_strip(path, "lstm_cbam", clips["a/2"], clips["b/1"], invert, "same")
-    frames = read_video(path).frames
+    frames = read_frames(path)
     sheet = np.asarray(PIL.Image.open(path.with_suffix(".png")))[..., ::-1].astype(int)
     assert sheet.shape == (NUM_STILLS * frames.shape[1], frames.shape[2], 3)
     chosen = np.concatenate([frames[index] for index in (4, 8, 11)])

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from media_readers import crop_frames
 
 from pipeline.media.crops import (
     BORDER_VALUE,
     boxes_within,
     context_boxes,
     crop_boxes,
-    crop_frames,
     crop_to_frame,
 )
 
