@@ -13,6 +13,8 @@ from pipeline import atomic
 from pipeline.digest import sha256_of
 
 SPLITS = ("train", "val", "test")
+MIN_CLIPS = {"train": 1, "val": 1, "test": 2}
+"""Fewest clips of a split that later stages can work with: a test clip is scored with another one's sound."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline import stage
 from pipeline.cores import num_cores
-from pipeline.manifest import SPLITS, ClipRecord, record_of, write_manifest
+from pipeline.manifest import MIN_CLIPS, SPLITS, ClipRecord, record_of, write_manifest
 from pipeline.params import Params
 
 logger = logging.getLogger(__name__)
@@ -27,10 +27,10 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
     records = list_clips(context.params, context.layout.raw_dir, context.layout.root)
     counts = Counter(record.split for record in records)
     for split in SPLITS:
-        if not counts[split]:
+        if counts[split] < MIN_CLIPS[split]:
             raise stage.DataError(
-                f"the {split} split is empty: {len(records)} clips in all; every split needs one. "
-                f"See dataset.{context.params.dataset.source} in params.yaml"
+                f"the {split} split has {counts[split]} of {len(records)} clips and needs at least "
+                f"{MIN_CLIPS[split]}; see dataset.{context.params.dataset.source} in params.yaml"
             )
     write_manifest(context.layout.manifest_path, records)
     metrics: dict[str, Any] = {f"num_{split}_clips": counts[split] for split in SPLITS}

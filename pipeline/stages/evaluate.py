@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from pipeline import alignment, atomic, checkpoint, stage
+from pipeline.digest import sha256_of
 from pipeline.evaluation import protocol
 from pipeline.evaluation.evaluator import Evaluator, load_evaluator
 from pipeline.evaluation.generate import CropGenerator
@@ -24,7 +25,7 @@ from pipeline.params import EvaluateParams
 from pipeline.shards.read import Clip, read_clips, read_index
 from pipeline.shards.write import REJECTS_NAME
 from pipeline.training.precision import select_device, set_threads, uses_bf16
-from pipeline.weights import INCEPTION, WeightsError, ensure_inception, sha256_of
+from pipeline.weights import INCEPTION, WeightsError, ensure_inception
 
 logger = logging.getLogger(__name__)
 

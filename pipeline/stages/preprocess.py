@@ -5,12 +5,16 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from pipeline import stage
-from pipeline.manifest import SPLITS, ClipRecord, read_manifest
+from pipeline.manifest import MIN_CLIPS, SPLITS, ClipRecord, read_manifest
 from pipeline.preprocess.build import WorkerError, build_shards
 from pipeline.shards.write import IndexRow, Reject
+
+MAX_MISSING_SHARE = 0.1
+"""Share of source files; with more of them gone it is the folder that is missing, not some clips."""
 
 
 def main() -> int:
@@ -20,6 +24,7 @@ def main() -> int:
 def _body(context: stage.StageContext) -> dict[str, Any]:
     layout, params = context.layout, context.params
     records = read_manifest(layout.manifest_path)
+    _require_files(records, layout.root)
     try:
         rows, rejects = build_shards(
             records,
@@ -32,7 +37,7 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
         )
     except WorkerError as error:
         raise stage.TemporaryError(str(error)) from error
-    _require_every_split(records, rows, rejects)
+    _require_enough(records, rows, rejects)
     return summarise(rows, rejects)
 
 
@@ -53,13 +58,25 @@ def summarise(rows: Sequence[IndexRow], rejects: Sequence[Reject]) -> dict[str, 
     }
 
 
-def _require_every_split(records: Sequence[ClipRecord], rows: Sequence[IndexRow], rejects: Sequence[Reject]) -> None:
-    for split in sorted({record.split for record in records} - {row.split for row in rows}):
-        reasons = Counter(reject.reason for reject in rejects if reject.split == split)
-        told = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+def _require_files(records: Sequence[ClipRecord], root: Path) -> None:
+    missing = [record.path for record in records if not (root / record.path).is_file()]
+    if len(missing) > MAX_MISSING_SHARE * len(records):
         raise stage.DataError(
-            f"every clip of the {split} split was rejected ({told}); data/shards/rejects.parquet has the details"
+            f"{len(missing)} of {len(records)} source clips are not on disk (first: {missing[0]}); "
+            "`dvc repro --force --single-item download` lists or renders them again"
         )
+
+
+def _require_enough(records: Sequence[ClipRecord], rows: Sequence[IndexRow], rejects: Sequence[Reject]) -> None:
+    given, kept = (Counter(item.split for item in items) for items in (records, rows))
+    for split in sorted(given):
+        if kept[split] < MIN_CLIPS[split]:
+            reasons = Counter(reject.reason for reject in rejects if reject.split == split)
+            told = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+            raise stage.DataError(
+                f"{kept[split]} of {given[split]} clips of the {split} split are left, {MIN_CLIPS[split]} are needed "
+                f"(rejected: {told or 'none'}); data/shards/rejects.parquet has the details"
+            )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pipeline.manifest import ClipRecord
@@ -45,7 +47,23 @@ def test_metrics_count_clips_and_reasons() -> None:
     }
 
 
-def test_a_split_without_a_clip_left_is_an_error_with_reasons() -> None:
-    records = [ClipRecord(name, "s", split, "", 0, "", "") for name, split in (("a", "train"), ("b", "val"))]
-    with pytest.raises(DataError, match=r"val split was rejected \(1 no_face\)"):
-        preprocess._require_every_split(records, [row("a", "train")], [reject("b", "val", "no_face")])
+def record(clip_id: str, split: str, path: str = "") -> ClipRecord:
+    return ClipRecord(clip_id, "s", split, path, 0, "", "")
+
+
+def test_a_split_with_too_few_clips_left_is_an_error_with_reasons() -> None:
+    records = [record(name, split) for name, split in (("a", "train"), ("b", "val"), ("c", "test"), ("d", "test"))]
+    rows = [row("a", "train"), row("b", "val"), row("c", "test"), row("d", "test")]
+    preprocess._require_enough(records, rows, [])
+    with pytest.raises(DataError, match=r"0 of 1 clips of the val split are left, 1 .*\(rejected: 1 no_face\)"):
+        preprocess._require_enough(records, [rows[0], *rows[2:]], [reject("b", "val", "no_face")])
+    with pytest.raises(DataError, match=r"1 of 2 clips of the test split are left, 2 .*\(rejected: 1 no_audio\)"):
+        preprocess._require_enough(records, rows[:3], [reject("d", "test", "no_audio")])
+
+
+def test_a_folder_of_clips_that_is_gone_is_an_error_and_one_clip_that_is_gone_is_not(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").touch()
+    there = [record(str(k), "train", "a.mp4") for k in range(9)]
+    preprocess._require_files([*there, record("x", "train", "x.mp4")], tmp_path)
+    with pytest.raises(DataError, match=r"10 of 19 source clips .*\(first: x\.mp4\).*--force --single-item download`"):
+        preprocess._require_files([*there, *[record(str(k), "train", "x.mp4") for k in range(10)]], tmp_path)

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.layout import Layout
+from pipeline.manifest import ClipRecord, read_manifest
+from pipeline.params import load_params
+from pipeline.stage import DataError, StageContext
+from pipeline.stages import download
+from pipeline.tracking import Tracker
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        (["train", "val", "test"], "the test split has 1 of 3 clips and needs at least 2"),
+        (["train", "train", "test", "test"], "the val split has 0 of 4 clips and needs at least 1"),
+        (["train", "val", "test", "test"], None),
+    ],
+)
+def test_every_split_has_what_later_stages_need(
+    splits: list[str], message: str | None, tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = [ClipRecord(str(number), "s", split, "", 0, "", "") for number, split in enumerate(splits)]
+    monkeypatch.setattr(download, "list_clips", lambda params, raw_dir, root: records)
+    layout = Layout(tmp_path)
+    params = load_params(repo_root / "params.yaml")
+    context = StageContext("download", None, params, layout, Tracker(None, None), "0" * 16, tmp_path)
+    if message is None:
+        assert download._body(context)["num_test_clips"] == 2
+        assert read_manifest(layout.manifest_path) == records
+        return
+    with pytest.raises(DataError, match=rf"{message}; see dataset\.demo"):
+        download._body(context)
+    assert not layout.manifest_path.exists()
