@@ -149,8 +149,8 @@ def plan(graph: StageGraph, reasons: Mapping[str, str]) -> list[PlanRow]:
     return list(rows.values())
 
 
-def run_stage(root: Path, stage: str, on_line: Callable[[str], None]) -> Outcome:
-    """``dvc repro`` of one stage alone; its dependencies must be up to date.
+def run_stage(root: Path, stage: str, on_line: Callable[[str], None], *, force: bool = False) -> Outcome:
+    """``dvc repro`` of one stage alone; its dependencies must be up to date. ``force`` runs it even if it is.
 
     Raises DvcError when it fails, TemporaryDvcError when the failure is a held lock or the stage's exit code 75.
     """
@@ -160,7 +160,8 @@ def run_stage(root: Path, stage: str, on_line: Callable[[str], None]) -> Outcome
         verdict.hear(line)
         on_line(line)
 
-    code = stream(_command("repro", "--single-item", stage), root, hear)
+    options = ["--single-item", *(["--force"] if force else [])]
+    code = stream(_command("repro", *options, stage), root, hear)
     return verdict.outcome(code)
 
 

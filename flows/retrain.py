@@ -1,4 +1,4 @@
-"""Flow ``retrain``: reproduce, let the gate compare challenger and champion, report.
+"""Flow ``retrain``: look for new clips, reproduce, let the gate compare challenger and champion, report.
 
 python -m flows.retrain
 """
@@ -25,10 +25,14 @@ def retrain(root: str | None = None) -> State[Any]:
     """Bring the pipeline up to date and promote its model if the gate lets it through.
 
     ``root``: a checkout, by default the one around the working directory. The state's message says
-    what came of it; ``no change`` where no stage ran and the registry stayed as it was.
+    what came of it; ``no change`` where the list of clips is the same, no other stage ran and the
+    registry stayed as it was.
     """
     checkout = find_root(Path(root) if root else None)
     variant = tasks.preflight(checkout)
+    detected = tasks.detect(checkout, return_state=True)
+    if not detected.is_completed():
+        return Failed(message=f"looking for new clips: {detected.message}")
     reproduced = reproduce(str(checkout), return_state=True)
     results = reproduced.result(raise_on_failure=False)
     if not isinstance(results, list):  # it ended before any stage

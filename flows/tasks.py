@@ -113,6 +113,24 @@ def preflight(root: Path) -> str:
     return load_params(Layout(root).params_path).promote.variant
 
 
+@task(
+    name="detect",
+    task_run_name="detect",
+    retries=len(RETRY_DELAYS_S),
+    retry_delay_seconds=RETRY_DELAYS_S,
+    retry_condition_fn=may_retry,
+    persist_result=False,
+    cache_policy=NO_CACHE,
+)
+def detect(root: Path) -> None:
+    """List the source's clips again: DVC cannot see new ones, since their folder is no dependency of ``download``.
+
+    An equal list leaves everything up to date. The demo source renders its own clips, so it has no new ones.
+    """
+    if load_params(Layout(root).params_path).dataset.source != "demo":
+        dvc.run_stage(root, "download", _logger().info, force=True)
+
+
 @task(task_run_name="gate", persist_result=False, cache_policy=NO_CACHE)
 def gate(root: Path, variant: str) -> dict[str, Any]:
     """Let ``pipeline.promote`` compare challenger and champion; returns its decision."""

@@ -82,6 +82,10 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 stage, variant = sys.argv[1:]
+if stage == "download":
+    clips = sorted(path.name for path in pathlib.Path("clips").iterdir())
+    pathlib.Path("manifest.json").write_text(json.dumps(clips))
+    raise SystemExit
 folder = pathlib.Path("artifacts") / stage / variant
 model = pathlib.Path("artifacts/train_gan") / variant / "model"
 if stage == "train_gan":
@@ -107,16 +111,31 @@ folder.mkdir(parents=True, exist_ok=True)
 
 @pytest.fixture(scope="module")
 def stub_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One variant's training and evaluation, stub-sized, with the project's own ``params.yaml``."""
+    """Shared by a module's tests."""
+    return _make_stub_pipeline(tmp_path_factory.mktemp("stub") / "checkout")
+
+
+@pytest.fixture
+def own_stub_pipeline(tmp_path: Path) -> Path:
+    return _make_stub_pipeline(tmp_path / "checkout")
+
+
+def _make_stub_pipeline(folder: Path) -> Path:
+    """A list of clips and one variant's training and evaluation, stub-sized, with the project's ``params.yaml``."""
     root = _init(
-        tmp_path_factory.mktemp("stub") / "checkout",
+        folder,
         """
         stages:
+          download:
+            cmd: python stub.py download all
+            deps: [stub.py]
+            params: [dataset]
+            outs: [manifest.json]
           train_gan:
             foreach: ${variants}
             do:
               cmd: python stub.py train_gan ${key}
-              deps: [stub.py, quality.json]
+              deps: [stub.py, quality.json, manifest.json]
               params: ["variants.${key}"]
               outs: ["artifacts/train_gan/${key}/model"]
               metrics: ["artifacts/train_gan/${key}/metrics.json": {cache: false}]
@@ -130,6 +149,7 @@ def stub_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["variants"] = {"lstm_cbam": params["variants"]["lstm_cbam"]}
+    params["dataset"]["source"] = "folder"
     params["promote"] = {
         "variant": "lstm_cbam",
         "max_fid_increase": 5.0,
@@ -138,5 +158,7 @@ def stub_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     params["runtime"]["retrain_cron"] = "0 3 1 1 *"
     (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     (root / "stub.py").write_text(_STUB)
+    (root / "clips").mkdir()
+    (root / "clips" / "a.mp4").touch()
     (root / "quality.json").write_text(json.dumps({"lse_d": 8.0, "fid": 20.0}))
     return root

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
-from flows import retrain
+from flows import dvc, retrain, tasks
 from flows.tasks import StageResult
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,6 +77,25 @@ def test_a_failed_stage_is_named_and_the_gate_is_not_asked() -> None:
     text = retrain.report(results, None)
     assert text.startswith("# Retraining: failed: a; the gate was not asked")
     assert "the cause" in text
+
+
+@pytest.mark.slow
+def test_new_clips_are_seen_and_an_equal_list_makes_nothing_stale(own_stub_pipeline: Path) -> None:
+    root = own_stub_pipeline
+    for stage in ("download", "train_gan@lstm_cbam", "evaluate@lstm_cbam"):
+        dvc.run_stage(root, stage, lambda line: None)
+    tasks.detect.fn(root)
+    assert dvc.read_reasons(root) == {}
+    (root / "clips" / "b.mp4").touch()
+    assert dvc.read_reasons(root) == {}
+    tasks.detect.fn(root)
+    assert dvc.read_reasons(root) == {"train_gan@lstm_cbam": "manifest.json modified"}
+    (root / "clips" / "c.mp4").touch()
+    params_path = root / "params.yaml"
+    params_path.write_text(params_path.read_text().replace("source: folder", "source: demo"))
+    before = (root / "manifest.json").read_bytes()
+    tasks.detect.fn(root)
+    assert (root / "manifest.json").read_bytes() == before
 
 
 class Served:
@@ -186,6 +205,11 @@ def test_the_served_deployment_promotes_refuses_and_rests(served: Served, stub_p
     message, _, decided = retrain_with(None)
     assert message.startswith("no change")
     assert decided["aliases"] == {"champion": "1"}
+
+    (stub_pipeline / "clips" / "b.mp4").touch()
+    message, text, decided = retrain_with(None)
+    assert "train_gan@lstm_cbam  ran" in text and "manifest.json modified" in text
+    assert message.startswith("already_champion")
 
     message, text, decided = retrain_with({"lse_d": 7.5, "fid": 31.0})
     assert message.startswith("refused: max_fid_increase broken: FID 31 against the champion's 20")
