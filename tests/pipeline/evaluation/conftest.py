@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from media_readers import crop_frames
 from numpy.typing import NDArray
 
 from pipeline.alignment import num_samples_of
 from pipeline.media.audio import int16_to_float, mel_spectrogram
-from pipeline.media.crops import crop_frames
 from pipeline.media.mjpeg import encode_mjpeg
 from pipeline.shards.clip import Clip
 from pipeline.shards.read import read_clips
