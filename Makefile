@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := 1
 
-.PHONY: help install repro plan test unit e2e lint format ui clean
+.PHONY: help install weights repro plan test unit e2e lint format ui clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 18
@@ -19,8 +19,10 @@ $(BIN)/.installed: pyproject.toml
 
 install: $(BIN)/.installed ## create .venv and install everything
 
-repro: install ## run the whole pipeline of params.yaml: clips in, artifacts/compare/comparison.md out
+weights: install ## fetch and check the Inception weights behind FID
 	$(BIN)/python -m pipeline weights fetch
+
+repro: weights ## run the whole pipeline of params.yaml: clips in, artifacts/compare/comparison.md out
 	$(BIN)/dvc repro
 	@echo; cat artifacts/compare/comparison.md
 
@@ -29,11 +31,10 @@ plan: install ## say what `make repro` would run, and why; runs nothing
 
 test: lint unit e2e ## lint, types, unit tests, then the whole pipeline at its smallest size
 
-unit: install
+unit: weights
 	$(BIN)/python -m pytest -n 2 -m 'not e2e'
 
-e2e: install
-	$(BIN)/python -m pipeline weights fetch
+e2e: weights
 	$(BIN)/python -m pytest -m e2e
 
 lint: install ## ruff and mypy
