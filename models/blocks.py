@@ -25,6 +25,10 @@ def scaled_channels(channels: int, width: float) -> int:
     return max(8, 8 * math.floor(channels * width / 8 + 0.5))
 
 
+LEAKY_SLOPE = 0.01
+"""Of the discriminator's activations."""
+
+
 class ConvBlock(nn.Module):
     """Conv2d, BatchNorm2d, the input added when `residual`, ReLU (Wav2Lip's block)."""
 
@@ -85,7 +89,7 @@ class LeakyConvBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding)
-        self.act = nn.LeakyReLU(0.01, inplace=True)
+        self.act = nn.LeakyReLU(LEAKY_SLOPE, inplace=True)
 
     def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
         """float [N, C, H, W] -> float [N, C', H', W']."""

@@ -8,13 +8,15 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from models.blocks import LeakyConvBlock, scaled_channels
+from models.blocks import LEAKY_SLOPE, LeakyConvBlock, scaled_channels
 
 
 class QualityDiscriminator(nn.Module):
     """Real or generated, frame by frame (Wav2Lip, sec. 3.4; 14,113,793 parameters at width 1).
 
-    Returns logits: the sigmoid is part of the loss, where it is stable.
+    Returns logits: the sigmoid is part of the loss, where it is stable. Weights start as He et al. 2015 have it for
+    leaky ReLU: there is no normalisation here, and PyTorch's default shrinks the signal over 14 layers until every
+    input gives the same logit, a plateau that takes thousands of steps to leave.
     """
 
     def __init__(self, width: float = 1.0) -> None:
@@ -36,6 +38,11 @@ class QualityDiscriminator(nn.Module):
             LeakyConvBlock(c512, c512, 1),
             nn.Conv2d(c512, 1, kernel_size=1),
         )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, a=LEAKY_SLOPE)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def forward(self, lower_NCHW: torch.Tensor) -> torch.Tensor:
         """lower halves float [N, 3, 48, 96] in [0, 1], BGR -> logits float32 [N], high = real."""

@@ -22,6 +22,14 @@ def test_one_unbounded_logit_per_frame() -> None:
     assert (net(torch.rand(3, 3, 48, 96)) > 1).all()
 
 
+def test_it_tells_frames_apart_before_any_training() -> None:
+    torch.manual_seed(0)
+    sharp = torch.rand(16, 3, 48, 96)
+    smooth = torch.nn.functional.avg_pool2d(sharp, 5, stride=1, padding=2)
+    logits = QualityDiscriminator(0.25)(torch.cat((sharp, smooth))).detach()
+    assert logits.std() > 0.01  # a thousandth of that with PyTorch's default initialisation
+
+
 def test_frames_are_scored_independently() -> None:
     net = QualityDiscriminator(0.125)
     lower = torch.rand(3, 3, 48, 96)
