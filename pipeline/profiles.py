@@ -14,7 +14,7 @@ import yaml
 
 from pipeline.params import ParamsError, parse_params
 
-# About 12 minutes for the whole graph on 2 CPU cores.
+# About 13 minutes for the whole graph on 2 CPU cores.
 DEMO: dict[str, Any] = {
     "profile": "demo",
     "dataset.source": "demo",
@@ -41,15 +41,15 @@ DEMO: dict[str, Any] = {
     "train_evaluator.checkpoint_every": 50,
     "train_gan.width": 0.25,
     "train_gan.discriminator_width": 0.125,
-    "train_gan.num_steps": 180,
+    "train_gan.num_steps": 230,
     "train_gan.clips_per_batch": 8,
     "train_gan.learning_rate": 0.001,
-    "train_gan.discriminator_learning_rate": 0.0005,
+    "train_gan.discriminator_learning_rate": 0.0001,
     "train_gan.warmup_steps": 20,
-    "train_gan.sync_start_step": 30,
-    "train_gan.sync_ramp_steps": 20,
-    "train_gan.adversarial_weight": 0.02,
-    "train_gan.adversarial_start_step": 100,
+    "train_gan.sync_start_step": 120,
+    "train_gan.sync_ramp_steps": 40,
+    "train_gan.adversarial_weight": 0.005,
+    "train_gan.adversarial_start_step": 120,
     "train_gan.adversarial_ramp_steps": 20,
     "train_gan.min_expert_accuracy": 0.6,
     "train_gan.validate_every": 60,
@@ -78,10 +78,12 @@ GRID: dict[str, Any] = {
     "train_evaluator.validate_every": 175,
     "train_gan.width": 0.375,
     "train_gan.discriminator_width": 0.25,
+    "train_gan.discriminator_learning_rate": 0.0005,
     "train_gan.num_steps": 400,
     "train_gan.warmup_steps": 40,
     "train_gan.sync_start_step": 60,
     "train_gan.sync_ramp_steps": 20,
+    "train_gan.adversarial_weight": 0.02,
     "train_gan.adversarial_start_step": 200,
     "train_gan.adversarial_ramp_steps": 50,
     "train_gan.min_expert_accuracy": 0.85,
