@@ -14,7 +14,7 @@ import yaml
 
 from pipeline.params import ParamsError, parse_params
 
-# About 13 minutes for the whole graph on 2 CPU cores.
+# About a quarter of an hour for the whole graph on 2 CPU cores.
 DEMO: dict[str, Any] = {
     "profile": "demo",
     "dataset.source": "demo",
@@ -92,7 +92,7 @@ GRID: dict[str, Any] = {
     "evaluate.fid.max_frames": 1000,
 }
 
-# As grid: about 90 minutes on 2 CPU cores for some 700 clips of 3 s; longer with more.
+# As grid: about an hour on 2 CPU cores for some 700 clips of 3 s; longer with more.
 FOLDER: dict[str, Any] = {**GRID, "profile": "folder", "dataset.source": "folder"}
 
 # Published sizes and Wav2Lip's loss weights. Days on one data-centre GPU; not meant for a CPU.
