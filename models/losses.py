@@ -68,6 +68,26 @@ def info_nce(
     return (F.cross_entropy(logits_NN, target_N) + F.cross_entropy(logits_NN.T, target_N)) / 2
 
 
+def contrastive_sync_loss(
+    face_BD: torch.Tensor, audio_BKD: torch.Tensor, temperature: float | torch.Tensor = 0.1
+) -> torch.Tensor:
+    """Cross-entropy that a generated window picks its own audio among all the batch's, scalar float32.
+
+    face: float [B, D], audio: float [B, K, D], both of unit length; `audio[b, 0]` belongs to `face[b]`, the
+    other K - 1 come from the same clip at other times, and every other clip's audio is a negative too. It is
+    the face's half of the objective an InfoNCE expert was trained with, so its gradient asks for what
+    tells this moment from its neighbours instead of for any high cosine. Chance is log(B K).
+    """
+    if face_BD.shape != (audio_BKD.shape[0], audio_BKD.shape[-1]):
+        raise ValueError(
+            f"expected faces [B, D] and audio [B, K, D], got {tuple(face_BD.shape)} and {tuple(audio_BKD.shape)}"
+        )
+    with torch.autocast(face_BD.device.type, enabled=False):
+        logits_BN = face_BD.float() @ audio_BKD.float().flatten(0, 1).T / temperature
+    own_B = torch.arange(len(face_BD), device=face_BD.device) * audio_BKD.shape[1]
+    return F.cross_entropy(logits_BN, own_B)
+
+
 def pairwise_distances(lips_ND: torch.Tensor, audio_MD: torch.Tensor) -> torch.Tensor:
     """Euclidean distances float32 [N, M] of float [N, D] and [M, D], the quantity LSE-D averages."""
     if lips_ND.shape[-1] != audio_MD.shape[-1]:

@@ -5,6 +5,7 @@ Legend: B batch, C channels, H W pixels, M mel bins, L mel steps, D embedding.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -28,12 +29,16 @@ class SyncNetConfig:
     """D; not scaled by `width`."""
     linear_heads: bool = False
     """False: Wav2Lip's heads, ReLU then L2, cosines in [0, 1] (for the BCE objective).
-    True: linear heads on centred inputs, cosines in [-1, 1] (for InfoNCE)."""
+    True: linear heads on centred inputs, cosines in [-1, 1] and a learned temperature (for InfoNCE)."""
+    temperature: float = 0.1
+    """Starting value; used with `linear_heads` only."""
 
     def __post_init__(self) -> None:
         scaled_channels(8, self.width)
         if self.embedding_dim < 1:
             raise ValueError(f"embedding_dim must be at least 1, got {self.embedding_dim}")
+        if not self.temperature > 0:
+            raise ValueError(f"temperature must be above 0, got {self.temperature}")
 
 
 class SyncNet(nn.Module):
@@ -60,11 +65,18 @@ class SyncNet(nn.Module):
             embedding_dim=config.embedding_dim,
             linear_head=config.linear_heads,
         )
+        start = torch.tensor(math.log(config.temperature))
+        self.log_temperature = nn.Parameter(start) if config.linear_heads else None
 
     @property
     def min_cosine(self) -> float:
         """Lowest cosine two embeddings can have: 0 behind ReLU, -1 with linear heads."""
         return -1.0 if self.config.linear_heads else 0.0
+
+    @property
+    def temperature(self) -> torch.Tensor:
+        """What cosines are divided by in InfoNCE, scalar float32; 1 where the objective has none."""
+        return torch.ones(()) if self.log_temperature is None else self.log_temperature.exp()
 
     def embed_faces(self, lower_BCHW: torch.Tensor) -> torch.Tensor:
         """Five stacked lower halves float [B, 15, 48, 96] in [0, 1], BGR, frame-major

@@ -135,6 +135,8 @@ class TrainGanParams(_TrainingParams):
     discriminator_learning_rate: Positive
     betas: tuple[Fraction, Fraction]
     min_reference_gap_frames: Annotated[int, Field(ge=5)]
+    sync_objective: Literal["infonce", "bce"]
+    sync_negatives: MaybeZero
     sync_weight: Fraction
     sync_start_step: MaybeZero
     sync_ramp_steps: MaybeZero

@@ -14,10 +14,9 @@ import torch
 from models.syncnet import SyncNet, SyncNetConfig
 from pipeline import checkpoint, stage
 from pipeline.media.image import write_png
-from pipeline.training.gan import GanTrainee, variant_config
+from pipeline.training.gan import GanTrainee, variant_config, window_cut
 from pipeline.training.precision import select_device, set_threads
 from pipeline.training.session import run_training, spread_clips, training_metrics
-from pipeline.training.windows import CutGeneratorWindow
 
 NUM_SAMPLES = 6
 
@@ -38,8 +37,7 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
     torch.manual_seed(seed)
     device = select_device(context.params.runtime.device)
     trainee = GanTrainee(params, config, expert, spread_clips(context, "val"), device, seed)
-    cut = CutGeneratorWindow(params.min_reference_gap_frames)
-    report = run_training(context, trainee, params, cut, ("frames", "mel"), seed)
+    report = run_training(context, trainee, params, window_cut(params), ("frames", "mel"), seed)
 
     folder = context.output_dir / "model"
     checkpoint.save_model(

@@ -6,7 +6,6 @@ InfoNCE over clips and over windows of the same clip is the default: BCE on sing
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,11 +31,16 @@ CHUNK_WINDOWS = 256
 def expert_config(params: TrainSyncnetParams) -> SyncNetConfig:
     """The network that fits the objective: BCE needs cosines in [0, 1], InfoNCE linear heads."""
     linear = params.objective == "infonce"
-    return SyncNetConfig(width=params.width, embedding_dim=params.embedding_dim, linear_heads=linear)
+    return SyncNetConfig(
+        width=params.width,
+        embedding_dim=params.embedding_dim,
+        linear_heads=linear,
+        temperature=params.temperature,
+    )
 
 
 class ExpertTrainee:
-    """One expert with its optimiser, temperature and fixed validation clips."""
+    """One expert with its optimiser and fixed validation clips."""
 
     def __init__(
         self, params: TrainSyncnetParams, validation_clips: Sequence[Clip], device: torch.device, seed: int
@@ -44,11 +48,12 @@ class ExpertTrainee:
         self._params, self._clips, self._device = params, validation_clips, device
         network = SyncNet(expert_config(params))
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.log_temperature = torch.nn.Parameter(torch.tensor(math.log(params.temperature), device=device))
+        named = dict(self.network.named_parameters())
+        temperature = [named.pop(name) for name in ("log_temperature",) if name in named]
         self._optimiser = torch.optim.AdamW(
             [
-                {"params": list(self.network.parameters()), "weight_decay": params.weight_decay},
-                {"params": [self.log_temperature], "weight_decay": 0.0},
+                {"params": list(named.values()), "weight_decay": params.weight_decay},
+                {"params": temperature, "weight_decay": 0.0},
             ],
             lr=params.learning_rate,
             betas=(0.9, 0.98),
@@ -64,7 +69,7 @@ class ExpertTrainee:
             face_ND, audio_ND = self.network.embed_faces(faces), self.network.embed_audio(mel)
         cosine_NN = face_ND.float() @ audio_ND.float().T
         if self._params.objective == "infonce":
-            loss = info_nce(cosine_NN, self.log_temperature.exp())
+            loss = info_nce(cosine_NN, self.network.temperature)
         else:
             loss = self._bce(cosine_NN, batch["faces"].shape[1])
         factor = learning_rate_factor(step, self._params.warmup_steps, self._params.num_steps)
@@ -73,7 +78,7 @@ class ExpertTrainee:
         return {
             "loss": loss.detach(),
             "pairwise_accuracy": wins,
-            "temperature": self.log_temperature.detach().exp(),
+            "temperature": self.network.temperature.detach(),
             "grad_norm": norm,
             "learning_rate": self._params.learning_rate * factor,
         }
@@ -105,18 +110,15 @@ class ExpertTrainee:
                 faces_VD.append(self.network.embed_faces(expert_faces(windows[part], self._device)))
                 audio_VD.append(self.network.embed_audio(mel[part].unsqueeze(1).to(self._device)))
         cosine_VV = torch.cat(faces_VD).float() @ torch.cat(audio_VD).float().T
-        similarity: NDArray[np.float32] = (cosine_VV / self.log_temperature.exp()).cpu().numpy()
+        similarity: NDArray[np.float32] = (cosine_VV / self.network.temperature).cpu().numpy()
         return similarity
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "network": self.network.state_dict(),
-            "log_temperature": self.log_temperature.detach(),
             "optimiser": self._optimiser.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
-        with torch.no_grad():
-            self.log_temperature.copy_(state["log_temperature"])
         self._optimiser.load_state_dict(state["optimiser"])

@@ -16,7 +16,7 @@ import torch
 
 from models.discriminator import QualityDiscriminator
 from models.generator import Generator, GeneratorConfig, face_input
-from models.losses import AdversarialLoss, l1_loss, lower_half, stack_window, sync_loss
+from models.losses import AdversarialLoss, contrastive_sync_loss, l1_loss, lower_half, stack_window, sync_loss
 from models.syncnet import SyncNet
 from pipeline.params import TrainGanParams, VariantParams
 from pipeline.shards.read import Clip
@@ -35,6 +35,12 @@ def ramp(step: int, start: int, length: int, weight: float) -> float:
 
 def variant_config(params: TrainGanParams, variant: VariantParams) -> GeneratorConfig:
     return GeneratorConfig(width=params.width, use_lstm=variant.use_lstm, use_cbam=variant.use_cbam)
+
+
+def window_cut(params: TrainGanParams) -> CutGeneratorWindow:
+    """What one clip gives to a batch; other audio only where the sync loss compares with it."""
+    others = params.sync_negatives if params.sync_objective == "infonce" else 0
+    return CutGeneratorWindow(params.min_reference_gap_frames, others)
 
 
 class GanTrainee:
@@ -63,7 +69,7 @@ class GanTrainee:
 
     def step(self, batch: Batch, step: int) -> dict[str, torch.Tensor | float]:
         """``target, reference: uint8 [B, T, 96, 96, 3]``, ``mel: float32 [B, T, 80, 16]``,
-        ``sync_mel: float32 [B, 80, 16]``."""
+        ``sync_mel: float32 [B, K, 80, 16]``."""
         p = self._params
         self.generator.train()
         sync_weight = ramp(step, p.sync_start_step, p.sync_ramp_steps, p.sync_weight)
@@ -103,11 +109,15 @@ class GanTrainee:
             generated_BTCHW = self.generator(mel_BTCML, faces_BTCHW)
         return target_BTCHW, generated_BTCHW.float()
 
-    def _sync(self, generated_BTCHW: torch.Tensor, sync_mel_BML: torch.Tensor) -> torch.Tensor:
+    def _sync(self, generated_BTCHW: torch.Tensor, sync_mel_BKML: torch.Tensor) -> torch.Tensor:
+        num_audio = sync_mel_BKML.shape[1]
         with autocast(self._params.precision, self._device):
             face_BD = self.expert.embed_faces(stack_window(lower_half(generated_BTCHW)))
-            audio_BD = self.expert.embed_audio(sync_mel_BML.unsqueeze(1).to(self._device))
-        cosine_B = (face_BD.float() * audio_BD.float()).sum(dim=1)
+            audio_ND = self.expert.embed_audio(sync_mel_BKML.flatten(0, 1).unsqueeze(1).to(self._device))
+        audio_BKD = audio_ND.unflatten(0, (-1, num_audio))
+        if self._params.sync_objective == "infonce":
+            return contrastive_sync_loss(face_BD, audio_BKD, self.expert.temperature)
+        cosine_B = (face_BD.float() * audio_BKD[:, 0].float()).sum(dim=1)
         return sync_loss(cosine_B, min_cosine=self.expert.min_cosine)
 
     @torch.inference_mode()
@@ -158,7 +168,7 @@ class GanTrainee:
 
 def _validation_batch(clips: Sequence[Clip], params: TrainGanParams, seed: int) -> dict[str, torch.Tensor]:
     """The same windows for every arm: they depend on the seed and the clips alone."""
-    cut = CutGeneratorWindow(params.min_reference_gap_frames)
+    cut = window_cut(params)
     items = []
     for index in range(params.num_validation_windows):
         item = cut(clips[index % len(clips)], np.random.default_rng([seed, index]))

@@ -55,14 +55,17 @@ class CutSyncWindows:
 
 @dataclass(frozen=True)
 class CutGeneratorWindow:
-    """A target window, a reference window elsewhere in the clip, and the audio of the target."""
+    """A target window, a reference window elsewhere in the clip, the audio of the target and of other moments."""
 
     min_reference_gap_frames: int
+    num_other_audio: int = 0
 
     def __call__(self, clip: Clip, rng: np.random.Generator) -> Item | None:
-        """``target, reference: uint8 [T, 96, 96, 3]``, ``mel: float32 [T, 80, 16]``, ``sync_mel: float32 [80, 16]``.
+        """``target, reference: uint8 [T, 96, 96, 3]``, ``mel: float32 [T, 80, 16]``,
+        ``sync_mel: float32 [1 + num_other_audio, 80, 16]``, the target's own first.
 
-        The reference never overlaps the target: an overlap would let the generator copy the mouth.
+        The reference never overlaps the target: an overlap would let the generator copy the mouth. The other audio
+        keeps the same distance, so that none of it is a near miss of the target's.
         """
         num_starts = clip.num_frames - WINDOW_FRAMES + 1
         start = int(rng.integers(0, num_starts)) if num_starts > 0 else 0
@@ -71,12 +74,14 @@ class CutGeneratorWindow:
         if not len(candidates):
             return None
         reference = int(rng.choice(candidates))
+        enough = len(candidates) >= self.num_other_audio
+        others = rng.choice(candidates, size=self.num_other_audio, replace=not enough)
         frames = np.arange(WINDOW_FRAMES)
         return {
             "target": clip.crops(start + frames),
             "reference": clip.crops(reference + frames),
             "mel": alignment.frame_mel_windows(clip.mel, start + frames),
-            "sync_mel": alignment.sync_mel_window(clip.mel, start),
+            "sync_mel": np.stack([alignment.sync_mel_window(clip.mel, int(s)) for s in (start, *others)]),
         }
 
 

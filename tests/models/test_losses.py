@@ -50,6 +50,19 @@ def test_sync_loss_stays_finite_at_the_ends(target: bool) -> None:
     assert cosine.grad is not None and cosine.grad.isfinite().all()
 
 
+def test_contrastive_sync_loss_closed_form() -> None:
+    face = torch.eye(2)
+    audio = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [0.0, -1.0]], [[0.0, 1.0], [-1.0, 0.0], [1.0, 0.0]]])
+    # Face 0: own 1, 0 and 0 in its clip, 0, -1, 1 in the other. Face 1: own 1, 0 and 0, then 0, 1, -1.
+    e = math.e
+    expected = -math.log(e / (2 * e + 3 + 1 / e))
+    assert losses.contrastive_sync_loss(face, audio, 1.0).item() == pytest.approx(expected, rel=1e-6)
+    chance = losses.contrastive_sync_loss(torch.ones(2, 4) / 2, torch.ones(2, 3, 4) / 2)
+    assert chance.item() == pytest.approx(math.log(6))
+    with pytest.raises(ValueError, match="expected faces"):
+        losses.contrastive_sync_loss(face, audio[:1])
+
+
 def test_losses_are_float32_under_autocast() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         similarity = torch.eye(4) @ torch.eye(4)

@@ -45,6 +45,18 @@ def test_range_of_cosines_follows_the_heads() -> None:
     assert linear.embed_faces(faces).min() < 0 and linear.embed_audio(mel).min() < 0
 
 
+def test_the_temperature_belongs_to_linear_heads_and_travels_with_the_weights() -> None:
+    linear = SyncNet(SyncNetConfig(width=0.125, embedding_dim=32, linear_heads=True, temperature=0.2))
+    assert linear.temperature.item() == pytest.approx(0.2)
+    other = small(True)
+    other.load_state_dict(linear.state_dict())
+    assert other.temperature.item() == pytest.approx(0.2)
+    assert small(False).temperature.item() == 1
+    assert not any("temperature" in name for name in small(False).state_dict())
+    with pytest.raises(ValueError, match="temperature"):
+        SyncNetConfig(temperature=0.0)
+
+
 def test_a_dead_embedding_is_zero_with_finite_gradient() -> None:
     net = small(False)
     head = net.face_encoder[-1]

@@ -38,12 +38,14 @@ def test_starts_are_inside_and_far_enough_apart(num_starts: int, num: int, gap: 
 
 @given(st.integers(16, 100), st.integers(0, 2**32 - 1))
 def test_the_reference_never_overlaps_the_target_and_the_mel_is_the_targets(num_frames: int, seed: int) -> None:
-    item = CutGeneratorWindow(6)(CountingClip(num_frames), np.random.default_rng(seed))  # type: ignore[arg-type]
+    item = CutGeneratorWindow(6, 3)(CountingClip(num_frames), np.random.default_rng(seed))  # type: ignore[arg-type]
     assert item is not None
     target, reference = int(item["target"][0, 0, 0, 0]), int(item["reference"][0, 0, 0, 0])
     assert abs(target - reference) >= 6
-    columns = np.round((item["sync_mel"][0] + 4) * 100).astype(int)
-    assert columns[0] == target * 80 // 25
+    first_columns = np.round((item["sync_mel"][:, 0, 0] + 4) * 100).astype(int)
+    assert first_columns[0] == target * 80 // 25
+    assert len(first_columns) == 4
+    assert (np.abs(first_columns[1:] / 3.2 - target) > 5.5).all()  # 6 frames, less the truncated column
     assert item["mel"].shape == (5, 80, 16)
     middle = round((item["mel"][2, 0, 8] + 4) * 100)
     assert middle == pytest.approx((target + 2 + 0.5) * 3.2, abs=1.6)
