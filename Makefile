@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := 1
 
-.PHONY: help install weights repro plan test unit e2e lint format ui clean
+.PHONY: help install weights repro plan test unit e2e lint format ui clean forget
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 18
@@ -50,5 +50,8 @@ ui: install ## MLflow's page on http://127.0.0.1:5000
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow server \
 		--backend-store-uri sqlite:///mlflow.db --artifacts-destination mlruns --host 127.0.0.1 --port 5000
 
-clean: ## remove what the pipeline generated (data, artifacts, scratch, MLflow's store), not .venv or weights
-	rm -rf data artifacts .scratch mlruns mlflow.db*
+clean: ## remove data, artifacts and scratch; `make repro` restores from DVC's cache what has not changed
+	rm -rf data artifacts .scratch
+
+forget: ## remove MLflow's runs and its registry, the champion with them
+	rm -rf mlruns mlflow.db*

@@ -178,6 +178,10 @@ def _dub(
 
 
 def _model_dir(model: Path | None, variant: str) -> Path:
+    if model is None:
+        from pipeline.params import load_params
+
+        load_params(_layout().params_path).require_variant(variant)
     folder = model or _layout().stage_dir("train_gan", variant) / "model"
     if not (folder / "model.json").is_file():
         remedy = "give another --model" if model else f"`dvc repro train_gan@{variant}` trains it, or give --model"

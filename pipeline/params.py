@@ -234,6 +234,11 @@ class Params(_Section):
             raise ValueError(f"promote.variant is {self.promote.variant!r}; variants has {', '.join(self.variants)}")
         return self
 
+    def require_variant(self, name: str) -> None:
+        """Raises ParamsError, which lists the arms, for one that ``variants`` does not have."""
+        if name not in self.variants:
+            raise ParamsError(f"no variant {name!r} in params.yaml's variants; it has {', '.join(self.variants)}")
+
 
 def load_params(path: Path) -> Params:
     """Read and check ``params.yaml``.

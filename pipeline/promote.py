@@ -58,6 +58,7 @@ def promote(layout: Layout, variant: str, params: Params, *, force: bool = False
     """
     from pipeline.tracking import open_client
 
+    params.require_variant(variant)
     challenger = read_scores(layout, variant)
     registry = Registry(open_client(layout))
     before = registry.state()

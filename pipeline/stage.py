@@ -74,8 +74,8 @@ def run(stage: str, body: Body, variant: str | None = None, *, dvc_stage: str | 
     try:
         layout = Layout(find_root())
         params = load_params(layout.params_path)
-        if variant is not None and dvc_stage in (None, stage) and variant not in params.variants:
-            raise ValueError(f"no variant {variant!r} in {layout.params_path}; it has {', '.join(params.variants)}")
+        if variant is not None and dvc_stage in (None, stage):
+            params.require_variant(variant)
         _run_body(dvc_stage or stage, stage, body, variant, params, layout)
     except (DataError, NonFiniteLossError) as error:
         logger.error("%s: %s", label, error)

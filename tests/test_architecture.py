@@ -124,6 +124,20 @@ def test_a_stages_deps_cover_the_code_it_imports(name: str) -> None:
     assert not uncovered, f"dvc.yaml: stage {name} would not notice a change of {sorted(uncovered)}"
 
 
+@pytest.mark.parametrize("name", list(_dvc_stages()))
+def test_a_stage_depends_on_no_code_that_it_does_not_import(name: str) -> None:
+    """Otherwise an edit of one network, or of the demo's renderer, would train every other network again."""
+    stage = _dvc_stages()[name]
+    module = stage["cmd"].split(" -m ")[1].split()[0]
+    needed = _closure(ROOT / Path(*module.split(".")).with_suffix(".py"))
+    listed: set[Path] = set()
+    for dep in stage["deps"]:
+        if dep.split("/")[0] in PACKAGES:
+            listed.update((ROOT / dep).rglob("*.py") if (ROOT / dep).is_dir() else [ROOT / dep])
+    code = {path.relative_to(ROOT).as_posix() for path in listed if path.name != "__init__.py"}
+    assert code <= needed, f"dvc.yaml: stage {name} does not import {sorted(code - needed)}"
+
+
 def test_dvc_and_layout_agree_on_every_output() -> None:
     layout = Layout(Path())
     for name, stage in _dvc_stages().items():

@@ -78,7 +78,8 @@ def shared_protocol(results: Sequence[Result]) -> dict[str, Any]:
             if ours != theirs:
                 raise ValueError(
                     f"{other.variant} and {first.variant} were not scored alike: protocol.{key} is {theirs!r} for "
-                    f"{other.variant} and {ours!r} for {first.variant}; `dvc repro` scores every variant again"
+                    f"{other.variant} and {ours!r} for {first.variant}; "
+                    "`dvc repro --force --single-item evaluate evaluate_bound`, then `dvc repro`, scores all again"
                 )
     return first.protocol
 

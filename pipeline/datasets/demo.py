@@ -93,7 +93,7 @@ def render_corpus(
     """
     _claim(root, spec)
     names = [(s, c) for s in range(spec.num_speakers) for c in range(spec.num_clips_per_speaker)]
-    missing = [name for name in names if not _clip_path(root, spec, *name).with_suffix(".txt").is_file()]
+    missing = [name for name in names if not _is_complete(_clip_path(root, spec, *name))]
     done = len(names) - len(missing)
     if progress is not None and done:
         progress(done, len(names))
@@ -175,6 +175,11 @@ def _clip_path(root: Path, spec: DemoSpec, speaker: int, clip: int) -> Path:
     return root / "mvlrs_v1" / "main" / _speaker_id(spec.seed, speaker) / f"{clip + 1:05d}.mp4"
 
 
+def _is_complete(path: Path) -> bool:
+    """The transcript is written last; someone may have deleted the video since."""
+    return path.is_file() and path.with_suffix(".txt").is_file()
+
+
 def _describe(root: Path, spec: DemoSpec, speaker: int, clip: int) -> DemoClip:
     path = _clip_path(root, spec, speaker, clip)
     from_end = spec.num_speakers - speaker
@@ -209,7 +214,7 @@ def _code_digest() -> str:
         *sorted((package / "datasets").glob("demo*.py")),
         *sorted((package / "media" / "portrait").glob("*.py")),
         package / "alignment.py",  # the rates
-        package / "media" / "writer.py",
+        *(package / "media" / name for name in ("audio.py", "container.py", "writer.py")),
     ]
     digest = hashlib.sha256()
     for file in files:

@@ -98,7 +98,10 @@ def test_profile_rewrites_the_checkouts_params(checkout: Path) -> None:
         (["profile", "huge"], "huge"),
         (["dub", "--face", "a.mp4", "--audio", "b.wav", "--out", "c.mp4"], "dvc repro train_gan@lstm_cbam"),
         (["dub", "--face", "a.mp4", "--audio", "b.wav", "--out", "c.mp4", "--model", "x"], "another --model"),
-        (["dub", "--face", "a.mp4", "--audio", "b.wav", "--out", "c.mp4", "--variant", "best"], "best"),
+        (
+            ["dub", "--face", "a.mp4", "--audio", "b.wav", "--out", "c.mp4", "--variant", "best"],
+            "it has lstm_cbam, no_lstm",
+        ),
         (["dub", "--face", "a.mp4"], "--audio"),
         (["fly"], "fly"),
     ],

@@ -80,6 +80,7 @@ def test_a_second_call_renders_only_what_is_missing(corpus: tuple[Path, list[Dem
     victim, kept = clips[1].path, clips[0].path.stat().st_mtime_ns
     victim.with_suffix(".txt").unlink()
     victim.write_bytes(b"half a file")
+    clips[2].path.unlink()
     assert render_corpus(SPEC, root, num_workers=1) == clips
     assert digests(root) == before
     assert clips[0].path.stat().st_mtime_ns == kept

@@ -24,7 +24,7 @@ from pipeline.media.video import probe
 from pipeline.params import Params, load_params
 from pipeline.shards.clip import Clip
 from pipeline.shards.write import write_rejects
-from pipeline.stage import StageContext, TemporaryError
+from pipeline.stage import EXIT_USER_ERROR, StageContext, TemporaryError
 from pipeline.stages import compare, evaluate
 from pipeline.tracking import Tracker
 from pipeline.weights import INCEPTION, WeightsError
@@ -110,19 +110,6 @@ def test_rows_scored_differently_are_not_compared(run_stage: Callable[..., dict[
         shared_protocol(results)
 
 
-def test_rows_of_another_precision_are_not_compared(
-    run_stage: Callable[..., dict[str, Any]], layout: Layout, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On machines that differ in what ``auto`` means."""
-    for name, is_bf16 in (("real", False), ("lstm_cbam", True)):
-        monkeypatch.setattr(evaluate, "uses_bf16", lambda precision, device, used=is_bf16: used)
-        run_stage("evaluate", partial(evaluate._body, name), name)
-    results = [read_result(layout.stage_dir("evaluate", name)) for name in ("real", "lstm_cbam")]
-    assert results[1].metrics["generator_precision"] == "bf16"
-    with pytest.raises(ValueError, match=r"protocol\.generator_precision is 'bf16'"):
-        shared_protocol(results)
-
-
 def test_a_clip_that_cannot_be_scored_gets_no_strip(
     run_stage: Callable[..., dict[str, Any]], layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +141,9 @@ def test_weights_that_nobody_could_be_asked_for_are_worth_another_try(
         run_stage("evaluate", partial(evaluate._body, "real"), "real")
 
 
-def test_unknown_variant_names_the_allowed_ones(run_stage: Callable[..., dict[str, Any]]) -> None:
-    with pytest.raises(ValueError, match=r"--variant nope: params.yaml has lstm_cbam, .*, real, copy_input"):
-        run_stage("evaluate", partial(evaluate._body, "nope"), "nope")
+def test_unknown_variant_names_the_allowed_ones(
+    repo_root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(repo_root)
+    assert evaluate.main(["--variant", "nope"]) == EXIT_USER_ERROR
+    assert "no variant 'nope' in params.yaml's variants; it has lstm_cbam, no_lstm" in caplog.text
