@@ -129,20 +129,23 @@ def dub(
         match=settings.length,
     )
 
+    num_wanted: int | None = None
+    if settings.length == "audio":
+        num_wanted = max(1, round(Fraction(len(speech.samples), speech.rate_hz) * fps))
+    num_watched = info.num_frames if num_wanted is None else min(num_wanted, info.num_frames)
+
     def open_frames() -> Iterator[Frame]:
         return (timed.image for timed in iter_frames(face, fps))
 
-    def watched_frames() -> Iterator[Frame]:
-        return _counted(open_frames(), report, "finding the face", info.num_frames)
+    def watched_frames() -> Iterator[Frame]:  # a short sound needs the beginning of a long video only
+        return _counted(itertools.islice(open_frames(), num_wanted), report, "finding the face", num_watched)
 
     boxes = follow_face(watched_frames, detectors_for(max(info.width, info.height)), float(fps), settings.follow)
-    num_shown = len(boxes)
-    if settings.length == "audio":
-        num_shown = max(1, round(Fraction(len(speech.samples), speech.rate_hz) * fps))
+    num_shown = len(boxes) if num_wanted is None else num_wanted
     out.parent.mkdir(parents=True, exist_ok=True)
     shown = play(open_frames, len(boxes), num_shown, settings.fill, out.parent)
     num_missing = 0
-    _refuse_missing(face, boxes[:num_shown], float(fps), settings.on_missing)
+    _refuse_missing(face, boxes, float(fps), settings.on_missing)
     with writer:
         dubbed = redraw(shown, boxes, speech.mel, float(fps), draw, _batch_size(info, settings))
         for source, image in _counted(dubbed, report, "drawing", num_shown):

@@ -41,14 +41,24 @@ class FollowSettings:
 
 @dataclass
 class _Path:
-    """One face from the first frame it is seen in to the last: ``boxes: float64 [n, 4]``, NaN where not seen."""
+    """One face from the first frame it is seen in to the last, NaN where not seen.
+
+    ``boxes: float64 [n, 4]``, ``landmarks: float64 [n, 5, 2]``.
+    """
 
     start: int
     boxes: NDArray[np.float64]
+    landmarks: NDArray[np.float64]
 
     @property
     def stop(self) -> int:
         return self.start + len(self.boxes)
+
+    def go_on(self, later: _Path) -> None:
+        """Append a path that starts later; the frames between count as not seen."""
+        gap = later.start - self.stop
+        self.boxes = np.concatenate([self.boxes, np.full((gap, 4), np.nan), later.boxes])
+        self.landmarks = np.concatenate([self.landmarks, np.full((gap, 5, 2), np.nan), later.landmarks])
 
     @property
     def area(self) -> float:
@@ -107,7 +117,7 @@ def _follow(
     boxes = np.full((num_frames, 4), np.nan)
     for path in sorted(paths, key=lambda path: -path.area):
         if path.num_seen >= min_seen:
-            track = FaceTrack(path.boxes, np.empty((0, 5, 2)), np.empty(0))
+            track = FaceTrack(path.boxes, path.landmarks, np.empty(0))
             smooth = crop_boxes(smooth_faces(track, settings.smooth_frames * fps / FPS))
             place = boxes[path.start : path.stop]
             place[:] = np.where(np.isnan(place), smooth, place)
@@ -118,7 +128,8 @@ def _paths_of(window: Sequence[Sequence[Detection]], start: int, max_gap: int) -
     found = []
     for track in link_detections(window, max_gap):
         seen = np.flatnonzero(track.is_seen)
-        found.append(_Path(start + int(seen[0]), track.boxes[seen[0] : seen[-1] + 1]))
+        span = slice(seen[0], seen[-1] + 1)
+        found.append(_Path(start + int(seen[0]), track.boxes[span], track.landmarks[span]))
     return found
 
 
@@ -131,6 +142,5 @@ def _extend(paths: list[_Path], new: list[_Path], seam: int, max_gap: int) -> No
         if best is None or box_iou(best.boxes[-1], path.boxes[0]) < MIN_LINK_IOU:
             paths.append(path)
             continue
-        gap = np.full((path.start - best.stop, 4), np.nan)
-        best.boxes = np.concatenate([best.boxes, gap, path.boxes])
+        best.go_on(path)
         open_ends.remove(best)

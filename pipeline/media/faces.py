@@ -215,10 +215,9 @@ def smooth_faces(track: FaceTrack, width_frames: float) -> NDArray[np.float64]:
     boxes = track.boxes[seen]
     squares = np.column_stack([(boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).max(axis=1) / 2])
     typical = float(np.median(squares[:, 2]))
-    if len(track.landmarks) == len(track.boxes):  # a caller may have kept the boxes only
-        anchors = track.landmarks[seen, :3].mean(axis=1)
-        offset = np.median((squares[:, :2] - anchors) / squares[:, 2:], axis=0)
-        squares[:, :2] = (squares[:, :2] + anchors + offset * squares[:, 2:]) / 2
+    anchors = track.landmarks[seen, :3].mean(axis=1)
+    offset = np.median((squares[:, :2] - anchors) / squares[:, 2:], axis=0)
+    squares[:, :2] = (squares[:, :2] + anchors + offset * squares[:, 2:]) / 2
     squares = _without_spikes(squares, SPIKE_SHARE * typical)
     frames = np.arange(len(track.boxes))
     filled = np.column_stack([np.interp(frames, seen, column) for column in squares.T])

@@ -54,6 +54,13 @@ def test_length_of_the_video(make_video, make_sound, tmp_path, num_video, second
     assert len(read_frames(tmp_path / "out.mp4", None)) == num_video
 
 
+@pytest.mark.parametrize(("length", "num_watched"), [("audio", 10), ("video", 20)])
+def test_only_frames_that_are_shown_are_searched_for_a_face(make_video, make_sound, tmp_path, length, num_watched):
+    detector = ScriptedDetector(every=[FACE])
+    run(make_video(20), make_sound(0.4), tmp_path / "out.mp4", detector=detector, length=length)
+    assert detector.calls == num_watched
+
+
 @pytest.mark.parametrize(("fill", "expected"), [("pingpong", 5), ("loop", 3)])
 def test_a_short_video_goes_on(make_video, make_sound, tmp_path, fill, expected):
     run(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dub_scenes import ScriptedDetector
+from dub_scenes import LANDMARKS, ScriptedDetector
 
 from pipeline.dubbing.follow import FollowSettings, follow_face
+from pipeline.media.faces import Detection
 
 SETTINGS = FollowSettings(max_gap_frames=5, smooth_frames=7)
 LARGE = [20.0, 20, 60, 60]
@@ -30,6 +31,27 @@ def test_a_still_face_has_one_tight_square_around_it():
     assert x1 - x0 == pytest.approx(y1 - y0)
     assert y0 == pytest.approx(20)
     assert x0 <= 20 and x1 >= 60 and y1 >= 60
+
+
+def test_a_moving_jaw_moves_the_box_half_as_far_as_the_detectors():
+    """As in preprocessing: eyes and nose, which stay, have half the say about the centre."""
+
+    class Jaw:
+        def __init__(self):
+            self.calls = 0
+
+        def detect(self, frame):
+            x0, y0, x1, y1 = LARGE
+            opening = 3 * np.sin(2 * np.pi * self.calls / 40)  # slow enough for the smoother to let it through
+            self.calls += 1
+            landmarks = np.array([x0, y0]) + LANDMARKS * [x1 - x0, y1 - y0]
+            return [Detection(np.array([x0, y0, x1, y1 + opening]), landmarks, 0.9)]
+
+    frames = [np.zeros((4, 4, 3), np.uint8)] * 80
+    steady = follow_face(lambda: frames, [Jaw()], 25.0, SETTINGS)
+    moves = {k: [[*LARGE[:3], LARGE[3] + 3 * np.sin(2 * np.pi * k / 40)]] for k in range(80)}
+    led = follow(moves, num_frames=80)  # whose landmarks go with the box
+    assert np.ptp(steady[:, 1]) < 0.6 * np.ptp(led[:, 1])
 
 
 @pytest.mark.parametrize(("gap", "is_bridged"), [(5, True), (6, False)])

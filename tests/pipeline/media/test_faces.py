@@ -144,12 +144,9 @@ def test_a_moving_jaw_shifts_the_square_less_than_the_box() -> None:
     assert np.std(smooth[middle, 2]) < 0.1 * np.std(opening / 2)
 
 
-def test_boxes_alone_can_be_smoothed() -> None:
-    track = a_track([a_face(10, 20)] * 12)
-    bare = FaceTrack(track.boxes, np.empty((0, 5, 2)), np.empty(0))
-    assert smooth_faces(bare, 15) == pytest.approx(smooth_faces(track, 15))
+def test_a_track_without_a_face_cannot_be_smoothed() -> None:
     with pytest.raises(ValueError, match="no face"):
-        smooth_faces(FaceTrack(np.full((3, 4), np.nan), bare.landmarks, bare.scores), 15)
+        smooth_faces(FaceTrack(np.full((3, 4), np.nan), np.full((3, 5, 2), np.nan), np.zeros(3)), 15)
 
 
 @pytest.mark.parametrize("num_frames", [1, 2, 3])
