@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from pipeline import atomic
@@ -49,17 +50,23 @@ def save_model(
 
 
 def load_model(folder: Path) -> SavedModel:
-    """Read a folder written by ``save_model``. Raises FileNotFoundError that says what is missing."""
+    """Read a folder written by ``save_model``.
+
+    Raises FileNotFoundError that says what is missing, ValueError for files that are damaged.
+    """
     for name in (MODEL_NAME, WEIGHTS_NAME):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"no model in {folder} ({name} is missing); `dvc repro` trains it")
-    description = json.loads((folder / MODEL_NAME).read_text())
-    return SavedModel(
-        kind=description["kind"],
-        config=description["config"],
-        state=load_file(folder / WEIGHTS_NAME),
-        info=description["info"],
-    )
+    try:
+        description = json.loads((folder / MODEL_NAME).read_text())
+        return SavedModel(
+            kind=description["kind"],
+            config=description["config"],
+            state=load_file(folder / WEIGHTS_NAME),
+            info=description["info"],
+        )
+    except (json.JSONDecodeError, KeyError, SafetensorError) as error:
+        raise ValueError(f"the model in {folder} is damaged ({error}); remove the folder and run `dvc repro`") from None
 
 
 def model_sha256(folder: Path) -> str:

@@ -32,8 +32,14 @@ class MouthGenerator:
                 f"{folder} holds a model of kind {saved.kind!r}; this needs a generator, "
                 "such as artifacts/train_gan/lstm_cbam/model"
             )
-        model = Generator(GeneratorConfig(**saved.config))
-        model.load_state_dict(saved.state)
+        try:
+            model = Generator(GeneratorConfig(**saved.config))
+            model.load_state_dict(saved.state)
+        except (TypeError, RuntimeError) as error:
+            raise ValueError(
+                f"{folder} holds a generator of another version of lipsmith ({error}); train it again with "
+                "`dvc repro`, or give another model"
+            ) from None
         return cls(model, device, precision)
 
     @torch.inference_mode()

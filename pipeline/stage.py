@@ -108,7 +108,7 @@ def _run_body(dvc_stage: str, stage: str, body: Body, variant: str | None, param
 
 def _set_up_process() -> None:
     logging.basicConfig(
-        level=os.environ.get("LIPSMITH_LOG_LEVEL", "INFO"),
+        level=os.environ.get("LIPSMITH_LOG_LEVEL", "INFO").upper(),
         format="%(asctime)s %(name)s: %(message)s",
         datefmt="%H:%M:%S",
         stream=sys.stderr,

@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.params import RESERVED_VARIANTS
 from pipeline.shards.clip import Clip
 
 PROTOCOL_ID = "lipsmith-unseen-1"
 """Raise the number when the meaning of a figure changes."""
-REAL = "real"
-COPY_INPUT = "copy_input"
-BOUNDS = (REAL, COPY_INPUT)
+BOUNDS = (REAL, COPY_INPUT) = RESERVED_VARIANTS
 """Rows without a generator: the real videos, and the input videos left as they are under foreign audio."""
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.alignment import FPS, SAMPLE_RATE_HZ, num_samples_of
+from pipeline.digest import sha256_of
 from pipeline.manifest import ClipRecord
 from pipeline.media.audio import decode_audio, float_to_int16, int16_to_float, mel_spectrogram
 from pipeline.media.crops import CROP_PX, Cropper, boxes_within, context_boxes, crop_boxes
@@ -42,6 +43,7 @@ class Reason(StrEnum):
 
     MISSING_FILE = "missing_file"
     BROKEN_VIDEO = "broken_video"
+    CHANGED_FILE = "changed_file"
     BROKEN_AUDIO = "broken_audio"
     NO_AUDIO = "no_audio"
     SILENT_AUDIO = "silent_audio"
@@ -84,6 +86,11 @@ def process_clip(record: ClipRecord, params: PreprocessParams, root: Path) -> Cl
 
 
 def _sample_of(record: ClipRecord, params: PreprocessParams, path: Path) -> ClipSample:
+    if path.is_file() and sha256_of(path) != record.sha256:
+        raise _RefusedError(
+            Reason.CHANGED_FILE,
+            "not the file that was listed; `dvc repro --force --single-item download` lists the clips again",
+        )
     samples = _sound(path, params)
     frames = _Frames(path)
     track = _follow_face(frames, params)

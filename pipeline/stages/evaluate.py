@@ -51,6 +51,8 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
     params, layout, runtime = context.params.evaluate, context.layout, context.params.runtime
     set_threads(runtime.num_threads)
     device = select_device(runtime.device)
+    inception_path = _inception_weights(layout.weights_dir)  # before the long work, which needs them at its end
+    inception_sha256 = sha256_of(inception_path)
     key_of = {row.clip_id: row.key for row in read_index(layout.shards_dir, SPLIT)}
     unseen = protocol.derange(list(key_of), context.params.seed, params.max_clips)
     keys = {key_of[pair.video_id] for pair in unseen}
@@ -79,8 +81,6 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
     except ValueError as error:
         raise stage.DataError(str(error)) from None
 
-    inception_path = _inception_weights(layout.weights_dir)
-    inception_sha256 = sha256_of(inception_path)
     inception = load_inception(inception_path, device)
     cache = FeatureCache(layout.scratch_dir / "cache", inception_sha256)
     features = partial(inception_features, network=inception)
@@ -135,7 +135,7 @@ def describe_protocol(
             "evaluator": evaluator.name,
             "evaluator_sha256": evaluator.sha256,
             "evaluator_width": evaluator.width,
-            "evaluator_input": "context crops, bilinear to 224",
+            "evaluator_input": "context crops, bilinear to 224 in 8 bits",
             "vshift_frames": params.lse.vshift_frames,
             "edge": "zero",
             "lse_precision": "fp32",

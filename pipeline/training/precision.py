@@ -19,7 +19,10 @@ def select_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("runtime.device is cuda, but torch sees no CUDA device; set it to auto or cpu")
+        raise ValueError(
+            "the device asked for is cuda, but torch sees no CUDA device; ask for auto or cpu "
+            "(params.yaml: runtime.device, or --device)"
+        )
     return torch.device(name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,21 @@ def inputs(num):
     random = np.random.default_rng(3)
     crops = random.integers(0, 256, (num, 96, 96, 3), dtype=np.uint8)
     return crops, random.uniform(-4, 4, (num, 80, 16)).astype(np.float32)
+
+
+def test_a_model_of_another_version_or_a_damaged_one_says_what_to_do(tmp_path: Path) -> None:
+    save_tiny(tmp_path)
+    weights, description_path = tmp_path / "weights.safetensors", tmp_path / "model.json"
+    whole, description = weights.read_bytes(), json.loads(description_path.read_text())
+    weights.write_bytes(whole[:100])
+    with pytest.raises(ValueError, match="is damaged"):
+        MouthGenerator.load(tmp_path)
+    weights.write_bytes(whole)
+    for change in ({"use_lstm": False}, {"num_heads": 8}):
+        changed = description | {"config": description["config"] | change}
+        description_path.write_text(json.dumps(changed))
+        with pytest.raises(ValueError, match="another version of lipsmith"):
+            MouthGenerator.load(tmp_path)
 
 
 def test_the_size_of_a_batch_does_not_matter(draw):

@@ -7,7 +7,7 @@ import pytest
 from drawn_face import draw_face, tone
 
 from pipeline.alignment import num_frames_of
-from pipeline.manifest import ClipRecord
+from pipeline.manifest import ClipRecord, record_of
 from pipeline.media.mjpeg import decode_mjpeg
 from pipeline.params import PreprocessParams
 from pipeline.preprocess import clip as clip_module
@@ -122,8 +122,12 @@ def test_reasons_of_rejection(make_clip, params, tmp_path, monkeypatch) -> None:
     assert reject_of(missing, params).reason == Reason.MISSING_FILE
 
     (tmp_path / "noise.mp4").write_bytes(np.random.default_rng(0).bytes(5000))
-    noise = ClipRecord("noise", "s", "train", str(tmp_path / "noise.mp4"), 0, "", "")
+    noise = record_of("noise", "s", "train", tmp_path / "noise.mp4", "")
     assert reject_of(noise, params).reason in (Reason.BROKEN_AUDIO, Reason.BROKEN_VIDEO)
+
+    replaced = make_clip("replaced")
+    (tmp_path / "clips" / "replaced.mp4").write_bytes((tmp_path / "clips" / "good.mp4").read_bytes()[:-1])
+    assert reject_of(replaced, params).reason == Reason.CHANGED_FILE
 
     assert reject_of(make_clip("mute", sound=tone(0)), params).reason == Reason.NO_AUDIO
     assert reject_of(make_clip("quiet", sound=tone(2, loudness=1e-5)), params).reason == Reason.SILENT_AUDIO
