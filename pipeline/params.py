@@ -6,19 +6,23 @@ The file is the only source of values: nothing here has a default, so a key miss
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 MaybeZero = Annotated[int, Field(ge=0)]
 Source = Literal["demo", "grid", "lrs2", "folder"]
 Precision = Literal["auto", "fp32", "bf16"]
+RESERVED_VARIANTS = ("real", "copy_input")
+"""Rows of every comparison that need no generator."""
 
 
 class ParamsError(ValueError):
@@ -26,7 +30,7 @@ class ParamsError(ValueError):
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DemoParams(_Section):
@@ -133,8 +137,9 @@ class TrainEvaluatorParams(_ContrastiveParams):
 class TrainGanParams(_TrainingParams):
     discriminator_width: Annotated[float, Field(gt=0, le=4)]
     discriminator_learning_rate: Positive
-    betas: tuple[Fraction, Fraction]
+    betas: tuple[BelowOne, BelowOne]
     min_reference_gap_frames: Annotated[int, Field(ge=5)]
+    augment: bool
     sync_objective: Literal["infonce", "bce"]
     sync_negatives: MaybeZero
     sync_weight: Fraction
@@ -216,7 +221,7 @@ class Params(_Section):
     """The whole of ``params.yaml``."""
 
     profile: str
-    seed: int
+    seed: MaybeZero
     dataset: DatasetParams
     preprocess: PreprocessParams
     train_syncnet: TrainSyncnetParams
@@ -227,6 +232,17 @@ class Params(_Section):
     compare: CompareParams
     promote: PromoteParams
     runtime: RuntimeParams
+
+    @field_validator("variants")
+    @classmethod
+    def _names_files(cls, variants: dict[str, VariantParams]) -> dict[str, VariantParams]:
+        for name in variants:
+            if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name in RESERVED_VARIANTS:
+                raise ValueError(
+                    f"{name!r} cannot name a variant: letters, digits, _ and - only, and not "
+                    f"{' or '.join(RESERVED_VARIANTS)}, which are rows of every comparison"
+                )
+        return variants
 
     @model_validator(mode="after")
     def _promotes_a_variant(self) -> Params:

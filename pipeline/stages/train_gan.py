@@ -33,11 +33,17 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
     set_threads(context.params.runtime.num_threads)
     expert_dir = context.layout.stage_dir("train_syncnet") / "model"
     expert = load_expert(expert_dir, params.min_expert_accuracy)
+    if params.sync_objective == "infonce" and not expert.config.linear_heads:
+        raise ValueError(
+            "train_gan.sync_objective infonce needs an expert with a learned temperature: set train_syncnet.objective "
+            "to infonce, or train_gan.sync_objective to bce, in params.yaml"
+        )
     config = variant_config(params, context.params.variants[variant])
     torch.manual_seed(seed)
     device = select_device(context.params.runtime.device)
     trainee = GanTrainee(params, config, expert, spread_clips(context, "val"), device, seed)
-    report = run_training(context, trainee, params, window_cut(params), ("frames", "mel"), seed)
+    cut = window_cut(params, is_augmented=params.augment)
+    report = run_training(context, trainee, params, cut, ("frames", "mel"), seed)
 
     folder = context.output_dir / "model"
     checkpoint.save_model(

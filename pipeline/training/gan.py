@@ -37,10 +37,10 @@ def variant_config(params: TrainGanParams, variant: VariantParams) -> GeneratorC
     return GeneratorConfig(width=params.width, use_lstm=variant.use_lstm, use_cbam=variant.use_cbam)
 
 
-def window_cut(params: TrainGanParams) -> CutGeneratorWindow:
+def window_cut(params: TrainGanParams, *, is_augmented: bool) -> CutGeneratorWindow:
     """What one clip gives to a batch; other audio only where the sync loss compares with it."""
     others = params.sync_negatives if params.sync_objective == "infonce" else 0
-    return CutGeneratorWindow(params.min_reference_gap_frames, others)
+    return CutGeneratorWindow(params.min_reference_gap_frames, others, is_augmented)
 
 
 class GanTrainee:
@@ -168,7 +168,7 @@ class GanTrainee:
 
 def _validation_batch(clips: Sequence[Clip], params: TrainGanParams, seed: int) -> dict[str, torch.Tensor]:
     """The same windows for every arm: they depend on the seed and the clips alone."""
-    cut = window_cut(params)
+    cut = window_cut(params, is_augmented=False)
     items = []
     for index in range(params.num_validation_windows):
         item = cut(clips[index % len(clips)], np.random.default_rng([seed, index]))

@@ -31,6 +31,11 @@ def test_the_committed_file_is_valid(repo_root: Path) -> None:
         ("dataset.source", "youtube", "dataset.source: Input should be 'demo', 'grid', 'lrs2' or 'folder'"),
         ("train_gan.sync_weight", 1.5, "given 1.5"),
         ("promote.variant", "best", "promote.variant is 'best'; variants has lstm_cbam"),
+        ("train_gan.betas", [0.5, 1.0], "train_gan.betas.1"),
+        ("promote.min_lse_d_gain", float("nan"), "promote.min_lse_d_gain"),
+        ("seed", -1, "given -1"),
+        ("variants", {"real": {"use_lstm": True, "use_cbam": True}}, "'real' cannot name a variant"),
+        ("variants", {"a.b": {"use_lstm": True, "use_cbam": True}}, "'a.b' cannot name a variant"),
         ("dataset.demo.num_test_speakers", 12, "leave no training speaker"),
     ],
 )

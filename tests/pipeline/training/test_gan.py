@@ -16,7 +16,7 @@ from models.syncnet import SyncNet, SyncNetConfig
 from pipeline import checkpoint
 from pipeline.params import TrainGanParams
 from pipeline.stages.train_gan import load_expert
-from pipeline.training.gan import GanTrainee, ramp
+from pipeline.training.gan import GanTrainee, ramp, window_cut
 from pipeline.training.windows import CutGeneratorWindow
 
 EXPERT = SyncNetConfig(width=0.0625, embedding_dim=16, linear_heads=True)
@@ -56,7 +56,7 @@ def trainee(params: TrainGanParams) -> GanTrainee:
 
 
 def batch() -> dict[str, torch.Tensor]:
-    items = [CutGeneratorWindow(6)(clip(seed), np.random.default_rng(seed)) for seed in (5, 6)]
+    items = [CutGeneratorWindow(6, 3)(clip(seed), np.random.default_rng(seed)) for seed in (5, 6)]
     assert items[0] is not None
     assert items[1] is not None
     return {name: torch.from_numpy(np.stack([item[name] for item in items if item])) for name in items[0]}
@@ -75,6 +75,22 @@ def test_the_loss_is_the_weighted_sum_and_the_schedule_is_logged(trainee: GanTra
         sync, adversarial = row["sync_weight"], row["adversarial_weight"]
         expected = (1 - sync - adversarial) * row["l1"] + sync * row["sync"]
         assert row["loss"] == pytest.approx(expected + adversarial * row.get("adversarial", 0.0), rel=1e-5)
+
+
+def test_infonce_reads_the_audio_of_other_moments_and_bce_does_not(params: TrainGanParams) -> None:
+    def sync(objective: str, batch: dict[str, torch.Tensor]) -> float:
+        torch.manual_seed(0)
+        chosen = params.model_copy(update={"sync_objective": objective})
+        config = GeneratorConfig(width=0.0625, lstm_hidden=8)
+        trainee = GanTrainee(chosen, config, SyncNet(EXPERT), [clip(0)], torch.device("cpu"), seed=3)
+        return float(trainee.step(batch, 0)["sync"])
+
+    first, second = batch(), batch()
+    second["sync_mel"][:, 1:] = torch.randn_like(second["sync_mel"][:, 1:])
+    assert sync("bce", first) == sync("bce", second)
+    assert sync("infonce", first) != pytest.approx(sync("infonce", second), abs=1e-4)
+    assert window_cut(params, is_augmented=False).num_other_audio == params.sync_negatives > 0
+    assert window_cut(params.model_copy(update={"sync_objective": "bce"}), is_augmented=True).num_other_audio == 0
 
 
 def test_the_expert_never_changes(trainee: GanTrainee) -> None:

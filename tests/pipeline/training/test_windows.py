@@ -62,6 +62,31 @@ def test_expert_windows_are_lower_halves() -> None:
     assert item["mel"].shape == (4, 80, 16)
 
 
+class PairedClip(CountingClip):
+    """Every frame is the same noise, every mel column the same sound."""
+
+    def __init__(self, num_frames: int) -> None:
+        super().__init__(num_frames)
+        self.mel = np.full_like(self.mel, -1.0)
+
+    def crops(self, indices: Any) -> np.ndarray:
+        picture = np.random.default_rng(0).integers(60, 180, (96, 96, 3), dtype=np.uint8)
+        return np.repeat(picture[None], len(indices), axis=0)
+
+
+def test_augmentation_is_one_draw_for_target_and_reference_and_one_for_all_the_clips_audio() -> None:
+    clip: Any = PairedClip(40)
+    plain = CutGeneratorWindow(6, 3)(clip, np.random.default_rng(7))
+    item = CutGeneratorWindow(6, 3, is_augmented=True)(clip, np.random.default_rng(7))
+    assert plain is not None and item is not None
+    assert (item["target"] == item["target"][:1]).all()
+    assert np.array_equal(item["target"], item["reference"])
+    assert not np.array_equal(item["target"], plain["target"])
+    assert {len(np.unique(item[name][..., 8])) for name in ("mel", "sync_mel")} == {1}
+    assert item["mel"][2, 0, 8] == item["sync_mel"][0, 0, 8] != -1.0
+    assert {name: part.shape for name, part in item.items()} == {name: part.shape for name, part in plain.items()}
+
+
 def test_augmentation_is_constant_over_a_windows_frames() -> None:
     frame = np.random.default_rng(3).integers(0, 255, (1, 1, 8, 8, 3), dtype=np.uint8)
     windows = np.repeat(np.repeat(frame, 5, axis=1), 6, axis=0)
