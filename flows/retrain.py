@@ -17,7 +17,8 @@ from prefect.states import Completed, Failed
 from flows import tasks
 from flows.reproduce import outcome_table, reproduce, run_command_line
 from flows.tasks import StageResult
-from pipeline.layout import find_root
+from pipeline.layout import Layout, find_root
+from pipeline.params import load_params
 
 
 @flow(name="retrain", persist_result=False)
@@ -37,15 +38,22 @@ def retrain(root: str | None = None) -> State[Any]:
     results = reproduced.result(raise_on_failure=False)
     if not isinstance(results, list):  # it ended before any stage
         return Failed(message=f"reproduce: {reproduced.message}")
-    decision = tasks.gate(checkout, variant) if reproduced.is_completed() else None
-    text = report(results, decision)
+    decision: dict[str, Any] | None = None
+    fault = ""
+    if reproduced.is_completed():
+        gated = tasks.gate(checkout, variant, return_state=True)
+        outcome = gated.result(raise_on_failure=False)
+        decision, fault = (outcome, "") if gated.is_completed() else (None, str(outcome))
+    text = report(results, decision, fault)
     tasks.publish_report(text)
-    message = headline(results, decision)
+    message = headline(results, decision, fault)
     return (Completed if decision else Failed)(message=message, data=text)
 
 
-def headline(results: list[StageResult], decision: dict[str, Any] | None) -> str:
-    """One line: what came of the run."""
+def headline(results: list[StageResult], decision: dict[str, Any] | None, fault: str = "") -> str:
+    """One line: what came of the run. ``fault``: why the gate gave no decision."""
+    if fault:
+        return f"the gate failed: {fault.splitlines()[-1]}"
     if decision is None:
         failed = ", ".join(r.stage for r in results if r.outcome == "failed")
         return f"failed: {failed}; the gate was not asked"
@@ -56,9 +64,11 @@ def headline(results: list[StageResult], decision: dict[str, Any] | None) -> str
     return verdict
 
 
-def report(results: list[StageResult], decision: dict[str, Any] | None) -> str:
+def report(results: list[StageResult], decision: dict[str, Any] | None, fault: str = "") -> str:
     """Markdown: the verdict, both models' figures, each rule with both figures, every stage's outcome."""
-    parts = [f"# Retraining: {headline(results, decision)}"]
+    parts = [f"# Retraining: {headline(results, decision, fault)}"]
+    if fault:
+        parts.append(f"```\n{fault}\n```")
     if decision:
         parts += [_figures(decision), _rules(decision), _aliases(decision)]
     parts.append(f"## Stages\n\n```\n{outcome_table(results)}\n```")
@@ -110,6 +120,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def body() -> int:
         root = find_root(arguments.root)
+        load_params(Layout(root).params_path)  # a mistake in it is told before a server starts
         state = retrain(str(root), return_state=True)
         text = state.result(raise_on_failure=False)
         sys.stdout.write(f"{text if isinstance(text, str) else state.message}\n")

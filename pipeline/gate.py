@@ -72,8 +72,9 @@ def judge(challenger: Scores, champion: Scores | None, rules: PromoteParams, var
         return Verdict(
             "not_comparable",
             f"champion and challenger were scored differently (differing: {differing}), so a difference of their "
-            "figures may come from that alone, and an old champion cannot be scored again; to make the challenger the "
-            f"champion by your own judgement: `python -m pipeline.promote --variant {variant} --force`",
+            "figures may come from that alone; the gate compares figures that are there and scores no old champion "
+            "again. To make the challenger the champion by your own judgement: "
+            f"`python -m pipeline.promote --variant {variant} --force`",
         )
     checks = check_rules(challenger, champion, rules)
     broken = [check for check in checks if not check.passed]

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PARENT_RUN_ENV = "LIPSMITH_PARENT_RUN_ID"
-"""Set by whoever starts several stages, to group their runs below one parent."""
 _BATCH = 500
 
 
@@ -67,11 +65,13 @@ def experiment_id(client: MlflowClient, layout: Layout, source: str) -> str:
 
 
 class Tracker:
-    """One MLflow run, or nothing where the store cannot be used. No method raises."""
+    """One MLflow run, or nothing where the store cannot be used. A store that fails costs a warning and what was to
+    be logged, never the stage; the next call tries again."""
 
     def __init__(self, client: MlflowClient | None, run_id: str | None) -> None:
         self._client = client
         self.run_id = run_id
+        self._is_failing = False
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Settings; nested names are joined with dots.
@@ -133,10 +133,6 @@ class Tracker:
         else:
             self._try(lambda client, run: client.log_artifact(run, str(path), folder))
 
-    def set_tags(self, tags: Mapping[str, str]) -> None:
-        for name, value in tags.items():
-            self._try(lambda client, run: client.set_tag(run, name, value))  # noqa: B023 - runs at once
-
     def finish(self, status: str) -> None:
         """``FINISHED`` or ``FAILED``."""
         self._try(lambda client, run: client.set_terminated(run, status))
@@ -147,8 +143,11 @@ class Tracker:
         try:
             action(self._client, self.run_id)
         except Exception as error:  # whatever the store does, the stage goes on
-            logger.warning("MLflow is not reachable, this run is no longer tracked: %s", error)
-            self._client = None
+            if not self._is_failing:  # once an outage, not once a step
+                logger.warning("MLflow did not take what was logged; the stage goes on without: %s", error)
+            self._is_failing = True
+        else:
+            self._is_failing = False
 
 
 @contextmanager
@@ -214,9 +213,6 @@ def _tags(layout: Layout, stage: str, variant: str | None, params: Params) -> di
         "dvc_lock_sha256": _sha256(layout.root / "dvc.lock"),
         "data_sha256": _sha256(layout.shards_dir / "index.parquet"),
     }
-    parent = os.environ.get(PARENT_RUN_ENV)
-    if parent:
-        tags["mlflow.parentRunId"] = parent
     return {name: value for name, value in tags.items() if value}
 
 

@@ -143,10 +143,11 @@ class WindowBatches:
             item = None if clip.key in items else self._cut(clip, clip.rng)  # twice only where two epochs meet
             if item is None:
                 refused += 1
-                if refused > 1000:
+                if refused > 2 * self._stream.num_clips:  # every clip has come by since the last that could be cut
                     raise ValueError(
-                        "1000 clips in a row are too short for a window; lower windows_per_clip or min_gap_frames, "
-                        "or raise preprocess.min_frames, in params.yaml"
+                        f"only {len(items)} of {self._stream.num_clips} training clips are long enough for their "
+                        f"windows, and a batch needs {self._clips_per_batch}; lower clips_per_batch, windows_per_clip "
+                        "or min_gap_frames, or raise preprocess.min_frames, in params.yaml"
                     )
                 continue
             refused = 0

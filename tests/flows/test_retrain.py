@@ -80,6 +80,13 @@ def test_a_failed_stage_is_named_and_the_gate_is_not_asked() -> None:
 
 
 @pytest.mark.slow
+def test_a_gate_that_fails_is_reported_beside_the_stages() -> None:
+    results = [StageResult("train", "ran", "code", 1.0)]
+    text = retrain.report(results, None, "pipeline.promote failed (exit code 2)\nno such table")
+    assert text.startswith("# Retraining: the gate failed: no such table\n")
+    assert "exit code 2" in text and "train  ran" in text
+
+
 def test_new_clips_are_seen_and_an_equal_list_makes_nothing_stale(own_stub_pipeline: Path) -> None:
     root = own_stub_pipeline
     for stage in ("download", "train_gan@lstm_cbam", "evaluate@lstm_cbam"):

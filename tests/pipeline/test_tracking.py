@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -11,7 +12,7 @@ from mlflow import MlflowClient
 from pipeline.checkpoint import save_model
 from pipeline.layout import Layout
 from pipeline.params import Params, load_params
-from pipeline.tracking import open_tracker
+from pipeline.tracking import Tracker, open_tracker
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,26 @@ def test_a_store_that_is_away_does_not_stop_a_stage(
         tracker.log_metrics({"x": 1.0})
     assert tracker.run_id is None
     assert "not tracked" in caplog.text
+
+
+def test_an_outage_costs_what_was_logged_in_it_and_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    class Client:
+        def __init__(self) -> None:
+            self.is_away = False
+            self.steps: list[int] = []
+
+        def log_batch(self, run: str, metrics: list[Any]) -> None:
+            if self.is_away:
+                raise ConnectionError("gone")
+            self.steps += [metric.step for metric in metrics]
+
+    client: Any = Client()
+    tracker = Tracker(client, "run")
+    for step in range(6):
+        client.is_away = 2 <= step < 5
+        tracker.log_metrics({"x": 1.0}, step)
+    assert client.steps == [0, 1, 5]
+    assert caplog.text.count("gone") == 1
 
 
 @pytest.mark.slow

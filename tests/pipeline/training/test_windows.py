@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.training.windows import CutGeneratorWindow, CutSyncWindows, augment_faces, augment_mel, spread_starts
+from pipeline.training.windows import (
+    CutGeneratorWindow,
+    CutSyncWindows,
+    WindowBatches,
+    augment_faces,
+    augment_mel,
+    spread_starts,
+)
 
 
 class CountingClip:
@@ -99,3 +108,26 @@ def test_mel_gain_stays_in_range() -> None:
     mel = augment_mel(np.full((50, 80, 16), -4.0, np.float32), np.random.default_rng(5))
     assert mel.min() >= -4
     assert mel.max() <= -3.5
+
+
+def test_a_batch_that_too_few_clips_can_fill_is_an_error_that_counts_them() -> None:
+    class Stream:
+        num_clips = 3
+
+        def __iter__(self) -> Any:
+            for key in itertools.cycle("abc"):
+                yield SimpleNamespace(key=key, rng=None)
+
+        def state_dict(self) -> dict[str, int]:
+            return {}
+
+    def cut(clip: Any, rng: Any) -> Any:
+        return None if clip.key == "c" else {"name": np.array(ord(clip.key))}
+
+    stream: Any = Stream()
+    batches = WindowBatches(stream, cut, 2)
+    first, _ = next(iter(batches))
+    batches.close()
+    assert sorted(first["name"].tolist()) == [ord("a"), ord("b")]
+    with pytest.raises(ValueError, match="only 2 of 3 training clips are long enough"):
+        next(iter(WindowBatches(stream, cut, 3)))
