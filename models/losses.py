@@ -68,15 +68,14 @@ def info_nce(
     return (F.cross_entropy(logits_NN, target_N) + F.cross_entropy(logits_NN.T, target_N)) / 2
 
 
-def contrastive_sync_loss(
-    face_BD: torch.Tensor, audio_BKD: torch.Tensor, temperature: float | torch.Tensor = 0.1
-) -> torch.Tensor:
+def contrastive_sync_loss(face_BD: torch.Tensor, audio_BKD: torch.Tensor, temperature: float) -> torch.Tensor:
     """Cross-entropy that a generated window picks its own audio among all the batch's, scalar float32.
 
     face: float [B, D], audio: float [B, K, D], both of unit length; `audio[b, 0]` belongs to `face[b]`, the
-    other K - 1 come from the same clip at other times, and every other clip's audio is a negative too. It is
-    the face's half of the objective an InfoNCE expert was trained with, so its gradient asks for what
-    tells this moment from its neighbours instead of for any high cosine. Chance is log(B K).
+    other K - 1 come from the same clip at other times, and every other clip's audio is a negative too. Its
+    gradient asks for what tells this moment from others instead of for any high cosine. Chance is log(B K).
+    At the low temperature an expert was trained with, the softmax is certain and wrong on faces that are still
+    a blur, and its gradient outweighs any other; towards high ones the loss becomes linear in the cosines.
     """
     if face_BD.shape != (audio_BKD.shape[0], audio_BKD.shape[-1]):
         raise ValueError(

@@ -142,6 +142,7 @@ class TrainGanParams(_TrainingParams):
     augment: bool
     sync_objective: Literal["infonce", "bce"]
     sync_negatives: MaybeZero
+    sync_temperature: Positive
     sync_weight: Fraction
     sync_start_step: MaybeZero
     sync_ramp_steps: MaybeZero

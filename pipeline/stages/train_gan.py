@@ -33,11 +33,6 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
     set_threads(context.params.runtime.num_threads)
     expert_dir = context.layout.stage_dir("train_syncnet") / "model"
     expert = load_expert(expert_dir, params.min_expert_accuracy)
-    if params.sync_objective == "infonce" and not expert.config.linear_heads:
-        raise ValueError(
-            "train_gan.sync_objective infonce needs an expert with a learned temperature: set train_syncnet.objective "
-            "to infonce, or train_gan.sync_objective to bce, in params.yaml"
-        )
     config = variant_config(params, context.params.variants[variant])
     torch.manual_seed(seed)
     device = select_device(context.params.runtime.device)

@@ -116,7 +116,7 @@ class GanTrainee:
             audio_ND = self.expert.embed_audio(sync_mel_BKML.flatten(0, 1).unsqueeze(1).to(self._device))
         audio_BKD = audio_ND.unflatten(0, (-1, num_audio))
         if self._params.sync_objective == "infonce":
-            return contrastive_sync_loss(face_BD, audio_BKD, self.expert.temperature)
+            return contrastive_sync_loss(face_BD, audio_BKD, self._params.sync_temperature)
         cosine_B = (face_BD.float() * audio_BKD[:, 0].float()).sum(dim=1)
         return sync_loss(cosine_B, min_cosine=self.expert.min_cosine)
 

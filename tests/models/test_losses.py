@@ -57,10 +57,10 @@ def test_contrastive_sync_loss_closed_form() -> None:
     e = math.e
     expected = -math.log(e / (2 * e + 3 + 1 / e))
     assert losses.contrastive_sync_loss(face, audio, 1.0).item() == pytest.approx(expected, rel=1e-6)
-    chance = losses.contrastive_sync_loss(torch.ones(2, 4) / 2, torch.ones(2, 3, 4) / 2)
+    chance = losses.contrastive_sync_loss(torch.ones(2, 4) / 2, torch.ones(2, 3, 4) / 2, 0.5)
     assert chance.item() == pytest.approx(math.log(6))
     with pytest.raises(ValueError, match="expected faces"):
-        losses.contrastive_sync_loss(face, audio[:1])
+        losses.contrastive_sync_loss(face, audio[:1], 0.5)
 
 
 def test_losses_are_float32_under_autocast() -> None:
