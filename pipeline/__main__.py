@@ -68,6 +68,11 @@ class OnMissing(StrEnum):
     error = "error"
 
 
+class Reference(StrEnum):
+    first = "first"
+    same = "same"
+
+
 class Device(StrEnum):
     auto = "auto"
     cpu = "cpu"
@@ -127,6 +132,12 @@ def dub(
         OnMissing,
         typer.Option(help="Frames without a face: keep them as they are, or stop; auto stops where there is no face."),
     ] = OnMissing.auto,
+    reference: Annotated[
+        Reference,
+        typer.Option(
+            help="Shows whose face it is: the shot's first frame, or the same frame, whose mouth shows through."
+        ),
+    ] = Reference.first,
     device: Annotated[Device, typer.Option(help="auto takes CUDA where there is one.")] = Device.auto,
 ) -> None:
     """Make the face in a video speak other words.
@@ -135,7 +146,7 @@ def dub(
     Only the mouth region of the picture is drawn anew. A small face is searched for in larger and larger pictures.
     """
     with _user_errors():
-        summary = _dub(face, audio, out, _model_dir(model, variant), length, fill, on_missing, device)
+        summary = _dub(face, audio, out, _model_dir(model, variant), length, fill, on_missing, reference, device)
     typer.echo(
         f"{summary.path}: {summary.num_frames} frames, {summary.width}x{summary.height} at {summary.fps:.6g} fps, "
         f"{summary.duration_s:.2f} s; {summary.num_missing} frames without a face left as they were; "
@@ -151,6 +162,7 @@ def _dub(
     length: Length,
     fill: Fill,
     on_missing: OnMissing,
+    reference: Reference,
     device: Device,
 ) -> DubSummary:
     from pipeline.dubbing.dub import DubSettings, dub
@@ -165,6 +177,7 @@ def _dub(
         length=length.value,
         fill=fill.value,
         on_missing=on_missing.value,
+        reference=reference.value,
     )
     return dub(
         face,

@@ -47,18 +47,16 @@ class MouthGenerator:
         self,
         crops: NDArray[np.uint8],
         mel_windows: NDArray[np.float32],
-        references: NDArray[np.uint8] | None = None,
+        references: NDArray[np.uint8],
     ) -> NDArray[np.uint8]:
         """``crops: uint8 [N, 96, 96, 3]`` BGR, ``mel_windows: float32 [N, 80, 16]`` -> uint8 [N, 96, 96, 3].
 
-        ``references``, of the crops' shape, show whose face it is; without them it is the frame itself, as in
-        Wav2Lip's inference. Raises ValueError where the network gives something that is not a number.
+        ``references``, of the crops' shape, show whose face it is. Raises ValueError where the network gives
+        something that is not a number.
         """
         if len(crops) == 0:
             return np.empty((0, FACE_SIZE_PX, FACE_SIZE_PX, 3), np.uint8)
-        target_NCHW = self._to_tensor(crops)
-        shown_NCHW = target_NCHW if references is None else self._to_tensor(references)
-        faces_NCHW = face_input(target_NCHW, shown_NCHW)
+        faces_NCHW = face_input(self._to_tensor(crops), self._to_tensor(references))
         faces_NCHW = faces_NCHW.contiguous(memory_format=torch.channels_last)
         mel_N1ML = torch.from_numpy(mel_windows).to(self.device).unsqueeze(1)
         with autocast(self.precision, self.device):

@@ -15,8 +15,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL_CLIPS = ("grid/s1/lwwm2p.mp4", "grid/s26/lbbo3n.mpg", "wild/hq_bbaf2a.mpg")
-"""From the GRID corpus: a clip re-encoded to H.264 (a copy kept to save space), one of ten published clips of speaker 26
-beside at least one of speaker 1, and the high-quality 720x576 recording of s1's bbaf2a, other speakers' clips beside it."""
+"""From the GRID corpus: a clip re-encoded to H.264, one of speaker 26's ten as published, and the high-quality 720x576
+recording of s1's bbaf2a. Beside them lie more of s1 and, in wild, other speakers."""
 
 
 @pytest.fixture(scope="session")

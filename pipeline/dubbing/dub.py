@@ -22,6 +22,7 @@ from pipeline import alignment
 from pipeline.dubbing.follow import FollowSettings, follow_face
 from pipeline.dubbing.paste import paste_mouth
 from pipeline.dubbing.playback import Fill, Frame, play
+from pipeline.dubbing.reference import Reference, ShotReference
 from pipeline.media.audio import mel_spectrogram, read_audio, resample, to_mono
 from pipeline.media.crops import Cropper
 from pipeline.media.errors import NoVideoError
@@ -33,8 +34,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Length = Literal["audio", "video"]
 OnMissing = Literal["auto", "keep", "error"]
-DrawMouths = Callable[[NDArray[np.uint8], NDArray[np.float32]], NDArray[np.uint8]]
-"""Crops uint8 [N, 96, 96, 3] and mel windows float32 [N, 80, 16] to new crops."""
+DrawMouths = Callable[[NDArray[np.uint8], NDArray[np.float32], NDArray[np.uint8]], NDArray[np.uint8]]
+"""Crops uint8 [N, 96, 96, 3], mel windows float32 [N, 80, 16] and reference crops to new crops."""
 DetectorsFor = Callable[[int], Iterable[FaceDetector]]
 """The longer side of a video's frames, in pixels, to the detectors to try in turn."""
 Report = Callable[[str, int, int], None]
@@ -50,12 +51,14 @@ class DubSettings:
 
     length: whose length the output has. fill: how a video that is too short goes on. on_missing: whether frames
     without a face are kept as they are or are an error; ``auto`` keeps them unless there is no face at all.
+    reference: the picture that shows whose face it is, ``first`` of the shot or the ``same`` frame.
     """
 
     follow: FollowSettings
     length: Length = "audio"
     fill: Fill = "pingpong"
     on_missing: OnMissing = "auto"
+    reference: Reference = "first"
     batch_frames: int = BATCH_FRAMES
 
 
@@ -147,7 +150,8 @@ def dub(
     num_missing = 0
     _refuse_missing(face, boxes, float(fps), settings.on_missing)
     with writer:
-        dubbed = redraw(shown, boxes, speech.mel, float(fps), draw, _batch_size(info, settings))
+        batch_frames = _batch_size(info, settings)
+        dubbed = redraw(shown, boxes, speech.mel, float(fps), draw, batch_frames, settings.reference)
         for source, image in _counted(dubbed, report, "drawing", num_shown):
             num_missing += bool(np.isnan(boxes[source, 0]))
             writer.write(image)
@@ -170,6 +174,7 @@ def redraw(
     fps: float,
     draw: DrawMouths,
     batch_frames: int = BATCH_FRAMES,
+    reference: Reference = "first",
 ) -> Iterator[tuple[int, Frame]]:
     """New mouths for a stream of (source frame index, picture), in batches; a frame without a box stays as it is.
 
@@ -178,6 +183,7 @@ def redraw(
     has_face = np.isfinite(boxes[:, 0])
     if has_face.any():  # absent faces must not decide how densely the others are sampled
         cut = Cropper(np.where(has_face[:, None], boxes, np.nanmedian(boxes, axis=0)), FACE_SIZE_PX)
+    first_of_shot = ShotReference()
     numbered = enumerate(shown)
     while batch := list(itertools.islice(numbered, batch_frames)):
         pictures = {place: frame for place, (_, frame) in batch}
@@ -185,7 +191,8 @@ def redraw(
         if faces:
             crops = np.stack([cut(pictures[place], source) for place, source in faces])
             places = np.array([place for place, _ in faces])
-            mouths = draw(crops, alignment.frame_mel_windows(mel, places, fps))
+            references = crops if reference == "same" else first_of_shot(crops, [source for _, source in faces])
+            mouths = draw(crops, alignment.frame_mel_windows(mel, places, fps), references)
             for (place, source), mouth in zip(faces, mouths, strict=True):
                 pictures[place] = paste_mouth(pictures[place], mouth, boxes[source])
         for place, (source, _) in batch:

@@ -36,8 +36,8 @@ def draw(tmp_path_factory):
 
 def inputs(num):
     random = np.random.default_rng(3)
-    crops = random.integers(0, 256, (num, 96, 96, 3), dtype=np.uint8)
-    return crops, random.uniform(-4, 4, (num, 80, 16)).astype(np.float32)
+    crops, references = random.integers(0, 256, (2, num, 96, 96, 3), dtype=np.uint8)
+    return crops, random.uniform(-4, 4, (num, 80, 16)).astype(np.float32), references
 
 
 def test_a_model_of_another_version_or_a_damaged_one_says_what_to_do(tmp_path: Path) -> None:
@@ -56,17 +56,24 @@ def test_a_model_of_another_version_or_a_damaged_one_says_what_to_do(tmp_path: P
 
 
 def test_the_size_of_a_batch_does_not_matter(draw):
-    crops, windows = inputs(7)
-    together = draw(crops, windows)
+    crops, windows, references = inputs(7)
+    together = draw(crops, windows, references)
     assert together.shape == crops.shape and together.dtype == np.uint8
     for size in (1, 2, 3):
-        parts = [draw(crops[k : k + size], windows[k : k + size]) for k in range(0, 7, size)]
+        spans = [slice(k, k + size) for k in range(0, 7, size)]
+        parts = [draw(crops[span], windows[span], references[span]) for span in spans]
         assert np.abs(np.concatenate(parts).astype(int) - together).max() <= 1
 
 
-def test_the_lower_half_is_heard_and_not_only_copied(draw):
-    crops, windows = inputs(2)
-    assert (draw(crops, windows) != draw(crops, np.full_like(windows, -4))).any()
+def test_the_mouth_depends_on_sound_and_reference_and_not_on_the_mouth_that_is_redrawn(draw):
+    crops, windows, references = inputs(2)
+    drawn = draw(crops, windows, references)
+    loud = draw(crops, 1000 * windows, references)  # untrained layers let little of the sound through
+    assert (loud != drawn).any()
+    assert (drawn != draw(crops, windows, np.roll(references, 1, axis=0))).any()
+    muted = crops.copy()
+    muted[:, 48:] = 0
+    np.testing.assert_array_equal(drawn, draw(muted, windows, references))
 
 
 def test_no_frames(draw):

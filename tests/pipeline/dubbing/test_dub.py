@@ -21,7 +21,7 @@ FOLLOW = FollowSettings(max_gap_frames=3, smooth_frames=7)
 FACE = [30.0, 10, 90, 70]
 
 
-def darken(crops, windows):
+def darken(crops, windows, references):
     """Stands in for a generator: black mouths, if there is one window per crop."""
     assert windows.shape == (len(crops), 80, 16)
     return np.zeros_like(crops)
@@ -143,7 +143,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(make_video, make_sound, 
     face, audio, out = make_video(5), make_sound(0.2), tmp_path / "out.mp4"
     out.write_bytes(b"old")
 
-    def fail(crops, windows):
+    def fail(crops, windows, references):
         raise RuntimeError("no")
 
     with pytest.raises(RuntimeError):
@@ -175,8 +175,9 @@ def test_the_batch_does_not_matter_and_each_frame_hears_its_own_time(batch_frame
     boxes = np.tile(np.array([[30.2, 10.1, 90.4, 70.3]]), (10, 1)) + np.linspace(0, 60, 10)[:, None] * [0, 0, 1, 1]
     boxes[4] = np.nan
 
-    def draw(crops, windows):
-        return np.clip(crops + 10 * windows.mean(axis=(1, 2))[:, None, None, None], 0, 255).astype(np.uint8)
+    def draw(crops, windows, references):
+        mouths = (crops.astype(float) + references) / 2 + 10 * windows.mean(axis=(1, 2))[:, None, None, None]
+        return np.clip(mouths, 0, 255).astype(np.uint8)
 
     def shown():
         return ((k, picture(k)) for k in [*range(10), *range(8, 0, -1)])
@@ -188,3 +189,20 @@ def test_the_batch_does_not_matter_and_each_frame_hears_its_own_time(batch_frame
         np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(parts[4][1], picture(4))
     assert (parts[8][1] != parts[10][1]).any()  # the same picture at another time
+
+
+@pytest.mark.parametrize("reference", ["first", "same"])
+def test_the_reference_is_the_shots_first_crop_unless_told_otherwise(reference):
+    seen = []
+
+    def draw(crops, windows, references):
+        seen.append((crops, references))
+        return crops
+
+    calm = np.repeat(picture(0)[None], 6, axis=0) + np.arange(6, dtype=np.uint8)[:, None, None, None]
+    boxes = np.tile(np.array([[30.0, 10, 90, 70]]), (6, 1))
+    list(redraw(enumerate(calm), boxes, np.zeros((30, 80), np.float32), 25.0, draw, 4, reference))
+    crops, references = (np.concatenate(part) for part in zip(*seen, strict=True))
+    expected = crops if reference == "same" else np.repeat(crops[:1], 6, axis=0)
+    np.testing.assert_array_equal(references, expected)
+    assert (crops[5] != crops[0]).any()

@@ -1,0 +1,36 @@
+"""One reference a shot: until somebody is out of sight, the video starts over, or the picture is another one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.dubbing.reference import ShotReference
+
+
+def crops_of(*levels: int) -> np.ndarray:
+    return np.stack([np.full((96, 96, 3), level, np.uint8) for level in levels])
+
+
+def levels_of(references: np.ndarray) -> list[int]:
+    return references[:, 0, 0, 0].tolist()
+
+
+def test_the_first_frame_serves_the_whole_shot_across_batches() -> None:
+    reference = ShotReference()
+    assert levels_of(reference(crops_of(10, 20, 30), [4, 5, 6])) == [10, 10, 10]
+    assert levels_of(reference(crops_of(40, 50), [7, 8])) == [10, 10]
+
+
+def test_a_video_that_runs_backwards_is_the_same_shot() -> None:
+    assert levels_of(ShotReference()(crops_of(10, 20, 10, 5), [0, 1, 0, 1])) == [10] * 4
+
+
+def test_frames_left_out_and_starting_over_begin_a_shot() -> None:
+    assert levels_of(ShotReference()(crops_of(10, 20, 30, 40), [0, 1, 5, 6])) == [10, 10, 30, 30]
+    assert levels_of(ShotReference()(crops_of(10, 20, 30, 12), [0, 1, 2, 0])) == [10, 10, 10, 12]
+
+
+def test_a_cut_begins_a_shot_and_a_slow_change_does_not() -> None:
+    assert levels_of(ShotReference()(crops_of(10, 200, 190), [0, 1, 2])) == [10, 200, 200]
+    faded = range(10, 250, 20)
+    assert set(levels_of(ShotReference()(crops_of(*faded), list(range(len(faded)))))) == {10}
