@@ -140,6 +140,7 @@ class TrainGanParams(_TrainingParams):
     betas: tuple[BelowOne, BelowOne]
     min_reference_gap_frames: Annotated[int, Field(ge=5)]
     augment: bool
+    audio_start: Literal["expert", "random"]
     sync_objective: Literal["infonce", "bce"]
     sync_negatives: MaybeZero
     sync_temperature: Positive

@@ -41,20 +41,24 @@ DEMO: dict[str, Any] = {
     "train_evaluator.checkpoint_every": 50,
     "train_gan.width": 0.25,
     "train_gan.discriminator_width": 0.125,
-    "train_gan.num_steps": 230,
-    "train_gan.clips_per_batch": 8,
-    "train_gan.learning_rate": 0.001,
+    "train_gan.num_steps": 450,
+    "train_gan.clips_per_batch": 4,
+    "train_gan.learning_rate": 0.004,
     "train_gan.discriminator_learning_rate": 0.0001,
     "train_gan.warmup_steps": 20,
-    "train_gan.sync_start_step": 120,
-    "train_gan.sync_ramp_steps": 40,
+    "train_gan.augment": True,
+    "train_gan.audio_start": "expert",
+    "train_gan.sync_weight": 0.01,
+    "train_gan.sync_start_step": 150,
+    "train_gan.sync_ramp_steps": 100,
     "train_gan.adversarial_weight": 0.005,
-    "train_gan.adversarial_start_step": 120,
-    "train_gan.adversarial_ramp_steps": 20,
+    "train_gan.adversarial_start_step": 350,
+    "train_gan.adversarial_ramp_steps": 40,
     "train_gan.min_expert_accuracy": 0.6,
-    "train_gan.validate_every": 60,
+    "train_gan.validate_every": 150,
     "train_gan.num_validation_windows": 64,
-    "train_gan.checkpoint_every": 30,
+    "train_gan.checkpoint_every": 50,
+    "evaluate.reference": "first",
     "evaluate.fid.every_n_frames": 5,
     "evaluate.fid.max_frames": 300,
 }
@@ -65,35 +69,34 @@ GRID: dict[str, Any] = {
     "profile": "grid",
     "dataset.source": "grid",
     "preprocess.clips_per_shard": 32,
-    "train_syncnet.width": 0.5,
     "train_syncnet.num_steps": 1000,
     "train_syncnet.warmup_steps": 40,
     "train_syncnet.num_validation_pairs": 2048,
     "train_syncnet.validate_every": 200,
-    "train_evaluator.width": 0.25,
+    "train_evaluator.width": 0.3125,
     "train_evaluator.num_steps": 700,
     "train_evaluator.clips_per_batch": 24,
     "train_evaluator.warmup_steps": 40,
     "train_evaluator.num_validation_pairs": 2048,
     "train_evaluator.validate_every": 175,
-    "train_gan.width": 0.375,
     "train_gan.discriminator_width": 0.25,
     "train_gan.discriminator_learning_rate": 0.0005,
-    "train_gan.num_steps": 400,
+    "train_gan.augment": False,
+    "train_gan.num_steps": 1800,
     "train_gan.warmup_steps": 40,
-    "train_gan.sync_start_step": 60,
-    "train_gan.sync_ramp_steps": 20,
+    "train_gan.sync_start_step": 200,
+    "train_gan.sync_ramp_steps": 100,
     "train_gan.adversarial_weight": 0.02,
-    "train_gan.adversarial_start_step": 200,
-    "train_gan.adversarial_ramp_steps": 50,
+    "train_gan.adversarial_start_step": 1400,
+    "train_gan.adversarial_ramp_steps": 100,
     "train_gan.min_expert_accuracy": 0.85,
-    "train_gan.validate_every": 150,
-    "train_gan.checkpoint_every": 50,
+    "train_gan.validate_every": 450,
+    "train_gan.checkpoint_every": 150,
     "evaluate.fid.max_frames": 1000,
 }
 
 # As grid: about an hour on 2 CPU cores for some 700 clips of 3 s; longer with more.
-FOLDER: dict[str, Any] = {**GRID, "profile": "folder", "dataset.source": "folder"}
+FOLDER: dict[str, Any] = {**GRID, "profile": "folder", "dataset.source": "folder", "train_gan.augment": True}
 
 # Published sizes and Wav2Lip's loss weights. Days on one data-centre GPU; not meant for a CPU.
 LRS2: dict[str, Any] = {
@@ -121,6 +124,8 @@ LRS2: dict[str, Any] = {
     "train_gan.discriminator_width": 1.0,
     "train_gan.discriminator_learning_rate": 0.0001,
     "train_gan.num_steps": 300_000,
+    "train_gan.audio_start": "random",
+    "train_gan.sync_weight": 0.03,
     "train_gan.clips_per_batch": 16,
     "train_gan.learning_rate": 0.0001,
     "train_gan.warmup_steps": 1000,
@@ -132,6 +137,7 @@ LRS2: dict[str, Any] = {
     "train_gan.validate_every": 3000,
     "train_gan.num_validation_windows": 512,
     "train_gan.checkpoint_every": 1000,
+    "evaluate.reference": "same",
     "evaluate.fid.every_n_frames": 1,
     "evaluate.fid.max_frames": 20_000,
 }
@@ -214,6 +220,8 @@ def _find(root: yaml.Node, key: str) -> yaml.ScalarNode:
 
 def _scalar(value: Any) -> str:
     """YAML of a number or a plain word; 1e-05 would be read back as text, so no exponents."""
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, float):
         return repr(value) if "e" not in repr(value) else f"{value:.12f}".rstrip("0")
     return str(value)

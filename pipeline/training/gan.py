@@ -43,6 +43,24 @@ def window_cut(params: TrainGanParams, *, is_augmented: bool) -> CutGeneratorWin
     return CutGeneratorWindow(params.min_reference_gap_frames, others, is_augmented)
 
 
+def hear_as_the_expert(generator: Generator, expert: SyncNet) -> None:
+    """Start the generator's audio encoder from the expert's audio tower, except for the last layer.
+
+    The expert has learned which sounds look different; from random weights a generator needs most of a short training
+    to find that out. Both have Wav2Lip's layers, but for one residual block that only the expert has. Raises ValueError
+    where the widths differ.
+    """
+    own, learned = generator.audio_encoder.state_dict(), expert.audio_encoder.state_dict()
+    shared = {name: tensor for name, tensor in learned.items() if name in own and not name.startswith("head.")}
+    if any(tensor.shape != own[name].shape for name, tensor in shared.items()):
+        raise ValueError(
+            f"train_gan.audio_start expert needs a generator as wide as the expert: train_gan.width is "
+            f"{generator.config.width}, the expert's {expert.config.width}; make them equal in params.yaml, or set "
+            "audio_start to random"
+        )
+    generator.audio_encoder.load_state_dict(own | shared)
+
+
 class GanTrainee:
     """Generator, discriminator, their optimisers, the frozen expert and fixed validation windows."""
 
@@ -56,7 +74,10 @@ class GanTrainee:
         seed: int,
     ) -> None:
         self._params, self._device = params, device
-        self.generator = Generator(config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.generator = Generator(config)
+        if params.audio_start == "expert":
+            hear_as_the_expert(self.generator, expert)
+        self.generator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.expert = expert.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
         discriminator = QualityDiscriminator(params.discriminator_width)
         discriminator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

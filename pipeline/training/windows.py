@@ -16,7 +16,11 @@ from numpy.typing import NDArray
 
 from pipeline import alignment
 from pipeline.alignment import WINDOW_FRAMES
+from pipeline.media.image import blur
 from pipeline.shards.read import Clip, ClipStream, Prefetcher
+
+MAX_BLUR_PX = 2.0
+"""Standard deviation of the strongest blur that the expert trains on."""
 
 Item = dict[str, NDArray[Any]]
 Cut = Callable[[Clip, np.random.Generator], Item | None]
@@ -50,7 +54,7 @@ class CutSyncWindows:
         crops = clip.crops(frames.reshape(-1))
         lower = crops[:, crops.shape[1] // 2 :].reshape(*frames.shape, -1, *crops.shape[2:])
         mel = np.stack([alignment.sync_mel_window(clip.mel, int(start)) for start in starts])
-        return {"faces": augment_faces(lower, rng), "mel": augment_mel(mel, rng)}
+        return {"faces": degrade_faces(augment_faces(lower, rng), rng), "mel": augment_mel(mel, rng)}
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,22 @@ def augment_faces(windows: NDArray[np.uint8], rng: np.random.Generator) -> NDArr
         table = np.clip(np.arange(256)[:, None] * gain + rng.uniform(-25, 25), 0, 255).astype(np.uint8)
         for channel in range(3):
             out[index, ..., channel] = table[window[..., channel], channel]
+    return out
+
+
+def degrade_faces(windows: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """``uint8 [K, T, H, W, 3]``: loss of colour, blur and noise, as strong in each of a window's frames.
+
+    What a generator draws is softer than video and off in colour. An expert that has seen only video takes such
+    faces for whatever they happen to resemble, and its gradient paints lips red instead of moving them.
+    """
+    out = np.empty_like(windows)
+    for index, window in enumerate(windows):
+        grey = window.mean(axis=-1, keepdims=True, dtype=np.float32)
+        faded = grey + np.float32(rng.uniform(0, 1.2)) * (window - grey)
+        noise = rng.integers(-128, 128, window.shape, dtype=np.int8) * np.float32(rng.uniform(0, 12) / 128)
+        faded = blur(faded, rng.uniform(0, MAX_BLUR_PX)) + noise
+        out[index] = np.clip(faded, 0, 255).astype(np.uint8)
     return out
 
 

@@ -79,7 +79,7 @@ def test_the_users_paths_comments_and_line_ends_stay():
     assert (content["seed"], content["runtime"]["device"]) == (7, "cpu")
     assert "# MINE" in text
     assert text.count("\r\n") == text.count("\n") == COMMITTED.count("\n")
-    assert {change.key for change in changes} >= {"dataset.source", "train_gan.width"}
+    assert {change.key for change in changes} >= {"dataset.source", "train_gan.num_steps"}
 
 
 def test_changes_state_old_and_new():

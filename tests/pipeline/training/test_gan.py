@@ -11,12 +11,12 @@ import pytest
 import torch
 import yaml
 
-from models.generator import GeneratorConfig
+from models.generator import Generator, GeneratorConfig
 from models.syncnet import SyncNet, SyncNetConfig
 from pipeline import checkpoint
 from pipeline.params import TrainGanParams
 from pipeline.stages.train_gan import load_expert
-from pipeline.training.gan import GanTrainee, ramp, window_cut
+from pipeline.training.gan import GanTrainee, hear_as_the_expert, ramp, window_cut
 from pipeline.training.windows import CutGeneratorWindow
 
 EXPERT = SyncNetConfig(width=0.0625, embedding_dim=16, linear_heads=True)
@@ -91,6 +91,24 @@ def test_infonce_reads_the_audio_of_other_moments_and_bce_does_not(params: Train
     assert sync("infonce", first) != pytest.approx(sync("infonce", second), abs=1e-4)
     assert window_cut(params, is_augmented=False).num_other_audio == params.sync_negatives > 0
     assert window_cut(params.model_copy(update={"sync_objective": "bce"}), is_augmented=True).num_other_audio == 0
+
+
+def test_the_audio_encoder_starts_from_the_experts_but_for_its_head() -> None:
+    generator, expert = Generator(GeneratorConfig(width=0.0625, lstm_hidden=8)), SyncNet(EXPERT)
+    before = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
+    hear_as_the_expert(generator, expert)
+    after, learned = generator.state_dict(), expert.audio_encoder.state_dict()
+    changed = {name for name in after if not torch.equal(before[name], after[name])}
+    assert changed
+    for name in changed:
+        assert torch.equal(after[name], learned[name.removeprefix("audio_encoder.")])
+    own = {name.removeprefix("audio_encoder.") for name in after if name.startswith("audio_encoder.")}
+    weights = {name for name in own & set(learned) if name.endswith("conv.weight")}
+    assert {f"audio_encoder.{name}" for name in weights if not name.startswith("head.")} <= changed
+    assert not any(".head." in name for name in changed)
+
+    with pytest.raises(ValueError, match=r"train_gan\.width is 0\.25, the expert's 0\.0625"):
+        hear_as_the_expert(Generator(GeneratorConfig(width=0.25)), expert)
 
 
 def test_the_expert_never_changes(trainee: GanTrainee) -> None:

@@ -17,6 +17,7 @@ from pipeline.training.windows import (
     WindowBatches,
     augment_faces,
     augment_mel,
+    degrade_faces,
     spread_starts,
 )
 
@@ -131,3 +132,15 @@ def test_a_batch_that_too_few_clips_can_fill_is_an_error_that_counts_them() -> N
     assert sorted(first["name"].tolist()) == [ord("a"), ord("b")]
     with pytest.raises(ValueError, match="only 2 of 3 training clips are long enough"):
         next(iter(WindowBatches(stream, cut, 3)))
+
+
+def test_degraded_faces_are_softer_and_greyer_by_one_draw_for_a_window() -> None:
+    sharp = np.zeros((6, 5, 48, 96, 3), np.uint8)
+    sharp[..., ::4, :, 2] = 200  # red stripes
+    out = degrade_faces(sharp, np.random.default_rng(1))
+    contrast = out.astype(float).std(axis=(2, 3)).max(axis=-1)  # one figure a frame
+    assert np.ptp(contrast, axis=1).max() < 1.5  # noise apart, the same in a window's frames
+    assert np.ptp(contrast, axis=0).max() > 20  # and another in each window
+    redness = (out[..., 2].astype(float) - out[..., 0]).mean(axis=(1, 2, 3))
+    assert redness.min() < 0.7 * redness.max()
+    assert np.array_equal(out, degrade_faces(sharp, np.random.default_rng(1)))
