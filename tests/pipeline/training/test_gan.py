@@ -38,6 +38,7 @@ def params(repo_root: Path) -> TrainGanParams:
         "num_steps": 6,
         "warmup_steps": 0,
         "clips_per_batch": 2,
+        "sync_weight": 0.03,
         "sync_start_step": 2,
         "sync_ramp_steps": 2,
         "adversarial_start_step": 4,
