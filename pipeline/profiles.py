@@ -14,7 +14,7 @@ import yaml
 
 from pipeline.params import ParamsError, parse_params
 
-# About a quarter of an hour for the whole graph on 2 CPU cores.
+# 15 to 20 minutes for the whole graph on 2 CPU cores.
 DEMO: dict[str, Any] = {
     "profile": "demo",
     "dataset.source": "demo",
@@ -63,7 +63,7 @@ DEMO: dict[str, Any] = {
     "evaluate.fid.max_frames": 200,
 }
 
-# About an hour on 2 CPU cores for some 700 GRID clips of two speakers.
+# An estimated 75 minutes on 2 CPU cores for some 700 GRID clips of two speakers.
 GRID: dict[str, Any] = {
     **DEMO,
     "profile": "grid",
@@ -95,7 +95,7 @@ GRID: dict[str, Any] = {
     "evaluate.fid.max_frames": 1000,
 }
 
-# As grid: about an hour on 2 CPU cores for some 700 clips of 3 s; longer with more.
+# As grid: an estimated 75 minutes on 2 CPU cores for some 700 clips of 3 s; longer with more.
 FOLDER: dict[str, Any] = {**GRID, "profile": "folder", "dataset.source": "folder", "train_gan.augment": True}
 
 # Published sizes and Wav2Lip's loss weights. Days on one data-centre GPU; not meant for a CPU.

@@ -46,9 +46,8 @@ def window_cut(params: TrainGanParams, *, is_augmented: bool) -> CutGeneratorWin
 def hear_as_the_expert(generator: Generator, expert: SyncNet) -> None:
     """Start the generator's audio encoder from the expert's audio tower, except for the last layer.
 
-    The expert has learned which sounds look different; from random weights a generator needs most of a short training
-    to find that out. Both have Wav2Lip's layers, but for one residual block that only the expert has. Raises ValueError
-    where the widths differ.
+    The expert has learned which sounds look different. Both have Wav2Lip's layers, but for one residual block that only
+    the expert has. Raises ValueError where the widths differ.
     """
     own, learned = generator.audio_encoder.state_dict(), expert.audio_encoder.state_dict()
     shared = {name: tensor for name, tensor in learned.items() if name in own and not name.startswith("head.")}
