@@ -1,4 +1,4 @@
-"""``python -m pipeline``: scales, dubbing and weights. Heavy imports wait until a command needs them."""
+"""``python -m pipeline``: scales, dubbing, corpora and weights. Heavy imports wait until a command needs them."""
 
 from __future__ import annotations
 
@@ -200,6 +200,26 @@ def _model_dir(model: Path | None, variant: str) -> Path:
         remedy = "give another --model" if model else f"`dvc repro train_gan@{variant}` trains it, or give --model"
         raise FileNotFoundError(f"no trained generator in {folder}; {remedy}")
     return folder
+
+
+@app.command()
+def verify() -> None:
+    """Compare the GRID or LRS2 clips on disk with the numbers their publishers state; exit code 1 where they differ."""
+    with _user_errors():
+        from pipeline import verify as counting
+        from pipeline.datasets.roots import corpus_root
+        from pipeline.params import load_params
+
+        layout = _layout()
+        params = load_params(layout.params_path)
+        root = corpus_root(params, layout.raw_dir)
+        if params.dataset.source == "grid":
+            counts = counting.verify_grid(root, params.dataset.grid.speakers)
+        else:
+            counts = counting.verify_lrs2(root)
+    typer.echo(f"{root}\n{counting.table(counts)}")
+    if not all(count.is_complete for count in counts):
+        raise typer.Exit(1)
 
 
 @weights_app.command()

@@ -16,6 +16,9 @@ SPLITS = ("train", "val", "test")
 MIN_CLIPS = {"train": 1, "val": 1, "test": 2}
 """Fewest clips of a split that later stages can work with: a test clip is scored with another one's sound."""
 
+MAX_MISSING_SHARE = 0.1
+"""Share of source files; with more of them gone it is the folder that is missing, not some clips."""
+
 
 @dataclass(frozen=True)
 class ClipRecord:
@@ -33,6 +36,11 @@ class ClipRecord:
 def record_of(clip_id: str, speaker: str, split: str, path: Path, transcript: str) -> ClipRecord:
     """Describe a file on disk; its digest ties later stages to its content."""
     return ClipRecord(clip_id, speaker, split, str(path), path.stat().st_size, sha256_of(path), transcript)
+
+
+def absent_record(clip_id: str, speaker: str, split: str, path: Path) -> ClipRecord:
+    """A clip that is listed but not on disk; preprocessing rejects it as a missing file."""
+    return ClipRecord(clip_id, speaker, split, str(path), 0, "", "")
 
 
 def write_manifest(path: Path, records: Iterable[ClipRecord]) -> None:

@@ -9,9 +9,12 @@ import difflib
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from pipeline.transfer.credentials import redacted
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
@@ -19,6 +22,20 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 MaybeZero = Annotated[int, Field(ge=0)]
+
+
+def _plain_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an http or https address")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must not hold a user name or password: give them in the environment or in ~/.netrc")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_plain_address)]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
+Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Source = Literal["demo", "grid", "lrs2", "folder"]
 Precision = Literal["auto", "fp32", "bf16"]
 RESERVED_VARIANTS = ("real", "copy_input")
@@ -64,12 +81,18 @@ class _Fractions(_Section):
 
 class GridParams(_Fractions):
     root: Path | None
+    url: Address | None
+    keep_archives: bool
     speakers: tuple[str, ...]
     split_by: Literal["clip", "speaker"]
 
 
 class Lrs2Params(_Section):
     root: Path | None
+    url: Address | None
+    archives: Annotated[tuple[FileName, ...], Field(min_length=1)]
+    md5: dict[FileName, Md5]
+    keep_archives: bool
 
 
 class FolderParams(_Fractions):
@@ -213,6 +236,7 @@ class PromoteParams(_Section):
 
 class RuntimeParams(_Section):
     num_workers: MaybeZero
+    num_connections: Annotated[int, Field(ge=1, le=16)]
     device: Literal["auto", "cpu", "cuda"]
     num_threads: MaybeZero
     log_every_steps: Count
@@ -292,7 +316,7 @@ def _explain(item: dict[str, Any]) -> str:
     if item["type"] == "missing":
         return f"{where}: missing; `git diff params.yaml` shows what was there"
     message = item["msg"].removeprefix("Value error, ")
-    return f"{where or 'params'}: {message}" + (f" (given {item['input']!r})" if where else "")
+    return f"{where or 'params'}: {message}" + (f" (given {redacted(repr(item['input']))})" if where else "")
 
 
 def _siblings(loc: tuple[Any, ...]) -> list[str]:

@@ -17,7 +17,8 @@ from pipeline.layout import Layout
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("flows", "pipeline", "models")
 INERT = {
-    # Cannot change a stage's output: paths, process set-up, logs, tracking, atomic writes.
+    # Cannot change a stage's output: paths, process set-up, logs, tracking, atomic writes, bringing files whose bytes
+    # are checked or listed with their digest.
     "pipeline/__init__.py",
     "pipeline/atomic.py",
     "pipeline/cores.py",
@@ -26,6 +27,12 @@ INERT = {
     "pipeline/stage.py",
     "pipeline/stages/__init__.py",
     "pipeline/tracking.py",
+    "pipeline/transfer/__init__.py",
+    "pipeline/transfer/archives.py",
+    "pipeline/transfer/batch.py",
+    "pipeline/transfer/credentials.py",
+    "pipeline/transfer/http.py",
+    "pipeline/transfer/progress.py",
 }
 ONE_PLACE = {
     "mlflow": ("pipeline/tracking.py", "pipeline/promote.py"),
@@ -34,6 +41,7 @@ ONE_PLACE = {
     "cv2": ("pipeline/media/",),
     "av": ("pipeline/media/",),
     "prefect": ("flows/",),
+    "requests": ("pipeline/transfer/",),
 }
 
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 import yaml
+from checkouts import copy_checkout, run, start
 
 from pipeline.layout import Layout
 
@@ -61,40 +59,13 @@ def _write_smallest_params(path: Path) -> None:
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory, repo_root: Path) -> Layout:
     """A clone of the working tree, with the package index's weights shared."""
-    folder = tmp_path_factory.mktemp("checkout") / "lipsmith"
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=repo_root,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in listed.stdout.splitlines():
-        source, target = repo_root / name, folder / name
-        if source.is_file():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target)
-    (folder / "dvc.lock").unlink(missing_ok=True)
-    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    folder = copy_checkout(repo_root, tmp_path_factory.mktemp("checkout") / "lipsmith")
     _write_smallest_params(folder / "params.yaml")
     return Layout(folder)
 
 
-def _command(checkout: Layout, *arguments: str) -> subprocess.Popen[str]:
-    weights = os.environ.get("LIPSMITH_WEIGHTS_DIR") or str(Path(__file__).resolve().parents[1] / "weights")
-    environment = os.environ | {"LIPSMITH_WEIGHTS_DIR": weights, "PYTHONPATH": str(checkout.root)}
-    environment.pop("OMP_NUM_THREADS", None)
-    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-    return subprocess.Popen(
-        arguments, cwd=checkout.root, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-
-
 def _run(checkout: Layout, *arguments: str) -> str:
-    process = _command(checkout, *arguments)
-    output, _ = process.communicate(timeout=1200)
-    assert process.returncode == 0, output[-6000:]
-    return output
+    return run(checkout.root, *arguments)
 
 
 def _stages_that_ran(output: str) -> list[str]:
@@ -164,7 +135,7 @@ def test_an_edited_arm_reruns_alone_and_a_killed_training_resumes(checkout: Layo
     params["variants"]["no_lstm"] = {"use_lstm": True, "use_cbam": True}
     checkout.params_path.write_text(yaml.safe_dump(params, sort_keys=False))
 
-    process = _command(checkout, "dvc", "repro")
+    process = start(checkout.root, "dvc", "repro")
     _kill_training_after_its_first_checkpoint(process, checkout)
     output, _ = process.communicate(timeout=300)
     assert process.returncode != 0

@@ -34,9 +34,9 @@ def list_grid_clips(params: GridParams, seed: int) -> list[ClipRecord]:
 
     Raises ValueError where the folder or a speaker is missing, naming the setting to change.
     """
-    root = _existing_root(params.root)
-    speakers = _chosen_speakers(root, params.speakers)
-    clips = [(speaker, path) for speaker in speakers for path in _clips_of(root / speaker)]
+    root = existing_root(params.root)
+    speakers = speakers_of(root, params.speakers)
+    clips = [(speaker, path) for speaker in speakers for path in clips_of(root / speaker)]
     if not clips:
         raise ValueError(f"{root} has no GRID clip such as s1/bbaf2n.mpg; set dataset.grid.root in params.yaml")
     by_speaker = params.split_by == "speaker"
@@ -64,15 +64,20 @@ def sentence_of(name: str) -> str:
     return " ".join(words)
 
 
-def _existing_root(root: Path | None) -> Path:
+def existing_root(root: Path | None) -> Path:
+    """The corpus' folder. Raises ValueError naming the setting where it is not set or not there."""
     if root is None:
-        raise ValueError("dataset.grid.root in params.yaml is not set: it is the folder that holds s1, s2, ...")
+        raise ValueError(
+            "dataset.grid.root in params.yaml is not set: it is the folder that holds s1, s2, ...; "
+            "or set dataset.grid.url to download them"
+        )
     if not root.expanduser().is_dir():
         raise ValueError(f"{root} is no folder; set dataset.grid.root in params.yaml")
     return root.expanduser().resolve()
 
 
-def _chosen_speakers(root: Path, chosen: tuple[str, ...]) -> list[str]:
+def speakers_of(root: Path, chosen: tuple[str, ...]) -> list[str]:
+    """The chosen speakers' folders by number, all of them where none is chosen. Raises ValueError for an absent one."""
     found = {entry.name for entry in root.iterdir() if entry.is_dir()}
     if missing := sorted(set(chosen) - found):
         raise ValueError(
@@ -86,7 +91,7 @@ def _by_number(names: set[str]) -> list[str]:
     return sorted(names, key=lambda name: (int("0" + re.sub(r"\D", "", name)), name))
 
 
-def _clips_of(folder: Path) -> list[Path]:
+def clips_of(folder: Path) -> list[Path]:
     """One file per clip, by name; also where the archive unpacks into sub-folders."""
     best: dict[str, Path] = {}
     for suffix in SUFFIXES:

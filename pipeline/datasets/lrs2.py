@@ -6,39 +6,59 @@ writes the same layout.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
-from pipeline.manifest import SPLITS, ClipRecord, record_of
+from pipeline.manifest import MAX_MISSING_SHARE, SPLITS, ClipRecord, absent_record, record_of
+
+log = logging.getLogger(__name__)
 
 
 def list_lrs2_clips(root: Path | None) -> list[ClipRecord]:
     """Every listed clip below ``root``; the programme's folder stands for the speaker.
 
-    Only ``main`` is read, as in Wav2Lip. Raises ValueError where the folder, a list or a listed clip is
-    missing, naming the setting to change.
+    Only ``main`` is read, as in Wav2Lip. A listed clip that is not there is listed with 0 bytes, so that it is
+    counted among the rejects. Raises ValueError where the folder, a list or many clips are missing, naming the
+    setting to change.
     """
-    if root is None:
-        raise ValueError("dataset.lrs2.root in params.yaml is not set: it is the folder that holds mvlrs_v1")
-    root = root.expanduser().resolve()
-    if not (root / "mvlrs_v1" / "main").is_dir():
-        raise ValueError(f"{root} has no mvlrs_v1/main; set dataset.lrs2.root in params.yaml")
+    root = lrs2_root(root)
     main_dir = root / "mvlrs_v1" / "main"
     paths: dict[str, tuple[str, Path]] = {}
     for split in SPLITS:
-        for clip_id in read_split_list(_find_list(root, split)):
+        for clip_id in read_split_list(find_list(root, split)):
             if paths.get(clip_id, (split,))[0] != split:
                 raise ValueError(f"clip {clip_id} is in both {paths[clip_id][0]}.txt and {split}.txt of {root}")
             paths[clip_id] = split, main_dir / f"{clip_id}.mp4"
-    missing = [path for _, path in paths.values() if not path.is_file()]
+    missing = {clip_id for clip_id, (_, path) in paths.items() if not path.is_file()}
     if missing:
-        raise ValueError(
-            f"{len(missing)} of {len(paths)} listed clips are missing, the first is {missing[0]}: unpack the "
-            "archive again, or take them out of the lists"
-        )
+        first = main_dir / f"{min(missing)}.mp4"
+        told = f"{len(missing)} of {len(paths)} listed clips are missing, the first is {first}"
+        if len(missing) > MAX_MISSING_SHARE * len(paths):
+            raise ValueError(f"{told}: unpack the archive again, or take them out of the lists")
+        log.warning("%s", told)
     return [
-        record_of(clip_id, clip_id.split("/")[0], split, path, read_transcript(path))
+        absent_record(clip_id, _programme(clip_id), split, path)
+        if clip_id in missing
+        else record_of(clip_id, _programme(clip_id), split, path, read_transcript(path))
         for clip_id, (split, path) in paths.items()
     ]
+
+
+def lrs2_root(root: Path | None) -> Path:
+    """The folder that holds ``mvlrs_v1``. Raises ValueError naming the setting where it is not set or not there."""
+    if root is None:
+        raise ValueError(
+            "dataset.lrs2.root in params.yaml is not set: it is the folder that holds mvlrs_v1; "
+            "or set dataset.lrs2.url to download it"
+        )
+    root = root.expanduser().resolve()
+    if not (root / "mvlrs_v1" / "main").is_dir():
+        raise ValueError(f"{root} has no mvlrs_v1/main; set dataset.lrs2.root in params.yaml")
+    return root
+
+
+def _programme(clip_id: str) -> str:
+    return clip_id.split("/")[0]
 
 
 def read_split_list(path: Path) -> list[str]:
@@ -56,7 +76,8 @@ def read_transcript(video_path: Path) -> str:
     return " ".join(spoken[0].removeprefix("Text:").split()) if spoken else ""
 
 
-def _find_list(root: Path, split: str) -> Path:
+def find_list(root: Path, split: str) -> Path:
+    """The split's list, beside ``mvlrs_v1`` or in it. Raises ValueError where there is none."""
     for folder in (root, root / "mvlrs_v1"):
         if (folder / f"{split}.txt").is_file():
             return folder / f"{split}.txt"

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipeline import stage
 from pipeline.cores import num_cores
+from pipeline.datasets.roots import corpus_root
 from pipeline.manifest import MIN_CLIPS, SPLITS, ClipRecord, record_of, write_manifest
 from pipeline.params import Params
 
@@ -51,16 +54,53 @@ def list_clips(params: Params, raw_dir: Path, root: Path) -> list[ClipRecord]:
     if dataset.source == "demo":
         return _render_demo(params, raw_dir / "demo", root)
     if dataset.source == "grid":
-        from pipeline.datasets.grid import list_grid_clips
-
-        return list_grid_clips(dataset.grid, seed)
+        return _grid_clips(params, raw_dir)
     if dataset.source == "lrs2":
-        from pipeline.datasets.lrs2 import list_lrs2_clips
-
-        return list_lrs2_clips(dataset.lrs2.root)
+        return _lrs2_clips(params, raw_dir)
     from pipeline.datasets.folder import list_folder_clips
 
     return list_folder_clips(dataset.folder, seed)
+
+
+def _grid_clips(params: Params, raw_dir: Path) -> list[ClipRecord]:
+    from pipeline.datasets.grid import list_grid_clips
+
+    grid, root = params.dataset.grid, corpus_root(params, raw_dir)
+    if grid.url:
+        from pipeline.datasets.grid_download import download_grid
+
+        assert root is not None  # there is one where there is a url
+        with _transfer_errors():
+            download_grid(grid, root, params.runtime.num_connections)
+    return list_grid_clips(grid.model_copy(update={"root": root}), params.seed)
+
+
+def _lrs2_clips(params: Params, raw_dir: Path) -> list[ClipRecord]:
+    from pipeline.datasets.lrs2 import list_lrs2_clips
+
+    lrs2, root = params.dataset.lrs2, corpus_root(params, raw_dir)
+    if lrs2.url:
+        from pipeline.datasets.lrs2_download import download_lrs2
+
+        assert root is not None  # there is one where there is a url
+        with _transfer_errors():
+            download_lrs2(lrs2, root, params.runtime.num_connections)
+    return list_lrs2_clips(root)
+
+
+@contextmanager
+def _transfer_errors() -> Iterator[None]:
+    """What trying again may mend, what is wrong with the files, and what the user has to put right."""
+    from pipeline.transfer.http import InterruptedTransferError, TransferError, WrongContentError
+
+    try:
+        yield
+    except InterruptedTransferError as error:
+        raise stage.TemporaryError(str(error)) from error
+    except WrongContentError as error:
+        raise stage.DataError(str(error)) from error
+    except TransferError as error:
+        raise ValueError(str(error)) from error
 
 
 def _render_demo(params: Params, folder: Path, root: Path) -> list[ClipRecord]:

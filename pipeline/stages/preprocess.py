@@ -9,12 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import stage
-from pipeline.manifest import MIN_CLIPS, SPLITS, ClipRecord, read_manifest
+from pipeline.manifest import MAX_MISSING_SHARE, MIN_CLIPS, SPLITS, ClipRecord, read_manifest
 from pipeline.preprocess.build import WorkerError, build_shards
 from pipeline.shards.write import IndexRow, Reject
-
-MAX_MISSING_SHARE = 0.1
-"""Share of source files; with more of them gone it is the folder that is missing, not some clips."""
 
 
 def main() -> int:

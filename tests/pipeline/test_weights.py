@@ -6,80 +6,25 @@ import hashlib
 import threading
 import zipfile
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from loopback import Server, serving
 
-from pipeline import weights
 from pipeline.digest import sha256_of
+from pipeline.transfer import http
 from pipeline.weights import INCEPTION, Weight, WeightsError, WheelMember, ensure
 
 CONTENT = bytes(range(256)) * 4000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
-class Server(ThreadingHTTPServer):
-    """Serves ``/good`` (and what a test adds), honours ranges, breaks off or fails as told."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.files = {"/good": CONTENT}
-        self.etag: str | None = '"v1"'
-        self.break_after: list[int] = []
-        self.fail_with: list[int] = []
-        self.requests: list[tuple[str, str | None]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        wanted_range = self.headers.get("Range")
-        self.server.requests.append((self.path, wanted_range))
-        content = self.server.files.get(self.path)
-        if self.server.fail_with:
-            self.send_error(self.server.fail_with.pop(0))
-            return
-        if content is None:
-            self.send_error(404)
-            return
-        start = 0
-        if wanted_range and self.headers.get("If-Range") == self.server.etag:
-            start = int(wanted_range.removeprefix("bytes=").removesuffix("-"))
-            if start >= len(content):
-                self.send_error(416)
-                return
-            self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        else:
-            self.send_response(200)
-        if self.server.etag:
-            self.send_header("ETag", self.server.etag)
-        self.send_header("Content-Length", str(len(content) - start))
-        self.end_headers()
-        stop = start + self.server.break_after.pop(0) if self.server.break_after else len(content)
-        self.wfile.write(content[start:stop])
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(weights, "RETRY_WAIT_S", 0.0)
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    monkeypatch.setattr(http, "RETRY_WAIT_S", 0.0)
+    with serving() as server:
+        server.files["/good"] = CONTENT
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def weight(*sources: str | WheelMember, sha256: str | None = DIGEST, size_bytes: int | None = len(CONTENT)) -> Weight:
@@ -97,24 +42,24 @@ def test_a_file_is_fetched_once(server: Server, tmp_path: Path) -> None:
 
 
 def test_a_broken_connection_is_resumed_where_it_stopped(server: Server, tmp_path: Path) -> None:
-    server.break_after = [300_000, 400_000]
+    server.break_after = [3 * http.CHUNK_BYTES, 4 * http.CHUNK_BYTES]
     path = ensure(weight(f"{server.url}/good"), tmp_path)
     assert path.read_bytes() == CONTENT
-    assert server.requests == [("/good", None), ("/good", "bytes=300000-"), ("/good", "bytes=700000-")]
+    assert server.requests == [("/good", None), ("/good", "bytes=196608-"), ("/good", "bytes=458752-")]
 
 
 def test_a_later_run_resumes_an_earlier_ones_bytes(server: Server, tmp_path: Path) -> None:
-    server.break_after = [100_000] * weights.ATTEMPTS
-    with pytest.raises(WeightsError, match="ended after 100,000 of"):
+    server.break_after = [http.CHUNK_BYTES, *[0] * http.ATTEMPTS]
+    with pytest.raises(WeightsError, match="the 65,536 bytes that came are kept"):
         ensure(weight(f"{server.url}/good"), tmp_path)
     assert not (tmp_path / "net.pt").exists()
     assert ensure(weight(f"{server.url}/good"), tmp_path).read_bytes() == CONTENT
-    assert server.requests[-1] == ("/good", "bytes=300000-")
+    assert server.requests[-1] == ("/good", "bytes=65536-")
 
 
 def test_bytes_of_a_file_that_changed_since_are_not_continued(server: Server, tmp_path: Path) -> None:
     server.files["/good"] = b"old" * 200_000
-    server.break_after = [100_000] * weights.ATTEMPTS
+    server.break_after = [http.CHUNK_BYTES, *[0] * http.ATTEMPTS]
     with pytest.raises(WeightsError):
         ensure(weight(f"{server.url}/good"), tmp_path)
     server.files["/good"], server.etag = CONTENT, '"v2"'
@@ -123,7 +68,7 @@ def test_bytes_of_a_file_that_changed_since_are_not_continued(server: Server, tm
 
 def test_bytes_of_an_unnamed_version_are_not_continued(server: Server, tmp_path: Path) -> None:
     server.etag = None
-    server.break_after = [300_000]
+    server.break_after = [4 * http.CHUNK_BYTES]
     assert ensure(weight(f"{server.url}/good", sha256=None), tmp_path).read_bytes() == CONTENT
     assert server.requests == [("/good", None)] * 2
 

@@ -14,7 +14,7 @@ NAMES = ("bbaf2n", "lrwp9a", "sgizzs", "pwbx1p")
 
 def params(root: Path | None, **changes: object) -> GridParams:
     values = {"speakers": (), "split_by": "clip", "val_fraction": 0.25, "test_fraction": 0.25}
-    return GridParams.model_validate({"root": root, **values, **changes})
+    return GridParams.model_validate({"root": root, "url": None, "keep_archives": False, **values, **changes})
 
 
 @pytest.fixture

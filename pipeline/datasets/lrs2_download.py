@@ -1,0 +1,59 @@
+"""LRS2-BBC from its server, for those whom the BBC gave access: archives and split lists into one folder.
+
+The licence forbids passing the clips on; nothing here does, and other hosts' copies are not supported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.datasets.depot import Depot
+from pipeline.params import Lrs2Params
+from pipeline.transfer.archives import unpack_tar
+from pipeline.transfer.batch import alone_in
+from pipeline.transfer.credentials import from_environment
+from pipeline.transfer.http import Checksum, RemoteFile
+
+LISTS = ("pretrain.txt", "train.txt", "val.txt", "test.txt")
+ENVIRONMENT_PREFIX = "LIPSMITH_LRS2"
+_LABEL = "lrs2"
+
+
+def download_lrs2(params: Lrs2Params, root: Path, num_connections: int) -> None:
+    """Have ``mvlrs_v1`` and the four lists below ``root``; what is there already is not fetched again.
+
+    User name and password come from ``LIPSMITH_LRS2_USER`` and ``LIPSMITH_LRS2_PASSWORD``, or from ~/.netrc.
+    Raises TransferError, or ValueError for an environment that is not usable.
+    """
+    assert params.url is not None
+    depot, names = Depot(root), list(params.archives)
+    if depot.is_unpacked(_LABEL, names) and not _missing_lists(root):
+        return
+    credentials = from_environment(params.url, ENVIRONMENT_PREFIX)
+    with alone_in(depot.folder):
+        is_unpacked = depot.is_unpacked(_LABEL, names)
+        lists = [_remote(params, name, root / name) for name in _missing_lists(root)]
+        archives = [] if is_unpacked else [_remote(params, name, depot.path_of(name)) for name in names]
+
+        def bytes_to_unpack(files: Sequence[RemoteFile]) -> int:
+            packed = sum(file.size_bytes or 0 for file in files if file.path.parent == depot.folder)
+            return max(0, packed - _size_of_tree(root / "mvlrs_v1"))
+
+        depot.fetch([*lists, *archives], credentials, num_connections=num_connections, bytes_to_unpack=bytes_to_unpack)
+        if not is_unpacked:
+            unpacked = depot.unpack(names, lambda paths, hear: unpack_tar(paths, root, on_position=hear))
+            depot.finish(_LABEL, names, unpacked, keep_archives=params.keep_archives)
+
+
+def _remote(params: Lrs2Params, name: str, path: Path) -> RemoteFile:
+    md5 = params.md5.get(name)
+    return RemoteFile(f"{str(params.url).rstrip('/')}/{name}", path, checksum=Checksum("md5", md5) if md5 else None)
+
+
+def _missing_lists(root: Path) -> list[str]:
+    return [name for name in LISTS if not (root / name).is_file()]
+
+
+def _size_of_tree(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,1 @@
+"""Getting published files: HTTP with resume (`http`), several at once (`batch`), unpacking (`archives`)."""
