@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -19,8 +20,12 @@ def write_png(path: Path, image: NDArray[np.uint8]) -> None:
     atomic.write_bytes(path, encoded.tobytes())
 
 
-def blur(images: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
-    """Gaussian blur of ``float32 [N, H, W, 3]``; a sigma under a tenth of a pixel leaves them as they are."""
+Pixel = TypeVar("Pixel", np.uint8, np.float32)
+
+
+def blur(images: NDArray[Pixel], sigma_px: float) -> NDArray[Pixel]:
+    """Gaussian blur of ``[N, H, W, 3]``; a sigma under a tenth of a pixel leaves them as they are."""
     if sigma_px < 0.1:
         return images
-    return np.stack([cv2.GaussianBlur(image, (0, 0), sigma_px) for image in images])
+    blurred: Any = [cv2.GaussianBlur(image, (0, 0), sigma_px) for image in images]
+    return np.stack(blurred)
