@@ -1,4 +1,4 @@
-"""``python -m pipeline``: scales, dubbing, corpora and weights. Heavy imports wait until a command needs them."""
+"""``python -m pipeline``: scales, dubbing, doctor, corpora, weights. Heavy imports wait until a command needs them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ The pipeline itself runs through DVC and Prefect:
   mlflow ui --backend-store-uri sqlite:///mlflow.db
 \b
 Stages, each runnable alone as python -m pipeline.stages.NAME:
-  download  preprocess  train_syncnet  train_evaluator  train_gan --variant V  evaluate --variant V  compare
+  download  preprocess  sync_filter  train_syncnet  train_evaluator  train_gan --variant V  evaluate --variant V
+  compare
 """
 
 app = typer.Typer(
@@ -202,6 +203,28 @@ def _model_dir(model: Path | None, variant: str) -> Path:
     return folder
 
 
+@app.command("freeze-scorer")
+def freeze_scorer(
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", help="Folder of a sync expert, or syncnet_v2.model; the expert trained here if not given."
+        ),
+    ] = None,
+) -> None:
+    """Copy a trained sync expert to weights/ and let the stage sync_filter judge clips with it.
+
+    Train once, freeze, `dvc repro`: clips out of sync are corrected or left out, and everything after is trained anew.
+    """
+    with _user_errors():
+        from pipeline.syncing.freeze import freeze_scorer as freeze
+
+        path, changes = freeze(_layout(), source)
+    for change in changes:
+        typer.echo(f"{change.key}: {change.old} -> {change.new}")
+    typer.echo(f"{path}: {'judges from now on; next: dvc repro' if changes else 'judges already, nothing changed'}")
+
+
 @app.command()
 def verify() -> None:
     """Compare the GRID or LRS2 clips on disk with the numbers their publishers state; exit code 1 where they differ."""
@@ -220,6 +243,30 @@ def verify() -> None:
     typer.echo(f"{root}\n{counting.table(counts)}")
     if not all(count.is_complete for count in counts):
         raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    no_track: Annotated[bool, typer.Option("--no-track", help="Leave MLflow alone.")] = False,
+) -> None:
+    """Look at this place and its clips: packages, GPU, disk, services; sizes, sound and losses of the data.
+
+    Writes artifacts/doctor: report.md, distributions.png, contact_sheet.png. Exit code 1 where a check fails.
+    """
+    try:
+        from pipeline.doctor.examine import REPORT, STAGE, examine, track
+        from pipeline.doctor.report import terminal
+    except ImportError as error:  # even its own needs are not met
+        typer.echo(f"fail  packages  {error}\n      -> `make install`", err=True)
+        raise typer.Exit(1) from None
+    with _user_errors():
+        layout = _layout()
+        found = examine(layout)
+        typer.echo(terminal(found))
+        typer.echo(f"\nreport: {layout.stage_dir(STAGE) / REPORT}")
+        if not no_track:
+            typer.echo(track(found, layout))
+    raise typer.Exit(int(found.has_failed))
 
 
 @weights_app.command()

@@ -31,6 +31,11 @@ class Layout:
         return self.root / "data" / "shards"
 
     @property
+    def clips_dir(self) -> Path:
+        """The index of the clips that are used, which points into the shards."""
+        return self.root / "data" / "clips"
+
+    @property
     def artifacts_dir(self) -> Path:
         return self.root / "artifacts"
 

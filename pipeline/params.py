@@ -97,6 +97,8 @@ class Lrs2Params(_Section):
 
 class FolderParams(_Fractions):
     root: Path | None
+    metadata: Path | None
+    split_by: Literal["clip", "speaker"]
 
 
 class DatasetParams(_Section):
@@ -114,12 +116,50 @@ class PreprocessParams(_Section):
     detect_every: Count
     max_gap_frames: MaybeZero
     smooth_frames: Count
+    cut_change: NonNegative
+    choose_face: Literal["speaking", "largest"]
     min_face_px: MaybeZero
+    min_sharpness: NonNegative
     min_frames: Annotated[int, Field(ge=12)]
+    max_clip_s: Positive
     max_length_mismatch_s: NonNegative
     min_audio_rms: NonNegative
     context_px: Annotated[int, Field(ge=96, le=512)]
     jpeg_quality: Annotated[int, Field(ge=50, le=100)]
+
+    @model_validator(mode="after")
+    def _cuts_into_clips_that_are_long_enough(self) -> PreprocessParams:
+        least_s = 2 * self.min_frames / 25
+        if self.max_clip_s < least_s:
+            raise ValueError(
+                f"max_clip_s {self.max_clip_s} must be at least {least_s:g}, twice min_frames {self.min_frames} at 25 "
+                "fps: a longer clip is cut into equal parts"
+            )
+        return self
+
+
+class SyncFilterParams(_Section):
+    scorer: Path | None
+    scorer_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None
+    splits: tuple[Literal["train", "val", "test"], ...]
+    max_shift_frames: Count
+    max_offset_frames: MaybeZero
+    min_confidence: float
+
+    @model_validator(mode="after")
+    def _knows_its_scorer(self) -> SyncFilterParams:
+        if (self.scorer is None) != (self.scorer_sha256 is None):
+            raise ValueError("scorer and scorer_sha256 belong together; `python -m pipeline freeze-scorer` sets both")
+        return self
+
+    @model_validator(mode="after")
+    def _measures_what_it_allows(self) -> SyncFilterParams:
+        if self.max_offset_frames >= self.max_shift_frames:
+            raise ValueError(
+                f"max_offset_frames {self.max_offset_frames} must be below max_shift_frames {self.max_shift_frames}: "
+                "an offset at the edge of what is looked at may be larger"
+            )
+        return self
 
 
 class _TrainingParams(_Section):
@@ -250,6 +290,7 @@ class Params(_Section):
     seed: MaybeZero
     dataset: DatasetParams
     preprocess: PreprocessParams
+    sync_filter: SyncFilterParams
     train_syncnet: TrainSyncnetParams
     train_evaluator: TrainEvaluatorParams
     train_gan: TrainGanParams

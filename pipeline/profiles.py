@@ -7,12 +7,12 @@ Values are replaced in place, so every comment and every other byte of the file 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from pipeline.params import ParamsError, parse_params
+from pipeline.params_text import Change, replace_values
 
 # 15 to 20 minutes for the whole graph on 2 CPU cores.
 DEMO: dict[str, Any] = {
@@ -152,15 +152,6 @@ _ROOT_HOLDS = {
 }
 
 
-@dataclass(frozen=True)
-class Change:
-    """One value that a profile replaced."""
-
-    key: str
-    old: Any
-    new: Any
-
-
 def apply_profile(name: str, text: str) -> tuple[str, list[Change]]:
     """Put a profile's values into the text of a ``params.yaml``.
 
@@ -169,18 +160,7 @@ def apply_profile(name: str, text: str) -> tuple[str, list[Change]]:
     """
     if name not in PROFILES:
         raise ParamsError(f"no profile {name!r}; there are {', '.join(PROFILES)}")
-    changes: list[Change] = []
-    spans: list[tuple[int, int, str]] = []
-    root = _compose(text)
-    for key, value in PROFILES[name].items():
-        node = _find(root, key)
-        old = yaml.safe_load(node.value) if node.style is None else node.value
-        if old != value:
-            changes.append(Change(key, old, value))
-            spans.append((node.start_mark.index, node.end_mark.index, _scalar(value)))
-    for start, end, new in sorted(spans, reverse=True):
-        separator = " " if start == end else ""  # a key whose value was left empty
-        text = text[:start] + separator + new + text[end:]
+    text, changes = replace_values(text, PROFILES[name])
     parse_params(yaml.safe_load(text), f"params.yaml with profile {name}")
     return text, changes
 
@@ -193,35 +173,3 @@ def next_step(content: Mapping[str, Any]) -> str:
             f"set dataset.{source}.root in params.yaml to the folder that holds {_ROOT_HOLDS[source]}, then: dvc repro"
         )
     return "dvc repro"
-
-
-def _compose(text: str) -> yaml.Node:
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise ParamsError(f"params.yaml is not valid YAML: {error}") from None
-    if root is None:
-        raise ParamsError("params.yaml is empty; bring it back with `git restore params.yaml`")
-    return root
-
-
-def _find(root: yaml.Node, key: str) -> yaml.ScalarNode:
-    node = root
-    for part in key.split("."):
-        items = node.value if isinstance(node, yaml.MappingNode) else []
-        found = [value for name, value in items if name.value == part]
-        if not found:
-            raise ParamsError(f"params.yaml has no {key}; add it, or start again from `git restore params.yaml`")
-        node = found[-1]
-    if not isinstance(node, yaml.ScalarNode):
-        raise ParamsError(f"params.yaml: {key} must be one value, not a section or a list")
-    return node
-
-
-def _scalar(value: Any) -> str:
-    """YAML of a number or a plain word; 1e-05 would be read back as text, so no exponents."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return repr(value) if "e" not in repr(value) else f"{value:.12f}".rstrip("0")
-    return str(value)

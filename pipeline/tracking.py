@@ -211,7 +211,7 @@ def _tags(layout: Layout, stage: str, variant: str | None, params: Params) -> di
         "git_commit": _git(layout.root, "rev-parse", "HEAD"),
         "git_dirty": str(bool(_git(layout.root, "status", "--porcelain"))).lower(),
         "dvc_lock_sha256": _sha256(layout.root / "dvc.lock"),
-        "data_sha256": _sha256(layout.shards_dir / "index.parquet"),
+        "data_sha256": _sha256(layout.clips_dir / "index.parquet"),
     }
     return {name: value for name, value in tags.items() if value}
 

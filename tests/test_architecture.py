@@ -156,6 +156,7 @@ def test_dvc_and_layout_agree_on_every_output() -> None:
     outs = {next(iter(o)) if isinstance(o, dict) else o for s in _dvc_stages().values() for o in s["outs"]}
     assert layout.manifest_path.as_posix() in outs
     assert layout.shards_dir.as_posix() in outs
+    assert layout.clips_dir.as_posix() in outs
     assert layout.comparison_path.as_posix() in outs
 
 

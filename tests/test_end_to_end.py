@@ -78,7 +78,7 @@ def first_run(checkout: Layout) -> str:
 
 
 def test_every_stage_runs_and_the_comparison_has_six_finite_rows(checkout: Layout, first_run: str) -> None:
-    assert len(_stages_that_ran(first_run)) == 15
+    assert len(_stages_that_ran(first_run)) == 16
     comparison = json.loads(checkout.comparison_path.read_text())
     assert {row["variant"] for row in comparison["rows"]} == {*ARMS, "real", "copy_input"}
     for row in comparison["rows"]:

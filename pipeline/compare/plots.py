@@ -5,33 +5,26 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from pipeline import atomic
+from pipeline.figures import COLOURS, MUTED, TEXT, clean, save, set_title, spaced
 
-_INK = "#1f2933"
-_MUTED = "#6b7785"
-_GRID = "#e3e8ee"
 _BOUND_COLOURS = {"real": "#1f2933", "copy_input": "#9aa5b1"}
-_ARM_COLOURS = ("#0b7285", "#e8590c", "#6741d9", "#2b8a3e", "#c2255c", "#846358", "#1971c2")
-_DPI = 150
-_STYLE: dict[str, Any] = {"color": _INK, "fontsize": 10}
 
 
 def colours(variants: Sequence[str]) -> dict[str, str]:
     """One colour per variant in the order given; the bounds are greys."""
     arms = [name for name in variants if name not in _BOUND_COLOURS]
-    chosen = {name: _ARM_COLOURS[k % len(_ARM_COLOURS)] for k, name in enumerate(arms)}
+    chosen = {name: COLOURS[k % len(COLOURS)] for k, name in enumerate(arms)}
     return {name: _BOUND_COLOURS.get(name) or chosen[name] for name in variants}
 
 
 def plot_scores(rows: Sequence[Mapping[str, Any]], confidence: float, path: Path) -> None:
     """LSE-D, LSE-C and FID side by side, one line per variant, with intervals over clips."""
-    figure = Figure(figsize=(12, 1.6 + 0.42 * len(rows)), layout=_spaced())
+    figure = Figure(figsize=(12, 1.6 + 0.42 * len(rows)), layout=spaced())
     axes = figure.subplots(1, 3, sharey=True)
     panels = (
         ("LSE-D", "lse_d", "lower is better"),
@@ -48,31 +41,31 @@ def plot_scores(rows: Sequence[Mapping[str, Any]], confidence: float, path: Path
             else:
                 axis.barh(y, value, height=0.5, color=colour[name])
             high = row.get(f"{key}_ci", (value, value))[1]
-            axis.annotate(f"{value:.3g}", (high, y), xytext=(7, 0), textcoords="offset points", va="center", **_STYLE)
+            axis.annotate(f"{value:.3g}", (high, y), xytext=(7, 0), textcoords="offset points", va="center", **TEXT)
         if key != "fid":
             for row in rows:
                 if row["variant"] == "real":
-                    axis.axvline(row[key], color=_MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
-        _title(axis, title, direction)
-        _clean(axis, "x")
+                    axis.axvline(row[key], color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
+        set_title(axis, title, direction)
+        clean(axis, "x")
         axis.margins(x=0.16)
     axes[2].set_xlim(left=0)
-    axes[0].set_yticks(range(len(rows)), [row["variant"] for row in rows], **_STYLE)
+    axes[0].set_yticks(range(len(rows)), [row["variant"] for row in rows], **TEXT)
     axes[0].set_ylim(len(rows) - 0.4, -0.6)
     figure.supxlabel(
         f"dot: mean over clips, on its {confidence:.0%} bootstrap interval; dashed: real videos; "
         "FID of real and copy_input is 0 by construction",
         fontsize=9,
-        color=_MUTED,
+        color=MUTED,
     )
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_offsets(histograms: Mapping[str, Mapping[int, int]], path: Path) -> None:
     """Share of clips per offset between audio and lips, one panel per variant."""
     columns = min(3, len(histograms))
     lines = -(-len(histograms) // columns)
-    figure = Figure(figsize=(4 * columns, 0.7 + 2.1 * lines), layout=_spaced())
+    figure = Figure(figsize=(4 * columns, 0.7 + 2.1 * lines), layout=spaced())
     axes = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     colour = colours(list(histograms))
     limit = max((abs(k) for histogram in histograms.values() for k in histogram), default=1)
@@ -81,15 +74,15 @@ def plot_offsets(histograms: Mapping[str, Mapping[int, int]], path: Path) -> Non
         near = sum(n for offset, n in histogram.items() if abs(offset) <= 1)
         axis.axvspan(-1.5, 1.5, color="#fff3bf", zorder=0)
         axis.bar(list(histogram), [100 * n / total for n in histogram.values()], width=0.9, color=colour[name])
-        _title(axis, name, f"{near / total:.0%} within 1 frame")
-        _clean(axis, "y")
+        set_title(axis, name, f"{near / total:.0%} within 1 frame")
+        clean(axis, "y")
         axis.set_xlim(-limit - 0.7, limit + 0.7)
         axis.set_ylim(0, 105)
     for axis in list(axes.flat)[len(histograms) :]:
         axis.set_visible(False)
-    figure.supxlabel("offset, frames (positive: audio leads)", fontsize=9, color=_MUTED)
-    figure.supylabel("clips, %", fontsize=9, color=_MUTED)
-    _save(figure, path)
+    figure.supxlabel("offset, frames (positive: audio leads)", fontsize=9, color=MUTED)
+    figure.supylabel("clips, %", fontsize=9, color=MUTED)
+    save(figure, path)
 
 
 Curve = Mapping[str, Sequence[tuple[int, float]]]
@@ -114,7 +107,7 @@ def plot_training(curves: Mapping[str, Curve], panels: Mapping[str, str], path: 
         raise ValueError(f"no curve has any of the columns {', '.join(panels)}")
     columns = 2 if len(shown) == 4 else min(3, len(shown))
     lines = -(-len(shown) // columns)
-    figure = Figure(figsize=(4.2 * columns, 0.8 + 2.6 * lines), layout=_spaced())
+    figure = Figure(figsize=(4.2 * columns, 0.8 + 2.6 * lines), layout=spaced())
     axes = figure.subplots(lines, columns, sharex=True, squeeze=False)
     colour = colours(list(curves))
     for axis, name in zip(axes.flat, shown, strict=False):
@@ -122,14 +115,14 @@ def plot_training(curves: Mapping[str, Curve], panels: Mapping[str, str], path: 
             points = curve.get(name, [])
             if points:
                 _draw_curve(axis, points, colour[variant], variant)
-        _title(axis, panels[name], "")
-        _clean(axis, "y")
+        set_title(axis, panels[name], "")
+        clean(axis, "y")
     for axis in list(axes.flat)[len(shown) :]:
         axis.set_visible(False)
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=10)
-    figure.supxlabel("training step", fontsize=9, color=_MUTED)
-    _save(figure, path)
+    figure.supxlabel("training step", fontsize=9, color=MUTED)
+    save(figure, path)
 
 
 def _draw_curve(axis: Axes, points: Sequence[tuple[int, float]], colour: str, label: str) -> None:
@@ -144,25 +137,3 @@ def _draw_curve(axis: Axes, points: Sequence[tuple[int, float]], colour: str, la
     parts = [values[max(0, k - reach) : k + reach + 1] for k in range(len(values))]
     smooth = [sum(part) / len(part) for part in parts]
     axis.plot(steps, smooth, color=colour, linewidth=1.8, label=label)
-
-
-def _spaced() -> ConstrainedLayoutEngine:
-    return ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08, wspace=0.04)
-
-
-def _title(axis: Axes, title: str, remark: str) -> None:
-    axis.set_title(title, loc="left", fontsize=11, fontweight="bold", color=_INK)
-    axis.set_title(remark, loc="right", fontsize=9, color=_MUTED)
-
-
-def _clean(axis: Axes, grid: Literal["x", "y"]) -> None:
-    axis.spines[["top", "right", "left"]].set_visible(False)
-    axis.spines["bottom"].set_color(_GRID)
-    axis.tick_params(length=0, labelsize=9, labelcolor=_MUTED)
-    axis.grid(axis=grid, color=_GRID, linewidth=0.8)
-    axis.set_axisbelow(True)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    with atomic.replacing(path) as temporary:
-        figure.savefig(temporary, dpi=_DPI, facecolor="white", metadata={"Software": None})

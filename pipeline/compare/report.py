@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.compare.paper import ABLATION, CAVEATS, REAL_VIDEO, TABLE_1, Published
+from pipeline.markdown import bullets, table
 
 Row = Mapping[str, Any]
 MIN_FID_IMAGES = 2048
@@ -25,14 +26,14 @@ def markdown(comparison: Mapping[str, Any], failures: Mapping[str, Sequence[Row]
         _our_table(rows),
         f"Square brackets: {level} % bootstrap interval over clips. FID has none: resampling images biases it.",
         "## What it shows",
-        _bullets([*findings(rows), *limits(rows, protocol)]),
+        bullets([*findings(rows), *limits(rows, protocol)]),
         "## Beside the paper",
         "The paper's figures are from LRS2, under another protocol and on another evaluator's scale. Compare the order "
         "of the rows, not the values.",
         _arm_table(rows),
         "The paper's Table 1 (LRS2), as printed:",
         _published_table([*TABLE_1, REAL_VIDEO]),
-        _bullets(CAVEATS),
+        bullets(CAVEATS),
     ]
     if any(failures.values()):
         parts += ["## Clips without a score", _failure_table(failures)]
@@ -164,7 +165,7 @@ def _our_table(rows: Sequence[Row]) -> str:
                 str(row["num_failed"]),
             ]
         )
-    return _table(header, cells)
+    return table(header, cells)
 
 
 def _interval(bounds: Sequence[float]) -> str:
@@ -182,7 +183,7 @@ def _arm_table(rows: Sequence[Row]) -> str:
             line.append(f"{ours[key]:.{digits}f}" if ours else "-")
             line.append(f"{getattr(printed, key):.3f}")
         cells.append(line)
-    return _table(header, cells)
+    return table(header, cells)
 
 
 def _published_table(published: Sequence[Published]) -> str:
@@ -196,7 +197,7 @@ def _published_table(published: Sequence[Published]) -> str:
         ]
         for printed in published
     ]
-    return _table(["method", "printed in", "LSE-D ↓", "LSE-C ↑", "FID ↓"], cells, num_text=2)
+    return table(["method", "printed in", "LSE-D ↓", "LSE-C ↑", "FID ↓"], cells, num_text=2)
 
 
 def _failure_table(failures: Mapping[str, Sequence[Row]]) -> str:
@@ -205,20 +206,9 @@ def _failure_table(failures: Mapping[str, Sequence[Row]]) -> str:
         for variant, failed in failures.items()
         for failure in failed
     ]
-    return _table(["row", "clip", "reason"], cells, num_text=3)
+    return table(["row", "clip", "reason"], cells, num_text=3)
 
 
 def _protocol_table(protocol: Mapping[str, Any]) -> str:
     cells = [[key, f"`{value}`"] for key, value in sorted(protocol.items())]
-    return _table(["setting", "value"], cells, num_text=2)
-
-
-def _table(header: Sequence[str], cells: Sequence[Sequence[str]], num_text: int = 1) -> str:
-    """Markdown; the first ``num_text`` columns are aligned left, the others right."""
-    rule = ["---"] * num_text + ["---:"] * (len(header) - num_text)
-    lines = [header, rule, *cells]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
-def _bullets(lines: Sequence[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
+    return table(["setting", "value"], cells, num_text=2)

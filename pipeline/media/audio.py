@@ -19,7 +19,7 @@ from pipeline.media.container import (
     start_of,
 )
 from pipeline.media.errors import CorruptMediaError, NoAudioError
-from pipeline.media.spectra import mel_spectrogram, mfcc
+from pipeline.media.spectra import float_to_int16, int16_to_float, mel_spectrogram, mfcc
 
 __all__ = [
     "decode_audio",
@@ -112,13 +112,3 @@ def resample(samples: Float32, from_hz: int, to_hz: int) -> Float32:
     if from_hz == to_hz or len(samples) == 0:
         return samples
     return soxr.resample(samples, from_hz, to_hz, quality="HQ")
-
-
-def float_to_int16(samples: Float32) -> NDArray[np.int16]:
-    """Scale by 32768, round, clip; inverse of ``int16_to_float`` on every int16."""
-    return np.clip(np.round(samples * 32768.0), -32768, 32767).astype(np.int16)
-
-
-def int16_to_float(samples: NDArray[np.int16]) -> Float32:
-    """int16 to float32 in [-1, 1)."""
-    return samples.astype(np.float32) / np.float32(32768.0)

@@ -77,3 +77,12 @@ def crop_to_frame(box: NDArray[np.float64], size_px: int) -> NDArray[np.float64]
     x0, y0, x1, y1 = box
     sx, sy = (x1 - x0) / size_px, (y1 - y0) / size_px
     return np.array([[sx, 0.0, x0 + sx / 2 - 0.5], [0.0, sy, y0 + sy / 2 - 0.5]])
+
+
+def sharpness(crop_bgr: NDArray[np.uint8]) -> float:
+    """Variance of the Laplacian of the grey picture, in grey levels squared: the smaller, the more blurred.
+
+    Compare pictures of one size only.
+    """
+    grey = cv2.cvtColor(crop_bgr, cv2.COLOR_BGR2GRAY)
+    return float(cv2.Laplacian(grey, cv2.CV_64F).var())

@@ -137,3 +137,13 @@ def _lifted_dct() -> NDArray[np.float64]:
     basis = np.cos(np.pi * order * (2 * bands + 1) / (2 * _MFCC_FILTERS))
     basis *= np.sqrt(np.where(order == 0, 1.0, 2.0) / _MFCC_FILTERS)
     return basis * (1.0 + _MFCC_LIFTER / 2 * np.sin(np.pi * order / _MFCC_LIFTER))
+
+
+def float_to_int16(samples: Float32) -> NDArray[np.int16]:
+    """Scale by 32768, round, clip; inverse of ``int16_to_float`` on every int16."""
+    return np.clip(np.round(samples * 32768.0), -32768, 32767).astype(np.int16)
+
+
+def int16_to_float(samples: NDArray[np.int16]) -> Float32:
+    """int16 to float32 in [-1, 1)."""
+    return samples.astype(np.float32) / np.float32(32768.0)

@@ -67,8 +67,8 @@ def build_shards(
     """Write shards, ``index.parquet`` and ``rejects.parquet`` to ``output_dir``; returns their rows.
 
     ``num_workers`` 0 means one per core. Finished shards wait in ``work_dir``: a run that was cut short goes on from
-    them, so ``work_dir`` must belong to exactly these records, parameters and code. Every record becomes either
-    an index row or a reject. Raises WorkerError where processes keep dying.
+    them, so ``work_dir`` must belong to exactly these records, parameters and code. Every record becomes index
+    rows, rejects, or both. Raises WorkerError where processes keep dying.
     """
     root, work_dir = root.resolve(), work_dir.resolve()
     tasks = plan_shards(records, params.clips_per_shard, seed)
@@ -87,12 +87,12 @@ def build_shards(
     results = [finished[task.name] for task in tasks]
     rows = [row for result in results for row in result.rows]
     rejects = [reject for result in results for reject in result.rejects]
-    assert len(rows) + len(rejects) == len(records)
+    assert len(rows) + len(rejects) >= len(records)
     _publish(results, work_dir, output_dir)
     write_index(output_dir, rows)
     write_rejects(output_dir, rejects)
     for reason, count in Counter(reject.reason for reject in rejects).most_common():
-        log.warning("%d of %d clips rejected: %s", count, len(records), reason)
+        log.warning("%d of %d clips rejected: %s", count, len(rows) + len(rejects), reason)
     return rows, rejects
 
 
@@ -101,8 +101,7 @@ def process_shard(task: ShardTask, params: PreprocessParams, root: Path, work_di
     rejects: list[Reject] = []
 
     def samples() -> Iterator[ClipSample]:
-        for record in task.records:
-            made = process_clip(record, params, root)
+        for made in chain.from_iterable(process_clip(record, params, root) for record in task.records):
             if isinstance(made, Reject):
                 rejects.append(made)
             else:

@@ -1,82 +1,59 @@
-"""One source clip to one shard sample, or to the reason why not. Nothing here depends on other clips.
+"""One source clip to its shard samples, or to the reason why not. Nothing here depends on other clips.
 
-A sample begins and ends with the face: frames before it is first seen and after it is last seen are cut off, with
-their sound. It also ends where picture or sound ends, whichever is first.
+A sample shows one shot and one face: it begins and ends with the face, and where picture or sound ends. A clip with
+cuts, or longer than ``preprocess.max_clip_s``, gives several, named ``CLIP-p000``, ``CLIP-p001``, ...
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from enum import StrEnum
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.alignment import FPS, SAMPLE_RATE_HZ, num_samples_of
+from pipeline.alignment import FPS, num_samples_of
 from pipeline.digest import sha256_of
 from pipeline.manifest import ClipRecord
 from pipeline.media.audio import decode_audio, float_to_int16, int16_to_float, mel_spectrogram
-from pipeline.media.crops import CROP_PX, Cropper, boxes_within, context_boxes, crop_boxes
+from pipeline.media.crops import CROP_PX, Cropper, boxes_within, context_boxes, crop_boxes, sharpness
 from pipeline.media.errors import MediaError
-from pipeline.media.faces import (
-    FaceTrack,
-    detect_every,
-    detectors_by_zoom,
-    link_detections,
-    main_track,
-    smooth_faces,
-)
-from pipeline.media.video import encode_mjpeg, iter_frames
+from pipeline.media.faces import detectors_by_zoom
+from pipeline.media.video import encode_mjpeg, probe
 from pipeline.params import PreprocessParams
+from pipeline.preprocess.footage import Footage, survey
+from pipeline.preprocess.pieces import Piece, Refusal, find_pieces, num_kept_frames
+from pipeline.preprocess.reasons import Reason, RefusedError
+from pipeline.shards.key import piece_id
 from pipeline.shards.write import ClipSample, Reject
 
 log = logging.getLogger(__name__)
 
-MAX_HELD_BYTES = 400_000_000
-"""Decoded frames kept in memory; a longer clip is decoded a second time instead."""
+CLIPPED_LEVEL = 0.99
+"""Of full scale; samples at or above it count as clipped."""
 
 
-class Reason(StrEnum):
-    """Why a clip is not in the shards."""
-
-    MISSING_FILE = "missing_file"
-    BROKEN_VIDEO = "broken_video"
-    CHANGED_FILE = "changed_file"
-    BROKEN_AUDIO = "broken_audio"
-    NO_AUDIO = "no_audio"
-    SILENT_AUDIO = "silent_audio"
-    LENGTH_MISMATCH = "length_mismatch"
-    TOO_SHORT = "too_short"
-    NO_FACE = "no_face"
-    FACE_LOST = "face_lost"
-    FACE_TOO_SMALL = "face_too_small"
-    INTERNAL_ERROR = "internal_error"
-
-
-class _RefusedError(Exception):
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason, self.detail = reason, detail
-
-
-def process_clip(record: ClipRecord, params: PreprocessParams, root: Path) -> ClipSample | Reject:
+def process_clip(record: ClipRecord, params: PreprocessParams, root: Path) -> Iterator[ClipSample | Reject]:
     """Decode, find and follow the face, crop, compute the mel. ``root`` is where relative paths start.
 
-    Whatever is wrong with the clip comes back as a Reject. Only trouble of the machine (memory, disk) raises.
+    Every stretch of the clip is accounted for, in order: by a sample, or by a Reject with what is wrong with it. Only
+    trouble of the machine (memory, disk) raises.
     """
     try:
-        return _sample_of(record, params, root / record.path)
-    except _RefusedError as refused:
-        reason, detail = refused.reason, refused.detail
+        yield from _outcomes_of(record, params, root / record.path)
+    except RefusedError as refused:
+        yield _reject(record, record.clip_id, refused.reason, refused.detail)
     except (MemoryError, OSError):
         raise
     except Exception as error:  # one odd clip of many thousands must not end the run
         log.exception("clip %s (%s) hit a fault of the program", record.clip_id, record.path)
-        reason, detail = Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}"
+        yield _reject(record, record.clip_id, Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
+
+
+def _reject(record: ClipRecord, clip_id: str, reason: Reason, detail: str) -> Reject:
     return Reject(
-        clip_id=record.clip_id,
+        clip_id=clip_id,
         speaker=record.speaker,
         split=record.split,
         path=record.path,
@@ -85,41 +62,91 @@ def process_clip(record: ClipRecord, params: PreprocessParams, root: Path) -> Cl
     )
 
 
-def _sample_of(record: ClipRecord, params: PreprocessParams, path: Path) -> ClipSample:
+def _outcomes_of(record: ClipRecord, params: PreprocessParams, path: Path) -> Iterator[ClipSample | Reject]:
     if path.is_file() and sha256_of(path) != record.sha256:
-        raise _RefusedError(
+        raise RefusedError(
             Reason.CHANGED_FILE,
             "not the file that was listed; `dvc repro --force --single-item download` lists the clips again",
         )
     samples = _sound(path, params)
-    frames = _Frames(path)
-    track = _follow_face(frames, params)
-    start, stop = _usable_span(track, len(samples), params)
-    faces = smooth_faces(track, params.smooth_frames)
-    face_px = 2 * float(np.median(faces[:, 2]))
-    if face_px < params.min_face_px:
-        raise _RefusedError(
-            Reason.FACE_TOO_SMALL,
-            f"the face is {face_px:.0f} px high (params.yaml: preprocess.min_face_px {params.min_face_px})",
-        )
-    tight, wide = crop_boxes(faces), context_boxes(faces)
+    footage = Footage(path)
+    pieces = _best_pieces(footage, samples, params)
+    cutting, source_fps = _Cutting(footage), float(probe(path).fps or FPS)
+    for number, piece in enumerate(pieces):
+        clip_id = record.clip_id if len(pieces) == 1 else piece_id(record.clip_id, number)
+        if isinstance(piece, Refusal):
+            where = "" if len(pieces) == 1 else f"{piece.start / FPS:.2f} to {piece.stop / FPS:.2f} s: "
+            yield _reject(record, clip_id, piece.reason, where + piece.detail)
+            continue
+        try:
+            yield _sample_of(record, clip_id, piece, cutting.frames_of(piece), samples, source_fps, params)
+        except RefusedError as refused:
+            if refused.reason != Reason.BLURRED:  # the whole video is at fault
+                raise
+            yield _reject(record, clip_id, refused.reason, refused.detail)
+
+
+class _Cutting:
+    """Hands out the frames of pieces that come in order, in one run through the footage."""
+
+    def __init__(self, footage: Footage) -> None:
+        self._numbered = enumerate(footage)
+
+    def frames_of(self, piece: Piece) -> Iterator[NDArray[np.uint8]]:
+        for index, frame in self._numbered:
+            if index >= piece.start:
+                yield frame
+            if index + 1 >= piece.stop:
+                return
+
+
+def _best_pieces(footage: Footage, samples: NDArray[np.float32], params: PreprocessParams) -> Sequence[Piece | Refusal]:
+    """Pieces by the first detector that finds the face wherever there is one, else by the one that keeps most."""
+    best: list[Piece | Refusal] | None = None
+    longer_side = max(next(iter(footage)).shape[:2])
+    for detector in detectors_by_zoom(params.detector_score, params.detector_max_px, longer_side):
+        pieces = find_pieces(survey(footage, detector, params.detect_every), footage, samples, params)
+        if best is None or num_kept_frames(pieces) > num_kept_frames(best):
+            best = pieces
+        unseen = (Reason.NO_FACE, Reason.FACE_LOST)
+        if not any(isinstance(piece, Refusal) and piece.reason in unseen for piece in pieces):
+            return pieces
+    assert best is not None  # there is at least one detector
+    return best
+
+
+def _sample_of(
+    record: ClipRecord,
+    clip_id: str,
+    piece: Piece,
+    frames: Iterator[NDArray[np.uint8]],
+    samples: NDArray[np.float32],
+    source_fps: float,
+    params: PreprocessParams,
+) -> ClipSample:
+    tight, wide = crop_boxes(piece.faces), context_boxes(piece.faces)
     cut_tight, cut_wide = Cropper(tight, CROP_PX), Cropper(wide, params.context_px)
     tight_jpegs: list[bytes] = []
     wide_jpegs: list[bytes] = []
     brightness: list[float] = []
-    for index, frame in zip(range(stop), frames, strict=False):
-        if index < start:
-            continue
+    sharpnesses: list[float] = []
+    for index, frame in enumerate(frames):
         crop = cut_tight(frame, index)
         brightness.append(float(crop.mean()))
+        sharpnesses.append(sharpness(crop))
         tight_jpegs.append(encode_mjpeg([crop], params.jpeg_quality)[0])
         wide_jpegs.append(encode_mjpeg([cut_wide(frame, index)], params.jpeg_quality)[0])
-    sound = np.zeros(num_samples_of(stop - start), np.float32)
-    heard = samples[num_samples_of(start) :][: len(sound)]
+    sharp = float(np.median(sharpnesses))
+    if sharp < params.min_sharpness:
+        raise RefusedError(
+            Reason.BLURRED, f"sharpness {sharp:.1f} (params.yaml: preprocess.min_sharpness {params.min_sharpness})"
+        )
+    sound = np.zeros(num_samples_of(len(tight_jpegs)), np.float32)
+    heard = samples[num_samples_of(piece.start) :][: len(sound)]
     sound[: len(heard)] = heard
     audio = float_to_int16(sound)
     return ClipSample(
-        clip_id=record.clip_id,
+        clip_id=clip_id,
         speaker=record.speaker,
         split=record.split,
         fps=FPS,
@@ -127,17 +154,21 @@ def _sample_of(record: ClipRecord, params: PreprocessParams, path: Path) -> Clip
         frame_bytes=[len(jpeg) for jpeg in tight_jpegs],
         context_mjpeg=b"".join(wide_jpegs),
         context_bytes=[len(jpeg) for jpeg in wide_jpegs],
-        crop_in_context=boxes_within(tight, wide, params.context_px)[start:stop],
+        crop_in_context=boxes_within(tight, wide, params.context_px),
         mel=mel_spectrogram(int16_to_float(audio)),
         audio=audio,
         transcript=record.transcript,
-        source=path.name,
+        source=record.path.rsplit("/", 1)[-1],
         stats={
-            "face_px": face_px,
-            "face_motion": float(np.hypot(*np.diff(faces[:, :2], axis=0).T).mean()) / face_px * FPS,
-            "face_score": float(track.scores[track.is_seen].mean()),
+            "face_px": piece.face_px,
+            "face_motion": float(np.hypot(*np.diff(piece.faces[:, :2], axis=0).T).mean()) / piece.face_px * FPS,
+            "face_score": piece.score,
+            "face_missing": piece.missing,
+            "sharpness": sharp,
             "brightness": float(np.mean(brightness)),
             "audio_rms": float(np.sqrt(np.mean(np.square(sound)))),
+            "audio_clipped": float(np.mean(np.abs(sound) >= CLIPPED_LEVEL)),
+            "source_fps": source_fps,
         },
     )
 
@@ -147,74 +178,11 @@ def _sound(path: Path, params: PreprocessParams) -> NDArray[np.float32]:
         samples = decode_audio(path)
     except MediaError as error:
         known = {"missing_file": Reason.MISSING_FILE, "no_audio": Reason.NO_AUDIO}
-        raise _RefusedError(known.get(error.reason_code, Reason.BROKEN_AUDIO), error.detail) from error
+        raise RefusedError(known.get(error.reason_code, Reason.BROKEN_AUDIO), error.detail) from error
     rms = float(np.sqrt(np.mean(np.square(samples)))) if len(samples) else 0.0
     if not rms >= params.min_audio_rms:
-        raise _RefusedError(
+        raise RefusedError(
             Reason.SILENT_AUDIO,
             f"RMS {rms:.6f} (params.yaml: preprocess.min_audio_rms {params.min_audio_rms})",
         )
     return samples
-
-
-class _Frames:
-    """A video's frames at 25 fps, ``uint8 [H, W, 3]`` BGR, as often as wanted, in bounded memory."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._held: list[NDArray[np.uint8]] = []
-        self._are_held = False
-
-    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
-        if self._are_held:
-            yield from self._held
-            return
-        self._held, num_bytes = [], 0
-        try:
-            for frame in iter_frames(self._path, FPS):
-                num_bytes += frame.image.nbytes
-                if num_bytes <= MAX_HELD_BYTES:
-                    self._held.append(frame.image)
-                yield frame.image
-        except MediaError as error:
-            raise _RefusedError(Reason.BROKEN_VIDEO, error.detail) from error
-        self._are_held = num_bytes <= MAX_HELD_BYTES
-        if not self._are_held:
-            self._held = []
-
-
-def _follow_face(frames: _Frames, params: PreprocessParams) -> FaceTrack:
-    track: FaceTrack | None = None
-    longer_side = max(next(iter(frames)).shape[:2])
-    for detector in detectors_by_zoom(params.detector_score, params.detector_max_px, longer_side):
-        found = detect_every(detector, frames, params.detect_every)
-        links = link_detections(found, params.max_gap_frames, params.detect_every)
-        track = main_track(links) or track
-        if track is not None and track.longest_gap <= params.max_gap_frames + params.detect_every - 1:
-            return track
-    if track is None:
-        raise _RefusedError(Reason.NO_FACE, f"no face in {len(found)} frames")
-    raise _RefusedError(
-        Reason.FACE_LOST,
-        f"no face for {track.longest_gap} frames in a row "
-        f"(params.yaml: preprocess.max_gap_frames {params.max_gap_frames})",
-    )
-
-
-def _usable_span(track: FaceTrack, num_samples: int, params: PreprocessParams) -> tuple[int, int]:
-    """First frame and end of what has face, picture and sound; the last frame may be padded with silence."""
-    picture_s, sound_s = len(track.boxes) / FPS, num_samples / SAMPLE_RATE_HZ
-    if abs(picture_s - sound_s) > params.max_length_mismatch_s:
-        raise _RefusedError(
-            Reason.LENGTH_MISMATCH,
-            f"{picture_s:.2f} s of picture, {sound_s:.2f} s of sound "
-            f"(params.yaml: preprocess.max_length_mismatch_s {params.max_length_mismatch_s})",
-        )
-    seen = np.flatnonzero(track.is_seen)
-    start, stop = int(seen[0]), min(int(seen[-1]) + 1, int(np.ceil(sound_s * FPS - 1e-9)))
-    if stop - start < params.min_frames:
-        raise _RefusedError(
-            Reason.TOO_SHORT,
-            f"{max(0, stop - start)} frames (params.yaml: preprocess.min_frames {params.min_frames})",
-        )
-    return start, stop

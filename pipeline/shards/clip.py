@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.alignment import num_samples_of
 from pipeline.media.mjpeg import decode_mjpeg
+from pipeline.media.spectra import int16_to_float, mel_spectrogram
 
 PARTS = {"frames": "frames.mjpeg", "context": "context.mjpeg", "mel": "mel.npy", "audio": "audio.npy"}
 """What may be left unread, and its member of the sample. The description (JSON) is always read."""
@@ -26,8 +28,14 @@ class Clip:
     from it is the same after a resume.
     """
 
-    def __init__(self, key: str, shard: str, members: Mapping[str, bytes], rng: np.random.Generator) -> None:
-        """Parse a sample's members; raises ValueError if they are damaged or disagree."""
+    def __init__(
+        self, key: str, shard: str, members: Mapping[str, bytes], rng: np.random.Generator, offset_frames: int = 0
+    ) -> None:
+        """Parse a sample's members; raises ValueError if they are damaged or disagree.
+
+        ``offset_frames``: the stored audio leads the stored video by so many frames (trails it if negative). What the
+        other has no counterpart for is left out at the ends, so that the clip is in sync and shorter.
+        """
         if "json" not in members:
             raise ValueError("its description (json) is missing")
         described: dict[str, Any] = json.loads(members["json"])
@@ -57,6 +65,9 @@ class Clip:
             for part in ("mel", "audio")
             if PARTS[part] in members
         }
+        self._first_frame = 0
+        if offset_frames:
+            self._correct(offset_frames)
 
     def __repr__(self) -> str:
         return f"Clip({self.clip_id!r}, {self.num_frames} frames, {self.shard})"
@@ -69,8 +80,20 @@ class Clip:
         """Wide face crops ``uint8 [k, H, W, 3]`` BGR at the frame indices (all by default)."""
         return self._decode("context", indices)
 
+    def _correct(self, offset_frames: int) -> None:
+        self.num_frames -= abs(offset_frames)
+        if self.num_frames < 1:
+            raise ValueError(f"an offset of {offset_frames} frames leaves nothing of it")
+        self._first_frame = max(0, offset_frames)
+        self.crop_in_context = self.crop_in_context[self._first_frame :][: self.num_frames]
+        self.num_samples = num_samples_of(self.num_frames)
+        if (audio := self._arrays.pop("audio", None)) is not None:
+            self._arrays["audio"] = audio[num_samples_of(max(0, -offset_frames)) :][: self.num_samples]
+        if self._arrays.pop("mel", None) is not None:  # its columns do not fall on frames
+            self._arrays["mel"] = mel_spectrogram(int16_to_float(self.audio))
+
     def jpegs(self, part: str) -> bytes:
-        """The pictures of part ``frames`` or ``context`` as they are stored."""
+        """All pictures of part ``frames`` or ``context`` as they are stored, those before a correction included."""
         if part not in self._pictures:
             raise _not_read(self, part)
         return self._pictures[part][0]
@@ -89,7 +112,10 @@ class Clip:
         if part not in self._pictures:
             raise _not_read(self, part)
         content, sizes = self._pictures[part]
-        return decode_mjpeg(content, sizes, indices)
+        wanted = np.arange(self.num_frames) if indices is None else np.asarray(indices)
+        if len(wanted) and not (wanted.min() >= 0 and wanted.max() < self.num_frames):
+            raise IndexError(f"{self}: frames {wanted.min()} to {wanted.max()} are asked for")
+        return decode_mjpeg(content, sizes, wanted + self._first_frame)
 
     def _array(self, part: str) -> NDArray[Any]:
         if part not in self._arrays:
@@ -101,11 +127,15 @@ def _not_read(clip: Clip, part: str) -> ValueError:
     return ValueError(f"{clip}: part {part!r} was not read; add it to parts")
 
 
-def members_of(parts: Collection[str]) -> set[str]:
-    """Member names of the parts, description included. Raises ValueError for an unknown part."""
+def members_of(parts: Collection[str], *, with_offsets: bool = False) -> set[str]:
+    """Member names of the parts, description included. Raises ValueError for an unknown part.
+
+    ``with_offsets``: clips will be corrected, and a corrected mel is made from the audio.
+    """
     if unknown := set(parts) - set(PARTS):
         raise ValueError(f"unknown parts {sorted(unknown)}; there are {', '.join(PARTS)}")
-    return {"json", *(PARTS[part] for part in parts)}
+    needed = {*parts, "audio"} if with_offsets and "mel" in parts else set(parts)
+    return {"json", *(PARTS[part] for part in needed)}
 
 
 def clip_rng(seed: int, epoch: int, key: str) -> np.random.Generator:

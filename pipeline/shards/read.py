@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from pipeline.shards.clip import PARTS, Clip, clip_rng, members_of
 from pipeline.shards.order import EpochPlan, plan_epoch
 from pipeline.shards.prefetch import Prefetcher
-from pipeline.shards.write import INDEX_NAME, IndexRow
+from pipeline.shards.write import INDEX_NAME, OFFSET_STAT, REJECTS_NAME, IndexRow, Reject
 
-__all__ = ["Clip", "ClipStream", "Prefetcher", "ShardError", "read_clips", "read_index"]
+__all__ = ["Clip", "ClipStream", "Prefetcher", "ShardError", "read_clips", "read_index", "read_rejects"]
 
 log = logging.getLogger(__name__)
 
-_REMAKE = "run `dvc repro preprocess`"
+_REMAKE = "run `dvc repro sync_filter`"
 
 
 class ShardError(ValueError):
@@ -47,6 +48,14 @@ def read_index(shards_dir: Path, split: str | None = None) -> list[IndexRow]:
     return chosen
 
 
+def read_rejects(shards_dir: Path) -> list[Reject]:
+    """What was refused, by clip id. Raises FileNotFoundError that says what to run."""
+    path = shards_dir / REJECTS_NAME
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; {_REMAKE}")
+    return [Reject(**row) for row in pq.read_table(path).to_pylist()]
+
+
 def _index_row(row: Mapping[str, Any]) -> IndexRow:
     own = {name: row[name] for name in IndexRow.__dataclass_fields__ if name != "stats"}
     stats = {name: value for name, value in row.items() if name not in own and value is not None}
@@ -64,26 +73,34 @@ def read_clips(
     Raises as ``read_index``, and ShardError at the first clip that is missing or damaged: an evaluation
     must not lose clips silently.
     """
-    wanted = members_of(parts)
-    rows = read_index(shards_dir, split)
-    chosen = _keys_of_shard(row for row in rows if keys is None or row.key in keys)
+    rows = [row for row in read_index(shards_dir, split) if keys is None or row.key in keys]
+    offsets = _offsets(rows)
+    wanted = members_of(parts, with_offsets=bool(offsets))
+    chosen = _keys_of_shard(rows)
     for shard, shard_keys in chosen.items():
         for key, members, problem in _read_shard(shards_dir, shard, set(shard_keys), wanted):
             if problem is not None:
                 raise ShardError(f"{shards_dir / shard}: clip {key}: {problem}; {_REMAKE}")
-            yield _parse(shards_dir, shard, key, members, 0, 0)
+            yield _parse(shards_dir, shard, key, members, offsets.get(key, 0), clip_rng(0, 0, key))
 
 
-def _keys_of_shard(rows: Iterator[IndexRow]) -> dict[str, list[str]]:
+def _offsets(rows: Iterable[IndexRow]) -> dict[str, int]:
+    """Key -> frames by which the audio leads, where that has to be corrected."""
+    return {row.key: int(offset) for row in rows if (offset := row.stats.get(OFFSET_STAT, 0.0))}
+
+
+def _keys_of_shard(rows: Iterable[IndexRow]) -> dict[str, list[str]]:
     keys: dict[str, list[str]] = {}
     for row in rows:
         keys.setdefault(row.shard, []).append(row.key)
     return keys
 
 
-def _parse(shards_dir: Path, shard: str, key: str, members: Mapping[str, bytes], seed: int, epoch: int) -> Clip:
+def _parse(
+    shards_dir: Path, shard: str, key: str, members: Mapping[str, bytes], offset_frames: int, rng: np.random.Generator
+) -> Clip:
     try:
-        return Clip(key, shard, members, clip_rng(seed, epoch, key))
+        return Clip(key, shard, members, rng, offset_frames)
     except ValueError as error:
         raise ShardError(f"{shards_dir / shard}: clip {key}: {error}; {_REMAKE}") from error
 
@@ -150,8 +167,10 @@ class ClipStream(Iterator[Clip]):
         max_bad_clips: int = 8,
     ) -> None:
         self._shards_dir, self._seed = shards_dir, seed
-        self._members = members_of(parts)
-        self._keys_of_shard = _keys_of_shard(iter(read_index(shards_dir, split)))
+        rows = read_index(shards_dir, split)
+        self._offsets = _offsets(rows)
+        self._members = members_of(parts, with_offsets=bool(self._offsets))
+        self._keys_of_shard = _keys_of_shard(rows)
         self._part, self._num_parts = rank * num_workers + worker, world_size * num_workers
         self._buffer_clips, self._max_bad_clips = buffer_clips, max_bad_clips
         self._epoch = self._clips_seen = 0
@@ -232,7 +251,8 @@ class ClipStream(Iterator[Clip]):
     def _checked(self, shard: str, key: str, members: Mapping[str, bytes], problem: str | None) -> Clip | None:
         if problem is None:
             try:
-                return _parse(self._shards_dir, shard, key, members, self._seed, self._epoch)
+                rng = clip_rng(self._seed, self._epoch, key)
+                return _parse(self._shards_dir, shard, key, members, self._offsets.get(key, 0), rng)
             except ShardError as error:
                 problem = str(error)
         if key not in self.bad_clips:

@@ -23,6 +23,8 @@ from pipeline.shards.key import sample_key
 
 INDEX_NAME = "index.parquet"
 REJECTS_NAME = "rejects.parquet"
+OFFSET_STAT = "sync_offset_frames"
+"""The stat that readers correct: by so many frames the stored audio leads the stored video."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +112,7 @@ def shard_name(split: str, number: int) -> str:
 def write_shard(shards_dir: Path, name: str, samples: Iterable[ClipSample]) -> list[IndexRow]:
     """Write one tar, streaming and atomically; returns the index rows of its clips.
 
-    Samples must come in the order of their keys. Equal samples give equal bytes.
+    Equal samples give equal bytes. Raises ValueError where two samples have the same key.
     """
     with atomic.replacing(shards_dir / name) as temporary, temporary.open("wb") as file:
         return _write_samples(file, name, samples)
@@ -120,13 +122,15 @@ def _write_samples(file: IO[bytes], name: str, samples: Iterable[ClipSample]) ->
     import webdataset  # imports torch: too slow for the top of a module that workers import
 
     rows: list[IndexRow] = []
+    owners: dict[str, str] = {}
     with webdataset.TarWriter(file, user="lipsmith", group="lipsmith", mtime=0) as tar:
         for sample in samples:
-            if rows and sample.key <= rows[-1].key:
+            if sample.key in owners:
                 raise ValueError(
-                    f"{name}: key {sample.key} after {rows[-1].key}; clips must come sorted by "
-                    "key, and two clip ids must not differ in punctuation only"
+                    f"{name}: {owners[sample.key]!r} and {sample.clip_id!r} have the same key {sample.key}: rename one "
+                    "of the files"
                 )
+            owners[sample.key] = sample.clip_id
             num_bytes = tar.write({"__key__": sample.key, **_members(sample)})
             rows.append(
                 IndexRow(

@@ -53,10 +53,10 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
     device = select_device(runtime.device)
     inception_path = _inception_weights(layout.weights_dir)  # before the long work, which needs them at its end
     inception_sha256 = sha256_of(inception_path)
-    key_of = {row.clip_id: row.key for row in read_index(layout.shards_dir, SPLIT)}
+    key_of = {row.clip_id: row.key for row in read_index(layout.clips_dir, SPLIT)}
     unseen = protocol.derange(list(key_of), context.params.seed, params.max_clips)
     keys = {key_of[pair.video_id] for pair in unseen}
-    clips = {clip.clip_id: clip for clip in read_clips(layout.shards_dir, SPLIT, keys=keys)}
+    clips = {clip.clip_id: clip for clip in read_clips(layout.clips_dir, SPLIT, keys=keys)}
     pairs = protocol.self_paired(unseen) if variant == protocol.REAL else unseen
     lengths = {p.video_id: num_paired_frames(clips[p.video_id], clips[p.audio_id]) for p in unseen}
 
@@ -104,7 +104,7 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
         "fid_num_images": num_images,
         "fid_weights_sha256": inception_sha256,
         "protocol": describe_protocol(params, unseen, clips, context.params.seed, evaluator, inception_sha256),
-        "num_rejected": _num_rejected(layout.shards_dir),
+        "num_rejected": _num_rejected(layout.clips_dir),
         "seconds": time.monotonic() - started,
     }
 
@@ -157,9 +157,9 @@ def _inception_weights(weights_dir: Path) -> Path:
         raise stage.TemporaryError(str(error)) from error
 
 
-def _num_rejected(shards_dir: Path) -> int:
+def _num_rejected(clips_dir: Path) -> int:
     """Held-out clips that preprocessing refused: they are in no row of the comparison, so they are counted here."""
-    splits = pq.read_table(shards_dir / REJECTS_NAME, columns=["split"])["split"].to_pylist()
+    splits = pq.read_table(clips_dir / REJECTS_NAME, columns=["split"])["split"].to_pylist()
     return splits.count(SPLIT)
 
 

@@ -17,7 +17,7 @@ from models.losses import info_nce, sync_loss
 from models.syncnet import SyncNet, SyncNetConfig
 from pipeline import alignment
 from pipeline.alignment import WINDOW_FRAMES
-from pipeline.params import TrainSyncnetParams
+from pipeline.params import Precision, TrainSyncnetParams
 from pipeline.shards.read import Clip
 from pipeline.training.loop import Batch, clipped_step, learning_rate_factor
 from pipeline.training.precision import autocast
@@ -95,23 +95,11 @@ class ExpertTrainee:
     def validate(self) -> dict[str, float]:
         return self._validation.scores([self.similarity(clip) for clip in self._clips])
 
-    @torch.inference_mode()
     def similarity(self, clip: Clip) -> NDArray[np.float32]:
         """Cosine over temperature of every face window with every audio window of a clip: float32 [V, V]."""
         self.network.eval()
-        crops = clip.crops(np.arange(clip.num_frames))
-        lower = torch.from_numpy(crops[:, crops.shape[1] // 2 :])
-        windows = lower.unfold(0, WINDOW_FRAMES, 1).movedim(-1, 1)
-        starts = range(len(windows))
-        mel = torch.from_numpy(np.stack([alignment.sync_mel_window(clip.mel, start) for start in starts]))
-        faces_VD, audio_VD = [], []
-        for part in (slice(start, start + CHUNK_WINDOWS) for start in range(0, len(windows), CHUNK_WINDOWS)):
-            with autocast(self._params.precision, self._device):
-                faces_VD.append(self.network.embed_faces(expert_faces(windows[part], self._device)))
-                audio_VD.append(self.network.embed_audio(mel[part].unsqueeze(1).to(self._device)))
-        cosine_VV = torch.cat(faces_VD).float() @ torch.cat(audio_VD).float().T
-        similarity: NDArray[np.float32] = (cosine_VV / self.network.temperature).cpu().numpy()
-        return similarity
+        cosines = clip_cosines(self.network, clip, self._device, self._params.precision)
+        return cosines / float(self.network.temperature.detach())
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -122,3 +110,24 @@ class ExpertTrainee:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
         self._optimiser.load_state_dict(state["optimiser"])
+
+
+@torch.inference_mode()
+def clip_cosines(
+    network: SyncNet, clip: Clip, device: torch.device, precision: Precision = "fp32"
+) -> NDArray[np.float32]:
+    """Cosine of every face window of a clip with every audio window of it: float32 [V, V]. In eval mode only."""
+    if network.training:
+        raise ValueError("the expert is in training mode: its cosines would depend on the batch")
+    crops = clip.crops(np.arange(clip.num_frames))
+    lower = torch.from_numpy(crops[:, crops.shape[1] // 2 :])
+    windows = lower.unfold(0, WINDOW_FRAMES, 1).movedim(-1, 1)
+    starts = range(len(windows))
+    mel = torch.from_numpy(np.stack([alignment.sync_mel_window(clip.mel, start) for start in starts]))
+    faces_VD, audio_VD = [], []
+    for part in (slice(start, start + CHUNK_WINDOWS) for start in range(0, len(windows), CHUNK_WINDOWS)):
+        with autocast(precision, device):
+            faces_VD.append(network.embed_faces(expert_faces(windows[part], device)))
+            audio_VD.append(network.embed_audio(mel[part].unsqueeze(1).to(device)))
+    cosines: NDArray[np.float32] = (torch.cat(faces_VD).float() @ torch.cat(audio_VD).float().T).cpu().numpy()
+    return cosines

@@ -31,9 +31,9 @@ MAX_TEST_CLIPS = 200
 
 def spread_clips(context: StageContext, split: str, limit: int = MAX_VALIDATION_CLIPS) -> list[Clip]:
     """At most ``limit`` clips of a split, evenly spread over it: the same ones in every run."""
-    keys = [row.key for row in read_index(context.layout.shards_dir, split)]
+    keys = [row.key for row in read_index(context.layout.clips_dir, split)]
     chosen = np.linspace(0, len(keys) - 1, min(limit, len(keys))).round().astype(int)
-    return list(read_clips(context.layout.shards_dir, split, keys={keys[index] for index in chosen}))
+    return list(read_clips(context.layout.clips_dir, split, keys={keys[index] for index in chosen}))
 
 
 def run_training(
@@ -46,7 +46,7 @@ def run_training(
 ) -> TrainingReport:
     """Run (or resume) the loop, write ``curve.csv`` and ``curve.png``, log both."""
     runtime = context.params.runtime
-    stream = ClipStream(context.layout.shards_dir, "train", seed, parts=tuple(parts))
+    stream = ClipStream(context.layout.clips_dir, "train", seed, parts=tuple(parts))
     report = train(
         trainee,
         WindowBatches(stream, cut, params.clips_per_batch),

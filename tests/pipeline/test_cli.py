@@ -62,7 +62,16 @@ def test_help_lists_everything_and_is_light() -> None:
     result = cli("--help")
     assert os.times().children_user - before < 1.0
     assert result.returncode == 0
-    for word in ("profile", "dub", "weights fetch", "dvc repro", "flows.reproduce", "flows.retrain", "flows.serve"):
+    for word in (
+        "profile",
+        "dub",
+        "doctor",
+        "weights fetch",
+        "dvc repro",
+        "flows.reproduce",
+        "flows.retrain",
+        "flows.serve",
+    ):
         assert word in result.stdout
     assert "python -m pipeline.promote --variant V --force" in result.stdout
     for stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]:
@@ -117,6 +126,26 @@ def test_outside_a_checkout(tmp_path: Path) -> None:
     result = cli("profile", "demo", cwd=tmp_path)
     assert result.returncode == 2
     assert result.stderr.splitlines() == [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+
+
+@pytest.mark.slow
+def test_doctor_in_a_bare_checkout(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is there but the parameters: it says so, asks this machine for real, and what is set must answer."""
+    for name in ("RAY_ADDRESS", "PREFECT_API_URL", "MLFLOW_TRACKING_URI", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    result = cli("doctor", "--no-track", cwd=checkout)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    lines = {tuple(line.split()[:2]): line for line in result.stdout.splitlines() if line.strip()}
+    for head in (("fail", "Prefect"), ("fail", "DVC"), ("warn", "data"), ("ok", "python"), ("ok", "opencv")):
+        assert head in lines, result.stdout
+    assert "`dvc repro download` writes it" in lines["warn", "data"]
+    report = (checkout / "artifacts" / "doctor" / "report.md").read_text()
+    assert (
+        report.index("| Prefect | **fail** |") < report.index("| data | **warn** |") < report.index("| python | ok |")
+    )
+    assert not (checkout / "mlflow.db").exists()
 
 
 def test_dub_without_a_face_stops_or_passes_the_video_through(

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from pipeline.params import ParamsError, parse_params
-from pipeline.profiles import PROFILES, _scalar, apply_profile, next_step
+from pipeline.params_text import _scalar
+from pipeline.profiles import PROFILES, apply_profile, next_step
 
 COMMITTED = (Path(__file__).parents[2] / "params.yaml").read_text()
 OWNED_BY_THE_USER = re.compile(

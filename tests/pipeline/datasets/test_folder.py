@@ -9,8 +9,9 @@ from pipeline.params import FolderParams
 from pipeline.shards.key import sample_key
 
 
-def params(root: Path | None) -> FolderParams:
-    return FolderParams.model_validate({"root": root, "val_fraction": 0.2, "test_fraction": 0.2})
+def params(root: Path | None, **changed: object) -> FolderParams:
+    given = {"root": root, "metadata": None, "split_by": "clip", "val_fraction": 0.2, "test_fraction": 0.2}
+    return FolderParams.model_validate({**given, **changed})
 
 
 @pytest.fixture
@@ -49,3 +50,77 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     for root in (None, tmp_path / "absent", tmp_path):
         with pytest.raises(ValueError, match=r"dataset\.folder\.root"):
             list_folder_clips(params(root), 0)
+
+
+def by_path(root: Path, **changed: object) -> dict[str, object]:
+    return {Path(r.path).relative_to(root).as_posix(): r for r in list_folder_clips(params(root, **changed), seed=0)}
+
+
+CSV = """path,speaker,split,transcript
+a.mp4,anna,test,so it was said
+holiday/b.webm,bert,,
+holiday/take 1.0.MKV,,val,
+"""
+
+
+def test_notes_win_and_the_rest_stays_as_it_would_be(videos: Path) -> None:
+    (videos / "notes.csv").write_text(CSV, encoding="utf-8-sig")
+    plain, noted = by_path(videos), by_path(videos, metadata="notes.csv")
+    assert (noted["a.mp4"].speaker, noted["a.mp4"].split, noted["a.mp4"].transcript) == (
+        "anna",
+        "test",
+        "so it was said",
+    )
+    assert (noted["holiday/b.webm"].speaker, noted["holiday/b.webm"].transcript) == ("bert", "what was said")
+    assert noted["holiday/take 1.0.MKV"].split == "val"
+    assert noted["holiday/take 1.0.MKV"].speaker == "holiday"
+    assert noted["a.mov"].speaker == plain["a.mov"].speaker
+    assert list(noted) == list(plain)
+
+
+def test_json_notes_say_the_same(videos: Path) -> None:
+    (videos / "notes.csv").write_text(CSV)
+    (videos / "notes.json").write_text(
+        """[{"path": "a.mp4", "speaker": "anna", "split": "test", "transcript": "so it was said"},
+            {"path": "holiday/b.webm", "speaker": "bert"}, {"path": "holiday/take 1.0.MKV", "split": "val"}]"""
+    )
+    assert by_path(videos, metadata="notes.json") == by_path(videos, metadata=videos / "notes.csv")
+
+
+def test_split_by_speaker_keeps_speakers_whole(tmp_path: Path) -> None:
+    for speaker in "abcdef":
+        for number in range(3):
+            path = tmp_path / speaker / f"{number}.mp4"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(path.as_posix().encode())
+    splits: dict[str, set[str]] = {}
+    for record in by_path(tmp_path, split_by="speaker").values():
+        splits.setdefault(record.speaker, set()).add(record.split)
+    assert all(len(found) == 1 for found in splits.values())
+    assert {next(iter(found)) for found in splits.values()} == {"train", "val", "test"}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("path,split\na.mp4,dev\n", "row 2: split 'dev' is none of train, val, test"),
+        ("path,actor\na.mp4,x\n", "row 2: unknown column actor; there are path, speaker"),
+        ("speaker\nanna\n", "row 2: has no path"),
+        ("path\na.mp4\na.mp4\n", "row 3: a.mp4 is there twice"),
+        ("path\nb.mp4\n", "names 1 videos that are not below .*, the first is b.mp4"),
+        ("path,speaker\na.mp4,x,y\n", "row 2: unknown column .more cells than columns"),
+    ],
+)
+def test_mistakes_in_the_notes_are_named(videos: Path, text: str, problem: str) -> None:
+    (videos / "notes.csv").write_text(text)
+    with pytest.raises(ValueError, match=problem):
+        by_path(videos, metadata="notes.csv")
+
+
+@pytest.mark.parametrize("text", ["{", '{"path": "a.mp4"}', "[1]"])
+def test_json_that_is_no_list_of_notes_is_named(videos: Path, text: str) -> None:
+    (videos / "notes.json").write_text(text)
+    with pytest.raises(ValueError, match=r"notes\.json"):
+        by_path(videos, metadata="notes.json")
+    with pytest.raises(ValueError, match=r"absent\.csv does not exist; see dataset\.folder\.metadata"):
+        by_path(videos, metadata="absent.csv")

@@ -41,8 +41,8 @@ def params(repo_root: Path) -> Params:
 @pytest.fixture
 def layout(tmp_path: Path, shards_dir: Path, params: Params) -> Layout:
     layout = Layout(tmp_path)
-    shutil.copytree(shards_dir, layout.shards_dir)
-    write_rejects(layout.shards_dir, [])
+    shutil.copytree(shards_dir, layout.clips_dir)
+    write_rejects(layout.clips_dir, [])
     torch.manual_seed(0)
     state = LseSyncNet(0.03).state_dict()
     folder = layout.stage_dir("train_evaluator") / "model"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from drawn_face import draw_face, tone
@@ -9,9 +10,12 @@ from drawn_face import draw_face, tone
 from pipeline.alignment import num_frames_of
 from pipeline.manifest import ClipRecord, record_of
 from pipeline.media.mjpeg import decode_mjpeg
+from pipeline.media.writer import VideoWriter
 from pipeline.params import PreprocessParams
 from pipeline.preprocess import clip as clip_module
-from pipeline.preprocess.clip import Reason, process_clip
+from pipeline.preprocess import footage, pieces
+from pipeline.preprocess.clip import process_clip
+from pipeline.preprocess.reasons import Reason
 from pipeline.shards.write import ClipSample, Reject
 
 EMPTY = np.full((160, 160, 3), 110, np.uint8)
@@ -19,13 +23,13 @@ ANYWHERE = Path("/")
 
 
 def sample_of(record: ClipRecord, params: PreprocessParams) -> ClipSample:
-    made = process_clip(record, params, ANYWHERE)
+    (made,) = process_clip(record, params, ANYWHERE)
     assert isinstance(made, ClipSample), made
     return made
 
 
 def reject_of(record: ClipRecord, params: PreprocessParams) -> Reject:
-    made = process_clip(record, params, ANYWHERE)
+    (made,) = process_clip(record, params, ANYWHERE)
     assert isinstance(made, Reject)
     assert (made.clip_id, made.speaker, made.split, made.path) == (
         record.clip_id,
@@ -89,7 +93,7 @@ def test_the_clip_ends_with_its_sound(make_clip, params, monkeypatch) -> None:
 def test_a_long_clip_is_decoded_again_instead_of_held(make_clip, params, monkeypatch) -> None:
     record = make_clip()
     held = sample_of(record, params)
-    monkeypatch.setattr(clip_module, "MAX_HELD_BYTES", 10 * EMPTY.nbytes)
+    monkeypatch.setattr(footage, "MAX_HELD_BYTES", 10 * EMPTY.nbytes)
     again = sample_of(record, params)
     assert again.frames_mjpeg == held.frames_mjpeg
     assert again.context_mjpeg == held.context_mjpeg
@@ -101,21 +105,104 @@ def test_a_small_face_is_found_by_looking_closer(make_clip, params) -> None:
     assert sample_of(make_clip(frames=wide), close).stats["face_px"] == pytest.approx(32, rel=0.25)
 
 
-def test_short_gaps_are_bridged(make_clip, params) -> None:
+@pytest.fixture
+def uncut(params) -> PreprocessParams:
+    """A face that is gone from one frame to the next is a cut, too; here it is the detector that misses it."""
+    return params.model_copy(update={"cut_change": 0.0})
+
+
+def test_short_gaps_are_bridged(make_clip, uncut) -> None:
     frames = [EMPTY if 10 <= k < 15 else draw_face(80, 80) for k in range(30)]
-    assert sample_of(make_clip(frames=frames), params).num_frames == 30
+    sample = sample_of(make_clip(frames=frames), uncut)
+    assert sample.num_frames == 30
+    assert sample.stats["face_missing"] == pytest.approx(3 / 16)  # of frames 0, 2, ... 28 and 29
 
 
-def test_frames_without_the_face_are_cut_off_at_both_ends_with_their_sound(make_clip, params) -> None:
+def test_stats_tell_of_the_source(make_clip, params, monkeypatch, tmp_path) -> None:
+    record = make_clip()
+    stats = sample_of(record, params).stats
+    assert (stats["source_fps"], stats["audio_clipped"], stats["face_missing"]) == (25, 0, 0)
+    hearing(monkeypatch, np.clip(tone(30 / 25, loudness=1.5), -1, 1))
+    over = 1 - 2 / np.pi * np.arcsin(0.99 / 1.5)
+    assert sample_of(record, params).stats["audio_clipped"] == pytest.approx(over, abs=0.01)
+    path = tmp_path / "fast.mp4"
+    with VideoWriter(path, 30, (160, 160), tone(36 / 30), match="video") as writer:
+        for _ in range(36):
+            writer.write(draw_face(80, 80))
+    fast = sample_of(record_of("fast", "s", "train", path, ""), params)
+    assert (fast.num_frames, fast.stats["source_fps"]) == (30, 30)
+
+
+def test_frames_without_the_face_are_cut_off_at_both_ends_with_their_sound(make_clip, uncut) -> None:
     late = np.concatenate([tone(6 / 25, loudness=0.01), tone(34 / 25)])
     frames = [draw_face(80, 80) if 6 <= k < 36 else EMPTY for k in range(40)]
-    sample = sample_of(make_clip(frames=frames, sound=late), params)
+    sample = sample_of(make_clip(frames=frames, sound=late), uncut)
     assert sample.num_frames == 29  # 6 to 34: every second frame is looked at
+    assert sample.stats["face_missing"] == 0
     assert len(sample.audio) == 29 * 640
     assert np.abs(sample.audio[640:1280]).max() > 0.15 * 32768
 
 
-def test_reasons_of_rejection(make_clip, params, tmp_path, monkeypatch) -> None:
+def scene(shade: int, num_frames: int, x: float = 80) -> list[np.ndarray]:
+    """A face before a wall of its own shade."""
+    faces = (draw_face(x + 3 * np.sin(k / 8), 80) for k in range(num_frames))
+    return [np.where(face == (120, 110, 100), np.uint8(shade), face).astype(np.uint8) for face in faces]
+
+
+def test_a_cut_ends_a_sample_and_begins_another(make_clip, params) -> None:
+    frames = scene(60, 30) + scene(200, 40, x=70)
+    first, second = process_clip(make_clip("s1/a", frames=frames), params, ANYWHERE)
+    assert isinstance(first, ClipSample)
+    assert isinstance(second, ClipSample)
+    assert (first.clip_id, second.clip_id) == ("s1/a-p000", "s1/a-p001")
+    assert 29 <= first.num_frames <= 30
+    assert 39 <= second.num_frames <= 40
+    walls = [decode_mjpeg(s.context_mjpeg, s.context_bytes)[:, 2, 2].mean() for s in (first, second)]
+    assert abs(walls[0] - walls[1]) > 100
+    assert len(first.audio) == first.num_frames * 640
+
+
+def test_without_cuts_wanted_a_clip_stays_whole(make_clip, params) -> None:
+    frames = scene(60, 30) + scene(200, 40)
+    whole = params.model_copy(update={"cut_change": 0.0})
+    assert sample_of(make_clip(frames=frames), whole).num_frames == 70
+
+
+def test_every_shot_is_a_sample_or_a_reject_that_says_where(make_clip, params) -> None:
+    frames = scene(60, 30) + [EMPTY] * 30 + scene(200, 10) + scene(20, 30)
+    kept, empty, brief, last = process_clip(make_clip("s1/a", frames=frames), params, ANYWHERE)
+    assert isinstance(kept, ClipSample)
+    assert isinstance(last, ClipSample)
+    assert isinstance(empty, Reject)
+    assert isinstance(brief, Reject)
+    assert (empty.clip_id, empty.reason) == ("s1/a-p001", Reason.NO_FACE)
+    assert empty.detail == "1.20 to 2.40 s: no face"
+    assert (brief.clip_id, brief.reason) == ("s1/a-p002", Reason.TOO_SHORT)
+    assert brief.detail.startswith("2.40 to 2.80 s: ")
+    assert last.clip_id == "s1/a-p003"
+
+
+def test_a_long_clip_is_cut_into_equal_parts_that_lose_nothing(make_clip, params) -> None:
+    record = make_clip("s1/a", num_frames=130)
+    whole = sample_of(record, params)
+    parts = list(process_clip(record, params.model_copy(update={"max_clip_s": 2.0}), ANYWHERE))
+    assert [part.clip_id for part in parts] == ["s1/a-p000", "s1/a-p001", "s1/a-p002"]
+    assert [part.num_frames for part in parts] == [43, 43, 44]
+    assert b"".join(part.frames_mjpeg for part in parts) == whole.frames_mjpeg
+    assert (np.concatenate([part.audio for part in parts]) == whole.audio).all()
+
+
+def test_blurred_clips_are_rejected_when_asked(make_clip, params) -> None:
+    sharp = sample_of(make_clip("sharp"), params).stats["sharpness"]
+    soft = [cv2.GaussianBlur(draw_face(80, 80), (0, 0), 4) for _ in range(30)]
+    strict = params.model_copy(update={"min_sharpness": sharp / 2})
+    assert sample_of(make_clip("sharp"), strict).stats["sharpness"] == sharp
+    refused = reject_of(make_clip("soft", frames=soft), strict)
+    assert refused.reason == Reason.BLURRED
+    assert "preprocess.min_sharpness" in refused.detail
+
+
+def test_reasons_of_rejection(make_clip, params, uncut, tmp_path, monkeypatch) -> None:
     face = draw_face(80, 80)
     good = make_clip("good")
     missing = ClipRecord("gone", "s", "train", str(tmp_path / "gone.mp4"), 0, "", "")
@@ -135,7 +222,7 @@ def test_reasons_of_rejection(make_clip, params, tmp_path, monkeypatch) -> None:
     assert reject_of(make_clip("brief", frames=[face] * 20), params).reason == Reason.TOO_SHORT
 
     leaves = [EMPTY if k >= 18 else face for k in range(30)]
-    lost = reject_of(make_clip("leaves", frames=leaves), params)
+    lost = reject_of(make_clip("leaves", frames=leaves), uncut)
     assert lost.reason == Reason.FACE_LOST
     # Every second frame is looked at: 16 is the last with the face.
     assert "13 frames" in lost.detail
@@ -158,14 +245,14 @@ def test_a_fault_of_the_program_costs_one_clip_but_trouble_of_the_machine_stops(
         def fail(*_: object) -> None:
             raise error
 
-        monkeypatch.setattr(clip_module, "smooth_faces", fail)
+        monkeypatch.setattr(pieces, "smooth_faces", fail)
 
     fail_with(ZeroDivisionError("odd clip"))
     reject = reject_of(record, params)
     assert (reject.reason, reject.detail) == (Reason.INTERNAL_ERROR, "ZeroDivisionError: odd clip")
     fail_with(OSError("disk full"))
     with pytest.raises(OSError, match="disk full"):
-        process_clip(record, params, ANYWHERE)
+        list(process_clip(record, params, ANYWHERE))
 
 
 def test_real_clips_are_kept_with_the_mouth_in_the_lower_half(shared_data, params) -> None:

@@ -77,7 +77,7 @@ def test_chosen_clips_only(tmp_path: Path, write_shards: WriteShards) -> None:
 
 
 def test_missing_things_say_what_to_run(tmp_path: Path, write_shards: WriteShards, make_sample: MakeSample) -> None:
-    with pytest.raises(FileNotFoundError, match=r"index\.parquet does not exist; run `dvc repro preprocess`"):
+    with pytest.raises(FileNotFoundError, match=r"index\.parquet does not exist; run `dvc repro sync_filter`"):
         read_index(tmp_path)
     write_shards()
     write_shards("test", num_shards=1)
@@ -86,7 +86,7 @@ def test_missing_things_say_what_to_run(tmp_path: Path, write_shards: WriteShard
     with pytest.raises(ValueError, match=r"index\.parquet has no clips in split 'val' \(it has test: 5, train: 15\)"):
         ClipStream(tmp_path, "val", seed=0)
     (tmp_path / "train" / "train-00001.tar").unlink()
-    with pytest.raises(FileNotFoundError, match=r"train-00001\.tar is in the index .* `dvc repro preprocess`"):
+    with pytest.raises(FileNotFoundError, match=r"train-00001\.tar is in the index .* `dvc repro sync_filter`"):
         list(read_clips(tmp_path, "train"))
 
 

@@ -51,10 +51,8 @@ def test_tar_members_carry_no_trace_of_time_or_user(tmp_path: Path, make_sample:
     assert description["transcript"] == "words of s1/a.b é"
 
 
-def test_clips_out_of_order_or_with_one_key_are_refused(tmp_path: Path, make_sample: MakeSample) -> None:
-    with pytest.raises(ValueError, match="sorted"):
-        write_shard(tmp_path, "x.tar", [make_sample("b"), make_sample("a")])
-    with pytest.raises(ValueError, match="punctuation"):
+def test_clips_with_one_key_are_refused(tmp_path: Path, make_sample: MakeSample) -> None:
+    with pytest.raises(ValueError, match=r"'a\.b' and 'a/b' have the same key a_b"):
         write_shard(tmp_path, "x.tar", [make_sample("a.b"), make_sample("a/b")])
     assert list(tmp_path.iterdir()) == []
 

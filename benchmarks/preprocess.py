@@ -1,0 +1,132 @@
+"""How fast source clips become shards, and shards become training windows; every figure from this one run.
+
+python benchmarks/preprocess.py --clips FOLDER [--num-clips 96]
+
+FOLDER holds GRID's s1, s2, ... Printed: frames/s with one and two workers and their ratio, the shares of decoding,
+detecting, cropping and encoding in one worker, and the windows/s that a training's loader cuts from warm shards.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import ray
+
+from pipeline.alignment import FPS
+from pipeline.layout import Layout, find_root
+from pipeline.manifest import ClipRecord, record_of
+from pipeline.media.audio import decode_audio, mel_spectrogram
+from pipeline.media.crops import CROP_PX, Cropper, context_boxes, crop_boxes
+from pipeline.media.faces import (
+    YuNetDetector,
+    detect_every,
+    limit_opencv_threads,
+    link_detections,
+    main_track,
+    smooth_faces,
+)
+from pipeline.media.video import encode_mjpeg, iter_frames
+from pipeline.params import PreprocessParams, load_params
+from pipeline.preprocess.build import build_shards
+from pipeline.shards.read import ClipStream
+from pipeline.training.windows import CutGeneratorWindow, CutSyncWindows, WindowBatches
+
+T = TypeVar("T")
+NUM_BATCHES = 40
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=Path, required=True, help="folder with s1, s2, ...")
+    parser.add_argument("--num-clips", type=int, default=96)
+    arguments = parser.parse_args()
+    params = load_params(Layout(find_root()).params_path).preprocess.model_copy(update={"clips_per_shard": 8})
+    paths = sorted(path for path in arguments.clips.glob("s*/*") if path.suffix in (".mpg", ".mp4"))
+    chosen = [paths[k] for k in np.linspace(0, len(paths) - 1, arguments.num_clips).round().astype(int)]
+    records = [record_of(f"{path.parent.name}/{path.stem}", path.parent.name, "train", path, "") for path in chosen]
+    with tempfile.TemporaryDirectory() as folder:
+        rates = {num: build_rate(records, params, Path(folder) / str(num), num) for num in (1, 2)}
+        ratio = rates[2] / rates[1]
+        print(f"whole stage: {rates[1]:.0f} frames/s with 1 worker, {rates[2]:.0f} with 2, ratio {ratio:.2f}")
+        show_shares(chosen[:24], params)
+        show_loader(Path(folder) / "1" / "shards")
+
+
+def build_rate(records: Sequence[ClipRecord], params: PreprocessParams, folder: Path, num_workers: int) -> float:
+    """Frames/s of the whole stage: hashing, decoding, faces, crops, mel, shards; starting Ray is not counted."""
+    if num_workers > 1:  # a cluster whose processes have imported the pipeline
+        ray.init(num_cpus=num_workers, include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
+        few, there = records[: params.clips_per_shard * num_workers], folder / "warm"
+        build_shards(few, params, 0, root=there, output_dir=there / "a", work_dir=there / "b", num_workers=num_workers)
+    started = time.monotonic()
+    rows, rejects = build_shards(
+        records, params, 0, root=folder, output_dir=folder / "shards", work_dir=folder / "work", num_workers=num_workers
+    )
+    seconds = time.monotonic() - started
+    ray.shutdown()
+    assert not rejects
+    return sum(row.num_frames for row in rows) / seconds
+
+
+def show_shares(paths: Sequence[Path], params: PreprocessParams) -> None:
+    """Time of each part on one thread, one after another, on the same clips."""
+    limit_opencv_threads(1)
+    detector = YuNetDetector(params.detector_score, params.detector_max_px)
+    frames, decode_s = timed(lambda: [[frame.image for frame in iter_frames(path, FPS)] for path in paths])
+    found, detect_s = timed(lambda: [detect_every(detector, clip, params.detect_every) for clip in frames])
+    faces = [
+        smooth_faces(track, params.smooth_frames)
+        for faces in found
+        if (track := main_track(link_detections(faces, params.max_gap_frames, params.detect_every)))
+    ]
+    crops, crop_s = timed(
+        lambda: [
+            [cut(frame, index) for index, frame in enumerate(clip)]
+            for clip, face in zip(frames, faces, strict=True)
+            for cut in (Cropper(crop_boxes(face), CROP_PX), Cropper(context_boxes(face), params.context_px))
+        ]
+    )
+    _, encode_s = timed(lambda: [encode_mjpeg(images, params.jpeg_quality) for images in crops])
+    _, sound_s = timed(lambda: [mel_spectrogram(decode_audio(path)) for path in paths])
+    parts = {"decode": decode_s, "detect": detect_s, "crop": crop_s, "encode": encode_s, "sound and mel": sound_s}
+    total, num_frames = sum(parts.values()), sum(map(len, frames))
+    shares = ", ".join(f"{name} {100 * seconds / total:.0f} %" for name, seconds in parts.items())
+    print(f"one thread: {num_frames / total:.0f} frames/s; {shares}")
+
+
+def show_loader(shards_dir: Path) -> None:
+    """Windows/s that the loader cuts while nothing else happens: what a training step may use."""
+    for name, cut, clips_per_batch, windows in (
+        ("expert", CutSyncWindows(4, 5), 24, 4),
+        ("generator", CutGeneratorWindow(6, 7), 4, 1),
+    ):
+        batches = WindowBatches(ClipStream(shards_dir, "train", 0), cut, clips_per_batch)
+        stream = iter(batches)
+        next(stream)
+        _, seconds = timed(partial(list, itertools.islice(stream, NUM_BATCHES)))
+        batches.close()
+        rate = NUM_BATCHES * clips_per_batch * windows / seconds
+        batch_ms = 1000 * seconds / NUM_BATCHES
+        print(f"loader, {name}: {rate:.0f} windows/s, {batch_ms:.0f} ms a batch of {clips_per_batch} clips")
+
+
+def timed(function: Callable[[], T]) -> tuple[T, float]:
+    started = time.monotonic()
+    result = function()
+    return result, time.monotonic() - started
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""What a user says about the videos of a folder: a CSV or JSON file with their speakers, splits and words."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pipeline.manifest import SPLITS
+
+COLUMNS = ("path", "speaker", "split", "transcript")
+
+
+@dataclass(frozen=True)
+class VideoNote:
+    """What is said about one video; None where nothing is."""
+
+    speaker: str | None = None
+    split: str | None = None
+    transcript: str | None = None
+
+
+def read_metadata(path: Path) -> dict[str, VideoNote]:
+    """Notes by the video's path below the folder, with ``/``.
+
+    A CSV has a header line, a JSON file is a list of objects; both name ``path`` and any of ``speaker``, ``split``
+    (train, val, test) and ``transcript``. Raises ValueError that names the file, the row and what is allowed.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist; see dataset.folder.metadata in params.yaml")
+    try:
+        rows = _json_rows(path) if path.suffix.lower() == ".json" else _csv_rows(path)
+    except (json.JSONDecodeError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
+    notes: dict[str, VideoNote] = {}
+    for number, row in rows:
+        where = f"{path}, row {number}"
+        if unknown := sorted(set(row) - set(COLUMNS)):
+            raise ValueError(f"{where}: unknown column {', '.join(unknown)}; there are {', '.join(COLUMNS)}")
+        values = {name: str(value).strip() for name, value in row.items() if value is not None and str(value).strip()}
+        if "path" not in values:
+            raise ValueError(f"{where}: has no path")
+        video = PurePosixPath(values.pop("path").replace("\\", "/")).as_posix()
+        if video in notes:
+            raise ValueError(f"{where}: {video} is there twice")
+        if values.get("split", SPLITS[0]) not in SPLITS:
+            raise ValueError(f"{where}: split {values['split']!r} is none of {', '.join(SPLITS)}")
+        notes[video] = VideoNote(**values)
+    return notes
+
+
+def _csv_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file, restkey="(more cells than columns)", strict=True)
+        return [(reader.line_num, row) for row in reader]
+
+
+def _json_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
+        raise ValueError(f'{path} must be a list of objects such as {{"path": "a.mp4", "speaker": "anna"}}')
+    return list(enumerate(content, start=1))

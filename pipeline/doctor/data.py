@@ -1,0 +1,127 @@
+"""The clips as they are listed, kept and rejected; counts that add up."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pipeline.doctor.check import Check, fail, ok
+from pipeline.doctor.measures import measured, spread_of
+from pipeline.layout import Layout
+from pipeline.manifest import SPLITS, ClipRecord, read_manifest
+from pipeline.shards.key import source_of
+from pipeline.shards.read import read_index, read_rejects
+from pipeline.shards.write import INDEX_NAME, REJECTS_NAME, IndexRow, Reject
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Clips of one split or speaker. One that was cut counts once as listed and part by part as kept or rejected."""
+
+    name: str
+    listed: int
+    kept: int
+    rejected: int
+
+    @property
+    def rejected_share(self) -> float:
+        """Of the clips and parts of clips that were looked at, 0..1."""
+        return self.rejected / max(1, self.kept + self.rejected)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Every listed clip, the index rows of those kept, and the rejects."""
+
+    listed: Sequence[ClipRecord]
+    kept: Sequence[IndexRow]
+    rejects: Sequence[Reject]
+    digest: str  # of the three tables
+
+    @property
+    def total(self) -> Tally:
+        return Tally("all", len(self.listed), len(self.kept), len(self.rejects))
+
+    @cached_property
+    def splits(self) -> list[Tally]:
+        """In the order train, val, test; those without a clip are left out."""
+        found = {tally.name: tally for tally in self._tallies("split")}
+        return [found[split] for split in SPLITS if split in found]
+
+    @cached_property
+    def speakers(self) -> list[Tally]:
+        """Highest share of rejected clips first, then most clips."""
+        return sorted(self._tallies("speaker"), key=lambda t: (-t.rejected_share, -t.listed, t.name))
+
+    @cached_property
+    def reasons(self) -> dict[str, int]:
+        """Rejected clips by reason, most first."""
+        return dict(Counter(reject.reason for reject in self.rejects).most_common())
+
+    @property
+    def minutes(self) -> float:
+        return sum(row.num_frames / row.fps for row in self.kept) / 60
+
+    def of_split(self, split: str) -> list[IndexRow]:
+        return [row for row in self.kept if row.split == split]
+
+    def _tallies(self, field: str) -> list[Tally]:
+        listed, kept, rejected = (
+            Counter(getattr(item, field) for item in items) for items in (self.listed, self.kept, self.rejects)
+        )
+        names = sorted({*listed, *kept, *rejected})
+        return [Tally(name, listed[name], kept[name], rejected[name]) for name in names]
+
+
+def read_survey(layout: Layout) -> Survey:
+    """Read the three tables. Raises FileNotFoundError that names the command that writes the missing one."""
+    listed, folder = read_manifest(layout.manifest_path), index_dir(layout)
+    try:
+        kept, rejects = read_index(folder), read_rejects(folder)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{len(listed)} clips are listed, {error}") from None
+    digest = hashlib.sha256()
+    for path in (layout.manifest_path, folder / INDEX_NAME, folder / REJECTS_NAME):
+        digest.update(path.read_bytes())
+    return Survey(listed, kept, rejects, digest.hexdigest())
+
+
+def index_dir(layout: Layout) -> Path:
+    """Where the clips that are used are listed: after the sync check if there was one, else after preprocessing."""
+    return layout.clips_dir if (layout.clips_dir / INDEX_NAME).is_file() else layout.shards_dir
+
+
+def sum_check(name: str, survey: Survey) -> Check:
+    """Do the shards belong to the list of clips?"""
+    total = survey.total
+    said = f"{total.listed} clips listed, {total.kept} kept, {total.rejected} rejected"
+    listed = {record.clip_id for record in survey.listed}
+    ids = {row.clip_id for row in survey.kept} | {reject.clip_id for reject in survey.rejects}
+    found = {clip_id if clip_id in listed else source_of(clip_id) for clip_id in ids}
+    if found != listed:
+        problem = f"{len(listed - found)} listed ones are in neither, {len(found - listed)} are not listed"
+        return fail(name, f"{said}: {problem}", "`dvc repro sync_filter`: the shards are of another list of clips")
+    return ok(name, f"{said}; {survey.minutes:.1f} minutes")
+
+
+def numbers(survey: Survey) -> dict[str, float]:
+    """The survey as flat figures for MLflow: counts, and the spread of every measure in every split."""
+    found: dict[str, float] = {"num_speakers": len(survey.speakers), "minutes": survey.minutes}
+    for tally in (survey.total, *survey.splits):
+        found |= {
+            f"{tally.name}.num_listed": tally.listed,
+            f"{tally.name}.num_kept": tally.kept,
+            f"{tally.name}.num_rejected": tally.rejected,
+        }
+    found |= {f"rejected.{reason}": count for reason, count in survey.reasons.items()}
+    for tally in survey.splits:
+        rows = survey.of_split(tally.name)
+        for measure in measured(rows):
+            if spread := spread_of(rows, measure):
+                ends = {"p05": spread.low, "median": spread.median, "p95": spread.high}
+                found |= {f"{tally.name}.{measure.name}.{end}": value for end, value in ends.items()}
+    return found

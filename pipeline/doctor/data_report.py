@@ -1,0 +1,119 @@
+"""The data's part of the report, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.doctor.data import Survey, Tally
+from pipeline.doctor.hints import remedy_of
+from pipeline.doctor.measures import MEASURES, SYNC_NAMES, Measure, measured, spread_of
+from pipeline.doctor.sheet import Line
+from pipeline.markdown import table
+from pipeline.params import Params
+from pipeline.shards.write import IndexRow
+
+NUM_SPEAKERS = 20
+"""Lines of the table of speakers."""
+_SPREAD_NOTE = "Median [5th percentile, 95th percentile] over the kept clips."
+
+
+def data_markdown(survey: Survey, params: Params | None, lines: Sequence[Line], pictures: Sequence[Path]) -> list[str]:
+    """Paragraphs: counts, reasons, spreads per split and speaker, the pictures beside the report, the worst clips."""
+    return [
+        *_counts(survey, params),
+        *_spreads(survey),
+        *_speakers(survey),
+        *(f"![{path.stem.replace('_', ' ')}]({path.name})" for path in pictures),
+        *_worst(lines),
+    ]
+
+
+def _counts(survey: Survey, params: Params | None) -> list[str]:
+    cells = [_count_cells(tally) for tally in (*survey.splits, survey.total)]
+    parts = [
+        f"{len(survey.speakers)} speaker{'s' if len(survey.speakers) > 1 else ''}, {survey.minutes:.1f} minutes kept.",
+        "### Clips",
+        table(["split", "listed", "kept", "rejected", "share"], cells),
+    ]
+    if survey.rejects:
+        reasons = [
+            [f"`{reason}`", remedy_of(reason, params), str(count), _percent(count / len(survey.listed))]
+            for reason, count in survey.reasons.items()
+        ]
+        parts += [
+            "### Why clips were rejected",
+            table(["reason", "what to do", "clips", "of all"], reasons, num_text=2),
+        ]
+    return parts
+
+
+def _count_cells(tally: Tally) -> list[str]:
+    return [tally.name, str(tally.listed), str(tally.kept), str(tally.rejected), _percent(tally.rejected_share)]
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}"
+
+
+def _spreads(survey: Survey) -> list[str]:
+    if not survey.kept:
+        return []
+    groups = {tally.name: survey.of_split(tally.name) for tally in survey.splits if tally.kept}
+    if len(groups) > 1:
+        groups["all"] = list(survey.kept)
+    cells = [
+        [_label(measure), *(_spread_text(rows, measure) for rows in groups.values())]
+        for measure in measured(survey.kept)
+    ]
+    parts = ["### What they are like", _SPREAD_NOTE, table(["", *groups], cells)]
+    absent = [measure for measure in MEASURES if measure not in measured(survey.kept)]
+    if any(measure.name in SYNC_NAMES for measure in absent):
+        parts.append("Sync was not measured: the index has no offsets or no confidence.")
+    else:
+        parts.append("The sync offset is positive where audio leads.")
+    if older := [measure.title for measure in absent if measure.name not in SYNC_NAMES]:
+        parts.append(
+            f"The index is of an older program and lacks: {', '.join(older)}. `dvc repro preprocess` adds them."
+        )
+    return parts
+
+
+def _label(measure: Measure) -> str:
+    return f"{measure.title}, {measure.unit}" if measure.unit else measure.title
+
+
+def _spread_text(rows: Sequence[IndexRow], measure: Measure) -> str:
+    spread = spread_of(rows, measure)
+    if spread is None:
+        return "-"
+    low, median, high = (f"{value:.{measure.decimals}f}" for value in spread[1:])
+    return f"{median} [{low}, {high}]"
+
+
+def _speakers(survey: Survey) -> list[str]:
+    shown = survey.speakers[:NUM_SPEAKERS]
+    measures = measured(survey.kept)
+    rows_of: dict[str, list[IndexRow]] = {tally.name: [] for tally in shown}
+    for row in survey.kept:
+        if row.speaker in rows_of:
+            rows_of[row.speaker].append(row)
+    cells = [
+        [*_count_cells(tally), *(_spread_text(rows_of[tally.name], measure) for measure in measures)] for tally in shown
+    ]
+    header = ["speaker", "listed", "kept", "rejected", "share", *map(_label, measures)]
+    note = "Highest share of rejected clips first. " + _SPREAD_NOTE
+    if (num_more := len(survey.speakers) - len(shown)) > 0:
+        note += f" {num_more} more speakers, with no higher share, are not shown."
+    return ["### Speakers", note, table(header, cells)]
+
+
+def _worst(lines: Sequence[Line]) -> list[str]:
+    if not lines:
+        return []
+    cells = [
+        [line.measure.worst_title, f"`{row.clip_id}`", row.split, line.measure.text(value)]
+        for line in lines
+        for row, value in line.clips
+    ]
+    return ["### Worst clips", table(["", "clip", "split", "value"], cells, num_text=3)]

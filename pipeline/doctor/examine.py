@@ -1,0 +1,112 @@
+"""One visit: look at everything, write the report and its pictures, log them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pipeline import atomic
+from pipeline.doctor.check import Check, Status, fail, raised, warn
+from pipeline.doctor.environment import check_environment
+from pipeline.doctor.report import DataPart, Examination, markdown
+from pipeline.layout import Layout
+from pipeline.params import Params, load_params
+
+STAGE = "doctor"
+REPORT, SHEET, DISTRIBUTIONS = "report.md", "contact_sheet.png", "distributions.png"
+DATA = "data"
+
+
+def examine(layout: Layout) -> Examination:
+    """Look at environment and data, and write ``artifacts/doctor``. Whatever goes wrong on the way fails a check."""
+    try:
+        params = load_params(layout.params_path)
+    except (ValueError, OSError):
+        params = None  # `check_params` says why
+    checks = check_environment(layout, params)
+    folder = layout.stage_dir(STAGE)
+    for name in (REPORT, SHEET, DISTRIBUTIONS):  # of an earlier visit
+        with suppress(OSError):  # `check_disk` says which folders cannot be written
+            (folder / name).unlink()
+    try:
+        of_data, part = _look_at_data(layout, params)
+    except FileNotFoundError as error:
+        of_data, part = [warn(DATA, str(error), "`dvc repro preprocess` lists the clips and makes the shards")], None
+    except Exception as error:  # damaged tables, a broken package: the environment's part is worth having all the same
+        of_data, part = [raised(DATA, error)], None
+    found = Examination([*checks, *of_data], params, part)
+    try:
+        atomic.write_text(folder / REPORT, markdown(found))
+    except OSError as error:
+        problem = fail("report", f"cannot be written: {error}", "make room, or give yourself the right to write")
+        found = Examination([*found.checks, problem], params, part)
+    return found
+
+
+def _look_at_data(layout: Layout, params: Params | None) -> tuple[list[Check], DataPart]:
+    """Raises FileNotFoundError, which names the command, where there is nothing to look at."""
+    from pipeline.doctor.data import index_dir, numbers, read_survey, sum_check
+    from pipeline.doctor.data_report import data_markdown
+    from pipeline.doctor.hints import hints
+    from pipeline.doctor.sheet import draw_sheet, middle_frames, worst_lines
+
+    survey = read_survey(layout)
+    lines = worst_lines(survey)
+
+    def distributions(path: Path) -> None:
+        from pipeline.doctor.distributions import plot_distributions
+
+        plot_distributions(survey, path)
+
+    def sheet(path: Path) -> None:
+        pictures = middle_frames(index_dir(layout), (row for line in lines for row, _ in line.clips))
+        draw_sheet(lines, pictures, len(survey.kept), path)
+
+    checks, drawn = [sum_check(DATA, survey)], []
+    drawings: dict[str, Callable[[Path], None]] = {DISTRIBUTIONS: distributions, SHEET: sheet}
+    for name, draw in drawings.items() if survey.kept else ():
+        path = layout.stage_dir(STAGE) / name
+        try:
+            draw(path)
+        except Exception as error:  # a damaged shard, a full disk
+            checks.append(fail(name, f"{type(error).__name__}: {error}", "the report does without this picture"))
+        else:
+            drawn.append(path)
+    paragraphs = data_markdown(survey, params, lines, drawn)
+    return checks, DataPart(paragraphs, hints(survey, params), numbers(survey), survey.digest)
+
+
+def track(found: Examination, layout: Layout) -> str:
+    """Log the report as MLflow's run ``doctor``, one for each state of the data; says what became of it."""
+    mlflow = next((check for check in found.checks if check.name == "MLflow"), None)
+    if found.params is None or mlflow is None or mlflow.status is not Status.OK:
+        return f"not logged: {'params.yaml' if found.params is None else 'MLflow'} cannot be used"
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")  # s; by default two minutes
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    from pipeline.tracking import open_tracker
+
+    digest = found.data.digest if found.data else hashlib.sha256(b"no data").hexdigest()
+    try:
+        with open_tracker(layout, STAGE, None, found.params, digest[:16], _settings(found.params)) as tracker:
+            tracker.log_summary(STAGE, figures(found))
+            tracker.log_artifact(layout.stage_dir(STAGE))
+    except ImportError as error:
+        return f"not logged: {error}"
+    if tracker.run_id is None:
+        return "not logged: MLflow cannot be used"
+    return f"logged: run {STAGE} of experiment lipsmith-{found.params.dataset.source}"
+
+
+def figures(found: Examination) -> dict[str, float]:
+    """What MLflow plots: how many checks said what, and the data's figures."""
+    checks = {f"num_checks_{status.value}": float(found.num_of[status]) for status in Status}
+    return checks | dict(found.data.figures if found.data else {})
+
+
+def _settings(params: Params) -> dict[str, Any]:
+    plain = params.model_dump(mode="json")
+    return {"dataset": {"source": params.dataset.source}, "preprocess": plain["preprocess"]}

@@ -1,0 +1,202 @@
+"""What the figures suggest doing, in plain words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+
+from pipeline.doctor.data import Survey
+from pipeline.doctor.measures import BY_NAME, SYNC_NAMES, values_of
+from pipeline.media.crops import CROP_PX
+from pipeline.params import Params, PreprocessParams
+
+REMEDIES = {
+    "missing_file": "the files are not on disk: bring them back, or `dvc repro --force --single-item download` lists "
+    "the clips anew",
+    "changed_file": "the files changed after they were listed: `dvc repro --force --single-item download`",
+    "broken_video": "the files are damaged: fetch them again",
+    "broken_audio": "the files are damaged: fetch them again",
+    "no_audio": "the files hold no sound: take sources that do",
+    "silent_audio": "too quiet: turn the recordings up, or lower {min_audio_rms}",
+    "length_mismatch": "picture and sound differ in length: cut them alike, or raise {max_length_mismatch_s}",
+    "too_short": "take longer clips, or lower {min_frames}",
+    "no_face": "raise {detector_max_px}, which looks at larger pictures, or lower {detector_score}",
+    "face_lost": "cut the clips where the speaker leaves or turns away, or raise {max_gap_frames}",
+    "face_too_small": "take larger pictures, or lower {min_face_px}",
+    "blurred": "take sharper pictures, or lower {min_sharpness}",
+    "out_of_sync": "lips and sound are further apart than can be corrected: see sync_filter.max_offset_frames",
+    "low_sync_confidence": "the network that judges sync cannot tell: see sync_filter.min_confidence, or freeze one "
+    "that knows such faces",
+    "too_short_in_sync": "take longer clips: correcting the offset leaves fewer frames than {min_frames}",
+    "internal_error": "a fault of the program: the log of `dvc repro preprocess` has the trace",
+}
+"""What to do about each reason of rejection; names in braces are keys of ``preprocess``."""
+
+MANY = 0.05
+"""Share of clips from which on a remark is worth making."""
+DARK, QUIET_DB, CLIPPED_PERCENT, MISSING_PERCENT = 45.0, -40.0, 0.1, 10.0
+FEW_SPEAKERS, FEW_MINUTES = 10, 60.0
+"""Below the first a network learns these faces rather than faces, below the second these sentences."""
+DOMINANT = 0.3
+"""Share of the training clips that is too much for one speaker, where there are more than a few."""
+LEAST_FPS = 23.5
+IN_SYNC_FRAMES = 1.0
+
+
+def hints(survey: Survey, params: Params | None) -> list[str]:
+    """One sentence or two for everything worth a change; empty where there is nothing to say."""
+    says: tuple[Callable[[Survey, Params | None], str], ...] = (
+        _rejected,
+        _small_faces,
+        _missing_faces,
+        _dark,
+        _quiet,
+        _clipped,
+        _frame_rates,
+        _one_speaker,
+        _few_speakers,
+        _same_speakers,
+        _little,
+        _sync,
+    )
+    return [hint for say in says if (hint := say(survey, params))]
+
+
+def remedy_of(reason: str, params: Params | None) -> str:
+    """What to do about clips rejected for ``reason``, with the keys' present values."""
+    values = {} if params is None else params.preprocess.model_dump()
+    keys = {
+        key: f"params.yaml: preprocess.{key}" + (f" ({values[key]})" if key in values else "")
+        for key in PreprocessParams.model_fields
+    }
+    return REMEDIES.get(reason, "data/shards/rejects.parquet has the details").format(**keys)
+
+
+def _rejected(survey: Survey, params: Params | None) -> str:
+    total = survey.total
+    if total.rejected_share <= MANY:
+        return ""
+    reason, count = next(iter(survey.reasons.items()))
+    return (
+        f"{total.rejected_share:.0%} of the clips are rejected, {count} of {total.rejected} for `{reason}`: "
+        f"{remedy_of(reason, params)}."
+    )
+
+
+def _share(survey: Survey, name: str, is_bad: Callable[[np.ndarray], np.ndarray]) -> float:
+    values = values_of(survey.kept, BY_NAME[name])
+    return float(np.mean(is_bad(values))) if len(values) else 0.0
+
+
+def _small_faces(survey: Survey, params: Params | None) -> str:
+    share = _share(survey, "face_px", lambda px: px < CROP_PX)
+    if share <= MANY:
+        return ""
+    return (
+        f"In {share:.0%} of the clips the face is smaller than the {CROP_PX} px that generators draw: enlarged crops "
+        "are blurred. Take larger pictures where there are any, or raise preprocess.min_face_px."
+    )
+
+
+def _missing_faces(survey: Survey, params: Params | None) -> str:
+    share = _share(survey, "face_missing", lambda percent: percent > MISSING_PERCENT)
+    if share <= MANY:
+        return ""
+    return (
+        f"In {share:.0%} of the clips the face was missing in over {MISSING_PERCENT:g}% of the frames looked at; its "
+        "place there is a guess. Raise preprocess.detector_max_px, or lower preprocess.max_gap_frames to reject them."
+    )
+
+
+def _dark(survey: Survey, params: Params | None) -> str:
+    share = _share(survey, "brightness", lambda level: level < DARK)
+    if share <= MANY:
+        return ""
+    return f"{share:.0%} of the clips are dark (mean of the face below {DARK:g} of 255): lips are hard to see in them."
+
+
+def _quiet(survey: Survey, params: Params | None) -> str:
+    share = _share(survey, "audio_db", lambda level: level < QUIET_DB)
+    if share <= MANY:
+        return ""
+    return (
+        f"{share:.0%} of the clips are quieter than {QUIET_DB:g} dBFS: turn the recordings up, or raise "
+        "preprocess.min_audio_rms to reject those that hold no speech."
+    )
+
+
+def _clipped(survey: Survey, params: Params | None) -> str:
+    share = _share(survey, "audio_clipped", lambda percent: percent > CLIPPED_PERCENT)
+    if share <= MANY:
+        return ""
+    return (
+        f"{share:.0%} of the clips are recorded too loud (over {CLIPPED_PERCENT:g}% of the samples at full scale): "
+        "the distortion cannot be taken out; take other recordings where there are any."
+    )
+
+
+def _frame_rates(survey: Survey, params: Params | None) -> str:
+    share = _share(survey, "source_fps", lambda fps: fps < LEAST_FPS)
+    if share <= MANY:
+        return ""
+    return (
+        f"{share:.0%} of the clips have under {LEAST_FPS:g} frames per second. All are brought to 25 by showing frames "
+        "twice: lips move in jerks."
+    )
+
+
+def _training_speakers(survey: Survey) -> Counter[str]:
+    return Counter(row.speaker for row in survey.of_split("train"))
+
+
+def _one_speaker(survey: Survey, params: Params | None) -> str:
+    speakers = _training_speakers(survey)
+    if len(speakers) < 2:
+        return ""
+    (name, count), *_ = speakers.most_common(1)
+    share = count / speakers.total()
+    if share <= max(DOMINANT, 1.5 / len(speakers)):
+        return ""
+    return (
+        f"Speaker {name} has {share:.0%} of the training clips: networks learn that face first. Balance the speakers."
+    )
+
+
+def _few_speakers(survey: Survey, params: Params | None) -> str:
+    num = len(_training_speakers(survey))
+    if not 0 < num < FEW_SPEAKERS:
+        return ""
+    return (
+        f"{num} training speaker{'s' if num > 1 else ''}: expect good figures on {'them' if num > 1 else 'this one'} "
+        "and poor ones on other faces and voices."
+    )
+
+
+def _same_speakers(survey: Survey, params: Params | None) -> str:
+    known = _training_speakers(survey)
+    held_out = {row.speaker for row in survey.of_split("test")}
+    if not held_out or not held_out <= set(known):
+        return ""
+    return "Every test speaker is in the training split too: the scores say nothing about unseen speakers."
+
+
+def _little(survey: Survey, params: Params | None) -> str:
+    minutes = sum(row.num_frames / row.fps for row in survey.of_split("train")) / 60
+    if not 0 < minutes < FEW_MINUTES:
+        return ""
+    return f"{minutes:.0f} minutes to train on: enough to see every part at work, little for good lips."
+
+
+def _sync(survey: Survey, params: Params | None) -> str:
+    offsets = values_of(survey.kept, BY_NAME[SYNC_NAMES[0]])
+    if not len(offsets):
+        return ""
+    share = float(np.mean(np.abs(offsets) > IN_SYNC_FRAMES))
+    if share <= MANY:
+        return ""
+    return (
+        f"{share:.0%} of the clips are more than {IN_SYNC_FRAMES:g} frame out of sync (median "
+        f"{np.median(offsets):+.1f}): the expert learns sync from them. Correct the offsets, or reject those clips."
+    )

@@ -1,0 +1,78 @@
+"""The report, and its short form for the terminal. Imports little: it is needed most where packages are broken."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.doctor.check import Check, Status, worst_first
+from pipeline.markdown import bullets, table
+from pipeline.params import Params
+
+
+@dataclass(frozen=True)
+class DataPart:
+    """What the clips gave: paragraphs of Markdown, hints, figures for MLflow, and the digest of the data's tables."""
+
+    paragraphs: Sequence[str]
+    hints: Sequence[str]
+    figures: Mapping[str, float]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Examination:
+    """Everything that was found; ``params`` and ``data`` are None where there are none that can be used."""
+
+    checks: Sequence[Check]
+    params: Params | None = None
+    data: DataPart | None = None
+
+    @property
+    def num_of(self) -> Mapping[Status, int]:
+        """Checks by status."""
+        return Counter(check.status for check in self.checks)
+
+    @property
+    def has_failed(self) -> bool:
+        return self.num_of[Status.FAIL] > 0
+
+
+def markdown(found: Examination) -> str:
+    """``report.md``: the environment, worst first; the data; what to do."""
+    parts = ["# Doctor", verdict(found), "## Environment", _check_table(found.checks), "## Data"]
+    if found.data is None:
+        parts.append("Nothing to report: the line `data` above says why, and what makes the data.")
+    else:
+        parts += [*found.data.paragraphs, "## What to do", bullets(_hints(found.data))]
+    return "\n\n".join(parts) + "\n"
+
+
+def terminal(found: Examination) -> str:
+    """The checks, worst first, and what the data suggest."""
+    checks = worst_first(found.checks)
+    width = max(len(check.name) for check in checks)
+    lines = []
+    for check in checks:
+        said = "\n".join([check.found, *([f"-> {check.remedy}"] if check.remedy else [])])
+        lines.append(f"{check.status:<4}  {check.name:<{width}}  {textwrap.indent(said, ' ' * (width + 8)).lstrip()}")
+    hints = [] if found.data is None else [bullets(_hints(found.data))]
+    return "\n\n".join(["\n".join(lines), verdict(found), *hints])
+
+
+def verdict(found: Examination) -> str:
+    """One sentence."""
+    failed, warned, fine = (found.num_of[status] for status in Status)
+    return f"{failed} failed, {warned} to look at, {fine} fine."
+
+
+def _hints(data: DataPart) -> Sequence[str]:
+    return data.hints or ["Nothing about the clips stands out."]
+
+
+def _check_table(checks: Sequence[Check]) -> str:
+    shown = {Status.FAIL: "**fail**", Status.WARN: "**warn**", Status.OK: "ok"}
+    cells = [[check.name, shown[check.status], check.found, check.remedy] for check in worst_first(checks)]
+    return table(["check", "status", "found", "what to do"], cells, num_text=4)

@@ -1,0 +1,91 @@
+"""What runs elsewhere: MLflow's store, Ray's cluster, Prefect's server. Only looked at, never started."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pipeline.doctor.check import Check, fail, ok, warn
+from pipeline.layout import Layout
+from pipeline.tracking import store_uri
+from pipeline.transfer.credentials import redacted
+
+_CONNECT_S = 3.0
+_LOCK_S = 5.0
+_PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "ray": 10001, "": 6379}
+
+
+def connection_problem(address: str, limit_s: float = _CONNECT_S) -> str:
+    """Why no TCP connection to ``host:port`` or an address with a scheme comes about; empty where one does."""
+    parts = urlsplit(address if "://" in address else f"//{address}")
+    scheme = parts.scheme.partition("+")[0]
+    try:
+        port = parts.port or _PORTS.get(scheme)
+        if not parts.hostname or port is None:
+            return "is not an address of a host and a port"
+        socket.create_connection((parts.hostname, port), timeout=limit_s).close()
+    except (OSError, ValueError) as error:
+        return f"does not answer: {error}"
+    return ""
+
+
+def check_mlflow(layout: Layout) -> list[Check]:
+    uri = store_uri(layout)
+    if uri.startswith("sqlite:"):
+        return [_check_sqlite(Path(uri.partition(":///")[2].partition("?")[0]))]
+    if "://" not in uri or uri.startswith("file:"):
+        remedy = "unset MLFLOW_TRACKING_URI, or name a server or sqlite:///FILE: MLflow refuses folders"
+        return [fail("MLflow", f"{uri} is neither a server nor a database", remedy)]
+    if problem := connection_problem(uri):
+        remedy = "start the server, or unset MLFLOW_TRACKING_URI to use mlflow.db here; stages run on, untracked"
+        return [warn("MLflow", f"{redacted(uri)} {problem}", remedy)]
+    return [ok("MLflow", f"{redacted(uri)} answers")]
+
+
+def _check_sqlite(path: Path) -> Check:
+    if not path.exists():
+        folder = path.resolve().parent
+        if os.access(folder, os.W_OK):
+            return ok("MLflow", f"{path} will be created by the first stage")
+        return fail("MLflow", f"{folder} is not writable", "give yourself the right to write there")
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=_LOCK_S)) as store:
+            store.execute("BEGIN IMMEDIATE")
+            store.rollback()
+            is_new = not store.execute("SELECT 1 FROM sqlite_master WHERE name = 'runs'").fetchall()
+            runs = 0 if is_new else store.execute("SELECT count(*) FROM runs").fetchone()[0]
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            return warn("MLflow", f"{path} is in use for over {_LOCK_S:g} s", "look again when nothing else runs")
+        return fail("MLflow", f"{path}: {error}", "give yourself the right to write it, or move it away")
+    except sqlite3.DatabaseError as error:
+        return fail("MLflow", f"{path}: {error}", "move it away; the next stage starts a new one")
+    return ok("MLflow", f"{path} is writable, {runs} runs")
+
+
+def check_ray() -> list[Check]:
+    address = os.environ.get("RAY_ADDRESS")
+    if address is None:
+        return [ok("Ray", "RAY_ADDRESS is not set: preprocessing starts workers of its own")]
+    if address in ("auto", "local"):
+        return [ok("Ray", f"RAY_ADDRESS is {address}")]
+    if problem := connection_problem(address):
+        remedy = "start the cluster (`ray start --head`), or unset RAY_ADDRESS to work on this machine"
+        return [fail("Ray", f"RAY_ADDRESS {address!r} {problem}", remedy)]
+    if "RAY_AUTH_MODE" not in os.environ:
+        remedy = "set RAY_AUTH_MODE to token or disabled, the same on every node: the defaults disagree, and nodes wait"
+        return [warn("Ray", f"{address} answers, but RAY_AUTH_MODE is not set", remedy)]
+    return [ok("Ray", f"{address} answers, RAY_AUTH_MODE is {os.environ['RAY_AUTH_MODE']}")]
+
+
+def check_prefect() -> list[Check]:
+    address = os.environ.get("PREFECT_API_URL")
+    if not address:
+        return [ok("Prefect", "PREFECT_API_URL is not set: each flow starts a server of its own")]
+    if problem := connection_problem(address):
+        return [fail("Prefect", f"{redacted(address)} {problem}", "`prefect server start`, or unset PREFECT_API_URL")]
+    return [ok("Prefect", f"{redacted(address)} answers")]

@@ -1,0 +1,103 @@
+"""The worst clips as a contact sheet: a row per measure, a picture per clip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+from PIL import ImageDraw, ImageFont
+
+from pipeline import atomic
+from pipeline.doctor.data import Survey
+from pipeline.doctor.measures import MEASURES, Measure, spread_of, worst_clips
+from pipeline.shards.read import read_clips
+from pipeline.shards.write import IndexRow
+
+Picture = NDArray[np.uint8]
+NUM_WORST = 4
+PICTURE_PX = 208
+_GAP_PX, _MARGIN_PX, _LABEL_PX, _TEXT_PX, _HEAD_PX = 14, 24, 216, 50, 76
+_PAPER, _INK, _MUTED, _RULE = "#ffffff", "#1f2933", "#6b7785", "#e3e8ee"
+
+
+@dataclass(frozen=True)
+class Line:
+    """The worst clips of one measure, with their values; ``median`` is of all kept clips."""
+
+    measure: Measure
+    median: float
+    clips: Sequence[tuple[IndexRow, float]]
+
+
+def worst_lines(survey: Survey, num: int = NUM_WORST) -> list[Line]:
+    """One line per measure that has a bad end and a clip there."""
+    lines = []
+    for measure in MEASURES:
+        clips = worst_clips(survey.kept, measure, num) if measure.worst else []
+        spread = spread_of(survey.kept, measure)
+        if clips and spread:
+            lines.append(Line(measure, spread.median, clips))
+    return lines
+
+
+def middle_frames(shards_dir: Path, rows: Iterable[IndexRow]) -> dict[str, Picture]:
+    """Clip id -> the wide crop of the clip's middle frame, ``uint8 [P, P, 3]`` BGR.
+
+    Raises ShardError or FileNotFoundError for a clip that is missing or damaged.
+    """
+    wanted: dict[str, set[str]] = {}
+    for row in rows:
+        wanted.setdefault(row.split, set()).add(row.key)
+    return {
+        clip.clip_id: clip.context([clip.num_frames // 2])[0]
+        for split, keys in wanted.items()
+        for clip in read_clips(shards_dir, split, ("context",), keys)
+    }
+
+
+def draw_sheet(lines: Sequence[Line], pictures: dict[str, Picture], num_clips: int, path: Path) -> None:
+    """Write the PNG; ``num_clips`` is how many were looked at. Every clip of ``lines`` needs its picture."""
+    columns = max(len(line.clips) for line in lines)
+    step_px = PICTURE_PX + _GAP_PX
+    height_px = PICTURE_PX + _TEXT_PX
+    size = (
+        2 * _MARGIN_PX + _LABEL_PX + columns * step_px - _GAP_PX,
+        _HEAD_PX + len(lines) * (height_px + _GAP_PX) + _MARGIN_PX - _GAP_PX,
+    )
+    canvas = PIL.Image.new("RGB", size, _PAPER)
+    draw = ImageDraw.Draw(canvas)
+    large, plain, small = (ImageFont.load_default(px) for px in (24, 17, 14))
+    draw.text((_MARGIN_PX, 18), "Worst clips", fill=_INK, font=large)
+    remark = f"the middle frame of each, out of {num_clips} kept clips; grey lies beyond the picture's edge"
+    draw.text((size[0] - _MARGIN_PX, 24), remark, fill=_MUTED, font=small, anchor="ra")
+    for number, line in enumerate(lines):
+        top = _HEAD_PX + number * (height_px + _GAP_PX)
+        draw.line([(_MARGIN_PX, top - 10), (size[0] - _MARGIN_PX, top - 10)], fill=_RULE)
+        draw.text((_MARGIN_PX, top + 2), line.measure.worst_title, fill=_INK, font=plain)
+        draw.text((_MARGIN_PX, top + 30), line.measure.title, fill=_MUTED, font=small)
+        draw.text((_MARGIN_PX, top + 52), f"median {line.measure.text(line.median)}", fill=_MUTED, font=small)
+        for column, (row, value) in enumerate(line.clips):
+            left = _MARGIN_PX + _LABEL_PX + column * step_px
+            canvas.paste(_thumbnail(pictures[row.clip_id]), (left, top))
+            below = top + PICTURE_PX
+            draw.text((left, below + 5), line.measure.text(value), fill=_INK, font=plain)
+            draw.text((left, below + 27), shortened(row.clip_id, small, PICTURE_PX), fill=_MUTED, font=small)
+    with atomic.replacing(path) as temporary:
+        canvas.save(temporary, format="PNG")
+
+
+def shortened(clip_id: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width_px: float) -> str:
+    """The id, or its end after three dots: the end tells clips of one speaker apart."""
+    text = clip_id
+    while font.getlength(text) > width_px:
+        text = "..." + text.removeprefix("...")[1:]
+    return text
+
+
+def _thumbnail(image_bgr: Picture) -> PIL.Image.Image:
+    picture = PIL.Image.fromarray(np.ascontiguousarray(image_bgr[..., ::-1]))
+    return picture.resize((PICTURE_PX, PICTURE_PX), PIL.Image.Resampling.LANCZOS)

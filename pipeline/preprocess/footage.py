@@ -1,0 +1,66 @@
+"""A source video's frames at 25 fps, as often as wanted, and what one look through them tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.alignment import FPS
+from pipeline.media.errors import MediaError
+from pipeline.media.faces import Detection, FaceDetector, detect_every
+from pipeline.media.shots import ChangeMeter
+from pipeline.media.video import iter_frames
+from pipeline.preprocess.reasons import Reason, RefusedError
+
+MAX_HELD_BYTES = 400_000_000
+"""Decoded frames kept in memory; a longer video is decoded again instead."""
+
+
+class Footage:
+    """A video's frames, ``uint8 [H, W, 3]`` BGR at 25 fps, in bounded memory. Raises RefusedError while decoding."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._held: list[NDArray[np.uint8]] = []
+        self._are_held = False
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        if self._are_held:
+            yield from self._held
+            return
+        self._held, num_bytes = [], 0
+        try:
+            for frame in iter_frames(self._path, FPS):
+                num_bytes += frame.image.nbytes
+                if num_bytes <= MAX_HELD_BYTES:
+                    self._held.append(frame.image)
+                yield frame.image
+        except MediaError as error:
+            raise RefusedError(Reason.BROKEN_VIDEO, error.detail) from error
+        self._are_held = num_bytes <= MAX_HELD_BYTES
+        if not self._are_held:
+            self._held = []
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Per frame: the faces found (None where not looked) and the change from the frame before, in grey levels."""
+
+    faces: list[list[Detection] | None]
+    changes: list[float]
+
+
+def survey(footage: Footage, detector: FaceDetector, every: int) -> Survey:
+    """Look through the video once: faces in every n-th frame and the last, changes in all."""
+    meter = ChangeMeter()
+
+    def metered() -> Iterator[NDArray[np.uint8]]:
+        for frame in footage:
+            meter.see(frame)
+            yield frame
+
+    return Survey(detect_every(detector, metered(), every), meter.changes)

@@ -1,0 +1,31 @@
+"""Why a clip, or a piece of one, is not in the shards."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Stable codes of ``rejects.parquet``."""
+
+    MISSING_FILE = "missing_file"
+    BROKEN_VIDEO = "broken_video"
+    CHANGED_FILE = "changed_file"
+    BROKEN_AUDIO = "broken_audio"
+    NO_AUDIO = "no_audio"
+    SILENT_AUDIO = "silent_audio"
+    LENGTH_MISMATCH = "length_mismatch"
+    TOO_SHORT = "too_short"
+    NO_FACE = "no_face"
+    FACE_LOST = "face_lost"
+    FACE_TOO_SMALL = "face_too_small"
+    BLURRED = "blurred"
+    INTERNAL_ERROR = "internal_error"
+
+
+class RefusedError(Exception):
+    """A clip or piece cannot be used: the code, and the detail for a person."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason, self.detail = reason, detail

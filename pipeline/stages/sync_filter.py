@@ -1,0 +1,134 @@
+"""Stage ``sync_filter``: which clips of the shards are used, and with which correction of their sound.
+
+It copies no clip: its index points into the shards, and readers correct the offset as they read.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline import stage
+from pipeline.alignment import num_samples_of
+from pipeline.manifest import MIN_CLIPS, SPLITS
+from pipeline.shards.read import Clip, read_clips, read_index, read_rejects
+from pipeline.shards.write import OFFSET_STAT, IndexRow, Reject, write_index, write_rejects
+from pipeline.syncing.scorer import Scorer, load_scorer
+from pipeline.syncing.verdict import SyncScore, refusal, score_clip
+from pipeline.training.precision import select_device, set_threads
+
+logger = logging.getLogger(__name__)
+
+LOG_EVERY_S = 5.0
+
+
+def main() -> int:
+    return stage.run("sync_filter", _body)
+
+
+def _body(context: stage.StageContext) -> dict[str, Any]:
+    layout, params = context.layout, context.params.sync_filter
+    rows, rejects = read_index(layout.shards_dir), read_rejects(layout.shards_dir)
+    kept, refused, scores = rows, list[Reject](), list[SyncScore]()
+    if params.scorer is not None:
+        kept, refused, scores = _filtered(context, rows)
+    _require_enough(kept, rows, refused)
+    to_shards = Path(os.path.relpath(layout.shards_dir, layout.clips_dir)).as_posix()
+    write_index(layout.clips_dir, [replace(row, shard=f"{to_shards}/{row.shard}") for row in kept])
+    write_rejects(layout.clips_dir, [*rejects, *refused])
+    return summarise(kept, refused, scores)
+
+
+def _filtered(
+    context: stage.StageContext, rows: list[IndexRow]
+) -> tuple[list[IndexRow], list[Reject], list[SyncScore]]:
+    """Kept rows with the offset and the confidence among their stats, the refused, and every score."""
+    params, runtime = context.params.sync_filter, context.params.runtime
+    set_threads(runtime.num_threads)
+    scorer = load_scorer(params, context.layout.root, select_device(runtime.device))
+    kept = [row for row in rows if row.split not in params.splits]
+    refused: list[Reject] = []
+    scores: list[SyncScore] = []
+    row_of = {(row.split, row.key): row for row in rows}
+    for clip in _clips(context, scorer, len(rows) - len(kept)):
+        row = row_of[clip.split, clip.key]
+        score = score_clip(scorer.similarity(clip), params.max_shift_frames)
+        scores.append(score)
+        reason = refusal(score, row.num_frames, params, context.params.preprocess.min_frames)
+        if reason is None:
+            kept.append(corrected(row, score))
+        else:
+            code, detail = reason
+            refused.append(
+                Reject(
+                    clip_id=row.clip_id,
+                    speaker=row.speaker,
+                    split=row.split,
+                    path=clip.source,
+                    reason=code.value,
+                    detail=detail,
+                )
+            )
+    return kept, refused, scores
+
+
+def corrected(row: IndexRow, score: SyncScore) -> IndexRow:
+    """The row of the clip as readers will see it: shorter by its offset."""
+    num_frames = row.num_frames - abs(score.offset_frames)
+    stats = {**row.stats, OFFSET_STAT: float(score.offset_frames), "sync_confidence": score.confidence}
+    return replace(row, num_frames=num_frames, num_samples=num_samples_of(num_frames), stats=stats)
+
+
+def _clips(context: stage.StageContext, scorer: Scorer, total: int) -> Iterator[Clip]:
+    started = logged = time.monotonic()
+    done = 0
+    for split in SPLITS:
+        if split not in context.params.sync_filter.splits:
+            continue
+        for clip in read_clips(context.layout.shards_dir, split, parts=scorer.parts):
+            yield clip
+            done += 1
+            if (now := time.monotonic()) - logged >= LOG_EVERY_S:
+                logged = now
+                left = int((total - done) * (now - started) / done)
+                logger.info("%d of %d clips, about %d:%02d left", done, total, left // 60, left % 60)
+
+
+def summarise(kept: list[IndexRow], refused: list[Reject], scores: list[SyncScore]) -> dict[str, Any]:
+    """Counts, reasons, and how far out of sync the clips were."""
+    counts = Counter(row.split for row in kept)
+    metrics: dict[str, Any] = {
+        "num_clips": len(kept),
+        **{f"num_{split}_clips": counts[split] for split in SPLITS},
+        "num_scored": len(scores),
+        "num_rejected": len(refused),
+        **{f"num_{reason}": count for reason, count in Counter(reject.reason for reject in refused).items()},
+        "num_corrected": sum(row.stats.get(OFFSET_STAT, 0) != 0 for row in kept),
+    }
+    if scores:
+        metrics["median_confidence"] = float(np.median([score.confidence for score in scores]))
+        metrics["mean_abs_offset_frames"] = float(np.mean([abs(score.offset_frames) for score in scores]))
+    return metrics
+
+
+def _require_enough(kept: list[IndexRow], rows: list[IndexRow], refused: list[Reject]) -> None:
+    given, left = (Counter(row.split for row in some) for some in (rows, kept))
+    for split in sorted(given):
+        if left[split] < MIN_CLIPS[split]:
+            told = ", ".join(f"{n} {reason}" for reason, n in Counter(r.reason for r in refused).most_common())
+            raise stage.DataError(
+                f"the sync check leaves {left[split]} of {given[split]} clips of the {split} split, {MIN_CLIPS[split]} "
+                f"are needed (rejected: {told}); see sync_filter in params.yaml, or whether the scorer knows such faces"
+            )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

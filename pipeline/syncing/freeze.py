@@ -1,0 +1,44 @@
+"""Taking a trained expert out of the pipeline's outputs, so that later trainings cannot change it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from pipeline import atomic, checkpoint
+from pipeline.digest import sha256_of
+from pipeline.layout import Layout
+from pipeline.params import parse_params
+from pipeline.params_text import Change, replace_values
+from pipeline.syncing.scorer import EXPERT_KIND, weights_file
+
+
+def freeze_scorer(layout: Layout, source: Path | None) -> tuple[Path, list[Change]]:
+    """Copy ``source`` below ``weights/`` and name it in ``params.yaml``; returns its new path and what changed there.
+
+    ``source``: a folder with a sync expert (default: the one trained here), or ``syncnet_v2.model``. Raises
+    FileNotFoundError, or ValueError for a model of another kind.
+    """
+    import yaml
+
+    source = source or layout.stage_dir("train_syncnet") / "model"
+    if source.is_dir() and (kind := checkpoint.load_model(source).kind) != EXPERT_KIND:
+        raise ValueError(f"{source} holds a {kind}, not a sync expert ({EXPERT_KIND})")
+    if not weights_file(source).is_file():
+        raise FileNotFoundError(
+            f"{source} is neither an expert's folder nor a file; `dvc repro train_syncnet` trains one"
+        )
+    digest = sha256_of(weights_file(source))
+    target = layout.weights_dir / f"sync_scorer-{digest[:12]}"
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    named = target.relative_to(layout.root) if target.is_relative_to(layout.root) else target
+    text = layout.params_path.read_text()
+    values = {"sync_filter.scorer": named.as_posix(), "sync_filter.scorer_sha256": digest}
+    text, changes = replace_values(text, values)
+    parse_params(yaml.safe_load(text), str(layout.params_path))
+    atomic.write_text(layout.params_path, text)
+    return target, changes

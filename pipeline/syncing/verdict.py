@@ -1,0 +1,66 @@
+"""From a clip's similarities to its offset, how sure that is, and whether the clip is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.params import SyncFilterParams
+
+MIN_WINDOWS = 5
+"""A shift that leaves fewer windows to compare is not looked at."""
+
+
+class SyncReason(StrEnum):
+    """Why the sync check rejects a clip; reason codes of its ``rejects.parquet``."""
+
+    OUT_OF_SYNC = "out_of_sync"
+    LOW_SYNC_CONFIDENCE = "low_sync_confidence"
+    TOO_SHORT_IN_SYNC = "too_short_in_sync"
+
+
+@dataclass(frozen=True)
+class SyncScore:
+    """``offset_frames``: positive where the audio leads the video. ``confidence``: how far the best shift stands above
+    the median of all shifts, in the scorer's own units (cosines for an expert, distances for syncnet_v2)."""
+
+    offset_frames: int
+    confidence: float
+
+
+def score_clip(similarity: NDArray[np.float32], max_shift: int) -> SyncScore:
+    """``similarity: float32 [V, A]`` of one clip. Raises ValueError where no shift has 5 windows to compare.
+
+    As SyncNet's published score (Chung and Zisserman 2016, sec. 3), but a shift counts only windows that the clip has.
+    """
+    shifts = [s for s in range(-max_shift, max_shift + 1) if len(np.diagonal(similarity, s)) >= MIN_WINDOWS]
+    if not shifts:
+        raise ValueError(f"a clip of {len(similarity)} windows is too short for a sync score, {MIN_WINDOWS} are needed")
+    means = np.array([np.diagonal(similarity, shift).mean() for shift in shifts], np.float64)
+    best = int(means.argmax())
+    return SyncScore(-shifts[best], float(means[best] - np.median(means)))
+
+
+def refusal(
+    score: SyncScore, num_frames: int, params: SyncFilterParams, min_frames: int
+) -> tuple[SyncReason, str] | None:
+    """Why a clip with this score is left out, None where it is kept (its offset corrected)."""
+    if score.confidence < params.min_confidence:
+        return SyncReason.LOW_SYNC_CONFIDENCE, (
+            f"confidence {score.confidence:.3f} (params.yaml: sync_filter.min_confidence {params.min_confidence})"
+        )
+    if abs(score.offset_frames) > params.max_offset_frames:
+        return SyncReason.OUT_OF_SYNC, (
+            f"the audio leads by {score.offset_frames} frames "
+            f"(params.yaml: sync_filter.max_offset_frames {params.max_offset_frames})"
+        )
+    left = num_frames - abs(score.offset_frames)
+    if left < min_frames:
+        return SyncReason.TOO_SHORT_IN_SYNC, (
+            f"{left} frames are left once {score.offset_frames} frames of offset are corrected "
+            f"(params.yaml: preprocess.min_frames {min_frames})"
+        )
+    return None

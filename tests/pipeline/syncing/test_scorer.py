@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from models.syncnet import SyncNet, SyncNetConfig
+from pipeline import checkpoint
+from pipeline.__main__ import app
+from pipeline.layout import Layout
+from pipeline.params import load_params
+from pipeline.syncing.scorer import ExpertScorer, load_scorer
+
+CONFIG = SyncNetConfig(width=0.0625, embedding_dim=16)
+
+
+def save_expert(folder: Path, kind: str = "syncnet", seed: int = 0) -> Path:
+    torch.manual_seed(seed)
+    checkpoint.save_model(folder, kind=kind, config=asdict(CONFIG), state=SyncNet(CONFIG).state_dict(), info={})
+    return folder
+
+
+@pytest.fixture
+def layout(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    for name in ("params.yaml", "dvc.yaml"):
+        (tmp_path / name).write_bytes((repo_root / name).read_bytes())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LIPSMITH_WEIGHTS_DIR", raising=False)
+    return Layout(tmp_path)
+
+
+def test_a_frozen_expert_judges_whatever_is_trained_later(layout: Layout) -> None:
+    before = layout.params_path.read_text()
+    model_dir = save_expert(layout.stage_dir("train_syncnet") / "model")
+    frozen_digest = checkpoint.model_sha256(model_dir)
+    done = CliRunner().invoke(app, ["freeze-scorer"])
+    assert done.exit_code == 0, done.output
+    assert "next: dvc repro" in done.output
+    save_expert(model_dir, seed=1)
+    params = load_params(layout.params_path).sync_filter
+    assert params.scorer_sha256 == frozen_digest
+    scorer = load_scorer(params, layout.root, torch.device("cpu"))
+    assert isinstance(scorer, ExpertScorer)
+    torch.manual_seed(0)
+    assert torch.equal(next(scorer.network.parameters()), next(SyncNet(CONFIG).parameters()))
+    after = layout.params_path.read_text()
+    changed = [line for line in after.splitlines() if line not in before.splitlines()]
+    assert [line.split(":")[0].strip() for line in changed] == ["scorer", "scorer_sha256"]
+    assert all("#" in line for line in changed)  # comments stay
+
+
+def test_freezing_the_same_again_changes_nothing(layout: Layout) -> None:
+    save_expert(layout.stage_dir("train_syncnet") / "model")
+    CliRunner().invoke(app, ["freeze-scorer"])
+    text = layout.params_path.read_text()
+    again = CliRunner().invoke(app, ["freeze-scorer"])
+    assert "nothing changed" in again.output
+    assert layout.params_path.read_text() == text
+
+
+def test_what_cannot_be_frozen_is_named(layout: Layout) -> None:
+    done = CliRunner().invoke(app, ["freeze-scorer"])
+    assert done.exit_code == 2
+    assert "dvc repro train_syncnet" in done.output
+    generator = save_expert(layout.root / "g", kind="generator")
+    done = CliRunner().invoke(app, ["freeze-scorer", "--from", str(generator)])
+    assert done.exit_code == 2
+    assert "holds a generator, not a sync expert" in done.output
+
+
+def test_another_network_under_the_frozen_ones_name_is_refused(layout: Layout) -> None:
+    save_expert(layout.stage_dir("train_syncnet") / "model")
+    CliRunner().invoke(app, ["freeze-scorer"])
+    params = load_params(layout.params_path).sync_filter
+    assert params.scorer is not None
+    save_expert(layout.root / params.scorer, seed=2)
+    with pytest.raises(ValueError, match="it is not the frozen one"):
+        load_scorer(params, layout.root, torch.device("cpu"))
+    (layout.root / params.scorer / checkpoint.WEIGHTS_NAME).unlink()
+    with pytest.raises(FileNotFoundError, match="freeze-scorer"):
+        load_scorer(params, layout.root, torch.device("cpu"))
+
+
+@pytest.mark.slow
+def test_known_shifts_of_real_clips_are_found(shared_data: Path, repo_root: Path) -> None:
+    """50 GRID clips, their sound shifted by -6 to 6 frames. Needs an expert that knows such faces."""
+    from pipeline.manifest import record_of
+    from pipeline.preprocess.clip import process_clip
+    from pipeline.shards.clip import Clip, clip_rng
+    from pipeline.shards.write import ClipSample, _members
+    from pipeline.syncing.verdict import score_clip
+
+    folder = os.environ.get("LIPSMITH_TEST_EXPERT")
+    if not folder:
+        pytest.skip("LIPSMITH_TEST_EXPERT names no folder of an expert trained on GRID (artifacts/train_syncnet/model)")
+    saved = checkpoint.load_model(Path(folder))
+    network = SyncNet(SyncNetConfig(**saved.config))
+    network.load_state_dict(saved.state)
+    scorer = ExpertScorer(network.eval(), torch.device("cpu"))
+    params = load_params(repo_root / "params.yaml").preprocess
+    found = []
+    for number, path in enumerate(sorted((shared_data / "grid" / "s1").glob("*.m*"))[5::14][:50]):
+        (sample,) = process_clip(record_of(path.stem, "s1", "test", path, ""), params, Path("/"))
+        assert isinstance(sample, ClipSample)
+        lead = number % 13 - 6
+        stored = Clip(sample.key, "", _members(sample), clip_rng(0, 0, sample.key))
+        shifted = _with_sound_early(stored, lead)
+        found.append(score_clip(scorer.similarity(shifted), 15).offset_frames - lead)
+    assert len(found) == 50
+    assert np.mean(np.abs(found) <= 1) >= 0.95
+
+
+def _with_sound_early(clip, lead: int):
+    """The clip with its sound ``lead`` frames early: what comes before or after it is silence."""
+    from pipeline.media.spectra import int16_to_float, mel_spectrogram
+
+    audio = np.zeros_like(clip.audio)
+    step = 640 * abs(lead)
+    if lead > 0:
+        audio[: len(audio) - step] = clip.audio[step:]
+    elif lead < 0:
+        audio[step:] = clip.audio[: len(audio) - step]
+    else:
+        audio = clip.audio
+    clip._arrays = {"audio": audio, "mel": mel_spectrogram(int16_to_float(audio))}
+    return clip
