@@ -89,9 +89,11 @@ def decode(container: Any, stream: Any, path: str | Path) -> Iterator[Any]:
     """The stream's frames in presentation order, on one thread (small frames decode faster so).
 
     A packet that cannot be decoded is skipped with a warning, its time stays empty: the callers
-    place frames by their time stamps. Raises CorruptMediaError if no frame or less than 90 % of
+    place frames by their time stamps. Raises CorruptMediaError for an unknown codec, if no frame or less than 90 % of
     the packets can be decoded, or if the file ends before 80 % of the length its header promises.
     """
+    if stream.codec_context is None:
+        raise CorruptMediaError(path, f"its {stream.type} is in no known format")
     stream.codec_context.thread_type = "SLICE"
     stream.codec_context.thread_count = 1
     num_packets = num_damaged = num_frames = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -94,7 +95,7 @@ def _rewritten(
     """The file in another container, encoded again where ``codecs`` (video, audio) are given."""
     with av.open(str(source)) as read, av.open(str(target), "w") as written:
         inputs = [next(stream for stream in read.streams if stream.type == kind) for kind in kinds]
-        outputs = {}
+        outputs, num_pictures = {}, 0
         for stream in inputs:
             if codecs is None:
                 outputs[stream.index] = written.add_stream_from_template(stream)
@@ -113,6 +114,9 @@ def _rewritten(
                 continue
             for frame in packet.decode():
                 frame.pts = None
+                if packet.stream.type == "video":
+                    frame.pict_type, frame.pts, frame.time_base = 0, num_pictures, Fraction(1, 25)
+                    num_pictures += 1
                 written.mux(out.encode(frame))
         if codecs is not None:
             for out in outputs.values():
@@ -135,8 +139,9 @@ def test_damaged_videos_are_all_accounted_for(originals: list[Path], tmp_path: P
         path.write_bytes(damage(contents[which], contents[which - 1], rng))
         records.append(record_of(f"d/{number:03d}", "d", "train", path, ""))
     output = tmp_path / "out"
+    quick = params.model_copy(update={"detect_every": 9, "context_px": 96, "clips_per_shard": 25})
     rows, rejects = build_shards(
-        records, params, 0, root=tmp_path, output_dir=output, work_dir=tmp_path / "work", num_workers=1
+        records, quick, 0, root=tmp_path, output_dir=output, work_dir=tmp_path / "work", num_workers=1
     )
 
     accounted = {name.split("-p")[0] for name in [row.clip_id for row in rows] + [reject.clip_id for reject in rejects]}

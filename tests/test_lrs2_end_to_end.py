@@ -1,0 +1,134 @@
+"""LRS2 from a server that wants a password, through the real stages; the password must be nowhere afterwards."""
+
+from __future__ import annotations
+
+import io
+import re
+import secrets
+import tarfile
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from checkouts import copy_checkout, run, start
+from loopback import Server, serving
+
+from pipeline.datasets.demo import DemoSpec, render_corpus
+from pipeline.layout import Layout
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+PASSWORD = secrets.token_hex(12)  # written in no file, this one included
+SPEC = DemoSpec(
+    num_speakers=4, num_clips_per_speaker=2, clip_seconds=1.2, num_val_speakers=1, num_test_speakers=1, seed=5
+)
+
+
+def _publish(server: Server, corpus: Path) -> list[str]:
+    """Put the corpus on the server as LRS2 is published, the archive in two parts; returns their names."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        archive.add(corpus / "mvlrs_v1", "mvlrs_v1")
+    content = packed.getvalue()
+    parts = {"lrs2_v1_partaa": content[:300_000], "lrs2_v1_partab": content[300_000:]}
+    lists = {name: (corpus / name).read_bytes() for name in ("train.txt", "val.txt", "test.txt")}
+    server.files = {f"/{name}": blob for name, blob in {**parts, **lists, "pretrain.txt": b""}.items()}
+    server.password_of = {"anna": PASSWORD}
+    return list(parts)
+
+
+@contextmanager
+def _watching() -> Iterator[list[str]]:
+    """Where the password turned up meanwhile: argument lists of all processes, and Ray's logs."""
+    places: list[str] = []
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.wait(0.5):
+            for pattern in ("/proc/[0-9]*/cmdline", "/tmp/ray*/**/*.log", "/tmp/ray*/**/*.out", "/tmp/ray*/**/*.err"):
+                places.extend(_holding(Path("/").glob(pattern.removeprefix("/"))))
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        yield places
+    finally:
+        stop.set()
+        watcher.join()
+
+
+def _holding(paths: Iterator[Path]) -> Iterator[str]:
+    for path in paths:
+        try:
+            if path.is_file() and PASSWORD.encode() in path.read_bytes():
+                yield str(path)
+        except OSError:  # gone meanwhile
+            continue
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, repo_root: Path) -> Iterator[tuple[Layout, str, list[str], Server]]:
+    corpus = tmp_path_factory.mktemp("corpus")
+    render_corpus(SPEC, corpus, num_workers=1)
+    layout = Layout(copy_checkout(repo_root, tmp_path_factory.mktemp("lrs2") / "lipsmith"))
+    with serving() as server:
+        params = yaml.safe_load(layout.params_path.read_text())
+        params["dataset"]["source"] = "lrs2"
+        params["dataset"]["lrs2"] |= {"url": server.url, "archives": _publish(server, corpus)}
+        params["preprocess"]["clips_per_shard"] = 1
+        params["runtime"]["num_workers"] = 2
+        layout.params_path.write_text(yaml.safe_dump(params, sort_keys=False))
+        environment = {"LIPSMITH_LRS2_USER": "anna", "LIPSMITH_LRS2_PASSWORD": PASSWORD, "LIPSMITH_LOG_LEVEL": "DEBUG"}
+        server.break_after = [5000]
+        with _watching() as places:
+            output = run(layout.root, "dvc", "repro", "--verbose", "preprocess", environment=environment)
+        yield layout, output, places, server
+
+
+def test_the_clips_arrive_in_shards(done: tuple[Layout, str, list[str], Server]) -> None:
+    layout, output, _, server = done
+    assert Counter(pq.read_table(layout.shards_dir / "index.parquet")["split"].to_pylist()) == {
+        "train": 4,
+        "val": 2,
+        "test": 2,
+    }
+    assert (layout.raw_dir / "lrs2" / "mvlrs_v1" / "main").is_dir()
+    assert re.search(r"lrs2: \d+ files, .* unpacked, 0 of them were there already", output)
+    assert all(server.authorizations)  # it was asked for and given
+
+
+def test_the_password_is_nowhere(done: tuple[Layout, str, list[str], Server]) -> None:
+    layout, output, places, _ = done
+    assert places == []
+    assert PASSWORD not in output
+    files = list(layout.root.rglob("*"))
+    assert layout.mlflow_db_path in files
+    assert any(".dvc/cache" in path.as_posix() for path in files)
+    assert list(_holding(iter(files))) == []
+
+
+def test_a_wrong_password_ends_it_with_a_remedy(done: tuple[Layout, str, list[str], Server]) -> None:
+    layout = done[0]
+    for path in (layout.raw_dir / "lrs2").glob("*.txt"):
+        path.unlink()
+    environment = {"LIPSMITH_LRS2_USER": "anna", "LIPSMITH_LRS2_PASSWORD": "wrong-one"}
+    process = start(layout.root, "python", "-m", "pipeline.stages.download", environment=environment)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "did not accept the user name and password; they come from LIPSMITH_LRS2_USER" in output
+    assert "wrong-one" not in output
+
+
+def test_verify_says_what_differs_from_the_published_corpus(done: tuple[Layout, str, list[str], Server]) -> None:
+    layout, _, _, server = done
+    for name in ("train.txt", "val.txt", "test.txt", "pretrain.txt"):
+        (layout.raw_dir / "lrs2" / name).write_bytes(server.files[f"/{name}"])
+    process = start(layout.root, "python", "-m", "pipeline", "verify")
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert re.search(r"train +4 +0 +0 +45,839 +DIFFERS", output)
