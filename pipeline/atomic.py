@@ -23,7 +23,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Write and flush to disk, then rename into place."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         file.write(content)

@@ -22,7 +22,7 @@ MAX_MISSING_SHARE = 0.1
 
 @dataclass(frozen=True)
 class ClipRecord:
-    """One source clip. ``path`` is absolute, or relative to the checkout's root."""
+    """One source clip. ``path`` is absolute, relative to the checkout's root, or a URL that fsspec reads (s3://...)."""
 
     clip_id: str
     speaker: str

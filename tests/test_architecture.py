@@ -42,6 +42,7 @@ ONE_PLACE = {
     "av": ("pipeline/media/",),
     "prefect": ("flows/",),
     "requests": ("pipeline/transfer/",),
+    "fsspec": ("pipeline/preprocess/source.py",),
 }
 
 

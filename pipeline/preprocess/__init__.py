@@ -1,1 +1,1 @@
-"""Source clips to shards: one clip (`clip`), the assignment to shards (`plan`), running it on many cores (`build`)."""
+"""Source clips to shards: one clip (`source`, `clip`), one shard (`plan`, `shard`), all (`workers`, `build`)."""

@@ -18,13 +18,14 @@ from pipeline.digest import sha256_of
 from pipeline.manifest import ClipRecord
 from pipeline.media.audio import decode_audio, float_to_int16, int16_to_float, mel_spectrogram
 from pipeline.media.crops import CROP_PX, Cropper, boxes_within, context_boxes, crop_boxes, sharpness
-from pipeline.media.errors import MediaError
+from pipeline.media.errors import MediaError, MissingMediaError
 from pipeline.media.faces import detectors_by_zoom
 from pipeline.media.video import encode_mjpeg, probe
 from pipeline.params import PreprocessParams
 from pipeline.preprocess.footage import Footage, survey
 from pipeline.preprocess.pieces import Piece, Refusal, find_pieces, num_kept_frames
 from pipeline.preprocess.reasons import Reason, RefusedError
+from pipeline.preprocess.source import NoDriverError, local_file
 from pipeline.shards.key import piece_id
 from pipeline.shards.write import ClipSample, Reject
 
@@ -38,13 +39,16 @@ def process_clip(record: ClipRecord, params: PreprocessParams, root: Path) -> It
     """Decode, find and follow the face, crop, compute the mel. ``root`` is where relative paths start.
 
     Every stretch of the clip is accounted for, in order: by a sample, or by a Reject with what is wrong with it. Only
-    trouble of the machine (memory, disk) raises.
+    trouble of the machine (memory, disk) and of the storage that holds the clip (OutageError, NoDriverError) raises.
     """
     try:
-        yield from _outcomes_of(record, params, root / record.path)
+        with local_file(record.path, root) as path:
+            yield from _outcomes_of(record, params, path)
     except RefusedError as refused:
         yield _reject(record, record.clip_id, refused.reason, refused.detail)
-    except (MemoryError, OSError):
+    except MissingMediaError as missing:  # in remote storage
+        yield _reject(record, record.clip_id, Reason.MISSING_FILE, missing.detail)
+    except (MemoryError, OSError, NoDriverError):
         raise
     except Exception as error:  # one odd clip of many thousands must not end the run
         log.exception("clip %s (%s) hit a fault of the program", record.clip_id, record.path)

@@ -10,7 +10,9 @@ from typing import Any
 
 from pipeline import stage
 from pipeline.manifest import MAX_MISSING_SHARE, MIN_CLIPS, SPLITS, ClipRecord, read_manifest
-from pipeline.preprocess.build import WorkerError, build_shards
+from pipeline.preprocess.build import build_shards
+from pipeline.preprocess.source import OutageError, local_path, require_drivers
+from pipeline.preprocess.workers import WorkerError
 from pipeline.shards.write import IndexRow, Reject
 
 
@@ -32,7 +34,7 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
             work_dir=context.scratch,
             num_workers=params.runtime.num_workers,
         )
-    except WorkerError as error:
+    except (WorkerError, OutageError) as error:
         raise stage.TemporaryError(str(error)) from error
     _require_enough(records, rows, rejects)
     return summarise(rows, rejects)
@@ -56,7 +58,9 @@ def summarise(rows: Sequence[IndexRow], rejects: Sequence[Reject]) -> dict[str, 
 
 
 def _require_files(records: Sequence[ClipRecord], root: Path) -> None:
-    missing = [record.path for record in records if not (root / record.path).is_file()]
+    require_drivers(record.path for record in records)
+    on_disk = ((record.path, local_path(record.path, root)) for record in records)
+    missing = [name for name, path in on_disk if path is not None and not path.is_file()]
     if len(missing) > MAX_MISSING_SHARE * len(records):
         raise stage.DataError(
             f"{len(missing)} of {len(records)} source clips are not on disk (first: {missing[0]}); "

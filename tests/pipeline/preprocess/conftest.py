@@ -62,3 +62,12 @@ def make_clip(tmp_path: Path) -> MakeClip:
         return record_of(name, name.split("/")[0], split, path, "some words")
 
     return make
+
+
+@pytest.fixture
+def clips(make_clip: MakeClip) -> list[ClipRecord]:
+    """Three shards of two clips at most, the last one with a file that is not there."""
+    good = [make_clip(f"s1/{name}", num_frames=26) for name in "abc"]
+    held_out = make_clip("s2/a", num_frames=26, split="val")
+    gone = ClipRecord("s2/gone", "s2", "val", "clips/gone.mp4", 0, "", "")
+    return [*good, held_out, gone]

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import fsspec
 import numpy as np
 import pytest
 from drawn_face import draw_face, tone
@@ -16,6 +18,7 @@ from pipeline.preprocess import clip as clip_module
 from pipeline.preprocess import footage, pieces
 from pipeline.preprocess.clip import process_clip
 from pipeline.preprocess.reasons import Reason
+from pipeline.preprocess.source import NoDriverError, OutageError
 from pipeline.shards.write import ClipSample, Reject
 
 EMPTY = np.full((160, 160, 3), 110, np.uint8)
@@ -253,6 +256,33 @@ def test_a_fault_of_the_program_costs_one_clip_but_trouble_of_the_machine_stops(
     fail_with(OSError("disk full"))
     with pytest.raises(OSError, match="disk full"):
         list(process_clip(record, params, ANYWHERE))
+
+
+def test_a_clip_in_remote_storage_gives_the_same_sample(make_clip, params, monkeypatch) -> None:
+    record = make_clip()
+    storage = fsspec.filesystem("memory")
+    storage.pipe_file("/clips/a.mp4", Path(record.path).read_bytes())
+    here = sample_of(record, params)
+    there = sample_of(replace(record, path="memory://clips/a.mp4"), params)
+    assert there.frames_mjpeg == here.frames_mjpeg
+    assert there.context_mjpeg == here.context_mjpeg
+    assert (there.audio == here.audio).all()
+    assert (there.source, there.stats) == (here.source, here.stats)
+
+    gone = reject_of(replace(record, path="memory://clips/gone.mp4"), params)
+    assert (gone.reason, gone.detail) == (Reason.MISSING_FILE, "no such object")
+    storage.pipe_file("/clips/a.mp4", b"another clip")
+    assert reject_of(replace(record, path="memory://clips/a.mp4"), params).reason == Reason.CHANGED_FILE
+
+
+@pytest.mark.parametrize("error", [OutageError("no answer"), NoDriverError("no driver")])
+def test_trouble_with_storage_is_no_reject(error: Exception, params, monkeypatch) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(clip_module, "local_file", fail)
+    with pytest.raises(type(error), match=str(error)):
+        list(process_clip(ClipRecord("a", "s", "train", "s3://bucket/a.mp4", 1, "", ""), params, ANYWHERE))
 
 
 def test_real_clips_are_kept_with_the_mouth_in_the_lower_half(shared_data, params) -> None:

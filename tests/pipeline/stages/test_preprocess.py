@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
+from pipeline.layout import Layout
 from pipeline.manifest import ClipRecord
+from pipeline.preprocess.source import NoDriverError, OutageError
+from pipeline.preprocess.workers import WorkerError
 from pipeline.shards.write import IndexRow, Reject
-from pipeline.stage import DataError
+from pipeline.stage import DataError, TemporaryError
 from pipeline.stages import preprocess
 
 
@@ -67,3 +71,25 @@ def test_a_folder_of_clips_that_is_gone_is_an_error_and_one_clip_that_is_gone_is
     preprocess._require_files([*there, record("x", "train", "x.mp4")], tmp_path)
     with pytest.raises(DataError, match=r"10 of 19 source clips .*\(first: x\.mp4\).*--force --single-item download`"):
         preprocess._require_files([*there, *[record(str(k), "train", "x.mp4") for k in range(10)]], tmp_path)
+
+
+def test_remote_clips_are_not_looked_for_on_disk(tmp_path: Path) -> None:
+    remote = [record(str(k), "train", f"memory://clips/{k}.mp4") for k in range(9)]
+    preprocess._require_files(remote, tmp_path)
+    preprocess._require_files([*remote, record("x", "train", "x.mp4")], tmp_path)
+    with pytest.raises(DataError, match=r"2 of 11 .*\(first: x\.mp4\)"):
+        preprocess._require_files([*remote, record("x", "train", "x.mp4"), record("y", "train", "y.mp4")], tmp_path)
+    with pytest.raises(NoDriverError, match="nosuch://"):
+        preprocess._require_files([*remote, record("x", "train", "nosuch://x.mp4")], tmp_path)
+
+
+@pytest.mark.parametrize("error", [WorkerError("a node"), OutageError("storage")])
+def test_what_trying_again_may_mend_is_temporary(error: Exception, tmp_path: Path, monkeypatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(preprocess, "read_manifest", lambda path: [])
+    monkeypatch.setattr(preprocess, "build_shards", fail)
+    context = MagicMock(layout=Layout(tmp_path))
+    with pytest.raises(TemporaryError, match=str(error)):
+        preprocess._body(context)

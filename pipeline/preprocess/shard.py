@@ -1,0 +1,63 @@
+"""What one task does: a shard's clips to its tar. It writes nothing outside a private folder of its own machine."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.media.faces import limit_opencv_threads
+from pipeline.params import PreprocessParams
+from pipeline.preprocess.clip import process_clip
+from pipeline.preprocess.plan import ShardResult, ShardTask
+from pipeline.shards.write import ClipSample, Reject, write_shard
+
+
+class PackedShard(NamedTuple):
+    """What became of a shard's clips, and its tar, ``uint8 [bytes]``; None where all of them were rejected.
+
+    An array, because Ray hands arrays over without copying them.
+    """
+
+    result: ShardResult
+    tar: NDArray[np.uint8] | None
+
+
+def process_shard(task: ShardTask, params: PreprocessParams, root: Path) -> PackedShard:
+    """Process a shard's clips one after another on one thread. ``root`` is where relative paths start.
+
+    Raises what ``process_clip`` raises.
+    """
+    rejects: list[Reject] = []
+
+    def samples() -> Iterator[ClipSample]:
+        for made in chain.from_iterable(process_clip(record, params, root) for record in task.records):
+            if isinstance(made, Reject):
+                rejects.append(made)
+            else:
+                yield made
+
+    with _one_opencv_thread(), tempfile.TemporaryDirectory(prefix="lipsmith-") as folder:
+        kept = samples()
+        first = next(kept, None)
+        if first is None:
+            return PackedShard(ShardResult(task.name, (), tuple(rejects)), None)
+        rows = write_shard(Path(folder), task.name, chain([first], kept))
+        # Mapped, not read: the bytes stay on disk until they are handed over, though the name goes with the folder.
+        tar = np.asarray(np.memmap(Path(folder) / task.name, np.uint8, "r"))
+    return PackedShard(ShardResult(task.name, tuple(rows), tuple(rejects)), tar)
+
+
+@contextmanager
+def _one_opencv_thread() -> Iterator[None]:
+    before = limit_opencv_threads(1)
+    try:
+        yield
+    finally:
+        limit_opencv_threads(before)
