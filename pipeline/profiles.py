@@ -63,7 +63,7 @@ DEMO: dict[str, Any] = {
     "evaluate.fid.max_frames": 200,
 }
 
-# An estimated 75 minutes on 2 CPU cores for some 700 GRID clips of two speakers.
+# About 85 minutes on 2 CPU cores for some 700 GRID clips of two speakers.
 GRID: dict[str, Any] = {
     **DEMO,
     "profile": "grid",
@@ -86,8 +86,8 @@ GRID: dict[str, Any] = {
     "train_gan.warmup_steps": 40,
     "train_gan.sync_start_step": 200,
     "train_gan.sync_ramp_steps": 100,
-    "train_gan.adversarial_weight": 0.02,
-    "train_gan.adversarial_start_step": 1900,
+    "train_gan.adversarial_weight": 0.05,
+    "train_gan.adversarial_start_step": 1500,
     "train_gan.adversarial_ramp_steps": 100,
     "train_gan.min_expert_accuracy": 0.85,
     "train_gan.validate_every": 600,
