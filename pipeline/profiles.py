@@ -95,7 +95,7 @@ GRID: dict[str, Any] = {
     "evaluate.fid.max_frames": 1000,
 }
 
-# As grid: an estimated 75 minutes on 2 CPU cores for some 700 clips of 3 s; longer with more.
+# As grid: about 85 minutes on 2 CPU cores for some 700 clips of 3 s; longer with more.
 FOLDER: dict[str, Any] = {**GRID, "profile": "folder", "dataset.source": "folder", "train_gan.augment": True}
 
 # Published sizes and Wav2Lip's loss weights. Days on one data-centre GPU; not meant for a CPU.

@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Event
 
 from pipeline.transfer.credentials import Credentials
-from pipeline.transfer.http import DiskFullError, RemoteFile, TransferError, fetch, remote_size
+from pipeline.transfer.http import DiskFullError, RemoteFile, fetch, remote_size
 from pipeline.transfer.progress import ByteProgress
 
 logger = logging.getLogger(__name__)
@@ -90,6 +90,3 @@ def alone_in(folder: Path) -> Iterator[None]:
             logger.info("another process is fetching into %s; waiting for it", folder)
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-__all__ = ["TransferError", "alone_in", "fetch_all", "num_missing_bytes", "require_room", "with_sizes"]

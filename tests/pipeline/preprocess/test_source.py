@@ -150,7 +150,7 @@ def test_over_http(server: Server, pauses) -> None:
 
 def test_from_s3(server: Server, pauses, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading from S3 is HTTP GET; credentials and the endpoint come from the environment."""
-    pytest.importorskip("s3fs")
+    pytest.importorskip("s3fs", reason="s3fs is missing; pip install 'lipsmith[s3]' brings it")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "of-the-environment")
     monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
