@@ -17,9 +17,10 @@ from typing import Any, Protocol
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 
 from flows import dvc, tasks
+from flows.occupancy import CheckoutBusyError, occupying
 from flows.processes import end_children
 from flows.tasks import StageResult
 from pipeline.layout import find_root
@@ -50,9 +51,17 @@ def reproduce(root: str | None = None, targets: list[str] | None = None) -> Stat
     """Bring the pipeline up to date.
 
     ``root``: a checkout, by default the one around the working directory. ``targets``: stages to
-    reach, by default all. The state holds the list of StageResult.
+    reach, by default all. The state holds the list of StageResult. Cancelled where another flow is at work there.
     """
     checkout = _checkout(root)
+    try:
+        with occupying(checkout, "reproduce"):
+            return _reproduce(checkout, targets)
+    except CheckoutBusyError as error:
+        return Cancelled(message=str(error))
+
+
+def _reproduce(checkout: Path, targets: list[str] | None) -> State[Any]:
     graph = _graph(checkout, targets)
 
     def run_stage(stage: str, *, reason: str | None, blocked_by: list[str]) -> StageResult:

@@ -12,9 +12,10 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 
 from flows import tasks
+from flows.occupancy import CheckoutBusyError, occupying
 from flows.reproduce import outcome_table, reproduce, run_command_line
 from flows.tasks import StageResult
 from pipeline.layout import Layout, find_root
@@ -27,9 +28,17 @@ def retrain(root: str | None = None) -> State[Any]:
 
     ``root``: a checkout, by default the one around the working directory. The state's message says
     what came of it; ``no change`` where the list of clips is the same, no other stage ran and the
-    registry stayed as it was.
+    registry stayed as it was. Cancelled where another flow is at work there.
     """
     checkout = find_root(Path(root) if root else None)
+    try:
+        with occupying(checkout, "retrain"):
+            return _retrain(checkout)
+    except CheckoutBusyError as error:
+        return Cancelled(message=str(error))
+
+
+def _retrain(checkout: Path) -> State[Any]:
     variant = tasks.preflight(checkout)
     detected = tasks.detect(checkout, return_state=True)
     if not detected.is_completed():
@@ -70,7 +79,7 @@ def report(results: list[StageResult], decision: dict[str, Any] | None, fault: s
     if fault:
         parts.append(f"```\n{fault}\n```")
     if decision:
-        parts += [_figures(decision), _rules(decision), _aliases(decision)]
+        parts += [_figures(decision), _rescoring(decision), _rules(decision), _aliases(decision)]
     parts.append(f"## Stages\n\n```\n{outcome_table(results)}\n```")
     parts += [f"```\n{r.reason}\n```" for r in results if r.outcome == "failed"]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -85,6 +94,21 @@ def _figures(decision: dict[str, Any]) -> str:
             rows.append([role, model["version"], *figures, *digests])
     header = ["model", "version", "LSE-D", "LSE-C", "FID", "weights", "evaluation"]
     return _markdown_table(header, rows)
+
+
+def _rescoring(decision: dict[str, Any]) -> str:
+    """Only where the champion had been scored differently."""
+    rescoring = decision["rescoring"]
+    if rescoring is None:
+        return ""
+    if rescoring["fault"]:
+        return f"The champion had been scored differently and could not be scored again: {rescoring['fault']}"
+    known = rescoring["num_known_clips"]
+    caveat = {
+        None: "Which clips it was trained on is not recorded, so it may know some of the held-out ones.",
+        0: "It was trained on none of the held-out clips.",
+    }.get(known, f"It was trained on {known} of the clips that are now held out, which can only flatter it.")
+    return f"The champion had been scored differently, so it was scored again. {caveat}"
 
 
 def _rules(decision: dict[str, Any]) -> str:

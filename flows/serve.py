@@ -17,9 +17,11 @@ from typing import Any
 
 from prefect import Flow
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import EntrypointType, RunnerDeployment
 from prefect.runner import Runner
 from prefect.settings import PREFECT_API_URL
+from pydantic import ValidationError
 
 from flows.processes import end_children
 from flows.reproduce import reproduce, run_command_line
@@ -30,7 +32,17 @@ from pipeline.params import load_params
 
 
 def deployments(root: Path, cron: str) -> list[RunnerDeployment]:
-    """``retrain/scheduled`` and ``reproduce/manual``; a run that finds one running is cancelled."""
+    """``retrain/scheduled`` and ``reproduce/manual``; a run that finds one running is cancelled.
+
+    Raises ValueError for a schedule that is no cron expression.
+    """
+    try:
+        CronSchedule(cron=cron)
+    except ValidationError:
+        raise ValueError(
+            f"params.yaml: runtime.retrain_cron is {cron!r}, which is no cron expression: it takes five fields, "
+            'such as "0 3 * * 1" for Mondays at 03:00'
+        ) from None
     return [
         _deployment(retrain, "scheduled", root, "Reproduce, gate the model, move the champion", cron),
         _deployment(reproduce, "manual", root, "Reproduce the pipeline"),

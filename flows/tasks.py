@@ -55,15 +55,15 @@ def may_retry(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
     return isinstance(state.result(raise_on_failure=False), dvc.TemporaryDvcError)
 
 
-@task(
-    name="stage",
-    task_run_name="{stage}",
-    retries=len(RETRY_DELAYS_S),
-    retry_delay_seconds=RETRY_DELAYS_S,
-    retry_condition_fn=may_retry,
-    persist_result=False,
-    cache_policy=NO_CACHE,
-)
+UNCACHED: dict[str, Any] = {"persist_result": False, "cache_policy": NO_CACHE}
+RETRIED: dict[str, Any] = UNCACHED | {
+    "retries": len(RETRY_DELAYS_S),
+    "retry_delay_seconds": RETRY_DELAYS_S,
+    "retry_condition_fn": may_retry,
+}
+
+
+@task(name="stage", task_run_name="{stage}", **RETRIED)
 def run_stage(
     root: Path, stage: str, *, reason: str | None = None, blocked_by: Iterable[str] = ()
 ) -> State[StageResult]:
@@ -93,35 +93,19 @@ def run_stage(
         return finished("failed", str(error))
 
 
-@task(
-    name="status",
-    task_run_name="status",
-    retries=len(RETRY_DELAYS_S),
-    retry_delay_seconds=RETRY_DELAYS_S,
-    retry_condition_fn=may_retry,
-    persist_result=False,
-    cache_policy=NO_CACHE,
-)
+@task(name="status", task_run_name="status", **RETRIED)
 def read_reasons(root: Path) -> dict[str, str]:
     """Stale stage -> why, for the whole repository."""
     return dvc.read_reasons(root)
 
 
-@task(task_run_name="preflight", persist_result=False, cache_policy=NO_CACHE)
+@task(task_run_name="preflight", **UNCACHED)
 def preflight(root: Path) -> str:
     """Check the parameters before anything runs; return the variant to promote. Raises ParamsError."""
     return load_params(Layout(root).params_path).promote.variant
 
 
-@task(
-    name="detect",
-    task_run_name="detect",
-    retries=len(RETRY_DELAYS_S),
-    retry_delay_seconds=RETRY_DELAYS_S,
-    retry_condition_fn=may_retry,
-    persist_result=False,
-    cache_policy=NO_CACHE,
-)
+@task(name="detect", task_run_name="detect", **RETRIED)
 def detect(root: Path) -> None:
     """List the source's clips again: DVC cannot see new ones, since their folder is no dependency of ``download``.
 
@@ -131,7 +115,7 @@ def detect(root: Path) -> None:
         dvc.run_stage(root, "download", _logger().info, force=True)
 
 
-@task(task_run_name="gate", persist_result=False, cache_policy=NO_CACHE)
+@task(task_run_name="gate", **UNCACHED)
 def gate(root: Path, variant: str) -> dict[str, Any]:
     """Let ``pipeline.promote`` compare challenger and champion; returns its decision."""
     tail: deque[str] = deque(maxlen=20)

@@ -53,6 +53,12 @@ class ProfileName(StrEnum):
     folder = "folder"
 
 
+class Alias(StrEnum):
+    champion = "champion"
+    previous = "previous"
+    challenger = "challenger"
+
+
 class Length(StrEnum):
     audio = "audio"
     video = "video"
@@ -123,6 +129,9 @@ def dub(
     out: Annotated[Path, typer.Option(help="MP4 to write; replaced if it exists.")],
     variant: Annotated[str, typer.Option(help="Which trained arm draws the mouth.")] = "lstm_cbam",
     model: Annotated[Path | None, typer.Option(help="Folder of a saved generator, in place of --variant.")] = None,
+    registered: Annotated[
+        Alias | None, typer.Option(help="That model of the MLflow registry, in place of --variant.")
+    ] = None,
     length: Annotated[
         Length, typer.Option(help="Whose length the output has; sound too short for a video ends in silence.")
     ] = Length.audio,
@@ -146,8 +155,8 @@ def dub(
     The output keeps the video's frame rate and size; an odd side grows by one pixel, since H.264 wants even ones.
     Only the mouth region of the picture is drawn anew. A small face is searched for in larger and larger pictures.
     """
-    with _user_errors():
-        summary = _dub(face, audio, out, _model_dir(model, variant), length, fill, on_missing, reference, device)
+    with _user_errors(), _model_dir(model, registered, variant) as model_dir:
+        summary = _dub(face, audio, out, model_dir, length, fill, on_missing, reference, device)
     typer.echo(
         f"{summary.path}: {summary.num_frames} frames, {summary.width}x{summary.height} at {summary.fps:.6g} fps, "
         f"{summary.duration_s:.2f} s; {summary.num_missing} frames without a face left as they were; "
@@ -191,7 +200,17 @@ def _dub(
     )
 
 
-def _model_dir(model: Path | None, variant: str) -> Path:
+@contextmanager
+def _model_dir(model: Path | None, registered: Alias | None, variant: str) -> Iterator[Path]:
+    """The folder of the generator that was asked for; a registered one's lasts as long as the block."""
+    if registered:
+        if model:
+            raise ValueError(f"--registered {registered} and --model {model} both name a model; give one of them")
+        from pipeline.registry import open_registry
+
+        with open_registry(_layout()) as registry, registry.files(registry.aliased(registered)) as folder:
+            yield folder
+        return
     if model is None:
         from pipeline.params import load_params
 
@@ -200,7 +219,7 @@ def _model_dir(model: Path | None, variant: str) -> Path:
     if not (folder / "model.json").is_file():
         remedy = "give another --model" if model else f"`dvc repro train_gan@{variant}` trains it, or give --model"
         raise FileNotFoundError(f"no trained generator in {folder}; {remedy}")
-    return folder
+    yield folder
 
 
 @app.command("freeze-scorer")

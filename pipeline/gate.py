@@ -58,10 +58,11 @@ class Verdict:
     rules: tuple[RuleCheck, ...] = ()
 
 
-def judge(challenger: Scores, champion: Scores | None, rules: PromoteParams, variant: str) -> Verdict:
-    """Apply the rules. LSE-D and FID: lower is better. ``variant`` is the challenger's, for the advice.
+def judge(challenger: Scores, champion: Scores | None, rules: PromoteParams, variant: str, fault: str = "") -> Verdict:
+    """Apply the rules. LSE-D and FID: lower is better.
 
-    The first model becomes champion. Figures of different evaluations are not compared.
+    The first model becomes champion. Figures of different evaluations are not compared. For the advice that is then
+    given: ``variant`` is the challenger's, ``fault`` says why the champion could not be scored again.
     """
     if champion is None:
         return Verdict("promoted", "there was no champion")
@@ -72,8 +73,9 @@ def judge(challenger: Scores, champion: Scores | None, rules: PromoteParams, var
         return Verdict(
             "not_comparable",
             f"champion and challenger were scored differently (differing: {differing}), so a difference of their "
-            "figures may come from that alone; the gate compares figures that are there and scores no old champion "
-            "again. To make the challenger the champion by your own judgement: "
+            "figures may come from that alone"
+            + (f"; the champion could not be scored again: {fault}" if fault else "")
+            + ". To make the challenger the champion by your own judgement: "
             f"`python -m pipeline.promote --variant {variant} --force`",
         )
     checks = check_rules(challenger, champion, rules)

@@ -1,9 +1,6 @@
-"""The model registry: register the newly trained model and, where the gate lets it through, make it the champion.
+"""The newly trained model against the champion: score both alike, judge, move the aliases of the model registry.
 
 python -m pipeline.promote --variant lstm_cbam
-
-The registered model is ``lipsmith-generator``; a version is plain files (safetensors and JSON) of an MLflow run.
-Aliases: ``champion``; ``previous``, the champion before it; ``challenger``, the last one that was not let through.
 """
 
 from __future__ import annotations
@@ -12,24 +9,43 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline import atomic
-from pipeline.gate import Outcome, Scores, Verdict, judge, parse_scores
+from pipeline.gate import Scores, Verdict, judge, parse_scores
 from pipeline.layout import Layout, find_root
 from pipeline.params import Params, load_params
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
+from pipeline.registry import REGISTERED_NAME, Registry, open_registry
 
 logger = logging.getLogger(__name__)
 
-REGISTERED_NAME = "lipsmith-generator"
 EXIT_USER_ERROR = 2
+
+ScoreModel = Callable[[Layout, Params, Path], dict[str, Any]]
+"""A folder with a generator -> what ``evaluate`` would write into its ``metrics.json`` today."""
+
+
+@dataclass(frozen=True)
+class Rescoring:
+    """The champion under today's evaluation, or why there are no such figures.
+
+    ``num_known_clips``: held-out clips of today that the champion was trained on, which can only flatter it; None
+    where its list of clips is not there.
+    """
+
+    scores: Scores
+    fault: str = ""
+    num_known_clips: int | None = None
+
+
+def score_model(layout: Layout, params: Params, folder: Path) -> dict[str, Any]:
+    """Run today's evaluation on the generator in a folder."""
+    from pipeline.evaluation.run import Evaluation
+
+    return Evaluation.open(layout, params).score_model("champion", folder)
 
 
 def read_scores(layout: Layout, variant: str) -> Scores:
@@ -51,133 +67,86 @@ def model_folder(layout: Layout, variant: str) -> Path:
     return layout.stage_dir("train_gan", variant) / "model"
 
 
-def promote(layout: Layout, variant: str, params: Params, *, force: bool = False) -> dict[str, Any]:
+def promote(
+    layout: Layout, variant: str, params: Params, *, force: bool = False, score_again: ScoreModel = score_model
+) -> dict[str, Any]:
     """Judge the variant's model against the champion, move the aliases, write and return the decision.
 
-    ``force`` lets it through whatever the verdict, which the decision records. Asking twice changes nothing.
+    A champion that was scored differently is scored again first. ``force`` lets the challenger through whatever the
+    verdict, which the decision records. Asking twice changes nothing. Raises RegistryError, and as ``read_scores``.
     """
-    from pipeline.tracking import open_client
-
     params.require_variant(variant)
     challenger = read_scores(layout, variant)
-    registry = Registry(open_client(layout))
-    before = registry.state()
-    champion_version = registry.aliased("champion")
-    champion = scores_of(champion_version.tags) if champion_version else None
-    verdict = judge(challenger, champion, params.promote, variant)
-    if force and verdict.outcome in ("refused", "not_comparable"):
-        verdict = Verdict("promoted", f"forced; without --force: {verdict.reason}", verdict.rules)
-    version = registry.register(layout, variant, challenger, params)
-    registry.move_aliases(version, champion_version and str(champion_version.version), verdict.outcome)
-    decision = {
-        "outcome": verdict.outcome,
-        "reason": verdict.reason,
-        "forced": force,
-        "rules": [asdict(check) for check in verdict.rules],
-        "variant": variant,
-        "challenger": _described(challenger) | {"version": version},
-        "champion": champion and champion_version and _described(champion) | {"version": str(champion_version.version)},
-        "aliases": registry.aliases(),
-        "registered_model": REGISTERED_NAME,
-        "is_registry_changed": registry.state() != before,
-    }
+    with open_registry(layout) as registry:
+        before = registry.state()
+        champion_version = registry.aliases().get("champion")
+        rescoring = None
+        champion = registry.scores(champion_version) if champion_version else None
+        if champion and champion_version and _needs_rescoring(champion, challenger):
+            rescoring = _score_champion(registry, champion_version, champion, challenger, layout, params, score_again)
+            champion = rescoring.scores
+        fault = rescoring.fault if rescoring else ""
+        verdict = judge(challenger, champion, params.promote, variant, fault)
+        if force and verdict.outcome in ("refused", "not_comparable"):
+            verdict = Verdict("promoted", f"forced; without --force: {verdict.reason}", verdict.rules)
+        folder = model_folder(layout, variant)
+        version = registry.register(layout, folder, variant, challenger, params, _clips_of(layout, "train"))
+        registry.move_aliases(version, champion_version, verdict.outcome)
+        decision = {
+            "outcome": verdict.outcome,
+            "reason": verdict.reason,
+            "forced": force,
+            "rules": [asdict(check) for check in verdict.rules],
+            "variant": variant,
+            "challenger": _described(challenger, version),
+            "champion": champion and champion_version and _described(champion, champion_version),
+            "rescoring": rescoring and {"fault": rescoring.fault, "num_known_clips": rescoring.num_known_clips},
+            "aliases": registry.aliases(),
+            "registered_model": REGISTERED_NAME,
+            "is_registry_changed": registry.state() != before,
+        }
     atomic.write_json(layout.stage_dir("promote") / "decision.json", decision)
     return decision
 
 
-class Registry:
-    """The versions and aliases of ``lipsmith-generator``."""
-
-    def __init__(self, client: MlflowClient) -> None:
-        self._client = client
-
-    def state(self) -> dict[str, Any]:
-        """Aliases and every version's tags: equal before and after means nothing changed."""
-        return {"aliases": self.aliases(), "tags": {v.version: dict(v.tags) for v in self._versions()}}
-
-    def aliases(self) -> dict[str, str]:
-        """Alias -> version."""
-        found = self._client.search_registered_models(f"name = '{REGISTERED_NAME}'")
-        return {alias: str(version) for alias, version in found[0].aliases.items()} if found else {}
-
-    def aliased(self, alias: str) -> ModelVersion | None:
-        version = self.aliases().get(alias)
-        return self._client.get_model_version(REGISTERED_NAME, version) if version else None
-
-    def register(self, layout: Layout, variant: str, scores: Scores, params: Params) -> str:
-        """The version of this model, made on first sight; its tags get the latest figures."""
-        known = [v for v in self._versions() if v.tags.get("model_sha256") == scores.model_sha256]
-        version = str(known[0].version) if known else self._create(layout, variant, scores, params)
-        for name, value in _tags(variant, scores).items():
-            self._client.set_model_version_tag(REGISTERED_NAME, version, name, value)
-        return version
-
-    def move_aliases(self, version: str, champion: str | None, outcome: Outcome) -> None:
-        """``previous`` is set before ``champion``: a crash between the two leaves the old champion in place."""
-        set_alias = self._client.set_registered_model_alias
-        aliases = self.aliases()
-        if outcome == "promoted":
-            if champion:
-                set_alias(REGISTERED_NAME, "previous", champion)
-            set_alias(REGISTERED_NAME, "champion", version)
-        if outcome in ("refused", "not_comparable"):
-            set_alias(REGISTERED_NAME, "challenger", version)
-        elif "challenger" in aliases:
-            self._client.delete_registered_model_alias(REGISTERED_NAME, "challenger")
-
-    def _versions(self) -> list[ModelVersion]:
-        return list(self._client.search_model_versions(f"name = '{REGISTERED_NAME}'"))
-
-    def _create(self, layout: Layout, variant: str, scores: Scores, params: Params) -> str:
-        if not self._client.search_registered_models(f"name = '{REGISTERED_NAME}'"):
-            self._client.create_registered_model(REGISTERED_NAME)
-        run_id = self._run_of(layout, variant, params)
-        folder = f"generator/{scores.model_sha256[:12]}"
-        self._client.log_artifacts(run_id, str(model_folder(layout, variant)), folder)
-        source = f"{self._client.get_run(run_id).info.artifact_uri}/{folder}"
-        made = self._client.create_model_version(REGISTERED_NAME, source=source, run_id=run_id)
-        return str(made.version)
-
-    def _run_of(self, layout: Layout, variant: str, params: Params) -> str:
-        """The run that trained the model, or a new one where training was not tracked."""
-        from pipeline.tracking import experiment_id, run_key
-
-        experiment = experiment_id(self._client, layout, params.dataset.source)
-        key = run_key(layout, "evaluate", variant, "")
-        found = self._client.search_runs([experiment], f"tags.`lipsmith.run_key` = '{key}'", max_results=1)
-        if found:
-            return str(found[0].info.run_id)
-        run_id = str(self._client.create_run(experiment, run_name=f"promote-{variant}").info.run_id)
-        self._client.set_terminated(run_id)
-        return run_id
+def _needs_rescoring(champion: Scores, challenger: Scores) -> bool:
+    is_other_model = champion.model_sha256 != challenger.model_sha256
+    return is_other_model and champion.evaluation_digest != challenger.evaluation_digest
 
 
-def scores_of(tags: Mapping[str, str]) -> Scores:
-    """The figures that a registered version carries."""
-    return Scores(
-        model_sha256=tags["model_sha256"],
-        lse_d=float(tags["lse_d"]),
-        lse_c=float(tags["lse_c"]),
-        fid=float(tags["fid"]),
-        evaluation=json.loads(tags["evaluation"]),
-    )
+def _score_champion(
+    registry: Registry,
+    version: str,
+    champion: Scores,
+    challenger: Scores,
+    layout: Layout,
+    params: Params,
+    score_again: ScoreModel,
+) -> Rescoring:
+    """Score the champion as the challenger was and give its version the new figures."""
+    logger.info("the champion, version %s, was scored differently: scoring it again", version)
+    try:
+        with registry.files(version) as folder:
+            scores = parse_scores(score_again(layout, params, folder), champion.model_sha256, f"version {version}")
+    except (ValueError, OSError) as error:  # a model of other code, files that are gone
+        return Rescoring(champion, str(error))
+    if scores.evaluation_digest != challenger.evaluation_digest:
+        return Rescoring(champion, "the files on disk are not those the challenger was scored with; run `dvc repro`")
+    registry.set_scores(version, scores)
+    known = registry.trained_on(version)
+    return Rescoring(scores, "", None if known is None else len(known & _clips_of(layout, "test")))
 
 
-def _tags(variant: str, scores: Scores) -> dict[str, str]:
-    return {
-        "variant": variant,
-        "model_sha256": scores.model_sha256,
-        "lse_d": repr(scores.lse_d),
-        "lse_c": repr(scores.lse_c),
-        "fid": repr(scores.fid),
-        "evaluation": json.dumps(scores.evaluation, sort_keys=True),
-        "evaluation_digest": scores.evaluation_digest,
-    }
+def _clips_of(layout: Layout, split: str) -> set[str]:
+    """Ids of a split's clips as the pipeline uses them now; none where nothing has been preprocessed."""
+    from pipeline.shards.read import read_index
+
+    return {row.clip_id for row in read_index(layout.clips_dir, split)} if layout.clips_dir.is_dir() else set()
 
 
-def _described(scores: Scores) -> dict[str, Any]:
+def _described(scores: Scores, version: str) -> dict[str, Any]:
     """For the decision; the evaluation is named by its digest."""
-    described = asdict(scores) | {"evaluation_digest": scores.evaluation_digest}
+    described = asdict(scores) | {"evaluation_digest": scores.evaluation_digest, "version": version}
     del described["evaluation"]
     return described
 

@@ -1,4 +1,4 @@
-"""MLflow: the only module that talks to it (with the registry in ``promote``).
+"""MLflow: the only module that talks to it (with the model registry in ``registry``).
 
 Tracking never decides whether a stage succeeds: a store that cannot be reached costs a warning, not a training run.
 """

@@ -35,14 +35,14 @@ INERT = {
     "pipeline/transfer/progress.py",
 }
 ONE_PLACE = {
-    "mlflow": ("pipeline/tracking.py", "pipeline/promote.py"),
+    "mlflow": ("pipeline/tracking.py", "pipeline/registry.py"),
     "ray": ("pipeline/preprocess/",),
     "webdataset": ("pipeline/shards/",),
     "cv2": ("pipeline/media/",),
     "av": ("pipeline/media/",),
     "prefect": ("flows/",),
     "requests": ("pipeline/transfer/",),
-    "fsspec": ("pipeline/preprocess/source.py",),
+    "fsspec": ("pipeline/storage.py",),
 }
 
 

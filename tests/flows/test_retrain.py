@@ -50,6 +50,7 @@ def decision(**changed: Any) -> dict[str, Any]:
         "rules": [RULE],
         "challenger": MODEL | {"version": "2", "fid": 31.0},
         "champion": MODEL,
+        "rescoring": None,
         "aliases": {"champion": "1", "challenger": "2"},
         "registered_model": "lipsmith-generator",
         "is_registry_changed": True,
@@ -62,6 +63,24 @@ def test_the_report_of_a_refusal_names_the_rule_and_both_figures() -> None:
     assert "| max_fid_increase | FID | 31.0000 | 20.0000 | 5.0000 | **broken** |" in text
     assert "Registry `lipsmith-generator`: challenger = version 2, champion = version 1." in text
     assert "train  ran      1.0 s  code" in text
+
+
+@pytest.mark.parametrize(
+    ("rescoring", "said"),
+    [
+        (None, ""),
+        ({"fault": "", "num_known_clips": 0}, "It was trained on none of the held-out clips."),
+        ({"fault": "", "num_known_clips": 3}, "It was trained on 3 of the clips that are now held out"),
+        ({"fault": "", "num_known_clips": None}, "is not recorded"),
+        ({"fault": "no such file", "num_known_clips": None}, "could not be scored again: no such file"),
+    ],
+)
+def test_the_report_says_how_a_champion_of_another_evaluation_was_compared(
+    rescoring: dict[str, Any] | None, said: str
+) -> None:
+    text = retrain.report([], decision(rescoring=rescoring))
+    assert said in text
+    assert ("scored differently" in text) is (rescoring is not None)
 
 
 def test_no_change_needs_both_still_stages_and_a_still_registry() -> None:

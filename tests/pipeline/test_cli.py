@@ -112,6 +112,22 @@ def test_profile_rewrites_the_checkouts_params(checkout: Path) -> None:
             "it has lstm_cbam, no_lstm",
         ),
         (["dub", "--face", "a.mp4"], "--audio"),
+        (
+            [
+                "dub",
+                "--face",
+                "a.mp4",
+                "--audio",
+                "b.wav",
+                "--out",
+                "c.mp4",
+                "--registered",
+                "champion",
+                "--model",
+                "x",
+            ],
+            "give one of them",
+        ),
         (["fly"], "fly"),
     ],
 )

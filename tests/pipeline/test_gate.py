@@ -77,6 +77,8 @@ def test_figures_of_different_evaluations_are_not_compared(changed: dict[str, An
     assert f"(differing: {next(iter(changed))})" in verdict.reason
     assert "`python -m pipeline.promote --variant no_lstm --force`" in verdict.reason
     assert verdict.rules == ()
+    unscored = judge(challenger(lse_d=1.0, evaluation=evaluation), CHAMPION, rules(), VARIANT, "no such file")
+    assert "the champion could not be scored again: no such file. To make" in unscored.reason
 
 
 METRICS: dict[str, Any] = {

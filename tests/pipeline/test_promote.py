@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from pipeline import promote
 from pipeline.checkpoint import model_sha256
 from pipeline.layout import Layout
 from pipeline.params import Params, load_params
+from pipeline.registry import REGISTERED_NAME, RegistryError, open_registry
+from pipeline.shards.write import IndexRow, write_index
+from pipeline.tracking import open_client
 
 
 @pytest.fixture
@@ -28,16 +32,30 @@ def write_model(layout: Layout, lse_d: float, fid: float, *, weight: float, eval
     folder.mkdir(parents=True, exist_ok=True)
     save_file({"w": np.array([weight])}, folder / "weights.safetensors")
     (folder / "model.json").write_text(json.dumps({"kind": "generator", "config": {}, "info": {}}))
-    metrics = {
+    path = layout.metrics_path("evaluate", "lstm_cbam")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(figures(folder, lse_d, fid, evaluator=evaluator)))
+
+
+def figures(folder: Path, lse_d: float, fid: float, *, evaluator: str) -> dict[str, Any]:
+    """What an evaluation says of the model in ``folder``."""
+    return {
         "lse_d": lse_d,
         "lse_c": 5.0,
         "fid": fid,
         "generator_sha256": model_sha256(folder),
         "protocol": {"id": "unseen", "evaluator_sha256": evaluator, "sha256": f"digest-{evaluator}"},
     }
-    path = layout.metrics_path("evaluate", "lstm_cbam")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(metrics))
+
+
+def must_not_be_called(layout: Layout, params: Params, folder: Path) -> dict[str, Any]:
+    raise AssertionError("the champion was scored alike")
+
+
+def index_row(clip_id: str, split: str) -> IndexRow:
+    shard = f"{split}/{split}-00000.tar"
+    sizes = {"num_frames": 25, "num_samples": 16000, "num_bytes": 1}
+    return IndexRow(clip_id=clip_id, key=clip_id, speaker="s", split=split, shard=shard, fps=25.0, **sizes)
 
 
 def test_missing_outputs_name_the_command_that_makes_them(tmp_path: Path) -> None:
@@ -45,14 +63,17 @@ def test_missing_outputs_name_the_command_that_makes_them(tmp_path: Path) -> Non
         promote.read_scores(Layout(tmp_path), "lstm_cbam")
 
 
-@pytest.mark.slow
-def test_the_life_of_a_champion(tmp_path: Path, params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
-    layout = Layout(tmp_path)
+    return Layout(tmp_path)
 
+
+@pytest.mark.slow
+def test_the_life_of_a_champion(layout: Layout, params: Params) -> None:
     def ask(*, force: bool = False) -> dict[str, Any]:
-        decision = promote.promote(layout, "lstm_cbam", params, force=force)
+        decision = promote.promote(layout, "lstm_cbam", params, force=force, score_again=must_not_be_called)
         written = layout.stage_dir("promote") / "decision.json"
         assert json.loads(written.read_text()) == json.loads(json.dumps(decision))
         return decision
@@ -75,36 +96,92 @@ def test_the_life_of_a_champion(tmp_path: Path, params: Params, monkeypatch: pyt
     better = ask()
     assert (better["outcome"], better["aliases"]) == ("promoted", {"champion": "3", "previous": "1"})
 
-    write_model(layout, 7.0, 18.0, weight=4.0, evaluator="retrained")
-    other = ask()
-    assert (other["outcome"], other["rules"]) == ("not_comparable", [])
-    assert other["aliases"] == {"champion": "3", "previous": "1", "challenger": "4"}
-
-    write_model(layout, 7.25, 21.0, weight=3.0, evaluator="retrained")  # the champion, scored again
-    assert ask()["outcome"] == "already_champion"
-    write_model(layout, 7.0, 18.0, weight=4.0, evaluator="retrained")
-    assert ask()["aliases"] == {"champion": "4", "previous": "3"}
-
-    write_model(layout, 9.0, 18.0, weight=5.0, evaluator="retrained")
+    write_model(layout, 9.0, 18.0, weight=4.0)
     forced = ask(force=True)
-    assert (forced["outcome"], forced["forced"]) == ("promoted", True)
+    assert (forced["outcome"], forced["forced"], forced["rescoring"]) == ("promoted", True, None)
     assert "min_lse_d_gain broken" in forced["reason"]
 
     _check_version_is_loadable(layout)
 
 
-def _check_version_is_loadable(layout: Layout) -> None:
-    import mlflow
+@pytest.mark.slow
+def test_a_champion_of_another_evaluation_is_scored_again(layout: Layout, params: Params) -> None:
+    asked: list[float] = []
 
-    from pipeline.tracking import open_client
+    def score_again(layout: Layout, params: Params, folder: Path) -> dict[str, Any]:
+        asked.append(float(load_file(folder / "weights.safetensors")["w"][0]))
+        return figures(folder, 8.5, 22.0, evaluator="retrained")
 
+    def ask() -> dict[str, Any]:
+        return promote.promote(layout, "lstm_cbam", params, score_again=score_again)
+
+    write_index(layout.clips_dir, [index_row("a", "train"), index_row("b", "train"), index_row("c", "test")])
+    write_model(layout, 7.0, 20.0, weight=1.0)
+    assert ask()["outcome"] == "promoted" and not asked
+
+    # One of the champion's clips is held out by now.
+    write_index(layout.clips_dir, [index_row("a", "train"), index_row("b", "test"), index_row("c", "test")])
+    write_model(layout, 9.0, 18.0, weight=2.0, evaluator="retrained")
+    refused = ask()
+    assert (refused["outcome"], asked) == ("refused", [1.0])
+    assert refused["champion"]["lse_d"] == 8.5
+    assert refused["rescoring"] == {"fault": "", "num_known_clips": 1}
+
+    write_model(layout, 8.0, 18.0, weight=3.0, evaluator="retrained")
+    better = ask()
+    assert (better["aliases"], asked) == ({"champion": "3", "previous": "1"}, [1.0])  # its new figures are kept
+    assert better["rescoring"] is None
+
+
+@pytest.mark.slow
+def test_a_champion_that_cannot_be_scored_again_stays_and_the_reason_is_given(layout: Layout, params: Params) -> None:
+    write_model(layout, 7.0, 20.0, weight=1.0)
+    promote.promote(layout, "lstm_cbam", params, score_again=must_not_be_called)
+    write_model(layout, 6.0, 18.0, weight=2.0, evaluator="retrained")
+
+    def too_old(layout: Layout, params: Params, folder: Path) -> dict[str, Any]:
+        raise ValueError("a generator of another version")
+
+    for score_again, fault in (
+        (too_old, "a generator of another version"),
+        (lambda layout, params, folder: figures(folder, 6.0, 18.0, evaluator="third"), "run `dvc repro`"),
+    ):
+        decision = promote.promote(layout, "lstm_cbam", params, score_again=score_again)
+        assert decision["outcome"] == "not_comparable" and fault in decision["reason"]
+        assert decision["aliases"] == {"champion": "1", "challenger": "2"}
+        assert decision["champion"]["lse_d"] == 7.0
+
+
+@pytest.mark.slow
+def test_a_version_that_someone_else_registered_is_named(layout: Layout, params: Params) -> None:
+    write_model(layout, 7.0, 20.0, weight=1.0)
     client = open_client(layout)
-    version = client.get_model_version_by_alias(promote.REGISTERED_NAME, "champion")
-    folder = Path(
-        mlflow.artifacts.download_artifacts(client.get_model_version_download_uri(version.name, version.version))
-    )
-    assert (folder / "weights.safetensors").read_bytes() == (
-        promote.model_folder(layout, "lstm_cbam") / "weights.safetensors"
-    ).read_bytes()
-    assert sorted(p.name for p in folder.iterdir()) == ["model.json", "weights.safetensors"]
-    assert {"lse_d", "lse_c", "fid", "evaluation_digest", "model_sha256"} <= set(version.tags)
+    client.create_registered_model(REGISTERED_NAME)
+    client.create_model_version(REGISTERED_NAME, source=layout.root.as_uri())
+    client.set_registered_model_alias(REGISTERED_NAME, "champion", "1")
+    with pytest.raises(RegistryError, match="version 1 of lipsmith-generator has no usable figures"):
+        promote.promote(layout, "lstm_cbam", params)
+
+
+def test_a_store_that_fails_ends_in_a_line(
+    layout: Layout, params: Params, repo_root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(repo_root / name, layout.root)
+    write_model(layout, 7.0, 20.0, weight=1.0)
+    layout.mlflow_db_path.write_text("no database")
+    assert promote.main(["--root", str(layout.root)]) == promote.EXIT_USER_ERROR
+    assert f"MLflow at sqlite:///{layout.mlflow_db_path}: " in caplog.text
+
+
+def _check_version_is_loadable(layout: Layout) -> None:
+    with open_registry(layout) as registry:
+        version = registry.aliased("champion")
+        with registry.files(version) as folder:
+            weights = (folder / "weights.safetensors").read_bytes()
+            assert weights == (promote.model_folder(layout, "lstm_cbam") / "weights.safetensors").read_bytes()
+            assert sorted(path.name for path in folder.iterdir()) == ["model.json", "weights.safetensors"]
+        assert registry.scores(version).lse_d == 9.0
+        assert registry.trained_on(version) is None  # there was no index of clips
+    tags = open_client(layout).get_model_version(REGISTERED_NAME, version).tags
+    assert {"lse_d", "lse_c", "fid", "evaluation_digest", "model_sha256", "variant"} <= set(tags)

@@ -16,9 +16,9 @@ import torch
 
 from models.generator import Generator, GeneratorConfig
 from models.lse_syncnet import LseSyncNet
-from pipeline import atomic, checkpoint
+from pipeline import atomic, checkpoint, promote
 from pipeline.compare.table import read_result, shared_protocol
-from pipeline.evaluation import score, strips
+from pipeline.evaluation import run, score, strips
 from pipeline.layout import Layout
 from pipeline.media.video import probe
 from pipeline.params import Params, load_params
@@ -64,11 +64,11 @@ def run_stage(
 ) -> Callable[..., dict[str, Any]]:
     weights = layout.weights_dir / "inception.pt"
     atomic.write_bytes(weights, b"weights")
-    monkeypatch.setattr(evaluate, "ensure_inception", lambda folder: weights)
-    monkeypatch.setattr(evaluate, "load_inception", lambda path, device: None)
-    monkeypatch.setattr(evaluate, "inception_features", lambda images, network: block_means(images))
+    monkeypatch.setattr(run, "ensure_inception", lambda folder: weights)
+    monkeypatch.setattr(run, "load_inception", lambda path, device: None)
+    monkeypatch.setattr(run, "inception_features", lambda images, network: block_means(images))
 
-    def run(
+    def run_one(
         stage: str, body: Callable[[StageContext], Any], variant: str | None = None, **changed: Any
     ) -> dict[str, Any]:
         used = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"num_strips": 1} | changed)})
@@ -77,7 +77,7 @@ def run_stage(
         atomic.write_json(layout.metrics_path(stage, variant), metrics)
         return metrics
 
-    return run
+    return run_one
 
 
 def test_six_rows_end_to_end(run_stage: Callable[..., dict[str, Any]], layout: Layout) -> None:
@@ -100,6 +100,15 @@ def test_six_rows_end_to_end(run_stage: Callable[..., dict[str, Any]], layout: L
     assert {path.name for path in (folder / "plots").iterdir()} == {"scores.png", "offsets.png", "training.png"}
     assert "evaluator trained here" in (folder / "comparison.md").read_text()
     assert (folder / "comparison.csv").read_text().startswith("variant,lse_d,lse_c,fid\nreal,")
+
+
+def test_a_model_scored_again_by_the_gate_gets_the_figures_of_its_row(
+    run_stage: Callable[..., dict[str, Any]], layout: Layout, params: Params
+) -> None:
+    row = run_stage("evaluate", partial(evaluate._body, "no_lstm"), "no_lstm")
+    again = promote.score_model(layout, params, promote.model_folder(layout, "no_lstm"))
+    assert {name: row[name] for name in again} == again
+    assert {"lse_d", "lse_c", "fid", "generator_sha256", "protocol"} <= set(again)
 
 
 def test_rows_scored_differently_are_not_compared(run_stage: Callable[..., dict[str, Any]], layout: Layout) -> None:
@@ -133,7 +142,7 @@ def test_weights_that_nobody_could_be_asked_for_are_worth_another_try(
     def fail(folder: Path) -> Path:
         raise WeightsError("nobody answers")
 
-    monkeypatch.setattr(evaluate, "ensure_inception", fail)
+    monkeypatch.setattr(run, "ensure_inception", fail)
     with pytest.raises(TemporaryError, match="nobody answers"):
         run_stage("evaluate", partial(evaluate._body, "real"), "real")
     atomic.write_bytes(layout.weights_dir / INCEPTION.name, b"something else")

@@ -1,0 +1,157 @@
+"""One evaluation: the held-out clips, who speaks with whose voice, and the networks that judge.
+
+Two models that the same evaluation scored may be compared.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline import alignment, checkpoint
+from pipeline.digest import sha256_of
+from pipeline.evaluation import protocol
+from pipeline.evaluation.evaluator import Evaluator, load_evaluator
+from pipeline.evaluation.generate import CropGenerator
+from pipeline.evaluation.score import VariantScore, fid, num_paired_frames, score_variant, summary
+from pipeline.layout import Layout
+from pipeline.metrics.fid import MIN_IMAGES, FeatureCache, inception_features, load_inception
+from pipeline.mouths import MouthGenerator
+from pipeline.params import EvaluateParams, Params
+from pipeline.shards.clip import Clip
+from pipeline.shards.read import read_clips, read_index
+from pipeline.training.precision import select_device, set_threads
+from pipeline.weights import ensure_inception
+
+logger = logging.getLogger(__name__)
+
+SPLIT = "test"
+GENERATOR_PRECISION = "fp32"
+"""The same on every machine: rows scored on different ones may share a table."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What every row of a comparison shares."""
+
+    params: EvaluateParams
+    seed: int
+    clips: Mapping[str, Clip]
+    unseen: Sequence[protocol.Pair]
+    evaluator: Evaluator
+    inception_path: Path
+    inception_sha256: str
+    feature_cache: Path
+    device: torch.device
+
+    @classmethod
+    def open(cls, layout: Layout, params: Params) -> Evaluation:
+        """The evaluation that ``params.yaml`` and the checkout's files describe.
+
+        Raises WeightsError where Inception's weights cannot be had, ValueError or FileNotFoundError for clips or an
+        evaluator that are not there.
+        """
+        set_threads(params.runtime.num_threads)
+        device = select_device(params.runtime.device)
+        inception_path = ensure_inception(layout.weights_dir)  # before the long work, which needs them at its end
+        key_of = {row.clip_id: row.key for row in read_index(layout.clips_dir, SPLIT)}
+        unseen = protocol.derange(list(key_of), params.seed, params.evaluate.max_clips)
+        keys = {key_of[pair.video_id] for pair in unseen}
+        official = params.evaluate.lse.weights
+        return cls(
+            params=params.evaluate,
+            seed=params.seed,
+            clips={clip.clip_id: clip for clip in read_clips(layout.clips_dir, SPLIT, keys=keys)},
+            unseen=unseen,
+            evaluator=load_evaluator(
+                None if official is None else layout.root / official.expanduser(),
+                layout.stage_dir("train_evaluator") / "model",
+                device,
+            ),
+            inception_path=inception_path,
+            inception_sha256=sha256_of(inception_path),
+            feature_cache=layout.scratch_dir / "cache",
+            device=device,
+        )
+
+    def load_generator(self, model_dir: Path) -> CropGenerator:
+        """The trained generator in a folder, given its reference as ``evaluate.reference`` says."""
+        draw = MouthGenerator.load(model_dir, self.device.type, GENERATOR_PRECISION)
+        return CropGenerator(draw, self.params.reference)
+
+    def score(self, variant: str, generate: CropGenerator | None) -> VariantScore:
+        """Every pair of clip and audio; the row ``real`` keeps each clip's own audio. None leaves the videos alone."""
+        pairs = protocol.self_paired(self.unseen) if variant == protocol.REAL else self.unseen
+        logger.info("%s: %d clips, %s evaluator", variant, len(pairs), self.evaluator.name)
+        lengths = {p.video_id: num_paired_frames(self.clips[p.video_id], self.clips[p.audio_id]) for p in self.unseen}
+        return score_variant(
+            self.clips,
+            pairs,
+            generate=generate,
+            embed=self.evaluator,
+            fid_frames=protocol.spread_frames(lengths, self.params.fid.every_n_frames, self.params.fid.max_frames),
+            vshift_frames=self.params.lse.vshift_frames,
+        )
+
+    def figures(self, score: VariantScore, *, is_generated: bool) -> dict[str, Any]:
+        """LSE-D, LSE-C, FID and what they rest on. Raises ValueError where no clip was scored."""
+        metrics = summary(score)
+        inception = load_inception(self.inception_path, self.device)
+        cache = FeatureCache(self.feature_cache, self.inception_sha256)
+        features = partial(inception_features, network=inception)
+        remembered = partial(cache.get, compute=features)
+        num_images = len(score.real_crops)
+        if num_images < MIN_IMAGES:
+            logger.warning("FID from %d images a side: below %d it is biased upward", num_images, MIN_IMAGES)
+        shown_features = features if is_generated else remembered  # a bound shows real crops
+        metrics["fid"] = fid(score.real_crops, score.generated_crops, shown_features, remembered)
+        return {
+            **metrics,
+            "evaluator": self.evaluator.name,
+            "evaluator_sha256": self.evaluator.sha256,
+            "fid_num_images": num_images,
+            "fid_weights_sha256": self.inception_sha256,
+            "protocol": self.describe_protocol(),
+        }
+
+    def score_model(self, name: str, model_dir: Path) -> dict[str, Any]:
+        """The figures of one trained generator, as ``evaluate`` gives them."""
+        score = self.score(name, self.load_generator(model_dir))
+        figures = self.figures(score, is_generated=True)
+        return {**figures, "generator_sha256": checkpoint.model_sha256(model_dir)}
+
+    def describe_protocol(self) -> dict[str, Any]:
+        """Everything that must be equal before two results may be compared, with its digest."""
+        return protocol.with_digest(
+            {
+                "id": protocol.PROTOCOL_ID,
+                "split": SPLIT,
+                "pairing": "each clip with the audio of the next clip of a seeded ring; real keeps its own",
+                "pairing_sha256": protocol.pairing_sha256(self.unseen),
+                "num_pairs": len(self.unseen),
+                "clips_sha256": protocol.clips_sha256(self.clips[pair.video_id] for pair in self.unseen),
+                "seed": self.seed,
+                "length": "the shorter of video and audio, 25 fps",
+                "reference": self.params.reference,
+                "generator_lead_frames": alignment.centred_lead_frames(),
+                "generator_precision": GENERATOR_PRECISION,
+                "paste": "whole crop, hard edges",
+                "evaluator": self.evaluator.name,
+                "evaluator_sha256": self.evaluator.sha256,
+                "evaluator_width": self.evaluator.width,
+                "evaluator_input": "context crops, bilinear to 224 in 8 bits",
+                "vshift_frames": self.params.lse.vshift_frames,
+                "edge": "zero",
+                "lse_precision": "fp32",
+                "fid_images": "96x96 face crops",
+                "fid_weights_sha256": self.inception_sha256,
+                "every_n_frames": self.params.fid.every_n_frames,
+                "max_frames": self.params.fid.max_frames,
+            }
+        )
