@@ -112,7 +112,7 @@ def _worst(lines: Sequence[Line]) -> list[str]:
     if not lines:
         return []
     cells = [
-        [line.measure.worst_title, f"`{row.clip_id}`", row.split, line.measure.text(value)]
+        [line.title, f"`{row.clip_id}`", row.split, line.measure.text(value)]
         for line in lines
         for row, value in line.clips
     ]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.doctor.data import Survey
 from pipeline.doctor.measures import BY_NAME, SYNC_NAMES, values_of
@@ -45,23 +47,62 @@ LEAST_FPS = 23.5
 IN_SYNC_FRAMES = 1.0
 
 
+class _ClipHint(NamedTuple):
+    """Said where ``is_bad`` holds of the measure's value in many clips; ``{share}`` is how many."""
+
+    measure: str
+    is_bad: Callable[[NDArray[np.float64]], NDArray[np.bool_]]
+    text: str
+
+
+_CLIP_HINTS = (
+    _ClipHint(
+        "face_px",
+        lambda px: px < CROP_PX,
+        f"In {{share}} of the clips the face is smaller than the {CROP_PX} px that generators draw: enlarged crops are "
+        "blurred. Take larger pictures where there are any, or raise preprocess.min_face_px.",
+    ),
+    _ClipHint(
+        "face_missing",
+        lambda percent: percent > MISSING_PERCENT,
+        f"In {{share}} of the clips the face was missing in over {MISSING_PERCENT:g}% of the frames looked at; its "
+        "place there is a guess. Raise preprocess.detector_max_px, or lower preprocess.max_gap_frames to reject them.",
+    ),
+    _ClipHint(
+        "brightness",
+        lambda level: level < DARK,
+        f"{{share}} of the clips are dark (mean of the face below {DARK:g} of 255): lips are hard to see in them.",
+    ),
+    _ClipHint(
+        "audio_db",
+        lambda level: level < QUIET_DB,
+        f"{{share}} of the clips are quieter than {QUIET_DB:g} dBFS: turn the recordings up, or raise "
+        "preprocess.min_audio_rms to reject those that hold no speech.",
+    ),
+    _ClipHint(
+        "audio_clipped",
+        lambda percent: percent > CLIPPED_PERCENT,
+        f"{{share}} of the clips are recorded too loud (over {CLIPPED_PERCENT:g}% of the samples at full scale): the "
+        "distortion cannot be taken out; take other recordings where there are any.",
+    ),
+    _ClipHint(
+        "source_fps",
+        lambda fps: fps < LEAST_FPS,
+        f"{{share}} of the clips have under {LEAST_FPS:g} frames per second. All are brought to 25 by showing frames "
+        "twice: lips move in jerks.",
+    ),
+)
+
+
 def hints(survey: Survey, params: Params | None) -> list[str]:
     """One sentence or two for everything worth a change; empty where there is nothing to say."""
-    says: tuple[Callable[[Survey, Params | None], str], ...] = (
-        _rejected,
-        _small_faces,
-        _missing_faces,
-        _dark,
-        _quiet,
-        _clipped,
-        _frame_rates,
-        _one_speaker,
-        _few_speakers,
-        _same_speakers,
-        _little,
-        _sync,
-    )
-    return [hint for say in says if (hint := say(survey, params))]
+    of_the_whole = (_one_speaker, _few_speakers, _same_speakers, _little, _sync)
+    said = [
+        _rejected(survey, params),
+        *(_of_clips(survey, hint) for hint in _CLIP_HINTS),
+        *(say(survey) for say in of_the_whole),
+    ]
+    return [hint for hint in said if hint]
 
 
 def remedy_of(reason: str, params: Params | None) -> str:
@@ -85,73 +126,17 @@ def _rejected(survey: Survey, params: Params | None) -> str:
     )
 
 
-def _share(survey: Survey, name: str, is_bad: Callable[[np.ndarray], np.ndarray]) -> float:
-    values = values_of(survey.kept, BY_NAME[name])
-    return float(np.mean(is_bad(values))) if len(values) else 0.0
-
-
-def _small_faces(survey: Survey, params: Params | None) -> str:
-    share = _share(survey, "face_px", lambda px: px < CROP_PX)
-    if share <= MANY:
-        return ""
-    return (
-        f"In {share:.0%} of the clips the face is smaller than the {CROP_PX} px that generators draw: enlarged crops "
-        "are blurred. Take larger pictures where there are any, or raise preprocess.min_face_px."
-    )
-
-
-def _missing_faces(survey: Survey, params: Params | None) -> str:
-    share = _share(survey, "face_missing", lambda percent: percent > MISSING_PERCENT)
-    if share <= MANY:
-        return ""
-    return (
-        f"In {share:.0%} of the clips the face was missing in over {MISSING_PERCENT:g}% of the frames looked at; its "
-        "place there is a guess. Raise preprocess.detector_max_px, or lower preprocess.max_gap_frames to reject them."
-    )
-
-
-def _dark(survey: Survey, params: Params | None) -> str:
-    share = _share(survey, "brightness", lambda level: level < DARK)
-    if share <= MANY:
-        return ""
-    return f"{share:.0%} of the clips are dark (mean of the face below {DARK:g} of 255): lips are hard to see in them."
-
-
-def _quiet(survey: Survey, params: Params | None) -> str:
-    share = _share(survey, "audio_db", lambda level: level < QUIET_DB)
-    if share <= MANY:
-        return ""
-    return (
-        f"{share:.0%} of the clips are quieter than {QUIET_DB:g} dBFS: turn the recordings up, or raise "
-        "preprocess.min_audio_rms to reject those that hold no speech."
-    )
-
-
-def _clipped(survey: Survey, params: Params | None) -> str:
-    share = _share(survey, "audio_clipped", lambda percent: percent > CLIPPED_PERCENT)
-    if share <= MANY:
-        return ""
-    return (
-        f"{share:.0%} of the clips are recorded too loud (over {CLIPPED_PERCENT:g}% of the samples at full scale): "
-        "the distortion cannot be taken out; take other recordings where there are any."
-    )
-
-
-def _frame_rates(survey: Survey, params: Params | None) -> str:
-    share = _share(survey, "source_fps", lambda fps: fps < LEAST_FPS)
-    if share <= MANY:
-        return ""
-    return (
-        f"{share:.0%} of the clips have under {LEAST_FPS:g} frames per second. All are brought to 25 by showing frames "
-        "twice: lips move in jerks."
-    )
+def _of_clips(survey: Survey, hint: _ClipHint) -> str:
+    values = values_of(survey.kept, BY_NAME[hint.measure])
+    share = float(np.mean(hint.is_bad(values))) if len(values) else 0.0
+    return hint.text.format(share=f"{share:.0%}") if share > MANY else ""
 
 
 def _training_speakers(survey: Survey) -> Counter[str]:
     return Counter(row.speaker for row in survey.of_split("train"))
 
 
-def _one_speaker(survey: Survey, params: Params | None) -> str:
+def _one_speaker(survey: Survey) -> str:
     speakers = _training_speakers(survey)
     if len(speakers) < 2:
         return ""
@@ -164,7 +149,7 @@ def _one_speaker(survey: Survey, params: Params | None) -> str:
     )
 
 
-def _few_speakers(survey: Survey, params: Params | None) -> str:
+def _few_speakers(survey: Survey) -> str:
     num = len(_training_speakers(survey))
     if not 0 < num < FEW_SPEAKERS:
         return ""
@@ -174,7 +159,7 @@ def _few_speakers(survey: Survey, params: Params | None) -> str:
     )
 
 
-def _same_speakers(survey: Survey, params: Params | None) -> str:
+def _same_speakers(survey: Survey) -> str:
     known = _training_speakers(survey)
     held_out = {row.speaker for row in survey.of_split("test")}
     if not held_out or not held_out <= set(known):
@@ -182,14 +167,14 @@ def _same_speakers(survey: Survey, params: Params | None) -> str:
     return "Every test speaker is in the training split too: the scores say nothing about unseen speakers."
 
 
-def _little(survey: Survey, params: Params | None) -> str:
+def _little(survey: Survey) -> str:
     minutes = sum(row.num_frames / row.fps for row in survey.of_split("train")) / 60
     if not 0 < minutes < FEW_MINUTES:
         return ""
     return f"{minutes:.0f} minutes to train on: enough to see every part at work, little for good lips."
 
 
-def _sync(survey: Survey, params: Params | None) -> str:
+def _sync(survey: Survey) -> str:
     offsets = values_of(survey.kept, BY_NAME[SYNC_NAMES[0]])
     if not len(offsets):
         return ""

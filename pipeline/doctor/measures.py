@@ -12,17 +12,20 @@ from numpy.typing import NDArray
 
 from pipeline.shards.write import IndexRow
 
-Worst = Literal["low", "high"]
 _SILENCE_DB = -100.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Measure:
-    """One number of a clip, None where its index row does not have it (an older index, a stage that did not run).
+class Worst(NamedTuple):
+    """The end of a measure where the clips lie that are worth a look; of their values only those past ``beyond``."""
 
-    ``worst`` says at which end the clips lie that are worth a look, under the title ``worst_title``; of their values
-    only those beyond ``worst_from`` are.
-    """
+    end: Literal["low", "high"]
+    title: str
+    beyond: float | None = None
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number of a clip, None where its index row does not have it (an older index, a stage that did not run)."""
 
     name: str
     title: str
@@ -30,8 +33,6 @@ class Measure:
     decimals: int
     of: Callable[[IndexRow], float | None]
     worst: Worst | None = None
-    worst_title: str = ""
-    worst_from: float | None = None
 
     def text(self, value: float) -> str:
         """The value with its unit."""
@@ -61,74 +62,23 @@ def _level_db(row: IndexRow) -> float | None:
     return None if rms is None else max(_SILENCE_DB, 20 * math.log10(max(rms, 1e-12)))
 
 
+# fmt: off
 MEASURES = (
-    Measure(
-        name="face_px",
-        title="face size",
-        unit="px",
-        decimals=0,
-        of=_stat("face_px"),
-        worst="low",
-        worst_title="smallest face",
-    ),
-    Measure(name="face_score", title="face score", unit="", decimals=2, of=_stat("face_score")),
-    Measure(
-        name="face_missing",
-        title="frames without the face",
-        unit="%",
-        decimals=1,
-        of=_stat("face_missing", 100),
-        worst="high",
-        worst_title="face missing most",
-        worst_from=0,
-    ),
-    Measure(
-        name="face_motion",
-        title="face motion",
-        unit="faces/s",
-        decimals=3,
-        of=_stat("face_motion"),
-        worst="high",
-        worst_title="most motion",
-    ),
-    Measure(
-        name="brightness",
-        title="brightness",
-        unit="of 255",
-        decimals=0,
-        of=_stat("brightness"),
-        worst="low",
-        worst_title="darkest",
-    ),
-    Measure(
-        name="audio_db",
-        title="audio level",
-        unit="dBFS",
-        decimals=1,
-        of=_level_db,
-        worst="low",
-        worst_title="quietest",
-    ),
-    Measure(name="audio_clipped", title="clipped samples", unit="%", decimals=2, of=_stat("audio_clipped", 100)),
-    Measure(name="length_s", title="length", unit="s", decimals=2, of=lambda row: row.num_frames / row.fps),
-    Measure(name="source_fps", title="source's frame rate", unit="fps", decimals=2, of=_stat("source_fps")),
-    Measure(
-        name="sync_offset_frames",
-        title="sync offset",
-        unit="frames",
-        decimals=1,
-        of=_stat("sync_offset_frames"),
-    ),
-    Measure(
-        name="sync_confidence",
-        title="sync confidence",
-        unit="",
-        decimals=2,
-        of=_stat("sync_confidence"),
-        worst="low",
-        worst_title="least confident sync",
-    ),
+    Measure("face_px", "face size", "px", 0, _stat("face_px"), Worst("low", "smallest face")),
+    Measure("face_score", "face score", "", 2, _stat("face_score")),
+    Measure("face_missing", "frames without the face", "%", 1, _stat("face_missing", 100),
+            Worst("high", "face missing most", beyond=0)),
+    Measure("face_motion", "face motion", "faces/s", 3, _stat("face_motion"), Worst("high", "most motion")),
+    Measure("brightness", "brightness", "of 255", 0, _stat("brightness"), Worst("low", "darkest")),
+    Measure("audio_db", "audio level", "dBFS", 1, _level_db, Worst("low", "quietest")),
+    Measure("audio_clipped", "clipped samples", "%", 2, _stat("audio_clipped", 100)),
+    Measure("length_s", "length", "s", 2, lambda row: row.num_frames / row.fps),
+    Measure("source_fps", "source's frame rate", "fps", 2, _stat("source_fps")),
+    Measure("sync_offset_frames", "sync offset", "frames", 1, _stat("sync_offset_frames")),
+    Measure("sync_confidence", "sync confidence", "", 2, _stat("sync_confidence"),
+            Worst("low", "least confident sync")),
 )
+# fmt: on
 BY_NAME = {measure.name: measure for measure in MEASURES}
 SYNC_NAMES = ("sync_offset_frames", "sync_confidence")
 
@@ -153,9 +103,11 @@ def spread_of(rows: Sequence[IndexRow], measure: Measure) -> Spread | None:
 
 
 def worst_clips(rows: Sequence[IndexRow], measure: Measure, num: int) -> list[tuple[IndexRow, float]]:
-    """At most ``num`` clips from the measure's bad end, worst first, equal ones by clip id."""
-    sign = -1 if measure.worst == "high" else 1
+    """At most ``num`` clips from the measure's bad end, worst first, equal ones by clip id; none where it has none."""
+    if measure.worst is None:
+        return []
+    sign, beyond = -1 if measure.worst.end == "high" else 1, measure.worst.beyond
     known = [(row, value) for row in rows if (value := measure.of(row)) is not None]
-    if measure.worst_from is not None:
-        known = [(row, value) for row, value in known if sign * value < sign * measure.worst_from]
+    if beyond is not None:
+        known = [(row, value) for row, value in known if sign * value < sign * beyond]
     return sorted(known, key=lambda pair: (sign * pair[1], pair[0].clip_id))[:num]

@@ -28,6 +28,7 @@ _PAPER, _INK, _MUTED, _RULE = "#ffffff", "#1f2933", "#6b7785", "#e3e8ee"
 class Line:
     """The worst clips of one measure, with their values; ``median`` is of all kept clips."""
 
+    title: str
     measure: Measure
     median: float
     clips: Sequence[tuple[IndexRow, float]]
@@ -37,10 +38,10 @@ def worst_lines(survey: Survey, num: int = NUM_WORST) -> list[Line]:
     """One line per measure that has a bad end and a clip there."""
     lines = []
     for measure in MEASURES:
-        clips = worst_clips(survey.kept, measure, num) if measure.worst else []
+        clips = worst_clips(survey.kept, measure, num)
         spread = spread_of(survey.kept, measure)
-        if clips and spread:
-            lines.append(Line(measure, spread.median, clips))
+        if measure.worst and clips and spread:
+            lines.append(Line(measure.worst.title, measure, spread.median, clips))
     return lines
 
 
@@ -77,7 +78,7 @@ def draw_sheet(lines: Sequence[Line], pictures: dict[str, Picture], num_clips: i
     for number, line in enumerate(lines):
         top = _HEAD_PX + number * (height_px + _GAP_PX)
         draw.line([(_MARGIN_PX, top - 10), (size[0] - _MARGIN_PX, top - 10)], fill=_RULE)
-        draw.text((_MARGIN_PX, top + 2), line.measure.worst_title, fill=_INK, font=plain)
+        draw.text((_MARGIN_PX, top + 2), line.title, fill=_INK, font=plain)
         draw.text((_MARGIN_PX, top + 30), line.measure.title, fill=_MUTED, font=small)
         draw.text((_MARGIN_PX, top + 52), f"median {line.measure.text(line.median)}", fill=_MUTED, font=small)
         for column, (row, value) in enumerate(line.clips):

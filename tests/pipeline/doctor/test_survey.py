@@ -135,6 +135,5 @@ def test_worst_clips_come_from_the_bad_end() -> None:
     assert [r.clip_id for r, _ in worst_clips(rows[::-1], BY_NAME["face_motion"], 9)] == ["a/0", "a/1", "a/2"]
 
 
-def test_measures_have_names_of_their_own_and_titles_where_they_have_a_bad_end() -> None:
+def test_measures_have_names_of_their_own() -> None:
     assert len(BY_NAME) == len(MEASURES)
-    assert all(bool(measure.worst) == bool(measure.worst_title) for measure in MEASURES)
