@@ -12,7 +12,16 @@ from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from pipeline.transfer.credentials import redacted
 
@@ -34,6 +43,17 @@ def _plain_address(value: str) -> str:
 
 
 Address = Annotated[str, AfterValidator(_plain_address)]
+
+
+def _without_secret(value: object) -> object:
+    """A path, or the address of remote storage, as text."""
+    text = str(value) if isinstance(value, Path) else value
+    if isinstance(text, str) and "://" in text and urlsplit(text).password is not None:
+        raise ValueError("must not hold a password: give it in the environment, as the storage's driver documents")
+    return text
+
+
+Place = Annotated[str, BeforeValidator(_without_secret)]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
 Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Source = Literal["demo", "grid", "lrs2", "folder"]
@@ -96,7 +116,7 @@ class Lrs2Params(_Section):
 
 
 class FolderParams(_Fractions):
-    root: Path | None
+    root: Place | None
     metadata: Path | None
     split_by: Literal["clip", "speaker"]
 

@@ -1,4 +1,4 @@
-"""A manifest's path as a file on this machine: there already, or fetched from an fsspec URL while it is needed.
+"""Clips wherever they are kept: on disk, or in remote storage under an fsspec URL.
 
 Credentials of remote storage (``AWS_ACCESS_KEY_ID`` and the like) come from the environment of the process that
 fetches; on a cluster that is the worker's own.
@@ -6,23 +6,28 @@ fetches; on a cluster that is the worker's own.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 from pipeline.media.errors import MissingMediaError
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 RETRY_AFTER_S = (1.0, 5.0)
 """Pauses between tries at one object; after the last it counts as an outage."""
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(::.*)?://")
 _EXTRAS = {"s3": "s3", "s3a": "s3"}
+_PIECE_BYTES = 1 << 20
 _MAX_NAME_CHARS = 60  # at most 240 bytes: file systems allow 255
 
 
@@ -34,11 +39,14 @@ class NoDriverError(ValueError):
     """A URL's protocol is unknown to fsspec, or the package that speaks it is not installed."""
 
 
+def is_url(path: str) -> bool:
+    """Whether this names something in remote storage rather than on disk."""
+    return bool(_URL.match(path)) and not path.startswith("file://")
+
+
 def local_path(path: str, root: Path) -> Path | None:
     """Where a manifest's path is on disk, seen from ``root`` if relative; None for a URL of remote storage."""
-    if path.startswith("file://"):
-        return root / path.removeprefix("file://")
-    return None if _URL.match(path) else root / path
+    return None if is_url(path) else root / path.removeprefix("file://")
 
 
 def require_drivers(paths: Iterable[str]) -> None:
@@ -78,18 +86,29 @@ def _name_of(url: str) -> str:
 
 
 def _fetch(url: str, target: Path) -> None:
+    try:
+        _patiently(url, lambda: _fetch_once(url, target))
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise MissingMediaError(url, "no such object") from error
+
+
+def _patiently(url: str, ask: Callable[[], T]) -> T:
+    """What ``ask`` returns, asked again after a while where storage fails.
+
+    Raises FileNotFoundError and IsADirectoryError as they come, OutageError where trying again did not help,
+    NoDriverError.
+    """
     for pause_s in (*RETRY_AFTER_S, None):
         try:
-            return _fetch_once(url, target)
-        except (FileNotFoundError, IsADirectoryError) as error:
-            raise MissingMediaError(url, "no such object") from error
-        except (MemoryError, NoDriverError):
+            return ask()
+        except (MemoryError, NoDriverError, FileNotFoundError, IsADirectoryError):
             raise
         except Exception as error:  # each storage has its own, and none says anything about the clip
             if pause_s is None:
                 raise OutageError(f"{url} cannot be fetched: {type(error).__name__}: {error}") from error
             log.warning("%s: %s: %s; trying again in %.0f s", url, type(error).__name__, error, pause_s)
             time.sleep(pause_s)
+    raise AssertionError("the last try returns or raises")
 
 
 def _fetch_once(url: str, target: Path) -> None:
@@ -100,6 +119,56 @@ def _fetch_once(url: str, target: Path) -> None:
     storage.get_file(inner, str(target))
     if not target.is_file():  # some make a folder for what is a folder there
         raise FileNotFoundError(url)
+
+
+class RemoteFolder:
+    """A folder of remote storage, such as ``s3://bucket/videos``, and what lies below it."""
+
+    def __init__(self, url: str) -> None:
+        """Raises NoDriverError where this machine cannot read the URL."""
+        from fsspec.core import url_to_fs
+
+        self.url = url.rstrip("/")
+        with _driver_errors(url):
+            self._storage, self._path = url_to_fs(self.url)
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of every object below, by its path from here with ``/``; empty where there is none.
+
+        Raises OutageError.
+        """
+
+        def find() -> dict[str, dict[str, Any]]:
+            self._storage.invalidate_cache()
+            found: dict[str, dict[str, Any]] = self._storage.find(self._path, detail=True)
+            return found
+
+        try:
+            found = _patiently(self.url, find)
+        except FileNotFoundError:
+            return {}
+        start = self._path.rstrip("/") + "/"
+        return {path.removeprefix(start): int(info["size"]) for path, info in found.items() if path.startswith(start)}
+
+    def url_of(self, name: str) -> str:
+        return f"{self.url}/{name}"
+
+    def read(self, name: str) -> bytes:
+        """A small object's content. Raises OutageError, or FileNotFoundError for what is not there."""
+        content: bytes = _patiently(self.url_of(name), lambda: self._storage.cat_file(f"{self._path}/{name}"))
+        return content
+
+    def sha256(self, name: str) -> str:
+        """Hex digest of an object, which is read once from end to end. Raises as ``read``."""
+
+        def digest() -> str:
+            with self._storage.open(f"{self._path}/{name}", "rb") as file:
+                total = hashlib.sha256()
+                while piece := file.read(_PIECE_BYTES):
+                    total.update(piece)
+                return total.hexdigest()
+
+        return _patiently(self.url_of(name), digest)
 
 
 @contextmanager

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 
-from pipeline.datasets.lrs2 import read_transcript
-from pipeline.datasets.metadata import VideoNote, read_metadata
+from pipeline.datasets.lrs2 import spoken_words
+from pipeline.datasets.metadata import VideoNote, parse_metadata
 from pipeline.datasets.split import assign_splits
-from pipeline.manifest import ClipRecord, record_of
+from pipeline.datasets.tree import LocalTree, RemoteTree, VideoTree
+from pipeline.manifest import ClipRecord
 from pipeline.params import FolderParams
 from pipeline.shards.key import MAX_ID_CHARS, PIECE_CHARS, plain_name
+from pipeline.storage import is_url
 
 log = logging.getLogger(__name__)
 
@@ -20,76 +23,90 @@ SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", "
 UNKNOWN_SPEAKER = "unknown"
 
 
-def list_folder_clips(params: FolderParams, seed: int) -> list[ClipRecord]:
+def list_folder_clips(params: FolderParams, seed: int, num_connections: int = 1) -> list[ClipRecord]:
     """Every video below ``dataset.folder.root``, ids like ``holiday/take 1``; hidden files are left out.
 
     The folder of a video stands for its speaker, a ``.txt`` beside it is its transcript, unless
     ``dataset.folder.metadata`` says otherwise. Raises ValueError where the folder, any video or a noted one is missing,
-    naming the setting to change.
+    naming the setting to change; OutageError where remote storage does not answer.
     """
     if params.root is None:
         raise ValueError("dataset.folder.root in params.yaml is not set: it is the folder that holds your videos")
-    root = params.root.expanduser().resolve()
-    if not root.is_dir():
-        raise ValueError(f"{root} is no folder; set dataset.folder.root in params.yaml")
-    paths = [path for path in sorted(root.rglob("*")) if _is_video(path, root)]
-    if not paths:
+    tree = (
+        RemoteTree(params.root, num_connections)
+        if is_url(params.root)
+        else LocalTree(Path(params.root.removeprefix("file://")))
+    )
+    names = [name for name in tree.sizes if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    if not names:
         known = " ".join(sorted(SUFFIXES))
-        raise ValueError(f"{root} holds no video ({known}); set dataset.folder.root in params.yaml")
-    ids, notes = _ids_of(paths, root), _notes_of(paths, root, params.metadata)
-    speakers = {path: notes[path].speaker or _speaker_of(path, root) for path in paths}
+        raise ValueError(f"{tree.label} holds no video ({known}); set dataset.folder.root in params.yaml")
+    ids, notes = _ids_of(names), _notes_of(names, tree, params.metadata)
+    speakers = {name: notes[name].speaker or _speaker_of(name) for name in names}
     unit_of = speakers if params.split_by == "speaker" else ids
-    undecided = (unit_of[path] for path in paths if not notes[path].split)
+    undecided = (unit_of[name] for name in names if not notes[name].split)
     drawn = assign_splits(undecided, params.val_fraction, params.test_fraction, seed)
+    digests = tree.digests(names)
     return [
-        record_of(
-            ids[path],
-            speakers[path],
-            notes[path].split or drawn[unit_of[path]],
-            path,
-            notes[path].transcript or read_transcript(path),
+        ClipRecord(
+            clip_id=ids[name],
+            speaker=speakers[name],
+            split=notes[name].split or drawn[unit_of[name]],
+            path=tree.path_of(name),
+            num_bytes=tree.sizes[name],
+            sha256=digests[name],
+            transcript=notes[name].transcript or _transcript_of(name, tree),
         )
-        for path in paths
+        for name in names
     ]
 
 
-def _notes_of(paths: list[Path], root: Path, metadata: Path | None) -> dict[Path, VideoNote]:
-    """The user's notes, empty ones for videos without. A relative ``metadata`` is looked for below ``root``."""
+def _notes_of(names: Sequence[str], tree: VideoTree, metadata: Path | None) -> dict[str, VideoNote]:
+    """The user's notes, empty ones for videos without."""
     if metadata is None:
-        return dict.fromkeys(paths, VideoNote())
-    file = root / metadata.expanduser()
-    notes = read_metadata(file)
-    named = {path.relative_to(root).as_posix(): path for path in paths}
-    if absent := sorted(set(notes) - set(named)):
-        raise ValueError(f"{file} names {len(absent)} videos that are not below {root}, the first is {absent[0]}")
-    if len(notes) < len(paths):
-        log.info(
-            "%s says nothing of %d of %d videos: their folders and the seed decide",
-            file,
-            len(paths) - len(notes),
-            len(paths),
+        return dict.fromkeys(names, VideoNote())
+    where, content = _read_metadata(tree, metadata)
+    notes = parse_metadata(content, where)
+    if absent := sorted(set(notes) - set(names)):
+        raise ValueError(
+            f"{where} names {len(absent)} videos that are not below {tree.label}, the first is {absent[0]}"
         )
-    return {path: notes.get(name, VideoNote()) for name, path in named.items()}
+    if len(notes) < len(names):
+        silent = len(names) - len(notes)
+        log.info("%s says nothing of %d of %d videos: their folders and the seed decide", where, silent, len(names))
+    return {name: notes.get(name, VideoNote()) for name in names}
 
 
-def _is_video(path: Path, root: Path) -> bool:
-    is_hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-    return path.suffix.lower() in SUFFIXES and not is_hidden and path.is_file()
+def _read_metadata(tree: VideoTree, metadata: Path) -> tuple[str, bytes]:
+    """Name and content of the file of notes; a relative one is looked for below the tree's root."""
+    path = metadata.expanduser()
+    name = path.as_posix()
+    if name in tree.sizes:
+        return tree.path_of(name), tree.read(name)
+    where = name if path.is_absolute() else tree.path_of(name)
+    if not Path(where).is_file():
+        raise ValueError(f"{where} does not exist; see dataset.folder.metadata in params.yaml")
+    return where, Path(where).read_bytes()
 
 
-def _ids_of(paths: list[Path], root: Path) -> dict[Path, str]:
-    """Relative paths without suffix; a digest tells apart names that are long or differ in punctuation only."""
-    bare = {path: path.relative_to(root).with_suffix("").as_posix() for path in paths}
-    plain = Counter(plain_name(name) for name in bare.values())
+def _transcript_of(name: str, tree: VideoTree) -> str:
+    beside = PurePosixPath(name).with_suffix(".txt").as_posix()
+    return spoken_words(tree.read(beside).decode(errors="replace")) if beside in tree.sizes else ""
+
+
+def _ids_of(names: Sequence[str]) -> dict[str, str]:
+    """Names without suffix; a digest tells apart those that are long or differ in punctuation only."""
+    bare = {name: PurePosixPath(name).with_suffix("").as_posix() for name in names}
+    plain = Counter(plain_name(clip_id) for clip_id in bare.values())
     ids = {}
-    for path, name in bare.items():
-        if len(name) > MAX_ID_CHARS - PIECE_CHARS or plain[plain_name(name)] > 1:
-            digest = hashlib.sha256(path.relative_to(root).as_posix().encode()).hexdigest()[:8]
-            name = f"{name[: MAX_ID_CHARS - PIECE_CHARS - 9]}-{digest}"
-        ids[path] = name
+    for name, clip_id in bare.items():
+        if len(clip_id) > MAX_ID_CHARS - PIECE_CHARS or plain[plain_name(clip_id)] > 1:
+            digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+            clip_id = f"{clip_id[: MAX_ID_CHARS - PIECE_CHARS - 9]}-{digest}"
+        ids[name] = clip_id
     return ids
 
 
-def _speaker_of(path: Path, root: Path) -> str:
-    folder = path.relative_to(root).parent.as_posix()
+def _speaker_of(name: str) -> str:
+    folder = PurePosixPath(name).parent.as_posix()
     return UNKNOWN_SPEAKER if folder == "." else folder

@@ -67,11 +67,14 @@ def read_split_list(path: Path) -> list[str]:
 
 
 def read_transcript(video_path: Path) -> str:
-    """The words of the ``.txt`` beside a video, empty without one: the line ``Text:  ...``, or else the first."""
+    """The words of the ``.txt`` beside a video, empty without one."""
     path = video_path.with_suffix(".txt")
-    if not path.is_file():
-        return ""
-    lines = path.read_text(errors="replace").splitlines()
+    return spoken_words(path.read_text(errors="replace")) if path.is_file() else ""
+
+
+def spoken_words(text: str) -> str:
+    """Of a transcript's content the line ``Text:  ...``, or else the first."""
+    lines = text.splitlines()
     spoken = [line for line in lines if line.startswith("Text:")] or lines[:1]
     return " ".join(spoken[0].removeprefix("Text:").split()) if spoken else ""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from pipeline.manifest import SPLITS
@@ -22,21 +23,20 @@ class VideoNote:
     transcript: str | None = None
 
 
-def read_metadata(path: Path) -> dict[str, VideoNote]:
-    """Notes by the video's path below the folder, with ``/``.
+def parse_metadata(content: bytes, name: str) -> dict[str, VideoNote]:
+    """Notes by the video's path below the folder, with ``/``, from the content of the file called ``name``.
 
     A CSV has a header line, a JSON file is a list of objects; both name ``path`` and any of ``speaker``, ``split``
     (train, val, test) and ``transcript``. Raises ValueError that names the file, the row and what is allowed.
     """
-    if not path.is_file():
-        raise ValueError(f"{path} does not exist; see dataset.folder.metadata in params.yaml")
     try:
-        rows = _json_rows(path) if path.suffix.lower() == ".json" else _csv_rows(path)
+        text = content.decode("utf-8-sig")
+        rows = _json_rows(text, name) if name.lower().endswith(".json") else _csv_rows(text)
     except (json.JSONDecodeError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from None
+        raise ValueError(f"{name} cannot be read: {error}") from None
     notes: dict[str, VideoNote] = {}
     for number, row in rows:
-        where = f"{path}, row {number}"
+        where = f"{name}, row {number}"
         if unknown := sorted(set(row) - set(COLUMNS)):
             raise ValueError(f"{where}: unknown column {', '.join(unknown)}; there are {', '.join(COLUMNS)}")
         values = {name: str(value).strip() for name, value in row.items() if value is not None and str(value).strip()}
@@ -51,14 +51,13 @@ def read_metadata(path: Path) -> dict[str, VideoNote]:
     return notes
 
 
-def _csv_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, restkey="(more cells than columns)", strict=True)
-        return [(reader.line_num, row) for row in reader]
+def _csv_rows(text: str) -> list[tuple[int, dict[str, Any]]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""), restkey="(more cells than columns)", strict=True)
+    return [(reader.line_num, row) for row in reader]
 
 
-def _json_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    content = json.loads(path.read_text(encoding="utf-8"))
+def _json_rows(text: str, name: str) -> list[tuple[int, dict[str, Any]]]:
+    content = json.loads(text)
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
-        raise ValueError(f'{path} must be a list of objects such as {{"path": "a.mp4", "speaker": "anna"}}')
+        raise ValueError(f'{name} must be a list of objects such as {{"path": "a.mp4", "speaker": "anna"}}')
     return list(enumerate(content, start=1))

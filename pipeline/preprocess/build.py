@@ -23,9 +23,9 @@ from pipeline.preprocess.plan import ShardResult, ShardTask, plan_shards
 from pipeline.preprocess.progress import BuildProgress
 from pipeline.preprocess.reasons import Reason
 from pipeline.preprocess.shard import PackedShard, process_shard
-from pipeline.preprocess.source import local_path
 from pipeline.preprocess.workers import is_cluster, run_tasks
 from pipeline.shards.write import IndexRow, Reject, write_index, write_rejects
+from pipeline.storage import local_path
 
 log = logging.getLogger(__name__)
 

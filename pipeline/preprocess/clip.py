@@ -25,9 +25,9 @@ from pipeline.params import PreprocessParams
 from pipeline.preprocess.footage import Footage, survey
 from pipeline.preprocess.pieces import Piece, Refusal, find_pieces, num_kept_frames
 from pipeline.preprocess.reasons import Reason, RefusedError
-from pipeline.preprocess.source import NoDriverError, local_file
 from pipeline.shards.key import piece_id
 from pipeline.shards.write import ClipSample, Reject
+from pipeline.storage import NoDriverError, local_file
 
 log = logging.getLogger(__name__)
 

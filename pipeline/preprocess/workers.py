@@ -23,7 +23,7 @@ import psutil
 import pipeline
 from pipeline.preprocess.plan import ShardTask
 from pipeline.preprocess.shard import PackedShard
-from pipeline.preprocess.source import NoDriverError, OutageError
+from pipeline.storage import NoDriverError, OutageError
 
 log = logging.getLogger(__name__)
 

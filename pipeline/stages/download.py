@@ -50,16 +50,14 @@ def list_clips(params: Params, raw_dir: Path, root: Path) -> list[ClipRecord]:
 
     Raises ValueError that names the setting where the source's folder is not set or not there.
     """
-    dataset, seed = params.dataset, params.seed
-    if dataset.source == "demo":
+    source = params.dataset.source
+    if source == "demo":
         return _render_demo(params, raw_dir / "demo", root)
-    if dataset.source == "grid":
+    if source == "grid":
         return _grid_clips(params, raw_dir)
-    if dataset.source == "lrs2":
+    if source == "lrs2":
         return _lrs2_clips(params, raw_dir)
-    from pipeline.datasets.folder import list_folder_clips
-
-    return list_folder_clips(dataset.folder, seed)
+    return _folder_clips(params)
 
 
 def _grid_clips(params: Params, raw_dir: Path) -> list[ClipRecord]:
@@ -86,6 +84,16 @@ def _lrs2_clips(params: Params, raw_dir: Path) -> list[ClipRecord]:
         with _transfer_errors():
             download_lrs2(lrs2, root, params.runtime.num_connections)
     return list_lrs2_clips(root)
+
+
+def _folder_clips(params: Params) -> list[ClipRecord]:
+    from pipeline.datasets.folder import list_folder_clips
+    from pipeline.storage import OutageError
+
+    try:
+        return list_folder_clips(params.dataset.folder, params.seed, params.runtime.num_connections)
+    except OutageError as error:
+        raise stage.TemporaryError(str(error)) from error
 
 
 @contextmanager

@@ -11,9 +11,9 @@ from typing import Any
 from pipeline import stage
 from pipeline.manifest import MAX_MISSING_SHARE, MIN_CLIPS, SPLITS, ClipRecord, read_manifest
 from pipeline.preprocess.build import build_shards
-from pipeline.preprocess.source import OutageError, local_path, require_drivers
 from pipeline.preprocess.workers import WorkerError
 from pipeline.shards.write import IndexRow, Reject
+from pipeline.storage import OutageError, local_path, require_drivers
 
 
 def main() -> int:

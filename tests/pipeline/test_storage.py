@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import pickle
 import sys
 import tempfile
@@ -12,9 +13,9 @@ from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import _registry
 from loopback import Server, serving
 
+from pipeline import storage
 from pipeline.media.errors import MissingMediaError
-from pipeline.preprocess import source
-from pipeline.preprocess.source import NoDriverError, OutageError, local_file, local_path, require_drivers
+from pipeline.storage import NoDriverError, OutageError, RemoteFolder, local_file, local_path, require_drivers
 
 ROOT = Path("/checkout")
 
@@ -30,7 +31,7 @@ def memory() -> Iterator[MemoryFileSystem]:
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     slept: list[float] = []
-    monkeypatch.setattr(source.time, "sleep", slept.append)
+    monkeypatch.setattr(storage.time, "sleep", slept.append)
     return slept
 
 
@@ -100,7 +101,7 @@ def test_a_remote_file_is_there_under_its_name_for_as_long_as_it_is_needed(memor
     ],
 )
 def test_names_of_remote_files(url: str, name: str) -> None:
-    assert source._name_of(url) == name
+    assert storage._name_of(url) == name
     assert len(name.encode()) < 255
 
 
@@ -189,3 +190,38 @@ def test_a_missing_driver_names_what_to_install(monkeypatch: pytest.MonkeyPatch,
     with pytest.raises(NoDriverError, match="s3://"):
         require_drivers(["simplecache::s3://bucket/a.mp4"])
     assert pauses == []
+
+
+def test_a_folder_of_remote_storage(memory: MemoryFileSystem, pauses: list[float]) -> None:
+    memory.pipe_file("/bucket/a/1.mp4", b"one")
+    memory.pipe_file("/bucket/2.mp4", b"second")
+    memory.pipe_file("/bucket-of-others/3.mp4", b"third")
+    folder = RemoteFolder("memory://bucket/")
+    assert folder.sizes() == {"a/1.mp4": 3, "2.mp4": 6}
+    assert folder.url_of("a/1.mp4") == "memory://bucket/a/1.mp4"
+    assert folder.read("2.mp4") == b"second"
+    assert folder.sha256("2.mp4") == hashlib.sha256(b"second").hexdigest()
+    assert RemoteFolder("memory://nothing").sizes() == {}
+    with pytest.raises(FileNotFoundError):
+        folder.sha256("gone.mp4")
+    assert pauses == []
+
+
+def test_a_folder_that_fails_for_a_moment_is_asked_again(
+    flaky: type[Flaky], pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RemoteFolder("flaky://clips")
+    failures: list[Exception] = [TimeoutError("slow down")]
+    cat = Flaky.cat_file
+
+    def fail_first(self: Flaky, path: str, **kwargs: object) -> bytes:
+        if failures:
+            raise failures.pop(0)
+        return bytes(cat(self, path, **kwargs))
+
+    monkeypatch.setattr(Flaky, "cat_file", fail_first)
+    assert folder.read("a.mp4") == b"a clip"
+    assert pauses == [1.0]
+    failures += [ConnectionResetError("gone")] * 3
+    with pytest.raises(OutageError, match=r"flaky://clips/a\.mp4 cannot be fetched: ConnectionResetError: gone"):
+        folder.read("a.mp4")

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import fsspec
 import pytest
+from pydantic import ValidationError
 
 from pipeline.datasets.folder import list_folder_clips
 from pipeline.params import FolderParams
 from pipeline.shards.key import sample_key
 
 
-def params(root: Path | None, **changed: object) -> FolderParams:
+def params(root: Path | str | None, **changed: object) -> FolderParams:
     given = {"root": root, "metadata": None, "split_by": "clip", "val_fraction": 0.2, "test_fraction": 0.2}
     return FolderParams.model_validate({**given, **changed})
 
@@ -124,3 +128,51 @@ def test_json_that_is_no_list_of_notes_is_named(videos: Path, text: str) -> None
         by_path(videos, metadata="notes.json")
     with pytest.raises(ValueError, match=r"absent\.csv does not exist; see dataset\.folder\.metadata"):
         by_path(videos, metadata="absent.csv")
+
+
+@pytest.fixture
+def bucket(videos: Path) -> Iterator[str]:
+    """The same videos in fsspec's storage in memory."""
+    storage = fsspec.filesystem("memory")
+    storage.store.clear()
+    for path in sorted(videos.rglob("*")):
+        if path.is_file():
+            storage.pipe_file(f"/bucket/takes/{path.relative_to(videos).as_posix()}", path.read_bytes())
+    storage.pipe_file("/bucket/takes-of-others/x.mp4", b"x")
+    yield "memory://bucket/takes"
+    storage.store.clear()
+
+
+def test_remote_storage_is_listed_as_the_same_folder_on_disk(videos: Path, bucket: str) -> None:
+    fsspec.filesystem("memory").pipe_file("/bucket/takes/notes.csv", CSV.encode())
+    (videos / "notes.csv").write_text(CSV)
+    here = list_folder_clips(params(videos, metadata="notes.csv"), seed=0)
+    for root in (bucket, f"{bucket}/"):
+        there = list_folder_clips(params(root, metadata="notes.csv"), seed=0, num_connections=3)
+        assert [record.path for record in there] == [
+            f"{bucket}/{Path(record.path).relative_to(videos).as_posix()}" for record in here
+        ]
+        assert [replace(record, path="") for record in there] == [replace(record, path="") for record in here]
+        assert len(there) == 5
+
+
+def test_notes_on_this_machine_may_speak_of_remote_videos(videos: Path, bucket: str, tmp_path: Path) -> None:
+    notes = tmp_path / "elsewhere.csv"
+    notes.write_text(CSV)
+    found = {r.clip_id: r for r in list_folder_clips(params(bucket, metadata=notes), seed=0)}
+    assert found["holiday/b"].speaker == "bert"
+    with pytest.raises(ValueError, match=r"memory://bucket/takes/gone\.csv does not exist"):
+        list_folder_clips(params(bucket, metadata="gone.csv"), seed=0)
+
+
+def test_an_empty_or_unreadable_remote_folder_is_named(bucket: str) -> None:
+    with pytest.raises(ValueError, match=r"memory://bucket/nothing holds no video .*dataset\.folder\.root"):
+        list_folder_clips(params("memory://bucket/nothing"), seed=0)
+    with pytest.raises(ValueError, match=r"nosuch://bucket .*not known"):
+        list_folder_clips(params("nosuch://bucket"), seed=0)
+
+
+def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
+    with pytest.raises(ValidationError, match="give it in the environment") as caught:
+        params("ftp://anna:hunter2@host/videos")
+    assert "hunter2" not in str(caught.value.errors()[0]["msg"])

@@ -18,8 +18,8 @@ from pipeline.preprocess import clip as clip_module
 from pipeline.preprocess import footage, pieces
 from pipeline.preprocess.clip import process_clip
 from pipeline.preprocess.reasons import Reason
-from pipeline.preprocess.source import NoDriverError, OutageError
 from pipeline.shards.write import ClipSample, Reject
+from pipeline.storage import NoDriverError, OutageError
 
 EMPTY = np.full((160, 160, 3), 110, np.uint8)
 ANYWHERE = Path("/")

@@ -21,8 +21,8 @@ from pipeline.preprocess import build as build_module
 from pipeline.preprocess import shard, workers
 from pipeline.preprocess.plan import ShardResult, ShardTask, plan_shards
 from pipeline.preprocess.shard import PackedShard, process_shard
-from pipeline.preprocess.source import OutageError
 from pipeline.preprocess.workers import TASKS_PER_CORE, WorkerError, run_tasks
+from pipeline.storage import OutageError
 
 pytestmark = pytest.mark.slow
 

@@ -7,11 +7,11 @@ import pytest
 
 from pipeline.layout import Layout
 from pipeline.manifest import ClipRecord
-from pipeline.preprocess.source import NoDriverError, OutageError
 from pipeline.preprocess.workers import WorkerError
 from pipeline.shards.write import IndexRow, Reject
 from pipeline.stage import DataError, TemporaryError
 from pipeline.stages import preprocess
+from pipeline.storage import NoDriverError, OutageError
 
 
 def row(clip_id: str, split: str, num_frames: int = 75) -> IndexRow:

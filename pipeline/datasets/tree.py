@@ -1,0 +1,79 @@
+"""A tree of the user's videos, on disk or in remote storage, seen the same way.
+
+Names are paths below the tree's root, with ``/``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from pipeline.digest import sha256_of
+from pipeline.storage import RemoteFolder
+
+
+class VideoTree(Protocol):
+    """``label`` names it in messages; ``sizes`` holds the bytes of every file that is not hidden."""
+
+    label: str
+    sizes: Mapping[str, int]
+
+    def read(self, name: str) -> bytes:
+        """The content of a small file among ``sizes``."""
+
+    def path_of(self, name: str) -> str:
+        """As a manifest names it."""
+
+    def digests(self, names: list[str]) -> dict[str, str]:
+        """SHA-256 of each file; every byte is read."""
+
+
+class LocalTree:
+    """Videos below a folder. Raises ValueError where it is none."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.expanduser().resolve()
+        self.label = str(self._root)
+        if not self._root.is_dir():
+            raise ValueError(f"{self.label} is no folder; set dataset.folder.root in params.yaml")
+        files = ((path.relative_to(self._root).as_posix(), path) for path in sorted(self._root.rglob("*")))
+        self.sizes: Mapping[str, int] = {
+            name: path.stat().st_size for name, path in files if not is_hidden(name) and path.is_file()
+        }
+
+    def read(self, name: str) -> bytes:
+        return (self._root / name).read_bytes()
+
+    def path_of(self, name: str) -> str:
+        return str(self._root / name)
+
+    def digests(self, names: list[str]) -> dict[str, str]:
+        return {name: sha256_of(self._root / name) for name in names}
+
+
+class RemoteTree:
+    """Videos below an fsspec URL. Raises OutageError or NoDriverError."""
+
+    def __init__(self, url: str, num_connections: int) -> None:
+        self._folder = RemoteFolder(url)
+        self._num_connections = num_connections
+        self.label = self._folder.url
+        self.sizes: Mapping[str, int] = {
+            name: size for name, size in sorted(self._folder.sizes().items()) if not is_hidden(name)
+        }
+
+    def read(self, name: str) -> bytes:
+        return self._folder.read(name)
+
+    def path_of(self, name: str) -> str:
+        return self._folder.url_of(name)
+
+    def digests(self, names: list[str]) -> dict[str, str]:
+        with ThreadPoolExecutor(self._num_connections) as pool:
+            return dict(zip(names, pool.map(self._folder.sha256, names), strict=True))
+
+
+def is_hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in PurePosixPath(name).parts)
