@@ -22,9 +22,9 @@ install: $(BIN)/.installed ## create .venv and install everything
 weights: install ## fetch and check the Inception weights behind FID
 	$(BIN)/python -m pipeline weights fetch
 
-repro: weights ## run the whole pipeline of params.yaml: clips in, artifacts/compare/comparison.md out
+repro: weights ## run the whole pipeline of params.yaml: clips in, artifacts/compare/index.html out
 	$(BIN)/dvc repro
-	@echo; cat artifacts/compare/comparison.md
+	@echo; cat artifacts/compare/comparison.md; echo; echo "The same with videos: artifacts/compare/index.html"
 
 plan: install ## say what `make repro` would run, and why; runs nothing
 	$(BIN)/python -m flows.reproduce --plan

@@ -73,6 +73,7 @@ def _reproduce(checkout: Path, targets: list[str] | None) -> State[Any]:
 
     results = walk(graph, tasks.read_reasons(checkout), run_stage)
     tasks.publish_outcomes(results)
+    tasks.publish_comparison(checkout, results)
     failed = [r.stage for r in results if r.outcome == "failed"]
     if failed:
         return Failed(message=f"failed: {', '.join(failed)}", data=results)

@@ -144,6 +144,14 @@ def publish_outcomes(results: list[StageResult]) -> None:
     create_table_artifact(table=rows, key="stages", description="Outcome of every stage, and why")
 
 
+def publish_comparison(root: Path, results: Iterable[StageResult]) -> None:
+    """The markdown artifact ``comparison``, where the table was made in this run."""
+    path = Layout(root).comparison_path.with_suffix(".md")
+    is_new = any(r.stage == "compare" and r.outcome in ("ran", "restored") for r in results)
+    if is_new and path.is_file():
+        create_markdown_artifact(markdown=path.read_text(), key="comparison", description="Every row's scores")
+
+
 def publish_report(text: str) -> None:
     """The markdown artifact ``retrain``."""
     create_markdown_artifact(markdown=text, key="retrain", description="What retraining did")

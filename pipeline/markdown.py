@@ -3,6 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table for any medium: the first ``num_text`` columns hold text, the others numbers."""
+
+    header: Sequence[str]
+    cells: Sequence[Sequence[str]]
+    num_text: int = 1
+
+    def markdown(self) -> str:
+        return table(self.header, self.cells, self.num_text)
 
 
 def table(header: Sequence[str], cells: Sequence[Sequence[str]], num_text: int = 1) -> str:

@@ -85,6 +85,8 @@ def test_every_stage_runs_and_the_comparison_has_six_finite_rows(checkout: Layou
         assert row["num_clips"] == 3
         assert row["num_failed"] == 0
         assert all(math.isfinite(row[name]) for name in ("lse_d", "lse_c", "fid", "seconds"))
+    page = (checkout.stage_dir("compare") / "index.html").read_text()
+    assert page.count("data-mp4=") == 6  # one clip in every row
     table = checkout.stage_dir("compare") / "comparison.md"
     assert "Wav2Lip" in table.read_text()
     for arm in ARMS:

@@ -6,45 +6,54 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.compare.paper import ABLATION, CAVEATS, REAL_VIDEO, TABLE_1, Published
-from pipeline.markdown import bullets, table
+from pipeline.markdown import Table, bullets
 
 Row = Mapping[str, Any]
 MIN_FID_IMAGES = 2048
 """FID estimates a 2048-d covariance (Heusel et al. 2017)."""
 TRUSTED_SHARE = 0.8
 """An evaluator that places fewer real videos within one frame is called weak."""
-_BOUND_NAMES = {"real": "real video, own audio", "copy_input": "input left as it is, foreign audio"}
+BOUND_NAMES = {"real": "real video, own audio", "copy_input": "input left as it is, foreign audio"}
+
+
+PAPER_CAVEAT = (
+    "The paper's figures are from LRS2, under another protocol and on another evaluator's scale. Compare the order of "
+    "the rows, not the values."
+)
+
+
+def intervals_note(comparison: Mapping[str, Any]) -> str:
+    level = round(100 * comparison["intervals"]["confidence"])
+    return f"Square brackets: {level} % bootstrap interval over clips. FID has none: resampling images biases it."
 
 
 def markdown(comparison: Mapping[str, Any], failures: Mapping[str, Sequence[Row]]) -> str:
     """``comparison.md``. ``failures`` lists each variant's clips that got no score, with reasons."""
     rows, protocol = comparison["rows"], comparison["protocol"]
-    level = round(100 * comparison["intervals"]["confidence"])
     parts = [
         "# Comparison",
-        _setting(protocol),
-        _our_table(rows),
-        f"Square brackets: {level} % bootstrap interval over clips. FID has none: resampling images biases it.",
+        setting(protocol),
+        our_table(rows).markdown(),
+        intervals_note(comparison),
         "## What it shows",
         bullets([*findings(rows), *limits(rows, protocol)]),
         "## Beside the paper",
-        "The paper's figures are from LRS2, under another protocol and on another evaluator's scale. Compare the order "
-        "of the rows, not the values.",
-        _arm_table(rows),
+        PAPER_CAVEAT,
+        arm_table(rows).markdown(),
         "The paper's Table 1 (LRS2), as printed:",
-        _published_table([*TABLE_1, REAL_VIDEO]),
+        published_table().markdown(),
         bullets(CAVEATS),
     ]
     if any(failures.values()):
-        parts += ["## Clips without a score", _failure_table(failures)]
-    parts += ["## Protocol", _protocol_table(protocol)]
+        parts += ["## Clips without a score", failure_table(failures).markdown()]
+    parts += ["## Protocol", protocol_table(protocol).markdown()]
     return "\n\n".join(parts) + "\n"
 
 
 def findings(rows: Sequence[Row]) -> list[str]:
     """What the rows say about sync, best first, in whole sentences."""
     by_name = {row["variant"]: row for row in rows}
-    arms = [row for row in rows if row["variant"] not in _BOUND_NAMES]
+    arms = [row for row in rows if row["variant"] not in BOUND_NAMES]
     best = min(rows, key=lambda row: row["lse_d"])
     lines = [f"`{best['variant']}` has the best LSE-D of all rows ({best['lse_d']:.3f})."]
     real = by_name.get("real")
@@ -139,7 +148,8 @@ def limits(rows: Sequence[Row], protocol: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _setting(protocol: Mapping[str, Any]) -> str:
+def setting(protocol: Mapping[str, Any]) -> str:
+    """What was scored, in two sentences."""
     return (
         f"{protocol['num_pairs']} held-out clips, each with another clip's audio (seeded pairing, digest "
         f"`{protocol['pairing_sha256'][:12]}`); `real` keeps its own audio. Protocol `{protocol['id']}`, digest "
@@ -147,13 +157,14 @@ def _setting(protocol: Mapping[str, Any]) -> str:
     )
 
 
-def _our_table(rows: Sequence[Row]) -> str:
+def our_table(rows: Sequence[Row]) -> Table:
+    """Every row with its figures; intervals in square brackets."""
     header = ["row", "LSE-D ↓", "LSE-C ↑", "FID ↓", "offset ≤ 1 frame ↑", "jitter / real", "clips", "failed"]
     cells = []
     for row in rows:
         name = f"`{row['variant']}`"
-        if row["variant"] in _BOUND_NAMES:
-            name += f" ({_BOUND_NAMES[row['variant']]})"
+        if row["variant"] in BOUND_NAMES:
+            name += f" ({BOUND_NAMES[row['variant']]})"
         cells.append(
             [
                 name,
@@ -165,14 +176,15 @@ def _our_table(rows: Sequence[Row]) -> str:
                 str(row["num_failed"]),
             ]
         )
-    return table(header, cells)
+    return Table(header, cells)
 
 
 def _interval(bounds: Sequence[float]) -> str:
     return f"[{bounds[0]:.3f}, {bounds[1]:.3f}]"
 
 
-def _arm_table(rows: Sequence[Row]) -> str:
+def arm_table(rows: Sequence[Row]) -> Table:
+    """The four arms beside the paper's ablation."""
     by_name = {row["variant"]: row for row in rows}
     header = ["arm", "LSE-D ours", "paper", "LSE-C ours", "paper", "FID ours", "paper"]
     cells = []
@@ -183,10 +195,11 @@ def _arm_table(rows: Sequence[Row]) -> str:
             line.append(f"{ours[key]:.{digits}f}" if ours else "-")
             line.append(f"{getattr(printed, key):.3f}")
         cells.append(line)
-    return table(header, cells)
+    return Table(header, cells)
 
 
-def _published_table(published: Sequence[Published]) -> str:
+def published_table(published: Sequence[Published] = (*TABLE_1, REAL_VIDEO)) -> Table:
+    """Table 1 as printed."""
     cells = [
         [
             printed.method,
@@ -197,18 +210,20 @@ def _published_table(published: Sequence[Published]) -> str:
         ]
         for printed in published
     ]
-    return table(["method", "printed in", "LSE-D ↓", "LSE-C ↑", "FID ↓"], cells, num_text=2)
+    return Table(["method", "printed in", "LSE-D ↓", "LSE-C ↑", "FID ↓"], cells, num_text=2)
 
 
-def _failure_table(failures: Mapping[str, Sequence[Row]]) -> str:
+def failure_table(failures: Mapping[str, Sequence[Row]]) -> Table:
+    """Every clip of every row that got no score."""
     cells = [
         [f"`{variant}`", failure["clip_id"], failure["reason"]]
         for variant, failed in failures.items()
         for failure in failed
     ]
-    return table(["row", "clip", "reason"], cells, num_text=3)
+    return Table(["row", "clip", "reason"], cells, num_text=3)
 
 
-def _protocol_table(protocol: Mapping[str, Any]) -> str:
+def protocol_table(protocol: Mapping[str, Any]) -> Table:
+    """What had to be equal for the rows to share a table."""
     cells = [[key, f"`{value}`"] for key, value in sorted(protocol.items())]
-    return table(["setting", "value"], cells, num_text=2)
+    return Table(["setting", "value"], cells, num_text=2)

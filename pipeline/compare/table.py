@@ -33,8 +33,9 @@ class Result:
     """One variant's evaluation: its ``metrics.json`` and the scored rows of its ``clips.csv``."""
 
     metrics: Mapping[str, Any]
-    lse_d: tuple[float, ...]
-    lse_c: tuple[float, ...]
+    lse_d_of: Mapping[str, float]
+    """Clip id -> LSE-D; likewise ``lse_c_of``."""
+    lse_c_of: Mapping[str, float]
 
     @property
     def variant(self) -> str:
@@ -59,8 +60,8 @@ def read_result(folder: Path) -> Result:
         scored = [row for row in csv.DictReader(file) if row["status"] == "ok"]
     return Result(
         metrics=json.loads((folder / "metrics.json").read_text()),
-        lse_d=tuple(float(row["lse_d"]) for row in scored),
-        lse_c=tuple(float(row["lse_c"]) for row in scored),
+        lse_d_of={row["clip_id"]: float(row["lse_d"]) for row in scored},
+        lse_c_of={row["clip_id"]: float(row["lse_c"]) for row in scored},
     )
 
 
@@ -90,8 +91,8 @@ def comparison(results: Sequence[Result], confidence: float, num_resamples: int,
     rows = []
     for result in results:
         row = {key: result.metrics[key] for key in COPIED}
-        for name, values in (("lse_d_ci", result.lse_d), ("lse_c_ci", result.lse_c)):
-            row[name] = list(mean_interval(values, confidence, num_resamples, seed))
+        for name, values in (("lse_d_ci", result.lse_d_of), ("lse_c_ci", result.lse_c_of)):
+            row[name] = list(mean_interval(list(values.values()), confidence, num_resamples, seed))
         rows.append(row)
     return {
         "protocol": protocol,

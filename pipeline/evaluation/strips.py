@@ -1,9 +1,10 @@
-"""Side-by-side videos: real | input | generated, with the audio that the generator was given."""
+"""Videos of what is judged, alone and beside real and input, with the audio that the generator was given."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -41,40 +42,64 @@ def choose_strips(pairs: Sequence[Pair], clips: Mapping[str, Clip], num_strips: 
     return [pairs[index] for _, index in sorted(turns)[:num_strips]]
 
 
-def write_strip(
-    path: Path,
-    variant: str,
-    video: Clip,
-    audio: Clip,
-    generate: Generate | None,
-    reference: Reference,
-) -> None:
-    """Write one MP4 (H.264, AAC) and, beside it, a PNG of a few of its frames.
+@dataclass(frozen=True)
+class Take:
+    """One clip as a row of the comparison shows it, with the audio it was given."""
+
+    variant: str
+    video: Clip
+    audio: Clip
+    crops: Image
+    """The real face: uint8 [N, 96, 96, 3]."""
+    shown: Image
+    """The wide crop that is judged: uint8 [N, P, P, 3]."""
+
+    @property
+    def caption(self) -> str:
+        is_own = self.audio.clip_id == self.video.clip_id
+        voice = "its own voice" if is_own else f"voice of {self.audio.clip_id}"
+        return voice + (f": {self.audio.transcript}" if self.audio.transcript else "")
+
+    @property
+    def samples(self) -> NDArray[np.float32]:
+        return int16_to_float(self.audio.audio[: num_samples_of(len(self.shown))])
+
+
+def make_take(variant: str, video: Clip, audio: Clip, generate: Generate | None) -> Take:
+    crops, _, shown = render(video, audio, generate)
+    return Take(variant, video, audio, crops, shown)
+
+
+def write_take(path: Path, take: Take) -> None:
+    """Only what is judged: an MP4 of 320x320 for the comparison's page."""
+    with VideoWriter(path, FPS, (PANEL_PX, PANEL_PX), take.samples, audio_rate_hz=SAMPLE_RATE_HZ, crf=24) as writer:
+        for image in take.shown:
+            writer.write(upscale(image))
+
+
+def write_strip(path: Path, take: Take, reference: Reference) -> None:
+    """Write one MP4 (H.264, AAC) of real, input and generated and, beside it, a PNG of a few of its frames.
 
     A bound has one panel, since nothing is generated.
     """
-    crops, _, shown = render(video, audio, generate)
+    shown = take.shown
     panels: dict[str, Iterable[Image]]
-    if variant in BOUNDS:
-        panels = {variant: map(upscale, shown)}
+    if take.variant in BOUNDS:
+        panels = {take.variant: map(upscale, shown)}
     else:
-        context = video.context(range(len(shown)))
-        boxes = np.asarray(video.crop_in_context, dtype=np.float64)
-        inputs = map(input_panel, context, reference_frames(crops, reference), boxes[: len(shown)])
+        context = take.video.context(range(len(shown)))
+        boxes = np.asarray(take.video.crop_in_context, dtype=np.float64)
+        inputs = map(input_panel, context, reference_frames(take.crops, reference), boxes[: len(shown)])
         panels = {
             "real": map(upscale, context),
             "input and reference": inputs,
-            f"generated: {variant}": map(upscale, shown),
+            f"generated: {take.variant}": map(upscale, shown),
         }
-    is_own = audio.clip_id == video.clip_id
-    voice = "its own voice" if is_own else f"voice of {audio.clip_id}"
-    said = f": {audio.transcript}" if audio.transcript else ""
-    background = backdrop(list(panels), voice + said)
-    samples = int16_to_float(audio.audio[: num_samples_of(len(shown))])
+    background = backdrop(list(panels), take.caption)
     height, width = background.shape[:2]
     still_frames = set(np.linspace(0, len(shown) - 1, NUM_STILLS + 2).round().astype(int)[1:-1].tolist())
     stills: list[Image] = []
-    with VideoWriter(path, FPS, (width, height), samples, audio_rate_hz=SAMPLE_RATE_HZ) as writer:
+    with VideoWriter(path, FPS, (width, height), take.samples, audio_rate_hz=SAMPLE_RATE_HZ) as writer:
         for index, images in enumerate(zip(*panels.values(), strict=True)):
             frame = in_a_row(background, images)
             writer.write(frame)

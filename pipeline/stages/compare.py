@@ -7,11 +7,14 @@ from typing import Any
 
 from pipeline import atomic, stage
 from pipeline.compare import plots
+from pipeline.compare.page import page, read_takes
 from pipeline.compare.report import markdown
 from pipeline.compare.table import comparison, csv_text, read_result
+from pipeline.shards.read import read_index, read_rejects
 
 logger = logging.getLogger(__name__)
 
+PAGE = "index.html"
 TRAINING_PANELS = {
     "l1": "L1, training",
     "val_l1": "L1, validation",
@@ -29,9 +32,10 @@ def main() -> int:
 def _body(context: stage.StageContext) -> dict[str, Any]:
     params, layout = context.params.compare, context.layout
     arms = list(context.params.variants)
-    results = [read_result(layout.stage_dir("evaluate", name)) for name in ("real", *arms, "copy_input")]
-    content = comparison(results, params.confidence, params.num_resamples, context.params.seed)
-    failures = {result.variant: result.metrics["failures"] for result in results}
+    folders = {name: layout.stage_dir("evaluate", name) for name in ("real", *arms, "copy_input")}
+    results = {name: read_result(folder) for name, folder in folders.items()}
+    content = comparison(list(results.values()), params.confidence, params.num_resamples, context.params.seed)
+    failures = {name: result.metrics["failures"] for name, result in results.items()}
     report = markdown(content, failures)
 
     atomic.write_json(layout.comparison_path, content)
@@ -39,12 +43,24 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
     atomic.write_text(context.output_dir / "comparison.md", report)
     plots_dir = context.output_dir / "plots"
     plots.plot_scores(content["rows"], params.confidence, plots_dir / "scores.png")
-    plots.plot_offsets({r.variant: r.offset_histogram for r in results}, plots_dir / "offsets.png")
+    plots.plot_offsets({name: r.offset_histogram for name, r in results.items()}, plots_dir / "offsets.png")
     curves = {name: plots.read_curve(layout.stage_dir("train_gan", name) / "curve.csv") for name in arms}
     plots.plot_training(curves, TRAINING_PANELS, plots_dir / "training.png")
-    for path in (plots_dir, context.output_dir / "comparison.md", layout.comparison_path):
+    html = page(
+        content,
+        list(results.values()),
+        read_takes(folders, results),
+        curves,
+        TRAINING_PANELS,
+        read_index(layout.clips_dir),
+        read_rejects(layout.clips_dir),
+        context.params.profile,
+        context.params.dataset.source,
+    )
+    atomic.write_text(context.output_dir / PAGE, html)
+    for path in (plots_dir, context.output_dir / PAGE, context.output_dir / "comparison.md", layout.comparison_path):
         context.tracker.log_artifact(path)
-    logger.info("wrote %s\n\n%s", context.output_dir / "comparison.md", report)
+    logger.info("%s\nopen %s", report, context.output_dir / PAGE)
     return {row["variant"]: {key: row[key] for key in ("lse_d", "lse_c", "fid")} for row in content["rows"]}
 
 

@@ -16,7 +16,7 @@ from pipeline.evaluation import protocol
 from pipeline.evaluation.generate import CropGenerator
 from pipeline.evaluation.run import SPLIT, Evaluation
 from pipeline.evaluation.score import clips_csv
-from pipeline.evaluation.strips import choose_strips, write_strip
+from pipeline.evaluation.strips import choose_strips, make_take, write_strip, write_take
 from pipeline.shards.write import REJECTS_NAME
 from pipeline.weights import INCEPTION, WeightsError
 
@@ -44,7 +44,7 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
     except ValueError as error:
         raise stage.DataError(str(error)) from None
     atomic.write_text(context.output_dir / "clips.csv", clips_csv(score))
-    _write_strips(variant, context, evaluation, [item.pair for item, _ in score.scored], generate)
+    _write_videos(variant, context, evaluation, [item.pair for item, _ in score.scored], generate)
     if generate:
         metrics["generator_sha256"] = checkpoint.model_sha256(model_dir)
         metrics["generator_width"] = generate.draw.network.config.width
@@ -72,20 +72,26 @@ def _num_rejected(clips_dir: Path) -> int:
     return splits.count(SPLIT)
 
 
-def _write_strips(
+def _write_videos(
     variant: str,
     context: stage.StageContext,
     evaluation: Evaluation,
     pairs: Sequence[protocol.Pair],
     generate: CropGenerator | None,
 ) -> None:
+    """A few clips as strips to look at, and alone for the comparison's page, with a list of what they show."""
     clips, params = evaluation.clips, evaluation.params
-    strips_dir = context.output_dir / "strips"
-    strips_dir.mkdir(parents=True, exist_ok=True)
+    strips_dir, takes_dir = context.output_dir / "strips", context.output_dir / "takes"
+    listed = []
+    for folder in (strips_dir, takes_dir):
+        folder.mkdir(parents=True, exist_ok=True)
     for number, pair in enumerate(choose_strips(pairs, clips, params.num_strips)):
-        video, audio = clips[pair.video_id], clips[pair.audio_id]
-        path = strips_dir / f"{number:02d}-{video.key}.mp4"
-        write_strip(path, variant, video, audio, generate, params.reference)
+        take = make_take(variant, clips[pair.video_id], clips[pair.audio_id], generate)
+        name = f"{number:02d}-{take.video.key}.mp4"
+        write_strip(strips_dir / name, take, params.reference)
+        write_take(takes_dir / name, take)
+        listed.append({"file": name, "clip_id": pair.video_id, "caption": take.caption})
+    atomic.write_json(takes_dir / "takes.json", {"takes": listed})
     context.tracker.log_artifact(strips_dir, "strips")
     context.tracker.log_artifact(context.output_dir / "clips.csv")
 

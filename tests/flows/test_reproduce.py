@@ -8,6 +8,7 @@ import pytest
 
 from flows import dvc, reproduce, tasks
 from flows.tasks import StageResult
+from pipeline.layout import Layout
 
 GRAPH = dvc.StageGraph({"a": (), "b": ("a",), "c": ("a",), "d": ("b",), "e": ("c", "d")})
 
@@ -66,6 +67,21 @@ def test_only_temporary_failures_are_retried() -> None:
     assert not retries(dvc.DvcError("exit 1"))
     assert not retries(ValueError("bug"))
     assert not retries(StageResult("a", "failed", "", 0.0))
+
+
+def test_a_comparison_of_this_run_is_published_and_an_old_one_is_not(
+    tiny_repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published: list[str] = []
+    monkeypatch.setattr(tasks, "create_markdown_artifact", lambda markdown, **_: published.append(markdown))
+    path = Layout(tiny_repo).comparison_path.with_suffix(".md")
+    tasks.publish_comparison(tiny_repo, [StageResult("compare", "ran", "", 1.0)])  # a graph without that table
+    path.parent.mkdir(parents=True)
+    path.write_text("# Comparison")
+    outcomes: tuple[dvc.Outcome, ...] = ("up_to_date", "failed", "skipped", "ran")
+    for outcome in outcomes:
+        tasks.publish_comparison(tiny_repo, [StageResult("compare", outcome, "", 1.0)])
+    assert published == ["# Comparison"]
 
 
 def test_plan_runs_nothing_and_needs_no_server(

@@ -19,7 +19,10 @@ from pipeline.evaluation.strips import (
     choose_strips,
     in_a_row,
     input_panel,
+    make_take,
+    upscale,
     write_strip,
+    write_take,
 )
 from pipeline.media.audio import decode_audio
 from pipeline.media.video import probe
@@ -41,7 +44,7 @@ def test_one_strip_per_speaker_before_any_second_one(clips: dict[str, Clip]) -> 
 def test_strip_is_a_playable_video_with_the_foreign_audio(clips: dict[str, Clip], tmp_path: Path) -> None:
     video, audio = clips["a/2"], clips["b/1"]
     path = tmp_path / "strip.mp4"
-    write_strip(path, "lstm_cbam", video, audio, invert, "same")
+    write_strip(path, make_take("lstm_cbam", video, audio, invert), "same")
     info = probe(path)
     assert (info.num_frames, info.fps, info.audio_rate_hz) == (16, 25, 16_000)
     frames = read_frames(path).astype(int)
@@ -55,7 +58,7 @@ def test_strip_is_a_playable_video_with_the_foreign_audio(clips: dict[str, Clip]
 
 def test_stills_of_a_strip_are_its_frames(clips: dict[str, Clip], tmp_path: Path) -> None:
     path = tmp_path / "strip.mp4"
-    write_strip(path, "lstm_cbam", clips["a/2"], clips["b/1"], invert, "same")
+    write_strip(path, make_take("lstm_cbam", clips["a/2"], clips["b/1"], invert), "same")
     frames = read_frames(path)
     sheet = np.asarray(PIL.Image.open(path.with_suffix(".png")))[..., ::-1].astype(int)
     assert sheet.shape == (NUM_STILLS * frames.shape[1], frames.shape[2], 3)
@@ -64,8 +67,20 @@ def test_stills_of_a_strip_are_its_frames(clips: dict[str, Clip], tmp_path: Path
 
 
 def test_a_bound_has_one_panel(clips: dict[str, Clip], tmp_path: Path) -> None:
-    write_strip(tmp_path / "real.mp4", "real", clips["a/1"], clips["a/1"], None, "same")
+    write_strip(tmp_path / "real.mp4", make_take("real", clips["a/1"], clips["a/1"], None), "same")
     assert probe(tmp_path / "real.mp4").width == PANEL_PX + 2 * GAP_PX
+
+
+def test_a_take_is_what_is_judged_and_nothing_else(clips: dict[str, Clip], tmp_path: Path) -> None:
+    take = make_take("lstm_cbam", clips["a/2"], clips["b/1"], invert)
+    path = tmp_path / "take.mp4"
+    write_take(path, take)
+    info = probe(path)
+    assert (info.width, info.height, info.num_frames, info.audio_rate_hz) == (PANEL_PX, PANEL_PX, 16, 16_000)
+    expected = np.stack([upscale(image) for image in take.shown]).astype(int)
+    assert np.abs(read_frames(path) - expected).mean() < 6
+    assert take.caption == "voice of b/1: the words of b/1"
+    assert make_take("real", clips["a/2"], clips["a/2"], None).caption == "its own voice: the words of a/2"
 
 
 def test_input_panel_masks_the_lower_half_of_the_crop_and_shows_the_reference() -> None:

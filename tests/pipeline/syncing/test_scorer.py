@@ -105,8 +105,8 @@ def test_known_shifts_of_real_clips_are_found(shared_data: Path, repo_root: Path
     params = load_params(repo_root / "params.yaml").preprocess
     found = []
     for number, path in enumerate(sorted((shared_data / "grid" / "s1").glob("*.m*"))[5::14][:50]):
-        (sample,) = process_clip(record_of(path.stem, "s1", "test", path, ""), params, Path("/"))
-        assert isinstance(sample, ClipSample)
+        outcomes = process_clip(record_of(path.stem, "s1", "test", path, ""), params, Path("/"))
+        (sample,) = (item for item in outcomes if isinstance(item, ClipSample))  # some begin with grey frames
         lead = number % 13 - 6
         stored = Clip(sample.key, "", _members(sample), clip_rng(0, 0, sample.key))
         shifted = _with_sound_early(stored, lead)

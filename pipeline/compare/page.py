@@ -1,0 +1,178 @@
+"""The comparison as one HTML file: tables, charts and videos in it, nothing loaded from anywhere."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+
+from pipeline.compare import charts
+from pipeline.compare.paper import CAVEATS
+from pipeline.compare.plots import Curve
+from pipeline.compare.report import (
+    PAPER_CAVEAT,
+    arm_table,
+    failure_table,
+    findings,
+    intervals_note,
+    limits,
+    our_table,
+    protocol_table,
+    published_table,
+    setting,
+)
+from pipeline.compare.table import Result
+from pipeline.manifest import SPLITS
+from pipeline.markdown import Table
+from pipeline.shards.write import IndexRow, Reject
+
+_FILES = Path(__file__).with_name("page_files")
+_SCORES = (
+    ("LSE-D", "lse_d", 2, "lower is better"),
+    ("LSE-C", "lse_c", 2, "higher is better"),
+    ("FID", "fid", 1, "lower is better"),
+)
+RERUN = """\
+git clone <this project> && cd lipsmith
+make install && . .venv/bin/activate
+python -m pipeline profile {profile}     # then dataset.{source} in params.yaml
+dvc repro"""
+
+
+@dataclass(frozen=True)
+class Player:
+    """One row's video of a take."""
+
+    variant: str
+    remark: str
+    mp4: str
+
+
+@dataclass(frozen=True)
+class Take:
+    """One clip as every row shows it."""
+
+    clip_id: str
+    caption: str
+    players: Sequence[Player]
+
+
+@dataclass(frozen=True)
+class Chart:
+    title: str
+    remark: str
+    svg: str
+
+
+def page(
+    comparison: Mapping[str, Any],
+    results: Sequence[Result],
+    takes: Sequence[Take],
+    curves: Mapping[str, Curve],
+    panels: Mapping[str, str],
+    kept: Sequence[IndexRow],
+    rejects: Sequence[Reject],
+    profile: str,
+    source: str,
+) -> str:
+    """The content of ``index.html``.
+
+    ``curves``: a training's columns per arm; ``panels``: the columns that are shown, with their titles. ``kept`` and
+    ``rejects``: the clips that preprocessing kept and refused.
+    """
+    rows, protocol = comparison["rows"], comparison["protocol"]
+    variants = [row["variant"] for row in rows]
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_FILES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    environment.filters["code"] = _with_code
+    return environment.get_template("page.html").render(
+        css=Markup((_FILES / "page.css").read_text()),
+        js=Markup((_FILES / "page.js").read_text()),
+        variants=variants,
+        setting=setting(protocol),
+        findings=findings(rows),
+        limits=limits(rows, protocol),
+        takes=takes,
+        ours=our_table(rows),
+        intervals_note=intervals_note(comparison),
+        charts=[Chart(title, remark, charts.intervals(rows, key, digits)) for title, key, digits, remark in _SCORES],
+        paper_caveat=PAPER_CAVEAT,
+        arms=arm_table(rows),
+        published=published_table(),
+        caveats=CAVEATS,
+        offsets=[_offset_chart(result, variants.index(result.variant)) for result in results],
+        trained=[(variants.index(name), name) for name in curves],
+        training=_training_charts(curves, panels, variants),
+        splits=split_table(kept, rejects),
+        rejects=reject_table(rejects),
+        failures=failure_table({result.variant: result.metrics["failures"] for result in results}),
+        protocol=protocol_table(protocol),
+        rerun=RERUN.format(profile=profile, source=source),
+        profile=profile,
+    )
+
+
+def read_takes(folders: Mapping[str, Path], results: Mapping[str, Result]) -> list[Take]:
+    """The takes that the rows' ``takes`` folders hold, in the order of the first row that has them.
+
+    ``folders``: ``artifacts/evaluate/<variant>`` per row. The caption is that of a row with a foreign voice.
+    """
+    players: dict[str, list[Player]] = {}
+    said: dict[str, tuple[str, str]] = {}
+    for variant, folder in folders.items():
+        for take in json.loads((folder / "takes" / "takes.json").read_text())["takes"]:
+            content = base64.b64encode((folder / "takes" / take["file"]).read_bytes()).decode()
+            score = results[variant].lse_c_of.get(take["clip_id"])
+            remark = "" if score is None else f"LSE-C {score:.2f}"
+            players.setdefault(take["clip_id"], []).append(Player(variant, remark, content))
+            if variant != "real" or take["clip_id"] not in said:
+                said[take["clip_id"]] = take["clip_id"], take["caption"]
+    return [Take(*said[clip_id], players=found) for clip_id, found in players.items()]
+
+
+def split_table(kept: Sequence[IndexRow], rejects: Sequence[Reject]) -> Table:
+    """Clips, speakers and minutes of every split, and how many were left out."""
+    cells = []
+    for split in SPLITS:
+        rows = [row for row in kept if row.split == split]
+        minutes = sum(row.num_frames / row.fps for row in rows) / 60
+        speakers = len({row.speaker for row in rows})
+        left_out = sum(reject.split == split for reject in rejects)
+        cells.append([split, str(len(rows)), str(speakers), f"{minutes:.1f}", str(left_out)])
+    return Table(["split", "clips", "speakers", "minutes", "left out"], cells)
+
+
+def reject_table(rejects: Sequence[Reject]) -> Table:
+    """How many clips were left out for each reason, most first, with the first one's own detail."""
+    counts = Counter(reject.reason for reject in rejects)
+    first = {reject.reason: f"{reject.clip_id}: {reject.detail}" for reject in reversed(rejects)}
+    cells = [[f"`{reason}`", first[reason], str(count)] for reason, count in counts.most_common()]
+    return Table(["reason", "such as", "clips"], cells, num_text=2)
+
+
+def _offset_chart(result: Result, number: int) -> Chart:
+    near = f"{result.metrics['within_one_frame']:.0%} within one frame"
+    return Chart(result.variant, near, charts.histogram(result.offset_histogram, number, result.variant))
+
+
+def _training_charts(curves: Mapping[str, Curve], panels: Mapping[str, str], variants: Sequence[str]) -> list[Chart]:
+    shown = []
+    for column, title in panels.items():
+        lines = {variants.index(name): curve[column] for name, curve in curves.items() if curve.get(column)}
+        if lines:
+            shown.append(Chart(title, "", charts.curves(lines, title)))
+    return shown
+
+
+def _with_code(text: str) -> Markup:
+    """Escaped, with what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
