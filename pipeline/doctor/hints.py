@@ -18,6 +18,7 @@ REMEDIES = {
     "missing_file": "the files are not on disk: bring them back, or `dvc repro --force --single-item download` lists "
     "the clips anew",
     "changed_file": "the files changed after they were listed: `dvc repro --force --single-item download`",
+    "unreadable_file": "the files are cut off, or no media files: fetch them again, or take them out",
     "broken_video": "the files are damaged: fetch them again",
     "broken_audio": "the files are damaged: fetch them again",
     "no_audio": "the files hold no sound: take sources that do",

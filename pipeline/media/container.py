@@ -47,7 +47,7 @@ def open_container(path: str | Path) -> Iterator[Any]:
             container_options={"protocol_whitelist": "file"},
         )
     except (av.error.FFmpegError, OSError) as error:
-        raise CorruptMediaError(path, f"cannot be opened: {error}") from error
+        raise CorruptMediaError(path, f"cannot be opened: {error.strerror or error}") from error
     try:
         if not container.streams.video and not container.streams.audio:
             raise CorruptMediaError(path, "holds neither picture nor sound: cut off, or not a media file")

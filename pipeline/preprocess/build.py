@@ -58,9 +58,10 @@ def build_shards(
         log.info("%d of %d shards are there from an earlier run", len(finished), len(tasks))
     todo = [task for task in tasks if task.name not in finished]
     process = functools.partial(process_shard, params=params, root=root)
+    num_clips = {task.name: len(task.records) for task in tasks}
     with BuildProgress(len(records)) as progress:
         for result in finished.values():
-            progress.add(result, was_reused=True)
+            progress.add(result, num_clips[result.name], was_reused=True)
         with closing(run_tasks(todo, process, num_workers or num_cores())) as fresh:
             for packed in fresh:
                 result = packed.result
@@ -68,7 +69,7 @@ def build_shards(
                     _refuse_unseen(result, root)
                 _keep(packed, work_dir)
                 del packed  # its tar is Ray's memory
-                progress.add(result, was_reused=False)
+                progress.add(result, num_clips[result.name], was_reused=False)
                 finished[result.name] = result
     results = [finished[task.name] for task in tasks]
     rows = [row for result in results for row in result.rows]
@@ -78,7 +79,7 @@ def build_shards(
     write_index(output_dir, rows)
     write_rejects(output_dir, rejects)
     for reason, count in Counter(reject.reason for reject in rejects).most_common():
-        log.warning("%d of %d clips rejected: %s", count, len(rows) + len(rejects), reason)
+        log.warning("%d of %d clips and pieces rejected: %s", count, len(rows) + len(rejects), reason)
     return rows, rejects
 
 

@@ -17,8 +17,9 @@ from pipeline.alignment import FPS, num_samples_of
 from pipeline.digest import sha256_of
 from pipeline.manifest import ClipRecord
 from pipeline.media.audio import decode_audio, float_to_int16, int16_to_float, mel_spectrogram
+from pipeline.media.container import open_container
 from pipeline.media.crops import CROP_PX, Cropper, boxes_within, context_boxes, crop_boxes, sharpness
-from pipeline.media.errors import MediaError, MissingMediaError
+from pipeline.media.errors import MediaError, MissingMediaError, NoAudioError
 from pipeline.media.faces import detectors_by_zoom
 from pipeline.media.video import encode_mjpeg, probe
 from pipeline.params import PreprocessParams
@@ -72,6 +73,7 @@ def _outcomes_of(record: ClipRecord, params: PreprocessParams, path: Path) -> It
             Reason.CHANGED_FILE,
             "not the file that was listed; `dvc repro --force --single-item download` lists the clips again",
         )
+    _require_readable(path)
     samples = _sound(path, params)
     footage = Footage(path)
     pieces = _best_pieces(footage, samples, params)
@@ -177,12 +179,22 @@ def _sample_of(
     )
 
 
+def _require_readable(path: Path) -> None:
+    try:
+        with open_container(path):
+            return
+    except MissingMediaError as error:
+        raise RefusedError(Reason.MISSING_FILE, error.detail) from error
+    except MediaError as error:
+        raise RefusedError(Reason.UNREADABLE_FILE, error.detail) from error
+
+
 def _sound(path: Path, params: PreprocessParams) -> NDArray[np.float32]:
     try:
         samples = decode_audio(path)
     except MediaError as error:
-        known = {"missing_file": Reason.MISSING_FILE, "no_audio": Reason.NO_AUDIO}
-        raise RefusedError(known.get(error.reason_code, Reason.BROKEN_AUDIO), error.detail) from error
+        is_absent = isinstance(error, NoAudioError)
+        raise RefusedError(Reason.NO_AUDIO if is_absent else Reason.BROKEN_AUDIO, error.detail) from error
     rms = float(np.sqrt(np.mean(np.square(samples)))) if len(samples) else 0.0
     if not rms >= params.min_audio_rms:
         raise RefusedError(

@@ -21,7 +21,7 @@ LOG_EVERY_S = 5.0
 
 
 class BuildProgress(AbstractContextManager["BuildProgress"]):
-    """Counts clips, rejects and frames of finished shards and shows rates and the time left."""
+    """Counts source clips, rejects and frames of finished shards and shows rates and the time left."""
 
     def __init__(self, num_clips: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._num_clips, self._clock = num_clips, clock
@@ -53,9 +53,8 @@ class BuildProgress(AbstractContextManager["BuildProgress"]):
         if self._bar:
             self._bar.stop()
 
-    def add(self, result: ShardResult, *, was_reused: bool) -> None:
-        """Account for one finished shard; reused ones do not count for the rate."""
-        num_clips = len(result.rows) + len(result.rejects)
+    def add(self, result: ShardResult, num_clips: int, *, was_reused: bool) -> None:
+        """Account for one finished shard of ``num_clips`` source clips; reused ones do not count for the rate."""
         self._done += num_clips
         self._rejected += len(result.rejects)
         if not was_reused:

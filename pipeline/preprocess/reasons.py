@@ -9,6 +9,7 @@ class Reason(StrEnum):
     """Stable codes of ``rejects.parquet``."""
 
     MISSING_FILE = "missing_file"
+    UNREADABLE_FILE = "unreadable_file"
     BROKEN_VIDEO = "broken_video"
     CHANGED_FILE = "changed_file"
     BROKEN_AUDIO = "broken_audio"

@@ -213,7 +213,9 @@ def test_reasons_of_rejection(make_clip, params, uncut, tmp_path, monkeypatch) -
 
     (tmp_path / "noise.mp4").write_bytes(np.random.default_rng(0).bytes(5000))
     noise = record_of("noise", "s", "train", tmp_path / "noise.mp4", "")
-    assert reject_of(noise, params).reason in (Reason.BROKEN_AUDIO, Reason.BROKEN_VIDEO)
+    unread = reject_of(noise, params)
+    assert unread.reason == Reason.UNREADABLE_FILE
+    assert unread.detail == "cannot be opened: Invalid data found when processing input"
 
     replaced = make_clip("replaced")
     (tmp_path / "clips" / "replaced.mp4").write_bytes((tmp_path / "clips" / "good.mp4").read_bytes()[:-1])
