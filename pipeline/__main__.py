@@ -222,6 +222,50 @@ def _model_dir(model: Path | None, registered: Alias | None, variant: str) -> It
     yield folder
 
 
+@app.command()
+def score(
+    generated: Annotated[Path, typer.Option(help="Folder of videos that some system made, with their sound.")],
+    reference: Annotated[Path, typer.Option(help="Folder of the real videos they were made from, by the same names.")],
+    out: Annotated[
+        Path | None, typer.Option(help="JSON to write; each clip's figures go into a CSV beside it.")
+    ] = None,
+    against: Annotated[Path | None, typer.Option(help="Such a JSON of another system, to compare with.")] = None,
+) -> None:
+    """Score videos of any system: LSE-D, LSE-C, FID and jitter, with the pipeline's own judges.
+
+    The face is looked for in the real video; both are cut out there. A clip that cannot be scored is named and counted.
+    """
+    with _user_errors():
+        from pipeline import atomic
+        from pipeline.evaluation.run import Judges
+        from pipeline.evaluation.score import clips_csv
+        from pipeline.params import load_params
+        from pipeline.scoring import score as scoring
+        from pipeline.scoring.pairing import pair_videos
+
+        _log_to_stderr()
+        layout = _layout()
+        params = load_params(layout.params_path)
+        other = None if against is None else scoring.read_result(against)
+        pairs = pair_videos(generated, reference)
+        judges = Judges.open(layout, params)
+        protocol = scoring.describe_protocol(pairs, judges, params.preprocess)
+        if other is not None:
+            scoring.require_alike(protocol, other["protocol"], str(against))
+        found = scoring.score_videos(pairs, judges, params.preprocess)
+        figures = judges.figures(found, is_generated=True) | {"protocol": protocol}
+        if out is not None:
+            atomic.write_json(out, figures)
+            atomic.write_text(out.with_suffix(".csv"), clips_csv(found))
+    typer.echo(scoring.figures_table(figures, other, "" if against is None else against.name).markdown())
+    typer.echo(
+        f"\n{figures['num_clips']} clips, {figures['num_failed']} without a score; FID from "
+        f"{figures['fid_num_images']} images a side; {figures['evaluator']} evaluator"
+    )
+    for failure in figures["failures"]:
+        typer.echo(f"no score: {failure['clip_id']}: {failure['reason']}")
+
+
 @app.command("freeze-scorer")
 def freeze_scorer(
     source: Annotated[
@@ -301,6 +345,12 @@ def _layout() -> Layout:
     from pipeline.layout import Layout, find_root
 
     return Layout(find_root())
+
+
+def _log_to_stderr() -> None:
+    import logging
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
 
 def _show_progress(what: str, done: int, total: int) -> None:

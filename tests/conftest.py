@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -11,7 +12,9 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL_CLIPS = ("grid/s1/lwwm2p.mp4", "grid/s26/lbbo3n.mpg", "wild/hq_bbaf2a.mpg")
@@ -32,3 +35,14 @@ def shared_data() -> Path:
     if absent:
         pytest.skip(f"{folder} lacks the real clips {', '.join(absent)}; LIPSMITH_SHARED_DATA names the folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def block_means() -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """Stands in for Inception: the mean of every 32-pixel block and channel, 27 features."""
+
+    def features(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        blocks = images.reshape(len(images), 3, 32, 3, 32, 3).astype(np.float32)
+        return blocks.mean(axis=(2, 4)).reshape(len(images), -1)
+
+    return features

@@ -13,13 +13,13 @@ from pipeline.datasets.metadata import VideoNote, parse_metadata
 from pipeline.datasets.split import assign_splits
 from pipeline.datasets.tree import LocalTree, RemoteTree, VideoTree
 from pipeline.manifest import ClipRecord
+from pipeline.media.container import VIDEO_SUFFIXES
 from pipeline.params import FolderParams
 from pipeline.shards.key import MAX_ID_CHARS, PIECE_CHARS, plain_name
 from pipeline.storage import is_url
 
 log = logging.getLogger(__name__)
 
-SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
 UNKNOWN_SPEAKER = "unknown"
 
 
@@ -37,9 +37,9 @@ def list_folder_clips(params: FolderParams, seed: int, num_connections: int = 1)
         if is_url(params.root)
         else LocalTree(Path(params.root.removeprefix("file://")))
     )
-    names = [name for name in tree.sizes if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    names = [name for name in tree.sizes if PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES]
     if not names:
-        known = " ".join(sorted(SUFFIXES))
+        known = " ".join(sorted(VIDEO_SUFFIXES))
         raise ValueError(f"{tree.label} holds no video ({known}); set dataset.folder.root in params.yaml")
     ids, notes = _ids_of(names), _notes_of(names, tree, params.metadata)
     speakers = {name: notes[name].speaker or _speaker_of(name) for name in names}

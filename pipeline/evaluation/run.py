@@ -37,13 +37,10 @@ GENERATOR_PRECISION = "fp32"
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What every row of a comparison shares."""
+class Judges:
+    """The networks that judge, and how they are asked."""
 
     params: EvaluateParams
-    seed: int
-    clips: Mapping[str, Clip]
-    unseen: Sequence[protocol.Pair]
     evaluator: Evaluator
     inception_path: Path
     inception_sha256: str
@@ -51,24 +48,18 @@ class Evaluation:
     device: torch.device
 
     @classmethod
-    def open(cls, layout: Layout, params: Params) -> Evaluation:
-        """The evaluation that ``params.yaml`` and the checkout's files describe.
+    def open(cls, layout: Layout, params: Params) -> Judges:
+        """The judges that ``params.yaml`` and the checkout's files describe.
 
-        Raises WeightsError where Inception's weights cannot be had, ValueError or FileNotFoundError for clips or an
-        evaluator that are not there.
+        Raises WeightsError where Inception's weights cannot be had, ValueError or FileNotFoundError for an evaluator
+        that is not there.
         """
         set_threads(params.runtime.num_threads)
         device = select_device(params.runtime.device)
-        inception_path = ensure_inception(layout.weights_dir)  # before the long work, which needs them at its end
-        key_of = {row.clip_id: row.key for row in read_index(layout.clips_dir, SPLIT)}
-        unseen = protocol.derange(list(key_of), params.seed, params.evaluate.max_clips)
-        keys = {key_of[pair.video_id] for pair in unseen}
+        inception_path = ensure_inception(layout.weights_dir)
         official = params.evaluate.lse.weights
         return cls(
             params=params.evaluate,
-            seed=params.seed,
-            clips={clip.clip_id: clip for clip in read_clips(layout.clips_dir, SPLIT, keys=keys)},
-            unseen=unseen,
             evaluator=load_evaluator(
                 None if official is None else layout.root / official.expanduser(),
                 layout.stage_dir("train_evaluator") / "model",
@@ -78,25 +69,6 @@ class Evaluation:
             inception_sha256=sha256_of(inception_path),
             feature_cache=layout.scratch_dir / "cache",
             device=device,
-        )
-
-    def load_generator(self, model_dir: Path) -> CropGenerator:
-        """The trained generator in a folder, given its reference as ``evaluate.reference`` says."""
-        draw = MouthGenerator.load(model_dir, self.device.type, GENERATOR_PRECISION)
-        return CropGenerator(draw, self.params.reference)
-
-    def score(self, variant: str, generate: CropGenerator | None) -> VariantScore:
-        """Every pair of clip and audio; the row ``real`` keeps each clip's own audio. None leaves the videos alone."""
-        pairs = protocol.self_paired(self.unseen) if variant == protocol.REAL else self.unseen
-        logger.info("%s: %d clips, %s evaluator", variant, len(pairs), self.evaluator.name)
-        lengths = {p.video_id: num_paired_frames(self.clips[p.video_id], self.clips[p.audio_id]) for p in self.unseen}
-        return score_variant(
-            self.clips,
-            pairs,
-            generate=generate,
-            embed=self.evaluator,
-            fid_frames=protocol.spread_frames(lengths, self.params.fid.every_n_frames, self.params.fid.max_frames),
-            vshift_frames=self.params.lse.vshift_frames,
         )
 
     def figures(self, score: VariantScore, *, is_generated: bool) -> dict[str, Any]:
@@ -110,15 +82,77 @@ class Evaluation:
         if num_images < MIN_IMAGES:
             logger.warning("FID from %d images a side: below %d it is biased upward", num_images, MIN_IMAGES)
         shown_features = features if is_generated else remembered  # a bound shows real crops
-        metrics["fid"] = fid(score.real_crops, score.generated_crops, shown_features, remembered)
         return {
             **metrics,
+            "fid": fid(score.real_crops, score.generated_crops, shown_features, remembered),
             "evaluator": self.evaluator.name,
             "evaluator_sha256": self.evaluator.sha256,
             "fid_num_images": num_images,
             "fid_weights_sha256": self.inception_sha256,
-            "protocol": self.describe_protocol(),
         }
+
+    def describe(self) -> dict[str, Any]:
+        """What of a protocol is theirs."""
+        return {
+            "evaluator": self.evaluator.name,
+            "evaluator_sha256": self.evaluator.sha256,
+            "evaluator_width": self.evaluator.width,
+            "evaluator_input": "context crops, bilinear to 224 in 8 bits",
+            "vshift_frames": self.params.lse.vshift_frames,
+            "edge": "zero",
+            "lse_precision": "fp32",
+            "fid_images": "96x96 face crops",
+            "fid_weights_sha256": self.inception_sha256,
+            "every_n_frames": self.params.fid.every_n_frames,
+            "max_frames": self.params.fid.max_frames,
+        }
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What every row of a comparison shares."""
+
+    judges: Judges
+    params: EvaluateParams
+    seed: int
+    clips: Mapping[str, Clip]
+    unseen: Sequence[protocol.Pair]
+
+    @classmethod
+    def open(cls, layout: Layout, params: Params) -> Evaluation:
+        """The evaluation that ``params.yaml`` and the checkout's files describe.
+
+        Raises as ``Judges.open``, and ValueError or FileNotFoundError for clips that are not there.
+        """
+        judges = Judges.open(layout, params)  # before the long work, which needs their weights at its end
+        key_of = {row.clip_id: row.key for row in read_index(layout.clips_dir, SPLIT)}
+        unseen = protocol.derange(list(key_of), params.seed, params.evaluate.max_clips)
+        keys = {key_of[pair.video_id] for pair in unseen}
+        clips = {clip.clip_id: clip for clip in read_clips(layout.clips_dir, SPLIT, keys=keys)}
+        return cls(judges, params.evaluate, params.seed, clips, unseen)
+
+    def load_generator(self, model_dir: Path) -> CropGenerator:
+        """The trained generator in a folder, given its reference as ``evaluate.reference`` says."""
+        draw = MouthGenerator.load(model_dir, self.judges.device.type, GENERATOR_PRECISION)
+        return CropGenerator(draw, self.params.reference)
+
+    def score(self, variant: str, generate: CropGenerator | None) -> VariantScore:
+        """Every pair of clip and audio; the row ``real`` keeps each clip's own audio. None leaves the videos alone."""
+        pairs = protocol.self_paired(self.unseen) if variant == protocol.REAL else self.unseen
+        logger.info("%s: %d clips, %s evaluator", variant, len(pairs), self.judges.evaluator.name)
+        lengths = {p.video_id: num_paired_frames(self.clips[p.video_id], self.clips[p.audio_id]) for p in self.unseen}
+        return score_variant(
+            self.clips,
+            pairs,
+            generate=generate,
+            embed=self.judges.evaluator,
+            fid_frames=protocol.spread_frames(lengths, self.params.fid.every_n_frames, self.params.fid.max_frames),
+            vshift_frames=self.params.lse.vshift_frames,
+        )
+
+    def figures(self, score: VariantScore, *, is_generated: bool) -> dict[str, Any]:
+        """The judges' figures with the protocol. Raises ValueError where no clip was scored."""
+        return {**self.judges.figures(score, is_generated=is_generated), "protocol": self.describe_protocol()}
 
     def score_model(self, name: str, model_dir: Path) -> dict[str, Any]:
         """The figures of one trained generator, as ``evaluate`` gives them."""
@@ -142,16 +176,6 @@ class Evaluation:
                 "generator_lead_frames": alignment.centred_lead_frames(),
                 "generator_precision": GENERATOR_PRECISION,
                 "paste": "whole crop, hard edges",
-                "evaluator": self.evaluator.name,
-                "evaluator_sha256": self.evaluator.sha256,
-                "evaluator_width": self.evaluator.width,
-                "evaluator_input": "context crops, bilinear to 224 in 8 bits",
-                "vshift_frames": self.params.lse.vshift_frames,
-                "edge": "zero",
-                "lse_precision": "fp32",
-                "fid_images": "96x96 face crops",
-                "fid_weights_sha256": self.inception_sha256,
-                "every_n_frames": self.params.fid.every_n_frames,
-                "max_frames": self.params.fid.max_frames,
+                **self.judges.describe(),
             }
         )

@@ -29,6 +29,9 @@ _ATTACHED_PICTURE = 0x0400  # AV_DISPOSITION_ATTACHED_PIC: cover art, not video
 _MAX_DAMAGED_SHARE = 0.1
 _MIN_PRESENT_SHARE = 0.8  # of the length that the header promises
 
+VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
+"""What is taken for a video where a folder is searched."""
+
 
 @contextmanager
 def open_container(path: str | Path) -> Iterator[Any]:

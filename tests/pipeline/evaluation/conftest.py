@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -65,14 +64,3 @@ def shards_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def clips(shards_dir: Path) -> dict[str, Clip]:
     return {clip.clip_id: clip for clip in read_clips(shards_dir, "test")}
-
-
-@pytest.fixture(scope="session")
-def block_means() -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-    """Stands in for Inception: the mean of every 32-pixel block and channel, 27 features."""
-
-    def features(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        blocks = images.reshape(len(images), 3, 32, 3, 32, 3).astype(np.float32)
-        return blocks.mean(axis=(2, 4)).reshape(len(images), -1)
-
-    return features

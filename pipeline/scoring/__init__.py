@@ -1,0 +1,1 @@
+"""``python -m pipeline score``: videos that any system made, under the judges of the pipeline's own rows."""

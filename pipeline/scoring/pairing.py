@@ -1,0 +1,45 @@
+"""Which generated video is compared with which real one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.media.container import VIDEO_SUFFIXES
+
+
+@dataclass(frozen=True)
+class VideoPair:
+    """A real video and the one generated from it; None where there is none of that name."""
+
+    name: str
+    generated: Path | None
+    reference: Path
+
+
+def pair_videos(generated_dir: Path, reference_dir: Path) -> list[VideoPair]:
+    """One pair for every real video, by the path below its folder without suffix.
+
+    Raises ValueError for a folder without videos, a name that occurs twice, or a generated video that matches none.
+    """
+    generated, reference = _by_name(generated_dir), _by_name(reference_dir)
+    if unknown := sorted(set(generated) - set(reference)):
+        raise ValueError(
+            f"{len(unknown)} of {len(generated)} videos in {generated_dir} have no real video of their name in "
+            f"{reference_dir}, the first is {unknown[0]}"
+        )
+    return [VideoPair(name, generated.get(name), path) for name, path in reference.items()]
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    paths = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file()]
+    if not paths:
+        what = "holds no video" if folder.is_dir() else "is no folder"
+        raise ValueError(f"{folder} {what} ({' '.join(sorted(VIDEO_SUFFIXES))})")
+    named: dict[str, Path] = {}
+    for path in paths:
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in named:
+            raise ValueError(f"{folder} has two videos called {name}: {named[name].name} and {path.name}")
+        named[name] = path
+    return named

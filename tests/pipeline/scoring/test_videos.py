@@ -1,0 +1,151 @@
+"""Videos of another system: what is paired, where both are cut, what is counted, and what may be compared."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from drawn_face import FPS, draw_face
+from numpy.typing import NDArray
+from typer.testing import CliRunner
+
+from models.lse_syncnet import LseSyncNet
+from pipeline import atomic, checkpoint
+from pipeline.__main__ import app
+from pipeline.evaluation import run
+from pipeline.layout import Layout
+from pipeline.media.video import VideoWriter
+from pipeline.params import PreprocessParams, load_params
+from pipeline.scoring.faces import PairedFaces
+from pipeline.scoring.pairing import pair_videos
+
+NUM_FRAMES = 40
+Frames = list[NDArray[np.uint8]]
+
+
+def swaying_head(num: int = NUM_FRAMES) -> Frames:
+    return [draw_face(80 + 6 * np.sin(k / 8), 80) for k in range(num)]
+
+
+def write_video(path: Path, frames: Frames, seed: int = 0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sound = np.random.default_rng(seed).normal(0, 0.1, round(16_000 * len(frames) / FPS)).astype(np.float32)
+    height, width = frames[0].shape[:2]
+    with VideoWriter(path, FPS, (width, height), sound, match="video") as writer:
+        for frame in frames:
+            writer.write(frame)
+
+
+@pytest.fixture
+def params(repo_root: Path) -> PreprocessParams:
+    return load_params(repo_root / "params.yaml").preprocess
+
+
+def test_real_videos_name_the_pairs_and_what_matches_none_is_told(tmp_path: Path) -> None:
+    for name in ("real/a/1.mp4", "real/a/2.mpg", "made/a/1.mov"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = {pair.name: pair.generated for pair in pair_videos(tmp_path / "made", tmp_path / "real")}
+    assert found == {"a/1": tmp_path / "made" / "a" / "1.mov", "a/2": None}
+    (tmp_path / "made" / "b.mp4").touch()
+    with pytest.raises(ValueError, match=r"1 of 2 videos in .*made have no real video .* first is b"):
+        pair_videos(tmp_path / "made", tmp_path / "real")
+    (tmp_path / "made" / "b.avi").touch()
+    with pytest.raises(ValueError, match=r"two videos called b: b\.avi and b\.mp4"):
+        pair_videos(tmp_path / "made", tmp_path / "real")
+    with pytest.raises(ValueError, match="absent is no folder"):
+        pair_videos(tmp_path / "absent", tmp_path / "real")
+
+
+def test_both_videos_are_cut_where_the_real_face_is(tmp_path: Path, params: PreprocessParams) -> None:
+    real = swaying_head()
+    write_video(tmp_path / "real.mp4", real)
+    write_video(tmp_path / "twice.mp4", [cv2.resize(frame, (320, 320)) for frame in real])
+    write_video(tmp_path / "moved.mp4", [np.roll(frame, 20, axis=1) for frame in real])
+    kept, shown = PairedFaces.find(tmp_path / "twice.mp4", tmp_path / "real.mp4", params).crops()
+    assert kept.shape == shown.shape == (NUM_FRAMES, 96, 96, 3)
+    assert np.abs(kept.astype(int) - shown).mean() < 4
+    _, moved = PairedFaces.find(tmp_path / "moved.mp4", tmp_path / "real.mp4", params).crops()
+    assert np.abs(kept.astype(int) - moved).mean() > 15  # no detector brings it back to its place
+
+
+@pytest.fixture
+def checkout(
+    tmp_path: Path, repo_root: Path, block_means: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """A small evaluator, and block means in place of Inception."""
+    layout = Layout(tmp_path / "checkout")
+    for name in ("params.yaml", "dvc.yaml"):
+        atomic.write_bytes(layout.root / name, (repo_root / name).read_bytes())
+    torch.manual_seed(0)
+    folder = layout.stage_dir("train_evaluator") / "model"
+    state = LseSyncNet(0.03).state_dict()
+    checkpoint.save_model(folder, kind="lse_syncnet", config={"width": 0.03}, state=state, info={})
+    atomic.write_bytes(layout.weights_dir / "inception.pt", b"weights")
+    monkeypatch.setattr(run, "ensure_inception", lambda weights_dir: weights_dir / "inception.pt")
+    monkeypatch.setattr(run, "load_inception", lambda path, device: None)
+    monkeypatch.setattr(run, "inception_features", lambda images, network: block_means(images))
+    monkeypatch.chdir(layout.root)
+    yield layout.root
+
+
+def score(*arguments: object) -> tuple[int, str]:
+    done = CliRunner().invoke(app, ["score", *map(str, arguments)])
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, done.output
+
+
+def test_a_system_that_copies_its_input_and_what_it_leaves_out(checkout: Path, tmp_path: Path) -> None:
+    real, made = tmp_path / "real", tmp_path / "made"
+    for number, name in enumerate(("a", "b", "c", "d")):
+        write_video(real / f"{name}.mp4", swaying_head(), seed=number)
+    for name in ("a", "b"):
+        made.mkdir(exist_ok=True)
+        shutil.copy(real / f"{name}.mp4", made)
+    write_video(made / "c.mp4", [frame[:120] for frame in swaying_head()])
+    out = tmp_path / "copied.json"
+    code, said = score("--generated", made, "--reference", real, "--out", out)
+    assert code == 0, said
+    result = json.loads(out.read_text())
+    assert (result["num_clips"], result["num_failed"]) == (2, 2)
+    assert result["fid"] == pytest.approx(0, abs=1e-6)
+    assert result["jitter_ratio"] == pytest.approx(1)
+    reasons = {failure["clip_id"]: failure["reason"] for failure in result["failures"]}
+    assert "160x120, the real one 160x160" in reasons["c"]
+    assert reasons["d"] == "there is no generated video of this name"
+    assert "no score: d: there is no generated video" in said
+    rows = list(csv.DictReader(out.with_suffix(".csv").open(newline="")))
+    assert [(row["clip_id"], row["status"]) for row in rows] == [
+        ("a", "ok"),
+        ("b", "ok"),
+        ("c", "failed"),
+        ("d", "failed"),
+    ]
+
+    code, said = score("--generated", made, "--reference", real, "--against", out)
+    assert code == 0, said
+    assert re.search(r"LSE-D.*\+0\.000", said) and "| copied.json |" in said
+
+
+def test_results_of_other_references_or_other_files_are_no_comparison(checkout: Path, tmp_path: Path) -> None:
+    real, made = tmp_path / "real", tmp_path / "made"
+    write_video(real / "a.mp4", swaying_head())
+    write_video(made / "a.mp4", swaying_head())
+    out = tmp_path / "first.json"
+    assert score("--generated", made, "--reference", real, "--out", out)[0] == 0
+    write_video(real / "a.mp4", swaying_head(), seed=7)
+    code, said = score("--generated", made, "--reference", real, "--against", out)
+    assert code == 2 and "first.json was scored differently: its references_sha256 is" in said
+    out.write_text("{}")
+    code, said = score("--generated", made, "--reference", real, "--against", out)
+    assert code == 2 and "first.json is no result of `python -m pipeline score --out`" in said
