@@ -127,14 +127,14 @@ def limits(rows: Sequence[Row], protocol: Mapping[str, Any]) -> list[str]:
             "it is weak, and so are the LSE figures."
         )
     lines.append(
-        "FID of `real` and `copy_input` is 0 by construction: their face crops are the real ones. The same code "
-        "computes it all the same."
+        "FID of `real` and `copy_input` is 0 by construction, and their KID just below it: their face crops are the "
+        "real ones. The same code computes it all the same."
     )
     images = min(row["fid_num_images"] for row in rows)
     if images < MIN_FID_IMAGES:
         lines.append(
             f"FID compares {images} images on each side. Below {MIN_FID_IMAGES} it is biased upward: compare the rows "
-            "with each other, not with other work."
+            "with each other, not with other work. KID has no such bias; it may fall below 0 by chance."
         )
     rejected = max(row["num_rejected"] for row in rows)
     if rejected:
@@ -159,7 +159,17 @@ def setting(protocol: Mapping[str, Any]) -> str:
 
 def our_table(rows: Sequence[Row]) -> Table:
     """Every row with its figures; intervals in square brackets."""
-    header = ["row", "LSE-D ↓", "LSE-C ↑", "FID ↓", "offset ≤ 1 frame ↑", "jitter / real", "clips", "failed"]
+    header = [
+        "row",
+        "LSE-D ↓",
+        "LSE-C ↑",
+        "FID ↓",
+        "1000 KID ↓",
+        "offset ≤ 1 frame ↑",
+        "jitter / real",
+        "clips",
+        "failed",
+    ]
     cells = []
     for row in rows:
         name = f"`{row['variant']}`"
@@ -170,6 +180,7 @@ def our_table(rows: Sequence[Row]) -> Table:
                 name,
                 *(f"{row[key]:.3f} {_interval(row[f'{key}_ci'])}" for key in ("lse_d", "lse_c")),
                 f"{row['fid']:.2f}",
+                f"{1000 * row['kid']:.2f}",
                 f"{row['within_one_frame']:.0%}",
                 f"{row['jitter_ratio']:.2f}",
                 str(row["num_clips"]),

@@ -24,6 +24,7 @@ COPIED = (
     "offset_mean_frames",
     "within_one_frame",
     "jitter_ratio",
+    "kid",
     "fid_num_images",
 )
 

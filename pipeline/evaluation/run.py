@@ -19,7 +19,7 @@ from pipeline.digest import sha256_of
 from pipeline.evaluation import protocol
 from pipeline.evaluation.evaluator import Evaluator, load_evaluator
 from pipeline.evaluation.generate import CropGenerator
-from pipeline.evaluation.score import VariantScore, fid, num_paired_frames, score_variant, summary
+from pipeline.evaluation.score import VariantScore, distances, num_paired_frames, score_variant, summary
 from pipeline.layout import Layout
 from pipeline.metrics.fid import MIN_IMAGES, FeatureCache, inception_features, load_inception
 from pipeline.mouths import MouthGenerator
@@ -41,6 +41,7 @@ class Judges:
     """The networks that judge, and how they are asked."""
 
     params: EvaluateParams
+    seed: int
     evaluator: Evaluator
     inception_path: Path
     inception_sha256: str
@@ -60,6 +61,7 @@ class Judges:
         official = params.evaluate.lse.weights
         return cls(
             params=params.evaluate,
+            seed=params.seed,
             evaluator=load_evaluator(
                 None if official is None else layout.root / official.expanduser(),
                 layout.stage_dir("train_evaluator") / "model",
@@ -72,7 +74,7 @@ class Judges:
         )
 
     def figures(self, score: VariantScore, *, is_generated: bool) -> dict[str, Any]:
-        """LSE-D, LSE-C, FID and what they rest on. Raises ValueError where no clip was scored."""
+        """LSE-D, LSE-C, FID, KID and what they rest on. Raises ValueError where no clip was scored."""
         metrics = summary(score)
         inception = load_inception(self.inception_path, self.device)
         cache = FeatureCache(self.feature_cache, self.inception_sha256)
@@ -84,7 +86,7 @@ class Judges:
         shown_features = features if is_generated else remembered  # a bound shows real crops
         return {
             **metrics,
-            "fid": fid(score.real_crops, score.generated_crops, shown_features, remembered),
+            **distances(score.real_crops, score.generated_crops, shown_features, remembered, self.seed),
             "evaluator": self.evaluator.name,
             "evaluator_sha256": self.evaluator.sha256,
             "fid_num_images": num_images,
@@ -113,8 +115,6 @@ class Evaluation:
     """What every row of a comparison shares."""
 
     judges: Judges
-    params: EvaluateParams
-    seed: int
     clips: Mapping[str, Clip]
     unseen: Sequence[protocol.Pair]
 
@@ -129,15 +129,16 @@ class Evaluation:
         unseen = protocol.derange(list(key_of), params.seed, params.evaluate.max_clips)
         keys = {key_of[pair.video_id] for pair in unseen}
         clips = {clip.clip_id: clip for clip in read_clips(layout.clips_dir, SPLIT, keys=keys)}
-        return cls(judges, params.evaluate, params.seed, clips, unseen)
+        return cls(judges, clips, unseen)
 
     def load_generator(self, model_dir: Path) -> CropGenerator:
         """The trained generator in a folder, given its reference as ``evaluate.reference`` says."""
         draw = MouthGenerator.load(model_dir, self.judges.device.type, GENERATOR_PRECISION)
-        return CropGenerator(draw, self.params.reference)
+        return CropGenerator(draw, self.judges.params.reference)
 
     def score(self, variant: str, generate: CropGenerator | None) -> VariantScore:
         """Every pair of clip and audio; the row ``real`` keeps each clip's own audio. None leaves the videos alone."""
+        params = self.judges.params
         pairs = protocol.self_paired(self.unseen) if variant == protocol.REAL else self.unseen
         logger.info("%s: %d clips, %s evaluator", variant, len(pairs), self.judges.evaluator.name)
         lengths = {p.video_id: num_paired_frames(self.clips[p.video_id], self.clips[p.audio_id]) for p in self.unseen}
@@ -146,8 +147,8 @@ class Evaluation:
             pairs,
             generate=generate,
             embed=self.judges.evaluator,
-            fid_frames=protocol.spread_frames(lengths, self.params.fid.every_n_frames, self.params.fid.max_frames),
-            vshift_frames=self.params.lse.vshift_frames,
+            fid_frames=protocol.spread_frames(lengths, params.fid.every_n_frames, params.fid.max_frames),
+            vshift_frames=params.lse.vshift_frames,
         )
 
     def figures(self, score: VariantScore, *, is_generated: bool) -> dict[str, Any]:
@@ -170,9 +171,9 @@ class Evaluation:
                 "pairing_sha256": protocol.pairing_sha256(self.unseen),
                 "num_pairs": len(self.unseen),
                 "clips_sha256": protocol.clips_sha256(self.clips[pair.video_id] for pair in self.unseen),
-                "seed": self.seed,
+                "seed": self.judges.seed,
                 "length": "the shorter of video and audio, 25 fps",
-                "reference": self.params.reference,
+                "reference": self.judges.params.reference,
                 "generator_lead_frames": alignment.centred_lead_frames(),
                 "generator_precision": GENERATOR_PRECISION,
                 "paste": "whole crop, hard edges",

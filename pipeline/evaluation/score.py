@@ -20,6 +20,7 @@ from pipeline import alignment
 from pipeline.evaluation.generate import paste
 from pipeline.evaluation.protocol import Pair
 from pipeline.metrics.fid import FeatureStatistics, fid_of
+from pipeline.metrics.kid import kid
 from pipeline.metrics.lse import LseScore, lse_scores
 from pipeline.metrics.temporal import mouth_jitter
 from pipeline.shards.clip import Clip
@@ -137,15 +138,15 @@ def score_variant(
     )
 
 
-def fid(real_crops: Images, generated_crops: Images, features: Features, real_features: Features) -> float:
-    """FID of two sets of crops; ``real_features`` may remember what other variants already asked for."""
-    sides = []
-    for crops, function in ((real_crops, real_features), (generated_crops, features)):
-        found = function(crops)
-        statistics = FeatureStatistics(found.shape[1])
+def distances(
+    real_crops: Images, generated_crops: Images, features: Features, real_features: Features, seed: int
+) -> dict[str, float]:
+    """FID and KID of two sets of crops; ``real_features`` may remember what other variants already asked for."""
+    real, generated = real_features(real_crops), features(generated_crops)
+    sides = [FeatureStatistics(found.shape[1]) for found in (real, generated)]
+    for statistics, found in zip(sides, (real, generated), strict=True):
         statistics.update(found)
-        sides.append(statistics)
-    return fid_of(*sides)
+    return {"fid": fid_of(*sides), "kid": kid(real, generated, seed)}
 
 
 def summary(score: VariantScore) -> dict[str, Any]:

@@ -31,7 +31,13 @@ from pipeline.scoring.pairing import VideoPair
 logger = logging.getLogger(__name__)
 
 PROTOCOL_ID = "lipsmith-videos-1"
-METRICS = (("LSE-D ↓", "lse_d"), ("LSE-C ↑", "lse_c"), ("FID ↓", "fid"), ("jitter / real", "jitter_ratio"))
+METRICS = (
+    ("LSE-D ↓", "lse_d"),
+    ("LSE-C ↑", "lse_c"),
+    ("FID ↓", "fid"),
+    ("KID ↓", "kid"),
+    ("jitter / real", "jitter_ratio"),
+)
 
 Images = NDArray[np.uint8]
 

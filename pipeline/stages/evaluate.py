@@ -80,7 +80,7 @@ def _write_videos(
     generate: CropGenerator | None,
 ) -> None:
     """A few clips as strips to look at, and alone for the comparison's page, with a list of what they show."""
-    clips, params = evaluation.clips, evaluation.params
+    clips, params = evaluation.clips, evaluation.judges.params
     strips_dir, takes_dir = context.output_dir / "strips", context.output_dir / "takes"
     listed = []
     for folder in (strips_dir, takes_dir):

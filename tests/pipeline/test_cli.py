@@ -66,6 +66,7 @@ def test_help_lists_everything_and_is_light() -> None:
         "profile",
         "dub",
         "doctor",
+        "score",
         "weights fetch",
         "dvc repro",
         "flows.reproduce",

@@ -52,6 +52,7 @@ def write_result(tmp_path: Path) -> Callable[..., Path]:
             "within_one_frame": 1.0,
             "offset_histogram": {str(k): len(lse_d) * (k == 0) for k in range(-15, 16)},
             "jitter_ratio": 1.0,
+            "kid": 0.0125,
             "fid_num_images": num_images,
             "failures": list(failures),
             "protocol": PROTOCOL if protocol is None else protocol,

@@ -16,7 +16,7 @@ from pipeline.alignment import num_samples_of
 from pipeline.evaluation.evaluator import Evaluator
 from pipeline.evaluation.generate import CropGenerator
 from pipeline.evaluation.protocol import Pair, clips_sha256, derange, self_paired, spread_frames
-from pipeline.evaluation.score import clips_csv, fid, num_paired_frames, render, score_variant, summary
+from pipeline.evaluation.score import clips_csv, distances, num_paired_frames, render, score_variant, summary
 from pipeline.metrics.lse import embed_clip, lse_scores
 from pipeline.mouths import MouthGenerator
 from pipeline.shards.clip import Clip
@@ -90,7 +90,7 @@ def test_every_variant_goes_through_the_same_code(
     ):
         result = score(clips, pairs, evaluator, function)
         rows[name] = summary(result)
-        rows[name]["fid"] = fid(result.real_crops, result.generated_crops, block_means, remembered)
+        rows[name] |= distances(result.real_crops, result.generated_crops, block_means, remembered, seed=0)
         assert len(result.real_crops) == len(result.generated_crops) == asked[-1] > 10
     for row in rows.values():
         assert row["num_clips"] == 4 and row["num_failed"] == 0 and row["failures"] == []
