@@ -39,6 +39,7 @@ def open_client(layout: Layout) -> MlflowClient:
     """A client on an initialised store; creating a fresh SQLite store is done by one process at a time."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # not how it makes its tables
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     import mlflow
 
