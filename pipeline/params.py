@@ -275,6 +275,7 @@ class EvaluateParams(_Section):
     reference: Literal["same", "first"]
     max_clips: MaybeZero
     num_strips: MaybeZero
+    num_probes: MaybeZero
 
     @model_validator(mode="after")
     def _has_foreign_audio(self) -> EvaluateParams:

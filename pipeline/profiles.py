@@ -61,6 +61,7 @@ DEMO: dict[str, Any] = {
     "evaluate.reference": "first",
     "evaluate.fid.every_n_frames": 5,
     "evaluate.fid.max_frames": 200,
+    "evaluate.num_probes": 6,
 }
 
 # About 85 minutes on 2 CPU cores for some 700 GRID clips of two speakers.
@@ -93,6 +94,7 @@ GRID: dict[str, Any] = {
     "train_gan.validate_every": 600,
     "train_gan.checkpoint_every": 150,
     "evaluate.fid.max_frames": 1000,
+    "evaluate.num_probes": 12,
 }
 
 # As grid: about 85 minutes on 2 CPU cores for some 700 clips of 3 s; longer with more.
@@ -140,6 +142,7 @@ LRS2: dict[str, Any] = {
     "evaluate.reference": "same",
     "evaluate.fid.every_n_frames": 1,
     "evaluate.fid.max_frames": 20_000,
+    "evaluate.num_probes": 100,
 }
 
 PROFILES: dict[str, dict[str, Any]] = {"demo": DEMO, "grid": GRID, "lrs2": LRS2, "folder": FOLDER}

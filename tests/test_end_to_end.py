@@ -52,6 +52,7 @@ def _write_smallest_params(path: Path) -> None:
     params["dataset"]["demo"].update(num_speakers=4, num_clips_per_speaker=3, clip_seconds=2.0, num_test_speakers=1)
     params["evaluate"]["fid"]["max_frames"] = 12
     params["evaluate"]["num_strips"] = 1
+    params["evaluate"]["num_probes"] = 1
     params["runtime"]["log_every_steps"] = 1
     path.write_text(yaml.safe_dump(params, sort_keys=False))
 

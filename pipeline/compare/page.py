@@ -19,12 +19,14 @@ from pipeline.compare.paper import CAVEATS
 from pipeline.compare.plots import Curve
 from pipeline.compare.report import (
     PAPER_CAVEAT,
+    PROBES_NOTE,
     arm_table,
     failure_table,
     findings,
     intervals_note,
     limits,
     our_table,
+    probe_table,
     protocol_table,
     published_table,
     setting,
@@ -104,6 +106,8 @@ def page(
         takes=takes,
         ours=our_table(rows),
         intervals_note=intervals_note(comparison),
+        probes=probe_table(rows),
+        probes_note=PROBES_NOTE,
         charts=[Chart(title, remark, charts.intervals(rows, key, digits)) for title, key, digits, remark in _SCORES],
         paper_caveat=PAPER_CAVEAT,
         arms=arm_table(rows),

@@ -16,6 +16,10 @@ TRUSTED_SHARE = 0.8
 BOUND_NAMES = {"real": "real video, own audio", "copy_input": "input left as it is, foreign audio"}
 
 
+PROBES_NOTE = (
+    "Clips drawn again with their own voice, compared with the real video, and with silence: there the mouth should "
+    "rest. The motion that is left, as a share of that to their own voice, is also the head's."
+)
 PAPER_CAVEAT = (
     "The paper's figures are from LRS2, under another protocol and on another evaluator's scale. Compare the order of "
     "the rows, not the values."
@@ -35,6 +39,7 @@ def markdown(comparison: Mapping[str, Any], failures: Mapping[str, Sequence[Row]
         setting(protocol),
         our_table(rows).markdown(),
         intervals_note(comparison),
+        *([probes.markdown(), PROBES_NOTE] if (probes := probe_table(rows)).cells else []),
         "## What it shows",
         bullets([*findings(rows), *limits(rows, protocol)]),
         "## Beside the paper",
@@ -192,6 +197,23 @@ def our_table(rows: Sequence[Row]) -> Table:
 
 def _interval(bounds: Sequence[float]) -> str:
     return f"[{bounds[0]:.3f}, {bounds[1]:.3f}]"
+
+
+def probe_table(rows: Sequence[Row]) -> Table:
+    """How the arms draw clips whose outcome is known; no cells where none was drawn."""
+    header = ["row", "SSIM, own voice ↑", "PSNR, own voice ↑", "motion to silence ↓", "clips"]
+    cells = [
+        [
+            f"`{row['variant']}`",
+            f"{row['reconstruction_ssim']:.3f}",
+            f"{row['reconstruction_psnr_db']:.2f} dB",
+            f"{row['silence_motion']:.0%}",
+            str(row["num_probes"]),
+        ]
+        for row in rows
+        if "silence_motion" in row
+    ]
+    return Table(header, cells)
 
 
 def arm_table(rows: Sequence[Row]) -> Table:

@@ -29,6 +29,10 @@ COPIED = (
 )
 
 
+OF_ARMS = ("reconstruction_ssim", "reconstruction_psnr_db", "silence_motion", "num_probes")
+"""What a row without a generator does not have."""
+
+
 @dataclass(frozen=True)
 class Result:
     """One variant's evaluation: its ``metrics.json`` and the scored rows of its ``clips.csv``."""
@@ -92,6 +96,7 @@ def comparison(results: Sequence[Result], confidence: float, num_resamples: int,
     rows = []
     for result in results:
         row = {key: result.metrics[key] for key in COPIED}
+        row |= {key: result.metrics[key] for key in OF_ARMS if key in result.metrics}
         for name, values in (("lse_d_ci", result.lse_d_of), ("lse_c_ci", result.lse_c_of)):
             row[name] = list(mean_interval(list(values.values()), confidence, num_resamples, seed))
         rows.append(row)

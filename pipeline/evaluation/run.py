@@ -19,6 +19,7 @@ from pipeline.digest import sha256_of
 from pipeline.evaluation import protocol
 from pipeline.evaluation.evaluator import Evaluator, load_evaluator
 from pipeline.evaluation.generate import CropGenerator
+from pipeline.evaluation.probes import probe
 from pipeline.evaluation.score import VariantScore, distances, num_paired_frames, score_variant, summary
 from pipeline.layout import Layout
 from pipeline.metrics.fid import MIN_IMAGES, FeatureCache, inception_features, load_inception
@@ -161,6 +162,12 @@ class Evaluation:
         figures = self.figures(score, is_generated=True)
         return {**figures, "generator_sha256": checkpoint.model_sha256(model_dir)}
 
+    def probe(self, generate: CropGenerator) -> dict[str, float]:
+        """SSIM, PSNR and motion to silence on the protocol's first clips; empty where none is asked for."""
+        chosen = self.unseen[: self.judges.params.num_probes]
+        found = probe((self.clips[pair.video_id] for pair in chosen), generate)
+        return found.metrics() if found else {}
+
     def describe_protocol(self) -> dict[str, Any]:
         """Everything that must be equal before two results may be compared, with its digest."""
         return protocol.with_digest(
@@ -177,6 +184,7 @@ class Evaluation:
                 "generator_lead_frames": alignment.centred_lead_frames(),
                 "generator_precision": GENERATOR_PRECISION,
                 "paste": "whole crop, hard edges",
+                "num_probes": min(self.judges.params.num_probes, len(self.unseen)),
                 **self.judges.describe(),
             }
         )

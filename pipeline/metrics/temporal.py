@@ -5,6 +5,7 @@ FID looks at frames one by one, so a model whose mouth trembles scores as well u
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -29,3 +30,12 @@ def mouth_jitter(frames: NDArray[Any]) -> float:
         second = before.astype(np.float64) - 2.0 * now.astype(np.float64) + after.astype(np.float64)
         total += float(np.abs(second).mean())
     return total / (len(frames) - 2)
+
+
+def mouth_motion(frames: NDArray[Any]) -> float:
+    """Mean |x[t] - x[t-1]| over the lower half's pixels and channels, in grey levels; arguments as ``mouth_jitter``."""
+    if len(frames) < 2:
+        raise ClipTooShortError(f"motion needs 2 frames, the clip has {len(frames)}")
+    lower = frames[:, frames.shape[1] // 2 :]
+    steps = (np.abs(now.astype(np.float64) - before).mean() for before, now in itertools.pairwise(lower))
+    return float(sum(steps)) / (len(frames) - 1)

@@ -41,6 +41,7 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
     score = evaluation.score(variant, generate)
     try:
         metrics = evaluation.figures(score, is_generated=generate is not None)
+        metrics |= evaluation.probe(generate) if generate else {}
     except ValueError as error:
         raise stage.DataError(str(error)) from None
     atomic.write_text(context.output_dir / "clips.csv", clips_csv(score))

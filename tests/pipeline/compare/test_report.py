@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.compare.paper import ABLATION, REAL_VIDEO, TABLE_1, WAV2LIP_GAN
-from pipeline.compare.report import findings, limits, markdown
+from pipeline.compare.report import findings, limits, markdown, probe_table
 from pipeline.compare.table import comparison, read_result
 
 ARMS = ("lstm_cbam", "no_lstm", "no_cbam", "no_lstm_cbam")
@@ -108,3 +108,9 @@ def test_printed_figures() -> None:
     assert max(ABLATION, key=lambda p: p.fid or 0).variant == "lstm_cbam"
     assert ABLATION[0].lse_d != WAV2LIP_GAN.lse_d
     assert REAL_VIDEO.lse_d > TABLE_1[-1].lse_d
+
+
+def test_only_rows_with_a_generator_have_probes(write_result: WriteResult) -> None:
+    rows = comparison([read_result(write_result(name)) for name in ("real", "no_lstm")], 0.9, 50, seed=1)["rows"]
+    assert probe_table(rows).cells == [["`no_lstm`", "0.900", "31.00 dB", "25%", "4"]]
+    assert probe_table(rows[:1]).cells == []

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.metrics import ClipTooShortError
-from pipeline.metrics.temporal import mouth_jitter
+from pipeline.metrics.temporal import mouth_jitter, mouth_motion
 
 
 def flat(values: list[int]) -> np.ndarray:
@@ -39,3 +39,12 @@ def test_only_the_lower_half_counts() -> None:
 def test_a_clip_without_second_differences_is_refused() -> None:
     with pytest.raises(ClipTooShortError, match="has 2"):
         mouth_jitter(flat([1, 2]))
+
+
+def test_motion_is_the_mean_step_of_the_lower_half() -> None:
+    frames = np.zeros((4, 10, 6, 3), np.uint8)
+    frames[:, 5:] = np.array([0, 10, 5, 5], np.uint8)[:, None, None, None]
+    frames[2, :5] = 200  # the upper half does not count
+    assert mouth_motion(frames) == pytest.approx((10 + 5 + 0) / 3)
+    with pytest.raises(ClipTooShortError):
+        mouth_motion(frames[:1])

@@ -1,0 +1,39 @@
+"""Drawings whose outcome is known, by generators whose outcome is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pipeline.evaluation.probes import probe
+from pipeline.shards.clip import Clip
+
+Images = NDArray[np.uint8]
+
+
+def is_silent(mel: NDArray[np.float32]) -> bool:
+    return bool(np.ptp(mel) == 0)
+
+
+def test_a_perfect_generator_but_for_ten_grey_levels_rests_in_silence(clips: dict[str, Clip]) -> None:
+    def generate(crops: Images, mel: NDArray[np.float32]) -> Images:
+        if is_silent(mel):
+            return np.broadcast_to(crops[:1], crops.shape)
+        return np.clip(crops.astype(int) + 10, 0, 255).astype(np.uint8)
+
+    found = probe(clips.values(), generate)
+    assert found is not None
+    assert (found.num_clips, found.silence_motion) == (len(clips), 0)
+    assert found.psnr_db == pytest.approx(28.13, abs=0.3)  # 20 log10(255 / 10), less where 255 is reached
+    assert 0.8 < found.ssim < 1
+
+
+def test_a_generator_that_does_not_listen_moves_as_much_in_silence(clips: dict[str, Clip]) -> None:
+    found = probe(clips.values(), lambda crops, mel: 255 - crops)
+    assert found is not None and found.silence_motion == pytest.approx(1)
+
+
+def test_nothing_to_draw_or_nothing_that_moves_gives_no_figures(clips: dict[str, Clip]) -> None:
+    assert probe([], lambda crops, mel: crops) is None
+    assert probe(clips.values(), lambda crops, mel: np.zeros_like(crops)) is None
