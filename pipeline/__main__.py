@@ -231,33 +231,37 @@ def score(
     ] = None,
     against: Annotated[Path | None, typer.Option(help="Such a JSON of another system, to compare with.")] = None,
 ) -> None:
-    """Score videos of any system: LSE-D, LSE-C, FID and jitter, with the pipeline's own judges.
+    """Score videos of any system: LSE-D, LSE-C, FID, KID and jitter, with the pipeline's own judges.
 
     The face is looked for in the real video; both are cut out there. A clip that cannot be scored is named and counted.
     """
     with _user_errors():
         from pipeline import atomic
-        from pipeline.evaluation.run import Judges
+        from pipeline.evaluation.judges import Judges
         from pipeline.evaluation.score import clips_csv
         from pipeline.params import load_params
-        from pipeline.scoring import score as scoring
+        from pipeline.scoring import videos
         from pipeline.scoring.pairing import pair_videos
 
         _log_to_stderr()
         layout = _layout()
         params = load_params(layout.params_path)
-        other = None if against is None else scoring.read_result(against)
+        if out is not None and out.suffix != ".json":
+            raise ValueError(f"--out {out} must end in .json; the figures of each clip go into a .csv beside it")
+        other = None if against is None else videos.read_result(against)
         pairs = pair_videos(generated, reference)
         judges = Judges.open(layout, params)
-        protocol = scoring.describe_protocol(pairs, judges, params.preprocess)
+        protocol = videos.describe_protocol(pairs, judges, params.preprocess)
         if other is not None:
-            scoring.require_alike(protocol, other["protocol"], str(against))
-        found = scoring.score_videos(pairs, judges, params.preprocess)
+            videos.require_alike(protocol, other["protocol"], str(against))
+        found = videos.score_videos(pairs, judges, params.preprocess)
         figures = judges.figures(found, is_generated=True) | {"protocol": protocol}
         if out is not None:
             atomic.write_json(out, figures)
             atomic.write_text(out.with_suffix(".csv"), clips_csv(found))
-    typer.echo(scoring.figures_table(figures, other, "" if against is None else against.name).markdown())
+    typer.echo(videos.figures_table(figures, other, "" if against is None else against.name).markdown())
+    for difference in [] if other is None else videos.differences(figures, other, str(against)):
+        typer.echo(f"\nnot the same: {difference}")
     typer.echo(
         f"\n{figures['num_clips']} clips, {figures['num_failed']} without a score; FID from "
         f"{figures['fid_num_images']} images a side; {figures['evaluator']} evaluator"

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
+
+
+def sha256_of_names(names: Iterable[str]) -> str:
+    """Hex SHA-256 of a set of names, in whatever order they come."""
+    return hashlib.sha256("".join(f"{name}\n" for name in sorted(names)).encode()).hexdigest()
 
 
 def sha256_of(path: Path) -> str:

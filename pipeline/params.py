@@ -48,8 +48,11 @@ Address = Annotated[str, AfterValidator(_plain_address)]
 def _without_secret(value: object) -> object:
     """A path, or the address of remote storage, as text."""
     text = str(value) if isinstance(value, Path) else value
-    if isinstance(text, str) and "://" in text and urlsplit(text).password is not None:
-        raise ValueError("must not hold a password: give it in the environment, as the storage's driver documents")
+    if isinstance(text, str) and "://" in text:
+        if "::" in text:
+            raise ValueError("must be a plain address such as s3://bucket/videos, not a chain of them")
+        if urlsplit(text).password is not None:
+            raise ValueError("must not hold a password: give it in the environment, as the storage's driver documents")
     return text
 
 

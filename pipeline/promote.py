@@ -43,7 +43,7 @@ class Rescoring:
 
 def score_model(layout: Layout, params: Params, folder: Path) -> dict[str, Any]:
     """Run today's evaluation on the generator in a folder."""
-    from pipeline.evaluation.run import Evaluation
+    from pipeline.evaluation.judges import Evaluation
 
     return Evaluation.open(layout, params).score_model("champion", folder)
 
@@ -90,7 +90,7 @@ def promote(
         if force and verdict.outcome in ("refused", "not_comparable"):
             verdict = Verdict("promoted", f"forced; without --force: {verdict.reason}", verdict.rules)
         folder = model_folder(layout, variant)
-        version = registry.register(layout, folder, variant, challenger, params, _clips_of(layout, "train"))
+        version = registry.register(layout, folder, variant, challenger, params, _trained_on(layout, folder))
         registry.move_aliases(version, champion_version, verdict.outcome)
         decision = {
             "outcome": verdict.outcome,
@@ -138,10 +138,19 @@ def _score_champion(
 
 
 def _clips_of(layout: Layout, split: str) -> set[str]:
-    """Ids of a split's clips as the pipeline uses them now; none where nothing has been preprocessed."""
-    from pipeline.shards.read import read_index
+    """Ids of the source clips of a split as the pipeline uses them now; none where nothing has been preprocessed."""
+    from pipeline.shards.read import read_index, source_ids
 
-    return {row.clip_id for row in read_index(layout.clips_dir, split)} if layout.clips_dir.is_dir() else set()
+    return source_ids(read_index(layout.clips_dir, split)) if layout.clips_dir.is_dir() else set()
+
+
+def _trained_on(layout: Layout, folder: Path) -> set[str]:
+    """Ids of the clips the model in ``folder`` was trained on; none where they are no longer the training split."""
+    from pipeline.digest import sha256_of_names
+
+    info = json.loads((folder / "model.json").read_text())["info"]
+    clips = _clips_of(layout, "train")
+    return clips if info.get("trained_on_sha256") == sha256_of_names(clips) else set()
 
 
 def _described(scores: Scores, version: str) -> dict[str, Any]:

@@ -41,8 +41,7 @@ def open_registry(layout: Layout) -> Iterator[Registry]:
     try:
         yield Registry(open_client(layout))
     except (MlflowException, SQLAlchemyError) as error:
-        cause = str(error).strip().split("\n", 1)[0]
-        raise RegistryError(f"MLflow at {redacted(store_uri(layout))}: {cause}") from error
+        raise RegistryError(f"MLflow at {redacted(store_uri(layout))}: {redacted(_first_line(error))}") from error
 
 
 class Registry:
@@ -114,12 +113,20 @@ class Registry:
 
     @contextmanager
     def files(self, version: str) -> Iterator[Path]:
-        """The model's files in a folder that ends with the block."""
+        """The model's files in a folder that ends with the block. Raises RegistryError where they are gone."""
         from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
 
         source = self._client.get_model_version_download_uri(REGISTERED_NAME, version)
         with tempfile.TemporaryDirectory(prefix="lipsmith-") as folder:
-            yield Path(download_artifacts(source, dst_path=folder))
+            try:
+                found = Path(download_artifacts(source, dst_path=folder))
+            except (MlflowException, OSError) as error:
+                raise RegistryError(
+                    f"the files of version {version} of {REGISTERED_NAME} are gone from {redacted(source)} "
+                    f"({redacted(_first_line(error))})"
+                ) from error
+            yield found
 
     def trained_on(self, version: str) -> set[str] | None:
         """Ids of the clips that the version was trained on; None where the list is not there."""
@@ -164,6 +171,10 @@ class Registry:
         run_id = str(self._client.create_run(experiment, run_name=f"promote-{variant}").info.run_id)
         self._client.set_terminated(run_id)
         return run_id
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0]
 
 
 def _clip_list(sha256: str) -> str:

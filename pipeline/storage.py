@@ -11,7 +11,7 @@ import logging
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -148,7 +148,20 @@ class RemoteFolder:
         except FileNotFoundError:
             return {}
         start = self._path.rstrip("/") + "/"
-        return {path.removeprefix(start): int(info["size"]) for path, info in found.items() if path.startswith(start)}
+        return {
+            path.removeprefix(start): self._size_of(path, info)
+            for path, info in found.items()
+            if path.startswith(start)
+        }
+
+    def _size_of(self, path: str, info: Mapping[str, Any]) -> int:
+        """Some listings, such as those of web servers, do not tell sizes. Raises ValueError where nobody does."""
+        size = info.get("size")
+        if size is None:
+            size = _patiently(path, lambda: self._storage.info(path)).get("size")
+        if size is None:
+            raise ValueError(f"the storage does not tell the size of {path}; take a copy on disk or in a bucket")
+        return int(size)
 
     def url_of(self, name: str) -> str:
         return f"{self.url}/{name}"

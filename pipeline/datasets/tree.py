@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 from pipeline.digest import sha256_of
+from pipeline.media.container import is_hidden
 from pipeline.storage import RemoteFolder
 
 
@@ -54,7 +55,7 @@ class LocalTree:
 
 
 class RemoteTree:
-    """Videos below an fsspec URL. Raises OutageError or NoDriverError."""
+    """Videos below an fsspec URL. Raises OutageError, or ValueError for storage or names that cannot be read."""
 
     def __init__(self, url: str, num_connections: int) -> None:
         self._folder = RemoteFolder(url)
@@ -63,6 +64,8 @@ class RemoteTree:
         self.sizes: Mapping[str, int] = {
             name: size for name, size in sorted(self._folder.sizes().items()) if not is_hidden(name)
         }
+        if chained := [name for name in self.sizes if "::" in name]:
+            raise ValueError(f"{self.label}/{chained[0]}: fsspec takes :: for a chain of addresses; rename the file")
 
     def read(self, name: str) -> bytes:
         return self._folder.read(name)
@@ -73,7 +76,3 @@ class RemoteTree:
     def digests(self, names: list[str]) -> dict[str, str]:
         with ThreadPoolExecutor(self._num_connections) as pool:
             return dict(zip(names, pool.map(self._folder.sha256, names), strict=True))
-
-
-def is_hidden(name: str) -> bool:
-    return any(part.startswith(".") for part in PurePosixPath(name).parts)

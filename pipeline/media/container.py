@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import av
@@ -31,6 +31,11 @@ _MIN_PRESENT_SHARE = 0.8  # of the length that the header promises
 
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
 """What is taken for a video where a folder is searched."""
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a path, written with ``/``, or a folder on it begins with a dot."""
+    return any(part.startswith(".") for part in PurePosixPath(name).parts)
 
 
 @contextmanager

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from pipeline.alignment import FPS, num_samples_of
 from pipeline.media.audio import decode_audio, float_to_int16
 from pipeline.media.crops import CROP_PX, Cropper, context_boxes, crop_boxes
+from pipeline.media.errors import NoVideoError
 from pipeline.media.faces import detectors_by_zoom
-from pipeline.media.video import iter_frames, probe
+from pipeline.media.video import MediaInfo, iter_frames, probe
 from pipeline.params import PreprocessParams
 from pipeline.preprocess.footage import Footage, survey
 from pipeline.preprocess.pieces import Piece, Refusal, find_pieces
@@ -50,7 +51,7 @@ class PairedFaces:
         Raises RefusedError as preprocessing does, MediaError for a file that cannot be read, ValueError for a
         generated video of another shape.
         """
-        real, made = probe(reference), probe(generated)
+        real, made = (_probe_video(path) for path in (reference, generated))
         scale = made.width / real.width
         if abs(made.height / real.height / scale - 1) > MAX_SHAPE_CHANGE:
             raise ValueError(
@@ -85,18 +86,31 @@ class PairedFaces:
         return np.stack(crops) if crops else np.empty((0, size_px, size_px, 3), np.uint8)
 
 
+def _probe_video(path: Path) -> MediaInfo:
+    info = probe(path)
+    if not info.has_video:
+        raise NoVideoError(path)
+    return info
+
+
 def _longest_piece(path: Path, params: PreprocessParams) -> Piece:
     footage = Footage(path)
     settings = params.model_copy(update={"choose_face": "largest", "max_clip_s": _WHOLE_S})
     longer_side = max(next(iter(footage)).shape[:2])
+    best: Piece | None = None
     first: Refusal | None = None
     for detector in detectors_by_zoom(params.detector_score, params.detector_max_px, longer_side):
         found = survey(footage, detector, params.detect_every)
         silence = np.zeros(num_samples_of(len(found.faces)), np.float32)
         pieces = find_pieces(found, footage, silence, settings)
-        kept = [piece for piece in pieces if isinstance(piece, Piece)]
-        if kept:
-            return max(kept, key=lambda piece: piece.stop - piece.start)
-        first = first or next(piece for piece in pieces if isinstance(piece, Refusal))
-    assert first is not None  # there is at least one detector
-    raise RefusedError(first.reason, f"the real video: {first.detail}")
+        for piece in pieces:
+            if isinstance(piece, Refusal):
+                first = first or piece
+            elif best is None or piece.stop - piece.start > best.stop - best.start:
+                best = piece
+        if best is not None and best.stop - best.start == len(found.faces):
+            break  # a closer look cannot find more
+    if best is None:
+        assert first is not None  # every shot gives a piece or a refusal
+        raise RefusedError(first.reason, f"the real video: {first.detail}")
+    return best

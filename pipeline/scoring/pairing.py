@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.media.container import VIDEO_SUFFIXES
+from pipeline.media.container import VIDEO_SUFFIXES, is_hidden
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def pair_videos(generated_dir: Path, reference_dir: Path) -> list[VideoPair]:
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
-    paths = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file()]
+    paths = [path for path in sorted(folder.rglob("*")) if _is_video(path, folder)]
     if not paths:
         what = "holds no video" if folder.is_dir() else "is no folder"
         raise ValueError(f"{folder} {what} ({' '.join(sorted(VIDEO_SUFFIXES))})")
@@ -43,3 +43,8 @@ def _by_name(folder: Path) -> dict[str, Path]:
             raise ValueError(f"{folder} has two videos called {name}: {named[name].name} and {path.name}")
         named[name] = path
     return named
+
+
+def _is_video(path: Path, folder: Path) -> bool:
+    name = path.relative_to(folder).as_posix()
+    return path.suffix.lower() in VIDEO_SUFFIXES and not is_hidden(name) and path.is_file()

@@ -12,11 +12,12 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from pipeline.shards.clip import PARTS, Clip, clip_rng, members_of
+from pipeline.shards.key import source_of
 from pipeline.shards.order import EpochPlan, plan_epoch
 from pipeline.shards.prefetch import Prefetcher
 from pipeline.shards.write import INDEX_NAME, OFFSET_STAT, REJECTS_NAME, IndexRow, Reject
 
-__all__ = ["Clip", "ClipStream", "Prefetcher", "ShardError", "read_clips", "read_index", "read_rejects"]
+__all__ = ["Clip", "ClipStream", "Prefetcher", "ShardError", "read_clips", "read_index", "read_rejects", "source_ids"]
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,11 @@ def read_index(shards_dir: Path, split: str | None = None) -> list[IndexRow]:
             f"params.yaml's dataset and {_REMAKE}; rejects.parquet beside it says which clips were refused and why"
         )
     return chosen
+
+
+def source_ids(rows: Iterable[IndexRow]) -> set[str]:
+    """Ids of the source clips behind rows, which may be parts of them."""
+    return {source_of(row.clip_id) for row in rows}
 
 
 def read_rejects(shards_dir: Path) -> list[Reject]:

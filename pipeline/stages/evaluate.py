@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from pipeline import atomic, checkpoint, stage
 from pipeline.evaluation import protocol
 from pipeline.evaluation.generate import CropGenerator
-from pipeline.evaluation.run import SPLIT, Evaluation
+from pipeline.evaluation.judges import SPLIT, Evaluation
 from pipeline.evaluation.score import clips_csv
 from pipeline.evaluation.strips import choose_strips, make_take, write_strip, write_take
 from pipeline.shards.write import REJECTS_NAME
@@ -86,7 +86,10 @@ def _write_videos(
     listed = []
     for folder in (strips_dir, takes_dir):
         folder.mkdir(parents=True, exist_ok=True)
-    for number, pair in enumerate(choose_strips(pairs, clips, params.num_strips)):
+    pair_of = {pair.video_id: pair for pair in pairs}
+    chosen = choose_strips(evaluation.unseen, clips, params.num_strips)  # the same clips in every row
+    shown = [pair_of[pair.video_id] for pair in chosen if pair.video_id in pair_of]
+    for number, pair in enumerate(shown):
         take = make_take(variant, clips[pair.video_id], clips[pair.audio_id], generate)
         name = f"{number:02d}-{take.video.key}.mp4"
         write_strip(strips_dir / name, take, params.reference)

@@ -13,7 +13,9 @@ import torch
 
 from models.syncnet import SyncNet, SyncNetConfig
 from pipeline import checkpoint, stage
+from pipeline.digest import sha256_of_names
 from pipeline.media.image import write_png
+from pipeline.shards.read import read_index, source_ids
 from pipeline.training.gan import GanTrainee, variant_config, window_cut
 from pipeline.training.precision import select_device, set_threads
 from pipeline.training.session import run_training, spread_clips, training_metrics
@@ -51,6 +53,7 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
             "variant": variant,
             "expert_sha256": checkpoint.model_sha256(expert_dir),
             "num_steps": params.num_steps,
+            "trained_on_sha256": sha256_of_names(source_ids(read_index(context.layout.clips_dir, "train"))),
         },
     )
     samples = context.output_dir / "samples.png"

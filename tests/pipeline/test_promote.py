@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from pipeline import promote
 from pipeline.checkpoint import model_sha256
+from pipeline.digest import sha256_of_names
 from pipeline.layout import Layout
 from pipeline.params import Params, load_params
 from pipeline.registry import REGISTERED_NAME, RegistryError, open_registry
@@ -27,11 +29,20 @@ def params(repo_root: Path) -> Params:
     return content.model_copy(update={"promote": content.promote.model_copy(update=rules)})
 
 
-def write_model(layout: Layout, lse_d: float, fid: float, *, weight: float, evaluator: str = "e") -> None:
+def write_model(
+    layout: Layout,
+    lse_d: float,
+    fid: float,
+    *,
+    weight: float,
+    evaluator: str = "e",
+    trained_on: Collection[str] = (),
+) -> None:
     folder = promote.model_folder(layout, "lstm_cbam")
     folder.mkdir(parents=True, exist_ok=True)
     save_file({"w": np.array([weight])}, folder / "weights.safetensors")
-    (folder / "model.json").write_text(json.dumps({"kind": "generator", "config": {}, "info": {}}))
+    info = {"trained_on_sha256": sha256_of_names(trained_on)}
+    (folder / "model.json").write_text(json.dumps({"kind": "generator", "config": {}, "info": info}))
     path = layout.metrics_path("evaluate", "lstm_cbam")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(figures(folder, lse_d, fid, evaluator=evaluator)))
@@ -116,11 +127,12 @@ def test_a_champion_of_another_evaluation_is_scored_again(layout: Layout, params
         return promote.promote(layout, "lstm_cbam", params, score_again=score_again)
 
     write_index(layout.clips_dir, [index_row("a", "train"), index_row("b", "train"), index_row("c", "test")])
-    write_model(layout, 7.0, 20.0, weight=1.0)
+    write_model(layout, 7.0, 20.0, weight=1.0, trained_on={"a", "b"})
     assert ask()["outcome"] == "promoted" and not asked
 
-    # One of the champion's clips is held out by now.
-    write_index(layout.clips_dir, [index_row("a", "train"), index_row("b", "test"), index_row("c", "test")])
+    # One of the champion's clips is held out by now, in parts.
+    held_out = [index_row(name, "test") for name in ("b-p000", "b-p001", "c")]
+    write_index(layout.clips_dir, [index_row("a", "train"), *held_out])
     write_model(layout, 9.0, 18.0, weight=2.0, evaluator="retrained")
     refused = ask()
     assert (refused["outcome"], asked) == ("refused", [1.0])
@@ -131,6 +143,19 @@ def test_a_champion_of_another_evaluation_is_scored_again(layout: Layout, params
     better = ask()
     assert (better["aliases"], asked) == ({"champion": "3", "previous": "1"}, [1.0])  # its new figures are kept
     assert better["rescoring"] is None
+
+
+@pytest.mark.slow
+def test_a_champion_whose_files_are_gone_blocks_nothing(layout: Layout, params: Params) -> None:
+    write_model(layout, 7.0, 20.0, weight=1.0)
+    promote.promote(layout, "lstm_cbam", params, score_again=must_not_be_called)
+    shutil.rmtree(layout.root / "mlruns")
+    write_model(layout, 6.0, 18.0, weight=2.0, evaluator="retrained")
+    stays = promote.promote(layout, "lstm_cbam", params, score_again=must_not_be_called)
+    assert stays["outcome"] == "not_comparable"
+    assert "the files of version 1 of lipsmith-generator are gone" in stays["reason"]
+    forced = promote.promote(layout, "lstm_cbam", params, force=True, score_again=must_not_be_called)
+    assert forced["aliases"] == {"champion": "2", "previous": "1"}
 
 
 @pytest.mark.slow
@@ -150,6 +175,26 @@ def test_a_champion_that_cannot_be_scored_again_stays_and_the_reason_is_given(la
         assert decision["outcome"] == "not_comparable" and fault in decision["reason"]
         assert decision["aliases"] == {"champion": "1", "challenger": "2"}
         assert decision["champion"]["lse_d"] == 7.0
+
+
+@pytest.mark.slow
+def test_clips_are_listed_only_where_they_are_those_of_the_training(layout: Layout, params: Params) -> None:
+    """The training split may have changed since, for a model that is promoted by hand."""
+    write_index(layout.clips_dir, [index_row("a", "train"), index_row("new", "train"), index_row("c", "test")])
+    write_model(layout, 7.0, 20.0, weight=1.0, trained_on={"a"})
+    version = promote.promote(layout, "lstm_cbam", params)["challenger"]["version"]
+    with open_registry(layout) as registry:
+        assert registry.trained_on(version) is None
+
+
+def test_a_password_of_the_store_is_not_repeated(
+    layout: Layout, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://anna:hunter2@127.0.0.1:9")
+    write_model(layout, 7.0, 20.0, weight=1.0)
+    with pytest.raises(RegistryError, match=r"MLflow at http://") as caught:
+        promote.promote(layout, "lstm_cbam", params)
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.slow

@@ -207,6 +207,17 @@ def test_a_folder_of_remote_storage(memory: MemoryFileSystem, pauses: list[float
     assert pauses == []
 
 
+def test_sizes_that_a_listing_leaves_out_are_asked_for(
+    memory: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.pipe_file("/bucket/1.mp4", b"one")
+    monkeypatch.setattr(MemoryFileSystem, "find", lambda self, path, detail: {"/bucket/1.mp4": {"size": None}})
+    assert RemoteFolder("memory://bucket").sizes() == {"1.mp4": 3}
+    monkeypatch.setattr(MemoryFileSystem, "info", lambda self, path: {"size": None})
+    with pytest.raises(ValueError, match=r"does not tell the size of /bucket/1\.mp4"):
+        RemoteFolder("memory://bucket").sizes()
+
+
 def test_a_folder_that_fails_for_a_moment_is_asked_again(
     flaky: type[Flaky], pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:

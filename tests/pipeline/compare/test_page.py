@@ -111,7 +111,7 @@ def test_every_row_has_its_video_and_the_figure_of_that_clip(html: str) -> None:
     for number, name in enumerate(NAMES):
         assert f'aria-label="hear {name}"' in html
         assert f"<b>{name}</b><span>LSE-C 3.00</span>" in html
-        assert f"--series-{number}" in html
+        assert f'<g style="--colour:var(--series-{number})"><title>{name}: ' in html
     assert html.count("data-mp4=") == len(NAMES)
 
 

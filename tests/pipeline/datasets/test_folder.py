@@ -6,10 +6,10 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from pydantic import ValidationError
+import yaml
 
 from pipeline.datasets.folder import list_folder_clips
-from pipeline.params import FolderParams
+from pipeline.params import FolderParams, ParamsError, parse_params
 from pipeline.shards.key import sample_key
 
 
@@ -172,7 +172,16 @@ def test_an_empty_or_unreadable_remote_folder_is_named(bucket: str) -> None:
         list_folder_clips(params("nosuch://bucket"), seed=0)
 
 
-def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
-    with pytest.raises(ValidationError, match="give it in the environment") as caught:
-        params("ftp://anna:hunter2@host/videos")
-    assert "hunter2" not in str(caught.value.errors()[0]["msg"])
+@pytest.mark.parametrize("address", ["ftp://anna:hunter2@host/videos", "filecache::ftp://anna:hunter2@host/videos"])
+def test_a_password_in_the_address_is_refused_and_not_repeated(address: str, repo_root: Path) -> None:
+    content = yaml.safe_load((repo_root / "params.yaml").read_text())
+    content["dataset"]["folder"]["root"] = address
+    with pytest.raises(ParamsError, match=r"dataset\.folder\.root: must") as caught:
+        parse_params(content)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_name_that_would_be_taken_for_a_chain_of_addresses_is_told(bucket: str) -> None:
+    fsspec.filesystem("memory").pipe_file("/bucket/takes/a::b.mp4", b"x")
+    with pytest.raises(ValueError, match=r"memory://bucket/takes/a::b\.mp4: .*rename"):
+        list_folder_clips(params(bucket), seed=0)

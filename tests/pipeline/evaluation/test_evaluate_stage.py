@@ -18,7 +18,7 @@ from models.generator import Generator, GeneratorConfig
 from models.lse_syncnet import LseSyncNet
 from pipeline import atomic, checkpoint, promote
 from pipeline.compare.table import read_result, shared_protocol
-from pipeline.evaluation import run, score, strips
+from pipeline.evaluation import judges, score, strips
 from pipeline.layout import Layout
 from pipeline.media.video import probe
 from pipeline.params import Params, load_params
@@ -64,9 +64,9 @@ def run_stage(
 ) -> Callable[..., dict[str, Any]]:
     weights = layout.weights_dir / "inception.pt"
     atomic.write_bytes(weights, b"weights")
-    monkeypatch.setattr(run, "ensure_inception", lambda folder: weights)
-    monkeypatch.setattr(run, "load_inception", lambda path, device: None)
-    monkeypatch.setattr(run, "inception_features", lambda images, network: block_means(images))
+    monkeypatch.setattr(judges, "ensure_inception", lambda folder: weights)
+    monkeypatch.setattr(judges, "load_inception", lambda path, device: None)
+    monkeypatch.setattr(judges, "inception_features", lambda images, network: block_means(images))
 
     def run_one(
         stage: str, body: Callable[[StageContext], Any], variant: str | None = None, **changed: Any
@@ -143,7 +143,7 @@ def test_weights_that_nobody_could_be_asked_for_are_worth_another_try(
     def fail(folder: Path) -> Path:
         raise WeightsError("nobody answers")
 
-    monkeypatch.setattr(run, "ensure_inception", fail)
+    monkeypatch.setattr(judges, "ensure_inception", fail)
     with pytest.raises(TemporaryError, match="nobody answers"):
         run_stage("evaluate", partial(evaluate._body, "real"), "real")
     atomic.write_bytes(layout.weights_dir / INCEPTION.name, b"something else")

@@ -62,7 +62,7 @@ def test_a_still_head_gives_a_still_crop(real_params: PreprocessParams, shared_d
             motion = head_motion(shown, boxes[start]) * to_crop_px
             if motion.std(axis=0).max() < STILL_PX:
                 wander.append(centres[start : start + WINDOW_FRAMES].std(axis=0))
-    assert len(wander) >= 20  # seconds of still heads among these clips
+    assert len(wander) >= 20  # windows of a second, overlapping, among these clips
     assert float(np.max(wander)) < 0.5
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -21,10 +22,13 @@ from typer.testing import CliRunner
 from models.lse_syncnet import LseSyncNet
 from pipeline import atomic, checkpoint
 from pipeline.__main__ import app
-from pipeline.evaluation import run
+from pipeline.evaluation import judges
 from pipeline.layout import Layout
+from pipeline.media.audio import decode_audio
+from pipeline.media.errors import NoVideoError
 from pipeline.media.video import VideoWriter
 from pipeline.params import PreprocessParams, load_params
+from pipeline.scoring import videos
 from pipeline.scoring.faces import PairedFaces
 from pipeline.scoring.pairing import pair_videos
 
@@ -78,6 +82,60 @@ def test_both_videos_are_cut_where_the_real_face_is(tmp_path: Path, params: Prep
     assert np.abs(kept.astype(int) - moved).mean() > 15  # no detector brings it back to its place
 
 
+def test_the_generated_videos_own_sound_is_heard_from_the_first_crop_on(
+    tmp_path: Path, params: PreprocessParams
+) -> None:
+    empty = [np.full((160, 160, 3), 110, np.uint8)] * 16
+    write_video(tmp_path / "real.mp4", [*empty, *swaying_head()], seed=1)
+    write_video(tmp_path / "made.mp4", [*empty, *swaying_head()], seed=2)
+    faces = PairedFaces.find(tmp_path / "made.mp4", tmp_path / "real.mp4", params)
+    assert (faces.start, len(faces.faces)) == (16, NUM_FRAMES)
+    heard = faces.heard().astype(float)
+    for name, is_heard in (("made", True), ("real", False)):
+        sound = decode_audio(tmp_path / f"{name}.mp4")[16 * 640 :][: len(heard)]
+        assert bool(np.corrcoef(heard[: len(sound)], sound)[0, 1] > 0.9) is is_heard
+
+
+@pytest.mark.parametrize("order", [("made", "sound"), ("sound", "made")])
+def test_a_file_of_sound_alone_is_named(tmp_path: Path, params: PreprocessParams, order: tuple[str, str]) -> None:
+    write_video(tmp_path / "made.mp4", swaying_head())
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=16_000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 16_000), np.float32), format="fltp", layout="mono")
+        frame.rate = 16_000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with pytest.raises(NoVideoError):
+        PairedFaces.find(*(tmp_path / f"{name}.mp4" for name in order), params)
+
+
+def test_the_longest_stretch_counts_whichever_detector_finds_it(tmp_path: Path, params: PreprocessParams) -> None:
+    """A small face that only a closer look finds, after a large one for a moment."""
+    near = [cv2.resize(frame, (640, 640)) for frame in swaying_head(30)]
+    far = []
+    for frame in swaying_head(60):
+        picture = np.full((640, 640, 3), 110, np.uint8)
+        picture[280:380, 280:380] = cv2.resize(frame, (100, 100), interpolation=cv2.INTER_AREA)
+        far.append(picture)
+    write_video(tmp_path / "a.mp4", [*near, *far])
+    settings = params.model_copy(update={"min_face_px": 0, "detector_max_px": 160})
+    found = PairedFaces.find(tmp_path / "a.mp4", tmp_path / "a.mp4", settings)
+    assert (found.start, len(found.faces)) == (30, 60)
+
+
+def test_results_say_where_they_are_of_different_clips() -> None:
+    def result(num_images: int, *lacking: str) -> dict[str, Any]:
+        return {"fid_num_images": num_images, "failures": [{"clip_id": name, "reason": ""} for name in lacking]}
+
+    assert videos.differences(result(50, "a"), result(50, "a"), "theirs.json") == []
+    said = videos.differences(result(30, "a", "b", "c"), result(50, "a", "z"), "theirs.json")
+    assert [line.split(",")[0] for line in said[:2]] == [
+        "these videos are without a score for 2 clips that the other has",
+        "theirs.json is without a score for 1 clips that the other has",
+    ]
+    assert said[2].startswith("FID is of 30 images here and of 50 in theirs.json")
+
+
 @pytest.fixture
 def checkout(
     tmp_path: Path, repo_root: Path, block_means: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
@@ -91,9 +149,9 @@ def checkout(
     state = LseSyncNet(0.03).state_dict()
     checkpoint.save_model(folder, kind="lse_syncnet", config={"width": 0.03}, state=state, info={})
     atomic.write_bytes(layout.weights_dir / "inception.pt", b"weights")
-    monkeypatch.setattr(run, "ensure_inception", lambda weights_dir: weights_dir / "inception.pt")
-    monkeypatch.setattr(run, "load_inception", lambda path, device: None)
-    monkeypatch.setattr(run, "inception_features", lambda images, network: block_means(images))
+    monkeypatch.setattr(judges, "ensure_inception", lambda weights_dir: weights_dir / "inception.pt")
+    monkeypatch.setattr(judges, "load_inception", lambda path, device: None)
+    monkeypatch.setattr(judges, "inception_features", lambda images, network: block_means(images))
     monkeypatch.chdir(layout.root)
     yield layout.root
 
@@ -131,6 +189,10 @@ def test_a_system_that_copies_its_input_and_what_it_leaves_out(checkout: Path, t
         ("c", "failed"),
         ("d", "failed"),
     ]
+
+    code, said = score("--generated", made, "--reference", real, "--out", tmp_path / "copied.csv")
+    assert code == 2 and "must end in .json" in said
+    (made / "._a.mp4").write_bytes(b"a Mac's shadow of a file")
 
     code, said = score("--generated", made, "--reference", real, "--against", out)
     assert code == 0, said

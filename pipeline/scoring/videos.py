@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from pipeline.digest import sha256_of
 from pipeline.evaluation import protocol
+from pipeline.evaluation.judges import Judges
 from pipeline.evaluation.protocol import Pair
-from pipeline.evaluation.run import Judges
 from pipeline.evaluation.score import Scored, VariantScore
 from pipeline.markdown import Table
 from pipeline.media.crops import CROP_PX
@@ -32,12 +32,13 @@ logger = logging.getLogger(__name__)
 
 PROTOCOL_ID = "lipsmith-videos-1"
 METRICS = (
-    ("LSE-D ↓", "lse_d"),
-    ("LSE-C ↑", "lse_c"),
-    ("FID ↓", "fid"),
-    ("KID ↓", "kid"),
-    ("jitter / real", "jitter_ratio"),
+    ("LSE-D ↓", "lse_d", 1),
+    ("LSE-C ↑", "lse_c", 1),
+    ("FID ↓", "fid", 1),
+    ("1000 KID ↓", "kid", 1000),
+    ("jitter / real", "jitter_ratio", 1),
 )
+"""Label, name in a result, and by what it is multiplied to be read."""
 
 Images = NDArray[np.uint8]
 
@@ -45,21 +46,25 @@ Images = NDArray[np.uint8]
 def score_videos(pairs: Sequence[VideoPair], judges: Judges, params: PreprocessParams) -> VariantScore:
     """Score every pair; one that cannot be scored is kept with its reason, and its frames leave both sides of FID."""
     results: list[Scored] = []
+    step = judges.params.fid.every_n_frames
+    lengths: dict[str, int] = {}
     crops: dict[str, tuple[Images, Images]] = {}
     for number, pair in enumerate(pairs, start=1):
         try:
-            result, crops[pair.name] = _score_pair(pair, judges, params)
+            result, (real, shown) = _score_pair(pair, judges, params)
         except (MediaError, RefusedError, ValueError) as error:
             result = Scored(_self_paired(pair), reason=getattr(error, "detail", str(error)))
             logger.warning("no score for %s: %s", pair.name, result.reason)
         else:
+            lengths[pair.name] = len(real)
+            crops[pair.name] = real[::step].copy(), shown[::step].copy()  # FID looks at no others
             logger.info("%d of %d: %s", number, len(pairs), pair.name)
         results.append(result)
-    lengths = {name: len(real) for name, (real, _) in crops.items()}
-    chosen = protocol.spread_frames(lengths, judges.params.fid.every_n_frames, judges.params.fid.max_frames)
+    frames = protocol.spread_frames(lengths, step, judges.params.fid.max_frames)
+    kept = {name: [frame // step for frame in chosen] for name, chosen in frames.items()}
     empty = np.empty((0, CROP_PX, CROP_PX, 3), np.uint8)
-    real, shown = (np.concatenate([empty, *(crops[name][side][chosen[name]] for name in crops)]) for side in (0, 1))
-    return VariantScore(tuple(results), real, shown)
+    sides = [np.concatenate([empty, *(crops[name][side][kept[name]] for name in crops)]) for side in (0, 1)]
+    return VariantScore(tuple(results), *sides)
 
 
 def _score_pair(pair: VideoPair, judges: Judges, params: PreprocessParams) -> tuple[Scored, tuple[Images, Images]]:
@@ -111,13 +116,31 @@ def require_alike(ours: Mapping[str, Any], theirs: Mapping[str, Any], name: str)
             raise ValueError(f"{name} was scored differently: its {key} is {theirs.get(key)!r}, here {ours.get(key)!r}")
 
 
+def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], name: str) -> list[str]:
+    """What makes the figures of two results of one protocol less than comparable, in sentences."""
+    lacking = [{failure["clip_id"] for failure in result["failures"]} for result in (ours, theirs)]
+    said = [
+        f"{who} without a score for {len(only)} clips that the other has, such as {min(only)}: the means are of "
+        "different clips"
+        for who, only in (("these videos are", lacking[0] - lacking[1]), (f"{name} is", lacking[1] - lacking[0]))
+        if only
+    ]
+    numbers = [result["fid_num_images"] for result in (ours, theirs)]
+    if numbers[0] != numbers[1]:
+        said.append(
+            f"FID is of {numbers[0]} images here and of {numbers[1]} in {name}: it falls as they grow in number"
+        )
+    return said
+
+
 def figures_table(ours: Mapping[str, Any], theirs: Mapping[str, Any] | None = None, name: str = "") -> Table:
     """One line per figure, beside those of another result, called ``name``, where one is given."""
     if theirs is None:
-        return Table(["", "generated"], [[label, f"{ours[key]:.3f}"] for label, key in METRICS])
-    cells = [
-        [label, f"{ours[key]:.3f}", f"{theirs[key]:.3f}", f"{ours[key] - theirs[key]:+.3f}"] for label, key in METRICS
-    ]
+        return Table(["", "generated"], [[label, f"{scale * ours[key]:.3f}"] for label, key, scale in METRICS])
+    cells = []
+    for label, key, scale in METRICS:
+        one, other = scale * ours[key], scale * theirs[key]
+        cells.append([label, f"{one:.3f}", f"{other:.3f}", f"{one - other:+.3f}"])
     return Table(["", "generated", name, "difference"], cells)
 
 
@@ -125,7 +148,8 @@ def read_result(path: Path) -> dict[str, Any]:
     """What an earlier ``score --out`` wrote. Raises ValueError for anything else."""
     try:
         result: dict[str, Any] = json.loads(path.read_text())
-        is_whole = all(math.isfinite(result[key]) for _, key in METRICS) and "sha256" in result["protocol"]
+        is_whole = all(math.isfinite(result[key]) for _, key, _ in METRICS) and "sha256" in result["protocol"]
+        is_whole &= {"failures", "fid_num_images"} <= result.keys()
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is no result of `python -m pipeline score --out` ({error!r})") from None
     if not is_whole:

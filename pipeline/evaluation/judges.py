@@ -97,6 +97,7 @@ class Judges:
     def describe(self) -> dict[str, Any]:
         """What of a protocol is theirs."""
         return {
+            "seed": self.seed,
             "evaluator": self.evaluator.name,
             "evaluator_sha256": self.evaluator.sha256,
             "evaluator_width": self.evaluator.width,
@@ -178,7 +179,6 @@ class Evaluation:
                 "pairing_sha256": protocol.pairing_sha256(self.unseen),
                 "num_pairs": len(self.unseen),
                 "clips_sha256": protocol.clips_sha256(self.clips[pair.video_id] for pair in self.unseen),
-                "seed": self.judges.seed,
                 "length": "the shorter of video and audio, 25 fps",
                 "reference": self.judges.params.reference,
                 "generator_lead_frames": alignment.centred_lead_frames(),
