@@ -76,7 +76,8 @@ def build_rate(records: Sequence[ClipRecord], params: PreprocessParams, folder: 
     )
     seconds = time.monotonic() - started
     ray.shutdown()
-    assert not rejects
+    if rejects:
+        print(f"{len(rejects)} clips or parts of clips rejected, such as {rejects[0].clip_id}: {rejects[0].detail}")
     return sum(row.num_frames for row in rows) / seconds
 
 
