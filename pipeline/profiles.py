@@ -64,7 +64,7 @@ DEMO: dict[str, Any] = {
     "evaluate.num_probes": 6,
 }
 
-# About 85 minutes on 2 CPU cores for some 700 GRID clips of two speakers.
+# 65 to 85 minutes on 2 CPU cores for some 700 GRID clips of two speakers.
 GRID: dict[str, Any] = {
     **DEMO,
     "profile": "grid",
@@ -97,7 +97,7 @@ GRID: dict[str, Any] = {
     "evaluate.num_probes": 12,
 }
 
-# As grid: about 85 minutes on 2 CPU cores for some 700 clips of 3 s; longer with more.
+# As grid: 65 to 85 minutes on 2 CPU cores for some 700 clips of 3 s; longer with more.
 FOLDER: dict[str, Any] = {**GRID, "profile": "folder", "dataset.source": "folder", "train_gan.augment": True}
 
 # Published sizes and Wav2Lip's loss weights. Days on one data-centre GPU; not meant for a CPU.

@@ -93,11 +93,11 @@ def _order(by_name: Mapping[str, Row]) -> str | None:
     for label, key, sign in (("LSE-D", "lse_d", -1), ("LSE-C", "lse_c", 1)):
         none, cbam, lstm, both = (sign * by_name[name][key] for name in names)
         said.append(f"{'holds' if none < min(cbam, lstm) and max(cbam, lstm) < both else 'does not hold'} on {label}")
-    ci = [by_name[name]["lse_d_ci"] for name in ("lstm_cbam", "no_lstm_cbam")]
-    overlap = max(low for low, _ in ci) <= min(high for _, high in ci)
     text = f"The paper's order, neither < LSTM or CBAM alone < both, {' and '.join(said)} (one seed)."
-    if overlap:
-        text += " The LSE-D intervals of `lstm_cbam` and `no_lstm_cbam` overlap: their difference is not established."
+    whole = by_name["lstm_cbam"]
+    close = [name for name in names[:3] if _overlap(whole["lse_d_ci"], by_name[name]["lse_d_ci"])]
+    if close:
+        text += f" On LSE-D the intervals of `lstm_cbam` and {_listed(close)} overlap: not established."
     return text
 
 
@@ -105,13 +105,28 @@ def _against_copy(by_name: Mapping[str, Row], arms: Sequence[Row]) -> str | None
     copy = by_name.get("copy_input")
     if copy is None or not arms:
         return None
-    behind = [f"`{row['variant']}`" for row in arms if row["lse_c"] <= copy["lse_c"]]
-    if not behind:
-        return f"Every arm has a better LSE-C than leaving the input as it is ({copy['lse_c']:.3f})."
-    return (
-        f"Not better on LSE-C than leaving the input as it is ({copy['lse_c']:.3f}): {', '.join(behind)}. "
-        "By this measure they follow the audio no better than an unchanged video."
-    )
+    behind = [row["variant"] for row in arms if row["lse_c"] <= copy["lse_c"]]
+    ahead = [row for row in arms if row["lse_c"] > copy["lse_c"]]
+    close = [row["variant"] for row in ahead if _overlap(row["lse_c_ci"], copy["lse_c_ci"])]
+    if behind:
+        text = (
+            f"Not better on LSE-C than leaving the input as it is ({copy['lse_c']:.3f}): {_listed(behind)}. "
+            "By this measure they follow the audio no better than an unchanged video."
+        )
+    else:
+        text = f"Every arm has a better LSE-C than leaving the input as it is ({copy['lse_c']:.3f})."
+    if close:
+        text += f" Better within overlapping intervals only, so not established: {_listed(close)}."
+    return text
+
+
+def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether two intervals (low, high) share a value."""
+    return max(one[0], other[0]) <= min(one[1], other[1])
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def limits(rows: Sequence[Row], protocol: Mapping[str, Any]) -> list[str]:

@@ -74,6 +74,13 @@ def test_overlap_of_intervals_is_said(gap: float, overlaps: bool) -> None:
     assert ("overlap" in text) is overlaps
 
 
+def test_a_lead_over_the_unchanged_video_within_the_intervals_is_not_established() -> None:
+    rows = [row("lstm_cbam", 6.5, 1.1), row("no_lstm", 7.0, 3.0), row("no_cbam", 7.0, 0.9), row("copy_input", 9.0, 1.0)]
+    text = "\n".join(findings(rows))
+    assert "Not better on LSE-C than leaving the input as it is (1.000): `no_cbam`." in text
+    assert text.endswith("Better within overlapping intervals only, so not established: `lstm_cbam`.")
+
+
 def test_limits_name_the_evaluator_and_a_small_number_of_images(protocol: dict[str, Any]) -> None:
     trained = "\n".join(limits(ORDERED, protocol))
     assert "evaluator trained here" in trained and "width 0.125" in trained
