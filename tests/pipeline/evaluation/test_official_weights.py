@@ -17,7 +17,7 @@ from pipeline.metrics.lse import lse_scores
 
 @pytest.mark.slow
 def test_the_example_of_syncnet_python_scores_as_its_readme_says() -> None:
-    """joonson/syncnet_python, ``demo_syncnet.py`` on ``data/example.avi``: offset 3, distance 5.353, confidence 10.021."""
+    """joonson/syncnet_python's demo on its example.avi: offset 3, distance 5.353, confidence 10.021."""
     files = [os.environ.get(f"LIPSMITH_SYNCNET_{name}") for name in ("WEIGHTS", "EXAMPLE")]
     if not all(files):
         pytest.skip(
