@@ -14,7 +14,7 @@ import yaml
 from pipeline.params import ParamsError, parse_params
 from pipeline.params_text import Change, replace_values
 
-# 15 to 20 minutes for the whole graph on 2 CPU cores.
+# 12 to 20 minutes for the whole graph on 2 CPU cores.
 DEMO: dict[str, Any] = {
     "profile": "demo",
     "dataset.source": "demo",

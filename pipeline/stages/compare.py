@@ -8,7 +8,7 @@ from typing import Any
 from pipeline import atomic, stage
 from pipeline.compare import plots
 from pipeline.compare.page import page, read_takes
-from pipeline.compare.report import markdown
+from pipeline.compare.report import markdown, our_table
 from pipeline.compare.table import comparison, csv_text, read_result
 from pipeline.shards.read import read_index, read_rejects
 
@@ -60,7 +60,7 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
     atomic.write_text(context.output_dir / PAGE, html)
     for path in (plots_dir, context.output_dir / PAGE, context.output_dir / "comparison.md", layout.comparison_path):
         context.tracker.log_artifact(path)
-    logger.info("%s\nopen %s", report, context.output_dir / PAGE)
+    logger.info("\n%s\n\nthe whole comparison: %s", our_table(content["rows"]).markdown(), context.output_dir / PAGE)
     return {row["variant"]: {key: row[key] for key in ("lse_d", "lse_c", "fid")} for row in content["rows"]}
 
 
