@@ -275,6 +275,7 @@ class FidParams(_Section):
 class EvaluateParams(_Section):
     lse: LseParams
     fid: FidParams
+    pairs: Path | None
     reference: Literal["same", "first"]
     max_clips: MaybeZero
     num_strips: MaybeZero

@@ -38,9 +38,9 @@ class Result:
     """One variant's evaluation: its ``metrics.json`` and the scored rows of its ``clips.csv``."""
 
     metrics: Mapping[str, Any]
-    lse_d_of: Mapping[str, float]
-    """Clip id -> LSE-D; likewise ``lse_c_of``."""
-    lse_c_of: Mapping[str, float]
+    lse_d_of: Mapping[tuple[str, str], float]
+    """LSE-D by the ids of video and audio; likewise ``lse_c_of``."""
+    lse_c_of: Mapping[tuple[str, str], float]
 
     @property
     def variant(self) -> str:
@@ -65,8 +65,8 @@ def read_result(folder: Path) -> Result:
         scored = [row for row in csv.DictReader(file) if row["status"] == "ok"]
     return Result(
         metrics=json.loads((folder / "metrics.json").read_text()),
-        lse_d_of={row["clip_id"]: float(row["lse_d"]) for row in scored},
-        lse_c_of={row["clip_id"]: float(row["lse_c"]) for row in scored},
+        lse_d_of={(row["clip_id"], row["audio_clip_id"]): float(row["lse_d"]) for row in scored},
+        lse_c_of={(row["clip_id"], row["audio_clip_id"]): float(row["lse_c"]) for row in scored},
     )
 
 

@@ -5,8 +5,9 @@ Two models that the same evaluation scored may be compared.
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,10 @@ from pipeline.weights import ensure_inception
 logger = logging.getLogger(__name__)
 
 SPLIT = "test"
+PAIRINGS = (
+    "each clip with the audio of the next clip of a seeded ring; real keeps its own",
+    "a list of pairs; real keeps its own audio",
+)
 GENERATOR_PRECISION = "fp32"
 """The same on every machine: rows scored on different ones may share a table."""
 
@@ -128,8 +133,13 @@ class Evaluation:
         """
         judges = Judges.open(layout, params)  # before the long work, which needs their weights at its end
         key_of = {row.clip_id: row.key for row in read_index(layout.clips_dir, SPLIT)}
-        unseen = protocol.derange(list(key_of), params.seed, params.evaluate.max_clips)
-        keys = {key_of[pair.video_id] for pair in unseen}
+        listed, most = params.evaluate.pairs, params.evaluate.max_clips
+        if listed is None:
+            unseen = protocol.derange(list(key_of), params.seed, most)
+        else:
+            unseen = protocol.read_pairs(layout.root / listed.expanduser(), key_of, most)
+        named = {name for pair in unseen for name in (pair.video_id, pair.audio_id)}
+        keys = {key_of[name] for name in named if name in key_of}
         clips = {clip.clip_id: clip for clip in read_clips(layout.clips_dir, SPLIT, keys=keys)}
         return cls(judges, clips, unseen)
 
@@ -143,7 +153,11 @@ class Evaluation:
         params = self.judges.params
         pairs = protocol.self_paired(self.unseen) if variant == protocol.REAL else self.unseen
         logger.info("%s: %d clips, %s evaluator", variant, len(pairs), self.judges.evaluator.name)
-        lengths = {p.video_id: num_paired_frames(self.clips[p.video_id], self.clips[p.audio_id]) for p in self.unseen}
+        lengths: dict[str, int] = {}  # of a video in several pairs the shortest
+        for pair in self.unseen:
+            if pair.video_id in self.clips and pair.audio_id in self.clips:
+                num = num_paired_frames(self.clips[pair.video_id], self.clips[pair.audio_id])
+                lengths[pair.video_id] = min(num, lengths.get(pair.video_id, num))
         return score_variant(
             self.clips,
             pairs,
@@ -165,9 +179,13 @@ class Evaluation:
 
     def probe(self, generate: CropGenerator) -> dict[str, float]:
         """SSIM, PSNR and motion to silence on the protocol's first clips; empty where none is asked for."""
-        chosen = self.unseen[: self.judges.params.num_probes]
-        found = probe((self.clips[pair.video_id] for pair in chosen), generate)
+        found = probe(itertools.islice(self._videos(), self.judges.params.num_probes), generate)
         return found.metrics() if found else {}
+
+    def _videos(self) -> Iterator[Clip]:
+        """The clips whose pictures are scored, each once, in the protocol's order."""
+        names = dict.fromkeys(pair.video_id for pair in self.unseen)
+        return (self.clips[name] for name in names if name in self.clips)
 
     def describe_protocol(self) -> dict[str, Any]:
         """Everything that must be equal before two results may be compared, with its digest."""
@@ -175,16 +193,16 @@ class Evaluation:
             {
                 "id": protocol.PROTOCOL_ID,
                 "split": SPLIT,
-                "pairing": "each clip with the audio of the next clip of a seeded ring; real keeps its own",
+                "pairing": PAIRINGS[self.judges.params.pairs is not None],
                 "pairing_sha256": protocol.pairing_sha256(self.unseen),
                 "num_pairs": len(self.unseen),
-                "clips_sha256": protocol.clips_sha256(self.clips[pair.video_id] for pair in self.unseen),
+                "clips_sha256": protocol.clips_sha256(self._videos()),
                 "length": "the shorter of video and audio, 25 fps",
                 "reference": self.judges.params.reference,
                 "generator_lead_frames": alignment.centred_lead_frames(),
                 "generator_precision": GENERATOR_PRECISION,
                 "paste": "whole crop, hard edges",
-                "num_probes": min(self.judges.params.num_probes, len(self.unseen)),
+                "num_probes": min(self.judges.params.num_probes, len(list(self._videos()))),
                 **self.judges.describe(),
             }
         )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,9 +56,38 @@ def derange(clip_ids: Sequence[str], seed: int, max_clips: int = 0) -> list[Pair
     return [Pair(ring[k], ring[(k + 1) % len(ring)]) for k in range(len(ring))]
 
 
+MAX_ABSENT_SHARE = 0.1
+"""Share of a list's pairs whose clips are not held out here; with more of them it is another corpus's list."""
+
+
+def read_pairs(path: Path, held_out: Collection[str], max_clips: int = 0) -> list[Pair]:
+    """Pairs of a list in the layout of Wav2Lip's test lists, a line each: ``audio_id video_id``.
+
+    A pair of a clip that is not held out is kept, to be counted as a failure. ``max_clips`` keeps the first pairs; 0
+    keeps all. Raises ValueError naming the line that is no pair, or where many clips are not among ``held_out``.
+    """
+    pairs: list[Pair] = []
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        words = line.split()
+        if len(words) not in (0, 2):
+            raise ValueError(f"{path}, line {number}: {line.strip()!r} is not two clip ids, `audio video`")
+        if words:
+            pairs.append(Pair(video_id=words[1], audio_id=words[0]))
+    if len(set(pairs)) != len(pairs):
+        raise ValueError(f"{path} has a pair twice: {max(pairs, key=pairs.count)}")
+    pairs = pairs[:max_clips] if max_clips else pairs
+    absent = [name for pair in pairs for name in (pair.audio_id, pair.video_id) if name not in held_out]
+    if len(absent) > MAX_ABSENT_SHARE * len(pairs):
+        raise ValueError(
+            f"{path} (params.yaml: evaluate.pairs) names {len(set(absent))} clips that are not held out here, the "
+            f"first is {absent[0]}: does it belong to this corpus, and do its ids look like {next(iter(held_out))}?"
+        )
+    return pairs
+
+
 def self_paired(pairs: Iterable[Pair]) -> list[Pair]:
-    """The same videos in the same order, each with its own audio."""
-    return [Pair(pair.video_id, pair.video_id) for pair in pairs]
+    """The same videos in the same order, each once and with its own audio."""
+    return [Pair(name, name) for name in dict.fromkeys(pair.video_id for pair in pairs)]
 
 
 def pairing_sha256(pairs: Iterable[Pair]) -> str:

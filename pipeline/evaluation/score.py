@@ -111,6 +111,9 @@ def score_variant(
     real: list[Images] = []
     shown: list[Images] = []
     for pair in pairs:
+        if absent := [name for name in (pair.video_id, pair.audio_id) if name not in clips]:
+            results.append(Scored(pair=pair, reason=f"{absent[0]} is not among the held-out clips"))
+            continue
         try:
             crops, generated, context = render(clips[pair.video_id], clips[pair.audio_id], generate)
             lip, audio = embed(context, clips[pair.audio_id].audio)

@@ -86,15 +86,16 @@ def _write_videos(
     listed = []
     for folder in (strips_dir, takes_dir):
         folder.mkdir(parents=True, exist_ok=True)
-    pair_of = {pair.video_id: pair for pair in pairs}
-    chosen = choose_strips(evaluation.unseen, clips, params.num_strips)  # the same clips in every row
+    pair_of = {pair.video_id: pair for pair in reversed(pairs)}
+    known = {pair.video_id: pair for pair in reversed(evaluation.unseen) if pair.video_id in clips}
+    chosen = choose_strips(list(known.values())[::-1], clips, params.num_strips)  # the same clips in every row
     shown = [pair_of[pair.video_id] for pair in chosen if pair.video_id in pair_of]
     for number, pair in enumerate(shown):
         take = make_take(variant, clips[pair.video_id], clips[pair.audio_id], generate)
         name = f"{number:02d}-{take.video.key}.mp4"
         write_strip(strips_dir / name, take, params.reference)
         write_take(takes_dir / name, take)
-        listed.append({"file": name, "clip_id": pair.video_id, "caption": take.caption})
+        listed.append({"file": name, "clip_id": pair.video_id, "audio_clip_id": pair.audio_id, "caption": take.caption})
     atomic.write_json(takes_dir / "takes.json", {"takes": listed})
     context.tracker.log_artifact(strips_dir, "strips")
     context.tracker.log_artifact(context.output_dir / "clips.csv")

@@ -70,7 +70,7 @@ def write_takes() -> Callable[[Path, str], None]:
         with VideoWriter(folder / "takes" / "00-c0.mp4", 25, (64, 64), sound, audio_rate_hz=16_000) as writer:
             for frame in range(50):
                 writer.write(np.full((64, 64, 3), 4 * frame, np.uint8))
-        listed = [{"file": "00-c0.mp4", "clip_id": "c0", "caption": caption}]
+        listed = [{"file": "00-c0.mp4", "clip_id": "c0", "audio_clip_id": "x", "caption": caption}]
         (folder / "takes" / "takes.json").write_text(json.dumps({"takes": listed}))
 
     return write

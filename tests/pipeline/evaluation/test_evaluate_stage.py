@@ -112,6 +112,25 @@ def test_a_model_scored_again_by_the_gate_gets_the_figures_of_its_row(
     assert {"lse_d", "lse_c", "fid", "generator_sha256", "protocol"} <= set(again)
 
 
+def test_pairs_of_a_list_and_one_whose_clip_is_gone(run_stage: Callable[..., dict[str, Any]], layout: Layout) -> None:
+    """Twelve pairs of four clips, as Wav2Lip's list has each video several times."""
+    ids = [f"{speaker}/{number}" for speaker, number in (("a", 1), ("a", 2), ("b", 1), ("c", 1))]
+    lines = [f"{audio} {video}" for video in ids for audio in ids if audio != video]
+    (layout.root / "pairs.txt").write_text("\n".join([*lines, "a/1 z/9"]))
+    metrics = run_stage("evaluate", partial(evaluate._body, "lstm_cbam"), "lstm_cbam", pairs=Path("pairs.txt"))
+    assert (metrics["num_clips"], metrics["num_failed"]) == (12, 1)
+    assert metrics["failures"] == [{"clip_id": "z/9", "reason": "z/9 is not among the held-out clips"}]
+    assert metrics["protocol"]["num_pairs"] == 13
+    assert len(read_result(layout.stage_dir("evaluate", "lstm_cbam")).lse_d_of) == 12
+    real = run_stage("evaluate", partial(evaluate._body, "real"), "real", pairs=Path("pairs.txt"))
+    assert real["num_clips"] == 4 and real["protocol"] == metrics["protocol"]
+    listed = [
+        json.loads((layout.stage_dir("evaluate", name) / "takes" / "takes.json").read_text())["takes"]
+        for name in ("real", "lstm_cbam")
+    ]
+    assert listed[0][0]["clip_id"] == listed[1][0]["clip_id"] == "a/1"
+
+
 def test_rows_scored_differently_are_not_compared(run_stage: Callable[..., dict[str, Any]], layout: Layout) -> None:
     run_stage("evaluate", partial(evaluate._body, "real"), "real")
     run_stage("evaluate", partial(evaluate._body, "copy_input"), "copy_input", max_clips=3)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -13,6 +14,7 @@ from pipeline.evaluation.protocol import (
     clips_sha256,
     derange,
     pairing_sha256,
+    read_pairs,
     ring_order,
     self_paired,
     spread_frames,
@@ -59,6 +61,33 @@ def test_pairing_is_pinned() -> None:
 def test_another_seed_gives_another_pairing() -> None:
     ids = [f"c{k}" for k in range(20)]
     assert pairing_sha256(derange(ids, 1)) != pairing_sha256(derange(ids, 2))
+
+
+def test_a_list_in_the_layout_of_wav2lips(tmp_path: Path) -> None:
+    """Audio first; a video may stand in several pairs; one clip that is gone is a failure later, not an error."""
+    held_out = [f"p/{k}" for k in range(30)]
+    lines = [f"p/{k + 1} p/{k}" for k in range(29)] + ["p/7 p/0", "", "p/3 p/gone"]
+    path = tmp_path / "pairs.txt"
+    path.write_text("\n".join(lines))
+    pairs = read_pairs(path, held_out)
+    assert (pairs[0], pairs[-2], pairs[-1]) == (Pair("p/0", "p/1"), Pair("p/0", "p/7"), Pair("p/gone", "p/3"))
+    assert len(pairs) == 31 and read_pairs(path, held_out, max_clips=2) == pairs[:2]
+    assert [pair.video_id for pair in self_paired(pairs)] == [*held_out[:29], "p/gone"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a b\nc\n", r"line 2: 'c' is not two clip ids"),
+        ("a b\na b\n", r"has a pair twice"),
+        ("x b\ny a\n", r"names 2 clips that are not held out here, the first is x: .* look like a\?"),
+    ],
+)
+def test_lists_that_cannot_be_used(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "pairs.txt"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_pairs(path, ["a", "b", "c"])
 
 
 def test_real_keeps_the_videos_and_their_order() -> None:
