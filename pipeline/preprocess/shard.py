@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from pipeline.media.faces import limit_opencv_threads
 from pipeline.params import PreprocessParams
@@ -43,7 +44,7 @@ def process_shard(task: ShardTask, params: PreprocessParams, root: Path) -> Pack
             else:
                 yield made
 
-    with _one_opencv_thread(), tempfile.TemporaryDirectory(prefix="lipsmith-") as folder:
+    with _one_thread(), tempfile.TemporaryDirectory(prefix="lipsmith-") as folder:
         kept = samples()
         first = next(kept, None)
         if first is None:
@@ -55,9 +56,11 @@ def process_shard(task: ShardTask, params: PreprocessParams, root: Path) -> Pack
 
 
 @contextmanager
-def _one_opencv_thread() -> Iterator[None]:
+def _one_thread() -> Iterator[None]:
+    """For OpenCV, whose threads would be too many, and for BLAS, whose sums depend on their number in the last bit."""
     before = limit_opencv_threads(1)
     try:
-        yield
+        with threadpool_limits(1, user_api="blas"):
+            yield
     finally:
         limit_opencv_threads(before)

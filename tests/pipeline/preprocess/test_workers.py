@@ -189,6 +189,32 @@ build(read_manifest(folder / "manifest.parquet"), PreprocessParams(**json.loads(
 """
 
 
+FREE_RUN = """
+import json, sys
+from pathlib import Path
+
+from builds import build
+from pipeline.manifest import read_manifest
+from pipeline.params import PreprocessParams
+
+folder = Path(sys.argv[1])
+build(read_manifest(folder / "manifest.parquet"), PreprocessParams(**json.loads(sys.argv[2])), folder, "free")
+"""
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core: BLAS has one thread anyway")
+def test_one_worker_with_all_threads_of_blas_gives_the_same_bytes(clips, params, tmp_path) -> None:
+    """Tests, as Ray's workers, give BLAS one thread; who runs the pipeline does not."""
+    write_manifest(tmp_path / "manifest.parquet", clips)
+    build(clips, params, tmp_path, "serial")
+    root = Path(workers.__file__).parents[2]
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    environment["PYTHONPATH"] = f"{root}:{Path(__file__).parent}"
+    command = [sys.executable, "-c", FREE_RUN, str(tmp_path), params.model_dump_json()]
+    subprocess.run(command, cwd=root, env=environment, check=True)
+    assert contents(tmp_path / "free") == contents(tmp_path / "serial")
+
+
 def test_a_run_killed_as_a_whole_redoes_only_what_is_missing(clips, params, tmp_path, monkeypatch) -> None:
     write_manifest(tmp_path / "manifest.parquet", clips)
     before = set(Path("/tmp").glob("ray*"))
