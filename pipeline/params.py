@@ -166,6 +166,7 @@ class SyncFilterParams(_Section):
     scorer_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None
     splits: tuple[Literal["train", "val", "test"], ...]
     max_shift_frames: Count
+    min_offset_frames: Count
     max_offset_frames: MaybeZero
     min_confidence: float
 

@@ -15,7 +15,7 @@ from pipeline.shards.clip import PARTS, Clip, clip_rng, members_of
 from pipeline.shards.key import source_of
 from pipeline.shards.order import EpochPlan, plan_epoch
 from pipeline.shards.prefetch import Prefetcher
-from pipeline.shards.write import INDEX_NAME, OFFSET_STAT, REJECTS_NAME, IndexRow, Reject
+from pipeline.shards.write import INDEX_NAME, REJECTS_NAME, SHIFT_STAT, IndexRow, Reject
 
 __all__ = ["Clip", "ClipStream", "Prefetcher", "ShardError", "read_clips", "read_index", "read_rejects", "source_ids"]
 
@@ -92,7 +92,7 @@ def read_clips(
 
 def _offsets(rows: Iterable[IndexRow]) -> dict[str, int]:
     """Key -> frames by which the audio leads, where that has to be corrected."""
-    return {row.key: int(offset) for row in rows if (offset := row.stats.get(OFFSET_STAT, 0.0))}
+    return {row.key: int(offset) for row in rows if (offset := row.stats.get(SHIFT_STAT, 0.0))}
 
 
 def _keys_of_shard(rows: Iterable[IndexRow]) -> dict[str, list[str]]:

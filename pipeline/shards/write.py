@@ -23,7 +23,7 @@ from pipeline.shards.key import sample_key
 
 INDEX_NAME = "index.parquet"
 REJECTS_NAME = "rejects.parquet"
-OFFSET_STAT = "sync_offset_frames"
+SHIFT_STAT = "sync_shift_frames"
 """The stat that readers correct: by so many frames the stored audio leads the stored video."""
 
 

@@ -20,9 +20,9 @@ from pipeline import stage
 from pipeline.alignment import num_samples_of
 from pipeline.manifest import MIN_CLIPS, SPLITS
 from pipeline.shards.read import Clip, read_clips, read_index, read_rejects
-from pipeline.shards.write import OFFSET_STAT, IndexRow, Reject, write_index, write_rejects
+from pipeline.shards.write import SHIFT_STAT, IndexRow, Reject, write_index, write_rejects
 from pipeline.syncing.scorer import Scorer, load_scorer
-from pipeline.syncing.verdict import SyncScore, refusal, score_clip
+from pipeline.syncing.verdict import SyncScore, correction_frames, refusal, score_clip
 from pipeline.training.precision import select_device, set_threads
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def _filtered(
         scores.append(score)
         reason = refusal(score, row.num_frames, params, context.params.preprocess.min_frames)
         if reason is None:
-            kept.append(corrected(row, score))
+            kept.append(corrected(row, score, correction_frames(score, params)))
         else:
             code, detail = reason
             refused.append(
@@ -80,10 +80,11 @@ def _filtered(
     return kept, refused, scores
 
 
-def corrected(row: IndexRow, score: SyncScore) -> IndexRow:
-    """The row of the clip as readers will see it: shorter by its offset."""
-    num_frames = row.num_frames - abs(score.offset_frames)
-    stats = {**row.stats, OFFSET_STAT: float(score.offset_frames), "sync_confidence": score.confidence}
+def corrected(row: IndexRow, score: SyncScore, shift_frames: int) -> IndexRow:
+    """The row of the clip as readers will see it: shorter by the shift that they undo."""
+    num_frames = row.num_frames - abs(shift_frames)
+    found = {"sync_offset_frames": float(score.offset_frames), "sync_confidence": score.confidence}
+    stats = {**row.stats, **found, SHIFT_STAT: float(shift_frames)}
     return replace(row, num_frames=num_frames, num_samples=num_samples_of(num_frames), stats=stats)
 
 
@@ -111,7 +112,7 @@ def summarise(kept: list[IndexRow], refused: list[Reject], scores: list[SyncScor
         "num_scored": len(scores),
         "num_rejected": len(refused),
         **{f"num_{reason}": count for reason, count in Counter(reject.reason for reject in refused).items()},
-        "num_corrected": sum(row.stats.get(OFFSET_STAT, 0) != 0 for row in kept),
+        "num_corrected": sum(row.stats.get(SHIFT_STAT, 0) != 0 for row in kept),
     }
     if scores:
         metrics["median_confidence"] = float(np.median([score.confidence for score in scores]))

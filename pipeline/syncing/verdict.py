@@ -44,6 +44,11 @@ def score_clip(similarity: NDArray[np.float32], max_shift: int) -> SyncScore:
     return SyncScore(-shifts[best], float(means[best] - np.median(means)))
 
 
+def correction_frames(score: SyncScore, params: SyncFilterParams) -> int:
+    """By how many frames the sound of a kept clip is moved: its offset, or nothing where that is within the error."""
+    return score.offset_frames if abs(score.offset_frames) >= params.min_offset_frames else 0
+
+
 def refusal(
     score: SyncScore, num_frames: int, params: SyncFilterParams, min_frames: int
 ) -> tuple[SyncReason, str] | None:
@@ -57,10 +62,11 @@ def refusal(
             f"the audio leads by {score.offset_frames} frames "
             f"(params.yaml: sync_filter.max_offset_frames {params.max_offset_frames})"
         )
-    left = num_frames - abs(score.offset_frames)
+    correction = correction_frames(score, params)
+    left = num_frames - abs(correction)
     if left < min_frames:
         return SyncReason.TOO_SHORT_IN_SYNC, (
-            f"{left} frames are left once {score.offset_frames} frames of offset are corrected "
+            f"{left} frames are left once {correction} frames of offset are corrected "
             f"(params.yaml: preprocess.min_frames {min_frames})"
         )
     return None

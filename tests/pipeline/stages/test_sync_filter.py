@@ -108,6 +108,15 @@ def test_offsets_are_corrected_and_hopeless_clips_left_out(layout: Layout, param
         clips["train/b"].crops([NUM_FRAMES - 3])
 
 
+def test_small_offsets_are_told_but_left_as_they_are(layout: Layout, params: Params, monkeypatch) -> None:
+    metrics = run(layout, params, monkeypatch, min_offset_frames=3)
+    assert metrics["num_corrected"] == 3
+    rows = {row.clip_id: row for row in read_index(layout.clips_dir, "train")}
+    assert (rows["train/c"].num_frames, rows["train/c"].stats["sync_offset_frames"]) == (NUM_FRAMES, -2)
+    clips = {clip.clip_id: clip for clip in read_clips(layout.clips_dir, "train")}
+    assert (clips["train/c"].num_frames, clips["train/b"].num_frames) == (NUM_FRAMES, NUM_FRAMES - 3)
+
+
 def test_every_clip_is_accounted_for_once(layout: Layout, params: Params, monkeypatch) -> None:
     run(layout, params, monkeypatch)
     kept = [row.clip_id for row in read_index(layout.clips_dir)]

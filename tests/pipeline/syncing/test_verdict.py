@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from pipeline.params import SyncFilterParams
-from pipeline.syncing.verdict import SyncReason, SyncScore, refusal, score_clip
+from pipeline.syncing.verdict import SyncReason, SyncScore, correction_frames, refusal, score_clip
 
 PARAMS = SyncFilterParams(
     scorer=None,
     scorer_sha256=None,
     splits=("train",),
     max_shift_frames=15,
+    min_offset_frames=2,
     max_offset_frames=6,
     min_confidence=0.2,
 )
@@ -42,6 +43,12 @@ def test_short_clips_look_at_fewer_shifts() -> None:
     assert score_clip(similarity(2, num=8), 15).offset_frames == 2
     with pytest.raises(ValueError, match="4 windows is too short"):
         score_clip(similarity(0, num=4), 15)
+
+
+def test_what_lies_within_the_error_is_left_as_it_is() -> None:
+    found = {offset: correction_frames(SyncScore(offset, 0.5), PARAMS) for offset in (-3, -2, -1, 0, 1, 2, 6)}
+    assert found == {-3: -3, -2: -2, -1: 0, 0: 0, 1: 0, 2: 2, 6: 6}
+    assert refusal(SyncScore(-1, 0.5), 25, PARAMS, min_frames=25) is None  # it loses no frame
 
 
 @pytest.mark.parametrize(
