@@ -381,7 +381,7 @@ def _explain(item: dict[str, Any]) -> str:
         hint = f"; did you mean {nearest[0]}?" if nearest else ""
         return f"{where}: unknown key{hint}"
     if item["type"] == "missing":
-        return f"{where}: missing; `git diff params.yaml` shows what was there"
+        return f"{where}: missing; `git show HEAD:params.yaml` has it, with a comment"
     message = item["msg"].removeprefix("Value error, ")
     return f"{where or 'params'}: {message}" + (f" (given {redacted(repr(item['input']))})" if where else "")
 
