@@ -1,0 +1,108 @@
+"""How fast clips are scored, against the plain way of doing it with the same networks; every figure from this one run.
+
+python benchmarks/evaluate.py [--num-clips 12]
+
+Needs the clips and the evaluator of a run (`dvc repro`). Printed: LSE of whole clips against one window at a time, the
+share of it that is not the network, the largest difference of the scores; FID against the bare Inception passes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.lse_syncnet import WINDOW_FRAMES, LseSyncNet
+from pipeline.evaluation.judges import SPLIT, Judges
+from pipeline.evaluation.score import distances
+from pipeline.layout import Layout, find_root
+from pipeline.media.spectra import mfcc
+from pipeline.metrics.fid import inception_features, load_inception
+from pipeline.metrics.lse import evaluator_frames, lse_scores, mfcc_windows, num_windows
+from pipeline.params import load_params
+from pipeline.shards.read import Clip, read_clips
+
+T = TypeVar("T")
+Embeddings = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--num-clips", type=int, default=12)
+    arguments = parser.parse_args()
+    layout = Layout(find_root())
+    judges = Judges.open(layout, load_params(layout.params_path))
+    clips = list(itertools.islice(read_clips(layout.clips_dir, SPLIT), arguments.num_clips))
+    print(f"{len(clips)} clips, {torch.get_num_threads()} threads, evaluator of width {judges.evaluator.width:g}")
+    show_lse(clips, judges)
+    show_fid(clips, judges)
+
+
+def show_lse(clips: list[Clip], judges: Judges) -> None:
+    network = judges.evaluator.network
+    plain = LseSyncNet(judges.evaluator.width)
+    plain.load_state_dict(network.state_dict())
+    plain.eval()
+    window_by_window(plain, clips[0]), judges.evaluator(clips[0].context(), clips[0].audio)  # warm
+    slow, slow_s = timed(lambda: [lse_scores(*window_by_window(plain, clip)) for clip in clips])
+    fast, fast_s = timed(lambda: [lse_scores(*judges.evaluator(clip.context(), clip.audio)) for clip in clips])
+    _, network_s = timed(lambda: [network_alone(network, clip) for clip in clips])
+    worst = max(max(abs(a.lse_d - b.lse_d), abs(a.lse_c - b.lse_c)) for a, b in zip(slow, fast, strict=True))
+    print(
+        f"LSE: {fast_s / len(clips):.2f} s a clip against {slow_s / len(clips):.2f} window by window, "
+        f"{slow_s / fast_s:.2f} times as fast; scores differ by {worst:.1e} at most; "
+        f"{100 * (1 - network_s / fast_s):.0f} % of the time is not the network"
+    )
+
+
+@torch.inference_mode()
+def window_by_window(network: LseSyncNet, clip: Clip) -> Embeddings:
+    """As it is usually done: every window of 5 frames resized and embedded on its own, in contiguous float32."""
+    frames, num = clip.context(), num_windows(clip.num_frames, clip.num_samples)
+    steps = mfcc_windows(mfcc(clip.audio), num)
+    device = torch.device("cpu")
+    lips = [network.embed_lips(evaluator_frames(frames[v : v + WINDOW_FRAMES], device)[None])[0, 0] for v in range(num)]
+    sounds = [network.embed_audio(torch.from_numpy(steps[v : v + 1]))[0] for v in range(num)]
+    return torch.stack(lips).numpy(), torch.stack(sounds).numpy()
+
+
+@torch.inference_mode()
+def network_alone(network: LseSyncNet, clip: Clip) -> None:
+    """As many windows through the network, of pictures and sound that are there already."""
+    num = num_windows(clip.num_frames, clip.num_samples)
+    frames = torch.zeros(1, 3, 16 + WINDOW_FRAMES - 1, 224, 224, dtype=torch.uint8)
+    steps = torch.zeros(16, 1, 13, 20)
+    for start in range(0, num, 16):
+        few = min(16, num - start)
+        network.embed_lips(frames[:, :, : few + WINDOW_FRAMES - 1])
+        network.embed_audio(steps[:few])
+
+
+def show_fid(clips: list[Clip], judges: Judges) -> None:
+    real = np.concatenate([clip.crops()[:: judges.params.fid.every_n_frames] for clip in clips])
+    shown = real[:, :, ::-1].copy()
+    network = load_inception(judges.inception_path, judges.device)
+
+    def features(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return inception_features(images, network)
+
+    features(real[:16])  # warm
+    _, bare_s = timed(lambda: [features(side) for side in (real, shown)])
+    _, whole_s = timed(lambda: distances(real, shown, features, features, seed=0))
+    print(f"FID and KID of {len(real)} images a side: {whole_s / bare_s:.2f} times the bare Inception passes")
+
+
+def timed(function: Callable[[], T]) -> tuple[T, float]:
+    started = time.monotonic()
+    result = function()
+    return result, time.monotonic() - started
+
+
+if __name__ == "__main__":
+    main()
