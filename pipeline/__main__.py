@@ -27,7 +27,7 @@ The pipeline itself runs through DVC and Prefect:
   python -m flows.retrain                look for new clips, reproduce, compare with the champion, promote
   python -m flows.serve                  retrain on runtime.retrain_cron of params.yaml, reproduce on demand
   python -m pipeline.promote --variant V --force    make V's model the champion whatever the gate says
-  mlflow ui --backend-store-uri sqlite:///mlflow.db
+  make ui                                every run in MLflow: http://127.0.0.1:5000/#/experiments/1/runs
 \b
 Stages, each runnable alone as python -m pipeline.stages.NAME:
   download  preprocess  sync_filter  train_syncnet  train_evaluator  train_gan --variant V  evaluate --variant V
@@ -266,6 +266,8 @@ def score(
         f"\n{figures['num_clips']} clips, {figures['num_failed']} without a score; FID from "
         f"{figures['fid_num_images']} images a side; {figures['evaluator']} evaluator"
     )
+    if figures["evaluator"] == "trained":
+        typer.echo(_skill(layout, "train_evaluator", "the evaluator") + "; LSE of other clips can be no better founded")
     for failure in figures["failures"]:
         typer.echo(f"no score: {failure['clip_id']}: {failure['reason']}")
 
@@ -290,6 +292,10 @@ def freeze_scorer(
     for change in changes:
         typer.echo(f"{change.key}: {change.old} -> {change.new}")
     typer.echo(f"{path}: {'judges from now on; next: dvc repro' if changes else 'judges already, nothing changed'}")
+    if changes:
+        typer.echo("`git restore params.yaml`, or null for both values, ends that")
+    if source is None:
+        typer.echo(_skill(_layout(), "train_syncnet", "the expert"))
 
 
 @app.command()
@@ -349,6 +355,20 @@ def _layout() -> Layout:
     from pipeline.layout import Layout, find_root
 
     return Layout(find_root())
+
+
+def _skill(layout: Layout, stage: str, name: str) -> str:
+    """How well a network trained here does on the held-out clips of its own corpus, as its training measured it."""
+    import json
+
+    path = layout.metrics_path(stage)
+    if not path.is_file():
+        return f"{name}: {path} is gone, which says how well it judges"
+    metrics = json.loads(path.read_text())
+    return (
+        f"{name} on its own held-out clips: pairwise accuracy {metrics['test_pairwise_accuracy']:.2f} (chance 0.5), "
+        f"offset within one frame for {metrics['test_offset_within_one_frame']:.0%}"
+    )
 
 
 def _log_to_stderr() -> None:

@@ -177,7 +177,8 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, FileNotFoundError) as error:
         logger.error("%s", error)
         return EXIT_USER_ERROR
-    logger.info("%s: %s", decision["outcome"], decision["reason"])
+    version = decision["challenger"]["version"]
+    logger.info("%s, version %s: %s: %s", decision["variant"], version, decision["outcome"], decision["reason"])
     return 0
 
 

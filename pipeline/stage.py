@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import random
@@ -9,7 +10,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -60,6 +61,12 @@ class StageContext:
 
 
 Body = Callable[[StageContext], Mapping[str, Any]]
+
+
+def refuse_arguments(description: str | None, argv: Sequence[str]) -> None:
+    """For a stage that has no options: ``--help`` is answered, anything else is an error; either ends the process."""
+    parser = argparse.ArgumentParser(description=description, epilog="It takes no options: params.yaml has them all.")
+    parser.parse_args(argv)
 
 
 def run(stage: str, body: Body, variant: str | None = None, *, dvc_stage: str | None = None) -> int:

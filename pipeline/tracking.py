@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+KIND_TAG, TRAINING_KIND = "mlflow.experimentKind", "custom_model_development"
+"""Without it MLflow's page takes an experiment for one about language models and shows traces, not runs."""
 _BATCH = 500
 
 
@@ -39,6 +41,7 @@ def open_client(layout: Layout) -> MlflowClient:
     """A client on an initialised store; creating a fresh SQLite store is done by one process at a time."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # not how it makes its tables
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     import mlflow
@@ -59,10 +62,12 @@ def experiment_id(client: MlflowClient, layout: Layout, source: str) -> str:
     name = f"lipsmith-{source}"
     found = client.get_experiment_by_name(name)
     if found is not None:
+        if KIND_TAG not in found.tags:
+            client.set_experiment_tag(found.experiment_id, KIND_TAG, TRAINING_KIND)
         return str(found.experiment_id)
     is_local = store_uri(layout).startswith("sqlite")
     location = (layout.root / "mlruns").as_uri() if is_local else None
-    return str(client.create_experiment(name, artifact_location=location))
+    return str(client.create_experiment(name, artifact_location=location, tags={KIND_TAG: TRAINING_KIND}))
 
 
 class Tracker:

@@ -57,7 +57,7 @@ def histogram(counts: Mapping[int, int], number: int, name: str) -> str:
 
 def curves(series: Mapping[int, Sequence[Point]], title: str) -> str:
     """Lines over training steps; the keys are the series' numbers."""
-    width, height, left, floor = 420.0, 210.0, 46.0, 185.0
+    width, height, left, floor = 420.0, 210.0, 56.0, 185.0
     points = [point for line in series.values() for point in line]
     steps, values = [step for step, _ in points], [value for _, value in points]
     x, y = _scale(min(steps), max(steps), left, width - 8), _scale(min(values), max(values), floor - 6, 8)

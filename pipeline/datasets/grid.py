@@ -38,7 +38,8 @@ def list_grid_clips(params: GridParams, seed: int) -> list[ClipRecord]:
     speakers = speakers_of(root, params.speakers)
     clips = [(speaker, path) for speaker in speakers for path in clips_of(root / speaker)]
     if not clips:
-        raise ValueError(f"{root} has no GRID clip such as s1/bbaf2n.mpg; set dataset.grid.root in params.yaml")
+        inside = "; is it one speaker's folder? Then its parent is meant" if clips_of(root) else ""
+        raise ValueError(f"{root} has no GRID clip such as s1/bbaf2n.mpg; set dataset.grid.root in params.yaml{inside}")
     by_speaker = params.split_by == "speaker"
     unit_of = {path: speaker if by_speaker else f"{speaker}/{path.stem}" for speaker, path in clips}
     splits = assign_splits(unit_of.values(), params.val_fraction, params.test_fraction, seed)

@@ -45,6 +45,8 @@ def open_container(path: str | Path) -> Iterator[Any]:
     Raises MissingMediaError or CorruptMediaError.
     """
     path = Path(path)
+    if path.is_dir():
+        raise MissingMediaError(path, "is a folder, not a file")
     if not path.is_file():
         raise MissingMediaError(path)
     try:

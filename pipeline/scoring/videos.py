@@ -112,6 +112,11 @@ def describe_protocol(pairs: Sequence[VideoPair], judges: Judges, params: Prepro
 def require_alike(ours: Mapping[str, Any], theirs: Mapping[str, Any], name: str) -> None:
     """Raises ValueError naming the first setting in which two protocols differ; ``name`` says whose the other is."""
     for key in sorted({*ours, *theirs} - {"sha256"}):
+        if key == "num_pairs" and ours.get(key) != theirs.get(key):
+            raise ValueError(
+                f"{name} was scored against {theirs.get(key)} real videos, here are {ours.get(key)}: give the "
+                "--reference it was scored with"
+            )
         if ours.get(key) != theirs.get(key):
             raise ValueError(f"{name} was scored differently: its {key} is {theirs.get(key)!r}, here {ours.get(key)!r}")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline import atomic, stage
@@ -25,7 +27,8 @@ TRAINING_PANELS = {
 }
 
 
-def main() -> int:
+def main(argv: Sequence[str] = ()) -> int:
+    stage.refuse_arguments(__doc__, argv)
     return stage.run("compare", _body)
 
 
@@ -65,4 +68,4 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))

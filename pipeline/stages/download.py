@@ -6,8 +6,9 @@ The clips themselves stay where they are (or under ``data/raw``), outside DVC's 
 from __future__ import annotations
 
 import logging
+import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,8 +22,17 @@ from pipeline.params import Params
 
 logger = logging.getLogger(__name__)
 
+_SETTING_OF = {
+    "demo": "dataset.demo.num_val_speakers and num_test_speakers",
+    "grid": "dataset.grid.val_fraction, test_fraction and split_by",
+    "folder": "dataset.folder.val_fraction, test_fraction, split_by and metadata",
+    "lrs2": "the lists below dataset.lrs2.root",
+}
+"""What decides the size of a split."""
 
-def main() -> int:
+
+def main(argv: Sequence[str] = ()) -> int:
+    stage.refuse_arguments(__doc__, argv)
     return stage.run("download", _body)
 
 
@@ -33,7 +43,7 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
         if counts[split] < MIN_CLIPS[split]:
             raise stage.DataError(
                 f"the {split} split has {counts[split]} of {len(records)} clips and needs at least "
-                f"{MIN_CLIPS[split]}; see dataset.{context.params.dataset.source} in params.yaml"
+                f"{MIN_CLIPS[split]}; see {_SETTING_OF[context.params.dataset.source]} in params.yaml"
             )
     write_manifest(context.layout.manifest_path, records)
     metrics: dict[str, Any] = {f"num_{split}_clips": counts[split] for split in SPLITS}
@@ -129,4 +139,4 @@ def _log_progress(done: int, total: int) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))

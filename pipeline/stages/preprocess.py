@@ -16,7 +16,8 @@ from pipeline.shards.write import IndexRow, Reject
 from pipeline.storage import OutageError, local_path, require_drivers
 
 
-def main() -> int:
+def main(argv: Sequence[str] = ()) -> int:
+    stage.refuse_arguments(__doc__, argv)
     return stage.run("preprocess", _body)
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ logger = logging.getLogger(__name__)
 LOG_EVERY_S = 5.0
 
 
-def main() -> int:
+def main(argv: Sequence[str] = ()) -> int:
+    stage.refuse_arguments(__doc__, argv)
     return stage.run("sync_filter", _body)
 
 
@@ -132,4 +134,4 @@ def _require_enough(kept: list[IndexRow], rows: list[IndexRow], refused: list[Re
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))

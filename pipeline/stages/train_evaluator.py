@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline import stage
@@ -12,7 +14,8 @@ SEED_OFFSET = 1
 """The evaluator draws other clips in another order than the expert."""
 
 
-def main() -> int:
+def main(argv: Sequence[str] = ()) -> int:
+    stage.refuse_arguments(__doc__, argv)
     return stage.run("train_evaluator", _body)
 
 
@@ -31,4 +34,4 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))

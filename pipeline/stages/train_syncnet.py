@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,7 +13,8 @@ from pipeline.training.session import SyncTraining, run_sync_training
 from pipeline.training.windows import CutSyncWindows
 
 
-def main() -> int:
+def main(argv: Sequence[str] = ()) -> int:
+    stage.refuse_arguments(__doc__, argv)
     return stage.run("train_syncnet", _body)
 
 
@@ -30,4 +33,4 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))

@@ -97,6 +97,7 @@ def train(
         logger.info("resumed from the checkpoint of step %d of %d", start, schedule.num_steps)
 
     began, waited, unlogged = time.monotonic(), batches.wait_seconds, len(curve)
+    paced_at, paced_step = began, start  # since the last line: a slow start says nothing about the rest
     iterator = iter(batches)
     try:
         for step in range(start + 1, schedule.num_steps + 1):
@@ -106,7 +107,8 @@ def train(
             count += 1
             last = step == schedule.num_steps
             if last or step % schedule.log_every == 0 or step == 1:
-                pace = (time.monotonic() - began) / (step - start)
+                now = time.monotonic()
+                pace, paced_at, paced_step = (now - paced_at) / (step - paced_step), now, step
                 row = {"step": float(step)} | {name: total / count for name, total in sums.items()}
                 _log_line(row, step, schedule.num_steps, pace)
                 curve.append(row)
