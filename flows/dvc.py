@@ -218,5 +218,6 @@ def _ask(root: Path, *arguments: str) -> str:
     done = subprocess.run(_command(*arguments), cwd=root, capture_output=True, text=True)
     if done.returncode == 0:
         return done.stdout
-    text = f"dvc {' '.join(arguments)} failed in {root}: {done.stderr.strip()[-2000:]}"
-    raise TemporaryDvcError(text) if _tells_of_lock(done.stderr) else DvcError(text)
+    if _tells_of_lock(done.stderr):
+        raise TemporaryDvcError(f"another DVC process is at work in {root}: ask again when it is done")
+    raise DvcError(f"dvc {' '.join(arguments)} failed in {root}: {done.stderr.strip()[-2000:]}")

@@ -102,8 +102,8 @@ def _real_behind(by_name: Mapping[str, Row], arms: Sequence[Row]) -> str | None:
     if real is None or not ahead:
         return None
     return (
-        f"`real` has a lower LSE-C ({real['lse_c']:.3f}) than {_listed(ahead)}: by this measure real speech is worse, so "
-        "the measure is at fault."
+        f"`real` has a lower LSE-C ({real['lse_c']:.3f}) than {_listed(ahead)}: a measure by which real speech is "
+        "worse is at fault."
     )
 
 
