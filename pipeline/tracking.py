@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-KIND_TAG, TRAINING_KIND = "mlflow.experimentKind", "custom_model_development"
-"""Without it MLflow's page takes an experiment for one about language models and shows traces, not runs."""
 _BATCH = 500
 
 
@@ -62,12 +60,10 @@ def experiment_id(client: MlflowClient, layout: Layout, source: str) -> str:
     name = f"lipsmith-{source}"
     found = client.get_experiment_by_name(name)
     if found is not None:
-        if KIND_TAG not in found.tags:
-            client.set_experiment_tag(found.experiment_id, KIND_TAG, TRAINING_KIND)
         return str(found.experiment_id)
     is_local = store_uri(layout).startswith("sqlite")
     location = (layout.root / "mlruns").as_uri() if is_local else None
-    return str(client.create_experiment(name, artifact_location=location, tags={KIND_TAG: TRAINING_KIND}))
+    return str(client.create_experiment(name, artifact_location=location))
 
 
 class Tracker:
