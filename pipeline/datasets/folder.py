@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.datasets.lrs2 import spoken_words
 from pipeline.datasets.metadata import VideoNote, parse_metadata
-from pipeline.datasets.split import assign_splits
+from pipeline.datasets.split import assign_splits, least_test
 from pipeline.datasets.tree import LocalTree, RemoteTree, VideoTree
 from pipeline.manifest import ClipRecord
 from pipeline.media.container import VIDEO_SUFFIXES
@@ -45,7 +45,7 @@ def list_folder_clips(params: FolderParams, seed: int, num_connections: int = 1)
     speakers = {name: notes[name].speaker or _speaker_of(name) for name in names}
     unit_of = speakers if params.split_by == "speaker" else ids
     undecided = (unit_of[name] for name in names if not notes[name].split)
-    drawn = assign_splits(undecided, params.val_fraction, params.test_fraction, seed)
+    drawn = assign_splits(undecided, params.val_fraction, params.test_fraction, seed, least_test(params.split_by))
     digests = tree.digests(names)
     return [
         ClipRecord(

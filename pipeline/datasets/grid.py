@@ -9,7 +9,7 @@ import logging
 import re
 from pathlib import Path
 
-from pipeline.datasets.split import assign_splits
+from pipeline.datasets.split import assign_splits, least_test
 from pipeline.manifest import ClipRecord, record_of
 from pipeline.params import GridParams
 
@@ -42,7 +42,9 @@ def list_grid_clips(params: GridParams, seed: int) -> list[ClipRecord]:
         raise ValueError(f"{root} has no GRID clip such as s1/bbaf2n.mpg; set dataset.grid.root in params.yaml{inside}")
     by_speaker = params.split_by == "speaker"
     unit_of = {path: speaker if by_speaker else f"{speaker}/{path.stem}" for speaker, path in clips}
-    splits = assign_splits(unit_of.values(), params.val_fraction, params.test_fraction, seed)
+    splits = assign_splits(
+        unit_of.values(), params.val_fraction, params.test_fraction, seed, least_test(params.split_by)
+    )
     return [
         record_of(f"{speaker}/{path.stem}", speaker, splits[unit_of[path]], path, sentence_of(path.stem))
         for speaker, path in clips

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +38,20 @@ def test_every_visible_video_becomes_a_clip(videos: Path) -> None:
     assert records["holiday/b.webm"].transcript == "what was said"
     speakers = [records[name].speaker for name in ("a.mov", "holiday/b.webm", "holiday/deep/c.mpg")]
     assert speakers == ["unknown", "holiday", "holiday/deep"]
-    assert sorted(r.split for r in records.values()) == ["test", "train", "train", "train", "val"]
+    assert sorted(r.split for r in records.values()) == ["test", "test", "train", "train", "val"]
+
+
+def test_a_dozen_videos_are_enough_for_every_split(tmp_path: Path) -> None:
+    """A held-out clip needs another one's sound, whatever the fraction; of speakers one will do."""
+    for number in range(12):
+        path = tmp_path / f"s{number % 4}" / f"{number}.mp4"
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    small = {"val_fraction": 0.04, "test_fraction": 0.06}
+    splits = Counter(record.split for record in list_folder_clips(params(tmp_path, **small), seed=0))
+    assert splits == {"train": 9, "val": 1, "test": 2}
+    by_speaker = list_folder_clips(params(tmp_path, **small, split_by="speaker"), seed=0)
+    assert Counter(record.split for record in by_speaker) == {"train": 6, "val": 3, "test": 3}
 
 
 def test_ids_stay_apart_and_short_inside_tars(tmp_path: Path) -> None:
