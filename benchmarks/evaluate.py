@@ -24,7 +24,7 @@ from pipeline.evaluation.score import distances
 from pipeline.layout import Layout, find_root
 from pipeline.media.spectra import mfcc
 from pipeline.metrics.fid import inception_features, load_inception
-from pipeline.metrics.lse import evaluator_frames, lse_scores, mfcc_windows, num_windows
+from pipeline.metrics.lse import CHUNK_WINDOWS, evaluator_frames, lse_scores, mfcc_windows, num_windows
 from pipeline.params import load_params
 from pipeline.shards.read import Clip, read_clips
 
@@ -76,10 +76,11 @@ def window_by_window(network: LseSyncNet, clip: Clip) -> Embeddings:
 def network_alone(network: LseSyncNet, clip: Clip) -> None:
     """As many windows through the network, of pictures and sound that are there already."""
     num = num_windows(clip.num_frames, clip.num_samples)
-    frames = torch.zeros(1, 3, 16 + WINDOW_FRAMES - 1, 224, 224, dtype=torch.uint8)
-    steps = torch.zeros(16, 1, 13, 20)
-    for start in range(0, num, 16):
-        few = min(16, num - start)
+    chunk = CHUNK_WINDOWS["cpu"]
+    frames = torch.zeros(1, 3, chunk + WINDOW_FRAMES - 1, 224, 224, dtype=torch.uint8)
+    steps = torch.zeros(chunk, 1, 13, 20)
+    for start in range(0, num, chunk):
+        few = min(chunk, num - start)
         network.embed_lips(frames[:, :, : few + WINDOW_FRAMES - 1])
         network.embed_audio(steps[:few])
 

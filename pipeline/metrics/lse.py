@@ -31,7 +31,8 @@ MFCC_STEPS_PER_FRAME = 4
 DROPPED_WINDOWS = 5
 """The published code makes 5 windows fewer than frames: the last possible one is left out."""
 DISTANCE_EPS = 1e-6
-CHUNK_WINDOWS = 16
+CHUNK_WINDOWS = {"cpu": 4, "cuda": 64}
+"""Windows at once, by device: on a CPU more of them leave its caches (16 take 1.3 times as long)."""
 
 
 @dataclass(frozen=True)
@@ -135,27 +136,28 @@ def embed_clip(
     audio: NDArray[np.int16],
     device: torch.device,
     autocast: bool = False,
-    chunk_windows: int = CHUNK_WINDOWS,
+    chunk_windows: int | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Embeddings of a clip's windows: (lip, audio), float32 [V, 1024] each.
 
     ``context_frames``: uint8 [N, H, W, 3] BGR, wide face crops at 25 fps; ``audio``: int16 [n], 16 kHz mono.
-    Works ``chunk_windows`` windows at a time, so memory does not grow with the clip; the chunk size does not change the
-    result. ``autocast`` runs the network in bfloat16; else it runs in float32, on CUDA too (no TF32). It must be on
-    ``device`` and in eval mode.
+    Works ``chunk_windows`` windows at a time (None: as suits the device), so memory does not grow with the clip; the
+    chunk size does not change the result. ``autocast`` runs the network in bfloat16; else it runs in float32, on CUDA
+    too (no TF32). It must be on ``device`` and in eval mode.
     Raises ClipTooShortError.
     """
     if network.training:
         raise ValueError("the evaluator is in training mode: its scores would depend on the batch")
     num = num_windows(len(context_frames), len(audio))
+    chunk = chunk_windows or CHUNK_WINDOWS.get(device.type, CHUNK_WINDOWS["cuda"])
     mfcc_N1CL = mfcc_windows(mfcc(audio), num)
     lips: list[torch.Tensor] = []
     audios: list[torch.Tensor] = []
     overlap = WINDOW_FRAMES - 1
     tail = evaluator_frames(context_frames[:overlap], device)
     with full_float32(), torch.autocast(device.type, torch.bfloat16) if autocast else nullcontext():
-        for start in range(0, num, chunk_windows):
-            stop = min(start + chunk_windows, num)
+        for start in range(0, num, chunk):
+            stop = min(start + chunk, num)
             new = evaluator_frames(context_frames[start + overlap : stop + overlap], device)
             frames_CTHW = torch.cat([tail, new], dim=1)
             tail = frames_CTHW[:, -overlap:]
