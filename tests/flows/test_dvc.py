@@ -121,7 +121,7 @@ def test_a_held_lock_is_temporary(tiny_repo: Path, edit: Edit) -> None:
     other = subprocess.Popen([sys.executable, "-m", "dvc", "repro", "-q", "-s", "prepare"], cwd=tiny_repo)
     try:
         wait_for((tiny_repo / "started").exists)
-        with pytest.raises(dvc.TemporaryDvcError, match="another DVC process is at work"):
+        with pytest.raises(dvc.TemporaryDvcError, match="is busy"):
             dvc.run_stage(tiny_repo, "prepare", lambda line: None)
         with pytest.raises(dvc.TemporaryDvcError, match="another DVC process is at work"):
             dvc.read_reasons(tiny_repo)
