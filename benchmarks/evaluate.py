@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import time
-from collections.abc import Callable
-from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from timing import timed
 
 from models.lse_syncnet import WINDOW_FRAMES, LseSyncNet
 from pipeline.evaluation.judges import SPLIT, Judges
@@ -28,7 +26,6 @@ from pipeline.metrics.lse import CHUNK_WINDOWS, evaluator_frames, lse_scores, mf
 from pipeline.params import load_params
 from pipeline.shards.read import Clip, read_clips
 
-T = TypeVar("T")
 Embeddings = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
@@ -97,12 +94,6 @@ def show_fid(clips: list[Clip], judges: Judges) -> None:
     _, bare_s = timed(lambda: [features(side) for side in (real, shown)])
     _, whole_s = timed(lambda: distances(real, shown, features, features, seed=0))
     print(f"FID and KID of {len(real)} images a side: {whole_s / bare_s:.2f} times the bare Inception passes")
-
-
-def timed(function: Callable[[], T]) -> tuple[T, float]:
-    started = time.monotonic()
-    result = function()
-    return result, time.monotonic() - started
 
 
 if __name__ == "__main__":

@@ -14,13 +14,13 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import ray
+from timing import timed
 
 from pipeline.alignment import FPS
 from pipeline.layout import Layout, find_root
@@ -41,7 +41,6 @@ from pipeline.preprocess.build import build_shards
 from pipeline.shards.read import ClipStream
 from pipeline.training.windows import CutGeneratorWindow, CutSyncWindows, WindowBatches
 
-T = TypeVar("T")
 NUM_BATCHES = 40
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
@@ -121,12 +120,6 @@ def show_loader(shards_dir: Path) -> None:
         rate = NUM_BATCHES * clips_per_batch * windows / seconds
         batch_ms = 1000 * seconds / NUM_BATCHES
         print(f"loader, {name}: {rate:.0f} windows/s, {batch_ms:.0f} ms a batch of {clips_per_batch} clips")
-
-
-def timed(function: Callable[[], T]) -> tuple[T, float]:
-    started = time.monotonic()
-    result = function()
-    return result, time.monotonic() - started
 
 
 if __name__ == "__main__":

@@ -236,40 +236,11 @@ def score(
     The face is looked for in the real video; both are cut out there. A clip that cannot be scored is named and counted.
     """
     with _user_errors():
-        from pipeline import atomic
-        from pipeline.evaluation.judges import Judges
-        from pipeline.evaluation.score import clips_csv
-        from pipeline.params import load_params
-        from pipeline.scoring import videos
-        from pipeline.scoring.pairing import pair_videos
+        from pipeline.scoring.command import score_folders
 
         _log_to_stderr()
-        layout = _layout()
-        params = load_params(layout.params_path)
-        if out is not None and out.suffix != ".json":
-            raise ValueError(f"--out {out} must end in .json; the figures of each clip go into a .csv beside it")
-        other = None if against is None else videos.read_result(against)
-        pairs = pair_videos(generated, reference)
-        judges = Judges.open(layout, params)
-        protocol = videos.describe_protocol(pairs, judges, params.preprocess)
-        if other is not None:
-            videos.require_alike(protocol, other["protocol"], str(against))
-        found = videos.score_videos(pairs, judges, params.preprocess)
-        figures = judges.figures(found, is_generated=True) | {"protocol": protocol}
-        if out is not None:
-            atomic.write_json(out, figures)
-            atomic.write_text(out.with_suffix(".csv"), clips_csv(found))
-    typer.echo(videos.figures_table(figures, other, "" if against is None else against.name).markdown())
-    for difference in [] if other is None else videos.differences(figures, other, str(against)):
-        typer.echo(f"\nnot the same: {difference}")
-    typer.echo(
-        f"\n{figures['num_clips']} clips, {figures['num_failed']} without a score; FID from "
-        f"{figures['fid_num_images']} images a side; {figures['evaluator']} evaluator"
-    )
-    if figures["evaluator"] == "trained":
-        typer.echo(_skill(layout, "train_evaluator", "the evaluator") + "; LSE of other clips can be no better founded")
-    for failure in figures["failures"]:
-        typer.echo(f"no score: {failure['clip_id']}: {failure['reason']}")
+        for line in score_folders(_layout(), generated, reference, out, against):
+            typer.echo(line)
 
 
 @app.command("freeze-scorer")
@@ -295,7 +266,9 @@ def freeze_scorer(
     if changes:
         typer.echo("`git restore params.yaml`, or null for both values, ends that")
     if source is None:
-        typer.echo(_skill(_layout(), "train_syncnet", "the expert"))
+        from pipeline.skill import skill_of
+
+        typer.echo(skill_of(_layout(), "train_syncnet", "the expert"))
 
 
 @app.command()
@@ -355,20 +328,6 @@ def _layout() -> Layout:
     from pipeline.layout import Layout, find_root
 
     return Layout(find_root())
-
-
-def _skill(layout: Layout, stage: str, name: str) -> str:
-    """How well a network trained here does on the held-out clips of its own corpus, as its training measured it."""
-    import json
-
-    path = layout.metrics_path(stage)
-    if not path.is_file():
-        return f"{name}: {path} is gone, which says how well it judges"
-    metrics = json.loads(path.read_text())
-    return (
-        f"{name} on its own held-out clips: pairwise accuracy {metrics['test_pairwise_accuracy']:.2f} (chance 0.5), "
-        f"offset within one frame for {metrics['test_offset_within_one_frame']:.0%}"
-    )
 
 
 def _log_to_stderr() -> None:

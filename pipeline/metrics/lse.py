@@ -32,7 +32,7 @@ DROPPED_WINDOWS = 5
 """The published code makes 5 windows fewer than frames: the last possible one is left out."""
 DISTANCE_EPS = 1e-6
 CHUNK_WINDOWS = {"cpu": 4, "cuda": 64}
-"""Windows at once, by device: on a CPU more of them leave its caches (16 take 1.3 times as long)."""
+"""Windows at once, by device: on a CPU more of them leave its caches (16 took 1.3 times as long in one run)."""
 
 
 @dataclass(frozen=True)
