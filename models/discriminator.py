@@ -46,5 +46,14 @@ class QualityDiscriminator(nn.Module):
 
     def forward(self, lower_NCHW: torch.Tensor) -> torch.Tensor:
         """lower halves float [N, 3, 48, 96] in [0, 1], BGR -> logits float32 [N], high = real."""
-        logits_N: torch.Tensor = self.layers(lower_NCHW).flatten().float()
-        return logits_N
+        return self.maps(lower_NCHW)[-1]
+
+    def maps(self, lower_NCHW: torch.Tensor) -> list[torch.Tensor]:
+        """Every layer's output for lower halves as in `forward`, the logits last."""
+        maps = []
+        x_NCHW = lower_NCHW
+        for layer in self.layers:
+            x_NCHW = layer(x_NCHW)
+            maps.append(x_NCHW)
+        maps[-1] = x_NCHW.flatten().float()
+        return maps

@@ -5,15 +5,13 @@ Legend: B batch, T window frames, N windows or folded batch, C channels, H W pix
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 COSINE_EPS = 1e-4
+FEATURE_EPS = 1e-6
 
 
 def lower_half(frames: torch.Tensor) -> torch.Tensor:
@@ -87,6 +85,32 @@ def contrastive_sync_loss(face_BD: torch.Tensor, audio_BKD: torch.Tensor, temper
     return F.cross_entropy(logits_BN, own_B)
 
 
+def temporal_loss(generated_BTCHW: torch.Tensor, target_BTCHW: torch.Tensor) -> torch.Tensor:
+    """Mean absolute error of the changes between neighbouring frames, scalar float32; float [B, T, C, H, W], T > 1.
+
+    L1 of single frames does not see a mouth that trembles about the right place; this does.
+    """
+    _require_same_shape(generated_BTCHW, target_BTCHW)
+    return F.l1_loss(generated_BTCHW.float().diff(dim=1), target_BTCHW.float().diff(dim=1))
+
+
+def feature_loss(generated: Sequence[torch.Tensor], real: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Distance of two lists of feature maps, scalar float32: each level's mean absolute error as a share of the real
+    map's mean absolute value, averaged over levels. 0 for equal maps, 1 where the generated ones are all zero.
+
+    With an expert's maps it is a perceptual loss (Johnson et al. 2016), with a discriminator's feature matching
+    (Salimans et al. 2016, sec. 3.1). No gradient reaches the real maps.
+    """
+    if len(generated) != len(real) or not generated:
+        raise ValueError(f"expected as many maps on both sides, at least one, got {len(generated)} and {len(real)}")
+    levels = []
+    for drawn, wanted in zip(generated, real, strict=True):
+        _require_same_shape(drawn, wanted)
+        wanted = wanted.detach().float()
+        levels.append(F.l1_loss(drawn.float(), wanted) / wanted.abs().mean().clamp_min(FEATURE_EPS))
+    return torch.stack(levels).mean()
+
+
 def pairwise_distances(lips_ND: torch.Tensor, audio_MD: torch.Tensor) -> torch.Tensor:
     """Euclidean distances float32 [N, M] of float [N, D] and [M, D], the quantity LSE-D averages."""
     if lips_ND.shape[-1] != audio_MD.shape[-1]:
@@ -108,74 +132,6 @@ def distance_softmax_loss(
     sets the scale of the embedding, which nothing else fixes.
     """
     return info_nce(-distances_NN, temperature, invalid_NN)
-
-
-def discriminator_loss(real_logits: torch.Tensor, fake_logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cross-entropies of the discriminator on real and on generated frames, two float32 scalars."""
-    real, fake = real_logits.float(), fake_logits.float()
-    return F.softplus(-real).mean(), F.softplus(fake).mean()
-
-
-def generator_adversarial_loss(fake_logits: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of generated frames being taken for real (non-saturating), scalar float32."""
-    return F.softplus(-fake_logits.float()).mean()
-
-
-class AdversarialLoss(nn.Module):
-    """A discriminator with its optimiser: `train_adv` trains it, calling the module scores fakes.
-
-    The state dict holds the discriminator and, under `_extra_state`, the optimiser.
-    Run it under the caller's autocast: losses, backward and step are float32.
-    """
-
-    def __init__(self, discriminator: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        super().__init__()
-        self.discriminator = discriminator
-        self.optimizer = optimizer
-
-    def forward(self, fake_NCHW: torch.Tensor) -> torch.Tensor:
-        """The generator's adversarial loss of float [N, C, H, W]; no gradient reaches D."""
-        with _frozen(self.discriminator):
-            return generator_adversarial_loss(self.discriminator(fake_NCHW))
-
-    def train_adv(self, fake_NCHW: torch.Tensor, real_NCHW: torch.Tensor) -> dict[str, torch.Tensor]:
-        """One step of D on float [N, C, H, W] fakes (detached here) and reals.
-
-        Returns detached scalars: `d_loss` = `d_real` + `d_fake`. Raises FloatingPointError before
-        the step where the loss is not finite, so that the weights are never poisoned.
-        """
-        logits_real = self.discriminator(real_NCHW.detach())
-        logits_fake = self.discriminator(fake_NCHW.detach())
-        loss_real, loss_fake = discriminator_loss(logits_real, logits_fake)
-        loss = loss_real + loss_fake
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"d_loss is {loss.item()}")
-        self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(loss.device.type, enabled=False):
-            loss.backward()
-        self.optimizer.step()
-        return {"d_loss": loss.detach(), "d_real": loss_real.detach(), "d_fake": loss_fake.detach()}
-
-    def get_extra_state(self) -> dict[str, Any]:
-        """The optimiser's state; part of `state_dict()`."""
-        return self.optimizer.state_dict()
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restore the optimiser; called by `load_state_dict()`."""
-        self.optimizer.load_state_dict(state)
-
-
-@contextmanager
-def _frozen(module: nn.Module) -> Iterator[None]:
-    """No gradient to the module's parameters inside; flags restored after."""
-    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    for parameter in trainable:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in trainable:
-            parameter.requires_grad_(True)
 
 
 def _require_same_shape(first: torch.Tensor, second: torch.Tensor) -> None:

@@ -17,6 +17,7 @@ from models.blocks import ConvBlock, embedding_head, encoder_stage, scaled_chann
 
 WINDOW_FRAMES = 5
 FACE_CHANNELS = 3 * WINDOW_FRAMES
+NUM_PLACED_MAPS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +82,16 @@ class SyncNet(nn.Module):
     def embed_faces(self, lower_BCHW: torch.Tensor) -> torch.Tensor:
         """Five stacked lower halves float [B, 15, 48, 96] in [0, 1], BGR, frame-major
         -> float32 [B, D] of unit length (zero where every ReLU of the head is off)."""
-        if self.config.linear_heads:
-            lower_BCHW = lower_BCHW - 0.5
-        return _unit_length(self.face_encoder(lower_BCHW))
+        return self.look_at_faces(lower_BCHW)[0]
+
+    def look_at_faces(self, lower_BCHW: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """As `embed_faces`, and with it the maps of the stages that still know where: 48x96, 46x47, 23x24, 12x12."""
+        x_BCHW = lower_BCHW - 0.5 if self.config.linear_heads else lower_BCHW
+        maps = []
+        for stage in self.face_encoder:
+            x_BCHW = stage(x_BCHW)
+            maps.append(x_BCHW)
+        return _unit_length(x_BCHW), maps[:NUM_PLACED_MAPS]
 
     def embed_audio(self, mel_B1ML: torch.Tensor) -> torch.Tensor:
         """mel float [B, 1, 80, 16] in [-4, 4] -> float32 [B, D] of unit length."""

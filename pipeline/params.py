@@ -195,6 +195,8 @@ class _TrainingParams(_Section):
     grad_clip: Positive
     precision: Precision
     validate_every: Count
+    keep: Literal["best", "last"]
+    patience: MaybeZero
     checkpoint_every: Count
 
 
@@ -221,7 +223,49 @@ class TrainEvaluatorParams(_ContrastiveParams):
     pass
 
 
+class LossParams(_Section):
+    weight: NonNegative
+    start_step: MaybeZero
+    ramp_steps: MaybeZero
+
+    def at(self, step: int) -> float:
+        """The weight at a step: 0 before ``start_step``, then growing over ``ramp_steps``."""
+        if step < self.start_step:
+            return 0.0
+        return (
+            self.weight
+            if self.ramp_steps == 0
+            else self.weight * min(1.0, (step - self.start_step + 1) / self.ramp_steps)
+        )
+
+
+class LossesParams(_Section):
+    sync: LossParams
+    adversarial: LossParams
+    perceptual: LossParams
+    feature_matching: LossParams
+    temporal: LossParams
+
+    @model_validator(mode="after")
+    def _leaves_reconstruction(self) -> LossesParams:
+        if self.sync.weight + self.adversarial.weight >= 1:
+            raise ValueError("the weights of sync and adversarial must be below 1 together: the rest is L1's share")
+        return self
+
+    @model_validator(mode="after")
+    def _matches_a_trained_discriminator(self) -> LossesParams:
+        if self.feature_matching.weight > 0 and self.adversarial.weight == 0:
+            raise ValueError("feature_matching compares the discriminator's features: it needs an adversarial.weight")
+        return self
+
+    def weights(self, step: int | None = None) -> dict[str, float]:
+        """Each term's weight at a step, L1's included; None: once everything is on."""
+        weights = {name: loss.weight if step is None else loss.at(step) for name, loss in self}
+        return {"l1": 1.0 - weights["sync"] - weights["adversarial"]} | weights
+
+
 class TrainGanParams(_TrainingParams):
+    ema_decay: BelowOne
     discriminator_width: Annotated[float, Field(gt=0, le=4)]
     discriminator_learning_rate: Positive
     betas: tuple[BelowOne, BelowOne]
@@ -231,29 +275,17 @@ class TrainGanParams(_TrainingParams):
     sync_objective: Literal["infonce", "bce"]
     sync_negatives: MaybeZero
     sync_temperature: Positive
-    sync_weight: Fraction
-    sync_start_step: MaybeZero
-    sync_ramp_steps: MaybeZero
-    adversarial_weight: Fraction
-    adversarial_start_step: MaybeZero
-    adversarial_ramp_steps: MaybeZero
+    losses: LossesParams
     min_expert_accuracy: Fraction
     num_validation_windows: Count
 
     @model_validator(mode="after")
-    def _leaves_reconstruction(self) -> TrainGanParams:
-        if self.sync_weight + self.adversarial_weight >= 1:
-            raise ValueError("sync_weight + adversarial_weight must be below 1: the rest is L1's share")
-        return self
-
-    @model_validator(mode="after")
     def _starts_before_the_end(self) -> TrainGanParams:
-        for name in ("sync", "adversarial"):
-            start, weight = getattr(self, f"{name}_start_step"), getattr(self, f"{name}_weight")
-            if weight > 0 and start >= self.num_steps:
+        for name, loss in self.losses:
+            if loss.weight > 0 and loss.start_step >= self.num_steps:
                 raise ValueError(
-                    f"{name}_start_step {start} is not below num_steps {self.num_steps}: that loss would never be on; "
-                    f"lower it, or set {name}_weight to 0"
+                    f"losses.{name}.start_step {loss.start_step} is not below num_steps {self.num_steps}: that loss "
+                    f"would never be on; lower it, or set its weight to 0"
                 )
         return self
 

@@ -47,12 +47,12 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
         folder,
         kind="generator",
         config=asdict(config),
-        state=trainee.generator.state_dict(),
+        state=trainee.weights(),
         info={
             "fingerprint": context.fingerprint,
             "variant": variant,
             "expert_sha256": checkpoint.model_sha256(expert_dir),
-            "num_steps": params.num_steps,
+            "num_steps": report.kept_step,
             "trained_on_sha256": sha256_of_names(source_ids(read_index(context.layout.clips_dir, "train"))),
         },
     )

@@ -6,7 +6,7 @@ MFCC), other objective (distances instead of cosines), other seed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,6 +130,12 @@ class EvaluatorTrainee:
         lip, audio = embed_clip(self.network, context, clip.audio, self._device, bf16)
         distances: NDArray[np.float32] = pairwise_distances(torch.from_numpy(lip), torch.from_numpy(audio)).numpy()
         return -distances
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        return self.network.state_dict()
+
+    def use_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
+        self.network.load_state_dict(weights)
 
     def state_dict(self) -> dict[str, Any]:
         return {"network": self.network.state_dict(), "optimiser": self._optimiser.state_dict()}

@@ -6,7 +6,7 @@ InfoNCE over clips and over windows of the same clip is the default: BCE on sing
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -100,6 +100,12 @@ class ExpertTrainee:
         self.network.eval()
         cosines = clip_cosines(self.network, clip, self._device, self._params.precision)
         return cosines / float(self.network.temperature.detach())
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        return self.network.state_dict()
+
+    def use_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
+        self.network.load_state_dict(weights)
 
     def state_dict(self) -> dict[str, Any]:
         return {

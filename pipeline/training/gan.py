@@ -2,35 +2,43 @@
 
     loss = (1 - w_sync - w_adv) L1 + w_sync L_sync + w_adv L_adv        (Wav2Lip, sec. 3.2)
 
-Both weights follow an explicit schedule in steps, so a curve can be read without knowing when an evaluation happened
-to switch a loss on, and a resumed run needs no hidden state.
+plus, where their weights are not 0, the distance of the expert's features (perceptual), that of the discriminator's
+(feature matching) and L1 of the change from frame to frame (temporal).
+
+The weights follow an explicit schedule in steps, so a curve can be read without knowing when an evaluation happened
+to switch a loss on, and a resumed run needs no hidden state. A running average of the weights is validated and
+handed on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from models.adversarial import AdversarialLoss
 from models.discriminator import QualityDiscriminator
 from models.generator import Generator, GeneratorConfig, face_input
-from models.losses import AdversarialLoss, contrastive_sync_loss, l1_loss, lower_half, stack_window, sync_loss
+from models.losses import (
+    contrastive_sync_loss,
+    feature_loss,
+    l1_loss,
+    lower_half,
+    stack_window,
+    sync_loss,
+    temporal_loss,
+)
 from models.syncnet import SyncNet
 from pipeline.params import TrainGanParams, VariantParams
 from pipeline.shards.read import Clip
+from pipeline.training.averaged import AveragedWeights
 from pipeline.training.loop import Batch, clipped_step, learning_rate_factor
 from pipeline.training.precision import autocast
 from pipeline.training.tensors import faces_to_float
 from pipeline.training.windows import CutGeneratorWindow
-
-
-def ramp(step: int, start: int, length: int, weight: float) -> float:
-    """0 before ``start``, then linear over ``length`` steps up to ``weight``."""
-    if step < start:
-        return 0.0
-    return weight if length == 0 else weight * min(1.0, (step - start + 1) / length)
 
 
 def variant_config(params: TrainGanParams, variant: VariantParams) -> GeneratorConfig:
@@ -85,6 +93,7 @@ class GanTrainee:
             torch.optim.Adam(discriminator.parameters(), lr=params.discriminator_learning_rate, betas=params.betas),
         )
         self._optimiser = torch.optim.Adam(self.generator.parameters(), lr=params.learning_rate, betas=params.betas)
+        self._averaged = AveragedWeights(self.generator, params.ema_decay)
         self._validation = _validation_batch(validation_clips, params, seed)
 
     def step(self, batch: Batch, step: int) -> dict[str, torch.Tensor | float]:
@@ -92,47 +101,68 @@ class GanTrainee:
         ``sync_mel: float32 [B, K, 80, 16]``."""
         p = self._params
         self.generator.train()
-        sync_weight = ramp(step, p.sync_start_step, p.sync_ramp_steps, p.sync_weight)
-        adv_weight = ramp(step, p.adversarial_start_step, p.adversarial_ramp_steps, p.adversarial_weight)
-        target_BTCHW, generated_BTCHW = self._generate(batch)
+        weights = p.losses.weights(step)
+        target_BTCHW, generated_BTCHW = self._generate(self.generator, batch)
+        terms = self._against_the_target(generated_BTCHW, target_BTCHW, batch["sync_mel"], weights)
         scalars: dict[str, torch.Tensor | float] = {}
-
-        l1 = l1_loss(generated_BTCHW, target_BTCHW)
-        with torch.set_grad_enabled(sync_weight > 0):  # still measured before its loss is on
-            sync = self._sync(generated_BTCHW, batch["sync_mel"])
-        loss = (1 - sync_weight - adv_weight) * l1 + sync_weight * sync
-        if adv_weight > 0:
-            fake = lower_half(generated_BTCHW).flatten(0, 1)
-            real = lower_half(target_BTCHW).flatten(0, 1)
+        if weights["adversarial"] > 0:
+            fake_NCHW, real_NCHW = (lower_half(faces).flatten(0, 1) for faces in (generated_BTCHW, target_BTCHW))
             with autocast(p.precision, self._device):
-                scalars.update(self._adversarial.train_adv(fake, real))
-                adversarial = self._adversarial(fake)
-            loss = loss + adv_weight * adversarial
-            scalars["adversarial"] = adversarial.detach()
+                scalars |= self._adversarial.train_adv(fake_NCHW, real_NCHW)
+                if weights["feature_matching"] > 0:
+                    matched = self._adversarial.with_matching(fake_NCHW, real_NCHW)
+                    terms["adversarial"], terms["feature_matching"] = matched
+                else:
+                    terms["adversarial"] = self._adversarial(fake_NCHW)
+        loss = _weighted_sum(terms, weights)
         factor = learning_rate_factor(step, p.warmup_steps, p.num_steps)
         norm = clipped_step(self._optimiser, loss, p.grad_clip, factor)
+        self._averaged.update(self.generator)
+        used = {name: weight for name, weight in weights.items() if p.losses.weights()[name] > 0}
         return scalars | {
             "loss": loss.detach(),
-            "l1": l1.detach(),
-            "sync": sync.detach(),
-            "sync_weight": sync_weight,
-            "adversarial_weight": adv_weight,
+            **{name: term.detach() for name, term in terms.items()},
+            **{f"{name}_weight": weight for name, weight in used.items()},
             "grad_norm": norm,
             "learning_rate": p.learning_rate * factor,
         }
 
-    def _generate(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    def _against_the_target(
+        self,
+        generated_BTCHW: torch.Tensor,
+        target_BTCHW: torch.Tensor,
+        sync_mel: torch.Tensor,
+        weights: Mapping[str, float],
+    ) -> dict[str, torch.Tensor]:
+        """Every term but the discriminator's. The sync loss is measured before its weight is on, too."""
+        terms = {"l1": l1_loss(generated_BTCHW, target_BTCHW)}
+        with torch.set_grad_enabled(torch.is_grad_enabled() and weights["sync"] + weights["perceptual"] > 0):
+            face_BD, maps = self._look(generated_BTCHW)
+            terms["sync"] = self._sync(face_BD, sync_mel)
+            if weights["perceptual"] > 0:
+                with torch.no_grad():
+                    _, real_maps = self._look(target_BTCHW)
+                terms["perceptual"] = feature_loss(maps, real_maps)
+        if weights["temporal"] > 0:
+            terms["temporal"] = temporal_loss(generated_BTCHW, target_BTCHW)
+        return terms
+
+    def _generate(self, generator: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         target_BTCHW = faces_to_float(batch["target"], self._device)
         faces_BTCHW = face_input(target_BTCHW, faces_to_float(batch["reference"], self._device))
         mel_BTCML = batch["mel"].to(self._device).unsqueeze(2)
         with autocast(self._params.precision, self._device):
-            generated_BTCHW = self.generator(mel_BTCML, faces_BTCHW)
+            generated_BTCHW = generator(mel_BTCML, faces_BTCHW)
         return target_BTCHW, generated_BTCHW.float()
 
-    def _sync(self, generated_BTCHW: torch.Tensor, sync_mel_BKML: torch.Tensor) -> torch.Tensor:
-        num_audio = sync_mel_BKML.shape[1]
+    def _look(self, faces_BTCHW: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """The expert's embedding and maps of whole faces."""
         with autocast(self._params.precision, self._device):
-            face_BD = self.expert.embed_faces(stack_window(lower_half(generated_BTCHW)))
+            return self.expert.look_at_faces(stack_window(lower_half(faces_BTCHW)))
+
+    def _sync(self, face_BD: torch.Tensor, sync_mel_BKML: torch.Tensor) -> torch.Tensor:
+        num_audio = sync_mel_BKML.shape[1]
+        with torch.no_grad(), autocast(self._params.precision, self._device):
             audio_ND = self.expert.embed_audio(sync_mel_BKML.flatten(0, 1).unsqueeze(1).to(self._device))
         audio_BKD = audio_ND.unflatten(0, (-1, num_audio))
         if self._params.sync_objective == "infonce":
@@ -142,48 +172,59 @@ class GanTrainee:
 
     @torch.inference_mode()
     def validate(self) -> dict[str, float]:
-        """L1 over the crop and over its lower half, and the expert's sync loss of generated and of real windows."""
-        self.generator.eval()
-        totals = np.zeros(4)
+        """The averaged generator on the fixed windows: each term at its full weight and their weighted sum ``loss``
+        (without the discriminator's, whose scale drifts), L1 of the lower half, and the sync loss of real windows."""
+        weights = self._params.losses.weights()
+        totals: Counter[str] = Counter()
         size = self._params.clips_per_batch
         num = len(self._validation["target"])
         for start in range(0, num, size):
             batch = {name: tensor[start : start + size] for name, tensor in self._validation.items()}
-            target, generated = self._generate(batch)
-            error = (generated - target).abs()
-            scalars = (
-                error.mean(),
-                lower_half(error).mean(),
-                self._sync(generated, batch["sync_mel"]),
-                self._sync(target, batch["sync_mel"]),
-            )
-            totals += np.array([float(s) for s in scalars]) * len(batch["target"])
-        names = ("l1", "lower_l1", "sync", "sync_of_real")
-        return dict(zip(names, (totals / num).tolist(), strict=True))
+            target, generated = self._generate(self._averaged.network, batch)
+            terms = self._against_the_target(generated, target, batch["sync_mel"], weights)
+            scalars = {
+                "loss": _weighted_sum(terms, weights),
+                **terms,
+                "lower_l1": lower_half((generated - target).abs()).mean(),
+                "sync_of_real": self._sync(self._look(target)[0], batch["sync_mel"]),
+            }
+            totals.update({name: float(scalar) * len(batch["target"]) for name, scalar in scalars.items()})
+        return {name: total / num for name, total in totals.items()}
 
     @torch.inference_mode()
     def samples(self, num_windows: int) -> np.ndarray:
         """Target, masked input, reference and generated crops side by side: uint8 [num * 96, 4 * 96, 3] BGR."""
-        self.generator.eval()
         batch = {name: tensor[:num_windows] for name, tensor in self._validation.items()}
-        target, generated = self._generate(batch)
+        target, generated = self._generate(self._averaged.network, batch)
         faces = face_input(target, faces_to_float(batch["reference"], self._device))[:, 2]
         columns = (target[:, 2], faces[:, :3], faces[:, 3:], generated[:, 2])
         rows_NCHW = torch.cat([column.float() for column in columns], dim=-1)
         image = rows_NCHW.permute(0, 2, 3, 1).flatten(0, 1)
         return (image * 255).round().clamp(0, 255).byte().cpu().numpy()
 
+    def weights(self) -> dict[str, torch.Tensor]:
+        return self._averaged.network.state_dict()
+
+    def use_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
+        self._averaged.network.load_state_dict(weights)
+
     def state_dict(self) -> dict[str, Any]:
         return {
             "generator": self.generator.state_dict(),
+            "averaged": self._averaged.state_dict(),
             "optimiser": self._optimiser.state_dict(),
             "adversarial": self._adversarial.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.generator.load_state_dict(state["generator"])
+        self._averaged.load_state_dict(state["averaged"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._adversarial.load_state_dict(state["adversarial"])
+
+
+def _weighted_sum(terms: Mapping[str, torch.Tensor], weights: Mapping[str, float]) -> torch.Tensor:
+    return torch.stack([weights[name] * term for name, term in terms.items() if weights[name] > 0]).sum()
 
 
 def _validation_batch(clips: Sequence[Clip], params: TrainGanParams, seed: int) -> dict[str, torch.Tensor]:

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 
@@ -20,6 +20,7 @@ from pipeline.stage import NonFiniteLossError
 logger = logging.getLogger(__name__)
 
 Batch = Mapping[str, torch.Tensor]
+REMEDY = "lower the learning rate, or set precision to fp32, in params.yaml"
 CurveLog = Callable[[Iterable[tuple[int, Mapping[str, float]]]], None]
 
 
@@ -30,7 +31,13 @@ class Trainee(Protocol):
         """One optimiser step; returns one named scalar per loss term."""
 
     def validate(self) -> dict[str, float]:
-        """Scalars on the fixed validation list."""
+        """Scalars on the fixed validation list; `loss`, which is to be small, says which weights are the best."""
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The state dict that `validate` judges and that the stage hands on."""
+
+    def use_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Judge and hand on these. Training is over then."""
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -59,6 +66,10 @@ class Schedule:
     validate_every: int
     checkpoint_every: int
     log_every: int
+    keep: Literal["best", "last"] = "best"
+    """Which validated weights are handed on."""
+    patience: int = 0
+    """Validations in a row that may fail to be the best before training ends; 0: any number."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,9 @@ class TrainingReport:
 
     curve: list[dict[str, float]]
     validation: dict[str, float]
+    """Of the weights that are handed on."""
+    kept_step: int
+    """The step they are from."""
     resumed_from_step: int
     seconds: float
     """Wall time, all resumed parts included."""
@@ -83,7 +97,7 @@ def train(
     Raises NonFiniteLossError naming the step before a bad step can reach a checkpoint.
     """
     curve: list[dict[str, float]] = []
-    validation: dict[str, float] = {}
+    chosen = _Choice(schedule.keep, schedule.patience)
     sums: dict[str, float] = {}
     start, spent, count = 0, 0.0, 0
     state = store.load()
@@ -91,33 +105,37 @@ def train(
         trainee.load_state_dict(state["trainee"])
         batches.load_state_dict(state["data"])
         torch.set_rng_state(state["torch_rng"])
-        curve, validation = state["curve"], state["validation"]
-        start, spent = state["step"], state["seconds"]
+        curve, start, spent = state["curve"], state["step"], state["seconds"]
         sums, count = state["sums"], state["count"]
+        chosen.load_state_dict(state["chosen"])
         logger.info("resumed from the checkpoint of step %d of %d", start, schedule.num_steps)
 
     began, waited, unlogged = time.monotonic(), batches.wait_seconds, len(curve)
     paced_at, paced_step = began, start  # since the last line: a slow start says nothing about the rest
-    iterator = iter(batches)
+    was_over = start >= schedule.num_steps or chosen.is_out_of_patience
+    step, is_over, iterator = start, was_over, iter(batches)
     try:
-        for step in range(start + 1, schedule.num_steps + 1):
+        while not is_over:
+            step += 1
             batch, position = next(iterator)
             for name, value in _step(trainee, batch, step).items():
                 sums[name] = sums.get(name, 0.0) + value
             count += 1
-            last = step == schedule.num_steps
-            if last or step % schedule.log_every == 0 or step == 1:
+            is_over = step == schedule.num_steps
+            if is_over or step % schedule.validate_every == 0:
+                validation = trainee.validate()
+                logger.info("step %d validation: %s", step, _format(validation))
+                curve.append({"step": float(step)} | {f"val_{k}": v for k, v in validation.items()})
+                chosen.consider(step, validation, trainee)
+                is_over = is_over or chosen.is_out_of_patience
+            if is_over or step % schedule.log_every == 0 or step == 1:
                 now = time.monotonic()
                 pace, paced_at, paced_step = (now - paced_at) / (step - paced_step), now, step
                 row = {"step": float(step)} | {name: total / count for name, total in sums.items()}
                 _log_line(row, step, schedule.num_steps, pace)
                 curve.append(row)
                 sums, count = {}, 0
-            if last or step % schedule.validate_every == 0:
-                validation = trainee.validate()
-                logger.info("step %d validation: %s", step, _format(validation))
-                curve.append({"step": float(step)} | {f"val_{k}": v for k, v in validation.items()})
-            if last or step % schedule.checkpoint_every == 0:
+            if is_over or step % schedule.checkpoint_every == 0:
                 log((int(row["step"]), _without_step(row)) for row in curve[unlogged:])
                 unlogged = len(curve)
                 store.save(
@@ -129,20 +147,64 @@ def train(
                         "curve": curve,
                         "sums": sums,
                         "count": count,
-                        "validation": validation,
+                        "chosen": chosen.state_dict(),
                         "seconds": spent + time.monotonic() - began,
                     }
                 )
     finally:
         batches.close()
     took = time.monotonic() - began
+    trainee.use_weights(chosen.weights)
+    if chosen.step < curve[-1]["step"]:
+        logger.info("the weights of step %d are handed on, the best of the validations", chosen.step)
     return TrainingReport(
         curve=merge_rows(curve),
-        validation=validation,
+        validation=chosen.validation,
+        kept_step=chosen.step,
         resumed_from_step=start,
         seconds=spent + took,
-        data_wait_share=(batches.wait_seconds - waited) / took if start < schedule.num_steps else 0.0,
+        data_wait_share=(batches.wait_seconds - waited) / took if not was_over else 0.0,
     )
+
+
+class _Choice:
+    """Which validated weights are handed on, and for how many validations in a row none was better."""
+
+    def __init__(self, keep: Literal["best", "last"], patience: int) -> None:
+        self._keep, self._patience = keep, patience
+        self._best_loss, self._num_worse = math.inf, 0
+        self.step = 0
+        self.validation: dict[str, float] = {}
+        self.weights: dict[str, torch.Tensor] = {}
+
+    @property
+    def is_out_of_patience(self) -> bool:
+        return 0 < self._patience <= self._num_worse
+
+    def consider(self, step: int, validation: dict[str, float], trainee: Trainee) -> None:
+        """Take the trainee's weights if they are the ones to keep. Raises NonFiniteLossError."""
+        loss = validation["loss"]
+        if not math.isfinite(loss):
+            raise NonFiniteLossError(f"step {step}: the validation loss is {loss}; {REMEDY}")
+        is_best = loss < self._best_loss
+        self._num_worse = 0 if is_best else self._num_worse + 1
+        self._best_loss = min(loss, self._best_loss)
+        if is_best or self._keep == "last":
+            self.step, self.validation = step, validation
+            self.weights = {name: tensor.detach().clone() for name, tensor in trainee.weights().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "best_loss": self._best_loss,
+            "num_worse": self._num_worse,
+            "step": self.step,
+            "validation": self.validation,
+            "weights": self.weights,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._best_loss, self._num_worse = state["best_loss"], state["num_worse"]
+        self.step, self.validation, self.weights = state["step"], state["validation"], state["weights"]
 
 
 def merge_rows(curve: list[dict[str, float]]) -> list[dict[str, float]]:
@@ -180,14 +242,13 @@ def clipped_step(optimiser: torch.optim.Optimizer, loss: torch.Tensor, max_norm:
 
 
 def _step(trainee: Trainee, batch: Batch, step: int) -> dict[str, float]:
-    remedy = "lower the learning rate, or set precision to fp32, in params.yaml"
     try:
         scalars = {name: float(value) for name, value in trainee.step(batch, step - 1).items()}
     except FloatingPointError as error:
-        raise NonFiniteLossError(f"step {step}: {error}; {remedy}") from error
+        raise NonFiniteLossError(f"step {step}: {error}; {REMEDY}") from error
     for name, value in scalars.items():
         if not math.isfinite(value):
-            raise NonFiniteLossError(f"step {step}: {name} is {value}; {remedy}")
+            raise NonFiniteLossError(f"step {step}: {name} is {value}; {REMEDY}")
     return scalars
 
 

@@ -50,7 +50,14 @@ def run_training(
     report = train(
         trainee,
         WindowBatches(stream, cut, params.clips_per_batch),
-        Schedule(params.num_steps, params.validate_every, params.checkpoint_every, runtime.log_every_steps),
+        Schedule(
+            num_steps=params.num_steps,
+            validate_every=params.validate_every,
+            checkpoint_every=params.checkpoint_every,
+            log_every=runtime.log_every_steps,
+            keep=params.keep,
+            patience=params.patience,
+        ),
         checkpoint.CheckpointStore(context.scratch),
         context.tracker.log_curve,
     )
@@ -65,6 +72,7 @@ def training_metrics(context: StageContext, report: TrainingReport, precision: s
     device = select_device(context.params.runtime.device)
     return {
         "num_steps": int(report.curve[-1]["step"]),
+        "kept_step": report.kept_step,
         "seconds": round(report.seconds, 2),
         "data_wait_share": round(report.data_wait_share, 5),
         "precision": "bf16" if uses_bf16(precision, device) else "fp32",
@@ -73,9 +81,6 @@ def training_metrics(context: StageContext, report: TrainingReport, precision: s
 
 class SyncTrainee(Trainee, Protocol):
     """A trainee whose network judges sync."""
-
-    @property
-    def network(self) -> torch.nn.Module: ...
 
     def similarity(self, clip: Clip) -> NDArray[np.float32]:
         """float32 [V, A], larger is more in sync."""
@@ -125,7 +130,7 @@ def run_sync_training(context: StageContext, training: SyncTraining) -> dict[str
         folder,
         kind=training.kind,
         config=dict(training.config),
-        state=trainee.network.state_dict(),
+        state=trainee.weights(),
         info={
             "fingerprint": context.fingerprint,
             "val_pairwise_accuracy": report.validation["pairwise_accuracy"],

@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-import copy
-import io
 import math
 
 import pytest
 import torch
-from torch import nn
 
 from models import losses
 
@@ -29,6 +26,34 @@ def test_l1_of_a_constant_difference() -> None:
     assert losses.l1_loss(a, a + 0.25).item() == pytest.approx(0.25, abs=1e-6)
     with pytest.raises(ValueError, match="shapes"):
         losses.l1_loss(a, a[:1])
+
+
+def test_temporal_loss_sees_changes_only() -> None:
+    target = torch.rand(2, 5, 3, 4, 4)
+    assert losses.temporal_loss(target + 0.25, target).item() == pytest.approx(0, abs=1e-6)  # off, but as steady
+    trembling = target.clone()
+    trembling[:, 1::2] += 0.5  # frames 1 and 3 of 5: each of the four changes is off by 0.5
+    assert losses.temporal_loss(trembling, target).item() == pytest.approx(0.5, abs=1e-6)
+    trembling[:, 3] -= 0.5  # frame 1 alone: two of four
+    assert losses.temporal_loss(trembling, target).item() == pytest.approx(0.25, abs=1e-6)
+
+
+def test_feature_loss_is_relative_to_the_real_maps() -> None:
+    real = [torch.full((1, 2, 2, 2), 4.0), torch.full((1, 3, 1, 1), -0.5)]
+    assert losses.feature_loss(real, real).item() == 0
+    assert losses.feature_loss([torch.zeros_like(m) for m in real], real).item() == pytest.approx(1.0)
+    off = [real[0] + 1.0, real[1] - 0.25]  # a quarter of 4, half of 0.5
+    assert losses.feature_loss(off, real).item() == pytest.approx((0.25 + 0.5) / 2)
+    for broken in ([], real[:1]):
+        with pytest.raises(ValueError, match="as many maps"):
+            losses.feature_loss(broken, real)
+
+
+def test_feature_loss_moves_the_drawn_maps_only() -> None:
+    drawn, real = torch.ones(1, 2, requires_grad=True), torch.zeros(1, 2, requires_grad=True)
+    losses.feature_loss([drawn], [real]).backward()
+    assert real.grad is None
+    assert drawn.grad is not None and (drawn.grad > 0).all()
 
 
 def test_sync_loss_closed_form() -> None:
@@ -123,78 +148,3 @@ def test_distance_softmax_loss_falls_when_pairs_come_nearer() -> None:
     near = distances - 2 * torch.eye(4)
     expected = math.log(1 + 3 * math.exp(-2))
     assert losses.distance_softmax_loss(near).item() == pytest.approx(expected, rel=1e-5)
-
-
-def test_adversarial_terms_closed_form() -> None:
-    zero = torch.zeros(3)
-    assert [term.item() for term in losses.discriminator_loss(zero, zero)] == pytest.approx([math.log(2)] * 2)
-    sure = torch.full((3,), 30.0)
-    assert max(losses.discriminator_loss(sure, -sure)) < 1e-6
-    assert losses.generator_adversarial_loss(sure).item() < 1e-6
-    assert losses.generator_adversarial_loss(-sure).item() == pytest.approx(30.0)
-
-
-class Brightness(nn.Module):
-    """Logit = scale * mean brightness + bias."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.line = nn.Linear(1, 1)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.line(x.mean(dim=(1, 2, 3))[:, None]).flatten()
-        return logits
-
-
-def adversary() -> losses.AdversarialLoss:
-    torch.manual_seed(0)
-    net = Brightness()
-    return losses.AdversarialLoss(net, torch.optim.Adam(net.parameters(), 0.05))
-
-
-def test_train_adv_learns_to_tell_dark_from_bright() -> None:
-    loss = adversary()
-    fake, real = torch.zeros(8, 3, 4, 4, requires_grad=True), torch.ones(8, 3, 4, 4)
-    scalars = [loss.train_adv(fake, real) for _ in range(100)]
-    assert scalars[-1]["d_loss"] < 0.5 * scalars[0]["d_loss"]
-    for step in scalars:
-        torch.testing.assert_close(step["d_loss"], step["d_real"] + step["d_fake"])
-        assert not step["d_loss"].requires_grad
-    assert fake.grad is None
-
-
-def test_forward_gives_gradient_to_the_fake_and_none_to_the_discriminator() -> None:
-    loss = adversary()
-    fake = torch.rand(2, 3, 4, 4, requires_grad=True)
-    before = copy.deepcopy(loss.discriminator.state_dict())
-    loss(fake).backward()
-    assert fake.grad is not None and fake.grad.abs().sum() > 0
-    assert all(p.grad is None and p.requires_grad for p in loss.parameters())
-    for key, value in loss.discriminator.state_dict().items():
-        assert torch.equal(value, before[key])
-
-
-def test_state_dict_resumes_the_same_curve() -> None:
-    generator = torch.Generator().manual_seed(0)
-    fakes, reals = torch.rand(2, 6, 4, 3, 4, 4, generator=generator)
-    straight = adversary()
-    curve = [straight.train_adv(f, r)["d_loss"] for f, r in zip(fakes, reals, strict=True)]
-    first = adversary()
-    for fake, real in zip(fakes[:3], reals[:3], strict=True):
-        first.train_adv(fake, real)
-    saved = io.BytesIO()
-    torch.save(first.state_dict(), saved)
-    saved.seek(0)
-    second = adversary()
-    second.load_state_dict(torch.load(saved, weights_only=True))
-    rest = [second.train_adv(f, r)["d_loss"] for f, r in zip(fakes[3:], reals[3:], strict=True)]
-    assert rest == curve[3:]
-
-
-def test_a_loss_that_is_not_finite_stops_before_the_step() -> None:
-    loss = adversary()
-    before = copy.deepcopy(loss.discriminator.state_dict())
-    with pytest.raises(FloatingPointError, match="d_loss"):
-        loss.train_adv(torch.full((1, 3, 4, 4), torch.nan), torch.ones(1, 3, 4, 4))
-    for key, value in loss.discriminator.state_dict().items():
-        assert torch.equal(value, before[key])

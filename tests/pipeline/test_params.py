@@ -29,7 +29,7 @@ def test_the_committed_file_is_valid(repo_root: Path) -> None:
         ("variants.no_lstm.use_lstmm", True, "variants.no_lstm.use_lstmm: unknown key; did you mean use_lstm?"),
         ("dataset.grid.rot", "x", "dataset.grid.rot: unknown key; did you mean root?"),
         ("dataset.source", "youtube", "dataset.source: Input should be 'demo', 'grid', 'lrs2' or 'folder'"),
-        ("train_gan.sync_weight", 1.5, "given 1.5"),
+        ("train_gan.ema_decay", 1.5, "given 1.5"),
         ("promote.variant", "best", "promote.variant is 'best'; variants has lstm_cbam"),
         ("train_gan.betas", [0.5, 1.0], "train_gan.betas.1"),
         ("promote.min_lse_d_gain", float("nan"), "promote.min_lse_d_gain"),

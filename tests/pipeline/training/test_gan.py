@@ -16,7 +16,7 @@ from models.syncnet import SyncNet, SyncNetConfig
 from pipeline import checkpoint
 from pipeline.params import TrainGanParams
 from pipeline.stages.train_gan import load_expert
-from pipeline.training.gan import GanTrainee, hear_as_the_expert, ramp, window_cut
+from pipeline.training.gan import GanTrainee, hear_as_the_expert, window_cut
 from pipeline.training.windows import CutGeneratorWindow
 
 EXPERT = SyncNetConfig(width=0.0625, embedding_dim=16, linear_heads=True)
@@ -38,11 +38,14 @@ def params(repo_root: Path) -> TrainGanParams:
         "num_steps": 6,
         "warmup_steps": 0,
         "clips_per_batch": 2,
-        "sync_weight": 0.03,
-        "sync_start_step": 2,
-        "sync_ramp_steps": 2,
-        "adversarial_start_step": 4,
-        "adversarial_ramp_steps": 0,
+        "ema_decay": 0.5,
+        "losses": {
+            "sync": {"weight": 0.03, "start_step": 2, "ramp_steps": 2},
+            "adversarial": {"weight": 0.005, "start_step": 4, "ramp_steps": 0},
+            "perceptual": {"weight": 0.2, "start_step": 1, "ramp_steps": 0},
+            "feature_matching": {"weight": 0.1, "start_step": 5, "ramp_steps": 0},
+            "temporal": {"weight": 0.4, "start_step": 3, "ramp_steps": 0},
+        },
         "num_validation_windows": 4,
         "precision": "fp32",
     }
@@ -63,19 +66,48 @@ def batch() -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(np.stack([item[name] for item in items if item])) for name in items[0]}
 
 
-def test_ramp() -> None:
-    assert [ramp(step, 2, 4, 0.8) for step in range(8)] == pytest.approx([0, 0, 0.2, 0.4, 0.6, 0.8, 0.8, 0.8])
-    assert [ramp(step, 1, 0, 0.5) for step in range(3)] == [0, 0.5, 0.5]
+TERMS = ("l1", "sync", "adversarial", "perceptual", "feature_matching", "temporal")
 
 
-def test_the_loss_is_the_weighted_sum_and_the_schedule_is_logged(trainee: GanTrainee, params: TrainGanParams) -> None:
+def test_the_loss_is_the_weighted_sum_and_the_schedule_is_logged(trainee: GanTrainee) -> None:
     rows = [{name: float(value) for name, value in trainee.step(batch(), step).items()} for step in range(6)]
-    assert [row["sync_weight"] for row in rows] == pytest.approx([0, 0, 0.015, 0.03, 0.03, 0.03])
-    assert ["d_loss" in row for row in rows] == [False, False, False, False, True, True]
+    weights = {name: [row[f"{name}_weight"] for row in rows] for name in TERMS}
+    assert weights["sync"] == pytest.approx([0, 0, 0.015, 0.03, 0.03, 0.03])
+    assert weights["adversarial"] == [0, 0, 0, 0, 0.005, 0.005]
+    assert weights["perceptual"] == [0, *[0.2] * 5]
+    assert weights["feature_matching"] == [*[0] * 5, 0.1]
+    assert weights["temporal"] == [*[0] * 3, *[0.4] * 3]
+    assert [row["l1_weight"] for row in rows] == pytest.approx([1, 1, 0.985, 0.97, 0.965, 0.965])
     for row in rows:
-        sync, adversarial = row["sync_weight"], row["adversarial_weight"]
-        expected = (1 - sync - adversarial) * row["l1"] + sync * row["sync"]
-        assert row["loss"] == pytest.approx(expected + adversarial * row.get("adversarial", 0.0), rel=1e-5)
+        assert row["loss"] == pytest.approx(sum(row[f"{name}_weight"] * row.get(name, 0.0) for name in TERMS), rel=1e-5)
+        assert ("d_loss" in row) == (row["adversarial_weight"] > 0)
+        assert all(row[name] > 0 for name in TERMS if row[f"{name}_weight"] > 0)
+
+
+def test_terms_of_weight_0_are_neither_computed_nor_logged(params: TrainGanParams) -> None:
+    only_l1 = {name: {"weight": 0.0, "start_step": 0, "ramp_steps": 0} for name in TERMS if name != "l1"}
+    plain = TrainGanParams(**params.model_dump() | {"losses": only_l1})
+    torch.manual_seed(0)
+    config = GeneratorConfig(width=0.0625, lstm_hidden=8)
+    trainee = GanTrainee(plain, config, SyncNet(EXPERT), [clip(0)], torch.device("cpu"), seed=3)
+    row = trainee.step(batch(), 5)
+    assert set(row) == {"loss", "l1", "l1_weight", "sync", "grad_norm", "learning_rate"}
+    assert float(row["loss"]) == float(row["l1"])
+
+
+def test_validation_is_at_full_weights_and_judges_the_average(trainee: GanTrainee, params: TrainGanParams) -> None:
+    for step in range(2):
+        trainee.step(batch(), step)
+    first = trainee.validate()
+    weights = params.losses.weights()
+    terms = ("l1", "sync", "perceptual", "temporal")
+    assert first["loss"] == pytest.approx(sum(weights[name] * first[name] for name in terms), rel=1e-5)
+    with torch.no_grad():
+        for parameter in trainee.generator.parameters():
+            parameter.zero_()
+    assert trainee.validate() == first  # the generator itself is not what is judged
+    trainee.use_weights({name: torch.zeros_like(tensor) for name, tensor in trainee.weights().items()})
+    assert trainee.validate()["l1"] != first["l1"]
 
 
 def test_infonce_reads_the_audio_of_other_moments_and_bce_does_not(params: TrainGanParams) -> None:

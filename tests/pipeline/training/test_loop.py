@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from pipeline.checkpoint import CheckpointStore
+from pipeline.stage import NonFiniteLossError
 from pipeline.training.loop import (
     Batch,
     Schedule,
@@ -61,7 +63,13 @@ class Regression:
         return {"loss": loss.detach(), "norm": norm}
 
     def validate(self) -> dict[str, float]:
-        return {"bias": self.network.bias.item()}
+        return {"loss": self.network.bias.abs().item()}
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        return self.network.state_dict()
+
+    def use_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
+        self.network.load_state_dict(weights)
 
     def state_dict(self) -> dict[str, Any]:
         return {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
@@ -82,13 +90,60 @@ def test_a_killed_run_continues_the_same_curve(tmp_path: Path, dies_at: int) -> 
     parts = train(Regression(), Numbers(), SCHEDULE, store, logged["parts"].extend)
     assert parts.resumed_from_step == dies_at - dies_at % 5
     assert parts.curve == whole.curve
+    assert (parts.kept_step, parts.validation) == (whole.kept_step, whole.validation)
     assert logged["parts"] == logged["whole"]  # every point reaches the tracker exactly once
 
 
 def test_the_curve_has_one_row_a_step_with_validation_beside_training(tmp_path: Path) -> None:
     report = train(Regression(), Numbers(), SCHEDULE, CheckpointStore(tmp_path), lambda rows: None)
     assert [row["step"] for row in report.curve] == [1, 4, 7, 8, 12, 14, 16, 20, 21, 23]
-    assert set(report.curve[-1]) == {"step", "loss", "norm", "val_bias"}
+    assert set(report.curve[-1]) == {"step", "loss", "norm", "val_loss"}
+
+
+class Scripted(Regression):
+    """Validates as it is told to."""
+
+    def __init__(self, losses: list[float]) -> None:
+        super().__init__()
+        self.losses = iter(losses)
+
+    def validate(self) -> dict[str, float]:
+        return {"loss": next(self.losses)}
+
+
+EVERY_STEP = Schedule(num_steps=6, validate_every=1, checkpoint_every=1, log_every=1)
+LOSSES = [5.0, 2.0, 3.0, 2.0, 4.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("keep", "patience", "kept_step", "last_step"),
+    [("best", 0, 2, 6), ("last", 0, 6, 6), ("best", 2, 2, 4), ("last", 2, 4, 4), ("best", 5, 2, 6)],
+)
+def test_the_best_or_the_last_weights_are_kept(
+    tmp_path: Path, keep: str, patience: int, kept_step: int, last_step: int
+) -> None:
+    schedule = replace(EVERY_STEP, keep=keep, patience=patience)
+    trainee = Scripted(LOSSES)
+    report = train(trainee, Numbers(), schedule, CheckpointStore(tmp_path), lambda rows: None)
+    assert (report.kept_step, report.curve[-1]["step"]) == (kept_step, last_step)
+    assert report.validation == {"loss": LOSSES[kept_step - 1]}
+
+    reached = Regression()
+    only = replace(EVERY_STEP, num_steps=kept_step)
+    train(reached, Numbers(), only, CheckpointStore(tmp_path / "only"), lambda rows: None)
+    assert all(torch.equal(tensor, reached.weights()[name]) for name, tensor in trainee.weights().items())
+
+
+def test_a_run_that_ended_early_has_ended(tmp_path: Path) -> None:
+    schedule, store = replace(EVERY_STEP, patience=2), CheckpointStore(tmp_path)
+    first = train(Scripted(LOSSES), Numbers(), schedule, store, lambda rows: None)
+    again = train(Scripted([]), Numbers(), schedule, store, lambda rows: None)
+    assert (again.curve, again.kept_step, again.data_wait_share) == (first.curve, 2, 0.0)
+
+
+def test_a_validation_loss_that_is_not_finite_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NonFiniteLossError, match="step 2: the validation loss is nan"):
+        train(Scripted([1.0, math.nan]), Numbers(), EVERY_STEP, CheckpointStore(tmp_path), lambda rows: None)
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_weights_change(tmp_path: Path) -> None:
