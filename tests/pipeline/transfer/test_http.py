@@ -103,6 +103,15 @@ def test_without_a_version_nothing_is_continued(server: Server, tmp_path: Path) 
     assert server.requests == [("/a.tar", None)] * 2
 
 
+def test_bytes_of_another_kind_get_no_name(server: Server, tmp_path: Path) -> None:
+    wanted = remote(server, tmp_path, content_problem=lambda path: f"has {path.stat().st_size} bytes of noise")
+    with pytest.raises(WrongContentError, match=f"a.tar has {len(CONTENT)} bytes of noise; it was removed"):
+        fetch(wanted)
+    assert left_over(tmp_path) == []
+    fetch(remote(server, tmp_path, content_problem=lambda path: ""))
+    assert left_over(tmp_path) == ["a.tar"]
+
+
 def test_wrong_bytes_are_removed_and_both_checksums_told(server: Server, tmp_path: Path) -> None:
     server.files["/a.tar"] = CONTENT[:-1] + b"!"
     with pytest.raises(WrongContentError, match=rf"has md5 [0-9a-f]{{32}}, not {MD5.hexdigest}") as caught:
@@ -218,7 +227,7 @@ def test_a_full_disk_is_told_and_nothing_is_lost(
 
 def test_nobody_there_is_an_interruption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "RETRY_WAIT_S", 0.0)
-    with pytest.raises(InterruptedTransferError, match="run again"):
+    with pytest.raises(InterruptedTransferError, match=r"the last said: Failed to establish .*; run again"):
         fetch(RemoteFile("http://127.0.0.1:9/a.tar", tmp_path / "a.tar"))
 
 
