@@ -42,7 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-weights_app = typer.Typer(help="`weights fetch`: published weights, checked.", no_args_is_help=True)
+weights_app = typer.Typer(help="`weights fetch [NAME]`: published weights, checked.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
 
 
@@ -78,6 +78,12 @@ class OnMissing(StrEnum):
 class Reference(StrEnum):
     first = "first"
     same = "same"
+
+
+class Published(StrEnum):
+    inception = "inception"
+    syncnet_v2 = "syncnet_v2"
+    syncnet_example = "syncnet_example"
 
 
 class Device(StrEnum):
@@ -316,12 +322,25 @@ def doctor(
 
 
 @weights_app.command()
-def fetch() -> None:
-    """Fetch the FID network's weights into weights/ (87 MB) and check their hash; done again it does nothing."""
-    with _user_errors():
-        from pipeline.weights import ensure_inception
+def fetch(
+    name: Annotated[
+        Published,
+        typer.Argument(
+            help="inception: FID's network, which `dvc repro` needs (87 MB); syncnet_v2: the published evaluator "
+            "behind LSE (55 MB); syncnet_example: the video of its published scores."
+        ),
+    ] = Published.inception,
+) -> None:
+    """Fetch a published file into weights/ and check it; one that is there is only checked.
 
-        typer.echo(f"{ensure_inception(_layout().weights_dir)}: ready")
+    Addresses, sizes and hashes of all but inception are in params.yaml, section weights. A fetch that stopped resumes.
+    """
+    with _user_errors():
+        from pipeline.published import FETCHERS
+
+        _log_to_stderr()
+        for line in FETCHERS[name](_layout()):
+            typer.echo(line)
 
 
 def _layout() -> Layout:

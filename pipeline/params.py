@@ -59,6 +59,7 @@ def _without_secret(value: object) -> object:
 Place = Annotated[str, BeforeValidator(_without_secret)]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
 Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Source = Literal["demo", "grid", "lrs2", "folder"]
 Precision = Literal["auto", "fp32", "bf16"]
 RESERVED_VARIANTS = ("real", "copy_input")
@@ -163,7 +164,7 @@ class PreprocessParams(_Section):
 
 class SyncFilterParams(_Section):
     scorer: Path | None
-    scorer_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None
+    scorer_sha256: Sha256 | None
     splits: tuple[Literal["train", "val", "test"], ...]
     max_shift_frames: Count
     min_offset_frames: Count
@@ -341,6 +342,17 @@ class RuntimeParams(_Section):
     retrain_cron: str
 
 
+class PublishedParams(_Section):
+    urls: Annotated[tuple[Address, ...], Field(min_length=1)]
+    size_bytes: Count | None
+    sha256: Sha256 | None
+
+
+class WeightsParams(_Section):
+    syncnet_v2: PublishedParams
+    syncnet_example: PublishedParams
+
+
 class Params(_Section):
     """The whole of ``params.yaml``."""
 
@@ -356,6 +368,7 @@ class Params(_Section):
     evaluate: EvaluateParams
     compare: CompareParams
     promote: PromoteParams
+    weights: WeightsParams
     runtime: RuntimeParams
 
     @field_validator("variants")

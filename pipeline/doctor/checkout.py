@@ -80,7 +80,10 @@ def check_weights(layout: Layout, params: Params | None) -> list[Check]:
         if official.is_file():
             checks.append(ok("LSE weights", f"{official} is there"))
         else:
-            remedy = "params.yaml: evaluate.lse.weights must name syncnet_v2.model, or be null"
+            remedy = (
+                "`python -m pipeline weights fetch syncnet_v2`; params.yaml: evaluate.lse.weights must name its file, "
+                "or be null"
+            )
             checks.append(fail("LSE weights", f"{official} does not exist", remedy))
     return checks
 

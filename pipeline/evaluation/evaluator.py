@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from textwrap import shorten
 
 import numpy as np
 import torch
@@ -17,6 +16,9 @@ from pipeline.digest import sha256_of
 from pipeline.metrics.lse import embed_clip
 
 OFFICIAL, TRAINED = "official", "trained"
+OFFICIAL_WIDTH = 1.0
+_MAX_LETTERS = 300
+"""Of what torch says about tensors that do not fit: it lists all of them."""
 
 
 @dataclass(frozen=True)
@@ -44,31 +46,43 @@ def load_evaluator(weights: Path | None, trained_dir: Path, device: torch.device
     if weights is None:
         saved = checkpoint.load_model(trained_dir)
         name, sha256, width = TRAINED, checkpoint.model_sha256(trained_dir), float(saved.config["width"])
-        network, state = LseSyncNet(width), saved.state
+        network = LseSyncNet(width)
+        try:
+            network.load_state_dict(saved.state)
+        except RuntimeError as error:
+            raise ValueError(f"{trained_dir} does not fit the evaluator: {error}") from None
     else:
-        name, width = OFFICIAL, 1.0
-        network, state, sha256 = LseSyncNet(width), *_read_official(weights)
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        where = "params.yaml: evaluate.lse.weights" if weights else str(trained_dir)
-        raise ValueError(f"{where} does not fit the evaluator: {error}") from None
+        if not weights.is_file():
+            raise FileNotFoundError(
+                f"{weights} does not exist; `python -m pipeline weights fetch syncnet_v2` fetches the published file. "
+                "params.yaml: evaluate.lse.weights must name it, or be null to use the evaluator trained here"
+            )
+        try:
+            network = read_official(weights)
+        except ValueError as error:
+            raise ValueError(f"{weights} (params.yaml: evaluate.lse.weights) is not syncnet_v2: {error}") from None
+        name, sha256, width = OFFICIAL, sha256_of(weights), OFFICIAL_WIDTH
     network = network.eval().requires_grad_(False).to(device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Evaluator(network, device, name, sha256, width)
 
 
-def _read_official(path: Path) -> tuple[dict[str, Any], str]:
-    """State dict and digest of ``syncnet_v2.model``; nothing but tensors is unpickled."""
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} does not exist; params.yaml: evaluate.lse.weights must name syncnet_v2.model, or be null to use "
-            "the evaluator trained here"
-        )
+def read_official(path: Path) -> LseSyncNet:
+    """The network of ``syncnet_v2.model``; nothing but tensors is unpickled.
+
+    Raises ValueError that says what the file is instead.
+    """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{path} (params.yaml: evaluate.lse.weights) is no file of tensors: {error}") from None
+    except OSError:
+        raise
+    except Exception:  # of any kind: the unpickler goes where the bytes lead it
+        raise ValueError("it is no file of tensors") from None
     if not isinstance(state, dict):
-        raise ValueError(f"{path} (params.yaml: evaluate.lse.weights) holds {type(state).__name__}, not a state dict")
-    return state, sha256_of(path)
+        raise ValueError(f"it holds {type(state).__name__}, not a state dict")
+    network = LseSyncNet(OFFICIAL_WIDTH)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"it does not fit the evaluator: {shorten(str(error), _MAX_LETTERS)}") from None
+    return network

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import shutil
 import subprocess
@@ -130,6 +131,7 @@ def test_profile_rewrites_the_checkouts_params(checkout: Path) -> None:
             "give one of them",
         ),
         (["fly"], "fly"),
+        (["weights", "fetch", "syncnet"], "'inception', 'syncnet_v2', 'syncnet_example'"),
     ],
 )
 def test_mistakes(checkout: Path, arguments: list[str], message: str) -> None:
@@ -137,6 +139,25 @@ def test_mistakes(checkout: Path, arguments: list[str], message: str) -> None:
     assert result.returncode == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_published_file_that_was_put_there_by_hand_is_checked(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LIPSMITH_WEIGHTS_DIR", raising=False)
+    path = checkout / "weights" / "example.avi"
+    path.parent.mkdir()
+    with VideoWriter(path.with_suffix(".mp4"), 25, (32, 32)) as writer:
+        writer.write(np.zeros((32, 32, 3), np.uint8))
+    path.with_suffix(".mp4").rename(path)
+    result = cli("weights", "fetch", "syncnet_example", cwd=checkout)
+    assert result.returncode == 0, result.stderr
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert f"weights.syncnet_example.sha256: {digest}" in result.stdout
+    path.write_bytes(b"no video")
+    refused = cli("weights", "fetch", "syncnet_example", cwd=checkout)
+    assert refused.returncode == 2
+    assert "is no video" in refused.stderr
 
 
 def test_outside_a_checkout(tmp_path: Path) -> None:

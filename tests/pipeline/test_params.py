@@ -37,6 +37,9 @@ def test_the_committed_file_is_valid(repo_root: Path) -> None:
         ("variants", {"real": {"use_lstm": True, "use_cbam": True}}, "'real' cannot name a variant"),
         ("variants", {"a.b": {"use_lstm": True, "use_cbam": True}}, "'a.b' cannot name a variant"),
         ("dataset.demo.num_test_speakers", 12, "leave no training speaker"),
+        ("weights.syncnet_v2.urls", ["/mnt/syncnet_v2.model"], "weights.syncnet_v2.urls.0: must be an http or https"),
+        ("weights.syncnet_v2.urls", [], "weights.syncnet_v2.urls"),
+        ("weights.syncnet_v2.sha256", "961e", "weights.syncnet_v2.sha256"),
     ],
 )
 def test_a_bad_value_is_named(content: dict[str, Any], path: str, value: Any, expected: str) -> None:

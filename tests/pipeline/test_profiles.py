@@ -14,7 +14,7 @@ from pipeline.profiles import PROFILES, apply_profile, next_step
 
 COMMITTED = (Path(__file__).parents[2] / "params.yaml").read_text()
 OWNED_BY_THE_USER = re.compile(
-    r"seed|runtime\.|variants\.|promote\.|compare\.|evaluate\.lse\."
+    r"seed|runtime\.|weights\.|variants\.|promote\.|compare\.|evaluate\.lse\."
     r"|dataset\.(?!source$)"
 )
 

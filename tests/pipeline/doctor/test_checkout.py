@@ -107,6 +107,7 @@ def test_official_evaluator_that_is_named_must_be_there(layout: Layout, small_we
     lse = params.evaluate.lse.model_copy(update={"weights": "weights/syncnet_v2.model"})
     named = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"lse": lse})})
     assert checkout.check_weights(layout, named)[1].status is Status.FAIL
+    assert "weights fetch syncnet_v2" in checkout.check_weights(layout, named)[1].remedy
     layout.weights_dir.mkdir()
     (layout.weights_dir / "syncnet_v2.model").touch()
     assert checkout.check_weights(layout, named)[1].status is Status.OK

@@ -10,21 +10,25 @@ import pytest
 import torch
 
 from pipeline.evaluation.evaluator import OFFICIAL, load_evaluator
+from pipeline.layout import Layout
 from pipeline.media.audio import decode_audio, float_to_int16
 from pipeline.media.video import iter_frames
 from pipeline.metrics.lse import lse_scores
+from pipeline.published import EXAMPLE_NAME, SYNCNET_NAME
 
 
 @pytest.mark.slow
-def test_the_example_of_syncnet_python_scores_as_its_readme_says() -> None:
+def test_the_example_of_syncnet_python_scores_as_its_readme_says(repo_root: Path) -> None:
     """joonson/syncnet_python's demo on its example.avi: offset 3, distance 5.353, confidence 10.021."""
-    files = [os.environ.get(f"LIPSMITH_SYNCNET_{name}") for name in ("WEIGHTS", "EXAMPLE")]
-    if not all(files):
+    folder = Layout(repo_root).weights_dir
+    weights = Path(os.environ.get("LIPSMITH_SYNCNET_WEIGHTS") or folder / SYNCNET_NAME)
+    example = Path(os.environ.get("LIPSMITH_SYNCNET_EXAMPLE") or folder / EXAMPLE_NAME)
+    absent = [str(path) for path in (weights, example) if not path.is_file()]
+    if absent:
         pytest.skip(
-            "LIPSMITH_SYNCNET_WEIGHTS and LIPSMITH_SYNCNET_EXAMPLE name no syncnet_v2.model and example.avi "
-            "(both come with joonson/syncnet_python's download_model.sh)"
+            f"needs {' and '.join(absent)}: `python -m pipeline weights fetch syncnet_v2`, then `... syncnet_example`, "
+            "or LIPSMITH_SYNCNET_WEIGHTS and LIPSMITH_SYNCNET_EXAMPLE name the files"
         )
-    weights, example = (Path(file) for file in files if file)
     evaluator = load_evaluator(weights, Path("unused"), torch.device("cpu"))
     assert evaluator.name == OFFICIAL
     frames = np.stack([frame.image for frame in iter_frames(example, 25)])
