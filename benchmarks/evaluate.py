@@ -2,14 +2,17 @@
 
 python benchmarks/evaluate.py [--num-clips 12]
 
-Needs the clips and the evaluator of a run (`dvc repro`). Printed: LSE of whole clips against one window at a time, the
-share of it that is not the network, the largest difference of the scores; FID against the bare Inception passes.
+Needs the clips and the evaluator of a run (`dvc repro`). Printed: LSE of whole clips in float32 and bfloat16 against
+one window at a time in float32, the share of it that is not the network, the largest difference of the scores; FID
+and KID against the bare Inception passes.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,13 +20,22 @@ from numpy.typing import NDArray
 from timing import timed
 
 from models.lse_syncnet import WINDOW_FRAMES, LseSyncNet
+from pipeline.evaluation.evaluator import Evaluator
 from pipeline.evaluation.judges import SPLIT, Judges
 from pipeline.evaluation.score import distances
 from pipeline.layout import Layout, find_root
 from pipeline.media.spectra import mfcc
 from pipeline.metrics.fid import inception_features, load_inception
-from pipeline.metrics.lse import CHUNK_WINDOWS, evaluator_frames, lse_scores, mfcc_windows, num_windows
-from pipeline.params import load_params
+from pipeline.metrics.lse import (
+    CHUNK_WINDOWS,
+    CHUNK_WINDOWS_BF16,
+    LseScore,
+    evaluator_frames,
+    lse_scores,
+    mfcc_windows,
+    num_windows,
+)
+from pipeline.params import LsePrecision, load_params
 from pipeline.shards.read import Clip, read_clips
 
 Embeddings = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -42,20 +54,29 @@ def main() -> None:
 
 
 def show_lse(clips: list[Clip], judges: Judges) -> None:
-    network = judges.evaluator.network
     plain = LseSyncNet(judges.evaluator.width)
-    plain.load_state_dict(network.state_dict())
+    plain.load_state_dict(judges.evaluator.network.state_dict())
     plain.eval()
-    window_by_window(plain, clips[0]), judges.evaluator(clips[0].context(), clips[0].audio)  # warm
+    window_by_window(plain, clips[0])  # warm
     slow, slow_s = timed(lambda: [lse_scores(*window_by_window(plain, clip)) for clip in clips])
-    fast, fast_s = timed(lambda: [lse_scores(*judges.evaluator(clip.context(), clip.audio)) for clip in clips])
-    _, network_s = timed(lambda: [network_alone(network, clip) for clip in clips])
-    worst = max(max(abs(a.lse_d - b.lse_d), abs(a.lse_c - b.lse_c)) for a, b in zip(slow, fast, strict=True))
-    print(
-        f"LSE: {fast_s / len(clips):.2f} s a clip against {slow_s / len(clips):.2f} window by window, "
-        f"{slow_s / fast_s:.2f} times as fast; scores differ by {worst:.1e} at most; "
-        f"{100 * (1 - network_s / fast_s):.0f} % of the time is not the network"
-    )
+    print(f"LSE window by window in fp32: {slow_s / len(clips):.2f} s a clip")
+    precisions: tuple[LsePrecision, ...] = ("fp32", "bf16")
+    for precision in precisions:
+        evaluator = replace(judges.evaluator, precision=precision)
+        chunk = (CHUNK_WINDOWS_BF16 if precision == "bf16" else CHUNK_WINDOWS)["cpu"]
+        evaluator(clips[0].context(), clips[0].audio)  # warm
+        fast, fast_s = timed(partial(score_all, evaluator, clips))
+        _, network_s = timed(partial(networks_alone, evaluator, clips, chunk))
+        worst = max(max(abs(a.lse_d - b.lse_d), abs(a.lse_c - b.lse_c)) for a, b in zip(slow, fast, strict=True))
+        print(
+            f"LSE of whole clips in {precision}: {fast_s / len(clips):.2f} s a clip, {slow_s / fast_s:.2f} times as "
+            f"fast; scores differ by {worst:.1e} at most; {100 * (1 - network_s / fast_s):.0f} % of the time is not "
+            "the network"
+        )
+
+
+def score_all(evaluator: Evaluator, clips: list[Clip]) -> list[LseScore]:
+    return [lse_scores(*evaluator(clip.context(), clip.audio)) for clip in clips]
 
 
 @torch.inference_mode()
@@ -70,16 +91,17 @@ def window_by_window(network: LseSyncNet, clip: Clip) -> Embeddings:
 
 
 @torch.inference_mode()
-def network_alone(network: LseSyncNet, clip: Clip) -> None:
-    """As many windows through the network, of pictures and sound that are there already."""
-    num = num_windows(clip.num_frames, clip.num_samples)
-    chunk = CHUNK_WINDOWS["cpu"]
+def networks_alone(evaluator: Evaluator, clips: list[Clip], chunk: int) -> None:
+    """As many windows of every clip through the network, of pictures and sound that are there already."""
     frames = torch.zeros(1, 3, chunk + WINDOW_FRAMES - 1, 224, 224, dtype=torch.uint8)
     steps = torch.zeros(chunk, 1, 13, 20)
-    for start in range(0, num, chunk):
-        few = min(chunk, num - start)
-        network.embed_lips(frames[:, :, : few + WINDOW_FRAMES - 1])
-        network.embed_audio(steps[:few])
+    with torch.autocast("cpu", torch.bfloat16, enabled=evaluator.precision == "bf16"):
+        for clip in clips:
+            num = num_windows(clip.num_frames, clip.num_samples)
+            for start in range(0, num, chunk):
+                few = min(chunk, num - start)
+                evaluator.network.embed_lips(frames[:, :, : few + WINDOW_FRAMES - 1])
+                evaluator.network.embed_audio(steps[:few])
 
 
 def show_fid(clips: list[Clip], judges: Judges) -> None:

@@ -62,6 +62,7 @@ Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Source = Literal["demo", "grid", "lrs2", "folder"]
 Precision = Literal["auto", "fp32", "bf16"]
+LsePrecision = Literal["fp32", "bf16"]
 RESERVED_VARIANTS = ("real", "copy_input")
 """Rows of every comparison that need no generator."""
 
@@ -299,6 +300,7 @@ class VariantParams(_Section):
 class LseParams(_Section):
     weights: Path | None
     vshift_frames: Count
+    precision: LsePrecision
 
 
 class FidParams(_Section):

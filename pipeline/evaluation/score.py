@@ -45,6 +45,8 @@ CSV_COLUMNS = (
     "reason",
     "mouth_jitter",
     "real_mouth_jitter",
+    "lse_d_valid",
+    "lse_c_valid",
 )
 OK, FAILED = "ok", "failed"
 
@@ -167,6 +169,8 @@ def summary(score: VariantScore) -> dict[str, Any]:
     return {
         "lse_d": float(np.mean([lse.lse_d for _, lse in scored])),
         "lse_c": float(np.mean([lse.lse_c for _, lse in scored])),
+        "lse_d_valid": float(np.mean([lse.lse_d_valid for _, lse in scored])),
+        "lse_c_valid": float(np.mean([lse.lse_c_valid for _, lse in scored])),
         "num_clips": len(scored),
         "num_failed": len(score.pairs) - len(scored),
         "offset_mean_frames": float(np.mean(offsets)),
@@ -197,6 +201,8 @@ def clips_csv(score: VariantScore) -> str:
                 "num_frames": item.num_frames,
                 "mouth_jitter": f"{item.mouth_jitter:.4f}",
                 "real_mouth_jitter": f"{item.real_mouth_jitter:.4f}",
+                "lse_d_valid": f"{item.lse.lse_d_valid:.6f}",
+                "lse_c_valid": f"{item.lse.lse_c_valid:.6f}",
             }
         writer.writerow(row)
     return text.getvalue()

@@ -60,6 +60,27 @@ def test_scores_equal_the_plain_definition(num: int, vshift: int) -> None:
     assert len(score.mean_distances) == 2 * vshift + 1
 
 
+@pytest.mark.parametrize(("num", "vshift"), [(1, 15), (12, 15), (40, 15), (9, 3)])
+def test_valid_scores_leave_out_audio_beyond_the_clip(num: int, vshift: int) -> None:
+    lip, audio = embeddings(num, seed=num)
+    means = []
+    for shift in range(-vshift, vshift + 1):
+        pairs = [(lip[v], audio[v + shift]) for v in range(num) if 0 <= v + shift < num]
+        if pairs:
+            means.append(np.mean([math.dist(one + 1e-6, other) for one, other in pairs]))
+    score = lse_scores(lip, audio, vshift)
+    assert score.lse_d_valid == pytest.approx(min(means), abs=1e-6)
+    assert score.lse_c_valid == pytest.approx(np.median(means) - min(means), abs=1e-6)
+
+
+def test_zero_vectors_change_the_confidence_of_short_clips_only() -> None:
+    rng = np.random.default_rng(5)
+    far = 10 * rng.normal(size=(400, 64))
+    short, long = lse_scores(far[:10], far[:10]), lse_scores(far, far)
+    assert short.lse_c < 0.9 * short.lse_c_valid
+    assert long.lse_c == pytest.approx(long.lse_c_valid, rel=0.02)
+
+
 def test_distances_equal_torch_pairwise_distance() -> None:
     lip, audio = embeddings(8, dim=1024)
     expected = torch.nn.functional.pairwise_distance(torch.from_numpy(lip), torch.from_numpy(audio))
@@ -215,6 +236,7 @@ def test_bfloat16_scores_are_close(network: LseSyncNet) -> None:
     exact = lse_scores(*embed_clip(network, frames, audio, CPU))
     fast = lse_scores(*embed_clip(network, frames, audio, CPU, autocast=True))
     assert fast.lse_d == pytest.approx(exact.lse_d, rel=0.02)
+    assert fast.lse_d != exact.lse_d
 
 
 def test_network_in_training_mode_and_short_clips_are_refused(network: LseSyncNet) -> None:

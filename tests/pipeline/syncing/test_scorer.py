@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sound import early_by
 from typer.testing import CliRunner
 
 from models.syncnet import SyncNet, SyncNetConfig
@@ -116,16 +117,8 @@ def test_known_shifts_of_real_clips_are_found(shared_data: Path, repo_root: Path
 
 
 def _with_sound_early(clip, lead: int):
-    """The clip with its sound ``lead`` frames early: what comes before or after it is silence."""
     from pipeline.media.spectra import int16_to_float, mel_spectrogram
 
-    audio = np.zeros_like(clip.audio)
-    step = 640 * abs(lead)
-    if lead > 0:
-        audio[: len(audio) - step] = clip.audio[step:]
-    elif lead < 0:
-        audio[step:] = clip.audio[: len(audio) - step]
-    else:
-        audio = clip.audio
+    audio = early_by(clip.audio, lead)
     clip._arrays = {"audio": audio, "mel": mel_spectrogram(int16_to_float(audio))}
     return clip
