@@ -18,7 +18,7 @@ MFCC_STEPS = 20
 
 
 class WindowConv(nn.Conv2d):
-    """Conv3d whose kernel spans all of its input's time, run as a Conv2d over folded channels.
+    """Conv3d whose kernel spans all of its input's time, run as a Conv2d over folded channels, frame by frame.
 
     Same value and same state dict (5-D weight [C', C, kT, kH, kW]); unlike Conv3d it is fast on CPU
     in bfloat16 and channels_last.
@@ -42,13 +42,13 @@ class WindowConv(nn.Conv2d):
 
 def _unfold_time(conv: nn.Module, state: dict[str, Any], prefix: str, _metadata: Any) -> None:
     key = prefix + "weight"
-    state[key] = state[key].unflatten(1, (-1, conv.num_frames))
+    state[key] = state[key].unflatten(1, (conv.num_frames, -1)).transpose(1, 2)
 
 
 def _fold_time(_conv: nn.Module, state: dict[str, Any], prefix: str, *_rest: Any) -> None:
     key = prefix + "weight"
     if key in state and state[key].dim() == 5:
-        state[key] = state[key].flatten(1, 2)
+        state[key] = state[key].transpose(1, 2).flatten(1, 2)
 
 
 class LseSyncNet(nn.Module):
@@ -96,14 +96,14 @@ class LseSyncNet(nn.Module):
         batch, _, num_frames = frames_BCTHW.shape[:3]
         if num_frames < WINDOW_FRAMES:
             raise ValueError(f"need at least {WINDOW_FRAMES} frames, got {num_frames}")
-        # Cast before unfolding, which copies every frame up to five times.
-        frames_BCTHW = frames_BCTHW.to(_compute_dtype(frames_BCTHW.device.type))
-        windows_BCVHWT = frames_BCTHW.unfold(2, WINDOW_FRAMES, 1)
-        windows_NCHW = windows_BCVHWT.permute(0, 2, 1, 5, 3, 4).flatten(2, 3).flatten(0, 1)
-        windows_NCHW = windows_NCHW.contiguous(memory_format=torch.channels_last)
+        # Cast and laid out before the frames are copied into up to five windows each.
+        frames_BTHWC = frames_BCTHW.movedim(1, -1).to(_compute_dtype(frames_BCTHW.device.type)).contiguous()
+        num_windows = num_frames - WINDOW_FRAMES + 1
+        places = [frames_BTHWC[:, start : start + num_windows] for start in range(WINDOW_FRAMES)]
+        windows_NCHW = torch.cat(places, dim=-1).flatten(0, 1).permute(0, 3, 1, 2)  # channels_last, of time and colour
         features_NC = self.netcnnlip(windows_NCHW).flatten(1)
         embedding_ND: torch.Tensor = self.netfclip(features_NC).float()
-        return embedding_ND.unflatten(0, (batch, num_frames - WINDOW_FRAMES + 1))
+        return embedding_ND.unflatten(0, (batch, num_windows))
 
     def embed_audio(self, mfcc_N1CL: torch.Tensor) -> torch.Tensor:
         """MFCC windows float [N, 1, 13, 20] (0.2 s at 100 steps/s) -> float32 [N, 1024]."""
