@@ -1,0 +1,46 @@
+"""What the rivals share: audio windows and faces in, one picture per frame out.
+
+Legend: B batch, T window frames, N = B*T folded batch, C channels, H W pixels, F audio features, L steps.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+class FramewiseGenerator(nn.Module):
+    """Folds frames into the batch, so that none sees another, and ends in a float32 sigmoid.
+
+    Called as our generator is: `net(audio, faces)`. A network says what it takes and draws logits in `draw`.
+    """
+
+    def __init__(self, audio_shape: tuple[int, int, int], face_shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.audio_shape = audio_shape
+        self.face_shape = face_shape
+
+    def forward(self, audio_BTCFL: torch.Tensor, faces_BTCHW: torch.Tensor) -> torch.Tensor:
+        """Re-draw every frame for its own audio window.
+
+        audio: float [B, T, *audio_shape]; faces: float [B, T, *face_shape] in [0, 1], BGR.
+        Returns float32 [B, T, 3, 96, 96] in [0, 1], BGR. Raises ValueError for other shapes.
+        """
+        num_windows = faces_BTCHW.shape[:2]
+        expected = ((*num_windows, *self.audio_shape), (*num_windows, *self.face_shape))
+        given = (tuple(audio_BTCFL.shape), tuple(faces_BTCHW.shape))
+        if given != expected:
+            raise ValueError(
+                f"{type(self).__name__} takes audio [B, T, {_sizes(self.audio_shape)}] and faces "
+                f"[B, T, {_sizes(self.face_shape)}] that agree in B and T, got {given[0]} and {given[1]}"
+            )
+        logits_NCHW = self.draw(audio_BTCFL.flatten(0, 1), faces_BTCHW.flatten(0, 1))
+        return torch.sigmoid(logits_NCHW.float()).unflatten(0, num_windows)
+
+    def draw(self, audio_NCFL: torch.Tensor, faces_NCHW: torch.Tensor) -> torch.Tensor:
+        """float [N, *audio_shape] and [N, *face_shape] -> logits [N, 3, 96, 96]."""
+        raise NotImplementedError
+
+
+def _sizes(shape: tuple[int, ...]) -> str:
+    return ", ".join(str(size) for size in shape)

@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from models.baselines.lipgan import (
+    LipGANConfig,
+    LipGANDiscriminator,
+    LipGANGenerator,
+    lipgan_contrastive_loss,
+    lipgan_face_input,
+)
+
+
+def small() -> LipGANGenerator:
+    torch.manual_seed(3)
+    return LipGANGenerator(LipGANConfig(width=0.125))
+
+
+def batch(num: int = 2, frames: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return (
+        torch.randn(num, frames, 1, 80, 27, generator=generator),
+        torch.rand(num, frames, 6, 96, 96, generator=generator),
+    )
+
+
+def num_parameters(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def block(inputs: int, outputs: int, kernel_area: int) -> int:
+    """Convolution with bias, scale and shift of its normalisation."""
+    return inputs * outputs * kernel_area + outputs + 2 * outputs
+
+
+def pairs(channels: int, count: int) -> int:
+    return count * 2 * block(channels, channels, 9)
+
+
+def test_generator_parameters_at_width_1_are_those_of_the_layer_table() -> None:
+    with torch.device("meta"):
+        net = LipGANGenerator()
+    face = (
+        block(6, 32, 49)
+        + (block(32, 64, 25) + pairs(64, 2))
+        + (block(64, 128, 9) + pairs(128, 3))
+        + (block(128, 256, 9) + pairs(256, 2))
+        + (block(256, 512, 9) + pairs(512, 2))
+        + block(512, 512, 9)
+    )
+    face_head = block(512, 512, 9) + block(512, 512, 1)
+    audio = (
+        (block(1, 128, 9) + pairs(128, 3))
+        + (block(128, 256, 9) + pairs(256, 2))
+        + (block(256, 512, 9) + pairs(512, 2))
+        + (block(512, 512, 9) + pairs(512, 1))
+        + block(512, 512, 12)
+        + block(512, 512, 1)
+    )
+    decoder = (
+        block(512 + 512, 512, 9)
+        + (block(512 + 512, 512, 9) + pairs(512, 2))
+        + (block(512 + 512, 256, 9) + pairs(256, 2))
+        + (block(256 + 256, 128, 9) + pairs(128, 2))
+        + (block(128 + 128, 64, 9) + pairs(64, 2))
+        + block(64 + 64, 32, 9)
+    )
+    output = block(32 + 32, 16, 9) + block(16, 16, 9) + (16 * 3 + 3)
+    assert num_parameters(net.face_stages) == face
+    assert num_parameters(net.face_head) == face_head
+    assert num_parameters(net.audio_encoder) == audio
+    assert num_parameters(net.decoder_stages) == decoder
+    assert num_parameters(net) == face + face_head + audio + decoder + output == 69_234_835
+
+
+def test_discriminator_parameters_at_width_1_are_those_of_the_layer_table() -> None:
+    def normed(inputs: int, outputs: int, kernel_area: int) -> int:
+        return inputs * outputs * kernel_area + 2 * outputs
+
+    with torch.device("meta"):
+        net = LipGANDiscriminator()
+    face = normed(3, 64, 49) + normed(64, 128, 25) + normed(128, 256, 9) + normed(256, 512, 9) + normed(512, 512, 9)
+    face += 512 * 512 * 9 + 512
+    audio = normed(1, 64, 9) + normed(64, 128, 9) + normed(128, 256, 9) + 2 * normed(256, 256, 9) + normed(256, 512, 9)
+    audio += 512 * 512 * 12 + 512
+    assert num_parameters(net) == face + audio == 12_288_512
+
+
+def test_map_sizes_of_both_audio_towers() -> None:
+    sizes: list[tuple[int, int]] = []
+
+    def record(_module: torch.nn.Module, _inputs: object, out: torch.Tensor) -> None:
+        sizes.append((out.shape[2], out.shape[3]))
+
+    mel = torch.randn(2, 1, 80, 27)
+    for tower in (small().audio_encoder, LipGANDiscriminator(0.125).audio_encoder):
+        for layer in tower:
+            layer.register_forward_hook(record)
+        tower(mel)
+    assert sizes[:6] == [(27, 27), (27, 14), (9, 7), (3, 4), (1, 1), (1, 1)]
+    assert sizes[6:] == [(27, 27), (27, 27), (27, 14), (27, 14), (9, 7), (3, 4), (1, 1)]
+
+
+def test_output_shape_and_range() -> None:
+    out = small()(*batch())
+    assert out.shape == (2, 3, 3, 96, 96) and out.dtype == torch.float32
+    assert out.min() >= 0 and out.max() <= 1
+
+
+def test_frames_are_independent_in_eval_mode() -> None:
+    net = small().eval()
+    mel, faces = batch()
+    together = net(mel, faces)
+    alone = net(mel[1:, 2:], faces[1:, 2:])
+    torch.testing.assert_close(alone, together[1:, 2:], rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_reach_every_parameter_and_both_inputs() -> None:
+    # In training mode BatchNorm takes the gradient of the bias before it.
+    net = small().eval()
+    mel, faces = (x.requires_grad_() for x in batch())
+    net(mel, faces).square().sum().backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().sum() > 0, name
+    assert mel.grad is not None and mel.grad.abs().sum() > 0
+    assert faces.grad is not None and (faces.grad.abs().sum(dim=(0, 1, 3, 4)) > 0).all()
+
+
+def test_channels_last_and_autocast_agree_with_float32() -> None:
+    net = small().eval()
+    mel, faces = batch()
+    with torch.no_grad():
+        expected = net(mel, faces)
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        torch.testing.assert_close(net(mel, faces), expected, rtol=1e-4, atol=1e-5)
+        with torch.autocast("cpu", torch.bfloat16):
+            out = net(mel, faces)
+    assert out.dtype == torch.float32
+    assert (out - expected).abs().mean() < 0.02
+
+
+def test_overfits_colours_that_only_the_audio_tells() -> None:
+    net = small()
+    optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+    mel, faces = batch(4, 1)
+    faces = faces[:1].expand(4, -1, -1, -1, -1)
+    target = torch.rand(4, 1, 3, 1, 1).expand(-1, -1, -1, 96, 96)
+    for _ in range(20):
+        loss = torch.nn.functional.l1_loss(net(mel, faces), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    # The best that one picture for all four can do.
+    deaf = (target - target.median(dim=0, keepdim=True).values).abs().mean()
+    assert loss < 0.75 * deaf
+
+
+def test_face_input_is_the_reference_then_the_target_without_its_lower_half() -> None:
+    target, reference = torch.rand(2, 5, 3, 96, 96) + 0.1, torch.rand(2, 5, 3, 96, 96)
+    faces = lipgan_face_input(target, reference)
+    assert torch.equal(faces[:, :, :3], reference)
+    assert torch.equal(faces[:, :, 3:, :48], target[..., :48, :])
+    assert (faces[:, :, 3:, 48:] == 0).all()
+
+
+def test_distance_is_that_of_unit_vectors() -> None:
+    torch.manual_seed(0)
+    net = LipGANDiscriminator(0.125)
+    faces, mel = torch.rand(4, 3, 96, 96), torch.randn(4, 1, 80, 27)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert net(faces, mel).dtype == torch.float32
+    distance = net(faces, mel)
+    face, audio = (tower(x).flatten(1) for tower, x in ((net.face_encoder, faces), (net.audio_encoder, mel)))
+    # The law of cosines.
+    cosine = torch.nn.functional.cosine_similarity(face, audio)
+    torch.testing.assert_close(distance, (2 - 2 * cosine).sqrt(), rtol=1e-4, atol=1e-5)
+    assert distance.std() > 0
+    torch.testing.assert_close(net(faces[1:2], mel[1:2]), distance[1:2], rtol=1e-4, atol=1e-5)
+
+
+def test_discriminator_learns_which_audio_belongs_to_which_face() -> None:
+    torch.manual_seed(0)
+    net = LipGANDiscriminator(0.125)
+    faces, mel = torch.rand(4, 3, 96, 96), torch.randn(4, 1, 80, 27)
+    pairs_of = torch.cat((faces, faces)), torch.cat((mel, mel.roll(1, 0)))
+    is_unsynced = torch.arange(8) >= 4
+    optimizer = torch.optim.Adam(net.parameters(), 1e-3)
+    for _ in range(30):
+        loss = lipgan_contrastive_loss(net(*pairs_of), is_unsynced)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
+    distance = net(*pairs_of)
+    assert distance[:4].max() < distance[4:].min()
+
+
+def test_contrastive_loss_closed_form() -> None:
+    distance = torch.tensor([0.0, 0.5, 2.0, 0.0, 0.25, 1.0, 2.0], requires_grad=True)
+    is_unsynced = torch.tensor([False, False, False, True, True, True, True])
+    loss = lipgan_contrastive_loss(distance, is_unsynced)
+    assert loss.item() == pytest.approx((0 + 0.25 + 4 + 1 + 0.5625 + 0 + 0) / 7)
+    loss.backward()
+    assert distance.grad is not None
+    expected = torch.tensor([0.0, 1.0, 4.0, -2.0, -1.5, 0.0, 0.0]) / 7
+    torch.testing.assert_close(distance.grad, expected)
+    half = lipgan_contrastive_loss(torch.tensor([math.sqrt(0.5)], dtype=torch.bfloat16), torch.zeros(1))
+    assert half.dtype == torch.float32 and half.item() == pytest.approx(0.5, rel=0.01)
+
+
+def test_bad_input_is_refused() -> None:
+    mel, faces = batch()
+    with pytest.raises(ValueError, match=r"LipGANGenerator takes audio \[B, T, 1, 80, 27\].*\(2, 3, 1, 80, 16\)"):
+        small()(mel[..., :16], faces)
+    with pytest.raises(ValueError, match="agree in B and T"):
+        small()(mel[:, :2], faces)
+    with pytest.raises(ValueError, match="width"):
+        LipGANConfig(width=0)
+    with pytest.raises(ValueError, match="shapes"):
+        lipgan_contrastive_loss(torch.ones(2), torch.ones(2, 1))
