@@ -1,0 +1,108 @@
+"""Wav2Lip's published weights as state dicts of our networks, which compute the same functions.
+
+Published files are dicts that hold names such as `module.audio_encoder.0.conv_block.0.weight` under "state_dict".
+Their blocks are nested (stage, block) or numbered through, ours are found in the order in which they run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from models.blocks import ConvBlock, LeakyConvBlock, TransposedConvBlock
+from models.discriminator import QualityDiscriminator
+from models.generator import Generator
+from models.syncnet import SyncNet
+
+NUM_NAMES_SHOWN = 3
+
+
+def adapt_released(
+    released: Mapping[str, Any], network: Generator | SyncNet | QualityDiscriminator
+) -> dict[str, torch.Tensor]:
+    """What `network.load_state_dict` takes, from the published weights of the same network.
+
+    released: the state dict, or the dict around it; names may carry the prefix `module.`. The network is Wav2Lip's: a
+    generator without LSTM and CBAM, an expert without linear heads, or the quality discriminator, whose logits are what
+    Wav2Lip puts through a sigmoid. Raises ValueError for another network, and for names that are missing or unexpected
+    and shapes that differ. The published generator learned from mel windows that start one frame before the frame it
+    draws; Wav2Lip's inference starts them at that frame.
+    """
+    ours = _released_names(network)
+    expected = {ours[name]: tensor for name, tensor in network.state_dict().items()}
+    tensors: Mapping[str, Any] = released.get("state_dict", released)
+    given = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    shapes = [
+        f"{name} is {tuple(given[name].shape)}, expected {tuple(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in given and given[name].shape != tensor.shape
+    ]
+    faults = {
+        "missing": [name for name in expected if name not in given],
+        "unexpected": [name for name in given if name not in expected],
+        "of another shape": shapes,
+    }
+    if any(faults.values()):
+        lines = "; ".join(f"{fault}: {_first(names)}" for fault, names in faults.items() if names)
+        raise ValueError(f"these are not the published weights of this {type(network).__name__}: {lines}")
+    return {name: given[theirs] for name, theirs in ours.items()}
+
+
+def _released_names(network: Generator | SyncNet | QualityDiscriminator) -> dict[str, str]:
+    """Our name -> the published one, for the whole state dict."""
+    layers: dict[str, str] = {}
+    if isinstance(network, Generator):
+        if network.config.use_lstm or network.config.use_cbam:
+            raise ValueError("Wav2Lip has neither LSTM nor CBAM: build the generator with use_lstm and use_cbam False")
+        layers |= _nested(_stages(network, "face_stages"), "face_encoder_blocks")
+        layers |= _nested(_stages(network, "decoder_stages"), "face_decoder_blocks")
+        layers |= _numbered(_blocks(network, "audio_encoder"), "audio_encoder")
+        layers |= _numbered(_blocks(network, "output"), "output_block") | {"output.1": "output_block.1"}
+    elif isinstance(network, SyncNet):
+        if network.config.linear_heads:
+            raise ValueError("Wav2Lip's expert ends in ReLU: build it with linear_heads False")
+        for tower in ("face_encoder", "audio_encoder"):
+            layers |= _numbered(_blocks(network, tower), tower)
+    else:
+        first, *rest = _blocks(network, "layers")
+        layers |= _nested([[first], *(rest[at : at + 2] for at in range(0, len(rest), 2))], "face_encoder_blocks")
+        layers |= {f"layers.{len(network.layers) - 1}": "binary_pred.0"}
+    names = {}
+    for name in network.state_dict():
+        layer, leaf = name.rsplit(".", 1)
+        names[name] = f"{layers[layer]}.{leaf}"
+    return names
+
+
+def _blocks(network: torch.nn.Module, path: str) -> list[str]:
+    """Names of the convolution blocks at and below a submodule, in the order in which they run."""
+    kinds = (ConvBlock, TransposedConvBlock, LeakyConvBlock)
+    found = network.get_submodule(path).named_modules(prefix=path)
+    return [name for name, module in found if isinstance(module, kinds)]
+
+
+def _stages(network: torch.nn.Module, path: str) -> list[list[str]]:
+    return [_blocks(network, f"{path}.{stage}") for stage, _ in network.get_submodule(path).named_children()]
+
+
+def _nested(stages: Sequence[Sequence[str]], theirs: str) -> dict[str, str]:
+    layers: dict[str, str] = {}
+    for index, stage in enumerate(stages):
+        layers |= _numbered(stage, f"{theirs}.{index}")
+    return layers
+
+
+def _numbered(blocks: Sequence[str], theirs: str) -> dict[str, str]:
+    """The two layers of each block: `conv` and, where it has one, `norm`."""
+    layers: dict[str, str] = {}
+    for index, block in enumerate(blocks):
+        layers[f"{block}.conv"] = f"{theirs}.{index}.conv_block.0"
+        layers[f"{block}.norm"] = f"{theirs}.{index}.conv_block.1"
+    return layers
+
+
+def _first(names: Sequence[str]) -> str:
+    rest = len(names) - NUM_NAMES_SHOWN
+    return ", ".join(names[:NUM_NAMES_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
