@@ -42,14 +42,14 @@ class AdversarialLoss(nn.Module):
 
     def forward(self, fake_NCHW: torch.Tensor) -> torch.Tensor:
         """The generator's adversarial loss of float [N, C, H, W]; no gradient reaches D."""
-        with _frozen(self.discriminator):
+        with frozen(self.discriminator):
             return generator_adversarial_loss(self.discriminator(fake_NCHW))
 
     def with_matching(self, fake_NCHW: torch.Tensor, real_NCHW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The generator's adversarial and feature matching losses; fake i was drawn for real i."""
         with torch.no_grad():
             real = self.discriminator.maps(real_NCHW)
-        with _frozen(self.discriminator):
+        with frozen(self.discriminator):
             fake = self.discriminator.maps(fake_NCHW)
         return generator_adversarial_loss(fake[-1]), feature_loss(fake[:-1], real[:-1])
 
@@ -81,8 +81,8 @@ class AdversarialLoss(nn.Module):
 
 
 @contextmanager
-def _frozen(module: nn.Module) -> Iterator[None]:
-    """No gradient to the module's parameters inside; flags restored after."""
+def frozen(module: nn.Module) -> Iterator[None]:
+    """No gradient reaches the module's parameters inside; what was so before is so after."""
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     for parameter in trainable:
         parameter.requires_grad_(False)

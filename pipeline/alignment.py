@@ -23,6 +23,9 @@ MEL_WINDOW = 16
 WINDOW_FRAMES = 5
 """T, frames in one window: 0.2 s at 25 fps."""
 MEL_SILENCE = -4.0
+MFCC_RATE_HZ = 100.0
+MFCC_STEP_S = 0.025
+"""What one MFCC step hears."""
 
 
 def mel_window_start(frame: float, fps: float = FPS, lead_frames: float = 0.0) -> int:
@@ -33,18 +36,14 @@ def mel_window_start(frame: float, fps: float = FPS, lead_frames: float = 0.0) -
     return math.floor(MEL_RATE_HZ * (frame - lead_frames) / fps + 1e-6)
 
 
-def mel_window(mel: NDArray[np.float32], start: int) -> NDArray[np.float32]:
-    """``mel: float32 [L, 80]`` -> float32 [80, 16] from column ``start``; outside the clip it is silence (-4)."""
-    window = np.full((MEL_WINDOW, NUM_MELS), MEL_SILENCE, dtype=np.float32)
-    lo, hi = max(start, 0), min(start + MEL_WINDOW, len(mel))
-    if lo < hi:
-        window[lo - start : hi - start] = mel[lo:hi]
-    return np.ascontiguousarray(window.T)
+def mel_window(mel: NDArray[np.float32], start: int, num_columns: int = MEL_WINDOW) -> NDArray[np.float32]:
+    """``mel: float32 [L, 80]`` -> float32 [80, num_columns] from column ``start``; outside the clip it is silence."""
+    return _cut(mel, start, num_columns, MEL_SILENCE)
 
 
-def centred_lead_frames(fps: float = FPS) -> float:
+def centred_lead_frames(fps: float = FPS, num_columns: int = MEL_WINDOW) -> float:
     """How far a mel window starts before its frame so that it is centred on it: 2 frames (80 ms) at 25 fps."""
-    return MEL_WINDOW / MEL_RATE_HZ / 2 * fps - 0.5
+    return num_columns / MEL_RATE_HZ / 2 * fps - 0.5
 
 
 def frame_mel_windows(
@@ -52,14 +51,38 @@ def frame_mel_windows(
     frames: NDArray[np.int64] | range,
     fps: float = FPS,
     lead_frames: float | None = None,
+    num_columns: int = MEL_WINDOW,
 ) -> NDArray[np.float32]:
-    """One generator window per frame: ``mel: float32 [L, 80]`` -> float32 [N, 80, 16].
+    """One generator window per frame: ``mel: float32 [L, 80]`` -> float32 [N, 80, num_columns].
 
     Each is centred on its frame unless ``lead_frames`` says otherwise.
     """
-    lead = centred_lead_frames(fps) if lead_frames is None else lead_frames
-    windows = [mel_window(mel, mel_window_start(int(f), fps, lead)) for f in frames]
-    return np.stack(windows) if windows else np.empty((0, NUM_MELS, MEL_WINDOW), np.float32)
+    lead = centred_lead_frames(fps, num_columns) if lead_frames is None else lead_frames
+    windows = [mel_window(mel, mel_window_start(int(f), fps, lead), num_columns) for f in frames]
+    return np.stack(windows) if windows else np.empty((0, NUM_MELS, num_columns), np.float32)
+
+
+def frame_mfcc_windows(
+    coefficients: NDArray[np.float32], frames: NDArray[np.int64] | range, num_steps: int, fps: float = FPS
+) -> NDArray[np.float32]:
+    """One window per frame, centred on it: ``float32 [L, K]`` at 100 steps/s -> float32 [N, K, num_steps].
+
+    Step k covers 10 k to 10 k + 25 ms. Outside the clip every coefficient is 0, which all but the loudness are in
+    silence.
+    """
+    half_s = (num_steps - 1) / MFCC_RATE_HZ / 2 + MFCC_STEP_S / 2
+    starts = [round(MFCC_RATE_HZ * ((int(f) + 0.5) / fps - half_s)) for f in frames]
+    windows = [_cut(coefficients, start, num_steps, 0.0) for start in starts]
+    return np.stack(windows) if windows else np.empty((0, coefficients.shape[1], num_steps), np.float32)
+
+
+def _cut(columns: NDArray[np.float32], start: int, num: int, outside: float) -> NDArray[np.float32]:
+    """``float32 [L, K]`` -> float32 [K, num] from ``start``, with ``outside`` where there is nothing."""
+    window = np.full((num, columns.shape[1]), outside, dtype=np.float32)
+    lo, hi = max(start, 0), min(start + num, len(columns))
+    if lo < hi:
+        window[lo - start : hi - start] = columns[lo:hi]
+    return np.ascontiguousarray(window.T)
 
 
 def sync_mel_window(mel: NDArray[np.float32], start_frame: int) -> NDArray[np.float32]:

@@ -8,18 +8,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.generator import FACE_SIZE_PX, Generator, GeneratorConfig, face_input
+from models.generator import FACE_SIZE_PX
+from pipeline.alignment import FPS
 from pipeline.checkpoint import load_model
+from pipeline.generators import KINDS, OURS, Frames, Kind, Voice
 from pipeline.training.precision import autocast, select_device
 from pipeline.training.tensors import faces_to_float
 
 
 class MouthGenerator:
-    """Redraws mouths. A frame sees its own mel window only, so batches of any size give the same pictures."""
+    """Redraws mouths. A frame hears its own window only, so batches of any size give the same pictures."""
 
-    def __init__(self, model: Generator, device: str = "auto", precision: str = "auto") -> None:
+    def __init__(
+        self, model: torch.nn.Module, device: str = "auto", precision: str = "auto", kind: Kind = OURS
+    ) -> None:
         self.device = select_device(device)
         self.precision = precision
+        self.kind = kind
         self.network = model.eval().to(self.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -27,40 +32,55 @@ class MouthGenerator:
     def load(cls, folder: Path, device: str = "auto", precision: str = "auto") -> MouthGenerator:
         """Read a folder written by ``save_model``. Raises FileNotFoundError or ValueError with the remedy."""
         saved = load_model(folder)
-        if saved.kind != "generator":
+        if saved.kind not in KINDS:
             raise ValueError(
                 f"{folder} holds a model of kind {saved.kind!r}; this needs a generator, "
                 "such as artifacts/train_gan/lstm_cbam/model"
             )
+        kind = KINDS[saved.kind]
         try:
-            model = Generator(GeneratorConfig(**saved.config))
+            model = kind.build(saved.config)
             model.load_state_dict(saved.state)
         except (TypeError, RuntimeError) as error:
             raise ValueError(
                 f"{folder} holds a generator of another version of lipsmith ({error}); train it again with "
                 "`dvc repro`, or give another model"
             ) from None
-        return cls(model, device, precision)
+        return cls(model, device, precision, kind)
+
+    @property
+    def width(self) -> float:
+        """Channel factor of the network."""
+        return float(self.network.config.width)  # type: ignore[union-attr, arg-type]
+
+    def hear(self, voice: Voice, frames: Frames, fps: float = FPS) -> NDArray[np.float32]:
+        """What this generator hears of a voice at each frame: float32 [N, F, L]."""
+        return self.kind.hear(voice, frames, fps)
 
     @torch.inference_mode()
     def __call__(
         self,
         crops: NDArray[np.uint8],
-        mel_windows: NDArray[np.float32],
+        windows: NDArray[np.float32],
         references: NDArray[np.uint8],
     ) -> NDArray[np.uint8]:
-        """``crops: uint8 [N, 96, 96, 3]`` BGR, ``mel_windows: float32 [N, 80, 16]`` -> uint8 [N, 96, 96, 3].
+        """``crops: uint8 [N, 96, 96, 3]`` BGR, ``windows: float32 [N, F, L]`` from ``hear`` -> uint8 [N, 96, 96, 3].
 
-        ``references``, of the crops' shape, show whose face it is. Raises ValueError where the network gives
-        something that is not a number.
+        ``references``, of the crops' shape, show whose face it is; a generator of several stills gets each one that
+        often. Raises ValueError where the network gives something that is not a number.
         """
         if len(crops) == 0:
             return np.empty((0, FACE_SIZE_PX, FACE_SIZE_PX, 3), np.uint8)
-        faces_NCHW = face_input(self._to_tensor(crops), self._to_tensor(references))
-        faces_NCHW = faces_NCHW.contiguous(memory_format=torch.channels_last)
-        mel_N1ML = torch.from_numpy(mel_windows).to(self.device).unsqueeze(1)
+        target_BTCHW, references_BRCHW = self._to_tensor(crops)[None], self._to_tensor(references)[None]
+        audio_BTCFL = torch.from_numpy(windows).to(self.device)[None, :, None]
+        if self.kind.num_stills is not None:  # every frame on its own
+            target_BTCHW, audio_BTCFL = target_BTCHW.transpose(0, 1), audio_BTCFL.transpose(0, 1)
+            references_BRCHW = references_BRCHW.transpose(0, 1).expand(-1, self.kind.num_stills, -1, -1, -1)
+        faces_BTCHW = self.kind.see(target_BTCHW, references_BRCHW)
+        faces_NCHW = faces_BTCHW.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         with autocast(self.precision, self.device):
-            drawn_NCHW = self.network(mel_N1ML[None], faces_NCHW[None])[0].float()
+            drawn_BTCHW = self.network(audio_BTCFL, faces_NCHW.unflatten(0, faces_BTCHW.shape[:2]))
+        drawn_NCHW = drawn_BTCHW.flatten(0, 1).float()
         if not bool(drawn_NCHW.isfinite().all()):
             raise ValueError("the generator gave values that are not finite; train it again")
         drawn_NHWC = (drawn_NCHW * 255).round().to(torch.uint8).permute(0, 2, 3, 1)

@@ -260,6 +260,10 @@ class LossesParams(_Section):
             raise ValueError("feature_matching compares the discriminator's features: it needs an adversarial.weight")
         return self
 
+    def without(self, *names: str) -> LossesParams:
+        """The same with these terms left out."""
+        return self.model_copy(update={name: getattr(self, name).model_copy(update={"weight": 0.0}) for name in names})
+
     def weights(self, step: int | None = None) -> dict[str, float]:
         """Each term's weight at a step, L1's included; None: once everything is on."""
         weights = {name: loss.weight if step is None else loss.at(step) for name, loss in self}
@@ -292,9 +296,31 @@ class TrainGanParams(_TrainingParams):
         return self
 
 
-class VariantParams(_Section):
+class Wav2LipVariant(_Section):
+    """Wav2Lip's network, with the paper's additions or without."""
+
+    network: Literal["wav2lip"]
     use_lstm: bool
     use_cbam: bool
+    use_discriminator: bool
+    use_further_losses: bool
+
+
+class LipGanVariant(_Section):
+    network: Literal["lipgan"]
+    contrastive_weight: NonNegative
+
+
+class Speech2VidVariant(_Section):
+    network: Literal["speech2vid"]
+
+
+VariantParams = Annotated[Wav2LipVariant | LipGanVariant | Speech2VidVariant, Field(discriminator="network")]
+VARIANT_OF: dict[str, type[_Section]] = {
+    "wav2lip": Wav2LipVariant,
+    "lipgan": LipGanVariant,
+    "speech2vid": Speech2VidVariant,
+}
 
 
 class LseParams(_Section):
@@ -422,13 +448,20 @@ def parse_params(content: dict[str, Any], source: str = "params.yaml") -> Params
 
 
 def _explain(item: dict[str, Any]) -> str:
-    where = ".".join(str(part) for part in item["loc"])
+    loc = item["loc"]
+    if loc[:1] == ("variants",) and len(loc) > 2 and loc[2] in VARIANT_OF:  # pydantic names the network it read it as
+        siblings, loc = list(VARIANT_OF[loc[2]].model_fields), loc[:2] + loc[3:]
+    else:
+        siblings = _siblings(loc)
+    where = ".".join(str(part) for part in loc)
     if item["type"] == "extra_forbidden":
-        nearest = difflib.get_close_matches(str(item["loc"][-1]), _siblings(item["loc"]), n=1, cutoff=0.4)
+        nearest = difflib.get_close_matches(str(loc[-1]), siblings, n=1, cutoff=0.4)
         hint = f"; did you mean {nearest[0]}?" if nearest else ""
         return f"{where}: unknown key{hint}"
     if item["type"] == "missing":
         return f"{where}: missing; `git show HEAD:params.yaml` has it, with a comment"
+    if item["type"].startswith("union_tag"):
+        return f"{where}.network: must be {', '.join(VARIANT_OF)} (given {item['ctx'].get('tag', 'nothing')})"
     message = item["msg"].removeprefix("Value error, ")
     return f"{where or 'params'}: {message}" + (f" (given {redacted(repr(item['input']))})" if where else "")
 
@@ -437,9 +470,8 @@ def _siblings(loc: tuple[Any, ...]) -> list[str]:
     model: Any = Params
     for part in loc[:-1]:
         field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
-        if field is None:  # a key of `variants`
-            model = VariantParams
-            continue
+        if field is None:  # below a key of the user's own, such as a variant
+            return []
         model = field.annotation
         if not hasattr(model, "model_fields"):
             model = next((a for a in get_args(model) if hasattr(a, "model_fields")), model)

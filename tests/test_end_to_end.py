@@ -18,7 +18,7 @@ from pipeline.layout import Layout
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
-ARMS = ["lstm_cbam", "no_lstm", "no_cbam", "no_lstm_cbam"]
+ARMS = ["lstm_cbam", "no_lstm", "no_cbam", "no_lstm_cbam", "wav2lip", "lipgan", "speech2vid"]
 SMALLEST: dict[str, dict[str, Any]] = {
     "train_syncnet": {"width": 0.125, "num_steps": 4, "clips_per_batch": 4, "validate_every": 4, "checkpoint_every": 2},
     "train_evaluator": {
@@ -140,7 +140,7 @@ def test_dvc_shows_metrics_and_plots(checkout: Layout, first_run: str) -> None:
 
 def test_an_edited_arm_reruns_alone_and_a_killed_training_resumes(checkout: Layout, first_run: str) -> None:
     params = yaml.safe_load(checkout.params_path.read_text())
-    params["variants"]["no_lstm"] = {"use_lstm": True, "use_cbam": True}
+    params["variants"]["no_lstm"] = params["variants"]["lstm_cbam"]
     checkout.params_path.write_text(yaml.safe_dump(params, sort_keys=False))
 
     process = start(checkout.root, "dvc", "repro")

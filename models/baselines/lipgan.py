@@ -14,18 +14,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from models.audio_encoder import NUM_MEL_BINS
 from models.baselines.framewise import FramewiseGenerator
-from models.blocks import ConvBlock, Size2d, TransposedConvBlock, scaled_channels
+from models.blocks import ConvBlock, TransposedConvBlock, scaled_channels
 from models.generator import FACE_SIZE_PX, face_input
 
 MEL_STEPS = 27
 """0.34 s at 80 steps/s, the frame in the middle."""
-LEAKY_SLOPE = 0.2
-MARGIN = 1.0
-"""Distance from which an unsynced pair costs nothing; embeddings of unit length are at most 2 apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,54 +104,6 @@ class LipGANGenerator(FramewiseGenerator):
         return logits_NCHW
 
 
-class LipGANDiscriminator(nn.Module):
-    """How far a face is from a mel window: small in sync (12,288,512 parameters at width 1).
-
-    It is trained together with the generator and sees one whole face at a time. Each channel is normalised on its own;
-    LipGAN's Keras layer takes the moments over channels too. Layers before a norm have no bias, which it would undo.
-    """
-
-    def __init__(self, width: float = 1.0) -> None:
-        super().__init__()
-        c64, c128, c256, c512 = (scaled_channels(channels, width) for channels in (64, 128, 256, 512))
-        self.face_encoder = nn.Sequential(
-            _normed(3, c64, 7, 2, 3),  # 48x48
-            _normed(c64, c128, 5, 2, 2),  # 24x24
-            _normed(c128, c256, 3, 2, 1),  # 12x12
-            _normed(c256, c512, 3, 2, 1),  # 6x6
-            _normed(c512, c512, 3, 2, 1),  # 3x3
-            nn.Conv2d(c512, c512, 3),  # 1x1
-        )
-        self.audio_encoder = nn.Sequential(
-            _normed(1, c64, 3, (3, 1), 1),  # 27x27
-            _normed(c64, c128, 3, 1, 1),
-            _normed(c128, c256, 3, (1, 2), 1),  # 27x14
-            _normed(c256, c256, 3, 1, 1),
-            _normed(c256, c256, 3, (3, 2), 1),  # 9x7
-            _normed(c256, c512, 3, (3, 2), 1),  # 3x4
-            nn.Conv2d(c512, c512, (3, 4)),  # 1x1
-        )
-
-    def forward(self, faces_NCHW: torch.Tensor, mel_N1ML: torch.Tensor) -> torch.Tensor:
-        """faces float [N, 3, 96, 96] in [0, 1], BGR, and mel [N, 1, 80, 27] -> distance float32 [N] in [0, 2]."""
-        face_ND = _unit_length(self.face_encoder(faces_NCHW))
-        audio_ND = _unit_length(self.audio_encoder(mel_N1ML))
-        return torch.linalg.vector_norm(face_ND - audio_ND, dim=1)
-
-
-def lipgan_contrastive_loss(distance_N: torch.Tensor, is_unsynced_N: torch.Tensor) -> torch.Tensor:
-    """(1 - y) d^2 + y max(0, 1 - d)^2 with y = 0 in sync and y = 1 not, mean over the batch, scalar float32.
-
-    distance: float [N] in [0, 2]; is_unsynced: bool or float [N]. LipGAN's generator adds 0.01 times this with y = 0
-    to its L1; its discriminator takes generated pairs and true faces with another's audio as y = 1.
-    """
-    if distance_N.shape != is_unsynced_N.shape:
-        raise ValueError(f"shapes must agree, got {tuple(distance_N.shape)} and {tuple(is_unsynced_N.shape)}")
-    distance_N = distance_N.float()
-    y_N = is_unsynced_N.to(distance_N)
-    return ((1 - y_N) * distance_N.square() + y_N * F.relu(MARGIN - distance_N).square()).mean()
-
-
 class _ResidualPair(nn.Module):
     """Two ConvBlocks and their input added. The ReLU that LipGAN has after the sum would change nothing."""
 
@@ -170,15 +118,3 @@ class _ResidualPair(nn.Module):
 
 def _stage(first: nn.Module, channels: int, *, num_residual: int) -> nn.Sequential:
     return nn.Sequential(first, *(_ResidualPair(channels) for _ in range(num_residual)))
-
-
-def _normed(in_channels: int, out_channels: int, kernel: int, stride: Size2d, padding: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel, stride, padding, bias=False),
-        nn.InstanceNorm2d(out_channels, affine=True),
-        nn.LeakyReLU(LEAKY_SLOPE, inplace=True),
-    )
-
-
-def _unit_length(x_ND11: torch.Tensor) -> torch.Tensor:
-    return F.normalize(x_ND11.flatten(1).float(), dim=1, eps=1e-6)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,8 @@ from pipeline.dubbing.follow import FollowSettings, follow_face
 from pipeline.dubbing.paste import paste_mouth
 from pipeline.dubbing.playback import Fill, Frame, play
 from pipeline.dubbing.reference import Reference, ShotReference
-from pipeline.media.audio import mel_spectrogram, read_audio, resample, to_mono
+from pipeline.generators import Frames, Voice
+from pipeline.media.audio import float_to_int16, mel_spectrogram, read_audio, resample, to_mono
 from pipeline.media.crops import Cropper
 from pipeline.media.errors import NoVideoError
 from pipeline.media.faces import FaceDetector
@@ -34,8 +35,6 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Length = Literal["audio", "video"]
 OnMissing = Literal["auto", "keep", "error"]
-DrawMouths = Callable[[NDArray[np.uint8], NDArray[np.float32], NDArray[np.uint8]], NDArray[np.uint8]]
-"""Crops uint8 [N, 96, 96, 3], mel windows float32 [N, 80, 16] and reference crops to new crops."""
 DetectorsFor = Callable[[int], Iterable[FaceDetector]]
 """The longer side of a video's frames, in pixels, to the detectors to try in turn."""
 Report = Callable[[str, int, int], None]
@@ -82,20 +81,34 @@ class DubSummary:
         return self.num_frames / self.fps
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Speech:
-    """Sound as given, for the output, and as the generator hears it.
+    """Sound as given, for the output, and as generators hear it: a ``pipeline.generators.Voice``.
 
-    ``samples: float32 [n, 1..2]`` at ``rate_hz``; ``mel: float32 [L, 80]`` at 80 columns/s.
+    ``samples: float32 [n, 1..2]`` at ``rate_hz``; ``mel: float32 [L, 80]`` at 80 columns/s; ``audio: int16 [m]`` at
+    16 kHz.
     """
 
     samples: NDArray[np.float32]
     rate_hz: int
     mel: NDArray[np.float32]
+    audio: NDArray[np.int16]
 
     @property
     def duration_s(self) -> float:
         return len(self.samples) / self.rate_hz
+
+
+class DrawMouths(Protocol):
+    """A generator, such as ``MouthGenerator``."""
+
+    def hear(self, voice: Voice, frames: Frames, fps: float) -> NDArray[np.float32]:
+        """One window per frame: float32 [N, F, L]."""
+
+    def __call__(
+        self, crops: NDArray[np.uint8], windows: NDArray[np.float32], references: NDArray[np.uint8]
+    ) -> NDArray[np.uint8]:
+        """Crops uint8 [N, 96, 96, 3], their windows and reference crops to new crops."""
 
 
 def dub(
@@ -151,7 +164,7 @@ def dub(
     _refuse_missing(face, boxes, float(fps), settings.on_missing)
     with writer:
         batch_frames = _batch_size(info, settings)
-        dubbed = redraw(shown, boxes, speech.mel, float(fps), draw, batch_frames, settings.reference)
+        dubbed = redraw(shown, boxes, speech, float(fps), draw, batch_frames, settings.reference)
         for source, image in _counted(dubbed, report, "drawing", num_shown):
             num_missing += bool(np.isnan(boxes[source, 0]))
             writer.write(image)
@@ -170,7 +183,7 @@ def dub(
 def redraw(
     shown: Iterable[tuple[int, Frame]],
     boxes: NDArray[np.float64],
-    mel: NDArray[np.float32],
+    voice: Voice,
     fps: float,
     draw: DrawMouths,
     batch_frames: int = BATCH_FRAMES,
@@ -192,7 +205,7 @@ def redraw(
             crops = np.stack([cut(pictures[place], source) for place, source in faces])
             places = np.array([place for place, _ in faces])
             references = crops if reference == "same" else first_of_shot(crops, [source for _, source in faces])
-            mouths = draw(crops, alignment.frame_mel_windows(mel, places, fps), references)
+            mouths = draw(crops, draw.hear(voice, places, fps), references)
             for (place, source), mouth in zip(faces, mouths, strict=True):
                 pictures[place] = paste_mouth(pictures[place], mouth, boxes[source])
         for place, (source, _) in batch:
@@ -214,7 +227,7 @@ def load_speech(path: Path) -> Speech:
     if samples.shape[1] > 2:
         samples = mono[:, None]
     heard = resample(mono, rate_hz, alignment.SAMPLE_RATE_HZ)
-    return Speech(samples, rate_hz, mel_spectrogram(heard))
+    return Speech(samples, rate_hz, mel_spectrogram(heard), float_to_int16(heard))
 
 
 def _batch_size(info: MediaInfo, settings: DubSettings) -> int:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from pipeline import alignment
+from pipeline.generators import Voice
 from pipeline.mouths import MouthGenerator
 
 Images = NDArray[np.uint8]
@@ -30,19 +30,19 @@ def reference_frames(crops: Images, reference: Reference) -> Images:
 
 @dataclass(frozen=True)
 class CropGenerator:
-    """A trained generator as a function from a clip's crops and any mel to new crops."""
+    """A trained generator as a function from a clip's crops and any voice to new crops."""
 
     draw: MouthGenerator
     reference: Reference = "same"
     batch_frames: int = 32
 
-    def __call__(self, crops: Images, mel: NDArray[np.float32]) -> Images:
-        """``crops: uint8 [N, 96, 96, 3]``, ``mel: float32 [L, 80]`` of the wanted audio -> uint8 [N, 96, 96, 3].
+    def __call__(self, crops: Images, voice: Voice) -> Images:
+        """``crops: uint8 [N, 96, 96, 3]`` and the wanted voice -> uint8 [N, 96, 96, 3].
 
         Every frame hears the window that ``alignment`` gives it, as in training. Raises ValueError where the network
         gives something that is not a number.
         """
-        windows = alignment.frame_mel_windows(mel, range(len(crops)))
+        windows = self.draw.hear(voice, range(len(crops)))
         references = reference_frames(crops, self.reference)
         parts = [slice(start, start + self.batch_frames) for start in range(0, len(crops), self.batch_frames)]
         return np.concatenate([self.draw(crops[part], windows[part], references[part]) for part in parts])

@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline import alignment
 from pipeline.evaluation.score import Generate
-from pipeline.media.spectra import mel_spectrogram
+from pipeline.generators import Sound
 from pipeline.metrics.image import psnr, ssim
 from pipeline.metrics.temporal import mouth_motion
 from pipeline.shards.clip import Clip
@@ -47,8 +47,8 @@ def probe(clips: Iterable[Clip], generate: Generate) -> Probes | None:
     for clip in clips:
         num_frames = min(clip.num_frames, alignment.num_frames_of(clip.num_samples))
         crops = clip.crops(range(num_frames))
-        own = generate(crops, clip.mel)
-        quiet = generate(crops, mel_spectrogram(np.zeros(clip.num_samples, np.float32)))
+        own = generate(crops, clip)
+        quiet = generate(crops, Sound.silent(clip.num_samples))
         likeness.append((ssim(crops, own), psnr(crops, own)))
         spoken += mouth_motion(own)
         silent += mouth_motion(quiet)

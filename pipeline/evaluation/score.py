@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pipeline import alignment
 from pipeline.evaluation.generate import paste
 from pipeline.evaluation.protocol import Pair
+from pipeline.generators import Voice
 from pipeline.metrics.fid import FeatureStatistics, fid_of
 from pipeline.metrics.kid import kid
 from pipeline.metrics.lse import LseScore, lse_scores
@@ -28,8 +29,8 @@ from pipeline.shards.clip import Clip
 logger = logging.getLogger(__name__)
 
 Images = NDArray[np.uint8]
-Generate = Callable[[Images, NDArray[np.float32]], Images]
-"""Crops and the wanted audio's mel -> crops of the same shape."""
+Generate = Callable[[Images, Voice], Images]
+"""Crops and the wanted voice -> crops of the same shape."""
 Embed = Callable[[Images, NDArray[np.int16]], tuple[NDArray[np.float32], NDArray[np.float32]]]
 """Context frames and 16 kHz audio -> lip and audio embeddings, float32 [V, D] each."""
 Features = Callable[[Images], NDArray[np.float32]]
@@ -94,7 +95,7 @@ def render(video: Clip, audio: Clip, generate: Generate | None) -> tuple[Images,
     crops, context = video.crops(frames), video.context(frames)
     if generate is None:
         return crops, crops, context
-    generated = generate(crops, audio.mel)
+    generated = generate(crops, audio)
     boxes = np.asarray(video.crop_in_context, dtype=np.float64)[: len(frames)]
     return crops, generated, paste(context, generated, boxes)
 

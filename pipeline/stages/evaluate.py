@@ -48,7 +48,7 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
     _write_videos(variant, context, evaluation, [item.pair for item, _ in score.scored], generate)
     if generate:
         metrics["generator_sha256"] = checkpoint.model_sha256(model_dir)
-        metrics["generator_width"] = generate.draw.network.config.width
+        metrics["generator_width"] = generate.draw.width
     return {
         **metrics,
         "variant": variant,

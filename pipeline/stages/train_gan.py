@@ -16,7 +16,8 @@ from pipeline import checkpoint, stage
 from pipeline.digest import sha256_of_names
 from pipeline.media.image import write_png
 from pipeline.shards.read import read_index, source_ids
-from pipeline.training.gan import GanTrainee, variant_config, window_cut
+from pipeline.training.arms import arm_of
+from pipeline.training.gan import GanTrainee, window_cut
 from pipeline.training.precision import select_device, set_threads
 from pipeline.training.session import run_training, spread_clips, training_metrics
 
@@ -35,18 +36,18 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
     set_threads(context.params.runtime.num_threads)
     expert_dir = context.layout.stage_dir("train_syncnet") / "model"
     expert = load_expert(expert_dir, params.min_expert_accuracy)
-    config = variant_config(params, context.params.variants[variant])
+    arm = arm_of(params, context.params.variants[variant])
     torch.manual_seed(seed)
     device = select_device(context.params.runtime.device)
-    trainee = GanTrainee(params, config, expert, spread_clips(context, "val"), device, seed)
-    cut = window_cut(params, is_augmented=params.augment)
-    report = run_training(context, trainee, params, cut, ("frames", "mel"), seed)
+    trainee = GanTrainee(params, arm, expert, spread_clips(context, "val"), device, seed)
+    cut = window_cut(params, arm.kind, is_augmented=params.augment)
+    report = run_training(context, trainee, params, cut, ("frames", *arm.kind.parts), seed)
 
     folder = context.output_dir / "model"
     checkpoint.save_model(
         folder,
-        kind="generator",
-        config=asdict(config),
+        kind=arm.kind.name,
+        config=asdict(arm.config),
         state=trainee.weights(),
         info={
             "fingerprint": context.fingerprint,

@@ -19,9 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.adversarial import AdversarialLoss
-from models.discriminator import QualityDiscriminator
-from models.generator import Generator, GeneratorConfig, face_input
+from models.generator import Generator, face_input
 from models.losses import (
     contrastive_sync_loss,
     feature_loss,
@@ -32,23 +30,26 @@ from models.losses import (
     temporal_loss,
 )
 from models.syncnet import SyncNet
-from pipeline.params import TrainGanParams, VariantParams
+from pipeline.generators import Kind
+from pipeline.params import TrainGanParams
 from pipeline.shards.read import Clip
+from pipeline.training.adversaries import Terms, Weights
+from pipeline.training.arms import Arm
 from pipeline.training.averaged import AveragedWeights
+from pipeline.training.generator_windows import CutGeneratorWindow
 from pipeline.training.loop import Batch, clipped_step, learning_rate_factor
 from pipeline.training.precision import autocast
 from pipeline.training.tensors import faces_to_float
-from pipeline.training.windows import CutGeneratorWindow
 
 
-def variant_config(params: TrainGanParams, variant: VariantParams) -> GeneratorConfig:
-    return GeneratorConfig(width=params.width, use_lstm=variant.use_lstm, use_cbam=variant.use_cbam)
-
-
-def window_cut(params: TrainGanParams, *, is_augmented: bool) -> CutGeneratorWindow:
+def window_cut(params: TrainGanParams, kind: Kind, *, is_augmented: bool) -> CutGeneratorWindow:
     """What one clip gives to a batch; other audio only where the sync loss compares with it."""
     others = params.sync_negatives if params.sync_objective == "infonce" else 0
-    return CutGeneratorWindow(params.min_reference_gap_frames, others, is_augmented)
+    return CutGeneratorWindow(params.min_reference_gap_frames, others, is_augmented, kind)
+
+
+MEASURED = {"sync": 1.0}
+"""Validation measures sync whether it is trained for or not."""
 
 
 def hear_as_the_expert(generator: Generator, expert: SyncNet) -> None:
@@ -69,60 +70,51 @@ def hear_as_the_expert(generator: Generator, expert: SyncNet) -> None:
 
 
 class GanTrainee:
-    """Generator, discriminator, their optimisers, the frozen expert and fixed validation windows."""
+    """A generator, its adversary if it has one, their optimisers, the frozen expert and fixed validation windows."""
 
     def __init__(
         self,
         params: TrainGanParams,
-        config: GeneratorConfig,
+        arm: Arm,
         expert: SyncNet,
         validation_clips: Sequence[Clip],
         device: torch.device,
         seed: int,
     ) -> None:
-        self._params, self._device = params, device
-        self.generator = Generator(config)
-        if params.audio_start == "expert":
+        self._params, self._arm, self._device = params, arm, device
+        self.generator = arm.build()
+        if isinstance(self.generator, Generator) and params.audio_start == "expert":
             hear_as_the_expert(self.generator, expert)
         self.generator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.expert = expert.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
-        discriminator = QualityDiscriminator(params.discriminator_width)
-        discriminator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._adversarial = AdversarialLoss(
-            discriminator,
-            torch.optim.Adam(discriminator.parameters(), lr=params.discriminator_learning_rate, betas=params.betas),
-        )
-        self._optimiser = torch.optim.Adam(self.generator.parameters(), lr=params.learning_rate, betas=params.betas)
+        self._adversary = arm.build_adversary(device) if arm.build_adversary else None
+        self._optimiser = torch.optim.Adam(self.generator.parameters(), lr=params.learning_rate, betas=arm.betas)
         self._averaged = AveragedWeights(self.generator, params.ema_decay)
-        self._validation = _validation_batch(validation_clips, params, seed)
+        self._validation = _validation_batch(
+            validation_clips, window_cut(params, arm.kind, is_augmented=False), params, seed
+        )
 
     def step(self, batch: Batch, step: int) -> dict[str, torch.Tensor | float]:
-        """``target, reference: uint8 [B, T, 96, 96, 3]``, ``mel: float32 [B, T, 80, 16]``,
+        """``target, reference: uint8 [B, T, 96, 96, 3]``, ``audio: float32 [B, T, F, L]``,
         ``sync_mel: float32 [B, K, 80, 16]``."""
         p = self._params
         self.generator.train()
-        weights = p.losses.weights(step)
+        weights, full = self._arm.weights(step), self._arm.weights(None)
         target_BTCHW, generated_BTCHW = self._generate(self.generator, batch)
-        terms = self._against_the_target(generated_BTCHW, target_BTCHW, batch["sync_mel"], weights)
+        terms = self._against_the_target(generated_BTCHW, target_BTCHW, batch["sync_mel"], weights, full)
         scalars: dict[str, torch.Tensor | float] = {}
-        if weights["adversarial"] > 0:
-            fake_NCHW, real_NCHW = (lower_half(faces).flatten(0, 1) for faces in (generated_BTCHW, target_BTCHW))
-            with autocast(p.precision, self._device):
-                scalars |= self._adversarial.train_adv(fake_NCHW, real_NCHW)
-                if weights["feature_matching"] > 0:
-                    matched = self._adversarial.with_matching(fake_NCHW, real_NCHW)
-                    terms["adversarial"], terms["feature_matching"] = matched
-                else:
-                    terms["adversarial"] = self._adversarial(fake_NCHW)
+        if self._adversary is not None:
+            learned, logged = self._adversary.learn(generated_BTCHW, target_BTCHW, self._audio(batch), weights)
+            terms |= learned
+            scalars |= logged
         loss = _weighted_sum(terms, weights)
         factor = learning_rate_factor(step, p.warmup_steps, p.num_steps)
         norm = clipped_step(self._optimiser, loss, p.grad_clip, factor)
         self._averaged.update(self.generator)
-        used = {name: weight for name, weight in weights.items() if p.losses.weights()[name] > 0}
         return scalars | {
             "loss": loss.detach(),
             **{name: term.detach() for name, term in terms.items()},
-            **{f"{name}_weight": weight for name, weight in used.items()},
+            **{f"{name}_weight": weight for name, weight in weights.items() if full[name] > 0},
             "grad_norm": norm,
             "learning_rate": p.learning_rate * factor,
         }
@@ -132,28 +124,35 @@ class GanTrainee:
         generated_BTCHW: torch.Tensor,
         target_BTCHW: torch.Tensor,
         sync_mel: torch.Tensor,
-        weights: Mapping[str, float],
-    ) -> dict[str, torch.Tensor]:
-        """Every term but the discriminator's. The sync loss is measured before its weight is on, too."""
+        weights: Weights,
+        measured: Weights,
+    ) -> Terms:
+        """Every term but the adversary's. The sync loss is measured before its weight is on, too, where ``measured``
+        gives it one."""
         terms = {"l1": l1_loss(generated_BTCHW, target_BTCHW)}
-        with torch.set_grad_enabled(torch.is_grad_enabled() and weights["sync"] + weights["perceptual"] > 0):
-            face_BD, maps = self._look(generated_BTCHW)
-            terms["sync"] = self._sync(face_BD, sync_mel)
-            if weights["perceptual"] > 0:
+        sync, perceptual = weights.get("sync", 0.0), weights.get("perceptual", 0.0)
+        if measured.get("sync", 0.0) + perceptual > 0:
+            with torch.set_grad_enabled(torch.is_grad_enabled() and sync + perceptual > 0):
+                face_BD, maps = self._look(generated_BTCHW)
+                terms["sync"] = self._sync(face_BD, sync_mel)
+            if perceptual > 0:
                 with torch.no_grad():
                     _, real_maps = self._look(target_BTCHW)
                 terms["perceptual"] = feature_loss(maps, real_maps)
-        if weights["temporal"] > 0:
+        if weights.get("temporal", 0.0) > 0:
             terms["temporal"] = temporal_loss(generated_BTCHW, target_BTCHW)
         return terms
 
     def _generate(self, generator: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         target_BTCHW = faces_to_float(batch["target"], self._device)
-        faces_BTCHW = face_input(target_BTCHW, faces_to_float(batch["reference"], self._device))
-        mel_BTCML = batch["mel"].to(self._device).unsqueeze(2)
+        faces_BTCHW = self._arm.kind.see(target_BTCHW, faces_to_float(batch["reference"], self._device))
         with autocast(self._params.precision, self._device):
-            generated_BTCHW = generator(mel_BTCML, faces_BTCHW)
+            generated_BTCHW = generator(self._audio(batch), faces_BTCHW)
         return target_BTCHW, generated_BTCHW.float()
+
+    def _audio(self, batch: Batch) -> torch.Tensor:
+        """What the generator hears: float32 [B, T, 1, F, L]."""
+        return batch["audio"].to(self._device).unsqueeze(2)
 
     def _look(self, faces_BTCHW: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """The expert's embedding and maps of whole faces."""
@@ -172,16 +171,16 @@ class GanTrainee:
 
     @torch.inference_mode()
     def validate(self) -> dict[str, float]:
-        """The averaged generator on the fixed windows: each term at its full weight and their weighted sum ``loss``
-        (without the discriminator's, whose scale drifts), L1 of the lower half, and the sync loss of real windows."""
-        weights = self._params.losses.weights()
+        """The averaged generator on the fixed windows: each term and, at full weights, their sum ``loss`` (without the
+        adversary's, whose scale drifts), L1 of the lower half, and the sync loss of generated and of real windows."""
+        weights = self._arm.weights(None)
         totals: Counter[str] = Counter()
         size = self._params.clips_per_batch
         num = len(self._validation["target"])
         for start in range(0, num, size):
             batch = {name: tensor[start : start + size] for name, tensor in self._validation.items()}
             target, generated = self._generate(self._averaged.network, batch)
-            terms = self._against_the_target(generated, target, batch["sync_mel"], weights)
+            terms = self._against_the_target(generated, target, batch["sync_mel"], weights, MEASURED)
             scalars = {
                 "loss": _weighted_sum(terms, weights),
                 **terms,
@@ -196,8 +195,9 @@ class GanTrainee:
         """Target, masked input, reference and generated crops side by side: uint8 [num * 96, 4 * 96, 3] BGR."""
         batch = {name: tensor[:num_windows] for name, tensor in self._validation.items()}
         target, generated = self._generate(self._averaged.network, batch)
-        faces = face_input(target, faces_to_float(batch["reference"], self._device))[:, 2]
-        columns = (target[:, 2], faces[:, :3], faces[:, 3:], generated[:, 2])
+        reference = faces_to_float(batch["reference"], self._device)
+        seen = face_input(target, reference)[:, 2, :3]
+        columns = (target[:, 2], seen, reference[:, 2], generated[:, 2])
         rows_NCHW = torch.cat([column.float() for column in columns], dim=-1)
         image = rows_NCHW.permute(0, 2, 3, 1).flatten(0, 1)
         return (image * 255).round().clamp(0, 255).byte().cpu().numpy()
@@ -213,23 +213,26 @@ class GanTrainee:
             "generator": self.generator.state_dict(),
             "averaged": self._averaged.state_dict(),
             "optimiser": self._optimiser.state_dict(),
-            "adversarial": self._adversarial.state_dict(),
+            "adversary": self._adversary.state_dict() if self._adversary else {},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.generator.load_state_dict(state["generator"])
         self._averaged.load_state_dict(state["averaged"])
         self._optimiser.load_state_dict(state["optimiser"])
-        self._adversarial.load_state_dict(state["adversarial"])
+        if self._adversary:
+            self._adversary.load_state_dict(state["adversary"])
 
 
-def _weighted_sum(terms: Mapping[str, torch.Tensor], weights: Mapping[str, float]) -> torch.Tensor:
-    return torch.stack([weights[name] * term for name, term in terms.items() if weights[name] > 0]).sum()
+def _weighted_sum(terms: Terms, weights: Weights) -> torch.Tensor:
+    weighed = [weights[name] * term for name, term in terms.items() if weights.get(name, 0.0) > 0]
+    return torch.stack(weighed).sum()
 
 
-def _validation_batch(clips: Sequence[Clip], params: TrainGanParams, seed: int) -> dict[str, torch.Tensor]:
+def _validation_batch(
+    clips: Sequence[Clip], cut: CutGeneratorWindow, params: TrainGanParams, seed: int
+) -> dict[str, torch.Tensor]:
     """The same windows for every arm: they depend on the seed and the clips alone."""
-    cut = window_cut(params, is_augmented=False)
     items = []
     for index in range(params.num_validation_windows):
         item = cut(clips[index % len(clips)], np.random.default_rng([seed, index]))

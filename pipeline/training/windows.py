@@ -57,42 +57,6 @@ class CutSyncWindows:
         return {"faces": degrade_faces(augment_faces(lower, rng), rng), "mel": augment_mel(mel, rng)}
 
 
-@dataclass(frozen=True)
-class CutGeneratorWindow:
-    """A target window, a reference window elsewhere in the clip, the audio of the target and of other moments."""
-
-    min_reference_gap_frames: int
-    num_other_audio: int = 0
-    is_augmented: bool = False
-
-    def __call__(self, clip: Clip, rng: np.random.Generator) -> Item | None:
-        """``target, reference: uint8 [T, 96, 96, 3]``, ``mel: float32 [T, 80, 16]``,
-        ``sync_mel: float32 [1 + num_other_audio, 80, 16]``, the target's own first.
-
-        The reference never overlaps the target: an overlap would let the generator copy the mouth. The other audio
-        keeps the same distance, so that none of it is a near miss of the target's. Augmentation is the same for target
-        and reference: colours that change from batch to batch have to be read off the reference, not remembered.
-        """
-        num_starts = clip.num_frames - WINDOW_FRAMES + 1
-        start = int(rng.integers(0, num_starts)) if num_starts > 0 else 0
-        candidates = np.arange(max(0, num_starts))
-        candidates = candidates[np.abs(candidates - start) >= self.min_reference_gap_frames]
-        if not len(candidates):
-            return None
-        reference = int(rng.choice(candidates))
-        enough = len(candidates) >= self.num_other_audio
-        others = rng.choice(candidates, size=self.num_other_audio, replace=not enough)
-        frames = np.arange(WINDOW_FRAMES)
-        crops = clip.crops(np.concatenate([start + frames, reference + frames]))
-        own_mel = alignment.frame_mel_windows(clip.mel, start + frames)
-        sync_mel = [alignment.sync_mel_window(clip.mel, int(s)) for s in (start, *others)]
-        mel = np.concatenate([own_mel, np.stack(sync_mel)])
-        if self.is_augmented:
-            crops, mel = augment_faces(crops[None], rng)[0], augment_mel(mel[None], rng)[0]
-        (target, reference_crops), (own_mel, sync_mels) = (np.split(part, [WINDOW_FRAMES]) for part in (crops, mel))
-        return {"target": target, "reference": reference_crops, "mel": own_mel, "sync_mel": sync_mels}
-
-
 def augment_faces(windows: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """``uint8 [K, T, H, W, 3]``: mirror, contrast, brightness and tint, constant over each window's frames."""
     out = np.empty_like(windows)
@@ -124,7 +88,16 @@ def degrade_faces(windows: NDArray[np.uint8], rng: np.random.Generator) -> NDArr
 
 def augment_mel(mel: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
     """``float32 [K, ..., 80, 16]``: one loudness for each of K, up to 6 dB either way (8 units span 100 dB)."""
-    gain = rng.uniform(-0.5, 0.5, size=(len(mel), *[1] * (mel.ndim - 1))).astype(np.float32)
+    return louder(mel, draw_gains(rng, len(mel)).reshape(-1, *[1] * (mel.ndim - 1)))
+
+
+def draw_gains(rng: np.random.Generator, num: int) -> NDArray[np.float32]:
+    """Up to 6 dB either way, in mel units: float32 [num]."""
+    return rng.uniform(-0.5, 0.5, size=num).astype(np.float32)
+
+
+def louder(mel: NDArray[np.float32], gain: NDArray[np.float32] | np.float32) -> NDArray[np.float32]:
+    """Mel of any shape by a gain in mel units, within [-4, 4]."""
     return np.clip(mel + gain, -4.0, 4.0)
 
 

@@ -18,7 +18,8 @@ def content(repo_root: Path) -> dict[str, Any]:
 
 
 def test_the_committed_file_is_valid(repo_root: Path) -> None:
-    assert set(load_params(repo_root / "params.yaml").variants) == {"lstm_cbam", "no_lstm", "no_cbam", "no_lstm_cbam"}
+    arms, rivals = ("lstm_cbam", "no_lstm", "no_cbam", "no_lstm_cbam"), ("wav2lip", "lipgan", "speech2vid")
+    assert tuple(load_params(repo_root / "params.yaml").variants) == (*arms, *rivals)
 
 
 @pytest.mark.parametrize(
@@ -34,8 +35,13 @@ def test_the_committed_file_is_valid(repo_root: Path) -> None:
         ("train_gan.betas", [0.5, 1.0], "train_gan.betas.1"),
         ("promote.min_lse_d_gain", float("nan"), "promote.min_lse_d_gain"),
         ("seed", -1, "given -1"),
-        ("variants", {"real": {"use_lstm": True, "use_cbam": True}}, "'real' cannot name a variant"),
-        ("variants", {"a.b": {"use_lstm": True, "use_cbam": True}}, "'a.b' cannot name a variant"),
+        ("variants", {"real": {"network": "speech2vid"}}, "'real' cannot name a variant"),
+        ("variants", {"a.b": {"network": "speech2vid"}}, "'a.b' cannot name a variant"),
+        ("variants.lipgan.use_lstm", True, "variants.lipgan.use_lstm: unknown key"),
+        ("variants.lipgan.contrastive_weight", -1, "variants.lipgan.contrastive_weight: Input should be greater"),
+        ("variants.lipgan.network", "gan", "variants.lipgan.network: must be wav2lip, lipgan, speech2vid (given gan)"),
+        ("train_gan.losses.sync.start_step", 300, "losses.sync.start_step 300 is not below num_steps 300"),
+        ("train_gan.losses.sync.weight", 0.999, "must be below 1 together"),
         ("dataset.demo.num_test_speakers", 12, "leave no training speaker"),
         ("weights.syncnet_v2.urls", ["/mnt/syncnet_v2.model"], "weights.syncnet_v2.urls.0: must be an http or https"),
         ("weights.syncnet_v2.urls", [], "weights.syncnet_v2.urls"),
@@ -51,6 +57,32 @@ def test_a_bad_value_is_named(content: dict[str, Any], path: str, value: Any, ex
     with pytest.raises(ParamsError) as caught:
         parse_params(content)
     assert expected in str(caught.value)
+
+
+def test_matching_features_needs_a_discriminator(content: dict[str, Any]) -> None:
+    losses = content["train_gan"]["losses"]
+    losses["adversarial"]["weight"] = 0.0
+    parse_params(content)
+    losses["feature_matching"]["weight"] = 0.1
+    with pytest.raises(ParamsError, match=r"it needs an adversarial\.weight"):
+        parse_params(content)
+
+
+def test_loss_weights_follow_their_schedule(content: dict[str, Any]) -> None:
+    loss = {"weight": 0.8, "start_step": 2, "ramp_steps": 4}
+    content["train_gan"]["losses"]["temporal"] = loss
+    losses = parse_params(content).train_gan.losses
+    assert [losses.temporal.at(step) for step in range(8)] == pytest.approx([0, 0, 0.2, 0.4, 0.6, 0.8, 0.8, 0.8])
+    at_once = losses.temporal.model_copy(update={"ramp_steps": 0})
+    assert [at_once.at(step) for step in range(4)] == [0, 0, 0.8, 0.8]
+    assert losses.weights()["l1"] == pytest.approx(1 - losses.sync.weight - losses.adversarial.weight)
+    assert losses.without("temporal").weights()["temporal"] == 0
+
+
+def test_a_variant_without_a_network_is_named(content: dict[str, Any]) -> None:
+    del content["variants"]["no_lstm"]["network"]
+    with pytest.raises(ParamsError, match=r"variants\.no_lstm\.network: must be wav2lip.*given nothing"):
+        parse_params(content)
 
 
 def test_a_missing_key_is_named(content: dict[str, Any]) -> None:

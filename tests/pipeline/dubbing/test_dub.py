@@ -13,6 +13,7 @@ from scipy.io import wavfile
 
 from pipeline.dubbing.dub import DubSettings, dub, load_speech, redraw
 from pipeline.dubbing.follow import FollowSettings
+from pipeline.generators import OURS, Sound
 from pipeline.media.audio import read_audio
 from pipeline.media.errors import MediaError
 from pipeline.media.video import probe
@@ -21,8 +22,22 @@ FOLLOW = FollowSettings(max_gap_frames=3, smooth_frames=7)
 FACE = [30.0, 10, 90, 70]
 
 
+class Draw:
+    """Stands in for a generator that hears as ours does."""
+
+    def __init__(self, draw):
+        self._draw = draw
+
+    def hear(self, voice, frames, fps):
+        return OURS.hear(voice, frames, fps)
+
+    def __call__(self, crops, windows, references):
+        return self._draw(crops, windows, references)
+
+
+@Draw
 def darken(crops, windows, references):
-    """Stands in for a generator: black mouths, if there is one window per crop."""
+    """Black mouths, if there is one window per crop."""
     assert windows.shape == (len(crops), 80, 16)
     return np.zeros_like(crops)
 
@@ -143,6 +158,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(make_video, make_sound, 
     face, audio, out = make_video(5), make_sound(0.2), tmp_path / "out.mp4"
     out.write_bytes(b"old")
 
+    @Draw
     def fail(crops, windows, references):
         raise RuntimeError("no")
 
@@ -171,19 +187,20 @@ def test_bad_requests(make_video, make_sound, tmp_path):
 
 @pytest.mark.parametrize("batch_frames", [1, 3, 32])
 def test_the_batch_does_not_matter_and_each_frame_hears_its_own_time(batch_frames):
-    mel = np.random.default_rng(4).uniform(-4, 4, (80, 80)).astype(np.float32)
+    voice = Sound(np.random.default_rng(4).uniform(-4, 4, (80, 80)).astype(np.float32), np.zeros(16_000, np.int16))
     boxes = np.tile(np.array([[30.2, 10.1, 90.4, 70.3]]), (10, 1)) + np.linspace(0, 60, 10)[:, None] * [0, 0, 1, 1]
     boxes[4] = np.nan
 
-    def draw(crops, windows, references):
+    @Draw
+    def mix(crops, windows, references):
         mouths = (crops.astype(float) + references) / 2 + 10 * windows.mean(axis=(1, 2))[:, None, None, None]
         return np.clip(mouths, 0, 255).astype(np.uint8)
 
     def shown():
         return ((k, picture(k)) for k in [*range(10), *range(8, 0, -1)])
 
-    one = list(redraw(shown(), boxes, mel, 30.0, draw, 18))
-    parts = list(redraw(shown(), boxes, mel, 30.0, draw, batch_frames))
+    one = list(redraw(shown(), boxes, voice, 30.0, mix, 18))
+    parts = list(redraw(shown(), boxes, voice, 30.0, mix, batch_frames))
     assert [k for k, _ in parts] == [*range(10), *range(8, 0, -1)]
     for (_, a), (_, b) in zip(one, parts, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -195,13 +212,14 @@ def test_the_batch_does_not_matter_and_each_frame_hears_its_own_time(batch_frame
 def test_the_reference_is_the_shots_first_crop_unless_told_otherwise(reference):
     seen = []
 
-    def draw(crops, windows, references):
+    @Draw
+    def watch(crops, windows, references):
         seen.append((crops, references))
         return crops
 
     calm = np.repeat(picture(0)[None], 6, axis=0) + np.arange(6, dtype=np.uint8)[:, None, None, None]
     boxes = np.tile(np.array([[30.0, 10, 90, 70]]), (6, 1))
-    list(redraw(enumerate(calm), boxes, np.zeros((30, 80), np.float32), 25.0, draw, 4, reference))
+    list(redraw(enumerate(calm), boxes, Sound.silent(16_000), 25.0, watch, 4, reference))
     crops, references = (np.concatenate(part) for part in zip(*seen, strict=True))
     expected = crops if reference == "same" else np.repeat(crops[:1], 6, axis=0)
     np.testing.assert_array_equal(references, expected)

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import torch
 
-from models.generator import Generator, GeneratorConfig
 from models.lse_syncnet import LseSyncNet
 from pipeline import atomic, checkpoint, promote
 from pipeline.compare.table import read_result, shared_protocol
@@ -27,9 +26,10 @@ from pipeline.shards.write import write_rejects
 from pipeline.stage import EXIT_USER_ERROR, StageContext, TemporaryError
 from pipeline.stages import compare, evaluate
 from pipeline.tracking import Tracker
+from pipeline.training.arms import arm_of
 from pipeline.weights import INCEPTION, WeightsError
 
-ROWS = ("real", "lstm_cbam", "no_lstm", "no_cbam", "no_lstm_cbam", "copy_input")
+ROWS = ("real", "lstm_cbam", "no_lstm", "no_cbam", "no_lstm_cbam", "wav2lip", "lipgan", "speech2vid", "copy_input")
 
 
 @pytest.fixture
@@ -47,13 +47,11 @@ def layout(tmp_path: Path, shards_dir: Path, params: Params) -> Layout:
     state = LseSyncNet(0.03).state_dict()
     folder = layout.stage_dir("train_evaluator") / "model"
     checkpoint.save_model(folder, kind="lse_syncnet", config={"width": 0.03}, state=state, info={})
-    for name, arm in params.variants.items():
-        config = GeneratorConfig(width=0.03, lstm_hidden=8, use_lstm=arm.use_lstm, use_cbam=arm.use_cbam)
+    for name, variant in params.variants.items():
+        arm = arm_of(params.train_gan.model_copy(update={"width": 0.03}), variant)
         folder = layout.stage_dir("train_gan", name)
-        network = Generator(config)
-        checkpoint.save_model(
-            folder / "model", kind="generator", config=asdict(config), state=network.state_dict(), info={}
-        )
+        state = arm.build().state_dict()
+        checkpoint.save_model(folder / "model", kind=arm.kind.name, config=asdict(arm.config), state=state, info={})
         (folder / "curve.csv").write_text("step,l1\n1,0.5\n2,0.4\n")
     return layout
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from models.generator import Generator, GeneratorConfig
 from pipeline.evaluation.generate import CropGenerator, paste, reference_frames
+from pipeline.generators import Sound
 from pipeline.mouths import MouthGenerator
 
 
@@ -26,24 +27,28 @@ def crops() -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (7, 96, 96, 3), dtype=np.uint8)
 
 
+def voice_of(mel: NDArray[np.float32]) -> Sound:
+    return Sound(mel, np.zeros(len(mel) * 200, np.int16))
+
+
 @pytest.fixture(scope="module")
-def mel() -> NDArray[np.float32]:
-    return np.random.default_rng(1).uniform(-4, 4, (24, 80)).astype(np.float32)
+def voice() -> Sound:
+    return voice_of(np.random.default_rng(1).uniform(-4, 4, (24, 80)).astype(np.float32))
 
 
-def test_result_does_not_depend_on_the_batch_size(network: Generator, crops, mel) -> None:
-    whole = CropGenerator(MouthGenerator(network, "cpu", "fp32"), batch_frames=32)(crops, mel)
-    parts = CropGenerator(MouthGenerator(network, "cpu", "fp32"), batch_frames=3)(crops, mel)
+def test_result_does_not_depend_on_the_batch_size(network: Generator, crops, voice) -> None:
+    whole = CropGenerator(MouthGenerator(network, "cpu", "fp32"), batch_frames=32)(crops, voice)
+    parts = CropGenerator(MouthGenerator(network, "cpu", "fp32"), batch_frames=3)(crops, voice)
     assert whole.shape == crops.shape and whole.dtype == np.uint8
     assert np.abs(whole.astype(int) - parts.astype(int)).max() <= 1
 
 
-def test_only_the_reference_shows_the_generator_a_mouth(network: Generator, crops, mel) -> None:
+def test_only_the_reference_shows_the_generator_a_mouth(network: Generator, crops, voice) -> None:
     changed = crops.copy()
     changed[1:, 48:] = 255 - changed[1:, 48:]
     for reference, is_seen in (("first", False), ("same", True)):
         generate = CropGenerator(MouthGenerator(network, "cpu", "fp32"), reference)
-        is_different = not np.array_equal(generate(crops, mel), generate(changed, mel))
+        is_different = not np.array_equal(generate(crops, voice), generate(changed, voice))
         assert is_different is is_seen
 
 
@@ -60,7 +65,7 @@ def test_every_frame_hears_the_window_that_training_gives_it(crops) -> None:
     mel = np.full((60, 80), -4, np.float32)
     mel[20] = 4.0
     frames = np.repeat(crops, 2, axis=0)
-    generated = CropGenerator(MouthGenerator(LoudestBin(), "cpu", "fp32"), batch_frames=4)(frames, mel)
+    generated = CropGenerator(MouthGenerator(LoudestBin(), "cpu", "fp32"), batch_frames=4)(frames, voice_of(mel))
     is_loud = (generated == 255).all(axis=(1, 2, 3))
     wanted = [math.floor(3.2 * (f - 2)) <= 20 < math.floor(3.2 * (f - 2)) + 16 for f in range(len(frames))]
     assert is_loud.tolist() == wanted == [False] * 4 + [True] * 5 + [False] * 5
@@ -72,12 +77,12 @@ def test_reference_frames(crops) -> None:
     assert first.shape == crops.shape and (first == crops[0]).all()
 
 
-def test_not_a_number_is_an_error(crops, mel) -> None:
+def test_not_a_number_is_an_error(crops, voice) -> None:
     broken = Generator(GeneratorConfig(width=0.0625, use_lstm=False, use_cbam=False)).eval()
     with torch.no_grad():
         next(broken.parameters()).fill_(float("nan"))
     with pytest.raises(ValueError, match="not finite"):
-        CropGenerator(MouthGenerator(broken, "cpu", "fp32"))(crops, mel)
+        CropGenerator(MouthGenerator(broken, "cpu", "fp32"))(crops, voice)
 
 
 def test_a_crop_over_the_whole_context_replaces_it(crops) -> None:

@@ -7,18 +7,19 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.evaluation.probes import probe
+from pipeline.generators import Voice
 from pipeline.shards.clip import Clip
 
 Images = NDArray[np.uint8]
 
 
-def is_silent(mel: NDArray[np.float32]) -> bool:
-    return bool(np.ptp(mel) == 0)
+def is_silent(voice: Voice) -> bool:
+    return bool(np.ptp(voice.mel) == 0 and not voice.audio.any())
 
 
 def test_a_perfect_generator_but_for_ten_grey_levels_rests_in_silence(clips: dict[str, Clip]) -> None:
-    def generate(crops: Images, mel: NDArray[np.float32]) -> Images:
-        if is_silent(mel):
+    def generate(crops: Images, voice: Voice) -> Images:
+        if is_silent(voice):
             return np.broadcast_to(crops[:1], crops.shape)
         return np.clip(crops.astype(int) + 10, 0, 255).astype(np.uint8)
 
@@ -30,10 +31,10 @@ def test_a_perfect_generator_but_for_ten_grey_levels_rests_in_silence(clips: dic
 
 
 def test_a_generator_that_does_not_listen_moves_as_much_in_silence(clips: dict[str, Clip]) -> None:
-    found = probe(clips.values(), lambda crops, mel: 255 - crops)
+    found = probe(clips.values(), lambda crops, voice: 255 - crops)
     assert found is not None and found.silence_motion == pytest.approx(1)
 
 
 def test_nothing_to_draw_or_nothing_that_moves_gives_no_figures(clips: dict[str, Clip]) -> None:
-    assert probe([], lambda crops, mel: crops) is None
-    assert probe(clips.values(), lambda crops, mel: np.zeros_like(crops)) is None
+    assert probe([], lambda crops, voice: crops) is None
+    assert probe(clips.values(), lambda crops, voice: np.zeros_like(crops)) is None

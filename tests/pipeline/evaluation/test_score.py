@@ -17,6 +17,7 @@ from pipeline.evaluation.evaluator import Evaluator
 from pipeline.evaluation.generate import CropGenerator
 from pipeline.evaluation.protocol import Pair, clips_sha256, derange, self_paired, spread_frames
 from pipeline.evaluation.score import clips_csv, distances, num_paired_frames, render, score_variant, summary
+from pipeline.generators import Voice
 from pipeline.metrics.lse import embed_clip, lse_scores
 from pipeline.mouths import MouthGenerator
 from pipeline.shards.clip import Clip
@@ -117,7 +118,7 @@ def test_failed_clips_are_counted_and_listed_with_reasons(clips: Clips, evaluato
     pairs = derange(list(clips), seed=7)
     victim = pairs[1].video_id
 
-    def generate(crops: Images, mel: NDArray[np.float32]) -> Images:
+    def generate(crops: Images, voice: Voice) -> Images:
         if np.array_equal(crops[0], clips[victim].crops([0])[0]):
             raise ValueError("the generator gave values that are not finite")
         return crops

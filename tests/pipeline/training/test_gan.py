@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -14,12 +16,24 @@ import yaml
 from models.generator import Generator, GeneratorConfig
 from models.syncnet import SyncNet, SyncNetConfig
 from pipeline import checkpoint
-from pipeline.params import TrainGanParams
+from pipeline.generators import KINDS, OURS, Kind
+from pipeline.params import LipGanVariant, Speech2VidVariant, TrainGanParams, Wav2LipVariant
 from pipeline.stages.train_gan import load_expert
+from pipeline.training.arms import Arm, arm_of
 from pipeline.training.gan import GanTrainee, hear_as_the_expert, window_cut
-from pipeline.training.windows import CutGeneratorWindow
+from pipeline.training.generator_windows import CutGeneratorWindow
 
 EXPERT = SyncNetConfig(width=0.0625, embedding_dim=16, linear_heads=True)
+
+
+class FakeClip(NamedTuple):
+    num_frames: int
+    mel: np.ndarray
+    audio: np.ndarray
+    crops: Callable[[Any], np.ndarray]
+
+    def __hash__(self) -> int:
+        return id(self)
 
 
 def clip(seed: int) -> Any:
@@ -27,13 +41,15 @@ def clip(seed: int) -> Any:
     rng = np.random.default_rng(seed)
     frames = rng.integers(0, 255, (30, 96, 96, 3), dtype=np.uint8)
     mel = rng.uniform(-4, 4, (97, 80)).astype(np.float32)
-    return SimpleNamespace(num_frames=30, mel=mel, crops=lambda indices: frames[np.asarray(indices)])
+    audio = rng.integers(-9000, 9000, 30 * 640).astype(np.int16)
+    return FakeClip(30, mel, audio, lambda indices: frames[np.asarray(indices)])
 
 
 @pytest.fixture
 def params(repo_root: Path) -> TrainGanParams:
     section = yaml.safe_load((repo_root / "params.yaml").read_text())["train_gan"]
     section |= {
+        "width": 0.0625,
         "discriminator_width": 0.0625,
         "num_steps": 6,
         "warmup_steps": 0,
@@ -52,15 +68,26 @@ def params(repo_root: Path) -> TrainGanParams:
     return TrainGanParams(**section)
 
 
+def small_arm(params: TrainGanParams, **changes: Any) -> Arm:
+    """`lstm_cbam` with a small LSTM, or what is said in its place."""
+    whole = {"use_lstm": True, "use_cbam": True, "use_discriminator": True, "use_further_losses": True}
+    arm = arm_of(params, Wav2LipVariant(network="wav2lip", **whole | changes))
+    return replace(arm, config=replace(arm.config, lstm_hidden=8))
+
+
+def trainee_of(params: TrainGanParams, arm: Arm | None = None) -> GanTrainee:
+    torch.manual_seed(0)
+    expert = SyncNet(EXPERT)
+    return GanTrainee(params, arm or small_arm(params), expert, [clip(0), clip(1)], torch.device("cpu"), seed=3)
+
+
 @pytest.fixture
 def trainee(params: TrainGanParams) -> GanTrainee:
-    torch.manual_seed(0)
-    config = GeneratorConfig(width=0.0625, lstm_hidden=8)
-    return GanTrainee(params, config, SyncNet(EXPERT), [clip(0), clip(1)], torch.device("cpu"), seed=3)
+    return trainee_of(params)
 
 
-def batch() -> dict[str, torch.Tensor]:
-    items = [CutGeneratorWindow(6, 3)(clip(seed), np.random.default_rng(seed)) for seed in (5, 6)]
+def batch(kind: Kind = OURS) -> dict[str, torch.Tensor]:
+    items = [CutGeneratorWindow(6, 3, kind=kind)(clip(seed), np.random.default_rng(seed)) for seed in (5, 6)]
     assert items[0] is not None
     assert items[1] is not None
     return {name: torch.from_numpy(np.stack([item[name] for item in items if item])) for name in items[0]}
@@ -87,12 +114,52 @@ def test_the_loss_is_the_weighted_sum_and_the_schedule_is_logged(trainee: GanTra
 def test_terms_of_weight_0_are_neither_computed_nor_logged(params: TrainGanParams) -> None:
     only_l1 = {name: {"weight": 0.0, "start_step": 0, "ramp_steps": 0} for name in TERMS if name != "l1"}
     plain = TrainGanParams(**params.model_dump() | {"losses": only_l1})
-    torch.manual_seed(0)
-    config = GeneratorConfig(width=0.0625, lstm_hidden=8)
-    trainee = GanTrainee(plain, config, SyncNet(EXPERT), [clip(0)], torch.device("cpu"), seed=3)
-    row = trainee.step(batch(), 5)
-    assert set(row) == {"loss", "l1", "l1_weight", "sync", "grad_norm", "learning_rate"}
+    row = trainee_of(plain).step(batch(), 5)
+    assert set(row) == {"loss", "l1", "l1_weight", "grad_norm", "learning_rate"}
     assert float(row["loss"]) == float(row["l1"])
+
+
+def test_what_a_variant_leaves_out_is_not_learned_from(params: TrainGanParams) -> None:
+    def terms(**changes: bool) -> set[str]:
+        row = trainee_of(params, small_arm(params, **changes)).step(batch(), 5)
+        return {name for name in TERMS if name in row}
+
+    assert terms() == set(TERMS)
+    assert terms(use_discriminator=False) == {"l1", "sync", "perceptual", "temporal"}
+    assert terms(use_further_losses=False) == {"l1", "sync", "adversarial"}
+    assert terms(use_discriminator=False, use_further_losses=False) == {"l1", "sync"}
+
+
+@pytest.mark.parametrize(
+    ("variant", "terms"),
+    [
+        (LipGanVariant(network="lipgan", contrastive_weight=0.01), {"l1", "contrastive"}),
+        (Speech2VidVariant(network="speech2vid"), {"l1"}),
+    ],
+)
+def test_a_rival_has_its_own_losses_and_is_judged_like_any_arm(
+    params: TrainGanParams, variant: Any, terms: set[str]
+) -> None:
+    arm = arm_of(params, variant)
+    trainee = trainee_of(params, arm)
+    row = trainee.step(batch(arm.kind), 5)
+    assert {name for name in (*TERMS, "contrastive") if name in row} == terms
+    expected = sum(float(row[f"{name}_weight"]) * float(row[name]) for name in terms)
+    assert float(row["loss"]) == pytest.approx(expected, rel=1e-5)
+    assert ("d_loss" in row) == (variant.network == "lipgan")
+    found = trainee.validate()
+    assert found["loss"] == found["l1"]
+    assert {"sync", "sync_of_real", "lower_l1"} < set(found)
+    assert trainee.samples(2).shape == (192, 384, 3)
+    assert KINDS[arm.kind.name] is arm.kind
+
+    other = trainee_of(params, arm)
+    other.load_state_dict(copy.deepcopy(trainee.state_dict()))  # a checkpoint shares nothing
+    torch.manual_seed(4)
+    first = trainee.step(batch(arm.kind), 4)
+    torch.manual_seed(4)
+    second = other.step(batch(arm.kind), 4)
+    assert {k: float(v) for k, v in first.items()} == {k: float(v) for k, v in second.items()}
 
 
 def test_validation_is_at_full_weights_and_judges_the_average(trainee: GanTrainee, params: TrainGanParams) -> None:
@@ -112,18 +179,14 @@ def test_validation_is_at_full_weights_and_judges_the_average(trainee: GanTraine
 
 def test_infonce_reads_the_audio_of_other_moments_and_bce_does_not(params: TrainGanParams) -> None:
     def sync(objective: str, batch: dict[str, torch.Tensor]) -> float:
-        torch.manual_seed(0)
-        chosen = params.model_copy(update={"sync_objective": objective})
-        config = GeneratorConfig(width=0.0625, lstm_hidden=8)
-        trainee = GanTrainee(chosen, config, SyncNet(EXPERT), [clip(0)], torch.device("cpu"), seed=3)
-        return float(trainee.step(batch, 0)["sync"])
+        return float(trainee_of(params.model_copy(update={"sync_objective": objective})).step(batch, 0)["sync"])
 
     first, second = batch(), batch()
     second["sync_mel"][:, 1:] = torch.randn_like(second["sync_mel"][:, 1:])
     assert sync("bce", first) == sync("bce", second)
     assert sync("infonce", first) != pytest.approx(sync("infonce", second), abs=1e-4)
-    assert window_cut(params, is_augmented=False).num_other_audio == params.sync_negatives > 0
-    assert window_cut(params.model_copy(update={"sync_objective": "bce"}), is_augmented=True).num_other_audio == 0
+    assert window_cut(params, OURS, is_augmented=False).num_other_audio == params.sync_negatives > 0
+    assert window_cut(params.model_copy(update={"sync_objective": "bce"}), OURS, is_augmented=True).num_other_audio == 0
 
 
 def test_the_audio_encoder_starts_from_the_experts_but_for_its_head() -> None:
@@ -155,8 +218,8 @@ def test_the_expert_never_changes(trainee: GanTrainee) -> None:
 def test_a_restored_trainee_makes_the_same_next_step(trainee: GanTrainee, params: TrainGanParams) -> None:
     for step in range(4):
         trainee.step(batch(), step)
-    other = GanTrainee(params, trainee.generator.config, trainee.expert, [clip(0)], torch.device("cpu"), seed=3)
-    other.load_state_dict(trainee.state_dict())
+    other = trainee_of(params)
+    other.load_state_dict(copy.deepcopy(trainee.state_dict()))  # a checkpoint shares nothing
     first, second = trainee.step(batch(), 4), other.step(batch(), 4)
     assert {k: float(v) for k, v in first.items()} == {k: float(v) for k, v in second.items()}
 

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.generators import LIPGAN, OURS, SPEECH2VID
+from pipeline.training.generator_windows import CutGeneratorWindow
 from pipeline.training.windows import (
-    CutGeneratorWindow,
     CutSyncWindows,
     WindowBatches,
     augment_faces,
@@ -56,8 +57,8 @@ def test_the_reference_never_overlaps_the_target_and_the_mel_is_the_targets(num_
     assert first_columns[0] == target * 80 // 25
     assert len(first_columns) == 4
     assert (np.abs(first_columns[1:] / 3.2 - target) > 5.5).all()  # 6 frames, less the truncated column
-    assert item["mel"].shape == (5, 80, 16)
-    middle = round((item["mel"][2, 0, 8] + 4) * 100)
+    assert item["audio"].shape == (5, 80, 16)
+    middle = round((item["audio"][2, 0, 8] + 4) * 100)
     assert middle == pytest.approx((target + 2 + 0.5) * 3.2, abs=1.6)
 
 
@@ -92,9 +93,26 @@ def test_augmentation_is_one_draw_for_target_and_reference_and_one_for_all_the_c
     assert (item["target"] == item["target"][:1]).all()
     assert np.array_equal(item["target"], item["reference"])
     assert not np.array_equal(item["target"], plain["target"])
-    assert {len(np.unique(item[name][..., 8])) for name in ("mel", "sync_mel")} == {1}
-    assert item["mel"][2, 0, 8] == item["sync_mel"][0, 0, 8] != -1.0
+    assert {len(np.unique(item[name][..., 8])) for name in ("audio", "sync_mel")} == {1}
+    assert item["audio"][2, 0, 8] == item["sync_mel"][0, 0, 8] != -1.0
     assert {name: part.shape for name, part in item.items()} == {name: part.shape for name, part in plain.items()}
+
+
+def test_every_kind_of_generator_draws_the_same_windows_and_hears_its_own_way() -> None:
+    clip: Any = CountingClip(60)
+    clip.audio = np.random.default_rng(2).integers(-9000, 9000, 60 * 640).astype(np.int16)
+    items = [
+        CutGeneratorWindow(6, 3, True, kind)(clip, np.random.default_rng(8)) for kind in (OURS, LIPGAN, SPEECH2VID)
+    ]
+    ours, lipgan, speech2vid = items
+    assert ours is not None and lipgan is not None and speech2vid is not None
+    for name in ("target", "reference", "sync_mel"):
+        assert np.array_equal(ours[name], lipgan[name]) and np.array_equal(ours[name], speech2vid[name])
+    assert [item["audio"].shape for item in (ours, lipgan, speech2vid)] == [(5, 80, 16), (5, 80, 27), (5, 12, 35)]
+    quiet = CutGeneratorWindow(6, 3, False, SPEECH2VID)(clip, np.random.default_rng(8))
+    assert quiet is not None and np.array_equal(quiet["audio"], speech2vid["audio"])  # cepstra do not hear loudness
+    wider = lipgan["audio"][2, 0, 13] - ours["audio"][2, 0, 8]  # the middles of windows of 27 and 16 columns
+    assert abs(wider) <= 0.0101
 
 
 def test_augmentation_is_constant_over_a_windows_frames() -> None:

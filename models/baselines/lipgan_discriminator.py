@@ -1,0 +1,131 @@
+"""LipGAN's discriminator, which judges sync, and what the generator learns from it (Prajwal et al. 2019).
+
+Legend: N folded batch, C channels, H W pixels, M=80 mel bins, L=27 mel steps, D embedding.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from models.adversarial import frozen
+from models.blocks import Size2d, scaled_channels
+
+LEAKY_SLOPE = 0.2
+MARGIN = 1.0
+"""Distance from which an unsynced pair costs nothing; embeddings of unit length are at most 2 apart."""
+
+
+class LipGANDiscriminator(nn.Module):
+    """How far a face is from a mel window: small in sync (12,288,512 parameters at width 1).
+
+    It is trained together with the generator and sees one whole face at a time. Each channel is normalised on its own;
+    LipGAN's Keras layer takes the moments over channels too. Layers before a norm have no bias, which it would undo.
+    """
+
+    def __init__(self, width: float = 1.0) -> None:
+        super().__init__()
+        c64, c128, c256, c512 = (scaled_channels(channels, width) for channels in (64, 128, 256, 512))
+        self.face_encoder = nn.Sequential(
+            _normed(3, c64, 7, 2, 3),  # 48x48
+            _normed(c64, c128, 5, 2, 2),  # 24x24
+            _normed(c128, c256, 3, 2, 1),  # 12x12
+            _normed(c256, c512, 3, 2, 1),  # 6x6
+            _normed(c512, c512, 3, 2, 1),  # 3x3
+            nn.Conv2d(c512, c512, 3),  # 1x1
+        )
+        self.audio_encoder = nn.Sequential(
+            _normed(1, c64, 3, (3, 1), 1),  # 27x27
+            _normed(c64, c128, 3, 1, 1),
+            _normed(c128, c256, 3, (1, 2), 1),  # 27x14
+            _normed(c256, c256, 3, 1, 1),
+            _normed(c256, c256, 3, (3, 2), 1),  # 9x7
+            _normed(c256, c512, 3, (3, 2), 1),  # 3x4
+            nn.Conv2d(c512, c512, (3, 4)),  # 1x1
+        )
+
+    def forward(self, faces_NCHW: torch.Tensor, mel_N1ML: torch.Tensor) -> torch.Tensor:
+        """faces float [N, 3, 96, 96] in [0, 1], BGR, and mel [N, 1, 80, 27] -> distance float32 [N] in [0, 2]."""
+        face_ND = _unit_length(self.face_encoder(faces_NCHW))
+        audio_ND = _unit_length(self.audio_encoder(mel_N1ML))
+        return torch.linalg.vector_norm(face_ND - audio_ND, dim=1)
+
+
+def lipgan_contrastive_loss(distance_N: torch.Tensor, is_unsynced_N: torch.Tensor) -> torch.Tensor:
+    """(1 - y) d^2 + y max(0, 1 - d)^2 with y = 0 in sync and y = 1 not, mean over the batch, scalar float32.
+
+    distance: float [N] in [0, 2]; is_unsynced: bool or float [N]. LipGAN's generator adds 0.01 times this with y = 0
+    to its L1; its discriminator takes generated pairs and true faces with another's audio as y = 1.
+    """
+    if distance_N.shape != is_unsynced_N.shape:
+        raise ValueError(f"shapes must agree, got {tuple(distance_N.shape)} and {tuple(is_unsynced_N.shape)}")
+    distance_N = distance_N.float()
+    y_N = is_unsynced_N.to(distance_N)
+    return ((1 - y_N) * distance_N.square() + y_N * F.relu(MARGIN - distance_N).square()).mean()
+
+
+class SyncAdversarialLoss(nn.Module):
+    """The discriminator with its optimiser, as `models.adversarial.AdversarialLoss` has Wav2Lip's.
+
+    Run it under the caller's autocast: losses, backward and step are float32.
+    """
+
+    def __init__(self, discriminator: LipGANDiscriminator, optimizer: torch.optim.Optimizer) -> None:
+        super().__init__()
+        self.discriminator = discriminator
+        self.optimizer = optimizer
+
+    def forward(self, fake_NCHW: torch.Tensor, mel_N1ML: torch.Tensor) -> torch.Tensor:
+        """The generator's loss: its faces should be in sync. No gradient reaches the discriminator."""
+        with frozen(self.discriminator):
+            distance_N = self.discriminator(fake_NCHW, mel_N1ML)
+        return lipgan_contrastive_loss(distance_N, torch.zeros_like(distance_N))
+
+    def train_adv(
+        self, fake_NCHW: torch.Tensor, real_NCHW: torch.Tensor, mel_N1ML: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """One step: true faces in sync; out of sync, by the toss of a coin, the drawn ones or true ones with the audio
+        of half a batch further on.
+
+        Returns detached scalars: `d_loss` = `d_synced` + `d_unsynced`. Raises FloatingPointError before the step where
+        the loss is not finite.
+        """
+        with torch.no_grad():
+            is_drawn = bool(torch.rand(()) < 0.5)
+            other_N1ML = mel_N1ML if is_drawn else mel_N1ML.roll(len(mel_N1ML) // 2, dims=0)
+            other_NCHW = fake_NCHW.detach() if is_drawn else real_NCHW
+        synced_N = self.discriminator(real_NCHW, mel_N1ML)
+        unsynced_N = self.discriminator(other_NCHW, other_N1ML)
+        loss_synced = lipgan_contrastive_loss(synced_N, torch.zeros_like(synced_N))
+        loss_unsynced = lipgan_contrastive_loss(unsynced_N, torch.ones_like(unsynced_N))
+        loss = loss_synced + loss_unsynced
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"d_loss is {loss.item()}")
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(loss.device.type, enabled=False):
+            loss.backward()
+        self.optimizer.step()
+        return {"d_loss": loss.detach(), "d_synced": loss_synced.detach(), "d_unsynced": loss_unsynced.detach()}
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """The optimiser's state; part of `state_dict()`."""
+        return self.optimizer.state_dict()
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore the optimiser; called by `load_state_dict()`."""
+        self.optimizer.load_state_dict(state)
+
+
+def _normed(in_channels: int, out_channels: int, kernel: int, stride: Size2d, padding: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, kernel, stride, padding, bias=False),
+        nn.InstanceNorm2d(out_channels, affine=True),
+        nn.LeakyReLU(LEAKY_SLOPE, inplace=True),
+    )
+
+
+def _unit_length(x_ND11: torch.Tensor) -> torch.Tensor:
+    return F.normalize(x_ND11.flatten(1).float(), dim=1, eps=1e-6)

@@ -1,0 +1,119 @@
+"""The kinds of generator: how each is built, what of a voice it hears, and which faces it sees.
+
+Training, evaluation and dubbing all ask here, so a network is fed alike in each.
+Legend: B batch, T frames, R references, N frames, F audio features, L steps.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from models.baselines.lipgan import MEL_STEPS, LipGANConfig, LipGANGenerator, lipgan_face_input
+from models.baselines.speech2vid import MFCC_STEPS, NUM_MFCC, Speech2Vid, Speech2VidConfig
+from models.generator import Generator, GeneratorConfig, face_input
+from pipeline import alignment
+from pipeline.alignment import FPS
+from pipeline.media.spectra import mel_spectrogram, mfcc
+
+
+class Voice(Protocol):
+    """Speech in both forms that generators hear; a clip is one."""
+
+    @property
+    def mel(self) -> NDArray[np.float32]:
+        """float32 [L, 80], 80 columns/s."""
+
+    @property
+    def audio(self) -> NDArray[np.int16]:
+        """int16 [n], 16 kHz mono."""
+
+    def __hash__(self) -> int: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Sound:
+    """A voice of its own, without a clip."""
+
+    mel: NDArray[np.float32]
+    audio: NDArray[np.int16]
+
+    @classmethod
+    def silent(cls, num_samples: int) -> Sound:
+        return cls(mel_spectrogram(np.zeros(num_samples, np.float32)), np.zeros(num_samples, np.int16))
+
+
+Frames = NDArray[np.int64] | range
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of generator. Its name is that of its saved models."""
+
+    name: str
+    build: Callable[[Mapping[str, Any]], nn.Module]
+    """A network, called as ``net(audio [B, T, 1, F, L], faces [B, T, C, 96, 96])``, from its saved config."""
+    hear: Callable[[Voice, Frames, float], NDArray[np.float32]]
+    """Voice, frames and their rate in 1/s -> one window per frame, float32 [N, F, L]."""
+    see: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    """Target float [B, T, 3, H, W] and references [B, R, 3, H, W] in [0, 1] -> the network's faces [B, T, C, H, W]."""
+    hears_loudness: bool = True
+    """Whether louder speech is larger numbers in its windows."""
+    parts: tuple[str, ...] = ("mel",)
+    """What of a stored clip it hears."""
+    num_stills: int | None = None
+    """References R that every frame is shown; None: one each, R = T."""
+
+
+def _stills(target_BTCHW: torch.Tensor, stills_BRCHW: torch.Tensor) -> torch.Tensor:
+    """Of the target nothing but its length; every frame is shown all stills."""
+    return stills_BRCHW.flatten(1, 2).unsqueeze(1).expand(-1, target_BTCHW.shape[1], -1, -1, -1)
+
+
+def _mel(num_columns: int) -> Callable[[Voice, Frames, float], NDArray[np.float32]]:
+    def hear(voice: Voice, frames: Frames, fps: float = FPS) -> NDArray[np.float32]:
+        return alignment.frame_mel_windows(voice.mel, frames, fps, num_columns=num_columns)
+
+    return hear
+
+
+def _cepstra(voice: Voice, frames: Frames, fps: float = FPS) -> NDArray[np.float32]:
+    return alignment.frame_mfcc_windows(_coefficients(voice), frames, MFCC_STEPS, fps)
+
+
+@functools.lru_cache(maxsize=1)  # a long video asks a few frames at a time
+def _coefficients(voice: Voice) -> NDArray[np.float32]:
+    """All but the loudness: float32 [L, 12]."""
+    return mfcc(voice.audio)[:, 1 : 1 + NUM_MFCC]
+
+
+OURS = Kind(
+    name="generator",
+    build=lambda config: Generator(GeneratorConfig(**config)),
+    hear=_mel(alignment.MEL_WINDOW),
+    see=face_input,
+)
+"""The paper's network; with both additions off, Wav2Lip's."""
+LIPGAN = Kind(
+    name="lipgan",
+    build=lambda config: LipGANGenerator(LipGANConfig(**config)),
+    hear=_mel(MEL_STEPS),
+    see=lipgan_face_input,
+)
+SPEECH2VID = Kind(
+    name="speech2vid",
+    build=lambda config: Speech2Vid(Speech2VidConfig(**config)),
+    hear=_cepstra,
+    see=_stills,
+    hears_loudness=False,
+    parts=("mel", "audio"),
+    num_stills=Speech2VidConfig().num_stills,
+)
+KINDS = {kind.name: kind for kind in (OURS, LIPGAN, SPEECH2VID)}

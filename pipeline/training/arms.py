@@ -1,0 +1,57 @@
+"""What tells one variant's training from another's: network, losses, adversary, optimiser.
+
+Expert, clips, order of the data, number of steps and seen frames, learning rate and running average are the same for
+all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+
+import torch
+
+from models.baselines.lipgan import LipGANConfig
+from models.baselines.speech2vid import Speech2VidConfig
+from models.generator import GeneratorConfig
+from pipeline.generators import LIPGAN, OURS, SPEECH2VID, Kind
+from pipeline.params import LipGanVariant, TrainGanParams, VariantParams, Wav2LipVariant
+from pipeline.training.adversaries import Adversary, QualityAdversary, SyncAdversary, Weights
+
+ADAM_BETAS = (0.9, 0.999)
+"""LipGAN's and Speech2Vid's, which leave Adam as it comes."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One variant of ``params.yaml``, ready to be trained."""
+
+    kind: Kind
+    config: GeneratorConfig | LipGANConfig | Speech2VidConfig
+    weights: Callable[[int | None], Weights]
+    """Loss weights at a step, or for None once everything is on."""
+    betas: tuple[float, float]
+    build_adversary: Callable[[torch.device], Adversary] | None
+
+    def build(self) -> torch.nn.Module:
+        """The untrained network."""
+        return self.kind.build(asdict(self.config))
+
+
+def arm_of(params: TrainGanParams, variant: VariantParams) -> Arm:
+    """The training that ``params.yaml`` describes for a variant."""
+    if isinstance(variant, Wav2LipVariant):
+        losses = params.losses
+        if not variant.use_discriminator:
+            losses = losses.without("adversarial", "feature_matching")
+        if not variant.use_further_losses:
+            losses = losses.without("perceptual", "feature_matching", "temporal")
+        config = GeneratorConfig(width=params.width, use_lstm=variant.use_lstm, use_cbam=variant.use_cbam)
+        quality = partial(QualityAdversary, params) if losses.adversarial.weight > 0 else None
+        return Arm(OURS, config, losses.weights, params.betas, quality)
+    if isinstance(variant, LipGanVariant):
+        weights = {"l1": 1.0, "contrastive": variant.contrastive_weight}
+        sync = partial(SyncAdversary, params)
+        return Arm(LIPGAN, LipGANConfig(width=params.width), lambda step: weights, ADAM_BETAS, sync)
+    return Arm(SPEECH2VID, Speech2VidConfig(width=params.width), lambda step: {"l1": 1.0}, ADAM_BETAS, None)

@@ -1,0 +1,53 @@
+"""What a generator trains on: a moment of a clip, another moment of it, and the sound of both and of more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline import alignment
+from pipeline.alignment import WINDOW_FRAMES
+from pipeline.generators import OURS, Kind
+from pipeline.shards.read import Clip
+from pipeline.training.windows import Item, augment_faces, draw_gains, louder
+
+
+@dataclass(frozen=True)
+class CutGeneratorWindow:
+    """A target window, a reference window elsewhere in the clip, the audio of the target and of other moments."""
+
+    min_reference_gap_frames: int
+    num_other_audio: int = 0
+    is_augmented: bool = False
+    kind: Kind = OURS
+
+    def __call__(self, clip: Clip, rng: np.random.Generator) -> Item | None:
+        """``target, reference: uint8 [T, 96, 96, 3]``, ``audio: float32 [T, F, L]`` as the kind of generator hears it,
+        ``sync_mel: float32 [1 + num_other_audio, 80, 16]``, the target's own first.
+
+        The reference never overlaps the target: an overlap would let the generator copy the mouth. The other audio
+        keeps the same distance, so that none of it is a near miss of the target's. Augmentation is the same for target
+        and reference: colours that change from batch to batch have to be read off the reference, not remembered.
+        Every kind draws the same windows, references and augmentation.
+        """
+        num_starts = clip.num_frames - WINDOW_FRAMES + 1
+        start = int(rng.integers(0, num_starts)) if num_starts > 0 else 0
+        candidates = np.arange(max(0, num_starts))
+        candidates = candidates[np.abs(candidates - start) >= self.min_reference_gap_frames]
+        if not len(candidates):
+            return None
+        reference = int(rng.choice(candidates))
+        enough = len(candidates) >= self.num_other_audio
+        others = rng.choice(candidates, size=self.num_other_audio, replace=not enough)
+        frames = np.arange(WINDOW_FRAMES)
+        crops = clip.crops(np.concatenate([start + frames, reference + frames]))
+        audio = self.kind.hear(clip, start + frames, alignment.FPS)
+        sync_mel = np.stack([alignment.sync_mel_window(clip.mel, int(s)) for s in (start, *others)])
+        if self.is_augmented:
+            crops = augment_faces(crops[None], rng)[0]
+            gain = draw_gains(rng, 1)[0]
+            sync_mel = louder(sync_mel, gain)
+            audio = louder(audio, gain) if self.kind.hears_loudness else audio
+        target, reference_crops = np.split(crops, [WINDOW_FRAMES])
+        return {"target": target, "reference": reference_crops, "audio": audio, "sync_mel": sync_mel}
