@@ -1,6 +1,6 @@
-"""Audio tower of the generator and of SyncNet, and the LSTM over mel steps in front of it.
+"""Audio tower of the generator and of SyncNet, the LSTM over mel steps in front of it and that over frames behind it.
 
-Legend: N folded batch, C channels, M=80 mel bins, L=16 mel steps (0.2 s at 80 steps/s).
+Legend: B batch, T frames, N folded batch, H units, C channels, M=80 mel bins, L=16 mel steps (0.2 s at 80 steps/s).
 """
 
 from __future__ import annotations
@@ -37,6 +37,30 @@ class MelLSTM(nn.Module):
         mel_NLM = mel_N1ML.squeeze(1).transpose(1, 2)
         memory_NLH, _ = self.lstm(mel_NLM)
         return mel_N1ML + self.projection(memory_NLH).transpose(1, 2).unsqueeze(1)
+
+
+Memory = tuple[torch.Tensor, torch.Tensor]
+"""Hidden and cell state of an LSTM after its last step, float [1, B, H] each."""
+
+
+class FrameLSTM(nn.Module):
+    """embedding + projection(LSTM(embedding)), the LSTM running over frames: what was said is remembered.
+
+    The projection starts at zero, so at step 0 embeddings pass unchanged. A clip may come in pieces: the memory of one
+    goes into the next.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(channels, channels, batch_first=True)
+        self.projection = nn.Linear(channels, channels)
+        nn.init.zeros_(self.projection.weight)
+        nn.init.zeros_(self.projection.bias)
+
+    def forward(self, audio_BTC: torch.Tensor, memory: Memory | None = None) -> tuple[torch.Tensor, Memory]:
+        """float [B, T, C] and what went before (None: nothing) -> float [B, T, C] and what to remember."""
+        memory_BTC, memory = self.lstm(audio_BTC, memory)
+        return audio_BTC + self.projection(memory_BTC), memory
 
 
 class AudioEncoder(nn.Module):

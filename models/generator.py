@@ -6,11 +6,12 @@ Legend: B batch, T window frames, N = B*T folded batch, C channels, H W pixels, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import nn
 
-from models.audio_encoder import AudioEncoder, MelLSTM
+from models.audio_encoder import AudioEncoder, FrameLSTM, MelLSTM, Memory
 from models.blocks import (
     ConvBlock,
     TransposedConvBlock,
@@ -30,14 +31,21 @@ class GeneratorConfig:
     width: float = 1.0
     """Channel factor; 1 is Wav2Lip's size."""
     use_lstm: bool = True
-    """LSTM over the mel window's steps, in front of the audio encoder."""
+    """An LSTM on the audio, where `lstm_over` says."""
     use_cbam: bool = True
     """CBAM after the face stages and the audio stages; skips read the refined features."""
+    lstm_over: Literal["mel", "frames"] = "mel"
+    """mel: over the mel window's steps, in front of the audio encoder; a frame hears its own window only.
+    frames: over the frames' audio embeddings, behind it; a frame remembers those before it."""
     lstm_hidden: int = 256
-    """LSTM units; not scaled by `width`."""
+    """Units of the LSTM over mel steps; not scaled by `width`. That over frames has the embedding's size."""
+    use_decoder_cbam: bool = False
+    """With `use_cbam`: CBAM after the decoder's stages from 3x3 on, too."""
 
     def __post_init__(self) -> None:
         scaled_channels(8, self.width)
+        if self.lstm_over not in ("mel", "frames"):
+            raise ValueError(f"lstm_over must be mel or frames, got {self.lstm_over!r}")
         if self.lstm_hidden < 1:
             raise ValueError(f"lstm_hidden must be at least 1, got {self.lstm_hidden}")
 
@@ -55,10 +63,10 @@ def face_input(target: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
 class Generator(nn.Module):
     """Face frames with the mouth re-drawn for the audio (Wav2Lip, sec. 3.2, plus LSTM and CBAM).
 
-    Frames are processed independently. With both additions off this is Wav2Lip's generator
-    (36,298,035 parameters at width 1). Under one seed all four variants start from equal shared
-    weights, leave the global random state equal, and compute the same function at step 0: the
-    LSTM's projection starts at zero and each CBAM starts as the identity.
+    Frames are processed independently, but for an LSTM over frames. With both additions off this is
+    Wav2Lip's generator (36,298,035 parameters at width 1). Under one seed all variants start from
+    equal shared weights, leave the global random state equal, and compute the same function at
+    step 0: the LSTM's projection starts at zero and each CBAM starts as the identity.
     """
 
     def __init__(self, config: GeneratorConfig | None = None) -> None:
@@ -87,14 +95,19 @@ class Generator(nn.Module):
         out = scaled_channels(32, config.width)
         self.output = nn.Sequential(ConvBlock(dec[6] + face[0], out, 3, 1, 1), nn.Conv2d(out, 3, kernel_size=1))
         with torch.random.fork_rng(devices=[]):
-            self.mel_lstm = MelLSTM(config.lstm_hidden) if config.use_lstm else None
+            over = config.lstm_over if config.use_lstm else None
+            self.mel_lstm = MelLSTM(config.lstm_hidden) if over == "mel" else None
+            self.frame_lstm = FrameLSTM(dec[0]) if over == "frames" else None
             self.face_cbam = nn.ModuleList()
             self.audio_cbam = nn.ModuleList()
+            self.decoder_cbam = nn.ModuleList()
             if config.use_cbam:
                 # The last map of each list is 3x3: channel gate only.
                 self.face_cbam.extend(ResidualCBAM(face[i], spatial=i < 5) for i in range(6))
                 audio = self.audio_encoder.stage_channels
                 self.audio_cbam.extend(ResidualCBAM(audio[i], spatial=i < 3) for i in range(4))
+                if config.use_decoder_cbam:
+                    self.decoder_cbam.extend(ResidualCBAM(dec[i], spatial=i > 1) for i in range(1, 7))
 
     @staticmethod
     def _up(in_channels: int, out_channels: int, *, stride: int, num_residual: int) -> nn.Module:
@@ -111,19 +124,33 @@ class Generator(nn.Module):
         mel: float [B, T, 1, 80, 16] in [-4, 4]; faces: float [B, T, 6, 96, 96] in [0, 1], BGR, as
         from `face_input`. Returns float [B, T, 3, 96, 96] in [0, 1], BGR.
         """
+        return self.continued(mel_BTCML, faces_BTCHW)[0]
+
+    def continued(
+        self, mel_BTCML: torch.Tensor, faces_BTCHW: torch.Tensor, memory: Memory | None = None
+    ) -> tuple[torch.Tensor, Memory | None]:
+        """As `forward`, for a clip that comes in pieces: with the memory of the piece before (None: it is the first)
+        and what to remember for the next (None without an LSTM over frames)."""
         if mel_BTCML.shape[:2] != faces_BTCHW.shape[:2]:
             raise ValueError(
                 "mel and faces must agree in batch and frames, got "
                 f"{tuple(mel_BTCML.shape[:2])} and {tuple(faces_BTCHW.shape[:2])}"
             )
-        frames_NCHW = self._generate(mel_BTCML.flatten(0, 1), faces_BTCHW.flatten(0, 1))
-        return frames_NCHW.unflatten(0, faces_BTCHW.shape[:2])
+        num_windows = faces_BTCHW.shape[:2]
+        audio_NC11 = self._listen(mel_BTCML.flatten(0, 1))
+        if self.frame_lstm is not None:
+            audio_BTC, memory = self.frame_lstm(audio_NC11.flatten(1).unflatten(0, num_windows), memory)
+            audio_NC11 = audio_BTC.flatten(0, 1)[..., None, None]
+        frames_NCHW = self._draw(audio_NC11, faces_BTCHW.flatten(0, 1))
+        return frames_NCHW.unflatten(0, num_windows), memory
 
-    def _generate(self, mel_N1ML: torch.Tensor, faces_NCHW: torch.Tensor) -> torch.Tensor:
+    def _listen(self, mel_N1ML: torch.Tensor) -> torch.Tensor:
         if self.mel_lstm is not None:
             mel_N1ML = self.mel_lstm(mel_N1ML)
-        audio_NC11 = self.audio_encoder(mel_N1ML, self.audio_cbam)
+        audio_NC11: torch.Tensor = self.audio_encoder(mel_N1ML, self.audio_cbam)
+        return audio_NC11
 
+    def _draw(self, audio_NC11: torch.Tensor, faces_NCHW: torch.Tensor) -> torch.Tensor:
         skips: list[torch.Tensor] = []
         x_NCHW = faces_NCHW
         for index, stage in enumerate(self.face_stages):
@@ -133,6 +160,9 @@ class Generator(nn.Module):
             skips.append(x_NCHW)
 
         x_NCHW = audio_NC11
-        for stage in self.decoder_stages:
-            x_NCHW = torch.cat((stage(x_NCHW), skips.pop()), dim=1)
+        for index, stage in enumerate(self.decoder_stages):
+            x_NCHW = stage(x_NCHW)
+            if index > 0 and self.decoder_cbam:
+                x_NCHW = self.decoder_cbam[index - 1](x_NCHW)
+            x_NCHW = torch.cat((x_NCHW, skips.pop()), dim=1)
         return torch.sigmoid(self.output(x_NCHW).float())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.generator import FACE_SIZE_PX
+from models.audio_encoder import Memory
+from models.generator import FACE_SIZE_PX, Generator
 from pipeline.alignment import FPS
 from pipeline.checkpoint import load_model
 from pipeline.generators import KINDS, OURS, Frames, Kind, Voice
@@ -16,8 +18,15 @@ from pipeline.training.precision import autocast, select_device
 from pipeline.training.tensors import faces_to_float
 
 
+@dataclass
+class Hearing:
+    """What a generator remembers of the frames before, if it does: give one to each piece of a clip in turn."""
+
+    memory: Memory | None = None
+
+
 class MouthGenerator:
-    """Redraws mouths. A frame hears its own window only, so batches of any size give the same pictures."""
+    """Redraws mouths. Pieces of any size give the same pictures, so long as they share their ``Hearing``."""
 
     def __init__(
         self, model: torch.nn.Module, device: str = "auto", precision: str = "auto", kind: Kind = OURS
@@ -63,6 +72,7 @@ class MouthGenerator:
         crops: NDArray[np.uint8],
         windows: NDArray[np.float32],
         references: NDArray[np.uint8],
+        hearing: Hearing | None = None,
     ) -> NDArray[np.uint8]:
         """``crops: uint8 [N, 96, 96, 3]`` BGR, ``windows: float32 [N, F, L]`` from ``hear`` -> uint8 [N, 96, 96, 3].
 
@@ -78,8 +88,13 @@ class MouthGenerator:
             references_BRCHW = references_BRCHW.transpose(0, 1).expand(-1, self.kind.num_stills, -1, -1, -1)
         faces_BTCHW = self.kind.see(target_BTCHW, references_BRCHW)
         faces_NCHW = faces_BTCHW.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        faces_BTCHW = faces_NCHW.unflatten(0, faces_BTCHW.shape[:2])
         with autocast(self.precision, self.device):
-            drawn_BTCHW = self.network(audio_BTCFL, faces_NCHW.unflatten(0, faces_BTCHW.shape[:2]))
+            if isinstance(self.network, Generator):
+                hearing = hearing or Hearing()
+                drawn_BTCHW, hearing.memory = self.network.continued(audio_BTCFL, faces_BTCHW, hearing.memory)
+            else:
+                drawn_BTCHW = self.network(audio_BTCFL, faces_BTCHW)
         drawn_NCHW = drawn_BTCHW.flatten(0, 1).float()
         if not bool(drawn_NCHW.isfinite().all()):
             raise ValueError("the generator gave values that are not finite; train it again")

@@ -272,6 +272,9 @@ class LossesParams(_Section):
 
 class TrainGanParams(_TrainingParams):
     ema_decay: BelowOne
+    window_frames: Annotated[int, Field(ge=5, le=25, multiple_of=5)]
+    lstm_over: Literal["mel", "frames"]
+    use_decoder_cbam: bool
     discriminator_width: Annotated[float, Field(gt=0, le=4)]
     discriminator_learning_rate: Positive
     betas: tuple[BelowOne, BelowOne]

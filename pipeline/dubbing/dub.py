@@ -29,6 +29,7 @@ from pipeline.media.crops import Cropper
 from pipeline.media.errors import NoVideoError
 from pipeline.media.faces import FaceDetector
 from pipeline.media.video import MediaInfo, VideoWriter, iter_frames, probe
+from pipeline.mouths import Hearing
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +107,11 @@ class DrawMouths(Protocol):
         """One window per frame: float32 [N, F, L]."""
 
     def __call__(
-        self, crops: NDArray[np.uint8], windows: NDArray[np.float32], references: NDArray[np.uint8]
+        self,
+        crops: NDArray[np.uint8],
+        windows: NDArray[np.float32],
+        references: NDArray[np.uint8],
+        hearing: Hearing,
     ) -> NDArray[np.uint8]:
         """Crops uint8 [N, 96, 96, 3], their windows and reference crops to new crops."""
 
@@ -196,7 +201,7 @@ def redraw(
     has_face = np.isfinite(boxes[:, 0])
     if has_face.any():  # absent faces must not decide how densely the others are sampled
         cut = Cropper(np.where(has_face[:, None], boxes, np.nanmedian(boxes, axis=0)), FACE_SIZE_PX)
-    first_of_shot = ShotReference()
+    first_of_shot, hearing = ShotReference(), Hearing()
     numbered = enumerate(shown)
     while batch := list(itertools.islice(numbered, batch_frames)):
         pictures = {place: frame for place, (_, frame) in batch}
@@ -205,7 +210,7 @@ def redraw(
             crops = np.stack([cut(pictures[place], source) for place, source in faces])
             places = np.array([place for place, _ in faces])
             references = crops if reference == "same" else first_of_shot(crops, [source for _, source in faces])
-            mouths = draw(crops, draw.hear(voice, places, fps), references)
+            mouths = draw(crops, draw.hear(voice, places, fps), references, hearing)
             for (place, source), mouth in zip(faces, mouths, strict=True):
                 pictures[place] = paste_mouth(pictures[place], mouth, boxes[source])
         for place, (source, _) in batch:

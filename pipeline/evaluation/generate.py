@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from pipeline.generators import Voice
-from pipeline.mouths import MouthGenerator
+from pipeline.mouths import Hearing, MouthGenerator
 
 Images = NDArray[np.uint8]
 Reference = Literal["same", "first"]
@@ -45,7 +45,8 @@ class CropGenerator:
         windows = self.draw.hear(voice, range(len(crops)))
         references = reference_frames(crops, self.reference)
         parts = [slice(start, start + self.batch_frames) for start in range(0, len(crops), self.batch_frames)]
-        return np.concatenate([self.draw(crops[part], windows[part], references[part]) for part in parts])
+        hearing = Hearing()
+        return np.concatenate([self.draw(crops[part], windows[part], references[part], hearing) for part in parts])
 
 
 def paste(context: Images, crops: Images, boxes: NDArray[np.float64]) -> Images:

@@ -47,7 +47,13 @@ def arm_of(params: TrainGanParams, variant: VariantParams) -> Arm:
             losses = losses.without("adversarial", "feature_matching")
         if not variant.use_further_losses:
             losses = losses.without("perceptual", "feature_matching", "temporal")
-        config = GeneratorConfig(width=params.width, use_lstm=variant.use_lstm, use_cbam=variant.use_cbam)
+        config = GeneratorConfig(
+            width=params.width,
+            use_lstm=variant.use_lstm,
+            use_cbam=variant.use_cbam,
+            lstm_over=params.lstm_over,
+            use_decoder_cbam=params.use_decoder_cbam,
+        )
         quality = partial(QualityAdversary, params) if losses.adversarial.weight > 0 else None
         return Arm(OURS, config, losses.weights, params.betas, quality)
     if isinstance(variant, LipGanVariant):

@@ -29,7 +29,7 @@ from models.losses import (
     sync_loss,
     temporal_loss,
 )
-from models.syncnet import SyncNet
+from models.syncnet import WINDOW_FRAMES, SyncNet
 from pipeline.generators import Kind
 from pipeline.params import TrainGanParams
 from pipeline.shards.read import Clip
@@ -45,7 +45,7 @@ from pipeline.training.tensors import faces_to_float
 def window_cut(params: TrainGanParams, kind: Kind, *, is_augmented: bool) -> CutGeneratorWindow:
     """What one clip gives to a batch; other audio only where the sync loss compares with it."""
     others = params.sync_negatives if params.sync_objective == "infonce" else 0
-    return CutGeneratorWindow(params.min_reference_gap_frames, others, is_augmented, kind)
+    return CutGeneratorWindow(params.min_reference_gap_frames, others, is_augmented, kind, params.window_frames)
 
 
 MEASURED = {"sync": 1.0}
@@ -96,7 +96,7 @@ class GanTrainee:
 
     def step(self, batch: Batch, step: int) -> dict[str, torch.Tensor | float]:
         """``target, reference: uint8 [B, T, 96, 96, 3]``, ``audio: float32 [B, T, F, L]``,
-        ``sync_mel: float32 [B, K, 80, 16]``."""
+        ``sync_mel: float32 [B, T / 5, K, 80, 16]``."""
         p = self._params
         self.generator.train()
         weights, full = self._arm.weights(step), self._arm.weights(None)
@@ -155,14 +155,15 @@ class GanTrainee:
         return batch["audio"].to(self._device).unsqueeze(2)
 
     def _look(self, faces_BTCHW: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """The expert's embedding and maps of whole faces."""
+        """The expert's embedding and maps of every 5 whole faces, the clips' one after another."""
+        fives_NTCHW = lower_half(faces_BTCHW).unflatten(1, (-1, WINDOW_FRAMES)).flatten(0, 1)
         with autocast(self._params.precision, self._device):
-            return self.expert.look_at_faces(stack_window(lower_half(faces_BTCHW)))
+            return self.expert.look_at_faces(stack_window(fives_NTCHW))
 
-    def _sync(self, face_BD: torch.Tensor, sync_mel_BKML: torch.Tensor) -> torch.Tensor:
-        num_audio = sync_mel_BKML.shape[1]
+    def _sync(self, face_BD: torch.Tensor, sync_mel_BSKML: torch.Tensor) -> torch.Tensor:
+        num_audio = sync_mel_BSKML.shape[2]
         with torch.no_grad(), autocast(self._params.precision, self._device):
-            audio_ND = self.expert.embed_audio(sync_mel_BKML.flatten(0, 1).unsqueeze(1).to(self._device))
+            audio_ND = self.expert.embed_audio(sync_mel_BSKML.flatten(0, 2).unsqueeze(1).to(self._device))
         audio_BKD = audio_ND.unflatten(0, (-1, num_audio))
         if self._params.sync_objective == "infonce":
             return contrastive_sync_loss(face_BD, audio_BKD, self._params.sync_temperature)

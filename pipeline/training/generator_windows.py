@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline import alignment
 from pipeline.alignment import WINDOW_FRAMES
@@ -18,36 +19,48 @@ class CutGeneratorWindow:
     """A target window, a reference window elsewhere in the clip, the audio of the target and of other moments."""
 
     min_reference_gap_frames: int
+    """Between the starts of windows of 5 frames; longer windows are as much further apart as they are longer."""
     num_other_audio: int = 0
     is_augmented: bool = False
     kind: Kind = OURS
+    num_frames: int = WINDOW_FRAMES
+    """T, a multiple of 5."""
 
     def __call__(self, clip: Clip, rng: np.random.Generator) -> Item | None:
         """``target, reference: uint8 [T, 96, 96, 3]``, ``audio: float32 [T, F, L]`` as the kind of generator hears it,
-        ``sync_mel: float32 [1 + num_other_audio, 80, 16]``, the target's own first.
+        ``sync_mel: float32 [T / 5, 1 + num_other_audio, 80, 16]``, for every 5 frames their own first.
 
         The reference never overlaps the target: an overlap would let the generator copy the mouth. The other audio
         keeps the same distance, so that none of it is a near miss of the target's. Augmentation is the same for target
         and reference: colours that change from batch to batch have to be read off the reference, not remembered.
         Every kind draws the same windows, references and augmentation.
         """
-        num_starts = clip.num_frames - WINDOW_FRAMES + 1
+        num_starts = clip.num_frames - self.num_frames + 1
         start = int(rng.integers(0, num_starts)) if num_starts > 0 else 0
+        apart = self.min_reference_gap_frames + self.num_frames - WINDOW_FRAMES
         candidates = np.arange(max(0, num_starts))
-        candidates = candidates[np.abs(candidates - start) >= self.min_reference_gap_frames]
+        candidates = candidates[np.abs(candidates - start) >= apart]
         if not len(candidates):
             return None
         reference = int(rng.choice(candidates))
-        enough = len(candidates) >= self.num_other_audio
-        others = rng.choice(candidates, size=self.num_other_audio, replace=not enough)
-        frames = np.arange(WINDOW_FRAMES)
+        frames = np.arange(self.num_frames)
+        sync_starts = [
+            self._with_others(clip, start + first, rng) for first in range(0, self.num_frames, WINDOW_FRAMES)
+        ]
         crops = clip.crops(np.concatenate([start + frames, reference + frames]))
         audio = self.kind.hear(clip, start + frames, alignment.FPS)
-        sync_mel = np.stack([alignment.sync_mel_window(clip.mel, int(s)) for s in (start, *others)])
+        sync_mel = np.stack([[alignment.sync_mel_window(clip.mel, int(s)) for s in row] for row in sync_starts])
         if self.is_augmented:
             crops = augment_faces(crops[None], rng)[0]
             gain = draw_gains(rng, 1)[0]
             sync_mel = louder(sync_mel, gain)
             audio = louder(audio, gain) if self.kind.hears_loudness else audio
-        target, reference_crops = np.split(crops, [WINDOW_FRAMES])
+        target, reference_crops = np.split(crops, [self.num_frames])
         return {"target": target, "reference": reference_crops, "audio": audio, "sync_mel": sync_mel}
+
+    def _with_others(self, clip: Clip, start: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Starts of 5 frames and of others far enough from them: int64 [1 + num_other_audio]."""
+        starts = np.arange(clip.num_frames - WINDOW_FRAMES + 1)
+        starts = starts[np.abs(starts - start) >= self.min_reference_gap_frames]
+        others = rng.choice(starts, size=self.num_other_audio, replace=len(starts) < self.num_other_audio)
+        return np.concatenate([[start], others])

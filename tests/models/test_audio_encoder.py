@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from models.audio_encoder import AudioEncoder, MelLSTM
+from models.audio_encoder import AudioEncoder, FrameLSTM, MelLSTM
 
 
 def num_parameters(module: torch.nn.Module) -> int:
@@ -13,6 +13,7 @@ def test_parameter_counts() -> None:
     assert num_parameters(AudioEncoder(num_residual_256=1)) == 2_812_672
     assert num_parameters(AudioEncoder(num_residual_256=2)) == 3_403_264
     assert num_parameters(MelLSTM(256)) == 366_672
+    assert num_parameters(FrameLSTM(512)) == 2_101_248 + 512 * 512 + 512
 
 
 def test_map_sizes() -> None:
@@ -47,3 +48,16 @@ def test_lstm_is_causal_along_the_steps() -> None:
     changed = mel.clone()
     changed[..., 4] += 1
     assert (lstm(changed) - before)[..., 5].abs().max() > 1e-4
+
+
+def test_lstm_over_frames_starts_as_the_identity_and_carries_its_memory() -> None:
+    lstm = FrameLSTM(16)
+    audio = torch.randn(2, 9, 16)
+    assert torch.equal(lstm(audio)[0], audio)
+    torch.nn.init.normal_(lstm.projection.weight)
+    whole, _ = lstm(audio)
+    first, memory = lstm(audio[:, :4])
+    rest, _ = lstm(audio[:, 4:], memory)
+    torch.testing.assert_close(torch.cat((first, rest), dim=1), whole)
+    forgetful, _ = lstm(audio[:, 4:])
+    assert (forgetful - whole[:, 4:]).abs().max() > 1e-3

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -10,9 +11,9 @@ from models.generator import Generator, GeneratorConfig, face_input
 VARIANTS = list(itertools.product((False, True), repeat=2))
 
 
-def small(use_lstm: bool = True, use_cbam: bool = True) -> Generator:
+def small(use_lstm: bool = True, use_cbam: bool = True, **changes: Any) -> Generator:
     torch.manual_seed(3)
-    return Generator(GeneratorConfig(width=0.125, use_lstm=use_lstm, use_cbam=use_cbam, lstm_hidden=16))
+    return Generator(GeneratorConfig(width=0.125, use_lstm=use_lstm, use_cbam=use_cbam, lstm_hidden=16, **changes))
 
 
 def batch(num: int = 2, frames: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
@@ -60,8 +61,9 @@ def test_variants_share_weights_random_state_and_output_at_step_0(training: bool
     next_random = torch.rand(4)
     expected = plain(mel, faces)
     shared = plain.state_dict()
-    for use_lstm, use_cbam in VARIANTS:
-        net = small(use_lstm, use_cbam).train(training)
+    elsewhere = {"lstm_over": "frames", "use_decoder_cbam": True}
+    for (use_lstm, use_cbam), changes in itertools.product(VARIANTS, ({}, elsewhere)):
+        net = small(use_lstm, use_cbam, **changes).train(training)
         assert torch.equal(torch.rand(4), next_random)
         state = net.state_dict()
         assert all(
@@ -79,6 +81,36 @@ def test_frames_are_independent_in_eval_mode() -> None:
     together = net(mel, faces)
     alone = net(mel[1:, 2:], faces[1:, 2:])
     torch.testing.assert_close(alone, together[1:, 2:], rtol=1e-4, atol=1e-5)
+
+
+def test_parameters_of_the_other_placements_at_width_1() -> None:
+    def count(**changes: Any) -> int:
+        with torch.device("meta"):
+            return sum(parameter.numel() for parameter in Generator(GeneratorConfig(**changes)).parameters())
+
+    frames = 2_101_248 + 512 * 512 + 512  # LSTM 512 to 512, and its projection
+    assert count(lstm_over="frames", use_cbam=False) == 36_298_035 + frames
+    gates = {64: 580, 128: 2_184, 256: 8_464, 384: 18_840, 512: 33_312}  # the channel gates, C to C / 16 to C
+    decoder = sum(gates[c] for c in (512, 512, 384, 256, 128, 64))
+    spatial = 5 * 100  # 7x7 over two maps, and its norm, on all but the 3x3 map
+    assert count(use_decoder_cbam=True) == count() + decoder + spatial
+    assert count(use_decoder_cbam=True, use_cbam=False) == count(use_cbam=False)
+
+
+@pytest.mark.parametrize("sizes", [(6,), (1, 5), (2, 2, 2), (1, 1, 1, 1, 1, 1)])
+def test_a_clip_in_pieces_is_drawn_as_a_whole(sizes: tuple[int, ...]) -> None:
+    net = small(lstm_over="frames").eval()
+    assert net.frame_lstm is not None
+    torch.nn.init.normal_(net.frame_lstm.projection.weight, std=1000.0)  # untrained layers let little through
+    mel, faces = batch(2, 6)
+    with torch.no_grad():
+        whole = net(mel, faces)
+        memory, pieces = None, []
+        for mel_piece, faces_piece in zip(mel.split(sizes, dim=1), faces.split(sizes, dim=1), strict=True):
+            piece, memory = net.continued(mel_piece, faces_piece, memory)
+            pieces.append(piece)
+        torch.testing.assert_close(torch.cat(pieces, dim=1), whole, rtol=1e-4, atol=1e-5)
+        assert (net(mel[:, 3:], faces[:, 3:]) - whole[:, 3:]).abs().max() > 1e-3  # what was before is heard
 
 
 def test_audio_and_both_faces_reach_the_output() -> None:
@@ -119,5 +151,7 @@ def test_bad_input_is_refused() -> None:
         small()(mel[:, :2], faces)
     with pytest.raises(ValueError, match="width"):
         GeneratorConfig(width=0)
+    with pytest.raises(ValueError, match="mel or frames"):
+        GeneratorConfig(lstm_over="words")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="lstm_hidden"):
         GeneratorConfig(lstm_hidden=0)

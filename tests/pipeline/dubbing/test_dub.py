@@ -17,6 +17,7 @@ from pipeline.generators import OURS, Sound
 from pipeline.media.audio import read_audio
 from pipeline.media.errors import MediaError
 from pipeline.media.video import probe
+from pipeline.mouths import Hearing
 
 FOLLOW = FollowSettings(max_gap_frames=3, smooth_frames=7)
 FACE = [30.0, 10, 90, 70]
@@ -31,7 +32,8 @@ class Draw:
     def hear(self, voice, frames, fps):
         return OURS.hear(voice, frames, fps)
 
-    def __call__(self, crops, windows, references):
+    def __call__(self, crops, windows, references, hearing):
+        assert isinstance(hearing, Hearing)
         return self._draw(crops, windows, references)
 
 

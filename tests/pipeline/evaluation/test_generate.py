@@ -43,6 +43,19 @@ def test_result_does_not_depend_on_the_batch_size(network: Generator, crops, voi
     assert np.abs(whole.astype(int) - parts.astype(int)).max() <= 1
 
 
+def test_an_lstm_over_frames_remembers_across_batches(crops, voice) -> None:
+    torch.manual_seed(0)
+    network = Generator(GeneratorConfig(width=0.0625, lstm_over="frames"))
+    assert network.frame_lstm is not None
+    torch.nn.init.normal_(network.frame_lstm.projection.weight, std=2.0)
+    whole = CropGenerator(MouthGenerator(network, "cpu", "fp32"), batch_frames=32)(crops, voice)
+    draw = MouthGenerator(network, "cpu", "fp32")
+    parts = CropGenerator(draw, batch_frames=3)(crops, voice)
+    assert np.abs(whole.astype(int) - parts.astype(int)).max() <= 1
+    alone = draw(crops[3:], draw.hear(voice, range(3, len(crops))), np.broadcast_to(crops[:1], crops[3:].shape))
+    assert (alone != draw(crops, draw.hear(voice, range(len(crops))), np.repeat(crops[:1], len(crops), 0))[3:]).any()
+
+
 def test_only_the_reference_shows_the_generator_a_mouth(network: Generator, crops, voice) -> None:
     changed = crops.copy()
     changed[1:, 48:] = 255 - changed[1:, 48:]

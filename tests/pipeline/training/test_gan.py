@@ -86,8 +86,11 @@ def trainee(params: TrainGanParams) -> GanTrainee:
     return trainee_of(params)
 
 
-def batch(kind: Kind = OURS) -> dict[str, torch.Tensor]:
-    items = [CutGeneratorWindow(6, 3, kind=kind)(clip(seed), np.random.default_rng(seed)) for seed in (5, 6)]
+def batch(kind: Kind = OURS, num_frames: int = 5) -> dict[str, torch.Tensor]:
+    items = [
+        CutGeneratorWindow(6, 3, kind=kind, num_frames=num_frames)(clip(seed), np.random.default_rng(seed))
+        for seed in (5, 6)
+    ]
     assert items[0] is not None
     assert items[1] is not None
     return {name: torch.from_numpy(np.stack([item[name] for item in items if item])) for name in items[0]}
@@ -162,6 +165,26 @@ def test_a_rival_has_its_own_losses_and_is_judged_like_any_arm(
     assert {k: float(v) for k, v in first.items()} == {k: float(v) for k, v in second.items()}
 
 
+def test_longer_windows_train_an_lstm_over_frames(params: TrainGanParams) -> None:
+    longer = params.model_copy(update={"window_frames": 10, "lstm_over": "frames"})
+    trainee = trainee_of(longer, small_arm(longer))
+    assert trainee.generator.frame_lstm is not None
+    before = trainee.generator.frame_lstm.projection.weight.detach().clone()
+    row = trainee.step(batch(num_frames=10), 5)
+    assert not torch.equal(before, trainee.generator.frame_lstm.projection.weight)
+    assert float(row["sync"]) > 0
+    assert trainee.validate()["sync"] > 0
+
+
+def test_the_sync_loss_of_a_longer_window_is_that_of_its_fives(params: TrainGanParams) -> None:
+    """With cosines each five is judged alone: the loss is the mean of what they have as windows of their own."""
+    trainee = trainee_of(params.model_copy(update={"sync_objective": "bce"}))
+    faces, mel = torch.rand(3, 10, 3, 96, 96), torch.randn(3, 2, 1, 80, 16)
+    whole = trainee._sync(trainee._look(faces)[0], mel)
+    fives = [trainee._sync(trainee._look(faces[:, 5 * s : 5 * s + 5])[0], mel[:, s : s + 1]) for s in range(2)]
+    assert float(whole.detach()) == pytest.approx(float(torch.stack(fives).mean().detach()), rel=1e-4)
+
+
 def test_validation_is_at_full_weights_and_judges_the_average(trainee: GanTrainee, params: TrainGanParams) -> None:
     for step in range(2):
         trainee.step(batch(), step)
@@ -182,7 +205,7 @@ def test_infonce_reads_the_audio_of_other_moments_and_bce_does_not(params: Train
         return float(trainee_of(params.model_copy(update={"sync_objective": objective})).step(batch, 0)["sync"])
 
     first, second = batch(), batch()
-    second["sync_mel"][:, 1:] = torch.randn_like(second["sync_mel"][:, 1:])
+    second["sync_mel"][:, :, 1:] = torch.randn_like(second["sync_mel"][:, :, 1:])
     assert sync("bce", first) == sync("bce", second)
     assert sync("infonce", first) != pytest.approx(sync("infonce", second), abs=1e-4)
     assert window_cut(params, OURS, is_augmented=False).num_other_audio == params.sync_negatives > 0

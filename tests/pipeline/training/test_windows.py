@@ -53,13 +53,27 @@ def test_the_reference_never_overlaps_the_target_and_the_mel_is_the_targets(num_
     assert item is not None
     target, reference = int(item["target"][0, 0, 0, 0]), int(item["reference"][0, 0, 0, 0])
     assert abs(target - reference) >= 6
-    first_columns = np.round((item["sync_mel"][:, 0, 0] + 4) * 100).astype(int)
+    first_columns = np.round((item["sync_mel"][0, :, 0, 0] + 4) * 100).astype(int)
     assert first_columns[0] == target * 80 // 25
     assert len(first_columns) == 4
     assert (np.abs(first_columns[1:] / 3.2 - target) > 5.5).all()  # 6 frames, less the truncated column
     assert item["audio"].shape == (5, 80, 16)
     middle = round((item["audio"][2, 0, 8] + 4) * 100)
     assert middle == pytest.approx((target + 2 + 0.5) * 3.2, abs=1.6)
+
+
+@given(st.sampled_from([10, 15, 25]), st.integers(0, 2**32 - 1))
+def test_a_longer_window_has_a_sync_window_every_five_frames(num_frames: int, seed: int) -> None:
+    cut = CutGeneratorWindow(6, 3, num_frames=num_frames)
+    item = cut(CountingClip(75), np.random.default_rng(seed))  # type: ignore[arg-type]
+    assert item is not None
+    target, reference = item["target"][:, 0, 0, 0].astype(int), item["reference"][:, 0, 0, 0].astype(int)
+    assert len(target) == len(reference) == len(item["audio"]) == num_frames
+    assert not set(target) & set(reference)
+    columns = np.round((item["sync_mel"][:, :, 0, 0] + 4) * 100).astype(int)
+    assert columns.shape == (num_frames // 5, 4)
+    assert columns[:, 0].tolist() == [start * 80 // 25 for start in target[::5]]
+    assert (np.abs(columns[:, 1:] / 3.2 - target[::5, None]) > 5.5).all()
 
 
 def test_a_clip_without_room_for_a_reference_gives_nothing() -> None:
@@ -94,7 +108,7 @@ def test_augmentation_is_one_draw_for_target_and_reference_and_one_for_all_the_c
     assert np.array_equal(item["target"], item["reference"])
     assert not np.array_equal(item["target"], plain["target"])
     assert {len(np.unique(item[name][..., 8])) for name in ("audio", "sync_mel")} == {1}
-    assert item["audio"][2, 0, 8] == item["sync_mel"][0, 0, 8] != -1.0
+    assert item["audio"][2, 0, 8] == item["sync_mel"][0, 0, 0, 8] != -1.0
     assert {name: part.shape for name, part in item.items()} == {name: part.shape for name, part in plain.items()}
 
 
