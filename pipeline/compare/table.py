@@ -29,7 +29,14 @@ COPIED = (
 )
 
 
-OF_ARMS = ("reconstruction_ssim", "reconstruction_psnr_db", "silence_motion", "num_probes")
+OF_ARMS = (
+    "reconstruction_ssim",
+    "reconstruction_psnr_db",
+    "reconstruction_warping_error",
+    "real_warping_error",
+    "silence_motion",
+    "num_probes",
+)
 """What a row without a generator does not have."""
 
 

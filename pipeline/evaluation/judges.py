@@ -179,7 +179,7 @@ class Evaluation:
         return {**figures, "generator_sha256": checkpoint.model_sha256(model_dir)}
 
     def probe(self, generate: CropGenerator) -> dict[str, float]:
-        """SSIM, PSNR and motion to silence on the protocol's first clips; empty where none is asked for."""
+        """How the protocol's first clips are drawn to their own voice and to silence; empty where none is asked for."""
         found = probe(itertools.islice(self._videos(), self.judges.params.num_probes), generate)
         return found.metrics() if found else {}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
 
 from pipeline.metrics import ClipTooShortError
 
@@ -39,3 +40,33 @@ def mouth_motion(frames: NDArray[Any]) -> float:
     lower = frames[:, frames.shape[1] // 2 :]
     steps = (np.abs(now.astype(np.float64) - before).mean() for before, now in itertools.pairwise(lower))
     return float(sum(steps)) / (len(frames) - 1)
+
+
+def warping_error(frames: NDArray[Any], flows: NDArray[np.floating], is_visible: NDArray[np.bool_]) -> float:
+    """Mean |x[t] - x[t-1] moved along the flow| over the lower half's visible pixels and channels, in grey levels.
+
+    After Lai et al. 2018, there with squares. ``frames`` as for ``mouth_jitter``; ``flows: float [N - 1, H, W, 2]``, x
+    and y: what a pixel of frame t shows was so far away in frame t - 1, bilinear between pixels; ``is_visible: bool
+    [N - 1, H, W]``: whether it could be seen there. Raises ClipTooShortError below 2 frames, ValueError where nothing
+    of the lower half is visible.
+    """
+    if len(frames) < 2:
+        raise ClipTooShortError(f"warping needs 2 frames, the clip has {len(frames)}")
+    middle = frames.shape[1] // 2
+    rows, columns = np.indices(frames.shape[1:3], dtype=np.float64)
+    total, num_visible = 0.0, 0
+    for (before, now), flow, visible in zip(itertools.pairwise(frames), flows, is_visible, strict=True):
+        places = np.stack([rows + flow[..., 1], columns + flow[..., 0]])[:, middle:]
+        moved = np.stack([_sampled(channel, places) for channel in np.moveaxis(before, -1, 0)], axis=-1)
+        errors = np.abs(now[middle:] - moved).mean(axis=-1)
+        total += float(errors[visible[middle:]].sum())
+        num_visible += int(visible[middle:].sum())
+    if not num_visible:
+        raise ValueError("no pixel of the lower half is visible in two frames running")
+    return total / num_visible
+
+
+def _sampled(channel: NDArray[Any], places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values of one channel [H, W] at rows and columns, float64 [2, h, w], the border repeated outside."""
+    values: NDArray[np.float64] = map_coordinates(channel.astype(np.float64), places, order=1, mode="nearest")
+    return values

@@ -59,7 +59,7 @@ def write_result(tmp_path: Path) -> Callable[..., Path]:
         }
         if variant not in ("real", "copy_input"):
             metrics |= {"reconstruction_ssim": 0.9, "reconstruction_psnr_db": 31.0, "silence_motion": 0.25}
-            metrics["num_probes"] = 4
+            metrics |= {"reconstruction_warping_error": 1.5, "real_warping_error": 2.0, "num_probes": 4}
         (folder / "metrics.json").write_text(json.dumps(metrics))
         lines = ["clip_id,audio_clip_id,lse_d,lse_c,offset_frames,num_frames,status,reason"]
         lines += [f"c{k},x,{d},{c},0,75,ok," for k, (d, c) in enumerate(zip(lse_d, lse_c, strict=True))]

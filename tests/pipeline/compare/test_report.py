@@ -120,5 +120,5 @@ def test_printed_figures() -> None:
 
 def test_only_rows_with_a_generator_have_probes(write_result: WriteResult) -> None:
     rows = comparison([read_result(write_result(name)) for name in ("real", "no_lstm")], 0.9, 50, seed=1)["rows"]
-    assert probe_table(rows).cells == [["`no_lstm`", "0.900", "31.00 dB", "25%", "4"]]
+    assert probe_table(rows).cells == [["`no_lstm`", "0.900", "31.00 dB", "0.75", "25%", "4"]]
     assert probe_table(rows[:1]).cells == []

@@ -107,6 +107,7 @@ def test_a_model_scored_again_by_the_gate_gets_the_figures_of_its_row(
     again = promote.score_model(layout, params, promote.model_folder(layout, "no_lstm"))
     assert {name: row[name] for name in again} == again
     assert row["num_probes"] == 4 and 0 < row["reconstruction_ssim"] < 1
+    assert row["reconstruction_warping_error"] > 0 and row["real_warping_error"] > 0
     assert {"lse_d", "lse_c", "fid", "generator_sha256", "protocol"} <= set(again)
 
 

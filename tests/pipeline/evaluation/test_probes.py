@@ -28,6 +28,17 @@ def test_a_perfect_generator_but_for_ten_grey_levels_rests_in_silence(clips: dic
     assert (found.num_clips, found.silence_motion) == (len(clips), 0)
     assert found.psnr_db == pytest.approx(28.13, abs=0.3)  # 20 log10(255 / 10), less where 255 is reached
     assert 0.8 < found.ssim < 1
+    assert found.warping_error == pytest.approx(found.real_warping_error, rel=0.05)
+
+
+def test_flicker_is_an_error_along_the_real_motion(clips: dict[str, Clip]) -> None:
+    def flickering(crops: Images, voice: Voice) -> Images:
+        """Darkness with every other frame 30 grey levels up."""
+        return np.full_like(crops, 30) * (np.arange(len(crops)) % 2).astype(np.uint8)[:, None, None, None]
+
+    found = probe(clips.values(), flickering)
+    assert found is not None and found.warping_error == pytest.approx(30)
+    assert 0 < found.metrics()["real_warping_error"] < 15
 
 
 def test_a_generator_that_does_not_listen_moves_as_much_in_silence(clips: dict[str, Clip]) -> None:
