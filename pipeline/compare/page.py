@@ -30,6 +30,7 @@ from pipeline.compare.report import (
     protocol_table,
     published_table,
     setting,
+    version_table,
 )
 from pipeline.compare.table import Result
 from pipeline.manifest import SPLITS
@@ -120,6 +121,7 @@ def page(
         rejects=reject_table(rejects),
         failures=failure_table({result.variant: result.metrics["failures"] for result in results}),
         protocol=protocol_table(protocol),
+        versions=version_table(rows),
         rerun=RERUN.format(profile=profile, source=source),
         profile=profile,
     )

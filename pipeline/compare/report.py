@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.compare.paper import ABLATION, CAVEATS, REAL_VIDEO, TABLE_1, Published
 from pipeline.markdown import Table, bullets
+from pipeline.versions import differing
 
 Row = Mapping[str, Any]
 MIN_FID_IMAGES = 2048
@@ -53,7 +54,7 @@ def markdown(comparison: Mapping[str, Any], failures: Mapping[str, Sequence[Row]
     ]
     if any(failures.values()):
         parts += ["## Clips without a score", failure_table(failures).markdown()]
-    parts += ["## Protocol", protocol_table(protocol).markdown()]
+    parts += ["## Protocol", protocol_table(protocol).markdown(), "## Versions", version_table(rows).markdown()]
     return "\n\n".join(parts) + "\n"
 
 
@@ -184,6 +185,11 @@ def limits(rows: Sequence[Row], protocol: Mapping[str, Any]) -> list[str]:
     if failed:
         named = ", ".join(f"`{row['variant']}` {row['num_failed']}" for row in failed)
         lines.append(f"Clips without a score are left out of the means and listed below: {named}.")
+    if packages := differing(row["versions"] for row in rows):
+        lines.append(
+            f"Not every row was scored with the same {_listed(packages)} (versions below): small differences between "
+            "rows may come from that."
+        )
     return lines
 
 
@@ -293,3 +299,13 @@ def protocol_table(protocol: Mapping[str, Any]) -> Table:
     """What had to be equal for the rows to share a table."""
     cells = [[key, f"`{value}`"] for key, value in sorted(protocol.items())]
     return Table(["setting", "value"], cells, num_text=2)
+
+
+def version_table(rows: Sequence[Row]) -> Table:
+    """The packages behind the figures: one column where all rows agree, else one per row."""
+    versions = {f"`{row['variant']}`": row["versions"] for row in rows}
+    if not differing(versions.values()):
+        versions = {"version": {name: version for found in versions.values() for name, version in found.items()}}
+    names = sorted({name for found in versions.values() for name in found})
+    cells = [[name, *(found.get(name, "-") for found in versions.values())] for name in names]
+    return Table(["package", *versions], cells)

@@ -26,6 +26,7 @@ COPIED = (
     "jitter_ratio",
     "kid",
     "fid_num_images",
+    "versions",
 )
 
 

@@ -7,8 +7,8 @@ import platform
 import sys
 
 from pipeline.doctor.check import Check, NoAnswerError, ask_python, fail, ok, warn
+from pipeline.versions import DISTRIBUTION, version_of
 
-DISTRIBUTION = "lipsmith"
 TRAPS = {
     "fastapi": "a newer one breaks Prefect's server when it starts",
     "sqlalchemy": "from 2.1 on Prefect's cron runs are never created, without a word",
@@ -22,14 +22,6 @@ OPENCV_FLAVOURS = (
     "opencv-contrib-python-headless",
 )
 _INSTALL = "`make install`, or `pip install -e .` in the environment that you use"
-
-
-def version_of(name: str) -> str | None:
-    """The installed version, None where the package is not there."""
-    try:
-        return importlib.metadata.version(name) or None
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def requirements() -> dict[str, str]:

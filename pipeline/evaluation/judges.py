@@ -29,6 +29,7 @@ from pipeline.params import EvaluateParams, Params
 from pipeline.shards.clip import Clip
 from pipeline.shards.read import read_clips, read_index
 from pipeline.training.precision import select_device, set_threads
+from pipeline.versions import versions_behind_figures
 from pipeline.weights import ensure_inception
 
 logger = logging.getLogger(__name__)
@@ -98,6 +99,7 @@ class Judges:
             "evaluator_sha256": self.evaluator.sha256,
             "fid_num_images": num_images,
             "fid_weights_sha256": self.inception_sha256,
+            "versions": versions_behind_figures(),
         }
 
     def describe(self) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from pipeline.params import PreprocessParams
 from pipeline.preprocess.reasons import RefusedError
 from pipeline.scoring.faces import PairedFaces
 from pipeline.scoring.pairing import VideoPair
+from pipeline.versions import differing
 
 logger = logging.getLogger(__name__)
 
@@ -135,6 +136,11 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], name: str) -
         said.append(
             f"FID is of {numbers[0]} images here and of {numbers[1]} in {name}: it falls as they grow in number"
         )
+    versions = [result.get("versions", {}) for result in (ours, theirs)]  # earlier results name none
+    said += [
+        f"{package} is {versions[0][package]} here and was {versions[1][package]} for {name}: last digits may differ"
+        for package in differing(versions)
+    ]
     return said
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -36,6 +37,7 @@ def write_result(tmp_path: Path) -> Callable[..., Path]:
         failures: Sequence[dict[str, str]] = (),
         protocol: dict[str, Any] | None = None,
         num_images: int = 60,
+        versions: Mapping[str, str] = MappingProxyType({"numpy": "2.1.0", "torch": "2.11.0"}),
     ) -> Path:
         folder = tmp_path / "evaluate" / variant
         folder.mkdir(parents=True)
@@ -54,6 +56,7 @@ def write_result(tmp_path: Path) -> Callable[..., Path]:
             "jitter_ratio": 1.0,
             "kid": 0.0125,
             "fid_num_images": num_images,
+            "versions": dict(versions),
             "failures": list(failures),
             "protocol": PROTOCOL if protocol is None else protocol,
         }

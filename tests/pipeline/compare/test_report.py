@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.compare.paper import ABLATION, REAL_VIDEO, TABLE_1, WAV2LIP_GAN
-from pipeline.compare.report import findings, limits, markdown, probe_table
+from pipeline.compare.report import findings, limits, markdown, probe_table, version_table
 from pipeline.compare.table import comparison, read_result
 
 ARMS = ("lstm_cbam", "no_lstm", "no_cbam", "no_lstm_cbam")
@@ -21,6 +21,7 @@ def row(variant: str, lse_d: float, lse_c: float, fid: float = 20.0, **more: Any
         "num_failed": 0,
         "num_rejected": 2,
         "within_one_frame": 0.9,
+        "versions": {"numpy": "2.1.0"},
     }
     figures = {"variant": variant, "lse_d": lse_d, "lse_c": lse_c, "fid": fid, "fid_num_images": 300}
     return {**figures, **base, **more}
@@ -122,3 +123,13 @@ def test_only_rows_with_a_generator_have_probes(write_result: WriteResult) -> No
     rows = comparison([read_result(write_result(name)) for name in ("real", "no_lstm")], 0.9, 50, seed=1)["rows"]
     assert probe_table(rows).cells == [["`no_lstm`", "0.900", "31.00 dB", "0.75", "25%", "4"]]
     assert probe_table(rows[:1]).cells == []
+
+
+def test_rows_scored_with_other_versions_are_named(protocol: dict[str, Any]) -> None:
+    assert version_table(ORDERED).header == ["package", "version"]
+    assert version_table(ORDERED).cells == [["numpy", "2.1.0"]]
+    rows = [*ORDERED[:1], row("no_lstm", 7.0, 4.0, versions={"numpy": "2.2.0", "torch": "2.11.0"})]
+    assert version_table(rows).header == ["package", "`real`", "`no_lstm`"]
+    assert version_table(rows).cells == [["numpy", "2.1.0", "2.2.0"], ["torch", "-", "2.11.0"]]
+    assert "Not every row was scored with the same `numpy` (versions below)" in "\n".join(limits(rows, protocol))
+    assert "Not every row" not in "\n".join(limits(ORDERED, protocol))

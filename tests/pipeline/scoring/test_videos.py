@@ -125,7 +125,8 @@ def test_the_longest_stretch_counts_whichever_detector_finds_it(tmp_path: Path, 
 
 def test_results_say_where_they_are_of_different_clips() -> None:
     def result(num_images: int, *lacking: str) -> dict[str, Any]:
-        return {"fid_num_images": num_images, "failures": [{"clip_id": name, "reason": ""} for name in lacking]}
+        failures = [{"clip_id": name, "reason": ""} for name in lacking]
+        return {"fid_num_images": num_images, "failures": failures, "versions": {"numpy": "2.1.0", "torch": "2.11.0"}}
 
     assert videos.differences(result(50, "a"), result(50, "a"), "theirs.json") == []
     said = videos.differences(result(30, "a", "b", "c"), result(50, "a", "z"), "theirs.json")
@@ -134,6 +135,11 @@ def test_results_say_where_they_are_of_different_clips() -> None:
         "theirs.json is without a score for 1 clips that the other has",
     ]
     assert said[2].startswith("FID is of 30 images here and of 50 in theirs.json")
+    other = result(50) | {"versions": {"numpy": "2.2.0", "torch": "2.11.0"}}
+    (said_of_numpy,) = videos.differences(result(50), other, "theirs.json")
+    assert said_of_numpy.startswith("numpy is 2.1.0 here and was 2.2.0 for theirs.json")
+    other.pop("versions")  # as results were before
+    assert videos.differences(result(50), other, "theirs.json") == []
 
 
 @pytest.fixture
@@ -178,6 +184,7 @@ def test_a_system_that_copies_its_input_and_what_it_leaves_out(checkout: Path, t
     assert (result["num_clips"], result["num_failed"]) == (2, 2)
     assert result["fid"] == pytest.approx(0, abs=1e-6)
     assert result["jitter_ratio"] == pytest.approx(1)
+    assert result["versions"]["numpy"] == np.__version__ and "numpy" not in json.dumps(result["protocol"])
     reasons = {failure["clip_id"]: failure["reason"] for failure in result["failures"]}
     assert "160x120, the real one 160x160" in reasons["c"]
     assert reasons["d"] == "there is no generated video of this name"
