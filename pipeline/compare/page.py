@@ -137,8 +137,8 @@ def read_takes(folders: Mapping[str, Path], results: Mapping[str, Result]) -> li
     for variant, folder in folders.items():
         for take in json.loads((folder / "takes" / "takes.json").read_text())["takes"]:
             content = base64.b64encode((folder / "takes" / take["file"]).read_bytes()).decode()
-            score = results[variant].lse_c_of.get((take["clip_id"], take["audio_clip_id"]))
-            remark = "" if score is None else f"LSE-C {score:.2f}"
+            score = results[variant].clips.get((take["clip_id"], take["audio_clip_id"]))
+            remark = "" if score is None else f"LSE-C {score.lse_c:.2f}"
             players.setdefault(take["clip_id"], []).append(Player(variant, remark, content))
             if variant != "real" or take["clip_id"] not in said:
                 said[take["clip_id"]] = take["clip_id"], take["caption"]

@@ -31,7 +31,10 @@ PAPER_CAVEAT = (
 
 def intervals_note(comparison: Mapping[str, Any]) -> str:
     level = round(100 * comparison["intervals"]["confidence"])
-    return f"Square brackets: {level} % bootstrap interval over clips. FID has none: resampling images biases it."
+    return (
+        f"Square brackets: {level} % interval over clips, by bootstrap, of the share within one frame by Wilson's "
+        "formula. FID and KID have none: resampling images biases them."
+    )
 
 
 def markdown(comparison: Mapping[str, Any], failures: Mapping[str, Sequence[Row]]) -> str:
@@ -222,19 +225,19 @@ def our_table(rows: Sequence[Row]) -> Table:
         cells.append(
             [
                 name,
-                *(f"{row[key]:.3f} {_interval(row[f'{key}_ci'])}" for key in ("lse_d", "lse_c")),
+                *(f"{row[key]:.3f} {_interval(row[f'{key}_ci'], '.3f')}" for key in ("lse_d", "lse_c")),
                 f"{row['fid']:.2f}",
                 f"{1000 * row['kid']:.2f}",
-                f"{row['within_one_frame']:.0%}",
-                f"{row['jitter_ratio']:.2f}",
+                f"{row['within_one_frame']:.0%} {_interval(row['within_one_frame_ci'], '.0%')}",
+                f"{row['jitter_ratio']:.2f} {_interval(row['jitter_ratio_ci'], '.2f')}",
                 str(row["num_clips"]) + (f" ({row['num_failed']} failed)" if row["num_failed"] else ""),
             ]
         )
     return Table(header, cells)
 
 
-def _interval(bounds: Sequence[float]) -> str:
-    return f"[{bounds[0]:.3f}, {bounds[1]:.3f}]"
+def _interval(bounds: Sequence[float], form: str) -> str:
+    return f"[{bounds[0]:{form}}, {bounds[1]:{form}}]"
 
 
 def probe_table(rows: Sequence[Row]) -> Table:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.compare.bootstrap import mean_interval
+from pipeline.compare.intervals import mean_interval, ratio_interval, share_interval
 
 CSV_COLUMNS = ("variant", "lse_d", "lse_c", "fid")
 COPIED = (
@@ -42,13 +42,23 @@ OF_ARMS = (
 
 
 @dataclass(frozen=True)
+class ClipScore:
+    """What ``clips.csv`` says of one scored clip."""
+
+    lse_d: float
+    lse_c: float
+    offset_frames: int
+    mouth_jitter: float
+    real_mouth_jitter: float
+
+
+@dataclass(frozen=True)
 class Result:
     """One variant's evaluation: its ``metrics.json`` and the scored rows of its ``clips.csv``."""
 
     metrics: Mapping[str, Any]
-    lse_d_of: Mapping[tuple[str, str], float]
-    """LSE-D by the ids of video and audio; likewise ``lse_c_of``."""
-    lse_c_of: Mapping[tuple[str, str], float]
+    clips: Mapping[tuple[str, str], ClipScore]
+    """By the ids of video and audio."""
 
     @property
     def variant(self) -> str:
@@ -73,8 +83,17 @@ def read_result(folder: Path) -> Result:
         scored = [row for row in csv.DictReader(file) if row["status"] == "ok"]
     return Result(
         metrics=json.loads((folder / "metrics.json").read_text()),
-        lse_d_of={(row["clip_id"], row["audio_clip_id"]): float(row["lse_d"]) for row in scored},
-        lse_c_of={(row["clip_id"], row["audio_clip_id"]): float(row["lse_c"]) for row in scored},
+        clips={(row["clip_id"], row["audio_clip_id"]): _clip_score(row) for row in scored},
+    )
+
+
+def _clip_score(row: Mapping[str, str]) -> ClipScore:
+    return ClipScore(
+        lse_d=float(row["lse_d"]),
+        lse_c=float(row["lse_c"]),
+        offset_frames=int(row["offset_frames"]),
+        mouth_jitter=float(row["mouth_jitter"]),
+        real_mouth_jitter=float(row["real_mouth_jitter"]),
     )
 
 
@@ -105,13 +124,25 @@ def comparison(results: Sequence[Result], confidence: float, num_resamples: int,
     for result in results:
         row = {key: result.metrics[key] for key in COPIED}
         row |= {key: result.metrics[key] for key in OF_ARMS if key in result.metrics}
-        for name, values in (("lse_d_ci", result.lse_d_of), ("lse_c_ci", result.lse_c_of)):
-            row[name] = list(mean_interval(list(values.values()), confidence, num_resamples, seed))
+        row |= _intervals(list(result.clips.values()), confidence, num_resamples, seed)
         rows.append(row)
     return {
         "protocol": protocol,
         "rows": rows,
         "intervals": {"confidence": confidence, "num_resamples": num_resamples, "over": "clips"},
+    }
+
+
+def _intervals(clips: Sequence[ClipScore], confidence: float, num_resamples: int, seed: int) -> dict[str, list[float]]:
+    """Low and high for every figure that is of single clips, under its name with ``_ci``."""
+    resampling = confidence, num_resamples, seed
+    jitter, real_jitter = [clip.mouth_jitter for clip in clips], [clip.real_mouth_jitter for clip in clips]
+    num_near = sum(abs(clip.offset_frames) <= 1 for clip in clips)
+    return {
+        "lse_d_ci": list(mean_interval([clip.lse_d for clip in clips], *resampling)),
+        "lse_c_ci": list(mean_interval([clip.lse_c for clip in clips], *resampling)),
+        "within_one_frame_ci": list(share_interval(num_near, len(clips), confidence)),
+        "jitter_ratio_ci": list(ratio_interval(jitter, real_jitter, *resampling)),
     }
 
 

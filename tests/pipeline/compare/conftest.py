@@ -65,7 +65,8 @@ def write_result(tmp_path: Path) -> Callable[..., Path]:
             metrics |= {"reconstruction_warping_error": 1.5, "real_warping_error": 2.0, "num_probes": 4}
         (folder / "metrics.json").write_text(json.dumps(metrics))
         lines = ["clip_id,audio_clip_id,lse_d,lse_c,offset_frames,num_frames,status,reason"]
-        lines += [f"c{k},x,{d},{c},0,75,ok," for k, (d, c) in enumerate(zip(lse_d, lse_c, strict=True))]
+        lines[0] += ",mouth_jitter,real_mouth_jitter"
+        lines += [f"c{k},x,{d},{c},0,75,ok,,2.0,2.0" for k, (d, c) in enumerate(zip(lse_d, lse_c, strict=True))]
         lines += [f"{item['clip_id']},x,,,,,failed,{item['reason']}" for item in failures]
         (folder / "clips.csv").write_text("\n".join(lines) + "\n")
         return folder

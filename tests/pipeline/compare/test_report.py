@@ -103,6 +103,7 @@ def test_markdown_has_every_row_the_paper_and_the_failures(write_result: WriteRe
     for name in ("real", *ARMS):
         assert f"| `{name}`" in text
     assert "| `lstm_cbam` | s1/a\\|b | too short |" in text
+    assert "| 100% [44%, 100%] | 1.00 [1.00, 1.00] | 3 |" in text  # three of three clips: 3 / (3 + 1.96 ** 2)
     assert "6.207" in text and "Wav2Lip + GAN" in text
     for block in text.split("\n\n"):
         if block.startswith("|"):

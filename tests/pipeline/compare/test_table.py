@@ -27,8 +27,9 @@ def test_one_row_per_variant_with_finite_figures(
     wanted = {"variant", "lse_d", "lse_c", "fid", "num_clips", "num_failed", "seconds"}
     for row in content["rows"]:
         assert wanted <= row.keys()
-        low, high = row["lse_d_ci"]
-        assert low <= row["lse_d"] <= high
+        for name in ("lse_d", "lse_c", "within_one_frame", "jitter_ratio"):
+            low, high = row[f"{name}_ci"]
+            assert low <= row[name] <= high
         assert math.isfinite(row["fid"])
     assert content["protocol"] == protocol
 

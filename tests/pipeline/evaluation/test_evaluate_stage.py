@@ -120,7 +120,7 @@ def test_pairs_of_a_list_and_one_whose_clip_is_gone(run_stage: Callable[..., dic
     assert (metrics["num_clips"], metrics["num_failed"]) == (12, 1)
     assert metrics["failures"] == [{"clip_id": "z/9", "reason": "z/9 is not among the held-out clips"}]
     assert metrics["protocol"]["num_pairs"] == 13
-    assert len(read_result(layout.stage_dir("evaluate", "lstm_cbam")).lse_d_of) == 12
+    assert len(read_result(layout.stage_dir("evaluate", "lstm_cbam")).clips) == 12
     real = run_stage("evaluate", partial(evaluate._body, "real"), "real", pairs=Path("pairs.txt"))
     assert real["num_clips"] == 4 and real["protocol"] == metrics["protocol"]
     listed = [

@@ -1,0 +1,68 @@
+"""Confidence intervals over clips: of means and ratios by resampling, of shares by Wilson's formula."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+_BLOCK = 256
+
+
+def mean_interval(values: ArrayLike, confidence: float, num_resamples: int, seed: int) -> tuple[float, float]:
+    """Percentile interval of the mean over clips (Efron 1979): ``values: float [N]`` -> (low, high).
+
+    One clip gives an interval of no width. Raises ValueError for no value or one that is not finite.
+    """
+    sample = _finite(values)
+    return _middle([sample[drawn].mean(axis=1) for drawn in _draws(sample.size, num_resamples, seed)], confidence)
+
+
+def ratio_interval(
+    values: ArrayLike, base: ArrayLike, confidence: float, num_resamples: int, seed: int
+) -> tuple[float, float]:
+    """Percentile interval of sum(values) / sum(base), a clip drawn with both its figures: ``float [N]`` each.
+
+    Draws in which all of ``base`` is 0 have no ratio and are left out. Raises ValueError as ``mean_interval``, and for
+    lists that do not match.
+    """
+    above, below = _finite(values), _finite(base)
+    if above.shape != below.shape:
+        raise ValueError(f"need a base for every value, got {below.size} for {above.size}")
+    sums = [(above[drawn].sum(axis=1), below[drawn].sum(axis=1)) for drawn in _draws(above.size, num_resamples, seed)]
+    return _middle([tops[bottoms != 0] / bottoms[bottoms != 0] for tops, bottoms in sums], confidence)
+
+
+def share_interval(num_hits: int, num: int, confidence: float) -> tuple[float, float]:
+    """Interval of a share of clips (Wilson 1927): resampling would give one of no width where all or none are hits."""
+    if not 0 <= num_hits <= num or num == 0:
+        raise ValueError(f"{num_hits} of {num} is no share")
+    z2 = NormalDist().inv_cdf((1 + confidence) / 2) ** 2
+    middle = num_hits + z2 / 2
+    reach = math.sqrt(z2 * (num_hits * (num - num_hits) / num + z2 / 4))
+    return max(0.0, (middle - reach) / (num + z2)), min(1.0, (middle + reach) / (num + z2))
+
+
+def _finite(values: ArrayLike) -> NDArray[np.float64]:
+    sample: NDArray[np.float64] = np.asarray(values, dtype=np.float64)
+    if sample.ndim != 1 or sample.size == 0:
+        raise ValueError(f"need a list of at least one value, got shape {sample.shape}")
+    if not np.isfinite(sample).all():
+        raise ValueError("values must be finite")
+    return sample
+
+
+def _draws(size: int, num_resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """Clips drawn with replacement, int64 [at most 256, size] at a time."""
+    random = np.random.default_rng(seed)
+    for start in range(0, num_resamples, _BLOCK):
+        yield random.integers(size, size=(min(_BLOCK, num_resamples - start), size))
+
+
+def _middle(resampled: Sequence[NDArray[np.float64]], confidence: float) -> tuple[float, float]:
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(np.concatenate(resampled), [tail, 1 - tail])
+    return float(low), float(high)
