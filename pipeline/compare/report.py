@@ -311,4 +311,4 @@ def version_table(rows: Sequence[Row]) -> Table:
         versions = {"version": {name: version for found in versions.values() for name, version in found.items()}}
     names = sorted({name for found in versions.values() for name in found})
     cells = [[name, *(found.get(name, "-") for found in versions.values())] for name in names]
-    return Table(["package", *versions], cells)
+    return Table(["package", *versions], cells, num_text=1 + len(versions))
