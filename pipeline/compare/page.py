@@ -15,21 +15,23 @@ import jinja2
 from markupsafe import Markup, escape
 
 from pipeline.compare import charts
-from pipeline.compare.paper import CAVEATS
+from pipeline.compare.findings import findings, limits, setting
+from pipeline.compare.paper import ABLATION, CAVEATS
 from pipeline.compare.plots import Curve
 from pipeline.compare.report import (
+    ABLATION_TITLE,
+    EDGE_NOTE,
     PAPER_CAVEAT,
     PROBES_NOTE,
-    arm_table,
+    TABLE_1_ROWS,
+    TABLE_1_TITLE,
+    beside_paper,
+    edge_table,
     failure_table,
-    findings,
     intervals_note,
-    limits,
     our_table,
     probe_table,
     protocol_table,
-    published_table,
-    setting,
     version_table,
 )
 from pipeline.compare.table import Result
@@ -111,8 +113,12 @@ def page(
         probes_note=PROBES_NOTE,
         charts=[Chart(title, remark, charts.intervals(rows, key, digits)) for title, key, digits, remark in _SCORES],
         paper_caveat=PAPER_CAVEAT,
-        arms=arm_table(rows),
-        published=published_table(),
+        ablation=beside_paper(rows, ABLATION),
+        ablation_title=ABLATION_TITLE,
+        rivals_title=TABLE_1_TITLE,
+        rivals=beside_paper(rows, TABLE_1_ROWS),
+        edges=edge_table(rows),
+        edge_note=EDGE_NOTE,
         caveats=CAVEATS,
         offsets=[_offset_chart(result, variants.index(result.variant)) for result in results],
         trained=[(variants.index(name), name) for name in curves],

@@ -17,6 +17,8 @@ COPIED = (
     "lse_d",
     "lse_c",
     "fid",
+    "lse_d_valid",
+    "lse_c_valid",
     "num_clips",
     "num_failed",
     "num_rejected",

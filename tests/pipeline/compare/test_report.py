@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from pipeline.compare.findings import findings, limits
 from pipeline.compare.paper import ABLATION, REAL_VIDEO, TABLE_1, WAV2LIP_GAN
-from pipeline.compare.report import findings, limits, markdown, probe_table, version_table
+from pipeline.compare.report import TABLE_1_ROWS, beside_paper, edge_table, markdown, probe_table, version_table
 from pipeline.compare.table import comparison, read_result
 
 ARMS = ("lstm_cbam", "no_lstm", "no_cbam", "no_lstm_cbam")
@@ -41,9 +42,11 @@ def test_says_which_row_is_best_and_that_the_order_holds() -> None:
     text = "\n".join(findings(ORDERED))
     assert "`real` has the best LSE-D of all rows (6.000)." in text
     assert "`real` is not the best" not in text
-    assert "Best arm: `lstm_cbam` on LSE-D (6.500), `lstm_cbam` on LSE-C (5.000), `no_lstm` on FID (20.000)." in text
+    assert (
+        "Best generator: `lstm_cbam` on LSE-D (6.500), `lstm_cbam` on LSE-C (5.000), `no_lstm` on FID (20.000)." in text
+    )
     assert "holds on LSE-D and holds on LSE-C" in text
-    assert "Every arm has a higher LSE-C than leaving the input as it is" in text
+    assert "Every generator has a higher LSE-C than leaving the input as it is" in text
 
 
 def test_says_so_where_real_is_not_the_best() -> None:
@@ -66,6 +69,28 @@ def test_says_where_the_order_breaks_and_which_arm_ignores_the_audio() -> None:
     text = "\n".join(findings(rows))
     assert "holds on LSE-D and does not hold on LSE-C" in text
     assert "Not better on LSE-C than leaving the input as it is (1.000): `lstm_cbam`." in text
+
+
+def test_rivals_are_compared_by_every_figure() -> None:
+    assert "rivals" not in "\n".join(findings(ORDERED))
+    rivals = [row("wav2lip", 6.55, 5.5), row("lipgan", 9.5, 2.0, 40.0), row("speech2vid", 11.0, 0.5, 60.0)]
+    text = "\n".join(findings([*ORDERED, *rivals]))
+    assert "against the rivals of the paper's Table 1 (`wav2lip`, `lipgan`, `speech2vid`)" in text
+    assert "on LSE-D ahead of all; on LSE-C ahead of all but `wav2lip`; on FID ahead of all but `wav2lip`" in text
+    assert "On LSE-D its interval overlaps that of `wav2lip`: not established." in text
+
+
+def test_tables_beside_the_paper_have_a_dash_where_a_side_has_nothing() -> None:
+    table = beside_paper([*ORDERED, row("lipgan", 9.5, 2.0, 40.0)], TABLE_1_ROWS)
+    lines = {line[0]: line[1:] for line in table.cells}
+    assert lines["`lipgan` (LipGAN)"] == ["9.500", "10.330", "2.000", "3.199", "40.00", "4.861"]
+    assert lines["`wav2lip` (Wav2Lip)"] == ["-", "6.386", "-", "7.789", "-", "4.887"]
+    assert lines["`real` (Real video)"] == ["6.000", "6.736", "6.000", "7.838", "0.00", "-"]
+
+
+def test_the_edge_table_shows_both_ways(write_result: WriteResult) -> None:
+    rows = comparison([read_result(write_result("real", lse_d=[10.0], lse_c=[2.0]))], 0.9, 50, seed=1)["rows"]
+    assert edge_table(rows).cells == [["`real`", "10.000", "10.100", "2.000", "2.040"]]
 
 
 @pytest.mark.parametrize(("gap", "overlaps"), [(0.05, True), (1.0, False)])
