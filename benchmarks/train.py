@@ -1,0 +1,122 @@
+"""How fast a generator trains, against the same network run the plain way; every figure from this one run.
+
+python benchmarks/train.py [--width 1] [--clips 16] [--rounds 3] [--memory-steps 2000]
+
+Printed: a step (forward, L1, backward, Adam) as training makes it, in bfloat16 where the processor has it and channels
+last, against float32 in contiguous memory; what LSTM and CBAM add to it; how much memory a small training gains over
+many steps. Needs no clips. The rounds take turns, and each figure is the fastest of its rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+from collections.abc import Callable
+
+import torch
+from timing import timed
+
+from models.generator import Generator, GeneratorConfig
+from models.losses import l1_loss
+from pipeline.training.averaged import AveragedWeights
+from pipeline.training.precision import autocast, set_threads
+
+Step = Callable[[], None]
+FRAMES = 5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--width", type=float, default=1.0, help="1 is Wav2Lip's size")
+    parser.add_argument("--clips", type=int, default=16, help="in a batch, one window of 5 frames each")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--memory-steps", type=int, default=2000)
+    arguments = parser.parse_args()
+    set_threads(0)
+    width, clips = arguments.width, arguments.clips
+    seconds = race(
+        {
+            "plain": plain_step(width, clips),
+            "ours": step(width, clips, with_additions=False),
+            "lstm_cbam": step(width, clips, with_additions=True),
+        },
+        arguments.rounds,
+    )
+    plain_s, ours_s, added = seconds["plain"], seconds["ours"], seconds["lstm_cbam"] / seconds["ours"] - 1
+    print(
+        f"width {width:g}, {clips} x {FRAMES} frames, {torch.get_num_threads()} threads: {ours_s:.2f} s a step against "
+        f"{plain_s:.2f} in contiguous float32, {ours_s / plain_s:.2f} of its time; LSTM and CBAM add {100 * added:.0f} %"
+    )
+    show_memory(arguments.memory_steps)
+
+
+def race(steps: dict[str, Step], rounds: int) -> dict[str, float]:
+    """The fastest round of each, in s; one round before counts for none."""
+    for make in steps.values():
+        make()
+    return {name: min(each) for name, each in _rounds(steps, rounds).items()}
+
+
+def _rounds(steps: dict[str, Step], rounds: int) -> dict[str, list[float]]:
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, make in steps.items():
+            seconds[name].append(timed(make)[1])
+    return seconds
+
+
+def plain_step(width: float, clips: int) -> Step:
+    network = Generator(GeneratorConfig(width=width, use_lstm=False, use_cbam=False))
+    optimiser = torch.optim.Adam(network.parameters(), 1e-4)
+    mel, faces, target = batch(clips)
+
+    def make() -> None:
+        optimiser.zero_grad(set_to_none=True)
+        l1_loss(network(mel, faces), target).backward()
+        optimiser.step()
+
+    return make
+
+
+def step(width: float, clips: int, *, with_additions: bool) -> Step:
+    network = Generator(GeneratorConfig(width=width, use_lstm=with_additions, use_cbam=with_additions))
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser, averaged = torch.optim.Adam(network.parameters(), 1e-4), AveragedWeights(network, 0.99)
+    mel, faces, target = batch(clips)
+    faces = faces.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, faces.shape[:2])
+
+    def make() -> None:
+        optimiser.zero_grad(set_to_none=True)
+        with autocast("auto", torch.device("cpu")):
+            drawn = network(mel, faces)
+        l1_loss(drawn, target).backward()
+        optimiser.step()
+        averaged.update(network)
+
+    return make
+
+
+def batch(clips: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    shape = (clips, FRAMES)
+    return torch.randn(*shape, 1, 80, 16), torch.rand(*shape, 6, 96, 96), torch.rand(*shape, 3, 96, 96)
+
+
+def show_memory(num_steps: int) -> None:
+    make = step(0.125, 2, with_additions=True)
+    for _ in range(num_steps // 10):
+        make()
+    before = _peak_mib()
+    for _ in range(num_steps - num_steps // 10):
+        make()
+    print(
+        f"peak memory of a small training: {before:.0f} MiB after {num_steps // 10} steps, {_peak_mib():.0f} MiB after "
+        f"{num_steps}"
+    )
+
+
+def _peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main()
