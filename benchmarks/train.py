@@ -45,7 +45,7 @@ def main() -> None:
     plain_s, ours_s, added = seconds["plain"], seconds["ours"], seconds["lstm_cbam"] / seconds["ours"] - 1
     print(
         f"width {width:g}, {clips} x {FRAMES} frames, {torch.get_num_threads()} threads: {ours_s:.2f} s a step against "
-        f"{plain_s:.2f} in contiguous float32, {ours_s / plain_s:.2f} of its time; LSTM and CBAM add {100 * added:.0f} %"
+        f"{plain_s:.2f} in contiguous float32, {ours_s / plain_s:.2f} of its time; LSTM and CBAM add {added:.0%}"
     )
     show_memory(arguments.memory_steps)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 REDUCTION = 16
 MIN_HIDDEN = 4
@@ -28,7 +29,8 @@ class ChannelGate(nn.Module):
 
     def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
         """float [N, C, H, W] -> gates float [N, C, 1, 1] in (0, 1)."""
-        pooled_2NC = torch.stack((x_NCHW.mean(dim=(2, 3)), x_NCHW.amax(dim=(2, 3))))
+        largest_NC = F.max_pool2d(x_NCHW, x_NCHW.shape[2:]).flatten(1)  # amax takes ten times as long to go back
+        pooled_2NC = torch.stack((x_NCHW.mean(dim=(2, 3)), largest_NC))
         logits_NC = self.expand(torch.relu(self.reduce(pooled_2NC))).sum(dim=0)
         return torch.sigmoid(logits_NC)[:, :, None, None]
 
@@ -47,7 +49,8 @@ class SpatialGate(nn.Module):
 
     def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
         """float [N, C, H, W] -> gates float [N, 1, H, W] in (0, 1)."""
-        pooled_N2HW = torch.cat((x_NCHW.amax(dim=1, keepdim=True), x_NCHW.mean(dim=1, keepdim=True)), dim=1)
+        largest_N1HW = x_NCHW.max(dim=1, keepdim=True).values
+        pooled_N2HW = torch.cat((largest_N1HW, x_NCHW.mean(dim=1, keepdim=True)), dim=1)
         return torch.sigmoid(self.norm(self.conv(pooled_N2HW)))
 
 
