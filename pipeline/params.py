@@ -299,7 +299,11 @@ class TrainGanParams(_TrainingParams):
         return self
 
 
-class Wav2LipVariant(_Section):
+class _Variant(_Section):
+    seed: MaybeZero | None
+
+
+class Wav2LipVariant(_Variant):
     """Wav2Lip's network, with the paper's additions or without."""
 
     network: Literal["wav2lip"]
@@ -309,12 +313,12 @@ class Wav2LipVariant(_Section):
     use_further_losses: bool
 
 
-class LipGanVariant(_Section):
+class LipGanVariant(_Variant):
     network: Literal["lipgan"]
     contrastive_weight: NonNegative
 
 
-class Speech2VidVariant(_Section):
+class Speech2VidVariant(_Variant):
     network: Literal["speech2vid"]
 
 
@@ -418,6 +422,19 @@ class Params(_Section):
         if self.promote.variant not in self.variants:
             raise ValueError(f"promote.variant is {self.promote.variant!r}; variants has {', '.join(self.variants)}")
         return self
+
+    def repeats(self) -> dict[str, str]:
+        """Variants that are another one again with another seed, and the first variant of which each is a repeat."""
+        found: dict[str, str] = {}
+        firsts: list[str] = []
+        for name, variant in self.variants.items():
+            again = variant.model_copy(update={"seed": None})
+            same = [first for first in firsts if self.variants[first].model_copy(update={"seed": None}) == again]
+            if same:
+                found[name] = same[0]
+            else:
+                firsts.append(name)
+        return found
 
     def require_variant(self, name: str) -> None:
         """Raises ParamsError, which lists the arms, for one that ``variants`` does not have."""

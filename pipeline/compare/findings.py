@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.compare.seeds import averaged
 from pipeline.versions import differing
 
 Row = Mapping[str, Any]
@@ -19,7 +20,7 @@ TRUSTED_SHARE = 0.8
 
 def findings(rows: Sequence[Row]) -> list[str]:
     """What the rows say about sync, best first, in whole sentences."""
-    by_name = {row["variant"]: row for row in rows}
+    by_name = averaged(rows)
     generators = [row for row in rows if row["variant"] not in BOUNDS]
     best = min(rows, key=lambda row: row["lse_d"])
     lines = [line for line in (_weak_judge(by_name), _real_behind(by_name, generators)) if line]
@@ -78,7 +79,8 @@ def _order(by_name: Mapping[str, Row]) -> str | None:
     for label, key, sign in (("LSE-D", "lse_d", -1), ("LSE-C", "lse_c", 1)):
         none, cbam, lstm, both = (sign * by_name[name][key] for name in names)
         said.append(f"{'holds' if none < min(cbam, lstm) and max(cbam, lstm) < both else 'does not hold'} on {label}")
-    text = f"The paper's order, neither < LSTM or CBAM alone < both, {' and '.join(said)} (one seed)."
+    seeds = _seeds([by_name[name] for name in names])
+    text = f"The paper's order, neither < LSTM or CBAM alone < both, {' and '.join(said)} ({seeds})."
     whole = by_name["lstm_cbam"]
     close = [name for name in names[:3] if _overlap(whole["lse_d_ci"], by_name[name]["lse_d_ci"])]
     if close:
@@ -97,7 +99,7 @@ def _against_rivals(by_name: Mapping[str, Row]) -> str | None:
         behind = [row["variant"] for row in rivals if sign * row[key] >= sign * whole[key]]
         said.append(f"on {label} ahead of {'all' if not behind else f'all but {_listed(behind)}'}")
     text = f"`lstm_cbam` against the rivals of the paper's Table 1 ({_listed([row['variant'] for row in rivals])}): "
-    text += "; ".join(said) + " (one seed)."
+    text += "; ".join(said) + f" ({_seeds([whole, *rivals])})."
     close = [row["variant"] for row in rivals if _overlap(whole["lse_d_ci"], row["lse_d_ci"])]
     if close:
         text += f" On LSE-D its interval overlaps that of {_listed(close)}: not established."
@@ -121,6 +123,14 @@ def _against_copy(by_name: Mapping[str, Row], generators: Sequence[Row]) -> str 
     if close:
         text += f" Higher only within overlapping intervals, which establishes nothing: {_listed(close)}."
     return text
+
+
+def _seeds(rows: Sequence[Row]) -> str:
+    """How many trainings a statement about averaged rows rests on."""
+    numbers = sorted({row["num_seeds"] for row in rows})
+    if numbers == [1]:
+        return "one seed"
+    return f"means over {' to '.join(str(number) for number in (numbers[0], numbers[-1])[: len(numbers)])} seeds"
 
 
 def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:

@@ -23,6 +23,7 @@ from pipeline.compare.report import (
     EDGE_NOTE,
     PAPER_CAVEAT,
     PROBES_NOTE,
+    SEEDS_NOTE,
     TABLE_1_ROWS,
     TABLE_1_TITLE,
     beside_paper,
@@ -32,6 +33,7 @@ from pipeline.compare.report import (
     our_table,
     probe_table,
     protocol_table,
+    seed_table,
     version_table,
 )
 from pipeline.compare.table import Result
@@ -109,6 +111,8 @@ def page(
         takes=takes,
         ours=our_table(rows),
         intervals_note=intervals_note(comparison),
+        seeds=seed_table(rows),
+        seeds_note=SEEDS_NOTE,
         probes=probe_table(rows),
         probes_note=PROBES_NOTE,
         charts=[Chart(title, remark, charts.intervals(rows, key, digits)) for title, key, digits, remark in _SCORES],

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.compare.findings import findings, limits, setting
 from pipeline.compare.paper import ABLATION, CAVEATS, REAL_VIDEO, TABLE_1, Published
+from pipeline.compare.seeds import averaged, mean_of, runs_of, spread_of
 from pipeline.markdown import Table, bullets
 from pipeline.versions import differing
 
@@ -18,6 +19,7 @@ PROBES_NOTE = (
     "video's motion leaves unexplained from frame to frame, over what it leaves in the real video; above 1 the mouth "
     "flickers, far below 1 it is smoother than video."
 )
+SEEDS_NOTE = "Mean and standard deviation over trainings from several seeds:"
 EDGE_NOTE = (
     "As published, audio beyond a clip's ends is a zero vector. On clips of fewer than some 31 windows that moves "
     "LSE-C; edge valid averages each shift over the windows whose audio exists."
@@ -47,6 +49,7 @@ def markdown(comparison: Mapping[str, Any], failures: Mapping[str, Sequence[Row]
         setting(protocol),
         our_table(rows).markdown(),
         intervals_note(comparison),
+        *([SEEDS_NOTE, seeds.markdown()] if (seeds := seed_table(rows)).cells else []),
         *([probes.markdown(), PROBES_NOTE] if (probes := probe_table(rows)).cells else []),
         "## What it shows",
         bullets([*findings(rows), *limits(rows, protocol)]),
@@ -118,9 +121,21 @@ def probe_table(rows: Sequence[Row]) -> Table:
     return Table(header, cells)
 
 
+def seed_table(rows: Sequence[Row]) -> Table:
+    """Mean and standard deviation over the runs of every variant that has several; no cells where none has."""
+    header = ["variant", "LSE-D ↓", "LSE-C ↑", "FID ↓", "≤ 1 frame ↑", "jitter / real", "seeds"]
+    forms = {"lse_d": ".3f", "lse_c": ".3f", "fid": ".2f", "within_one_frame": ".0%", "jitter_ratio": ".2f"}
+    cells = []
+    for name, runs in runs_of(rows).items():
+        if len(runs) > 1:
+            figures = [f"{mean_of(runs, key):{form}} ± {spread_of(runs, key):{form}}" for key, form in forms.items()]
+            cells.append([f"`{name}`", *figures, str(len(runs))])
+    return Table(header, cells)
+
+
 def beside_paper(rows: Sequence[Row], printed: Sequence[Published]) -> Table:
-    """Our rows beside the paper's; a dash where one side has none."""
-    by_name = {row["variant"]: row for row in rows}
+    """Ours, means over seeds where there are several, beside the paper's; a dash where one side has none."""
+    by_name = averaged(rows)
     header = ["row", "LSE-D ours", "paper", "LSE-C ours", "paper", "FID ours", "paper"]
     cells = []
     for theirs in printed:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pipeline.compare.intervals import mean_interval, ratio_interval, share_interval
@@ -119,14 +120,25 @@ def shared_protocol(results: Sequence[Result]) -> dict[str, Any]:
     return first.protocol
 
 
-def comparison(results: Sequence[Result], confidence: float, num_resamples: int, seed: int) -> dict[str, Any]:
-    """The content of ``comparison.json``: the shared protocol and one row per variant with intervals over clips."""
+def comparison(
+    results: Sequence[Result],
+    confidence: float,
+    num_resamples: int,
+    seed: int,
+    repeats: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """The content of ``comparison.json``: the shared protocol and one row per variant with intervals over clips.
+
+    ``repeats``: variants that are another one with another seed, and which.
+    """
     protocol = shared_protocol(results)
     rows = []
     for result in results:
         row = {key: result.metrics[key] for key in COPIED}
         row |= {key: result.metrics[key] for key in OF_ARMS if key in result.metrics}
         row |= _intervals(list(result.clips.values()), confidence, num_resamples, seed)
+        if result.variant in repeats:
+            row["repeats"] = repeats[result.variant]
         rows.append(row)
     return {
         "protocol": protocol,

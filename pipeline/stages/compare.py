@@ -37,7 +37,8 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
     arms = list(context.params.variants)
     folders = {name: layout.stage_dir("evaluate", name) for name in ("real", *arms, "copy_input")}
     results = {name: read_result(folder) for name, folder in folders.items()}
-    content = comparison(list(results.values()), params.confidence, params.num_resamples, context.params.seed)
+    repeats = context.params.repeats()
+    content = comparison(list(results.values()), params.confidence, params.num_resamples, context.params.seed, repeats)
     failures = {name: result.metrics["failures"] for name, result in results.items()}
     report = markdown(content, failures)
 

@@ -32,14 +32,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
-    params, seed = context.params.train_gan, context.params.seed
+    params, wanted = context.params.train_gan, context.params.variants[variant]
+    seed = context.params.seed if wanted.seed is None else wanted.seed
     set_threads(context.params.runtime.num_threads)
     expert_dir = context.layout.stage_dir("train_syncnet") / "model"
     expert = load_expert(expert_dir, params.min_expert_accuracy)
-    arm = arm_of(params, context.params.variants[variant])
+    arm = arm_of(params, wanted)
     torch.manual_seed(seed)
     device = select_device(context.params.runtime.device)
-    trainee = GanTrainee(params, arm, expert, spread_clips(context, "val"), device, seed)
+    trainee = GanTrainee(params, arm, expert, spread_clips(context, "val"), device, context.params.seed)
     cut = window_cut(params, arm.kind, is_augmented=params.augment)
     report = run_training(context, trainee, params, cut, ("frames", *arm.kind.parts), seed)
 
@@ -52,6 +53,7 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
         info={
             "fingerprint": context.fingerprint,
             "variant": variant,
+            "seed": seed,
             "expert_sha256": checkpoint.model_sha256(expert_dir),
             "num_steps": report.kept_step,
             "trained_on_sha256": sha256_of_names(source_ids(read_index(context.layout.clips_dir, "train"))),

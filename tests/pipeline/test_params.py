@@ -35,8 +35,8 @@ def test_the_committed_file_is_valid(repo_root: Path) -> None:
         ("train_gan.betas", [0.5, 1.0], "train_gan.betas.1"),
         ("promote.min_lse_d_gain", float("nan"), "promote.min_lse_d_gain"),
         ("seed", -1, "given -1"),
-        ("variants", {"real": {"network": "speech2vid"}}, "'real' cannot name a variant"),
-        ("variants", {"a.b": {"network": "speech2vid"}}, "'a.b' cannot name a variant"),
+        ("variants", {"real": {"network": "speech2vid", "seed": None}}, "'real' cannot name a variant"),
+        ("variants", {"a.b": {"network": "speech2vid", "seed": None}}, "'a.b' cannot name a variant"),
         ("variants.lipgan.use_lstm", True, "variants.lipgan.use_lstm: unknown key"),
         ("variants.lipgan.contrastive_weight", -1, "variants.lipgan.contrastive_weight: Input should be greater"),
         ("variants.lipgan.network", "gan", "variants.lipgan.network: must be wav2lip, lipgan, speech2vid (given gan)"),
@@ -77,6 +77,14 @@ def test_loss_weights_follow_their_schedule(content: dict[str, Any]) -> None:
     assert [at_once.at(step) for step in range(4)] == [0, 0, 0.8, 0.8]
     assert losses.weights()["l1"] == pytest.approx(1 - losses.sync.weight - losses.adversarial.weight)
     assert losses.without("temporal").weights()["temporal"] == 0
+
+
+def test_a_copy_with_another_seed_repeats_a_variant(content: dict[str, Any]) -> None:
+    assert parse_params(content).repeats() == {}
+    for seed in (2, 3):
+        content["variants"][f"lstm_cbam-{seed}"] = content["variants"]["lstm_cbam"] | {"seed": seed}
+    content["variants"]["lipgan-2"] = content["variants"]["lipgan"] | {"seed": 2, "contrastive_weight": 0.02}
+    assert parse_params(content).repeats() == {"lstm_cbam-2": "lstm_cbam", "lstm_cbam-3": "lstm_cbam"}
 
 
 def test_a_variant_without_a_network_is_named(content: dict[str, Any]) -> None:

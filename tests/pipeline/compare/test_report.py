@@ -8,7 +8,15 @@ import pytest
 
 from pipeline.compare.findings import findings, limits
 from pipeline.compare.paper import ABLATION, REAL_VIDEO, TABLE_1, WAV2LIP_GAN
-from pipeline.compare.report import TABLE_1_ROWS, beside_paper, edge_table, markdown, probe_table, version_table
+from pipeline.compare.report import (
+    TABLE_1_ROWS,
+    beside_paper,
+    edge_table,
+    markdown,
+    probe_table,
+    seed_table,
+    version_table,
+)
 from pipeline.compare.table import comparison, read_result
 
 ARMS = ("lstm_cbam", "no_lstm", "no_cbam", "no_lstm_cbam")
@@ -22,6 +30,7 @@ def row(variant: str, lse_d: float, lse_c: float, fid: float = 20.0, **more: Any
         "num_failed": 0,
         "num_rejected": 2,
         "within_one_frame": 0.9,
+        "jitter_ratio": 1.0,
         "versions": {"numpy": "2.1.0"},
     }
     figures = {"variant": variant, "lse_d": lse_d, "lse_c": lse_c, "fid": fid, "fid_num_images": 300}
@@ -86,6 +95,21 @@ def test_tables_beside_the_paper_have_a_dash_where_a_side_has_nothing() -> None:
     assert lines["`lipgan` (LipGAN)"] == ["9.500", "10.330", "2.000", "3.199", "40.00", "4.861"]
     assert lines["`wav2lip` (Wav2Lip)"] == ["-", "6.386", "-", "7.789", "-", "4.887"]
     assert lines["`real` (Real video)"] == ["6.000", "6.736", "6.000", "7.838", "0.00", "-"]
+
+
+def test_repeats_are_averaged_and_their_spread_is_shown() -> None:
+    again = [
+        row("lstm_cbam-2", 7.5, 2.0, 35.0, repeats="lstm_cbam"),
+        row("lstm_cbam-3", 7.0, 3.5, 30.0, repeats="lstm_cbam"),
+    ]
+    rows = [*ORDERED, *again]
+    (line,) = seed_table(rows).cells
+    assert line == ["`lstm_cbam`", "7.000 ± 0.500", "3.500 ± 1.500", "30.00 ± 5.00", "90% ± 0%", "1.00 ± 0.00", "3"]
+    assert seed_table(ORDERED).cells == []
+    text = "\n".join(findings(rows))
+    assert "does not hold on LSE-D and does not hold on LSE-C (means over 1 to 3 seeds)" in text
+    ours = {line[0]: line[1] for line in beside_paper(rows, ABLATION).cells}
+    assert ours["`lstm_cbam` (LSTM-CBAM)"] == "7.000"
 
 
 def test_the_edge_table_shows_both_ways(write_result: WriteResult) -> None:

@@ -1,0 +1,36 @@
+"""Several trainings of one variant, each from another seed: their means and how far they spread."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Row = Mapping[str, Any]
+AVERAGED = ("lse_d", "lse_c", "fid", "within_one_frame", "jitter_ratio")
+
+
+def runs_of(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """The rows of each variant, repeats behind their first."""
+    runs: dict[str, list[Row]] = {row["variant"]: [row] for row in rows if "repeats" not in row}
+    for row in rows:
+        if "repeats" in row:
+            runs[row["repeats"]].append(row)
+    return runs
+
+
+def averaged(rows: Sequence[Row]) -> dict[str, Row]:
+    """By variant: its row, with the means over its runs and their number as ``num_seeds``."""
+    return {
+        name: {**runs[0], **{key: mean_of(runs, key) for key in AVERAGED}, "num_seeds": len(runs)}
+        for name, runs in runs_of(rows).items()
+    }
+
+
+def mean_of(runs: Sequence[Row], key: str) -> float:
+    return statistics.fmean(run[key] for run in runs)
+
+
+def spread_of(runs: Sequence[Row], key: str) -> float:
+    """Standard deviation over seeds, of a sample."""
+    return statistics.stdev(run[key] for run in runs)
