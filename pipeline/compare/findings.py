@@ -32,7 +32,7 @@ def findings(rows: Sequence[Row]) -> list[str]:
             "audio. This evaluator cannot hear whether lips fit: read nothing into LSE here; train it longer "
             "or on more clips."
         )
-    elif real and best is not real:
+    elif real and best["variant"] != "real":
         lines.append(
             f"`real` is not the best: real videos score {real['lse_d']:.3f}. A generator below that has learnt what "
             "the evaluator likes, or the evaluator is too weak to prefer real speech. Do not read it as better lips."
