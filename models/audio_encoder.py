@@ -5,7 +5,7 @@ Legend: B batch, T frames, N folded batch, H units, C channels, M=80 mel bins, L
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -94,15 +94,23 @@ class AudioEncoder(nn.Module):
         dim = c512 if embedding_dim is None else embedding_dim
         self.head = embedding_head(c512, dim, linear=linear_head)
 
-    def forward(self, mel_N1ML: torch.Tensor, refinements: Sequence[nn.Module] | nn.ModuleList = ()) -> torch.Tensor:
+    def forward(
+        self,
+        mel_N1ML: torch.Tensor,
+        refinements: Sequence[nn.Module] | nn.ModuleList = (),
+        before_head: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    ) -> torch.Tensor:
         """mel float [N, 1, 80, 16] in [-4, 4] -> float [N, C, 1, 1].
 
-        `refinements` holds one module per stage (CBAM), or none.
+        `refinements` holds one module per stage (CBAM), or none; `before_head` changes what the last layer reads.
         """
         x_NCML = mel_N1ML
         for index, stage in enumerate(self.stages):
             x_NCML = stage(x_NCML)
             if refinements:
                 x_NCML = refinements[index](x_NCML)
-        embedding_NC11: torch.Tensor = self.head(self.squeeze(x_NCML))
+        squeezed_NC11 = self.squeeze(x_NCML)
+        if before_head is not None:
+            squeezed_NC11 = before_head(squeezed_NC11)
+        embedding_NC11: torch.Tensor = self.head(squeezed_NC11)
         return embedding_NC11

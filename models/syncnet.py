@@ -33,11 +33,15 @@ class SyncNetConfig:
     True: linear heads on centred inputs, cosines in [-1, 1] and a learned temperature (for InfoNCE)."""
     temperature: float = 0.1
     """Starting value; used with `linear_heads` only."""
+    dropout: float = 0.0
+    """Share of the features before each embedding that is left out in training."""
 
     def __post_init__(self) -> None:
         scaled_channels(8, self.width)
         if self.embedding_dim < 1:
             raise ValueError(f"embedding_dim must be at least 1, got {self.embedding_dim}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
         if not self.temperature > 0:
             raise ValueError(f"temperature must be above 0, got {self.temperature}")
 
@@ -88,14 +92,18 @@ class SyncNet(nn.Module):
         """As `embed_faces`, and with it the maps of the stages that still know where: 48x96, 46x47, 23x24, 12x12."""
         x_BCHW = lower_BCHW - 0.5 if self.config.linear_heads else lower_BCHW
         maps = []
-        for stage in self.face_encoder:
+        *stages, head = self.face_encoder
+        for stage in stages:
             x_BCHW = stage(x_BCHW)
             maps.append(x_BCHW)
-        return _unit_length(x_BCHW), maps[:NUM_PLACED_MAPS]
+        return _unit_length(head(self._left_out(x_BCHW))), maps[:NUM_PLACED_MAPS]
 
     def embed_audio(self, mel_B1ML: torch.Tensor) -> torch.Tensor:
         """mel float [B, 1, 80, 16] in [-4, 4] -> float32 [B, D] of unit length."""
-        return _unit_length(self.audio_encoder(mel_B1ML))
+        return _unit_length(self.audio_encoder(mel_B1ML, before_head=self._left_out))
+
+    def _left_out(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        return F.dropout(x_BCHW, self.config.dropout, self.training)
 
 
 def _unit_length(x_BD11: torch.Tensor) -> torch.Tensor:

@@ -62,6 +62,7 @@ Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Source = Literal["demo", "grid", "lrs2", "folder"]
 Precision = Literal["auto", "fp32", "bf16"]
+Augment = Literal["light", "strong"]
 LsePrecision = Literal["fp32", "bf16"]
 RESERVED_VARIANTS = ("real", "copy_input")
 """Rows of every comparison that need no generator."""
@@ -211,6 +212,8 @@ class _ContrastiveParams(_TrainingParams):
 
 class TrainSyncnetParams(_ContrastiveParams):
     objective: Literal["infonce", "bce"]
+    augment: Augment
+    dropout: BelowOne
     embedding_dim: Count
     temperature: Positive
 

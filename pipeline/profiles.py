@@ -20,6 +20,8 @@ DEMO: dict[str, Any] = {
     "dataset.source": "demo",
     "preprocess.clips_per_shard": 12,
     "preprocess.detector_max_px": 160,
+    "train_syncnet.augment": "light",
+    "train_syncnet.dropout": 0.0,
     "train_syncnet.width": 0.25,
     "train_syncnet.embedding_dim": 256,
     "train_syncnet.num_steps": 300,
@@ -98,7 +100,14 @@ GRID: dict[str, Any] = {
 }
 
 # As grid: 65 to 85 minutes on 2 CPU cores for some 700 clips of 3 s; longer with more.
-FOLDER: dict[str, Any] = {**GRID, "profile": "folder", "dataset.source": "folder", "train_gan.augment": True}
+FOLDER: dict[str, Any] = {
+    **GRID,
+    "profile": "folder",
+    "dataset.source": "folder",
+    "train_syncnet.augment": "strong",
+    "train_syncnet.dropout": 0.2,
+    "train_gan.augment": True,
+}
 
 # Published sizes and Wav2Lip's loss weights. Days on one data-centre GPU; not meant for a CPU.
 LRS2: dict[str, Any] = {
@@ -106,6 +115,8 @@ LRS2: dict[str, Any] = {
     "profile": "lrs2",
     "dataset.source": "lrs2",
     "preprocess.clips_per_shard": 256,
+    "train_syncnet.augment": "strong",
+    "train_syncnet.dropout": 0.2,
     "train_syncnet.width": 1.0,
     "train_syncnet.embedding_dim": 512,
     "train_syncnet.num_steps": 200_000,

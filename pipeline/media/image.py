@@ -29,3 +29,14 @@ def blur(images: NDArray[Pixel], sigma_px: float) -> NDArray[Pixel]:
         return images
     blurred: Any = [cv2.GaussianBlur(image, (0, 0), sigma_px) for image in images]
     return np.stack(blurred)
+
+
+def moved(
+    images: NDArray[np.uint8], turn_degrees: float, growth: float, shift_px: tuple[float, float]
+) -> NDArray[np.uint8]:
+    """``uint8 [N, H, W, 3]`` turned about the middle, grown and shifted right and down; the border is repeated."""
+    height, width = images.shape[1:3]
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), turn_degrees, growth)
+    matrix[:, 2] += shift_px
+    warped: Any = [cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE) for image in images]
+    return np.stack(warped)

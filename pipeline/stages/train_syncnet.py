@@ -25,7 +25,7 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
         config=asdict(expert_config(params)),
         params=params,
         parts=("frames", "mel"),
-        cut=CutSyncWindows(params.windows_per_clip, params.min_gap_frames),
+        cut=CutSyncWindows(params.windows_per_clip, params.min_gap_frames, params.augment),
         seed=seed,
         build=lambda clips, device: ExpertTrainee(params, clips, device, seed),
     )

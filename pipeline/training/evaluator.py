@@ -28,10 +28,11 @@ from pipeline.metrics.lse import (
 )
 from pipeline.params import TrainEvaluatorParams
 from pipeline.shards.read import Clip
+from pipeline.training.augment import augment_faces
 from pipeline.training.loop import Batch, clipped_step, learning_rate_factor
 from pipeline.training.precision import autocast, uses_bf16
 from pipeline.training.sync_validation import SyncValidation
-from pipeline.training.windows import Item, augment_faces, spread_starts
+from pipeline.training.windows import Item, spread_starts
 
 MAX_SOFTNESS = 1 / 64
 """Standard deviation of the strongest blur that it trains on, as a share of the picture's side: 2.5 of 160 px."""

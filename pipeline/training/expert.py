@@ -36,6 +36,7 @@ def expert_config(params: TrainSyncnetParams) -> SyncNetConfig:
         embedding_dim=params.embedding_dim,
         linear_heads=linear,
         temperature=params.temperature,
+        dropout=params.dropout,
     )
 
 

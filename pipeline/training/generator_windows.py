@@ -11,7 +11,8 @@ from pipeline import alignment
 from pipeline.alignment import WINDOW_FRAMES
 from pipeline.generators import OURS, Kind
 from pipeline.shards.read import Clip
-from pipeline.training.windows import Item, augment_faces, draw_gains, louder
+from pipeline.training.augment import augment_faces, draw_gains, louder
+from pipeline.training.windows import Item
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,13 @@ class CutGeneratorWindow:
         and reference: colours that change from batch to batch have to be read off the reference, not remembered.
         Every kind draws the same windows, references and augmentation.
         """
-        num_starts = clip.num_frames - self.num_frames + 1
-        start = int(rng.integers(0, num_starts)) if num_starts > 0 else 0
+        starts = np.arange(max(0, clip.num_frames - self.num_frames + 1))
         apart = self.min_reference_gap_frames + self.num_frames - WINDOW_FRAMES
-        candidates = np.arange(max(0, num_starts))
-        candidates = candidates[np.abs(candidates - start) >= apart]
-        if not len(candidates):
+        with_room = starts[np.maximum(starts, len(starts) - 1 - starts) >= apart]  # for a reference before or behind
+        if not len(with_room):
             return None
+        start = int(with_room[rng.integers(0, len(with_room))])
+        candidates = starts[np.abs(starts - start) >= apart]
         reference = int(rng.choice(candidates))
         frames = np.arange(self.num_frames)
         sync_starts = [

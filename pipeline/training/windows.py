@@ -16,11 +16,9 @@ from numpy.typing import NDArray
 
 from pipeline import alignment
 from pipeline.alignment import WINDOW_FRAMES
-from pipeline.media.image import blur
+from pipeline.params import Augment
 from pipeline.shards.read import Clip, ClipStream, Prefetcher
-
-MAX_BLUR_PX = 2.0
-"""Standard deviation of the strongest blur that the expert trains on."""
+from pipeline.training.augment import augment_faces, augment_mel, degrade_faces, mask_mel, move_faces
 
 Item = dict[str, NDArray[Any]]
 Cut = Callable[[Clip, np.random.Generator], Item | None]
@@ -43,62 +41,25 @@ class CutSyncWindows:
 
     windows_per_clip: int
     min_gap_frames: int
+    augment: Augment = "light"
 
     def __call__(self, clip: Clip, rng: np.random.Generator) -> Item | None:
-        """``faces: uint8 [K, T, 48, 96, 3]``, ``mel: float32 [K, 80, 16]``."""
+        """``faces: uint8 [K, T, 48, 96, 3]``, ``mel: float32 [K, 80, 16]``.
+
+        Light augmentation is of colour, sharpness and loudness; strong also moves faces and hides parts of the sound.
+        """
         num_starts = clip.num_frames - WINDOW_FRAMES + 1
         starts = spread_starts(num_starts, self.windows_per_clip, self.min_gap_frames, rng)
         if starts is None:
             return None
         frames = starts[:, None] + np.arange(WINDOW_FRAMES)
         crops = clip.crops(frames.reshape(-1))
-        lower = crops[:, crops.shape[1] // 2 :].reshape(*frames.shape, -1, *crops.shape[2:])
+        faces = crops.reshape(*frames.shape, *crops.shape[1:])
         mel = np.stack([alignment.sync_mel_window(clip.mel, int(start)) for start in starts])
+        if self.augment == "strong":
+            faces, mel = move_faces(faces, rng), mask_mel(mel, rng)
+        lower = faces[:, :, faces.shape[2] // 2 :]
         return {"faces": degrade_faces(augment_faces(lower, rng), rng), "mel": augment_mel(mel, rng)}
-
-
-def augment_faces(windows: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """``uint8 [K, T, H, W, 3]``: mirror, contrast, brightness and tint, constant over each window's frames."""
-    out = np.empty_like(windows)
-    for index, window in enumerate(windows):
-        if rng.random() < 0.5:
-            window = window[:, :, ::-1]
-        gain = rng.uniform(0.75, 1.25) * rng.uniform(0.92, 1.08, size=3)
-        table = np.clip(np.arange(256)[:, None] * gain + rng.uniform(-25, 25), 0, 255).astype(np.uint8)
-        for channel in range(3):
-            out[index, ..., channel] = table[window[..., channel], channel]
-    return out
-
-
-def degrade_faces(windows: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """``uint8 [K, T, H, W, 3]``: loss of colour, blur and noise, as strong in each of a window's frames.
-
-    What a generator draws is softer than video and off in colour. An expert that has seen only video takes such
-    faces for whatever they happen to resemble, and its gradient paints lips red instead of moving them.
-    """
-    out = np.empty_like(windows)
-    for index, window in enumerate(windows):
-        grey = window.mean(axis=-1, keepdims=True, dtype=np.float32)
-        faded = grey + np.float32(rng.uniform(0, 1.2)) * (window - grey)
-        noise = rng.integers(-128, 128, window.shape, dtype=np.int8) * np.float32(rng.uniform(0, 12) / 128)
-        faded = blur(faded, rng.uniform(0, MAX_BLUR_PX)) + noise
-        out[index] = np.clip(faded, 0, 255).astype(np.uint8)
-    return out
-
-
-def augment_mel(mel: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """``float32 [K, ..., 80, 16]``: one loudness for each of K, up to 6 dB either way (8 units span 100 dB)."""
-    return louder(mel, draw_gains(rng, len(mel)).reshape(-1, *[1] * (mel.ndim - 1)))
-
-
-def draw_gains(rng: np.random.Generator, num: int) -> NDArray[np.float32]:
-    """Up to 6 dB either way, in mel units: float32 [num]."""
-    return rng.uniform(-0.5, 0.5, size=num).astype(np.float32)
-
-
-def louder(mel: NDArray[np.float32], gain: NDArray[np.float32] | np.float32) -> NDArray[np.float32]:
-    """Mel of any shape by a gain in mel units, within [-4, 4]."""
-    return np.clip(mel + gain, -4.0, 4.0)
 
 
 class WindowBatches:

@@ -99,3 +99,16 @@ def test_bad_config_is_refused() -> None:
         SyncNetConfig(embedding_dim=0)
     with pytest.raises(ValueError, match="width"):
         SyncNetConfig(width=-1)
+
+
+def test_dropout_is_for_training_only() -> None:
+    torch.manual_seed(0)
+    net = SyncNet(SyncNetConfig(width=0.125, embedding_dim=16, linear_heads=True, dropout=0.5))
+    lower, mel = torch.rand(4, 15, 48, 96), torch.randn(4, 1, 80, 16)
+    for embed, x in ((net.embed_faces, lower), (net.embed_audio, mel)):
+        assert not torch.equal(embed(x), embed(x))
+    net.eval()
+    for embed, x in ((net.embed_faces, lower), (net.embed_audio, mel)):
+        assert torch.equal(embed(x), embed(x))
+    with pytest.raises(ValueError, match="dropout"):
+        SyncNetConfig(dropout=1.0)

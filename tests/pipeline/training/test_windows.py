@@ -12,13 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.generators import LIPGAN, OURS, SPEECH2VID
+from pipeline.training.augment import augment_faces, augment_mel, degrade_faces, mask_mel, move_faces
 from pipeline.training.generator_windows import CutGeneratorWindow
 from pipeline.training.windows import (
     CutSyncWindows,
     WindowBatches,
-    augment_faces,
-    augment_mel,
-    degrade_faces,
     spread_starts,
 )
 
@@ -135,6 +133,36 @@ def test_augmentation_is_constant_over_a_windows_frames() -> None:
     out = augment_faces(windows, np.random.default_rng(4))
     assert (out == out[:, :1]).all()
     assert len({window.tobytes() for window in out}) > 1
+
+
+def test_faces_move_by_one_draw_a_window_and_not_far() -> None:
+    windows = np.zeros((20, 5, 96, 96, 3), np.uint8)
+    windows[:, :, 44:52, 44:52] = 255  # a square in the middle
+    out = move_faces(windows, np.random.default_rng(6))
+    assert (out == out[:, :1]).all()
+    places = [np.argwhere(window[0, ..., 0] > 127).mean(axis=0) - 47.5 for window in out]
+    assert np.abs(places).max() < 4.6  # the shift; turning and growing leave the middle
+    assert np.std(places, axis=0).min() > 1
+    assert np.array_equal(out, move_faces(windows, np.random.default_rng(6)))
+
+
+def test_masked_sound_keeps_most_of_itself() -> None:
+    mel = np.random.default_rng(0).uniform(-3, 3, (40, 80, 16)).astype(np.float32)
+    out = mask_mel(mel, np.random.default_rng(7))
+    assert out.dtype == np.float32 and np.abs(out).max() <= 4
+    is_near = np.abs(out - mel) < 1.6  # four standard deviations of the noise
+    assert 0.7 < is_near.mean() < 0.98
+    bands = (~is_near).mean(axis=2) > 0.5
+    assert 0 < bands.sum(axis=1).max() <= 16
+    assert len({window.tobytes() for window in out}) == 40
+
+
+def test_strong_augmentation_is_more_than_light() -> None:
+    clip: Any = PairedClip(60)
+    light, strong = (CutSyncWindows(3, 5, augment)(clip, np.random.default_rng(1)) for augment in ("light", "strong"))
+    assert light is not None and strong is not None
+    assert light["faces"].shape == strong["faces"].shape == (3, 5, 48, 96, 3)
+    assert np.ptp(light["mel"][0]) == 0 < np.ptp(strong["mel"][0])
 
 
 def test_mel_gain_stays_in_range() -> None:
