@@ -75,7 +75,7 @@ def move_faces(windows: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[
 
 
 def mask_mel(mel: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """``float32 [K, 80, 16]``: noise, and a band of frequencies and some steps at the window's mean (Park et al. 2019)."""
+    """``float32 [K, 80, 16]``: noise, and a band of bins and some steps at the window's mean (Park et al. 2019)."""
     out = mel + rng.normal(size=mel.shape).astype(np.float32) * rng.uniform(0, MAX_NOISE, (len(mel), 1, 1))
     for window in out:
         num_bins, num_steps = rng.integers(0, MAX_MASKED_BINS + 1), rng.integers(0, MAX_MASKED_STEPS + 1)
