@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pipeline import atomic
+from pipeline.cluster import is_cluster
 from pipeline.cores import num_cores
 from pipeline.manifest import ClipRecord
 from pipeline.params import PreprocessParams
@@ -23,7 +24,7 @@ from pipeline.preprocess.plan import ShardResult, ShardTask, plan_shards
 from pipeline.preprocess.progress import BuildProgress
 from pipeline.preprocess.reasons import Reason
 from pipeline.preprocess.shard import PackedShard, process_shard
-from pipeline.preprocess.workers import is_cluster, run_tasks
+from pipeline.preprocess.workers import run_tasks
 from pipeline.shards.write import IndexRow, Reject, write_index, write_rejects
 from pipeline.storage import local_path
 

@@ -8,19 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
-import signal
-import socket
-import tempfile
-import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
-import psutil
-
 import pipeline
+from pipeline.cluster import WorkerError, is_cluster, open_ray
 from pipeline.preprocess.plan import ShardTask
 from pipeline.preprocess.shard import PackedShard
 from pipeline.storage import NoDriverError, OutageError
@@ -32,22 +25,11 @@ MAX_RETRIES = 3
 TASKS_PER_CORE = 2
 """Tasks in flight: one that runs and one that waits for its turn, or whose bytes wait to be written."""
 _SHARD_BYTES = 64_000_000  # room for each task in flight; larger shards go to disk
-_MIN_STORE_BYTES = 100_000_000
 _PATIENCE_S = 60.0
-_ANSWER_S = 10.0
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
-class WorkerError(Exception):
-    """A shard's worker died again and again, or the Ray cluster is gone."""
-
-
 ProcessShard = Callable[[ShardTask], PackedShard]
-
-
-def is_cluster() -> bool:
-    """Whether work goes to a Ray cluster, that of RAY_ADDRESS, instead of this machine."""
-    return os.environ.get("RAY_ADDRESS", "") not in ("", "local")
 
 
 def run_tasks(tasks: Sequence[ShardTask], process: ProcessShard, num_workers: int) -> Generator[PackedShard]:
@@ -103,73 +85,5 @@ def _next_of(ray: Any, running: dict[Any, ShardTask]) -> PackedShard:
         ) from error
 
 
-@contextmanager
-def _ray(num_workers: int) -> Iterator[Any]:
-    """Ray: the cluster of RAY_ADDRESS, or one of our own on this machine that ends with the block.
-
-    Raises WorkerError if the cluster does not answer.
-    """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    if not is_cluster():
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    import ray
-
-    if ray.is_initialized():
-        yield ray
-        return
-    folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))  # a short path: Ray puts sockets there
-    options = _cluster_options(folder) if is_cluster() else _local_options(num_workers, folder)
-    on_sigterm = signal.getsignal(signal.SIGTERM)
-    try:
-        if is_cluster():
-            _require_answer(os.environ["RAY_ADDRESS"])
-        ray.init(log_to_driver=False, logging_level=logging.WARNING, **options)
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, on_sigterm)  # ray.init put its own there
-        yield ray
-    finally:
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _require_answer(address: str) -> None:
-    """Ray itself would try a silent address for minutes."""
-    host, _, port = address.rpartition(":")
-    if "://" in address or not port.isdigit():
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
-    except OSError as error:
-        raise WorkerError(f"nothing answers at RAY_ADDRESS {address}: {error}") from error
-
-
-def _cluster_options(folder: Path) -> dict[str, Any]:
-    """The cluster's nodes get this package's code, and nothing else of the checkout.
-
-    As a working directory, which goes before a checkout that a node may have at the same path. What the code imports
-    must be installed there.
-    """
-    code = Path(pipeline.__file__).parent
-    shutil.copytree(code, folder / code.name, ignore=shutil.ignore_patterns("__pycache__"))
-    return {"runtime_env": {"env_vars": _ONE_THREAD, "working_dir": str(folder)}}
-
-
-def _local_options(num_workers: int, folder: Path) -> dict[str, Any]:
-    return {
-        "address": "local",  # and not one that somebody else started on this machine
-        "num_cpus": num_workers,
-        "include_dashboard": False,
-        "object_store_memory": _store_bytes(num_workers),
-        "runtime_env": {"env_vars": _ONE_THREAD},
-        "_temp_dir": str(folder),
-    }
-
-
-def _store_bytes(num_workers: int) -> int:
-    """Room for the shards of all tasks in flight, within a quarter of the free memory."""
-    room = psutil.virtual_memory().available // 4
-    shared_memory = Path("/dev/shm")
-    if shared_memory.is_dir():
-        room = min(room, shutil.disk_usage(shared_memory).free * 9 // 10)
-    return max(_MIN_STORE_BYTES, min(room, TASKS_PER_CORE * num_workers * _SHARD_BYTES))
+def _ray(num_workers: int) -> AbstractContextManager[Any]:
+    return open_ray(num_workers, [pipeline], TASKS_PER_CORE * num_workers * _SHARD_BYTES, _ONE_THREAD)

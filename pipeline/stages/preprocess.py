@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import stage
+from pipeline.cluster import WorkerError
 from pipeline.manifest import MAX_MISSING_SHARE, MIN_CLIPS, SPLITS, ClipRecord, read_manifest
 from pipeline.preprocess.build import build_shards
-from pipeline.preprocess.workers import WorkerError
 from pipeline.shards.write import IndexRow, Reject
 from pipeline.storage import OutageError, local_path, require_drivers
 

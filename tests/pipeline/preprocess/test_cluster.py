@@ -22,12 +22,13 @@ from builds import build, contents
 from loopback import serving
 
 import pipeline
+from pipeline.cluster import WorkerError
 from pipeline.manifest import ClipRecord
 from pipeline.preprocess import build as build_module
 from pipeline.preprocess.build import UnseenClipsError
 from pipeline.preprocess.plan import ShardResult, ShardTask, plan_shards
 from pipeline.preprocess.shard import PackedShard, process_shard
-from pipeline.preprocess.workers import WorkerError, run_tasks
+from pipeline.preprocess.workers import run_tasks
 
 pytestmark = pytest.mark.slow
 

@@ -16,12 +16,13 @@ import psutil
 import pytest
 from builds import build, contents
 
+from pipeline.cluster import WorkerError
 from pipeline.manifest import ClipRecord, record_of, write_manifest
 from pipeline.preprocess import build as build_module
 from pipeline.preprocess import shard, workers
 from pipeline.preprocess.plan import ShardResult, ShardTask, plan_shards
 from pipeline.preprocess.shard import PackedShard, process_shard
-from pipeline.preprocess.workers import TASKS_PER_CORE, WorkerError, run_tasks
+from pipeline.preprocess.workers import TASKS_PER_CORE, run_tasks
 from pipeline.storage import OutageError
 
 pytestmark = pytest.mark.slow
@@ -170,6 +171,7 @@ import json, sys, time
 from pathlib import Path
 
 from builds import build
+from pipeline.cluster import WorkerError
 from pipeline.manifest import read_manifest
 from pipeline.params import PreprocessParams
 from pipeline.preprocess import build as build_module
@@ -194,6 +196,7 @@ import json, sys
 from pathlib import Path
 
 from builds import build
+from pipeline.cluster import WorkerError
 from pipeline.manifest import read_manifest
 from pipeline.params import PreprocessParams
 

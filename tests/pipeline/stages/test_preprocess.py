@@ -5,9 +5,9 @@ from unittest.mock import MagicMock
 
 import pytest
 
+from pipeline.cluster import WorkerError
 from pipeline.layout import Layout
 from pipeline.manifest import ClipRecord
-from pipeline.preprocess.workers import WorkerError
 from pipeline.shards.write import IndexRow, Reject
 from pipeline.stage import DataError, TemporaryError
 from pipeline.stages import preprocess
