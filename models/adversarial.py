@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from models.discriminator import QualityDiscriminator
 from models.losses import feature_loss
+from models.parallel import average_gradients
 
 
 def discriminator_loss(real_logits: torch.Tensor, fake_logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -68,6 +69,7 @@ class AdversarialLoss(nn.Module):
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(loss.device.type, enabled=False):
             loss.backward()
+        average_gradients(self.discriminator.parameters())
         self.optimizer.step()
         return {"d_loss": loss.detach(), "d_real": loss_real.detach(), "d_fake": loss_fake.detach()}
 

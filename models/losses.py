@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional as F
 
+from models.parallel import batch_mean
+
 COSINE_EPS = 1e-4
 FEATURE_EPS = 1e-6
 
@@ -99,7 +101,8 @@ def feature_loss(generated: Sequence[torch.Tensor], real: Sequence[torch.Tensor]
     map's mean absolute value, averaged over levels. 0 for equal maps, 1 where the generated ones are all zero.
 
     With an expert's maps it is a perceptual loss (Johnson et al. 2016), with a discriminator's feature matching
-    (Salimans et al. 2016, sec. 3.1). No gradient reaches the real maps.
+    (Salimans et al. 2016, sec. 3.1). No gradient reaches the real maps. Where processes share a batch, the real map's
+    mean is the whole batch's.
     """
     if len(generated) != len(real) or not generated:
         raise ValueError(f"expected as many maps on both sides, at least one, got {len(generated)} and {len(real)}")
@@ -107,7 +110,7 @@ def feature_loss(generated: Sequence[torch.Tensor], real: Sequence[torch.Tensor]
     for drawn, wanted in zip(generated, real, strict=True):
         _require_same_shape(drawn, wanted)
         wanted = wanted.detach().float()
-        levels.append(F.l1_loss(drawn.float(), wanted) / wanted.abs().mean().clamp_min(FEATURE_EPS))
+        levels.append(F.l1_loss(drawn.float(), wanted) / batch_mean(wanted.abs()).clamp_min(FEATURE_EPS))
     return torch.stack(levels).mean()
 
 

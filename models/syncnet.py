@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from models.audio_encoder import AudioEncoder
 from models.blocks import ConvBlock, embedding_head, encoder_stage, scaled_channels
+from models.parallel import dropout
 
 WINDOW_FRAMES = 5
 FACE_CHANNELS = 3 * WINDOW_FRAMES
@@ -103,7 +104,7 @@ class SyncNet(nn.Module):
         return _unit_length(self.audio_encoder(mel_B1ML, before_head=self._left_out))
 
     def _left_out(self, x_BCHW: torch.Tensor) -> torch.Tensor:
-        return F.dropout(x_BCHW, self.config.dropout, self.training)
+        return dropout(x_BCHW, self.config.dropout, is_training=self.training)
 
 
 def _unit_length(x_BD11: torch.Tensor) -> torch.Tensor:

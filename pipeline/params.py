@@ -373,6 +373,7 @@ class PromoteParams(_Section):
 
 class RuntimeParams(_Section):
     num_workers: MaybeZero
+    num_processes: Count
     num_connections: Annotated[int, Field(ge=1, le=16)]
     device: Literal["auto", "cpu", "cuda"]
     num_threads: MaybeZero

@@ -21,6 +21,7 @@ INERT = {
     # are checked or listed with their digest.
     "pipeline/__init__.py",
     "pipeline/atomic.py",
+    "pipeline/cluster.py",
     "pipeline/cores.py",
     "pipeline/layout.py",
     "pipeline/scratch.py",
@@ -36,7 +37,7 @@ INERT = {
 }
 ONE_PLACE = {
     "mlflow": ("pipeline/tracking.py", "pipeline/registry.py"),
-    "ray": ("pipeline/preprocess/",),
+    "ray": ("pipeline/cluster.py", "pipeline/preprocess/", "pipeline/training/distributed.py"),
     "webdataset": ("pipeline/shards/",),
     "cv2": ("pipeline/media/",),
     "av": ("pipeline/media/",),
@@ -94,7 +95,17 @@ def test_flows_see_only_params_and_layout() -> None:
 
 
 def test_models_see_only_torch_and_the_standard_library() -> None:
-    allowed = {"torch", "models", "math", "__future__", "dataclasses", "collections", "typing", "contextlib"}
+    allowed = {
+        "torch",
+        "models",
+        "math",
+        "__future__",
+        "dataclasses",
+        "collections",
+        "typing",
+        "contextlib",
+        "contextvars",
+    }
     for path in sorted((ROOT / "models").rglob("*.py")):
         for name in _imports(path):
             assert name.split(".")[0] in allowed, f"{path.name} imports {name}"

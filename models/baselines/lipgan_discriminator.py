@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from models.adversarial import frozen
 from models.blocks import Size2d, scaled_channels
+from models.parallel import average_gradients, roll_batch
 
 LEAKY_SLOPE = 0.2
 MARGIN = 1.0
@@ -95,7 +96,7 @@ class SyncAdversarialLoss(nn.Module):
         """
         with torch.no_grad():
             is_drawn = bool(torch.rand(()) < 0.5)
-            other_N1ML = mel_N1ML if is_drawn else mel_N1ML.roll(len(mel_N1ML) // 2, dims=0)
+            other_N1ML = mel_N1ML if is_drawn else roll_batch(mel_N1ML)
             other_NCHW = fake_NCHW.detach() if is_drawn else real_NCHW
         synced_N = self.discriminator(real_NCHW, mel_N1ML)
         unsynced_N = self.discriminator(other_NCHW, other_N1ML)
@@ -107,6 +108,7 @@ class SyncAdversarialLoss(nn.Module):
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(loss.device.type, enabled=False):
             loss.backward()
+        average_gradients(self.discriminator.parameters())
         self.optimizer.step()
         return {"d_loss": loss.detach(), "d_synced": loss_synced.detach(), "d_unsynced": loss_unsynced.detach()}
 

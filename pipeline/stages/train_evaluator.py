@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from pipeline import stage
 from pipeline.training.evaluator import CutEvaluatorWindows, EvaluatorTrainee
-from pipeline.training.session import SyncTraining, run_sync_training
+from pipeline.training.session import SyncTrainee, SyncTraining, Training, run_sync_training
 
 SEED_OFFSET = 1
 """The evaluator draws other clips in another order than the expert."""
@@ -21,16 +22,14 @@ def main(argv: Sequence[str] = ()) -> int:
 
 def _body(context: stage.StageContext) -> dict[str, Any]:
     params, seed = context.params.train_evaluator, context.params.seed + SEED_OFFSET
-    training = SyncTraining(
-        kind="lse_syncnet",
-        config={"width": params.width},
-        params=params,
-        parts=("context", "audio"),
+    training = Training[SyncTrainee](
+        params,
         cut=CutEvaluatorWindows(params.windows_per_clip, params.min_gap_frames),
+        parts=("context", "audio"),
         seed=seed,
-        build=lambda clips, device: EvaluatorTrainee(params, clips, device, seed),
+        build=partial(EvaluatorTrainee, params, seed=seed),
     )
-    return run_sync_training(context, training)
+    return run_sync_training(context, SyncTraining("lse_syncnet", {"width": params.width}, training, params))
 
 
 if __name__ == "__main__":

@@ -15,11 +15,11 @@ from models.syncnet import SyncNet, SyncNetConfig
 from pipeline import checkpoint, stage
 from pipeline.digest import sha256_of_names
 from pipeline.media.image import write_png
-from pipeline.shards.read import read_index, source_ids
+from pipeline.params import TrainGanParams, VariantParams
+from pipeline.shards.read import Clip, read_index, source_ids
 from pipeline.training.arms import arm_of
 from pipeline.training.gan import GanTrainee, window_cut
-from pipeline.training.precision import select_device, set_threads
-from pipeline.training.session import run_training, spread_clips, training_metrics
+from pipeline.training.session import Training, run_training, training_metrics
 
 NUM_SAMPLES = 6
 
@@ -34,15 +34,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
     params, wanted = context.params.train_gan, context.params.variants[variant]
     seed = context.params.seed if wanted.seed is None else wanted.seed
-    set_threads(context.params.runtime.num_threads)
     expert_dir = context.layout.stage_dir("train_syncnet") / "model"
-    expert = load_expert(expert_dir, params.min_expert_accuracy)
     arm = arm_of(params, wanted)
-    torch.manual_seed(seed)
-    device = select_device(context.params.runtime.device)
-    trainee = GanTrainee(params, arm, expert, spread_clips(context, "val"), device, context.params.seed)
-    cut = window_cut(params, arm.kind, is_augmented=params.augment)
-    report = run_training(context, trainee, params, cut, ("frames", *arm.kind.parts), seed)
+    training = Training(
+        params,
+        cut=window_cut(params, arm.kind, is_augmented=params.augment),
+        parts=("frames", *arm.kind.parts),
+        seed=seed,
+        build=partial(build_trainee, params, wanted, expert_dir, seed, context.params.seed),
+    )
+    trained = run_training(context, training)
+    trainee, report = trained.trainee, trained.report
 
     folder = context.output_dir / "model"
     checkpoint.save_model(
@@ -68,8 +70,23 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
         "num_parameters": sum(p.numel() for p in trainee.generator.parameters()),
         "width": params.width,
         "resumed_from_step": report.resumed_from_step,
-        **training_metrics(context, report, params.precision),
+        **training_metrics(trained),
     }
+
+
+def build_trainee(
+    params: TrainGanParams,
+    variant: VariantParams,
+    expert_dir: Path,
+    seed: int,
+    validation_seed: int,
+    clips: Sequence[Clip],
+    device: torch.device,
+) -> GanTrainee:
+    """The untrained arm. Raises as ``load_expert``."""
+    expert = load_expert(expert_dir, params.min_expert_accuracy)
+    torch.manual_seed(seed)  # loading drew numbers
+    return GanTrainee(params, arm_of(params, variant), expert, clips, device, validation_seed)
 
 
 def load_expert(folder: Path, min_accuracy: float) -> SyncNet:

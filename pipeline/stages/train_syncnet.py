@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from pipeline import stage
 from pipeline.training.expert import ExpertTrainee, expert_config
-from pipeline.training.session import SyncTraining, run_sync_training
+from pipeline.training.session import SyncTrainee, SyncTraining, Training, run_sync_training
 from pipeline.training.windows import CutSyncWindows
 
 
@@ -20,16 +21,14 @@ def main(argv: Sequence[str] = ()) -> int:
 
 def _body(context: stage.StageContext) -> dict[str, Any]:
     params, seed = context.params.train_syncnet, context.params.seed
-    training = SyncTraining(
-        kind="syncnet",
-        config=asdict(expert_config(params)),
-        params=params,
-        parts=("frames", "mel"),
+    training = Training[SyncTrainee](
+        params,
         cut=CutSyncWindows(params.windows_per_clip, params.min_gap_frames, params.augment),
+        parts=("frames", "mel"),
         seed=seed,
-        build=lambda clips, device: ExpertTrainee(params, clips, device, seed),
+        build=partial(ExpertTrainee, params, seed=seed),
     )
-    return run_sync_training(context, training)
+    return run_sync_training(context, SyncTraining("syncnet", asdict(expert_config(params)), training, params))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from models.losses import distance_softmax_loss, pairwise_distances
 from models.lse_syncnet import LseSyncNet
+from models.parallel import gather_batch, with_shared_statistics
 from pipeline.alignment import WINDOW_FRAMES
 from pipeline.media.image import blur
 from pipeline.media.spectra import mfcc
@@ -87,7 +88,8 @@ class EvaluatorTrainee:
         self, params: TrainEvaluatorParams, validation_clips: Sequence[Clip], device: torch.device, seed: int
     ) -> None:
         self._params, self._clips, self._device = params, validation_clips, device
-        self.network = LseSyncNet(params.width).to(device)
+        self.network = LseSyncNet(params.width)
+        with_shared_statistics(self.network).to(device)
         self._optimiser = torch.optim.AdamW(
             self.network.parameters(),
             lr=params.learning_rate,
@@ -102,8 +104,8 @@ class EvaluatorTrainee:
         frames = evaluator_windows(batch["context"].flatten(0, 1), self._device)
         mfcc = batch["mfcc"].flatten(0, 1).unsqueeze(1).to(self._device)
         with autocast(self._params.precision, self._device):
-            lip_ND = self.network.embed_lips(frames)[:, 0].float()
-            audio_ND = self.network.embed_audio(mfcc).float()
+            lip_ND = gather_batch(self.network.embed_lips(frames)[:, 0].float())
+            audio_ND = gather_batch(self.network.embed_audio(mfcc).float())
         loss = distance_softmax_loss(pairwise_distances(lip_ND, audio_ND))
         factor = learning_rate_factor(step, self._params.warmup_steps, self._params.num_steps)
         norm = clipped_step(self._optimiser, loss, self._params.grad_clip, factor)

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.losses import info_nce, sync_loss
+from models.parallel import gather_batch, with_shared_statistics
 from models.syncnet import SyncNet, SyncNetConfig
 from pipeline import alignment
 from pipeline.alignment import WINDOW_FRAMES
@@ -47,8 +48,8 @@ class ExpertTrainee:
         self, params: TrainSyncnetParams, validation_clips: Sequence[Clip], device: torch.device, seed: int
     ) -> None:
         self._params, self._clips, self._device = params, validation_clips, device
-        network = SyncNet(expert_config(params))
-        self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = SyncNet(expert_config(params))
+        with_shared_statistics(self.network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         named = dict(self.network.named_parameters())
         temperature = [named.pop(name) for name in ("log_temperature",) if name in named]
         self._optimiser = torch.optim.AdamW(
@@ -68,7 +69,7 @@ class ExpertTrainee:
         mel = batch["mel"].flatten(0, 1).unsqueeze(1).to(self._device)
         with autocast(self._params.precision, self._device):
             face_ND, audio_ND = self.network.embed_faces(faces), self.network.embed_audio(mel)
-        cosine_NN = face_ND.float() @ audio_ND.float().T
+        cosine_NN = gather_batch(face_ND.float()) @ gather_batch(audio_ND.float()).T
         if self._params.objective == "infonce":
             loss = info_nce(cosine_NN, self.network.temperature)
         else:

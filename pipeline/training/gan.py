@@ -29,6 +29,7 @@ from models.losses import (
     sync_loss,
     temporal_loss,
 )
+from models.parallel import gather_batch, with_shared_statistics
 from models.syncnet import WINDOW_FRAMES, SyncNet
 from pipeline.generators import Kind
 from pipeline.params import TrainGanParams
@@ -85,7 +86,7 @@ class GanTrainee:
         self.generator = arm.build()
         if isinstance(self.generator, Generator) and params.audio_start == "expert":
             hear_as_the_expert(self.generator, expert)
-        self.generator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        with_shared_statistics(self.generator).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.expert = expert.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
         self._adversary = arm.build_adversary(device) if arm.build_adversary else None
         self._optimiser = torch.optim.Adam(self.generator.parameters(), lr=params.learning_rate, betas=arm.betas)
@@ -166,6 +167,7 @@ class GanTrainee:
             audio_ND = self.expert.embed_audio(sync_mel_BSKML.flatten(0, 2).unsqueeze(1).to(self._device))
         audio_BKD = audio_ND.unflatten(0, (-1, num_audio))
         if self._params.sync_objective == "infonce":
+            face_BD, audio_BKD = gather_batch(face_BD), gather_batch(audio_BKD)
             return contrastive_sync_loss(face_BD, audio_BKD, self._params.sync_temperature)
         cosine_B = (face_BD.float() * audio_BKD[:, 0].float()).sum(dim=1)
         return sync_loss(cosine_B, min_cosine=self.expert.min_cosine)

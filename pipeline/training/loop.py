@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 
 import torch
 
+from models import parallel
 from pipeline.checkpoint import CheckpointStore
 from pipeline.stage import NonFiniteLossError
 
@@ -95,12 +96,13 @@ def train(
 
     A resumed run continues the same curve: weights, optimisers, data position and curve are all in the checkpoint.
     Raises NonFiniteLossError naming the step before a bad step can reach a checkpoint.
+    Where processes share the batches, each calls this; the first one validates, logs and writes the checkpoints.
     """
     curve: list[dict[str, float]] = []
     chosen = _Choice(schedule.keep, schedule.patience)
     sums: dict[str, float] = {}
     start, spent, count = 0, 0.0, 0
-    state = store.load()
+    state = parallel.from_first(store.load)
     if state is not None:
         trainee.load_state_dict(state["trainee"])
         batches.load_state_dict(state["data"])
@@ -123,7 +125,7 @@ def train(
             count += 1
             is_over = step == schedule.num_steps
             if is_over or step % schedule.validate_every == 0:
-                validation = trainee.validate()
+                validation = parallel.from_first(trainee.validate)
                 logger.info("step %d validation: %s", step, _format(validation))
                 curve.append({"step": float(step)} | {f"val_{k}": v for k, v in validation.items()})
                 chosen.consider(step, validation, trainee)
@@ -135,7 +137,7 @@ def train(
                 _log_line(row, step, schedule.num_steps, pace)
                 curve.append(row)
                 sums, count = {}, 0
-            if is_over or step % schedule.checkpoint_every == 0:
+            if parallel.rank() == 0 and (is_over or step % schedule.checkpoint_every == 0):
                 log((int(row["step"]), _without_step(row)) for row in curve[unlogged:])
                 unlogged = len(curve)
                 store.save(
@@ -231,6 +233,7 @@ def clipped_step(optimiser: torch.optim.Optimizer, loss: torch.Tensor, max_norm:
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     weights = [p for group in optimiser.param_groups for p in group["params"]]
+    parallel.average_gradients(weights)
     norm = float(torch.nn.utils.clip_grad_norm_(weights, max_norm))
     if not math.isfinite(norm):
         raise FloatingPointError(f"the gradient's norm is {norm}, the loss {loss.item():.4g}")
@@ -243,7 +246,8 @@ def clipped_step(optimiser: torch.optim.Optimizer, loss: torch.Tensor, max_norm:
 
 def _step(trainee: Trainee, batch: Batch, step: int) -> dict[str, float]:
     try:
-        scalars = {name: float(value) for name, value in trainee.step(batch, step - 1).items()}
+        own = {name: float(value) for name, value in trainee.step(batch, step - 1).items()}
+        scalars = parallel.mean_scalars(own)
     except FloatingPointError as error:
         raise NonFiniteLossError(f"step {step}: {error}; {REMEDY}") from error
     for name, value in scalars.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -50,5 +51,6 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
 
 
 def set_threads(num_threads: int) -> None:
-    """Torch's CPU threads; 0 means every core this process may use."""
-    torch.set_num_threads(num_threads or num_cores())
+    """Torch's CPU threads; 0 means every core this process may use, shared with the others of its training here."""
+    num_sharing = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # set by Ray Train
+    torch.set_num_threads(num_threads or max(1, num_cores() // num_sharing))

@@ -5,21 +5,25 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models import parallel
 from pipeline import checkpoint
-from pipeline.params import TrainEvaluatorParams, TrainGanParams, TrainSyncnetParams
+from pipeline.params import RuntimeParams, TrainEvaluatorParams, TrainGanParams, TrainSyncnetParams
 from pipeline.shards.read import Clip, ClipStream, read_clips, read_index
 from pipeline.stage import StageContext
 from pipeline.training.curve import plot_curve, write_curve
-from pipeline.training.loop import Schedule, Trainee, TrainingReport, train
+from pipeline.training.distributed import run_in_processes
+from pipeline.training.loop import CurveLog, Schedule, Trainee, TrainingReport, train
 from pipeline.training.precision import select_device, set_threads, uses_bf16
 from pipeline.training.sync_validation import SyncValidation
-from pipeline.training.windows import Cut, WindowBatches
+from pipeline.training.windows import Cut, WindowBatches, require_equal_shares
 
 logger = logging.getLogger(__name__)
 
@@ -29,27 +33,70 @@ MAX_TEST_CLIPS = 200
 """Looked at once, after training."""
 
 
-def spread_clips(context: StageContext, split: str, limit: int = MAX_VALIDATION_CLIPS) -> list[Clip]:
+def spread_clips(clips_dir: Path, split: str, limit: int = MAX_VALIDATION_CLIPS) -> list[Clip]:
     """At most ``limit`` clips of a split, evenly spread over it: the same ones in every run."""
-    keys = [row.key for row in read_index(context.layout.clips_dir, split)]
+    keys = [row.key for row in read_index(clips_dir, split)]
     chosen = np.linspace(0, len(keys) - 1, min(limit, len(keys))).round().astype(int)
-    return list(read_clips(context.layout.clips_dir, split, keys={keys[index] for index in chosen}))
+    return list(read_clips(clips_dir, split, keys={keys[index] for index in chosen}))
 
 
-def run_training(
-    context: StageContext,
-    trainee: Trainee,
-    params: TrainSyncnetParams | TrainEvaluatorParams | TrainGanParams,
-    cut: Cut,
-    parts: Sequence[str],
-    seed: int,
-) -> TrainingReport:
+T = TypeVar("T", bound=Trainee)
+
+
+@dataclass(frozen=True)
+class Training(Generic[T]):
+    """A training, as each of its processes gets it."""
+
+    params: TrainSyncnetParams | TrainEvaluatorParams | TrainGanParams
+    cut: Cut
+    parts: Sequence[str]
+    seed: int
+    build: Callable[[Sequence[Clip], torch.device], T]
+    """The trainee from its validation clips, on a device."""
+
+
+@dataclass(frozen=True)
+class Trained(Generic[T]):
+    """A finished training."""
+
+    trainee: T
+    report: TrainingReport
+    is_bf16: bool
+
+
+def run_training(context: StageContext, training: Training[T]) -> Trained[T]:
     """Run (or resume) the loop, write ``curve.csv`` and ``curve.png``, log both."""
     runtime = context.params.runtime
-    stream = ClipStream(context.layout.clips_dir, "train", seed, parts=tuple(parts))
+    require_equal_shares(training.params.clips_per_batch, runtime.num_processes)
+    if runtime.num_processes == 1:
+        trained = _train(training, runtime, context.layout.clips_dir, context.scratch, context.tracker.log_curve)
+    else:
+        share = partial(_train_share, training, runtime, context.layout.clips_dir, context.scratch)
+        report, is_bf16 = run_in_processes(
+            share, runtime.num_processes, runtime.device, context.scratch, context.tracker.log_curve
+        )
+        here = runtime.model_copy(update={"device": "cpu" if runtime.device == "cpu" else "auto"})
+        done = _train(training, here, context.layout.clips_dir, context.scratch, context.tracker.log_curve)
+        trained = Trained(done.trainee, report, is_bf16)
+    curve = trained.report.curve
+    write_curve(context.output_dir / "curve.csv", curve)
+    plot_curve(context.output_dir / "curve.png", curve, context.variant or context.name)
+    context.tracker.log_artifact(context.output_dir / "curve.png")
+    return trained
+
+
+def _train(training: Training[T], runtime: RuntimeParams, clips_dir: Path, scratch: Path, log: CurveLog) -> Trained[T]:
+    """This process's share, or the weights of a training that is over."""
+    params = training.params
+    set_threads(runtime.num_threads)
+    device = select_device(runtime.device)
+    torch.manual_seed(training.seed)
+    trainee = training.build(spread_clips(clips_dir, "val"), device)
+    stream = ClipStream(clips_dir, "train", training.seed, parts=tuple(training.parts))
+    rank, world_size = parallel.rank(), parallel.num_processes()
     report = train(
         trainee,
-        WindowBatches(stream, cut, params.clips_per_batch),
+        WindowBatches(stream, training.cut, params.clips_per_batch, rank=rank, world_size=world_size),
         Schedule(
             num_steps=params.num_steps,
             validate_every=params.validate_every,
@@ -58,24 +105,29 @@ def run_training(
             keep=params.keep,
             patience=params.patience,
         ),
-        checkpoint.CheckpointStore(context.scratch),
-        context.tracker.log_curve,
+        checkpoint.CheckpointStore(scratch),
+        log,
     )
-    write_curve(context.output_dir / "curve.csv", report.curve)
-    plot_curve(context.output_dir / "curve.png", report.curve, context.variant or context.name)
-    context.tracker.log_artifact(context.output_dir / "curve.png")
-    return report
+    return Trained(trainee, report, uses_bf16(params.precision, device))
 
 
-def training_metrics(context: StageContext, report: TrainingReport, precision: str) -> dict[str, Any]:
+def _train_share(
+    training: Training[Any], runtime: RuntimeParams, clips_dir: Path, scratch: Path, log: CurveLog
+) -> tuple[TrainingReport, bool]:
+    """One of several processes: what of the training can be sent. The weights are in the checkpoint."""
+    trained = _train(training, runtime, clips_dir, scratch, log)
+    return trained.report, trained.is_bf16
+
+
+def training_metrics(trained: Trained[Any]) -> dict[str, Any]:
     """What every training reports about itself."""
-    device = select_device(context.params.runtime.device)
+    report = trained.report
     return {
         "num_steps": int(report.curve[-1]["step"]),
         "kept_step": report.kept_step,
         "seconds": round(report.seconds, 2),
         "data_wait_share": round(report.data_wait_share, 5),
-        "precision": "bf16" if uses_bf16(precision, device) else "fp32",
+        "precision": "bf16" if trained.is_bf16 else "fp32",
     }
 
 
@@ -92,29 +144,24 @@ class SyncTraining:
 
     kind: str
     config: Mapping[str, Any]
+    training: Training[SyncTrainee]
     params: TrainSyncnetParams | TrainEvaluatorParams
-    parts: Sequence[str]
-    cut: Cut
-    seed: int
-    build: Callable[[Sequence[Clip], torch.device], SyncTrainee]
 
 
-def run_sync_training(context: StageContext, training: SyncTraining) -> dict[str, Any]:
+def run_sync_training(context: StageContext, sync: SyncTraining) -> dict[str, Any]:
     """Train, save the model, and measure it on the held-out test split."""
-    params = training.params
-    set_threads(context.params.runtime.num_threads)
-    torch.manual_seed(training.seed)
-    trainee = training.build(spread_clips(context, "val"), select_device(context.params.runtime.device))
-    report = run_training(context, trainee, params, training.cut, training.parts, training.seed)
-    test = SyncValidation(params.num_validation_pairs, params.min_gap_frames, training.seed).scores(
-        [trainee.similarity(clip) for clip in spread_clips(context, "test", MAX_TEST_CLIPS)]
+    params = sync.params
+    trained = run_training(context, sync.training)
+    trainee, report = trained.trainee, trained.report
+    test = SyncValidation(params.num_validation_pairs, params.min_gap_frames, sync.training.seed).scores(
+        [trainee.similarity(clip) for clip in spread_clips(context.layout.clips_dir, "test", MAX_TEST_CLIPS)]
     )
     metrics = {
         **{f"val_{name}": value for name, value in report.validation.items()},
         **{f"test_{name}": value for name, value in test.items()},
         "chance_pairwise_accuracy": 0.5,
         "width": params.width,
-        **training_metrics(context, report, params.precision),
+        **training_metrics(trained),
     }
     if report.validation["pairwise_accuracy"] < 0.55:
         logger.warning(
@@ -128,8 +175,8 @@ def run_sync_training(context: StageContext, training: SyncTraining) -> dict[str
     folder = context.output_dir / "model"
     checkpoint.save_model(
         folder,
-        kind=training.kind,
-        config=dict(training.config),
+        kind=sync.kind,
+        config=dict(sync.config),
         state=trainee.weights(),
         info={
             "fingerprint": context.fingerprint,

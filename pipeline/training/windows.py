@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from pipeline.training.augment import augment_faces, augment_mel, degrade_faces,
 
 Item = dict[str, NDArray[Any]]
 Cut = Callable[[Clip, np.random.Generator], Item | None]
+"""None where a clip has no room for its windows; that is known before a picture is asked for."""
 
 
 def spread_starts(
@@ -62,11 +63,63 @@ class CutSyncWindows:
         return {"faces": degrade_faces(augment_faces(lower, rng), rng), "mel": augment_mel(mel, rng)}
 
 
-class WindowBatches:
-    """Batches of ``clips_per_batch`` clips' windows, cut in a background thread, with the stream's position."""
+def require_equal_shares(clips_per_batch: int, world_size: int) -> None:
+    """Raises ValueError for a batch that cannot be shared equally: BatchNorm and the losses take means of shares."""
+    if clips_per_batch % world_size:
+        fitting = [str(num) for num in range(1, clips_per_batch + 1) if clips_per_batch % num == 0]
+        raise ValueError(
+            f"a batch of {clips_per_batch} clips cannot be shared equally by {world_size} processes; set "
+            f"runtime.num_processes to one of {', '.join(fitting)}, or this stage's clips_per_batch to a multiple of "
+            f"{world_size}, in params.yaml"
+        )
 
-    def __init__(self, stream: ClipStream, cut: Cut, clips_per_batch: int, prefetch: int = 3) -> None:
+
+class _PicturesWantedError(Exception):
+    pass
+
+
+class _Glimpse:
+    """A clip without its pictures, which would have to be decoded."""
+
+    def __init__(self, clip: Clip) -> None:
+        self._clip = clip
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("crops", "context"):
+            raise _PicturesWantedError
+        return getattr(self._clip, name)
+
+
+def has_room(clip: Clip, cut: Cut) -> bool:
+    """Whether ``cut`` would give windows of this clip; nothing is decoded."""
+    try:
+        return cut(cast(Clip, _Glimpse(clip)), clip.rng) is not None
+    except _PicturesWantedError:
+        return True
+
+
+class WindowBatches:
+    """Batches of ``clips_per_batch`` clips' windows, cut in a background thread, with the stream's position.
+
+    Process ``rank`` of ``world_size`` cuts its share only, as many neighbouring clips of each batch as the others.
+    Which clips make up a batch, and how they are cut, depends on neither: the shares side by side are the batch of one
+    process. Raises ValueError for a batch that does not fall into equal shares.
+    """
+
+    def __init__(
+        self,
+        stream: ClipStream,
+        cut: Cut,
+        clips_per_batch: int,
+        prefetch: int = 3,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        require_equal_shares(clips_per_batch, world_size)
         self._stream, self._cut, self._clips_per_batch = stream, cut, clips_per_batch
+        num_own = clips_per_batch // world_size
+        self._own = range(rank * num_own, (rank + 1) * num_own)
         self._prefetcher: Prefetcher[tuple[dict[str, torch.Tensor], dict[str, Any]]] | None = None
         self._prefetch = prefetch
 
@@ -91,11 +144,13 @@ class WindowBatches:
                 f"{self._stream.num_clips} training clips are fewer than clips_per_batch {self._clips_per_batch}: a "
                 "batch would hold a clip twice and call its windows each other's negatives; lower it in params.yaml"
             )
-        items: dict[str, Item] = {}
+        items: dict[str, Item | None] = {}  # None: another process has it
         refused = 0
         for clip in self._stream:
-            item = None if clip.key in items else self._cut(clip, clip.rng)  # twice only where two epochs meet
-            if item is None:
+            is_own = len(items) in self._own
+            item = self._cut(clip, clip.rng) if is_own and clip.key not in items else None
+            # A key comes twice only where two epochs meet.
+            if clip.key in items or (item is None if is_own else not has_room(clip, self._cut)):
                 refused += 1
                 if refused > 2 * self._stream.num_clips:  # every clip has come by since the last that could be cut
                     raise ValueError(
@@ -107,7 +162,7 @@ class WindowBatches:
             refused = 0
             items[clip.key] = item
             if len(items) == self._clips_per_batch:
-                cut = list(items.values())
+                cut = [item for item in items.values() if item is not None]
                 batch = {name: torch.from_numpy(np.stack([i[name] for i in cut])) for name in cut[0]}
                 yield batch, self._stream.state_dict()
                 items = {}

@@ -1,0 +1,178 @@
+"""Two processes through Ray Train: one process's curve and weights, whatever is killed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import models
+import pipeline
+from models import parallel
+from pipeline.cluster import open_ray
+from pipeline.params import TrainSyncnetParams
+from pipeline.stage import NonFiniteLossError, StageContext, TemporaryError
+from pipeline.training import distributed
+from pipeline.training.expert import ExpertTrainee
+from pipeline.training.loop import Batch
+from pipeline.training.session import Trained, Training, run_training
+from pipeline.training.windows import CutSyncWindows
+
+pytestmark = pytest.mark.slow
+
+CLIPS_PER_BATCH = 4
+
+
+@pytest.fixture(scope="module")
+def two_cores() -> Iterator[None]:
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # processes do not find the tests
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")
+        with open_ray(2, [pipeline, models], 1, {}):
+            yield
+
+
+class DoomedTrainee(ExpertTrainee):
+    """An expert to which something happens in the last process at a step, as often as there are lines to write."""
+
+    def __init__(self, *arguments: Any, step: int, times: int, diary: Path, fate: Callable[[], None], **named: Any):
+        super().__init__(*arguments, **named)
+        self._doom = step, times, diary, fate
+
+    def step(self, batch: Batch, step: int) -> dict[str, torch.Tensor | float]:
+        doomed_step, times, diary, fate = self._doom
+        if step == doomed_step and parallel.rank() == parallel.num_processes() - 1:
+            written = diary.read_text() if diary.exists() else ""
+            if len(written.splitlines()) < times:
+                diary.write_text(f"{written}{parallel.num_processes()} processes\n")
+                fate()
+        return super().step(batch, step)
+
+
+def kill_this_process() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def lose_the_gradient() -> None:
+    raise FloatingPointError("the gradient's norm is nan")
+
+
+def training(context: StageContext, build: Callable[..., ExpertTrainee] = ExpertTrainee, **named: Any) -> Training[Any]:
+    sizes = {"width": 0.0625, "embedding_dim": 16, "clips_per_batch": CLIPS_PER_BATCH, "windows_per_clip": 2}
+    steps = {"num_steps": 8, "warmup_steps": 6, "validate_every": 4, "checkpoint_every": 2, "precision": "fp32"}
+    params = TrainSyncnetParams(**context.params.train_syncnet.model_dump() | sizes | steps | {"learning_rate": 1e-5})
+    cut = CutSyncWindows(params.windows_per_clip, params.min_gap_frames)
+    return Training(params, cut, ("frames", "mel"), seed=5, build=partial(build, params, seed=5, **named))
+
+
+def weights(trained: Trained[Any]) -> torch.Tensor:
+    return torch.cat([tensor.double().flatten() for tensor in trained.trainee.weights().values()])
+
+
+ROUNDING = 5e-3
+"""Relative, of float32 over 8 steps of a network with a gradient of norm 500; test_shares.py has float64's."""
+
+
+def assert_same_run(first: Trained[Any], second: Trained[Any], tolerance: float) -> None:
+    assert [set(row) for row in first.report.curve] == [set(row) for row in second.report.curve]
+    for row, other in zip(first.report.curve, second.report.curve, strict=True):
+        for name in {"loss", "temperature", "learning_rate", "val_loss"} & set(row):
+            assert other[name] == pytest.approx(row[name], rel=tolerance), (row["step"], name)
+    assert (weights(second) - weights(first)).norm() <= tolerance / 100 * weights(first).norm()
+
+
+MakeContext = Callable[..., StageContext]
+Tracked = list[tuple[int, Mapping[str, float]]]
+
+
+@pytest.fixture(scope="module")
+def alone(make_context: MakeContext) -> tuple[Trained[Any], Tracked]:
+    """One process, and what it tracked."""
+    rows: Tracked = []
+    context = make_context(1, rows.extend)
+    return run_training(context, training(context)), rows
+
+
+@pytest.fixture(scope="module")
+def shared(two_cores: None, make_context: MakeContext) -> tuple[Trained[Any], Tracked, Path]:
+    """Two processes, what they tracked, and where their checkpoints are."""
+    rows: Tracked = []
+    context = make_context(2, rows.extend)
+    return run_training(context, training(context)), rows, context.scratch
+
+
+def test_two_processes_draw_the_curve_of_one(alone: Any, shared: Any) -> None:
+    (one, one_rows), (two, two_rows, _) = alone, shared
+    assert_same_run(one, two, ROUNDING)
+    assert [(step, set(scalars)) for step, scalars in two_rows] == [(step, set(scalars)) for step, scalars in one_rows]
+
+
+def test_one_process_goes_on_from_the_checkpoint_of_two(alone: Any, shared: Any, make_context: MakeContext) -> None:
+    context = make_context(1)
+    shutil.copy(shared[2] / "previous.pt", context.scratch / "last.pt")
+    resumed = run_training(context, training(context))
+    assert resumed.report.resumed_from_step == 6
+    assert_same_run(alone[0], resumed, ROUNDING)
+
+
+def test_a_killed_process_costs_the_steps_since_the_last_checkpoint(
+    shared: Any, make_context: MakeContext, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    diary, context = tmp_path / "diary", make_context(2)
+    doomed = training(context, DoomedTrainee, step=5, times=1, diary=diary, fate=kill_this_process)
+    second = run_training(context, doomed)
+    assert diary.read_text() == "2 processes\n"
+    assert "starting the processes again" in caplog.text
+    assert second.report.resumed_from_step == 4
+    assert_same_run(shared[0], second, 1e-6)
+
+
+def test_the_programs_own_error_comes_through_and_is_not_tried_again(
+    two_cores: None, make_context: MakeContext, tmp_path: Path
+) -> None:
+    diary, context = tmp_path / "diary", make_context(2)
+    with pytest.raises(NonFiniteLossError, match=r"step 4: the gradient's norm is nan; lower the learning rate"):
+        run_training(context, training(context, DoomedTrainee, step=3, times=9, diary=diary, fate=lose_the_gradient))
+    assert diary.read_text() == "2 processes\n"
+
+
+def test_after_a_few_restarts_it_is_left_to_the_caller(
+    two_cores: None, make_context: MakeContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts: list[int] = []
+
+    class Lost(distributed._Attempt):
+        def __init__(self, work: Any, num_processes: int, use_gpu: bool, shared_dir: Path) -> None:
+            self.error, self.results, self.loss = None, [], "a node was lost"
+            starts.append(num_processes)
+
+        def follow(self, log_curve: Any) -> None:
+            pass
+
+    monkeypatch.setattr(distributed, "_Attempt", Lost)
+    context = make_context(2)
+    with pytest.raises(TemporaryError, match="a node was lost, 4 times; running again goes on from the last"):
+        run_training(context, training(context))
+    assert starts == [2] * 4
+
+
+def test_a_batch_that_does_not_fall_into_equal_shares_is_refused(make_context: MakeContext) -> None:
+    context = make_context(3)
+    with pytest.raises(ValueError, match=r"4 clips cannot be shared equally by 3 processes; set .* one of 1, 2, 4"):
+        run_training(context, training(context))
+
+
+def test_more_processes_than_cores_are_refused(two_cores: None, make_context: MakeContext) -> None:
+    context = make_context(4)
+    with pytest.raises(ValueError, match=r"num_processes is 4, one core each, but this machine has 2"):
+        run_training(context, training(context))
