@@ -29,17 +29,46 @@ def generator_adversarial_loss(fake_logits: torch.Tensor) -> torch.Tensor:
     return F.softplus(-fake_logits.float()).mean()
 
 
-class AdversarialLoss(nn.Module):
-    """A discriminator with its optimiser: `train_adv` trains it, calling the module scores fakes.
+class TrainedAdversary(nn.Module):
+    """A discriminator with its optimiser, and the step that both share.
 
     The state dict holds the discriminator and, under `_extra_state`, the optimiser.
     Run it under the caller's autocast: losses, backward and step are float32.
     """
 
-    def __init__(self, discriminator: QualityDiscriminator, optimizer: torch.optim.Optimizer) -> None:
+    def __init__(self, discriminator: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         super().__init__()
         self.discriminator = discriminator
         self.optimizer = optimizer
+
+    def _learn(self, **terms: torch.Tensor) -> dict[str, torch.Tensor]:
+        """One step on the sum of the terms; returns it as `d_loss` and each term, detached.
+
+        Raises FloatingPointError before the step where the loss is not finite, so that the weights are never poisoned.
+        """
+        loss = torch.stack(list(terms.values())).sum()
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"d_loss is {loss.item()}")
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(loss.device.type, enabled=False):
+            loss.backward()
+        average_gradients(self.discriminator.parameters())
+        self.optimizer.step()
+        return {"d_loss": loss.detach(), **{name: term.detach() for name, term in terms.items()}}
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """The optimiser's state; part of `state_dict()`."""
+        return self.optimizer.state_dict()
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore the optimiser; called by `load_state_dict()`."""
+        self.optimizer.load_state_dict(state)
+
+
+class AdversarialLoss(TrainedAdversary):
+    """Wav2Lip's quality discriminator: `train_adv` trains it, calling the module scores fakes."""
+
+    discriminator: QualityDiscriminator
 
     def forward(self, fake_NCHW: torch.Tensor) -> torch.Tensor:
         """The generator's adversarial loss of float [N, C, H, W]; no gradient reaches D."""
@@ -55,31 +84,11 @@ class AdversarialLoss(nn.Module):
         return generator_adversarial_loss(fake[-1]), feature_loss(fake[:-1], real[:-1])
 
     def train_adv(self, fake_NCHW: torch.Tensor, real_NCHW: torch.Tensor) -> dict[str, torch.Tensor]:
-        """One step of D on float [N, C, H, W] fakes (detached here) and reals.
-
-        Returns detached scalars: `d_loss` = `d_real` + `d_fake`. Raises FloatingPointError before
-        the step where the loss is not finite, so that the weights are never poisoned.
-        """
+        """One step of D on float [N, C, H, W] fakes (detached here) and reals: `d_loss`, `d_real`, `d_fake`."""
         logits_real = self.discriminator(real_NCHW.detach())
         logits_fake = self.discriminator(fake_NCHW.detach())
-        loss_real, loss_fake = discriminator_loss(logits_real, logits_fake)
-        loss = loss_real + loss_fake
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"d_loss is {loss.item()}")
-        self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(loss.device.type, enabled=False):
-            loss.backward()
-        average_gradients(self.discriminator.parameters())
-        self.optimizer.step()
-        return {"d_loss": loss.detach(), "d_real": loss_real.detach(), "d_fake": loss_fake.detach()}
-
-    def get_extra_state(self) -> dict[str, Any]:
-        """The optimiser's state; part of `state_dict()`."""
-        return self.optimizer.state_dict()
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restore the optimiser; called by `load_state_dict()`."""
-        self.optimizer.load_state_dict(state)
+        real, fake = discriminator_loss(logits_real, logits_fake)
+        return self._learn(d_real=real, d_fake=fake)
 
 
 @contextmanager

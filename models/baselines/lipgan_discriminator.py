@@ -5,15 +5,13 @@ Legend: N folded batch, C channels, H W pixels, M=80 mel bins, L=27 mel steps, D
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from models.adversarial import frozen
+from models.adversarial import TrainedAdversary, frozen
 from models.blocks import Size2d, scaled_channels
-from models.parallel import average_gradients, roll_batch
+from models.parallel import roll_batch
 
 LEAKY_SLOPE = 0.2
 MARGIN = 1.0
@@ -68,16 +66,10 @@ def lipgan_contrastive_loss(distance_N: torch.Tensor, is_unsynced_N: torch.Tenso
     return ((1 - y_N) * distance_N.square() + y_N * F.relu(MARGIN - distance_N).square()).mean()
 
 
-class SyncAdversarialLoss(nn.Module):
-    """The discriminator with its optimiser, as `models.adversarial.AdversarialLoss` has Wav2Lip's.
+class SyncAdversarialLoss(TrainedAdversary):
+    """LipGAN's discriminator: `train_adv` trains it, calling the module scores drawn faces."""
 
-    Run it under the caller's autocast: losses, backward and step are float32.
-    """
-
-    def __init__(self, discriminator: LipGANDiscriminator, optimizer: torch.optim.Optimizer) -> None:
-        super().__init__()
-        self.discriminator = discriminator
-        self.optimizer = optimizer
+    discriminator: LipGANDiscriminator
 
     def forward(self, fake_NCHW: torch.Tensor, mel_N1ML: torch.Tensor) -> torch.Tensor:
         """The generator's loss: its faces should be in sync. No gradient reaches the discriminator."""
@@ -89,10 +81,7 @@ class SyncAdversarialLoss(nn.Module):
         self, fake_NCHW: torch.Tensor, real_NCHW: torch.Tensor, mel_N1ML: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         """One step: true faces in sync; out of sync, by the toss of a coin, the drawn ones or true ones with the audio
-        of half a batch further on.
-
-        Returns detached scalars: `d_loss` = `d_synced` + `d_unsynced`. Raises FloatingPointError before the step where
-        the loss is not finite.
+        of half a batch further on. Returns `d_loss`, `d_synced`, `d_unsynced`.
         """
         with torch.no_grad():
             is_drawn = bool(torch.rand(()) < 0.5)
@@ -100,25 +89,10 @@ class SyncAdversarialLoss(nn.Module):
             other_NCHW = fake_NCHW.detach() if is_drawn else real_NCHW
         synced_N = self.discriminator(real_NCHW, mel_N1ML)
         unsynced_N = self.discriminator(other_NCHW, other_N1ML)
-        loss_synced = lipgan_contrastive_loss(synced_N, torch.zeros_like(synced_N))
-        loss_unsynced = lipgan_contrastive_loss(unsynced_N, torch.ones_like(unsynced_N))
-        loss = loss_synced + loss_unsynced
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"d_loss is {loss.item()}")
-        self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(loss.device.type, enabled=False):
-            loss.backward()
-        average_gradients(self.discriminator.parameters())
-        self.optimizer.step()
-        return {"d_loss": loss.detach(), "d_synced": loss_synced.detach(), "d_unsynced": loss_unsynced.detach()}
-
-    def get_extra_state(self) -> dict[str, Any]:
-        """The optimiser's state; part of `state_dict()`."""
-        return self.optimizer.state_dict()
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restore the optimiser; called by `load_state_dict()`."""
-        self.optimizer.load_state_dict(state)
+        return self._learn(
+            d_synced=lipgan_contrastive_loss(synced_N, torch.zeros_like(synced_N)),
+            d_unsynced=lipgan_contrastive_loss(unsynced_N, torch.ones_like(unsynced_N)),
+        )
 
 
 def _normed(in_channels: int, out_channels: int, kernel: int, stride: Size2d, padding: int) -> nn.Sequential:

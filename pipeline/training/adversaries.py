@@ -14,6 +14,7 @@ from models.baselines.lipgan_discriminator import LipGANDiscriminator, SyncAdver
 from models.discriminator import QualityDiscriminator
 from models.losses import lower_half
 from pipeline.params import TrainGanParams
+from pipeline.training.loop import scale_learning_rate
 from pipeline.training.precision import autocast
 
 Weights = dict[str, float]
@@ -25,9 +26,15 @@ class Adversary(Protocol):
     """What a generator is trained against."""
 
     def learn(
-        self, generated_BTCHW: torch.Tensor, target_BTCHW: torch.Tensor, audio_BTCFL: torch.Tensor, weights: Weights
+        self,
+        generated_BTCHW: torch.Tensor,
+        target_BTCHW: torch.Tensor,
+        audio_BTCFL: torch.Tensor,
+        weights: Weights,
+        rate: float,
     ) -> tuple[Terms, Terms]:
-        """One step of the discriminator, once its weight is on; the generator's loss terms, and scalars to log."""
+        """One step of the discriminator, once its weight is on, at ``rate`` times its learning rate; the generator's
+        loss terms, and scalars to log."""
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -47,10 +54,16 @@ class QualityAdversary:
         self._loss = AdversarialLoss(discriminator, optimiser)
 
     def learn(
-        self, generated_BTCHW: torch.Tensor, target_BTCHW: torch.Tensor, audio_BTCFL: torch.Tensor, weights: Weights
+        self,
+        generated_BTCHW: torch.Tensor,
+        target_BTCHW: torch.Tensor,
+        audio_BTCFL: torch.Tensor,
+        weights: Weights,
+        rate: float,
     ) -> tuple[Terms, Terms]:
         if weights["adversarial"] == 0:
             return {}, {}
+        scale_learning_rate(self._loss.optimizer, rate)
         fake_NCHW, real_NCHW = (lower_half(faces).flatten(0, 1) for faces in (generated_BTCHW, target_BTCHW))
         with autocast(self._params.precision, self._device):
             scalars = self._loss.train_adv(fake_NCHW, real_NCHW)
@@ -79,10 +92,16 @@ class SyncAdversary:
         self._loss = SyncAdversarialLoss(discriminator, optimiser)
 
     def learn(
-        self, generated_BTCHW: torch.Tensor, target_BTCHW: torch.Tensor, audio_BTCFL: torch.Tensor, weights: Weights
+        self,
+        generated_BTCHW: torch.Tensor,
+        target_BTCHW: torch.Tensor,
+        audio_BTCFL: torch.Tensor,
+        weights: Weights,
+        rate: float,
     ) -> tuple[Terms, Terms]:
         if weights["contrastive"] == 0:
             return {}, {}
+        scale_learning_rate(self._loss.optimizer, rate)
         fake_NCHW, real_NCHW, mel_N1ML = (part.flatten(0, 1) for part in (generated_BTCHW, target_BTCHW, audio_BTCFL))
         with autocast(self._params.precision, self._device):
             scalars = self._loss.train_adv(fake_NCHW, real_NCHW, mel_N1ML)

@@ -101,15 +101,16 @@ class GanTrainee:
         p = self._params
         self.generator.train()
         weights, full = self._arm.weights(step), self._arm.weights(None)
+        factor = learning_rate_factor(step, p.warmup_steps, p.num_steps)
         target_BTCHW, generated_BTCHW = self._generate(self.generator, batch)
         terms = self._against_the_target(generated_BTCHW, target_BTCHW, batch["sync_mel"], weights, full)
         scalars: dict[str, torch.Tensor | float] = {}
         if self._adversary is not None:
-            learned, logged = self._adversary.learn(generated_BTCHW, target_BTCHW, self._audio(batch), weights)
+            heard = self._audio(batch)
+            learned, logged = self._adversary.learn(generated_BTCHW, target_BTCHW, heard, weights, factor)
             terms |= learned
             scalars |= logged
         loss = _weighted_sum(terms, weights)
-        factor = learning_rate_factor(step, p.warmup_steps, p.num_steps)
         norm = clipped_step(self._optimiser, loss, p.grad_clip, factor)
         self._averaged.update(self.generator)
         return scalars | {

@@ -237,11 +237,16 @@ def clipped_step(optimiser: torch.optim.Optimizer, loss: torch.Tensor, max_norm:
     norm = float(torch.nn.utils.clip_grad_norm_(weights, max_norm))
     if not math.isfinite(norm):
         raise FloatingPointError(f"the gradient's norm is {norm}, the loss {loss.item():.4g}")
+    scale_learning_rate(optimiser, factor)
+    optimiser.step()
+    return norm
+
+
+def scale_learning_rate(optimiser: torch.optim.Optimizer, factor: float) -> None:
+    """Step at ``factor`` times the rate that the optimiser was made with."""
     for group in optimiser.param_groups:
         group.setdefault("base_lr", group["lr"])
         group["lr"] = group["base_lr"] * factor
-    optimiser.step()
-    return norm
 
 
 def _step(trainee: Trainee, batch: Batch, step: int) -> dict[str, float]:

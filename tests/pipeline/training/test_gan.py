@@ -19,6 +19,7 @@ from pipeline import checkpoint
 from pipeline.generators import KINDS, OURS, Kind
 from pipeline.params import LipGanVariant, Speech2VidVariant, TrainGanParams, Wav2LipVariant
 from pipeline.stages.train_gan import load_expert
+from pipeline.training.adversaries import QualityAdversary
 from pipeline.training.arms import Arm, arm_of
 from pipeline.training.gan import GanTrainee, hear_as_the_expert, window_cut
 from pipeline.training.generator_windows import CutGeneratorWindow
@@ -120,6 +121,18 @@ def test_terms_of_weight_0_are_neither_computed_nor_logged(params: TrainGanParam
     row = trainee_of(plain).step(batch(), 5)
     assert set(row) == {"loss", "l1", "l1_weight", "grad_norm", "learning_rate"}
     assert float(row["loss"]) == float(row["l1"])
+
+
+def test_the_discriminators_rate_falls_with_the_generators(params: TrainGanParams) -> None:
+    trainee = trainee_of(params)
+    adversary = trainee._adversary
+    assert isinstance(adversary, QualityAdversary)
+    for step in (4, 5):
+        row = trainee.step(batch(), step)
+        (group,) = adversary._loss.optimizer.param_groups
+        expected = params.discriminator_learning_rate * float(row["learning_rate"]) / params.learning_rate
+        assert group["lr"] == pytest.approx(expected)
+        assert group["lr"] < params.discriminator_learning_rate
 
 
 def test_what_a_variant_leaves_out_is_not_learned_from(params: TrainGanParams) -> None:
