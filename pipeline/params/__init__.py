@@ -1,0 +1,45 @@
+"""``params.yaml`` as frozen, validated objects.
+
+The file is the only source of values: nothing here has a default, so a key missing from the file is an error too.
+"""
+
+from pipeline.params.clips import FolderParams, GridParams, Lrs2Params, PreprocessParams, SyncFilterParams
+from pipeline.params.file import RESERVED_VARIANTS, Params, load_params, parse_params
+from pipeline.params.scoring import EvaluateParams, PromoteParams, RuntimeParams, WeightsParams
+from pipeline.params.training import (
+    LipGanVariant,
+    Speech2VidVariant,
+    TrainEvaluatorParams,
+    TrainGanParams,
+    TrainSyncnetParams,
+    VariantParams,
+    Wav2LipVariant,
+)
+from pipeline.params.values import Augment, LsePrecision, ParamsError, Precision
+
+__all__ = [
+    "RESERVED_VARIANTS",
+    "Augment",
+    "EvaluateParams",
+    "FolderParams",
+    "GridParams",
+    "LipGanVariant",
+    "Lrs2Params",
+    "LsePrecision",
+    "Params",
+    "ParamsError",
+    "Precision",
+    "PreprocessParams",
+    "PromoteParams",
+    "RuntimeParams",
+    "Speech2VidVariant",
+    "SyncFilterParams",
+    "TrainEvaluatorParams",
+    "TrainGanParams",
+    "TrainSyncnetParams",
+    "VariantParams",
+    "Wav2LipVariant",
+    "WeightsParams",
+    "load_params",
+    "parse_params",
+]

@@ -1,0 +1,136 @@
+"""Sections ``dataset``, ``preprocess`` and ``sync_filter``: where clips come from, and which are used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.params.values import (
+    Address,
+    Count,
+    FileName,
+    Fraction,
+    MaybeZero,
+    Md5,
+    NonNegative,
+    Place,
+    Positive,
+    Section,
+    Sha256,
+    Source,
+)
+
+
+class DemoParams(Section):
+    num_speakers: Annotated[int, Field(ge=3)]
+    num_clips_per_speaker: Count
+    clip_seconds: Annotated[float, Field(ge=1, le=30)]
+    size_px: Annotated[int, Field(ge=96, le=512, multiple_of=2)]
+    num_val_speakers: Count
+    num_test_speakers: Count
+
+    @model_validator(mode="after")
+    def _leaves_training_speakers(self) -> DemoParams:
+        if self.num_val_speakers + self.num_test_speakers >= self.num_speakers:
+            raise ValueError(
+                f"num_val_speakers {self.num_val_speakers} + num_test_speakers {self.num_test_speakers} "
+                f"leave no training speaker out of num_speakers {self.num_speakers}"
+            )
+        return self
+
+
+class _Fractions(Section):
+    val_fraction: Fraction
+    test_fraction: Fraction
+
+    @model_validator(mode="after")
+    def _leaves_training_clips(self) -> _Fractions:
+        if self.val_fraction + self.test_fraction >= 1:
+            raise ValueError("val_fraction + test_fraction must be below 1")
+        return self
+
+
+class GridParams(_Fractions):
+    root: Path | None
+    url: Address | None
+    keep_archives: bool
+    speakers: tuple[str, ...]
+    split_by: Literal["clip", "speaker"]
+
+
+class Lrs2Params(Section):
+    root: Path | None
+    url: Address | None
+    archives: Annotated[tuple[FileName, ...], Field(min_length=1)]
+    md5: dict[FileName, Md5]
+    keep_archives: bool
+
+
+class FolderParams(_Fractions):
+    root: Place | None
+    metadata: Path | None
+    split_by: Literal["clip", "speaker"]
+
+
+class DatasetParams(Section):
+    source: Source
+    demo: DemoParams
+    grid: GridParams
+    lrs2: Lrs2Params
+    folder: FolderParams
+
+
+class PreprocessParams(Section):
+    clips_per_shard: Count
+    detector_score: Fraction
+    detector_max_px: Annotated[int, Field(ge=64)]
+    detect_every: Count
+    max_gap_frames: MaybeZero
+    smooth_frames: Count
+    cut_change: NonNegative
+    choose_face: Literal["speaking", "largest"]
+    min_face_px: MaybeZero
+    min_sharpness: NonNegative
+    min_frames: Annotated[int, Field(ge=12)]
+    max_clip_s: Positive
+    max_length_mismatch_s: NonNegative
+    min_audio_rms: NonNegative
+    context_px: Annotated[int, Field(ge=96, le=512)]
+    jpeg_quality: Annotated[int, Field(ge=50, le=100)]
+
+    @model_validator(mode="after")
+    def _cuts_into_clips_that_are_long_enough(self) -> PreprocessParams:
+        least_s = 2 * self.min_frames / 25
+        if self.max_clip_s < least_s:
+            raise ValueError(
+                f"max_clip_s {self.max_clip_s} must be at least {least_s:g}, twice min_frames {self.min_frames} at 25 "
+                "fps: a longer clip is cut into equal parts"
+            )
+        return self
+
+
+class SyncFilterParams(Section):
+    scorer: Path | None
+    scorer_sha256: Sha256 | None
+    splits: tuple[Literal["train", "val", "test"], ...]
+    max_shift_frames: Count
+    min_offset_frames: Count
+    max_offset_frames: MaybeZero
+    min_confidence: float
+
+    @model_validator(mode="after")
+    def _knows_its_scorer(self) -> SyncFilterParams:
+        if (self.scorer is None) != (self.scorer_sha256 is None):
+            raise ValueError("scorer and scorer_sha256 belong together; `python -m pipeline freeze-scorer` sets both")
+        return self
+
+    @model_validator(mode="after")
+    def _measures_what_it_allows(self) -> SyncFilterParams:
+        if self.max_offset_frames >= self.max_shift_frames:
+            raise ValueError(
+                f"max_offset_frames {self.max_offset_frames} must be below max_shift_frames {self.max_shift_frames}: "
+                "an offset at the edge of what is looked at may be larger"
+            )
+        return self

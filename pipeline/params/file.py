@@ -1,0 +1,130 @@
+"""The whole of ``params.yaml``: reading it, and naming what is wrong with it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import ValidationError, field_validator, model_validator
+
+from pipeline.params.clips import DatasetParams, PreprocessParams, SyncFilterParams
+from pipeline.params.scoring import CompareParams, EvaluateParams, PromoteParams, RuntimeParams, WeightsParams
+from pipeline.params.training import VARIANT_OF, TrainEvaluatorParams, TrainGanParams, TrainSyncnetParams, VariantParams
+from pipeline.params.values import MaybeZero, ParamsError, Section
+from pipeline.transfer.credentials import redacted
+
+RESERVED_VARIANTS = ("real", "copy_input")
+"""Rows of every comparison that need no generator."""
+
+
+class Params(Section):
+    """The whole of ``params.yaml``."""
+
+    profile: str
+    seed: MaybeZero
+    dataset: DatasetParams
+    preprocess: PreprocessParams
+    sync_filter: SyncFilterParams
+    train_syncnet: TrainSyncnetParams
+    train_evaluator: TrainEvaluatorParams
+    train_gan: TrainGanParams
+    variants: dict[str, VariantParams]
+    evaluate: EvaluateParams
+    compare: CompareParams
+    promote: PromoteParams
+    weights: WeightsParams
+    runtime: RuntimeParams
+
+    @field_validator("variants")
+    @classmethod
+    def _names_files(cls, variants: dict[str, VariantParams]) -> dict[str, VariantParams]:
+        for name in variants:
+            if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name in RESERVED_VARIANTS:
+                raise ValueError(
+                    f"{name!r} cannot name a variant: letters, digits, _ and - only, and not "
+                    f"{' or '.join(RESERVED_VARIANTS)}, which are rows of every comparison"
+                )
+        return variants
+
+    @model_validator(mode="after")
+    def _promotes_a_variant(self) -> Params:
+        if self.promote.variant not in self.variants:
+            raise ValueError(f"promote.variant is {self.promote.variant!r}; variants has {', '.join(self.variants)}")
+        return self
+
+    def repeats(self) -> dict[str, str]:
+        """Variants that are another one again with another seed, and the first variant of which each is a repeat."""
+        found: dict[str, str] = {}
+        firsts: list[str] = []
+        for name, variant in self.variants.items():
+            again = variant.model_copy(update={"seed": None})
+            same = [first for first in firsts if self.variants[first].model_copy(update={"seed": None}) == again]
+            if same:
+                found[name] = same[0]
+            else:
+                firsts.append(name)
+        return found
+
+    def require_variant(self, name: str) -> None:
+        """Raises ParamsError, which lists the arms, for one that ``variants`` does not have."""
+        if name not in self.variants:
+            raise ParamsError(f"no variant {name!r} in params.yaml's variants; it has {', '.join(self.variants)}")
+
+
+def load_params(path: Path) -> Params:
+    """Read and check ``params.yaml``.
+
+    Raises ParamsError naming each bad key, its value, and for an unknown key the nearest valid one.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise ParamsError(f"{path} does not exist; `git restore params.yaml` brings the default back") from None
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise ParamsError(f"{path} holds {type(content).__name__}, not sections")
+    return parse_params(content, str(path))
+
+
+def parse_params(content: dict[str, Any], source: str = "params.yaml") -> Params:
+    """Check already parsed content; ``source`` is named in errors."""
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        lines = [_explain(dict(item)) for item in error.errors()]
+        raise ParamsError("\n".join([f"{source}:", *(f"  {line}" for line in lines)])) from None
+
+
+def _explain(item: dict[str, Any]) -> str:
+    loc = item["loc"]
+    if loc[:1] == ("variants",) and len(loc) > 2 and loc[2] in VARIANT_OF:  # pydantic names the network it read it as
+        siblings, loc = list(VARIANT_OF[loc[2]].model_fields), loc[:2] + loc[3:]
+    else:
+        siblings = _siblings(loc)
+    where = ".".join(str(part) for part in loc)
+    if item["type"] == "extra_forbidden":
+        nearest = difflib.get_close_matches(str(loc[-1]), siblings, n=1, cutoff=0.4)
+        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        return f"{where}: unknown key{hint}"
+    if item["type"] == "missing":
+        return f"{where}: missing; `git show HEAD:params.yaml` has it, with a comment"
+    if item["type"].startswith("union_tag"):
+        return f"{where}.network: must be {', '.join(VARIANT_OF)} (given {item['ctx'].get('tag', 'nothing')})"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{where or 'params'}: {message}" + (f" (given {redacted(repr(item['input']))})" if where else "")
+
+
+def _siblings(loc: tuple[Any, ...]) -> list[str]:
+    model: Any = Params
+    for part in loc[:-1]:
+        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
+        if field is None:  # below a key of the user's own, such as a variant
+            return []
+        model = field.annotation
+        if not hasattr(model, "model_fields"):
+            model = next((a for a in get_args(model) if hasattr(a, "model_fields")), model)
+    return list(getattr(model, "model_fields", {}))

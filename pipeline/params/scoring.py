@@ -1,0 +1,69 @@
+"""Sections ``evaluate``, ``compare``, ``promote``, ``weights`` and ``runtime``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.params.values import Address, Count, LsePrecision, MaybeZero, NonNegative, Section, Sha256
+
+
+class LseParams(Section):
+    weights: Path | None
+    vshift_frames: Count
+    precision: LsePrecision
+
+
+class FidParams(Section):
+    every_n_frames: Count
+    max_frames: Annotated[int, Field(ge=2)]
+
+
+class EvaluateParams(Section):
+    lse: LseParams
+    fid: FidParams
+    pairs: Path | None
+    reference: Literal["same", "first"]
+    max_clips: MaybeZero
+    num_strips: MaybeZero
+    num_probes: MaybeZero
+
+    @model_validator(mode="after")
+    def _has_foreign_audio(self) -> EvaluateParams:
+        if self.max_clips == 1:
+            raise ValueError("max_clips must be 0 (all) or at least 2: every clip gets the audio of another one")
+        return self
+
+
+class CompareParams(Section):
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    num_resamples: Count
+
+
+class PromoteParams(Section):
+    variant: str
+    min_lse_d_gain: float
+    max_fid_increase: NonNegative
+
+
+class RuntimeParams(Section):
+    num_workers: MaybeZero
+    num_processes: Count
+    num_connections: Annotated[int, Field(ge=1, le=16)]
+    device: Literal["auto", "cpu", "cuda"]
+    num_threads: MaybeZero
+    log_every_steps: Count
+    retrain_cron: str
+
+
+class PublishedParams(Section):
+    urls: Annotated[tuple[Address, ...], Field(min_length=1)]
+    size_bytes: Count | None
+    sha256: Sha256 | None
+
+
+class WeightsParams(Section):
+    syncnet_v2: PublishedParams
+    syncnet_example: PublishedParams

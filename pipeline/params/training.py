@@ -1,0 +1,163 @@
+"""Sections ``train_syncnet``, ``train_evaluator``, ``train_gan`` and ``variants``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.params.values import (
+    Augment,
+    BelowOne,
+    Count,
+    Fraction,
+    MaybeZero,
+    NonNegative,
+    Positive,
+    Precision,
+    Section,
+)
+
+
+class _TrainingParams(Section):
+    width: Annotated[float, Field(gt=0, le=4)]
+    num_steps: Count
+    clips_per_batch: Annotated[int, Field(ge=2)]
+    learning_rate: Positive
+    warmup_steps: MaybeZero
+    grad_clip: Positive
+    precision: Precision
+    validate_every: Count
+    keep: Literal["best", "last"]
+    patience: MaybeZero
+    checkpoint_every: Count
+
+
+class _ContrastiveParams(_TrainingParams):
+    windows_per_clip: Count
+    min_gap_frames: Count
+    weight_decay: NonNegative
+    num_validation_pairs: Annotated[int, Field(ge=16)]
+
+
+class TrainSyncnetParams(_ContrastiveParams):
+    objective: Literal["infonce", "bce"]
+    augment: Augment
+    dropout: BelowOne
+    embedding_dim: Count
+    temperature: Positive
+
+    @model_validator(mode="after")
+    def _has_negatives(self) -> TrainSyncnetParams:
+        if self.objective == "bce" and self.windows_per_clip < 2:
+            raise ValueError("objective bce takes its negatives from the same clip: windows_per_clip must be 2 or more")
+        return self
+
+
+class TrainEvaluatorParams(_ContrastiveParams):
+    pass
+
+
+class LossParams(Section):
+    weight: NonNegative
+    start_step: MaybeZero
+    ramp_steps: MaybeZero
+
+    def at(self, step: int) -> float:
+        """The weight at a step: 0 before ``start_step``, then growing over ``ramp_steps``."""
+        if step < self.start_step:
+            return 0.0
+        return (
+            self.weight
+            if self.ramp_steps == 0
+            else self.weight * min(1.0, (step - self.start_step + 1) / self.ramp_steps)
+        )
+
+
+class LossesParams(Section):
+    sync: LossParams
+    adversarial: LossParams
+    perceptual: LossParams
+    feature_matching: LossParams
+    temporal: LossParams
+
+    @model_validator(mode="after")
+    def _leaves_reconstruction(self) -> LossesParams:
+        if self.sync.weight + self.adversarial.weight >= 1:
+            raise ValueError("the weights of sync and adversarial must be below 1 together: the rest is L1's share")
+        return self
+
+    @model_validator(mode="after")
+    def _matches_a_trained_discriminator(self) -> LossesParams:
+        if self.feature_matching.weight > 0 and self.adversarial.weight == 0:
+            raise ValueError("feature_matching compares the discriminator's features: it needs an adversarial.weight")
+        return self
+
+    def without(self, *names: str) -> LossesParams:
+        """The same with these terms left out."""
+        return self.model_copy(update={name: getattr(self, name).model_copy(update={"weight": 0.0}) for name in names})
+
+    def weights(self, step: int | None = None) -> dict[str, float]:
+        """Each term's weight at a step, L1's included; None: once everything is on."""
+        weights = {name: loss.weight if step is None else loss.at(step) for name, loss in self}
+        return {"l1": 1.0 - weights["sync"] - weights["adversarial"]} | weights
+
+
+class TrainGanParams(_TrainingParams):
+    ema_decay: BelowOne
+    window_frames: Annotated[int, Field(ge=5, le=25, multiple_of=5)]
+    lstm_over: Literal["mel", "frames"]
+    use_decoder_cbam: bool
+    discriminator_width: Annotated[float, Field(gt=0, le=4)]
+    discriminator_learning_rate: Positive
+    betas: tuple[BelowOne, BelowOne]
+    min_reference_gap_frames: Annotated[int, Field(ge=5)]
+    augment: bool
+    audio_start: Literal["expert", "random"]
+    sync_objective: Literal["infonce", "bce"]
+    sync_negatives: MaybeZero
+    sync_temperature: Positive
+    losses: LossesParams
+    min_expert_accuracy: Fraction
+    num_validation_windows: Count
+
+    @model_validator(mode="after")
+    def _starts_before_the_end(self) -> TrainGanParams:
+        for name, loss in self.losses:
+            if loss.weight > 0 and loss.start_step >= self.num_steps:
+                raise ValueError(
+                    f"losses.{name}.start_step {loss.start_step} is not below num_steps {self.num_steps}: that loss "
+                    f"would never be on; lower it, or set its weight to 0"
+                )
+        return self
+
+
+class _Variant(Section):
+    seed: MaybeZero | None
+
+
+class Wav2LipVariant(_Variant):
+    """Wav2Lip's network, with the paper's additions or without."""
+
+    network: Literal["wav2lip"]
+    use_lstm: bool
+    use_cbam: bool
+    use_discriminator: bool
+    use_further_losses: bool
+
+
+class LipGanVariant(_Variant):
+    network: Literal["lipgan"]
+    contrastive_weight: NonNegative
+
+
+class Speech2VidVariant(_Variant):
+    network: Literal["speech2vid"]
+
+
+VariantParams = Annotated[Wav2LipVariant | LipGanVariant | Speech2VidVariant, Field(discriminator="network")]
+VARIANT_OF: dict[str, type[Section]] = {
+    "wav2lip": Wav2LipVariant,
+    "lipgan": LipGanVariant,
+    "speech2vid": Speech2VidVariant,
+}

@@ -1,0 +1,57 @@
+"""Kinds of values in ``params.yaml``, and what a section is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+MaybeZero = Annotated[int, Field(ge=0)]
+
+
+def _plain_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an http or https address")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must not hold a user name or password: give them in the environment or in ~/.netrc")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_plain_address)]
+
+
+def _without_secret(value: object) -> object:
+    """A path, or the address of remote storage, as text."""
+    text = str(value) if isinstance(value, Path) else value
+    if isinstance(text, str) and "://" in text:
+        if "::" in text:
+            raise ValueError("must be a plain address such as s3://bucket/videos, not a chain of them")
+        if urlsplit(text).password is not None:
+            raise ValueError("must not hold a password: give it in the environment, as the storage's driver documents")
+    return text
+
+
+Place = Annotated[str, BeforeValidator(_without_secret)]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
+Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Source = Literal["demo", "grid", "lrs2", "folder"]
+Precision = Literal["auto", "fp32", "bf16"]
+Augment = Literal["light", "strong"]
+LsePrecision = Literal["fp32", "bf16"]
+
+
+class ParamsError(ValueError):
+    """``params.yaml`` is not usable; the text names the key, the value and what is allowed."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
