@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -77,9 +77,12 @@ def _stills(target_BTCHW: torch.Tensor, stills_BRCHW: torch.Tensor) -> torch.Ten
     return stills_BRCHW.flatten(1, 2).unsqueeze(1).expand(-1, target_BTCHW.shape[1], -1, -1, -1)
 
 
-def _mel(num_columns: int) -> Callable[[Voice, Frames, float], NDArray[np.float32]]:
+def _mel(num_columns: int, late_s: float = 0.0) -> Callable[[Voice, Frames, float], NDArray[np.float32]]:
+    """Windows centred on their frames, or that much later."""
+
     def hear(voice: Voice, frames: Frames, fps: float = FPS) -> NDArray[np.float32]:
-        return alignment.frame_mel_windows(voice.mel, frames, fps, num_columns=num_columns)
+        lead = alignment.centred_lead_frames(fps, num_columns) - late_s * fps
+        return alignment.frame_mel_windows(voice.mel, frames, fps, lead, num_columns)
 
     return hear
 
@@ -101,6 +104,9 @@ OURS = Kind(
     see=face_input,
 )
 """The paper's network; with both additions off, Wav2Lip's."""
+WAV2LIP_RELEASED = replace(OURS, name="wav2lip_released", hear=_mel(alignment.MEL_WINDOW, late_s=1 / FPS))
+"""With Wav2Lip's published weights, which learned from windows that start one frame before the one they draw, not two
+(`get_segmented_mels` of its training; its inference starts them at that frame)."""
 LIPGAN = Kind(
     name="lipgan",
     build=lambda config: LipGANGenerator(LipGANConfig(**config)),
@@ -116,4 +122,4 @@ SPEECH2VID = Kind(
     parts=("mel", "audio"),
     num_stills=Speech2VidConfig().num_stills,
 )
-KINDS = {kind.name: kind for kind in (OURS, LIPGAN, SPEECH2VID)}
+KINDS = {kind.name: kind for kind in (OURS, WAV2LIP_RELEASED, LIPGAN, SPEECH2VID)}
