@@ -13,10 +13,29 @@ import torch
 
 from models.blocks import ConvBlock, LeakyConvBlock, TransposedConvBlock
 from models.discriminator import QualityDiscriminator
-from models.generator import Generator
-from models.syncnet import SyncNet
+from models.generator import Generator, GeneratorConfig
+from models.syncnet import SyncNet, SyncNetConfig
 
 NUM_NAMES_SHOWN = 3
+
+
+def released_network(released: Mapping[str, Any]) -> Generator | SyncNet | QualityDiscriminator:
+    """The untrained network, of Wav2Lip's size, that published weights are for; `released` as for `adapt_released`.
+
+    It is known by the parts that only it has. Raises ValueError for names of none of the three.
+    """
+    names = list(_tensors(released))
+    parts = {name.split(".")[0] for name in names}
+    if "face_decoder_blocks" in parts:
+        return Generator(GeneratorConfig(use_lstm=False, use_cbam=False))
+    if "binary_pred" in parts:
+        return QualityDiscriminator()
+    if parts == {"face_encoder", "audio_encoder"}:
+        return SyncNet(SyncNetConfig(linear_heads=False))
+    raise ValueError(
+        f"its tensors ({_first(names) or 'none'}) are those of none of Wav2Lip's networks: generator, expert, "
+        "quality discriminator"
+    )
 
 
 def adapt_released(
@@ -32,8 +51,7 @@ def adapt_released(
     """
     ours = _released_names(network)
     expected = {ours[name]: tensor for name, tensor in network.state_dict().items()}
-    tensors: Mapping[str, Any] = released.get("state_dict", released)
-    given = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    given = _tensors(released)
     shapes = [
         f"{name} is {tuple(given[name].shape)}, expected {tuple(tensor.shape)}"
         for name, tensor in expected.items()
@@ -48,6 +66,17 @@ def adapt_released(
         lines = "; ".join(f"{fault}: {_first(names)}" for fault, names in faults.items() if names)
         raise ValueError(f"these are not the published weights of this {type(network).__name__}: {lines}")
     return {name: given[theirs] for name, theirs in ours.items()}
+
+
+def _tensors(released: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """By their published names. Raises ValueError where anything else is among them."""
+    tensors = released.get("state_dict", released)
+    if not isinstance(tensors, Mapping):
+        raise ValueError(f"its state_dict is {type(tensors).__name__}, not tensors by their names")
+    for name, tensor in tensors.items():
+        if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
+            raise ValueError(f"it holds {type(tensor).__name__} under {name!r}, not tensors by their names alone")
+    return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
 
 
 def _released_names(network: Generator | SyncNet | QualityDiscriminator) -> dict[str, str]:

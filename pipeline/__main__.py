@@ -249,6 +249,31 @@ def score(
             typer.echo(line)
 
 
+@app.command()
+def adopt(
+    released: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="Generator or expert as Wav2Lip's authors publish it, such as wav2lip_gan.pth."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write the model to.")],
+) -> None:
+    """Make a model of Wav2Lip's published weights: a generator to dub and compare with, or an expert.
+
+    They are not part of lipsmith, and their licence is their authors': research and personal use, nothing commercial.
+    """
+    with _user_errors():
+        from pipeline.adopt import adopt as adopt_file
+        from pipeline.generators import KINDS
+
+        kind = adopt_file(released, out)
+        if kind in KINDS:
+            typer.echo(f"{out}: a generator; next: python -m pipeline score-model --model {out}, or dub --model {out}")
+        else:
+            typer.echo(f"{out}: a sync expert; next: python -m pipeline freeze-scorer --from {out}")
+
+
 @app.command("freeze-scorer")
 def freeze_scorer(
     source: Annotated[

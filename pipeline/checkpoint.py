@@ -69,6 +69,22 @@ def load_model(folder: Path) -> SavedModel:
         raise ValueError(f"the model in {folder} is damaged ({error}); remove the folder and run `dvc repro`") from None
 
 
+def read_published(path: Path) -> dict[str, Any]:
+    """The dict of tensors, or of dicts of tensors, that others wrote with ``torch.save``; nothing else is unpickled.
+
+    Raises ValueError that says what the file is instead.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception:  # of any kind: the unpickler goes where the bytes lead it
+        raise ValueError("it is no file of tensors") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds {type(content).__name__}, not a state dict")
+    return content
+
+
 def model_sha256(folder: Path) -> str:
     """Digest of the weights file: what a result names to say which model it scored."""
     return sha256_of(folder / WEIGHTS_NAME)

@@ -73,18 +73,11 @@ def load_evaluator(
 
 
 def read_official(path: Path) -> LseSyncNet:
-    """The network of ``syncnet_v2.model``; nothing but tensors is unpickled.
+    """The network of ``syncnet_v2.model``.
 
     Raises ValueError that says what the file is instead.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception:  # of any kind: the unpickler goes where the bytes lead it
-        raise ValueError("it is no file of tensors") from None
-    if not isinstance(state, dict):
-        raise ValueError(f"it holds {type(state).__name__}, not a state dict")
+    state = checkpoint.read_published(path)
     network = LseSyncNet(OFFICIAL_WIDTH)
     try:
         network.load_state_dict(state)

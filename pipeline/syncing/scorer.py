@@ -38,7 +38,7 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True)
 class ExpertScorer:
-    """A SyncNet trained here: cosines, in -1..1."""
+    """A SyncNet trained here, or Wav2Lip's: cosines, in -1..1, behind ReLU in 0..1."""
 
     network: SyncNet
     device: torch.device
