@@ -249,6 +249,23 @@ def score(
             typer.echo(line)
 
 
+@app.command("score-model")
+def score_model(
+    model: Annotated[Path, typer.Option(help="Folder of a saved generator.")],
+    out: Annotated[Path | None, typer.Option(help="JSON to write.")] = None,
+) -> None:
+    """Score a generator on the held-out clips under unseen audio, as the stage evaluate scores variants.
+
+    Says whether the comparison in artifacts/compare was made under the same protocol, and if so shows its rows, too.
+    """
+    with _user_errors():
+        from pipeline.scoring.command import score_model as score
+
+        _log_to_stderr()
+        for line in score(_layout(), model, out):
+            typer.echo(line)
+
+
 @app.command()
 def adopt(
     released: Annotated[

@@ -69,7 +69,7 @@ def judge(challenger: Scores, champion: Scores | None, rules: PromoteParams, var
     if challenger.model_sha256 == champion.model_sha256:
         return Verdict("already_champion", "the champion is this model")
     if challenger.evaluation_digest != champion.evaluation_digest:
-        differing = ", ".join(_differing(challenger.evaluation, champion.evaluation))
+        differing = ", ".join(differing_settings(challenger.evaluation, champion.evaluation))
         return Verdict(
             "not_comparable",
             f"champion and challenger were scored differently (differing: {differing}), so a difference of their "
@@ -114,6 +114,7 @@ def parse_scores(metrics: Mapping[str, Any], model_digest: str, source: str) -> 
     return Scores(model_digest, float(figures["lse_d"]), float(figures["lse_c"]), float(figures["fid"]), evaluation)
 
 
-def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+def differing_settings(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """What two evaluations do not have in common, in alphabetical order."""
     keys = sorted({*one, *other} - {"sha256"})
     return [key for key in keys if one.get(key) != other.get(key)]

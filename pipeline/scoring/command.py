@@ -1,19 +1,26 @@
-"""What ``python -m pipeline score`` does and says."""
+"""What ``python -m pipeline score`` and ``score-model`` do and say."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pipeline import atomic
 from pipeline.evaluation.evaluator import TRAINED
-from pipeline.evaluation.judges import Judges
+from pipeline.evaluation.judges import Evaluation, Judges
 from pipeline.evaluation.score import clips_csv
+from pipeline.gate import differing_settings
 from pipeline.layout import Layout
+from pipeline.markdown import Table
 from pipeline.params import load_params
 from pipeline.scoring import videos
 from pipeline.scoring.pairing import pair_videos
 from pipeline.skill import skill_of
+from pipeline.versions import differing
+
+COLUMNS = ("LSE-D ↓", "LSE-C ↑", "FID ↓", "1000 KID ↓", "≤ 1 frame ↑")
 
 
 def score_folders(
@@ -40,12 +47,72 @@ def score_folders(
     yield videos.figures_table(figures, other, "" if against is None else against.name).markdown()
     for difference in [] if other is None else videos.differences(figures, other, str(against)):
         yield f"\nnot the same: {difference}"
-    yield (
-        f"\n{figures['num_clips']} clips, {figures['num_failed']} without a score; FID from "
-        f"{figures['fid_num_images']} images a side; {judges.evaluator.name} evaluator"
-    )
+    yield from _remarks(figures)
     if judges.evaluator.name == TRAINED:
         skill = skill_of(layout, "train_evaluator", "the evaluator")
         yield f"{skill}; LSE of other clips can be no better founded"
+
+
+def score_model(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[str]:
+    """Score a saved generator as ``evaluate`` would, write ``out``, and tell the figures.
+
+    The rows of the checkout's comparison stand beside them where both were scored alike. Raises as
+    ``Evaluation.open`` and ``MouthGenerator.load``, ValueError where no clip was scored.
+    """
+    evaluation = Evaluation.open(layout, load_params(layout.params_path))
+    figures = evaluation.score_model("the model", model_dir)
+    if out is not None:
+        atomic.write_json(out, figures)
+    protocol, compared = figures["protocol"], _comparison(layout)
+    is_alike = protocol["sha256"] == compared["protocol"].get("sha256")
+    rows = compared["rows"] if is_alike else []
+    yield _beside(str(model_dir), figures, rows).markdown()
+    yield from _remarks(figures)
+    if figures["evaluator"] == TRAINED:
+        skill = skill_of(layout, "train_evaluator", "the evaluator")
+        yield f"{skill}; its LSE is for rows of this checkout, not for published figures"
+    yield f"protocol {protocol['id']}, digest {protocol['sha256']}, reference {protocol['reference']}"
+    where = layout.comparison_path.parent
+    if is_alike:
+        yield f"the comparison in {where} was made under the same protocol"
+    elif compared["rows"]:
+        others = ", ".join(differing_settings(protocol, compared["protocol"]))
+        yield f"the comparison in {where} was made under another protocol, so its rows are no measure: {others}"
+    else:
+        yield f"there is no comparison in {where}; `dvc repro` makes one"
+    if packages := differing([figures["versions"], *(row["versions"] for row in rows)]):
+        yield f"its rows are of other versions of {', '.join(packages)}: last digits may differ"
+
+
+def _comparison(layout: Layout) -> dict[str, Any]:
+    """What the stage compare wrote; without rows where it has not run."""
+    if not layout.comparison_path.is_file():
+        return {"protocol": {}, "rows": []}
+    found: dict[str, Any] = json.loads(layout.comparison_path.read_text())
+    return found
+
+
+def _beside(name: str, figures: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Table:
+    """A model's figures above a comparison's rows."""
+    named = [(name, figures), *((f"`{row['variant']}`", row) for row in rows)]
+    cells = [
+        [
+            label,
+            f"{found['lse_d']:.3f}",
+            f"{found['lse_c']:.3f}",
+            f"{found['fid']:.2f}",
+            f"{1000 * found['kid']:.2f}",
+            f"{found['within_one_frame']:.0%}",
+        ]
+        for label, found in named
+    ]
+    return Table(["", *COLUMNS], cells)
+
+
+def _remarks(figures: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        f"\n{figures['num_clips']} clips, {figures['num_failed']} without a score; FID from "
+        f"{figures['fid_num_images']} images a side; {figures['evaluator']} evaluator"
+    )
     for failure in figures["failures"]:
         yield f"no score: {failure['clip_id']}: {failure['reason']}"

@@ -68,6 +68,8 @@ def test_help_lists_everything_and_is_light() -> None:
         "dub",
         "doctor",
         "score",
+        "score-model",
+        "adopt",
         "weights fetch",
         "dvc repro",
         "flows.reproduce",

@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from models.lse_syncnet import LseSyncNet
 from pipeline import atomic, checkpoint, promote
-from pipeline.compare.table import read_result, shared_protocol
+from pipeline.__main__ import app
+from pipeline.compare.table import comparison, read_result, shared_protocol
 from pipeline.evaluation import judges, score, strips
 from pipeline.layout import Layout
 from pipeline.media.video import probe
@@ -30,6 +32,8 @@ from pipeline.training.arms import arm_of
 from pipeline.weights import INCEPTION, WeightsError
 
 ROWS = ("real", "lstm_cbam", "no_lstm", "no_cbam", "no_lstm_cbam", "wav2lip", "lipgan", "speech2vid", "copy_input")
+
+SKILL = {"test_pairwise_accuracy": 0.9, "test_offset_within_one_frame": 0.8}
 
 
 @pytest.fixture
@@ -109,6 +113,48 @@ def test_a_model_scored_again_by_the_gate_gets_the_figures_of_its_row(
     assert row["num_probes"] == 4 and 0 < row["reconstruction_ssim"] < 1
     assert row["reconstruction_warping_error"] > 0 and row["real_warping_error"] > 0
     assert {"lse_d", "lse_c", "fid", "generator_sha256", "protocol"} <= set(again)
+
+
+def test_a_model_of_the_users_own_beside_the_comparison(
+    run_stage: Callable[..., dict[str, Any]], layout: Layout, repo_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever its folder is called; rows of another protocol are not shown."""
+    rows = {name: run_stage("evaluate", partial(evaluate._body, name), name) for name in ("copy_input", "no_lstm")}
+    for name in ("params.yaml", "dvc.yaml"):
+        atomic.write_bytes(layout.root / name, (repo_root / name).read_bytes())
+    atomic.write_json(layout.metrics_path("train_evaluator"), SKILL)
+    monkeypatch.chdir(layout.root)
+
+    def score_model(*further: str) -> str:
+        done = CliRunner().invoke(app, ["score-model", "--model", str(folder), *further])
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    folder = shutil.copytree(promote.model_folder(layout, "no_lstm"), layout.root / "real")
+    said = score_model("--out", "out.json")
+    assert f"there is no comparison in {layout.stage_dir('compare')}; `dvc repro` makes one" in said
+    assert "the evaluator on its own held-out clips: pairwise accuracy 0.90" in said
+    figures = json.loads((layout.root / "out.json").read_text())
+    assert {name: rows["no_lstm"][name] for name in figures} == figures
+
+    monkeypatch.setattr(judges.Evaluation, "score_model", lambda *_: figures)
+    content = comparison([read_result(layout.stage_dir("evaluate", name)) for name in rows], 0.95, 50, 0)
+    atomic.write_json(layout.comparison_path, content)
+    alike = score_model()
+    assert "was made under the same protocol" in alike and f"digest {figures['protocol']['sha256']}" in alike
+    mine, theirs = (
+        next(line for line in alike.splitlines() if f"| {name} |" in line) for name in (folder, "`no_lstm`")
+    )
+    assert mine.split("|")[2:] == theirs.split("|")[2:] and f"{figures['lse_d']:.3f}" in mine
+    assert "| `copy_input` |" in alike and "last digits" not in alike
+
+    content["rows"][0]["versions"]["torch"] = "1.0"
+    atomic.write_json(layout.comparison_path, content)
+    assert "its rows are of other versions of torch" in score_model()
+    content["protocol"] |= {"reference": "same", "sha256": "0" * 64}
+    atomic.write_json(layout.comparison_path, content)
+    other = score_model()
+    assert "under another protocol, so its rows are no measure: reference" in other and "`copy_input`" not in other
 
 
 def test_pairs_of_a_list_and_one_whose_clip_is_gone(run_stage: Callable[..., dict[str, Any]], layout: Layout) -> None:
