@@ -14,7 +14,7 @@ import yaml
 from pipeline.params import ParamsError, parse_params
 from pipeline.params_text import Change, replace_values
 
-# 12 to 20 minutes for the whole graph on 2 CPU cores.
+# 15 to 20 minutes for the whole graph on 2 CPU cores.
 DEMO: dict[str, Any] = {
     "profile": "demo",
     "dataset.source": "demo",
@@ -56,6 +56,9 @@ DEMO: dict[str, Any] = {
     "train_gan.losses.adversarial.weight": 0.005,
     "train_gan.losses.adversarial.start_step": 240,
     "train_gan.losses.adversarial.ramp_steps": 40,
+    "train_gan.losses.perceptual.weight": 0.0,
+    "train_gan.losses.feature_matching.weight": 0.0,
+    "train_gan.losses.feature_matching.start_step": 240,
     "train_gan.min_expert_accuracy": 0.6,
     "train_gan.validate_every": 100,
     "train_gan.num_validation_windows": 64,
@@ -66,7 +69,7 @@ DEMO: dict[str, Any] = {
     "evaluate.num_probes": 6,
 }
 
-# 65 to 85 minutes on 2 CPU cores for some 700 GRID clips of two speakers.
+# About two hours on 2 CPU cores for some 700 GRID clips of two speakers.
 GRID: dict[str, Any] = {
     **DEMO,
     "profile": "grid",
@@ -90,8 +93,11 @@ GRID: dict[str, Any] = {
     "train_gan.losses.sync.start_step": 200,
     "train_gan.losses.sync.ramp_steps": 100,
     "train_gan.losses.adversarial.weight": 0.05,
-    "train_gan.losses.adversarial.start_step": 1500,
+    "train_gan.losses.adversarial.start_step": 600,
     "train_gan.losses.adversarial.ramp_steps": 100,
+    "train_gan.losses.perceptual.weight": 0.15,
+    "train_gan.losses.feature_matching.weight": 0.1,
+    "train_gan.losses.feature_matching.start_step": 600,
     "train_gan.min_expert_accuracy": 0.85,
     "train_gan.validate_every": 600,
     "train_gan.checkpoint_every": 150,
@@ -99,7 +105,7 @@ GRID: dict[str, Any] = {
     "evaluate.num_probes": 12,
 }
 
-# As grid: 65 to 85 minutes on 2 CPU cores for some 700 clips of 3 s; longer with more.
+# As grid: about two hours on 2 CPU cores for some 700 clips of 3 s; longer with more.
 FOLDER: dict[str, Any] = {
     **GRID,
     "profile": "folder",
@@ -147,6 +153,9 @@ LRS2: dict[str, Any] = {
     "train_gan.losses.adversarial.weight": 0.07,
     "train_gan.losses.adversarial.start_step": 100_000,
     "train_gan.losses.adversarial.ramp_steps": 5000,
+    "train_gan.losses.perceptual.weight": 0.0,
+    "train_gan.losses.feature_matching.weight": 0.0,
+    "train_gan.losses.feature_matching.start_step": 100_000,
     "train_gan.validate_every": 3000,
     "train_gan.num_validation_windows": 512,
     "train_gan.checkpoint_every": 1000,
