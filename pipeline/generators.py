@@ -69,12 +69,23 @@ class Kind:
     parts: tuple[str, ...] = ("mel",)
     """What of a stored clip it hears."""
     num_stills: int | None = None
-    """References R that every frame is shown; None: one each, R = T."""
+    """How many references every frame is shown; None: one each, R = T."""
 
 
-def _stills(target_BTCHW: torch.Tensor, stills_BRCHW: torch.Tensor) -> torch.Tensor:
-    """Of the target nothing but its length; every frame is shown all stills."""
-    return stills_BRCHW.flatten(1, 2).unsqueeze(1).expand(-1, target_BTCHW.shape[1], -1, -1, -1)
+NUM_STILLS = Speech2VidConfig().num_stills
+
+
+def _stills(target_BTCHW: torch.Tensor, references_BRCHW: torch.Tensor) -> torch.Tensor:
+    """Of the target nothing but its length; every frame is shown the same stills, spread over the references."""
+    chosen = torch.linspace(0, references_BRCHW.shape[1] - 1, NUM_STILLS).round().long()
+    stills_BCHW = references_BRCHW[:, chosen].flatten(1, 2)
+    return stills_BCHW.unsqueeze(1).expand(-1, target_BTCHW.shape[1], -1, -1, -1)
+
+
+def _build_speech2vid(config: Mapping[str, Any]) -> nn.Module:
+    if config["num_stills"] != NUM_STILLS:
+        raise TypeError(f"it takes {config['num_stills']} stills, not {NUM_STILLS}")
+    return Speech2Vid(Speech2VidConfig(**config))
 
 
 def _mel(num_columns: int, late_s: float = 0.0) -> Callable[[Voice, Frames, float], NDArray[np.float32]]:
@@ -115,11 +126,11 @@ LIPGAN = Kind(
 )
 SPEECH2VID = Kind(
     name="speech2vid",
-    build=lambda config: Speech2Vid(Speech2VidConfig(**config)),
+    build=_build_speech2vid,
     hear=_cepstra,
     see=_stills,
     hears_loudness=False,
     parts=("mel", "audio"),
-    num_stills=Speech2VidConfig().num_stills,
+    num_stills=NUM_STILLS,
 )
 KINDS = {kind.name: kind for kind in (OURS, WAV2LIP_RELEASED, LIPGAN, SPEECH2VID)}

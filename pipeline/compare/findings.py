@@ -21,8 +21,8 @@ TRUSTED_SHARE = 0.8
 def findings(rows: Sequence[Row]) -> list[str]:
     """What the rows say about sync, best first, in whole sentences."""
     by_name = averaged(rows)
-    generators = [row for row in rows if row["variant"] not in BOUNDS]
-    best = min(rows, key=lambda row: row["lse_d"])
+    generators = [row for name, row in by_name.items() if name not in BOUNDS]
+    best = min(by_name.values(), key=lambda row: row["lse_d"])
     lines = [line for line in (_weak_judge(by_name), _real_behind(by_name, generators)) if line]
     lines += [f"`{best['variant']}` has the best LSE-D of all rows ({best['lse_d']:.3f})."]
     real = by_name.get("real")

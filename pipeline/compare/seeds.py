@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 Row = Mapping[str, Any]
+INTERVALS = ("lse_d_ci", "lse_c_ci")
 AVERAGED = ("lse_d", "lse_c", "fid", "within_one_frame", "jitter_ratio")
 
 
@@ -20,11 +21,37 @@ def runs_of(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def averaged(rows: Sequence[Row]) -> dict[str, Row]:
-    """By variant: its row, with the means over its runs and their number as ``num_seeds``."""
-    return {
-        name: {**runs[0], **{key: mean_of(runs, key) for key in AVERAGED}, "num_seeds": len(runs)}
-        for name, runs in runs_of(rows).items()
-    }
+    """By variant: its row, with the means over its runs and their number as ``num_seeds``.
+
+    Its intervals are from the lowest to the highest of its runs' intervals, so that a lead they establish is one over
+    clips and over seeds.
+    """
+    means: dict[str, Row] = {}
+    for name, runs in runs_of(rows).items():
+        row = {**runs[0], **{key: mean_of(runs, key) for key in AVERAGED}, "num_seeds": len(runs)}
+        for key in INTERVALS:
+            row[key] = [min(run[key][0] for run in runs), max(run[key][1] for run in runs)]
+        means[name] = row
+    return means
+
+
+def repeats_among(variants: Mapping[str, Mapping[str, Any]], seed: int) -> dict[str, str]:
+    """Variants that are another one again from another seed, and the first variant of which each is a repeat.
+
+    ``variants``: the section of ``params.yaml``, with a ``seed`` each; None stands for ``seed``. A copy with the same
+    seed is no repeat.
+    """
+    found: dict[str, str] = {}
+    seen: dict[str, list[tuple[str, int]]] = {}
+    for name, settings in variants.items():
+        rest = repr(sorted((key, value) for key, value in settings.items() if key != "seed"))
+        own = seed if settings["seed"] is None else settings["seed"]
+        runs = seen.setdefault(rest, [])
+        if runs and own not in [other for _, other in runs]:
+            found[name] = runs[0][0]
+        if own not in [other for _, other in runs]:
+            runs.append((name, own))
+    return found
 
 
 def mean_of(runs: Sequence[Row], key: str) -> float:

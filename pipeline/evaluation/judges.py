@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from pipeline import alignment, checkpoint
+from pipeline import checkpoint
 from pipeline.digest import sha256_of
 from pipeline.evaluation import protocol
 from pipeline.evaluation.evaluator import Evaluator, load_evaluator
@@ -202,7 +202,6 @@ class Evaluation:
                 "clips_sha256": protocol.clips_sha256(self._videos()),
                 "length": "the shorter of video and audio, 25 fps",
                 "reference": self.judges.params.reference,
-                "generator_lead_frames": alignment.centred_lead_frames(),
                 "generator_precision": GENERATOR_PRECISION,
                 "paste": "whole crop, hard edges",
                 "num_probes": min(self.judges.params.num_probes, len(list(self._videos()))),

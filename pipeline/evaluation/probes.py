@@ -6,6 +6,7 @@ silence it should move no mouth.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from pipeline.media.flow import backward_flows
 from pipeline.metrics.image import psnr, ssim
 from pipeline.metrics.temporal import mouth_motion, warping_error
 from pipeline.shards.clip import Clip
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,9 @@ def probe(clips: Iterable[Clip], generate: Generate) -> Probes | None:
         own = generate(crops, clip)
         quiet = generate(crops, Sound.silent(clip.num_samples))
         motion = backward_flows(crops)
+        if not motion[1][:, crops.shape[1] // 2 :].any():
+            logger.warning("%s: its motion cannot be followed; it is no probe", clip.clip_id)
+            continue
         errors = warping_error(own, *motion), warping_error(crops, *motion)
         found.append((ssim(crops, own), psnr(crops, own), *errors))
         spoken += mouth_motion(own)

@@ -32,6 +32,8 @@ MFCC_STEPS_PER_FRAME = 4
 DROPPED_WINDOWS = 5
 """The published code makes 5 windows fewer than frames: the last possible one is left out."""
 DISTANCE_EPS = 1e-6
+MIN_VALID_WINDOWS = 5
+"""The least of a few windows' distances is low by chance."""
 CHUNK_WINDOWS = {"cpu": 4, "cuda": 64}
 """Windows at once, by device: on a CPU more of them leave its caches (16 took 1.3 times as long in one run)."""
 CHUNK_WINDOWS_BF16 = {"cpu": 8, "cuda": 64}
@@ -53,7 +55,7 @@ class LseScore:
     lse_d_valid: float
     """``lse_d`` where each shift's mean is over the windows whose audio lies within the clip."""
     lse_c_valid: float
-    """``lse_c`` over those means; a shift that leaves no window is left out."""
+    """``lse_c`` over those means; a shift that leaves fewer than 5 windows (or than the clip has) is left out."""
 
 
 def num_windows(num_frames: int, num_samples: int) -> int:
@@ -133,12 +135,13 @@ def _best_and_margin(mean_distances: NDArray[np.float64]) -> tuple[float, float]
 
 
 def _valid_means(distances: NDArray[np.float64], vshift: int) -> NDArray[np.float64]:
-    """Mean over the windows whose shifted audio exists, of the shifts that have any: [V, S] -> [at most S]."""
+    """Mean over the windows whose shifted audio exists, of the shifts that have enough: [V, S] -> [at most S]."""
     num, num_shifts = distances.shape
     heard = np.arange(num)[:, None] + np.arange(num_shifts) - vshift
     is_valid = (heard >= 0) & (heard < num)
     counts = is_valid.sum(axis=0)
-    means: NDArray[np.float64] = np.where(is_valid, distances, 0.0).sum(axis=0)[counts > 0] / counts[counts > 0]
+    enough = counts >= min(MIN_VALID_WINDOWS, num)
+    means: NDArray[np.float64] = np.where(is_valid, distances, 0.0).sum(axis=0)[enough] / counts[enough]
     return means
 
 

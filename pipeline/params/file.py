@@ -12,7 +12,14 @@ from pydantic import ValidationError, field_validator, model_validator
 
 from pipeline.params.clips import DatasetParams, PreprocessParams, SyncFilterParams
 from pipeline.params.scoring import CompareParams, EvaluateParams, PromoteParams, RuntimeParams, WeightsParams
-from pipeline.params.training import VARIANT_OF, TrainEvaluatorParams, TrainGanParams, TrainSyncnetParams, VariantParams
+from pipeline.params.training import (
+    VARIANT_OF,
+    TrainEvaluatorParams,
+    TrainGanParams,
+    TrainSyncnetParams,
+    VariantParams,
+    Wav2LipVariant,
+)
 from pipeline.params.values import MaybeZero, ParamsError, Section
 from pipeline.transfer.credentials import redacted
 
@@ -50,23 +57,45 @@ class Params(Section):
         return variants
 
     @model_validator(mode="after")
+    def _hears_as_an_expert_of_its_width(self) -> Params:
+        gan, expert = self.train_gan, self.train_syncnet
+        uses_it = any(isinstance(variant, Wav2LipVariant) for variant in self.variants.values())
+        if gan.audio_start == "expert" and uses_it and gan.width != expert.width:
+            raise ValueError(
+                f"train_gan.audio_start expert needs equal widths: train_gan.width is {gan.width}, "
+                f"train_syncnet.width {expert.width}; make them equal, or set audio_start to random"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_clips_for_long_windows(self) -> Params:
+        gan = self.train_gan
+        least = 2 * gan.window_frames + gan.min_reference_gap_frames - 5
+        if self.preprocess.min_frames < least:
+            raise ValueError(
+                f"train_gan.window_frames {gan.window_frames} and its reference need clips of {least} frames, and "
+                f"preprocess.min_frames {self.preprocess.min_frames} lets shorter ones in; raise that, or take shorter "
+                "windows"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _shares_batches_equally(self) -> Params:
+        num = self.runtime.num_processes
+        for name in ("train_syncnet", "train_evaluator", "train_gan"):
+            clips = getattr(self, name).clips_per_batch
+            if clips % num:
+                raise ValueError(
+                    f"{name}.clips_per_batch {clips} cannot be shared equally by runtime.num_processes {num}; make "
+                    "it a multiple"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _promotes_a_variant(self) -> Params:
         if self.promote.variant not in self.variants:
             raise ValueError(f"promote.variant is {self.promote.variant!r}; variants has {', '.join(self.variants)}")
         return self
-
-    def repeats(self) -> dict[str, str]:
-        """Variants that are another one again with another seed, and the first variant of which each is a repeat."""
-        found: dict[str, str] = {}
-        firsts: list[str] = []
-        for name, variant in self.variants.items():
-            again = variant.model_copy(update={"seed": None})
-            same = [first for first in firsts if self.variants[first].model_copy(update={"seed": None}) == again]
-            if same:
-                found[name] = same[0]
-            else:
-                firsts.append(name)
-        return found
 
     def require_variant(self, name: str) -> None:
         """Raises ParamsError, which lists the arms, for one that ``variants`` does not have."""

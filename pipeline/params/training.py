@@ -93,6 +93,11 @@ class LossesParams(Section):
             raise ValueError("feature_matching compares the discriminator's features: it needs an adversarial.weight")
         return self
 
+    @property
+    def full_from(self) -> int:
+        """The step at which every term that is used has its whole weight."""
+        return max((loss.start_step + loss.ramp_steps for _, loss in self if loss.weight > 0), default=0)
+
     def without(self, *names: str) -> LossesParams:
         """The same with these terms left out."""
         return self.model_copy(update={name: getattr(self, name).model_copy(update={"weight": 0.0}) for name in names})

@@ -59,6 +59,8 @@ def score_model(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[s
     The rows of the checkout's comparison stand beside them where both were scored alike. Raises as
     ``Evaluation.open`` and ``MouthGenerator.load``, ValueError where no clip was scored.
     """
+    if out is not None and out.suffix != ".json":
+        raise ValueError(f"--out {out} must end in .json")
     evaluation = Evaluation.open(layout, load_params(layout.params_path))
     figures = evaluation.score_model("the model", model_dir)
     if out is not None:

@@ -11,6 +11,7 @@ from pipeline import atomic, stage
 from pipeline.compare import plots
 from pipeline.compare.page import page, read_takes
 from pipeline.compare.report import markdown, our_table
+from pipeline.compare.seeds import repeats_among
 from pipeline.compare.table import comparison, csv_text, read_result
 from pipeline.shards.read import read_index, read_rejects
 
@@ -37,7 +38,8 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
     arms = list(context.params.variants)
     folders = {name: layout.stage_dir("evaluate", name) for name in ("real", *arms, "copy_input")}
     results = {name: read_result(folder) for name, folder in folders.items()}
-    repeats = context.params.repeats()
+    variants = {name: variant.model_dump() for name, variant in context.params.variants.items()}
+    repeats = repeats_among(variants, context.params.seed)
     content = comparison(list(results.values()), params.confidence, params.num_resamples, context.params.seed, repeats)
     failures = {name: result.metrics["failures"] for name, result in results.items()}
     report = markdown(content, failures)

@@ -1,4 +1,4 @@
-"""Stage ``train_gan``: one arm of the generator."""
+"""Stage ``train_gan``: one variant of the generator."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from pipeline.digest import sha256_of_names
 from pipeline.media.image import write_png
 from pipeline.params import TrainGanParams, VariantParams
 from pipeline.shards.read import Clip, read_index, source_ids
-from pipeline.training.arms import arm_of
 from pipeline.training.gan import GanTrainee, window_cut
+from pipeline.training.recipes import recipe_of
 from pipeline.training.session import Training, run_training, training_metrics
 
 NUM_SAMPLES = 6
@@ -35,12 +35,13 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
     params, wanted = context.params.train_gan, context.params.variants[variant]
     seed = context.params.seed if wanted.seed is None else wanted.seed
     expert_dir = context.layout.stage_dir("train_syncnet") / "model"
-    arm = arm_of(params, wanted)
+    recipe = recipe_of(params, wanted)
     training = Training(
         params,
-        cut=window_cut(params, arm.kind, is_augmented=params.augment),
-        parts=("frames", *arm.kind.parts),
+        cut=window_cut(params, recipe.kind, is_augmented=params.augment),
+        parts=("frames", *recipe.kind.parts),
         seed=seed,
+        keep_from=recipe.full_from,
         build=partial(build_trainee, params, wanted, expert_dir, seed, context.params.seed),
     )
     trained = run_training(context, training)
@@ -49,15 +50,16 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
     folder = context.output_dir / "model"
     checkpoint.save_model(
         folder,
-        kind=arm.kind.name,
-        config=asdict(arm.config),
+        kind=recipe.kind.name,
+        config=asdict(recipe.config),
         state=trainee.weights(),
         info={
             "fingerprint": context.fingerprint,
             "variant": variant,
             "seed": seed,
             "expert_sha256": checkpoint.model_sha256(expert_dir),
-            "num_steps": report.kept_step,
+            "num_steps": params.num_steps,
+            "kept_step": report.kept_step,
             "trained_on_sha256": sha256_of_names(source_ids(read_index(context.layout.clips_dir, "train"))),
         },
     )
@@ -83,10 +85,11 @@ def build_trainee(
     clips: Sequence[Clip],
     device: torch.device,
 ) -> GanTrainee:
-    """The untrained arm. Raises as ``load_expert``."""
-    expert = load_expert(expert_dir, params.min_expert_accuracy)
+    """The untrained variant. Raises as ``load_expert``; one that does not learn from the expert takes any."""
+    recipe = recipe_of(params, variant)
+    expert = load_expert(expert_dir, params.min_expert_accuracy if recipe.learns_from_the_expert else 0.0)
     torch.manual_seed(seed)  # loading drew numbers
-    return GanTrainee(params, arm_of(params, variant), expert, clips, device, validation_seed)
+    return GanTrainee(params, recipe, expert, clips, device, validation_seed)
 
 
 def load_expert(folder: Path, min_accuracy: float) -> SyncNet:

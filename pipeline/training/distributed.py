@@ -9,14 +9,18 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
+
 import models
 import pipeline
 from pipeline.cluster import WorkerError, is_cluster, open_ray
+from pipeline.cores import num_cores
 from pipeline.stage import TemporaryError
 
 logger = logging.getLogger(__name__)
@@ -62,12 +66,14 @@ def run_in_processes(
 
 def _takes_gpus(resources: Mapping[str, float], num_processes: int, device: str) -> bool:
     use_gpu = device == "cuda" or (device == "auto" and resources.get("GPU", 0) > 0)
-    name, unit = ("GPU", "GPU") if use_gpu else ("CPU", "core")
-    if (num := int(resources.get(name, 0))) < num_processes:
+    if use_gpu:
+        num, unit, remedy = int(resources.get("GPU", 0)), "GPU", "lower it, or set runtime.device to cpu,"
+    else:  # Ray on this machine has as many cores as it was told
+        num, unit, remedy = int(resources["CPU"]) if is_cluster() else num_cores(), "core", "lower it"
+    if num < num_processes:
         where = f"the cluster {os.environ['RAY_ADDRESS']}" if is_cluster() else "this machine"
         raise ValueError(
-            f"runtime.num_processes is {num_processes}, one {unit} each, but {where} has {num}; lower it, or set "
-            f"runtime.device to cpu, in params.yaml"
+            f"runtime.num_processes is {num_processes}, one {unit} each, but {where} has {num}; {remedy} in params.yaml"
         )
     return use_gpu
 
@@ -143,6 +149,14 @@ class _SendLines(logging.Handler):
         self._messages.put(("line", (record.name, record.levelno, record.getMessage())))
 
 
+def _tells_of_a_loss(error: Exception) -> bool:
+    """Whether it is what torch raises where another process is gone; gloo has no class of its own for that."""
+    if isinstance(error, ConnectionError | torch.distributed.DistError):
+        return True
+    told = re.search(r"gloo|NCCL|onnection (closed|reset|refused)", str(error))
+    return type(error) is RuntimeError and told is not None
+
+
 def _work_in_process(config: dict[str, Any]) -> None:
     import ray.train
 
@@ -157,10 +171,9 @@ def _work_in_process(config: dict[str, Any]) -> None:
         result = config["work"](lambda rows: messages.put(("curve", list(rows))))
         if is_first:
             messages.put(("result", result))
-    except (RuntimeError, ConnectionError):  # what torch raises where another process is lost
-        raise
     except Exception as error:
-        messages.put(("error", error))
+        if not _tells_of_a_loss(error):
+            messages.put(("error", error))
         raise
     finally:
         own_loggers.removeHandler(handler)

@@ -1,4 +1,4 @@
-"""Training of one arm of the generator: L1, the frozen expert's sync loss, and the quality discriminator's loss.
+"""Training of one variant of the generator: L1, the frozen expert's sync loss, and the quality discriminator's loss.
 
     loss = (1 - w_sync - w_adv) L1 + w_sync L_sync + w_adv L_adv        (Wav2Lip, sec. 3.2)
 
@@ -35,11 +35,11 @@ from pipeline.generators import Kind
 from pipeline.params import TrainGanParams
 from pipeline.shards.read import Clip
 from pipeline.training.adversaries import Terms, Weights
-from pipeline.training.arms import Arm
 from pipeline.training.averaged import AveragedWeights
 from pipeline.training.generator_windows import CutGeneratorWindow
 from pipeline.training.loop import Batch, clipped_step, learning_rate_factor
 from pipeline.training.precision import autocast
+from pipeline.training.recipes import Recipe
 from pipeline.training.tensors import faces_to_float
 
 
@@ -76,23 +76,23 @@ class GanTrainee:
     def __init__(
         self,
         params: TrainGanParams,
-        arm: Arm,
+        recipe: Recipe,
         expert: SyncNet,
         validation_clips: Sequence[Clip],
         device: torch.device,
         seed: int,
     ) -> None:
-        self._params, self._arm, self._device = params, arm, device
-        self.generator = arm.build()
+        self._params, self._recipe, self._device = params, recipe, device
+        self.generator = recipe.build()
         if isinstance(self.generator, Generator) and params.audio_start == "expert":
             hear_as_the_expert(self.generator, expert)
         with_shared_statistics(self.generator).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.expert = expert.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
-        self._adversary = arm.build_adversary(device) if arm.build_adversary else None
-        self._optimiser = torch.optim.Adam(self.generator.parameters(), lr=params.learning_rate, betas=arm.betas)
+        self._adversary = recipe.build_adversary(device) if recipe.build_adversary else None
+        self._optimiser = torch.optim.Adam(self.generator.parameters(), lr=params.learning_rate, betas=recipe.betas)
         self._averaged = AveragedWeights(self.generator, params.ema_decay)
         self._validation = _validation_batch(
-            validation_clips, window_cut(params, arm.kind, is_augmented=False), params, seed
+            validation_clips, window_cut(params, recipe.kind, is_augmented=False), params, seed
         )
 
     def step(self, batch: Batch, step: int) -> dict[str, torch.Tensor | float]:
@@ -100,7 +100,7 @@ class GanTrainee:
         ``sync_mel: float32 [B, T / 5, K, 80, 16]``."""
         p = self._params
         self.generator.train()
-        weights, full = self._arm.weights(step), self._arm.weights(None)
+        weights, full = self._recipe.loss_weights(step), self._recipe.loss_weights(None)
         factor = learning_rate_factor(step, p.warmup_steps, p.num_steps)
         target_BTCHW, generated_BTCHW = self._generate(self.generator, batch)
         terms = self._against_the_target(generated_BTCHW, target_BTCHW, batch["sync_mel"], weights, full)
@@ -147,7 +147,7 @@ class GanTrainee:
 
     def _generate(self, generator: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         target_BTCHW = faces_to_float(batch["target"], self._device)
-        faces_BTCHW = self._arm.kind.see(target_BTCHW, faces_to_float(batch["reference"], self._device))
+        faces_BTCHW = self._recipe.kind.see(target_BTCHW, faces_to_float(batch["reference"], self._device))
         with autocast(self._params.precision, self._device):
             generated_BTCHW = generator(self._audio(batch), faces_BTCHW)
         return target_BTCHW, generated_BTCHW.float()
@@ -177,7 +177,7 @@ class GanTrainee:
     def validate(self) -> dict[str, float]:
         """The averaged generator on the fixed windows: each term and, at full weights, their sum ``loss`` (without the
         adversary's, whose scale drifts), L1 of the lower half, and the sync loss of generated and of real windows."""
-        weights = self._arm.weights(None)
+        weights = self._recipe.loss_weights(None)
         totals: Counter[str] = Counter()
         size = self._params.clips_per_batch
         num = len(self._validation["target"])
@@ -236,7 +236,7 @@ def _weighted_sum(terms: Terms, weights: Weights) -> torch.Tensor:
 def _validation_batch(
     clips: Sequence[Clip], cut: CutGeneratorWindow, params: TrainGanParams, seed: int
 ) -> dict[str, torch.Tensor]:
-    """The same windows for every arm: they depend on the seed and the clips alone."""
+    """The same windows for every variant: they depend on the seed and the clips alone."""
     items = []
     for index in range(params.num_validation_windows):
         item = cut(clips[index % len(clips)], np.random.default_rng([seed, index]))

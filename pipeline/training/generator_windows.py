@@ -32,7 +32,8 @@ class CutGeneratorWindow:
         ``sync_mel: float32 [T / 5, 1 + num_other_audio, 80, 16]``, for every 5 frames their own first.
 
         The reference never overlaps the target: an overlap would let the generator copy the mouth. The other audio
-        keeps the same distance, so that none of it is a near miss of the target's. Augmentation is the same for target
+        keeps the same distance, so that none of it is a near miss of the target's; a longer target's own fives are 5
+        frames apart. Augmentation is the same for target
         and reference: colours that change from batch to batch have to be read off the reference, not remembered.
         Every kind draws the same windows, references and augmentation.
         """
@@ -45,9 +46,8 @@ class CutGeneratorWindow:
         candidates = starts[np.abs(starts - start) >= apart]
         reference = int(rng.choice(candidates))
         frames = np.arange(self.num_frames)
-        sync_starts = [
-            self._with_others(clip, start + first, rng) for first in range(0, self.num_frames, WINDOW_FRAMES)
-        ]
+        fives = start + np.arange(0, self.num_frames, WINDOW_FRAMES)
+        sync_starts = [self._with_others(clip, int(five), fives, rng) for five in fives]
         crops = clip.crops(np.concatenate([start + frames, reference + frames]))
         audio = self.kind.hear(clip, start + frames, alignment.FPS)
         sync_mel = np.stack([[alignment.sync_mel_window(clip.mel, int(s)) for s in row] for row in sync_starts])
@@ -59,9 +59,14 @@ class CutGeneratorWindow:
         target, reference_crops = np.split(crops, [self.num_frames])
         return {"target": target, "reference": reference_crops, "audio": audio, "sync_mel": sync_mel}
 
-    def _with_others(self, clip: Clip, start: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Starts of 5 frames and of others far enough from them: int64 [1 + num_other_audio]."""
+    def _with_others(
+        self, clip: Clip, start: int, fives: NDArray[np.int64], rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """The start of 5 frames, and others far enough from each five of the target: int64 [1 + num_other_audio].
+
+        The loss compares every five with all audio of the batch, so also with what another five drew.
+        """
         starts = np.arange(clip.num_frames - WINDOW_FRAMES + 1)
-        starts = starts[np.abs(starts - start) >= self.min_reference_gap_frames]
+        starts = starts[np.abs(starts[:, None] - fives).min(axis=1) >= self.min_reference_gap_frames]
         others = rng.choice(starts, size=self.num_other_audio, replace=len(starts) < self.num_other_audio)
         return np.concatenate([[start], others])

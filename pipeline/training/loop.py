@@ -69,6 +69,8 @@ class Schedule:
     log_every: int
     keep: Literal["best", "last"] = "best"
     """Which validated weights are handed on."""
+    keep_from: int = 0
+    """No weights before this step are handed on, unless training ends before: a loss may not have been on."""
     patience: int = 0
     """Validations in a row that may fail to be the best before training ends; 0: any number."""
 
@@ -107,6 +109,8 @@ def train(
         trainee.load_state_dict(state["trainee"])
         batches.load_state_dict(state["data"])
         torch.set_rng_state(state["torch_rng"])
+        if state["cuda_rng"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(state["cuda_rng"])
         curve, start, spent = state["curve"], state["step"], state["seconds"]
         sums, count = state["sums"], state["count"]
         chosen.load_state_dict(state["chosen"])
@@ -128,8 +132,9 @@ def train(
                 validation = parallel.from_first(trainee.validate)
                 logger.info("step %d validation: %s", step, _format(validation))
                 curve.append({"step": float(step)} | {f"val_{k}": v for k, v in validation.items()})
-                chosen.consider(step, validation, trainee)
-                is_over = is_over or chosen.is_out_of_patience
+                if is_over or step >= schedule.keep_from:
+                    chosen.consider(step, validation, trainee)
+                    is_over = is_over or chosen.is_out_of_patience
             if is_over or step % schedule.log_every == 0 or step == 1:
                 now = time.monotonic()
                 pace, paced_at, paced_step = (now - paced_at) / (step - paced_step), now, step
@@ -146,6 +151,7 @@ def train(
                         "trainee": trainee.state_dict(),
                         "data": position,
                         "torch_rng": torch.get_rng_state(),
+                        "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
                         "curve": curve,
                         "sums": sums,
                         "count": count,

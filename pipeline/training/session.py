@@ -53,6 +53,8 @@ class Training(Generic[T]):
     seed: int
     build: Callable[[Sequence[Clip], torch.device], T]
     """The trainee from its validation clips, on a device."""
+    keep_from: int = 0
+    """The step from which on weights may be handed on."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ def _train(training: Training[T], runtime: RuntimeParams, clips_dir: Path, scrat
             checkpoint_every=params.checkpoint_every,
             log_every=runtime.log_every_steps,
             keep=params.keep,
+            keep_from=training.keep_from,
             patience=params.patience,
         ),
         checkpoint.CheckpointStore(scratch),

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.parallel import SharedBatchNorm, dropout, gather_batch, mean_scalars, roll_batch, with_shared_statistics
+from models.parallel import SharedBatchNorm, gather_batch, mean_scalars, roll_batch, with_shared_statistics
 
 
 @pytest.mark.parametrize("shape", [(6, 3), (4, 3, 5, 7)], ids=["1d", "2d"])
@@ -41,12 +41,3 @@ def test_one_process_has_the_whole_batch() -> None:
     assert mean_scalars({"a": 0.1, "b": 2.0}) == {"a": 0.1, "b": 2.0}
     network = nn.Sequential(nn.BatchNorm2d(2))
     assert type(with_shared_statistics(network)[0]) is nn.BatchNorm2d
-
-
-def test_dropout_draws_as_torchs_does() -> None:
-    x = torch.ones(8, 16)
-    torch.manual_seed(3)
-    ours = dropout(x, 0.5, is_training=True)
-    torch.manual_seed(3)
-    assert torch.equal(ours, nn.functional.dropout(x, 0.5, training=True))
-    assert dropout(x, 0.5, is_training=False) is x

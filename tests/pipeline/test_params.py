@@ -41,6 +41,10 @@ def test_the_committed_file_is_valid(repo_root: Path) -> None:
         ("variants.lipgan.contrastive_weight", -1, "variants.lipgan.contrastive_weight: Input should be greater"),
         ("variants.lipgan.network", "gan", "variants.lipgan.network: must be wav2lip, lipgan, speech2vid (given gan)"),
         ("train_gan.losses.sync.start_step", 300, "losses.sync.start_step 300 is not below num_steps 300"),
+        ("train_gan.width", 0.5, "train_gan.width is 0.5, train_syncnet.width 0.25; make them equal"),
+        ("train_gan.window_frames", 7, "train_gan.window_frames: Input should be a multiple of 5"),
+        ("train_gan.window_frames", 25, "need clips of 51 frames, and preprocess.min_frames 25"),
+        ("runtime.num_processes", 3, "train_evaluator.clips_per_batch 16 cannot be shared equally"),
         ("train_gan.losses.sync.weight", 0.999, "must be below 1 together"),
         ("dataset.demo.num_test_speakers", 12, "leave no training speaker"),
         ("weights.syncnet_v2.urls", ["/mnt/syncnet_v2.model"], "weights.syncnet_v2.urls.0: must be an http or https"),
@@ -77,14 +81,6 @@ def test_loss_weights_follow_their_schedule(content: dict[str, Any]) -> None:
     assert [at_once.at(step) for step in range(4)] == [0, 0, 0.8, 0.8]
     assert losses.weights()["l1"] == pytest.approx(1 - losses.sync.weight - losses.adversarial.weight)
     assert losses.without("temporal").weights()["temporal"] == 0
-
-
-def test_a_copy_with_another_seed_repeats_a_variant(content: dict[str, Any]) -> None:
-    assert parse_params(content).repeats() == {}
-    for seed in (2, 3):
-        content["variants"][f"lstm_cbam-{seed}"] = content["variants"]["lstm_cbam"] | {"seed": seed}
-    content["variants"]["lipgan-2"] = content["variants"]["lipgan"] | {"seed": 2, "contrastive_weight": 0.02}
-    assert parse_params(content).repeats() == {"lstm_cbam-2": "lstm_cbam", "lstm_cbam-3": "lstm_cbam"}
 
 
 def test_a_variant_without_a_network_is_named(content: dict[str, Any]) -> None:

@@ -108,6 +108,7 @@ def test_repeats_are_averaged_and_their_spread_is_shown() -> None:
     assert seed_table(ORDERED).cells == []
     text = "\n".join(findings(rows))
     assert "does not hold on LSE-D and does not hold on LSE-C (means over 1 to 3 seeds)" in text
+    assert "Best generator: `lstm_cbam` on LSE-D (7.000), `no_cbam` on LSE-C (4.100)" in text
     ours = {line[0]: line[1] for line in beside_paper(rows, ABLATION).cells}
     assert ours["`lstm_cbam` (LSTM-CBAM)"] == "7.000"
 

@@ -28,7 +28,7 @@ from pipeline.shards.write import write_rejects
 from pipeline.stage import EXIT_USER_ERROR, StageContext, TemporaryError
 from pipeline.stages import compare, evaluate
 from pipeline.tracking import Tracker
-from pipeline.training.arms import arm_of
+from pipeline.training.recipes import recipe_of
 from pipeline.weights import INCEPTION, WeightsError
 
 ROWS = ("real", "lstm_cbam", "no_lstm", "no_cbam", "no_lstm_cbam", "wav2lip", "lipgan", "speech2vid", "copy_input")
@@ -52,10 +52,12 @@ def layout(tmp_path: Path, shards_dir: Path, params: Params) -> Layout:
     folder = layout.stage_dir("train_evaluator") / "model"
     checkpoint.save_model(folder, kind="lse_syncnet", config={"width": 0.03}, state=state, info={})
     for name, variant in params.variants.items():
-        arm = arm_of(params.train_gan.model_copy(update={"width": 0.03}), variant)
+        recipe = recipe_of(params.train_gan.model_copy(update={"width": 0.03}), variant)
         folder = layout.stage_dir("train_gan", name)
-        state = arm.build().state_dict()
-        checkpoint.save_model(folder / "model", kind=arm.kind.name, config=asdict(arm.config), state=state, info={})
+        state = recipe.build().state_dict()
+        checkpoint.save_model(
+            folder / "model", kind=recipe.kind.name, config=asdict(recipe.config), state=state, info={}
+        )
         (folder / "curve.csv").write_text("step,l1\n1,0.5\n2,0.4\n")
     return layout
 

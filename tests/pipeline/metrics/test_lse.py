@@ -66,7 +66,7 @@ def test_valid_scores_leave_out_audio_beyond_the_clip(num: int, vshift: int) -> 
     means = []
     for shift in range(-vshift, vshift + 1):
         pairs = [(lip[v], audio[v + shift]) for v in range(num) if 0 <= v + shift < num]
-        if pairs:
+        if len(pairs) >= min(5, num):
             means.append(np.mean([math.dist(one + 1e-6, other) for one, other in pairs]))
     score = lse_scores(lip, audio, vshift)
     assert score.lse_d_valid == pytest.approx(min(means), abs=1e-6)

@@ -172,7 +172,25 @@ def test_a_batch_that_does_not_fall_into_equal_shares_is_refused(make_context: M
         run_training(context, training(context))
 
 
-def test_more_processes_than_cores_are_refused(two_cores: None, make_context: MakeContext) -> None:
+def test_more_processes_than_cores_are_refused(
+    two_cores: None, make_context: MakeContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed, "num_cores", lambda: 2)
     context = make_context(4)
-    with pytest.raises(ValueError, match=r"num_processes is 4, one core each, but this machine has 2"):
+    with pytest.raises(ValueError, match=r"num_processes is 4, one core each, but this machine has 2; lower it in"):
         run_training(context, training(context))
+
+
+@pytest.mark.parametrize(
+    ("error", "is_loss"),
+    [
+        (RuntimeError("[gloo/transport/tcp/pair.cc:534] Connection closed by peer [10.0.0.2]:4711"), True),
+        (torch.distributed.DistNetworkError("the server socket is gone"), True),
+        (ConnectionResetError("reset"), True),
+        (torch.OutOfMemoryError("CUDA out of memory"), False),
+        (RuntimeError("shapes cannot be multiplied"), False),
+        (ValueError("params.yaml"), False),
+    ],
+)
+def test_a_lost_process_is_told_from_the_programs_own_errors(error: Exception, is_loss: bool) -> None:
+    assert distributed._tells_of_a_loss(error) is is_loss

@@ -20,9 +20,9 @@ from pipeline.generators import KINDS, OURS, Kind
 from pipeline.params import LipGanVariant, Speech2VidVariant, TrainGanParams, Wav2LipVariant
 from pipeline.stages.train_gan import load_expert
 from pipeline.training.adversaries import QualityAdversary
-from pipeline.training.arms import Arm, arm_of
 from pipeline.training.gan import GanTrainee, hear_as_the_expert, window_cut
 from pipeline.training.generator_windows import CutGeneratorWindow
+from pipeline.training.recipes import Recipe, recipe_of
 
 EXPERT = SyncNetConfig(width=0.0625, embedding_dim=16, linear_heads=True)
 
@@ -69,17 +69,17 @@ def params(repo_root: Path) -> TrainGanParams:
     return TrainGanParams(**section)
 
 
-def small_arm(params: TrainGanParams, **changes: Any) -> Arm:
+def small_recipe(params: TrainGanParams, **changes: Any) -> Recipe:
     """`lstm_cbam` with a small LSTM, or what is said in its place."""
     whole = {"use_lstm": True, "use_cbam": True, "use_discriminator": True, "use_further_losses": True}
-    arm = arm_of(params, Wav2LipVariant(network="wav2lip", seed=None, **whole | changes))
-    return replace(arm, config=replace(arm.config, lstm_hidden=8))
+    recipe = recipe_of(params, Wav2LipVariant(network="wav2lip", seed=None, **whole | changes))
+    return replace(recipe, config=replace(recipe.config, lstm_hidden=8))
 
 
-def trainee_of(params: TrainGanParams, arm: Arm | None = None) -> GanTrainee:
+def trainee_of(params: TrainGanParams, recipe: Recipe | None = None) -> GanTrainee:
     torch.manual_seed(0)
     expert = SyncNet(EXPERT)
-    return GanTrainee(params, arm or small_arm(params), expert, [clip(0), clip(1)], torch.device("cpu"), seed=3)
+    return GanTrainee(params, recipe or small_recipe(params), expert, [clip(0), clip(1)], torch.device("cpu"), seed=3)
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_the_discriminators_rate_falls_with_the_generators(params: TrainGanParam
 
 def test_what_a_variant_leaves_out_is_not_learned_from(params: TrainGanParams) -> None:
     def terms(**changes: bool) -> set[str]:
-        row = trainee_of(params, small_arm(params, **changes)).step(batch(), 5)
+        row = trainee_of(params, small_recipe(params, **changes)).step(batch(), 5)
         return {name for name in TERMS if name in row}
 
     assert terms() == set(TERMS)
@@ -156,9 +156,9 @@ def test_what_a_variant_leaves_out_is_not_learned_from(params: TrainGanParams) -
 def test_a_rival_has_its_own_losses_and_is_judged_like_any_arm(
     params: TrainGanParams, variant: Any, terms: set[str]
 ) -> None:
-    arm = arm_of(params, variant)
-    trainee = trainee_of(params, arm)
-    row = trainee.step(batch(arm.kind), 5)
+    recipe = recipe_of(params, variant)
+    trainee = trainee_of(params, recipe)
+    row = trainee.step(batch(recipe.kind), 5)
     assert {name for name in (*TERMS, "contrastive") if name in row} == terms
     expected = sum(float(row[f"{name}_weight"]) * float(row[name]) for name in terms)
     assert float(row["loss"]) == pytest.approx(expected, rel=1e-5)
@@ -167,26 +167,41 @@ def test_a_rival_has_its_own_losses_and_is_judged_like_any_arm(
     assert found["loss"] == found["l1"]
     assert {"sync", "sync_of_real", "lower_l1"} < set(found)
     assert trainee.samples(2).shape == (192, 384, 3)
-    assert KINDS[arm.kind.name] is arm.kind
+    assert KINDS[recipe.kind.name] is recipe.kind
 
-    other = trainee_of(params, arm)
+    other = trainee_of(params, recipe)
     other.load_state_dict(copy.deepcopy(trainee.state_dict()))  # a checkpoint shares nothing
     torch.manual_seed(4)
-    first = trainee.step(batch(arm.kind), 4)
+    first = trainee.step(batch(recipe.kind), 4)
     torch.manual_seed(4)
-    second = other.step(batch(arm.kind), 4)
+    second = other.step(batch(recipe.kind), 4)
     assert {k: float(v) for k, v in first.items()} == {k: float(v) for k, v in second.items()}
 
 
 def test_longer_windows_train_an_lstm_over_frames(params: TrainGanParams) -> None:
     longer = params.model_copy(update={"window_frames": 10, "lstm_over": "frames"})
-    trainee = trainee_of(longer, small_arm(longer))
+    trainee = trainee_of(longer, small_recipe(longer))
     assert trainee.generator.frame_lstm is not None
     before = trainee.generator.frame_lstm.projection.weight.detach().clone()
     row = trainee.step(batch(num_frames=10), 5)
     assert not torch.equal(before, trainee.generator.frame_lstm.projection.weight)
     assert float(row["sync"]) > 0
     assert trainee.validate()["sync"] > 0
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        LipGanVariant(network="lipgan", seed=None, contrastive_weight=0.01),
+        Speech2VidVariant(network="speech2vid", seed=None),
+    ],
+)
+def test_rivals_train_on_longer_windows_too(params: TrainGanParams, variant: Any) -> None:
+    longer = params.model_copy(update={"window_frames": 10})
+    recipe = recipe_of(longer, variant)
+    trainee = trainee_of(longer, recipe)
+    assert float(trainee.step(batch(recipe.kind, num_frames=10), 5)["l1"]) > 0
+    assert trainee.samples(1).shape == (96, 384, 3)
 
 
 def test_the_sync_loss_of_a_longer_window_is_that_of_its_fives(params: TrainGanParams) -> None:

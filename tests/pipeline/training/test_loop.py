@@ -134,6 +134,13 @@ def test_the_best_or_the_last_weights_are_kept(
     assert all(torch.equal(tensor, reached.weights()[name]) for name, tensor in trainee.weights().items())
 
 
+def test_weights_from_before_all_losses_were_on_are_not_kept(tmp_path: Path) -> None:
+    for keep_from, kept_step in ((3, 4), (5, 6), (99, 6)):  # the best of LOSSES is at step 2
+        schedule = replace(EVERY_STEP, keep_from=keep_from)
+        store = CheckpointStore(tmp_path / str(keep_from))
+        assert train(Scripted(LOSSES), Numbers(), schedule, store, lambda rows: None).kept_step == kept_step
+
+
 def test_a_run_that_ended_early_has_ended(tmp_path: Path) -> None:
     schedule, store = replace(EVERY_STEP, patience=2), CheckpointStore(tmp_path)
     first = train(Scripted(LOSSES), Numbers(), schedule, store, lambda rows: None)

@@ -19,11 +19,11 @@ from torch import distributed, multiprocessing
 from models import lse_syncnet, parallel
 from models.syncnet import SyncNet, SyncNetConfig
 from pipeline.params import TrainEvaluatorParams, TrainGanParams, TrainSyncnetParams, load_params
-from pipeline.training.arms import arm_of
 from pipeline.training.evaluator import CutEvaluatorWindows, EvaluatorTrainee
 from pipeline.training.expert import ExpertTrainee
 from pipeline.training.gan import GanTrainee
 from pipeline.training.generator_windows import CutGeneratorWindow
+from pipeline.training.recipes import recipe_of
 from pipeline.training.windows import CutSyncWindows, WindowBatches, has_room
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -92,8 +92,8 @@ def generator(variant: str) -> GanTrainee:
     frames = np.zeros((20, 96, 96, 3), np.uint8)
     clip: Any = SimpleNamespace(num_frames=20, mel=np.zeros((65, 80), np.float32), crops=lambda index: frames[index])
     network = SyncNet(SyncNetConfig(width=0.0625, embedding_dim=16, linear_heads=True))
-    arm = arm_of(params, load_params(ROOT / "params.yaml").variants[variant])
-    return GanTrainee(params, arm, network, [clip], CPU, seed=0)
+    recipe = recipe_of(params, load_params(ROOT / "params.yaml").variants[variant])
+    return GanTrainee(params, recipe, network, [clip], CPU, seed=0)
 
 
 def generator_batch(rng: np.random.Generator, num_columns: int) -> dict[str, torch.Tensor]:

@@ -1,7 +1,8 @@
 """What tells one variant's training from another's: network, losses, adversary, optimiser.
 
 Expert, clips, order of the data, number of steps and seen frames, learning rate and running average are the same for
-all.
+all. Only Wav2Lip's network, arm or rival, uses `losses`, and it alone can start its audio encoder from the expert's
+(`audio_start`): LipGAN and Speech2Vid have other audio encoders.
 """
 
 from __future__ import annotations
@@ -24,22 +25,30 @@ ADAM_BETAS = (0.9, 0.999)
 
 
 @dataclass(frozen=True)
-class Arm:
+class Recipe:
     """One variant of ``params.yaml``, ready to be trained."""
 
     kind: Kind
     config: GeneratorConfig | LipGANConfig | Speech2VidConfig
-    weights: Callable[[int | None], Weights]
+    loss_weights: Callable[[int | None], Weights]
     """Loss weights at a step, or for None once everything is on."""
+    full_from: int
+    """The step at which every loss has its whole weight."""
     betas: tuple[float, float]
     build_adversary: Callable[[torch.device], Adversary] | None
+
+    @property
+    def learns_from_the_expert(self) -> bool:
+        """Whether a loss of its asks the expert."""
+        full = self.loss_weights(None)
+        return full.get("sync", 0.0) + full.get("perceptual", 0.0) > 0
 
     def build(self) -> torch.nn.Module:
         """The untrained network."""
         return self.kind.build(asdict(self.config))
 
 
-def arm_of(params: TrainGanParams, variant: VariantParams) -> Arm:
+def recipe_of(params: TrainGanParams, variant: VariantParams) -> Recipe:
     """The training that ``params.yaml`` describes for a variant."""
     if isinstance(variant, Wav2LipVariant):
         losses = params.losses
@@ -55,9 +64,9 @@ def arm_of(params: TrainGanParams, variant: VariantParams) -> Arm:
             use_decoder_cbam=params.use_decoder_cbam,
         )
         quality = partial(QualityAdversary, params) if losses.adversarial.weight > 0 else None
-        return Arm(OURS, config, losses.weights, params.betas, quality)
+        return Recipe(OURS, config, losses.weights, losses.full_from, params.betas, quality)
     if isinstance(variant, LipGanVariant):
         weights = {"l1": 1.0, "contrastive": variant.contrastive_weight}
         sync = partial(SyncAdversary, params)
-        return Arm(LIPGAN, LipGANConfig(width=params.width), lambda step: weights, ADAM_BETAS, sync)
-    return Arm(SPEECH2VID, Speech2VidConfig(width=params.width), lambda step: {"l1": 1.0}, ADAM_BETAS, None)
+        return Recipe(LIPGAN, LipGANConfig(width=params.width), lambda step: weights, 0, ADAM_BETAS, sync)
+    return Recipe(SPEECH2VID, Speech2VidConfig(width=params.width), lambda step: {"l1": 1.0}, 0, ADAM_BETAS, None)
