@@ -29,14 +29,16 @@ def copy_checkout(repo_root: Path, folder: Path) -> Path:
     return folder
 
 
-def start(root: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+def start(
+    root: Path, *arguments: str, environment: Mapping[str, str] | None = None, stdin: int | None = None
+) -> subprocess.Popen[str]:
     """Start a command in the checkout with this interpreter's tools; stdout and stderr come together."""
     weights = os.environ.get("LIPSMITH_WEIGHTS_DIR") or str(Path(__file__).resolve().parents[1] / "weights")
     merged = os.environ | {"LIPSMITH_WEIGHTS_DIR": weights, "PYTHONPATH": str(root)} | dict(environment or {})
     merged.pop("OMP_NUM_THREADS", None)
     merged["PATH"] = f"{Path(sys.executable).parent}:{merged['PATH']}"
     return subprocess.Popen(
-        arguments, cwd=root, env=merged, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        arguments, cwd=root, env=merged, text=True, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
 
 

@@ -32,7 +32,8 @@ class Trainee(Protocol):
         """One optimiser step; returns one named scalar per loss term."""
 
     def validate(self) -> dict[str, float]:
-        """Scalars on the fixed validation list; `loss`, which is to be small, says which weights are the best."""
+        """Scalars on the fixed validation list. Those with the least `loss` are the best, or, where there is a
+        `pairwise_accuracy`, with the highest: near chance, a loss favours weights that claim nothing."""
 
     def weights(self) -> dict[str, torch.Tensor]:
         """The state dict that `validate` judges and that the stage hands on."""
@@ -180,7 +181,7 @@ class _Choice:
 
     def __init__(self, keep: Literal["best", "last"], patience: int) -> None:
         self._keep, self._patience = keep, patience
-        self._best_loss, self._num_worse = math.inf, 0
+        self._least_fault, self._num_worse = math.inf, 0
         self.step = 0
         self.validation: dict[str, float] = {}
         self.weights: dict[str, torch.Tensor] = {}
@@ -191,19 +192,19 @@ class _Choice:
 
     def consider(self, step: int, validation: dict[str, float], trainee: Trainee) -> None:
         """Take the trainee's weights if they are the ones to keep. Raises NonFiniteLossError."""
-        loss = validation["loss"]
-        if not math.isfinite(loss):
+        if not math.isfinite(loss := validation["loss"]):
             raise NonFiniteLossError(f"step {step}: the validation loss is {loss}; {REMEDY}")
-        is_best = loss < self._best_loss
+        fault = -validation["pairwise_accuracy"] if "pairwise_accuracy" in validation else loss
+        is_best = fault < self._least_fault
         self._num_worse = 0 if is_best else self._num_worse + 1
-        self._best_loss = min(loss, self._best_loss)
+        self._least_fault = min(fault, self._least_fault)
         if is_best or self._keep == "last":
             self.step, self.validation = step, validation
             self.weights = {name: tensor.detach().clone() for name, tensor in trainee.weights().items()}
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "best_loss": self._best_loss,
+            "least_fault": self._least_fault,
             "num_worse": self._num_worse,
             "step": self.step,
             "validation": self.validation,
@@ -211,7 +212,7 @@ class _Choice:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._best_loss, self._num_worse = state["best_loss"], state["num_worse"]
+        self._least_fault, self._num_worse = state["least_fault"], state["num_worse"]
         self.step, self.validation, self.weights = state["step"], state["validation"], state["weights"]
 
 

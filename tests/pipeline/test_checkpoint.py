@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,3 +47,58 @@ def test_a_damaged_state_falls_back_to_the_one_before(tmp_path: Path) -> None:
     state = store.load()
     assert state == {"step": 1}
     assert (tmp_path / "last.damaged").exists()
+
+
+SAVES_UNTIL_KILLED = """
+import os, resource, signal, sys
+from pathlib import Path
+import torch
+from pipeline.checkpoint import CheckpointStore
+
+folder, num_renames, max_bytes = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+
+def count(event, arguments):
+    global num_renames
+    if event == "os.rename":
+        if num_renames == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        num_renames -= 1
+
+sys.addaudithook(count)
+store = CheckpointStore(folder)
+for step in (1, 2, 3):
+    if step == 3 and max_bytes:
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (max_bytes, max_bytes))
+    store.save({"step": step, "weights": {"w": torch.full((50_000,), float(step))}})
+"""
+"""Saves three states; ends by a signal before its n-th rename, or when the third state's file reaches a size."""
+
+
+@pytest.mark.parametrize(
+    ("num_renames", "max_bytes", "step"),
+    [
+        (0, 0, None),  # the first state is written but has no name yet
+        (1, 0, None),  # it is next.pt
+        (2, 0, 1),  # the second is written
+        (3, 0, 1),  # it is next.pt, the first is last.pt
+        (4, 0, 1),  # the first is previous.pt and there is no last.pt
+        (5, 0, 2),
+        (99, 100_000, 2),  # half of the third is written
+    ],
+)
+def test_a_save_that_is_killed_leaves_the_state_before_it(
+    tmp_path: Path, num_renames: int, max_bytes: int, step: int | None
+) -> None:
+    ended = subprocess.run([sys.executable, "-c", SAVES_UNTIL_KILLED, tmp_path, str(num_renames), str(max_bytes)])
+    assert ended.returncode == -(signal.SIGXFSZ if max_bytes else signal.SIGKILL)
+    store = CheckpointStore(tmp_path)
+    state = store.load()
+    assert (None if state is None else state["step"]) == step
+    assert state is None or torch.equal(state["weights"]["w"], torch.full((50_000,), float(state["step"])))
+    assert not list(tmp_path.glob("*.damaged"))
+    if max_bytes:
+        assert [path.stat().st_size for path in tmp_path.glob(".next.*.pt")] == [max_bytes]
+    store.save({"step": 9})
+    state = store.load()
+    assert state == {"step": 9}

@@ -141,6 +141,16 @@ def test_weights_from_before_all_losses_were_on_are_not_kept(tmp_path: Path) -> 
         assert train(Scripted(LOSSES), Numbers(), schedule, store, lambda rows: None).kept_step == kept_step
 
 
+def test_sync_networks_are_chosen_by_accuracy(tmp_path: Path) -> None:
+    class Accurate(Scripted):
+        def validate(self) -> dict[str, float]:
+            loss = next(self.losses)
+            return {"loss": loss, "pairwise_accuracy": loss / 10}
+
+    report = train(Accurate(LOSSES), Numbers(), EVERY_STEP, CheckpointStore(tmp_path), lambda rows: None)
+    assert (report.kept_step, report.validation["pairwise_accuracy"]) == (1, 0.5)
+
+
 def test_a_run_that_ended_early_has_ended(tmp_path: Path) -> None:
     schedule, store = replace(EVERY_STEP, patience=2), CheckpointStore(tmp_path)
     first = train(Scripted(LOSSES), Numbers(), schedule, store, lambda rows: None)

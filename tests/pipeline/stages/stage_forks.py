@@ -1,0 +1,28 @@
+"""Runs stages one after another, each in a process of its own that starts at once: its imports are made beforehand.
+
+Reads lines of JSON, [checkout, stage, arguments ...]; writes `started PID`, what the stage writes, `ended STATUS`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+import matplotlib.pyplot  # noqa: F401
+import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+import webdataset  # noqa: F401
+
+from pipeline.stages import train_evaluator, train_gan, train_syncnet
+
+STAGES = {"train_syncnet": train_syncnet, "train_evaluator": train_evaluator, "train_gan": train_gan}
+
+for line in sys.stdin:
+    root, stage, *arguments = json.loads(line)
+    pid = os.fork()
+    if pid == 0:
+        os.chdir(root)
+        os._exit(STAGES[stage].main(arguments))
+    print("started", pid, flush=True)  # noqa: T201
+    _, status = os.waitpid(pid, 0)
+    print("ended", os.waitstatus_to_exitcode(status), flush=True)  # noqa: T201

@@ -1,0 +1,204 @@
+"""A training that is killed ten times ends as one that was left alone, to the last bit.
+
+Real processes and SIGKILL. Exact equality needs one torch thread, float32 and the CPU: sums are then added in one
+order.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import yaml
+from checkouts import copy_checkout, run, start
+
+from pipeline.alignment import num_samples_of
+from pipeline.layout import Layout
+from pipeline.media.audio import int16_to_float, mel_spectrogram
+from pipeline.media.mjpeg import encode_mjpeg
+from pipeline.shards.write import ClipSample, shard_name, write_index, write_shard
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+
+NUM_STEPS = 40
+NUM_KILLS = 10
+CHECKPOINT_EVERY = 3
+NUM_CLIPS = {"train": (3, 3), "val": (1, 2), "test": (1, 2)}
+"""Shards of each split, and clips in each."""
+SCHEDULE: dict[str, Any] = {
+    "width": 0.0625,
+    "num_steps": NUM_STEPS,
+    "clips_per_batch": 2,
+    "warmup_steps": 5,
+    "precision": "fp32",
+    "validate_every": 7,
+    "checkpoint_every": CHECKPOINT_EVERY,
+}
+SYNC: dict[str, Any] = {"windows_per_clip": 2, "num_validation_pairs": 16}
+LOSSES = {
+    "sync": {"weight": 0.01, "start_step": 5, "ramp_steps": 10},
+    "adversarial": {"weight": 0.005, "start_step": 10, "ramp_steps": 5},
+    "perceptual": {"weight": 0.1, "start_step": 0, "ramp_steps": 0},
+    "feature_matching": {"weight": 0.1, "start_step": 15, "ramp_steps": 0},
+    "temporal": {"weight": 0.1, "start_step": 20, "ramp_steps": 0},
+}
+CHANGED: dict[str, dict[str, Any]] = {
+    "train_syncnet": SCHEDULE | SYNC | {"embedding_dim": 16},
+    "train_evaluator": SCHEDULE | SYNC,
+    "train_gan": SCHEDULE
+    | {"discriminator_width": 0.0625, "losses": LOSSES, "min_expert_accuracy": 0.0, "num_validation_windows": 4},
+    "runtime": {"device": "cpu", "num_threads": 1, "log_every_steps": 2},
+}
+OF_THIS_RUN = {"seconds", "data_wait_share", "resumed_from_step"}
+"""Figures of metrics.json that tell how a run went, not what came of it."""
+STEP_LINE = re.compile(rf": step (\d+)/{NUM_STEPS} ")
+
+
+def _sample(clip_id: str, split: str) -> ClipSample:
+    """Blocks that change from frame to frame, and noise."""
+    rng = np.random.default_rng(list(clip_id.encode()))
+    num_frames = int(rng.integers(16, 24))
+    crops = rng.integers(0, 256, (num_frames, 12, 12, 3), np.uint8).repeat(8, axis=1).repeat(8, axis=2)
+    pictures, sizes = encode_mjpeg(crops)
+    audio = (3000 * rng.standard_normal(num_samples_of(num_frames))).astype(np.int16)
+    return ClipSample(
+        clip_id=clip_id,
+        speaker=clip_id.split("/")[0],
+        split=split,
+        fps=25.0,
+        frames_mjpeg=pictures,
+        frame_bytes=sizes,
+        context_mjpeg=pictures,
+        context_bytes=sizes,
+        crop_in_context=np.tile([0.0, 0.0, 96.0, 96.0], (num_frames, 1)),
+        mel=mel_spectrogram(int16_to_float(audio)),
+        audio=audio,
+    )
+
+
+@pytest.fixture(scope="module")
+def left_alone(tmp_path_factory: pytest.TempPathFactory, repo_root: Path) -> Layout:
+    """A checkout with tiny clips, the smallest settings and an expert, whose trainings are not disturbed."""
+    layout = Layout(copy_checkout(repo_root, tmp_path_factory.mktemp("alone") / "lipsmith"))
+    params = yaml.safe_load(layout.params_path.read_text())
+    for section, values in CHANGED.items():
+        params[section].update(values)
+    layout.params_path.write_text(yaml.safe_dump(params, sort_keys=False))
+    rows = []
+    for split, (num_shards, num_clips) in NUM_CLIPS.items():
+        for number in range(num_shards):
+            samples = [_sample(f"{split}{number}/{clip}", split) for clip in range(num_clips)]
+            rows += write_shard(layout.shards_dir, shard_name(split, number), samples)
+    write_index(layout.shards_dir, rows)
+    write_index(layout.clips_dir, [replace(row, shard=f"../shards/{row.shard}") for row in rows])
+    run(layout.root, "python", "-m", "pipeline.stages.train_syncnet")
+    return layout
+
+
+class Stages:
+    """Stages in processes that are forked from one that has made their imports."""
+
+    def __init__(self, forks: subprocess.Popen[str]) -> None:
+        assert forks.stdin is not None
+        assert forks.stdout is not None
+        self._commands, self._output = forks.stdin, forks.stdout
+
+    def run(self, layout: Layout, command: list[str]) -> str:
+        """A stage to its end; returns its log."""
+        self._begin(layout, command)
+        return self._log(status=0)
+
+    def kill(self, layout: Layout, command: list[str], step: int, folders: Sequence[Path]) -> str:
+        """SIGKILL once the log has come to a step; with folders, when something in them changes after that."""
+        pid = self._begin(layout, command)
+        said = self._log(status=-signal.SIGKILL, until_step=step)
+        seen = [_changed_ns(folder) for folder in folders]
+        while folders and psutil.pid_exists(pid) and seen == [_changed_ns(folder) for folder in folders]:
+            pass
+        os.kill(pid, signal.SIGKILL)
+        return said + self._log(status=-signal.SIGKILL)
+
+    def _begin(self, layout: Layout, command: list[str]) -> int:
+        self._commands.write(json.dumps([str(layout.root), *command]) + "\n")
+        self._commands.flush()
+        return int(self._output.readline().removeprefix("started "))
+
+    def _log(self, status: int, until_step: int = NUM_STEPS + 1) -> str:
+        """What a stage writes until it comes to a step, or else ends, with this status."""
+        said = ""
+        for line in self._output:
+            if line.startswith("ended "):
+                assert (line, until_step) == (f"ended {status}\n", NUM_STEPS + 1), said[-6000:]
+                break
+            said += line
+            if (found := STEP_LINE.search(line)) and int(found[1]) >= until_step:
+                break
+        return said
+
+
+@pytest.fixture(scope="module")
+def stages(left_alone: Layout) -> Iterator[Stages]:
+    process = start(left_alone.root, "python", str(Path(__file__).with_name("stage_forks.py")), stdin=subprocess.PIPE)
+    yield Stages(process)
+    process.communicate(timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("stage", "variant"),
+    [("train_syncnet", None), ("train_evaluator", None), ("train_gan", "lstm_cbam"), ("train_gan", "lipgan")],
+)
+def test_a_training_killed_ten_times_ends_as_if_left_alone(
+    stage: str, variant: str | None, left_alone: Layout, stages: Stages, tmp_path: Path
+) -> None:
+    killed = Layout(tmp_path / "killed")
+    shutil.copytree(left_alone.root, killed.root)
+    shutil.rmtree(killed.stage_dir(stage), ignore_errors=True)
+    command = [stage, *(["--variant", variant] if variant else [])]
+    if not left_alone.stage_dir(stage, variant).exists():
+        run(left_alone.root, "python", "-m", f"pipeline.stages.{command[0]}", *command[1:])
+
+    rng = np.random.default_rng(list(" ".join(command).encode()))
+    steps = [*sorted((rng.choice(NUM_STEPS - 1, NUM_KILLS - 1, replace=False) + 1).tolist()), NUM_STEPS]
+    checkpoints = killed.scratch_dir / (f"{stage}-{variant}" if variant else stage)
+    saved = 0
+    for number, step in enumerate(steps):
+        folders = [*checkpoints.glob("*"), killed.stage_dir(stage, variant)] if number % 2 else []
+        assert _resumed_from(stages.kill(killed, command, step, folders)) >= saved
+        saved = (step - 1) // CHECKPOINT_EVERY * CHECKPOINT_EVERY  # before the step that was seen
+    assert _resumed_from(stages.run(killed, command)) >= saved
+
+    before, after = (layout.stage_dir(stage, variant) for layout in (left_alone, killed))
+    assert _names(after) == _names(before)
+    for name in _names(before) - {"metrics.json"}:
+        assert (after / name).read_bytes() == (before / name).read_bytes(), name
+    assert _outcome(after) == _outcome(before)
+    assert not list(killed.scratch_dir.rglob("*.pt*"))
+
+
+def _resumed_from(said: str) -> int:
+    found = re.search(r"resumed from the checkpoint of step (\d+) of", said)
+    return int(found[1]) if found else 0
+
+
+def _changed_ns(folder: Path) -> int:
+    return folder.stat().st_mtime_ns if folder.exists() else 0
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def _outcome(folder: Path) -> dict[str, Any]:
+    metrics = json.loads((folder / "metrics.json").read_text())
+    return {name: value for name, value in metrics.items() if name not in OF_THIS_RUN}
