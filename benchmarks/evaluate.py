@@ -1,6 +1,6 @@
 """How fast clips are scored, against the plain way of doing it with the same networks; every figure from this one run.
 
-python benchmarks/evaluate.py [--num-clips 12]
+python benchmarks/evaluate.py [--num-clips 12] [--full-size]
 
 Needs the clips and the evaluator of a run (`dvc repro`). Printed: LSE of whole clips in float32 and bfloat16 against
 one window at a time in float32, the share of it that is not the network, the largest difference of the scores; FID
@@ -28,7 +28,6 @@ from pipeline.media.spectra import mfcc
 from pipeline.metrics.fid import inception_features, load_inception
 from pipeline.metrics.lse import (
     CHUNK_WINDOWS,
-    CHUNK_WINDOWS_BF16,
     LseScore,
     evaluator_frames,
     lse_scores,
@@ -44,9 +43,13 @@ Embeddings = tuple[NDArray[np.float32], NDArray[np.float32]]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--num-clips", type=int, default=12)
+    parser.add_argument("--full-size", action="store_true", help="an evaluator of the published size, random weights")
     arguments = parser.parse_args()
     layout = Layout(find_root())
     judges = Judges.open(layout, load_params(layout.params_path))
+    if arguments.full_size:
+        network = LseSyncNet(1.0).eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        judges = replace(judges, evaluator=replace(judges.evaluator, network=network, width=1.0))
     clips = list(itertools.islice(read_clips(layout.clips_dir, SPLIT), arguments.num_clips))
     print(f"{len(clips)} clips, {torch.get_num_threads()} threads, evaluator of width {judges.evaluator.width:g}")
     show_lse(clips, judges)
@@ -63,10 +66,9 @@ def show_lse(clips: list[Clip], judges: Judges) -> None:
     precisions: tuple[LsePrecision, ...] = ("fp32", "bf16")
     for precision in precisions:
         evaluator = replace(judges.evaluator, precision=precision)
-        chunk = (CHUNK_WINDOWS_BF16 if precision == "bf16" else CHUNK_WINDOWS)["cpu"]
         evaluator(clips[0].context(), clips[0].audio)  # warm
         fast, fast_s = timed(partial(score_all, evaluator, clips))
-        _, network_s = timed(partial(networks_alone, evaluator, clips, chunk))
+        _, network_s = timed(partial(networks_alone, evaluator, clips))
         worst = max(max(abs(a.lse_d - b.lse_d), abs(a.lse_c - b.lse_c)) for a, b in zip(slow, fast, strict=True))
         print(
             f"LSE of whole clips in {precision}: {fast_s / len(clips):.2f} s a clip, {slow_s / fast_s:.2f} times as "
@@ -91,8 +93,9 @@ def window_by_window(network: LseSyncNet, clip: Clip) -> Embeddings:
 
 
 @torch.inference_mode()
-def networks_alone(evaluator: Evaluator, clips: list[Clip], chunk: int) -> None:
+def networks_alone(evaluator: Evaluator, clips: list[Clip]) -> None:
     """As many windows of every clip through the network, of pictures and sound that are there already."""
+    chunk = CHUNK_WINDOWS["cpu"]
     frames = torch.zeros(1, 3, chunk + WINDOW_FRAMES - 1, 224, 224, dtype=torch.uint8)
     steps = torch.zeros(chunk, 1, 13, 20)
     with torch.autocast("cpu", torch.bfloat16, enabled=evaluator.precision == "bf16"):

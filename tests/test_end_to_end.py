@@ -83,8 +83,8 @@ def first_run(checkout: Layout) -> str:
     return _run(checkout, "dvc", "repro")
 
 
-def test_every_stage_runs_and_the_comparison_has_six_finite_rows(checkout: Layout, first_run: str) -> None:
-    assert len(_stages_that_ran(first_run)) == 16
+def test_every_stage_runs_and_the_comparison_has_finite_rows(checkout: Layout, first_run: str) -> None:
+    assert len(_stages_that_ran(first_run)) == 5 + 2 * len(ARMS) + 2 + 1
     comparison = json.loads(checkout.comparison_path.read_text())
     assert {row["variant"] for row in comparison["rows"]} == {*ARMS, "real", "copy_input"}
     for row in comparison["rows"]:
@@ -92,7 +92,7 @@ def test_every_stage_runs_and_the_comparison_has_six_finite_rows(checkout: Layou
         assert row["num_failed"] == 0
         assert all(math.isfinite(row[name]) for name in ("lse_d", "lse_c", "fid", "seconds"))
     page = (checkout.stage_dir("compare") / "index.html").read_text()
-    assert page.count("data-mp4=") == 6  # one clip in every row
+    assert page.count("data-mp4=") == len(ARMS) + 2  # one clip in every row
     table = checkout.stage_dir("compare") / "comparison.md"
     assert "Wav2Lip" in table.read_text()
     for arm in ARMS:

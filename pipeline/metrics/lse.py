@@ -36,7 +36,6 @@ MIN_VALID_WINDOWS = 5
 """The least of a few windows' distances is low by chance."""
 CHUNK_WINDOWS = {"cpu": 4, "cuda": 64}
 """Windows at once, by device: on a CPU more of them leave its caches (16 took 1.3 times as long in one run)."""
-CHUNK_WINDOWS_BF16 = {"cpu": 8, "cuda": 64}
 
 
 @dataclass(frozen=True)
@@ -177,8 +176,7 @@ def embed_clip(
     if network.training:
         raise ValueError("the evaluator is in training mode: its scores would depend on the batch")
     num = num_windows(len(context_frames), len(audio))
-    suitable = CHUNK_WINDOWS_BF16 if autocast else CHUNK_WINDOWS
-    chunk = chunk_windows or suitable.get(device.type, suitable["cuda"])
+    chunk = chunk_windows or CHUNK_WINDOWS.get(device.type, CHUNK_WINDOWS["cuda"])
     mfcc_N1CL = mfcc_windows(mfcc(audio), num)
     lips: list[torch.Tensor] = []
     audios: list[torch.Tensor] = []
