@@ -1,0 +1,160 @@
+"""Whatever is trained learns 64 fixed windows by heart, and from the audio: with other audio it is at a loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from models.syncnet import SyncNet, SyncNetConfig
+from pipeline.alignment import num_samples_of
+from pipeline.media.spectra import int16_to_float, mel_spectrogram
+from pipeline.params import Params, TrainEvaluatorParams, TrainGanParams, TrainSyncnetParams, load_params
+from pipeline.training.evaluator import EvaluatorTrainee
+from pipeline.training.expert import ExpertTrainee
+from pipeline.training.gan import GanTrainee, window_cut
+from pipeline.training.loop import Batch
+from pipeline.training.recipes import Recipe, recipe_of
+from pipeline.training.tensors import faces_to_float
+
+ROOT = Path(__file__).resolve().parents[3]
+VARIANTS = list(yaml.safe_load((ROOT / "params.yaml").read_text())["variants"])
+CPU = torch.device("cpu")
+NUM_WINDOWS = 64
+SMALL: dict[str, Any] = {"width": 0.0625, "warmup_steps": 5, "precision": "fp32"}
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    return load_params(ROOT / "params.yaml")
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(1)
+
+
+def noise_windows(audio: str, audio_shape: tuple[int, int], faces: str, size: tuple[int, int]) -> Batch:
+    """Windows of 16 clips, each of random blocks and random sound: only their pairing can be learned."""
+    rng = np.random.default_rng(0)
+    blocks = rng.integers(0, 256, (16, 4, 5, size[0] // 12, size[1] // 12, 3), np.uint8)
+    sound = rng.uniform(-4, 4, (16, 4, *audio_shape)).astype(np.float32)
+    return {faces: torch.from_numpy(blocks.repeat(12, axis=3).repeat(12, axis=4)), audio: torch.from_numpy(sound)}
+
+
+def with_other_audio(batch: Batch, audio: str) -> Batch:
+    """Each window with the audio of the clip before."""
+    return {**batch, audio: batch[audio].roll(1, dims=0)}
+
+
+@pytest.mark.parametrize(("objective", "chance"), [("infonce", math.log(NUM_WINDOWS)), ("bce", math.log(2))])
+def test_the_expert_learns_which_windows_belong_together(params: Params, objective: str, chance: float) -> None:
+    changed = SMALL | {"objective": objective, "embedding_dim": 32, "num_steps": 30, "learning_rate": 0.002}
+    trainee = ExpertTrainee(TrainSyncnetParams(**params.train_syncnet.model_dump() | changed), [], CPU, 0)
+    batch = noise_windows("mel", (80, 16), "faces", (48, 96))
+    losses = [float(trainee.step(batch, step)["loss"]) for step in range(30)]
+    assert losses[-1] < 0.1 < chance
+    assert float(trainee.step(with_other_audio(batch, "mel"), 29)["loss"]) > chance
+
+
+def test_the_evaluator_learns_which_windows_belong_together(params: Params) -> None:
+    changed = SMALL | {"num_steps": 25, "learning_rate": 0.005}
+    trainee = EvaluatorTrainee(TrainEvaluatorParams(**params.train_evaluator.model_dump() | changed), [], CPU, 0)
+    batch = noise_windows("mfcc", (13, 20), "context", (60, 60))
+    losses = [float(trainee.step(batch, step)["loss"]) for step in range(25)]
+    assert losses[-1] < 0.1
+    assert float(trainee.step(with_other_audio(batch, "mfcc"), 24)["loss"]) > math.log(NUM_WINDOWS)
+
+
+NUM_FACES = 8
+CHANGE = 90
+"""By so many grey levels the lower half is off the face's own colours, one way with low noise, the other with high."""
+LEAST_L1_OF_THE_DEAF = CHANGE / 255 / 2
+"""Of the best generator that knows the face but not the sound: half the picture is off by as much whatever it draws
+between the two."""
+
+
+class FaceWithSound:
+    """One of eight faces, with low or with high noise throughout."""
+
+    num_frames = 30
+
+    def __init__(self, number: int) -> None:
+        rng = np.random.default_rng(number % NUM_FACES)
+        self.face = rng.integers(CHANGE + 8, 248 - CHANGE, (6, 6, 3), np.uint8).repeat(16, axis=0).repeat(16, axis=1)
+        is_high = number < NUM_FACES
+        noise = np.random.default_rng(number).standard_normal(num_samples_of(self.num_frames))
+        noise = np.diff(noise, prepend=0) if is_high else np.convolve(noise, np.full(16, 0.25), "same")
+        self.audio = (2000 * noise).astype(np.int16)
+        self.mel = mel_spectrogram(int16_to_float(self.audio))
+        self._frame = self.face.astype(np.int64)
+        self._frame[48:] += (CHANGE if is_high else -CHANGE) * np.array([1, -1, 1])
+
+    def crops(self, indices: np.ndarray) -> np.ndarray:
+        return np.repeat(self._frame.astype(np.uint8)[None], len(indices), axis=0)
+
+
+def mouth_windows(params: TrainGanParams, recipe: Recipe) -> Batch:
+    """Windows of each face with each sound in turn. References have the face's own colours: they do not tell either."""
+    clips: list[Any] = [FaceWithSound(number) for number in range(2 * NUM_FACES)]
+    cut = window_cut(params, recipe.kind, is_augmented=False)
+    items = []
+    for index in range(NUM_WINDOWS):
+        clip = clips[index % len(clips)]
+        item = cut(clip, np.random.default_rng(index))
+        assert item is not None
+        items.append(item | {"reference": np.broadcast_to(clip.face, item["reference"].shape)})
+    return {name: torch.from_numpy(np.stack([item[name] for item in items])) for name in items[0]}
+
+
+@torch.inference_mode()
+def drawn_l1(recipe: Recipe, weights: Mapping[str, torch.Tensor], batch: Batch) -> float:
+    network = recipe.build().eval()
+    network.load_state_dict(weights)
+    target = faces_to_float(batch["target"], CPU)
+    faces = recipe.kind.see(target, faces_to_float(batch["reference"], CPU))
+    return float((network(batch["audio"].unsqueeze(2), faces) - target).abs().mean())
+
+
+NUM_STEPS = {"wav2lip": 60, "lipgan": 80, "speech2vid": 120}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_variant_learns_from_the_audio_what_to_draw(params: Params, name: str) -> None:
+    """As params.yaml has it, but small, with the losses' schedules shortened in proportion."""
+    variant, section = params.variants[name], params.train_gan
+    num_steps = NUM_STEPS[variant.network]
+    losses = {
+        term: {
+            "weight": loss.weight,
+            "start_step": loss.start_step * num_steps // section.num_steps,
+            "ramp_steps": loss.ramp_steps * num_steps // section.num_steps,
+        }
+        for term, loss in section.losses
+    }
+    changed = {"discriminator_width": 0.0625, "num_steps": num_steps, "learning_rate": 0.003, "ema_decay": 0.8}
+    small = TrainGanParams(**section.model_dump() | SMALL | changed | {"losses": losses, "num_validation_windows": 1})
+    recipe = recipe_of(small, variant)
+    expert = SyncNet(SyncNetConfig(width=0.0625, embedding_dim=16, linear_heads=True))
+    clips: list[Any] = [FaceWithSound(0)]
+    trainee = GanTrainee(small, recipe, expert, clips, CPU, seed=0)
+    batch = mouth_windows(small, recipe)
+    of_each = {part: tensor[: 2 * NUM_FACES] for part, tensor in batch.items()}
+    start = drawn_l1(recipe, trainee.weights(), of_each)
+    order = np.random.default_rng(1)
+    for step in range(num_steps):
+        chosen = torch.from_numpy(order.choice(NUM_WINDOWS, 4, replace=False))
+        trainee.step({part: tensor[chosen] for part, tensor in batch.items()}, step)
+
+    reached = drawn_l1(recipe, trainee.weights(), of_each)
+    mistaken = drawn_l1(recipe, trainee.weights(), {**of_each, "audio": of_each["audio"].roll(NUM_FACES, dims=0)})
+    assert reached < 0.7 * LEAST_L1_OF_THE_DEAF
+    assert reached < 0.6 * start
+    assert mistaken > LEAST_L1_OF_THE_DEAF
