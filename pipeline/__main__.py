@@ -133,7 +133,7 @@ def dub(
     face: Annotated[Path, typer.Option(help="Video (or picture) of one speaker.")],
     audio: Annotated[Path, typer.Option(help="Speech: any sound file, or a video's sound.")],
     out: Annotated[Path, typer.Option(help="MP4 to write; replaced if it exists.")],
-    variant: Annotated[str, typer.Option(help="Which trained arm draws the mouth.")] = "lstm_cbam",
+    variant: Annotated[str, typer.Option(help="Which trained variant draws the mouth.")] = "lstm_cbam",
     model: Annotated[Path | None, typer.Option(help="Folder of a saved generator, in place of --variant.")] = None,
     registered: Annotated[
         Alias | None, typer.Option(help="That model of the MLflow registry, in place of --variant.")
@@ -239,7 +239,8 @@ def score(
 ) -> None:
     """Score videos of any system: LSE-D, LSE-C, FID, KID and jitter, with the pipeline's own judges.
 
-    The face is looked for in the real video; both are cut out there. A clip that cannot be scored is named and counted.
+    The face is looked for in the real video; both are cut out there. A clip that cannot be scored is named and counted:
+    exit code 0 as long as one was scored.
     """
     with _user_errors():
         from pipeline.scoring.command import score_folders
