@@ -80,10 +80,8 @@ for step in (1, 2, 3):
     [
         (0, 0, None),  # the first state is written but has no name yet
         (1, 0, None),  # it is next.pt
-        (2, 0, 1),  # the second is written
         (3, 0, 1),  # it is next.pt, the first is last.pt
         (4, 0, 1),  # the first is previous.pt and there is no last.pt
-        (5, 0, 2),
         (99, 100_000, 2),  # half of the third is written
     ],
 )

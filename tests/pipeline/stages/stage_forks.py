@@ -21,8 +21,8 @@ for line in sys.stdin:
     root, stage, *arguments = json.loads(line)
     pid = os.fork()
     if pid == 0:
+        print("started", os.getpid(), flush=True)  # noqa: T201
         os.chdir(root)
         os._exit(STAGES[stage].main(arguments))
-    print("started", pid, flush=True)  # noqa: T201
     _, status = os.waitpid(pid, 0)
-    print("ended", os.waitstatus_to_exitcode(status), flush=True)  # noqa: T201
+    print(f"\nended {os.waitstatus_to_exitcode(status)}", flush=True)  # noqa: T201

@@ -12,7 +12,7 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -115,36 +115,33 @@ class Stages:
         self._commands, self._output = forks.stdin, forks.stdout
 
     def run(self, layout: Layout, command: list[str]) -> str:
-        """A stage to its end; returns its log."""
+        """A stage to its end, which must be a success; returns its log."""
         self._begin(layout, command)
-        return self._log(status=0)
+        return self._read_until("ended 0\n".__eq__)
 
     def kill(self, layout: Layout, command: list[str], step: int, folders: Sequence[Path]) -> str:
         """SIGKILL once the log has come to a step; with folders, when something in them changes after that."""
         pid = self._begin(layout, command)
-        said = self._log(status=-signal.SIGKILL, until_step=step)
+        said = self._read_until(lambda line: (found := STEP_LINE.search(line)) is not None and int(found[1]) >= step)
         seen = [_changed_ns(folder) for folder in folders]
         while folders and psutil.pid_exists(pid) and seen == [_changed_ns(folder) for folder in folders]:
             pass
         os.kill(pid, signal.SIGKILL)
-        return said + self._log(status=-signal.SIGKILL)
+        return said + self._read_until(f"ended {-signal.SIGKILL}\n".__eq__)
 
     def _begin(self, layout: Layout, command: list[str]) -> int:
         self._commands.write(json.dumps([str(layout.root), *command]) + "\n")
         self._commands.flush()
         return int(self._output.readline().removeprefix("started "))
 
-    def _log(self, status: int, until_step: int = NUM_STEPS + 1) -> str:
-        """What a stage writes until it comes to a step, or else ends, with this status."""
+    def _read_until(self, is_last: Callable[[str], bool]) -> str:
         said = ""
         for line in self._output:
-            if line.startswith("ended "):
-                assert (line, until_step) == (f"ended {status}\n", NUM_STEPS + 1), said[-6000:]
-                break
             said += line
-            if (found := STEP_LINE.search(line)) and int(found[1]) >= until_step:
-                break
-        return said
+            if is_last(line):
+                return said
+            assert not line.startswith("ended "), said[-6000:]
+        raise AssertionError(said[-6000:])
 
 
 @pytest.fixture(scope="module")
