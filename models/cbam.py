@@ -29,7 +29,7 @@ class ChannelGate(nn.Module):
 
     def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
         """float [N, C, H, W] -> gates float [N, C, 1, 1] in (0, 1)."""
-        largest_NC = F.max_pool2d(x_NCHW, x_NCHW.shape[2:]).flatten(1)  # amax takes ten times as long to go back
+        largest_NC = F.max_pool2d(x_NCHW, x_NCHW.shape[2:]).flatten(1)  # amax takes some five times as long to go back
         pooled_2NC = torch.stack((x_NCHW.mean(dim=(2, 3)), largest_NC))
         logits_NC = self.expand(torch.relu(self.reduce(pooled_2NC))).sum(dim=0)
         return torch.sigmoid(logits_NC)[:, :, None, None]

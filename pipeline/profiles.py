@@ -14,7 +14,7 @@ import yaml
 from pipeline.params import ParamsError, parse_params
 from pipeline.params_text import Change, replace_values
 
-# 15 to 20 minutes for the whole graph on 2 CPU cores.
+# The whole graph took 28 minutes on 2 CPU cores beside other work, 38 minutes of processor time.
 DEMO: dict[str, Any] = {
     "profile": "demo",
     "dataset.source": "demo",
@@ -69,7 +69,7 @@ DEMO: dict[str, Any] = {
     "evaluate.num_probes": 6,
 }
 
-# About two hours on 2 CPU cores for some 700 GRID clips of two speakers.
+# Not yet run as a whole; an estimate is two hours on 2 CPU cores for some 700 GRID clips of two speakers.
 GRID: dict[str, Any] = {
     **DEMO,
     "profile": "grid",
@@ -105,7 +105,7 @@ GRID: dict[str, Any] = {
     "evaluate.num_probes": 12,
 }
 
-# As grid: about two hours on 2 CPU cores for some 700 clips of 3 s; longer with more.
+# As grid, for as many clips; longer with more.
 FOLDER: dict[str, Any] = {
     **GRID,
     "profile": "folder",

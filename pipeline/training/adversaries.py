@@ -5,11 +5,11 @@ Legend: B clips, T frames, N = B*T folded batch, C channels, H W pixels, F audio
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 
-from models.adversarial import AdversarialLoss
+from models.adversarial import AdversarialLoss, TrainedAdversary
 from models.baselines.lipgan_discriminator import LipGANDiscriminator, SyncAdversarialLoss
 from models.discriminator import QualityDiscriminator
 from models.losses import lower_half
@@ -41,17 +41,36 @@ class Adversary(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> Any: ...
 
 
-class QualityAdversary:
+Loss = TypeVar("Loss", bound=TrainedAdversary)
+Network = TypeVar("Network", bound=torch.nn.Module)
+
+
+class _Trained(Generic[Loss]):
+    """What both have: settings, a device, and the discriminator with its optimiser, which make up the state."""
+
+    def __init__(self, params: TrainGanParams, device: torch.device, loss: Loss) -> None:
+        self._params, self._device, self._loss = params, device, loss
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._loss.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._loss.load_state_dict(state)
+
+
+def _with_adam(
+    discriminator: Network, params: TrainGanParams, device: torch.device, betas: tuple[float, float]
+) -> tuple[Network, torch.optim.Optimizer]:
+    discriminator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return discriminator, torch.optim.Adam(discriminator.parameters(), params.discriminator_learning_rate, betas)
+
+
+class QualityAdversary(_Trained[AdversarialLoss]):
     """Wav2Lip's: is this lower half a picture of a face? (sec. 3.4) Terms: adversarial, feature_matching."""
 
     def __init__(self, params: TrainGanParams, device: torch.device) -> None:
-        self._params, self._device = params, device
         discriminator = QualityDiscriminator(params.discriminator_width)
-        discriminator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimiser = torch.optim.Adam(
-            discriminator.parameters(), lr=params.discriminator_learning_rate, betas=params.betas
-        )
-        self._loss = AdversarialLoss(discriminator, optimiser)
+        super().__init__(params, device, AdversarialLoss(*_with_adam(discriminator, params, device, params.betas)))
 
     def learn(
         self,
@@ -72,24 +91,13 @@ class QualityAdversary:
             adversarial, matching = self._loss.with_matching(fake_NCHW, real_NCHW)
         return {"adversarial": adversarial, "feature_matching": matching}, scalars
 
-    def state_dict(self) -> dict[str, Any]:
-        return self._loss.state_dict()
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._loss.load_state_dict(state)
-
-
-class SyncAdversary:
+class SyncAdversary(_Trained[SyncAdversarialLoss]):
     """LipGAN's: does this face belong to this sound? Term: contrastive."""
 
     def __init__(self, params: TrainGanParams, device: torch.device) -> None:
-        self._params, self._device = params, device
         discriminator = LipGANDiscriminator(params.discriminator_width)
-        discriminator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimiser = torch.optim.Adam(
-            discriminator.parameters(), lr=params.discriminator_learning_rate, betas=LIPGAN_BETAS
-        )
-        self._loss = SyncAdversarialLoss(discriminator, optimiser)
+        super().__init__(params, device, SyncAdversarialLoss(*_with_adam(discriminator, params, device, LIPGAN_BETAS)))
 
     def learn(
         self,
@@ -106,9 +114,3 @@ class SyncAdversary:
         with autocast(self._params.precision, self._device):
             scalars = self._loss.train_adv(fake_NCHW, real_NCHW, mel_N1ML)
             return {"contrastive": self._loss(fake_NCHW, mel_N1ML)}, scalars
-
-    def state_dict(self) -> dict[str, Any]:
-        return self._loss.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._loss.load_state_dict(state)
