@@ -124,6 +124,11 @@ def drawn_l1(recipe: Recipe, weights: Mapping[str, torch.Tensor], batch: Batch) 
 
 
 NUM_STEPS = {"wav2lip": 60, "lipgan": 80, "speech2vid": 120}
+"""From so many steps on every loss counts."""
+LEARNING_RATE = {"wav2lip": 0.003, "lipgan": 0.005, "speech2vid": 0.003}
+PATIENCE = 5
+"""A training may take so many times as long: for a while all draw one picture for both sounds, and how long differs
+from machine to machine, by rounding alone."""
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -139,22 +144,32 @@ def test_a_variant_learns_from_the_audio_what_to_draw(params: Params, name: str)
         }
         for term, loss in section.losses
     }
-    changed = {"discriminator_width": 0.0625, "num_steps": num_steps, "learning_rate": 0.003, "ema_decay": 0.8}
-    small = TrainGanParams(**section.model_dump() | SMALL | changed | {"losses": losses, "num_validation_windows": 1})
+    changed = {
+        "discriminator_width": 0.0625,
+        "num_steps": PATIENCE * num_steps,
+        "learning_rate": LEARNING_RATE[variant.network],
+        "ema_decay": 0.8,
+        "losses": losses,
+        "num_validation_windows": 1,
+    }
+    small = TrainGanParams(**section.model_dump() | SMALL | changed)
     recipe = recipe_of(small, variant)
     expert = SyncNet(SyncNetConfig(width=0.0625, embedding_dim=16, linear_heads=True))
     clips: list[Any] = [FaceWithSound(0)]
     trainee = GanTrainee(small, recipe, expert, clips, CPU, seed=0)
     batch = mouth_windows(small, recipe)
     of_each = {part: tensor[: 2 * NUM_FACES] for part, tensor in batch.items()}
-    start = drawn_l1(recipe, trainee.weights(), of_each)
+    with_the_other_sound = {**of_each, "audio": of_each["audio"].roll(NUM_FACES, dims=0)}
+    start = reached = drawn_l1(recipe, trainee.weights(), of_each)
+    goal = min(0.7 * LEAST_L1_OF_THE_DEAF, 0.6 * start)
     order = np.random.default_rng(1)
-    for step in range(num_steps):
+    for step in range(PATIENCE * num_steps):
         chosen = torch.from_numpy(order.choice(NUM_WINDOWS, 4, replace=False))
         trainee.step({part: tensor[chosen] for part, tensor in batch.items()}, step)
+        if step + 1 >= num_steps and (step + 1) % 20 == 0:
+            reached = drawn_l1(recipe, trainee.weights(), of_each)
+            if reached < goal:
+                break
 
-    reached = drawn_l1(recipe, trainee.weights(), of_each)
-    mistaken = drawn_l1(recipe, trainee.weights(), {**of_each, "audio": of_each["audio"].roll(NUM_FACES, dims=0)})
-    assert reached < 0.7 * LEAST_L1_OF_THE_DEAF
-    assert reached < 0.6 * start
-    assert mistaken > LEAST_L1_OF_THE_DEAF
+    assert reached < goal
+    assert drawn_l1(recipe, trainee.weights(), with_the_other_sound) > LEAST_L1_OF_THE_DEAF
