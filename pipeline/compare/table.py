@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -82,12 +83,16 @@ def read_result(folder: Path) -> Result:
     for name in ("metrics.json", "clips.csv"):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder / name} does not exist; `dvc repro` evaluates {folder.name}")
-    with (folder / "clips.csv").open(newline="") as file:
-        scored = [row for row in csv.DictReader(file) if row["status"] == "ok"]
     return Result(
         metrics=json.loads((folder / "metrics.json").read_text()),
-        clips={(row["clip_id"], row["audio_clip_id"]): _clip_score(row) for row in scored},
+        clips=clip_scores((folder / "clips.csv").read_text()),
     )
+
+
+def clip_scores(text: str) -> dict[tuple[str, str], ClipScore]:
+    """The scored lines of a ``clips.csv``, by the ids of video and audio. Raises ValueError or KeyError for another."""
+    scored = [row for row in csv.DictReader(io.StringIO(text)) if row["status"] == "ok"]
+    return {(row["clip_id"], row["audio_clip_id"]): _clip_score(row) for row in scored}
 
 
 def _clip_score(row: Mapping[str, str]) -> ClipScore:
@@ -136,7 +141,7 @@ def comparison(
     for result in results:
         row = {key: result.metrics[key] for key in COPIED}
         row |= {key: result.metrics[key] for key in OF_ARMS if key in result.metrics}
-        row |= _intervals(list(result.clips.values()), confidence, num_resamples, seed)
+        row |= intervals_over_clips(list(result.clips.values()), confidence, num_resamples, seed)
         if result.variant in repeats:
             row["repeats"] = repeats[result.variant]
         rows.append(row)
@@ -147,7 +152,9 @@ def comparison(
     }
 
 
-def _intervals(clips: Sequence[ClipScore], confidence: float, num_resamples: int, seed: int) -> dict[str, list[float]]:
+def intervals_over_clips(
+    clips: Sequence[ClipScore], confidence: float, num_resamples: int, seed: int
+) -> dict[str, list[float]]:
     """Low and high for every figure that is of single clips, under its name with ``_ci``."""
     resampling = confidence, num_resamples, seed
     jitter, real_jitter = [clip.mouth_jitter for clip in clips], [clip.real_mouth_jitter for clip in clips]

@@ -113,7 +113,9 @@ def score_variant(
     results: list[Scored] = []
     real: list[Images] = []
     shown: list[Images] = []
-    for pair in pairs:
+    for number, pair in enumerate(pairs, start=1):
+        if number % max(1, len(pairs) // 10) == 0:
+            logger.info("clip %d of %d", number, len(pairs))
         if absent := [name for name in (pair.video_id, pair.audio_id) if name not in clips]:
             results.append(Scored(pair=pair, reason=f"{absent[0]} is not among the held-out clips"))
             continue

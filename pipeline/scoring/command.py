@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import atomic
+from pipeline.compare.table import clip_scores, intervals_over_clips
 from pipeline.evaluation.evaluator import TRAINED
 from pipeline.evaluation.judges import Evaluation, Judges
 from pipeline.evaluation.score import clips_csv
@@ -16,6 +17,7 @@ from pipeline.layout import Layout
 from pipeline.markdown import Table
 from pipeline.params import load_params
 from pipeline.scoring import videos
+from pipeline.scoring.against import EarlierResult, against_table, differences, figures_table, require_alike
 from pipeline.scoring.pairing import pair_videos
 from pipeline.skill import skill_of
 from pipeline.versions import differing
@@ -33,21 +35,30 @@ def score_folders(
     if out is not None and out.suffix != ".json":
         raise ValueError(f"--out {out} must end in .json; the figures of each clip go into a .csv beside it")
     params = load_params(layout.params_path)
-    other = None if against is None else videos.read_result(against)
-    pairs = pair_videos(generated, reference)
+    other = None if against is None else EarlierResult.read(against)
+    pairs, unmatched = pair_videos(generated, reference)
     judges = Judges.open(layout, params)
     protocol = videos.describe_protocol(pairs, judges, params.preprocess)
     if other is not None:
-        videos.require_alike(protocol, other["protocol"], str(against))
+        require_alike(protocol, other.figures["protocol"], str(other.path))
     found = videos.score_videos(pairs, judges, params.preprocess)
-    figures = judges.figures(found, is_generated=True) | {"protocol": protocol}
+    figures = judges.figures(found, is_generated=True) | {"protocol": protocol, "unmatched": unmatched}
+    by_clip = clips_csv(found)
+    clips = clip_scores(by_clip)
+    resampling = params.compare.confidence, params.compare.num_resamples, params.seed
+    figures |= intervals_over_clips(list(clips.values()), *resampling)
     if out is not None:
         atomic.write_json(out, figures)
-        atomic.write_text(out.with_suffix(".csv"), clips_csv(found))
-    yield videos.figures_table(figures, other, "" if against is None else against.name).markdown()
-    for difference in [] if other is None else videos.differences(figures, other, str(against)):
-        yield f"\nnot the same: {difference}"
+        atomic.write_text(out.with_suffix(".csv"), by_clip)
+    if other is None:
+        yield figures_table(figures).markdown()
+    else:
+        table, said = against_table(figures, clips, other, params.compare, params.seed)
+        yield table.markdown()
+        yield from ("", *said, *(f"not the same: {difference}" for difference in differences(figures, other)))
     yield from _remarks(figures)
+    if unmatched:
+        yield f"not looked at, for {reference} has no video of their name: {', '.join(unmatched)}"
     if judges.evaluator.name == TRAINED:
         skill = skill_of(layout, "train_evaluator", "the evaluator")
         yield f"{skill}; LSE of other clips can be no better founded"

@@ -1,6 +1,7 @@
 """The face of a pair of videos, cut out of both at one place.
 
-It is looked for in the real video only, so that a system gains nothing by moving the face or making it hard to find.
+Its place is that in the real video, so that a system gains nothing by moving the face. The generated video must show
+one there, through nearly all of the real one's length.
 """
 
 from __future__ import annotations
@@ -15,17 +16,22 @@ from numpy.typing import NDArray
 
 from pipeline.alignment import FPS, num_samples_of
 from pipeline.media.audio import decode_audio, float_to_int16
-from pipeline.media.crops import CROP_PX, Cropper, context_boxes, crop_boxes
+from pipeline.media.crops import CROP_PX, Cropper, boxes_within, context_boxes, crop_boxes
 from pipeline.media.errors import NoVideoError
-from pipeline.media.faces import detectors_by_zoom
+from pipeline.media.faces import MIN_LINK_IOU, box_iou, detectors_by_zoom
 from pipeline.media.video import MediaInfo, iter_frames, probe
 from pipeline.params import PreprocessParams
 from pipeline.preprocess.footage import Footage, survey
 from pipeline.preprocess.pieces import Piece, Refusal, find_pieces
-from pipeline.preprocess.reasons import RefusedError
+from pipeline.preprocess.reasons import Reason, RefusedError
 
 MAX_SHAPE_CHANGE = 0.02
 """A generated video may have another size, but not another shape."""
+MIN_LENGTH_SHARE = 0.9
+"""A generated video may end a little before the real one: the last frames lack audio after them."""
+MIN_SHOWN_SHARE = 0.5
+"""Of the frames looked at, so many must show a face at the real one's place. YuNet finds it even where the mouth is
+blurred or painted over."""
 
 _WHOLE_S = 1e6
 """No real video is so long: it is not cut into parts."""
@@ -62,16 +68,41 @@ class PairedFaces:
         return cls(generated, reference, piece.start, piece.faces, scale)
 
     def crops(self) -> tuple[Images, Images]:
-        """Tight crops of the real and of the generated video, equally many: uint8 [N, 96, 96, 3] each."""
+        """Tight crops of the real and of the generated video, equally many: uint8 [N, 96, 96, 3] each.
+
+        Raises ValueError for a generated video that ends too early.
+        """
         boxes = crop_boxes(self.faces)
         real = self._cut(self.reference, boxes, CROP_PX)
         shown = self._cut(self.generated, boxes * self.scale, CROP_PX)
-        num = min(len(real), len(shown))
-        return real[:num], shown[:num]
+        if len(shown) < MIN_LENGTH_SHARE * len(real):
+            raise ValueError(
+                f"the generated video ends too early: it has {len(shown)} of the {len(real)} frames (25 fps) in which "
+                f"the real one shows its face, {MIN_LENGTH_SHARE:.0%} are needed"
+            )
+        return real[: len(shown)], shown[: len(real)]
 
-    def context(self, size_px: int) -> Images:
-        """Wide crops of the generated video: uint8 [N, size_px, size_px, 3]."""
-        return self._cut(self.generated, context_boxes(self.faces) * self.scale, size_px)
+    def context(self, params: PreprocessParams) -> Images:
+        """Wide crops of the generated video: uint8 [N, context_px, context_px, 3].
+
+        Raises RefusedError where fewer than half of the frames looked at have a face at the real one's place.
+        """
+        boxes = context_boxes(self.faces)
+        context = self._cut(self.generated, boxes * self.scale, params.context_px)
+        places = boxes_within(crop_boxes(self.faces), boxes, params.context_px)
+        detector = next(detectors_by_zoom(params.detector_score, params.detector_max_px, params.context_px))
+        looked = range(0, len(context), params.detect_every)
+        num_shown = sum(
+            any(box_iou(found.box, places[index]) >= MIN_LINK_IOU for found in detector.detect(context[index]))
+            for index in looked
+        )
+        if num_shown < MIN_SHOWN_SHARE * len(looked):
+            raise RefusedError(
+                Reason.NO_FACE,
+                f"the generated video: no face where the real one is in {len(looked) - num_shown} of {len(looked)} "
+                f"frames looked at, more than {1 - MIN_SHOWN_SHARE:.0%}",
+            )
+        return context
 
     def heard(self) -> NDArray[np.int16]:
         """The generated video's own sound from the first crop on: int16 [n], 16 kHz."""

@@ -17,18 +17,19 @@ class VideoPair:
     reference: Path
 
 
-def pair_videos(generated_dir: Path, reference_dir: Path) -> list[VideoPair]:
-    """One pair for every real video, by the path below its folder without suffix.
+def pair_videos(generated_dir: Path, reference_dir: Path) -> tuple[list[VideoPair], list[str]]:
+    """One pair for every real video, by the path below its folder without suffix, and the generated ones without one.
 
-    Raises ValueError for a folder without videos, a name that occurs twice, or a generated video that matches none.
+    Raises ValueError for a folder without videos, a name that occurs twice, or folders that share no name.
     """
     generated, reference = _by_name(generated_dir), _by_name(reference_dir)
-    if unknown := sorted(set(generated) - set(reference)):
+    if not generated.keys() & reference.keys():
         raise ValueError(
-            f"{len(unknown)} of {len(generated)} videos in {generated_dir} have no real video of their name in "
-            f"{reference_dir}, the first is {unknown[0]}"
+            f"no video in {generated_dir} is called as one in {reference_dir}: there is {min(generated)} in one, "
+            f"{min(reference)} in the other; pairs share the path below their folder, without the suffix"
         )
-    return [VideoPair(name, generated.get(name), path) for name, path in reference.items()]
+    pairs = [VideoPair(name, generated.get(name), path) for name, path in reference.items()]
+    return pairs, sorted(generated.keys() - reference.keys())
 
 
 def _by_name(folder: Path) -> dict[str, Path]:

@@ -1,13 +1,10 @@
-"""Pairs of videos to figures, and figures beside those of another result."""
+"""Pairs of videos to figures."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
-import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,29 +15,18 @@ from pipeline.evaluation import protocol
 from pipeline.evaluation.judges import Judges
 from pipeline.evaluation.protocol import Pair
 from pipeline.evaluation.score import Scored, VariantScore
-from pipeline.markdown import Table
 from pipeline.media.crops import CROP_PX
 from pipeline.media.errors import MediaError
 from pipeline.metrics.lse import lse_scores
 from pipeline.metrics.temporal import mouth_jitter
 from pipeline.params import PreprocessParams
 from pipeline.preprocess.reasons import RefusedError
-from pipeline.scoring.faces import PairedFaces
+from pipeline.scoring.faces import MIN_LENGTH_SHARE, MIN_SHOWN_SHARE, PairedFaces
 from pipeline.scoring.pairing import VideoPair
-from pipeline.versions import differing
 
 logger = logging.getLogger(__name__)
 
-PROTOCOL_ID = "lipsmith-videos-1"
-METRICS = (
-    ("LSE-D ↓", "lse_d", 1),
-    ("LSE-C ↑", "lse_c", 1),
-    ("FID ↓", "fid", 1),
-    ("1000 KID ↓", "kid", 1000),
-    ("jitter / real", "jitter_ratio", 1),
-)
-"""Label, name in a result, and by what it is multiplied to be read."""
-
+PROTOCOL_ID = "lipsmith-videos-2"
 Images = NDArray[np.uint8]
 
 
@@ -73,7 +59,7 @@ def _score_pair(pair: VideoPair, judges: Judges, params: PreprocessParams) -> tu
         raise ValueError("there is no generated video of this name")
     faces = PairedFaces.find(pair.generated, pair.reference, params)
     real, shown = faces.crops()
-    lip, audio = judges.evaluator(faces.context(params.context_px), faces.heard())
+    lip, audio = judges.evaluator(faces.context(params), faces.heard())
     scored = Scored(
         pair=_self_paired(pair),
         num_frames=len(shown),
@@ -105,64 +91,7 @@ def describe_protocol(pairs: Sequence[VideoPair], judges: Judges, params: Prepro
             "context_px": params.context_px,
             "audio": "of the generated video",
             "length": "the shorter of both videos, 25 fps",
+            "generated_at_least": {"of_length": MIN_LENGTH_SHARE, "of_frames_with_a_face": MIN_SHOWN_SHARE},
             **judges.describe(),
         }
     )
-
-
-def require_alike(ours: Mapping[str, Any], theirs: Mapping[str, Any], name: str) -> None:
-    """Raises ValueError naming the first setting in which two protocols differ; ``name`` says whose the other is."""
-    for key in sorted({*ours, *theirs} - {"sha256"}):
-        if key == "num_pairs" and ours.get(key) != theirs.get(key):
-            raise ValueError(
-                f"{name} was scored against {theirs.get(key)} real videos, here are {ours.get(key)}: give the "
-                "--reference it was scored with"
-            )
-        if ours.get(key) != theirs.get(key):
-            raise ValueError(f"{name} was scored differently: its {key} is {theirs.get(key)!r}, here {ours.get(key)!r}")
-
-
-def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], name: str) -> list[str]:
-    """What makes the figures of two results of one protocol less than comparable, in sentences."""
-    lacking = [{failure["clip_id"] for failure in result["failures"]} for result in (ours, theirs)]
-    said = [
-        f"{who} without a score for {len(only)} clips that the other has, such as {min(only)}: the means are of "
-        "different clips"
-        for who, only in (("these videos are", lacking[0] - lacking[1]), (f"{name} is", lacking[1] - lacking[0]))
-        if only
-    ]
-    numbers = [result["fid_num_images"] for result in (ours, theirs)]
-    if numbers[0] != numbers[1]:
-        said.append(
-            f"FID is of {numbers[0]} images here and of {numbers[1]} in {name}: it falls as they grow in number"
-        )
-    versions = [result.get("versions", {}) for result in (ours, theirs)]  # earlier results name none
-    said += [
-        f"{package} is {versions[0][package]} here and was {versions[1][package]} for {name}: last digits may differ"
-        for package in differing(versions)
-    ]
-    return said
-
-
-def figures_table(ours: Mapping[str, Any], theirs: Mapping[str, Any] | None = None, name: str = "") -> Table:
-    """One line per figure, beside those of another result, called ``name``, where one is given."""
-    if theirs is None:
-        return Table(["", "generated"], [[label, f"{scale * ours[key]:.3f}"] for label, key, scale in METRICS])
-    cells = []
-    for label, key, scale in METRICS:
-        one, other = scale * ours[key], scale * theirs[key]
-        cells.append([label, f"{one:.3f}", f"{other:.3f}", f"{one - other:+.3f}"])
-    return Table(["", "generated", name, "difference"], cells)
-
-
-def read_result(path: Path) -> dict[str, Any]:
-    """What an earlier ``score --out`` wrote. Raises ValueError for anything else."""
-    try:
-        result: dict[str, Any] = json.loads(path.read_text())
-        is_whole = all(math.isfinite(result[key]) for _, key, _ in METRICS) and "sha256" in result["protocol"]
-        is_whole &= {"failures", "fid_num_images"} <= result.keys()
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no result of `python -m pipeline score --out` ({error!r})") from None
-    if not is_whole:
-        raise ValueError(f"{path} has no protocol or figures that are not finite: score those videos again")
-    return result

@@ -22,13 +22,16 @@ from typer.testing import CliRunner
 from models.lse_syncnet import LseSyncNet
 from pipeline import atomic, checkpoint
 from pipeline.__main__ import app
+from pipeline.compare.table import ClipScore
 from pipeline.evaluation import judges
 from pipeline.layout import Layout
 from pipeline.media.audio import decode_audio
 from pipeline.media.errors import NoVideoError
 from pipeline.media.video import VideoWriter
 from pipeline.params import PreprocessParams, load_params
-from pipeline.scoring import videos
+from pipeline.preprocess.reasons import RefusedError
+from pipeline.scoring import against
+from pipeline.scoring.against import EarlierResult
 from pipeline.scoring.faces import PairedFaces
 from pipeline.scoring.pairing import pair_videos
 
@@ -58,11 +61,13 @@ def test_real_videos_name_the_pairs_and_what_matches_none_is_told(tmp_path: Path
     for name in ("real/a/1.mp4", "real/a/2.mpg", "made/a/1.mov"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    found = {pair.name: pair.generated for pair in pair_videos(tmp_path / "made", tmp_path / "real")}
-    assert found == {"a/1": tmp_path / "made" / "a" / "1.mov", "a/2": None}
     (tmp_path / "made" / "b.mp4").touch()
-    with pytest.raises(ValueError, match=r"1 of 2 videos in .*made have no real video .* first is b"):
-        pair_videos(tmp_path / "made", tmp_path / "real")
+    pairs, unmatched = pair_videos(tmp_path / "made", tmp_path / "real")
+    found = {pair.name: pair.generated for pair in pairs}
+    assert found == {"a/1": tmp_path / "made" / "a" / "1.mov", "a/2": None}
+    assert unmatched == ["b"]
+    with pytest.raises(ValueError, match=r"no video in .*made is called as one in .*a: there is a/1 in one, 1 in the"):
+        pair_videos(tmp_path / "made", tmp_path / "real" / "a")
     (tmp_path / "made" / "b.avi").touch()
     with pytest.raises(ValueError, match=r"two videos called b: b\.avi and b\.mp4"):
         pair_videos(tmp_path / "made", tmp_path / "real")
@@ -123,23 +128,57 @@ def test_the_longest_stretch_counts_whichever_detector_finds_it(tmp_path: Path, 
     assert (found.start, len(found.faces)) == (30, 60)
 
 
+def test_a_generated_video_must_show_a_face_where_the_real_one_has_it(tmp_path: Path, params: PreprocessParams) -> None:
+    real = swaying_head()
+    write_video(tmp_path / "real.mp4", real)
+
+    def shown(frames: Frames) -> NDArray[np.uint8]:
+        write_video(tmp_path / "made.mp4", frames)
+        return PairedFaces.find(tmp_path / "made.mp4", tmp_path / "real.mp4", params).context(params)
+
+    blurred = [np.concatenate([frame[:90], cv2.GaussianBlur(frame[90:], (0, 0), 8)]) for frame in real]
+    assert len(shown(blurred)) == NUM_FRAMES
+    gone = [np.full_like(frame, 110) for frame in real]
+    assert len(shown([*real[:24], *gone[24:]])) == NUM_FRAMES
+    with pytest.raises(RefusedError, match=r"the generated video: no face where the real one is in \d+ of \d+ frames"):
+        shown([*real[:12], *gone[12:]])
+    with pytest.raises(RefusedError, match="the generated video: no face"):
+        shown([np.roll(frame, 70, axis=1) for frame in real])
+
+
+@pytest.mark.parametrize(("num_made", "num_kept"), [(NUM_FRAMES - 4, NUM_FRAMES - 4), (NUM_FRAMES + 9, NUM_FRAMES)])
+def test_a_generated_video_may_lack_a_tenth_at_its_end(
+    tmp_path: Path, params: PreprocessParams, num_made: int, num_kept: int
+) -> None:
+    write_video(tmp_path / "real.mp4", swaying_head())
+    write_video(tmp_path / "made.mp4", swaying_head(num_made))
+    kept, shown = PairedFaces.find(tmp_path / "made.mp4", tmp_path / "real.mp4", params).crops()
+    assert len(kept) == len(shown) == num_kept
+    write_video(tmp_path / "made.mp4", swaying_head(NUM_FRAMES - 5))
+    with pytest.raises(ValueError, match="ends too early: it has 35 of the 40 frames"):
+        PairedFaces.find(tmp_path / "made.mp4", tmp_path / "real.mp4", params).crops()
+
+
 def test_results_say_where_they_are_of_different_clips() -> None:
     def result(num_images: int, *lacking: str) -> dict[str, Any]:
         failures = [{"clip_id": name, "reason": ""} for name in lacking]
         return {"fid_num_images": num_images, "failures": failures, "versions": {"numpy": "2.1.0", "torch": "2.11.0"}}
 
-    assert videos.differences(result(50, "a"), result(50, "a"), "theirs.json") == []
-    said = videos.differences(result(30, "a", "b", "c"), result(50, "a", "z"), "theirs.json")
+    def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+        return against.differences(ours, EarlierResult(Path("theirs.json"), theirs, {}))
+
+    assert differences(result(50, "a"), result(50, "a")) == []
+    said = differences(result(30, "a", "b", "c"), result(50, "a", "z"))
     assert [line.split(",")[0] for line in said[:2]] == [
         "these videos are without a score for 2 clips that the other has",
         "theirs.json is without a score for 1 clips that the other has",
     ]
     assert said[2].startswith("FID is of 30 images here and of 50 in theirs.json")
     other = result(50) | {"versions": {"numpy": "2.2.0", "torch": "2.11.0"}}
-    (said_of_numpy,) = videos.differences(result(50), other, "theirs.json")
+    (said_of_numpy,) = differences(result(50), other)
     assert said_of_numpy.startswith("numpy is 2.1.0 here and was 2.2.0 for theirs.json")
     other.pop("versions")  # as results were before
-    assert videos.differences(result(50), other, "theirs.json") == []
+    assert differences(result(50), other) == []
 
 
 @pytest.fixture
@@ -171,30 +210,40 @@ def score(*arguments: object) -> tuple[int, str]:
 
 def test_a_system_that_copies_its_input_and_what_it_leaves_out(checkout: Path, tmp_path: Path) -> None:
     real, made = tmp_path / "real", tmp_path / "made"
-    for number, name in enumerate(("a", "b", "c", "d")):
+    for number, name in enumerate("abcdef"):
         write_video(real / f"{name}.mp4", swaying_head(), seed=number)
     for name in ("a", "b"):
         made.mkdir(exist_ok=True)
         shutil.copy(real / f"{name}.mp4", made)
     write_video(made / "c.mp4", [frame[:120] for frame in swaying_head()])
+    write_video(made / "e.mp4", [np.full_like(frame, 110) for frame in swaying_head()])
+    write_video(made / "f.mp4", swaying_head(7))
+    write_video(made / "z.mp4", swaying_head())
     out = tmp_path / "copied.json"
     code, said = score("--generated", made, "--reference", real, "--out", out)
     assert code == 0, said
     result = json.loads(out.read_text())
-    assert (result["num_clips"], result["num_failed"]) == (2, 2)
+    assert (result["num_clips"], result["num_failed"]) == (2, 4)
+    assert result["unmatched"] == ["z"]
+    assert result["lse_d_ci"][0] <= result["lse_d"] <= result["lse_d_ci"][1]
     assert result["fid"] == pytest.approx(0, abs=1e-6)
     assert result["jitter_ratio"] == pytest.approx(1)
     assert result["versions"]["numpy"] == np.__version__ and "numpy" not in json.dumps(result["protocol"])
     reasons = {failure["clip_id"]: failure["reason"] for failure in result["failures"]}
     assert "160x120, the real one 160x160" in reasons["c"]
     assert reasons["d"] == "there is no generated video of this name"
+    assert reasons["e"].startswith("the generated video: no face where the real one is in")
+    assert reasons["f"].startswith("the generated video ends too early: it has 7 of the 40 frames")
     assert "no score: d: there is no generated video" in said
+    assert "has no video of their name: z" in said
     rows = list(csv.DictReader(out.with_suffix(".csv").open(newline="")))
     assert [(row["clip_id"], row["status"]) for row in rows] == [
         ("a", "ok"),
         ("b", "ok"),
         ("c", "failed"),
         ("d", "failed"),
+        ("e", "failed"),
+        ("f", "failed"),
     ]
 
     code, said = score("--generated", made, "--reference", real, "--out", tmp_path / "copied.csv")
@@ -203,7 +252,11 @@ def test_a_system_that_copies_its_input_and_what_it_leaves_out(checkout: Path, t
 
     code, said = score("--generated", made, "--reference", real, "--against", out)
     assert code == 0, said
-    assert re.search(r"LSE-D.*\+0\.000", said) and "| copied.json |" in said
+    assert re.search(r"LSE-D.*\+0\.000 \[\+0\.000, \+0\.000\]", said) and "| copied.json |" in said
+    assert "over the 2 clips that both have" in said
+    out.with_suffix(".csv").unlink()
+    code, said = score("--generated", made, "--reference", real, "--against", out)
+    assert code == 0 and "copied.csv is gone: without it the differences have no intervals" in said
 
 
 def test_results_of_other_references_or_other_files_are_no_comparison(checkout: Path, tmp_path: Path) -> None:
@@ -215,6 +268,32 @@ def test_results_of_other_references_or_other_files_are_no_comparison(checkout: 
     write_video(real / "a.mp4", swaying_head(), seed=7)
     code, said = score("--generated", made, "--reference", real, "--against", out)
     assert code == 2 and "first.json was scored differently: its references_sha256 is" in said
-    out.write_text("{}")
-    code, said = score("--generated", made, "--reference", real, "--against", out)
-    assert code == 2 and "first.json is no result of `python -m pipeline score --out`" in said
+    for content, wrong in (
+        ("{}", "is no result of `python -m pipeline score --out`: it has no lse_d, lse_c, fid, kid, jitter_ratio"),
+        ("[1]", "it has no figures"),
+        ("LSE-D", "is no JSON"),
+    ):
+        out.write_text(content)
+        code, said = score("--generated", made, "--reference", real, "--against", out)
+        assert code == 2 and wrong in said
+    code, said = score("--generated", made, "--reference", real, "--against", tmp_path / "absent.json")
+    assert code == 2 and "absent.json cannot be read: No such file" in said
+
+
+def test_a_difference_is_taken_clip_by_clip(repo_root: Path) -> None:
+    """Clips differ by far more than the systems do; the same small gain in each is sure all the same."""
+    means = {"fid": 20.0, "kid": 0.01, "jitter_ratio": 0.5}
+    ours = {("a", "a"): clip_of(9.0), ("b", "b"): clip_of(5.0), ("c", "c"): clip_of(7.0)}
+    theirs = {name: clip_of(score.lse_d + 0.5) for name, score in ours.items()} | {("d", "d"): clip_of(1.0)}
+    other = EarlierResult(Path("theirs.json"), means | {"lse_d": 5.875, "lse_c": 3.0}, theirs)
+    params = load_params(repo_root / "params.yaml").compare
+    table, said = against.against_table(means | {"lse_d": 7.0, "lse_c": 3.0}, ours, other, params, seed=0)
+    differences = {row[0]: row[3] for row in table.cells}
+    assert differences["LSE-D ↓"] == "-0.500 [-0.500, -0.500]"  # and not 7.000 - 5.875: they have one clip more
+    assert differences["FID ↓"] == "+0.000"
+    assert "the 3 clips that both have" in said[0]
+    assert said[1].startswith("the interval of the difference in LSE-C holds 0")
+
+
+def clip_of(lse_d: float) -> ClipScore:
+    return ClipScore(lse_d=lse_d, lse_c=3.0, offset_frames=0, mouth_jitter=1.0, real_mouth_jitter=1.0)
