@@ -24,6 +24,7 @@ from flows.occupancy import CheckoutBusyError, occupying
 from flows.processes import end_children
 from flows.tasks import StageResult
 from pipeline.layout import find_root
+from pipeline.params import load_params
 
 
 class RunStage(Protocol):
@@ -162,6 +163,9 @@ def _checkout(root: str | Path | None) -> Path:
 
 
 def _graph(root: Path, targets: list[str] | None) -> dvc.StageGraph:
+    """Raises ParamsError for settings that the stages would refuse one after another."""
+    if (root / "params.yaml").is_file():
+        load_params(root / "params.yaml")
     graph = dvc.read_graph(root)
     return graph.restricted_to(targets) if targets else graph
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pipeline.compare.seeds import averaged
@@ -19,44 +19,52 @@ TRUSTED_SHARE = 0.8
 
 
 def findings(rows: Sequence[Row]) -> list[str]:
-    """What the rows say about sync, best first, in whole sentences."""
+    """What the rows say, best first, in whole sentences: nothing of sync where the evaluator cannot tell."""
     by_name = averaged(rows)
     generators = [row for name, row in by_name.items() if name not in BOUNDS]
+    if unfit := _unfit_judge(by_name):
+        return [unfit, *_best_generators(generators, [("FID", "fid", min)])]
     best = min(by_name.values(), key=lambda row: row["lse_d"])
-    lines = [line for line in (_weak_judge(by_name), _real_behind(by_name, generators)) if line]
-    lines += [f"`{best['variant']}` has the best LSE-D of all rows ({best['lse_d']:.3f})."]
     real = by_name.get("real")
-    if real and best["variant"] == "copy_input":
-        lines.append(
-            f"`real` is not the best: real videos score {real['lse_d']:.3f}, worse than the same videos with foreign "
-            "audio. This evaluator cannot hear whether lips fit: read nothing into LSE here; train it longer "
-            "or on more clips."
-        )
-    elif real and best["variant"] != "real":
+    lines = [
+        _real_behind(by_name, generators),
+        f"`{best['variant']}` has the best LSE-D of all rows ({best['lse_d']:.3f}).",
+    ]
+    if real and best["variant"] != "real":
         lines.append(
             f"`real` is not the best: real videos score {real['lse_d']:.3f}. A generator below that has learnt what "
             "the evaluator likes, or the evaluator is too weak to prefer real speech. Do not read it as better lips."
         )
-    if generators:
-        leader = min(generators, key=lambda row: row["lse_d"])
-        text = f"Best generator: `{leader['variant']}` on LSE-D ({leader['lse_d']:.3f})"
-        for name, key, pick in (("LSE-C", "lse_c", max), ("FID", "fid", min)):
-            other = pick(generators, key=lambda row: row[key])
-            text += f", `{other['variant']}` on {name} ({other[key]:.3f})"
-        lines.append(text + ".")
-    lines += [line for line in (_order(by_name), _against_rivals(by_name), _against_copy(by_name, generators)) if line]
-    return lines
+    figures = [("LSE-D", "lse_d", min), ("LSE-C", "lse_c", max), ("FID", "fid", min)]
+    lines += _best_generators(generators, figures)
+    lines += [_order(by_name), _against_rivals(by_name), _against_copy(by_name, generators)]
+    return [line for line in lines if line]
 
 
-def _weak_judge(by_name: Mapping[str, Row]) -> str | None:
-    """Said before anything else: where real speech is not recognised, no other figure of sync means much."""
-    real = by_name.get("real")
-    if real is None or real["within_one_frame"] >= TRUSTED_SHARE:
-        return None
-    return (
-        f"Read nothing into LSE here: the evaluator places only {real['within_one_frame']:.0%} of the real videos "
-        "within one frame of sync."
-    )
+def _unfit_judge(by_name: Mapping[str, Row]) -> str | None:
+    """Why no figure of sync means anything here: real speech is not recognised, or less than foreign speech."""
+    real, copy = by_name.get("real"), by_name.get("copy_input")
+    remedy = "Read nothing into LSE here, and train the evaluator longer or on more clips."
+    if real and real["within_one_frame"] < TRUSTED_SHARE:
+        return (
+            f"The evaluator places only {real['within_one_frame']:.0%} of the real videos within one frame of sync: "
+            f"it cannot hear whether lips fit. {remedy}"
+        )
+    if real and copy and copy["lse_d"] < real["lse_d"]:
+        return (
+            f"Real videos have a worse LSE-D ({real['lse_d']:.3f}) than the same videos with foreign audio "
+            f"({copy['lse_d']:.3f}): the evaluator cannot hear whether lips fit. {remedy}"
+        )
+    return None
+
+
+def _best_generators(generators: Sequence[Row], figures: Sequence[tuple[str, str, Callable[..., Row]]]) -> list[str]:
+    """Which generator leads in each of ``figures``: label, key, and min or max."""
+    if not generators:
+        return []
+    leaders = [(label, key, pick(generators, key=lambda row, key=key: row[key])) for label, key, pick in figures]
+    said = ", ".join(f"`{row['variant']}` on {label} ({row[key]:.3f})" for label, key, row in leaders)
+    return [f"Best generator: {said}."]
 
 
 def _real_behind(by_name: Mapping[str, Row], generators: Sequence[Row]) -> str | None:

@@ -82,13 +82,18 @@ class Params(Section):
     @model_validator(mode="after")
     def _shares_batches_equally(self) -> Params:
         num = self.runtime.num_processes
-        for name in ("train_syncnet", "train_evaluator", "train_gan"):
-            clips = getattr(self, name).clips_per_batch
-            if clips % num:
-                raise ValueError(
-                    f"{name}.clips_per_batch {clips} cannot be shared equally by runtime.num_processes {num}; make "
-                    "it a multiple"
-                )
+        clips = {
+            name: getattr(self, name).clips_per_batch for name in ("train_syncnet", "train_evaluator", "train_gan")
+        }
+        unequal = [
+            f"{name}.clips_per_batch {given} (make it {' or '.join(str(fit) for fit in _multiples_around(given, num))})"
+            for name, given in clips.items()
+            if given % num
+        ]
+        if unequal:
+            raise ValueError(
+                f"runtime.num_processes {num} cannot share equally: {', '.join(unequal)}; or take another number"
+            )
         return self
 
     @model_validator(mode="after")
@@ -101,6 +106,11 @@ class Params(Section):
         """Raises ParamsError, which lists the arms, for one that ``variants`` does not have."""
         if name not in self.variants:
             raise ParamsError(f"no variant {name!r} in params.yaml's variants; it has {', '.join(self.variants)}")
+
+
+def _multiples_around(number: int, factor: int) -> list[int]:
+    below = number // factor * factor
+    return [multiple for multiple in (below, below + factor) if multiple > 0]
 
 
 def load_params(path: Path) -> Params:
@@ -144,7 +154,8 @@ def _explain(item: dict[str, Any]) -> str:
     if item["type"].startswith("union_tag"):
         return f"{where}.network: must be {', '.join(VARIANT_OF)} (given {item['ctx'].get('tag', 'nothing')})"
     message = item["msg"].removeprefix("Value error, ")
-    return f"{where or 'params'}: {message}" + (f" (given {redacted(repr(item['input']))})" if where else "")
+    is_single = not isinstance(item["input"], dict | Section)
+    return f"{where or 'params'}: {message}" + (f" (given {redacted(repr(item['input']))})" if is_single else "")
 
 
 def _siblings(loc: tuple[Any, ...]) -> list[str]:

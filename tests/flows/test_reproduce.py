@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -85,28 +86,34 @@ def test_a_comparison_of_this_run_is_published_and_an_old_one_is_not(
 
 
 def test_plan_runs_nothing_and_needs_no_server(
-    tiny_repo: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    own_stub_pipeline: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reproduce, "reproduce", None)
-    assert reproduce.main(["--plan", "--root", str(tiny_repo), "--targets", "train@a"]) == 0
+    files = sorted(own_stub_pipeline.iterdir())
+    assert reproduce.main(["--plan", "--root", str(own_stub_pipeline), "--targets", "train_gan@lstm_cbam"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[:3] == [
-        "stage    action  why",
-        "prepare  run     never ran here",
-        "train@a  run     never ran here",
+        "stage                action  why",
+        "download             run     never ran here",
+        "train_gan@lstm_cbam  run     never ran here",
     ]
-    assert sorted(p.name for p in tiny_repo.iterdir() if not p.name.startswith(".")) == [
-        "dvc.yaml",
-        "in.txt",
-        "params.yaml",
-    ]
+    assert sorted(own_stub_pipeline.iterdir()) == files
+
+
+def test_settings_that_stages_would_refuse_are_told_by_the_plan(
+    own_stub_pipeline: Path, edit: Callable[[Path, str, str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert reproduce.main(["--plan", "--root", str(own_stub_pipeline)]) == 0
+    edit(own_stub_pipeline / "params.yaml", "confidence: 0.95", "confidence: 95")
+    assert reproduce.main(["--plan", "--root", str(own_stub_pipeline)]) == 2
+    assert "compare.confidence: Input should be less than 1 (given 95)" in capsys.readouterr().err
 
 
 def test_an_unknown_target_is_told_before_anything_starts(
-    tiny_repo: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    own_stub_pipeline: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reproduce, "reproduce", None)
-    assert reproduce.main(["--root", str(tiny_repo), "--targets", "trian"]) == 2
+    assert reproduce.main(["--root", str(own_stub_pipeline), "--targets", "trian"]) == 2
     assert "no stage 'trian'" in capsys.readouterr().err
 
 

@@ -44,7 +44,11 @@ def test_the_committed_file_is_valid(repo_root: Path) -> None:
         ("train_gan.width", 0.5, "train_gan.width is 0.5, train_syncnet.width 0.25; make them equal"),
         ("train_gan.window_frames", 7, "train_gan.window_frames: Input should be a multiple of 5"),
         ("train_gan.window_frames", 25, "need clips of 51 frames, and preprocess.min_frames 25"),
-        ("runtime.num_processes", 3, "train_evaluator.clips_per_batch 16 cannot be shared equally"),
+        (
+            "runtime.num_processes",
+            3,
+            "train_evaluator.clips_per_batch 16 (make it 15 or 18), train_gan.clips_per_batch 4 (make it 3 or 6)",
+        ),
         ("train_gan.losses.sync.weight", 0.999, "must be below 1 together"),
         ("dataset.demo.num_test_speakers", 12, "leave no training speaker"),
         ("weights.syncnet_v2.urls", ["/mnt/syncnet_v2.model"], "weights.syncnet_v2.urls.0: must be an http or https"),

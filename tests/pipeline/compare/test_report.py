@@ -66,11 +66,22 @@ def test_says_so_where_real_is_not_the_best() -> None:
 
 
 def test_an_evaluator_that_cannot_tell_is_called_so() -> None:
-    rows = [row("real", 7.0, 6.0, within_one_frame=0.3), row("lstm_cbam", 6.5, 7.0), row("copy_input", 6.4, 1.0)]
-    assert "worse than the same videos with foreign audio" in "\n".join(findings(rows))
-    assert findings(rows)[0].startswith("Read nothing into LSE here: the evaluator places only 30% of the real videos")
-    assert findings(rows)[1].startswith("`real` has a lower LSE-C (6.000) than `lstm_cbam`: ")
-    assert "places only" not in "\n".join(findings(ORDERED)) and "lower LSE-C" not in "\n".join(findings(ORDERED))
+    of_fid_alone = "Best generator: `lstm_cbam` on FID (20.000)."
+    rows = [row("real", 6.0, 6.0, within_one_frame=0.3), row("lstm_cbam", 6.5, 5.0), row("copy_input", 9.0, 1.0)]
+    assert findings(rows)[0].startswith("The evaluator places only 30% of the real videos within one frame of sync: ")
+    assert findings(rows)[1:] == [of_fid_alone]
+    rows = [row("real", 7.0, 6.0), row("lstm_cbam", 6.5, 7.0), row("copy_input", 6.4, 1.0)]
+    assert findings(rows)[0].startswith(
+        "Real videos have a worse LSE-D (7.000) than the same videos with foreign audio"
+    )
+    assert findings(rows)[1:] == [of_fid_alone]
+    assert "Read nothing" not in "\n".join(findings(ORDERED))
+
+
+def test_real_speech_that_scores_worse_than_drawn_mouths_is_told_first() -> None:
+    rows = [row("real", 6.0, 6.0), row("lstm_cbam", 6.5, 7.0), row("copy_input", 9.0, 1.0)]
+    assert findings(rows)[0].startswith("`real` has a lower LSE-C (6.000) than `lstm_cbam`: ")
+    assert "lower LSE-C" not in "\n".join(findings(ORDERED))
 
 
 def test_says_where_the_order_breaks_and_which_arm_ignores_the_audio() -> None:
