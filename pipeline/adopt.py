@@ -27,6 +27,8 @@ def adopt(path: Path, folder: Path) -> str:
     """
     if (folder / checkpoint.MODEL_NAME).exists():
         raise FileExistsError(f"{folder} holds a model already; give another --out, or remove that folder")
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is no file; name one such as wav2lip_gan.pth")
     try:
         released = _read(path)
         network = released_network(released)

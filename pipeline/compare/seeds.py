@@ -35,22 +35,17 @@ def averaged(rows: Sequence[Row]) -> dict[str, Row]:
     return means
 
 
-def repeats_among(variants: Mapping[str, Mapping[str, Any]], seed: int) -> dict[str, str]:
+def repeats_among(variants: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Variants that are another one again from another seed, and the first variant of which each is a repeat.
 
-    ``variants``: the section of ``params.yaml``, with a ``seed`` each; None stands for ``seed``. A copy with the same
-    seed is no repeat.
+    ``variants``: the section of ``params.yaml``, in which no two are one training.
     """
+    first: dict[str, str] = {}
     found: dict[str, str] = {}
-    seen: dict[str, list[tuple[str, int]]] = {}
     for name, settings in variants.items():
         rest = repr(sorted((key, value) for key, value in settings.items() if key != "seed"))
-        own = seed if settings["seed"] is None else settings["seed"]
-        runs = seen.setdefault(rest, [])
-        if runs and own not in [other for _, other in runs]:
-            found[name] = runs[0][0]
-        if own not in [other for _, other in runs]:
-            runs.append((name, own))
+        if first.setdefault(rest, name) != name:
+            found[name] = first[rest]
     return found
 
 

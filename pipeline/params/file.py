@@ -97,6 +97,19 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _trains_nothing_twice(self) -> Params:
+        first: dict[str, str] = {}
+        for name, variant in self.variants.items():
+            seed = self.seed if variant.seed is None else variant.seed
+            training = repr(variant.model_copy(update={"seed": seed}))
+            if first.setdefault(training, name) != name:
+                raise ValueError(
+                    f"variants.{name} is the training of variants.{first[training]} once more, seed {seed} and all: give "
+                    "it another seed, change what it is to test, or remove it"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _promotes_a_variant(self) -> Params:
         if self.promote.variant not in self.variants:
             raise ValueError(f"promote.variant is {self.promote.variant!r}; variants has {', '.join(self.variants)}")

@@ -39,7 +39,7 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
     folders = {name: layout.stage_dir("evaluate", name) for name in ("real", *arms, "copy_input")}
     results = {name: read_result(folder) for name, folder in folders.items()}
     variants = {name: variant.model_dump() for name, variant in context.params.variants.items()}
-    repeats = repeats_among(variants, context.params.seed)
+    repeats = repeats_among(variants)
     content = comparison(list(results.values()), params.confidence, params.num_resamples, context.params.seed, repeats)
     failures = {name: result.metrics["failures"] for name, result in results.items()}
     report = markdown(content, failures)

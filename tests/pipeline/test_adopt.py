@@ -153,7 +153,7 @@ def script_without_its_tensors() -> bytes:
         (pickle.dumps(Path("/"), protocol=2), "no file of tensors"),
         (b"<html>", "no file of tensors"),
         (script_without_its_tensors(), "a damaged TorchScript archive"),
-        (None, "No such file"),
+        (None, "is no file; name one such as"),
     ],
 )
 def test_a_file_of_anything_else_is_named(layout: Layout, content: bytes | None, message: str) -> None:

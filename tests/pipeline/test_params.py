@@ -87,6 +87,14 @@ def test_loss_weights_follow_their_schedule(content: dict[str, Any]) -> None:
     assert losses.without("temporal").weights()["temporal"] == 0
 
 
+def test_one_training_under_two_names_is_named(content: dict[str, Any]) -> None:
+    content["variants"]["again"] = content["variants"]["no_cbam"] | {"seed": content["seed"]}
+    with pytest.raises(ParamsError, match=r"variants\.again is the training of variants\.no_cbam once more, seed 1234"):
+        parse_params(content)
+    content["variants"]["again"]["seed"] = 2
+    assert "again" in parse_params(content).variants
+
+
 def test_a_variant_without_a_network_is_named(content: dict[str, Any]) -> None:
     del content["variants"]["no_lstm"]["network"]
     with pytest.raises(ParamsError, match=r"variants\.no_lstm\.network: must be wav2lip.*given nothing"):
