@@ -54,7 +54,10 @@ OK, FAILED = "ok", "failed"
 
 @dataclass(frozen=True)
 class Scored:
-    """What one pair of video and audio gave. ``lse`` is None where it failed, and ``reason`` says why."""
+    """What one pair of video and audio gave. ``lse`` is None where it failed, and ``reason`` says why.
+
+    The reason of a scored pair says what was done to it first, if anything.
+    """
 
     pair: Pair
     num_frames: int = 0

@@ -107,6 +107,11 @@ def to_mono(samples: Float32) -> Float32:
     return samples if samples.ndim == 1 else samples.mean(axis=1, dtype=np.float32)
 
 
+def rms_of(samples: Float32) -> float:
+    """Root mean square of ``float32 [n]``; 0 of no samples."""
+    return float(np.sqrt(np.mean(np.square(samples)))) if len(samples) else 0.0
+
+
 def resample(samples: Float32, from_hz: int, to_hz: int) -> Float32:
     """Band-limited resampling along the first axis, without delay."""
     if from_hz == to_hz or len(samples) == 0:

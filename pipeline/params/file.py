@@ -104,8 +104,8 @@ class Params(Section):
             training = repr(variant.model_copy(update={"seed": seed}))
             if first.setdefault(training, name) != name:
                 raise ValueError(
-                    f"variants.{name} is the training of variants.{first[training]} once more, seed {seed} and all: give "
-                    "it another seed, change what it is to test, or remove it"
+                    f"variants.{name} is the training of variants.{first[training]} once more, seed {seed} and all: "
+                    "give it another seed, change what it is to test, or remove it"
                 )
         return self
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pipeline.alignment import FPS, num_samples_of
 from pipeline.digest import sha256_of
 from pipeline.manifest import ClipRecord
-from pipeline.media.audio import decode_audio, float_to_int16, int16_to_float, mel_spectrogram
+from pipeline.media.audio import decode_audio, float_to_int16, int16_to_float, mel_spectrogram, rms_of
 from pipeline.media.container import open_container
 from pipeline.media.crops import CROP_PX, Cropper, boxes_within, context_boxes, crop_boxes, sharpness
 from pipeline.media.errors import MediaError, MissingMediaError, NoAudioError
@@ -172,7 +172,7 @@ def _sample_of(
             "face_missing": piece.missing,
             "sharpness": sharp,
             "brightness": float(np.mean(brightness)),
-            "audio_rms": float(np.sqrt(np.mean(np.square(sound)))),
+            "audio_rms": rms_of(sound),
             "audio_clipped": float(np.mean(np.abs(sound) >= CLIPPED_LEVEL)),
             "source_fps": source_fps,
         },
@@ -195,7 +195,7 @@ def _sound(path: Path, params: PreprocessParams) -> NDArray[np.float32]:
     except MediaError as error:
         is_absent = isinstance(error, NoAudioError)
         raise RefusedError(Reason.NO_AUDIO if is_absent else Reason.BROKEN_AUDIO, error.detail) from error
-    rms = float(np.sqrt(np.mean(np.square(samples)))) if len(samples) else 0.0
+    rms = rms_of(samples)
     if not rms >= params.min_audio_rms:
         raise RefusedError(
             Reason.SILENT_AUDIO,

@@ -57,6 +57,9 @@ def score_folders(
         yield table.markdown()
         yield from ("", *said, *(f"not the same: {difference}" for difference in differences(figures, other)))
     yield from _remarks(figures)
+    if noted := [item for item, _ in found.scored if item.reason]:
+        first = noted[0]
+        yield f"{len(noted)} scored after a change, such as {first.pair.video_id}: {first.reason}"
     if unmatched:
         yield f"not looked at, for {reference} has no video of their name: {', '.join(unmatched)}"
     if judges.evaluator.name == TRAINED:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.alignment import FPS, num_samples_of
-from pipeline.media.audio import decode_audio, float_to_int16
+from pipeline.media.audio import decode_audio, float_to_int16, rms_of
 from pipeline.media.crops import CROP_PX, Cropper, boxes_within, context_boxes, crop_boxes
 from pipeline.media.errors import NoVideoError
 from pipeline.media.faces import MIN_LINK_IOU, box_iou, detectors_by_zoom
@@ -49,6 +49,8 @@ class PairedFaces:
     faces: NDArray[np.float64]
     scale: float
     """Pixels of the generated video per pixel of the real one."""
+    note: str = ""
+    """What was done to a video before it could be compared; empty for nothing."""
 
     @classmethod
     def find(cls, generated: Path, reference: Path, params: PreprocessParams) -> PairedFaces:
@@ -65,7 +67,12 @@ class PairedFaces:
                 "pictures of another shape cannot be compared"
             )
         piece = _longest_piece(reference, params)
-        return cls(generated, reference, piece.start, piece.faces, scale)
+        resampled = [
+            f"the {which} video has {float(info.fps):.6g} fps, read at {FPS}"
+            for which, info in (("generated", made), ("real", real))
+            if info.fps is not None and info.fps != FPS
+        ]
+        return cls(generated, reference, piece.start, piece.faces, scale, "; ".join(resampled))
 
     def crops(self) -> tuple[Images, Images]:
         """Tight crops of the real and of the generated video, equally many: uint8 [N, 96, 96, 3] each.
@@ -104,10 +111,20 @@ class PairedFaces:
             )
         return context
 
-    def heard(self) -> NDArray[np.int16]:
-        """The generated video's own sound from the first crop on: int16 [n], 16 kHz."""
-        samples = decode_audio(self.generated)[num_samples_of(self.start) :]
-        return float_to_int16(samples[: num_samples_of(len(self.faces))])
+    def heard(self, params: PreprocessParams) -> NDArray[np.int16]:
+        """The generated video's own sound from the first crop on: int16 [n], 16 kHz.
+
+        Raises RefusedError for silence, with which no mouth can be in sync.
+        """
+        samples = decode_audio(self.generated)[num_samples_of(self.start) :][: num_samples_of(len(self.faces))]
+        rms = rms_of(samples)
+        if not rms >= params.min_audio_rms:
+            raise RefusedError(
+                Reason.SILENT_AUDIO,
+                f"the generated video is silent: RMS {rms:.6f} (params.yaml: preprocess.min_audio_rms "
+                f"{params.min_audio_rms})",
+            )
+        return float_to_int16(samples)
 
     def _cut(self, path: Path, boxes: NDArray[np.float64], size_px: int) -> Images:
         cut = Cropper(boxes, size_px)

@@ -59,10 +59,11 @@ def _score_pair(pair: VideoPair, judges: Judges, params: PreprocessParams) -> tu
         raise ValueError("there is no generated video of this name")
     faces = PairedFaces.find(pair.generated, pair.reference, params)
     real, shown = faces.crops()
-    lip, audio = judges.evaluator(faces.context(params), faces.heard())
+    lip, audio = judges.evaluator(faces.context(params), faces.heard(params))
     scored = Scored(
         pair=_self_paired(pair),
         num_frames=len(shown),
+        reason=faces.note,
         lse=lse_scores(lip, audio, judges.params.lse.vshift_frames),
         mouth_jitter=mouth_jitter(shown),
         real_mouth_jitter=mouth_jitter(real),
@@ -87,7 +88,9 @@ def describe_protocol(pairs: Sequence[VideoPair], judges: Judges, params: Prepro
             "num_pairs": len(pairs),
             "references_sha256": digest.hexdigest(),
             "faces": "found in the real video; both videos are cut out there",
-            "faces_settings": {name: getattr(params, name) for name in (*settings, "min_frames", "min_face_px")},
+            "faces_settings": {
+                name: getattr(params, name) for name in (*settings, "min_frames", "min_face_px", "min_audio_rms")
+            },
             "context_px": params.context_px,
             "audio": "of the generated video",
             "length": "the shorter of both videos, 25 fps",

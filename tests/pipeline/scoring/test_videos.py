@@ -43,11 +43,11 @@ def swaying_head(num: int = NUM_FRAMES) -> Frames:
     return [draw_face(80 + 6 * np.sin(k / 8), 80) for k in range(num)]
 
 
-def write_video(path: Path, frames: Frames, seed: int = 0) -> None:
+def write_video(path: Path, frames: Frames, seed: int = 0, loudness: float = 0.1, fps: int = FPS) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    sound = np.random.default_rng(seed).normal(0, 0.1, round(16_000 * len(frames) / FPS)).astype(np.float32)
+    sound = np.random.default_rng(seed).normal(0, loudness, round(16_000 * len(frames) / fps)).astype(np.float32)
     height, width = frames[0].shape[:2]
-    with VideoWriter(path, FPS, (width, height), sound, match="video") as writer:
+    with VideoWriter(path, fps, (width, height), sound, match="video") as writer:
         for frame in frames:
             writer.write(frame)
 
@@ -95,7 +95,7 @@ def test_the_generated_videos_own_sound_is_heard_from_the_first_crop_on(
     write_video(tmp_path / "made.mp4", [*empty, *swaying_head()], seed=2)
     faces = PairedFaces.find(tmp_path / "made.mp4", tmp_path / "real.mp4", params)
     assert (faces.start, len(faces.faces)) == (16, NUM_FRAMES)
-    heard = faces.heard().astype(float)
+    heard = faces.heard(params).astype(float)
     for name, is_heard in (("made", True), ("real", False)):
         sound = decode_audio(tmp_path / f"{name}.mp4")[16 * 640 :][: len(heard)]
         assert bool(np.corrcoef(heard[: len(sound)], sound)[0, 1] > 0.9) is is_heard
@@ -210,7 +210,7 @@ def score(*arguments: object) -> tuple[int, str]:
 
 def test_a_system_that_copies_its_input_and_what_it_leaves_out(checkout: Path, tmp_path: Path) -> None:
     real, made = tmp_path / "real", tmp_path / "made"
-    for number, name in enumerate("abcdef"):
+    for number, name in enumerate("abcdefgh"):
         write_video(real / f"{name}.mp4", swaying_head(), seed=number)
     for name in ("a", "b"):
         made.mkdir(exist_ok=True)
@@ -218,22 +218,24 @@ def test_a_system_that_copies_its_input_and_what_it_leaves_out(checkout: Path, t
     write_video(made / "c.mp4", [frame[:120] for frame in swaying_head()])
     write_video(made / "e.mp4", [np.full_like(frame, 110) for frame in swaying_head()])
     write_video(made / "f.mp4", swaying_head(7))
+    write_video(made / "g.mp4", swaying_head(), loudness=0.0)
+    write_video(made / "h.mp4", swaying_head(48), fps=30)
     write_video(made / "z.mp4", swaying_head())
     out = tmp_path / "copied.json"
     code, said = score("--generated", made, "--reference", real, "--out", out)
     assert code == 0, said
     result = json.loads(out.read_text())
-    assert (result["num_clips"], result["num_failed"]) == (2, 4)
+    assert (result["num_clips"], result["num_failed"]) == (3, 5)
     assert result["unmatched"] == ["z"]
     assert result["lse_d_ci"][0] <= result["lse_d"] <= result["lse_d_ci"][1]
-    assert result["fid"] == pytest.approx(0, abs=1e-6)
-    assert result["jitter_ratio"] == pytest.approx(1)
     assert result["versions"]["numpy"] == np.__version__ and "numpy" not in json.dumps(result["protocol"])
     reasons = {failure["clip_id"]: failure["reason"] for failure in result["failures"]}
     assert "160x120, the real one 160x160" in reasons["c"]
     assert reasons["d"] == "there is no generated video of this name"
     assert reasons["e"].startswith("the generated video: no face where the real one is in")
     assert reasons["f"].startswith("the generated video ends too early: it has 7 of the 40 frames")
+    assert reasons["g"].startswith("the generated video is silent: RMS 0.000000")
+    assert "1 scored after a change, such as h: the generated video has 30 fps, read at 25" in said
     assert "no score: d: there is no generated video" in said
     assert "has no video of their name: z" in said
     rows = list(csv.DictReader(out.with_suffix(".csv").open(newline="")))
@@ -244,7 +246,14 @@ def test_a_system_that_copies_its_input_and_what_it_leaves_out(checkout: Path, t
         ("d", "failed"),
         ("e", "failed"),
         ("f", "failed"),
+        ("g", "failed"),
+        ("h", "ok"),
     ]
+    (made / "h.mp4").unlink()
+    assert score("--generated", made, "--reference", real, "--out", out)[0] == 0
+    copied = json.loads(out.read_text())
+    assert copied["fid"] == pytest.approx(0, abs=1e-6)
+    assert copied["jitter_ratio"] == pytest.approx(1)
 
     code, said = score("--generated", made, "--reference", real, "--out", tmp_path / "copied.csv")
     assert code == 2 and "must end in .json" in said
