@@ -14,6 +14,10 @@ from models.parallel import batch_mean
 
 COSINE_EPS = 1e-4
 FEATURE_EPS = 1e-6
+MOUTH_CENTRE = (0.69, 0.5)
+"""Of a face crop, as shares of its height and width; the detector puts the corners of GRID's mouths at 0.68."""
+MOUTH_SPREAD = (0.1, 0.15)
+"""Standard deviations, as shares of height and width: the corners lie 0.13 beside the centre."""
 
 
 def lower_half(frames: torch.Tensor) -> torch.Tensor:
@@ -30,6 +34,22 @@ def l1_loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Mean absolute error of two tensors of one shape, scalar float32."""
     _require_same_shape(prediction, target)
     return F.l1_loss(prediction.float(), target.float())
+
+
+def mouth_loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Mean absolute error weighted by a bell over the mouth, scalar float32; face crops float [..., H, W].
+
+    Lips are a few percent of a crop, and so of its L1. The weights' sum is taken out: an error that is the same
+    everywhere gives `l1_loss`.
+    """
+    _require_same_shape(prediction, target)
+    rows_H, columns_W = (
+        torch.exp(-0.5 * (((torch.arange(size, device=target.device) + 0.5) / size - centre) / spread) ** 2)
+        for size, centre, spread in zip(target.shape[-2:], MOUTH_CENTRE, MOUTH_SPREAD, strict=True)
+    )
+    weight_HW = rows_H[:, None] * columns_W
+    error_HW = (prediction.float() - target.float()).abs().flatten(0, -3).mean(dim=0)
+    return (weight_HW * error_HW).sum() / weight_HW.sum()
 
 
 def sync_loss(cosine: torch.Tensor, is_synced: torch.Tensor | None = None, *, min_cosine: float = 0.0) -> torch.Tensor:

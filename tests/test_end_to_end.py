@@ -39,6 +39,7 @@ SMALLEST: dict[str, dict[str, Any]] = {
             "perceptual": {"weight": 0.1, "start_step": 0, "ramp_steps": 0},
             "feature_matching": {"weight": 0.1, "start_step": 4, "ramp_steps": 0},
             "temporal": {"weight": 0.1, "start_step": 0, "ramp_steps": 0},
+            "mouth": {"weight": 0.3, "start_step": 0, "ramp_steps": 0},
         },
         "min_expert_accuracy": 0.0,
         "validate_every": 8,

@@ -82,17 +82,17 @@ class Params(Section):
     @model_validator(mode="after")
     def _shares_batches_equally(self) -> Params:
         num = self.runtime.num_processes
-        clips = {
-            name: getattr(self, name).clips_per_batch for name in ("train_syncnet", "train_evaluator", "train_gan")
-        }
-        unequal = [
-            f"{name}.clips_per_batch {given} (make it {' or '.join(str(fit) for fit in _multiples_around(given, num))})"
-            for name, given in clips.items()
-            if given % num
-        ]
+        parts = {"train_syncnet": num, "train_evaluator": num, "train_gan": num * self.train_gan.micro_batches}
+        unequal = []
+        for name, factor in parts.items():
+            clips = getattr(self, name).clips_per_batch
+            if clips % factor:
+                fitting = " or ".join(str(multiple) for multiple in _multiples_around(clips, factor))
+                unequal.append(f"{name}.clips_per_batch {clips} into {factor} (make it {fitting})")
         if unequal:
             raise ValueError(
-                f"runtime.num_processes {num} cannot share equally: {', '.join(unequal)}; or take another number"
+                f"runtime.num_processes {num} and train_gan.micro_batches {self.train_gan.micro_batches} cannot part "
+                f"batches equally: {', '.join(unequal)}"
             )
         return self
 

@@ -80,6 +80,7 @@ class LossesParams(Section):
     perceptual: LossParams
     feature_matching: LossParams
     temporal: LossParams
+    mouth: LossParams
 
     @model_validator(mode="after")
     def _leaves_reconstruction(self) -> LossesParams:
@@ -113,6 +114,7 @@ class TrainGanParams(_TrainingParams):
     window_frames: Annotated[int, Field(ge=5, le=25, multiple_of=5)]
     lstm_over: Literal["mel", "frames"]
     use_decoder_cbam: bool
+    micro_batches: Count
     discriminator_width: Annotated[float, Field(gt=0, le=4)]
     discriminator_learning_rate: Positive
     betas: tuple[BelowOne, BelowOne]

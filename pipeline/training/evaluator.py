@@ -108,7 +108,7 @@ class EvaluatorTrainee:
             audio_ND = gather_batch(self.network.embed_audio(mfcc).float())
         loss = distance_softmax_loss(pairwise_distances(lip_ND, audio_ND))
         factor = learning_rate_factor(step, self._params.warmup_steps, self._params.num_steps)
-        norm = clipped_step(self._optimiser, loss, self._params.grad_clip, factor)
+        norm = clipped_step(self._optimiser, [loss], self._params.grad_clip, factor)
         with torch.no_grad():
             true = (lip_ND - audio_ND).norm(dim=1)
             wrong = (lip_ND - audio_ND.roll(1, dims=0)).norm(dim=1)

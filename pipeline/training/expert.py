@@ -75,7 +75,7 @@ class ExpertTrainee:
         else:
             loss = self._bce(cosine_NN, batch["faces"].shape[1])
         factor = learning_rate_factor(step, self._params.warmup_steps, self._params.num_steps)
-        norm = clipped_step(self._optimiser, loss, self._params.grad_clip, factor)
+        norm = clipped_step(self._optimiser, [loss], self._params.grad_clip, factor)
         wins = (cosine_NN.detach().diagonal() > cosine_NN.detach().roll(1, dims=1).diagonal()).float().mean()
         return {
             "loss": loss.detach(),

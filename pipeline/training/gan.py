@@ -3,7 +3,7 @@
     loss = (1 - w_sync - w_adv) L1 + w_sync L_sync + w_adv L_adv        (Wav2Lip, sec. 3.2)
 
 plus, where their weights are not 0, the distance of the expert's features (perceptual), that of the discriminator's
-(feature matching) and L1 of the change from frame to frame (temporal).
+(feature matching), L1 of the change from frame to frame (temporal) and L1 about the mouth (mouth).
 
 The weights follow an explicit schedule in steps, so a curve can be read without knowing when an evaluation happened
 to switch a loss on, and a resumed run needs no hidden state. A running average of the weights is validated and
@@ -13,7 +13,7 @@ handed on.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from models.losses import (
     feature_loss,
     l1_loss,
     lower_half,
+    mouth_loss,
     stack_window,
     sync_loss,
     temporal_loss,
@@ -102,24 +103,36 @@ class GanTrainee:
         self.generator.train()
         weights, full = self._recipe.loss_weights(step), self._recipe.loss_weights(None)
         factor = learning_rate_factor(step, p.warmup_steps, p.num_steps)
-        target_BTCHW, generated_BTCHW = self._generate(self.generator, batch)
-        terms = self._against_the_target(generated_BTCHW, target_BTCHW, batch["sync_mel"], weights, full)
-        scalars: dict[str, torch.Tensor | float] = {}
-        if self._adversary is not None:
-            heard = self._audio(batch)
-            learned, logged = self._adversary.learn(generated_BTCHW, target_BTCHW, heard, weights, factor)
-            terms |= learned
-            scalars |= logged
-        loss = _weighted_sum(terms, weights)
-        norm = clipped_step(self._optimiser, loss, p.grad_clip, factor)
+        scalars: dict[str, torch.Tensor] = {}
+
+        def losses() -> Iterator[torch.Tensor]:
+            for part in _micro_batches(batch, p.micro_batches):
+                terms, logged = self._terms(part, weights, full, factor)
+                loss = _weighted_sum(terms, weights)
+                for name, scalar in (logged | {"loss": loss} | terms).items():
+                    scalars[name] = scalars.get(name, 0.0) + scalar.detach() / p.micro_batches
+                yield loss / p.micro_batches
+
+        norm = clipped_step(self._optimiser, losses(), p.grad_clip, factor)
         self._averaged.update(self.generator)
         return scalars | {
-            "loss": loss.detach(),
-            **{name: term.detach() for name, term in terms.items()},
             **{f"{name}_weight": weight for name, weight in weights.items() if full[name] > 0},
             "grad_norm": norm,
             "learning_rate": p.learning_rate * factor,
         }
+
+    def _terms(self, batch: Batch, weights: Weights, measured: Weights, factor: float) -> tuple[Terms, Terms]:
+        """Every term, with a step of the discriminator, and what to log of that.
+
+        Of a batch in n parts the discriminator makes n steps, each at an nth of its rate.
+        """
+        target_BTCHW, generated_BTCHW = self._generate(self.generator, batch)
+        terms = self._against_the_target(generated_BTCHW, target_BTCHW, batch["sync_mel"], weights, measured)
+        if self._adversary is None:
+            return terms, {}
+        rate = factor / self._params.micro_batches
+        learned, logged = self._adversary.learn(generated_BTCHW, target_BTCHW, self._audio(batch), weights, rate)
+        return terms | learned, logged
 
     def _against_the_target(
         self,
@@ -143,6 +156,8 @@ class GanTrainee:
                 terms["perceptual"] = feature_loss(maps, real_maps)
         if weights.get("temporal", 0.0) > 0:
             terms["temporal"] = temporal_loss(generated_BTCHW, target_BTCHW)
+        if weights.get("mouth", 0.0) > 0:
+            terms["mouth"] = mouth_loss(generated_BTCHW, target_BTCHW)
         return terms
 
     def _generate(self, generator: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -226,6 +241,13 @@ class GanTrainee:
         self._optimiser.load_state_dict(state["optimiser"])
         if self._adversary:
             self._adversary.load_state_dict(state["adversary"])
+
+
+def _micro_batches(batch: Batch, num: int) -> Iterator[Batch]:
+    """The batch in so many equal parts, its clips in order."""
+    size = len(batch["target"]) // num
+    for start in range(0, num * size, size):
+        yield {name: tensor[start : start + size] for name, tensor in batch.items()}
 
 
 def _weighted_sum(terms: Terms, weights: Weights) -> torch.Tensor:

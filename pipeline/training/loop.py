@@ -232,18 +232,24 @@ def learning_rate_factor(step: int, warmup_steps: int, num_steps: int, floor: fl
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
-def clipped_step(optimiser: torch.optim.Optimizer, loss: torch.Tensor, max_norm: float, factor: float) -> float:
+def clipped_step(
+    optimiser: torch.optim.Optimizer, losses: Iterable[torch.Tensor], max_norm: float, factor: float
+) -> float:
     """Backward, clip, check, step at ``factor`` times the base learning rate; returns the gradient's norm.
 
+    The gradient is that of the sum of ``losses``; each is done with before the next is taken.
     Raises FloatingPointError before the weights are touched.
     """
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()
+    total = 0.0
+    for loss in losses:
+        loss.backward()
+        total += loss.item()
     weights = [p for group in optimiser.param_groups for p in group["params"]]
     parallel.average_gradients(weights)
     norm = float(torch.nn.utils.clip_grad_norm_(weights, max_norm))
     if not math.isfinite(norm):
-        raise FloatingPointError(f"the gradient's norm is {norm}, the loss {loss.item():.4g}")
+        raise FloatingPointError(f"the gradient's norm is {norm}, the loss {total:.4g}")
     scale_learning_rate(optimiser, factor)
     optimiser.step()
     return norm

@@ -55,7 +55,7 @@ def recipe_of(params: TrainGanParams, variant: VariantParams) -> Recipe:
         if not variant.use_discriminator:
             losses = losses.without("adversarial", "feature_matching")
         if not variant.use_further_losses:
-            losses = losses.without("perceptual", "feature_matching", "temporal")
+            losses = losses.without("perceptual", "feature_matching", "temporal", "mouth")
         config = GeneratorConfig(
             width=params.width,
             use_lstm=variant.use_lstm,

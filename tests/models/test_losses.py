@@ -38,6 +38,18 @@ def test_temporal_loss_sees_changes_only() -> None:
     assert losses.temporal_loss(trembling, target).item() == pytest.approx(0.25, abs=1e-6)
 
 
+def test_mouth_loss_is_l1_where_the_mouth_is() -> None:
+    target = torch.rand(2, 5, 3, 96, 96)
+    assert losses.mouth_loss(target + 0.25, target).item() == pytest.approx(0.25, abs=1e-6)
+    rows, columns = torch.meshgrid((torch.arange(96) + 0.5) / 96, (torch.arange(96) + 0.5) / 96, indexing="ij")
+    bell = torch.exp(-(((rows - 0.69) / 0.1) ** 2 + ((columns - 0.5) / 0.15) ** 2) / 2)
+    off = target.clone()
+    off[:, :, :, 60, 40] += 0.5
+    assert losses.mouth_loss(off, target).item() == pytest.approx(float(0.5 * bell[60, 40] / bell.sum()), rel=1e-4)
+    with pytest.raises(ValueError, match="shapes"):
+        losses.mouth_loss(target, target[:1])
+
+
 def test_feature_loss_is_relative_to_the_real_maps() -> None:
     real = [torch.full((1, 2, 2, 2), 4.0), torch.full((1, 3, 1, 1), -0.5)]
     assert losses.feature_loss(real, real).item() == 0

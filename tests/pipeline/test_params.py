@@ -47,8 +47,9 @@ def test_the_committed_file_is_valid(repo_root: Path) -> None:
         (
             "runtime.num_processes",
             3,
-            "train_evaluator.clips_per_batch 16 (make it 15 or 18), train_gan.clips_per_batch 4 (make it 3 or 6)",
+            "train_evaluator.clips_per_batch 16 into 3 (make it 15 or 18), train_gan.clips_per_batch 4 into 3",
         ),
+        ("train_gan.micro_batches", 3, "train_gan.clips_per_batch 4 into 3 (make it 3 or 6)"),
         ("train_gan.losses.sync.weight", 0.999, "must be below 1 together"),
         ("dataset.demo.num_test_speakers", 12, "leave no training speaker"),
         ("weights.syncnet_v2.urls", ["/mnt/syncnet_v2.model"], "weights.syncnet_v2.urls.0: must be an http or https"),

@@ -52,6 +52,7 @@ LOSSES = {
     "perceptual": {"weight": 0.1, "start_step": 0, "ramp_steps": 0},
     "feature_matching": {"weight": 0.1, "start_step": 15, "ramp_steps": 0},
     "temporal": {"weight": 0.1, "start_step": 20, "ramp_steps": 0},
+    "mouth": {"weight": 0.3, "start_step": 0, "ramp_steps": 0},
 }
 CHANGED: dict[str, dict[str, Any]] = {
     "train_syncnet": SCHEDULE | SYNC | {"embedding_dim": 16},

@@ -62,6 +62,7 @@ def params(repo_root: Path) -> TrainGanParams:
             "perceptual": {"weight": 0.2, "start_step": 1, "ramp_steps": 0},
             "feature_matching": {"weight": 0.1, "start_step": 5, "ramp_steps": 0},
             "temporal": {"weight": 0.4, "start_step": 3, "ramp_steps": 0},
+            "mouth": {"weight": 0.3, "start_step": 0, "ramp_steps": 0},
         },
         "num_validation_windows": 4,
         "precision": "fp32",
@@ -97,7 +98,7 @@ def batch(kind: Kind = OURS, num_frames: int = 5) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(np.stack([item[name] for item in items if item])) for name in items[0]}
 
 
-TERMS = ("l1", "sync", "adversarial", "perceptual", "feature_matching", "temporal")
+TERMS = ("l1", "sync", "adversarial", "perceptual", "feature_matching", "temporal", "mouth")
 
 
 def test_the_loss_is_the_weighted_sum_and_the_schedule_is_logged(trainee: GanTrainee) -> None:
@@ -107,6 +108,7 @@ def test_the_loss_is_the_weighted_sum_and_the_schedule_is_logged(trainee: GanTra
     assert weights["adversarial"] == [0, 0, 0, 0, 0.005, 0.005]
     assert weights["perceptual"] == [0, *[0.2] * 5]
     assert weights["feature_matching"] == [*[0] * 5, 0.1]
+    assert weights["mouth"] == [0.3] * 6
     assert weights["temporal"] == [*[0] * 3, *[0.4] * 3]
     assert [row["l1_weight"] for row in rows] == pytest.approx([1, 1, 0.985, 0.97, 0.965, 0.965])
     for row in rows:
@@ -135,13 +137,40 @@ def test_the_discriminators_rate_falls_with_the_generators(params: TrainGanParam
         assert group["lr"] < params.discriminator_learning_rate
 
 
+def test_the_gradient_of_a_batch_in_parts_is_the_mean_of_theirs(params: TrainGanParams) -> None:
+    """Of twice the same clip it is that of the clip alone: norms and negatives are a part's."""
+    plain = params.model_copy(update={"losses": params.losses.without("adversarial", "feature_matching")})
+    one = {name: tensor[:1] for name, tensor in batch().items()}
+    two = {name: tensor.repeat(2, *[1] * (tensor.dim() - 1)) for name, tensor in one.items()}
+    alone, in_parts = trainee_of(plain), trainee_of(plain.model_copy(update={"micro_batches": 2}))
+    for step in (3, 4):
+        expected, row = alone.step(one, step), in_parts.step(two, step)
+        assert {name: float(value) for name, value in row.items()} == pytest.approx(
+            {name: float(value) for name, value in expected.items()}, rel=1e-4
+        )
+    for own, other in zip(alone.generator.parameters(), in_parts.generator.parameters(), strict=True):
+        assert torch.allclose(own, other, atol=1e-6)
+
+
+def test_a_discriminator_steps_once_a_part_at_a_share_of_its_rate(params: TrainGanParams) -> None:
+    rates: dict[int, float] = {}
+    for num in (1, 2):
+        trainee = trainee_of(params.model_copy(update={"micro_batches": num}))
+        trainee.step(batch(), 5)
+        assert isinstance(trainee._adversary, QualityAdversary)
+        optimiser = trainee._adversary._loss.optimizer
+        assert all(state["step"] == num for state in optimiser.state.values())
+        rates[num] = optimiser.param_groups[0]["lr"]
+    assert rates[2] == pytest.approx(rates[1] / 2)
+
+
 def test_what_a_variant_leaves_out_is_not_learned_from(params: TrainGanParams) -> None:
     def terms(**changes: bool) -> set[str]:
         row = trainee_of(params, small_recipe(params, **changes)).step(batch(), 5)
         return {name for name in TERMS if name in row}
 
     assert terms() == set(TERMS)
-    assert terms(use_discriminator=False) == {"l1", "sync", "perceptual", "temporal"}
+    assert terms(use_discriminator=False) == {"l1", "sync", "perceptual", "temporal", "mouth"}
     assert terms(use_further_losses=False) == {"l1", "sync", "adversarial"}
     assert terms(use_discriminator=False, use_further_losses=False) == {"l1", "sync"}
 
@@ -218,7 +247,7 @@ def test_validation_is_at_full_weights_and_judges_the_average(trainee: GanTraine
         trainee.step(batch(), step)
     first = trainee.validate()
     weights = params.losses.weights()
-    terms = ("l1", "sync", "perceptual", "temporal")
+    terms = ("l1", "sync", "perceptual", "temporal", "mouth")
     assert first["loss"] == pytest.approx(sum(weights[name] * first[name] for name in terms), rel=1e-5)
     with torch.no_grad():
         for parameter in trainee.generator.parameters():

@@ -78,7 +78,7 @@ def evaluator_batch(rng: np.random.Generator) -> dict[str, torch.Tensor]:
 
 def generator(variant: str) -> GanTrainee:
     at_once = {"start_step": 0, "ramp_steps": 0}
-    losses = ("sync", "adversarial", "perceptual", "feature_matching", "temporal")
+    losses = ("sync", "adversarial", "perceptual", "feature_matching", "temporal", "mouth")
     params = TrainGanParams(
         **section(
             "train_gan",
