@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from models.parallel import batch_mean
 
-COSINE_EPS = 1e-4
+PROBABILITY_EPS = 1e-4
 FEATURE_EPS = 1e-6
 MOUTH_CENTRE = (0.69, 0.5)
 """Of a face crop, as shares of its height and width; the detector puts the corners of GRID's mouths at 0.68."""
@@ -48,7 +48,7 @@ def mouth_loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         for size, centre, spread in zip(target.shape[-2:], MOUTH_CENTRE, MOUTH_SPREAD, strict=True)
     )
     weight_HW = rows_H[:, None] * columns_W
-    error_HW = (prediction.float() - target.float()).abs().flatten(0, -3).mean(dim=0)
+    error_HW = (prediction.float() - target.float()).abs().reshape(-1, *target.shape[-2:]).mean(dim=0)
     return (weight_HW * error_HW).sum() / weight_HW.sum()
 
 
@@ -57,10 +57,11 @@ def sync_loss(cosine: torch.Tensor, is_synced: torch.Tensor | None = None, *, mi
 
     cosine: float [N] in [min_cosine, 1]; `min_cosine` (`SyncNet.min_cosine`) maps to probability 0.
     is_synced: bool or float [N] targets; None means all in sync, the generator's loss.
-    The probability is clamped to [1e-4, 1 - 1e-4], so that the loss stays finite (at most 9.2).
+    The probability is squeezed into [1e-4, 1 - 1e-4]: the loss stays finite (at most 9.2), and its ends, where a clamp
+    has no gradient, still teach.
     """
     probability = (cosine.float() - min_cosine) / (1.0 - min_cosine)
-    probability = probability.clamp(COSINE_EPS, 1.0 - COSINE_EPS)
+    probability = PROBABILITY_EPS + (1.0 - 2.0 * PROBABILITY_EPS) * probability.clamp(0.0, 1.0)
     target = torch.ones_like(probability) if is_synced is None else is_synced.to(probability)
     _require_same_shape(probability, target)
     # The explicit form: binary_cross_entropy refuses to run inside an autocast region.
@@ -113,6 +114,8 @@ def temporal_loss(generated_BTCHW: torch.Tensor, target_BTCHW: torch.Tensor) -> 
     L1 of single frames does not see a mouth that trembles about the right place; this does.
     """
     _require_same_shape(generated_BTCHW, target_BTCHW)
+    if target_BTCHW.shape[1] < 2:
+        raise ValueError("a window of one frame has no change to compare")
     return F.l1_loss(generated_BTCHW.float().diff(dim=1), target_BTCHW.float().diff(dim=1))
 
 

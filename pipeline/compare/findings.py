@@ -69,8 +69,14 @@ def _best_generators(generators: Sequence[Row], figures: Sequence[tuple[str, str
 
 def _real_behind(by_name: Mapping[str, Row], generators: Sequence[Row]) -> str | None:
     real = by_name.get("real")
-    ahead = [row["variant"] for row in generators if real and row["lse_c"] > real["lse_c"]]
-    if real is None or not ahead:
+    if real is None:
+        return None
+    ahead = [
+        row["variant"]
+        for row in generators
+        if row["lse_c"] > real["lse_c"] and not _overlap(row["lse_c_ci"], real["lse_c_ci"])
+    ]
+    if not ahead:
         return None
     return (
         f"`real` has a lower LSE-C ({real['lse_c']:.3f}) than {_listed(ahead)}: a measure by which real speech is "
@@ -78,40 +84,49 @@ def _real_behind(by_name: Mapping[str, Row], generators: Sequence[Row]) -> str |
     )
 
 
+LSE = (("LSE-D", "lse_d", -1), ("LSE-C", "lse_c", 1))
+"""Label, key, and the sign that makes larger better."""
+
+
 def _order(by_name: Mapping[str, Row]) -> str | None:
-    """Whether the paper's claim, none < {LSTM, CBAM} < both, holds here on LSE-D and LSE-C."""
+    """Whether the paper's claim, none < {LSTM, CBAM} < both, holds here on LSE-D and LSE-C, and how surely."""
     names = ("no_lstm_cbam", "no_lstm", "no_cbam", "lstm_cbam")
     if not all(name in by_name for name in names):
         return None
-    said = []
-    for label, key, sign in (("LSE-D", "lse_d", -1), ("LSE-C", "lse_c", 1)):
-        none, cbam, lstm, both = (sign * by_name[name][key] for name in names)
-        said.append(f"{'holds' if none < min(cbam, lstm) and max(cbam, lstm) < both else 'does not hold'} on {label}")
+    said, doubts = [], ""
+    for label, key, sign in LSE:
+        steps = [(worse, better) for worse in names[:1] for better in names[1:3]]
+        steps += [(worse, better) for worse in names[1:3] for better in names[3:]]
+        holds = all(sign * by_name[worse][key] < sign * by_name[better][key] for worse, better in steps)
+        said.append(f"{'holds' if holds else 'does not hold'} on {label}")
+        close = [
+            f"`{worse}` and `{better}`"
+            for worse, better in steps
+            if _overlap(by_name[worse][f"{key}_ci"], by_name[better][f"{key}_ci"])
+        ]
+        if holds and close:
+            doubts += f" On {label} it is not established: intervals overlap ({', '.join(close)})."
     seeds = _seeds([by_name[name] for name in names])
-    text = f"The paper's order, neither < LSTM or CBAM alone < both, {' and '.join(said)} ({seeds})."
-    whole = by_name["lstm_cbam"]
-    close = [name for name in names[:3] if _overlap(whole["lse_d_ci"], by_name[name]["lse_d_ci"])]
-    if close:
-        text += f" On LSE-D the intervals of `lstm_cbam` and {_listed(close)} overlap: not established."
-    return text
+    return f"The paper's order, neither < LSTM or CBAM alone < both, {' and '.join(said)} ({seeds}).{doubts}"
 
 
 def _against_rivals(by_name: Mapping[str, Row]) -> str | None:
-    """Whether the paper's network is ahead of the systems its Table 1 compares it with."""
+    """Whether the paper's network is ahead of the systems its Table 1 compares it with, and how surely."""
     whole = by_name.get("lstm_cbam")
     rivals = [by_name[name] for name in RIVALS if name in by_name]
     if whole is None or not rivals:
         return None
-    said = []
-    for label, key, sign in (("LSE-D", "lse_d", -1), ("LSE-C", "lse_c", 1), ("FID", "fid", -1)):
-        behind = [row["variant"] for row in rivals if sign * row[key] >= sign * whole[key]]
-        said.append(f"on {label} ahead of {'all' if not behind else f'all but {_listed(behind)}'}")
+    said, doubts = [], ""
+    for label, key, sign in (*LSE, ("FID", "fid", -1)):
+        ahead = [row for row in rivals if sign * whole[key] > sign * row[key]]
+        of_whom = "all" if len(ahead) == len(rivals) else _listed([row["variant"] for row in ahead]) or "none"
+        said.append(f"on {label} ahead of {of_whom}")
+        interval = f"{key}_ci"
+        close = [row["variant"] for row in ahead if interval in row and _overlap(whole[interval], row[interval])]
+        if close:
+            doubts += f" On {label} its lead over {_listed(close)} is not established: intervals overlap."
     text = f"`lstm_cbam` against the rivals of the paper's Table 1 ({_listed([row['variant'] for row in rivals])}): "
-    text += "; ".join(said) + f" ({_seeds([whole, *rivals])})."
-    close = [row["variant"] for row in rivals if _overlap(whole["lse_d_ci"], row["lse_d_ci"])]
-    if close:
-        text += f" On LSE-D its interval overlaps that of {_listed(close)}: not established."
-    return text
+    return f"{text}{'; '.join(said)} ({_seeds([whole, *rivals])}).{doubts}"
 
 
 def _against_copy(by_name: Mapping[str, Row], generators: Sequence[Row]) -> str | None:
@@ -191,7 +206,6 @@ def limits(rows: Sequence[Row], protocol: Mapping[str, Any]) -> list[str]:
 def setting(protocol: Mapping[str, Any]) -> str:
     """What was scored, in two sentences."""
     return (
-        f"{protocol['num_pairs']} held-out clips, each with another clip's audio (seeded pairing, digest "
-        f"`{protocol['pairing_sha256'][:12]}`); `real` keeps its own audio. Protocol `{protocol['id']}`, digest "
-        f"`{protocol['sha256'][:12]}`."
+        f"{protocol['num_pairs']} pairs of a held-out clip and an audio: {protocol['pairing']} (digest "
+        f"`{protocol['pairing_sha256'][:12]}`). Protocol `{protocol['id']}`, digest `{protocol['sha256'][:12]}`."
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 Row = Mapping[str, Any]
 INTERVALS = ("lse_d_ci", "lse_c_ci")
-AVERAGED = ("lse_d", "lse_c", "fid", "within_one_frame", "jitter_ratio")
+AVERAGED = ("lse_d", "lse_c", "fid", "kid", "within_one_frame", "jitter_ratio")
 
 
 def runs_of(rows: Sequence[Row]) -> dict[str, list[Row]]:

@@ -48,6 +48,8 @@ class Params(Section):
     @field_validator("variants")
     @classmethod
     def _names_files(cls, variants: dict[str, VariantParams]) -> dict[str, VariantParams]:
+        if not variants:
+            raise ValueError("there is none: name at least one network to train")
         for name in variants:
             if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name in RESERVED_VARIANTS:
                 raise ValueError(
@@ -126,15 +128,32 @@ def _multiples_around(number: int, factor: int) -> list[int]:
     return [multiple for multiple in (below, below + factor) if multiple > 0]
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML as it is, but a key that a section has twice is an error; YAML libraries keep the last in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        first: dict[Any, int] = {}
+        for key_node, _ in node.value:
+            key, line = self.construct_object(key_node, deep=True), key_node.start_mark.line + 1
+            if first.setdefault(key, line) != line:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"{key} is there twice, in lines {first[key]} and {line}", problem_mark=key_node.start_mark
+                )
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
 def load_params(path: Path) -> Params:
     """Read and check ``params.yaml``.
 
     Raises ParamsError naming each bad key, its value, and for an unknown key the nearest valid one.
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.load(path.read_text(), _UniqueKeys)
     except FileNotFoundError:
         raise ParamsError(f"{path} does not exist; `git restore params.yaml` brings the default back") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} cannot be read: {error}") from None
     except yaml.YAMLError as error:
         raise ParamsError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(content, dict):

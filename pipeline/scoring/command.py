@@ -17,11 +17,12 @@ from pipeline.layout import Layout
 from pipeline.markdown import Table
 from pipeline.params import load_params
 from pipeline.scoring import videos
-from pipeline.scoring.against import EarlierResult, against_table, differences, figures_table, require_alike
+from pipeline.scoring.against import MIN_CLIPS, EarlierResult, against_table, differences, figures_table, require_alike
 from pipeline.scoring.pairing import pair_videos
 from pipeline.skill import skill_of
 from pipeline.versions import differing
 
+MAX_NAMED = 20
 COLUMNS = ("LSE-D ↓", "LSE-C ↑", "FID ↓", "1000 KID ↓", "≤ 1 frame ↑")
 
 
@@ -32,8 +33,7 @@ def score_folders(
 
     Raises ValueError for a request that cannot be met; what can be checked before the long work is.
     """
-    if out is not None and out.suffix != ".json":
-        raise ValueError(f"--out {out} must end in .json; the figures of each clip go into a .csv beside it")
+    _require_json(out)
     params = load_params(layout.params_path)
     other = None if against is None else EarlierResult.read(against)
     pairs, unmatched = pair_videos(generated, reference)
@@ -42,26 +42,30 @@ def score_folders(
     if other is not None:
         require_alike(protocol, other.figures["protocol"], str(other.path))
     found = videos.score_videos(pairs, judges, params.preprocess)
-    figures = judges.figures(found, is_generated=True) | {"protocol": protocol, "unmatched": unmatched}
     by_clip = clips_csv(found)
+    if out is not None:
+        atomic.write_text(out.with_suffix(".csv"), by_clip)  # with the reasons, even where none could be scored
+    figures = judges.figures(found, is_generated=True) | {"protocol": protocol, "unmatched": unmatched}
     clips = clip_scores(by_clip)
-    resampling = params.compare.confidence, params.compare.num_resamples, params.seed
-    figures |= intervals_over_clips(list(clips.values()), *resampling)
+    if len(clips) >= MIN_CLIPS:
+        resampling = params.compare.confidence, params.compare.num_resamples, params.seed
+        figures |= intervals_over_clips(list(clips.values()), *resampling)
     if out is not None:
         atomic.write_json(out, figures)
-        atomic.write_text(out.with_suffix(".csv"), by_clip)
     if other is None:
         yield figures_table(figures).markdown()
     else:
         table, said = against_table(figures, clips, other, params.compare, params.seed)
         yield table.markdown()
         yield from ("", *said, *(f"not the same: {difference}" for difference in differences(figures, other)))
+    if len(clips) >= MIN_CLIPS:
+        yield f"\n[]: {params.compare.confidence:.0%} interval over clips"
     yield from _remarks(figures)
     if noted := [item for item, _ in found.scored if item.reason]:
         first = noted[0]
         yield f"{len(noted)} scored after a change, such as {first.pair.video_id}: {first.reason}"
     if unmatched:
-        yield f"not looked at, for {reference} has no video of their name: {', '.join(unmatched)}"
+        yield f"not looked at, for {reference} has no video of their name: {_some(unmatched)}"
     if judges.evaluator.name == TRAINED:
         skill = skill_of(layout, "train_evaluator", "the evaluator")
         yield f"{skill}; LSE of other clips can be no better founded"
@@ -73,8 +77,7 @@ def score_model(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[s
     The rows of the checkout's comparison stand beside them where both were scored alike. Raises as
     ``Evaluation.open`` and ``MouthGenerator.load``, ValueError where no clip was scored.
     """
-    if out is not None and out.suffix != ".json":
-        raise ValueError(f"--out {out} must end in .json")
+    _require_json(out)
     evaluation = Evaluation.open(layout, load_params(layout.params_path))
     figures = evaluation.score_model("the model", model_dir)
     if out is not None:
@@ -98,6 +101,19 @@ def score_model(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[s
         yield f"there is no comparison in {where}; `dvc repro` makes one"
     if packages := differing([figures["versions"], *(row["versions"] for row in rows)]):
         yield f"its rows are of other versions of {', '.join(packages)}: last digits may differ"
+
+
+def _require_json(out: Path | None) -> None:
+    if out is not None and (out.suffix != ".json" or out.is_dir()):
+        raise ValueError(
+            f"--out {out} must be a file that ends in .json; what is of single clips goes into a .csv beside"
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first few, and how many there are."""
+    shown = ", ".join(names[:MAX_NAMED])
+    return shown if len(names) <= MAX_NAMED else f"{shown} and {len(names) - MAX_NAMED} more"
 
 
 def _comparison(layout: Layout) -> dict[str, Any]:
@@ -130,5 +146,8 @@ def _remarks(figures: Mapping[str, Any]) -> Iterator[str]:
         f"\n{figures['num_clips']} clips, {figures['num_failed']} without a score; FID from "
         f"{figures['fid_num_images']} images a side; {figures['evaluator']} evaluator"
     )
-    for failure in figures["failures"]:
+    failures = figures["failures"]
+    for failure in failures[:MAX_NAMED]:
         yield f"no score: {failure['clip_id']}: {failure['reason']}"
+    if len(failures) > MAX_NAMED:
+        yield f"no score for {len(failures) - MAX_NAMED} more: --out writes all with their reasons"

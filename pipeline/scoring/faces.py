@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.alignment import FPS, num_samples_of
+from pipeline.alignment import FPS, SAMPLE_RATE_HZ, num_samples_of
 from pipeline.media.audio import decode_audio, float_to_int16, rms_of
 from pipeline.media.crops import CROP_PX, Cropper, boxes_within, context_boxes, crop_boxes
 from pipeline.media.errors import NoVideoError
@@ -54,7 +54,7 @@ class PairedFaces:
 
     @classmethod
     def find(cls, generated: Path, reference: Path, params: PreprocessParams) -> PairedFaces:
-        """The longest stretch of the real video with one face in every frame.
+        """The longest piece of the real video that preprocessing would keep.
 
         Raises RefusedError as preprocessing does, MediaError for a file that cannot be read, ValueError for a
         generated video of another shape.
@@ -114,9 +114,16 @@ class PairedFaces:
     def heard(self, params: PreprocessParams) -> NDArray[np.int16]:
         """The generated video's own sound from the first crop on: int16 [n], 16 kHz.
 
-        Raises RefusedError for silence, with which no mouth can be in sync.
+        Raises RefusedError for silence, with which no mouth can be in sync, ValueError for sound that ends too early.
         """
-        samples = decode_audio(self.generated)[num_samples_of(self.start) :][: num_samples_of(len(self.faces))]
+        num_wanted = num_samples_of(len(self.faces))
+        samples = decode_audio(self.generated)[num_samples_of(self.start) :][:num_wanted]
+        if len(samples) < MIN_LENGTH_SHARE * num_wanted:
+            raise ValueError(
+                f"the generated video's sound ends too early: it lasts {len(samples) / SAMPLE_RATE_HZ:.2f} of the "
+                f"{num_wanted / SAMPLE_RATE_HZ:.2f} s in which the real one shows its face, {MIN_LENGTH_SHARE:.0%} are "
+                "needed"
+            )
         rms = rms_of(samples)
         if not rms >= params.min_audio_rms:
             raise RefusedError(

@@ -23,6 +23,8 @@ def pair_videos(generated_dir: Path, reference_dir: Path) -> tuple[list[VideoPai
     Raises ValueError for a folder without videos, a name that occurs twice, or folders that share no name.
     """
     generated, reference = _by_name(generated_dir), _by_name(reference_dir)
+    if generated == reference:
+        raise ValueError(f"--generated and --reference are both {reference_dir}: real videos against themselves")
     if not generated.keys() & reference.keys():
         raise ValueError(
             f"no video in {generated_dir} is called as one in {reference_dir}: there is {min(generated)} in one, "
@@ -35,8 +37,9 @@ def pair_videos(generated_dir: Path, reference_dir: Path) -> tuple[list[VideoPai
 def _by_name(folder: Path) -> dict[str, Path]:
     paths = [path for path in sorted(folder.rglob("*")) if _is_video(path, folder)]
     if not paths:
-        what = "holds no video" if folder.is_dir() else "is no folder"
-        raise ValueError(f"{folder} {what} ({' '.join(sorted(VIDEO_SUFFIXES))})")
+        if not folder.is_dir():
+            raise ValueError(f"{folder} is no folder; --generated and --reference each name one with videos")
+        raise ValueError(f"{folder} holds no video ({' '.join(sorted(VIDEO_SUFFIXES))})")
     named: dict[str, Path] = {}
     for path in paths:
         name = path.relative_to(folder).with_suffix("").as_posix()

@@ -40,7 +40,7 @@ def score_videos(pairs: Sequence[VideoPair], judges: Judges, params: PreprocessP
         try:
             result, (real, shown) = _score_pair(pair, judges, params)
         except (MediaError, RefusedError, ValueError) as error:
-            result = Scored(_self_paired(pair), reason=getattr(error, "detail", str(error)))
+            result = Scored(_self_paired(pair), reason=_reason(error, pair))
             logger.warning("no score for %s: %s", pair.name, result.reason)
         else:
             lengths[pair.name] = len(real)
@@ -69,6 +69,12 @@ def _score_pair(pair: VideoPair, judges: Judges, params: PreprocessParams) -> tu
         real_mouth_jitter=mouth_jitter(real),
     )
     return scored, (real, shown)
+
+
+def _reason(error: Exception, pair: VideoPair) -> str:
+    if isinstance(error, MediaError):
+        return f"the {'generated' if error.path == pair.generated else 'real'} video {error.path.name}: {error.detail}"
+    return error.detail if isinstance(error, RefusedError) else str(error)
 
 
 def _self_paired(pair: VideoPair) -> Pair:

@@ -34,6 +34,8 @@ def test_temporal_loss_sees_changes_only() -> None:
     trembling = target.clone()
     trembling[:, 1::2] += 0.5  # frames 1 and 3 of 5: each of the four changes is off by 0.5
     assert losses.temporal_loss(trembling, target).item() == pytest.approx(0.5, abs=1e-6)
+    with pytest.raises(ValueError, match="no change to compare"):
+        losses.temporal_loss(target[:, :1], target[:, :1])
     trembling[:, 3] -= 0.5  # frame 1 alone: two of four
     assert losses.temporal_loss(trembling, target).item() == pytest.approx(0.25, abs=1e-6)
 
@@ -48,6 +50,7 @@ def test_mouth_loss_is_l1_where_the_mouth_is() -> None:
     assert losses.mouth_loss(off, target).item() == pytest.approx(float(0.5 * bell[60, 40] / bell.sum()), rel=1e-4)
     with pytest.raises(ValueError, match="shapes"):
         losses.mouth_loss(target, target[:1])
+    assert losses.mouth_loss(off[0, 0, 0], target[0, 0, 0]) > 0
 
 
 def test_feature_loss_is_relative_to_the_real_maps() -> None:
@@ -72,7 +75,8 @@ def test_sync_loss_closed_form() -> None:
     half = torch.full((4,), 0.5)
     assert losses.sync_loss(half).item() == pytest.approx(math.log(2))
     mixed = torch.tensor([0.8, 0.3])
-    expected = -(math.log(0.8) + math.log(0.7)) / 2
+    squeezed = [0.9998 * probability + 0.0001 for probability in (0.8, 0.3)]
+    expected = -(math.log(squeezed[0]) + math.log(1 - squeezed[1])) / 2
     assert losses.sync_loss(mixed, torch.tensor([True, False])).item() == pytest.approx(expected)
     zero = torch.zeros(4)
     assert losses.sync_loss(zero, min_cosine=-1.0).item() == pytest.approx(math.log(2))
@@ -85,6 +89,7 @@ def test_sync_loss_stays_finite_at_the_ends(target: bool) -> None:
     loss.backward()
     assert loss.isfinite() and loss < 9.3
     assert cosine.grad is not None and cosine.grad.isfinite().all()
+    assert (cosine.grad[:2] != 0).all()  # the worst window teaches most
 
 
 def test_contrastive_sync_loss_closed_form() -> None:

@@ -49,6 +49,7 @@ def test_the_committed_file_is_valid(repo_root: Path) -> None:
             3,
             "train_evaluator.clips_per_batch 16 into 3 (make it 15 or 18), train_gan.clips_per_batch 4 into 3",
         ),
+        ("variants", {}, "variants: there is none"),
         ("train_gan.micro_batches", 3, "train_gan.clips_per_batch 4 into 3 (make it 3 or 6)"),
         ("train_gan.losses.sync.weight", 0.999, "must be below 1 together"),
         ("dataset.demo.num_test_speakers", 12, "leave no training speaker"),
@@ -115,6 +116,17 @@ def test_every_mistake_is_reported_at_once(content: dict[str, Any]) -> None:
         parse_params(content)
     assert "seed" in str(caught.value)
     assert "compare.confidence" in str(caught.value)
+
+
+def test_a_key_that_is_there_twice_is_named_with_its_lines(tmp_path: Path, repo_root: Path) -> None:
+    path = tmp_path / "params.yaml"
+    text = (repo_root / "params.yaml").read_text()
+    path.write_text(text + "compare:\n  confidence: 0.9\n  num_resamples: 100\n")
+    with pytest.raises(ParamsError, match=r"compare is there twice, in lines \d+ and \d+"):
+        load_params(path)
+    path.write_bytes(b"seed: \xff")
+    with pytest.raises(ParamsError, match="cannot be read"):
+        load_params(path)
 
 
 def test_a_file_that_is_not_there_says_how_to_write_it(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 PROTOCOL: dict[str, Any] = {
     "id": "lipsmith-unseen-1",
     "sha256": "f" * 64,
+    "pairing": "each clip with another one's audio",
     "pairing_sha256": "a" * 64,
     "num_pairs": 4,
     "evaluator": "trained",

@@ -21,7 +21,14 @@ def test_a_copy_from_another_seed_is_a_repeat_of_the_first() -> None:
 
 
 def test_means_have_the_widest_interval_of_their_runs() -> None:
-    figures = {"lse_c": 2.0, "fid": 30.0, "within_one_frame": 1.0, "jitter_ratio": 0.5, "lse_c_ci": [1.0, 3.0]}
+    figures = {
+        "lse_c": 2.0,
+        "fid": 30.0,
+        "kid": 0.01,
+        "within_one_frame": 1.0,
+        "jitter_ratio": 0.5,
+        "lse_c_ci": [1.0, 3.0],
+    }
     rows = [
         {"variant": "a", "lse_d": 6.0, "lse_d_ci": [5.0, 7.0], **figures},
         {"variant": "a-2", "repeats": "a", "lse_d": 8.0, "lse_d_ci": [7.5, 8.5], **figures},

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +161,36 @@ def test_a_generated_video_may_lack_a_tenth_at_its_end(
         PairedFaces.find(tmp_path / "made.mp4", tmp_path / "real.mp4", params).crops()
 
 
+def test_sound_must_last_as_long_as_the_pictures_and_be_heard(tmp_path: Path, params: PreprocessParams) -> None:
+    write_video(tmp_path / "real.mp4", swaying_head())
+    write_video(tmp_path / "made.mp4", swaying_head())
+    faces = PairedFaces.find(tmp_path / "made.mp4", tmp_path / "real.mp4", params)
+    write_video(tmp_path / "short.mp4", swaying_head(30))
+    with pytest.raises(ValueError, match=r"sound ends too early: it lasts 1\.\d\d of the 1\.60 s"):
+        replace(faces, generated=tmp_path / "short.mp4").heard(params)
+    write_video(tmp_path / "silent.mp4", swaying_head(), loudness=0.0)
+    with pytest.raises(RefusedError, match="the generated video is silent"):
+        replace(faces, generated=tmp_path / "silent.mp4").heard(params)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"id": "lipsmith-unseen-1"}, "its id is 'lipsmith-unseen-1', here 'a'; only results of"),
+        ({"references_sha256": "c"}, "the real videos are others: give the --reference it was scored with"),
+        ({"evaluator_sha256": "c"}, "another evaluator gave its LSE, on its own scale"),
+        ({"faces_settings": {"x": 1, "y": 2}}, "its faces_settings is {'y': 2}, here {'y': 3}; score those videos"),
+    ],
+)
+def test_results_scored_otherwise_are_told_with_a_remedy(changed: dict[str, Any], said: str) -> None:
+    ours = {"id": "a", "references_sha256": "b", "evaluator_sha256": "b", "faces_settings": {"x": 1, "y": 3}}
+    against.require_alike(ours, dict(ours), "theirs.json")
+    with pytest.raises(ValueError, match=re.escape(said)):
+        against.require_alike(
+            ours, ours | {"context_px": 1} | changed if "id" in changed else ours | changed, "theirs.json"
+        )
+
+
 def test_results_say_where_they_are_of_different_clips() -> None:
     def result(num_images: int, *lacking: str) -> dict[str, Any]:
         failures = [{"clip_id": name, "reason": ""} for name in lacking]
@@ -212,6 +244,8 @@ def test_a_system_that_copies_its_input_and_what_it_leaves_out(checkout: Path, t
     real, made = tmp_path / "real", tmp_path / "made"
     for number, name in enumerate("abcdefgh"):
         write_video(real / f"{name}.mp4", swaying_head(), seed=number)
+    code, said = score("--generated", real, "--reference", real)
+    assert code == 2 and "--generated and --reference are both" in said
     for name in ("a", "b"):
         made.mkdir(exist_ok=True)
         shutil.copy(real / f"{name}.mp4", made)
@@ -238,6 +272,7 @@ def test_a_system_that_copies_its_input_and_what_it_leaves_out(checkout: Path, t
     assert "1 scored after a change, such as h: the generated video has 30 fps, read at 25" in said
     assert "no score: d: there is no generated video" in said
     assert "has no video of their name: z" in said
+    assert "| clips within 1 frame, % ↑ |" in said and "[]: 95% interval over clips" in said
     rows = list(csv.DictReader(out.with_suffix(".csv").open(newline="")))
     assert [(row["clip_id"], row["status"]) for row in rows] == [
         ("a", "ok"),
@@ -255,14 +290,16 @@ def test_a_system_that_copies_its_input_and_what_it_leaves_out(checkout: Path, t
     assert copied["fid"] == pytest.approx(0, abs=1e-6)
     assert copied["jitter_ratio"] == pytest.approx(1)
 
-    code, said = score("--generated", made, "--reference", real, "--out", tmp_path / "copied.csv")
-    assert code == 2 and "must end in .json" in said
+    (tmp_path / "folder.json").mkdir()
+    for name in ("copied.csv", "folder.json"):
+        code, said = score("--generated", made, "--reference", real, "--out", tmp_path / name)
+        assert code == 2 and "must be a file that ends in .json" in said
     (made / "._a.mp4").write_bytes(b"a Mac's shadow of a file")
 
     code, said = score("--generated", made, "--reference", real, "--against", out)
     assert code == 0, said
     assert re.search(r"LSE-D.*\+0\.000 \[\+0\.000, \+0\.000\]", said) and "| copied.json |" in said
-    assert "over the 2 clips that both have" in said
+    assert "over the 2 clips that both have, clip by clip" in said
     out.with_suffix(".csv").unlink()
     code, said = score("--generated", made, "--reference", real, "--against", out)
     assert code == 0 and "copied.csv is gone: without it the differences have no intervals" in said
@@ -277,10 +314,14 @@ def test_results_of_other_references_or_other_files_are_no_comparison(checkout: 
     write_video(real / "a.mp4", swaying_head(), seed=7)
     code, said = score("--generated", made, "--reference", real, "--against", out)
     assert code == 2 and "first.json was scored differently: its references_sha256 is" in said
+    result = json.loads(out.read_text())
     for content, wrong in (
-        ("{}", "is no result of `python -m pipeline score --out`: it has no lse_d, lse_c, fid, kid, jitter_ratio"),
-        ("[1]", "it has no figures"),
-        ("LSE-D", "is no JSON"),
+        ("{}", "is no result of `python -m pipeline score --out`: lse_d: Field required; lse_c: Field required; "),
+        ("[1]", "Input should be an object"),
+        ("LSE-D", "Invalid JSON"),
+        (json.dumps(result | {"lse_c": math.nan}), "lse_c: Input should be a finite number"),
+        (json.dumps(result | {"failures": ["a"]}), "failures.0: "),
+        (json.dumps(result | {"lse_d": 99.0}), "first.csv does not belong to"),
     ):
         out.write_text(content)
         code, said = score("--generated", made, "--reference", real, "--against", out)
@@ -291,7 +332,7 @@ def test_results_of_other_references_or_other_files_are_no_comparison(checkout: 
 
 def test_a_difference_is_taken_clip_by_clip(repo_root: Path) -> None:
     """Clips differ by far more than the systems do; the same small gain in each is sure all the same."""
-    means = {"fid": 20.0, "kid": 0.01, "jitter_ratio": 0.5}
+    means = {"fid": 20.0, "kid": 0.01, "jitter_ratio": 0.5, "within_one_frame": 1.0, "offset_mean_frames": 0.0}
     ours = {("a", "a"): clip_of(9.0), ("b", "b"): clip_of(5.0), ("c", "c"): clip_of(7.0)}
     theirs = {name: clip_of(score.lse_d + 0.5) for name, score in ours.items()} | {("d", "d"): clip_of(1.0)}
     other = EarlierResult(Path("theirs.json"), means | {"lse_d": 5.875, "lse_c": 3.0}, theirs)
@@ -302,6 +343,11 @@ def test_a_difference_is_taken_clip_by_clip(repo_root: Path) -> None:
     assert differences["FID ↓"] == "+0.000"
     assert "the 3 clips that both have" in said[0]
     assert said[1].startswith("the interval of the difference in LSE-C holds 0")
+    table, said = against.against_table(
+        means | {"lse_d": 9.0, "lse_c": 3.0}, {("a", "a"): clip_of(9.0)}, other, params, seed=0
+    )
+    assert {row[0]: row[3] for row in table.cells}["LSE-D ↓"] == "+3.125"
+    assert said == ["both have a score for 1 clips: too few for intervals of the differences"]
 
 
 def clip_of(lse_d: float) -> ClipScore:
