@@ -139,25 +139,33 @@ def test_dvc_shows_metrics_and_plots(checkout: Layout, first_run: str) -> None:
     assert page.endswith("index.html")
 
 
-def test_an_edited_arm_reruns_alone_and_a_killed_training_resumes(checkout: Layout, first_run: str) -> None:
+def test_edited_arms_rerun_alone_and_a_killed_training_resumes(checkout: Layout, first_run: str) -> None:
+    def weights(arm: str) -> bytes:
+        return (checkout.stage_dir("train_gan", arm) / "model" / "weights.safetensors").read_bytes()
+
+    undisturbed = weights("lstm_cbam")
     params = yaml.safe_load(checkout.params_path.read_text())
-    params["variants"]["no_lstm"] = params["variants"]["lstm_cbam"]
+    variants = params["variants"]
+    variants["lstm_cbam"], variants["no_lstm"] = variants["no_lstm"], variants["lstm_cbam"]
     checkout.params_path.write_text(yaml.safe_dump(params, sort_keys=False))
 
     process = start(checkout.root, "dvc", "repro")
     _kill_training_after_its_first_checkpoint(process, checkout)
     output, _ = process.communicate(timeout=300)
     assert process.returncode != 0
-    assert _stages_that_ran(output) == ["train_gan@no_lstm"]
+    assert _stages_that_ran(output) == ["train_gan@lstm_cbam", "train_gan@no_lstm"]
 
     output = _run(checkout, "dvc", "repro")
-    assert sorted(_stages_that_ran(output)) == ["compare", "evaluate@no_lstm", "train_gan@no_lstm"]
-    assert "resumed from the checkpoint of step" in output
-    # Now the same arm as lstm_cbam: a resumed training ends where an uninterrupted one does.
-    weights = [
-        checkout.stage_dir("train_gan", arm) / "model" / "weights.safetensors" for arm in ("no_lstm", "lstm_cbam")
+    assert sorted(_stages_that_ran(output)) == [
+        "compare",
+        "evaluate@lstm_cbam",
+        "evaluate@no_lstm",
+        "train_gan@no_lstm",
     ]
-    assert weights[0].read_bytes() == weights[1].read_bytes()
+    assert "resumed from the checkpoint of step" in output
+    assert (
+        weights("no_lstm") == undisturbed
+    )  # what lstm_cbam was: a resumed training ends where an uninterrupted one does
 
 
 def _kill_training_after_its_first_checkpoint(process: subprocess.Popen[str], checkout: Layout) -> None:
