@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.generator import Generator, face_input
+from models.generator import Generator
 from models.losses import (
     contrastive_sync_loss,
     feature_loss,
@@ -223,11 +223,11 @@ class GanTrainee:
 
     @torch.inference_mode()
     def samples(self, num_windows: int) -> np.ndarray:
-        """Target, masked input, reference and generated crops side by side: uint8 [num * 96, 4 * 96, 3] BGR."""
+        """Target, what the generator sees of it, reference and generated crops: uint8 [num * 96, 4 * 96, 3] BGR."""
         batch = {name: tensor[:num_windows] for name, tensor in self._validation.items()}
         target, generated = self._generate(self._averaged.network, batch)
         reference = faces_to_float(batch["reference"], self._device)
-        seen = face_input(target, reference)[:, 2, :3]
+        seen = self._recipe.kind.see(target, torch.zeros_like(reference))[:, 2].unflatten(1, (-1, 3)).sum(dim=1)
         columns = (target[:, 2], seen, reference[:, 2], generated[:, 2])
         rows_NCHW = torch.cat([column.float() for column in columns], dim=-1)
         image = rows_NCHW.permute(0, 2, 3, 1).flatten(0, 1)

@@ -330,6 +330,20 @@ def test_samples_show_target_mask_reference_and_result(trainee: GanTrainee) -> N
     assert (image[:48, 96:192] == image[:48, :96]).all()
 
 
+@pytest.mark.parametrize(("variant", "sees_upper_half"), [("lipgan", True), ("speech2vid", False)])
+def test_samples_show_what_a_rival_sees_of_the_target(
+    params: TrainGanParams, variant: str, sees_upper_half: bool
+) -> None:
+    rival = (
+        LipGanVariant(network="lipgan", seed=None, contrastive_weight=0.01)
+        if variant == "lipgan"
+        else Speech2VidVariant(network="speech2vid", seed=None)
+    )
+    image = trainee_of(params, recipe_of(params, rival)).samples(1)
+    assert (image[48:96, 96:192] == 0).all()
+    assert bool((image[:48, 96:192] == image[:48, :96]).all()) is sees_upper_half
+
+
 def save_expert(folder: Path, accuracy: float) -> None:
     config = {"width": EXPERT.width, "embedding_dim": EXPERT.embedding_dim, "linear_heads": True}
     info = {"val_pairwise_accuracy": accuracy}
