@@ -24,6 +24,8 @@ class Change:
 def replace_values(text: str, values: Mapping[str, Any]) -> tuple[str, list[Change]]:
     """Put ``values`` (dotted key -> number, word or None) into the text; returns it with what changed.
 
+    ``train_gan.betas.0`` is the first value of a list.
+
     Raises ParamsError for text that is no YAML or lacks a key. The result is not checked further.
     """
     changes: list[Change] = []
@@ -54,8 +56,11 @@ def _compose(text: str) -> yaml.Node:
 def _find(root: yaml.Node, key: str) -> yaml.ScalarNode:
     node = root
     for part in key.split("."):
-        items = node.value if isinstance(node, yaml.MappingNode) else []
-        found = [value for name, value in items if name.value == part]
+        found = []
+        if isinstance(node, yaml.MappingNode):
+            found = [value for name, value in node.value if name.value == part]
+        elif isinstance(node, yaml.SequenceNode) and part.isdigit():
+            found = node.value[int(part) :][:1]
         if not found:
             raise ParamsError(f"params.yaml has no {key}; add it, or start again from `git restore params.yaml`")
         node = found[-1]

@@ -44,7 +44,7 @@ def test_result_is_valid_and_holds_every_value(name):
     for key, value in PROFILES[name].items():
         node = content
         for part in key.split("."):
-            node = node[part]
+            node = node[int(part) if part.isdigit() else part]
         assert node == value
         assert type(node) is type(value)
 
