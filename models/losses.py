@@ -25,16 +25,6 @@ def lower_half(frames: torch.Tensor) -> torch.Tensor:
     return frames[..., frames.shape[-2] // 2 :, :]
 
 
-def shifted_lower_half(frames: torch.Tensor, up: int, left: int) -> torch.Tensor:
-    """`lower_half` from ``up`` rows higher, moved ``left`` (right if negative): [..., H, W] -> [..., H - H // 2, W].
-
-    The border column is repeated where the picture has moved away.
-    """
-    height, width = frames.shape[-2:]
-    columns = (torch.arange(width, device=frames.device) + left).clamp(0, width - 1)
-    return frames[..., height // 2 - up : height - up, :][..., columns]
-
-
 def stack_window(lower_BTCHW: torch.Tensor) -> torch.Tensor:
     """The expert's face input, frames on the channel axis: [B, 5, 3, 48, 96] -> [B, 15, 48, 96]."""
     return lower_BTCHW.flatten(1, 2)

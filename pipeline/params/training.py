@@ -124,7 +124,6 @@ class TrainGanParams(_TrainingParams):
     sync_objective: Literal["infonce", "bce"]
     sync_negatives: MaybeZero
     sync_temperature: Positive
-    expert_shift_px: Annotated[int, Field(ge=0, le=8)]
     losses: LossesParams
     min_expert_accuracy: Fraction
     num_validation_windows: Count

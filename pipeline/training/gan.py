@@ -26,7 +26,6 @@ from models.losses import (
     l1_loss,
     lower_half,
     mouth_loss,
-    shifted_lower_half,
     stack_window,
     sync_loss,
     temporal_loss,
@@ -146,15 +145,14 @@ class GanTrainee:
         """Every term but the adversary's. The sync loss is measured before its weight is on, too, where ``measured``
         gives it one."""
         terms = {"l1": l1_loss(generated_BTCHW, target_BTCHW)}
-        shift = self._draw_shift() if self.generator.training and torch.is_grad_enabled() else (0, 0)
         sync, perceptual = weights.get("sync", 0.0), weights.get("perceptual", 0.0)
         if measured.get("sync", 0.0) + perceptual > 0:
             with torch.set_grad_enabled(torch.is_grad_enabled() and sync + perceptual > 0):
-                face_BD, maps = self._look(generated_BTCHW, shift)
+                face_BD, maps = self._look(generated_BTCHW)
                 terms["sync"] = self._sync(face_BD, sync_mel)
             if perceptual > 0:
                 with torch.no_grad():
-                    _, real_maps = self._look(target_BTCHW, shift)
+                    _, real_maps = self._look(target_BTCHW)
                 terms["perceptual"] = feature_loss(maps, real_maps)
         if weights.get("temporal", 0.0) > 0:
             terms["temporal"] = temporal_loss(generated_BTCHW, target_BTCHW)
@@ -173,19 +171,9 @@ class GanTrainee:
         """What the generator hears: float32 [B, T, 1, F, L]."""
         return batch["audio"].to(self._device).unsqueeze(2)
 
-    def _draw_shift(self) -> tuple[int, int]:
-        """Pixels up and left, the same in every process."""
-        most = self._params.expert_shift_px
-        if most == 0:
-            return 0, 0
-        return int(torch.randint(0, most + 1, ())), int(torch.randint(-most, most + 1, ()))
-
-    def _look(
-        self, faces_BTCHW: torch.Tensor, shift: tuple[int, int] = (0, 0)
-    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """The expert's embedding and maps of every 5 whole faces, moved by ``shift``, the clips' one after another."""
-        lower_BTCHW = shifted_lower_half(faces_BTCHW, *shift) if any(shift) else lower_half(faces_BTCHW)
-        fives_NTCHW = lower_BTCHW.unflatten(1, (-1, WINDOW_FRAMES)).flatten(0, 1)
+    def _look(self, faces_BTCHW: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """The expert's embedding and maps of every 5 whole faces, the clips' one after another."""
+        fives_NTCHW = lower_half(faces_BTCHW).unflatten(1, (-1, WINDOW_FRAMES)).flatten(0, 1)
         with autocast(self._params.precision, self._device):
             return self.expert.look_at_faces(stack_window(fives_NTCHW))
 

@@ -20,15 +20,6 @@ def test_stack_window_is_frame_major() -> None:
     assert stacked[0, :, 0, 0].tolist() == list(range(15))
 
 
-def test_a_shifted_lower_half_is_the_picture_moved() -> None:
-    picture = torch.arange(6 * 4).float().view(1, 6, 4)
-    assert torch.equal(losses.shifted_lower_half(picture, 0, 0), losses.lower_half(picture))
-    moved = losses.shifted_lower_half(picture, 1, 2)
-    assert moved.shape == (1, 3, 4)
-    assert moved[0, 0].tolist() == [10, 11, 11, 11]  # row 2 from column 2 on
-    assert losses.shifted_lower_half(picture, 0, -1)[0, 0].tolist() == [12, 12, 13, 14]
-
-
 def test_l1_of_a_constant_difference() -> None:
     a = torch.rand(2, 3, 4)
     assert losses.l1_loss(a, a).item() == 0

@@ -242,25 +242,6 @@ def test_the_sync_loss_of_a_longer_window_is_that_of_its_fives(params: TrainGanP
     assert float(whole.detach()) == pytest.approx(float(torch.stack(fives).mean().detach()), rel=1e-4)
 
 
-def test_the_expert_looks_at_both_faces_moved_alike(params: TrainGanParams, monkeypatch: pytest.MonkeyPatch) -> None:
-    trainee = trainee_of(params.model_copy(update={"expert_shift_px": 3}))
-    shifts: list[tuple[int, int]] = []
-    look = trainee._look
-    monkeypatch.setattr(trainee, "_look", lambda faces, shift=(0, 0): shifts.append(shift) or look(faces, shift))
-    for _ in range(8):
-        trainee.step(batch(), 3)
-    drawn, target = shifts[::2], shifts[1::2]
-    assert drawn == target and len(set(drawn)) > 3
-    assert all(0 <= up <= 3 and -3 <= left <= 3 for up, left in drawn)
-    shifts.clear()
-    assert trainee.validate() == trainee.validate()  # in place
-    assert set(shifts) == {(0, 0)}
-    plain = trainee_of(params)
-    monkeypatch.setattr(plain, "_draw_shift", lambda: (2, -1))
-    moved = float(plain.step(batch(), 3)["perceptual"])
-    assert moved != pytest.approx(float(trainee_of(params).step(batch(), 3)["perceptual"]), rel=1e-4)
-
-
 def test_validation_is_at_full_weights_and_judges_the_average(trainee: GanTrainee, params: TrainGanParams) -> None:
     for step in range(2):
         trainee.step(batch(), step)
