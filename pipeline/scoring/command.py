@@ -105,9 +105,7 @@ def score_model(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[s
 
 def _require_json(out: Path | None) -> None:
     if out is not None and (out.suffix != ".json" or out.is_dir()):
-        raise ValueError(
-            f"--out {out} must be a file that ends in .json; what is of single clips goes into a .csv beside"
-        )
+        raise ValueError(f"--out {out} must be a file whose name ends in .json")
 
 
 def _some(names: Sequence[str]) -> str:
