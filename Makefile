@@ -23,7 +23,7 @@ weights: install ## fetch and check the Inception weights behind FID
 	$(BIN)/python -m pipeline weights fetch
 
 repro: weights ## run the whole pipeline of params.yaml: clips in, artifacts/compare/index.html out
-	$(BIN)/dvc repro
+	$(BIN)/python -m flows.reproduce
 	@echo; cat artifacts/compare/comparison.md; echo; echo "The same with videos: artifacts/compare/index.html"
 
 plan: install ## say what `make repro` would run, and why; runs nothing

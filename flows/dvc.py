@@ -18,6 +18,7 @@ from typing import Any, Literal
 import yaml
 
 from flows.processes import stream
+from pipeline.cores import SHARE_VARIABLE
 
 Outcome = Literal["ran", "restored", "up_to_date", "failed", "skipped"]
 """``restored``: the outputs came from DVC's run cache. ``skipped``: a stage before it failed."""
@@ -149,10 +150,13 @@ def plan(graph: StageGraph, reasons: Mapping[str, str]) -> list[PlanRow]:
     return list(rows.values())
 
 
-def run_stage(root: Path, stage: str, on_line: Callable[[str], None], *, force: bool = False) -> Outcome:
+def run_stage(
+    root: Path, stage: str, on_line: Callable[[str], None], *, force: bool = False, num_cores: int | None = None
+) -> Outcome:
     """``dvc repro`` of one stage alone; its dependencies must be up to date. ``force`` runs it even if it is.
 
-    Raises DvcError when it fails, TemporaryDvcError when the failure is a held lock or the stage's exit code 75.
+    ``num_cores``: its share of the processor where others run beside it. Raises DvcError when it fails,
+    TemporaryDvcError when the failure is a held lock or the stage's exit code 75.
     """
     verdict = Verdict(stage)
 
@@ -161,7 +165,8 @@ def run_stage(root: Path, stage: str, on_line: Callable[[str], None], *, force: 
         on_line(line)
 
     options = ["--single-item", *(["--force"] if force else [])]
-    code = stream(_command("repro", *options, stage), root, hear)
+    share = {} if num_cores is None else {SHARE_VARIABLE: str(num_cores), "OMP_NUM_THREADS": str(num_cores)}
+    code = stream(_command("repro", *options, stage), root, hear, share)
     return verdict.outcome(code)
 
 

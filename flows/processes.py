@@ -20,6 +20,13 @@ _POLL_S = 0.25
 _DRAIN_S = 2.0
 _KILL_WAIT_S = 5.0
 
+_ending: set[threading.Event] = set()
+"""One per command of `stream` that is running; setting it ends the command."""
+
+
+class CommandEndedError(RuntimeError):
+    """`end_commands` ended the command."""
+
 
 def stream(
     command: list[str],
@@ -32,7 +39,8 @@ def stream(
     Whatever ends the call (the command's end, an exception in ``on_line``, a signal turned into an
     exception), every process of the command's tree has ended when it returns, also those whose
     parent died before them. The command stays in the caller's process group. Of a line redrawn with
-    carriage returns, such as a progress bar, only the last state is passed on.
+    carriage returns, such as a progress bar, only the last state is passed on. Raises CommandEndedError
+    where another thread calls `end_commands`.
     """
     process = subprocess.Popen(
         command,
@@ -43,13 +51,28 @@ def stream(
         stderr=subprocess.STDOUT,
     )
     tree = _ProcessTree(process.pid)
+    ending = threading.Event()
+    _ending.add(ending)
     try:
         assert process.stdout is not None
-        _pass_on_lines(process, _read_in_thread(process.stdout), on_line, tree)
+        _pass_on_lines(process, _read_in_thread(process.stdout), on_line, tree, ending)
         return process.wait()
     finally:
         tree.end()
         process.poll()
+        _ending.discard(ending)
+
+
+def end_commands() -> None:
+    """End the commands that other threads are running through `stream`, which raises CommandEndedError there.
+
+    Returns when they have ended, or after the time that the most stubborn takes to be killed.
+    """
+    deadline = time.monotonic() + GRACE_S + 2 * _KILL_WAIT_S
+    while _ending and time.monotonic() < deadline:
+        for ending in list(_ending):
+            ending.set()
+        time.sleep(0.05)
 
 
 def end_children() -> None:
@@ -80,10 +103,13 @@ def _pass_on_lines(
     lines: queue.Queue[str | None],
     on_line: Callable[[str], None],
     tree: _ProcessTree,
+    ending: threading.Event,
 ) -> None:
     """Until the pipe closes, or shortly after the command ended with a descendant holding it open."""
     ended_at: float | None = None
     while ended_at is None or time.monotonic() < ended_at + _DRAIN_S:
+        if ending.is_set():
+            raise CommandEndedError(f"process {process.pid} was ended")
         tree.look()
         if ended_at is None and process.poll() is not None:
             ended_at = time.monotonic()

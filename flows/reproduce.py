@@ -1,4 +1,4 @@
-"""Flow ``reproduce``: DVC's graph in waves, one task per stage.
+"""Flow ``reproduce``: DVC's graph, one task per stage, independent stages at once (``runtime.num_jobs``).
 
 python -m flows.reproduce --plan    what would run, and why; runs nothing
 python -m flows.reproduce           runs it
@@ -8,43 +8,94 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import contextvars
+import queue
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
+import psutil
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
 from flows import dvc, tasks
 from flows.occupancy import CheckoutBusyError, occupying
-from flows.processes import end_children
+from flows.processes import end_children, end_commands
 from flows.tasks import StageResult
-from pipeline.layout import find_root
-from pipeline.params import load_params
+from pipeline.cores import num_cores
+from pipeline.layout import Layout, find_root
+from pipeline.params import RuntimeParams, load_params
+
+_MOST_JOBS = 8
+_JOB_BYTES = 2 * 2**30
+"""What a training of a quarter's width takes, and some more."""
 
 
 class RunStage(Protocol):
-    def __call__(self, stage: str, *, reason: str | None, blocked_by: list[str]) -> StageResult: ...
+    def __call__(self, stage: str, *, reason: str | None, blocked_by: list[str], num_cores: int) -> StageResult: ...
 
 
-def walk(graph: dvc.StageGraph, reasons: dict[str, str], run_stage: RunStage) -> list[StageResult]:
-    """Run every stage after those before it. A failure skips what depends on it, and nothing else.
+def walk(
+    graph: dvc.StageGraph, reasons: dict[str, str], run_stage: RunStage, *, most_jobs: int, cores: int
+) -> list[StageResult]:
+    """Run every stage after those before it, up to ``most_jobs`` at once, each in a thread of its own with an equal
+    share of the cores. A failure skips what depends on it, and nothing else.
 
-    Stages of one wave are independent; with one device they run one after another.
+    Results come in the order in which stages end. Whatever ends the walk ends the stages that are running.
     """
     results: dict[str, StageResult] = {}
-    for stage in (stage for wave in graph.waves() for stage in wave):
+    waiting = [stage for wave in graph.waves() for stage in wave]
+    ended: queue.Queue[StageResult | BaseException] = queue.Queue()
+    running = 0
+
+    def start(stage: str, share: int) -> None:
         before = [results[b] for b in graph.upstream[stage]]
-        results[stage] = run_stage(
-            stage,
-            reason=reasons.get(stage, "" if all(b.outcome == "up_to_date" for b in before) else None),
-            blocked_by=[b.stage for b in before if b.outcome in ("failed", "skipped")],
-        )
+        reason = reasons.get(stage, "" if all(b.outcome == "up_to_date" for b in before) else None)
+        blocked_by = [b.stage for b in before if b.outcome in ("failed", "skipped")]
+
+        def work() -> None:
+            try:
+                ended.put(run_stage(stage, reason=reason, blocked_by=blocked_by, num_cores=share))
+            except BaseException as error:
+                ended.put(error)
+
+        # The context is Prefect's: whose flow run this is. A daemon does not hold up an interpreter that ends.
+        threading.Thread(target=contextvars.copy_context().run, args=(work,), name=stage, daemon=True).start()
+
+    try:
+        while waiting or running:
+            ready = [stage for stage in waiting if all(b in results for b in graph.upstream[stage])]
+            share = max(1, cores // max(1, min(most_jobs, running + len(ready))))
+            for stage in ready[: most_jobs - running]:
+                waiting.remove(stage)
+                start(stage, share)
+                running += 1
+            result = ended.get()
+            running -= 1
+            if isinstance(result, BaseException):
+                raise result
+            results[result.stage] = result
+    except BaseException:
+        end_commands()
+        raise
     return list(results.values())
+
+
+def num_jobs(runtime: RuntimeParams) -> int:
+    """``runtime.num_jobs``; 0: as cores and memory allow, but one where a training takes a GPU or several processes."""
+    import torch  # here, since it takes seconds
+
+    if runtime.num_jobs:
+        return runtime.num_jobs
+    takes_gpu = runtime.device == "cuda" or (runtime.device == "auto" and torch.cuda.is_available())
+    if takes_gpu or runtime.num_processes > 1:
+        return 1
+    return max(1, min(num_cores(), psutil.virtual_memory().available // _JOB_BYTES, _MOST_JOBS))
 
 
 @flow(name="reproduce", persist_result=False)
@@ -65,14 +116,17 @@ def reproduce(root: str | None = None, targets: list[str] | None = None) -> Stat
 def _reproduce(checkout: Path, targets: list[str] | None) -> State[Any]:
     graph = _graph(checkout, targets)
 
-    def run_stage(stage: str, *, reason: str | None, blocked_by: list[str]) -> StageResult:
-        state = tasks.run_stage(checkout, stage, reason=reason, blocked_by=blocked_by, return_state=True)
+    def run_stage(stage: str, *, reason: str | None, blocked_by: list[str], num_cores: int) -> StageResult:
+        state = tasks.run_stage(
+            checkout, stage, reason=reason, blocked_by=blocked_by, num_cores=num_cores, return_state=True
+        )
         result = state.result(raise_on_failure=False)
         if isinstance(result, StageResult):
             return result
         return StageResult(stage, "failed", str(result), 0.0)  # out of retries
 
-    results = walk(graph, tasks.read_reasons(checkout), run_stage)
+    most_jobs = num_jobs(load_params(Layout(checkout).params_path).runtime)
+    results = walk(graph, tasks.read_reasons(checkout), run_stage, most_jobs=most_jobs, cores=num_cores())
     tasks.publish_outcomes(results)
     tasks.publish_comparison(checkout, results)
     failed = [r.stage for r in results if r.outcome == "failed"]

@@ -65,12 +65,18 @@ RETRIED: dict[str, Any] = UNCACHED | {
 
 @task(name="stage", task_run_name="{stage}", **RETRIED)
 def run_stage(
-    root: Path, stage: str, *, reason: str | None = None, blocked_by: Iterable[str] = ()
+    root: Path,
+    stage: str,
+    *,
+    reason: str | None = None,
+    blocked_by: Iterable[str] = (),
+    num_cores: int | None = None,
 ) -> State[StageResult]:
     """Bring one stage up to date; the state's name is its outcome.
 
     ``reason``: why it is stale, empty where it is not (DVC is then not called); None asks DVC.
-    ``blocked_by``: stages before it that failed; it is then skipped.
+    ``blocked_by``: stages before it that failed; it is then skipped. ``num_cores``: its share of the
+    processor; None: all of it.
     """
     started = time.monotonic()
 
@@ -86,7 +92,9 @@ def run_stage(
         return finished("skipped", f"{blocked} did not finish")
     try:
         why = dvc.read_reasons(root, stage).get(stage, "") if reason is None else reason
-        return finished(dvc.run_stage(root, stage, _logger().info) if why else "up_to_date", why)
+        if not why:
+            return finished("up_to_date")
+        return finished(dvc.run_stage(root, stage, _logger().info, num_cores=num_cores), why)
     except dvc.TemporaryDvcError:
         raise
     except dvc.DvcError as error:

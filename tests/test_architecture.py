@@ -85,8 +85,8 @@ def _closure(start: Path) -> set[str]:
     return {path.relative_to(ROOT).as_posix() for path in seen} - INERT
 
 
-def test_flows_see_only_params_and_layout() -> None:
-    allowed = {"pipeline", "pipeline.params", "pipeline.layout"}
+def test_flows_see_only_params_layout_and_cores() -> None:
+    allowed = {"pipeline", "pipeline.params", "pipeline.layout", "pipeline.cores"}
     for path in sorted((ROOT / "flows").rglob("*.py")):
         for name in _imports(path):
             if name.split(".")[0] == "models" or name.split(".")[0] == "pipeline":

@@ -51,6 +51,7 @@ class PromoteParams(Section):
 class RuntimeParams(Section):
     num_workers: MaybeZero
     num_processes: Count
+    num_jobs: MaybeZero
     num_connections: Annotated[int, Field(ge=1, le=16)]
     device: Literal["auto", "cpu", "cuda"]
     num_threads: MaybeZero

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
+import torch
 
 from flows import dvc, reproduce, tasks
+from flows.processes import CommandEndedError, stream
 from flows.tasks import StageResult
 from pipeline.layout import Layout
+from pipeline.params import load_params
 
+ROOT = Path(__file__).resolve().parents[2]
 GRAPH = dvc.StageGraph({"a": (), "b": ("a",), "c": ("a",), "d": ("b",), "e": ("c", "d")})
 
 
@@ -18,7 +26,7 @@ def walk(reasons: dict[str, str], outcomes: dict[str, dvc.Outcome]) -> tuple[dic
     """Outcomes, and the stages that were not declared clean."""
     asked: list[str] = []
 
-    def run(stage: str, *, reason: str | None, blocked_by: list[str]) -> StageResult:
+    def run(stage: str, *, reason: str | None, blocked_by: list[str], num_cores: int) -> StageResult:
         if blocked_by:
             return StageResult(stage, "skipped", ", ".join(blocked_by), 0.0)
         if reason == "":
@@ -26,7 +34,7 @@ def walk(reasons: dict[str, str], outcomes: dict[str, dvc.Outcome]) -> tuple[dic
         asked.append(stage)
         return StageResult(stage, outcomes.get(stage, "ran"), "", 0.0)
 
-    return {r.stage: r.outcome for r in reproduce.walk(GRAPH, reasons, run)}, asked
+    return {r.stage: r.outcome for r in reproduce.walk(GRAPH, reasons, run, most_jobs=1, cores=1)}, asked
 
 
 def test_a_clean_repository_asks_dvc_nothing() -> None:
@@ -45,6 +53,94 @@ def test_a_failure_skips_what_depends_on_it_and_nothing_else() -> None:
     outcomes, asked = walk(dict.fromkeys("abcde", "new"), {"b": "failed"})
     assert outcomes == {"a": "ran", "b": "failed", "c": "ran", "d": "skipped", "e": "skipped"}
     assert asked == ["a", "b", "c"]
+
+
+def test_independent_stages_run_at_once_with_equal_shares_of_the_cores() -> None:
+    meeting = threading.Barrier(2, timeout=20)  # broken unless b and c run at the same time
+    shares: dict[str, int] = {}
+    ended: list[str] = []
+
+    def run(stage: str, *, reason: str | None, blocked_by: list[str], num_cores: int) -> StageResult:
+        assert all(before in ended for before in GRAPH.upstream[stage])
+        shares[stage] = num_cores
+        if stage in "bc":
+            meeting.wait()
+        ended.append(stage)
+        return StageResult(stage, "ran", "", 0.0)
+
+    reproduce.walk(GRAPH, dict.fromkeys("abcde", "new"), run, most_jobs=4, cores=6)
+    assert sorted(ended) == list("abcde")
+    assert (shares["a"], shares["b"], shares["c"], shares["e"]) == (6, 3, 3, 6)
+
+
+def test_no_more_stages_than_jobs_run_at_once() -> None:
+    graph = dvc.StageGraph(dict.fromkeys("abcdefgh", ()))
+    running: set[str] = set()
+    most: list[int] = []
+
+    def run(stage: str, *, reason: str | None, blocked_by: list[str], num_cores: int) -> StageResult:
+        assert num_cores == 1
+        running.add(stage)
+        time.sleep(0.02)
+        most.append(len(running))
+        running.discard(stage)
+        return StageResult(stage, "ran", "", 0.0)
+
+    assert len(reproduce.walk(graph, dict.fromkeys("abcdefgh", "new"), run, most_jobs=3, cores=2)) == 8
+    assert max(most) <= 3
+
+
+def test_a_bug_in_one_stage_ends_the_commands_of_the_others(tmp_path: Path) -> None:
+    graph = dvc.StageGraph({"a": (), "b": ()})
+    pid_path = tmp_path / "pid"
+    seen: list[BaseException] = []
+
+    def run(stage: str, *, reason: str | None, blocked_by: list[str], num_cores: int) -> StageResult:
+        if stage == "a":
+            try:
+                stream(["sh", "-c", "echo $$ > pid; exec sleep 300"], tmp_path, print)
+            except CommandEndedError as error:
+                seen.append(error)
+                raise
+        while not (pid_path.is_file() and pid_path.read_text().strip()):
+            time.sleep(0.02)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        reproduce.walk(graph, {"a": "new", "b": "new"}, run, most_jobs=2, cores=2)
+    assert len(seen) == 1
+    assert not psutil.pid_exists(int(pid_path.read_text()))
+
+
+def test_how_many_stages_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = load_params(ROOT / "params.yaml").runtime
+    gigabytes = {"free": 64}
+    monkeypatch.setattr(reproduce, "num_cores", lambda: 6)
+    monkeypatch.setattr(
+        reproduce.psutil, "virtual_memory", lambda: SimpleNamespace(available=gigabytes["free"] * 2**30)
+    )
+
+    def jobs(**changes: object) -> int:
+        return reproduce.num_jobs(runtime.model_copy(update={"device": "cpu", **changes}))
+
+    assert jobs() == 6
+    assert jobs(num_jobs=3) == 3
+    assert jobs(num_processes=2) == 1
+    gigabytes["free"] = 5
+    assert jobs() == 2
+    gigabytes["free"] = 1
+    assert jobs() == 1
+    gigabytes["free"] = 64
+    assert jobs(device="cuda") == 1
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert (jobs(device="auto"), jobs()) == (1, 6)
+
+
+def test_a_stage_knows_its_share(tiny_repo: Path, edit: Callable[[Path, str, str], None]) -> None:
+    code = "from pipeline.cores import num_cores; print(num_cores())"
+    edit(tiny_repo / "dvc.yaml", "cat in.txt > prepared.txt", f"PYTHONPATH={ROOT} python -c '{code}' > prepared.txt")
+    tasks.run_stage.fn(tiny_repo, "prepare", num_cores=3)
+    assert (tiny_repo / "prepared.txt").read_text() == "3\n"
 
 
 def test_task_states_carry_the_outcome(tiny_repo: Path) -> None:
