@@ -151,11 +151,11 @@ def plan(graph: StageGraph, reasons: Mapping[str, str]) -> list[PlanRow]:
 
 
 def run_stage(
-    root: Path, stage: str, on_line: Callable[[str], None], *, force: bool = False, num_cores: int | None = None
+    root: Path, stage: str, on_line: Callable[[str], None], *, force: bool = False, share: int | None = None
 ) -> Outcome:
     """``dvc repro`` of one stage alone; its dependencies must be up to date. ``force`` runs it even if it is.
 
-    ``num_cores``: its share of the processor where others run beside it. Raises DvcError when it fails,
+    ``share``: how many cores it may use; None: all. Raises DvcError when it fails,
     TemporaryDvcError when the failure is a held lock or the stage's exit code 75.
     """
     verdict = Verdict(stage)
@@ -165,8 +165,8 @@ def run_stage(
         on_line(line)
 
     options = ["--single-item", *(["--force"] if force else [])]
-    share = {} if num_cores is None else {SHARE_VARIABLE: str(num_cores), "OMP_NUM_THREADS": str(num_cores)}
-    code = stream(_command("repro", *options, stage), root, hear, share)
+    environment = {} if share is None else {SHARE_VARIABLE: str(share), "OMP_NUM_THREADS": str(share)}
+    code = stream(_command("repro", *options, stage), root, hear, environment)
     return verdict.outcome(code)
 
 

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO
 
@@ -19,13 +20,14 @@ GRACE_S = 15.0
 _POLL_S = 0.25
 _DRAIN_S = 2.0
 _KILL_WAIT_S = 5.0
+ENDING_S = GRACE_S + 2 * _KILL_WAIT_S
+"""What `stream` takes at most to end its command."""
 
-_ending: set[threading.Event] = set()
-"""One per command of `stream` that is running; setting it ends the command."""
+_ended_by: ContextVar[threading.Event | None] = ContextVar("_ended_by", default=None)
 
 
 class CommandEndedError(RuntimeError):
-    """`end_commands` ended the command."""
+    """The event of `end_commands_by` ended the command, or it did not start."""
 
 
 def stream(
@@ -40,8 +42,9 @@ def stream(
     exception), every process of the command's tree has ended when it returns, also those whose
     parent died before them. The command stays in the caller's process group. Of a line redrawn with
     carriage returns, such as a progress bar, only the last state is passed on. Raises CommandEndedError
-    where another thread calls `end_commands`.
+    where the event of `end_commands_by` is set.
     """
+    _raise_if_ended()
     process = subprocess.Popen(
         command,
         cwd=cwd,
@@ -51,28 +54,24 @@ def stream(
         stderr=subprocess.STDOUT,
     )
     tree = _ProcessTree(process.pid)
-    ending = threading.Event()
-    _ending.add(ending)
     try:
         assert process.stdout is not None
-        _pass_on_lines(process, _read_in_thread(process.stdout), on_line, tree, ending)
+        _pass_on_lines(process, _read_in_thread(process.stdout), on_line, tree)
         return process.wait()
     finally:
         tree.end()
         process.poll()
-        _ending.discard(ending)
 
 
-def end_commands() -> None:
-    """End the commands that other threads are running through `stream`, which raises CommandEndedError there.
+def end_commands_by(event: threading.Event) -> None:
+    """From now on, once the event is set, `stream` in this context (a thread's) ends its command and starts none."""
+    _ended_by.set(event)
 
-    Returns when they have ended, or after the time that the most stubborn takes to be killed.
-    """
-    deadline = time.monotonic() + GRACE_S + 2 * _KILL_WAIT_S
-    while _ending and time.monotonic() < deadline:
-        for ending in list(_ending):
-            ending.set()
-        time.sleep(0.05)
+
+def _raise_if_ended() -> None:
+    event = _ended_by.get()
+    if event is not None and event.is_set():
+        raise CommandEndedError("ended together with what it was part of")
 
 
 def end_children() -> None:
@@ -103,13 +102,11 @@ def _pass_on_lines(
     lines: queue.Queue[str | None],
     on_line: Callable[[str], None],
     tree: _ProcessTree,
-    ending: threading.Event,
 ) -> None:
     """Until the pipe closes, or shortly after the command ended with a descendant holding it open."""
     ended_at: float | None = None
     while ended_at is None or time.monotonic() < ended_at + _DRAIN_S:
-        if ending.is_set():
-            raise CommandEndedError(f"process {process.pid} was ended")
+        _raise_if_ended()
         tree.look()
         if ended_at is None and process.poll() is not None:
             ended_at = time.monotonic()

@@ -13,7 +13,8 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -25,77 +26,105 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows import dvc, tasks
 from flows.occupancy import CheckoutBusyError, occupying
-from flows.processes import end_children, end_commands
+from flows.processes import ENDING_S, end_children, end_commands_by
 from flows.tasks import StageResult
-from pipeline.cores import num_cores
+from pipeline.cores import cgroup_limits, num_cores
 from pipeline.layout import Layout, find_root
-from pipeline.params import RuntimeParams, load_params
+from pipeline.params import Params, load_params
 
 _MOST_JOBS = 8
-_JOB_BYTES = 2 * 2**30
-"""What a training of a quarter's width takes, and some more."""
+_JOB_BYTES = 8 * 2**30
+"""What a training of width 1 takes on a processor, and some more."""
+_LEAST_JOB_BYTES = 2 * 2**30
 
 
 class RunStage(Protocol):
-    def __call__(self, stage: str, *, reason: str | None, blocked_by: list[str], num_cores: int) -> StageResult: ...
+    def __call__(self, stage: str, *, reason: str | None, blocked_by: list[str], share: int) -> StageResult: ...
 
 
 def walk(
-    graph: dvc.StageGraph, reasons: dict[str, str], run_stage: RunStage, *, most_jobs: int, cores: int
+    graph: dvc.StageGraph,
+    reasons: Mapping[str, str],
+    run_stage: RunStage,
+    *,
+    most_jobs: int = 1,
+    shares: Mapping[str, int] | None = None,
 ) -> list[StageResult]:
-    """Run every stage after those before it, up to ``most_jobs`` at once, each in a thread of its own with an equal
-    share of the cores. A failure skips what depends on it, and nothing else.
+    """Run every stage after those before it, up to ``most_jobs`` at once, each in a thread of its own with its share
+    of the cores (1 where none is given). A failure skips what depends on it, and nothing else.
 
     Results come in the order in which stages end. Whatever ends the walk ends the stages that are running.
     """
     results: dict[str, StageResult] = {}
     waiting = [stage for wave in graph.waves() for stage in wave]
     ended: queue.Queue[StageResult | BaseException] = queue.Queue()
-    running = 0
+    threads: list[threading.Thread] = []
+    stopping = threading.Event()
 
-    def start(stage: str, share: int) -> None:
+    def start(stage: str) -> None:
         before = [results[b] for b in graph.upstream[stage]]
         reason = reasons.get(stage, "" if all(b.outcome == "up_to_date" for b in before) else None)
         blocked_by = [b.stage for b in before if b.outcome in ("failed", "skipped")]
+        share = (shares or {}).get(stage, 1)
 
         def work() -> None:
+            end_commands_by(stopping)
             try:
-                ended.put(run_stage(stage, reason=reason, blocked_by=blocked_by, num_cores=share))
+                ended.put(run_stage(stage, reason=reason, blocked_by=blocked_by, share=share))
             except BaseException as error:
                 ended.put(error)
 
         # The context is Prefect's: whose flow run this is. A daemon does not hold up an interpreter that ends.
-        threading.Thread(target=contextvars.copy_context().run, args=(work,), name=stage, daemon=True).start()
+        thread = threading.Thread(target=contextvars.copy_context().run, args=(work,), name=stage, daemon=True)
+        thread.start()
+        threads.append(thread)
 
     try:
-        while waiting or running:
+        while len(results) < len(graph.upstream):
             ready = [stage for stage in waiting if all(b in results for b in graph.upstream[stage])]
-            share = max(1, cores // max(1, min(most_jobs, running + len(ready))))
-            for stage in ready[: most_jobs - running]:
+            for stage in ready[: most_jobs - (len(threads) - len(results))]:
                 waiting.remove(stage)
-                start(stage, share)
-                running += 1
+                start(stage)
             result = ended.get()
-            running -= 1
             if isinstance(result, BaseException):
                 raise result
             results[result.stage] = result
     except BaseException:
-        end_commands()
+        stopping.set()
+        deadline = time.monotonic() + ENDING_S
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
         raise
     return list(results.values())
 
 
-def num_jobs(runtime: RuntimeParams) -> int:
+def num_jobs(params: Params) -> int:
     """``runtime.num_jobs``; 0: as cores and memory allow, but one where a training takes a GPU or several processes."""
     import torch  # here, since it takes seconds
 
+    runtime = params.runtime
     if runtime.num_jobs:
         return runtime.num_jobs
     takes_gpu = runtime.device == "cuda" or (runtime.device == "auto" and torch.cuda.is_available())
     if takes_gpu or runtime.num_processes > 1:
         return 1
-    return max(1, min(num_cores(), psutil.virtual_memory().available // _JOB_BYTES, _MOST_JOBS))
+    free_bytes = min(psutil.virtual_memory().available, cgroup_limits().memory_bytes or sys.maxsize)
+    job_bytes = max(_LEAST_JOB_BYTES, int(_JOB_BYTES * params.train_gan.width))
+    return max(1, min(_cores(), free_bytes // job_bytes, _MOST_JOBS))
+
+
+def _cores() -> int:
+    """A container's quota counts: threads beyond it only wait for each other."""
+    return max(1, min(num_cores(), int(cgroup_limits().cores or sys.maxsize)))
+
+
+def shares_of(graph: dvc.StageGraph, most_jobs: int, cores: int) -> dict[str, int]:
+    """Cores for each stage: an equal part of them where others of its wave may run beside it.
+
+    It depends on nothing else, such as what is up to date: on a processor, another number of threads rounds
+    differently, and variants that are compared should be rounded alike.
+    """
+    return {stage: max(1, cores // min(most_jobs, len(wave))) for wave in graph.waves() for stage in wave}
 
 
 @flow(name="reproduce", persist_result=False)
@@ -114,19 +143,19 @@ def reproduce(root: str | None = None, targets: list[str] | None = None) -> Stat
 
 
 def _reproduce(checkout: Path, targets: list[str] | None) -> State[Any]:
-    graph = _graph(checkout, targets)
+    whole = _graph(checkout, None)
+    graph = whole.restricted_to(targets) if targets else whole
 
-    def run_stage(stage: str, *, reason: str | None, blocked_by: list[str], num_cores: int) -> StageResult:
-        state = tasks.run_stage(
-            checkout, stage, reason=reason, blocked_by=blocked_by, num_cores=num_cores, return_state=True
-        )
+    def run_task(stage: str, *, reason: str | None, blocked_by: list[str], share: int) -> StageResult:
+        state = tasks.run_stage(checkout, stage, reason=reason, blocked_by=blocked_by, share=share, return_state=True)
         result = state.result(raise_on_failure=False)
         if isinstance(result, StageResult):
             return result
         return StageResult(stage, "failed", str(result), 0.0)  # out of retries
 
-    most_jobs = num_jobs(load_params(Layout(checkout).params_path).runtime)
-    results = walk(graph, tasks.read_reasons(checkout), run_stage, most_jobs=most_jobs, cores=num_cores())
+    most_jobs = num_jobs(load_params(Layout(checkout).params_path))
+    shares = shares_of(whole, most_jobs, _cores())
+    results = walk(graph, tasks.read_reasons(checkout), run_task, most_jobs=most_jobs, shares=shares)
     tasks.publish_outcomes(results)
     tasks.publish_comparison(checkout, results)
     failed = [r.stage for r in results if r.outcome == "failed"]

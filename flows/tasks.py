@@ -70,13 +70,13 @@ def run_stage(
     *,
     reason: str | None = None,
     blocked_by: Iterable[str] = (),
-    num_cores: int | None = None,
+    share: int | None = None,
 ) -> State[StageResult]:
     """Bring one stage up to date; the state's name is its outcome.
 
     ``reason``: why it is stale, empty where it is not (DVC is then not called); None asks DVC.
-    ``blocked_by``: stages before it that failed; it is then skipped. ``num_cores``: its share of the
-    processor; None: all of it.
+    ``blocked_by``: stages before it that failed; it is then skipped. ``share``: how many cores it may
+    use; None: all.
     """
     started = time.monotonic()
 
@@ -94,7 +94,7 @@ def run_stage(
         why = dvc.read_reasons(root, stage).get(stage, "") if reason is None else reason
         if not why:
             return finished("up_to_date")
-        return finished(dvc.run_stage(root, stage, _logger().info, num_cores=num_cores), why)
+        return finished(dvc.run_stage(root, stage, _logger().info, share=share), why)
     except dvc.TemporaryDvcError:
         raise
     except dvc.DvcError as error:

@@ -53,7 +53,7 @@ class GeneratorConfig:
 def face_input(target: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     """Generator input: the target with its lower half zeroed (pose), then the reference.
 
-    Both float [..., 3, H, W] in [0, 1], BGR -> float [..., 6, H, W] (Wav2Lip, sec. 3.2).
+    Both float [..., 3, H, W] in [0, 1], BGR -> float [..., 6, H, W] (Wav2Lip, sec. 3.4).
     """
     pose = target.clone()
     pose[..., target.shape[-2] // 2 :, :] = 0
@@ -61,7 +61,7 @@ def face_input(target: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
 
 
 class Generator(nn.Module):
-    """Face frames with the mouth re-drawn for the audio (Wav2Lip, sec. 3.2, plus LSTM and CBAM).
+    """Face frames with the mouth re-drawn for the audio (Wav2Lip, sec. 3.4, plus LSTM and CBAM).
 
     Frames are processed independently, but for an LSTM over frames. With both additions off this is
     Wav2Lip's generator (36,298,035 parameters at width 1). Under one seed all variants start from
@@ -98,6 +98,7 @@ class Generator(nn.Module):
             over = config.lstm_over if config.use_lstm else None
             self.mel_lstm = MelLSTM(config.lstm_hidden) if over == "mel" else None
             self.frame_lstm = FrameLSTM(dec[0]) if over == "frames" else None
+        with torch.random.fork_rng(devices=[]):
             self.face_cbam = nn.ModuleList()
             self.audio_cbam = nn.ModuleList()
             self.decoder_cbam = nn.ModuleList()

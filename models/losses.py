@@ -53,7 +53,7 @@ def mouth_loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 def sync_loss(cosine: torch.Tensor, is_synced: torch.Tensor | None = None, *, min_cosine: float = 0.0) -> torch.Tensor:
-    """Binary cross-entropy on a cosine read as a probability (Wav2Lip, sec. 3.1), scalar float32.
+    """Binary cross-entropy on a cosine read as a probability (Wav2Lip, sec. 3.3), scalar float32.
 
     cosine: float [N] in [min_cosine, 1]; `min_cosine` (`SyncNet.min_cosine`) maps to probability 0.
     is_synced: bool or float [N] targets; None means all in sync, the generator's loss.

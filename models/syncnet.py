@@ -48,7 +48,7 @@ class SyncNetConfig:
 
 
 class SyncNet(nn.Module):
-    """Wav2Lip's expert lip-sync discriminator (sec. 3.1; 16,435,072 parameters at width 1)."""
+    """Wav2Lip's expert lip-sync discriminator (sec. 3.3; 16,435,072 parameters at width 1)."""
 
     def __init__(self, config: SyncNetConfig | None = None) -> None:
         super().__init__()

@@ -44,9 +44,7 @@ def open_client(layout: Layout) -> MlflowClient:
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     import mlflow
 
-    layout.scratch_dir.mkdir(parents=True, exist_ok=True)
-    with (layout.scratch_dir / "mlflow.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _one_at_a_time(layout):
         uri = store_uri(layout)
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(os.environ.get("MLFLOW_REGISTRY_URI") or uri)
@@ -55,15 +53,25 @@ def open_client(layout: Layout) -> MlflowClient:
         return client
 
 
+@contextmanager
+def _one_at_a_time(layout: Layout) -> Iterator[None]:
+    """Of this checkout's processes, where several find that something is not there yet and create it."""
+    layout.scratch_dir.mkdir(parents=True, exist_ok=True)
+    with (layout.scratch_dir / "mlflow.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def experiment_id(client: MlflowClient, layout: Layout, source: str) -> str:
     """The experiment of a data source, created on first use."""
     name = f"lipsmith-{source}"
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
-    is_local = store_uri(layout).startswith("sqlite")
-    location = (layout.root / "mlruns").as_uri() if is_local else None
-    return str(client.create_experiment(name, artifact_location=location))
+    with _one_at_a_time(layout):
+        found = client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        is_local = store_uri(layout).startswith("sqlite")
+        location = (layout.root / "mlruns").as_uri() if is_local else None
+        return str(client.create_experiment(name, artifact_location=location))
 
 
 class Tracker:

@@ -7,9 +7,8 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
-from pipeline.cores import num_cores
+from pipeline.cores import Limits, cgroup_limits, num_cores
 from pipeline.doctor.check import Check, NoAnswerError, answer_of, ask_python, fail, ok, warn
 from pipeline.layout import Layout
 from pipeline.params import Params
@@ -21,8 +20,6 @@ LOW_FREE_MEMORY_BYTES = 1 * GB
 LOW_DISK_BYTES, NO_DISK_BYTES = 5 * GB, 1 * GB
 """Free where data, checkpoints and DVC's cache go: under the first a warning, under the second a failure."""
 LOW_TEMP_BYTES, NO_TEMP_BYTES = 1 * GB, GB // 5
-_UNLIMITED_BYTES = 1 << 60
-"""Control groups of version 1 write a number above this for no limit."""
 _NVIDIA_SMI_S = 15.0
 _ASK_TORCH = """
 import json, torch
@@ -77,45 +74,6 @@ def _why_unseen(cuda: str | None) -> str:
     if cuda is None:
         return "install a CUDA build of torch within pyproject's range: pytorch.org, Get Started, has the command"
     return f"`nvidia-smi` must list the card, with a driver that knows CUDA {cuda} and is not in another's sole use"
-
-
-class Limits(NamedTuple):
-    """What control groups (containers, job schedulers) leave to this process; None where there is no limit."""
-
-    memory_bytes: int | None
-    cores: float | None
-
-
-def cgroup_limits(mounted: Path = Path("/sys/fs/cgroup"), process: Path = Path("/proc/self/cgroup")) -> Limits:
-    """The tightest limits of this process's group and those above it, versions 1 and 2."""
-    memory: list[float] = []
-    cores: list[float] = []
-    for folder in _cgroup_folders(mounted, process):
-        for name in ("memory.max", "memory.limit_in_bytes"):
-            memory += _numbers(folder / name)[:1]
-        for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
-            quota = [number for name in names for number in _numbers(folder / name)]
-            if len(quota) == 2 and min(quota) > 0:
-                cores.append(quota[0] / quota[1])
-    smallest = min((int(size) for size in memory if 0 < size < _UNLIMITED_BYTES), default=None)
-    return Limits(smallest, min(cores, default=None))
-
-
-def _cgroup_folders(mounted: Path, process: Path) -> list[Path]:
-    tops = [mounted, mounted / "memory", mounted / "cpu", mounted / "cpu,cpuacct"]
-    lines = process.read_text().splitlines() if process.is_file() else []
-    own = {Path(line.split(":", 2)[2].lstrip("/")) for line in lines if line.count(":") >= 2}
-    below = {folder for path in own for folder in (path, *path.parents)}
-    return [top / path for top in tops for path in sorted(below | {Path()}) if (top / path).is_dir()]
-
-
-def _numbers(path: Path) -> list[float]:
-    """The numbers of a limit file; ``max`` and files that are not there give none."""
-    try:
-        words = path.read_text().split()
-    except OSError:
-        return []
-    return [] if "max" in words else [float(word) for word in words]
 
 
 def check_cores(params: Params | None, limits: Limits | None = None) -> list[Check]:

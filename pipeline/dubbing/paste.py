@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Float = NDArray[np.floating]
 
 MOUTH_TOP = 0.5
-"""Share of the crop's height above which nothing is pasted: the generator saw what is there (Wav2Lip, sec. 3.2)."""
+"""Share of the crop's height above which nothing is pasted: the generator saw what is there (Wav2Lip, sec. 3.4)."""
 CENTRE_U, CENTRE_V = 0.5, 0.75
 HALF_WIDTH, HALF_HEIGHT = 0.4, 0.25
 """The pasted region in shares of the crop: mouth, chin and the cheeks' inner part, no hair and no background."""

@@ -14,6 +14,7 @@ from pipeline.params.clips import DatasetParams, PreprocessParams, SyncFilterPar
 from pipeline.params.scoring import CompareParams, EvaluateParams, PromoteParams, RuntimeParams, WeightsParams
 from pipeline.params.training import (
     VARIANT_OF,
+    LipGanVariant,
     TrainEvaluatorParams,
     TrainGanParams,
     TrainSyncnetParams,
@@ -95,6 +96,17 @@ class Params(Section):
             raise ValueError(
                 f"runtime.num_processes {num} and train_gan.micro_batches {self.train_gan.micro_batches} cannot part "
                 f"batches equally: {', '.join(unequal)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_other_audio_for_lipgan(self) -> Params:
+        gan = self.train_gan
+        has_lipgan = any(isinstance(variant, LipGanVariant) for variant in self.variants.values())
+        if has_lipgan and gan.clips_per_batch // gan.micro_batches < 2:
+            raise ValueError(
+                f"train_gan.micro_batches {gan.micro_batches} leaves one clip in a part, and LipGAN's discriminator "
+                "takes the sound of another clip from there: make it smaller, or clips_per_batch larger"
             )
         return self
 

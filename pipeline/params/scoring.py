@@ -58,6 +58,15 @@ class RuntimeParams(Section):
     log_every_steps: Count
     retrain_cron: str
 
+    @model_validator(mode="after")
+    def _shares_one_machine_once(self) -> RuntimeParams:
+        if self.num_jobs > 1 and self.num_processes > 1:
+            raise ValueError(
+                f"num_jobs is {self.num_jobs} and num_processes {self.num_processes}: either several trainings at once "
+                "or several processes for each; set one of them to 1"
+            )
+        return self
+
 
 class PublishedParams(Section):
     urls: Annotated[tuple[Address, ...], Field(min_length=1)]

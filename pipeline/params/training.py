@@ -96,8 +96,8 @@ class LossesParams(Section):
 
     @property
     def full_from(self) -> int:
-        """The step at which every term that is used has its whole weight."""
-        return max((loss.start_step + loss.ramp_steps for _, loss in self if loss.weight > 0), default=0)
+        """So many steps are made when every term that is used has had its whole weight in one."""
+        return max((loss.start_step + max(1, loss.ramp_steps) for _, loss in self if loss.weight > 0), default=0)
 
     def without(self, *names: str) -> LossesParams:
         """The same with these terms left out."""

@@ -17,7 +17,7 @@ from pipeline.params import TrainGanParams
 from pipeline.training.loop import scale_learning_rate
 from pipeline.training.precision import autocast
 
-Weights = dict[str, float]
+LossWeights = dict[str, float]
 Terms = dict[str, torch.Tensor]
 LIPGAN_BETAS = (0.9, 0.999)
 
@@ -30,7 +30,7 @@ class Adversary(Protocol):
         generated_BTCHW: torch.Tensor,
         target_BTCHW: torch.Tensor,
         audio_BTCFL: torch.Tensor,
-        weights: Weights,
+        weights: LossWeights,
         rate: float,
     ) -> tuple[Terms, Terms]:
         """One step of the discriminator, once its weight is on, at ``rate`` times its learning rate; the generator's
@@ -66,7 +66,10 @@ def _with_adam(
 
 
 class QualityAdversary(_Trained[AdversarialLoss]):
-    """Wav2Lip's: is this lower half a picture of a face? (sec. 3.4) Terms: adversarial, feature_matching."""
+    """Wav2Lip's: is this lower half a picture of a face? (sec. 3.4) Terms: adversarial, feature_matching.
+
+    The discriminator makes its step first and the generator faces the new one; Wav2Lip's code has it the other way.
+    """
 
     def __init__(self, params: TrainGanParams, device: torch.device) -> None:
         discriminator = QualityDiscriminator(params.discriminator_width)
@@ -77,7 +80,7 @@ class QualityAdversary(_Trained[AdversarialLoss]):
         generated_BTCHW: torch.Tensor,
         target_BTCHW: torch.Tensor,
         audio_BTCFL: torch.Tensor,
-        weights: Weights,
+        weights: LossWeights,
         rate: float,
     ) -> tuple[Terms, Terms]:
         if weights["adversarial"] == 0:
@@ -104,7 +107,7 @@ class SyncAdversary(_Trained[SyncAdversarialLoss]):
         generated_BTCHW: torch.Tensor,
         target_BTCHW: torch.Tensor,
         audio_BTCFL: torch.Tensor,
-        weights: Weights,
+        weights: LossWeights,
         rate: float,
     ) -> tuple[Terms, Terms]:
         if weights["contrastive"] == 0:

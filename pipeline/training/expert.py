@@ -1,7 +1,7 @@
 """Training of the SyncNet expert, the judge inside the generator's loss.
 
 InfoNCE over clips and over windows of the same clip is the default: BCE on single pairs, the recipe of Wav2Lip
-(sec. 3.1), stays at chance for very long on small data. BCE is kept for fidelity.
+(sec. 3.3), stays at chance for very long on small data. BCE is kept for fidelity.
 """
 
 from __future__ import annotations

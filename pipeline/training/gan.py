@@ -1,6 +1,6 @@
 """Training of one variant of the generator: L1, the frozen expert's sync loss, and the quality discriminator's loss.
 
-    loss = (1 - w_sync - w_adv) L1 + w_sync L_sync + w_adv L_adv        (Wav2Lip, sec. 3.2)
+    loss = (1 - w_sync - w_adv) L1 + w_sync L_sync + w_adv L_adv        (Wav2Lip, sec. 3.4)
 
 plus, where their weights are not 0, the distance of the expert's features (perceptual), that of the discriminator's
 (feature matching), L1 of the change from frame to frame (temporal) and L1 about the mouth (mouth).
@@ -35,7 +35,7 @@ from models.syncnet import WINDOW_FRAMES, SyncNet
 from pipeline.generators import Kind
 from pipeline.params import TrainGanParams
 from pipeline.shards.read import Clip
-from pipeline.training.adversaries import Terms, Weights
+from pipeline.training.adversaries import LossWeights, Terms
 from pipeline.training.averaged import AveragedWeights
 from pipeline.training.generator_windows import CutGeneratorWindow
 from pipeline.training.loop import Batch, clipped_step, learning_rate_factor
@@ -121,7 +121,7 @@ class GanTrainee:
             "learning_rate": p.learning_rate * factor,
         }
 
-    def _terms(self, batch: Batch, weights: Weights, measured: Weights, factor: float) -> tuple[Terms, Terms]:
+    def _terms(self, batch: Batch, weights: LossWeights, measured: LossWeights, factor: float) -> tuple[Terms, Terms]:
         """Every term, with a step of the discriminator, and what to log of that.
 
         Of a batch in n parts the discriminator makes n steps, each at an nth of its rate.
@@ -139,8 +139,8 @@ class GanTrainee:
         generated_BTCHW: torch.Tensor,
         target_BTCHW: torch.Tensor,
         sync_mel: torch.Tensor,
-        weights: Weights,
-        measured: Weights,
+        weights: LossWeights,
+        measured: LossWeights,
     ) -> Terms:
         """Every term but the adversary's. The sync loss is measured before its weight is on, too, where ``measured``
         gives it one."""
@@ -250,7 +250,7 @@ def _micro_batches(batch: Batch, num: int) -> Iterator[Batch]:
         yield {name: tensor[start : start + size] for name, tensor in batch.items()}
 
 
-def _weighted_sum(terms: Terms, weights: Weights) -> torch.Tensor:
+def _weighted_sum(terms: Terms, weights: LossWeights) -> torch.Tensor:
     weighed = [weights[name] * term for name, term in terms.items() if weights.get(name, 0.0) > 0]
     return torch.stack(weighed).sum()
 

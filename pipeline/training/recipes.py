@@ -1,7 +1,8 @@
 """What tells one variant's training from another's: network, losses, adversary, optimiser.
 
 Expert, clips, order of the data, number of steps and seen frames, learning rate and running average are the same for
-all. Only Wav2Lip's network, arm or rival, uses `losses`, and it alone can start its audio encoder from the expert's
+all. Adam's betas are, as published, ``params.yaml``'s with the quality discriminator and Adam's own without. Only
+Wav2Lip's network, arm or rival, uses `losses`, and it alone can start its audio encoder from the expert's
 (`audio_start`): LipGAN and Speech2Vid have other audio encoders.
 """
 
@@ -18,10 +19,10 @@ from models.baselines.speech2vid import Speech2VidConfig
 from models.generator import GeneratorConfig
 from pipeline.generators import LIPGAN, OURS, SPEECH2VID, Kind
 from pipeline.params import LipGanVariant, TrainGanParams, VariantParams, Wav2LipVariant
-from pipeline.training.adversaries import Adversary, QualityAdversary, SyncAdversary, Weights
+from pipeline.training.adversaries import Adversary, LossWeights, QualityAdversary, SyncAdversary
 
 ADAM_BETAS = (0.9, 0.999)
-"""LipGAN's and Speech2Vid's, which leave Adam as it comes."""
+"""LipGAN's, Speech2Vid's and, without its quality discriminator, Wav2Lip's, which leave Adam as it comes."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,10 @@ class Recipe:
 
     kind: Kind
     config: GeneratorConfig | LipGANConfig | Speech2VidConfig
-    loss_weights: Callable[[int | None], Weights]
+    loss_weights: Callable[[int | None], LossWeights]
     """Loss weights at a step, or for None once everything is on."""
     full_from: int
-    """The step at which every loss has its whole weight."""
+    """After so many steps every loss has had its whole weight."""
     betas: tuple[float, float]
     build_adversary: Callable[[torch.device], Adversary] | None
 
@@ -63,8 +64,10 @@ def recipe_of(params: TrainGanParams, variant: VariantParams) -> Recipe:
             lstm_over=params.lstm_over,
             use_decoder_cbam=params.use_decoder_cbam,
         )
-        quality = partial(QualityAdversary, params) if losses.adversarial.weight > 0 else None
-        return Recipe(OURS, config, losses.weights, losses.full_from, params.betas, quality)
+        has_adversary = losses.adversarial.weight > 0
+        quality = partial(QualityAdversary, params) if has_adversary else None
+        betas = params.betas if has_adversary else ADAM_BETAS
+        return Recipe(OURS, config, losses.weights, losses.full_from, betas, quality)
     if isinstance(variant, LipGanVariant):
         weights = {"l1": 1.0, "contrastive": variant.contrastive_weight}
         sync = partial(SyncAdversary, params)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
 import torch
+import yaml
 
 from flows import dvc, reproduce, tasks
 from flows.processes import CommandEndedError, stream
 from flows.tasks import StageResult
+from pipeline.cores import Limits
 from pipeline.layout import Layout
 from pipeline.params import load_params
 
@@ -26,7 +34,7 @@ def walk(reasons: dict[str, str], outcomes: dict[str, dvc.Outcome]) -> tuple[dic
     """Outcomes, and the stages that were not declared clean."""
     asked: list[str] = []
 
-    def run(stage: str, *, reason: str | None, blocked_by: list[str], num_cores: int) -> StageResult:
+    def run(stage: str, *, reason: str | None, blocked_by: list[str], share: int) -> StageResult:
         if blocked_by:
             return StageResult(stage, "skipped", ", ".join(blocked_by), 0.0)
         if reason == "":
@@ -34,7 +42,7 @@ def walk(reasons: dict[str, str], outcomes: dict[str, dvc.Outcome]) -> tuple[dic
         asked.append(stage)
         return StageResult(stage, outcomes.get(stage, "ran"), "", 0.0)
 
-    return {r.stage: r.outcome for r in reproduce.walk(GRAPH, reasons, run, most_jobs=1, cores=1)}, asked
+    return {r.stage: r.outcome for r in reproduce.walk(GRAPH, reasons, run)}, asked
 
 
 def test_a_clean_repository_asks_dvc_nothing() -> None:
@@ -55,22 +63,20 @@ def test_a_failure_skips_what_depends_on_it_and_nothing_else() -> None:
     assert asked == ["a", "b", "c"]
 
 
-def test_independent_stages_run_at_once_with_equal_shares_of_the_cores() -> None:
+def test_independent_stages_run_at_once() -> None:
     meeting = threading.Barrier(2, timeout=20)  # broken unless b and c run at the same time
-    shares: dict[str, int] = {}
     ended: list[str] = []
 
-    def run(stage: str, *, reason: str | None, blocked_by: list[str], num_cores: int) -> StageResult:
+    def run(stage: str, *, reason: str | None, blocked_by: list[str], share: int) -> StageResult:
         assert all(before in ended for before in GRAPH.upstream[stage])
-        shares[stage] = num_cores
+        assert share == (5 if stage == "b" else 1)
         if stage in "bc":
             meeting.wait()
         ended.append(stage)
         return StageResult(stage, "ran", "", 0.0)
 
-    reproduce.walk(GRAPH, dict.fromkeys("abcde", "new"), run, most_jobs=4, cores=6)
+    reproduce.walk(GRAPH, dict.fromkeys("abcde", "new"), run, most_jobs=4, shares={"b": 5})
     assert sorted(ended) == list("abcde")
-    assert (shares["a"], shares["b"], shares["c"], shares["e"]) == (6, 3, 3, 6)
 
 
 def test_no_more_stages_than_jobs_run_at_once() -> None:
@@ -78,59 +84,107 @@ def test_no_more_stages_than_jobs_run_at_once() -> None:
     running: set[str] = set()
     most: list[int] = []
 
-    def run(stage: str, *, reason: str | None, blocked_by: list[str], num_cores: int) -> StageResult:
-        assert num_cores == 1
+    def run(stage: str, *, reason: str | None, blocked_by: list[str], share: int) -> StageResult:
         running.add(stage)
-        time.sleep(0.02)
+        time.sleep(0.05)
         most.append(len(running))
         running.discard(stage)
         return StageResult(stage, "ran", "", 0.0)
 
-    assert len(reproduce.walk(graph, dict.fromkeys("abcdefgh", "new"), run, most_jobs=3, cores=2)) == 8
-    assert max(most) <= 3
+    assert len(reproduce.walk(graph, dict.fromkeys("abcdefgh", "new"), run, most_jobs=3)) == 8
+    assert max(most) == 3
 
 
-def test_a_bug_in_one_stage_ends_the_commands_of_the_others(tmp_path: Path) -> None:
-    graph = dvc.StageGraph({"a": (), "b": ()})
-    pid_path = tmp_path / "pid"
-    seen: list[BaseException] = []
+def test_stages_of_one_wave_share_the_cores_equally_whatever_else_runs() -> None:
+    assert reproduce.shares_of(GRAPH, most_jobs=4, cores=6) == {"a": 6, "b": 3, "c": 3, "d": 6, "e": 6}
+    assert set(reproduce.shares_of(GRAPH, most_jobs=1, cores=6).values()) == {6}
+    assert set(reproduce.shares_of(dvc.StageGraph(dict.fromkeys("abc", ())), most_jobs=3, cores=2).values()) == {1}
 
-    def run(stage: str, *, reason: str | None, blocked_by: list[str], num_cores: int) -> StageResult:
-        if stage == "a":
-            try:
-                stream(["sh", "-c", "echo $$ > pid; exec sleep 300"], tmp_path, print)
-            except CommandEndedError as error:
-                seen.append(error)
-                raise
-        while not (pid_path.is_file() and pid_path.read_text().strip()):
+
+def test_what_ends_the_walk_ends_commands_that_run_and_those_about_to_start(tmp_path: Path) -> None:
+    graph = dvc.StageGraph({"running": (), "starting": (), "bug": ()})
+    pid_path, late_path = tmp_path / "pid", tmp_path / "late"
+    seen: list[str] = []
+
+    def run(stage: str, *, reason: str | None, blocked_by: list[str], share: int) -> StageResult:
+        while stage != "running" and not (pid_path.is_file() and pid_path.read_text().strip()):
             time.sleep(0.02)
-        raise ZeroDivisionError
+        if stage == "bug":
+            raise ZeroDivisionError
+        if stage == "starting":
+            time.sleep(1.0)
+        script = "echo $$ > pid; exec sleep 300" if stage == "running" else "touch late"
+        try:
+            stream(["sh", "-c", script], tmp_path, print)
+        except CommandEndedError:
+            seen.append(stage)
+            raise
+        return StageResult(stage, "ran", "", 0.0)
 
     with pytest.raises(ZeroDivisionError):
-        reproduce.walk(graph, {"a": "new", "b": "new"}, run, most_jobs=2, cores=2)
-    assert len(seen) == 1
+        reproduce.walk(graph, dict.fromkeys(graph.upstream, "new"), run, most_jobs=3)
+    assert sorted(seen) == ["running", "starting"]
     assert not psutil.pid_exists(int(pid_path.read_text()))
+    assert not late_path.exists()
+
+
+def test_sigterm_leaves_none_of_the_stages_that_ran_at_once(own_stub_pipeline: Path, tmp_path: Path) -> None:
+    params = yaml.safe_load((own_stub_pipeline / "params.yaml").read_text())
+    params["variants"] = {name: params["variants"]["lstm_cbam"] | {"seed": seed} for seed, name in enumerate("ab")}
+    params["promote"]["variant"] = "a"
+    params["runtime"]["num_jobs"] = 2
+    (own_stub_pipeline / "params.yaml").write_text(yaml.safe_dump(params))
+    (own_stub_pipeline / "quality.json").write_text(json.dumps({"lse_d": 8.0, "fid": 20.0, "sleep_s": 300}))
+    command = [sys.executable, "-m", "flows.reproduce", "--root", str(own_stub_pipeline)]
+    environment = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"} | {"PREFECT_HOME": str(tmp_path)}
+    flow = subprocess.Popen(command, cwd=ROOT, env=environment)
+    deadline = time.monotonic() + 90
+    below: list[psutil.Process] = []
+    while len({variant for process in below for variant in _trained_by(process)}) < 2:
+        assert flow.poll() is None and time.monotonic() < deadline
+        time.sleep(0.2)
+        below = psutil.Process(flow.pid).children(recursive=True)
+    flow.send_signal(signal.SIGTERM)
+    assert flow.wait(timeout=60) == 128 + signal.SIGTERM
+    _, alive = psutil.wait_procs(below, timeout=5)
+    assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+
+
+def _trained_by(process: psutil.Process) -> list[str]:
+    try:
+        command = process.cmdline()
+    except psutil.Error:
+        return []
+    return command[-1:] if "stub.py" in command and "train_gan" in command else []
 
 
 def test_how_many_stages_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    runtime = load_params(ROOT / "params.yaml").runtime
-    gigabytes = {"free": 64}
+    params = load_params(ROOT / "params.yaml")
+    machine: dict[str, Any] = {"free": 64, "limits": Limits(None, None)}
     monkeypatch.setattr(reproduce, "num_cores", lambda: 6)
-    monkeypatch.setattr(
-        reproduce.psutil, "virtual_memory", lambda: SimpleNamespace(available=gigabytes["free"] * 2**30)
-    )
+    monkeypatch.setattr(reproduce, "cgroup_limits", lambda: machine["limits"])
+    monkeypatch.setattr(reproduce.psutil, "virtual_memory", lambda: SimpleNamespace(available=machine["free"] * 2**30))
 
-    def jobs(**changes: object) -> int:
-        return reproduce.num_jobs(runtime.model_copy(update={"device": "cpu", **changes}))
+    def jobs(width: float = 0.25, **runtime: object) -> int:
+        changes = {
+            "runtime": params.runtime.model_copy(update={"device": "cpu", **runtime}),
+            "train_gan": params.train_gan.model_copy(update={"width": width}),
+        }
+        return reproduce.num_jobs(params.model_copy(update=changes))
 
     assert jobs() == 6
     assert jobs(num_jobs=3) == 3
     assert jobs(num_processes=2) == 1
-    gigabytes["free"] = 5
+    machine["limits"] = Limits(None, 2.5)
     assert jobs() == 2
-    gigabytes["free"] = 1
+    machine["limits"] = Limits(7 * 2**30, None)
+    assert jobs() == 3
+    assert jobs(width=1) == 1
+    machine |= {"free": 5, "limits": Limits(None, None)}
+    assert jobs() == 2
+    machine["free"] = 1
     assert jobs() == 1
-    gigabytes["free"] = 64
+    machine["free"] = 64
     assert jobs(device="cuda") == 1
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert (jobs(device="auto"), jobs()) == (1, 6)
@@ -139,7 +193,7 @@ def test_how_many_stages_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_stage_knows_its_share(tiny_repo: Path, edit: Callable[[Path, str, str], None]) -> None:
     code = "from pipeline.cores import num_cores; print(num_cores())"
     edit(tiny_repo / "dvc.yaml", "cat in.txt > prepared.txt", f"PYTHONPATH={ROOT} python -c '{code}' > prepared.txt")
-    tasks.run_stage.fn(tiny_repo, "prepare", num_cores=3)
+    tasks.run_stage.fn(tiny_repo, "prepare", share=3)
     assert (tiny_repo / "prepared.txt").read_text() == "3\n"
 
 

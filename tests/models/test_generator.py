@@ -75,6 +75,14 @@ def test_variants_share_weights_random_state_and_output_at_step_0(training: bool
         assert torch.equal(net(mel, faces), expected)
 
 
+def test_variants_share_the_start_of_what_they_have_in_common() -> None:
+    whole = small().state_dict()
+    for use_lstm, use_cbam in VARIANTS:
+        state = small(use_lstm, use_cbam).state_dict()
+        assert set(state) <= set(whole)
+        assert all(torch.equal(value, whole[key]) for key, value in state.items())
+
+
 def test_frames_are_independent_in_eval_mode() -> None:
     net = small().eval()
     mel, faces = batch()

@@ -12,9 +12,10 @@ from typing import Any
 import psutil
 import pytest
 
+from pipeline.cores import Limits, cgroup_limits
 from pipeline.doctor import machine
 from pipeline.doctor.check import NoAnswerError, Status
-from pipeline.doctor.machine import GB, Limits, cgroup_limits
+from pipeline.doctor.machine import GB
 from pipeline.layout import Layout
 from pipeline.params import Params
 
