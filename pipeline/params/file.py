@@ -57,6 +57,12 @@ class Params(Section):
                     f"{name!r} cannot name a variant: letters, digits, _ and - only, and not "
                     f"{' or '.join(RESERVED_VARIANTS)}, which are rows of every comparison"
                 )
+        folders: dict[str, str] = {}
+        for name in variants:
+            if folders.setdefault(name.lower(), name) != name:
+                raise ValueError(
+                    f"{folders[name.lower()]} and {name} differ in capitals only, which many disks do not tell apart"
+                )
         return variants
 
     @model_validator(mode="after")

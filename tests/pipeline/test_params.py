@@ -37,6 +37,7 @@ def test_the_committed_file_is_valid(repo_root: Path) -> None:
         ("seed", -1, "given -1"),
         ("variants", {"real": {"network": "speech2vid", "seed": None}}, "'real' cannot name a variant"),
         ("variants", {"a.b": {"network": "speech2vid", "seed": None}}, "'a.b' cannot name a variant"),
+        ("variants.LipGAN", {"network": "speech2vid", "seed": None}, "lipgan and LipGAN differ in capitals only"),
         ("variants.lipgan.use_lstm", True, "variants.lipgan.use_lstm: unknown key"),
         ("variants.lipgan.contrastive_weight", -1, "variants.lipgan.contrastive_weight: Input should be greater"),
         ("variants.lipgan.network", "gan", "variants.lipgan.network: must be wav2lip, lipgan, speech2vid (given gan)"),
