@@ -47,11 +47,11 @@ def walk(
     reasons: Mapping[str, str],
     run_stage: RunStage,
     *,
-    most_jobs: int = 1,
-    shares: Mapping[str, int] | None = None,
+    most_jobs: int,
+    shares: Mapping[str, int],
 ) -> list[StageResult]:
     """Run every stage after those before it, up to ``most_jobs`` at once, each in a thread of its own with its share
-    of the cores (1 where none is given). A failure skips what depends on it, and nothing else.
+    of the cores. A failure skips what depends on it, and nothing else.
 
     Results come in the order in which stages end. Whatever ends the walk ends the stages that are running.
     """
@@ -65,12 +65,11 @@ def walk(
         before = [results[b] for b in graph.upstream[stage]]
         reason = reasons.get(stage, "" if all(b.outcome == "up_to_date" for b in before) else None)
         blocked_by = [b.stage for b in before if b.outcome in ("failed", "skipped")]
-        share = (shares or {}).get(stage, 1)
 
         def work() -> None:
             end_commands_by(stopping)
             try:
-                ended.put(run_stage(stage, reason=reason, blocked_by=blocked_by, share=share))
+                ended.put(run_stage(stage, reason=reason, blocked_by=blocked_by, share=shares[stage]))
             except BaseException as error:
                 ended.put(error)
 

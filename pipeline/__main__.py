@@ -6,14 +6,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from pipeline.dubbing.dub import DubSummary
     from pipeline.layout import Layout
 
 EXIT_USER_ERROR = 2
@@ -161,71 +159,25 @@ def dub(
     The output keeps the video's frame rate and size; an odd side grows by one pixel, since H.264 wants even ones.
     Only the mouth region of the picture is drawn anew. A small face is searched for in larger and larger pictures.
     """
-    with _user_errors(), _model_dir(model, registered, variant) as model_dir:
-        summary = _dub(face, audio, out, model_dir, length, fill, on_missing, reference, device)
-    typer.echo(
-        f"{summary.path}: {summary.num_frames} frames, {summary.width}x{summary.height} at {summary.fps:.6g} fps, "
-        f"{summary.duration_s:.2f} s; {summary.num_missing} frames without a face left as they were; "
-        f"took {summary.seconds:.1f} s ({summary.num_frames / summary.seconds:.1f} frames/s)"
-    )
+    with _user_errors():
+        from pipeline.dubbing.command import dub_video, generator_folder, summary_line
 
-
-def _dub(
-    face: Path,
-    audio: Path,
-    out: Path,
-    model_dir: Path,
-    length: Length,
-    fill: Fill,
-    on_missing: OnMissing,
-    reference: Reference,
-    device: Device,
-) -> DubSummary:
-    from pipeline.dubbing.dub import DubSettings, dub
-    from pipeline.dubbing.follow import FollowSettings
-    from pipeline.media.faces import detectors_by_zoom
-    from pipeline.mouths import MouthGenerator
-    from pipeline.params import load_params
-
-    preprocess = load_params(_layout().params_path).preprocess
-    settings = DubSettings(
-        follow=FollowSettings(preprocess.max_gap_frames, preprocess.smooth_frames),
-        length=length.value,
-        fill=fill.value,
-        on_missing=on_missing.value,
-        reference=reference.value,
-    )
-    return dub(
-        face,
-        audio,
-        out,
-        MouthGenerator.load(model_dir, device.value),
-        partial(detectors_by_zoom, preprocess.detector_score, preprocess.detector_max_px),
-        settings,
-        _show_progress,
-    )
-
-
-@contextmanager
-def _model_dir(model: Path | None, registered: Alias | None, variant: str) -> Iterator[Path]:
-    """The folder of the generator that was asked for; a registered one's lasts as long as the block."""
-    if registered:
-        if model:
-            raise ValueError(f"--registered {registered} and --model {model} both name a model; give one of them")
-        from pipeline.registry import open_registry
-
-        with open_registry(_layout()) as registry, registry.files(registry.aliased(registered)) as folder:
-            yield folder
-        return
-    if model is None:
-        from pipeline.params import load_params
-
-        load_params(_layout().params_path).require_variant(variant)
-    folder = model or _layout().stage_dir("train_gan", variant) / "model"
-    if not (folder / "model.json").is_file():
-        remedy = "give another --model" if model else f"`dvc repro train_gan@{variant}` trains it, or give --model"
-        raise FileNotFoundError(f"no trained generator in {folder}; {remedy}")
-    yield folder
+        layout = _layout()
+        with generator_folder(layout, model, registered, variant) as folder:
+            summary = dub_video(
+                layout,
+                face,
+                audio,
+                out,
+                folder,
+                device.value,
+                _show_progress,
+                length=length.value,
+                fill=fill.value,
+                on_missing=on_missing.value,
+                reference=reference.value,
+            )
+        typer.echo(summary_line(summary))
 
 
 @app.command()

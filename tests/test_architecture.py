@@ -98,6 +98,7 @@ def test_models_see_only_torch_and_the_standard_library() -> None:
     allowed = {
         "torch",
         "models",
+        "abc",
         "math",
         "__future__",
         "dataclasses",

@@ -5,11 +5,13 @@ Legend: B batch, T window frames, N = B*T folded batch, C channels, H W pixels, 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import nn
 
 
-class FramewiseGenerator(nn.Module):
+class FramewiseGenerator(nn.Module, ABC):
     """Folds frames into the batch, so that none sees another, and ends in a float32 sigmoid.
 
     Called as our generator is: `net(audio, faces)`. A network says what it takes and draws logits in `draw`.
@@ -37,9 +39,9 @@ class FramewiseGenerator(nn.Module):
         logits_NCHW = self.draw(audio_BTCFL.flatten(0, 1), faces_BTCHW.flatten(0, 1))
         return torch.sigmoid(logits_NCHW.float()).unflatten(0, num_windows)
 
+    @abstractmethod
     def draw(self, audio_NCFL: torch.Tensor, faces_NCHW: torch.Tensor) -> torch.Tensor:
         """float [N, *audio_shape] and [N, *face_shape] -> logits [N, 3, 96, 96]."""
-        raise NotImplementedError
 
 
 def _sizes(shape: tuple[int, ...]) -> str:

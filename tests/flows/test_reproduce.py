@@ -28,6 +28,7 @@ from pipeline.params import load_params
 
 ROOT = Path(__file__).resolve().parents[2]
 GRAPH = dvc.StageGraph({"a": (), "b": ("a",), "c": ("a",), "d": ("b",), "e": ("c", "d")})
+ALONE = dict.fromkeys("abcdefgh", 1)
 
 
 def walk(reasons: dict[str, str], outcomes: dict[str, dvc.Outcome]) -> tuple[dict[str, str], list[str]]:
@@ -42,7 +43,7 @@ def walk(reasons: dict[str, str], outcomes: dict[str, dvc.Outcome]) -> tuple[dic
         asked.append(stage)
         return StageResult(stage, outcomes.get(stage, "ran"), "", 0.0)
 
-    return {r.stage: r.outcome for r in reproduce.walk(GRAPH, reasons, run)}, asked
+    return {r.stage: r.outcome for r in reproduce.walk(GRAPH, reasons, run, most_jobs=1, shares=ALONE)}, asked
 
 
 def test_a_clean_repository_asks_dvc_nothing() -> None:
@@ -75,7 +76,7 @@ def test_independent_stages_run_at_once() -> None:
         ended.append(stage)
         return StageResult(stage, "ran", "", 0.0)
 
-    reproduce.walk(GRAPH, dict.fromkeys("abcde", "new"), run, most_jobs=4, shares={"b": 5})
+    reproduce.walk(GRAPH, dict.fromkeys("abcde", "new"), run, most_jobs=4, shares=ALONE | {"b": 5})
     assert sorted(ended) == list("abcde")
 
 
@@ -91,7 +92,7 @@ def test_no_more_stages_than_jobs_run_at_once() -> None:
         running.discard(stage)
         return StageResult(stage, "ran", "", 0.0)
 
-    assert len(reproduce.walk(graph, dict.fromkeys("abcdefgh", "new"), run, most_jobs=3)) == 8
+    assert len(reproduce.walk(graph, dict.fromkeys("abcdefgh", "new"), run, most_jobs=3, shares=ALONE)) == 8
     assert max(most) == 3
 
 
@@ -122,7 +123,9 @@ def test_what_ends_the_walk_ends_commands_that_run_and_those_about_to_start(tmp_
         return StageResult(stage, "ran", "", 0.0)
 
     with pytest.raises(ZeroDivisionError):
-        reproduce.walk(graph, dict.fromkeys(graph.upstream, "new"), run, most_jobs=3)
+        reproduce.walk(
+            graph, dict.fromkeys(graph.upstream, "new"), run, most_jobs=3, shares=dict.fromkeys(graph.upstream, 1)
+        )
     assert sorted(seen) == ["running", "starting"]
     assert not psutil.pid_exists(int(pid_path.read_text()))
     assert not late_path.exists()

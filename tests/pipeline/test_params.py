@@ -53,7 +53,6 @@ def test_the_committed_file_is_valid(repo_root: Path) -> None:
         ("variants", {}, "variants: there is none"),
         ("train_gan.micro_batches", 3, "train_gan.clips_per_batch 4 into 3 (make it 3 or 6)"),
         ("train_gan.micro_batches", 4, "leaves one clip in a part, and LipGAN's discriminator"),
-        ("runtime", {"num_jobs": 2, "num_processes": 2}, "num_jobs is 2 and num_processes 2: either several trainings"),
         ("train_gan.losses.sync.weight", 0.999, "must be below 1 together"),
         ("dataset.demo.num_test_speakers", 12, "leave no training speaker"),
         ("weights.syncnet_v2.urls", ["/mnt/syncnet_v2.model"], "weights.syncnet_v2.urls.0: must be an http or https"),
@@ -66,10 +65,18 @@ def test_a_bad_value_is_named(content: dict[str, Any], path: str, value: Any, ex
     section = content
     for parent in parents:
         section = section[parent]
-    section[key] = section[key] | value if key == "runtime" else value
+    section[key] = value
     with pytest.raises(ParamsError) as caught:
         parse_params(content)
     assert expected in str(caught.value)
+
+
+def test_several_trainings_at_once_are_not_of_several_processes_each(content: dict[str, Any]) -> None:
+    content["runtime"]["num_jobs"] = 2
+    parse_params(content)
+    content["runtime"]["num_processes"] = 2
+    with pytest.raises(ParamsError, match="num_jobs is 2 and num_processes 2: either several trainings"):
+        parse_params(content)
 
 
 def test_matching_features_needs_a_discriminator(content: dict[str, Any]) -> None:
