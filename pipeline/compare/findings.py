@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from pipeline.compare.leads import MEASURES, Differences, is_clear
 from pipeline.compare.seeds import averaged
 from pipeline.versions import differing
 
@@ -18,8 +19,11 @@ TRUSTED_SHARE = 0.8
 """An evaluator that places fewer real videos within one frame is called weak."""
 
 
-def findings(rows: Sequence[Row]) -> list[str]:
-    """What the rows say, best first, in whole sentences: nothing of sync where the evaluator cannot tell."""
+def findings(rows: Sequence[Row], differences: Differences) -> list[str]:
+    """What the rows say, best first, in whole sentences: nothing of sync where the evaluator cannot tell.
+
+    ``differences``: as ``leads.differences`` gives them; a lead whose interval holds 0 is called not established.
+    """
     by_name = averaged(rows)
     generators = [row for name, row in by_name.items() if name not in BOUNDS]
     if unfit := _unfit_judge(by_name):
@@ -27,7 +31,7 @@ def findings(rows: Sequence[Row]) -> list[str]:
     best = min(by_name.values(), key=lambda row: row["lse_d"])
     real = by_name.get("real")
     lines = [
-        _real_behind(by_name, generators),
+        _real_behind(by_name, generators, differences),
         f"`{best['variant']}` has the best LSE-D of all rows ({best['lse_d']:.3f}).",
     ]
     if real and best["variant"] != "real":
@@ -37,7 +41,11 @@ def findings(rows: Sequence[Row]) -> list[str]:
         )
     figures = [("LSE-D", "lse_d", min), ("LSE-C", "lse_c", max), ("FID", "fid", min)]
     lines += _best_generators(generators, figures)
-    lines += [_order(by_name), _against_rivals(by_name), _against_copy(by_name, generators)]
+    lines += [
+        _order(by_name, differences),
+        _against_rivals(by_name, differences),
+        _against_copy(by_name, generators, differences),
+    ]
     return [line for line in lines if line]
 
 
@@ -67,14 +75,14 @@ def _best_generators(generators: Sequence[Row], figures: Sequence[tuple[str, str
     return [f"Best generator: {said}."]
 
 
-def _real_behind(by_name: Mapping[str, Row], generators: Sequence[Row]) -> str | None:
+def _real_behind(by_name: Mapping[str, Row], generators: Sequence[Row], differences: Differences) -> str | None:
     real = by_name.get("real")
     if real is None:
         return None
     ahead = [
         row["variant"]
         for row in generators
-        if row["lse_c"] > real["lse_c"] and not _overlap(row["lse_c_ci"], real["lse_c_ci"])
+        if row["lse_c"] > real["lse_c"] and is_clear(differences, row["variant"], "real", "lse_c")
     ]
     if not ahead:
         return None
@@ -88,7 +96,7 @@ LSE = (("LSE-D", "lse_d", -1), ("LSE-C", "lse_c", 1))
 """Label, key, and the sign that makes larger better."""
 
 
-def _order(by_name: Mapping[str, Row]) -> str | None:
+def _order(by_name: Mapping[str, Row], differences: Differences) -> str | None:
     """Whether the paper's claim, none < {LSTM, CBAM} < both, holds here on LSE-D and LSE-C, and how surely."""
     names = ("no_lstm_cbam", "no_lstm", "no_cbam", "lstm_cbam")
     if not all(name in by_name for name in names):
@@ -100,17 +108,15 @@ def _order(by_name: Mapping[str, Row]) -> str | None:
         holds = all(sign * by_name[worse][key] < sign * by_name[better][key] for worse, better in steps)
         said.append(f"{'holds' if holds else 'does not hold'} on {label}")
         close = [
-            f"`{worse}` and `{better}`"
-            for worse, better in steps
-            if _overlap(by_name[worse][f"{key}_ci"], by_name[better][f"{key}_ci"])
+            f"`{worse}` and `{better}`" for worse, better in steps if not is_clear(differences, worse, better, key)
         ]
         if holds and close:
-            doubts += f" On {label} it is not established: intervals overlap ({', '.join(close)})."
+            doubts += f" On {label} it is not established: the difference may be 0 between {', '.join(close)}."
     seeds = _seeds([by_name[name] for name in names])
     return f"The paper's order, neither < LSTM or CBAM alone < both, {' and '.join(said)} ({seeds}).{doubts}"
 
 
-def _against_rivals(by_name: Mapping[str, Row]) -> str | None:
+def _against_rivals(by_name: Mapping[str, Row], differences: Differences) -> str | None:
     """Whether the paper's network is ahead of the systems its Table 1 compares it with, and how surely."""
     whole = by_name.get("lstm_cbam")
     rivals = [by_name[name] for name in RIVALS if name in by_name]
@@ -121,21 +127,24 @@ def _against_rivals(by_name: Mapping[str, Row]) -> str | None:
         ahead = [row for row in rivals if sign * whole[key] > sign * row[key]]
         of_whom = "all" if len(ahead) == len(rivals) else _listed([row["variant"] for row in ahead]) or "none"
         said.append(f"on {label} ahead of {of_whom}")
-        interval = f"{key}_ci"
-        close = [row["variant"] for row in ahead if interval in row and _overlap(whole[interval], row[interval])]
+        close = [
+            row["variant"]
+            for row in ahead
+            if key in MEASURES and not is_clear(differences, "lstm_cbam", row["variant"], key)
+        ]
         if close:
-            doubts += f" On {label} its lead over {_listed(close)} is not established: intervals overlap."
+            doubts += f" On {label} its lead over {_listed(close)} is not established: it may be 0."
     text = f"`lstm_cbam` against the rivals of the paper's Table 1 ({_listed([row['variant'] for row in rivals])}): "
     return f"{text}{'; '.join(said)} ({_seeds([whole, *rivals])}).{doubts}"
 
 
-def _against_copy(by_name: Mapping[str, Row], generators: Sequence[Row]) -> str | None:
+def _against_copy(by_name: Mapping[str, Row], generators: Sequence[Row], differences: Differences) -> str | None:
     copy = by_name.get("copy_input")
     if copy is None or not generators:
         return None
     behind = [row["variant"] for row in generators if row["lse_c"] <= copy["lse_c"]]
     ahead = [row for row in generators if row["lse_c"] > copy["lse_c"]]
-    close = [row["variant"] for row in ahead if _overlap(row["lse_c_ci"], copy["lse_c_ci"])]
+    close = [row["variant"] for row in ahead if not is_clear(differences, row["variant"], "copy_input", "lse_c")]
     if behind:
         text = (
             f"Not better on LSE-C than leaving the input as it is ({copy['lse_c']:.3f}): {_listed(behind)}. "
@@ -144,7 +153,7 @@ def _against_copy(by_name: Mapping[str, Row], generators: Sequence[Row]) -> str 
     else:
         text = f"Every generator has a higher LSE-C than leaving the input as it is ({copy['lse_c']:.3f})."
     if close:
-        text += f" Higher only within overlapping intervals, which establishes nothing: {_listed(close)}."
+        text += f" Higher by what may be 0, which establishes nothing: {_listed(close)}."
     return text
 
 
@@ -154,11 +163,6 @@ def _seeds(rows: Sequence[Row]) -> str:
     if numbers == [1]:
         return "one seed"
     return f"means over {' to '.join(str(number) for number in (numbers[0], numbers[-1])[: len(numbers)])} seeds"
-
-
-def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether two intervals (low, high) share a value."""
-    return max(one[0], other[0]) <= min(one[1], other[1])
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -177,19 +181,23 @@ def limits(rows: Sequence[Row], protocol: Mapping[str, Any]) -> list[str]:
             "cannot be compared with published ones."
         )
     lines.append(
-        "FID of `real` and `copy_input` is 0 by construction, and their KID just below it: their face crops are the "
-        "real ones. The same code computes it all the same."
+        "FID and KID of `real` and `copy_input` are 0 by construction: their face crops are the real ones. The same "
+        "code computes them all the same."
     )
     images = min(row["fid_num_images"] for row in rows)
     if images < MIN_FID_IMAGES:
         lines.append(
             f"FID compares {images} images on each side. Below {MIN_FID_IMAGES} it is biased upward: compare the rows "
-            "with each other, not with other work. KID has no such bias; it may fall below 0 by chance."
+            "with each other, not with other work. KID has no such bias; chance may take it below 0."
         )
+    if len({row["fid_num_images"] for row in rows}) > 1:
+        numbers = ", ".join(f"`{row['variant']}` {row['fid_num_images']}" for row in rows)
+        lines.append(f"FID falls as images grow in number, and rows have different ones: {numbers}.")
     rejected = max(row["num_rejected"] for row in rows)
     if rejected:
         lines.append(
-            f"Preprocessing refused {rejected} held-out clips (data/shards/rejects.parquet says why); no row has them."
+            f"Preprocessing and the sync check left out {rejected} held-out clips or parts of clips "
+            "(data/clips/rejects.parquet says why); no row has them."
         )
     failed = [row for row in rows if row["num_failed"]]
     if failed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from statistics import NormalDist
 
 import numpy as np
@@ -18,7 +18,8 @@ def mean_interval(values: ArrayLike, confidence: float, num_resamples: int, seed
     One clip gives an interval of no width. Raises ValueError for no value or one that is not finite.
     """
     sample = _finite(values)
-    return _middle([sample[drawn].mean(axis=1) for drawn in _draws(sample.size, num_resamples, seed)], confidence)
+    means = [sample[drawn].mean(axis=1) for drawn in _draws(sample.size, num_resamples, seed)]
+    return percentile_interval(np.concatenate(means), confidence)
 
 
 def ratio_interval(
@@ -33,7 +34,8 @@ def ratio_interval(
     if above.shape != below.shape:
         raise ValueError(f"need a base for every value, got {below.size} for {above.size}")
     sums = [(above[drawn].sum(axis=1), below[drawn].sum(axis=1)) for drawn in _draws(above.size, num_resamples, seed)]
-    return _middle([tops[bottoms != 0] / bottoms[bottoms != 0] for tops, bottoms in sums], confidence)
+    ratios = [tops[bottoms != 0] / bottoms[bottoms != 0] for tops, bottoms in sums]
+    return percentile_interval(np.concatenate(ratios), confidence)
 
 
 def share_interval(num_hits: int, num: int, confidence: float) -> tuple[float, float]:
@@ -44,6 +46,13 @@ def share_interval(num_hits: int, num: int, confidence: float) -> tuple[float, f
     middle = num_hits + z2 / 2
     reach = math.sqrt(z2 * (num_hits * (num - num_hits) / num + z2 / 4))
     return max(0.0, (middle - reach) / (num + z2)), min(1.0, (middle + reach) / (num + z2))
+
+
+def percentile_interval(resampled: NDArray[np.float64], confidence: float) -> tuple[float, float]:
+    """The middle share ``confidence`` of resampled figures, float64 [K] -> (low, high)."""
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(resampled, [tail, 1 - tail])
+    return float(low), float(high)
 
 
 def _finite(values: ArrayLike) -> NDArray[np.float64]:
@@ -60,9 +69,3 @@ def _draws(size: int, num_resamples: int, seed: int) -> Iterator[NDArray[np.int6
     random = np.random.default_rng(seed)
     for start in range(0, num_resamples, _BLOCK):
         yield random.integers(size, size=(min(_BLOCK, num_resamples - start), size))
-
-
-def _middle(resampled: Sequence[NDArray[np.float64]], confidence: float) -> tuple[float, float]:
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(np.concatenate(resampled), [tail, 1 - tail])
-    return float(low), float(high)

@@ -20,6 +20,7 @@ from pipeline.compare.paper import ABLATION, CAVEATS
 from pipeline.compare.plots import Curve
 from pipeline.compare.report import (
     ABLATION_TITLE,
+    DIFFERENCES_NOTE,
     EDGE_NOTE,
     PAPER_CAVEAT,
     PROBES_NOTE,
@@ -27,6 +28,7 @@ from pipeline.compare.report import (
     TABLE_1_ROWS,
     TABLE_1_TITLE,
     beside_paper,
+    difference_table,
     edge_table,
     failure_table,
     intervals_note,
@@ -64,7 +66,7 @@ class Player:
 
 
 @dataclass(frozen=True)
-class Take:
+class SharedClip:
     """One clip as every row shows it."""
 
     clip_id: str
@@ -82,7 +84,7 @@ class Chart:
 def page(
     comparison: Mapping[str, Any],
     results: Sequence[Result],
-    takes: Sequence[Take],
+    takes: Sequence[SharedClip],
     curves: Mapping[str, Curve],
     panels: Mapping[str, str],
     kept: Sequence[IndexRow],
@@ -106,13 +108,15 @@ def page(
         js=Markup((_FILES / "page.js").read_text()),
         variants=variants,
         setting=setting(protocol),
-        findings=findings(rows),
+        findings=findings(rows, comparison["differences"]),
         limits=limits(rows, protocol),
         takes=takes,
         ours=our_table(rows),
         intervals_note=intervals_note(comparison),
         seeds=seed_table(rows),
         seeds_note=SEEDS_NOTE,
+        apart=difference_table(comparison),
+        apart_note=DIFFERENCES_NOTE,
         probes=probe_table(rows),
         probes_note=PROBES_NOTE,
         charts=[Chart(title, remark, charts.intervals(rows, key, digits)) for title, key, digits, remark in _SCORES],
@@ -137,7 +141,7 @@ def page(
     )
 
 
-def read_takes(folders: Mapping[str, Path], results: Mapping[str, Result]) -> list[Take]:
+def read_takes(folders: Mapping[str, Path], results: Mapping[str, Result]) -> list[SharedClip]:
     """The takes that the rows' ``takes`` folders hold, in the order of the first row that has them.
 
     ``folders``: ``artifacts/evaluate/<variant>`` per row. The caption is that of a row with a foreign voice.
@@ -152,7 +156,7 @@ def read_takes(folders: Mapping[str, Path], results: Mapping[str, Result]) -> li
             players.setdefault(take["clip_id"], []).append(Player(variant, remark, content))
             if variant != "real" or take["clip_id"] not in said:
                 said[take["clip_id"]] = take["clip_id"], take["caption"]
-    return [Take(*said[clip_id], players=found) for clip_id, found in players.items()]
+    return [SharedClip(*said[clip_id], players=found) for clip_id, found in players.items()]
 
 
 def split_table(kept: Sequence[IndexRow], rejects: Sequence[Reject]) -> Table:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.compare.findings import findings, limits, setting
+from pipeline.compare.findings import BOUNDS, LSE, findings, limits, setting
+from pipeline.compare.leads import difference
 from pipeline.compare.paper import ABLATION, CAVEATS, REAL_VIDEO, TABLE_1, Published
 from pipeline.compare.seeds import averaged, mean_of, runs_of, spread_of
 from pipeline.markdown import Table, bullets
@@ -34,6 +35,13 @@ PAPER_CAVEAT = (
 )
 
 
+DIFFERENCES_NOTE = (
+    "Clip by clip, which is much narrower than the intervals of the two means: a clip that is hard for one is hard for "
+    "the other. Where there are several seeds, the means over them, and trainings are drawn again as clips are. "
+    "Unclear: the interval holds 0."
+)
+
+
 def intervals_note(comparison: Mapping[str, Any]) -> str:
     level = round(100 * comparison["intervals"]["confidence"])
     return (
@@ -51,9 +59,10 @@ def markdown(comparison: Mapping[str, Any], failures: Mapping[str, Sequence[Row]
         our_table(rows).markdown(),
         intervals_note(comparison),
         *([SEEDS_NOTE, seeds.markdown()] if (seeds := seed_table(rows)).cells else []),
+        *([apart.markdown(), DIFFERENCES_NOTE] if (apart := difference_table(comparison)).cells else []),
         *([probes.markdown(), PROBES_NOTE] if (probes := probe_table(rows)).cells else []),
         "## What it shows",
-        bullets([*findings(rows), *limits(rows, protocol)]),
+        bullets([*findings(rows, comparison["differences"]), *limits(rows, protocol)]),
         "## Beside the paper",
         PAPER_CAVEAT,
         ABLATION_TITLE,
@@ -132,6 +141,27 @@ def seed_table(rows: Sequence[Row]) -> Table:
             figures = [f"{mean_of(runs, key):{form}} ± {spread_of(runs, key):{form}}" for key, form in forms.items()]
             cells.append([f"`{name}`", *figures, str(len(runs))])
     return Table(header, cells)
+
+
+def difference_table(comparison: Mapping[str, Any]) -> Table:
+    """The first generator against every other row: its mean less theirs, and whether that is to its good.
+
+    No cells where there is no generator, or too few clips for intervals.
+    """
+    names = list(averaged(comparison["rows"]))
+    first = next((name for name in names if name not in BOUNDS), "")
+    cells = []
+    for other in names:
+        leads = [(difference(comparison["differences"], first, other, key), sign) for _, key, sign in LSE]
+        texts = [_lead(*figures, sign) for figures, sign in leads if figures]
+        if texts:
+            cells.append([f"`{other}`", *texts])
+    return Table([f"`{first}` less", "LSE-D ↓", "LSE-C ↑"], cells)
+
+
+def _lead(mean: float, low: float, high: float, sign: int) -> str:
+    verdict = "unclear" if low <= 0 <= high else "better" if sign * mean > 0 else "worse"
+    return f"{mean:+.3f} {_interval((low, high), '+.3f')} {verdict}"
 
 
 def beside_paper(rows: Sequence[Row], printed: Sequence[Published]) -> Table:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 Row = Mapping[str, Any]
-INTERVALS = ("lse_d_ci", "lse_c_ci")
 AVERAGED = ("lse_d", "lse_c", "fid", "kid", "within_one_frame", "jitter_ratio")
 
 
@@ -21,31 +20,27 @@ def runs_of(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def averaged(rows: Sequence[Row]) -> dict[str, Row]:
-    """By variant: its row, with the means over its runs and their number as ``num_seeds``.
-
-    Its intervals are from the lowest to the highest of its runs' intervals, so that a lead they establish is one over
-    clips and over seeds.
-    """
-    means: dict[str, Row] = {}
-    for name, runs in runs_of(rows).items():
-        row = {**runs[0], **{key: mean_of(runs, key) for key in AVERAGED}, "num_seeds": len(runs)}
-        for key in INTERVALS:
-            row[key] = [min(run[key][0] for run in runs), max(run[key][1] for run in runs)]
-        means[name] = row
-    return means
+    """By variant: its row, with the means over its runs and their number as ``num_seeds``."""
+    return {
+        name: {**runs[0], **{key: mean_of(runs, key) for key in AVERAGED}, "num_seeds": len(runs)}
+        for name, runs in runs_of(rows).items()
+    }
 
 
 def repeats_among(variants: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Variants that are another one again from another seed, and the first variant of which each is a repeat.
+    """Variants that are another one again from another seed, and the variant of which each is a repeat.
 
-    ``variants``: the section of ``params.yaml``, in which no two are one training.
+    ``variants``: the section of ``params.yaml``, in which no two are one training. Wherever they stand in it, the one
+    without a seed of its own is repeated by the others; where all have one, the first.
     """
-    first: dict[str, str] = {}
-    found: dict[str, str] = {}
+    alike: dict[str, list[str]] = {}
     for name, settings in variants.items():
         rest = repr(sorted((key, value) for key, value in settings.items() if key != "seed"))
-        if first.setdefault(rest, name) != name:
-            found[name] = first[rest]
+        alike.setdefault(rest, []).append(name)
+    found: dict[str, str] = {}
+    for names in alike.values():
+        original = next((name for name in names if variants[name]["seed"] is None), names[0])
+        found |= {name: original for name in names if name != original}
     return found
 
 

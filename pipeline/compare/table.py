@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from pipeline.compare import leads
 from pipeline.compare.intervals import mean_interval, ratio_interval, share_interval
 
 CSV_COLUMNS = ("variant", "lse_d", "lse_c", "fid")
@@ -105,6 +107,14 @@ def _clip_score(row: Mapping[str, str]) -> ClipScore:
     )
 
 
+def scores_by_video(clips: Mapping[tuple[str, str], ClipScore], measure: str) -> dict[str, float]:
+    """A measure by video: where a list pairs a video with several audios, the mean over these."""
+    by_video: dict[str, list[float]] = {}
+    for (video_id, _), score in clips.items():
+        by_video.setdefault(video_id, []).append(getattr(score, measure))
+    return {video_id: statistics.fmean(values) for video_id, values in by_video.items()}
+
+
 def shared_protocol(results: Sequence[Result]) -> dict[str, Any]:
     """The one protocol of all results.
 
@@ -132,11 +142,21 @@ def comparison(
     seed: int,
     repeats: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """The content of ``comparison.json``: the shared protocol and one row per variant with intervals over clips.
+    """The content of ``comparison.json``: the shared protocol, one row per variant and what sets them apart.
 
+    Rows have intervals over clips; the differences of variants have theirs over videos and trainings.
     ``repeats``: variants that are another one with another seed, and which.
     """
     protocol = shared_protocol(results)
+    trainings: dict[str, list[Result]] = {}
+    for result in sorted(results, key=lambda result: result.variant in repeats):  # a variant before its repeats
+        trainings.setdefault(repeats.get(result.variant, result.variant), []).append(result)
+    of_videos = {
+        measure: {
+            name: [scores_by_video(result.clips, measure) for result in found] for name, found in trainings.items()
+        }
+        for measure in leads.MEASURES
+    }
     rows = []
     for result in results:
         row = {key: result.metrics[key] for key in COPIED}
@@ -148,6 +168,7 @@ def comparison(
     return {
         "protocol": protocol,
         "rows": rows,
+        "differences": leads.differences(of_videos, confidence, num_resamples, seed),
         "intervals": {"confidence": confidence, "num_resamples": num_resamples, "over": "clips"},
     }
 

@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.params import RESERVED_VARIANTS
 from pipeline.shards.clip import Clip
 
-PROTOCOL_ID = "lipsmith-unseen-1"
+PROTOCOL_ID = "lipsmith-unseen-2"
 """Raise the number when the meaning of a figure changes."""
 BOUNDS = (REAL, COPY_INPUT) = RESERVED_VARIANTS
 """Rows without a generator: the real videos, and the input videos left as they are under foreign audio."""

@@ -112,10 +112,15 @@ def score_variant(
     fid_frames: Mapping[str, Sequence[int]],
     vshift_frames: int,
 ) -> VariantScore:
-    """Score every pair. One that cannot be scored is kept with its reason, and its frames leave both sides of FID."""
+    """Score every pair. One that cannot be scored is kept with its reason, and its frames leave both sides of FID.
+
+    ``fid_frames``: by video. A video in several pairs is in FID once, with the first that could be scored: its real
+    frames are the same each time.
+    """
     results: list[Scored] = []
     real: list[Images] = []
     shown: list[Images] = []
+    compared: set[str] = set()
     for number, pair in enumerate(pairs, start=1):
         if number % max(1, len(pairs) // 10) == 0:
             logger.info("clip %d of %d", number, len(pairs))
@@ -139,8 +144,10 @@ def score_variant(
             results.append(Scored(pair=pair, reason=str(error)))
             continue
         results.append(result)
-        real.append(crops[chosen])
-        shown.append(generated[chosen])
+        if pair.video_id not in compared:
+            compared.add(pair.video_id)
+            real.append(crops[chosen])
+            shown.append(generated[chosen])
     empty = np.empty((0, 96, 96, 3), np.uint8)
     return VariantScore(
         pairs=tuple(results),

@@ -18,29 +18,30 @@ Features = NDArray[np.floating[Any]]
 
 
 def kid(a: Features, b: Features, seed: int, subset_size: int = SUBSET_SIZE, num_subsets: int = NUM_SUBSETS) -> float:
-    """KID of features float [N, F] and [M, F]. Equal distributions give 0 on average, so a value may be below 0.
+    """KID of features float [N, F] and [N, F]; image i of one side may be image i of the other, drawn again.
 
-    Sets no larger than a subset are compared as they are. Raises ValueError for shapes that do not fit or fewer than 2
-    images a side.
+    Equal distributions give 0 on average, so a value may be below 0; equal images give 0. Sets no larger than a subset
+    are compared as they are. Raises ValueError for shapes that do not fit or fewer than 2 images a side.
     """
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
-        raise ValueError(f"features must be [N, F] and [M, F], got {a.shape} and {b.shape}")
-    if min(len(a), len(b)) < 2:
-        raise ValueError(f"KID needs at least 2 images a side, got {len(a)} and {len(b)}")
-    if max(len(a), len(b)) <= subset_size:
+    if a.ndim != 2 or a.shape != b.shape:
+        raise ValueError(f"features must be [N, F] on both sides, got {a.shape} and {b.shape}")
+    if len(a) < 2:
+        raise ValueError(f"KID needs at least 2 images a side, got {len(a)}")
+    if len(a) <= subset_size:
         return squared_mmd(a, b)
     random = np.random.default_rng(seed)
-
-    def subset(features: Features) -> Features:
-        return features[random.choice(len(features), min(subset_size, len(features)), replace=False)]
-
-    return float(np.mean([squared_mmd(subset(a), subset(b)) for _ in range(num_subsets)]))
+    subsets = (random.choice(len(a), subset_size, replace=False) for _ in range(num_subsets))
+    return float(np.mean([squared_mmd(a[chosen], b[chosen]) for chosen in subsets]))
 
 
 def squared_mmd(a: Features, b: Features) -> float:
-    """Unbiased estimate of the squared maximum mean discrepancy (Gretton et al. 2012, lemma 6)."""
+    """Unbiased estimate of the squared maximum mean discrepancy of sets of one size (Gretton et al. 2012, eq. 4).
+
+    Without the pairs (i, i) between the sets, it stays unbiased where image i of one goes with image i of the other,
+    as a drawn face does with the real one.
+    """
     within_a, within_b, between = _kernel(a, a), _kernel(b, b), _kernel(a, b)
-    return float(_mean_off_diagonal(within_a) + _mean_off_diagonal(within_b) - 2 * between.mean())
+    return _mean_off_diagonal(within_a + within_b - between - between.T)
 
 
 def _kernel(a: Features, b: Features) -> NDArray[np.float64]:

@@ -26,7 +26,7 @@ from pipeline.scoring.pairing import VideoPair
 
 logger = logging.getLogger(__name__)
 
-PROTOCOL_ID = "lipsmith-videos-2"
+PROTOCOL_ID = "lipsmith-videos-3"
 Images = NDArray[np.uint8]
 
 

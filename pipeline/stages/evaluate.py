@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ def _open_evaluation(context: stage.StageContext) -> Evaluation:
 
 
 def _num_rejected(clips_dir: Path) -> int:
-    """Held-out clips that preprocessing refused: they are in no row of the comparison, so they are counted here."""
+    """Held-out clips, or parts of clips, that preprocessing and the sync check left out: no row has them."""
     splits = pq.read_table(clips_dir / REJECTS_NAME, columns=["split"])["split"].to_pylist()
     return splits.count(SPLIT)
 
@@ -86,9 +86,9 @@ def _write_videos(
     listed = []
     for folder in (strips_dir, takes_dir):
         folder.mkdir(parents=True, exist_ok=True)
-    pair_of = {pair.video_id: pair for pair in reversed(pairs)}
-    known = {pair.video_id: pair for pair in reversed(evaluation.unseen) if pair.video_id in clips}
-    chosen = choose_strips(list(known.values())[::-1], clips, params.num_strips)  # the same clips in every row
+    pair_of, known = _first_of_each_video(pairs), _first_of_each_video(evaluation.unseen)
+    here = [pair for pair in known.values() if pair.video_id in clips]
+    chosen = choose_strips(here, clips, params.num_strips)  # the same clips in every row
     shown = [pair_of[pair.video_id] for pair in chosen if pair.video_id in pair_of]
     for number, pair in enumerate(shown):
         take = make_take(variant, clips[pair.video_id], clips[pair.audio_id], generate)
@@ -99,6 +99,13 @@ def _write_videos(
     atomic.write_json(takes_dir / "takes.json", {"takes": listed})
     context.tracker.log_artifact(strips_dir, "strips")
     context.tracker.log_artifact(context.output_dir / "clips.csv")
+
+
+def _first_of_each_video(pairs: Iterable[protocol.Pair]) -> dict[str, protocol.Pair]:
+    first: dict[str, protocol.Pair] = {}
+    for pair in pairs:
+        first.setdefault(pair.video_id, pair)
+    return first
 
 
 if __name__ == "__main__":

@@ -126,7 +126,8 @@ def _require_enough(kept: list[IndexRow], rows: list[IndexRow], refused: list[Re
     given, left = (Counter(row.split for row in some) for some in (rows, kept))
     for split in sorted(given):
         if left[split] < MIN_CLIPS[split]:
-            told = ", ".join(f"{n} {reason}" for reason, n in Counter(r.reason for r in refused).most_common())
+            reasons = Counter(reject.reason for reject in refused if reject.split == split)
+            told = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
             raise stage.DataError(
                 f"the sync check leaves {left[split]} of {given[split]} clips of the {split} split, {MIN_CLIPS[split]} "
                 f"are needed (rejected: {told}); see sync_filter in params.yaml, or whether the scorer knows such faces"

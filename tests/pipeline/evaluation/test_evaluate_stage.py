@@ -171,6 +171,7 @@ def test_pairs_of_a_list_and_one_whose_clip_is_gone(run_stage: Callable[..., dic
     assert len(read_result(layout.stage_dir("evaluate", "lstm_cbam")).clips) == 12
     real = run_stage("evaluate", partial(evaluate._body, "real"), "real", pairs=Path("pairs.txt"))
     assert real["num_clips"] == 4 and real["protocol"] == metrics["protocol"]
+    assert real["fid_num_images"] == metrics["fid_num_images"]
     listed = [
         json.loads((layout.stage_dir("evaluate", name) / "takes" / "takes.json").read_text())["takes"]
         for name in ("real", "lstm_cbam")

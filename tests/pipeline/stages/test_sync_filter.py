@@ -145,5 +145,5 @@ def test_splits_that_are_not_asked_for_stay_as_they_are(layout: Layout, params: 
 
 
 def test_too_few_clips_left_is_an_error_with_reasons(layout: Layout, params: Params, monkeypatch) -> None:
-    with pytest.raises(DataError, match=r"leaves 0 of 5 clips of the test split, 2 are needed .*15 low_sync"):
+    with pytest.raises(DataError, match=r"leaves 0 of 5 clips of the test split, 2 are needed .*5 low_sync"):
         run(layout, params, monkeypatch, min_confidence=2.0)
