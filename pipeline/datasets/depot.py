@@ -27,10 +27,27 @@ class Depot:
     def path_of(self, name: str) -> Path:
         return self.folder / name
 
-    def is_unpacked(self, label: str, names: Sequence[str]) -> bool:
-        """Whether ``finish`` noted these archives under this label."""
-        note = self._note_path(label)
-        return note.is_file() and json.loads(note.read_text())["archives"] == list(names)
+    def is_unpacked(self, label: str, names: Sequence[str], folder: Path) -> bool:
+        """Whether ``finish`` noted these archives under this label and ``folder``, where they went, still has files.
+
+        Fewer files than were unpacked are told, but left to whoever removed them.
+        """
+        path = self._note_path(label)
+        if not path.is_file():
+            return False
+        note = json.loads(path.read_text())
+        if note["archives"] != list(names):
+            return False
+        num_left = sum(found.is_file() for found in folder.rglob("*"))
+        if 0 < num_left < note["num_files"]:
+            logger.warning(
+                "%s has %d of the %d files that were unpacked; without %s they are fetched and unpacked again",
+                folder,
+                num_left,
+                note["num_files"],
+                path,
+            )
+        return num_left > 0
 
     def finish(self, label: str, names: Sequence[str], unpacked: Unpacked, *, keep_archives: bool) -> None:
         """Note that the archives are unpacked, and remove them unless they are to be kept."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from pipeline.datasets.lrs2 import spoken_words
@@ -43,15 +43,13 @@ def list_folder_clips(params: FolderParams, seed: int, num_connections: int = 1)
         raise ValueError(f"{tree.label} holds no video ({known}); set dataset.folder.root in params.yaml")
     ids, notes = _ids_of(names), _notes_of(names, tree, params.metadata)
     speakers = {name: notes[name].speaker or _speaker_of(name) for name in names}
-    unit_of = speakers if params.split_by == "speaker" else ids
-    undecided = (unit_of[name] for name in names if not notes[name].split)
-    drawn = assign_splits(undecided, params.val_fraction, params.test_fraction, seed, least_test(params.split_by))
+    splits = _splits_of(names, notes, ids, speakers, params, seed)
     digests = tree.digests(names)
     return [
         ClipRecord(
             clip_id=ids[name],
             speaker=speakers[name],
-            split=notes[name].split or drawn[unit_of[name]],
+            split=splits[name],
             path=tree.path_of(name),
             num_bytes=tree.sizes[name],
             sha256=digests[name],
@@ -59,6 +57,41 @@ def list_folder_clips(params: FolderParams, seed: int, num_connections: int = 1)
         )
         for name in names
     ]
+
+
+def _splits_of(
+    names: Sequence[str],
+    notes: Mapping[str, VideoNote],
+    ids: Mapping[str, str],
+    speakers: Mapping[str, str],
+    params: FolderParams,
+    seed: int,
+) -> dict[str, str]:
+    """The noted split, else by speaker that of the speaker's noted videos, else a drawn one.
+
+    Raises ValueError where a speaker's other videos are noted in several splits.
+    """
+    is_by_speaker = params.split_by == "speaker"
+    unit_of = speakers if is_by_speaker else ids
+    noted: dict[str, set[str]] = {}
+    for name in names:
+        if split := notes[name].split:
+            noted.setdefault(unit_of[name], set()).add(split)
+    undecided = {unit_of[name] for name in names if not notes[name].split}
+    for unit in sorted(undecided & noted.keys()):
+        if len(noted[unit]) > 1:
+            raise ValueError(
+                f"dataset.folder.metadata puts videos of speaker {unit!r} into {' and '.join(sorted(noted[unit]))} and "
+                "leaves others open, which dataset.folder.split_by: speaker cannot decide: note a split for each of "
+                "them, or split_by: clip"
+            )
+    if is_by_speaker and (several := sorted(unit for unit, found in noted.items() if len(found) > 1)):
+        log.warning("dataset.folder.metadata has speaker %s in several splits, against split_by: speaker", several[0])
+    drawn = assign_splits(
+        undecided - noted.keys(), params.val_fraction, params.test_fraction, seed, least_test(params.split_by)
+    )
+    drawn |= {unit: next(iter(found)) for unit, found in noted.items()}
+    return {name: notes[name].split or drawn[unit_of[name]] for name in names}
 
 
 def _notes_of(names: Sequence[str], tree: VideoTree, metadata: Path | None) -> dict[str, VideoNote]:

@@ -81,7 +81,7 @@ def existing_root(root: Path | None) -> Path:
 
 def speakers_of(root: Path, chosen: tuple[str, ...]) -> list[str]:
     """The chosen speakers' folders by number, all of them where none is chosen. Raises ValueError for an absent one."""
-    found = {entry.name for entry in root.iterdir() if entry.is_dir()}
+    found = {entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
     if missing := sorted(set(chosen) - found):
         raise ValueError(
             f"{root} has no folder {', '.join(missing)}; dataset.grid.speakers in params.yaml may name "

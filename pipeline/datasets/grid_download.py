@@ -35,7 +35,11 @@ def download_grid(params: GridParams, root: Path, num_connections: int) -> None:
                 f"name {', '.join(on_offer)}"
             )
         wanted = [on_offer[speaker] for speaker in params.speakers or on_offer]
-        todo = [remote for remote in wanted if not depot.is_unpacked(remote.path.stem, [remote.path.name])]
+        todo = [
+            remote
+            for remote in wanted
+            if not depot.is_unpacked(remote.path.stem, [remote.path.name], root / remote.path.stem)
+        ]
         if not todo:
             return
         depot.fetch(todo, num_connections=num_connections, bytes_to_unpack=_as_much_again)

@@ -27,18 +27,18 @@ def download_lrs2(params: Lrs2Params, root: Path, num_connections: int) -> None:
     Raises TransferError, or ValueError for an environment that is not usable.
     """
     assert params.url is not None
-    depot, names = Depot(root), list(params.archives)
-    if depot.is_unpacked(_LABEL, names) and not _missing_lists(root):
+    depot, names, clips_dir = Depot(root), list(params.archives), root / "mvlrs_v1"
+    if depot.is_unpacked(_LABEL, names, clips_dir) and not _missing_lists(root):
         return
     credentials = from_environment(params.url, ENVIRONMENT_PREFIX)
     with alone_in(depot.folder):
-        is_unpacked = depot.is_unpacked(_LABEL, names)
+        is_unpacked = depot.is_unpacked(_LABEL, names, clips_dir)
         lists = [_remote(params, name, root / name) for name in _missing_lists(root)]
         archives = [] if is_unpacked else [_remote(params, name, depot.path_of(name)) for name in names]
 
         def bytes_to_unpack(files: Sequence[RemoteFile]) -> int:
             packed = sum(file.size_bytes or 0 for file in files if file.path.parent == depot.folder)
-            return max(0, packed - _size_of_tree(root / "mvlrs_v1"))
+            return max(0, packed - _size_of_tree(clips_dir))
 
         depot.fetch([*lists, *archives], credentials, num_connections=num_connections, bytes_to_unpack=bytes_to_unpack)
         if not is_unpacked:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.alignment import SAMPLE_RATE_HZ
 from pipeline.media.container import (
+    MAX_PAUSE_S,
     decode,
     find_audio_stream,
     find_video_stream,
@@ -35,7 +36,6 @@ __all__ = [
 Float32 = NDArray[np.float32]
 
 _GAP_TOLERANCE_S = 0.02  # time stamps that disagree by less are rounding
-_MAX_GAP_S = 600.0
 
 
 def decode_audio(path: str | Path, rate_hz: int = SAMPLE_RATE_HZ) -> Float32:
@@ -73,9 +73,9 @@ def read_audio(path: str | Path) -> tuple[Float32, int]:
                 raise CorruptMediaError(path, "its sample rate or channels change midway")
             time = _time_of(frame)
             gap = 0 if time is None else round((time - origin) * rate_hz) - position
-            if blocks and abs(gap) <= _GAP_TOLERANCE_S * rate_hz:
+            if position and abs(gap) <= _GAP_TOLERANCE_S * rate_hz:
                 gap = 0
-            if gap > _MAX_GAP_S * rate_hz:
+            if gap > MAX_PAUSE_S * rate_hz:
                 raise CorruptMediaError(path, f"its sound pauses for {gap / rate_hz:.0f} s")
             if gap > 0:
                 blocks.append(np.zeros((gap, block.shape[1]), np.float32))

@@ -25,6 +25,8 @@ EXACT_COLOUR = (
     Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 )
 
+MAX_PAUSE_S = 600
+"""Longest pause between two pictures or two sounds; a longer one is a damaged time stamp."""
 _ATTACHED_PICTURE = 0x0400  # AV_DISPOSITION_ATTACHED_PIC: cover art, not video
 _MAX_DAMAGED_SHARE = 0.1
 _MIN_PRESENT_SHARE = 0.8  # of the length that the header promises

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.media.container import (
     EXACT_COLOUR,
+    MAX_PAUSE_S,
     as_fps,
     decode,
     find_audio_stream,
@@ -21,7 +22,7 @@ from pipeline.media.container import (
     open_container,
     start_of,
 )
-from pipeline.media.errors import NoVideoError
+from pipeline.media.errors import CorruptMediaError, NoVideoError
 from pipeline.media.mjpeg import decode_mjpeg, encode_mjpeg
 from pipeline.media.writer import VideoWriter
 
@@ -137,6 +138,8 @@ def _timed(container: Any, stream: Any, path: str | Path) -> Iterator[tuple[Frac
             time = stamp - origin
             if previous is not None:
                 time = max(time, previous)
+        if time - (previous or 0) > MAX_PAUSE_S:
+            raise CorruptMediaError(path, f"its picture pauses for {float(time - (previous or 0)):.0f} s")
         duration = (frame.duration or 0) * time_base
         yield time, time + (duration or spacing), frame
         previous = time

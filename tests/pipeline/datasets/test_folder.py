@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from pipeline.datasets.folder import list_folder_clips
+from pipeline.manifest import ClipRecord
 from pipeline.params import FolderParams, ParamsError, parse_params
 from pipeline.shards.key import sample_key
 
@@ -70,7 +71,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
             list_folder_clips(params(root), 0)
 
 
-def by_path(root: Path, **changed: object) -> dict[str, object]:
+def by_path(root: Path, **changed: object) -> dict[str, ClipRecord]:
     return {Path(r.path).relative_to(root).as_posix(): r for r in list_folder_clips(params(root, **changed), seed=0)}
 
 
@@ -116,6 +117,29 @@ def test_split_by_speaker_keeps_speakers_whole(tmp_path: Path) -> None:
         splits.setdefault(record.speaker, set()).add(record.split)
     assert all(len(found) == 1 for found in splits.values())
     assert {next(iter(found)) for found in splits.values()} == {"train", "val", "test"}
+
+
+def test_by_speaker_a_noted_split_is_that_of_the_speakers_other_videos(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for speaker in "abcdef":
+        for number in range(3):
+            path = tmp_path / speaker / f"{number}.mp4"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(path.as_posix().encode())
+    notes = tmp_path / "notes.csv"
+    notes.write_text("path,split\n" + "".join(f"{speaker}/0.mp4,train\n" for speaker in "abc"))
+    records = by_path(tmp_path, split_by="speaker", metadata="notes.csv")
+    splits = {speaker: {records[f"{speaker}/{number}.mp4"].split for number in range(3)} for speaker in "abcdef"}
+    assert splits["a"] == splits["b"] == splits["c"] == {"train"}
+    assert sorted(map(sorted, (splits["d"], splits["e"], splits["f"]))) == [["test"], ["train"], ["val"]]
+
+    notes.write_text("path,split\na/0.mp4,train\na/1.mp4,test\n")
+    with pytest.raises(ValueError, match=r"videos of speaker 'a' into test and train and leaves others open"):
+        by_path(tmp_path, split_by="speaker", metadata="notes.csv")
+    notes.write_text(notes.read_text() + "a/2.mp4,test\n")
+    assert by_path(tmp_path, split_by="speaker", metadata="notes.csv")["a/0.mp4"].split == "train"
+    assert "has speaker a in several splits, against split_by: speaker" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,6 +80,21 @@ def test_chosen_speakers_only_and_later_ones_come_on_top(server: Server, tmp_pat
     server.requests.clear()
     download_grid(settings(server, speakers=["s2", "s10"]), tmp_path, 2)
     assert server.requests == []
+
+
+def test_clips_that_are_gone_are_fetched_again_and_some_that_are_gone_are_told(
+    server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    download_grid(settings(server, speakers=["s1", "s2"]), tmp_path, 2)
+    shutil.rmtree(tmp_path / "s1")
+    next((tmp_path / "s2").iterdir()).unlink()
+    server.requests.clear()
+    download_grid(settings(server, speakers=["s1", "s2"]), tmp_path, 2)
+    assert [path for path, _ in server.requests] == ["/api/records/7/files/s1.zip/content"]
+    assert len(list((tmp_path / "s1").iterdir())) == len(NAMES)
+    assert f"s2 has {len(NAMES) - 1} of the {len(NAMES)} files that were unpacked; without" in caplog.text
+    with pytest.raises(ValueError, match=r"has no folder s9; dataset.grid.speakers in params.yaml may name s1, s2$"):
+        list_grid_clips(settings(server, root=tmp_path, speakers=["s9"]), seed=3)
 
 
 def test_an_unknown_speaker_is_named_with_those_on_offer(server: Server, tmp_path: Path) -> None:

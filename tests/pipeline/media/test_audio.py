@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 import wave
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -102,24 +103,40 @@ def test_int16_survives_the_way_through_float() -> None:
     np.testing.assert_array_equal(audio.float_to_int16(np.array([2.0, -2.0], np.float32)), [32767, -32768])
 
 
-def test_sound_that_starts_after_the_picture_is_padded_to_it(tmp_path: Path) -> None:
-    path = tmp_path / "late.mkv"
+def write_apart(path: Path, video_ms: int, sound_ms: int, samples: np.ndarray) -> None:
+    """25 frames from ``video_ms`` on and 16 kHz sound from ``sound_ms`` on, in packets of 20 ms."""
     with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=25)
+        video = container.add_stream("libx264", rate=25, options={"bf": "0"})
         video.width = video.height = 64
         video.pix_fmt = "yuv420p"
+        video.time_base = video.codec_context.time_base = Fraction(1, 1000)
         sound = container.add_stream("pcm_s16le", rate=RATE, layout="mono")
-        for _ in range(25):
-            container.mux(video.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="bgr24")))
+        for number in range(25):
+            picture = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="bgr24")
+            picture.pts, picture.time_base = video_ms + 40 * number, Fraction(1, 1000)
+            container.mux(video.encode(picture))
         container.mux(video.encode(None))
-        samples = np.full((1, 8000), 16384, np.int16)
-        frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
-        frame.sample_rate, frame.pts = RATE, RATE // 5  # 0.2 s after the first frame
-        container.mux(sound.encode(frame))
+        for start in range(0, len(samples), RATE // 50):
+            frame = av.AudioFrame.from_ndarray(samples[None, start : start + RATE // 50], format="s16", layout="mono")
+            frame.sample_rate, frame.pts = RATE, sound_ms * RATE // 1000 + start
+            container.mux(sound.encode(frame))
         container.mux(sound.encode(None))
-    decoded = audio.decode_audio(path)
+
+
+def test_sound_that_starts_after_the_picture_is_padded_to_it(tmp_path: Path) -> None:
+    write_apart(tmp_path / "late.mkv", 0, 200, np.full(8000, 16384, np.int16))
+    decoded = audio.decode_audio(tmp_path / "late.mkv")
     assert len(decoded) == pytest.approx(3200 + 8000, abs=16)
     assert np.flatnonzero(decoded)[0] == pytest.approx(3200, abs=16)
+
+
+@pytest.mark.parametrize("video_ms", [5, 30, 36, 56, 104])
+def test_sound_that_starts_before_the_picture_is_cut_at_it(tmp_path: Path, video_ms: int) -> None:
+    samples = np.zeros(8000, np.int16)
+    samples[4000] = 16384  # 250 ms after the first sound
+    write_apart(tmp_path / "early.mkv", video_ms, 0, samples)
+    decoded = audio.decode_audio(tmp_path / "early.mkv")
+    assert np.abs(decoded).argmax() == pytest.approx(4000 - video_ms * RATE // 1000, abs=16)
 
 
 def test_a_real_clip_with_lost_packets_keeps_its_length(shared_data: Path, caplog: pytest.LogCaptureFixture) -> None:

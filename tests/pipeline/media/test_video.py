@@ -87,6 +87,12 @@ def test_resampling_takes_the_nearest_frame_in_time(
     assert [frame.time_s for frame in frames] == pytest.approx(np.arange(len(frames)) / fps)
 
 
+def test_a_time_stamp_far_ahead_is_damage_not_hours_of_one_picture(tmp_path: Path) -> None:
+    write_timed(tmp_path / "v.mkv", [0, 40, 3 * 3600 * 1000, 3 * 3600 * 1000 + 40])
+    with pytest.raises(CorruptMediaError, match=r"v\.mkv: its picture pauses for 10800 s"):
+        read_frames(tmp_path / "v.mkv", 25)
+
+
 def test_repeated_frames_do_not_share_memory(tmp_path: Path) -> None:
     write_timed(tmp_path / "v.mp4", [0, 40, 80])
     images = [frame.image for frame in iter_frames(tmp_path / "v.mp4", 50)]
