@@ -46,7 +46,7 @@ format: install ## rewrite the code in the project's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-ui: install ## MLflow's page: every run is on http://127.0.0.1:5000/#/experiments/1/runs
+ui: install ## MLflow's page: every run, by source, is on http://127.0.0.1:5000/#/experiments
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow server \
 		--backend-store-uri sqlite:///mlflow.db --artifacts-destination mlruns --host 127.0.0.1 --port 5000
 

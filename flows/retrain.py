@@ -79,7 +79,13 @@ def report(results: list[StageResult], decision: dict[str, Any] | None, fault: s
     if fault:
         parts.append(f"```\n{fault}\n```")
     if decision:
-        parts += [_figures(decision), _rescoring(decision), _rules(decision), _aliases(decision)]
+        parts += [
+            _figures(decision),
+            _rescoring(decision),
+            _known_clips(decision),
+            _rules(decision),
+            _aliases(decision),
+        ]
     parts.append(f"## Stages\n\n```\n{outcome_table(results)}\n```")
     parts += [f"```\n{r.reason}\n```" for r in results if r.outcome == "failed"]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -103,12 +109,20 @@ def _rescoring(decision: dict[str, Any]) -> str:
         return ""
     if rescoring["fault"]:
         return f"The champion had been scored differently and could not be scored again: {rescoring['fault']}"
-    known = rescoring["num_known_clips"]
-    caveat = {
-        None: "Which clips it was trained on is not recorded, so it may know some of the held-out ones.",
-        0: "It was trained on none of the held-out clips.",
-    }.get(known, f"It was trained on {known} of the clips that are now held out, which can only flatter it.")
-    return f"The champion had been scored differently, so it was scored again. {caveat}"
+    return "The champion had been scored differently, so it was scored again."
+
+
+def _known_clips(decision: dict[str, Any]) -> str:
+    """What the champion may have learnt by heart of the clips both models were scored on."""
+    champion = decision["champion"]
+    if not champion or decision["outcome"] == "already_champion":
+        return ""
+    known = champion["num_known_clips"]
+    if known is None:
+        return "Which clips the champion was trained on is not recorded, so it may know some of the held-out ones."
+    if known == 0:
+        return "The champion was trained on none of the held-out clips."
+    return f"The champion was trained on {known} of the clips that are now held out, which can only flatter it."
 
 
 def _rules(decision: dict[str, Any]) -> str:

@@ -25,7 +25,7 @@ The pipeline itself runs through DVC and Prefect:
   python -m flows.retrain                look for new clips, reproduce, compare with the champion, promote
   python -m flows.serve                  retrain on runtime.retrain_cron of params.yaml, reproduce on demand
   python -m pipeline.promote --variant V --force    make V's model the champion whatever the gate says
-  make ui                                every run in MLflow: http://127.0.0.1:5000/#/experiments/1/runs
+  make ui                                every run in MLflow: http://127.0.0.1:5000/#/experiments
 \b
 Stages, each runnable alone as python -m pipeline.stages.NAME:
   download  preprocess  sync_filter  train_syncnet  train_evaluator  train_gan --variant V  evaluate --variant V
@@ -100,7 +100,8 @@ def profile(
 ) -> None:
     """Write the params.yaml of a scale, keeping your paths.
 
-    Sizes, widths and steps are replaced; paths, seed, variants, rules, runtime settings and comments stay yours.
+    Source, sizes, widths, steps, rates, weights of losses and the evaluation's reference are replaced, each change is
+    printed; paths, seed, variants, rules, runtime settings and comments stay yours.
     """
     with _user_errors():
         import yaml
@@ -265,7 +266,7 @@ def freeze_scorer(
         typer.echo(f"{change.key}: {change.old} -> {change.new}")
     typer.echo(f"{path}: {'judges from now on; next: dvc repro' if changes else 'judges already, nothing changed'}")
     if changes:
-        typer.echo("`git restore params.yaml`, or null for both values, ends that")
+        typer.echo("null for both values in params.yaml ends that")
     if source is None:
         from pipeline.skill import skill_of
 

@@ -16,7 +16,7 @@ from models.released import adapt_released, released_network
 from pipeline import checkpoint
 from pipeline.digest import sha256_of
 from pipeline.generators import WAV2LIP_RELEASED
-from pipeline.syncing.scorer import EXPERT_KIND
+from pipeline.sync_expert import EXPERT_KIND
 
 
 def adopt(path: Path, folder: Path) -> str:

@@ -56,7 +56,9 @@ def load_model(folder: Path) -> SavedModel:
     """
     for name in (MODEL_NAME, WEIGHTS_NAME):
         if not (folder / name).is_file():
-            raise FileNotFoundError(f"no model in {folder} ({name} is missing); `dvc repro` trains it")
+            raise FileNotFoundError(
+                f"no model in {folder}: {name} is missing; `dvc repro` writes those below artifacts/"
+            )
     try:
         description = json.loads((folder / MODEL_NAME).read_text())
         return SavedModel(
@@ -66,7 +68,7 @@ def load_model(folder: Path) -> SavedModel:
             info=description["info"],
         )
     except (json.JSONDecodeError, KeyError, SafetensorError) as error:
-        raise ValueError(f"the model in {folder} is damaged ({error}); remove the folder and run `dvc repro`") from None
+        raise ValueError(f"the model in {folder} is damaged ({error}); remove the folder and make it again") from None
 
 
 def read_published(path: Path) -> dict[str, Any]:

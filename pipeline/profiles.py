@@ -1,6 +1,7 @@
 """Scales of the experiment: what ``python -m pipeline profile NAME`` writes into ``params.yaml``.
 
-Only sizes, widths and steps belong here. Paths, the seed, variants, rules and the runtime section stay the user's.
+What belongs to a scale: the source, sizes, widths, steps, rates, weights of losses, and how generators are evaluated
+there. Paths, the seed, variants, rules and the runtime section stay the user's.
 Values are replaced in place, so every comment and every other byte of the file stays as it is.
 """
 
@@ -197,8 +198,11 @@ def apply_profile(name: str, text: str) -> tuple[str, list[Change]]:
 def next_step(content: Mapping[str, Any]) -> str:
     """The command to run after a profile was written, or the path to fill in before it."""
     source = content["dataset"]["source"]
-    if source in _ROOT_HOLDS and content["dataset"][source]["root"] is None:
+    settings = content["dataset"][source]
+    if source in _ROOT_HOLDS and settings["root"] is None and settings.get("url") is None:
+        download = f", or dataset.{source}.url to download them" if "url" in settings else ""
         return (
-            f"set dataset.{source}.root in params.yaml to the folder that holds {_ROOT_HOLDS[source]}, then: dvc repro"
+            f"set dataset.{source}.root in params.yaml to the folder that holds {_ROOT_HOLDS[source]}{download}; then: "
+            "dvc repro"
         )
     return "dvc repro"

@@ -30,15 +30,10 @@ ScoreModel = Callable[[Layout, Params, Path], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Rescoring:
-    """The champion under today's evaluation, or why there are no such figures.
-
-    ``num_known_clips``: held-out clips of today that the champion was trained on, which can only flatter it; None
-    where its list of clips is not there.
-    """
+    """The champion under today's evaluation, or why there are no such figures."""
 
     scores: Scores
     fault: str = ""
-    num_known_clips: int | None = None
 
 
 def score_model(layout: Layout, params: Params, folder: Path) -> dict[str, Any]:
@@ -82,6 +77,7 @@ def promote(
         champion_version = registry.aliases().get("champion")
         rescoring = None
         champion = registry.scores(champion_version) if champion_version else None
+        num_known = _num_known_clips(registry, champion_version, layout) if champion_version else None
         if champion and champion_version and _needs_rescoring(champion, challenger):
             rescoring = _score_champion(registry, champion_version, champion, challenger, layout, params, score_again)
             champion = rescoring.scores
@@ -99,8 +95,10 @@ def promote(
             "rules": [asdict(check) for check in verdict.rules],
             "variant": variant,
             "challenger": _described(challenger, version),
-            "champion": champion and champion_version and _described(champion, champion_version),
-            "rescoring": rescoring and {"fault": rescoring.fault, "num_known_clips": rescoring.num_known_clips},
+            "champion": champion
+            and champion_version
+            and _described(champion, champion_version) | {"num_known_clips": num_known},
+            "rescoring": rescoring and {"fault": rescoring.fault},
             "aliases": registry.aliases(),
             "registered_model": REGISTERED_NAME,
             "is_registry_changed": registry.state() != before,
@@ -133,8 +131,13 @@ def _score_champion(
     if scores.evaluation_digest != challenger.evaluation_digest:
         return Rescoring(champion, "the files on disk are not those the challenger was scored with; run `dvc repro`")
     registry.set_scores(version, scores)
+    return Rescoring(scores)
+
+
+def _num_known_clips(registry: Registry, version: str, layout: Layout) -> int | None:
+    """Held-out clips of today that this version was trained on; None where its list of clips is not there."""
     known = registry.trained_on(version)
-    return Rescoring(scores, "", None if known is None else len(known & _clips_of(layout, "test")))
+    return None if known is None else len(known & _clips_of(layout, "test"))
 
 
 def _clips_of(layout: Layout, split: str) -> set[str]:

@@ -115,7 +115,7 @@ def _run_body(dvc_stage: str, stage: str, body: Body, variant: str | None, param
 
 def _set_up_process() -> None:
     logging.basicConfig(
-        level=os.environ.get("LIPSMITH_LOG_LEVEL", "INFO").upper(),
+        level=logging.getLevelNamesMapping().get(os.environ.get("LIPSMITH_LOG_LEVEL", "").upper(), logging.INFO),
         format="%(asctime)s %(name)s: %(message)s",
         datefmt="%H:%M:%S",
         stream=sys.stderr,

@@ -89,11 +89,11 @@ class Tracker:
         MLflow never changes a run's parameter, so one that differs from an earlier stage's (an evaluation repeated
         with other settings) becomes a tag ``param.NAME`` with the newest value.
         """
-        from mlflow.entities import Param, RunTag
-
         flat = {name: str(value)[:500] for name, value in _flatten(params)}
 
         def send(client: MlflowClient, run: str) -> None:
+            from mlflow.entities import Param, RunTag
+
             known = client.get_run(run).data.params
             new = [Param(name, value) for name, value in flat.items() if name not in known]
             for start in range(0, len(new), 100):
@@ -109,18 +109,22 @@ class Tracker:
 
     def log_curve(self, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None:
         """Scalars at several steps, sent together."""
-        from mlflow.entities import Metric
-
         now = int(time.time() * 1000)
         points = [
-            Metric(name, float(value), now, step)
+            (name, float(value), now, step)
             for step, metrics in rows
             for name, value in metrics.items()
             if math.isfinite(value)
         ]
-        for start in range(0, len(points), _BATCH):
-            batch = points[start : start + _BATCH]
-            self._try(lambda client, run: client.log_batch(run, metrics=batch))  # noqa: B023 - runs at once
+
+        def send(client: MlflowClient, run: str) -> None:
+            from mlflow.entities import Metric
+
+            for start in range(0, len(points), _BATCH):
+                client.log_batch(run, metrics=[Metric(*point) for point in points[start : start + _BATCH]])
+
+        if points:
+            self._try(send)
 
     def log_summary(self, stage: str, metrics: Mapping[str, Any]) -> None:
         """The numbers of a stage's ``metrics.json``.
@@ -211,11 +215,12 @@ def run_key(layout: Layout, stage: str, variant: str | None, fingerprint: str) -
 
 
 def _tags(layout: Layout, stage: str, variant: str | None, params: Params) -> dict[str, str]:
+    own_seed = params.variants[variant].seed if variant in params.variants else None
     tags = {
         "variant": variant or stage,
         "stage": stage,
         "profile": params.profile,
-        "seed": str(params.seed),
+        "seed": str(params.seed if own_seed is None else own_seed),
         "host": platform.node(),
         "device": params.runtime.device,
         "git_commit": _git(layout.root, "rev-parse", "HEAD"),

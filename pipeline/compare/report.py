@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.compare.findings import LSE, findings, limits, setting
+from pipeline.compare.findings import BOUNDS, LSE, findings, limits, setting
 from pipeline.compare.leads import difference
 from pipeline.compare.paper import ABLATION, CAVEATS, REAL_VIDEO, TABLE_1, Published
 from pipeline.compare.seeds import averaged, mean_of, runs_of, spread_of
 from pipeline.markdown import Table, bullets
-from pipeline.params import RESERVED_VARIANTS
 from pipeline.versions import differing
 
 Row = Mapping[str, Any]
@@ -150,7 +149,7 @@ def difference_table(comparison: Mapping[str, Any]) -> Table:
     No cells where there is no generator, or too few clips for intervals.
     """
     names = list(averaged(comparison["rows"]))
-    first = next((name for name in names if name not in RESERVED_VARIANTS), "")
+    first = next((name for name in names if name not in BOUNDS), "")
     cells = []
     for other in names:
         leads = [(difference(comparison["differences"], first, other, key), sign) for _, key, sign in LSE]

@@ -69,7 +69,7 @@ def _check_sqlite(path: Path) -> Check:
 
 def check_ray() -> list[Check]:
     address = os.environ.get("RAY_ADDRESS")
-    if address is None:
+    if not address:
         return [ok("Ray", "RAY_ADDRESS is not set: preprocessing starts workers of its own")]
     if address in ("auto", "local"):
         return [ok("Ray", f"RAY_ADDRESS is {address}")]

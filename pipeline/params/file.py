@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -153,6 +154,10 @@ class _UniqueKeys(yaml.SafeLoader):
         first: dict[Any, int] = {}
         for key_node, _ in node.value:
             key, line = self.construct_object(key_node, deep=True), key_node.start_mark.line + 1
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(
+                    problem=f"{key} cannot be a key: are braces doubled?", problem_mark=key_node.start_mark
+                )
             if first.setdefault(key, line) != line:
                 raise yaml.constructor.ConstructorError(
                     problem=f"{key} is there twice, in lines {first[key]} and {line}", problem_mark=key_node.start_mark

@@ -23,31 +23,16 @@ class EpochPlan:
 
 
 def plan_epoch(
-    keys_of_shard: Mapping[str, Sequence[str]],
-    seed: int,
-    epoch: int,
-    *,
-    part: int = 0,
-    num_parts: int = 1,
-    buffer_clips: int = 64,
+    keys_of_shard: Mapping[str, Sequence[str]], seed: int, epoch: int, *, buffer_clips: int = 64
 ) -> EpochPlan:
-    """Shuffle the shards by (seed, epoch), take every ``num_parts``-th, shuffle clips through a small buffer.
+    """Shuffle the shards by (seed, epoch), then their clips through a small buffer; every clip comes once.
 
-    The parts of an epoch are disjoint and together visit every clip once. At most ``buffer_clips``
-    clips of the shards read so far are waiting at any time. Raises ValueError if a part would get
-    no shard.
+    At most ``buffer_clips`` clips of the shards read so far are waiting at any time.
     """
-    if not 0 <= part < num_parts:
-        raise ValueError(f"part {part} of {num_parts} does not exist")
-    if len(keys_of_shard) < num_parts:
-        raise ValueError(
-            f"{len(keys_of_shard)} shards cannot feed {num_parts} readers (processes times workers); "
-            "lower params.yaml's preprocess.clips_per_shard or use fewer readers"
-        )
     names = sorted(keys_of_shard)
     order = np.random.default_rng([seed, epoch]).permutation(len(names))
-    shards = [names[index] for index in order[part::num_parts]]
-    rng = np.random.default_rng([seed, epoch, part, num_parts])
+    shards = [names[index] for index in order]
+    rng = np.random.default_rng([seed, epoch, 0, 1])  # these two keep the order of earlier versions
     visits: list[Visit] = []
     waiting: list[Visit] = []
     for shard in shards:

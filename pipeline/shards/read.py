@@ -152,8 +152,7 @@ def _read_shard(
 class ClipStream(Iterator[Clip]):
     """An endless shuffled stream of a split's clips, for training. Reads only the named parts.
 
-    The order depends on (seed, epoch) and the index alone; readers (``rank`` of ``world_size``, ``worker``
-    of ``num_workers``) share the shards between them. A damaged clip is skipped with a warning; more than
+    The order depends on (seed, epoch) and the index alone. A damaged clip is skipped with a warning; more than
     ``max_bad_clips`` of them, or an epoch without a good one, raise ShardError. ``state_dict`` is the
     position after the clip that ``next`` returned last.
     """
@@ -165,10 +164,6 @@ class ClipStream(Iterator[Clip]):
         seed: int,
         parts: Sequence[str] = ("frames", "mel"),
         *,
-        rank: int = 0,
-        world_size: int = 1,
-        worker: int = 0,
-        num_workers: int = 1,
         buffer_clips: int = 64,
         max_bad_clips: int = 8,
     ) -> None:
@@ -177,22 +172,17 @@ class ClipStream(Iterator[Clip]):
         self._offsets = _offsets(rows)
         self._members = members_of(parts, with_offsets=bool(self._offsets))
         self._keys_of_shard = _keys_of_shard(rows)
-        self._part, self._num_parts = rank * num_workers + worker, world_size * num_workers
         self._buffer_clips, self._max_bad_clips = buffer_clips, max_bad_clips
         self._epoch = self._clips_seen = 0
-        self._plan = self._plan_epoch()  # now, so that too few shards are found before training
+        self._plan = self._plan_epoch()
         self._visits: Iterator[Clip | None] | None = None
         self._found_good = False
         self.bad_clips: dict[str, str] = {}
         """Key and reason of every clip that was skipped."""
 
     @property
-    def epoch(self) -> int:
-        return self._epoch
-
-    @property
     def num_clips(self) -> int:
-        """Clips in this reader's current epoch."""
+        """Clips in an epoch."""
         return len(self._plan.visits)
 
     def state_dict(self) -> dict[str, int]:
@@ -206,8 +196,8 @@ class ClipStream(Iterator[Clip]):
         self._plan, self._visits, self._found_good = self._plan_epoch(), None, True
         if self._clips_seen > self.num_clips:
             raise ValueError(
-                f"position {self._clips_seen} is beyond the {self.num_clips} clips of an epoch: the shards or the "
-                "number of readers changed since it was saved; start this training anew"
+                f"position {self._clips_seen} is beyond the {self.num_clips} clips of an epoch: the shards "
+                "changed since it was saved; start this training anew"
             )
 
     def __iter__(self) -> Self:
@@ -228,14 +218,7 @@ class ClipStream(Iterator[Clip]):
             self._plan, self._visits, self._found_good = self._plan_epoch(), None, False
 
     def _plan_epoch(self) -> EpochPlan:
-        return plan_epoch(
-            self._keys_of_shard,
-            self._seed,
-            self._epoch,
-            part=self._part,
-            num_parts=self._num_parts,
-            buffer_clips=self._buffer_clips,
-        )
+        return plan_epoch(self._keys_of_shard, self._seed, self._epoch, buffer_clips=self._buffer_clips)
 
     def _visit(self) -> Iterator[Clip | None]:
         """The epoch's remaining clips in planned order, None for a bad one; holds compressed clips only."""

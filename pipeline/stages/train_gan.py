@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 
-from models.syncnet import SyncNet, SyncNetConfig
+from models.syncnet import SyncNet
 from pipeline import checkpoint, stage
 from pipeline.digest import sha256_of_names
 from pipeline.media.image import write_png
 from pipeline.params import TrainGanParams, VariantParams
 from pipeline.shards.read import Clip, read_index, source_ids
+from pipeline.sync_expert import read_expert
 from pipeline.training.gan import GanTrainee, window_cut
 from pipeline.training.recipes import recipe_of
 from pipeline.training.session import Training, run_training, training_metrics
@@ -94,16 +95,14 @@ def build_trainee(
 
 def load_expert(folder: Path, min_accuracy: float) -> SyncNet:
     """The trained expert. Raises ValueError for one too close to chance to teach anything."""
-    saved = checkpoint.load_model(folder)
-    accuracy = float(saved.info["val_pairwise_accuracy"])
+    expert, info = read_expert(folder)
+    accuracy = float(info["val_pairwise_accuracy"])
     if accuracy < min_accuracy:
         raise ValueError(
             f"the sync expert's pairwise accuracy is {accuracy:.2f} (chance 0.50), below "
             f"train_gan.min_expert_accuracy {min_accuracy}: a generator cannot learn sync from it. Raise "
             "train_syncnet.num_steps, or lower the limit in params.yaml if you know why"
         )
-    expert = SyncNet(SyncNetConfig(**saved.config))
-    expert.load_state_dict(saved.state)
     return expert
 
 

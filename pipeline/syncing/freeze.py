@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from pipeline import atomic, checkpoint
+from pipeline import atomic
 from pipeline.digest import sha256_of
 from pipeline.layout import Layout
 from pipeline.params import parse_params
 from pipeline.params_text import Change, replace_values
-from pipeline.syncing.scorer import EXPERT_KIND, weights_file
+from pipeline.sync_expert import read_expert
+from pipeline.syncing.scorer import weights_file
 
 
 def freeze_scorer(layout: Layout, source: Path | None) -> tuple[Path, list[Change]]:
@@ -22,15 +23,17 @@ def freeze_scorer(layout: Layout, source: Path | None) -> tuple[Path, list[Chang
     import yaml
 
     source = source or layout.stage_dir("train_syncnet") / "model"
-    if source.is_dir() and (kind := checkpoint.load_model(source).kind) != EXPERT_KIND:
-        raise ValueError(f"{source} holds a {kind}, not a sync expert ({EXPERT_KIND})")
+    if source.is_dir():
+        read_expert(source)
     if not weights_file(source).is_file():
         raise FileNotFoundError(
             f"{source} is neither an expert's folder nor a file; `dvc repro train_syncnet` trains one"
         )
     digest = sha256_of(weights_file(source))
     target = layout.weights_dir / f"sync_scorer-{digest[:12]}"
-    if source.is_dir():
+    if source.resolve() == target.resolve():
+        pass  # frozen already
+    elif source.is_dir():
         shutil.copytree(source, target, dirs_exist_ok=True)
     else:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -14,15 +14,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.syncnet import SyncNet, SyncNetConfig
+from models.syncnet import SyncNet
 from pipeline import checkpoint
 from pipeline.digest import sha256_of
 from pipeline.evaluation.evaluator import Evaluator, load_evaluator
 from pipeline.params import SyncFilterParams
 from pipeline.shards.clip import Clip
+from pipeline.sync_expert import read_expert
 from pipeline.training.expert import clip_cosines
-
-EXPERT_KIND = "syncnet"
 
 
 class Scorer(Protocol):
@@ -86,10 +85,8 @@ def load_scorer(params: SyncFilterParams, root: Path, device: torch.device) -> S
         )
     if not path.is_dir():
         return OfficialScorer(load_evaluator(path, path, device))
-    saved = checkpoint.load_model(path)
-    if saved.kind != EXPERT_KIND:
-        raise ValueError(f"{where}: {path} holds a {saved.kind}, not a sync expert ({EXPERT_KIND})")
-    network = SyncNet(SyncNetConfig(**saved.config))
-    network.load_state_dict(saved.state)
-    network = network.eval().requires_grad_(False).to(device)
-    return ExpertScorer(network, device)
+    try:
+        network, _ = read_expert(path)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    return ExpertScorer(network.eval().requires_grad_(False).to(device), device)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import bisect
 import errno
+import gzip
 import io
 import lzma
 import shutil
@@ -70,7 +71,7 @@ def unpack_tar(
                 if on_position:
                     on_position(joined.tell())
             _require_end(archive, told)
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         raise ArchiveError(f"{told} cannot be unpacked: {error}; remove it to have it fetched again") from None
     return counts.result()
 
@@ -157,6 +158,8 @@ def _require_end(archive: tarfile.TarFile, told: str) -> None:
         raise ArchiveError(
             f"{told} ends too early: a part is missing, one is damaged, or one was not fetched to its end"
         )
+    while archive.fileobj.read(1 << 20):  # a compressed one has its checksum behind tar's end
+        pass
 
 
 class _Joined(io.RawIOBase):

@@ -158,6 +158,28 @@ def fetch(remote: RemoteFile, credentials: Credentials | None = None, on_bytes: 
     partial = _Partial(remote.partial_path)
     partial.drop_unless_resumable()
     on_bytes(partial.num_bytes, False)
+    if not _is_all_there(remote, partial):
+        _fetch_to_the_end(remote, partial, credentials, on_bytes)
+        if problem := mismatch(remote, partial.path):
+            on_bytes(-partial.num_bytes, False)
+            partial.discard()
+            raise WrongContentError(
+                f"what came from {redacted(remote.url)} {problem}; it was removed. Run again, and if it happens again "
+                "compare size and checksum with those the publisher states"
+            )
+    partial.path.replace(remote.path)
+    partial.discard()
+
+
+def _is_all_there(remote: RemoteFile, partial: _Partial) -> bool:
+    """Whether an earlier run was stopped between the last byte and the end of the check."""
+    is_whole = remote.checksum is not None and partial.num_bytes == remote.size_bytes
+    return is_whole and not mismatch(remote, partial.path)
+
+
+def _fetch_to_the_end(
+    remote: RemoteFile, partial: _Partial, credentials: Credentials | None, on_bytes: OnBytes
+) -> None:
     fruitless, wait_s = 0, None
     while True:
         _pause(fruitless, wait_s)
@@ -179,15 +201,6 @@ def fetch(remote: RemoteFile, credentials: Credentials | None = None, on_bytes: 
         if fruitless >= ATTEMPTS:
             raise InterruptedTransferError(_gave_up(remote.url, failure, partial.num_bytes))
         logger.warning("%s: %s; trying again from byte %d", redacted(remote.url), failure, partial.num_bytes)
-    if problem := mismatch(remote, partial.path):
-        on_bytes(-partial.num_bytes, False)
-        partial.discard()
-        raise WrongContentError(
-            f"what came from {redacted(remote.url)} {problem}; it was removed. Run again, and if it happens again "
-            "compare size and checksum with those the publisher states"
-        )
-    partial.path.replace(remote.path)
-    partial.discard()
 
 
 def mismatch(remote: RemoteFile, path: Path) -> str:
@@ -257,7 +270,7 @@ def _fetch_once(url: str, partial: _Partial, credentials: Credentials | None, on
         if response.status_code == requests.codes.requested_range_not_satisfiable:
             on_bytes(-start, False)
             partial.discard()
-            raise _TryAgainError("the server no longer has as many bytes")
+            raise _TryAgainError(f"the server has no byte {start}")
         _raise_for(response, url, credentials)
         is_resumed = response.status_code == requests.codes.partial_content
         if is_resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
@@ -300,7 +313,7 @@ def _raise_for(response: requests.Response, url: str, credentials: Credentials |
     elif status == requests.codes.forbidden:
         said += ". The server knows who asks and does not hand this file out: ask its owner for access"
     elif status in (requests.codes.not_found, requests.codes.gone):
-        said += ". There is no such file: check the address and the file name in params.yaml"
+        said += ". There is no such file at that address; if it is from params.yaml, check it there"
     raise RefusedError(said, status)
 
 

@@ -49,7 +49,7 @@ def decision(**changed: Any) -> dict[str, Any]:
         "reason": "FID",
         "rules": [RULE],
         "challenger": MODEL | {"version": "2", "fid": 31.0},
-        "champion": MODEL,
+        "champion": MODEL | {"num_known_clips": 0},
         "rescoring": None,
         "aliases": {"champion": "1", "challenger": "2"},
         "registered_model": "lipsmith-generator",
@@ -69,10 +69,8 @@ def test_the_report_of_a_refusal_names_the_rule_and_both_figures() -> None:
     ("rescoring", "said"),
     [
         (None, ""),
-        ({"fault": "", "num_known_clips": 0}, "It was trained on none of the held-out clips."),
-        ({"fault": "", "num_known_clips": 3}, "It was trained on 3 of the clips that are now held out"),
-        ({"fault": "", "num_known_clips": None}, "is not recorded"),
-        ({"fault": "no such file", "num_known_clips": None}, "could not be scored again: no such file"),
+        ({"fault": ""}, "so it was scored again."),
+        ({"fault": "no such file"}, "could not be scored again: no such file"),
     ],
 )
 def test_the_report_says_how_a_champion_of_another_evaluation_was_compared(
@@ -81,6 +79,21 @@ def test_the_report_says_how_a_champion_of_another_evaluation_was_compared(
     text = retrain.report([], decision(rescoring=rescoring))
     assert said in text
     assert ("scored differently" in text) is (rescoring is not None)
+
+
+@pytest.mark.parametrize(
+    ("num_known_clips", "said"),
+    [
+        (0, "The champion was trained on none of the held-out clips."),
+        (3, "The champion was trained on 3 of the clips that are now held out, which can only flatter it."),
+        (None, "Which clips the champion was trained on is not recorded"),
+    ],
+)
+def test_the_report_says_what_the_champion_knows_of_the_held_out_clips(num_known_clips: int | None, said: str) -> None:
+    champion = MODEL | {"num_known_clips": num_known_clips}
+    assert said in retrain.report([], decision(champion=champion))
+    assert said not in retrain.report([], decision(champion=champion, outcome="already_champion"))
+    assert said not in retrain.report([], decision(champion=None))
 
 
 def test_no_change_needs_both_still_stages_and_a_still_registry() -> None:

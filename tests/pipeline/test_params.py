@@ -134,6 +134,9 @@ def test_a_key_that_is_there_twice_is_named_with_its_lines(tmp_path: Path, repo_
     path.write_text(text + "compare:\n  confidence: 0.9\n  num_resamples: 100\n")
     with pytest.raises(ParamsError, match=r"compare is there twice, in lines \d+ and \d+"):
         load_params(path)
+    path.write_text(text.replace("root: null", "root: {{GRID}}", 1))
+    with pytest.raises(ParamsError, match=r"cannot be a key: are braces doubled"):
+        load_params(path)
     path.write_bytes(b"seed: \xff")
     with pytest.raises(ParamsError, match="cannot be read"):
         load_params(path)

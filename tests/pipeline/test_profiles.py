@@ -58,7 +58,7 @@ def test_there_and_back_again_is_byte_identical(name):
 
 
 @pytest.mark.parametrize("name", PROFILES)
-def test_profiles_name_only_sizes_and_the_same_keys(name):
+def test_profiles_name_the_same_keys_and_none_of_the_users(name):
     assert [key for key in PROFILES[name] if OWNED_BY_THE_USER.match(key)] == []
     assert PROFILES[name].keys() == PROFILES["demo"].keys()
 
@@ -114,6 +114,9 @@ def test_scalars_read_back_as_they_were(value):
 def test_next_step_asks_for_a_missing_root_first():
     content = yaml.safe_load(apply_profile("grid", COMMITTED)[0])
     assert "dataset.grid.root" in next_step(content)
-    content["dataset"]["grid"]["root"] = "/data/grid"
+    assert "or dataset.grid.url" in next_step(content)
+    content["dataset"]["grid"]["url"] = "https://zenodo.org/api/records/3625687"
+    assert next_step(content) == "dvc repro"
+    content["dataset"]["grid"] |= {"url": None, "root": "/data/grid"}
     assert next_step(content) == "dvc repro"
     assert next_step(yaml.safe_load(COMMITTED)) == "dvc repro"

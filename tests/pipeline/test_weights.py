@@ -73,11 +73,14 @@ def test_bytes_of_an_unnamed_version_are_not_continued(server: Server, tmp_path:
     assert server.requests == [("/good", None)] * 2
 
 
-def test_a_complete_partial_file_is_started_over(server: Server, tmp_path: Path) -> None:
-    (tmp_path / ".net.pt.part").write_bytes(CONTENT)
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_a_file_that_was_only_not_checked_is_checked_and_not_fetched_again(
+    server: Server, tmp_path: Path, is_damaged: bool
+) -> None:
+    (tmp_path / ".net.pt.part").write_bytes(CONTENT[:-1] + b"!" if is_damaged else CONTENT)
     (tmp_path / ".net.pt.part.version").write_text('"v1"')
     assert ensure(weight(f"{server.url}/good"), tmp_path).read_bytes() == CONTENT
-    assert server.requests == [("/good", f"bytes={len(CONTENT)}-"), ("/good", None)]
+    assert server.requests == ([("/good", f"bytes={len(CONTENT)}-"), ("/good", None)] if is_damaged else [])
 
 
 def test_a_server_error_is_tried_again_and_an_absent_file_is_not(server: Server, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,23 +15,13 @@ def keys(num_shards: int, clips_per_shard: int) -> dict[str, list[str]]:
 @given(
     num_shards=st.integers(1, 8),
     clips=st.integers(1, 6),
-    num_parts=st.integers(1, 8),
     buffer_clips=st.integers(0, 20),
     seed=st.integers(0, 2**32),
     epoch=st.integers(0, 100),
 )
-def test_the_parts_of_an_epoch_visit_every_clip_once(
-    num_shards: int, clips: int, num_parts: int, buffer_clips: int, seed: int, epoch: int
-) -> None:
-    num_parts = min(num_parts, num_shards)
+def test_an_epoch_visits_every_clip_once(num_shards: int, clips: int, buffer_clips: int, seed: int, epoch: int) -> None:
     given_keys = keys(num_shards, clips)
-    visited = [
-        visit
-        for part in range(num_parts)
-        for visit in plan_epoch(
-            given_keys, seed, epoch, part=part, num_parts=num_parts, buffer_clips=buffer_clips
-        ).visits
-    ]
+    visited = plan_epoch(given_keys, seed, epoch, buffer_clips=buffer_clips).visits
     assert sorted(visit.key for visit in visited) == sorted(key for names in given_keys.values() for key in names)
     assert all(visit.key in given_keys[visit.shard] for visit in visited)
 
@@ -58,8 +47,3 @@ def test_first_places_are_shared_fairly() -> None:
     counts = [first.count(key) for names in keys(4, 5).values() for key in names]
     assert min(counts) > 60  # 100 expected, standard deviation 10
     assert max(counts) < 140
-
-
-def test_a_reader_without_a_shard_is_an_error_that_names_the_setting() -> None:
-    with pytest.raises(ValueError, match=r"2 shards cannot feed 3 readers.*clips_per_shard"):
-        plan_epoch(keys(2, 5), 0, 0, part=0, num_parts=3)

@@ -175,16 +175,6 @@ def test_positions_that_cannot_be_are_refused(tmp_path: Path, write_shards: Writ
         stream.load_state_dict({"epoch": 0})
 
 
-def test_readers_share_an_epoch(tmp_path: Path, write_shards: WriteShards) -> None:
-    rows = write_shards(num_shards=4)
-    keys: list[str] = []
-    for rank in range(2):
-        for worker in range(2):
-            stream = ClipStream(tmp_path, "train", seed=0, rank=rank, world_size=2, worker=worker, num_workers=2)
-            keys += [clip.key for clip in islice(stream, stream.num_clips)]
-    assert sorted(keys) == sorted(row.key for row in rows)
-
-
 def test_damaged_clips_are_skipped_counted_and_limited(
     tmp_path: Path, write_shards: WriteShards, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -59,9 +59,22 @@ def test_freezing_the_same_again_changes_nothing(layout: Layout) -> None:
     save_expert(layout.stage_dir("train_syncnet") / "model")
     CliRunner().invoke(app, ["freeze-scorer"])
     text = layout.params_path.read_text()
-    again = CliRunner().invoke(app, ["freeze-scorer"])
-    assert "nothing changed" in again.output
-    assert layout.params_path.read_text() == text
+    frozen = next(layout.weights_dir.glob("sync_scorer-*"))
+    for arguments in ([], ["--from", str(frozen)]):
+        again = CliRunner().invoke(app, ["freeze-scorer", *arguments])
+        assert again.exit_code == 0 and "nothing changed" in again.output
+        assert layout.params_path.read_text() == text
+
+
+def test_a_frozen_expert_of_other_code_is_named(layout: Layout) -> None:
+    save_expert(layout.stage_dir("train_syncnet") / "model")
+    CliRunner().invoke(app, ["freeze-scorer"])
+    params = load_params(layout.params_path).sync_filter
+    assert params.scorer is not None
+    described = layout.root / params.scorer / checkpoint.MODEL_NAME
+    described.write_text(described.read_text().replace('"width"', '"girth"'))
+    with pytest.raises(ValueError, match=r"sync_filter\.scorer: .* holds an expert of another version of lipsmith"):
+        load_scorer(params, layout.root, torch.device("cpu"))
 
 
 def test_what_cannot_be_frozen_is_named(layout: Layout) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import io
 import itertools
 import os
@@ -155,6 +156,14 @@ def test_a_missing_end_is_noticed_wherever_it_is_cut(tmp_path: Path, lost: int) 
         unpack_tar([tmp_path / "cut.tar"], tmp_path / "out")
     for name, found in tree(tmp_path / "out").items():
         assert found == FILES[name]
+
+
+def test_a_flipped_bit_in_a_compressed_archive_is_noticed(tmp_path: Path) -> None:
+    content = bytearray(gzip.compress(tar_of(FILES), compresslevel=0))  # stored, so that the bit is a clip's
+    content[len(content) // 2] ^= 1
+    (tmp_path / "bad.tar.gz").write_bytes(content)
+    with pytest.raises(ArchiveError, match=r"bad\.tar\.gz cannot be unpacked: CRC check failed"):
+        unpack_tar([tmp_path / "bad.tar.gz"], tmp_path / "out")
 
 
 def test_a_missing_part_is_noticed(tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def test_busy_servers_are_asked_again_when_they_say(
 
 @pytest.mark.parametrize(
     ("path", "status", "advice"),
-    [("none", 404, "check the address"), ("secret.tar", 403, "ask its owner for access")],
+    [("none", 404, "check it there"), ("secret.tar", 403, "ask its owner for access")],
 )
 def test_a_no_is_not_asked_again(server: Server, tmp_path: Path, path: str, status: int, advice: str) -> None:
     server.files["/secret.tar"] = b"x"

@@ -1,0 +1,27 @@
+"""A trained sync expert read from its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from models.syncnet import SyncNet, SyncNetConfig
+from pipeline import checkpoint
+
+EXPERT_KIND = "syncnet"
+
+
+def read_expert(folder: Path) -> tuple[SyncNet, dict[str, Any]]:
+    """The network and what its training noted beside it. Raises FileNotFoundError or ValueError with the remedy."""
+    saved = checkpoint.load_model(folder)
+    if saved.kind != EXPERT_KIND:
+        raise ValueError(f"{folder} holds a {saved.kind}, not a sync expert ({EXPERT_KIND})")
+    try:
+        network = SyncNet(SyncNetConfig(**saved.config))
+        network.load_state_dict(saved.state)
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(
+            f"{folder} holds an expert of another version of lipsmith ({error}); train it again with `dvc repro`, and "
+            "freeze it again where it was frozen"
+        ) from None
+    return network, saved.info
