@@ -105,12 +105,16 @@ def _order(by_name: Mapping[str, Row], differences: Differences) -> str | None:
     for label, key, sign in LSE:
         steps = [(worse, better) for worse in names[:1] for better in names[1:3]]
         steps += [(worse, better) for worse in names[1:3] for better in names[3:]]
-        holds = all(sign * by_name[worse][key] < sign * by_name[better][key] for worse, better in steps)
-        said.append(f"{'holds' if holds else 'does not hold'} on {label}")
+        broken = [
+            f"`{worse}` is not behind `{better}`"
+            for worse, better in steps
+            if sign * by_name[worse][key] >= sign * by_name[better][key]
+        ]
+        said.append(f"does not hold on {label} ({', '.join(broken)})" if broken else f"holds on {label}")
         close = [
             f"`{worse}` and `{better}`" for worse, better in steps if not is_clear(differences, worse, better, key)
         ]
-        if holds and close:
+        if close and not broken:
             doubts += f" On {label} it is not established: the difference may be 0 between {', '.join(close)}."
     seeds = _seeds([by_name[name] for name in names])
     return f"The paper's order, neither < LSTM or CBAM alone < both, {' and '.join(said)} ({seeds}).{doubts}"

@@ -107,7 +107,8 @@ def test_real_speech_that_scores_worse_than_drawn_mouths_is_told_first() -> None
 def test_says_where_the_order_breaks_and_which_arm_ignores_the_audio() -> None:
     rows = [r | {"lse_c": 0.5} if r["variant"] == "lstm_cbam" else r for r in ORDERED]
     text = "\n".join(findings(rows))
-    assert "holds on LSE-D and does not hold on LSE-C" in text
+    broken = "`no_lstm` is not behind `lstm_cbam`, `no_cbam` is not behind `lstm_cbam`"
+    assert f"holds on LSE-D and does not hold on LSE-C ({broken})" in text
     assert "Not better on LSE-C than leaving the input as it is (1.000): `lstm_cbam`." in text
 
 
@@ -141,7 +142,8 @@ def test_repeats_are_averaged_and_their_spread_is_shown() -> None:
     assert line == ["`lstm_cbam`", "7.000 ± 0.500", "3.500 ± 1.500", "30.00 ± 5.00", "90% ± 0%", "1.00 ± 0.00", "3"]
     assert seed_table(ORDERED).cells == []
     text = "\n".join(findings(rows))
-    assert "does not hold on LSE-D and does not hold on LSE-C (means over 1 to 3 seeds)" in text
+    assert "does not hold on LSE-D (`no_lstm` is not behind `lstm_cbam`) and does not hold on LSE-C (" in text
+    assert "(means over 1 to 3 seeds)" in text
     assert "Best generator: `lstm_cbam` on LSE-D (7.000), `no_cbam` on LSE-C (4.100)" in text
     ours = {line[0]: line[1] for line in beside_paper(rows, ABLATION).cells}
     assert ours["`lstm_cbam` (LSTM-CBAM)"] == "7.000"
