@@ -38,6 +38,7 @@ from pipeline.compare.report import (
     seed_table,
     version_table,
 )
+from pipeline.compare.seeds import places
 from pipeline.compare.table import Result
 from pipeline.manifest import SPLITS
 from pipeline.markdown import Table
@@ -49,6 +50,9 @@ _SCORES = (
     ("LSE-C", "lse_c", 2, "higher is better"),
     ("FID", "fid", 1, "lower is better"),
 )
+_BOUND_HUES = {"real": "0", "copy_input": "last"}
+_NUM_HUES = 7
+"""``page.css`` has --hue-1 to --hue-7 for generators, in a light and a dark page."""
 RERUN = """\
 git clone <this project> && cd lipsmith
 make install && . .venv/bin/activate
@@ -99,6 +103,7 @@ def page(
     """
     rows, protocol = comparison["rows"], comparison["protocol"]
     variants = [row["variant"] for row in rows]
+    repeats = {row["variant"]: row["repeats"] for row in rows if "repeats" in row}
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_FILES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
@@ -107,6 +112,7 @@ def page(
         css=Markup((_FILES / "page.css").read_text()),
         js=Markup((_FILES / "page.js").read_text()),
         variants=variants,
+        hues=_hues(variants, repeats),
         setting=setting(protocol),
         findings=findings(rows, comparison["differences"]),
         limits=limits(rows, protocol),
@@ -129,7 +135,7 @@ def page(
         edge_note=EDGE_NOTE,
         caveats=CAVEATS,
         offsets=[_offset_chart(result, variants.index(result.variant)) for result in results],
-        trained=[(variants.index(name), name) for name in curves],
+        trained=[(variants.index(name), name) for name in curves if name not in repeats],
         training=_training_charts(curves, panels, variants),
         splits=split_table(kept, rejects),
         rejects=reject_table(rejects),
@@ -177,6 +183,12 @@ def reject_table(rejects: Sequence[Reject]) -> Table:
     first = {reject.reason: f"{reject.clip_id}: {reject.detail}" for reject in reversed(rejects)}
     cells = [[f"`{reason}`", first[reason], str(count)] for reason, count in counts.most_common()]
     return Table(["reason", "such as", "clips"], cells, num_text=2)
+
+
+def _hues(variants: Sequence[str], repeats: Mapping[str, str]) -> list[str]:
+    """For each row the name of its colour in ``page.css``."""
+    place = places([name for name in variants if name not in _BOUND_HUES], repeats)
+    return [_BOUND_HUES[name] if name in _BOUND_HUES else str(1 + place[name] % _NUM_HUES) for name in variants]
 
 
 def _offset_chart(result: Result, number: int) -> Chart:

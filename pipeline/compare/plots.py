@@ -5,20 +5,23 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pipeline.compare.seeds import places
 from pipeline.figures import COLOURS, MUTED, TEXT, clean, save, set_title, spaced
 
+_LEGEND_COLUMNS = 7
 _BOUND_COLOURS = {"real": "#1f2933", "copy_input": "#9aa5b1"}
 
 
-def colours(variants: Sequence[str]) -> dict[str, str]:
-    """One colour per variant in the order given; the bounds are greys."""
-    arms = [name for name in variants if name not in _BOUND_COLOURS]
-    chosen = {name: COLOURS[k % len(COLOURS)] for k, name in enumerate(arms)}
+def colours(variants: Sequence[str], repeats: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+    """One colour per variant in the order given, ``repeats`` in that of what they repeat; the bounds are greys."""
+    place = places([name for name in variants if name not in _BOUND_COLOURS], repeats)
+    chosen = {name: COLOURS[number % len(COLOURS)] for name, number in place.items()}
     return {name: _BOUND_COLOURS.get(name) or chosen[name] for name in variants}
 
 
@@ -31,7 +34,8 @@ def plot_scores(rows: Sequence[Mapping[str, Any]], confidence: float, path: Path
         ("LSE-C", "lse_c", "higher is better"),
         ("FID", "fid", "lower is better"),
     )
-    colour = colours([row["variant"] for row in rows])
+    repeats = {row["variant"]: row["repeats"] for row in rows if "repeats" in row}
+    colour = colours([row["variant"] for row in rows], repeats)
     for axis, (title, key, direction) in zip(axes, panels, strict=True):
         for y, row in enumerate(rows):
             name, value = row["variant"], row[key]
@@ -61,13 +65,15 @@ def plot_scores(rows: Sequence[Mapping[str, Any]], confidence: float, path: Path
     save(figure, path)
 
 
-def plot_offsets(histograms: Mapping[str, Mapping[int, int]], path: Path) -> None:
+def plot_offsets(
+    histograms: Mapping[str, Mapping[int, int]], path: Path, repeats: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """Share of clips per offset between audio and lips, one panel per variant."""
     columns = min(3, len(histograms))
     lines = -(-len(histograms) // columns)
     figure = Figure(figsize=(4 * columns, 0.7 + 2.1 * lines), layout=spaced())
     axes = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
-    colour = colours(list(histograms))
+    colour = colours(list(histograms), repeats)
     limit = max((abs(k) for histogram in histograms.values() for k in histogram), default=1)
     for axis, (name, histogram) in zip(axes.flat, histograms.items(), strict=False):
         total = max(1, sum(histogram.values()))
@@ -100,8 +106,16 @@ def read_curve(path: Path) -> dict[str, list[tuple[int, float]]]:
     return points
 
 
-def plot_training(curves: Mapping[str, Curve], panels: Mapping[str, str], path: Path) -> None:
-    """Training curves of the arms: ``panels`` maps a column of ``curve.csv`` to its title, absent ones are left out."""
+def plot_training(
+    curves: Mapping[str, Curve],
+    panels: Mapping[str, str],
+    path: Path,
+    repeats: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Training curves of the arms: ``panels`` maps a column of ``curve.csv`` to its title, absent ones are left out.
+
+    ``repeats`` are drawn in the colour of what they repeat and have no line of their own in the legend.
+    """
     shown = [name for name in panels if any(curve.get(name) for curve in curves.values())]
     if not shown:
         raise ValueError(f"no curve has any of the columns {', '.join(panels)}")
@@ -109,23 +123,25 @@ def plot_training(curves: Mapping[str, Curve], panels: Mapping[str, str], path: 
     lines = -(-len(shown) // columns)
     figure = Figure(figsize=(4.2 * columns, 0.8 + 2.6 * lines), layout=spaced())
     axes = figure.subplots(lines, columns, sharex=True, squeeze=False)
-    colour = colours(list(curves))
+    colour = colours(list(curves), repeats)
     for axis, name in zip(axes.flat, shown, strict=False):
         for variant, curve in curves.items():
             points = curve.get(name, [])
             if points:
-                _draw_curve(axis, points, colour[variant], variant)
+                _draw_curve(axis, points, colour[variant], None if variant in repeats else variant)
         set_title(axis, panels[name], "")
         clean(axis, "y")
     for axis in list(axes.flat)[len(shown) :]:
         axis.set_visible(False)
     handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=10)
+    figure.legend(
+        handles, labels, loc="outside upper center", ncols=min(len(labels), _LEGEND_COLUMNS), frameon=False, fontsize=10
+    )
     figure.supxlabel("training step", fontsize=9, color=MUTED)
     save(figure, path)
 
 
-def _draw_curve(axis: Axes, points: Sequence[tuple[int, float]], colour: str, label: str) -> None:
+def _draw_curve(axis: Axes, points: Sequence[tuple[int, float]], colour: str, label: str | None) -> None:
     """Few points as they are; many as a running mean over 5 % of them, the raw values pale behind it."""
     steps, values = zip(*points, strict=True)
     reach = len(values) // 40

@@ -44,6 +44,18 @@ def repeats_among(variants: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return found
 
 
+def grouped(names: Sequence[str], repeats: Mapping[str, str]) -> list[str]:
+    """The names in their order, but each one's repeats behind it."""
+    originals = [name for name in names if name not in repeats]
+    return [member for first in originals for member in (first, *(n for n in names if repeats.get(n) == first))]
+
+
+def places(names: Sequence[str], repeats: Mapping[str, str]) -> dict[str, int]:
+    """Each name's place among the names that repeat none: repeats have that of what they repeat."""
+    originals = [name for name in names if name not in repeats]
+    return {name: originals.index(repeats.get(name, name)) for name in names}
+
+
 def mean_of(runs: Sequence[Row], key: str) -> float:
     return statistics.fmean(run[key] for run in runs)
 

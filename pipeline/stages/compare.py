@@ -11,7 +11,7 @@ from pipeline import atomic, stage
 from pipeline.compare import plots
 from pipeline.compare.page import page, read_takes
 from pipeline.compare.report import markdown, our_table
-from pipeline.compare.seeds import repeats_among
+from pipeline.compare.seeds import grouped, repeats_among
 from pipeline.compare.table import comparison, csv_text, read_result
 from pipeline.shards.read import read_index, read_rejects
 
@@ -35,11 +35,11 @@ def main(argv: Sequence[str] = ()) -> int:
 
 def _body(context: stage.StageContext) -> dict[str, Any]:
     params, layout = context.params.compare, context.layout
-    arms = list(context.params.variants)
-    folders = {name: layout.stage_dir("evaluate", name) for name in ("real", *arms, "copy_input")}
-    results = {name: read_result(folder) for name, folder in folders.items()}
     variants = {name: variant.model_dump() for name, variant in context.params.variants.items()}
     repeats = repeats_among(variants)
+    arms = grouped(list(variants), repeats)
+    folders = {name: layout.stage_dir("evaluate", name) for name in ("real", *arms, "copy_input")}
+    results = {name: read_result(folder) for name, folder in folders.items()}
     content = comparison(list(results.values()), params.confidence, params.num_resamples, context.params.seed, repeats)
     failures = {name: result.metrics["failures"] for name, result in results.items()}
     report = markdown(content, failures)
@@ -49,9 +49,9 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
     atomic.write_text(context.output_dir / "comparison.md", report)
     plots_dir = context.output_dir / "plots"
     plots.plot_scores(content["rows"], params.confidence, plots_dir / "scores.png")
-    plots.plot_offsets({name: r.offset_histogram for name, r in results.items()}, plots_dir / "offsets.png")
+    plots.plot_offsets({name: r.offset_histogram for name, r in results.items()}, plots_dir / "offsets.png", repeats)
     curves = {name: plots.read_curve(layout.stage_dir("train_gan", name) / "curve.csv") for name in arms}
-    plots.plot_training(curves, TRAINING_PANELS, plots_dir / "training.png")
+    plots.plot_training(curves, TRAINING_PANELS, plots_dir / "training.png", repeats)
     html = page(
         content,
         list(results.values()),

@@ -113,6 +113,8 @@ def test_every_row_has_its_video_and_the_figure_of_that_clip(html: str) -> None:
         assert f"<b>{name}</b><span>LSE-C 3.00</span>" in html
         assert f'<g style="--colour:var(--series-{number})"><title>{name}: ' in html
     assert html.count("data-mp4=") == len(NAMES)
+    assert ":root { --series-0: var(--hue-0); --series-1: var(--hue-1); " in html
+    assert f"--series-{len(NAMES) - 1}: var(--hue-last); }}" in html
 
 
 def test_clips_are_counted_by_split_and_rejects_by_reason() -> None:

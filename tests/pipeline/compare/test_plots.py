@@ -15,6 +15,12 @@ def test_colours_differ_and_do_not_depend_on_the_bounds() -> None:
     assert {name: with_bounds[name] for name in "ab"} == colours(["a", "b"])
 
 
+def test_repeats_have_the_colour_of_what_they_repeat() -> None:
+    found = colours(["real", "a", "a-2", "b", "b-2"], {"a-2": "a", "b-2": "b"})
+    assert found["a"] == found["a-2"] != found["b"] == found["b-2"]
+    assert found["b"] == colours(["a", "b"])["b"]
+
+
 def test_scores_and_offsets_are_drawn_alike_twice(tmp_path: Path) -> None:
     rows = [
         {"variant": name, "lse_d": d, "lse_c": 9 - d, "fid": d, "lse_d_ci": [d - 1, d + 1], "lse_c_ci": [0, 9]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.compare.seeds import averaged, repeats_among
+from pipeline.compare.seeds import averaged, grouped, places, repeats_among
 
 
 def variants() -> dict[str, dict[str, Any]]:
@@ -26,6 +26,12 @@ def test_the_one_without_a_seed_is_repeated_wherever_it_stands() -> None:
     assert repeats_among(listed) == {"lstm_cbam-3": "lstm_cbam", "lstm_cbam-2": "lstm_cbam"}
     del listed["lstm_cbam"]
     assert repeats_among(listed) == {"lstm_cbam-2": "lstm_cbam-3"}
+
+
+def test_repeats_stand_behind_what_they_repeat() -> None:
+    names, repeats = ["a", "b", "c", "a-2", "c-2", "a-3"], {"a-2": "a", "c-2": "c", "a-3": "a"}
+    assert grouped(names, repeats) == ["a", "a-2", "a-3", "b", "c", "c-2"]
+    assert places(names, repeats) == {"a": 0, "b": 1, "c": 2, "a-2": 0, "c-2": 2, "a-3": 0}
 
 
 def test_means_are_over_the_runs_and_say_how_many() -> None:
