@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from pipeline import atomic
 from pipeline.digest import sha256_of
@@ -19,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 WEIGHTS_NAME = "weights.safetensors"
 MODEL_NAME = "model.json"
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,22 @@ def load_model(folder: Path) -> SavedModel:
         )
     except (json.JSONDecodeError, KeyError, SafetensorError) as error:
         raise ValueError(f"the model in {folder} is damaged ({error}); remove the folder and make it again") from None
+
+
+def restore(saved: SavedModel, build: Callable[[dict[str, Any]], Network], what: str, folder: Path) -> Network:
+    """The network that ``build`` makes of the model's config, with its weights.
+
+    Raises ValueError where it was saved by other code: ``what`` (with its article) is in ``folder``.
+    """
+    try:
+        network = build(saved.config)
+        network.load_state_dict(saved.state)
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(
+            f"{folder} holds {what} of another version of lipsmith ({error}); train it again with `dvc repro`, or give "
+            "another"
+        ) from None
+    return network
 
 
 def read_published(path: Path) -> dict[str, Any]:

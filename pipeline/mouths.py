@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models.audio_encoder import Memory
 from models.generator import FACE_SIZE_PX, Generator
 from pipeline.alignment import FPS
-from pipeline.checkpoint import load_model
+from pipeline.checkpoint import load_model, restore
 from pipeline.generators import KINDS, OURS, Frames, Kind, Voice
 from pipeline.training.precision import autocast, select_device
 from pipeline.training.tensors import faces_to_float
@@ -47,14 +47,7 @@ class MouthGenerator:
                 "such as artifacts/train_gan/lstm_cbam/model"
             )
         kind = KINDS[saved.kind]
-        try:
-            model = kind.build(saved.config)
-            model.load_state_dict(saved.state)
-        except (TypeError, RuntimeError) as error:
-            raise ValueError(
-                f"{folder} holds a generator of another version of lipsmith ({error}); train it again with "
-                "`dvc repro`, or give another model"
-            ) from None
+        model = restore(saved, kind.build, "a generator", folder)
         return cls(model, device, precision, kind)
 
     @property

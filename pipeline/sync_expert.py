@@ -16,12 +16,5 @@ def read_expert(folder: Path) -> tuple[SyncNet, dict[str, Any]]:
     saved = checkpoint.load_model(folder)
     if saved.kind != EXPERT_KIND:
         raise ValueError(f"{folder} holds a {saved.kind}, not a sync expert ({EXPERT_KIND})")
-    try:
-        network = SyncNet(SyncNetConfig(**saved.config))
-        network.load_state_dict(saved.state)
-    except (TypeError, RuntimeError) as error:
-        raise ValueError(
-            f"{folder} holds an expert of another version of lipsmith ({error}); train it again with `dvc repro`, and "
-            "freeze it again where it was frozen"
-        ) from None
+    network = checkpoint.restore(saved, lambda config: SyncNet(SyncNetConfig(**config)), "a sync expert", folder)
     return network, saved.info

@@ -51,11 +51,7 @@ def load_evaluator(
     if weights is None:
         saved = checkpoint.load_model(trained_dir)
         name, sha256, width = TRAINED, checkpoint.model_sha256(trained_dir), float(saved.config["width"])
-        network = LseSyncNet(width)
-        try:
-            network.load_state_dict(saved.state)
-        except RuntimeError as error:
-            raise ValueError(f"{trained_dir} does not fit the evaluator: {error}") from None
+        network = checkpoint.restore(saved, lambda config: LseSyncNet(width), "an evaluator", trained_dir)
     else:
         if not weights.is_file():
             raise FileNotFoundError(

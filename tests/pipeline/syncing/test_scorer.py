@@ -73,7 +73,7 @@ def test_a_frozen_expert_of_other_code_is_named(layout: Layout) -> None:
     assert params.scorer is not None
     described = layout.root / params.scorer / checkpoint.MODEL_NAME
     described.write_text(described.read_text().replace('"width"', '"girth"'))
-    with pytest.raises(ValueError, match=r"sync_filter\.scorer: .* holds an expert of another version of lipsmith"):
+    with pytest.raises(ValueError, match=r"sync_filter\.scorer: .* holds a sync expert of another version of lipsmith"):
         load_scorer(params, layout.root, torch.device("cpu"))
 
 
