@@ -26,7 +26,7 @@ def findings(rows: Sequence[Row], differences: Differences) -> list[str]:
     """
     by_name = averaged(rows)
     generators = [row for name, row in by_name.items() if name not in BOUNDS]
-    if unfit := _unfit_judge(by_name):
+    if unfit := unfit_judge(by_name):
         return [unfit, *_best_generators(generators, [("FID", "fid", min)])]
     best = min(by_name.values(), key=lambda row: row["lse_d"])
     real = by_name.get("real")
@@ -49,7 +49,7 @@ def findings(rows: Sequence[Row], differences: Differences) -> list[str]:
     return [line for line in lines if line]
 
 
-def _unfit_judge(by_name: Mapping[str, Row]) -> str | None:
+def unfit_judge(by_name: Mapping[str, Row]) -> str | None:
     """Why no figure of sync means anything here: real speech is not recognised, or less than foreign speech."""
     real, copy = by_name.get("real"), by_name.get("copy_input")
     remedy = "Read nothing into LSE here, and train the evaluator longer or on more clips."

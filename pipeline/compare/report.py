@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.compare.findings import BOUNDS, LSE, findings, limits, setting
+from pipeline.compare.findings import BOUNDS, LSE, findings, limits, setting, unfit_judge
 from pipeline.compare.leads import difference
 from pipeline.compare.paper import ABLATION, CAVEATS, REAL_VIDEO, TABLE_1, Published
 from pipeline.compare.seeds import averaged, mean_of, runs_of, spread_of
@@ -146,9 +146,10 @@ def seed_table(rows: Sequence[Row]) -> Table:
 def difference_table(comparison: Mapping[str, Any]) -> Table:
     """The first generator against every other row: its mean less theirs, and whether that is to its good.
 
-    No cells where there is no generator, or too few clips for intervals.
+    No cells where there is no generator, too few clips for intervals, or an evaluator that cannot tell.
     """
-    names = list(averaged(comparison["rows"]))
+    by_name = averaged(comparison["rows"])
+    names = [] if unfit_judge(by_name) else list(by_name)
     first = next((name for name in names if name not in BOUNDS), "")
     cells = []
     for other in names:

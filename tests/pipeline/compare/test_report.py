@@ -185,6 +185,8 @@ def test_differences_from_the_first_generator() -> None:
     vague = difference_table({"rows": ORDERED, "differences": apart(ORDERED, reach=0.5)})
     assert vague.cells[1][1] == "-0.500 [-1.000, +0.000] unclear"
     assert difference_table({"rows": ORDERED, "differences": {}}).cells == []
+    deaf = [r | {"within_one_frame": 0.3} if r["variant"] == "real" else r for r in ORDERED]
+    assert difference_table({"rows": deaf, "differences": apart(deaf)}).cells == []
     assert difference_table({"rows": ORDERED[:1], "differences": {}}).cells == []
 
 
