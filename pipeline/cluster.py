@@ -41,6 +41,7 @@ def open_ray(
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # Ray would give way to everything else on the machine
     if not is_cluster():
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     import ray

@@ -15,6 +15,8 @@ RIVALS = ("wav2lip", "lipgan", "speech2vid")
 """The systems that the paper's Table 1 compares its network with."""
 MIN_FID_IMAGES = 2048
 """FID estimates a 2048-d covariance (Heusel et al. 2017)."""
+STILL_MOUTH = 0.05
+"""A generator whose jitter is below this share of real video's draws a mouth that stands still."""
 TRUSTED_SHARE = 0.8
 """An evaluator that places fewer real videos within one frame is called weak."""
 
@@ -203,6 +205,9 @@ def limits(rows: Sequence[Row], protocol: Mapping[str, Any]) -> list[str]:
             f"Preprocessing and the sync check left out {rejected} held-out clips or parts of clips "
             "(data/clips/rejects.parquet says why); no row has them."
         )
+    still = [row["variant"] for row in rows if row["jitter_ratio"] < STILL_MOUTH]
+    if still:
+        lines.append(f"Mouths hardly move (jitter under {STILL_MOUTH:.0%} of the real videos'): {_listed(still)}.")
     failed = [row for row in rows if row["num_failed"]]
     if failed:
         named = ", ".join(f"`{row['variant']}` {row['num_failed']}" for row in failed)

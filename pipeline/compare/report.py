@@ -37,8 +37,8 @@ PAPER_CAVEAT = (
 
 DIFFERENCES_NOTE = (
     "Clip by clip, which is much narrower than the intervals of the two means: a clip that is hard for one is hard for "
-    "the other. Where there are several seeds, the means over them, and trainings are drawn again as clips are. "
-    "Unclear: the interval holds 0."
+    "the other. Where there are several seeds, the means over them, and trainings are drawn again as clips are, "
+    "which makes too little of the spread over a handful of seeds. Unclear: the interval holds 0."
 )
 
 

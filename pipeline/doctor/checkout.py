@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from pipeline.doctor.check import Check, NoAnswerError, answer_of, ask_python, fail, ok, warn
 from pipeline.layout import Layout
 from pipeline.params import Params, ParamsError, load_params
+from pipeline.storage import is_url
+from pipeline.transfer.credentials import redacted
 
 _GIT_S = 30.0
 _DVC_S = 60.0
@@ -58,6 +61,26 @@ def check_params(layout: Layout) -> list[Check]:
     except ParamsError as error:
         return [fail("params.yaml", str(error), "edit params.yaml, or `git restore params.yaml`")]
     return [ok("params.yaml", f"profile {params.profile}, source {params.dataset.source}, seed {params.seed}")]
+
+
+def check_clips(params: Params | None) -> list[Check]:
+    """Is the folder that ``params.yaml`` says the clips are in there?"""
+    if params is None or params.dataset.source == "demo":
+        return []
+    source = params.dataset.source
+    chosen = getattr(params.dataset, source)
+    name, setting = f"{source} clips", f"dataset.{source}.root"
+    has_address = getattr(chosen, "url", None) is not None
+    if chosen.root is None:
+        if has_address:
+            return [ok(name, f"dataset.{source}.url: `dvc repro` downloads them")]
+        return [fail(name, f"{setting} is not set", f"set {setting} in params.yaml to the folder that holds them")]
+    if is_url(str(chosen.root)):
+        return [ok(name, f"{redacted(str(chosen.root))}, not looked at")]
+    folder = Path(str(chosen.root).removeprefix("file://")).expanduser()
+    if not folder.is_dir() and not has_address:
+        return [fail(name, f"{folder} is no folder", f"set {setting} in params.yaml to the folder that holds them")]
+    return [ok(name, f"{folder}")]
 
 
 def check_weights(layout: Layout, params: Params | None) -> list[Check]:

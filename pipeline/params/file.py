@@ -205,7 +205,8 @@ def _explain(item: dict[str, Any]) -> str:
         hint = f"; did you mean {nearest[0]}?" if nearest else ""
         return f"{where}: unknown key{hint}"
     if item["type"] == "missing":
-        return f"{where}: missing; `git show HEAD:params.yaml` has it, with a comment"
+        known = "that of another variant" if loc[:1] == ("variants",) else "it"
+        return f"{where}: missing; `git show HEAD:params.yaml` has {known}, with a comment"
     if item["type"].startswith("union_tag"):
         return f"{where}.network: must be {', '.join(VARIANT_OF)} (given {item['ctx'].get('tag', 'nothing')})"
     message = item["msg"].removeprefix("Value error, ")

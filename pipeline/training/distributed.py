@@ -46,7 +46,6 @@ def run_in_processes(
     are any. The first process's log lines and curve arrive here. On a cluster every node must see ``shared_dir``.
     Raises ValueError where there are too few cores or GPUs, TemporaryError once there were too many restarts.
     """
-    os.environ.setdefault("RAY_worker_niceness", "0")  # Ray would give way to everything else on the machine
     try:
         with open_ray(num_processes, [pipeline, models], _STORE_BYTES, {}) as ray:
             use_gpu = _takes_gpus(ray.cluster_resources(), num_processes, device)

@@ -199,6 +199,11 @@ def test_limits_name_the_evaluator_and_a_small_number_of_images(protocol: dict[s
     many = [r | {"fid_num_images": 2048} for r in ORDERED]
     official = "\n".join(limits(many, protocol | {"evaluator": "official"}))
     assert "official syncnet_v2" in official and "biased" not in official
+    assert "hardly move" not in trained
+    frozen = [*ORDERED[:1], ORDERED[1] | {"jitter_ratio": 0.01}]
+    assert "Mouths hardly move (jitter under 5% of the real videos'): `lstm_cbam`." in "\n".join(
+        limits(frozen, protocol)
+    )
     fewer = [*ORDERED[:1], ORDERED[1] | {"fid_num_images": 295}]
     assert "rows have different ones: `real` 300, `lstm_cbam` 295." in "\n".join(limits(fewer, protocol))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +37,30 @@ def test_git(layout: Layout) -> None:
     (layout.root / "params.yaml").write_text("changed: 1")
     assert git().status is Status.OK
     assert git().found.endswith("1 files changed")
+
+
+@pytest.mark.parametrize(
+    ("source", "changed", "status", "said"),
+    [
+        ("demo", {}, None, ""),
+        ("grid", {}, Status.FAIL, "dataset.grid.root is not set"),
+        ("grid", {"root": Path("/nowhere/grid")}, Status.FAIL, "/nowhere/grid is no folder"),
+        ("grid", {"url": "https://zenodo.org/api/records/3625687"}, Status.OK, "downloads them"),
+        ("lrs2", {"root": Path("/")}, Status.OK, "/"),
+        ("folder", {"root": "s3://bucket/videos"}, Status.OK, "not looked at"),
+        ("folder", {"root": "/nowhere/videos"}, Status.FAIL, "is no folder"),
+    ],
+)
+def test_the_clips_folder(
+    params: Params, source: str, changed: dict[str, object], status: Status | None, said: str
+) -> None:
+    chosen = getattr(params.dataset, source).model_copy(update=changed)
+    dataset = params.dataset.model_copy(update={"source": source, source: chosen})
+    found = checkout.check_clips(params.model_copy(update={"dataset": dataset}))
+    assert [check.status for check in found] == ([status] if status else [])
+    for check in found:
+        assert said in check.found
+        assert (f"dataset.{source}.root" in check.remedy) is (check.status is Status.FAIL)
 
 
 @pytest.mark.parametrize(
