@@ -167,9 +167,8 @@ def test_params_that_cannot_be_used_do_not_end_the_visit(layout: Layout, pretend
 
 
 def test_every_check_is_made(layout: Layout, params: Params) -> None:
-    """What the issue lists, by name."""
     names = ["python", "packages", "Prefect's caps", "opencv", "torchvision", "GPU", "cores", "memory", "disk", "git"]
-    names += ["DVC", "params.yaml", "weights", "face detector", "MLflow", "Ray", "Prefect"]
+    names += ["DVC", "params.yaml", "clips", "weights", "face detector", "MLflow", "Ray", "Prefect"]
     assert list(probes(layout, params)) == names
 
 
