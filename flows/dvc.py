@@ -31,6 +31,8 @@ _NODE = re.compile(r'^"(?P<node>[^"]+)";$')
 _EDGE = re.compile(r'^"(?P<upstream>[^"]+)" -> "(?P<downstream>[^"]+)";$')
 _FAILED_COMMAND = re.compile(r", exited with (-?\d+)$")
 _ERROR_START = re.compile(r"^ERROR: (failed to reproduce '[^']*': )?")
+_STAGE_ERROR = re.compile(r"^\S+ pipeline\.stage: (?:\S+: )?(?P<why>.+)$")
+"""How ``pipeline.stage.run`` logs the reason for which a stage ends."""
 
 
 class DvcError(RuntimeError):
@@ -182,24 +184,31 @@ class Verdict:
         }
         self._outcome: Outcome | None = None
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
-        self._error = ""
+        self._error = self._said = ""
         self._has_traceback = self._may_retry = False
 
     def hear(self, line: str) -> None:
-        if line.strip():
-            self._tail.append(line)
         if self._outcome is None:
             found = (o for start, o in self._starts.items() if line.startswith(start))
             self._outcome = next(found, None)
         self._has_traceback |= line.startswith("Traceback (most recent call last)")
         if not self._error and line.startswith("ERROR: "):
             self._error = _ERROR_START.sub("", line)
+            self._said = self._said or self._last_line()
         if self._error:
             code = _FAILED_COMMAND.search(line)
             if code:
-                self._error = f"its command exited with {code[1]}"
+                self._error = f"its command exited with {code[1]}" + (f": {self._said}" if self._said else "")
             is_temporary = code is not None and int(code[1]) == EXIT_TEMPORARY
             self._may_retry |= is_temporary or _tells_of_lock(line)
+        if line.strip():
+            self._tail.append(line)
+        if reason := _STAGE_ERROR.match(line):
+            self._said = reason["why"]
+
+    def _last_line(self) -> str:
+        line = next(reversed(self._tail), "").strip()
+        return "" if line.startswith(("> ", "Running stage ")) else line
 
     def outcome(self, exit_code: int) -> Outcome:
         if exit_code == 0 and self._outcome is not None:

@@ -21,6 +21,13 @@ from typing import Any, Protocol
 
 import psutil
 from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterParentFlowRunId,
+    TaskRunFilter,
+    TaskRunFilterFlowRunId,
+)
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
@@ -36,6 +43,7 @@ _MOST_JOBS = 8
 _JOB_BYTES = 8 * 2**30
 """What a training of width 1 takes on a processor, and some more."""
 _LEAST_JOB_BYTES = 2 * 2**30
+_SETTLING_S = 20.0
 
 
 class RunStage(Protocol):
@@ -56,6 +64,7 @@ def walk(
     Results come in the order in which stages end. Whatever ends the walk ends the stages that are running.
     """
     results: dict[str, StageResult] = {}
+    failed_before: dict[str, list[str]] = {}
     waiting = [stage for wave in graph.waves() for stage in wave]
     ended: queue.Queue[StageResult | BaseException] = queue.Queue()
     threads: list[threading.Thread] = []
@@ -64,7 +73,10 @@ def walk(
     def start(stage: str) -> None:
         before = [results[b] for b in graph.upstream[stage]]
         reason = reasons.get(stage, "" if all(b.outcome == "up_to_date" for b in before) else None)
-        blocked_by = [b.stage for b in before if b.outcome in ("failed", "skipped")]
+        blocked_by = [b.stage for b in before if b.outcome == "failed"]
+        for b in before:
+            blocked_by += [failed for failed in failed_before.get(b.stage, []) if failed not in blocked_by]
+        failed_before[stage] = blocked_by
 
         def work() -> None:
             end_commands_by(stopping)
@@ -215,6 +227,30 @@ def run_command_line(body: Callable[[], int]) -> int:
         return 1
 
 
+def settle(state: State[Any]) -> None:
+    """Wait until the server has recorded the last state of every task of a flow run that has ended (and its subflows').
+
+    It lags behind, and a temporary one ends with this process: what it has not recorded by then is lost, with a
+    traceback for each.
+    """
+    flow_run_id = state.state_details.flow_run_id
+    if flow_run_id is None:
+        return
+    below = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[flow_run_id]))
+    deadline = time.monotonic() + _SETTLING_S
+    before = None
+    with get_client(sync_client=True) as client:
+        ids = [flow_run_id, *(run.id for run in client.read_flow_runs(flow_run_filter=below))]
+        of_these = TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=ids))
+        while time.monotonic() < deadline:
+            runs = client.read_task_runs(task_run_filter=of_these)
+            recorded = {run.id: run.state_type for run in runs}
+            if recorded == before and all(run.state is not None and run.state.is_final() for run in runs):
+                return
+            before = recorded
+            time.sleep(1)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Exit code 0 when every stage is up to date, 1 when one failed, 2 for a bad request."""
     parser = argparse.ArgumentParser(prog="python -m flows.reproduce", description=__doc__)
@@ -235,6 +271,7 @@ def main(argv: list[str] | None = None) -> int:
         if isinstance(results, list):
             sys.stdout.write(outcome_table(results) + "\n")
         sys.stdout.write(f"{state.message}\n")
+        settle(state)
         return 0 if state.is_completed() else 1
 
     return run_command_line(body)

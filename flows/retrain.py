@@ -16,7 +16,7 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows import tasks
 from flows.occupancy import CheckoutBusyError, occupying
-from flows.reproduce import outcome_table, reproduce, run_command_line
+from flows.reproduce import outcome_table, reproduce, run_command_line, settle
 from flows.tasks import StageResult
 from pipeline.layout import Layout, find_root
 from pipeline.params import load_params
@@ -162,6 +162,7 @@ def main(argv: list[str] | None = None) -> int:
         state = retrain(str(root), return_state=True)
         text = state.result(raise_on_failure=False)
         sys.stdout.write(f"{text if isinstance(text, str) else state.message}\n")
+        settle(state)
         return 0 if state.is_completed() else 1
 
     return run_command_line(body)

@@ -89,7 +89,7 @@ def run_stage(
         return Completed(name=_STATE_NAMES[outcome], message=message, data=result)
 
     if blocked := ", ".join(blocked_by):
-        return finished("skipped", f"{blocked} did not finish")
+        return finished("skipped", f"{blocked} failed")
     try:
         why = dvc.read_reasons(root, stage).get(stage, "") if reason is None else reason
         if not why:

@@ -106,12 +106,42 @@ def test_only_locks_and_exit_75_are_worth_a_retry(lines: list[str], retry: bool,
     assert lines[-1] in str(caught.value)
 
 
+FAILED = "ERROR: failed to reproduce 's': failed to run: x, exited with 2"
+
+
+@pytest.mark.parametrize(
+    ("lines", "cause"),
+    [
+        (
+            ["12:00:00 pipeline.stage: s@a: near chance", "train longer", FAILED],
+            "its command exited with 2: near chance",
+        ),
+        (
+            ["Traceback (most recent call last):", "KeyError: 'a'", "", FAILED],
+            "its command exited with 2: KeyError: 'a'",
+        ),
+        (["> x", FAILED], "its command exited with 2"),
+        (
+            ["gone", "ERROR: failed to reproduce 's': failed to run: a", "b, exited with 2"],
+            "its command exited with 2: gone",
+        ),
+    ],
+)
+def test_a_failure_starts_with_the_stages_own_reason(lines: list[str], cause: str) -> None:
+    verdict = dvc.Verdict("s")
+    for line in ["Running stage 's':", *lines]:
+        verdict.hear(line)
+    with pytest.raises(dvc.DvcError) as caught:
+        verdict.outcome(255)
+    assert str(caught.value).split("\n")[0] == cause
+
+
 def test_a_stage_that_exits_75_or_1(tiny_repo: Path, edit: Edit) -> None:
     edit(tiny_repo / "dvc.yaml", "cat in.txt > prepared.txt", "exit 75")
     with pytest.raises(dvc.TemporaryDvcError, match="exited with 75"):
         dvc.run_stage(tiny_repo, "prepare", lambda line: None)
     edit(tiny_repo / "dvc.yaml", "exit 75", "echo the reason; exit 1")
-    with pytest.raises(dvc.DvcError, match=r"exited with 1\n(.*\n)*the reason") as caught:
+    with pytest.raises(dvc.DvcError, match=r"exited with 1: the reason\n(.*\n)*the reason") as caught:
         dvc.run_stage(tiny_repo, "prepare", lambda line: None)
     assert not isinstance(caught.value, dvc.TemporaryDvcError)
 

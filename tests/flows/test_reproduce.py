@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -62,6 +64,18 @@ def test_a_failure_skips_what_depends_on_it_and_nothing_else() -> None:
     outcomes, asked = walk(dict.fromkeys("abcde", "new"), {"b": "failed"})
     assert outcomes == {"a": "ran", "b": "failed", "c": "ran", "d": "skipped", "e": "skipped"}
     assert asked == ["a", "b", "c"]
+
+
+def test_what_is_skipped_is_told_which_stages_failed_not_which_were_skipped() -> None:
+    told: dict[str, list[str]] = {}
+
+    def run(stage: str, *, reason: str | None, blocked_by: list[str], share: int) -> StageResult:
+        told[stage] = blocked_by
+        outcome: dvc.Outcome = "skipped" if blocked_by else "failed" if stage in "bc" else "ran"
+        return StageResult(stage, outcome, "", 0.0)
+
+    reproduce.walk(GRAPH, dict.fromkeys("abcde", "new"), run, most_jobs=1, shares=ALONE)
+    assert told == {"a": [], "b": [], "c": [], "d": ["b"], "e": ["c", "b"]}
 
 
 def test_independent_stages_run_at_once() -> None:
@@ -153,6 +167,32 @@ def test_sigterm_leaves_none_of_the_stages_that_ran_at_once(own_stub_pipeline: P
     assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
 
 
+def test_the_outcome_stands_last_and_the_server_has_recorded_every_task(
+    own_stub_pipeline: Path, tmp_path: Path
+) -> None:
+    params = yaml.safe_load((own_stub_pipeline / "params.yaml").read_text())
+    params["variants"] = {f"v{seed}": params["variants"]["lstm_cbam"] | {"seed": seed} for seed in range(40)}
+    params["promote"]["variant"] = "v0"
+    (own_stub_pipeline / "params.yaml").write_text(yaml.safe_dump(params))
+    (own_stub_pipeline / "clips" / "a.mp4").unlink()
+    (own_stub_pipeline / "clips").rmdir()
+    command = [sys.executable, "-m", "flows.reproduce", "--root", str(own_stub_pipeline)]
+    environment = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"} | {"PREFECT_HOME": str(tmp_path)}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert done.returncode == 1
+    _, outcome = done.stdout.split("\nstage ", 1)
+    lines = outcome.splitlines()
+    assert lines[1].startswith("download       failed"), done.stdout
+    assert "its command exited with 1: FileNotFoundError" in lines[1]
+    assert lines[2].endswith("download failed")
+    assert [line for line in lines[82:] if "Stopping temporary server" not in line] == ["failed: download"]
+    with contextlib.closing(sqlite3.connect(tmp_path / "prefect.db")) as database:
+        states = database.execute("SELECT state_type, count(*) FROM task_run GROUP BY state_type").fetchall()
+    assert dict(states) == {"COMPLETED": 81, "FAILED": 1}
+
+
 def _trained_by(process: psutil.Process) -> list[str]:
     try:
         command = process.cmdline()
@@ -202,7 +242,7 @@ def test_a_stage_knows_its_share(tiny_repo: Path, edit: Callable[[Path, str, str
 
 def test_task_states_carry_the_outcome(tiny_repo: Path) -> None:
     blocked = tasks.run_stage.fn(tiny_repo, "compare", blocked_by=["train@a"])
-    assert (blocked.name, blocked.message) == ("Skipped", "compare: skipped (train@a did not finish)")
+    assert (blocked.name, blocked.message) == ("Skipped", "compare: skipped (train@a failed)")
     assert tasks.run_stage.fn(tiny_repo, "prepare", reason="").name == "UpToDate"
     ran = tasks.run_stage.fn(tiny_repo, "prepare")
     assert (ran.name, ran.message) == ("Completed", "prepare: ran (never ran here)")
