@@ -77,9 +77,9 @@ class AdversarialLoss(TrainedAdversary):
 
     def with_matching(self, fake_NCHW: torch.Tensor, real_NCHW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The generator's adversarial and feature matching losses; fake i was drawn for real i."""
-        with torch.no_grad():
-            real = self.discriminator.maps(real_NCHW)
         with frozen(self.discriminator):
+            with torch.no_grad():
+                real = self.discriminator.maps(real_NCHW)
             fake = self.discriminator.maps(fake_NCHW)
         return generator_adversarial_loss(fake[-1]), feature_loss(fake[:-1], real[:-1])
 
@@ -93,7 +93,11 @@ class AdversarialLoss(TrainedAdversary):
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """No gradient reaches the module's parameters inside; what was so before is so after."""
+    """No gradient reaches the module's parameters inside; what was so before is so after.
+
+    Autocast keeps its low-precision copies of trainable parameters for as long as its context lasts, over a step of the
+    optimiser, too. Of frozen ones it keeps none, so that what is computed here is the network as it now is.
+    """
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     for parameter in trainable:
         parameter.requires_grad_(False)

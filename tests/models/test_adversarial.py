@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from models.adversarial import AdversarialLoss, discriminator_loss, generator_adversarial_loss
+from models.discriminator import QualityDiscriminator
 
 
 def test_adversarial_terms_closed_form() -> None:
@@ -74,6 +75,21 @@ def test_matching_compares_the_maps_before_the_logits() -> None:
     matching.backward()
     assert real.grad is None and fake.grad is not None and (fake.grad < 0).all()
     assert all(p.grad is None and p.requires_grad for p in loss.parameters())
+
+
+def test_after_a_step_in_low_precision_all_terms_are_of_the_new_discriminator() -> None:
+    torch.manual_seed(0)
+    net = QualityDiscriminator(0.125)
+    loss = AdversarialLoss(net, torch.optim.Adam(net.parameters(), 0.01))
+    fake, real = torch.rand(2, 3, 48, 96), torch.rand(2, 3, 48, 96)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss.train_adv(fake, real)
+        adversarial, matching = loss.with_matching(fake, real)
+        _, nothing = loss.with_matching(real, real)
+    with torch.autocast("cpu", torch.bfloat16):
+        anew = loss.with_matching(fake, real)
+    assert nothing.item() == 0
+    assert (adversarial.item(), matching.item()) == (anew[0].item(), anew[1].item())
 
 
 def test_state_dict_resumes_the_same_curve() -> None:
