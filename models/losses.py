@@ -68,23 +68,14 @@ def sync_loss(cosine: torch.Tensor, is_synced: torch.Tensor | None = None, *, mi
     return -(target * probability.log() + (1 - target) * torch.log1p(-probability)).mean()
 
 
-def info_nce(
-    similarity_NN: torch.Tensor,
-    temperature: float | torch.Tensor = 0.1,
-    invalid_NN: torch.Tensor | None = None,
-) -> torch.Tensor:
+def info_nce(similarity_NN: torch.Tensor, temperature: float | torch.Tensor = 0.1) -> torch.Tensor:
     """Symmetric cross-entropy that row i picks column i and column i picks row i, scalar float32.
 
     similarity: float [N, N], pairs on the diagonal (van den Oord et al. 2018; CLIP's symmetric form).
-    invalid: bool [N, N], True drops a negative (say, an overlapping window); the diagonal stays.
-    With equal similarities and no mask the loss is log N.
+    With equal similarities the loss is log N.
     """
     _require_square(similarity_NN)
     logits_NN = similarity_NN.float() / temperature
-    if invalid_NN is not None:
-        _require_same_shape(similarity_NN, invalid_NN)
-        pairs_NN = torch.eye(len(logits_NN), dtype=torch.bool, device=logits_NN.device)
-        logits_NN = logits_NN.masked_fill(invalid_NN & ~pairs_NN, -torch.inf)
     target_N = torch.arange(len(logits_NN), device=logits_NN.device)
     return (F.cross_entropy(logits_NN, target_N) + F.cross_entropy(logits_NN.T, target_N)) / 2
 
@@ -147,17 +138,13 @@ def pairwise_distances(lips_ND: torch.Tensor, audio_MD: torch.Tensor) -> torch.T
         return torch.cdist(lips_ND.float(), audio_MD.float(), compute_mode=mode)
 
 
-def distance_softmax_loss(
-    distances_NN: torch.Tensor,
-    temperature: float | torch.Tensor = 1.0,
-    invalid_NN: torch.Tensor | None = None,
-) -> torch.Tensor:
+def distance_softmax_loss(distances_NN: torch.Tensor) -> torch.Tensor:
     """InfoNCE on negative distances: window i's own audio must be its nearest, and the reverse.
 
-    distances: float [N, N], pairs on the diagonal. The temperature is in units of distance and so
-    sets the scale of the embedding, which nothing else fixes.
+    distances: float [N, N], pairs on the diagonal. At a temperature of one unit of distance, which sets the scale of
+    the embedding: nothing else fixes it.
     """
-    return info_nce(-distances_NN, temperature, invalid_NN)
+    return info_nce(-distances_NN, temperature=1.0)
 
 
 def _require_same_shape(first: torch.Tensor, second: torch.Tensor) -> None:

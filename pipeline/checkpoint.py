@@ -131,13 +131,15 @@ class CheckpointStore:
         folder_file.replace(last)
 
     def load(self) -> dict[str, Any] | None:
-        """The newest readable state, or None where there is none."""
+        """The newest readable state, or None where there is none. Raises OSError where the disk does not answer."""
         for path in self._paths:
             if not path.is_file():
                 continue
             try:
                 state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
                 return state
+            except (OSError, MemoryError):  # the file may be whole
+                raise
             except Exception as error:  # torch raises many types for a damaged file
                 logger.warning("checkpoint %s is unreadable (%s); trying the one before it", path, error)
                 path.replace(path.with_suffix(".damaged"))

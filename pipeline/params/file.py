@@ -118,6 +118,17 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _has_other_audio_for_the_sync_loss(self) -> Params:
+        gan = self.train_gan
+        num_candidates = gan.clips_per_batch // gan.micro_batches * gan.window_frames // 5 * (1 + gan.sync_negatives)
+        if gan.sync_objective == "infonce" and gan.losses.sync.weight > 0 and num_candidates < 2:
+            raise ValueError(
+                f"train_gan.micro_batches {gan.micro_batches} leaves one window in a part and train_gan.sync_negatives "
+                "is 0, so that the sync loss has no other audio to compare with: raise sync_negatives"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _trains_nothing_twice(self) -> Params:
         first: dict[str, str] = {}
         for name, variant in self.variants.items():

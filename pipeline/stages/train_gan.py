@@ -23,6 +23,8 @@ from pipeline.training.recipes import recipe_of
 from pipeline.training.session import Training, run_training, training_metrics
 
 NUM_SAMPLES = 6
+MAX_VALIDATION_CLIPS = 256
+"""They are in memory while windows are cut from them."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,6 +45,7 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
         parts=("frames", *recipe.kind.parts),
         seed=seed,
         keep_from=recipe.full_from,
+        num_validation_clips=min(params.num_validation_windows, MAX_VALIDATION_CLIPS),
         build=partial(build_trainee, params, wanted, expert_dir, seed, context.params.seed),
     )
     trained = run_training(context, training)
@@ -59,7 +62,7 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
             "variant": variant,
             "seed": seed,
             "expert_sha256": checkpoint.model_sha256(expert_dir),
-            "num_steps": params.num_steps,
+            "num_steps": int(report.curve[-1]["step"]),
             "kept_step": report.kept_step,
             "trained_on_sha256": sha256_of_names(source_ids(read_index(context.layout.clips_dir, "train"))),
         },

@@ -92,6 +92,8 @@ class GanTrainee:
         self._adversary = recipe.build_adversary(device) if recipe.build_adversary else None
         self._optimiser = torch.optim.Adam(self.generator.parameters(), lr=params.learning_rate, betas=recipe.betas)
         self._averaged = AveragedWeights(self.generator, params.ema_decay)
+        # A clip twice in a batch would have its own sound among the sync loss's negatives.
+        self._validation_batch_size = min(params.clips_per_batch, len(validation_clips))
         self._validation = _validation_batch(
             validation_clips, window_cut(params, recipe.kind, is_augmented=False), params, seed
         )
@@ -194,7 +196,7 @@ class GanTrainee:
         adversary's, whose scale drifts), L1 of the lower half, and the sync loss of generated and of real windows."""
         weights = self._recipe.loss_weights(None)
         totals: Counter[str] = Counter()
-        size = self._params.clips_per_batch
+        size = self._validation_batch_size
         num = len(self._validation["target"])
         for start in range(0, num, size):
             batch = {name: tensor[start : start + size] for name, tensor in self._validation.items()}

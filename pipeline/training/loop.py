@@ -110,8 +110,8 @@ def train(
         trainee.load_state_dict(state["trainee"])
         batches.load_state_dict(state["data"])
         torch.set_rng_state(state["torch_rng"])
-        if state["cuda_rng"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(state["cuda_rng"])
+        if state["cuda_rng"] is not None and torch.cuda.is_available():
+            torch.cuda.set_rng_state(state["cuda_rng"])
         curve, start, spent = state["curve"], state["step"], state["seconds"]
         sums, count = state["sums"], state["count"]
         chosen.load_state_dict(state["chosen"])
@@ -152,7 +152,7 @@ def train(
                         "trainee": trainee.state_dict(),
                         "data": position,
                         "torch_rng": torch.get_rng_state(),
-                        "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+                        "cuda_rng": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
                         "curve": curve,
                         "sums": sums,
                         "count": count,

@@ -39,7 +39,9 @@ def _cpu_has_bf16() -> bool:
 def uses_bf16(precision: str, device: torch.device) -> bool:
     """Whether ``auto | fp32 | bf16`` means bfloat16 autocast on this device."""
     if precision == "auto":
-        return torch.cuda.is_bf16_supported() if device.type == "cuda" else _cpu_has_bf16()
+        if device.type == "cuda":
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+        return _cpu_has_bf16()
     return precision == "bf16"
 
 

@@ -28,12 +28,13 @@ from pipeline.training.windows import Cut, WindowBatches, require_equal_shares
 logger = logging.getLogger(__name__)
 
 MAX_VALIDATION_CLIPS = 24
-"""Spread over the split; enough for a stable figure, few enough not to dominate a short training."""
+"""Spread over the split, where whole clips are embedded at each validation: enough for a stable figure, few enough not
+to dominate a short training."""
 MAX_TEST_CLIPS = 200
 """Looked at once, after training."""
 
 
-def spread_clips(clips_dir: Path, split: str, limit: int = MAX_VALIDATION_CLIPS) -> list[Clip]:
+def spread_clips(clips_dir: Path, split: str, limit: int) -> list[Clip]:
     """At most ``limit`` clips of a split, evenly spread over it: the same ones in every run."""
     keys = [row.key for row in read_index(clips_dir, split)]
     chosen = np.linspace(0, len(keys) - 1, min(limit, len(keys))).round().astype(int)
@@ -55,6 +56,8 @@ class Training(Generic[T]):
     """The trainee from its validation clips, on a device."""
     keep_from: int = 0
     """The step from which on weights may be handed on."""
+    num_validation_clips: int = MAX_VALIDATION_CLIPS
+    """At most; spread over the split."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def _train(training: Training[T], runtime: RuntimeParams, clips_dir: Path, scrat
     set_threads(runtime.num_threads)
     device = select_device(runtime.device)
     torch.manual_seed(training.seed)
-    trainee = training.build(spread_clips(clips_dir, "val"), device)
+    trainee = training.build(spread_clips(clips_dir, "val", training.num_validation_clips), device)
     stream = ClipStream(clips_dir, "train", training.seed, parts=tuple(training.parts))
     rank, world_size = parallel.rank(), parallel.num_processes()
     report = train(

@@ -121,27 +121,14 @@ def test_info_nce_closed_forms() -> None:
     assert losses.info_nce(torch.eye(4), 0.5).item() == pytest.approx(expected, rel=1e-5)
     similarity = torch.rand(5, 5)
     assert losses.info_nce(similarity).item() == pytest.approx(losses.info_nce(similarity.T).item(), rel=1e-6)
-
-
-def test_info_nce_mask_drops_negatives_but_never_pairs() -> None:
-    similarity = torch.rand(6, 6)
-    invalid = torch.zeros(6, 6, dtype=torch.bool)
-    invalid[:3, 3:] = invalid[3:, :3] = True
-    blocks = (losses.info_nce(similarity[:3, :3]) + losses.info_nce(similarity[3:, 3:])) / 2
-    torch.testing.assert_close(losses.info_nce(similarity, 0.1, invalid), blocks)
-    everything = torch.ones(6, 6, dtype=torch.bool)
-    assert losses.info_nce(similarity, 0.1, everything).item() == 0
     with pytest.raises(ValueError, match="square"):
         losses.info_nce(similarity[:3])
 
 
-def test_info_nce_gradient_with_a_mask_is_finite_and_reaches_the_temperature() -> None:
-    similarity = torch.rand(4, 4, requires_grad=True)
+def test_info_nce_teaches_its_temperature() -> None:
     temperature = torch.tensor(0.1, requires_grad=True)
-    losses.info_nce(similarity, temperature, torch.ones(4, 4).triu(1).bool()).backward()
-    assert similarity.grad is not None and temperature.grad is not None
-    assert similarity.grad.isfinite().all() and similarity.grad[0, 1] == 0
-    assert temperature.grad.abs() > 0
+    losses.info_nce(torch.rand(4, 4), temperature).backward()
+    assert temperature.grad is not None and temperature.grad.abs() > 0
 
 
 def test_pairwise_distances() -> None:

@@ -49,6 +49,22 @@ def test_a_damaged_state_falls_back_to_the_one_before(tmp_path: Path) -> None:
     assert (tmp_path / "last.damaged").exists()
 
 
+@pytest.mark.parametrize("error", [OSError("stale file handle"), MemoryError()])
+def test_a_whole_state_that_cannot_be_read_now_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    store = CheckpointStore(tmp_path)
+    store.save({"step": 1})
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch, pytest.raises(type(error)):
+        patch.setattr(torch, "load", fail)
+        store.load()
+    assert store.load() == {"step": 1}
+
+
 SAVES_UNTIL_KILLED = """
 import os, resource, signal, sys
 from pathlib import Path

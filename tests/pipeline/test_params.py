@@ -79,6 +79,15 @@ def test_several_trainings_at_once_are_not_of_several_processes_each(content: di
         parse_params(content)
 
 
+def test_a_sync_loss_without_other_audio_is_named(content: dict[str, Any]) -> None:
+    content["variants"].pop("lipgan")
+    content["train_gan"] |= {"micro_batches": 4, "sync_negatives": 0}
+    with pytest.raises(ParamsError, match="no other audio to compare with: raise sync_negatives"):
+        parse_params(content)
+    for change in ({"sync_negatives": 1}, {"micro_batches": 2}, {"sync_objective": "bce"}):
+        parse_params(content | {"train_gan": content["train_gan"] | change})
+
+
 def test_matching_features_needs_a_discriminator(content: dict[str, Any]) -> None:
     losses = content["train_gan"]["losses"]
     losses["adversarial"]["weight"] = 0.0

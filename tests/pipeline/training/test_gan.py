@@ -257,6 +257,12 @@ def test_validation_is_at_full_weights_and_judges_the_average(trainee: GanTraine
     assert trainee.validate()["l1"] != first["l1"]
 
 
+def test_no_clip_meets_itself_in_a_validation_batch(params: TrainGanParams) -> None:
+    two = trainee_of(params)  # of two clips
+    more = trainee_of(params.model_copy(update={"clips_per_batch": 6}))
+    assert more.validate()["sync"] == pytest.approx(two.validate()["sync"])
+
+
 def test_infonce_reads_the_audio_of_other_moments_and_bce_does_not(params: TrainGanParams) -> None:
     def sync(objective: str, batch: dict[str, torch.Tensor]) -> float:
         return float(trainee_of(params.model_copy(update={"sync_objective": objective})).step(batch, 0)["sync"])
