@@ -23,29 +23,43 @@ def write_curve(path: Path, rows: Sequence[dict[str, float]]) -> None:
 
 
 def plot_curve(path: Path, rows: Sequence[dict[str, float]], title: str) -> None:
-    """One panel per loss term; training as a line, validation as dots of the same name."""
+    """One panel per loss term; training as a line, validation as dots.
+
+    The sums have a panel each: validation's is at full weights and without the adversary's terms, or, of SyncNets,
+    among the sounds of one clip.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    names = list(dict.fromkeys(name.removeprefix("val_") for row in rows for name in row))
-    names = [n for n in names if n not in _NOT_DRAWN and not n.startswith(("num_", "chance_"))]
-    figure, axes = plt.subplots(
-        (len(names) + 2) // 3, 3, figsize=(12, 2.8 * ((len(names) + 2) // 3)), squeeze=False, layout="constrained"
-    )
-    for axis, name in zip(axes.flat, names, strict=False):
-        for prefix, style in (("", "-"), ("val_", "o--")):
-            points = [(row["step"], row[prefix + name]) for row in rows if prefix + name in row]
-            if points:
-                axis.plot(*zip(*points, strict=True), style, label="validation" if prefix else "training", markersize=4)
-        axis.set_title(name.replace("_", " "), fontsize=10)
+    panels = _panels(rows)
+    num_rows = (len(panels) + 2) // 3
+    figure, axes = plt.subplots(num_rows, 3, figsize=(12, 2.8 * num_rows), squeeze=False, layout="constrained")
+    for axis, (title_of_panel, keys) in zip(axes.flat, panels.items(), strict=False):
+        for key in keys:
+            points = [(row["step"], row[key]) for row in rows if key in row]
+            style, label = ("o--", "validation") if key.startswith("val_") else ("-", "training")
+            axis.plot(*zip(*points, strict=True), style, label=label, markersize=4)
+        axis.set_title(title_of_panel, fontsize=10)
         axis.set_xlabel("step")
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8, frameon=False)
-    for axis in axes.flat[len(names) :]:
+    for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
     figure.suptitle(title)
     with atomic.replacing(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png", metadata={"Software": None})
     plt.close(figure)
+
+
+def _panels(rows: Sequence[dict[str, float]]) -> dict[str, list[str]]:
+    """Title -> the scalars to draw."""
+    panels: dict[str, list[str]] = {}
+    for key in dict.fromkeys(key for row in rows for key in row):
+        name = key.removeprefix("val_")
+        if name in _NOT_DRAWN or name.startswith(("num_", "chance_")):
+            continue
+        title = "loss in validation" if key == "val_loss" else name.replace("_", " ")
+        panels.setdefault(title, []).append(key)
+    return panels

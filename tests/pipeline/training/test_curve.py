@@ -1,0 +1,40 @@
+"""A training's curve as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+
+from pipeline.training.curve import plot_curve
+
+ROWS = [
+    {"step": 1.0, "loss": 0.4, "l1": 0.3, "learning_rate": 0.1},
+    {"step": 2.0, "loss": 0.3, "l1": 0.2, "d_loss": 1.4, "learning_rate": 0.1},
+    {"step": 2.0, "val_loss": 0.5, "val_l1": 0.25, "val_chance_loss": 4.0},
+]
+
+
+def test_terms_share_a_panel_with_their_validation_and_sums_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib import pyplot as plt
+
+    drawn: dict[str, dict[str, list[list[float]]]] = {}
+
+    def close(figure: Any) -> None:
+        for axis in figure.axes:
+            if axis.get_visible():
+                drawn[axis.get_title()] = {line.get_label(): line.get_xydata().tolist() for line in axis.lines}
+
+    monkeypatch.setattr(plt, "close", close)
+    plot_curve(tmp_path / "curve.png", ROWS, "lstm_cbam")
+    assert drawn == {
+        "loss": {"training": [[1, 0.4], [2, 0.3]]},
+        "l1": {"training": [[1, 0.3], [2, 0.2]], "validation": [[2, 0.25]]},
+        "d loss": {"training": [[2, 1.4]]},
+        "loss in validation": {"validation": [[2, 0.5]]},
+    }
+    assert cv2.imread(str(tmp_path / "curve.png")).std() > 0
