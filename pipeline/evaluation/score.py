@@ -114,8 +114,8 @@ def score_variant(
 ) -> VariantScore:
     """Score every pair. One that cannot be scored is kept with its reason, and its frames leave both sides of FID.
 
-    ``fid_frames``: by video. A video in several pairs is in FID once, with the first that could be scored: its real
-    frames are the same each time.
+    ``fid_frames``: by video; one that is not in it has no voice to be scored with, so its own is not scored either. A
+    video in several pairs is in FID once, with the first that could be scored: its real frames are the same each time.
     """
     results: list[Scored] = []
     real: list[Images] = []
@@ -126,6 +126,9 @@ def score_variant(
             logger.info("clip %d of %d", number, len(pairs))
         if absent := [name for name in (pair.video_id, pair.audio_id) if name not in clips]:
             results.append(Scored(pair=pair, reason=f"{absent[0]} is not among the held-out clips"))
+            continue
+        if pair.video_id not in fid_frames:
+            results.append(Scored(pair=pair, reason="no voice it is listed with is among the held-out clips"))
             continue
         try:
             crops, generated, context = render(clips[pair.video_id], clips[pair.audio_id], generate)

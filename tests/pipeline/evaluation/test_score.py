@@ -144,6 +144,19 @@ def test_a_clip_too_short_for_lse_fails_alone(clips: Clips, evaluator: Evaluator
     assert "LSE needs" in result.failures[0]["reason"]
 
 
+def test_a_video_whose_listed_voice_is_gone_fails_in_the_row_of_real_videos_too(
+    clips: Clips, evaluator: Evaluator
+) -> None:
+    unseen = [Pair("a/1", "b/1"), Pair("c/1", "gone"), Pair("a/1", "c/1")]
+    for pairs in (unseen, self_paired(unseen)):
+        result = score_variant(
+            clips, pairs, generate=None, embed=evaluator, fid_frames={"a/1": [0, 3]}, vshift_frames=15
+        )
+        assert {item.pair.video_id for item, _ in result.scored} == {"a/1"}
+        assert [failure["clip_id"] for failure in result.failures] == ["c/1"]
+        assert "among the held-out clips" in result.failures[0]["reason"]
+
+
 def test_no_score_at_all_is_an_error_with_the_commonest_reason(clips: Clips) -> None:
     def embed(context: Images, audio: NDArray[np.int16]) -> Any:
         raise ValueError("no face")
