@@ -97,9 +97,16 @@ def _figures(decision: dict[str, Any]) -> str:
         if model := decision[role]:
             figures = [f"{model[key]:.4f}" for key in ("lse_d", "lse_c", "fid")]
             digests = [model[key][:12] for key in ("model_sha256", "evaluation_digest")]
-            rows.append([role, model["version"], *figures, *digests])
-    header = ["model", "version", "LSE-D", "LSE-C", "FID", "weights", "evaluation"]
+            rows.append([role, model["version"], *figures, _clips(model), *digests])
+    header = ["model", "version", "LSE-D", "LSE-C", "FID", "clips", "weights", "evaluation"]
     return _markdown_table(header, rows)
+
+
+def _clips(model: dict[str, Any]) -> str:
+    """How many clips the figures are of; a dash where that is not recorded."""
+    if model["num_clips"] is None:
+        return "-"
+    return f"{model['num_clips']}" + (f" ({model['num_failed']} failed)" if model["num_failed"] else "")
 
 
 def _rescoring(decision: dict[str, Any]) -> str:
@@ -130,7 +137,10 @@ def _rules(decision: dict[str, Any]) -> str:
         [
             r["rule"],
             r["metric"],
-            *(f"{r[key]:.4f}" for key in ("challenger", "champion", "limit")),
+            *(
+                f"{r[key]:.4f}" if isinstance(r[key], float) else str(r[key])
+                for key in ("challenger", "champion", "limit")
+            ),
             "passed" if r["passed"] else "**broken**",
         ]
         for r in decision["rules"]

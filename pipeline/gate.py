@@ -17,6 +17,8 @@ class Scores:
     """One model's figures under one evaluation.
 
     ``evaluation`` is the evaluation's own description of all they depend on besides the model, with its ``sha256``.
+    ``num_clips`` and ``num_failed`` count the clips with and without a score; None for a version that was registered
+    without them.
     """
 
     model_sha256: str
@@ -24,6 +26,8 @@ class Scores:
     lse_c: float
     fid: float
     evaluation: Mapping[str, Any]
+    num_clips: int | None = None
+    num_failed: int | None = None
 
     @property
     def evaluation_digest(self) -> str:
@@ -33,7 +37,10 @@ class Scores:
 
 @dataclass(frozen=True)
 class RuleCheck:
-    """One rule of ``params.yaml: promote`` with both figures; ``change`` is challenger minus champion."""
+    """One rule with both figures; ``change`` is challenger minus champion.
+
+    Rules are those of ``params.yaml: promote``, and ``no_more_failed``: means over fewer clips are no better figures.
+    """
 
     rule: str
     metric: str
@@ -86,7 +93,10 @@ def judge(challenger: Scores, champion: Scores | None, rules: PromoteParams, var
 
 
 def check_rules(challenger: Scores, champion: Scores, rules: PromoteParams) -> tuple[RuleCheck, ...]:
-    """Every rule, broken or not; reaching a limit exactly is within it."""
+    """Every rule, broken or not; reaching a limit exactly is within it.
+
+    ``no_more_failed`` is among them where both numbers are known.
+    """
     lse_d_change = challenger.lse_d - champion.lse_d
     fid_change = challenger.fid - champion.fid
     lse_d = ("LSE-D", champion.lse_d, challenger.lse_d, lse_d_change)
@@ -94,7 +104,15 @@ def check_rules(challenger: Scores, champion: Scores, rules: PromoteParams) -> t
     return (
         RuleCheck("min_lse_d_gain", *lse_d, rules.min_lse_d_gain, -lse_d_change >= rules.min_lse_d_gain),
         RuleCheck("max_fid_increase", *fid, rules.max_fid_increase, fid_change <= rules.max_fid_increase),
+        *_check_failed(challenger.num_failed, champion.num_failed),
     )
+
+
+def _check_failed(challenger: int | None, champion: int | None) -> tuple[RuleCheck, ...]:
+    if challenger is None or champion is None:
+        return ()
+    more = challenger - champion
+    return (RuleCheck("no_more_failed", "clips without a score", champion, challenger, more, 0, more <= 0),)
 
 
 def parse_scores(metrics: Mapping[str, Any], model_digest: str, source: str) -> Scores:
@@ -111,7 +129,15 @@ def parse_scores(metrics: Mapping[str, Any], model_digest: str, source: str) -> 
     scored = metrics["generator_sha256"]
     if scored != model_digest:
         raise ValueError(f"{source} scores model {scored[:12]}, on disk is {model_digest[:12]}; run `dvc repro`")
-    return Scores(model_digest, float(figures["lse_d"]), float(figures["lse_c"]), float(figures["fid"]), evaluation)
+    return Scores(
+        model_digest,
+        float(figures["lse_d"]),
+        float(figures["lse_c"]),
+        float(figures["fid"]),
+        evaluation,
+        metrics.get("num_clips"),
+        metrics.get("num_failed"),
+    )
 
 
 def differing_settings(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

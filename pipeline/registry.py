@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 REGISTERED_NAME = "lipsmith-generator"
+_NUMBERS = ("num_clips", "num_failed")
+"""Tags that versions of before lack."""
 
 
 class RegistryError(ValueError):
@@ -188,6 +190,7 @@ def _scores_of(tags: Mapping[str, str]) -> Scores:
         lse_c=float(tags["lse_c"]),
         fid=float(tags["fid"]),
         evaluation=json.loads(tags["evaluation"]),
+        **{name: int(tags[name]) for name in _NUMBERS if name in tags},
     )
 
 
@@ -199,4 +202,5 @@ def _tags_of(scores: Scores) -> dict[str, str]:
         "fid": repr(scores.fid),
         "evaluation": json.dumps(scores.evaluation, sort_keys=True),
         "evaluation_digest": scores.evaluation_digest,
+        **{name: str(number) for name in _NUMBERS if (number := getattr(scores, name)) is not None},
     }

@@ -29,6 +29,8 @@ MODEL = {
     "lse_d": 8.0,
     "lse_c": 5.0,
     "fid": 20.0,
+    "num_clips": 44,
+    "num_failed": 0,
     "model_sha256": "a",
     "evaluation_digest": "d",
 }
@@ -63,6 +65,16 @@ def test_the_report_of_a_refusal_names_the_rule_and_both_figures() -> None:
     assert "| max_fid_increase | FID | 31.0000 | 20.0000 | 5.0000 | **broken** |" in text
     assert "Registry `lipsmith-generator`: challenger = version 2, champion = version 1." in text
     assert "train  ran      1.0 s  code" in text
+
+
+def test_the_report_says_how_many_clips_failed_even_of_a_first_model() -> None:
+    first = MODEL | {"num_clips": 4, "num_failed": 40}
+    rule = {"rule": "no_more_failed", "metric": "clips", "champion": 0, "challenger": 40, "limit": 0, "passed": False}
+    text = retrain.report([], decision(outcome="promoted", rules=[rule], challenger=first, champion=None))
+    assert "| no_more_failed | clips | 40 | 0 | 0 | **broken** |" in text
+    assert "| challenger | 1 | 8.0000 | 5.0000 | 20.0000 | 4 (40 failed) | a | d |" in text
+    unknown = MODEL | {"num_known_clips": 0, "num_clips": None, "num_failed": None}
+    assert "| champion | 1 | 8.0000 | 5.0000 | 20.0000 | - | a | d |" in retrain.report([], decision(champion=unknown))
 
 
 @pytest.mark.parametrize(

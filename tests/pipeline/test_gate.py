@@ -56,6 +56,24 @@ def test_a_refusal_names_the_rule_and_both_figures() -> None:
     assert [check.passed for check in verdict.rules] == [True, False]
 
 
+@pytest.mark.parametrize(
+    ("failed", "expected"),
+    [((40, 0), ["no_more_failed"]), ((2, 2), []), ((0, 3), []), ((40, None), []), ((None, 0), [])],
+)
+def test_a_model_that_fails_on_more_clips_is_refused(
+    failed: tuple[int | None, int | None], expected: list[str]
+) -> None:
+    """However good the figures of the rest; a champion that was registered before has no such number."""
+    champion = dataclasses.replace(CHAMPION, num_failed=failed[1])
+    verdict = judge(challenger(lse_d=7.0, num_failed=failed[0]), champion, rules(), VARIANT)
+    assert [check.rule for check in verdict.rules if not check.passed] == expected
+    assert verdict.outcome == ("refused" if expected else "promoted")
+    if expected:
+        assert (
+            verdict.reason == "no_more_failed broken: clips without a score 40 against the champion's 0 (+40), limit 0"
+        )
+
+
 def test_a_better_model_is_promoted() -> None:
     assert judge(challenger(lse_d=7.5, fid=19.0), CHAMPION, rules(), VARIANT).outcome == "promoted"
 
@@ -86,13 +104,14 @@ METRICS: dict[str, Any] = {
     "lse_c": 5.0,
     "fid": 20.0,
     "num_clips": 3,
+    "num_failed": 1,
     "generator_sha256": "champion",
     "protocol": EVALUATION,
 }
 
 
 def test_figures_are_read_from_the_metrics() -> None:
-    assert parse_scores(METRICS, "champion", "m.json") == CHAMPION
+    assert parse_scores(METRICS, "champion", "m.json") == dataclasses.replace(CHAMPION, num_clips=3, num_failed=1)
 
 
 @pytest.mark.parametrize(

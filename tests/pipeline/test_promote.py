@@ -37,6 +37,7 @@ def write_model(
     weight: float,
     evaluator: str = "e",
     trained_on: Collection[str] = (),
+    num_failed: int = 0,
 ) -> None:
     folder = promote.model_folder(layout, "lstm_cbam")
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +46,8 @@ def write_model(
     (folder / "model.json").write_text(json.dumps({"kind": "generator", "config": {}, "info": info}))
     path = layout.metrics_path("evaluate", "lstm_cbam")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(figures(folder, lse_d, fid, evaluator=evaluator)))
+    numbers = {"num_clips": 44 - num_failed, "num_failed": num_failed}
+    path.write_text(json.dumps(figures(folder, lse_d, fid, evaluator=evaluator) | numbers))
 
 
 def figures(folder: Path, lse_d: float, fid: float, *, evaluator: str) -> dict[str, Any]:
@@ -103,9 +105,16 @@ def test_the_life_of_a_champion(layout: Layout, params: Params) -> None:
     assert (worse["challenger"]["fid"], worse["champion"]["fid"]) == (31.0, 20.0)
     assert ask()["is_registry_changed"] is False
 
+    write_model(layout, 7.0, 18.0, weight=2.5, num_failed=40)
+    failing = ask()
+    assert (failing["outcome"], failing["aliases"]) == ("refused", {"champion": "1", "challenger": "3"})
+    assert [r["rule"] for r in failing["rules"] if not r["passed"]] == ["no_more_failed"]
+    numbers = [(failing[role]["num_clips"], failing[role]["num_failed"]) for role in ("challenger", "champion")]
+    assert numbers == [(4, 40), (44, 0)]
+
     write_model(layout, 7.5, 21.0, weight=3.0)
     better = ask()
-    assert (better["outcome"], better["aliases"]) == ("promoted", {"champion": "3", "previous": "1"})
+    assert (better["outcome"], better["aliases"]) == ("promoted", {"champion": "4", "previous": "1"})
 
     write_model(layout, 9.0, 18.0, weight=4.0)
     forced = ask(force=True)
