@@ -136,8 +136,8 @@ class Registry:
         from mlflow.exceptions import MlflowException
 
         found = self._get(version)
-        run = self._client.get_run(found.run_id)
         try:
+            run = self._client.get_run(found.run_id)
             text: str = load_text(f"{run.info.artifact_uri}/{_clip_list(found.tags['model_sha256'])}")
         except (MlflowException, OSError):
             return None

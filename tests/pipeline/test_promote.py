@@ -163,6 +163,9 @@ def test_a_champion_whose_files_are_gone_blocks_nothing(layout: Layout, params: 
     stays = promote.promote(layout, "lstm_cbam", params, score_again=must_not_be_called)
     assert stays["outcome"] == "not_comparable"
     assert "the files of version 1 of lipsmith-generator are gone" in stays["reason"]
+    _purge_the_run_of(layout, "1")
+    purged = promote.promote(layout, "lstm_cbam", params, score_again=must_not_be_called)
+    assert (purged["outcome"], purged["champion"]["num_known_clips"]) == ("not_comparable", None)
     forced = promote.promote(layout, "lstm_cbam", params, force=True, score_again=must_not_be_called)
     assert forced["aliases"] == {"champion": "2", "previous": "1"}
 
@@ -226,6 +229,17 @@ def test_a_store_that_fails_ends_in_a_line(
     layout.mlflow_db_path.write_text("no database")
     assert promote.main(["--root", str(layout.root)]) == promote.EXIT_USER_ERROR
     assert f"MLflow at sqlite:///{layout.mlflow_db_path}: " in caplog.text
+
+
+def _purge_the_run_of(layout: Layout, version: str) -> None:
+    """As ``mlflow gc`` does."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    client = open_client(layout)
+    run_id = client.get_model_version(REGISTERED_NAME, version).run_id
+    client.delete_run(run_id)
+    store = SqlAlchemyStore(f"sqlite:///{layout.mlflow_db_path}", (layout.root / "mlruns").as_uri())
+    store._hard_delete_run(run_id)
 
 
 def _check_version_is_loadable(layout: Layout) -> None:
