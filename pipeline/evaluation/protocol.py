@@ -58,21 +58,27 @@ def derange(clip_ids: Sequence[str], seed: int, max_clips: int = 0) -> list[Pair
 
 MAX_ABSENT_SHARE = 0.1
 """Share of a list's pairs whose clips are not held out here; with more of them it is another corpus's list."""
+_LINE = "`audio_id video_id`"
 
 
 def read_pairs(path: Path, held_out: Collection[str], max_clips: int = 0) -> list[Pair]:
     """Pairs of a list in the layout of Wav2Lip's test lists, a line each: ``audio_id video_id``.
 
     A pair of a clip that is not held out is kept, to be counted as a failure. ``max_clips`` keeps the first pairs; 0
-    keeps all. Raises ValueError naming the line that is no pair, or where many clips are not among ``held_out``.
+    keeps all. Raises ValueError for a list that is no file or has no pair, naming the line that is none, or where many
+    clips are not among ``held_out``, and FileNotFoundError.
     """
+    if path.is_dir():
+        raise ValueError(f"{path} (params.yaml: evaluate.pairs) is a folder; it must be a text file of {_LINE} lines")
     pairs: list[Pair] = []
     for number, line in enumerate(path.read_text().splitlines(), start=1):
         words = line.split()
         if len(words) not in (0, 2):
-            raise ValueError(f"{path}, line {number}: {line.strip()!r} is not two clip ids, `audio video`")
+            raise ValueError(f"{path}, line {number}: {line.strip()!r} is not two clip ids, {_LINE}")
         if words:
             pairs.append(Pair(video_id=words[1], audio_id=words[0]))
+    if not pairs:
+        raise ValueError(f"{path} (params.yaml: evaluate.pairs) has no pair; a line of it is {_LINE}, two clip ids")
     if len(set(pairs)) != len(pairs):
         raise ValueError(f"{path} has a pair twice: {max(pairs, key=pairs.count)}")
     pairs = pairs[:max_clips] if max_clips else pairs

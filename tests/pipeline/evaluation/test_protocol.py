@@ -80,6 +80,7 @@ def test_a_list_in_the_layout_of_wav2lips(tmp_path: Path) -> None:
     [
         ("a b\nc\n", r"line 2: 'c' is not two clip ids"),
         ("a b\na b\n", r"has a pair twice"),
+        ("\n", r"pairs\.txt \(params\.yaml: evaluate\.pairs\) has no pair; a line of it is `audio_id video_id`"),
         ("x b\ny a\n", r"names 2 clips that are not held out here, the first is x: .* look like a\?"),
     ],
 )
@@ -88,6 +89,13 @@ def test_lists_that_cannot_be_used(text: str, message: str, tmp_path: Path) -> N
     path.write_text(text)
     with pytest.raises(ValueError, match=message):
         read_pairs(path, ["a", "b", "c"])
+
+
+def test_a_folder_is_no_list(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"evaluate\.pairs\) is a folder; it must be a text file of `audio_id video_id`"
+    ):
+        read_pairs(tmp_path, ["a", "b"])
 
 
 def test_real_keeps_the_videos_and_their_order() -> None:
