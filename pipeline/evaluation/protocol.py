@@ -64,17 +64,21 @@ _LINE = "`audio_id video_id`"
 def read_pairs(path: Path, held_out: Collection[str], max_clips: int = 0) -> list[Pair]:
     """Pairs of a list in the layout of Wav2Lip's test lists, a line each: ``audio_id video_id``.
 
-    A pair of a clip that is not held out is kept, to be counted as a failure. ``max_clips`` keeps the first pairs; 0
-    keeps all. Raises ValueError for a list that is no file or has no pair, naming the line that is none, or where many
-    clips are not among ``held_out``, and FileNotFoundError.
+    A line that has a tab is parted there only, so that ids may have spaces. A pair of a clip that is not held out is
+    kept, to be counted as a failure. ``max_clips`` keeps the first pairs; 0 keeps all. Raises ValueError for a list
+    that is no file or has no pair, naming the line that is none, or where many clips are not among ``held_out``, and
+    FileNotFoundError.
     """
     if path.is_dir():
         raise ValueError(f"{path} (params.yaml: evaluate.pairs) is a folder; it must be a text file of {_LINE} lines")
     pairs: list[Pair] = []
     for number, line in enumerate(path.read_text().splitlines(), start=1):
-        words = line.split()
+        words = [word.strip() for word in line.split("\t") if word.strip()] if "\t" in line.strip() else line.split()
         if len(words) not in (0, 2):
-            raise ValueError(f"{path}, line {number}: {line.strip()!r} is not two clip ids, {_LINE}")
+            raise ValueError(
+                f"{path}, line {number}: {line.strip()!r} is not two clip ids, {_LINE}; where an id has a space, put a "
+                "tab between the two"
+            )
         if words:
             pairs.append(Pair(video_id=words[1], audio_id=words[0]))
     if not pairs:

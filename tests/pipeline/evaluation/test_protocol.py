@@ -75,10 +75,18 @@ def test_a_list_in_the_layout_of_wav2lips(tmp_path: Path) -> None:
     assert [pair.video_id for pair in self_paired(pairs)] == [*held_out[:29], "p/gone"]
 
 
+def test_ids_with_spaces_are_parted_by_a_tab(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.txt"
+    path.write_text("holiday/take 1\tholiday/take 2\na b\nb\ta \n\t\n")
+    pairs = read_pairs(path, ["holiday/take 1", "holiday/take 2", "a", "b"])
+    assert pairs == [Pair("holiday/take 2", "holiday/take 1"), Pair("b", "a"), Pair("a", "b")]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("a b\nc\n", r"line 2: 'c' is not two clip ids"),
+        ("a\tb\nc d e\n", r"line 2: 'c d e' is not two .*; where an id has a space, put a tab between the two"),
         ("a b\na b\n", r"has a pair twice"),
         ("\n", r"pairs\.txt \(params\.yaml: evaluate\.pairs\) has no pair; a line of it is `audio_id video_id`"),
         ("x b\ny a\n", r"names 2 clips that are not held out here, the first is x: .* look like a\?"),
