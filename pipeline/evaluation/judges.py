@@ -190,6 +190,12 @@ class Evaluation:
         names = dict.fromkeys(pair.video_id for pair in self.unseen)
         return (self.clips[name] for name in names if name in self.clips)
 
+    def _only_heard(self) -> Iterator[Clip]:
+        """The clips that lend their voice and are not seen, each once; none where every clip is paired in a ring."""
+        names = dict.fromkeys(pair.audio_id for pair in self.unseen)
+        seen = {pair.video_id for pair in self.unseen}
+        return (self.clips[name] for name in names if name in self.clips and name not in seen)
+
     def describe_protocol(self) -> dict[str, Any]:
         """Everything that must be equal before two results may be compared, with its digest."""
         return protocol.with_digest(
@@ -199,7 +205,7 @@ class Evaluation:
                 "pairing": PAIRINGS[self.judges.params.pairs is not None],
                 "pairing_sha256": protocol.pairing_sha256(self.unseen),
                 "num_pairs": len(self.unseen),
-                "clips_sha256": protocol.clips_sha256(self._videos()),
+                "clips_sha256": protocol.clips_sha256(self._videos(), self._only_heard()),
                 "length": "the shorter of video and audio, 25 fps",
                 "reference": self.judges.params.reference,
                 "generator_precision": GENERATOR_PRECISION,

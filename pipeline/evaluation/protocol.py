@@ -106,8 +106,11 @@ def pairing_sha256(pairs: Iterable[Pair]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def clips_sha256(clips: Iterable[Clip]) -> str:
-    """Digest of what is scored: each clip's id, length, pictures, sound, mel, and where its face is cut out."""
+def clips_sha256(clips: Iterable[Clip], heard: Iterable[Clip] = ()) -> str:
+    """Digest of what is scored: each clip's id, length, pictures, sound, mel, and where its face is cut out.
+
+    ``heard``: clips that lend only their voice. Of them id, length, sound and mel count.
+    """
     digest = hashlib.sha256()
     for clip in clips:
         digest.update(f"{clip.clip_id} {clip.num_frames} {clip.num_samples}\n".encode())
@@ -116,6 +119,10 @@ def clips_sha256(clips: Iterable[Clip]) -> str:
         digest.update(np.ascontiguousarray(clip.audio).tobytes())
         digest.update(np.ascontiguousarray(clip.mel).tobytes())
         digest.update(np.ascontiguousarray(clip.crop_in_context).tobytes())
+    for clip in heard:
+        digest.update(f"heard {clip.clip_id} {clip.num_samples}\n".encode())
+        digest.update(np.ascontiguousarray(clip.audio).tobytes())
+        digest.update(np.ascontiguousarray(clip.mel).tobytes())
     return digest.hexdigest()
 
 

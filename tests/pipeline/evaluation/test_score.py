@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,13 @@ from models.lse_syncnet import LseSyncNet
 from pipeline.alignment import num_samples_of
 from pipeline.evaluation.evaluator import Evaluator
 from pipeline.evaluation.generate import CropGenerator
+from pipeline.evaluation.judges import Evaluation, Judges
 from pipeline.evaluation.protocol import Pair, clips_sha256, derange, self_paired, spread_frames
 from pipeline.evaluation.score import clips_csv, distances, num_paired_frames, render, score_variant, summary
 from pipeline.generators import Voice
 from pipeline.metrics.lse import embed_clip, lse_scores
 from pipeline.mouths import MouthGenerator
+from pipeline.params import load_params
 from pipeline.shards.clip import Clip
 
 CPU = torch.device("cpu")
@@ -183,3 +186,19 @@ def test_digest_of_the_clips_sees_their_sound(clips: Clips) -> None:
     assert clips_sha256(chosen) == before != clips_sha256(chosen[::-1])
     clips["b/1"].audio[100] += 1
     assert clips_sha256(chosen) != before
+
+
+def test_the_protocol_sees_the_sound_of_a_clip_that_is_only_heard(
+    clips: Clips, evaluator: Evaluator, repo_root: Path, tmp_path: Path
+) -> None:
+    params = load_params(repo_root / "params.yaml").evaluate
+    judges = Judges(params, 0, evaluator, tmp_path, "0" * 64, tmp_path, CPU)
+
+    def digest(pairs: list[Pair]) -> str:
+        return str(Evaluation(judges, clips, pairs).describe_protocol()["clips_sha256"])
+
+    ring, listed = [Pair("a/1", "b/1"), Pair("b/1", "a/1")], [Pair("a/1", "b/1"), Pair("a/1", "gone")]
+    assert digest(ring) == clips_sha256([clips["a/1"], clips["b/1"]])
+    before = digest(listed)
+    clips["b/1"].audio[100] += 1
+    assert digest(listed) != before
