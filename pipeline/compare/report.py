@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.compare.findings import BOUNDS, LSE, findings, limits, setting, unfit_judge
-from pipeline.compare.leads import difference
+from pipeline.compare.leads import difference, num_videos
 from pipeline.compare.paper import ABLATION, CAVEATS, REAL_VIDEO, TABLE_1, Published
 from pipeline.compare.seeds import averaged, mean_of, runs_of, spread_of
 from pipeline.markdown import Table, bullets
@@ -38,7 +38,8 @@ PAPER_CAVEAT = (
 DIFFERENCES_NOTE = (
     "Clip by clip, which is much narrower than the intervals of the two means: a clip that is hard for one is hard for "
     "the other. Where there are several seeds, the means over them, and trainings are drawn again as clips are, "
-    "which makes too little of the spread over a handful of seeds. Unclear: the interval holds 0."
+    "which makes too little of the spread over a handful of seeds. A video that one of the two has no score "
+    "for counts for neither. Unclear: the interval holds 0."
 )
 
 
@@ -146,17 +147,20 @@ def seed_table(rows: Sequence[Row]) -> Table:
 def difference_table(comparison: Mapping[str, Any]) -> Table:
     """The first generator against every other row: its mean less theirs, and whether that is to its good.
 
-    No cells where there is no generator, too few clips for intervals, or an evaluator that cannot tell.
+    A row that rests on fewer videos than there are says on how many. No cells where there is no generator, too few
+    clips for intervals, or an evaluator that cannot tell.
     """
     by_name = averaged(comparison["rows"])
     names = [] if unfit_judge(by_name) else list(by_name)
     first = next((name for name in names if name not in BOUNDS), "")
-    cells = []
+    apart, cells = comparison["differences"], []
     for other in names:
-        leads = [(difference(comparison["differences"], first, other, key), sign) for _, key, sign in LSE]
+        leads = [(difference(apart, first, other, key), sign) for _, key, sign in LSE]
         texts = [_lead(*figures, sign) for figures, sign in leads if figures]
         if texts:
-            cells.append([f"`{other}`", *texts])
+            num, num_all = num_videos(apart, first, other, "lse_d"), comparison["intervals"]["num_videos"]
+            of_fewer = f" ({num} of {num_all} videos)" if num < num_all else ""
+            cells.append([f"`{other}`{of_fewer}", *texts])
     return Table([f"`{first}` less", "LSE-D ↓", "LSE-C ↑"], cells)
 
 

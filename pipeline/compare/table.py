@@ -169,7 +169,12 @@ def comparison(
         "protocol": protocol,
         "rows": rows,
         "differences": leads.differences(of_videos, confidence, num_resamples, seed),
-        "intervals": {"confidence": confidence, "num_resamples": num_resamples, "over": "clips"},
+        "intervals": {
+            "confidence": confidence,
+            "num_resamples": num_resamples,
+            "over": "clips",
+            "num_videos": len(leads.all_videos(of_videos["lse_d"])),
+        },
     }
 
 

@@ -56,7 +56,7 @@ def apart(rows: Sequence[Mapping[str, Any]], reach: float = 0.2) -> dict[str, An
     for place, (one, ours) in enumerate(named):
         for other, theirs in named[place + 1 :]:
             means = {key: ours[key] - theirs[key] for key in ("lse_d", "lse_c")}
-            figures = {key: [mean, mean - reach, mean + reach] for key, mean in means.items()}
+            figures = {key: [mean, mean - reach, mean + reach, 44] for key, mean in means.items()}
             found.setdefault(one, {})[other] = figures
     return found
 
@@ -178,11 +178,13 @@ def test_without_intervals_nothing_is_established() -> None:
 
 
 def test_differences_from_the_first_generator() -> None:
-    table = difference_table({"rows": ORDERED, "differences": apart(ORDERED)})
+    intervals = {"num_videos": 44}
+    table = difference_table({"rows": ORDERED, "differences": apart(ORDERED), "intervals": intervals})
     assert table.header[0] == "`lstm_cbam` less"
     assert table.cells[0] == ["`real`", "+0.500 [+0.300, +0.700] worse", "-1.000 [-1.200, -0.800] worse"]
     assert table.cells[1] == ["`no_lstm`", "-0.500 [-0.700, -0.300] better", "+1.000 [+0.800, +1.200] better"]
-    vague = difference_table({"rows": ORDERED, "differences": apart(ORDERED, reach=0.5)})
+    vague = difference_table({"rows": ORDERED, "differences": apart(ORDERED, 0.5), "intervals": {"num_videos": 50}})
+    assert vague.cells[1][0] == "`no_lstm` (44 of 50 videos)"
     assert vague.cells[1][1] == "-0.500 [-1.000, +0.000] unclear"
     assert difference_table({"rows": ORDERED, "differences": {}}).cells == []
     deaf = [r | {"within_one_frame": 0.3} if r["variant"] == "real" else r for r in ORDERED]
