@@ -94,7 +94,7 @@ def _real_behind(by_name: Mapping[str, Row], generators: Sequence[Row], differen
     )
 
 
-LSE = (("LSE-D", "lse_d", -1), ("LSE-C", "lse_c", 1))
+LSE = tuple((label, key, MEASURES[key]) for label, key in (("LSE-D", "lse_d"), ("LSE-C", "lse_c")))
 """Label, key, and the sign that makes larger better."""
 
 
@@ -114,7 +114,7 @@ def _order(by_name: Mapping[str, Row], differences: Differences) -> str | None:
         ]
         said.append(f"does not hold on {label} ({', '.join(broken)})" if broken else f"holds on {label}")
         close = [
-            f"`{worse}` and `{better}`" for worse, better in steps if not is_clear(differences, worse, better, key)
+            f"`{worse}` and `{better}`" for worse, better in steps if not is_clear(differences, better, worse, key)
         ]
         if close and not broken:
             doubts += f" On {label} it is not established: the difference may be 0 between {', '.join(close)}."

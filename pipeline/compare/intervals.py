@@ -38,8 +38,11 @@ def ratio_interval(
     return percentile_interval(np.concatenate(ratios), confidence)
 
 
-def share_interval(num_hits: int, num: int, confidence: float) -> tuple[float, float]:
-    """Interval of a share of clips (Wilson 1927): resampling would give one of no width where all or none are hits."""
+def share_interval(num_hits: float, num: int, confidence: float) -> tuple[float, float]:
+    """Interval of a share of clips (Wilson 1927): resampling would give one of no width where all or none are hits.
+
+    ``num_hits`` is broken where clips stand for several pairs each.
+    """
     if not 0 <= num_hits <= num or num == 0:
         raise ValueError(f"{num_hits} of {num} is no share")
     z2 = NormalDist().inv_cdf((1 + confidence) / 2) ** 2

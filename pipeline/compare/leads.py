@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from pipeline.compare.intervals import percentile_interval
 
-MEASURES = ("lse_d", "lse_c")
-"""Figures that are means over clips."""
+MEASURES = {"lse_d": -1, "lse_c": 1}
+"""Figures that are means over clips, and the sign that makes larger better."""
 MIN_VIDEOS = 2
 """Fewer say nothing: drawing one video again gives that video."""
 _BLOCK = 256
@@ -105,7 +105,10 @@ def num_videos(found: Differences, one: str, other: str, measure: str) -> int:
     return int(figures[3]) if figures else 0
 
 
-def is_clear(found: Differences, one: str, other: str, measure: str) -> bool:
-    """Whether the interval of their difference leaves 0 out."""
-    figures = difference(found, one, other, measure)
-    return figures is not None and not figures[1] <= 0 <= figures[2]
+def is_clear(found: Differences, ahead: str, behind: str, measure: str) -> bool:
+    """Whether the first one is the better by their difference over videos, and its interval leaves 0 out.
+
+    Where a list has videos with different numbers of audios, the means of the rows may say otherwise.
+    """
+    figures = difference(found, ahead, behind, measure)
+    return figures is not None and min(MEASURES[measure] * bound for bound in figures) > 0

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pipeline.compare import leads
-from pipeline.compare.intervals import mean_interval, ratio_interval, share_interval
+from pipeline.compare.intervals import ratio_interval, share_interval
 
 CSV_COLUMNS = ("variant", "lse_d", "lse_c", "fid")
 COPIED = (
@@ -161,7 +161,7 @@ def comparison(
     for result in results:
         row = {key: result.metrics[key] for key in COPIED}
         row |= {key: result.metrics[key] for key in OF_ARMS if key in result.metrics}
-        row |= intervals_over_clips(list(result.clips.values()), confidence, num_resamples, seed)
+        row |= intervals_over_clips(result.clips, confidence, num_resamples, seed)
         if result.variant in repeats:
             row["repeats"] = repeats[result.variant]
         rows.append(row)
@@ -179,17 +179,28 @@ def comparison(
 
 
 def intervals_over_clips(
-    clips: Sequence[ClipScore], confidence: float, num_resamples: int, seed: int
+    clips: Mapping[tuple[str, str], ClipScore], confidence: float, num_resamples: int, seed: int
 ) -> dict[str, list[float]]:
-    """Low and high for every figure that is of single clips, under its name with ``_ci``."""
+    """Low and high for every figure that is of single clips, under its name with ``_ci``.
+
+    A video that a list pairs with several audios is drawn with all of them, since its scores are alike; a share's
+    interval is that of as many clips as there are videos.
+    """
+    by_video: dict[str, list[ClipScore]] = {}
+    for (video_id, _), score in clips.items():
+        by_video.setdefault(video_id, []).append(score)
+
+    def sums(key: str) -> list[float]:
+        return [sum(getattr(score, key) for score in scores) for scores in by_video.values()]
+
     resampling = confidence, num_resamples, seed
-    jitter, real_jitter = [clip.mouth_jitter for clip in clips], [clip.real_mouth_jitter for clip in clips]
-    num_near = sum(abs(clip.offset_frames) <= 1 for clip in clips)
+    numbers = [len(scores) for scores in by_video.values()]
+    share_near = statistics.fmean(abs(score.offset_frames) <= 1 for score in clips.values())
     return {
-        "lse_d_ci": list(mean_interval([clip.lse_d for clip in clips], *resampling)),
-        "lse_c_ci": list(mean_interval([clip.lse_c for clip in clips], *resampling)),
-        "within_one_frame_ci": list(share_interval(num_near, len(clips), confidence)),
-        "jitter_ratio_ci": list(ratio_interval(jitter, real_jitter, *resampling)),
+        "lse_d_ci": list(ratio_interval(sums("lse_d"), numbers, *resampling)),
+        "lse_c_ci": list(ratio_interval(sums("lse_c"), numbers, *resampling)),
+        "within_one_frame_ci": list(share_interval(share_near * len(by_video), len(by_video), confidence)),
+        "jitter_ratio_ci": list(ratio_interval(sums("mouth_jitter"), sums("real_mouth_jitter"), *resampling)),
     }
 
 

@@ -49,7 +49,7 @@ def score_folders(
     clips = clip_scores(by_clip)
     if len(clips) >= MIN_CLIPS:
         resampling = params.compare.confidence, params.compare.num_resamples, params.seed
-        figures |= intervals_over_clips(list(clips.values()), *resampling)
+        figures |= intervals_over_clips(clips, *resampling)
     if out is not None:
         atomic.write_json(out, figures)
     if other is None:

@@ -31,7 +31,8 @@ def test_a_small_lead_shows_where_all_share_the_hard_clips() -> None:
     assert mean == pytest.approx(-(0.2 + noise).mean())
     spread = noise.std() / 40**0.5
     assert (low, high) == pytest.approx((mean - 1.96 * spread, mean + 1.96 * spread), abs=0.3 * spread)
-    assert is_clear(found, "a", "b", "lse_d") and is_clear(found, "b", "a", "lse_d")
+    assert is_clear(found, "a", "b", "lse_d") and not is_clear(found, "b", "a", "lse_d")
+    assert is_clear(differences({"lse_c": runs}, **SETTINGS), "b", "a", "lse_c")
     assert not is_clear(found, "a", "c", "lse_d")
     assert difference(found, "b", "a", "lse_d") == (-mean, -high, -low)
     assert difference(found, "a", "b", "lse_c") is None and not is_clear(found, "a", "b", "lse_c")

@@ -1,16 +1,26 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipeline import atomic
-from pipeline.compare.table import comparison, csv_text, read_result, shared_protocol
+from pipeline.compare.intervals import mean_interval
+from pipeline.compare.table import (
+    ClipScore,
+    comparison,
+    csv_text,
+    intervals_over_clips,
+    read_result,
+    shared_protocol,
+)
 
 ARMS = ("lstm_cbam", "no_lstm", "no_cbam", "no_lstm_cbam")
 WriteResult = Callable[..., Path]
@@ -32,6 +42,23 @@ def test_one_row_per_variant_with_finite_figures(
             assert low <= row[name] <= high
         assert math.isfinite(row["fid"])
     assert content["protocol"] == protocol
+
+
+def test_a_video_with_several_voices_is_no_further_evidence() -> None:
+    """Pairs of one video score alike: intervals are as wide as those of the videos alone."""
+    values = np.random.default_rng(0).normal(8, 1, 20)
+    one = ClipScore(lse_d=8.0, lse_c=3.0, offset_frames=0, mouth_jitter=1.0, real_mouth_jitter=2.0)
+    scores = [
+        dataclasses.replace(one, lse_d=value, lse_c=value, offset_frames=9 * (number < 5), mouth_jitter=value)
+        for number, value in enumerate(values)
+    ]
+    single = {(f"v{number}", "a"): score for number, score in enumerate(scores)}
+    several = {(video, voice): score for (video, _), score in single.items() for voice in "abcdefgh"}
+    settings = 0.95, 500, 3
+    alone, often = intervals_over_clips(single, *settings), intervals_over_clips(several, *settings)
+    assert alone["lse_d_ci"] == list(mean_interval(values, *settings))
+    for name, bounds in alone.items():
+        assert often[name] == pytest.approx(bounds), name
 
 
 def test_failed_clips_are_counted_and_stay_out_of_the_intervals(write_result: WriteResult) -> None:
