@@ -58,6 +58,11 @@ def percentile_interval(resampled: NDArray[np.float64], confidence: float) -> tu
     return float(low), float(high)
 
 
+def level(confidence: float) -> str:
+    """A share such as 0.995 as it is told: 99.5 %."""
+    return f"{100 * confidence:g} %"
+
+
 def _finite(values: ArrayLike) -> NDArray[np.float64]:
     sample: NDArray[np.float64] = np.asarray(values, dtype=np.float64)
     if sample.ndim != 1 or sample.size == 0:

@@ -11,6 +11,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pipeline.compare.intervals import level
 from pipeline.compare.seeds import places
 from pipeline.figures import COLOURS, MUTED, TEXT, clean, save, set_title, spaced
 
@@ -57,7 +58,7 @@ def plot_scores(rows: Sequence[Mapping[str, Any]], confidence: float, path: Path
     axes[0].set_yticks(range(len(rows)), [row["variant"] for row in rows], **TEXT)
     axes[0].set_ylim(len(rows) - 0.4, -0.6)
     figure.supxlabel(
-        f"dot: mean over clips, on its {confidence:.0%} bootstrap interval; dashed: real videos; "
+        f"dot: mean over clips, on its {level(confidence)} bootstrap interval; dashed: real videos; "
         "FID of real and copy_input is 0 by construction",
         fontsize=9,
         color=MUTED,

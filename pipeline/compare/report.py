@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.compare.findings import BOUNDS, LSE, findings, limits, setting, unfit_judge
+from pipeline.compare.intervals import level
 from pipeline.compare.leads import difference, num_videos
 from pipeline.compare.paper import ABLATION, CAVEATS, REAL_VIDEO, TABLE_1, Published
 from pipeline.compare.seeds import averaged, mean_of, runs_of, spread_of
@@ -44,10 +45,10 @@ DIFFERENCES_NOTE = (
 
 
 def intervals_note(comparison: Mapping[str, Any]) -> str:
-    level = round(100 * comparison["intervals"]["confidence"])
+    confidence = comparison["intervals"]["confidence"]
     return (
-        f"Square brackets: {level} % interval over clips, by bootstrap, of the share within one frame by Wilson's "
-        "formula. FID and KID have none: resampling images biases them."
+        f"Square brackets: {level(confidence)} interval over clips, by bootstrap, of the share within one frame by "
+        "Wilson's formula. FID and KID have none: resampling images biases them."
     )
 
 

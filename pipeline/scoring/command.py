@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import atomic
+from pipeline.compare.intervals import level
 from pipeline.compare.table import clip_scores, intervals_over_clips
 from pipeline.evaluation.evaluator import TRAINED
 from pipeline.evaluation.judges import Evaluation, Judges
@@ -59,7 +60,7 @@ def score_folders(
         yield table.markdown()
         yield from ("", *said, *(f"not the same: {difference}" for difference in differences(figures, other)))
     if len(clips) >= MIN_CLIPS:
-        yield f"\n[]: {params.compare.confidence:.0%} interval over clips"
+        yield f"\n[]: {level(params.compare.confidence)} interval over clips"
     yield from _remarks(figures)
     if noted := [item for item, _ in found.scored if item.reason]:
         first = noted[0]

@@ -14,6 +14,7 @@ from pipeline.compare.report import (
     beside_paper,
     difference_table,
     edge_table,
+    intervals_note,
     markdown,
     probe_table,
     seed_table,
@@ -190,6 +191,11 @@ def test_differences_from_the_first_generator() -> None:
     deaf = [r | {"within_one_frame": 0.3} if r["variant"] == "real" else r for r in ORDERED]
     assert difference_table({"rows": deaf, "differences": apart(deaf)}).cells == []
     assert difference_table({"rows": ORDERED[:1], "differences": {}}).cells == []
+
+
+@pytest.mark.parametrize(("confidence", "said"), [(0.95, "95 %"), (0.975, "97.5 %"), (0.995, "99.5 %"), (0.29, "29 %")])
+def test_the_level_of_the_intervals_is_not_rounded(confidence: float, said: str) -> None:
+    assert intervals_note({"intervals": {"confidence": confidence}}).startswith(f"Square brackets: {said} interval")
 
 
 def test_limits_name_the_evaluator_and_a_small_number_of_images(protocol: dict[str, Any]) -> None:
