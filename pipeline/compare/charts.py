@@ -12,7 +12,9 @@ from typing import Any
 Point = tuple[float, float]
 
 _WIDTH = 400.0
-_LABEL_WIDTH = 112.0
+_LABEL_WIDTHS = 112.0, 200.0
+_LETTER_WIDTH = 7.5
+"""Of a label, 13 px high, on average."""
 _LINE_HEIGHT = 28.0
 
 
@@ -20,14 +22,16 @@ def intervals(rows: Sequence[Mapping[str, Any]], key: str, digits: int) -> str:
     """One line per row: a dot at ``row[key]`` on its interval ``row[key + "_ci"]``, or a bar where it has none."""
     bounds = [row.get(f"{key}_ci", (0.0, row[key])) for row in rows]
     low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
-    x = _scale(low, high, _LABEL_WIDTH + 10, _WIDTH - 56)
+    longest = max(len(row["variant"]) for row in rows)
+    label_width = min(max(_LETTER_WIDTH * longest, _LABEL_WIDTHS[0]), _LABEL_WIDTHS[1])
+    x = _scale(low, high, label_width + 10, _WIDTH - 56)
     parts = []
     for number, (row, (start, stop)) in enumerate(zip(rows, bounds, strict=True)):
         y = _LINE_HEIGHT * (number + 0.5)
         value = f"{row[key]:.{digits}f}"
         width = 4 if f"{key}_ci" in row else 14
         parts += [
-            _text(_LABEL_WIDTH, y + 4, row["variant"], "label end"),
+            _text(label_width, y + 4, _fitting(row["variant"]), "label end", title=row["variant"]),
             f'<g style="--colour:var(--series-{number})"><title>{escape(row["variant"])}: {value}</title>'
             f'<line class="bar" x1="{x(start):.1f}" x2="{x(stop):.1f}" y1="{y}" y2="{y}" stroke-width="{width}"/>',
             f'<circle class="dot" cx="{x(row[key]):.1f}" cy="{y}" r="5"/></g>' if f"{key}_ci" in row else "</g>",
@@ -89,8 +93,16 @@ def _scale(low: float, high: float, start: float, stop: float) -> Callable[[floa
     return lambda value: start + (value - low) / (high - low) * (stop - start)
 
 
-def _text(x: float, y: float, text: str, kind: str) -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>'
+def _fitting(name: str) -> str:
+    """The name without its middle where it is longer than the widest column of labels."""
+    most = int(_LABEL_WIDTHS[1] / _LETTER_WIDTH)
+    return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most - 1 - most // 2) :]}"
+
+
+def _text(x: float, y: float, text: str, kind: str, title: str = "") -> str:
+    """``title``: the whole text where ``text`` may be a part of it."""
+    told = f"<title>{escape(title)}</title>" if title not in ("", text) else ""
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}">{told}{escape(text)}</text>'
 
 
 def _svg(width: float, height: float, content: str, title: str) -> str:
