@@ -58,7 +58,13 @@ for (const take of document.querySelectorAll(".take")) {
     button.textContent = "Pause";
     await Promise.all(videos.map((video) => video.play().catch(() => undefined)));
   });
-  slider.addEventListener("input", () => seek((slider.value / slider.max) * leader().duration));
+  slider.addEventListener("input", () => {
+    const seconds = (slider.value / slider.max) * leader().duration;
+    seek(seconds);
+    if (button.textContent !== "Pause") return;
+    // one that had ended stands still otherwise, and play() at its end would start it anew
+    videos.forEach((video) => { if (seconds < video.duration) video.play().catch(() => undefined); });
+  });
   videos.forEach((video) => {
     video.addEventListener("ended", () => { if (video === leader()) pause(); });
     video.addEventListener("timeupdate", () => {

@@ -42,8 +42,17 @@ addEventListener("load", async () => {
   await pause(700);
   const times = videos.map((v) => v.currentTime);
   take.querySelectorAll("figure")[0].click();
+  const shortest = videos.reduce((a, b) => (b.duration < a.duration ? b : a)), slider = take.querySelector("input");
+  while (!shortest.ended && take.querySelector("button").textContent === "Pause") await pause(20);
+  const drag = async (value) => {
+    slider.value = value;
+    slider.dispatchEvent(new Event("input"));
+    await pause(150);
+    return videos.map((v) => !v.paused && !v.ended);
+  };
+  const back = await drag(100), beyond = await drag(700);
   const found = {
-    faults, rising, falling, times,
+    faults, rising, falling, times, back, beyond,
     muted: videos.map((v) => v.muted),
     sizes: videos.map((v) => v.videoWidth),
     overflow: document.documentElement.scrollWidth - innerWidth,
@@ -63,13 +72,13 @@ REJECT = Reject(clip_id="s1/z", speaker="s1", split="test", path="z.mp4", reason
 
 
 @pytest.fixture
-def write_takes() -> Callable[[Path, str], None]:
-    def write(folder: Path, caption: str) -> None:
+def write_takes() -> Callable[[Path, str, int], None]:
+    def write(folder: Path, caption: str, num_frames: int) -> None:
         (folder / "takes").mkdir()
-        sound = 0.1 * np.sin(np.arange(32_000) / 20).astype(np.float32)
+        sound = 0.1 * np.sin(np.arange(640 * num_frames) / 20).astype(np.float32)
         with VideoWriter(folder / "takes" / "00-c0.mp4", 25, (64, 64), sound, audio_rate_hz=16_000) as writer:
-            for frame in range(50):
-                writer.write(np.full((64, 64, 3), 4 * frame, np.uint8))
+            for frame in range(num_frames):
+                writer.write(np.full((64, 64, 3), 2 * frame, np.uint8))
         listed = [{"file": "00-c0.mp4", "clip_id": "c0", "audio_clip_id": "x", "caption": caption}]
         (folder / "takes" / "takes.json").write_text(json.dumps({"takes": listed}))
 
@@ -77,10 +86,12 @@ def write_takes() -> Callable[[Path, str], None]:
 
 
 @pytest.fixture
-def html(write_result: Callable[..., Path], write_takes: Callable[[Path, str], None]) -> str:
+def html(write_result: Callable[..., Path], write_takes: Callable[[Path, str, int], None]) -> str:
     folders = {name: write_result(name, lse_d=(6.0 + k, 7.0, 8.0)) for k, name in enumerate(NAMES)}
     for name, folder in folders.items():
-        write_takes(folder, "its own voice" if name == "real" else "voice of c1: <so> & so")
+        write_takes(
+            folder, "its own voice" if name == "real" else "voice of c1: <so> & so", 25 if name == "copy_input" else 75
+        )
     results = {name: read_result(folder) for name, folder in folders.items()}
     return page(
         comparison(list(results.values()), 0.95, 100, seed=1),
@@ -138,6 +149,8 @@ def test_in_a_browser_videos_play_tables_sort_and_nothing_fails(html: str, width
     assert found["sizes"] == [64] * len(NAMES)
     assert min(found["times"]) > 0.1 and max(found["times"]) - min(found["times"]) < 0.3
     assert found["muted"] == [False, True, True, True]
+    assert found["back"] == [True, True, True, True]  # the last one had ended at 1 s of 3
+    assert found["beyond"] == [True, True, True, False]
     assert found["overflow"] <= 0
 
 
