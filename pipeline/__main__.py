@@ -355,7 +355,8 @@ def _show_progress(what: str, done: int, total: int) -> None:
     """One line that counts up, on a terminal only."""
     if sys.stderr.isatty() and (done % 10 == 0 or done == total):
         end = "\n" if done == total else ""
-        print(f"\r{what}: {done}/{total} frames", end=end, file=sys.stderr, flush=True)
+        of_all = f"/{total}" if total else ""
+        print(f"\r{what}: {done}{of_all} frames", end=end, file=sys.stderr, flush=True)
 
 
 @contextmanager

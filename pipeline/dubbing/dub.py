@@ -39,7 +39,7 @@ OnMissing = Literal["auto", "keep", "error"]
 DetectorsFor = Callable[[int], Iterable[FaceDetector]]
 """The longer side of a video's frames, in pixels, to the detectors to try in turn."""
 Report = Callable[[str, int, int], None]
-"""What is being done, frames done, frames in all."""
+"""What is being done, frames done, frames in all: equal at the end only, 0 where nobody knows how many there are."""
 
 BATCH_FRAMES = 32
 _BATCH_BYTES = 1 << 27  # 128 MiB of source frames at once
@@ -153,7 +153,7 @@ def dub(
     num_wanted: int | None = None
     if settings.length == "audio":
         num_wanted = max(1, round(Fraction(len(speech.samples), speech.rate_hz) * fps))
-    num_watched = info.num_frames if num_wanted is None else min(num_wanted, info.num_frames)
+    num_watched = info.num_frames if num_wanted is None else min(num_wanted, info.num_frames or num_wanted)
 
     def open_frames() -> Iterator[Frame]:
         return (timed.image for timed in iter_frames(face, fps))
@@ -240,9 +240,14 @@ def _batch_size(info: MediaInfo, settings: DubSettings) -> int:
 
 
 def _counted(items: Iterable[T], report: Report, what: str, total: int) -> Iterator[T]:
+    """The items, each reported; ``total`` is what a file's header says, 0 where it says nothing."""
+    done = 0
     for done, item in enumerate(items, start=1):
         yield item
-        report(what, done, max(done, total))
+        if done != total:
+            report(what, done, total if done < total else 0)
+    if done:
+        report(what, done, done)
 
 
 def _refuse_missing(face: Path, boxes: NDArray[np.float64], fps: float, on_missing: OnMissing) -> None:

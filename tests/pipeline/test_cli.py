@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import os
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from media_readers import read_frames
 from scipy.io import wavfile
 
 from models.generator import Generator, GeneratorConfig
+from pipeline.__main__ import _show_progress
 from pipeline.checkpoint import save_model
 from pipeline.media.video import VideoWriter, iter_frames, probe
 
@@ -249,3 +251,17 @@ def test_dub_of_a_real_clip(checkout: Path, model_dir: Path, shared_data: Path, 
     outside = np.ones_like(changed)
     outside[box] = False
     assert change[outside].mean() < 3
+
+
+def test_progress_is_one_line_even_where_nobody_knows_how_many_frames_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    for done, total in ((1, 0), (10, 0), (20, 0), (23, 23)):
+        _show_progress("drawing", done, total)
+    _show_progress("drawing", 10, 40)
+    assert terminal.getvalue() == (
+        "\rdrawing: 10 frames\rdrawing: 20 frames\rdrawing: 23/23 frames\n\rdrawing: 10/40 frames"
+    )

@@ -93,6 +93,32 @@ def test_a_short_video_goes_on(make_video, make_sound, tmp_path, fill, expected)
     assert int(np.argmin(distances)) == expected
 
 
+@pytest.mark.parametrize(("length", "totals"), [("audio", {15}), ("video", {0, 20})])
+def test_a_live_recording_does_not_say_how_long_it_is(make_sound, tmp_path, length, totals):
+    live = tmp_path / "live.webm"
+    with av.open(str(live), "w", options={"live": "1"}) as container:
+        stream = container.add_stream("libvpx", rate=25, width=WIDTH, height=HEIGHT, pix_fmt="yuv420p")
+        for index in range(20):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(index), format="bgr24")))
+        container.mux(stream.encode())
+    assert probe(live).num_frames == 0
+    told = []
+    settings = DubSettings(follow=FOLLOW, length=length)
+    detectors = [ScriptedDetector(every=[FACE])]
+    dub(
+        live,
+        make_sound(0.6),
+        tmp_path / "out.mp4",
+        darken,
+        lambda side: detectors,
+        settings,
+        lambda *now: told.append(now),
+    )
+    finding = [(done, total) for what, done, total in told if what == "finding the face"]
+    assert {total for _, total in finding} == totals
+    assert [done for done, total in finding if done == total] == [max(totals)] == [finding[-1][0]]
+
+
 @pytest.mark.parametrize("rate_hz", [7_350, 8_000, 22_050, 192_000])
 def test_odd_sample_rates(make_video, make_sound, tmp_path, rate_hz):
     run(make_video(5), make_sound(0.3, rate_hz), tmp_path / "out.mp4")
