@@ -166,15 +166,21 @@ class Served:
             "DO_NOT_TRACK": "1",
             "PREFECT_RUNNER_POLL_FREQUENCY": "1",
         }
-        arguments = ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-        self.server = self._start(arguments, home / "server.log")
-        wait_for(lambda: self._answers("/health"), 120)
-        self.serve = self._start(["-m", "flows.serve", "--root", str(checkout)], self.log_path)
-        wait_for(lambda: self._answers("/deployments/name/retrain/scheduled"), 60)
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self._server = ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+        self._serve = ["-m", "flows.serve", "--root", str(checkout)]
+        self._server_log_path = home / "server.log"
 
-    def _start(self, arguments: list[str], log_path: Path) -> subprocess.Popen[bytes]:
+    def start(self) -> None:
+        self._start(self._server, self._server_log_path)
+        wait_for(lambda: self._answers("/health"), 240)
+        self._start(self._serve, self.log_path)
+        wait_for(lambda: self._answers("/deployments/name/retrain/scheduled"), 120)
+
+    def _start(self, arguments: list[str], log_path: Path) -> None:
         with log_path.open("wb") as log:
-            return subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=self._env, stdout=log, stderr=log)
+            command = [sys.executable, *arguments]
+            self.processes.append(subprocess.Popen(command, cwd=ROOT, env=self._env, stdout=log, stderr=log))
 
     def call(self, path: str, body: dict[str, Any] | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
@@ -218,10 +224,9 @@ class Served:
         return str(found[0]["data"])
 
     def stop(self) -> None:
-        for process in (self.serve, self.server):
-            if process.poll() is None:
-                process.terminate()
-        for process in (self.serve, self.server):
+        for process in reversed(self.processes):
+            process.terminate()
+        for process in self.processes:
             try:
                 process.wait(timeout=30)
             except subprocess.TimeoutExpired:
@@ -232,6 +237,7 @@ class Served:
 def served(stub_pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     served = Served(stub_pipeline, tmp_path_factory.mktemp("prefect"))
     try:
+        served.start()
         yield served
     finally:
         served.stop()
@@ -278,10 +284,11 @@ def test_a_second_run_is_cancelled_and_sigterm_leaves_nothing(served: Served, st
     assert served.final_state(second, 60)["type"] == "CANCELLED"
     assert served.call(f"/flow_runs/{first}")["state"]["type"] == "RUNNING"
 
-    below = psutil.Process(served.serve.pid).children(recursive=True)
+    serve = served.processes[-1]
+    below = psutil.Process(serve.pid).children(recursive=True)
     assert any("stub.py" in argument for process in below for argument in process.cmdline())
-    served.serve.send_signal(signal.SIGTERM)
-    served.serve.wait(timeout=60)
+    serve.send_signal(signal.SIGTERM)
+    serve.wait(timeout=60)
     assert not [process for process in below if is_alive(process)]
     schedules = served.call("/deployments/name/retrain/scheduled")["schedules"]
     assert [s["active"] for s in schedules] == [True]  # a restart of the service goes on with the schedule
