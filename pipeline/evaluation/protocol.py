@@ -66,13 +66,17 @@ def read_pairs(path: Path, held_out: Collection[str], max_clips: int = 0) -> lis
 
     A line that has a tab is parted there only, so that ids may have spaces. A pair of a clip that is not held out is
     kept, to be counted as a failure. ``max_clips`` keeps the first pairs; 0 keeps all. Raises ValueError for a list
-    that is no file or has no pair, naming the line that is none, or where many clips are not among ``held_out``, and
-    FileNotFoundError.
+    that is no file, not UTF-8 or has no pair, naming the line that is none, or where many clips are not among
+    ``held_out``, and FileNotFoundError.
     """
     if path.is_dir():
         raise ValueError(f"{path} (params.yaml: evaluate.pairs) is a folder; it must be a text file of {_LINE} lines")
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # a byte order mark is not part of the first id
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} (params.yaml: evaluate.pairs) is not text in UTF-8: {error}; save it so") from None
     pairs: list[Pair] = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         words = [word.strip() for word in line.split("\t") if word.strip()] if "\t" in line.strip() else line.split()
         if len(words) not in (0, 2):
             raise ValueError(

@@ -99,6 +99,15 @@ def test_lists_that_cannot_be_used(text: str, message: str, tmp_path: Path) -> N
         read_pairs(path, ["a", "b", "c"])
 
 
+def test_a_list_is_utf8_with_or_without_a_mark(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.txt"
+    path.write_text("é b\n", encoding="utf-8-sig")
+    assert read_pairs(path, ["é", "b"]) == [Pair("b", "é")]
+    path.write_text("é b\n", encoding="latin-1")
+    with pytest.raises(ValueError, match=r"pairs\.txt \(params\.yaml: evaluate\.pairs\) is not text in UTF-8"):
+        read_pairs(path, ["é", "b"])
+
+
 def test_a_folder_is_no_list(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=r"evaluate\.pairs\) is a folder; it must be a text file of `audio_id video_id`"
