@@ -12,9 +12,13 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
+import hypothesis
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+hypothesis.settings.register_profile("lipsmith", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("lipsmith")
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL_CLIPS = ("grid/s1/lwwm2p.mp4", "grid/s26/lbbo3n.mpg", "wild/hq_bbaf2a.mpg")

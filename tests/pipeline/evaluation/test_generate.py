@@ -104,7 +104,7 @@ def test_a_crop_over_the_whole_context_replaces_it(crops) -> None:
     assert (paste(context, crops, boxes) == crops).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(-30, 60), st.floats(-30, 60), st.floats(40, 120))
 def test_paste_changes_exactly_the_pixels_inside_the_box(x: float, y: float, side: float) -> None:
     context = np.full((1, 160, 160, 3), 7, np.uint8)

@@ -56,7 +56,7 @@ def test_parts_are_read_as_one_archive(tmp_path: Path, num_parts: int, mode: str
     assert positions == sorted(positions)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(cuts=st.lists(st.integers(0, 20_000), max_size=6), names=st.integers(1, 5))
 def test_any_cut_into_parts_gives_the_same_tree(
     tmp_path_factory: pytest.TempPathFactory, cuts: list[int], names: int
