@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline import atomic
+from pipeline.datasets.tree import files_below
 from pipeline.transfer.archives import OnMember, Unpacked
 from pipeline.transfer.batch import fetch_all, num_missing_bytes, require_room, with_sizes
 from pipeline.transfer.credentials import Credentials
@@ -38,7 +39,7 @@ class Depot:
         note = json.loads(path.read_text())
         if note["archives"] != list(names):
             return False
-        num_left = sum(found.is_file() for found in folder.rglob("*"))
+        num_left = len(files_below(folder))
         if 0 < num_left < note["num_files"]:
             logger.warning(
                 "%s has %d of the %d files that were unpacked; without %s they are fetched and unpacked again",

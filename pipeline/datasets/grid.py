@@ -10,13 +10,14 @@ import re
 from pathlib import Path
 
 from pipeline.datasets.split import assign_splits, least_test
+from pipeline.datasets.tree import files_below
 from pipeline.manifest import ClipRecord, record_of
 from pipeline.params import GridParams
 
 log = logging.getLogger(__name__)
 
 SUFFIXES = (".mpg", ".mp4")
-"""As published, then re-encoded; the first found of a clip is read."""
+"""As published, then re-encoded, in any case; the first found of a clip is read."""
 
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _WORDS = (
@@ -97,8 +98,11 @@ def _by_number(names: set[str]) -> list[str]:
 def clips_of(folder: Path) -> list[Path]:
     """One file per clip, by name; also where the archive unpacks into sub-folders."""
     best: dict[str, Path] = {}
+    files = files_below(folder)
     for suffix in SUFFIXES:
-        for path in sorted(folder.rglob(f"*{suffix}")):
+        for path in files:
+            if path.suffix.lower() != suffix:
+                continue
             try:
                 sentence_of(path.stem)
             except ValueError as error:

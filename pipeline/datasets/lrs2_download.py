@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.datasets.depot import Depot
+from pipeline.datasets.tree import files_below
 from pipeline.params import Lrs2Params
 from pipeline.transfer.archives import unpack_tar
 from pipeline.transfer.batch import alone_in
@@ -56,4 +57,4 @@ def _missing_lists(root: Path) -> list[str]:
 
 
 def _size_of_tree(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return sum(path.stat().st_size for path in files_below(folder))

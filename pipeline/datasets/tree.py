@@ -5,6 +5,9 @@ Names are paths below the tree's root, with ``/``.
 
 from __future__ import annotations
 
+import logging
+import os
+from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +16,35 @@ from typing import Protocol
 from pipeline.digest import sha256_of
 from pipeline.media.container import is_hidden
 from pipeline.storage import RemoteFolder
+
+log = logging.getLogger(__name__)
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Every file below a folder, in order. Linked folders are entered, each folder once: its place in the tree wins.
+
+    A folder that may not be listed is told and left out.
+    """
+    found: list[Path] = []
+    seen: set[tuple[int, int]] = set()
+    starts = deque([folder])
+    while starts:
+        for name, folders, files in os.walk(starts.popleft(), onerror=_tell):
+            here = Path(name)
+            status = here.stat()
+            if (status.st_dev, status.st_ino) in seen:
+                folders.clear()
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            found += [path for file in files if (path := here / file).is_file()]
+            starts += sorted(path for inner in folders if (path := here / inner).is_symlink())
+            folders.sort()
+    return sorted(found)
+
+
+def _tell(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        log.warning("left out %s: %s", error.filename, error.strerror)
 
 
 class VideoTree(Protocol):
@@ -39,10 +71,8 @@ class LocalTree:
         self.label = str(self._root)
         if not self._root.is_dir():
             raise ValueError(f"{self.label} is no folder; set dataset.folder.root in params.yaml")
-        files = ((path.relative_to(self._root).as_posix(), path) for path in sorted(self._root.rglob("*")))
-        self.sizes: Mapping[str, int] = {
-            name: path.stat().st_size for name, path in files if not is_hidden(name) and path.is_file()
-        }
+        files = ((path.relative_to(self._root).as_posix(), path) for path in files_below(self._root))
+        self.sizes: Mapping[str, int] = {name: path.stat().st_size for name, path in files if not is_hidden(name)}
 
     def read(self, name: str) -> bytes:
         return (self._root / name).read_bytes()

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import errno
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
@@ -40,6 +43,34 @@ def test_every_visible_video_becomes_a_clip(videos: Path) -> None:
     speakers = [records[name].speaker for name in ("a.mov", "holiday/b.webm", "holiday/deep/c.mpg")]
     assert speakers == ["unknown", "holiday", "holiday/deep"]
     assert sorted(r.split for r in records.values()) == ["test", "test", "train", "train", "val"]
+
+
+def test_linked_folders_are_entered_and_none_is_listed_twice(tmp_path: Path) -> None:
+    root, elsewhere = tmp_path / "videos", tmp_path / "other disk"
+    for path in (root / "anna" / "1.mp4", elsewhere / "2.mp4", elsewhere / "deep" / "3.mp4"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (root / "bert").symlink_to(elsewhere)
+    (root / "best").symlink_to(root / "anna")
+    (root / "anna" / "all").symlink_to(root)
+    (root / "gone").symlink_to(tmp_path / "nowhere")
+    speakers = {record.clip_id: record.speaker for record in list_folder_clips(params(root), seed=0)}
+    assert speakers == {"anna/1": "anna", "bert/2": "bert", "bert/deep/3": "bert/deep"}
+
+
+def test_a_folder_that_may_not_be_listed_is_told(
+    videos: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    scandir = os.scandir
+
+    def scan(path: str) -> Any:
+        if path == str(videos / "holiday" / "deep"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    assert "holiday/deep/c" not in {record.clip_id for record in list_folder_clips(params(videos), seed=0)}
+    assert f"left out {videos}/holiday/deep: Permission denied" in caplog.text
 
 
 def test_a_dozen_videos_are_enough_for_every_split(tmp_path: Path) -> None:

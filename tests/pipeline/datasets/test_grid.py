@@ -65,6 +65,15 @@ def test_published_files_win_over_re_encoded_ones_and_sub_folders_count(corpus: 
     assert records["s1/sbbe5p"].path.endswith("video/sbbe5p.mp4")
 
 
+def test_endings_in_capitals_and_linked_folders_count(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("disk")
+    (elsewhere / "sbbe5p.MPG").touch()
+    (corpus / "s1" / "video").symlink_to(elsewhere)
+    (corpus / "s1" / "bbaf2n.mpg").rename(corpus / "s1" / "bbaf2n.MPG")
+    found = {r.clip_id for r in list_grid_clips(params(corpus, speakers=("s1",)), seed=1)}
+    assert found == {f"s1/{name}" for name in (*NAMES, "sbbe5p")}
+
+
 def test_split_by_clip_shares_speakers_and_follows_the_seed(corpus: Path) -> None:
     records = list_grid_clips(params(corpus), seed=1)
     assert Counter(r.split for r in records) == {"train": 6, "val": 3, "test": 3}

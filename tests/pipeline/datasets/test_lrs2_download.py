@@ -81,6 +81,15 @@ def test_done_again_it_asks_nobody_and_needs_no_password(
     assert server.requests == []
 
 
+def test_clips_that_were_moved_and_linked_are_not_fetched_again(server: Server, tmp_path: Path) -> None:
+    download_lrs2(settings(server), tmp_path / "corpus", 2)
+    main_dir = tmp_path / "corpus" / "mvlrs_v1" / "main"
+    main_dir.symlink_to(main_dir.rename(tmp_path / "other disk"))
+    server.requests.clear()
+    download_lrs2(settings(server), tmp_path / "corpus", 2)
+    assert server.requests == []
+
+
 def test_archives_can_be_kept_and_brought_along(server: Server, tmp_path: Path) -> None:
     download_lrs2(settings(server, keep_archives=True), tmp_path / "a", 2)
     kept = tmp_path / "a" / ".archives" / "lrs2_v1.tar"
