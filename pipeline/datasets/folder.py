@@ -15,7 +15,7 @@ from pipeline.datasets.tree import LocalTree, RemoteTree, VideoTree
 from pipeline.manifest import ClipRecord
 from pipeline.media.container import VIDEO_SUFFIXES
 from pipeline.params import FolderParams
-from pipeline.shards.key import MAX_ID_CHARS, PIECE_CHARS, plain_name
+from pipeline.shards.key import MAX_ID_CHARS, PIECE_CHARS, plain_name, source_of
 from pipeline.storage import is_url
 
 log = logging.getLogger(__name__)
@@ -128,12 +128,16 @@ def _transcript_of(name: str, tree: VideoTree) -> str:
 
 
 def _ids_of(names: Sequence[str]) -> dict[str, str]:
-    """Names without suffix; a digest tells apart those that are long or differ in punctuation only."""
+    """Names without suffix.
+
+    A digest tells apart those that are long, differ in punctuation only, or look like the name of a part of a clip.
+    """
     bare = {name: PurePosixPath(name).with_suffix("").as_posix() for name in names}
     plain = Counter(plain_name(clip_id) for clip_id in bare.values())
     ids = {}
     for name, clip_id in bare.items():
-        if len(clip_id) > MAX_ID_CHARS - PIECE_CHARS or plain[plain_name(clip_id)] > 1:
+        is_taken = plain[plain_name(clip_id)] > 1 or source_of(clip_id) != clip_id
+        if is_taken or len(clip_id) > MAX_ID_CHARS - PIECE_CHARS:
             digest = hashlib.sha256(name.encode()).hexdigest()[:8]
             clip_id = f"{clip_id[: MAX_ID_CHARS - PIECE_CHARS - 9]}-{digest}"
         ids[name] = clip_id

@@ -15,7 +15,7 @@ import yaml
 from pipeline.datasets.folder import list_folder_clips
 from pipeline.manifest import ClipRecord
 from pipeline.params import FolderParams, ParamsError, parse_params
-from pipeline.shards.key import sample_key
+from pipeline.shards.key import piece_id, sample_key, source_of
 
 
 def params(root: Path | str | None, **changed: object) -> FolderParams:
@@ -94,6 +94,15 @@ def test_ids_stay_apart_and_short_inside_tars(tmp_path: Path) -> None:
     keys = {sample_key(clip_id) for clip_id in ids}
     assert len(keys) == len(names)
     assert "other" in keys
+
+
+def test_no_video_is_taken_for_a_part_of_another(tmp_path: Path) -> None:
+    for name in ("talk.mp4", "talk-p000.mp4", "talk-p001.mp4", "talk-p1.mp4"):
+        (tmp_path / name).touch()
+    ids = {record.clip_id for record in list_folder_clips(params(tmp_path), seed=0)}
+    assert {source_of(clip_id) for clip_id in ids} == ids
+    assert piece_id("talk", 0) not in ids
+    assert {"talk", "talk-p1"} < ids
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
