@@ -34,7 +34,7 @@ def download_grid(params: GridParams, root: Path, num_connections: int) -> None:
                 f"{redacted(params.url)} has no speaker {', '.join(absent)}; dataset.grid.speakers in params.yaml may "
                 f"name {', '.join(on_offer)}"
             )
-        wanted = [on_offer[speaker] for speaker in params.speakers or on_offer]
+        wanted = [on_offer[speaker] for speaker in dict.fromkeys(params.speakers or on_offer)]
         todo = [
             remote
             for remote in wanted

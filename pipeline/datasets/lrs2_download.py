@@ -5,6 +5,7 @@ The licence forbids passing the clips on; nothing here does, and other hosts' co
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,9 +26,10 @@ def download_lrs2(params: Lrs2Params, root: Path, num_connections: int) -> None:
     """Have ``mvlrs_v1`` and the four lists below ``root``; what is there already is not fetched again.
 
     User name and password come from ``LIPSMITH_LRS2_USER`` and ``LIPSMITH_LRS2_PASSWORD``, or from ~/.netrc.
-    Raises TransferError, or ValueError for an environment that is not usable.
+    Raises TransferError, or ValueError for an environment or a setting that is not usable.
     """
     assert params.url is not None
+    _require_known_files(params)
     depot, names, clips_dir = Depot(root), list(params.archives), root / "mvlrs_v1"
     if depot.is_unpacked(_LABEL, names, clips_dir) and not _missing_lists(root):
         return
@@ -45,6 +47,17 @@ def download_lrs2(params: Lrs2Params, root: Path, num_connections: int) -> None:
         if not is_unpacked:
             unpacked = depot.unpack(names, lambda paths, hear: unpack_tar(paths, root, on_position=hear))
             depot.finish(_LABEL, names, unpacked, keep_archives=params.keep_archives)
+
+
+def _require_known_files(params: Lrs2Params) -> None:
+    """A file twice would be written by two connections at once; a checksum under a wrong name would check nothing."""
+    if twice := [name for name, count in Counter(params.archives).items() if count > 1]:
+        raise ValueError(f"dataset.lrs2.archives in params.yaml has {twice[0]} twice")
+    files = (*params.archives, *LISTS)
+    if unknown := sorted(params.md5.keys() - set(files)):
+        raise ValueError(
+            f"dataset.lrs2.md5 in params.yaml has {unknown[0]}, which is none of the files: {', '.join(files)}"
+        )
 
 
 def _remote(params: Lrs2Params, name: str, path: Path) -> RemoteFile:

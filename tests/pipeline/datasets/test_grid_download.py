@@ -82,6 +82,12 @@ def test_chosen_speakers_only_and_later_ones_come_on_top(server: Server, tmp_pat
     assert server.requests == []
 
 
+def test_a_speaker_who_is_listed_twice_is_fetched_once(server: Server, tmp_path: Path) -> None:
+    download_grid(settings(server, speakers=["s2", "s2"]), tmp_path, 2)
+    assert [path for path, _ in server.requests] == ["/api/records/7", "/api/records/7/files/s2.zip/content"]
+    assert len(list((tmp_path / "s2").iterdir())) == len(NAMES)
+
+
 def test_clips_that_are_gone_are_fetched_again_and_some_that_are_gone_are_told(
     server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -67,8 +67,8 @@ def test_both_published_layouts_end_as_the_same_clips(server: Server, tmp_path: 
     records = list_lrs2_clips(tmp_path)
     assert {split: sum(r.split == split for r in records) for split in SPLITS} == SPLITS
     assert all(record.num_bytes and record.transcript == "HELLO" for record in records)
-    assert not list((tmp_path / ".archives").glob("lrs2_v1*part*"))  # nothing unfinished
-    assert not any((tmp_path / ".archives" / name).exists() for name in archives)  # not kept
+    left = sorted(path.name for path in (tmp_path / ".archives").iterdir())
+    assert left == [".lock", "lrs2.unpacked.json"]  # nothing unfinished, no archive
 
 
 def test_done_again_it_asks_nobody_and_needs_no_password(
@@ -120,6 +120,21 @@ def test_a_wrong_checksum_stops_before_anything_is_unpacked(server: Server, tmp_
     with pytest.raises(WrongContentError, match=r"lrs2_v1\.tar has md5 .* not 0{32}"):
         download_lrs2(settings(server, md5={"lrs2_v1.tar": "0" * 32}), tmp_path, 2)
     assert not (tmp_path / "mvlrs_v1").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({"archives": list(PARTS)}, r"md5 in params\.yaml has lrs2_v1\.tar, .*: lrs2_v1_partaa, .*, pretrain\.txt, "),
+        ({"archives": ["lrs2_v1.tar"] * 2}, r"archives in params\.yaml has lrs2_v1\.tar twice"),
+    ],
+)
+def test_a_checksum_of_no_file_and_a_file_twice_are_errors(
+    server: Server, tmp_path: Path, changed: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(ValueError, match=problem):
+        download_lrs2(settings(server, md5={"lrs2_v1.tar": "0" * 32}, **changed), tmp_path, 2)
+    assert server.requests == []
 
 
 def test_refusals_name_where_the_password_comes_from(
