@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -28,7 +29,7 @@ def list_folder_clips(params: FolderParams, seed: int, num_connections: int = 1)
 
     The folder of a video stands for its speaker, a ``.txt`` beside it is its transcript, unless
     ``dataset.folder.metadata`` says otherwise. Raises ValueError where the folder, any video or a noted one is missing,
-    naming the setting to change; OutageError where remote storage does not answer.
+    naming the setting to change, or where a name is not UTF-8; OutageError where remote storage does not answer.
     """
     if params.root is None:
         raise ValueError("dataset.folder.root in params.yaml is not set: it is the folder that holds your videos")
@@ -41,6 +42,7 @@ def list_folder_clips(params: FolderParams, seed: int, num_connections: int = 1)
     if not names:
         known = " ".join(sorted(VIDEO_SUFFIXES))
         raise ValueError(f"{tree.label} holds no video ({known}); set dataset.folder.root in params.yaml")
+    _require_utf8_names(names, tree)
     ids, notes = _ids_of(names), _notes_of(names, tree, params.metadata)
     speakers = {name: notes[name].speaker or _speaker_of(name) for name in names}
     splits = _splits_of(names, notes, ids, speakers, params, seed)
@@ -57,6 +59,15 @@ def list_folder_clips(params: FolderParams, seed: int, num_connections: int = 1)
         )
         for name in names
     ]
+
+
+def _require_utf8_names(names: Sequence[str], tree: VideoTree) -> None:
+    """Other names come from disk with stand-ins for their bytes, which no table can hold. Raises ValueError."""
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{tree.label} has a video whose name is not UTF-8, {name!r}: rename it") from None
 
 
 def _splits_of(
@@ -99,7 +110,7 @@ def _notes_of(names: Sequence[str], tree: VideoTree, metadata: Path | None) -> d
     if metadata is None:
         return dict.fromkeys(names, VideoNote())
     where, content = _read_metadata(tree, metadata)
-    notes = parse_metadata(content, where)
+    notes = _by_name_on_disk(parse_metadata(content, where), names)
     if absent := sorted(set(notes) - set(names)):
         raise ValueError(
             f"{where} names {len(absent)} videos that are not below {tree.label}, the first is {absent[0]}"
@@ -108,6 +119,14 @@ def _notes_of(names: Sequence[str], tree: VideoTree, metadata: Path | None) -> d
         silent = len(names) - len(notes)
         log.info("%s says nothing of %d of %d videos: their folders and the seed decide", where, silent, len(names))
     return {name: notes.get(name, VideoNote()) for name in names}
+
+
+def _by_name_on_disk(notes: Mapping[str, VideoNote], names: Sequence[str]) -> dict[str, VideoNote]:
+    """Macs may write an accent as a character of its own: what looks the same is taken for the same name."""
+    name_of = {unicodedata.normalize("NFC", name): name for name in names} | {name: name for name in names}
+    return {
+        name_of.get(path) or name_of.get(unicodedata.normalize("NFC", path), path): note for path, note in notes.items()
+    }
 
 
 def _read_metadata(tree: VideoTree, metadata: Path) -> tuple[str, bytes]:
@@ -124,7 +143,7 @@ def _read_metadata(tree: VideoTree, metadata: Path) -> tuple[str, bytes]:
 
 def _transcript_of(name: str, tree: VideoTree) -> str:
     beside = PurePosixPath(name).with_suffix(".txt").as_posix()
-    return spoken_words(tree.read(beside).decode(errors="replace")) if beside in tree.sizes else ""
+    return spoken_words(tree.read(beside)) if beside in tree.sizes else ""
 
 
 def _ids_of(names: Sequence[str]) -> dict[str, str]:

@@ -62,19 +62,26 @@ def _programme(clip_id: str) -> str:
 
 
 def read_split_list(path: Path) -> list[str]:
-    """Clip ids of a list: the first word of each line (``test.txt`` carries a second one)."""
-    return [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+    """Clip ids of a list: the first word of each line (``test.txt`` carries a second one).
+
+    Raises ValueError where it is not UTF-8.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # a byte order mark is not part of the first id
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not text in UTF-8: {error}; save it so") from None
+    return [line.split()[0] for line in text.splitlines() if line.strip()]
 
 
 def read_transcript(video_path: Path) -> str:
     """The words of the ``.txt`` beside a video, empty without one."""
     path = video_path.with_suffix(".txt")
-    return spoken_words(path.read_text(errors="replace")) if path.is_file() else ""
+    return spoken_words(path.read_bytes()) if path.is_file() else ""
 
 
-def spoken_words(text: str) -> str:
-    """Of a transcript's content the line ``Text:  ...``, or else the first."""
-    lines = text.splitlines()
+def spoken_words(content: bytes) -> str:
+    """Of a transcript's content the line ``Text:  ...``, or else the first that is not empty."""
+    lines = content.decode("utf-8-sig", errors="replace").strip().splitlines()
     spoken = [line for line in lines if line.startswith("Text:")] or lines[:1]
     return " ".join(spoken[0].removeprefix("Text:").split()) if spoken else ""
 

@@ -32,7 +32,9 @@ def parse_metadata(content: bytes, name: str) -> dict[str, VideoNote]:
     try:
         text = content.decode("utf-8-sig")
         rows = _json_rows(text, name) if name.lower().endswith(".json") else _csv_rows(text)
-    except (json.JSONDecodeError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name} is not text in UTF-8: {error}; save it so") from None
+    except (json.JSONDecodeError, csv.Error) as error:
         raise ValueError(f"{name} cannot be read: {error}") from None
     notes: dict[str, VideoNote] = {}
     for number, row in rows:
@@ -52,7 +54,8 @@ def parse_metadata(content: bytes, name: str) -> dict[str, VideoNote]:
 
 
 def _csv_rows(text: str) -> list[tuple[int, dict[str, Any]]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), restkey="(more cells than columns)", strict=True)
+    cells = io.StringIO(text, newline="")
+    reader = csv.DictReader(cells, restkey="(more cells than columns)", skipinitialspace=True, strict=True)
     return [(reader.line_num, row) for row in reader]
 
 

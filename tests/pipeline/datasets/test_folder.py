@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -197,6 +198,37 @@ def test_mistakes_in_the_notes_are_named(videos: Path, text: str, problem: str) 
     (videos / "notes.csv").write_text(text)
     with pytest.raises(ValueError, match=problem):
         by_path(videos, metadata="notes.csv")
+
+
+def test_notes_in_another_encoding_are_told_so_and_blanks_behind_commas_are_none(videos: Path) -> None:
+    notes = videos / "notes.csv"
+    notes.write_text('path, speaker, transcript\na.mp4, Jürgen, "so, it was said"\n', encoding="latin-1")
+    with pytest.raises(ValueError, match=r"notes\.csv is not text in UTF-8: .*; save it so"):
+        by_path(videos, metadata="notes.csv")
+    notes.write_text(notes.read_text(encoding="latin-1"), encoding="utf-8")
+    noted = by_path(videos, metadata="notes.csv")["a.mp4"]
+    assert (noted.speaker, noted.transcript) == ("Jürgen", "so, it was said")
+
+
+def test_notes_name_a_video_however_its_accents_are_written(tmp_path: Path) -> None:
+    for form, name in (("NFC", "é1.mp4"), ("NFD", "é2.mp4"), ("NFC", "é3.mp4"), ("NFD", "é3.mp4")):
+        (tmp_path / unicodedata.normalize(form, name)).touch()
+    rows = [("NFD", "é1.mp4", "a"), ("NFC", "é2.mp4", "b"), ("NFC", "é3.mp4", "c"), ("NFD", "é3.mp4", "d")]
+    lines = (f"{unicodedata.normalize(form, name)},{speaker}\n" for form, name, speaker in rows)
+    (tmp_path / "notes.csv").write_text("path,speaker\n" + "".join(lines), encoding="utf-8")
+    speakers = {name: record.speaker for name, record in by_path(tmp_path, metadata="notes.csv").items()}
+    assert speakers == {
+        unicodedata.normalize(form, name): speaker
+        for form, name, speaker in (("NFC", "é1.mp4", "a"), ("NFD", "é2.mp4", "b"), *rows[2:])
+    }
+
+
+def test_a_name_that_is_not_utf8_is_told(videos: Path) -> None:
+    (videos / os.fsdecode(b"caf\xe9.pdf")).touch()
+    assert len(by_path(videos)) == 5
+    (videos / os.fsdecode(b"caf\xe9.mp4")).touch()
+    with pytest.raises(ValueError, match=r"not UTF-8, 'caf\\udce9\.mp4': rename it"):
+        by_path(videos)
 
 
 @pytest.mark.parametrize("text", ["{", '{"path": "a.mp4"}', "[1]"])

@@ -36,6 +36,15 @@ def test_lists_may_lie_inside_mvlrs_v1(corpus: Path) -> None:
     assert len(list_lrs2_clips(corpus)) == 4
 
 
+def test_a_list_may_begin_with_a_byte_order_mark_and_other_encodings_are_named(corpus: Path) -> None:
+    plain = list_lrs2_clips(corpus)
+    (corpus / "val.txt").write_text("200/00001\r\n", encoding="utf-8-sig")
+    assert list_lrs2_clips(corpus) == plain
+    (corpus / "val.txt").write_text("200/00001\n", encoding="utf-16")
+    with pytest.raises(ValueError, match=r"val\.txt is not text in UTF-8: .*; save it so"):
+        list_lrs2_clips(corpus)
+
+
 def test_a_clip_in_two_splits_is_an_error(corpus: Path) -> None:
     (corpus / "val.txt").write_text("100/00001\n")
     with pytest.raises(ValueError, match=r"100/00001 is in both train\.txt and val\.txt"):
@@ -56,7 +65,15 @@ def test_what_is_missing_is_named(corpus: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("hello there\n", "hello there"), ("", ""), ("Conf: 3\nText: A B\n", "A B"), (None, "")]
+    ("text", "words"),
+    [
+        ("hello there\n", "hello there"),
+        ("", ""),
+        ("\n\n  hello\n", "hello"),
+        ("Conf: 3\nText: A B\n", "A B"),
+        ("\ufeffText:  A B\nConf:  3\n", "A B"),
+        (None, ""),
+    ],
 )
 def test_transcripts(tmp_path: Path, text: str | None, words: str) -> None:
     if text is not None:
