@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.datasets.grid import clips_of, existing_root, speakers_of
+from pipeline.datasets.grid import clips_by_speaker
 from pipeline.datasets.lrs2 import find_list, lrs2_root, read_split_list
 
 LRS2_COUNTS = {"pretrain": 96_318, "train": 45_839, "val": 1_082, "test": 1_243}
@@ -44,12 +44,9 @@ def verify_lrs2(root: Path | None) -> list[Count]:
 
 
 def verify_grid(root: Path | None, speakers: Sequence[str]) -> list[Count]:
-    """One row per speaker. Raises ValueError where the folder or a chosen speaker is missing."""
-    root = existing_root(root)
-    return [
-        _count(speaker, clips_of(root / speaker), GRID_CLIPS_PER_SPEAKER)
-        for speaker in speakers_of(root, tuple(speakers))
-    ]
+    """One row per speaker. Raises ValueError where the folder, a chosen speaker or every clip is missing."""
+    found = clips_by_speaker(root, tuple(speakers))
+    return [_count(speaker, paths, GRID_CLIPS_PER_SPEAKER) for speaker, paths in found.items()]
 
 
 def table(counts: Sequence[Count]) -> str:

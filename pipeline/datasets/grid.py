@@ -35,12 +35,8 @@ def list_grid_clips(params: GridParams, seed: int) -> list[ClipRecord]:
 
     Raises ValueError where the folder or a speaker is missing, naming the setting to change.
     """
-    root = existing_root(params.root)
-    speakers = speakers_of(root, params.speakers)
-    clips = [(speaker, path) for speaker in speakers for path in clips_of(root / speaker)]
-    if not clips:
-        inside = "; is it one speaker's folder? Then its parent is meant" if clips_of(root) else ""
-        raise ValueError(f"{root} has no GRID clip such as s1/bbaf2n.mpg; set dataset.grid.root in params.yaml{inside}")
+    found = clips_by_speaker(params.root, params.speakers)
+    clips = [(speaker, path) for speaker, paths in found.items() for path in paths]
     by_speaker = params.split_by == "speaker"
     unit_of = {path: speaker if by_speaker else f"{speaker}/{path.stem}" for speaker, path in clips}
     splits = assign_splits(
@@ -50,6 +46,19 @@ def list_grid_clips(params: GridParams, seed: int) -> list[ClipRecord]:
         record_of(f"{speaker}/{path.stem}", speaker, splits[unit_of[path]], path, sentence_of(path.stem))
         for speaker, path in clips
     ]
+
+
+def clips_by_speaker(root: Path | None, chosen: tuple[str, ...]) -> dict[str, list[Path]]:
+    """One file per clip of the chosen speakers, of all where none is chosen.
+
+    Raises ValueError where the folder, a chosen speaker or every clip is missing, naming the setting to change.
+    """
+    root = _existing_root(root)
+    found = {speaker: _clips_of(root / speaker) for speaker in _speakers_of(root, chosen)}
+    if not any(found.values()):
+        inside = "; is it one speaker's folder? Then its parent is meant" if _clips_of(root) else ""
+        raise ValueError(f"{root} has no GRID clip such as s1/bbaf2n.mpg; set dataset.grid.root in params.yaml{inside}")
+    return found
 
 
 def sentence_of(name: str) -> str:
@@ -68,7 +77,7 @@ def sentence_of(name: str) -> str:
     return " ".join(words)
 
 
-def existing_root(root: Path | None) -> Path:
+def _existing_root(root: Path | None) -> Path:
     """The corpus' folder. Raises ValueError naming the setting where it is not set or not there."""
     if root is None:
         raise ValueError(
@@ -80,7 +89,7 @@ def existing_root(root: Path | None) -> Path:
     return root.expanduser().resolve()
 
 
-def speakers_of(root: Path, chosen: tuple[str, ...]) -> list[str]:
+def _speakers_of(root: Path, chosen: tuple[str, ...]) -> list[str]:
     """The chosen speakers' folders by number, all of them where none is chosen. Raises ValueError for an absent one."""
     found = {entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
     if missing := sorted(set(chosen) - found):
@@ -95,7 +104,7 @@ def _by_number(names: set[str]) -> list[str]:
     return sorted(names, key=lambda name: (int("0" + re.sub(r"\D", "", name)), name))
 
 
-def clips_of(folder: Path) -> list[Path]:
+def _clips_of(folder: Path) -> list[Path]:
     """One file per clip, by name; also where the archive unpacks into sub-folders."""
     best: dict[str, Path] = {}
     files = files_below(folder)

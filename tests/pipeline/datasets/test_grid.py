@@ -8,6 +8,7 @@ import pytest
 from pipeline.datasets.grid import list_grid_clips, sentence_of
 from pipeline.datasets.split import assign_splits
 from pipeline.params import GridParams
+from pipeline.verify import verify_grid
 
 NAMES = ("bbaf2n", "lrwp9a", "sgizzs", "pwbx1p")
 
@@ -96,6 +97,14 @@ def test_what_is_missing_is_named(corpus: Path, tmp_path: Path) -> None:
         list_grid_clips(params(corpus, speakers=("s1", "s7")), 0)
     with pytest.raises(ValueError, match="no GRID clip"):
         list_grid_clips(params(corpus / "align"), 0)
+
+
+def test_verify_of_a_folder_without_clips_is_no_success(corpus: Path) -> None:
+    with pytest.raises(ValueError, match=r"align has no GRID clip .*dataset\.grid\.root"):
+        verify_grid(corpus / "align", [])
+    with pytest.raises(ValueError, match="one speaker's folder"):
+        verify_grid(corpus / "s1", [])
+    assert [count.listed for count in verify_grid(corpus, ["align", "s2"])] == [0, 4]
 
 
 def test_a_growing_corpus_keeps_nearly_all_assignments() -> None:
