@@ -47,6 +47,7 @@ def list_folder_clips(params: FolderParams, seed: int, num_connections: int = 1)
     speakers = {name: notes[name].speaker or _speaker_of(name) for name in names}
     splits = _splits_of(names, notes, ids, speakers, params, seed)
     digests = tree.digests(names)
+    _tell_held_out_copies({name: digests[name] for name in names if tree.sizes[name]}, splits)
     return [
         ClipRecord(
             clip_id=ids[name],
@@ -68,6 +69,20 @@ def _require_utf8_names(names: Sequence[str], tree: VideoTree) -> None:
             name.encode()
         except UnicodeEncodeError:
             raise ValueError(f"{tree.label} has a video whose name is not UTF-8, {name!r}: rename it") from None
+
+
+def _tell_held_out_copies(digests: Mapping[str, str], splits: Mapping[str, str]) -> None:
+    """A held-out video that a model was trained on makes its scores too good."""
+    trained_on = {digest: name for name, digest in digests.items() if splits[name] == "train"}
+    copies = [name for name, digest in digests.items() if splits[name] != "train" and digest in trained_on]
+    if copies:
+        log.warning(
+            "%d videos of val and test are copies of training videos, the first is %s, a copy of %s: remove one of "
+            "each, or note the same split for both in dataset.folder.metadata",
+            len(copies),
+            copies[0],
+            trained_on[digests[copies[0]]],
+        )
 
 
 def _splits_of(

@@ -138,6 +138,22 @@ def test_notes_win_and_the_rest_stays_as_it_would_be(videos: Path) -> None:
     assert list(noted) == list(plain)
 
 
+def test_copies_across_splits_are_told(videos: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (videos / "holiday" / "b.webm").write_bytes((videos / "a.mp4").read_bytes())
+    (videos / "a.mov").write_bytes(b"")
+    (videos / "holiday" / "deep" / "c.mpg").write_bytes(b"")
+    lines = ["a.mp4,test", "holiday/b.webm,test", "a.mov,test", "holiday/deep/c.mpg,train"]
+    notes = videos / "notes.csv"
+    notes.write_text("\n".join(["path,split", *lines]))
+    by_path(videos, metadata="notes.csv")
+    assert "copies" not in caplog.text
+    notes.write_text(notes.read_text().replace("webm,test", "webm,train"))
+    by_path(videos, metadata="notes.csv")
+    assert "1 videos of val and test are copies of training videos, the first is a.mp4, a copy of holiday/b.webm" in (
+        caplog.text
+    )
+
+
 def test_json_notes_say_the_same(videos: Path) -> None:
     (videos / "notes.csv").write_text(CSV)
     (videos / "notes.json").write_text(
