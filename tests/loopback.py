@@ -18,6 +18,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files: dict[str, bytes] = {}
         self.etag: str | None = '"v1"'
+        self.last_modified: str | None = None
         self.password_of: dict[str, str] = {}
         """User -> password; nobody needs one while it is empty."""
         self.forbidden: set[str] = set()
@@ -56,7 +57,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self._is_refused():
             return
         content, start = server.files[self.path], 0
-        if wanted_range and self.headers.get("If-Range") == server.etag:
+        is_weak = server.etag is not None and server.etag.startswith("W/")
+        versions = {None if is_weak else server.etag, server.last_modified} - {None}
+        if wanted_range and self.headers.get("If-Range") in versions:
             start = int(wanted_range.removeprefix("bytes=").removesuffix("-"))
             if start >= len(content):
                 self.send_error(416)
@@ -67,6 +70,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_response(200)
         if server.etag:
             self.send_header("ETag", server.etag)
+        if server.last_modified:
+            self.send_header("Last-Modified", server.last_modified)
         self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
         stop = start + server.break_after.pop(0) if server.break_after else len(content)

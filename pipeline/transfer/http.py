@@ -279,11 +279,17 @@ def _fetch_once(url: str, partial: _Partial, credentials: Credentials | None, on
             raise _TryAgainError(f"asked for bytes from {start}, got {response.headers.get('Content-Range')}")
         if not is_resumed:
             on_bytes(-start, False)
-            partial.start(response.headers.get("ETag") or response.headers.get("Last-Modified") or "")
+            partial.start(_version_of(response))
         with partial.path.open("ab") as file:
             for chunk in response.iter_content(CHUNK_BYTES):
                 file.write(chunk)
                 on_bytes(len(chunk), True)
+
+
+def _version_of(response: requests.Response) -> str:
+    """What may stand in If-Range, empty where nothing may: a weak ETag is not for continuing (RFC 9110, 13.1.5)."""
+    etag = response.headers.get("ETag", "")
+    return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", "")
 
 
 def _session(credentials: Credentials | None) -> requests.Session:

@@ -103,6 +103,15 @@ def test_without_a_version_nothing_is_continued(server: Server, tmp_path: Path) 
     assert server.requests == [("/a.tar", None)] * 2
 
 
+def test_a_weak_etag_gives_way_to_the_date(server: Server, tmp_path: Path) -> None:
+    server.etag, server.last_modified = 'W/"v1"', "Tue, 02 Jan 2024 03:04:05 GMT"
+    server.break_after = [10 * CHUNK]
+    fresh: list[int] = []
+    fetch(remote(server, tmp_path), on_bytes=lambda count, is_fresh: fresh.append(count * is_fresh))
+    assert (tmp_path / "a.tar").read_bytes() == CONTENT
+    assert sum(fresh) == len(CONTENT)  # not a byte came twice
+
+
 def test_bytes_of_another_kind_get_no_name(server: Server, tmp_path: Path) -> None:
     wanted = remote(server, tmp_path, content_problem=lambda path: f"has {path.stat().st_size} bytes of noise")
     with pytest.raises(WrongContentError, match=f"a.tar has {len(CONTENT)} bytes of noise; it was removed"):
