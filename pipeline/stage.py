@@ -90,7 +90,7 @@ def run(stage: str, body: Body, variant: str | None = None, *, dvc_stage: str | 
     except TemporaryError as error:
         logger.error("%s: %s (trying again may help)", label, error)
         return EXIT_TEMPORARY
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         logger.error("%s: %s", label, error, exc_info=logger.isEnabledFor(logging.DEBUG))
         return EXIT_USER_ERROR
     logger.info("%s: done in %.0f s", label, time.monotonic() - started)

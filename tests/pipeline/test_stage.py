@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import shutil
@@ -55,6 +56,8 @@ def test_metrics_are_written_sorted_and_scratch_is_removed(checkout: Layout) -> 
     [
         (ValueError("bad value"), 2),
         (FileNotFoundError("no file"), 2),
+        (PermissionError(errno.EACCES, "Permission denied", "/data/lrs2"), 2),
+        (OSError(errno.ENOSPC, "No space left on device"), 2),
         (stage.DataError("empty split"), 3),
         (stage.TemporaryError("busy"), 75),
     ],
