@@ -27,11 +27,13 @@ class _StoppedError(Exception):
 
 
 def with_sizes(files: Sequence[RemoteFile], credentials: Credentials | None, num_connections: int) -> list[RemoteFile]:
-    """The same files, sizes asked of the server where they are not known and not on disk. Raises TransferError."""
+    """The same files; sizes that are not known are those on disk, or else asked of the server. Raises TransferError."""
 
     def sized(remote: RemoteFile) -> RemoteFile:
-        if remote.size_bytes is not None or remote.path.is_file():
+        if remote.size_bytes is not None:
             return remote
+        if remote.path.is_file():
+            return replace(remote, size_bytes=remote.path.stat().st_size)
         return replace(remote, size_bytes=remote_size(remote.url, credentials))
 
     with ThreadPoolExecutor(num_connections) as pool:

@@ -162,6 +162,18 @@ def test_room_is_looked_at_before_the_first_byte(
     assert server.requests == []
 
 
+def test_an_archive_that_is_there_already_needs_room_to_be_unpacked(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".archives").mkdir()
+    (tmp_path / ".archives" / "lrs2_v1.tar").write_bytes(ARCHIVE)
+    usage = shutil._ntuple_diskusage(10**12, 0, batch.RESERVE_BYTES + len(ARCHIVE) - 1000)
+    monkeypatch.setattr(batch.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(DiskFullError, match="free some, or choose another folder"):
+        download_lrs2(settings(server), tmp_path, 2)
+    assert not (tmp_path / "mvlrs_v1").exists()
+
+
 def test_verify_counts_what_is_there(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     download_lrs2(settings(server), tmp_path, 2)
     main_dir = tmp_path / "mvlrs_v1" / "main"
