@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline import atomic
 from pipeline.digest import sha256_of
+from pipeline.evaluation.evaluator import read_official
 from pipeline.layout import Layout
 from pipeline.params import parse_params
 from pipeline.params_text import Change, replace_values
@@ -18,7 +19,7 @@ def freeze_scorer(layout: Layout, source: Path | None) -> tuple[Path, list[Chang
     """Copy ``source`` below ``weights/`` and name it in ``params.yaml``; returns its new path and what changed there.
 
     ``source``: a folder with a sync expert (default: the one trained here), or ``syncnet_v2.model``. Raises
-    FileNotFoundError, or ValueError for a model of another kind.
+    FileNotFoundError, or ValueError for a model of another kind and for another file.
     """
     import yaml
 
@@ -29,6 +30,8 @@ def freeze_scorer(layout: Layout, source: Path | None) -> tuple[Path, list[Chang
         raise FileNotFoundError(
             f"{source} is neither an expert's folder nor a file; `dvc repro train_syncnet` trains one"
         )
+    if source.is_file():
+        _require_official(source)
     digest = sha256_of(weights_file(source))
     target = layout.weights_dir / f"sync_scorer-{digest[:12]}"
     if source.resolve() == target.resolve():
@@ -45,3 +48,13 @@ def freeze_scorer(layout: Layout, source: Path | None) -> tuple[Path, list[Chang
     parse_params(yaml.safe_load(text), str(layout.params_path))
     atomic.write_text(layout.params_path, text)
     return target, changes
+
+
+def _require_official(path: Path) -> None:
+    try:
+        read_official(path)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is not syncnet_v2.model: {error}; of Wav2Lip's expert `python -m pipeline adopt` makes a folder "
+            "first"
+        ) from None

@@ -87,6 +87,17 @@ def test_what_cannot_be_frozen_is_named(layout: Layout) -> None:
     assert "holds a generator, not a sync expert" in done.output
 
 
+@pytest.mark.parametrize("content", [{"face_encoder.0.conv_block.0.weight": torch.zeros(1)}, None])
+def test_a_file_is_frozen_only_if_it_is_syncnet_v2(layout: Layout, content: dict[str, torch.Tensor] | None) -> None:
+    path, before = layout.root / "lipsync_expert.pth", layout.params_path.read_text()
+    path.write_bytes(b"<html>") if content is None else torch.save(content, path)
+    done = CliRunner().invoke(app, ["freeze-scorer", "--from", str(path)])
+    assert done.exit_code == 2
+    assert f"error: {path} is not syncnet_v2.model: it " in done.output and "adopt" in done.output
+    assert layout.params_path.read_text() == before
+    assert not layout.weights_dir.exists()
+
+
 def test_another_network_under_the_frozen_ones_name_is_refused(layout: Layout) -> None:
     save_expert(layout.stage_dir("train_syncnet") / "model")
     CliRunner().invoke(app, ["freeze-scorer"])
