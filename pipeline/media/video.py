@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -39,6 +40,9 @@ __all__ = [
 Frames = NDArray[np.uint8]
 
 _FALLBACK_FPS = Fraction(25)
+_MAX_HEADER_FPS = 240
+"""A rate above is that of the clock by which frames are stamped: browsers' recordings state no other."""
+_MEASURED_FRAMES = 250
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +77,7 @@ def probe(path: str | Path) -> MediaInfo:
         width = height = num_frames = 0
         fps: Fraction | None = None
         if video is not None:
-            fps = _rate_of(video)
+            fps = _rate_of(video, path)
             num_frames = video.frames or round(duration_s * fps)
             first = next(decode(container, video, path))
             width, height = first.width, first.height
@@ -125,7 +129,7 @@ def iter_frames(path: str | Path, fps: float | Fraction | None = None) -> Iterat
 
 def _timed(container: Any, stream: Any, path: str | Path) -> Iterator[tuple[Fraction, Fraction, Any]]:
     """(start, end, frame) with times in s since the stream's start, never decreasing."""
-    origin, spacing = start_of(stream), 1 / _rate_of(stream)
+    origin, spacing = start_of(stream), 1 / _rate_of(stream, path)
     time_base = Fraction(stream.time_base)
     previous: Fraction | None = None
     for frame in decode(container, stream, path):
@@ -145,9 +149,23 @@ def _timed(container: Any, stream: Any, path: str | Path) -> Iterator[tuple[Frac
         previous = time
 
 
-def _rate_of(stream: Any) -> Fraction:
+def _rate_of(stream: Any, path: str | Path) -> Fraction:
     rate = stream.average_rate or stream.guessed_rate
-    return Fraction(rate) if rate else _FALLBACK_FPS
+    if not rate:
+        return _FALLBACK_FPS
+    return Fraction(rate) if rate <= _MAX_HEADER_FPS else _measured_rate(path)
+
+
+def _measured_rate(path: str | Path) -> Fraction:
+    """Frames per second by the time stamps of the video's beginning, to a whole number."""
+    with open_container(path) as container:
+        stream: Any = find_video_stream(container)
+        packets = itertools.islice(container.demux(stream), _MEASURED_FRAMES)
+        stamps = [packet.pts for packet in packets if packet.pts is not None]
+        if len(stamps) < 2 or max(stamps) == min(stamps):
+            return _FALLBACK_FPS
+        spacing = (max(stamps) - min(stamps)) * Fraction(stream.time_base) / (len(stamps) - 1)
+    return Fraction(max(1, round(1 / spacing)))
 
 
 def _repeat(to_bgr: _BgrConverter, frame: Any, start: int, stop: int, step: Fraction) -> Iterator[TimedFrame]:

@@ -33,10 +33,10 @@ def levels(images: Sequence[np.ndarray]) -> list[int]:
     return [round(float(image.mean()) / 10) for image in images]
 
 
-def write_timed(path: Path, times_ms: Sequence[int], rotation: int = 0) -> None:
+def write_timed(path: Path, times_ms: Sequence[int], rotation: int = 0, stated_fps: int = 25) -> None:
     """Frame k, painted 10 k, at times_ms[k]; a variable frame rate if they are uneven."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"crf": "10", "bf": "0"})
+        stream = container.add_stream("libx264", rate=stated_fps, options={"crf": "10", "bf": "0"})
         stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
         stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
         if rotation:
@@ -124,6 +124,16 @@ def test_probe_reads_the_header(tmp_path: Path) -> None:
     assert info.fps == Fraction(30000, 1001)
     assert (info.has_video, info.has_audio, info.audio_rate_hz, info.audio_channels) == (True, True, 16000, 1)
     assert info.duration_s == pytest.approx(10 * 1001 / 30000, abs=0.002)
+
+
+@pytest.mark.parametrize(
+    "times_ms", [[0, 28, 71, 97, 138, 160, 204, 231, 267], [0, 33, 67, 100, 133, 167, 200, 233, 267]]
+)
+def test_a_clock_is_not_a_frame_rate(tmp_path: Path, times_ms: list[int]) -> None:
+    """Browsers record about 30 frames a second, stamped in milliseconds, and state 1000 or nothing."""
+    write_timed(tmp_path / "v.mkv", times_ms, stated_fps=1000)
+    assert probe(tmp_path / "v.mkv").fps == 30
+    assert levels([frame.image for frame in iter_frames(tmp_path / "v.mkv", 30)][:8]) == list(range(8))
 
 
 def test_a_path_that_looks_like_a_protocol_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
