@@ -148,6 +148,7 @@ def dub(
         crf=17,
         preset="veryfast",  # encoding at "medium" takes longer than drawing
         match=settings.length,
+        pixel_aspect=info.pixel_aspect,
     )
 
     num_wanted: int | None = None

@@ -51,6 +51,7 @@ class MediaInfo:
 
     width: int
     height: int
+    pixel_aspect: Fraction  # width over height of a pixel as displayed, 1 where the header does not say
     fps: Fraction | None
     num_frames: int  # estimated from the duration where the header has no count
     duration_s: float
@@ -75,17 +76,19 @@ def probe(path: str | Path) -> MediaInfo:
         rate_hz = audio.rate if audio is not None else None
         channels = audio.channels if audio is not None else None
         width = height = num_frames = 0
-        fps: Fraction | None = None
+        pixel_aspect, fps = Fraction(1), None
         if video is not None:
             fps = _rate_of(video, path)
             num_frames = video.frames or round(duration_s * fps)
             first = next(decode(container, video, path))
             width, height = first.width, first.height
+            pixel_aspect = Fraction(video.sample_aspect_ratio or 1)
             if _quarter_turns(first) % 2:
-                width, height = height, width
+                width, height, pixel_aspect = height, width, 1 / pixel_aspect
         return MediaInfo(
             width=width,
             height=height,
+            pixel_aspect=pixel_aspect,
             fps=fps,
             num_frames=num_frames,
             duration_s=duration_s,

@@ -32,8 +32,9 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
     ``size`` is (width, height) of the frames; an odd side is padded by repeating its last line, since
     4:2:0 colour needs even ones. ``audio`` is ``float32 [n]`` or ``[n, 1..2 channels]`` in [-1, 1] at any
     rate. With ``match="video"`` the sound is cut or padded with silence to the picture; with
-    ``"audio"`` frames beyond the sound are ignored and the last frame is held until its end. Encoded on
-    one thread: equal input gives equal bytes. Raises ValueError for input that does not fit.
+    ``"audio"`` frames beyond the sound are ignored and the last frame is held until its end. ``pixel_aspect``
+    is the width over the height at which players show a pixel. Encoded on one thread: equal input gives equal
+    bytes. Raises ValueError for input that does not fit.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
         crf: int = 18,
         preset: str = "medium",
         match: Literal["video", "audio"] = "video",
+        pixel_aspect: Fraction = Fraction(1),
     ) -> None:
         self._path = Path(path)
         if self._path.suffix.lower() not in _FORMATS:
@@ -56,7 +58,7 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
         if min(size) < 1:
             raise ValueError(f"size must be positive, got {size}")
         self._fps = as_fps(fps)
-        self._size = size
+        self._size, self._pixel_aspect = size, pixel_aspect
         # x264's macroblock tree reads memory it did not write: with it, equal input gives unequal bytes.
         self._options = {"crf": str(crf), "preset": preset, "mbtree": "0"}
         self._audio: NDArray[np.float32] | None = None
@@ -112,6 +114,8 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
         video = self._container.add_stream("libx264", rate=self._fps, options=self._options)
         video.width, video.height = (side + side % 2 for side in self._size)
         video.pix_fmt = "yuv420p"
+        if self._pixel_aspect != 1:
+            video.codec_context.sample_aspect_ratio = self._pixel_aspect
         video.time_base = video.codec_context.time_base = 1 / self._fps
         video.codec_context.thread_count = 1
         video.codec_context.colorspace = video.codec_context.color_primaries = _BT709

@@ -171,6 +171,20 @@ def test_the_summary_has_the_written_size(make_sound, tmp_path):
     assert (summary.width, summary.height) == (info.width, info.height) == (WIDTH, HEIGHT)
 
 
+@pytest.mark.parametrize(("rotation", "expected"), [(0, Fraction(16, 11)), (90, Fraction(11, 16))])
+def test_pixels_that_are_not_square_keep_their_shape(make_sound, tmp_path, rotation, expected):
+    wide = tmp_path / "wide.mp4"
+    with av.open(str(wide), "w") as container:
+        stream = container.add_stream("libx264", rate=25, width=WIDTH, height=HEIGHT, pix_fmt="yuv420p")
+        stream.codec_context.sample_aspect_ratio = Fraction(16, 11)
+        stream.set_display_rotation(rotation)
+        for index in range(5):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(index), format="bgr24")))
+        container.mux(stream.encode())
+    run(wide, make_sound(0.2), tmp_path / "out.mp4")
+    assert probe(wide).pixel_aspect == probe(tmp_path / "out.mp4").pixel_aspect == expected
+
+
 def test_silent_and_broken_samples(make_video, tmp_path, caplog):
     samples = np.zeros((8_000, 1), np.float32)
     samples[100:120] = [[np.nan], [np.inf]] * 10
