@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -150,6 +151,7 @@ def dub(
         match=settings.length,
         pixel_aspect=info.pixel_aspect,
     )
+    _refuse_place(out)
 
     num_wanted: int | None = None
     if settings.length == "audio":
@@ -164,7 +166,6 @@ def dub(
 
     boxes = follow_face(watched_frames, detectors_for(max(info.width, info.height)), float(fps), settings.follow)
     num_shown = len(boxes) if num_wanted is None else num_wanted
-    out.parent.mkdir(parents=True, exist_ok=True)
     shown = play(open_frames, len(boxes), num_shown, settings.fill, out.parent)
     num_missing = 0
     _refuse_missing(face, boxes, float(fps), settings.on_missing)
@@ -234,6 +235,17 @@ def load_speech(path: Path) -> Speech:
         samples = mono[:, None]
     heard = resample(mono, rate_hz, alignment.SAMPLE_RATE_HZ)
     return Speech(samples, rate_hz, mel_spectrogram(heard), float_to_int16(heard))
+
+
+def _refuse_place(out: Path) -> None:
+    """Says before the work, not after it, where ``out`` cannot be written."""
+    if out.is_dir():
+        raise ValueError(f"--out {out} is a folder; name a file in it, such as {out / 'out.mp4'}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out.parent).close()
+    except OSError as error:
+        raise ValueError(f"--out {out} cannot be written: {error.filename}: {error.strerror}") from None
 
 
 def _batch_size(info: MediaInfo, settings: DubSettings) -> int:

@@ -227,6 +227,16 @@ def test_bad_requests(make_video, make_sound, tmp_path):
         run(tmp_path / "nowhere.mp4", audio, tmp_path / "out.mp4")
 
 
+def test_a_place_that_cannot_be_written_is_told_before_the_work(make_video, make_sound, tmp_path):
+    face, audio, detector = make_video(5), make_sound(0.2), ScriptedDetector(every=[FACE])
+    (tmp_path / "folder.mp4").mkdir()
+    with pytest.raises(ValueError, match=r"--out .*folder\.mp4 is a folder; name a file in it"):
+        run(face, audio, tmp_path / "folder.mp4", detector=detector)
+    with pytest.raises(ValueError, match=r"--out .*face\.mp4/out\.mp4 cannot be written: .*face\.mp4: File exists"):
+        run(face, audio, face / "out.mp4", detector=detector)
+    assert detector.calls == 0
+
+
 @pytest.mark.parametrize("batch_frames", [1, 3, 32])
 def test_the_batch_does_not_matter_and_each_frame_hears_its_own_time(batch_frames):
     voice = Sound(np.random.default_rng(4).uniform(-4, 4, (80, 80)).astype(np.float32), np.zeros(16_000, np.int16))
