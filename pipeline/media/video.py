@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
 from pipeline.media.container import (
@@ -43,6 +43,8 @@ _FALLBACK_FPS = Fraction(25)
 _MAX_HEADER_FPS = 240
 """A rate above is that of the clock by which frames are stamped: browsers' recordings state no other."""
 _MEASURED_FRAMES = 250
+_HD_WIDTH, _PAL_HEIGHT = 1280, 576
+_UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,13 +183,25 @@ def _repeat(to_bgr: _BgrConverter, frame: Any, start: int, stop: int, step: Frac
 
 
 class _BgrConverter:
-    """Decoded frames to upright ``uint8 [H, W, 3]`` BGR; keeps FFmpeg's conversion tables."""
+    """Decoded frames to upright ``uint8 [H, W, 3]`` BGR; keeps FFmpeg's conversion tables.
+
+    Pictures that do not say what their colours mean are taken as players take them: BT.709 where they are larger than
+    PAL's, else BT.601, which is FFmpeg's guess for any size.
+    """
 
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: Any) -> Frames:
-        image = self._reformatter.reformat(frame, format="bgr24", interpolation=EXACT_COLOUR, threads=1).to_ndarray()
+        is_guessed = frame.colorspace == _UNSPECIFIED and not frame.format.is_rgb
+        is_large = frame.width >= _HD_WIDTH or frame.height > _PAL_HEIGHT
+        image = self._reformatter.reformat(
+            frame,
+            format="bgr24",
+            src_colorspace=Colorspace.ITU709 if is_guessed and is_large else None,
+            interpolation=EXACT_COLOUR,
+            threads=1,
+        ).to_ndarray()
         return np.ascontiguousarray(np.rot90(image, _quarter_turns(frame)))
 
 

@@ -257,6 +257,23 @@ def test_colours_survive_without_a_tint(tmp_path: Path) -> None:
     assert abs(difference.mean()) < 0.6
 
 
+@pytest.mark.parametrize(("size", "meant"), [((720, 576), 5), ((1280, 720), 1), ((640, 640), 1)])
+def test_colours_that_a_file_does_not_define_are_read_as_players_read_them(
+    tmp_path: Path, size: tuple[int, int], meant: int
+) -> None:
+    """5 is BT.601, 1 is BT.709; they differ by 25 levels of this green."""
+    image = np.broadcast_to(np.array([60, 200, 60], np.uint8), (size[1], size[0], 3))
+    with av.open(str(tmp_path / "v.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "1", "preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="bgr24")
+        container.mux(stream.encode(frame.reformat(format="yuv420p", dst_colorspace=meant)))
+        container.mux(stream.encode(None))
+    with av.open(str(tmp_path / "v.mp4")) as container:
+        assert next(container.decode(video=0)).colorspace == 2  # not stated
+    assert np.abs(read_frames(tmp_path / "v.mp4")[0].astype(int) - image).max() <= 3
+
+
 def test_odd_sides_are_padded(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "v.mp4", 25, (63, 47)) as writer:
         writer.write(grey(100, (63, 47)))
