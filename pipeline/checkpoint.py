@@ -70,7 +70,7 @@ def load_model(folder: Path) -> SavedModel:
             state=load_file(folder / WEIGHTS_NAME),
             info=description["info"],
         )
-    except (json.JSONDecodeError, KeyError, SafetensorError) as error:
+    except (ValueError, KeyError, TypeError, SafetensorError) as error:  # no text, no JSON, or JSON of another shape
         raise ValueError(f"the model in {folder} is damaged ({error}); remove the folder and make it again") from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,24 @@ def test_a_model_comes_back_and_equal_models_have_equal_bytes(tmp_path: Path) ->
 
 def test_a_missing_model_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="dvc repro"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("model.json", b"{"),
+        ("model.json", b"[]"),
+        ("model.json", b'{"kind": "generator"}'),
+        ("model.json", b"\xff\xfe"),
+        ("weights.safetensors", b""),
+        ("weights.safetensors", b"<!DOCTYPE html>"),
+    ],
+)
+def test_a_damaged_model_is_named(tmp_path: Path, name: str, content: bytes) -> None:
+    save_model(tmp_path, kind="generator", config={}, state={"a": torch.zeros(1)}, info={})
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=re.escape(f"the model in {tmp_path} is damaged (")):
         load_model(tmp_path)
 
 
