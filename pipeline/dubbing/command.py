@@ -21,7 +21,7 @@ def dub_video(
 ) -> DubSummary:
     """Dub with a saved generator and the checkout's face settings; ``choices`` are DubSettings' own."""
     preprocess = load_params(layout.params_path).preprocess
-    follow = FollowSettings(preprocess.max_gap_frames, preprocess.smooth_frames)
+    follow = FollowSettings(preprocess.max_gap_frames, preprocess.smooth_frames, preprocess.cut_change)
     return dub(
         face,
         audio,

@@ -7,7 +7,7 @@ video's own rate.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,7 @@ from pipeline.media.faces import (
     link_detections,
     smooth_faces,
 )
+from pipeline.media.shots import ChangeMeter, find_cuts
 
 WINDOW_FRAMES = 1000
 """Detections linked at once: bounds the memory of videos with many cuts."""
@@ -37,6 +38,7 @@ class FollowSettings:
 
     max_gap_frames: int
     smooth_frames: int
+    cut_change: float
 
 
 @dataclass
@@ -60,6 +62,17 @@ class _Path:
         self.boxes = np.concatenate([self.boxes, np.full((gap, 4), np.nan), later.boxes])
         self.landmarks = np.concatenate([self.landmarks, np.full((gap, 5, 2), np.nan), later.landmarks])
 
+    def shots(self, cuts: Sequence[int]) -> Iterator[_Path]:
+        """Its parts between ``cuts``, first frames of shots: each from the first to the last frame it is seen in."""
+        edges = [self.start, *(cut for cut in cuts if self.start < cut < self.stop), self.stop]
+        for first, end in itertools.pairwise(edges):
+            seen = (
+                first - self.start + np.flatnonzero(np.isfinite(self.boxes[first - self.start : end - self.start, 0]))
+            )
+            if len(seen):
+                span = slice(seen[0], seen[-1] + 1)
+                yield _Path(self.start + int(seen[0]), self.boxes[span], self.landmarks[span])
+
     @property
     def area(self) -> float:
         sides = self.boxes[:, 2:] - self.boxes[:, :2]
@@ -82,7 +95,7 @@ def follow_face(
     ``open_frames()`` gives the video's frames from the first. Each detector, at least one, looks at the whole video;
     the next looks only while frames without a face remain, and counts where it leaves fewer of them. Of several faces
     the one with the most area over its whole appearance wins; others are used only where it is absent. Gaps of up to
-    ``max_gap_frames`` are bridged.
+    ``max_gap_frames`` are bridged. Nothing is bridged or smoothed over a cut, where a face leaps.
     """
     best: NDArray[np.float64] | None = None
     for detector in detectors:
@@ -109,19 +122,27 @@ def _follow(
     max_gap = round(settings.max_gap_frames * fps / FPS)
     paths: list[_Path] = []
     num_frames = 0
-    detections = (detector.detect(frame) for frame in frames)
+    meter = ChangeMeter()
+    detections = (detector.detect(frame) for frame in _seen_by(meter, frames))
     while window := list(itertools.islice(detections, window_frames)):
         _extend(paths, _paths_of(window, num_frames, max_gap), num_frames, max_gap)
         num_frames += len(window)
     min_seen = min(MIN_SEEN_S * fps, num_frames)
+    followed = [path for path in sorted(paths, key=lambda path: -path.area) if path.num_seen >= min_seen]
+    cuts = find_cuts(meter.changes, settings.cut_change)
     boxes = np.full((num_frames, 4), np.nan)
-    for path in sorted(paths, key=lambda path: -path.area):
-        if path.num_seen >= min_seen:
-            track = FaceTrack(path.boxes, path.landmarks, np.empty(0))
-            smooth = crop_boxes(smooth_faces(track, settings.smooth_frames * fps / FPS))
-            place = boxes[path.start : path.stop]
-            place[:] = np.where(np.isnan(place), smooth, place)
+    for shot in itertools.chain.from_iterable(path.shots(cuts) for path in followed):
+        track = FaceTrack(shot.boxes, shot.landmarks, np.empty(0))
+        smooth = crop_boxes(smooth_faces(track, settings.smooth_frames * fps / FPS))
+        place = boxes[shot.start : shot.stop]
+        place[:] = np.where(np.isnan(place), smooth, place)
     return boxes
+
+
+def _seen_by(meter: ChangeMeter, frames: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+    for frame in frames:
+        meter.see(frame)
+        yield frame
 
 
 def _paths_of(window: Sequence[Sequence[Detection]], start: int, max_gap: int) -> list[_Path]:

@@ -19,7 +19,7 @@ from pipeline.media.errors import MediaError
 from pipeline.media.video import probe
 from pipeline.mouths import Hearing
 
-FOLLOW = FollowSettings(max_gap_frames=3, smooth_frames=7)
+FOLLOW = FollowSettings(max_gap_frames=3, smooth_frames=7, cut_change=4.0)
 FACE = [30.0, 10, 90, 70]
 
 

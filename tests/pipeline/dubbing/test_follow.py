@@ -9,7 +9,7 @@ from dub_scenes import LANDMARKS, ScriptedDetector
 from pipeline.dubbing.follow import FollowSettings, follow_face
 from pipeline.media.faces import Detection
 
-SETTINGS = FollowSettings(max_gap_frames=5, smooth_frames=7)
+SETTINGS = FollowSettings(max_gap_frames=5, smooth_frames=7, cut_change=4.0)
 LARGE = [20.0, 20, 60, 60]
 SMALL = [100.0, 20, 120, 40]
 
@@ -59,6 +59,17 @@ def test_short_gaps_are_bridged_and_long_ones_are_not(gap, is_bridged):
     hidden = range(15, 15 + gap)
     boxes = follow({k: [LARGE] for k in range(40) if k not in hidden})
     assert missing(boxes) == ([] if is_bridged else list(hidden))
+
+
+def test_a_cut_is_not_smoothed_or_bridged():
+    """The face leaps by a quarter of its width and grows; for two frames of the second shot nobody is seen."""
+    nearer = [26.0, 16, 76, 66]
+    script = {k: [LARGE if k < 20 else nearer] for k in range(40) if k not in (20, 21)}
+    frames = [np.full((4, 4, 3), 0 if k < 20 else 90, np.uint8) for k in range(40)]
+    boxes = follow_face(lambda: frames, [ScriptedDetector(script)], 25.0, SETTINGS)
+    assert missing(boxes) == [20, 21]
+    np.testing.assert_allclose(boxes[:20], follow({k: [LARGE] for k in range(20)}, num_frames=20), atol=1e-9)
+    np.testing.assert_allclose(boxes[22:], follow({k: [nearer] for k in range(18)}, num_frames=18), atol=1e-9)
 
 
 def test_gaps_are_measured_in_time():
