@@ -9,7 +9,7 @@ import itertools
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -164,14 +164,15 @@ def dub(
     def watched_frames() -> Iterator[Frame]:  # a short sound needs the beginning of a long video only
         return _counted(itertools.islice(open_frames(), num_wanted), report, "finding the face", num_watched)
 
-    boxes = follow_face(watched_frames, detectors_for(max(info.width, info.height)), float(fps), settings.follow)
+    followed = follow_face(watched_frames, detectors_for(max(info.width, info.height)), float(fps), settings.follow)
+    boxes = followed.boxes
     num_shown = len(boxes) if num_wanted is None else num_wanted
     shown = play(open_frames, len(boxes), num_shown, settings.fill, out.parent)
     num_missing = 0
     _refuse_missing(face, boxes, float(fps), settings.on_missing)
     with writer:
         batch_frames = _batch_size(info, settings)
-        dubbed = redraw(shown, boxes, speech, float(fps), draw, batch_frames, settings.reference)
+        dubbed = redraw(shown, boxes, speech, float(fps), draw, batch_frames, settings.reference, followed.cuts)
         for source, image in _counted(dubbed, report, "drawing", num_shown):
             num_missing += bool(np.isnan(boxes[source, 0]))
             writer.write(image)
@@ -195,15 +196,17 @@ def redraw(
     draw: DrawMouths,
     batch_frames: int = BATCH_FRAMES,
     reference: Reference = "first",
+    cuts: Sequence[int] = (),
 ) -> Iterator[tuple[int, Frame]]:
     """New mouths for a stream of (source frame index, picture), in batches; a frame without a box stays as it is.
 
-    ``boxes: float64 [N, 4]`` of the source's frames. The k-th frame of the stream hears the sound at k / fps.
+    ``boxes: float64 [N, 4]`` of the source's frames; ``cuts``: those at which a new shot begins. The k-th frame of the
+    stream hears the sound at k / fps.
     """
     has_face = np.isfinite(boxes[:, 0])
     if has_face.any():  # absent faces must not decide how densely the others are sampled
         cut = Cropper(np.where(has_face[:, None], boxes, np.nanmedian(boxes, axis=0)), FACE_SIZE_PX)
-    first_of_shot, hearing = ShotReference(), Hearing()
+    first_of_shot, hearing = ShotReference(cuts), Hearing()
     numbered = enumerate(shown)
     while batch := list(itertools.islice(numbered, batch_frames)):
         pictures = {place: frame for place, (_, frame) in batch}

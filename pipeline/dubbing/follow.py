@@ -41,6 +41,17 @@ class FollowSettings:
     cut_change: float
 
 
+@dataclass(frozen=True)
+class Followed:
+    """Tight crop box of the speaker in each frame: float64 [N, 4] in pixels, NaN where there is no face.
+
+    ``cuts`` are the first frames of new shots.
+    """
+
+    boxes: NDArray[np.float64]
+    cuts: Sequence[int]
+
+
 @dataclass
 class _Path:
     """One face from the first frame it is seen in to the last, NaN where not seen.
@@ -89,27 +100,27 @@ def follow_face(
     fps: float,
     settings: FollowSettings,
     window_frames: int = WINDOW_FRAMES,
-) -> NDArray[np.float64]:
-    """Tight crop box of the speaker in each frame: float64 [N, 4] in pixels, NaN where there is no face.
+) -> Followed:
+    """Where the speaker is in each frame of a video.
 
     ``open_frames()`` gives the video's frames from the first. Each detector, at least one, looks at the whole video;
     the next looks only while frames without a face remain, and counts where it leaves fewer of them. Of several faces
     the one with the most area over its whole appearance wins; others are used only where it is absent. Gaps of up to
     ``max_gap_frames`` are bridged. Nothing is bridged or smoothed over a cut, where a face leaps.
     """
-    best: NDArray[np.float64] | None = None
+    best: Followed | None = None
     for detector in detectors:
-        boxes = _follow(open_frames(), detector, fps, settings, window_frames)
-        if best is None or _num_missing(boxes) < _num_missing(best):
-            best = boxes
+        found = _follow(open_frames(), detector, fps, settings, window_frames)
+        if best is None or _num_missing(found) < _num_missing(best):
+            best = found
         if not _num_missing(best):
             break
     assert best is not None
     return best
 
 
-def _num_missing(boxes: NDArray[np.float64]) -> int:
-    return int(np.isnan(boxes[:, 0]).sum())
+def _num_missing(followed: Followed) -> int:
+    return int(np.isnan(followed.boxes[:, 0]).sum())
 
 
 def _follow(
@@ -118,7 +129,7 @@ def _follow(
     fps: float,
     settings: FollowSettings,
     window_frames: int,
-) -> NDArray[np.float64]:
+) -> Followed:
     max_gap = round(settings.max_gap_frames * fps / FPS)
     paths: list[_Path] = []
     num_frames = 0
@@ -136,7 +147,7 @@ def _follow(
         smooth = crop_boxes(smooth_faces(track, settings.smooth_frames * fps / FPS))
         place = boxes[shot.start : shot.stop]
         place[:] = np.where(np.isnan(place), smooth, place)
-    return boxes
+    return Followed(boxes, cuts)
 
 
 def _seen_by(meter: ChangeMeter, frames: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:

@@ -16,7 +16,7 @@ from pipeline.dubbing.follow import FollowSettings
 from pipeline.generators import OURS, Sound
 from pipeline.media.audio import read_audio
 from pipeline.media.errors import MediaError
-from pipeline.media.video import probe
+from pipeline.media.video import VideoWriter, probe
 from pipeline.mouths import Hearing
 
 FOLLOW = FollowSettings(max_gap_frames=3, smooth_frames=7, cut_change=4.0)
@@ -276,3 +276,18 @@ def test_the_reference_is_the_shots_first_crop_unless_told_otherwise(reference):
     expected = crops if reference == "same" else np.repeat(crops[:1], 6, axis=0)
     np.testing.assert_array_equal(references, expected)
     assert (crops[5] != crops[0]).any()
+
+
+def test_a_cut_ends_what_the_reference_shows_though_the_faces_are_alike(make_sound, tmp_path):
+    face, shown = tmp_path / "cut.mp4", []
+    with VideoWriter(face, 25, (WIDTH, HEIGHT)) as writer:
+        for index in range(20):
+            writer.write(np.full((HEIGHT, WIDTH, 3), 100 if index < 12 else 115, np.uint8))
+
+    @Draw
+    def watch(crops, windows, references):
+        shown.extend(references.mean(axis=(1, 2, 3)))
+        return crops
+
+    run(face, make_sound(0.8), tmp_path / "out.mp4", draw=watch)
+    np.testing.assert_allclose(shown, [100] * 12 + [115] * 8, atol=2)

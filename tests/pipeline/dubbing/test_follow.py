@@ -17,7 +17,7 @@ SMALL = [100.0, 20, 120, 40]
 def follow(*scripts, num_frames=40, fps=25.0, **options):
     """One script for each detector that is tried."""
     frames = [np.zeros((4, 4, 3), np.uint8)] * num_frames
-    return follow_face(lambda: frames, map(ScriptedDetector, scripts), fps, SETTINGS, **options)
+    return follow_face(lambda: frames, map(ScriptedDetector, scripts), fps, SETTINGS, **options).boxes
 
 
 def missing(boxes):
@@ -48,7 +48,7 @@ def test_a_moving_jaw_moves_the_box_half_as_far_as_the_detectors():
             return [Detection(np.array([x0, y0, x1, y1 + opening]), landmarks, 0.9)]
 
     frames = [np.zeros((4, 4, 3), np.uint8)] * 80
-    steady = follow_face(lambda: frames, [Jaw()], 25.0, SETTINGS)
+    steady = follow_face(lambda: frames, [Jaw()], 25.0, SETTINGS).boxes
     moves = {k: [[*LARGE[:3], LARGE[3] + 3 * np.sin(2 * np.pi * k / 40)]] for k in range(80)}
     led = follow(moves, num_frames=80)  # whose landmarks go with the box
     assert np.ptp(steady[:, 1]) < 0.6 * np.ptp(led[:, 1])
@@ -66,7 +66,9 @@ def test_a_cut_is_not_smoothed_or_bridged():
     nearer = [26.0, 16, 76, 66]
     script = {k: [LARGE if k < 20 else nearer] for k in range(40) if k not in (20, 21)}
     frames = [np.full((4, 4, 3), 0 if k < 20 else 90, np.uint8) for k in range(40)]
-    boxes = follow_face(lambda: frames, [ScriptedDetector(script)], 25.0, SETTINGS)
+    followed = follow_face(lambda: frames, [ScriptedDetector(script)], 25.0, SETTINGS)
+    boxes = followed.boxes
+    assert followed.cuts == [20]
     assert missing(boxes) == [20, 21]
     np.testing.assert_allclose(boxes[:20], follow({k: [LARGE] for k in range(20)}, num_frames=20), atol=1e-9)
     np.testing.assert_allclose(boxes[22:], follow({k: [nearer] for k in range(18)}, num_frames=18), atol=1e-9)
@@ -113,7 +115,7 @@ def test_a_face_seen_throughout_is_not_looked_for_again():
             yield ScriptedDetector(script)
 
     frames = [np.zeros((4, 4, 3), np.uint8)] * 40
-    assert missing(follow_face(lambda: frames, detectors(), 25.0, SETTINGS)) == []
+    assert missing(follow_face(lambda: frames, detectors(), 25.0, SETTINGS).boxes) == []
     assert len(tried) == 1
 
 

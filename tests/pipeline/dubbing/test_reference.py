@@ -34,3 +34,9 @@ def test_a_cut_begins_a_shot_and_a_slow_change_does_not() -> None:
     assert levels_of(ShotReference()(crops_of(10, 200, 190), [0, 1, 2])) == [10, 200, 200]
     faded = range(10, 250, 20)
     assert set(levels_of(ShotReference()(crops_of(*faded), list(range(len(faded)))))) == {10}
+
+
+def test_a_cut_between_pictures_that_are_alike_begins_a_shot_in_both_directions() -> None:
+    reference = ShotReference(cuts=[2])
+    assert levels_of(reference(crops_of(10, 11, 20, 21), [0, 1, 2, 3])) == [10, 10, 20, 20]
+    assert levels_of(reference(crops_of(20, 11, 10), [2, 1, 0])) == [20, 11, 11]
