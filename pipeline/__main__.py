@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from pipeline.logs import log_to_stderr, wants_tracebacks
 
 if TYPE_CHECKING:
     from pipeline.layout import Layout
@@ -42,6 +45,11 @@ app = typer.Typer(
 )
 weights_app = typer.Typer(help="`weights fetch [NAME]`: published weights, checked.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
+
+
+@app.callback()
+def before_any_command() -> None:
+    log_to_stderr()
 
 
 class ProfileName(StrEnum):
@@ -198,7 +206,6 @@ def score(
     with _user_errors():
         from pipeline.scoring.command import score_folders
 
-        _log_to_stderr()
         for line in score_folders(_layout(), generated, reference, out, against):
             typer.echo(line)
 
@@ -215,7 +222,6 @@ def score_model(
     with _user_errors():
         from pipeline.scoring.command import score_model as score
 
-        _log_to_stderr()
         for line in score(_layout(), model, out):
             typer.echo(line)
 
@@ -334,7 +340,6 @@ def fetch(
     with _user_errors():
         from pipeline.published import FETCHERS
 
-        _log_to_stderr()
         for line in FETCHERS[name](_layout()):
             typer.echo(line)
 
@@ -343,12 +348,6 @@ def _layout() -> Layout:
     from pipeline.layout import Layout, find_root
 
     return Layout(find_root())
-
-
-def _log_to_stderr() -> None:
-    import logging
-
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
 
 def _show_progress(what: str, done: int, total: int) -> None:
@@ -371,6 +370,8 @@ def _user_errors() -> Iterator[None]:
             kinds = (*kinds, media_errors.MediaError)
         if not isinstance(error, kinds):
             raise
+        if wants_tracebacks():
+            traceback.print_exception(error)
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(EXIT_USER_ERROR) from None
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 from pipeline import atomic
 from pipeline.gate import Scores, Verdict, judge, parse_scores
 from pipeline.layout import Layout, find_root
+from pipeline.logs import log_to_stderr, wants_tracebacks
 from pipeline.params import Params, load_params
 from pipeline.registry import REGISTERED_NAME, Registry, open_registry
 
@@ -170,15 +170,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--root", type=Path, help="the checkout (default: around the working directory)")
     parser.add_argument("--force", action="store_true", help="let it through whatever the rules say")
     arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for noisy in ("alembic", "mlflow"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    log_to_stderr()
     try:
         layout = Layout(find_root(arguments.root))
         params = load_params(layout.params_path)
         decision = promote(layout, arguments.variant or params.promote.variant, params, force=arguments.force)
-    except (ValueError, FileNotFoundError) as error:
-        logger.error("%s", error)
+    except (ValueError, OSError) as error:
+        logger.error("%s", error, exc_info=wants_tracebacks())
         return EXIT_USER_ERROR
     version = decision["challenger"]["version"]
     logger.info("%s, version %s: %s: %s", decision["variant"], version, decision["outcome"], decision["reason"])

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import random
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ import numpy as np
 
 from pipeline import atomic, scratch
 from pipeline.layout import Layout, find_root
+from pipeline.logs import log_to_stderr, wants_tracebacks
 from pipeline.params import Params, load_params
 from pipeline.tracking import Tracker, open_tracker
 
@@ -91,7 +90,7 @@ def run(stage: str, body: Body, variant: str | None = None, *, dvc_stage: str | 
         logger.error("%s: %s (trying again may help)", label, error)
         return EXIT_TEMPORARY
     except (ValueError, OSError) as error:
-        logger.error("%s: %s", label, error, exc_info=logger.isEnabledFor(logging.DEBUG))
+        logger.error("%s: %s", label, error, exc_info=wants_tracebacks())
         return EXIT_USER_ERROR
     logger.info("%s: done in %.0f s", label, time.monotonic() - started)
     return 0
@@ -114,14 +113,7 @@ def _run_body(dvc_stage: str, stage: str, body: Body, variant: str | None, param
 
 
 def _set_up_process() -> None:
-    logging.basicConfig(
-        level=logging.getLevelNamesMapping().get(os.environ.get("LIPSMITH_LOG_LEVEL", "").upper(), logging.INFO),
-        format="%(asctime)s %(name)s: %(message)s",
-        datefmt="%H:%M:%S",
-        stream=sys.stderr,
-    )
-    for noisy in ("alembic", "mlflow", "numba", "matplotlib", "PIL"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    log_to_stderr("%(asctime)s %(name)s: %(message)s")
     signal.signal(signal.SIGTERM, _exit_on_sigterm)
 
 

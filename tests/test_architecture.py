@@ -24,6 +24,7 @@ INERT = {
     "pipeline/cluster.py",
     "pipeline/cores.py",
     "pipeline/layout.py",
+    "pipeline/logs.py",
     "pipeline/scratch.py",
     "pipeline/stage.py",
     "pipeline/stages/__init__.py",

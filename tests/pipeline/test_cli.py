@@ -60,6 +60,17 @@ def speech(tmp_path: Path) -> Path:
     return path
 
 
+def test_tracebacks_of_mistakes_are_for_those_who_ask(
+    tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("score-model", "--model", tmp_path / "none")
+    assert "Traceback" not in cli(*arguments, cwd=checkout).stderr
+    monkeypatch.setenv("LIPSMITH_LOG_LEVEL", "debug")
+    found = cli(*arguments, cwd=checkout)
+    assert found.returncode == 2
+    assert "Traceback (most recent call last)" in found.stderr and found.stderr.splitlines()[-1].startswith("error: ")
+
+
 def test_help_lists_everything_and_is_light() -> None:
     before = os.times().children_user
     result = cli("--help")
