@@ -1,6 +1,7 @@
 """Putting a generated mouth back into the picture it came from.
 
-Only the lower half of the crop is pasted, through a soft mask; every other pixel keeps its bytes.
+Only the lower half of the crop is pasted, in the colours of the skin around it and through a soft mask; every other
+pixel keeps its bytes.
 """
 
 from __future__ import annotations
@@ -21,12 +22,16 @@ ROUNDNESS = 2.6
 """Exponent of the superellipse: 2 is an ellipse, more is squarer."""
 FEATHER = 0.4
 """Share of the way from the region's border to its centre over which the mask rises to full."""
+MIN_MIX, MAX_MIX = 0.08, 0.92
+"""The mask's values where both pictures show the same skin, and their colours are compared."""
 
 
 def paste_mouth(frame: NDArray[np.uint8], generated: NDArray[np.uint8], box: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Blend the mouth of ``generated: uint8 [S, S, 3]`` into ``frame: uint8 [H, W, 3]`` at ``box``.
 
-    ``box`` is ``x0, y0, x1, y1`` in pixels, sub-pixel, and may leave the frame. Returns a new frame.
+    ``box`` is ``x0, y0, x1, y1`` in pixels, sub-pixel, and may leave the frame. The mouth is tinted by the median
+    difference of the two pictures where they mix: a speaker that the generator does not know it draws in the colours of
+    those it does. Returns a new frame.
     """
     height, width = frame.shape[:2]
     x0, y0, x1, y1 = (float(v) for v in box)
@@ -39,9 +44,19 @@ def paste_mouth(frame: NDArray[np.uint8], generated: NDArray[np.uint8], box: NDA
     alpha = mouth_mask(u, v)[..., None]
     patch = _resample(generated, u, v)
     area = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    mixed = alpha * patch + (1 - alpha) * frame[area]
+    patch += _tint(frame[area] - patch, alpha[..., 0])
+    mixed = alpha * np.clip(patch, 0, 255) + (1 - alpha) * frame[area]
     pasted[area] = np.where(alpha > 0, np.rint(mixed), frame[area]).astype(np.uint8)
     return pasted
+
+
+def _tint(difference: NDArray[np.float32], alpha: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of ``difference: float32 [H, W, 3]`` the median per channel where the mask is neither full nor empty."""
+    is_mixed = (alpha > MIN_MIX) & (alpha < MAX_MIX)
+    if not is_mixed.any():
+        return np.zeros(3, np.float32)
+    median: NDArray[np.float32] = np.median(difference[is_mixed], axis=0)
+    return median
 
 
 def mouth_mask(u: Float, v: Float) -> NDArray[np.float32]:

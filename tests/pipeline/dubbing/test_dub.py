@@ -39,9 +39,11 @@ class Draw:
 
 @Draw
 def darken(crops, windows, references):
-    """Black mouths, if there is one window per crop."""
+    """Black mouths in the faces they belong to, if there is one window per crop."""
     assert windows.shape == (len(crops), 80, 16)
-    return np.zeros_like(crops)
+    drawn = crops.copy()
+    drawn[:, 60:86, 28:68] = 0
+    return drawn
 
 
 def run(face, audio, out, draw=darken, detector=None, **settings):

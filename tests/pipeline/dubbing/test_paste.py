@@ -33,18 +33,30 @@ def test_a_box_outside_the_frame_changes_nothing():
         np.testing.assert_array_equal(paste_mouth(frame, noise(96, 96, 3), np.array(box)), frame)
 
 
-def test_the_middle_is_the_generated_picture_and_the_border_has_no_step():
-    frame = np.full((200, 200, 3), 50, np.uint8)
-    pasted = paste_mouth(frame, np.full((96, 96, 3), 210, np.uint8), np.array([20.0, 20, 180, 180]))
-    assert (pasted[140, 100] == 210).all()
-    steps = np.abs(np.diff(pasted[:, :, 0].astype(int), axis=0)).max()
-    assert steps <= 25  # of 160
+def test_the_middle_is_the_generated_picture_in_the_colours_around_it():
+    """A mouth darker than its skin by (30, 60, 90), drawn on skin that differs from the speaker's by (8, 0, -20)."""
+    skin, bias = np.array([90, 120, 180]), np.array([8, 0, -20])
+    frame = np.tile(skin.astype(np.uint8), (200, 200, 1))
+    drawn = np.tile((skin + bias).astype(np.uint8), (96, 96, 1))
+    drawn[66:78, 36:60] -= np.array([30, 60, 90], np.uint8)
+    pasted = paste_mouth(frame, drawn, np.array([20.0, 20, 180, 180]))
+    np.testing.assert_array_equal(pasted[140, 100], skin - [30, 60, 90])
+    mouth = np.s_[128:152, 78:122]
+    pasted[mouth] = frame[mouth]
+    np.testing.assert_array_equal(pasted, frame)
+
+
+def test_a_tint_stays_within_the_range_of_colours():
+    frame = np.full((200, 200, 3), 250, np.uint8)
+    drawn = np.full((96, 96, 3), 200, np.uint8)
+    drawn[66:78, 36:60] = 230  # + 50
+    assert (paste_mouth(frame, drawn, np.array([20.0, 20, 180, 180]))[140, 100] == 255).all()
 
 
 def test_pixels_land_where_the_crop_says():
-    """A ramp along u shows at every frame column the u of that column's centre."""
+    """A ramp along u, in the middle of a crop as black as the frame, shows at every column the u of its centre."""
     u = (np.arange(96) + 0.5) / 96
-    ramp = np.repeat(np.repeat((255 * u)[None, :, None], 96, axis=0), 3, axis=2)
+    ramp = np.repeat(np.repeat(np.where(abs(u - 0.5) < 0.15, 255 * u, 0)[None, :, None], 96, axis=0), 3, axis=2)
     frame = np.zeros((240, 240, 3), np.uint8)
     x0, y0, side = 10.37, 15.81, 201.3
     pasted = paste_mouth(frame, ramp.round().astype(np.uint8), np.array([x0, y0, x0 + side, y0 + side]))
@@ -63,10 +75,11 @@ def test_pasting_its_own_crop_back_changes_little():
     assert difference.max() <= 4
 
 
-def test_mask_is_symmetric_and_between_zero_and_one():
+def test_mask_is_symmetric_smooth_and_between_zero_and_one():
     u, v = np.linspace(0, 1, 101), np.linspace(0, 1, 101)
     mask = mouth_mask(u, v)
     np.testing.assert_allclose(mask, mask[:, ::-1], atol=1e-6)
     assert mask[75, 50] == 1
+    assert max(np.abs(np.diff(mask, axis=axis)).max() for axis in (0, 1)) < 0.2
     assert mask.min() == 0 and mask.max() == 1
     assert (mask[:51] == 0).all() and (mask[100] == 0).all() and (mask[:, :10] == 0).all()
