@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.datasets.tree import files_below
 from pipeline.media.container import VIDEO_SUFFIXES, is_hidden
 
 
@@ -35,7 +36,7 @@ def pair_videos(generated_dir: Path, reference_dir: Path) -> tuple[list[VideoPai
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
-    paths = [path for path in sorted(folder.rglob("*")) if _is_video(path, folder)]
+    paths = [path for path in files_below(folder) if _is_video(path, folder)]
     if not paths:
         if not folder.is_dir():
             raise ValueError(f"{folder} is no folder; --generated and --reference each name one with videos")
@@ -51,4 +52,4 @@ def _by_name(folder: Path) -> dict[str, Path]:
 
 def _is_video(path: Path, folder: Path) -> bool:
     name = path.relative_to(folder).as_posix()
-    return path.suffix.lower() in VIDEO_SUFFIXES and not is_hidden(name) and path.is_file()
+    return path.suffix.lower() in VIDEO_SUFFIXES and not is_hidden(name)

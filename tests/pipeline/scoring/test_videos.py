@@ -77,6 +77,16 @@ def test_real_videos_name_the_pairs_and_what_matches_none_is_told(tmp_path: Path
         pair_videos(tmp_path / "absent", tmp_path / "real")
 
 
+def test_videos_in_a_linked_folder_are_paired(tmp_path: Path) -> None:
+    for name in ("made/s1/a.mp4", "elsewhere/a.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "s1").symlink_to(tmp_path / "elsewhere")
+    pairs, unmatched = pair_videos(tmp_path / "made", tmp_path / "real")
+    assert [pair.name for pair in pairs] == ["s1/a"] and not unmatched
+
+
 def test_both_videos_are_cut_where_the_real_face_is(tmp_path: Path, params: PreprocessParams) -> None:
     real = swaying_head()
     write_video(tmp_path / "real.mp4", real)
