@@ -45,6 +45,8 @@ _MAX_HEADER_FPS = 240
 _MEASURED_FRAMES = 250
 _HD_WIDTH, _PAL_HEIGHT = 1280, 576
 _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
+_MAX_REORDERED = 16
+"""Pictures that a decoder holds back at most to put them into order, as H.264 has it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,13 +138,17 @@ def _timed(container: Any, stream: Any, path: str | Path) -> Iterator[tuple[Frac
     """(start, end, frame) with times in s since the stream's start, never decreasing."""
     origin, spacing = start_of(stream), 1 / _rate_of(stream, path)
     time_base = Fraction(stream.time_base)
+    # AVI numbers pictures as they are coded; with B-frames that is another order, and FFmpeg's pts are guesses.
+    is_numbered_as_coded = container.format.name == "avi"
     previous: Fraction | None = None
     for frame in decode(container, stream, path):
-        if frame.pts is None:
+        ticks = frame.dts if is_numbered_as_coded else frame.pts
+        if ticks is None:
             time = Fraction(0) if previous is None else previous + spacing
         else:
-            stamp = frame.pts * time_base
-            if origin is None:
+            stamp = ticks * time_base
+            is_first_held_back = is_numbered_as_coded and previous is None
+            if origin is None or (is_first_held_back and stamp - origin <= _MAX_REORDERED * spacing):
                 origin = stamp
             time = stamp - origin
             if previous is not None:

@@ -93,6 +93,25 @@ def test_a_time_stamp_far_ahead_is_damage_not_hours_of_one_picture(tmp_path: Pat
         read_frames(tmp_path / "v.mkv", 25)
 
 
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+@pytest.mark.parametrize("num_between", [0, 2])
+def test_an_avi_shows_each_picture_once_and_the_first_at_once(tmp_path: Path, codec: str, num_between: int) -> None:
+    with av.open(str(tmp_path / "v.avi"), "w") as container:
+        stream = container.add_stream(codec, rate=25, options={"bf": str(num_between)})
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        for number in range(20):
+            frame = av.VideoFrame.from_ndarray(grey(10 * number), format="bgr24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    own = list(iter_frames(tmp_path / "v.avi"))
+    assert [frame.time_s for frame in own] == pytest.approx(np.arange(20) / 25)
+    shown = levels([frame.image for frame in own])
+    assert np.abs(np.array(shown) - np.arange(20)).max() <= 1  # MPEG-4 is coarse
+    taken = read_frames(tmp_path / "v.avi")
+    assert levels(list(taken)) == shown
+
+
 def test_repeated_frames_do_not_share_memory(tmp_path: Path) -> None:
     write_timed(tmp_path / "v.mp4", [0, 40, 80])
     images = [frame.image for frame in iter_frames(tmp_path / "v.mp4", 50)]
