@@ -17,6 +17,7 @@ from pipeline.media.container import (
     find_audio_stream,
     find_video_stream,
     open_container,
+    refuse_step_back,
     start_of,
 )
 from pipeline.media.errors import CorruptMediaError, NoAudioError
@@ -75,6 +76,8 @@ def read_audio(path: str | Path) -> tuple[Float32, int]:
             gap = 0 if time is None else round((time - origin) * rate_hz) - position
             if position and abs(gap) <= _GAP_TOLERANCE_S * rate_hz:
                 gap = 0
+            if position:
+                refuse_step_back(path, "sound", Fraction(-gap, rate_hz))
             if gap > MAX_PAUSE_S * rate_hz:
                 raise CorruptMediaError(path, f"its sound pauses for {gap / rate_hz:.0f} s")
             if gap > 0:

@@ -27,6 +27,8 @@ EXACT_COLOUR = (
 
 MAX_PAUSE_S = 600
 """Longest pause between two pictures or two sounds; a longer one is a damaged time stamp."""
+MAX_STEP_BACK_S = 1
+"""Disorder of time stamps up to here is bridged; where they go back further, another recording begins."""
 _ATTACHED_PICTURE = 0x0400  # AV_DISPOSITION_ATTACHED_PIC: cover art, not video
 _MAX_DAMAGED_SHARE = 0.1
 _MIN_PRESENT_SHARE = 0.8  # of the length that the header promises
@@ -95,6 +97,14 @@ def start_of(stream: Any) -> Fraction | None:
     if stream.start_time is None or stream.time_base is None:
         return None
     return Fraction(stream.start_time) * Fraction(stream.time_base)
+
+
+def refuse_step_back(path: str | Path, kind: str, step_back_s: float | Fraction) -> None:
+    """Raises CorruptMediaError where time stamps go back by more than disorder explains: what follows has no place."""
+    if step_back_s > MAX_STEP_BACK_S:
+        raise CorruptMediaError(
+            path, f"its {kind} goes back by {float(step_back_s):.1f} s: recordings joined byte by byte, or damage"
+        )
 
 
 def decode(container: Any, stream: Any, path: str | Path) -> Iterator[Any]:

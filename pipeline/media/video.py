@@ -21,6 +21,7 @@ from pipeline.media.container import (
     find_audio_stream,
     find_video_stream,
     open_container,
+    refuse_step_back,
     start_of,
 )
 from pipeline.media.errors import CorruptMediaError, NoVideoError
@@ -152,6 +153,7 @@ def _timed(container: Any, stream: Any, path: str | Path) -> Iterator[tuple[Frac
                 origin = stamp
             time = stamp - origin
             if previous is not None:
+                refuse_step_back(path, "picture", previous - time)
                 time = max(time, previous)
         if time - (previous or 0) > MAX_PAUSE_S:
             raise CorruptMediaError(path, f"its picture pauses for {float(time - (previous or 0)):.0f} s")

@@ -112,6 +112,23 @@ def test_an_avi_shows_each_picture_once_and_the_first_at_once(tmp_path: Path, co
     assert levels(list(taken)) == shown
 
 
+def test_recordings_joined_byte_by_byte_are_refused_not_read_halfway(tmp_path: Path) -> None:
+    write_frames(tmp_path / "v.mp4", 25, 12.5, np.full(32_000, 0.1, np.float32))
+    with av.open(str(tmp_path / "v.mp4")) as read, av.open(str(tmp_path / "v.ts"), "w") as written:
+        streams = {stream.index: written.add_stream_from_template(stream) for stream in read.streams}
+        for packet in read.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                written.mux(packet)
+    once = (tmp_path / "v.ts").read_bytes()
+    assert len(read_frames(tmp_path / "v.ts")) == 50
+    (tmp_path / "twice.ts").write_bytes(once + once)
+    with pytest.raises(CorruptMediaError, match=r"twice\.ts: its picture goes back by 1\.9 s: recordings joined"):
+        read_frames(tmp_path / "twice.ts")
+    with pytest.raises(CorruptMediaError, match=r"twice\.ts: its sound goes back by 2\.\d s"):
+        decode_audio(tmp_path / "twice.ts")
+
+
 def test_repeated_frames_do_not_share_memory(tmp_path: Path) -> None:
     write_timed(tmp_path / "v.mp4", [0, 40, 80])
     images = [frame.image for frame in iter_frames(tmp_path / "v.mp4", 50)]
