@@ -31,6 +31,7 @@ __all__ = [
     "mfcc",
     "read_audio",
     "resample",
+    "sound_delay_s",
     "to_mono",
 ]
 
@@ -47,6 +48,22 @@ def decode_audio(path: str | Path, rate_hz: int = SAMPLE_RATE_HZ) -> Float32:
     """
     samples, source_rate_hz = read_audio(path)
     return resample(to_mono(samples), source_rate_hz, rate_hz)
+
+
+def sound_delay_s(path: str | Path) -> Fraction:
+    """How long after the first video frame the sound begins, s; 0 where it does not, or where the file does not say.
+
+    ``decode_audio`` fills that time with silence. Raises MediaError subclasses.
+    """
+    with open_container(path) as container:
+        video, sound = find_video_stream(container), find_audio_stream(container)
+        if video is None or sound is None:
+            return Fraction(0)
+        video_start = start_of(video)
+        sound_start = _time_of(next(decode(container, sound, path)))  # the header counts what decoders leave out
+    if video_start is None or sound_start is None:
+        return Fraction(0)
+    return max(Fraction(0), sound_start - video_start)
 
 
 def read_audio(path: str | Path) -> tuple[Float32, int]:

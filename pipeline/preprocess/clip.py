@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from pipeline.alignment import FPS, num_samples_of
 from pipeline.digest import sha256_of
 from pipeline.manifest import ClipRecord
-from pipeline.media.audio import decode_audio, float_to_int16, int16_to_float, mel_spectrogram, rms_of
+from pipeline.media.audio import decode_audio, float_to_int16, int16_to_float, mel_spectrogram, rms_of, sound_delay_s
 from pipeline.media.container import open_container
 from pipeline.media.crops import CROP_PX, Cropper, boxes_within, context_boxes, crop_boxes, sharpness
 from pipeline.media.errors import MediaError, MissingMediaError, NoAudioError
@@ -76,7 +77,7 @@ def _outcomes_of(record: ClipRecord, params: PreprocessParams, path: Path) -> It
     _require_readable(path)
     samples = _sound(path, params)
     footage = Footage(path)
-    pieces = _best_pieces(footage, samples, params)
+    pieces = _best_pieces(footage, samples, sound_delay_s(path), params)
     cutting, source_fps = _Cutting(footage), float(probe(path).fps or FPS)
     for number, piece in enumerate(pieces):
         clip_id = record.clip_id if len(pieces) == 1 else piece_id(record.clip_id, number)
@@ -106,12 +107,14 @@ class _Cutting:
                 return
 
 
-def _best_pieces(footage: Footage, samples: NDArray[np.float32], params: PreprocessParams) -> Sequence[Piece | Refusal]:
+def _best_pieces(
+    footage: Footage, samples: NDArray[np.float32], delay_s: Fraction, params: PreprocessParams
+) -> Sequence[Piece | Refusal]:
     """Pieces by the first detector that finds the face wherever there is one, else by the one that keeps most."""
     best: list[Piece | Refusal] | None = None
     longer_side = max(next(iter(footage)).shape[:2])
     for detector in detectors_by_zoom(params.detector_score, params.detector_max_px, longer_side):
-        pieces = find_pieces(survey(footage, detector, params.detect_every), footage, samples, params)
+        pieces = find_pieces(survey(footage, detector, params.detect_every), footage, samples, params, delay_s)
         if best is None or num_kept_frames(pieces) > num_kept_frames(best):
             best = pieces
         unseen = (Reason.NO_FACE, Reason.FACE_LOST)

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,23 +51,28 @@ class Refusal:
 
 
 def find_pieces(
-    found: Survey, frames: Iterable[NDArray[np.uint8]], samples: NDArray[np.float32], params: PreprocessParams
+    found: Survey,
+    frames: Iterable[NDArray[np.uint8]],
+    samples: NDArray[np.float32],
+    params: PreprocessParams,
+    sound_delay_s: float | Fraction = 0,
 ) -> list[Piece | Refusal]:
     """The video's pieces in order; every shot gives at least a piece or a refusal.
 
-    ``frames`` are looked through again only where several faces are candidates. Raises RefusedError where picture
-    and sound do not belong together at all.
+    ``frames`` are looked through again only where several faces are candidates; ``samples`` are silence before
+    ``sound_delay_s``. Raises RefusedError where picture and sound do not belong together at all.
     """
     _require_equal_length(len(found.faces), len(samples), params)
     shots = shots_of(len(found.faces), find_cuts(found.changes, params.cut_change))
     candidates = [_tracks_in(found, shot, params) for shot in shots]
     speakers = _speakers(shots, candidates, frames, samples, params)
+    heard = range(int(sound_delay_s * int(FPS)), math.ceil(len(samples) / SAMPLE_RATE_HZ * FPS - 1e-9))
     pieces: list[Piece | Refusal] = []
     for (start, stop), tracks, speaker in zip(shots, candidates, speakers, strict=True):
         try:
             track = tracks[speaker] if speaker is not None else main_track(tracks)
             is_looked_at = np.array([faces is not None for faces in found.faces[start:stop]])
-            pieces += _pieces_of(track, is_looked_at, start, len(samples), params)
+            pieces += _pieces_of(track, is_looked_at, start, heard, params)
         except RefusedError as refused:
             pieces.append(Refusal(start, stop, refused.reason, refused.detail))
     return pieces
@@ -119,10 +125,13 @@ def _pieces_of(
     track: FaceTrack | None,
     is_looked_at: NDArray[np.bool_],
     shot_start: int,
-    num_samples: int,
+    heard: range,
     params: PreprocessParams,
 ) -> Iterator[Piece]:
-    """One shot's face, cut where it is longer than a clip may be. Raises RefusedError."""
+    """One shot's face, cut where it is longer than a clip may be; ``heard`` are the video's frames with sound.
+
+    Raises RefusedError.
+    """
     if track is None:
         raise RefusedError(Reason.NO_FACE, "no face")
     if track.longest_gap > params.max_gap_frames + params.detect_every - 1:
@@ -132,8 +141,7 @@ def _pieces_of(
             f"(params.yaml: preprocess.max_gap_frames {params.max_gap_frames})",
         )
     seen = np.flatnonzero(track.is_seen)
-    last_heard = math.ceil(num_samples / SAMPLE_RATE_HZ * FPS - 1e-9) - shot_start
-    start, stop = int(seen[0]), min(int(seen[-1]) + 1, last_heard)
+    start, stop = max(int(seen[0]), heard.start - shot_start), min(int(seen[-1]) + 1, heard.stop - shot_start)
     if stop - start < params.min_frames:
         raise RefusedError(
             Reason.TOO_SHORT, f"{max(0, stop - start)} frames (params.yaml: preprocess.min_frames {params.min_frames})"

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import cv2
 import fsspec
 import numpy as np
@@ -91,6 +92,25 @@ def test_the_clip_ends_with_its_sound(make_clip, params, monkeypatch) -> None:
     assert sample.num_frames == 36
     assert len(sample.audio) == 36 * 640
     assert (sample.audio[round(35.3 * 640) + 1 :] == 0).all()
+
+
+def test_the_clip_begins_with_its_sound(make_clip, params, tmp_path) -> None:
+    good = Path(make_clip(num_frames=60).path)
+    late = tmp_path / "late.mkv"
+    with av.open(str(good)) as read, av.open(str(late), "w") as written:
+        streams = {stream.index: written.add_stream_from_template(stream) for stream in read.streams}
+        for packet in read.demux():
+            if packet.dts is None:
+                continue
+            if packet.stream.type == "audio":
+                delay = round(0.3 / packet.time_base)
+                packet.pts, packet.dts = packet.pts + delay, packet.dts + delay
+            packet.stream = streams[packet.stream.index]
+            written.mux(packet)
+    sample = sample_of(record_of("late", "s", "train", late, ""), params)
+    # AAC comes 64 ms early, with an empty block: at 0.236 s, within frame 5.
+    assert sample.num_frames == 60 - 5
+    assert np.flatnonzero(np.abs(sample.audio) > 3000)[0] == pytest.approx((0.3 - 5 / 25) * 16_000, abs=100)
 
 
 def test_a_long_clip_is_decoded_again_instead_of_held(make_clip, params, monkeypatch) -> None:
