@@ -81,16 +81,16 @@ def _outcomes_of(record: ClipRecord, params: PreprocessParams, path: Path) -> It
     cutting, source_fps = _Cutting(footage), float(probe(path).fps or FPS)
     for number, piece in enumerate(pieces):
         clip_id = record.clip_id if len(pieces) == 1 else piece_id(record.clip_id, number)
+        where = "" if len(pieces) == 1 else f"{piece.start / FPS:.2f} to {piece.stop / FPS:.2f} s: "
         if isinstance(piece, Refusal):
-            where = "" if len(pieces) == 1 else f"{piece.start / FPS:.2f} to {piece.stop / FPS:.2f} s: "
             yield _reject(record, clip_id, piece.reason, where + piece.detail)
             continue
         try:
             yield _sample_of(record, clip_id, piece, cutting.frames_of(piece), samples, source_fps, params)
         except RefusedError as refused:
-            if refused.reason != Reason.BLURRED:  # the whole video is at fault
+            if refused.reason not in (Reason.BLURRED, Reason.SILENT_AUDIO):  # the whole video is at fault
                 raise
-            yield _reject(record, clip_id, refused.reason, refused.detail)
+            yield _reject(record, clip_id, refused.reason, where + refused.detail)
 
 
 class _Cutting:
@@ -133,6 +133,10 @@ def _sample_of(
     source_fps: float,
     params: PreprocessParams,
 ) -> ClipSample:
+    sound = np.zeros(num_samples_of(piece.stop - piece.start), np.float32)
+    heard = samples[num_samples_of(piece.start) :][: len(sound)]
+    sound[: len(heard)] = heard
+    _require_audible(sound, params)
     tight, wide = crop_boxes(piece.faces), context_boxes(piece.faces)
     cut_tight, cut_wide = Cropper(tight, CROP_PX), Cropper(wide, params.context_px)
     tight_jpegs: list[bytes] = []
@@ -150,9 +154,6 @@ def _sample_of(
         raise RefusedError(
             Reason.BLURRED, f"sharpness {sharp:.1f} (params.yaml: preprocess.min_sharpness {params.min_sharpness})"
         )
-    sound = np.zeros(num_samples_of(len(tight_jpegs)), np.float32)
-    heard = samples[num_samples_of(piece.start) :][: len(sound)]
-    sound[: len(heard)] = heard
     audio = float_to_int16(sound)
     return ClipSample(
         clip_id=clip_id,
@@ -198,10 +199,14 @@ def _sound(path: Path, params: PreprocessParams) -> NDArray[np.float32]:
     except MediaError as error:
         is_absent = isinstance(error, NoAudioError)
         raise RefusedError(Reason.NO_AUDIO if is_absent else Reason.BROKEN_AUDIO, error.detail) from error
+    _require_audible(samples, params)
+    return samples
+
+
+def _require_audible(samples: NDArray[np.float32], params: PreprocessParams) -> None:
     rms = rms_of(samples)
     if not rms >= params.min_audio_rms:
         raise RefusedError(
             Reason.SILENT_AUDIO,
             f"RMS {rms:.6f} (params.yaml: preprocess.min_audio_rms {params.min_audio_rms})",
         )
-    return samples

@@ -205,6 +205,16 @@ def test_every_shot_is_a_sample_or_a_reject_that_says_where(make_clip, params) -
     assert last.clip_id == "s1/a-p003"
 
 
+def test_a_shot_without_sound_is_refused_alone(make_clip, params) -> None:
+    half = np.concatenate([tone(30 / 25), np.zeros(40 * 640, np.float32)])
+    record = make_clip("s1/a", frames=scene(60, 30) + scene(200, 40, x=70), sound=half)
+    heard, silent = process_clip(record, params, ANYWHERE)
+    assert isinstance(heard, ClipSample)
+    assert isinstance(silent, Reject)
+    assert (silent.clip_id, silent.reason) == ("s1/a-p001", Reason.SILENT_AUDIO)
+    assert silent.detail.startswith("1.20 to 2.80 s: RMS 0.0000")
+
+
 def test_a_long_clip_is_cut_into_equal_parts_that_lose_nothing(make_clip, params) -> None:
     record = make_clip("s1/a", num_frames=130)
     whole = sample_of(record, params)
