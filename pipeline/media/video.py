@@ -46,6 +46,9 @@ _MAX_HEADER_FPS = 240
 _MEASURED_FRAMES = 250
 _HD_WIDTH, _PAL_HEIGHT = 1280, 576
 _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
+_LEAST_STRETCH = Fraction(1, 100)
+_MOST_STRETCH = 4
+"""Pixels' shapes that are taken seriously: less is a rounding of the encoder's, more is damage."""
 _MAX_REORDERED = 16
 """Pictures that a decoder holds back at most to put them into order, as H.264 has it."""
 
@@ -104,9 +107,12 @@ def probe(path: str | Path) -> MediaInfo:
         )
 
 
-def iter_frames(path: str | Path, fps: float | Fraction | None = None) -> Iterator[TimedFrame]:
-    """Stream a video's frames as displayed, in constant memory.
+def iter_frames(
+    path: str | Path, fps: float | Fraction | None = None, *, square_pixels: bool = False
+) -> Iterator[TimedFrame]:
+    """Stream a video's frames upright and of the first one's size, in constant memory.
 
+    ``square_pixels`` stretches them where the file's pixels are displayed as something else than squares.
     With ``fps``, output k is the frame nearest in time to k / fps (of two equally near the earlier), so
     variable rates and lost frames keep their timing; without, every frame with its own time. Every
     image is its own memory. Raises MediaError subclasses, ValueError for an fps that is not positive.
@@ -116,7 +122,7 @@ def iter_frames(path: str | Path, fps: float | Fraction | None = None) -> Iterat
         stream = find_video_stream(container)
         if stream is None:
             raise NoVideoError(path)
-        to_bgr = _BgrConverter()
+        to_bgr = _BgrConverter(Fraction(stream.sample_aspect_ratio or 1) if square_pixels else Fraction(1))
         if step is None:
             for time, _, frame in _timed(container, stream, path):
                 yield TimedFrame(float(time), to_bgr(frame))
@@ -191,26 +197,39 @@ def _repeat(to_bgr: _BgrConverter, frame: Any, start: int, stop: int, step: Frac
 
 
 class _BgrConverter:
-    """Decoded frames to upright ``uint8 [H, W, 3]`` BGR; keeps FFmpeg's conversion tables.
+    """Decoded frames to upright ``uint8 [H, W, 3]`` BGR of the first one's size; keeps FFmpeg's conversion tables.
 
     Pictures that do not say what their colours mean are taken as players take them: BT.709 where they are larger than
     PAL's, else BT.601, which is FFmpeg's guess for any size.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pixel_aspect: Fraction) -> None:
+        self._pixel_aspect = pixel_aspect
+        self._size: tuple[int, int] | None = None
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: Any) -> Frames:
+        self._size = self._size or _stretched(frame.width, frame.height, self._pixel_aspect)
         is_guessed = frame.colorspace == _UNSPECIFIED and not frame.format.is_rgb
         is_large = frame.width >= _HD_WIDTH or frame.height > _PAL_HEIGHT
         image = self._reformatter.reformat(
             frame,
+            width=self._size[0],
+            height=self._size[1],
             format="bgr24",
             src_colorspace=Colorspace.ITU709 if is_guessed and is_large else None,
             interpolation=EXACT_COLOUR,
             threads=1,
         ).to_ndarray()
         return np.ascontiguousarray(np.rot90(image, _quarter_turns(frame)))
+
+
+def _stretched(width: int, height: int, pixel_aspect: Fraction) -> tuple[int, int]:
+    """Width and height in square pixels: a pixel's shorter side is stretched."""
+    is_slight = abs(pixel_aspect - 1) <= _LEAST_STRETCH
+    if is_slight or not Fraction(1, _MOST_STRETCH) <= pixel_aspect <= _MOST_STRETCH:
+        return width, height
+    return (round(width * pixel_aspect), height) if pixel_aspect > 1 else (width, round(height / pixel_aspect))
 
 
 def _quarter_turns(frame: Any) -> int:

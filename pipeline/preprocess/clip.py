@@ -76,7 +76,7 @@ def _outcomes_of(record: ClipRecord, params: PreprocessParams, path: Path) -> It
         )
     _require_readable(path)
     samples = _sound(path, params)
-    footage = Footage(path)
+    footage = Footage(path, square_pixels=True)
     pieces = _best_pieces(footage, samples, sound_delay_s(path), params)
     cutting, source_fps = _Cutting(footage), float(probe(path).fps or FPS)
     for number, piece in enumerate(pieces):

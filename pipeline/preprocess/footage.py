@@ -23,8 +23,8 @@ MAX_HELD_BYTES = 400_000_000
 class Footage:
     """A video's frames, ``uint8 [H, W, 3]`` BGR at 25 fps, in bounded memory. Raises RefusedError while decoding."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, square_pixels: bool = False) -> None:
+        self._path, self._square_pixels = path, square_pixels
         self._held: list[NDArray[np.uint8]] = []
         self._are_held = False
 
@@ -34,7 +34,7 @@ class Footage:
             return
         self._held, num_bytes = [], 0
         try:
-            for frame in iter_frames(self._path, FPS):
+            for frame in iter_frames(self._path, FPS, square_pixels=self._square_pixels):
                 num_bytes += frame.image.nbytes
                 if num_bytes <= MAX_HELD_BYTES:
                     self._held.append(frame.image)

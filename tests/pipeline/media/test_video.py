@@ -153,6 +153,52 @@ def test_rotated_videos_are_read_upright(tmp_path: Path, rotation: int, corner: 
     assert upright[corner[0] * -8 + 4 * (1 - corner[0]), corner[1] * -8 + 4 * (1 - corner[1])].mean() > 200
 
 
+@pytest.mark.parametrize(
+    ("aspect", "rotation", "shape"),
+    [
+        (Fraction(3, 2), 0, (48, 96)),
+        (Fraction(3, 4), 0, (64, 64)),
+        (Fraction(3, 2), 90, (96, 48)),
+        (Fraction(201, 200), 0, (48, 64)),
+        (Fraction(50), 0, (48, 64)),
+    ],
+)
+def test_pixels_become_square(tmp_path: Path, aspect: Fraction, rotation: int, shape: tuple[int, int]) -> None:
+    with av.open(str(tmp_path / "v.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = aspect
+        if rotation:
+            stream.set_display_rotation(rotation)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(grey(100), format="bgr24")))
+        container.mux(stream.encode(None))
+    assert next(iter_frames(tmp_path / "v.mp4", square_pixels=True)).image.shape == (*shape, 3)
+    assert next(iter_frames(tmp_path / "v.mp4")).image.shape == ((64, 48, 3) if rotation else (48, 64, 3))
+
+
+def test_a_recording_whose_size_changes_midway_keeps_its_first(tmp_path: Path) -> None:
+    packets: list[tuple[bytes, bool]] = []
+    for number, size in enumerate([SIZE, (32, 24)]):
+        with av.open(str(tmp_path / "part.webm"), "w") as container:
+            stream = container.add_stream("libvpx", rate=25)
+            stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+            encoded = stream.encode(av.VideoFrame.from_ndarray(grey(100 + 50 * number, size), format="bgr24"))
+            packets += [(bytes(packet), packet.is_keyframe) for packet in [*encoded, *stream.encode(None)]]
+    with av.open(str(tmp_path / "v.webm"), "w") as container:
+        stream = container.add_stream("libvpx", rate=25)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        container.start_encoding()
+        for number, (content, is_key) in enumerate(packets):
+            packet = av.Packet(content)
+            packet.stream, packet.is_keyframe = stream, is_key
+            packet.pts = packet.dts = 40 * number
+            packet.time_base = Fraction(1, 1000)
+            container.mux(packet)
+    frames = read_frames(tmp_path / "v.webm")
+    assert frames.shape == (2, 48, 64, 3)
+    assert levels(list(frames)) == [10, 15]
+
+
 def test_probe_reads_the_header(tmp_path: Path) -> None:
     write_frames(tmp_path / "v.mp4", 10, Fraction(30000, 1001), np.zeros(16000, np.float32))
     info = probe(tmp_path / "v.mp4")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -183,6 +184,20 @@ def test_a_cut_ends_a_sample_and_begins_another(make_clip, params) -> None:
     walls = [decode_mjpeg(s.context_mjpeg, s.context_bytes)[:, 2, 2].mean() for s in (first, second)]
     assert abs(walls[0] - walls[1]) > 100
     assert len(first.audio) == first.num_frames * 640
+
+
+def test_a_face_in_wide_pixels_has_its_own_shape(params, tmp_path) -> None:
+    faces = [draw_face(80 + 6 * np.sin(k / 8), 80) for k in range(30)]
+    crops = []
+    for width, aspect in ((160, 1), (80, 2)):
+        path = tmp_path / f"{width}.mp4"
+        with VideoWriter(path, 25, (width, 160), tone(30 / 25), pixel_aspect=Fraction(aspect)) as writer:
+            for face in faces:
+                writer.write(cv2.resize(face, (width, 160), interpolation=cv2.INTER_AREA))
+        sample = sample_of(record_of(str(width), "s", "train", path, ""), params)
+        crops.append(decode_mjpeg(sample.frames_mjpeg, sample.frame_bytes).astype(int))
+    square, wide = crops
+    assert np.abs(wide - square).mean() < 8  # the same face, half as sharp
 
 
 def test_without_cuts_wanted_a_clip_stays_whole(make_clip, params) -> None:
