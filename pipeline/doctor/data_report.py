@@ -71,7 +71,7 @@ def _spreads(survey: Survey) -> list[str]:
     if any(measure.name in SYNC_NAMES for measure in absent):
         parts.append("Sync was not measured: the index has no offsets or no confidence.")
     else:
-        parts.append("The sync offset is positive where audio leads.")
+        parts.append("The sync offset is positive where audio leads; it is as found, before it was corrected.")
     if older := [measure.title for measure in absent if measure.name not in SYNC_NAMES]:
         parts.append(
             f"The index is of an older program and lacks: {', '.join(older)}. `dvc repro preprocess` adds them."

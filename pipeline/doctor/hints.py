@@ -13,6 +13,7 @@ from pipeline.doctor.data import Survey
 from pipeline.doctor.measures import BY_NAME, SYNC_NAMES, values_of
 from pipeline.media.crops import CROP_PX
 from pipeline.params import Params, PreprocessParams
+from pipeline.shards.write import SHIFT_STAT
 
 REMEDIES = {
     "missing_file": "the files are not on disk: bring them back, or `dvc repro --force --single-item download` lists "
@@ -176,9 +177,10 @@ def _little(survey: Survey) -> str:
 
 
 def _sync(survey: Survey) -> str:
-    offsets = values_of(survey.kept, BY_NAME[SYNC_NAMES[0]])
-    if not len(offsets):
+    found = [row.stats for row in survey.kept if BY_NAME[SYNC_NAMES[0]].of(row) is not None]
+    if not found:
         return ""
+    offsets = np.array([stats[SYNC_NAMES[0]] - stats.get(SHIFT_STAT, 0.0) for stats in found])
     share = float(np.mean(np.abs(offsets) > IN_SYNC_FRAMES))
     if share <= MANY:
         return ""

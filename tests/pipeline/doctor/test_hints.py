@@ -91,6 +91,11 @@ def test_what_clips_are_like(params: Params, stats: Mapping[str, float], words: 
         assert hints(survey(one_bad), params) == []
 
 
+def test_offsets_that_are_corrected_as_clips_are_read_are_no_trouble(params: Params) -> None:
+    corrected = {"sync_offset_frames": -3.0, "sync_shift_frames": -3.0}
+    assert hints(survey([*rows({f"s{k}": 2 for k in range(12)}, **corrected), *rows({"t": 2}, "test")]), params) == []
+
+
 @pytest.mark.parametrize(
     ("speakers", "is_said"),
     [({"a": 9, **{f"s{k}": 1 for k in range(11)}}, True), ({f"s{k}": 1 for k in range(12)}, False)],
