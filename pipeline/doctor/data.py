@@ -91,8 +91,24 @@ def read_survey(layout: Layout) -> Survey:
 
 
 def index_dir(layout: Layout) -> Path:
-    """Where the clips that are used are listed: after the sync check if there was one, else after preprocessing."""
-    return layout.clips_dir if (layout.clips_dir / INDEX_NAME).is_file() else layout.shards_dir
+    """Where the clips that are used are listed: after a sync check of these shards if there was one, else in them."""
+    has_been_checked = (layout.clips_dir / INDEX_NAME).is_file() and not sync_check_is_old(layout)
+    return layout.clips_dir if has_been_checked else layout.shards_dir
+
+
+def sync_check_is_old(layout: Layout) -> bool:
+    """Whether there is an index after the sync check that is of other shards than those there are."""
+    if not (layout.clips_dir / INDEX_NAME).is_file():
+        return False
+    try:
+        (packed, refused), (kept, left_out) = (
+            (read_index(folder), read_rejects(folder)) for folder in (layout.shards_dir, layout.clips_dir)
+        )
+    except FileNotFoundError:
+        return True
+    size_of = {(row.split, row.key): row.num_bytes for row in packed}
+    ids_before, ids_after = ({item.clip_id for item in items} for items in ([*packed, *refused], [*kept, *left_out]))
+    return ids_before != ids_after or any(size_of.get((row.split, row.key)) != row.num_bytes for row in kept)
 
 
 def sum_check(name: str, survey: Survey) -> Check:

@@ -74,7 +74,7 @@ def _spreads(survey: Survey) -> list[str]:
         parts.append("The sync offset is positive where audio leads; it is as found, before it was corrected.")
     if older := [measure.title for measure in absent if measure.name not in SYNC_NAMES]:
         parts.append(
-            f"The index is of an older program and lacks: {', '.join(older)}. `dvc repro preprocess` adds them."
+            f"The index is of an older program and lacks: {', '.join(older)}. `dvc repro sync_filter` adds them."
         )
     return parts
 

@@ -49,7 +49,7 @@ def examine(layout: Layout) -> Examination:
 
 def _look_at_data(layout: Layout, params: Params | None) -> tuple[list[Check], DataPart]:
     """Raises FileNotFoundError, which names the command, where there is nothing to look at."""
-    from pipeline.doctor.data import index_dir, numbers, read_survey, sum_check
+    from pipeline.doctor.data import index_dir, numbers, read_survey, sum_check, sync_check_is_old
     from pipeline.doctor.data_report import data_markdown
     from pipeline.doctor.hints import hints
     from pipeline.doctor.sheet import draw_sheet, middle_frames, worst_lines
@@ -67,6 +67,9 @@ def _look_at_data(layout: Layout, params: Params | None) -> tuple[list[Check], D
         draw_sheet(lines, pictures, len(survey.kept), path)
 
     checks, drawn = [sum_check(DATA, survey)], []
+    if sync_check_is_old(layout):
+        found = f"{layout.clips_dir} is of earlier shards: what follows is of data/shards as they are now"
+        checks.append(warn("sync check", found, "`dvc repro sync_filter`, once `dvc repro preprocess` is content"))
     drawings: dict[str, Callable[[Path], None]] = {DISTRIBUTIONS: distributions, SHEET: sheet}
     for name, draw in drawings.items() if survey.kept else ():
         path = layout.stage_dir(STAGE) / name

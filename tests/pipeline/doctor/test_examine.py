@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from tiny_clips import MakeData
+from tiny_clips import MakeData, reject
 from typer.testing import CliRunner
 
 from pipeline import __main__ as command_line
@@ -19,6 +20,8 @@ from pipeline.doctor.environment import probes
 from pipeline.doctor.examine import examine, figures, track
 from pipeline.layout import Layout
 from pipeline.params import Params
+from pipeline.shards.read import read_index, read_rejects
+from pipeline.shards.write import write_index, write_rejects
 
 FINE = [ok("python", "3.11"), ok("MLflow", "answers")]
 Pretend = Callable[[list[Check]], None]
@@ -156,6 +159,23 @@ def test_damage_fails_a_check_and_keeps_the_rest(
     monkeypatch.setattr(atomic, "write_text", full)
     last = examine(layout).checks[-1]
     assert (last.name, last.status) == ("report", Status.FAIL)
+
+
+@pytest.mark.usefixtures("some_data")
+def test_an_index_of_earlier_shards_is_passed_over_and_told(
+    layout: Layout, pretend: Pretend, make_data: MakeData
+) -> None:
+    rows = [replace(row, shard=f"../shards/{row.shard}") for row in read_index(layout.shards_dir)]
+    write_index(layout.clips_dir, rows[1:])
+    out_of_sync = reject(rows[0].clip_id, rows[0].split, "out_of_sync")
+    write_rejects(layout.clips_dir, [*read_rejects(layout.shards_dir), out_of_sync])
+    (check,) = data_checks(layout)
+    assert check.found.startswith("5 clips listed, 3 kept, 2 rejected")
+    make_data({}, {f"{name}": ("train", "no_face") for name in ("a/1", "a/2", "b/1", "b/2", "b/3")})
+    sums, sync = data_checks(layout)
+    assert sums.found.startswith("5 clips listed, 0 kept, 5 rejected")
+    assert (sync.name, sync.status) == ("sync check", Status.WARN)
+    assert "dvc repro sync_filter" in sync.remedy
 
 
 def test_params_that_cannot_be_used_do_not_end_the_visit(layout: Layout, pretend: Pretend) -> None:
