@@ -32,6 +32,8 @@ MAX_STEP_BACK_S = 1
 _ATTACHED_PICTURE = 0x0400  # AV_DISPOSITION_ATTACHED_PIC: cover art, not video
 _MAX_DAMAGED_SHARE = 0.1
 _MIN_PRESENT_SHARE = 0.8  # of the length that the header promises
+_WITHOUT_LENGTH = frozenset({"aac", "ac3", "eac3"})
+"""Formats without such a header: FFmpeg guesses a length from the first blocks, many times too long after silence."""
 
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
 """What is taken for a video where a folder is searched."""
@@ -144,7 +146,8 @@ def decode(container: Any, stream: Any, path: str | Path) -> Iterator[Any]:
         raise CorruptMediaError(path, f"its {kind} stream has no decodable frame")
     if num_damaged > _MAX_DAMAGED_SHARE * num_packets:
         raise CorruptMediaError(path, f"{num_damaged} of {num_packets} {kind} packets are damaged")
-    if stream.duration and end - start < _MIN_PRESENT_SHARE * stream.duration:
+    is_promised = stream.duration and container.format.name not in _WITHOUT_LENGTH
+    if is_promised and end - start < _MIN_PRESENT_SHARE * stream.duration:
         seconds = (float(ticks * stream.time_base) for ticks in (end - start, stream.duration))
         raise CorruptMediaError(path, "its {} is cut off after {:.2f} of {:.2f} s".format(kind, *seconds))
     if num_damaged:

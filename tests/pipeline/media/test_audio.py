@@ -139,6 +139,12 @@ def test_sound_that_starts_before_the_picture_is_cut_at_it(tmp_path: Path, video
     assert np.abs(decoded).argmax() == pytest.approx(4000 - video_ms * RATE // 1000, abs=16)
 
 
+def test_a_raw_stream_that_begins_with_silence_is_not_taken_for_cut_off(tmp_path: Path) -> None:
+    sound = np.concatenate([np.zeros(6 * RATE, np.float32), np.tile(speech_like(), 4)])
+    write_sound(tmp_path / "speech.aac", sound[:, None], RATE, "aac", "fltp")
+    assert len(audio.decode_audio(tmp_path / "speech.aac")) == pytest.approx(len(sound), abs=2048)
+
+
 def test_a_real_clip_with_lost_packets_keeps_its_length(shared_data: Path, caplog: pytest.LogCaptureFixture) -> None:
     samples = audio.decode_audio(shared_data / "wild" / "hq_bbaf2a.mpg")
     assert len(samples) / RATE == pytest.approx(2.978, abs=0.002)  # as its undamaged neighbours
