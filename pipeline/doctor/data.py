@@ -106,9 +106,14 @@ def sync_check_is_old(layout: Layout) -> bool:
         )
     except FileNotFoundError:
         return True
+    if _ids(packed, refused) != _ids(kept, left_out):
+        return True
     size_of = {(row.split, row.key): row.num_bytes for row in packed}
-    ids_before, ids_after = ({item.clip_id for item in items} for items in ([*packed, *refused], [*kept, *left_out]))
-    return ids_before != ids_after or any(size_of.get((row.split, row.key)) != row.num_bytes for row in kept)
+    return any(size_of.get((row.split, row.key)) != row.num_bytes for row in kept)
+
+
+def _ids(kept: Sequence[IndexRow], rejects: Sequence[Reject]) -> set[str]:
+    return {row.clip_id for row in kept} | {reject.clip_id for reject in rejects}
 
 
 def sum_check(name: str, survey: Survey) -> Check:
@@ -116,7 +121,7 @@ def sum_check(name: str, survey: Survey) -> Check:
     total = survey.total
     said = f"{total.listed} clips listed, {total.kept} kept, {total.rejected} rejected"
     listed = {record.clip_id for record in survey.listed}
-    ids = {row.clip_id for row in survey.kept} | {reject.clip_id for reject in survey.rejects}
+    ids = _ids(survey.kept, survey.rejects)
     found = {clip_id if clip_id in listed else source_of(clip_id) for clip_id in ids}
     if found != listed:
         problem = f"{len(listed - found)} listed ones are in neither, {len(found - listed)} are not listed"
