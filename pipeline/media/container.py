@@ -35,7 +35,13 @@ _MIN_PRESENT_SHARE = 0.8  # of the length that the header promises
 _WITHOUT_LENGTH = frozenset({"aac", "ac3", "eac3"})
 """Formats without such a header: FFmpeg guesses a length from the first blocks, many times too long after silence."""
 
-VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
+VIDEO_SUFFIXES = frozenset(
+    {
+        *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".ogv"),
+        *(".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".3gp"),  # the last four: television, camcorders, older telephones
+        *(".avi", ".wmv", ".flv"),
+    }
+)
 """What is taken for a video where a folder is searched."""
 
 

@@ -13,12 +13,9 @@ from grey_videos import SIZE, grey, levels, write_frames
 from media_readers import read_frames
 
 from pipeline.media.audio import decode_audio
+from pipeline.media.container import VIDEO_SUFFIXES
 from pipeline.media.errors import CorruptMediaError, MissingMediaError, NoVideoError
-from pipeline.media.video import (
-    VideoWriter,
-    iter_frames,
-    probe,
-)
+from pipeline.media.video import VideoWriter, iter_frames, probe
 
 
 def write_timed(path: Path, times_ms: Sequence[int], rotation: int = 0, stated_fps: int = 25) -> None:
@@ -176,6 +173,48 @@ def test_a_recording_whose_size_changes_midway_keeps_its_first(tmp_path: Path) -
     frames = read_frames(tmp_path / "v.webm")
     assert frames.shape == (2, 48, 64, 3)
     assert levels(list(frames)) == [10, 15]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "container_format", "video_codec", "audio_codec"),
+    [
+        (".mts", "mpegts", "libx264", "ac3"),  # its clock begins at 1.4 s
+        (".ts", "mpegts", "mpeg2video", "mp2"),
+        (".3gp", "3gp", "libx264", "aac"),
+        (".flv", "flv", "flv1", "libmp3lame"),
+        (".wmv", "asf", "wmv2", "wmav2"),
+        (".avi", "avi", "mpeg4", "libmp3lame"),
+        (".mkv", "matroska", "libx264", "ac3"),
+    ],
+)
+def test_picture_and_sound_of_any_container_keep_their_times(
+    tmp_path: Path, suffix: str, container_format: str, video_codec: str, audio_codec: str
+) -> None:
+    """The picture is bright, and a tone is heard, from 0.4 to 0.6 s of one second."""
+    path = tmp_path / f"v{suffix}"
+    seconds = np.arange(48_000) / 48_000
+    tone = np.where((seconds >= 0.4) & (seconds < 0.6), np.sin(2 * np.pi * 440 * seconds) / 2, 0).astype(np.float32)
+    with av.open(str(path), "w", format=container_format) as container:
+        pictures = container.add_stream(video_codec, rate=25, options={"bf": "0"})
+        pictures.width, pictures.height, pictures.pix_fmt = *SIZE, "yuv420p"
+        rate_hz = 44_100 if video_codec == "flv1" else 48_000
+        sample_format = av.codec.Codec(audio_codec, "w").audio_formats[0].name
+        sound = container.add_stream(audio_codec, rate=rate_hz, layout="mono", format=sample_format)
+        sound.bit_rate = 64_000
+        for number in range(25):
+            frame = av.VideoFrame.from_ndarray(grey(200 if 10 <= number < 15 else 50), format="bgr24")
+            container.mux(pictures.encode(frame))
+        samples = av.AudioFrame.from_ndarray(tone[None], format="fltp", layout="mono")
+        samples.sample_rate = 48_000
+        for converted in av.AudioResampler(format=sample_format, layout="mono", rate=rate_hz).resample(samples):
+            container.mux(sound.encode(converted))
+        container.mux(pictures.encode(None))
+        container.mux(sound.encode(None))
+    assert suffix in VIDEO_SUFFIXES
+    bright = np.flatnonzero(read_frames(path).mean((1, 2, 3)) > 125)
+    assert (bright[0], bright[-1]) == (10, 14)
+    heard = np.flatnonzero(np.abs(decode_audio(path)) > 0.1) / 16_000
+    assert (heard[0], heard[-1]) == pytest.approx((0.4, 0.6), abs=0.045)  # WMA begins a block late
 
 
 def test_probe_reads_the_header(tmp_path: Path) -> None:
