@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline.shards.clip import PARTS, Clip, clip_rng, members_of
 from pipeline.shards.key import source_of
-from pipeline.shards.order import EpochPlan, plan_epoch
+from pipeline.shards.order import EpochPlan, Visit, plan_epoch
 from pipeline.shards.prefetch import Prefetcher
 from pipeline.shards.write import INDEX_NAME, REJECTS_NAME, SHIFT_STAT, IndexRow, Reject
 
@@ -223,7 +223,7 @@ class ClipStream(Iterator[Clip]):
     def _visit(self) -> Iterator[Clip | None]:
         """The epoch's remaining clips in planned order, None for a bad one; holds compressed clips only."""
         remaining = self._plan.visits[self._clips_seen :]
-        source = self._read({visit.key: visit.shard for visit in remaining})
+        source = self._read(remaining)
         waiting: dict[str, tuple[dict[str, bytes], str | None]] = {}
         for shard, key in remaining:
             while key not in waiting:
@@ -232,9 +232,12 @@ class ClipStream(Iterator[Clip]):
             members, problem = waiting.pop(key)
             yield self._checked(shard, key, members, problem)
 
-    def _read(self, shard_of_key: Mapping[str, str]) -> Iterator[tuple[str, dict[str, bytes], str | None]]:
+    def _read(self, visits: Iterable[Visit]) -> Iterator[tuple[str, dict[str, bytes], str | None]]:
+        keys_of_shard: dict[str, set[str]] = {}
+        for shard, key in visits:
+            keys_of_shard.setdefault(shard, set()).add(key)
         for shard in self._plan.shards:
-            if keys := {key for key, where in shard_of_key.items() if where == shard}:
+            if keys := keys_of_shard.get(shard):
                 yield from _read_shard(self._shards_dir, shard, keys, self._members)
 
     def _checked(self, shard: str, key: str, members: Mapping[str, bytes], problem: str | None) -> Clip | None:
