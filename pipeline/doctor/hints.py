@@ -27,7 +27,7 @@ REMEDIES = {
     "length_mismatch": "picture and sound differ in length: cut them alike, or raise {max_length_mismatch_s}",
     "too_short": "take longer clips, or lower {min_frames}",
     "no_face": "raise {detector_max_px}, which looks at larger pictures, or lower {detector_score}",
-    "face_lost": "cut the clips where the speaker leaves or turns away, or raise {max_gap_frames}",
+    "face_lost": "the face that was followed comes or goes while others stay: see {choose_face}",
     "face_too_small": "take larger pictures, or lower {min_face_px}",
     "blurred": "take sharper pictures, or lower {min_sharpness}",
     "out_of_sync": "lips and sound are further apart than can be corrected: see sync_filter.max_offset_frames",
@@ -68,7 +68,8 @@ _CLIP_HINTS = (
         "face_missing",
         lambda percent: percent > MISSING_PERCENT,
         f"In {{share}} of the clips the face was missing in over {MISSING_PERCENT:g}% of the frames looked at; its "
-        "place there is a guess. Raise preprocess.detector_max_px, or lower preprocess.max_gap_frames to reject them.",
+        "place there is a guess. Raise preprocess.detector_max_px, or lower preprocess.max_gap_frames, which parts "
+        "the clips there.",
     ),
     _ClipHint(
         "brightness",

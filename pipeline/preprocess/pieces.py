@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.alignment import FPS, SAMPLE_RATE_HZ, num_samples_of
-from pipeline.media.faces import FaceTrack, link_detections, main_track, smooth_faces
+from pipeline.media.faces import Detection, FaceTrack, link_detections, main_track, smooth_faces
 from pipeline.media.shots import find_cuts, shots_of
 from pipeline.media.talking import speaking_track
 from pipeline.params import PreprocessParams
@@ -57,24 +57,27 @@ def find_pieces(
     params: PreprocessParams,
     sound_delay_s: float | Fraction = 0,
 ) -> list[Piece | Refusal]:
-    """The video's pieces in order; every shot gives at least a piece or a refusal.
+    """The video's pieces in order; what is longer than a gap that is bridged is in a piece or a refusal.
 
     ``frames`` are looked through again only where several faces are candidates; ``samples`` are silence before
     ``sound_delay_s``. Raises RefusedError where picture and sound do not belong together at all.
     """
     _require_equal_length(len(found.faces), len(samples), params)
-    shots = shots_of(len(found.faces), find_cuts(found.changes, params.cut_change))
-    candidates = [_tracks_in(found, shot, params) for shot in shots]
-    speakers = _speakers(shots, candidates, frames, samples, params)
+    stretches = [
+        stretch
+        for shot in shots_of(len(found.faces), find_cuts(found.changes, params.cut_change))
+        for stretch in _between_gaps(found.faces, shot, _longest_gap(params))
+    ]
+    candidates = [_tracks_in(found, stretch, params) for stretch in stretches]
+    speakers = _speakers(stretches, candidates, frames, samples, params)
     heard = range(int(sound_delay_s * int(FPS)), math.ceil(len(samples) / SAMPLE_RATE_HZ * FPS - 1e-9))
     pieces: list[Piece | Refusal] = []
-    for (start, stop), tracks, speaker in zip(shots, candidates, speakers, strict=True):
-        try:
-            track = tracks[speaker] if speaker is not None else main_track(tracks)
-            is_looked_at = np.array([faces is not None for faces in found.faces[start:stop]])
-            pieces += _pieces_of(track, is_looked_at, start, heard, params)
-        except RefusedError as refused:
-            pieces.append(Refusal(start, stop, refused.reason, refused.detail))
+    for stretch, tracks, speaker in zip(stretches, candidates, speakers, strict=True):
+        track = tracks[speaker] if speaker is not None else main_track(tracks)
+        if track is None:
+            pieces.append(Refusal(*stretch, Reason.NO_FACE, "no face"))
+        else:
+            pieces += _outcomes_of(track, found, stretch, heard, params)
     return pieces
 
 
@@ -92,24 +95,44 @@ def _require_equal_length(num_frames: int, num_samples: int, params: PreprocessP
         )
 
 
-def _tracks_in(found: Survey, shot: tuple[int, int], params: PreprocessParams) -> list[FaceTrack]:
-    """Faces of one shot; rows count from its first frame."""
-    return link_detections(found.faces[slice(*shot)], params.max_gap_frames, params.detect_every)
+def _longest_gap(params: PreprocessParams) -> int:
+    """Frames without the face that are bridged, those between it and frames that are not looked at among them."""
+    return params.max_gap_frames + params.detect_every - 1
+
+
+def _between_gaps(
+    faces: Sequence[Sequence[Detection] | None], shot: tuple[int, int], max_gap: int
+) -> list[tuple[int, int]]:
+    """The shot, cut where nobody is seen for over ``max_gap`` frames; such a gap is a stretch of its own."""
+    start, stop = shot
+    seen = [index for index in range(start, stop) if faces[index]]
+    if not seen:
+        return [shot]
+    edges = [start]
+    for last, following in itertools.pairwise([start - 1, *seen, stop]):
+        if following - last - 1 > max_gap:
+            edges += [last + 1, following]
+    return [(a, b) for a, b in itertools.pairwise([*edges, stop]) if a < b]
+
+
+def _tracks_in(found: Survey, stretch: tuple[int, int], params: PreprocessParams) -> list[FaceTrack]:
+    """Faces of one stretch; rows count from its first frame."""
+    return link_detections(found.faces[slice(*stretch)], params.max_gap_frames, params.detect_every)
 
 
 def _speakers(
-    shots: Sequence[tuple[int, int]],
+    stretches: Sequence[tuple[int, int]],
     candidates: Sequence[Sequence[FaceTrack]],
     frames: Iterable[NDArray[np.uint8]],
     samples: NDArray[np.float32],
     params: PreprocessParams,
 ) -> list[int | None]:
-    """Per shot the track that speaks, None where that is not asked or cannot be said."""
+    """Per stretch the track that speaks, None where that is not asked or cannot be said."""
     if params.choose_face != "speaking" or all(len(tracks) < 2 for tracks in candidates):
-        return [None] * len(shots)
+        return [None] * len(stretches)
     remaining = iter(frames)
     chosen: list[int | None] = []
-    for (start, stop), tracks in zip(shots, candidates, strict=True):
+    for (start, stop), tracks in zip(stretches, candidates, strict=True):
         shown = itertools.islice(remaining, stop - start)
         if len(tracks) < 2:
             for _ in shown:
@@ -121,27 +144,35 @@ def _speakers(
     return chosen
 
 
+def _outcomes_of(
+    track: FaceTrack, found: Survey, stretch: tuple[int, int], heard: range, params: PreprocessParams
+) -> Iterator[Piece | Refusal]:
+    """What becomes of one stretch in which a face was chosen; ``heard`` are the video's frames with sound."""
+    start, stop = stretch
+    seen = np.flatnonzero(track.is_seen) + start
+    begin = int(seen[0]) if seen[0] - start > _longest_gap(params) else start
+    end = int(seen[-1]) + 1 if stop - 1 - seen[-1] > _longest_gap(params) else stop
+    others = "faces are seen, but not the one that was followed (params.yaml: preprocess.choose_face)"
+    if begin > start:
+        yield Refusal(start, begin, Reason.FACE_LOST, others)
+    try:
+        yield from _pieces_of(track, found, start, heard, params)
+    except RefusedError as refused:
+        yield Refusal(begin, end, refused.reason, refused.detail)
+    if end < stop:
+        yield Refusal(end, stop, Reason.FACE_LOST, others)
+
+
 def _pieces_of(
-    track: FaceTrack | None,
-    is_looked_at: NDArray[np.bool_],
-    shot_start: int,
-    heard: range,
-    params: PreprocessParams,
+    track: FaceTrack, found: Survey, stretch_start: int, heard: range, params: PreprocessParams
 ) -> Iterator[Piece]:
-    """One shot's face, cut where it is longer than a clip may be; ``heard`` are the video's frames with sound.
+    """The face from when it is first seen to when it is last, cut where that is longer than a clip may be.
 
     Raises RefusedError.
     """
-    if track is None:
-        raise RefusedError(Reason.NO_FACE, "no face")
-    if track.longest_gap > params.max_gap_frames + params.detect_every - 1:
-        raise RefusedError(
-            Reason.FACE_LOST,
-            f"no face for {track.longest_gap} frames in a row "
-            f"(params.yaml: preprocess.max_gap_frames {params.max_gap_frames})",
-        )
     seen = np.flatnonzero(track.is_seen)
-    start, stop = max(int(seen[0]), heard.start - shot_start), min(int(seen[-1]) + 1, heard.stop - shot_start)
+    start = max(int(seen[0]), heard.start - stretch_start)
+    stop = min(int(seen[-1]) + 1, heard.stop - stretch_start)
     if stop - start < params.min_frames:
         raise RefusedError(
             Reason.TOO_SHORT, f"{max(0, stop - start)} frames (params.yaml: preprocess.min_frames {params.min_frames})"
@@ -154,8 +185,9 @@ def _pieces_of(
             f"the face is {face_px:.0f} px high (params.yaml: preprocess.min_face_px {params.min_face_px})",
         )
     score = float(track.scores[track.is_seen].mean())
-    missing = 1 - len(seen) / float(np.count_nonzero(is_looked_at[seen[0] : seen[-1] + 1]))
-    whole = Piece(shot_start + start, shot_start + stop, faces[start:stop], score, missing)
+    looked_at = found.faces[stretch_start + seen[0] : stretch_start + seen[-1] + 1]
+    missing = 1 - len(seen) / sum(faces is not None for faces in looked_at)
+    whole = Piece(stretch_start + start, stretch_start + stop, faces[start:stop], score, missing)
     return _in_equal_parts(whole, params)
 
 

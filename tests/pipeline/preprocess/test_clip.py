@@ -142,6 +142,29 @@ def test_short_gaps_are_bridged(make_clip, uncut) -> None:
     assert sample.stats["face_missing"] == pytest.approx(3 / 16)  # of frames 0, 2, ... 28 and 29
 
 
+def test_a_face_that_comes_back_begins_another_sample(make_clip, uncut) -> None:
+    frames = [EMPTY if 30 <= k < 44 or k >= 84 else draw_face(80, 80) for k in range(98)]
+    first, away, second, gone = process_clip(make_clip("s1/a", frames=frames), uncut, ANYWHERE)
+    assert isinstance(first, ClipSample) and isinstance(second, ClipSample)
+    assert isinstance(away, Reject) and isinstance(gone, Reject)
+    assert (first.num_frames, second.num_frames) == (29, 39)  # every second frame is looked at: 28, 44 and 82 have it
+    assert (away.clip_id, away.reason, away.detail) == ("s1/a-p001", Reason.NO_FACE, "1.16 to 1.76 s: no face")
+    assert (gone.clip_id, gone.reason, gone.detail) == ("s1/a-p003", Reason.NO_FACE, "3.32 to 3.92 s: no face")
+    assert first.stats["face_missing"] == second.stats["face_missing"] == 0
+
+
+def test_a_face_that_others_outlast_is_kept_while_it_is_there(make_clip, uncut) -> None:
+    small = draw_face(80, 80, half=24)
+    frames = [np.hstack([draw_face(80, 80) if 20 <= k < 60 else EMPTY, small]) for k in range(80)]
+    largest = uncut.model_copy(update={"choose_face": "largest", "detector_max_px": 320})
+    early, kept, late = process_clip(make_clip("s1/a", frames=frames), largest, ANYWHERE)
+    assert isinstance(kept, ClipSample) and kept.num_frames == 39
+    assert kept.stats["face_px"] > 80
+    for reject, where in ((early, "0.00 to 0.80 s: "), (late, "2.36 to 3.20 s: ")):
+        assert isinstance(reject, Reject) and reject.reason == Reason.FACE_LOST
+        assert reject.detail.startswith(where) and "preprocess.choose_face" in reject.detail
+
+
 def test_stats_tell_of_the_source(make_clip, params, monkeypatch, tmp_path) -> None:
     record = make_clip()
     stats = sample_of(record, params).stats
@@ -250,7 +273,7 @@ def test_blurred_clips_are_rejected_when_asked(make_clip, params) -> None:
     assert "preprocess.min_sharpness" in refused.detail
 
 
-def test_reasons_of_rejection(make_clip, params, uncut, tmp_path, monkeypatch) -> None:
+def test_reasons_of_rejection(make_clip, params, tmp_path, monkeypatch) -> None:
     face = draw_face(80, 80)
     good = make_clip("good")
     missing = ClipRecord("gone", "s", "train", str(tmp_path / "gone.mp4"), 0, "", "")
@@ -270,12 +293,6 @@ def test_reasons_of_rejection(make_clip, params, uncut, tmp_path, monkeypatch) -
     assert reject_of(make_clip("quiet", sound=tone(2, loudness=1e-5)), params).reason == Reason.SILENT_AUDIO
     assert reject_of(make_clip("empty", frames=[EMPTY] * 30), params).reason == Reason.NO_FACE
     assert reject_of(make_clip("brief", frames=[face] * 20), params).reason == Reason.TOO_SHORT
-
-    leaves = [EMPTY if k >= 18 else face for k in range(30)]
-    lost = reject_of(make_clip("leaves", frames=leaves), uncut)
-    assert lost.reason == Reason.FACE_LOST
-    # Every second frame is looked at: 16 is the last with the face.
-    assert "13 frames" in lost.detail
 
     near = params.model_copy(update={"min_face_px": 120})
     small = reject_of(good, near)
