@@ -2,9 +2,10 @@
 
 python benchmarks/train.py [--width 1] [--clips 16] [--rounds 3] [--memory-steps 2000]
 
-Printed: a step (forward, L1, backward, Adam) as training makes it, in bfloat16 where the processor has it and channels
-last, against float32 in contiguous memory; what LSTM and CBAM add to it; how much memory a small training gains over
-many steps. Needs no clips. The rounds take turns, and each figure is the fastest of its rounds.
+Printed: a step (forward, L1, backward, Adam, running average) as training makes it, in bfloat16 where the processor has
+it and channels last, against one without the average in float32 and contiguous memory; what LSTM and CBAM add to it;
+how much memory a small training gains over many steps. Needs no clips. The rounds take turns, and each figure is the
+fastest of its rounds.
 """
 
 from __future__ import annotations

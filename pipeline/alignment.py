@@ -42,7 +42,10 @@ def mel_window(mel: NDArray[np.float32], start: int, num_columns: int = MEL_WIND
 
 
 def centred_lead_frames(fps: float = FPS, num_columns: int = MEL_WINDOW) -> float:
-    """How far a mel window starts before its frame so that it is centred on it: 2 frames (80 ms) at 25 fps."""
+    """How far a mel window starts before its frame so that it is centred on it: 2 frames (80 ms) at 25 fps.
+
+    As column k is centred on k / 80 s and starts are rounded down, the windows' middles are 6 to 19 ms early.
+    """
     return num_columns / MEL_RATE_HZ / 2 * fps - 0.5
 
 

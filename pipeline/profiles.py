@@ -21,6 +21,7 @@ DEMO: dict[str, Any] = {
     "dataset.source": "demo",
     "preprocess.clips_per_shard": 12,
     "preprocess.detector_max_px": 160,
+    "train_syncnet.objective": "infonce",
     "train_syncnet.augment": "light",
     "train_syncnet.dropout": 0.0,
     "train_syncnet.width": 0.25,
@@ -52,6 +53,9 @@ DEMO: dict[str, Any] = {
     "train_gan.augment": True,
     "train_gan.audio_start": "expert",
     "train_gan.betas.0": 0.5,
+    "train_gan.sync_objective": "infonce",
+    "train_gan.sync_negatives": 7,
+    "train_gan.sync_temperature": 0.5,
     "train_gan.losses.sync.weight": 0.01,
     "train_gan.losses.sync.start_step": 120,
     "train_gan.losses.sync.ramp_steps": 80,
@@ -59,6 +63,7 @@ DEMO: dict[str, Any] = {
     "train_gan.losses.adversarial.start_step": 240,
     "train_gan.losses.adversarial.ramp_steps": 40,
     "train_gan.losses.perceptual.weight": 0.0,
+    "train_gan.losses.temporal.weight": 0.0,
     "train_gan.losses.mouth.weight": 0.0,
     "train_gan.losses.feature_matching.weight": 0.0,
     "train_gan.losses.feature_matching.start_step": 240,
@@ -120,7 +125,8 @@ FOLDER: dict[str, Any] = {
     "train_gan.augment": True,
 }
 
-# Published sizes and Wav2Lip's loss weights. Days on one data-centre GPU; not meant for a CPU.
+# Published sizes and Wav2Lip's weights of losses, of which sync is InfoNCE here as elsewhere; `sync_objective: bce` is
+# Wav2Lip's own. Days on one data-centre GPU; not meant for a CPU.
 LRS2: dict[str, Any] = {
     **GRID,
     "profile": "lrs2",

@@ -1,8 +1,8 @@
 """Speech2Vid ("You said that?", Chung, Jamaludin and Zisserman 2017): stills and MFCCs to a frame.
 
 The layers are those of its Keras re-implementation, from 112x112 to 96x96: the smallest map is 6x6 instead of 7x7. The
-input is stills only, as in the paper, whose deblurring network is left out. L1 is its only loss: no sync loss, no
-adversary.
+input is stills only, as in the paper, whose deblurring network is left out. It hears SyncNet's MFCC, as the evaluator
+does (26 filters up to 8 kHz); the paper's have 40 from 300 to 3700 Hz. L1 is its only loss: no sync loss, no adversary.
 
 Legend: N folded batch, C channels, H W pixels, K=12 cepstral coefficients, L=35 steps.
 """

@@ -1,7 +1,7 @@
 """The two spectral inputs of the networks.
 
-``mel_spectrogram`` feeds the generator and the expert (Prajwal et al. 2020, "Wav2Lip"), ``mfcc`` the
-evaluator (Chung and Zisserman 2016, "Out of time").
+``mel_spectrogram`` feeds the expert and the generators (Prajwal et al. 2020, "Wav2Lip"), ``mfcc`` the evaluator (Chung
+and Zisserman 2016, "Out of time") and Speech2Vid.
 """
 
 from __future__ import annotations

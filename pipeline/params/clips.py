@@ -96,7 +96,7 @@ class PreprocessParams(Section):
     min_frames: Annotated[int, Field(ge=12)]
     max_clip_s: Positive
     max_length_mismatch_s: NonNegative
-    min_audio_rms: NonNegative
+    min_audio_rms: Fraction
     context_px: Annotated[int, Field(ge=96, le=512)]
     jpeg_quality: Annotated[int, Field(ge=50, le=100)]
 

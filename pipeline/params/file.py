@@ -90,6 +90,19 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _has_clips_for_several_windows(self) -> Params:
+        for name in ("train_syncnet", "train_evaluator"):
+            section = getattr(self, name)
+            least = (section.windows_per_clip - 1) * section.min_gap_frames + 6  # the evaluator's MFCC want the sixth
+            if self.preprocess.min_frames < least:
+                raise ValueError(
+                    f"{name}.windows_per_clip {section.windows_per_clip}, {section.min_gap_frames} frames apart, need "
+                    f"clips of {least} frames, and preprocess.min_frames {self.preprocess.min_frames} lets shorter "
+                    f"ones in; raise that, or lower {name}.windows_per_clip or min_gap_frames"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _shares_batches_equally(self) -> Params:
         num = self.runtime.num_processes
         parts = {"train_syncnet": num, "train_evaluator": num, "train_gan": num * self.train_gan.micro_batches}

@@ -136,6 +136,11 @@ class TrainGanParams(_TrainingParams):
                     f"losses.{name}.start_step {loss.start_step} is not below num_steps {self.num_steps}: that loss "
                     f"would never be on; lower it, or set its weight to 0"
                 )
+            if loss.weight > 0 and loss.start_step + loss.ramp_steps > self.num_steps:
+                raise ValueError(
+                    f"losses.{name} starts at step {loss.start_step} and takes {loss.ramp_steps} steps to its full "
+                    f"weight, which num_steps {self.num_steps} ends before; lower start_step or ramp_steps"
+                )
         return self
 
 

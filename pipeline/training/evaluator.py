@@ -1,7 +1,7 @@
 """Training of the network behind LSE-D and LSE-C where the official weights are not given.
 
-It shares nothing with the expert: other network (Chung and Zisserman, "Out of time"), other input (wide 224 px crops,
-MFCC), other objective (distances instead of cosines), other seed.
+It learns from the expert's training clips and shares nothing else with it: other network (Chung and Zisserman, "Out of
+time"), other input (wide 224 px crops, MFCC), other objective (distances instead of cosines), other seed.
 """
 
 from __future__ import annotations

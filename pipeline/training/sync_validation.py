@@ -28,9 +28,9 @@ class SyncValidation:
         """``similarities``: per clip float [V, A], larger is more in sync, row v belongs to column v.
 
         - ``pairwise_accuracy``: share of fixed pairs (true audio, audio of the same clip at least ``min_gap_frames``
-          away) in which the true one is more similar. Chance 0.5.
+          away) in which the true one is more similar; a tie counts as lost. Chance 0.5.
         - ``offset_within_one_frame``: share of clips whose best mean similarity over shifts -15 .. 15 is at a shift of
-          at most 1 frame. Chance about 3/31.
+          at most 1 frame. Chance 0.1 on clips of 3 s, less on short ones, whose means at large shifts vary more.
         - ``loss``: cross-entropy of the true audio among those of its clip; ``chance_loss`` is that of a constant.
 
         Raises ValueError where no clip is long enough to hold a negative.

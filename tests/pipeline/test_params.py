@@ -42,6 +42,13 @@ def test_the_committed_file_is_valid(repo_root: Path) -> None:
         ("variants.lipgan.contrastive_weight", -1, "variants.lipgan.contrastive_weight: Input should be greater"),
         ("variants.lipgan.network", "gan", "variants.lipgan.network: must be wav2lip, lipgan, speech2vid (given gan)"),
         ("train_gan.losses.sync.start_step", 300, "losses.sync.start_step 300 is not below num_steps 300"),
+        (
+            "train_gan.losses.sync.ramp_steps",
+            181,
+            "takes 181 steps to its full weight, which num_steps 300 ends before",
+        ),
+        ("train_evaluator.windows_per_clip", 5, "need clips of 26 frames, and preprocess.min_frames 25"),
+        ("preprocess.min_audio_rms", 5, "preprocess.min_audio_rms: Input should be less than or equal to 1"),
         ("train_gan.width", 0.5, "train_gan.width is 0.5, train_syncnet.width 0.25; make them equal"),
         ("train_gan.window_frames", 7, "train_gan.window_frames: Input should be a multiple of 5"),
         ("train_gan.window_frames", 25, "need clips of 51 frames, and preprocess.min_frames 25"),
