@@ -125,9 +125,9 @@ class Generator(nn.Module):
         mel: float [B, T, 1, 80, 16] in [-4, 4]; faces: float [B, T, 6, 96, 96] in [0, 1], BGR, as
         from `face_input`. Returns float [B, T, 3, 96, 96] in [0, 1], BGR.
         """
-        return self.continued(mel_BTCML, faces_BTCHW)[0]
+        return self.forward_with_memory(mel_BTCML, faces_BTCHW)[0]
 
-    def continued(
+    def forward_with_memory(
         self, mel_BTCML: torch.Tensor, faces_BTCHW: torch.Tensor, memory: Memory | None = None
     ) -> tuple[torch.Tensor, Memory | None]:
         """As `forward`, for a clip that comes in pieces: with the memory of the piece before (None: it is the first)

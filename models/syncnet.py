@@ -87,9 +87,9 @@ class SyncNet(nn.Module):
     def embed_faces(self, lower_BCHW: torch.Tensor) -> torch.Tensor:
         """Five stacked lower halves float [B, 15, 48, 96] in [0, 1], BGR, frame-major
         -> float32 [B, D] of unit length (zero where every ReLU of the head is off)."""
-        return self.look_at_faces(lower_BCHW)[0]
+        return self.embed_faces_with_maps(lower_BCHW)[0]
 
-    def look_at_faces(self, lower_BCHW: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    def embed_faces_with_maps(self, lower_BCHW: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """As `embed_faces`, and with it the maps of the stages that still know where: 48x96, 46x47, 23x24, 12x12."""
         x_BCHW = lower_BCHW - 0.5 if self.config.linear_heads else lower_BCHW
         maps = []
@@ -97,13 +97,13 @@ class SyncNet(nn.Module):
         for stage in stages:
             x_BCHW = stage(x_BCHW)
             maps.append(x_BCHW)
-        return _unit_length(head(self._left_out(x_BCHW))), maps[:NUM_PLACED_MAPS]
+        return _unit_length(head(self._dropout(x_BCHW))), maps[:NUM_PLACED_MAPS]
 
     def embed_audio(self, mel_B1ML: torch.Tensor) -> torch.Tensor:
         """mel float [B, 1, 80, 16] in [-4, 4] -> float32 [B, D] of unit length."""
-        return _unit_length(self.audio_encoder(mel_B1ML, before_head=self._left_out))
+        return _unit_length(self.audio_encoder(mel_B1ML, before_head=self._dropout))
 
-    def _left_out(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+    def _dropout(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         return dropout(x_BCHW, self.config.dropout, is_training=self.training)
 
 

@@ -85,7 +85,7 @@ class MouthGenerator:
         with autocast(self.precision, self.device):
             if isinstance(self.network, Generator):
                 hearing = hearing or Hearing()
-                drawn_BTCHW, hearing.memory = self.network.continued(audio_BTCFL, faces_BTCHW, hearing.memory)
+                drawn_BTCHW, hearing.memory = self.network.forward_with_memory(audio_BTCFL, faces_BTCHW, hearing.memory)
             else:
                 drawn_BTCHW = self.network(audio_BTCFL, faces_BTCHW)
         drawn_NCHW = drawn_BTCHW.flatten(0, 1).float()

@@ -54,7 +54,7 @@ MEASURED = {"sync": 1.0}
 """Validation measures sync whether it is trained for or not."""
 
 
-def hear_as_the_expert(generator: Generator, expert: SyncNet) -> None:
+def init_audio_encoder(generator: Generator, expert: SyncNet) -> None:
     """Start the generator's audio encoder from the expert's audio tower, except for the last layer.
 
     The expert has learned which sounds look different. Both have Wav2Lip's layers, but for one residual block that only
@@ -86,7 +86,7 @@ class GanTrainee:
         self._params, self._recipe, self._device = params, recipe, device
         self.generator = recipe.build()
         if isinstance(self.generator, Generator) and params.audio_start == "expert":
-            hear_as_the_expert(self.generator, expert)
+            init_audio_encoder(self.generator, expert)
         with_shared_statistics(self.generator).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.expert = expert.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
         self._adversary = recipe.build_adversary(device) if recipe.build_adversary else None
@@ -177,7 +177,7 @@ class GanTrainee:
         """The expert's embedding and maps of every 5 whole faces, the clips' one after another."""
         fives_NTCHW = lower_half(faces_BTCHW).unflatten(1, (-1, WINDOW_FRAMES)).flatten(0, 1)
         with autocast(self._params.precision, self._device):
-            return self.expert.look_at_faces(stack_window(fives_NTCHW))
+            return self.expert.embed_faces_with_maps(stack_window(fives_NTCHW))
 
     def _sync(self, face_BD: torch.Tensor, sync_mel_BSKML: torch.Tensor) -> torch.Tensor:
         num_audio = sync_mel_BSKML.shape[2]
@@ -217,6 +217,7 @@ class GanTrainee:
         batch = {name: tensor[:num_windows] for name, tensor in self._validation.items()}
         target, generated = self._generate(self._averaged.network, batch)
         reference = faces_to_float(batch["reference"], self._device)
+        # Beside a black reference the sum over the faces it is shown leaves what is shown of the target.
         seen = self._recipe.kind.see(target, torch.zeros_like(reference))[:, 2].unflatten(1, (-1, 3)).sum(dim=1)
         columns = (target[:, 2], seen, reference[:, 2], generated[:, 2])
         rows_NCHW = torch.cat([column.float() for column in columns], dim=-1)

@@ -1,4 +1,4 @@
-"""A training's curve as a picture."""
+"""A training's curve, as a table and as a picture."""
 
 from __future__ import annotations
 
@@ -8,13 +8,22 @@ from typing import Any
 import cv2
 import pytest
 
-from pipeline.training.curve import plot_curve
+from pipeline.training.curve import plot_curve, write_curve
 
 ROWS = [
     {"step": 1.0, "loss": 0.4, "l1": 0.3, "learning_rate": 0.1},
     {"step": 2.0, "loss": 0.3, "l1": 0.2, "d_loss": 1.4, "learning_rate": 0.1},
     {"step": 2.0, "val_loss": 0.5, "val_l1": 0.25, "val_chance_loss": 4.0},
 ]
+
+
+def test_a_scalar_that_a_step_lacks_is_an_empty_cell(tmp_path: Path) -> None:
+    write_curve(tmp_path / "curve.csv", [ROWS[0], ROWS[1] | {"d_loss": 1 / 3}])
+    assert (tmp_path / "curve.csv").read_text().splitlines() == [
+        "step,loss,l1,learning_rate,d_loss",
+        "1,0.4,0.3,0.1,",
+        "2,0.3,0.2,0.1,0.333333",
+    ]
 
 
 def test_terms_share_a_panel_with_their_validation_and_sums_do_not(

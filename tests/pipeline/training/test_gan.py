@@ -18,11 +18,11 @@ from models.syncnet import SyncNet, SyncNetConfig
 from pipeline import checkpoint
 from pipeline.generators import KINDS, OURS, Kind
 from pipeline.params import LipGanVariant, Speech2VidVariant, TrainGanParams, Wav2LipVariant
-from pipeline.stages.train_gan import load_expert
+from pipeline.stages.train_gan import build_trainee, load_expert
 from pipeline.training.adversaries import QualityAdversary
-from pipeline.training.gan import GanTrainee, hear_as_the_expert, window_cut
+from pipeline.training.gan import GanTrainee, init_audio_encoder, window_cut
 from pipeline.training.generator_windows import CutGeneratorWindow
-from pipeline.training.recipes import Recipe, recipe_of
+from pipeline.training.recipes import ADAM_BETAS, Recipe, recipe_of
 
 EXPERT = SyncNetConfig(width=0.0625, embedding_dim=16, linear_heads=True)
 
@@ -135,6 +135,23 @@ def test_the_discriminators_rate_falls_with_the_generators(params: TrainGanParam
         expected = params.discriminator_learning_rate * float(row["learning_rate"]) / params.learning_rate
         assert group["lr"] == pytest.approx(expected)
         assert group["lr"] < params.discriminator_learning_rate
+
+
+def betas_of(trainee: GanTrainee) -> tuple[Any, Any]:
+    """The generator's, and the discriminator's where there is one."""
+    state = trainee.state_dict()
+    own = {group["betas"] for group in state["optimiser"]["param_groups"]}
+    adversary = state["adversary"].get("_extra_state", {"param_groups": []})
+    return own, {group["betas"] for group in adversary["param_groups"]}
+
+
+def test_each_optimiser_has_its_variants_betas(params: TrainGanParams) -> None:
+    params = params.model_copy(update={"betas": (0.3, 0.99)})
+    assert betas_of(trainee_of(params)) == ({(0.3, 0.99)}, {(0.3, 0.99)})
+    alone = small_recipe(params, use_discriminator=False)
+    assert betas_of(trainee_of(params, alone)) == ({ADAM_BETAS}, set())
+    lipgan = recipe_of(params, LipGanVariant(network="lipgan", seed=None, contrastive_weight=0.01))
+    assert betas_of(trainee_of(params, lipgan)) == ({(0.9, 0.999)}, {(0.9, 0.999)})
 
 
 def test_the_gradient_of_a_batch_in_parts_is_the_mean_of_theirs(params: TrainGanParams) -> None:
@@ -278,7 +295,7 @@ def test_infonce_reads_the_audio_of_other_moments_and_bce_does_not(params: Train
 def test_the_audio_encoder_starts_from_the_experts_but_for_its_head() -> None:
     generator, expert = Generator(GeneratorConfig(width=0.0625, lstm_hidden=8)), SyncNet(EXPERT)
     before = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
-    hear_as_the_expert(generator, expert)
+    init_audio_encoder(generator, expert)
     after, learned = generator.state_dict(), expert.audio_encoder.state_dict()
     changed = {name for name in after if not torch.equal(before[name], after[name])}
     assert changed
@@ -290,7 +307,7 @@ def test_the_audio_encoder_starts_from_the_experts_but_for_its_head() -> None:
     assert not any(".head." in name for name in changed)
 
     with pytest.raises(ValueError, match=r"train_gan\.width is 0\.25, the expert's 0\.0625"):
-        hear_as_the_expert(Generator(GeneratorConfig(width=0.25)), expert)
+        init_audio_encoder(Generator(GeneratorConfig(width=0.25)), expert)
 
 
 def test_the_expert_never_changes(trainee: GanTrainee) -> None:
@@ -342,3 +359,19 @@ def test_an_expert_near_chance_is_refused_with_what_to_do(tmp_path: Path) -> Non
     with pytest.raises(ValueError, match=r"0\.52.*chance 0\.50.*train_syncnet\.num_steps"):
         load_expert(tmp_path, 0.6)
     assert isinstance(load_expert(tmp_path, 0.5), SyncNet)
+
+
+def test_seeds_start_differently_and_are_validated_on_the_same_windows(params: TrainGanParams, tmp_path: Path) -> None:
+    save_expert(tmp_path, accuracy=0.9)
+    arm = Wav2LipVariant(
+        network="wav2lip", seed=None, use_lstm=False, use_cbam=False, use_discriminator=True, use_further_losses=True
+    )
+    clips, cpu = [clip(0), clip(1)], torch.device("cpu")
+    first, again, other = (build_trainee(params, arm, tmp_path, seed, 3, clips, cpu) for seed in (1, 1, 2))
+    start = {name: tensor.clone() for name, tensor in first.generator.state_dict().items()}
+    assert all(torch.equal(start[name], tensor) for name, tensor in again.generator.state_dict().items())
+    assert not all(torch.equal(start[name], tensor) for name, tensor in other.generator.state_dict().items())
+    other.use_weights(first.weights())
+    assert other.validate() == first.validate()
+    elsewhere = build_trainee(params, arm, tmp_path, 1, 4, clips, cpu)
+    assert elsewhere.validate() != first.validate()
