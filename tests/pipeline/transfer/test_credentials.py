@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pipeline.transfer.credentials import from_environment, redacted
@@ -25,6 +27,16 @@ def test_a_password_does_not_travel_in_the_clear_except_on_this_machine() -> Non
     with pytest.raises(ValueError, match="not https"):
         from_environment("http://example.org/data", "X", environment)
     assert from_environment("http://127.0.0.1:8000/data", "X", environment) is not None
+
+
+def test_neither_does_netrcs_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine example.org login anna password hunter2\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    with pytest.raises(ValueError, match="not https"):
+        from_environment("http://example.org/data", "X", {})
+    assert from_environment("https://example.org/data", "X", {}) is None
+    assert from_environment("http://example.com/data", "X", {}) is None
 
 
 @pytest.mark.parametrize(
