@@ -50,8 +50,9 @@ ui: install ## MLflow's page: every run, by source, is on http://127.0.0.1:5000/
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow server \
 		--backend-store-uri sqlite:///mlflow.db --artifacts-destination mlruns --host 127.0.0.1 --port 5000
 
-clean: ## remove data, artifacts and scratch; `make repro` restores from DVC's cache what has not changed
-	rm -rf data artifacts .scratch
+clean: ## remove what stages made, not downloads; `make repro` restores from DVC's cache what has not changed
+	rm -rf data/raw/demo artifacts .scratch
+	if [ -d data ]; then find data -mindepth 1 -maxdepth 1 ! -name raw -exec rm -rf {} +; fi
 
 forget: ## remove MLflow's runs and its registry, the champion with them
 	rm -rf mlruns mlflow.db*

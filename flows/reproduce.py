@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import atexit
 import contextvars
+import os
 import queue
 import signal
 import sys
@@ -34,6 +35,7 @@ from prefect.states import Cancelled, Completed, Failed
 from flows import dvc, tasks
 from flows.occupancy import CheckoutBusyError, occupying
 from flows.processes import ENDING_S, end_children, end_commands_by
+from flows.server import address, require_server
 from flows.tasks import StageResult
 from pipeline.cores import cgroup_limits, num_cores
 from pipeline.layout import Layout, find_root
@@ -210,12 +212,24 @@ def plan_text(root: Path, targets: list[str] | None) -> str:
 
 
 def run_command_line(body: Callable[[], int]) -> int:
-    """Run a command's body. SIGTERM unwinds it, and no process is left below this one at its end."""
+    """Run a command's body. SIGTERM and Ctrl-C unwind it, and no process is left below this one at its end."""
 
     def unwind(signum: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + signum)
 
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        if address() is not None:
+            unwind(signum, frame)
+        # A temporary server gets Ctrl-C, too, and Prefect would try to reach it for minutes.
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C does not wait for stages to unwind
+        try:
+            end_children()
+        finally:
+            os.write(sys.stderr.fileno(), b"Stopped; the same command goes on from here.\n")
+            os._exit(128 + signum)
+
     signal.signal(signal.SIGTERM, unwind)
+    signal.signal(signal.SIGINT, interrupt)
     atexit.register(end_children)  # after Prefect's own handlers: they still need its server
     try:
         return body()
@@ -266,6 +280,7 @@ def main(argv: list[str] | None = None) -> int:
             sys.stdout.write(plan_text(root, arguments.targets) + "\n")
             return 0
         _graph(root, arguments.targets)  # a wrong name is told before a server starts
+        require_server()
         state = reproduce(str(root), arguments.targets, return_state=True)
         results = state.result(raise_on_failure=False)
         if isinstance(results, list):

@@ -12,36 +12,40 @@ import argparse
 import asyncio
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from prefect import Flow
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import EntrypointType, RunnerDeployment
+from prefect.exceptions import ObjectNotFound
 from prefect.runner import Runner
-from prefect.settings import PREFECT_API_URL
 from pydantic import ValidationError
 
 from flows.processes import end_children
 from flows.reproduce import reproduce, run_command_line
 from flows.retrain import retrain
+from flows.server import address, require_server
 from flows.tasks import CODE_DIR
 from pipeline.layout import Layout, find_root
 from pipeline.params import load_params
 
 
 def deployments(root: Path, cron: str) -> list[RunnerDeployment]:
-    """``retrain/scheduled`` and ``reproduce/manual``; a run that finds one running is cancelled.
+    """``retrain/scheduled`` and ``reproduce/manual``.
 
-    Raises ValueError for a schedule that is no cron expression.
+    A run that finds another at work in the checkout ends as Cancelled by itself (``flows.occupancy``). Prefect's limit
+    of one run at a time would outlive a server that was killed, and cancel every later run. Raises ValueError for a
+    schedule that is no cron expression.
     """
     try:
         CronSchedule(cron=cron)
     except ValidationError:
         raise ValueError(
             f"params.yaml: runtime.retrain_cron is {cron!r}, which is no cron expression: it takes five fields, "
-            'such as "0 3 * * 1" for Mondays at 03:00'
+            'such as "0 3 * * 1" for Mondays at 03:00 UTC'
         ) from None
     return [
         _deployment(retrain, "scheduled", root, "Reproduce, gate the model, move the champion", cron),
@@ -56,12 +60,29 @@ def _deployment(
         name=name,
         cron=cron,
         parameters={"root": str(root)},
-        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
         entrypoint_type=EntrypointType.MODULE_PATH,
         description=description,
     )
     assert isinstance(made, RunnerDeployment)  # a coroutine only inside an event loop
     return made
+
+
+def require_own(made: Sequence[RunnerDeployment]) -> None:
+    """Raises ValueError where the server has one of these for another checkout: runs of that would be made here."""
+    with get_client(sync_client=True) as client:
+        for deployment in made:
+            try:
+                known = client.read_deployment_by_name(f"{deployment.flow_name}/{deployment.name}")
+            except ObjectNotFound:
+                continue
+            own, other = deployment.parameters["root"], known.parameters.get("root")
+            if other != own:
+                raise ValueError(
+                    f"{deployment.flow_name}/{deployment.name} at {address()} is that of {other}, not of {own}: a "
+                    "server serves one checkout. Start another for this one on a port of its own (`prefect server "
+                    f"start --port 4201`), or if it was moved, `prefect deployment delete {deployment.flow_name}/"
+                    f"{deployment.name}`"
+                )
 
 
 class _Runner(Runner):
@@ -83,14 +104,17 @@ def main(argv: list[str] | None = None) -> int:
     def body() -> int:
         root = find_root(arguments.root)
         cron = load_params(Layout(root).params_path).runtime.retrain_cron
-        if not PREFECT_API_URL.value():
+        if address() is None:
             raise ValueError(
                 "PREFECT_API_URL is not set: a schedule needs a server that stays up. Start one with "
                 "`prefect server start` and export PREFECT_API_URL=http://127.0.0.1:4200/api"
             )
+        require_server()
+        made = deployments(root, cron)
+        require_own(made)
         os.chdir(CODE_DIR)  # flow runs import `flows` from their working directory
         runner = _Runner(pause_on_shutdown=False)
-        for deployment in deployments(root, cron):
+        for deployment in made:
             runner.add_deployment(deployment)
         signal.signal(signal.SIGINT, runner.handle_sigterm)
         asyncio.run(runner.start())

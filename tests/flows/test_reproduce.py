@@ -145,7 +145,10 @@ def test_what_ends_the_walk_ends_commands_that_run_and_those_about_to_start(tmp_
     assert not late_path.exists()
 
 
-def test_sigterm_leaves_none_of_the_stages_that_ran_at_once(own_stub_pipeline: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ends_with", [signal.SIGTERM, signal.SIGINT])
+def test_what_ends_a_flow_leaves_none_of_the_stages_that_ran_at_once(
+    own_stub_pipeline: Path, tmp_path: Path, ends_with: signal.Signals
+) -> None:
     params = yaml.safe_load((own_stub_pipeline / "params.yaml").read_text())
     params["variants"] = {name: params["variants"]["lstm_cbam"] | {"seed": seed} for seed, name in enumerate("ab")}
     params["promote"]["variant"] = "a"
@@ -154,15 +157,24 @@ def test_sigterm_leaves_none_of_the_stages_that_ran_at_once(own_stub_pipeline: P
     (own_stub_pipeline / "quality.json").write_text(json.dumps({"lse_d": 8.0, "fid": 20.0, "sleep_s": 300}))
     command = [sys.executable, "-m", "flows.reproduce", "--root", str(own_stub_pipeline)]
     environment = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"} | {"PREFECT_HOME": str(tmp_path)}
-    flow = subprocess.Popen(command, cwd=ROOT, env=environment)
+    log = (tmp_path / "log").open("w+")
+    flow = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+    )
     deadline = time.monotonic() + 90
     below: list[psutil.Process] = []
     while len({variant for process in below for variant in _trained_by(process)}) < 2:
         assert flow.poll() is None and time.monotonic() < deadline
         time.sleep(0.2)
         below = psutil.Process(flow.pid).children(recursive=True)
-    flow.send_signal(signal.SIGTERM)
-    assert flow.wait(timeout=60) == 128 + signal.SIGTERM
+    if ends_with == signal.SIGINT:  # Ctrl-C reaches the stages, too
+        os.killpg(flow.pid, ends_with)
+    else:
+        flow.send_signal(ends_with)
+    assert flow.wait(timeout=60) == 128 + ends_with
+    if ends_with == signal.SIGINT:
+        log.seek(0)
+        assert log.read().endswith("Stopped; the same command goes on from here.\n")
     _, alive = psutil.wait_procs(below, timeout=5)
     assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
 

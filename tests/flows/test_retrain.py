@@ -182,6 +182,10 @@ class Served:
             command = [sys.executable, *arguments]
             self.processes.append(subprocess.Popen(command, cwd=ROOT, env=self._env, stdout=log, stderr=log))
 
+    def try_to_serve(self, checkout: Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "flows.serve", "--root", str(checkout)]
+        return subprocess.run(command, cwd=ROOT, env=self._env, capture_output=True, text=True, timeout=120)
+
     def call(self, path: str, body: dict[str, Any] | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.api + path, data, {"Content-Type": "application/json"})
@@ -283,6 +287,11 @@ def test_a_second_run_is_cancelled_and_sigterm_leaves_nothing(served: Served, st
     second = served.trigger()
     assert served.final_state(second, 60)["type"] == "CANCELLED"
     assert served.call(f"/flow_runs/{first}")["state"]["type"] == "RUNNING"
+    assert "retrain (process" in served.call(f"/flow_runs/{second}")["state"]["message"]
+
+    other = served.try_to_serve(ROOT)
+    assert other.returncode == 2
+    assert f"retrain/scheduled at {served.api} is that of {stub_pipeline}, not of {ROOT}" in other.stderr
 
     serve = served.processes[-1]
     below = psutil.Process(serve.pid).children(recursive=True)

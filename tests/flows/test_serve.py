@@ -14,10 +14,10 @@ def test_a_schedule_that_is_none_names_the_setting(tmp_path: Path) -> None:
         serve.deployments(tmp_path, "0 3 * *")
 
 
-def test_one_run_of_a_flow_at_a_time_and_retraining_has_the_schedule(tmp_path: Path) -> None:
+def test_retraining_has_the_schedule_and_no_limit_that_outlives_a_killed_server(tmp_path: Path) -> None:
     retrain, reproduce = serve.deployments(tmp_path, "0 3 * * 1")
     assert [str(schedule.schedule.cron) for schedule in retrain.schedules or []] == ["0 3 * * 1"]
     assert not reproduce.schedules
     for made in (retrain, reproduce):
-        assert made.concurrency_limit == 1
+        assert made.concurrency_limit is None
         assert made.parameters == {"root": str(tmp_path)}

@@ -1,0 +1,30 @@
+"""The Prefect server that flows report to. Without PREFECT_API_URL each flow starts one of its own."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL
+
+
+def address() -> str | None:
+    """PREFECT_API_URL, of the environment or of Prefect's profile, without user name and password."""
+    url = PREFECT_API_URL.value()
+    if not url:
+        return None
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def require_server() -> None:
+    """Raises ValueError where PREFECT_API_URL names a server that does not answer: a flow would end in a traceback."""
+    if address() is None:
+        return
+    with get_client(sync_client=True) as client:
+        problem = client.api_healthcheck()
+    if problem is not None:
+        raise ValueError(
+            f"PREFECT_API_URL is {address()}, which does not answer ({problem}): start it (`prefect server start`), or "
+            "unset PREFECT_API_URL, and flows start a server of their own"
+        )
