@@ -98,13 +98,14 @@ def train(
     """Run to ``schedule.num_steps``, from the newest checkpoint where there is one.
 
     A resumed run continues the same curve: weights, optimisers, data position and curve are all in the checkpoint.
+    ``log`` gets a row once a checkpoint holds it; those since the checkpoint before may come again after a resume.
     Raises NonFiniteLossError naming the step before a bad step can reach a checkpoint.
     Where processes share the batches, each calls this; the first one validates, logs and writes the checkpoints.
     """
     curve: list[dict[str, float]] = []
     chosen = _Choice(schedule.keep, schedule.patience)
     sums: dict[str, float] = {}
-    start, spent, count = 0, 0.0, 0
+    start, spent, count, num_logged = 0, 0.0, 0, 0
     state = parallel.from_first(store.load)
     if state is not None:
         trainee.load_state_dict(state["trainee"])
@@ -113,11 +114,13 @@ def train(
         if state["cuda_rng"] is not None and torch.cuda.is_available():
             torch.cuda.set_rng_state(state["cuda_rng"])
         curve, start, spent = state["curve"], state["step"], state["seconds"]
-        sums, count = state["sums"], state["count"]
+        sums, count, num_logged = state["sums"], state["count"], state["num_logged"]
         chosen.load_state_dict(state["chosen"])
         logger.info("resumed from the checkpoint of step %d of %d", start, schedule.num_steps)
+        if parallel.rank() == 0:
+            num_logged = _log_rows(log, curve, num_logged)
 
-    began, waited, unlogged = time.monotonic(), batches.wait_seconds, len(curve)
+    began, waited = time.monotonic(), batches.wait_seconds
     paced_at, paced_step = began, start  # since the last line: a slow start says nothing about the rest
     was_over = start >= schedule.num_steps or chosen.is_out_of_patience
     step, is_over, iterator = start, was_over, iter(batches)
@@ -144,8 +147,6 @@ def train(
                 curve.append(row)
                 sums, count = {}, 0
             if parallel.rank() == 0 and (is_over or step % schedule.checkpoint_every == 0):
-                log((int(row["step"]), _without_step(row)) for row in curve[unlogged:])
-                unlogged = len(curve)
                 store.save(
                     {
                         "step": step,
@@ -154,12 +155,14 @@ def train(
                         "torch_rng": torch.get_rng_state(),
                         "cuda_rng": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
                         "curve": curve,
+                        "num_logged": num_logged,
                         "sums": sums,
                         "count": count,
                         "chosen": chosen.state_dict(),
                         "seconds": spent + time.monotonic() - began,
                     }
                 )
+                num_logged = _log_rows(log, curve, num_logged)
     finally:
         batches.close()
     took = time.monotonic() - began
@@ -274,8 +277,10 @@ def _step(trainee: Trainee, batch: Batch, step: int) -> dict[str, float]:
     return scalars
 
 
-def _without_step(row: Mapping[str, float]) -> dict[str, float]:
-    return {name: value for name, value in row.items() if name != "step"}
+def _log_rows(log: CurveLog, curve: list[dict[str, float]], start: int) -> int:
+    """The rows from ``start`` on; returns how many are logged then."""
+    log((int(row["step"]), {name: value for name, value in row.items() if name != "step"}) for row in curve[start:])
+    return len(curve)
 
 
 def _format(scalars: Mapping[str, float]) -> str:
