@@ -9,6 +9,8 @@ Aliases: ``champion``; ``previous``, the champion before it; ``challenger``, the
 from __future__ import annotations
 
 import json
+import logging
+import sqlite3
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,17 +19,22 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.gate import Outcome, Scores
 from pipeline.layout import Layout
+from pipeline.mlflow_store import experiment_id, open_client, set_mlflow_defaults, store_uri
 from pipeline.params import Params
-from pipeline.tracking import experiment_id, open_client, run_key, store_uri
+from pipeline.tracking import run_key
 from pipeline.transfer.credentials import redacted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
+logger = logging.getLogger(__name__)
+
 REGISTERED_NAME = "lipsmith-generator"
 _NUMBERS = ("num_clips", "num_failed")
 """Tags that versions of before lack."""
+_PACKAGES = {"google": "google-cloud-storage", "azure": "azure-storage-blob"}
+"""Of modules that packages of other names bring."""
 
 
 class RegistryError(ValueError):
@@ -37,12 +44,13 @@ class RegistryError(ValueError):
 @contextmanager
 def open_registry(layout: Layout) -> Iterator[Registry]:
     """The registry in the checkout's MLflow store. What goes wrong there within the block is a RegistryError."""
+    set_mlflow_defaults()
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield Registry(open_client(layout))
-    except (MlflowException, SQLAlchemyError) as error:
+    except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
         raise RegistryError(f"MLflow at {redacted(store_uri(layout))}: {redacted(_first_line(error))}") from error
 
 
@@ -86,10 +94,18 @@ class Registry:
     def register(
         self, layout: Layout, folder: Path, variant: str, scores: Scores, params: Params, trained_on: Collection[str]
     ) -> str:
-        """The version of the model in ``folder``, made on first sight; its tags get the latest figures."""
+        """The version of the model in ``folder``, made on first sight; its tags get the latest figures.
+
+        Files of a known version that are gone are uploaded again.
+        """
         known = [v for v in self._versions() if v.tags.get("model_sha256") == scores.model_sha256]
         if known:
             version = str(known[0].version)
+            source = self._source(version)
+            if not {path.name for path in folder.iterdir()} <= _names_at(source):
+                root = source.removesuffix(f"/{_model_folder(scores.model_sha256)}")
+                _upload(root, folder, scores.model_sha256, trained_on)
+                logger.info("the files of version %s were gone from %s: uploaded again", version, redacted(source))
         else:
             version = self._create(layout, folder, variant, scores.model_sha256, params, trained_on)
         self.set_scores(version, scores)
@@ -115,19 +131,27 @@ class Registry:
 
     @contextmanager
     def files(self, version: str) -> Iterator[Path]:
-        """The model's files in a folder that ends with the block. Raises RegistryError where they are gone."""
+        """The model's files in a folder that ends with the block. Raises RegistryError where there are none."""
         from mlflow.artifacts import download_artifacts
         from mlflow.exceptions import MlflowException
 
-        source = self._client.get_model_version_download_uri(REGISTERED_NAME, version)
+        source = self._source(version)
         with tempfile.TemporaryDirectory(prefix="lipsmith-") as folder:
             try:
-                found = Path(download_artifacts(source, dst_path=folder))
+                with _naming_the_package(source):
+                    found = Path(download_artifacts(source, dst_path=folder)) if _names_at(source) else None
             except (MlflowException, OSError) as error:
                 raise RegistryError(
-                    f"the files of version {version} of {REGISTERED_NAME} are gone from {redacted(source)} "
-                    f"({redacted(_first_line(error))})"
+                    f"the files of version {version} of {REGISTERED_NAME} cannot be read from {redacted(source)}: "
+                    f"{redacted(_last_line(error))}"
                 ) from error
+            if found is None:
+                raise RegistryError(
+                    f"the files of version {version} of {REGISTERED_NAME} are gone from {redacted(source)}: "
+                    "`python -m pipeline.promote` uploads them again if the trained model is that version, with "
+                    "--force it puts the trained model in its place; `python -m pipeline dub --model FOLDER` takes "
+                    "any other"
+                )
             yield found
 
     def trained_on(self, version: str) -> set[str] | None:
@@ -135,13 +159,17 @@ class Registry:
         from mlflow.artifacts import load_text
         from mlflow.exceptions import MlflowException
 
-        found = self._get(version)
+        sha256, source = self._get(version).tags["model_sha256"], self._source(version)
+        root = source.removesuffix(f"/{_model_folder(sha256)}")
         try:
-            run = self._client.get_run(found.run_id)
-            text: str = load_text(f"{run.info.artifact_uri}/{_clip_list(found.tags['model_sha256'])}")
+            with _naming_the_package(source):
+                text: str = load_text(f"{root}/{_clip_list(sha256)}")
         except (MlflowException, OSError):
             return None
         return set(text.splitlines())
+
+    def _source(self, version: str) -> str:
+        return str(self._client.get_model_version_download_uri(REGISTERED_NAME, version))
 
     def _get(self, version: str) -> ModelVersion:
         return self._client.get_model_version(REGISTERED_NAME, version)
@@ -155,11 +183,9 @@ class Registry:
         if not self._client.search_registered_models(f"name = '{REGISTERED_NAME}'"):
             self._client.create_registered_model(REGISTERED_NAME)
         run_id = self._run_of(layout, variant, params)
-        destination = f"generator/{sha256[:12]}"
-        self._client.log_artifacts(run_id, str(folder), destination)
-        if trained_on:
-            self._client.log_text(run_id, "".join(f"{name}\n" for name in sorted(trained_on)), _clip_list(sha256))
-        source = f"{self._client.get_run(run_id).info.artifact_uri}/{destination}"
+        root = str(self._client.get_run(run_id).info.artifact_uri)
+        _upload(root, folder, sha256, trained_on)
+        source = f"{root}/{_model_folder(sha256)}"
         made = self._client.create_model_version(REGISTERED_NAME, source=source, run_id=run_id)
         return str(made.version)
 
@@ -175,8 +201,52 @@ class Registry:
         return run_id
 
 
+def _upload(root: str, folder: Path, sha256: str, trained_on: Collection[str]) -> None:
+    """The model and the list of its clips, to an address that need not be that of a run any more."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    with _naming_the_package(root), tempfile.TemporaryDirectory(prefix="lipsmith-") as temporary:
+        repository = get_artifact_repository(root)
+        if trained_on:
+            clip_list = Path(temporary, _clip_list(sha256))
+            clip_list.parent.mkdir()
+            clip_list.write_text("".join(f"{name}\n" for name in sorted(trained_on)))
+            repository.log_artifacts(temporary)
+        repository.log_artifacts(str(folder), _model_folder(sha256))
+
+
+def _names_at(address: str) -> set[str]:
+    """Of the files in a folder of an artifact store; none where it is not there."""
+    from mlflow.artifacts import list_artifacts
+
+    with _naming_the_package(address):
+        return {Path(found.path).name for found in list_artifacts(artifact_uri=address)}
+
+
+@contextmanager
+def _naming_the_package(address: str) -> Iterator[None]:
+    """Around what imports the client of an artifact store. Raises RegistryError where that is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        package = _PACKAGES.get(module, module)
+        raise RegistryError(
+            f"files at {redacted(address)} need the package {package}: `.venv/bin/python -m pip install {package}`"
+        ) from error
+
+
 def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n", 1)[0]
+
+
+def _last_line(error: Exception) -> str:
+    """What MLflow says of the file, after a line that says only that some failed."""
+    return str(error).strip().rsplit("\n", 1)[-1]
+
+
+def _model_folder(sha256: str) -> str:
+    return f"generator/{sha256[:12]}"
 
 
 def _clip_list(sha256: str) -> str:

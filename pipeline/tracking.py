@@ -1,26 +1,28 @@
-"""MLflow: the only module that talks to it (with the model registry in ``registry``).
+"""Runs in MLflow: settings, curves, figures and files of the stages.
 
 Tracking never decides whether a stage succeeds: a store that cannot be reached costs a warning, not a training run.
+Of the other modules, only ``mlflow_store`` and ``registry`` talk to MLflow.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
 import math
-import os
 import platform
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.layout import Layout
+from pipeline.mlflow_store import experiment_id, open_client
 from pipeline.params import Params
+from pipeline.transfer.credentials import redacted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,60 +30,23 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _BATCH = 500
-
-
-def store_uri(layout: Layout) -> str:
-    """``MLFLOW_TRACKING_URI`` where it is set, else the SQLite file at the root."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{layout.mlflow_db_path}"
-
-
-def open_client(layout: Layout) -> MlflowClient:
-    """A client on an initialised store; creating a fresh SQLite store is done by one process at a time."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # not how it makes its tables
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    import mlflow
-
-    with _one_at_a_time(layout):
-        uri = store_uri(layout)
-        mlflow.set_tracking_uri(uri)
-        mlflow.set_registry_uri(os.environ.get("MLFLOW_REGISTRY_URI") or uri)
-        client = mlflow.MlflowClient()
-        client.search_experiments(max_results=1)  # runs the migrations of a fresh store
-        return client
-
-
-@contextmanager
-def _one_at_a_time(layout: Layout) -> Iterator[None]:
-    """Of this checkout's processes, where several find that something is not there yet and create it."""
-    layout.scratch_dir.mkdir(parents=True, exist_ok=True)
-    with (layout.scratch_dir / "mlflow.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def experiment_id(client: MlflowClient, layout: Layout, source: str) -> str:
-    """The experiment of a data source, created on first use."""
-    name = f"lipsmith-{source}"
-    with _one_at_a_time(layout):
-        found = client.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
-        is_local = store_uri(layout).startswith("sqlite")
-        location = (layout.root / "mlruns").as_uri() if is_local else None
-        return str(client.create_experiment(name, artifact_location=location))
+_PAUSE_S = 300.0
+"""Between two tries to reach a store that does not answer: each may cost as long as MLflow waits for it."""
 
 
 class Tracker:
-    """One MLflow run, or nothing where the store cannot be used. A store that fails costs a warning and what was to
-    be logged, never the stage; the next call tries again."""
+    """One MLflow run, or nothing where the store cannot be used. The stage goes on whatever the store does.
+
+    While the store does not answer, what is to be logged waits in memory and is sent once it does, at ``finish`` at the
+    latest; what an answering store refuses is lost. A warning names what is.
+    """
 
     def __init__(self, client: MlflowClient | None, run_id: str | None) -> None:
         self._client = client
         self.run_id = run_id
-        self._is_failing = False
+        self._waiting: deque[tuple[str, Callable[[MlflowClient, str], Any]]] = deque()
+        self._is_away = False
+        self._retry_at_s = 0.0
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Settings; nested names are joined with dots.
@@ -101,7 +66,7 @@ class Tracker:
             changed = [RunTag(f"param.{n}", v) for n, v in flat.items() if known.get(n, v) != v]
             client.log_batch(run, tags=changed)
 
-        self._try(send)
+        self._send("settings", send)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Scalars at one step."""
@@ -124,7 +89,7 @@ class Tracker:
                 client.log_batch(run, metrics=[Metric(*point) for point in points[start : start + _BATCH]])
 
         if points:
-            self._try(send)
+            self._send("metrics", send)
 
     def log_summary(self, stage: str, metrics: Mapping[str, Any]) -> None:
         """The numbers of a stage's ``metrics.json``.
@@ -143,25 +108,57 @@ class Tracker:
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         """A file, or every file of a folder."""
         if path.is_dir():
-            self._try(lambda client, run: client.log_artifacts(run, str(path), folder))
+            self._send(path.name, lambda client, run: client.log_artifacts(run, str(path), folder))
         else:
-            self._try(lambda client, run: client.log_artifact(run, str(path), folder))
+            self._send(path.name, lambda client, run: client.log_artifact(run, str(path), folder))
 
     def finish(self, status: str) -> None:
-        """``FINISHED`` or ``FAILED``."""
-        self._try(lambda client, run: client.set_terminated(run, status))
+        """``FINISHED`` or ``FAILED``. The last try to send what waits."""
+        self._retry_at_s = 0.0
+        self._send(f"status {status}", lambda client, run: client.set_terminated(run, status))
+        if self._waiting:
+            lost = ", ".join(dict.fromkeys(what for what, _ in self._waiting))
+            logger.warning("MLflow did not answer to the end: run %s lacks %s", self.run_id, lost)
 
-    def _try(self, action: Callable[[MlflowClient, str], Any]) -> None:
+    def _send(self, what: str, action: Callable[[MlflowClient, str], Any]) -> None:
         if self._client is None or self.run_id is None:
             return
+        self._waiting.append((what, action))
+        if time.monotonic() >= self._retry_at_s:
+            self._send_waiting(self._client, self.run_id)
+
+    def _send_waiting(self, client: MlflowClient, run: str) -> None:
+        if self._is_away:
+            if not self._answers(client, run):
+                self._retry_at_s = time.monotonic() + _PAUSE_S
+                return
+            self._is_away = False
+            logger.info("MLflow answers again: what waited is logged")
+        while self._waiting:
+            what, action = self._waiting[0]
+            try:
+                action(client, run)
+            except Exception as error:  # whatever the store does, the stage goes on
+                cause = redacted(str(error))
+                if not self._answers(client, run):
+                    self._is_away = True
+                    self._retry_at_s = time.monotonic() + _PAUSE_S
+                    logger.warning(
+                        "MLflow does not answer; the stage goes on, the next try is in %.0f min at the earliest: %s",
+                        _PAUSE_S / 60,
+                        cause,
+                    )
+                    return
+                logger.warning("MLflow did not take %s; the stage goes on without: %s", what, cause)
+            self._waiting.popleft()
+
+    @staticmethod
+    def _answers(client: MlflowClient, run: str) -> bool:
         try:
-            action(self._client, self.run_id)
-        except Exception as error:  # whatever the store does, the stage goes on
-            if not self._is_failing:  # once an outage, not once a step
-                logger.warning("MLflow did not take what was logged; the stage goes on without: %s", error)
-            self._is_failing = True
-        else:
-            self._is_failing = False
+            client.get_run(run)
+        except Exception:  # of any kind, as above
+            return False
+        return True
 
 
 @contextmanager
@@ -198,7 +195,7 @@ def _start(layout: Layout, stage: str, variant: str | None, params: Params, fing
             name = variant if variant else stage
             run_id = client.create_run(experiment, tags=tags, run_name=name).info.run_id
     except Exception as error:  # whatever the store does, the stage goes on
-        logger.warning("MLflow cannot be used, this run is not tracked: %s", error)
+        logger.warning("MLflow cannot be used, this run is not tracked: %s", redacted(str(error)))
         return Tracker(None, None)
     return Tracker(client, run_id)
 

@@ -25,6 +25,7 @@ INERT = {
     "pipeline/cores.py",
     "pipeline/layout.py",
     "pipeline/logs.py",
+    "pipeline/mlflow_store.py",
     "pipeline/scratch.py",
     "pipeline/stage.py",
     "pipeline/stages/__init__.py",
@@ -37,7 +38,7 @@ INERT = {
     "pipeline/transfer/progress.py",
 }
 ONE_PLACE = {
-    "mlflow": ("pipeline/tracking.py", "pipeline/registry.py"),
+    "mlflow": ("pipeline/mlflow_store.py", "pipeline/tracking.py", "pipeline/registry.py"),
     "ray": ("pipeline/cluster.py", "pipeline/preprocess/", "pipeline/training/distributed.py"),
     "webdataset": ("pipeline/shards/",),
     "cv2": ("pipeline/media/",),

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pipeline.doctor.check import Check, fail, ok, warn
 from pipeline.layout import Layout
-from pipeline.tracking import store_uri
+from pipeline.mlflow_store import store_uri
 from pipeline.transfer.credentials import redacted
 
 _CONNECT_S = 3.0

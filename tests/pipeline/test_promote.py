@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,10 @@ from pipeline import promote
 from pipeline.checkpoint import model_sha256
 from pipeline.digest import sha256_of_names
 from pipeline.layout import Layout
+from pipeline.mlflow_store import open_client
 from pipeline.params import Params, load_params
 from pipeline.registry import REGISTERED_NAME, RegistryError, open_registry
 from pipeline.shards.write import IndexRow, write_index
-from pipeline.tracking import open_client
 
 
 @pytest.fixture
@@ -163,11 +164,74 @@ def test_a_champion_whose_files_are_gone_blocks_nothing(layout: Layout, params: 
     stays = promote.promote(layout, "lstm_cbam", params, score_again=must_not_be_called)
     assert stays["outcome"] == "not_comparable"
     assert "the files of version 1 of lipsmith-generator are gone" in stays["reason"]
+    assert "`python -m pipeline.promote` uploads them again" in stays["reason"]
     _purge_the_run_of(layout, "1")
     purged = promote.promote(layout, "lstm_cbam", params, score_again=must_not_be_called)
     assert (purged["outcome"], purged["champion"]["num_known_clips"]) == ("not_comparable", None)
     forced = promote.promote(layout, "lstm_cbam", params, force=True, score_again=must_not_be_called)
     assert forced["aliases"] == {"champion": "2", "previous": "1"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_run_purged", [False, True])
+def test_files_that_are_gone_are_uploaded_again(layout: Layout, params: Params, is_run_purged: bool) -> None:
+    write_index(layout.clips_dir, [index_row("a", "train"), index_row("c", "test")])
+    write_model(layout, 7.0, 20.0, weight=1.0, trained_on={"a"})
+    promote.promote(layout, "lstm_cbam", params, score_again=must_not_be_called)
+    shutil.rmtree(layout.root / "mlruns")
+    if is_run_purged:
+        _purge_the_run_of(layout, "1")
+    again = promote.promote(layout, "lstm_cbam", params, score_again=must_not_be_called)
+    assert (again["outcome"], again["aliases"]) == ("already_champion", {"champion": "1"})
+    with open_registry(layout) as registry:
+        assert registry.trained_on("1") == {"a"}
+        with registry.files("1") as folder:
+            assert model_sha256(folder) == model_sha256(promote.model_folder(layout, "lstm_cbam"))
+
+
+@pytest.mark.slow
+def test_a_champion_moves_with_its_checkout(layout: Layout, params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_index(layout.clips_dir, [index_row("a", "train"), index_row("c", "test")])
+    write_model(layout, 7.0, 20.0, weight=1.0, trained_on={"a"})
+    inside = Layout(layout.root / "checkout")
+    inside.root.mkdir()
+    for name in ("data", "artifacts"):
+        (layout.root / name).rename(inside.root / name)
+    promote.promote(inside, "lstm_cbam", params, score_again=must_not_be_called)
+    moved = Layout(layout.root / "moved")
+    inside.root.rename(moved.root)
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.delenv(name)  # MLflow's own, which the next process would not have
+    with open_registry(moved) as registry:
+        with registry.files(registry.aliased("champion")) as folder:
+            assert sorted(path.name for path in folder.iterdir()) == ["model.json", "weights.safetensors"]
+        assert registry.trained_on("1") == {"a"}
+    write_model(moved, 6.0, 18.0, weight=2.0)
+    assert promote.promote(moved, "lstm_cbam", params)["aliases"] == {"champion": "2", "previous": "1"}
+    assert not inside.root.exists()
+
+
+@pytest.mark.slow
+def test_a_package_that_an_artifact_store_needs_is_named(
+    layout: Layout, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    write_model(layout, 7.0, 20.0, weight=1.0)
+    open_client(layout).create_experiment(f"lipsmith-{params.dataset.source}", artifact_location="s3://bucket/lips")
+    with pytest.raises(RegistryError, match=r"need the package boto3: .*pip install boto3"):
+        promote.promote(layout, "lstm_cbam", params)
+
+
+@pytest.mark.slow
+def test_files_that_cannot_be_read_are_not_called_gone(layout: Layout, params: Params) -> None:
+    write_model(layout, 7.0, 20.0, weight=1.0)
+    promote.promote(layout, "lstm_cbam", params)
+    (weights,) = (layout.root / "mlruns").rglob("weights.safetensors")
+    weights.unlink()
+    weights.symlink_to(weights.name)  # listed, but a circle
+    unreadable = pytest.raises(RegistryError, match=r"version 1 .* cannot be read from .*: .*weights")
+    with unreadable, open_registry(layout) as registry, registry.files("1"):
+        pass
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from pipeline import tracking
 from pipeline.checkpoint import save_model
 from pipeline.layout import Layout
 from pipeline.params import Params, load_params
@@ -27,34 +28,88 @@ def params(store: Layout) -> Params:
     return load_params(store.params_path)
 
 
-def test_a_store_that_is_away_does_not_stop_a_stage(
+class Client:
+    """Takes metrics unless it is away; what asks it then fails, and is counted."""
+
+    def __init__(self) -> None:
+        self.is_away = False
+        self.num_failed = 0
+        self.steps: list[int] = []
+        self.status = "RUNNING"
+
+    def get_run(self, run: str) -> None:
+        if self.is_away:
+            self.num_failed += 1
+            raise ConnectionError("no answer from http://anna:hunter2@store")
+
+    def log_batch(self, run: str, metrics: list[Any]) -> None:
+        self.get_run(run)
+        self.steps += [metric.step for metric in metrics]
+
+    def log_artifact(self, run: str, path: str, folder: str | None) -> None:
+        self.get_run(run)
+        raise PermissionError("too large")
+
+    def set_terminated(self, run: str, status: str) -> None:
+        self.get_run(run)
+        self.status = status
+
+
+@pytest.fixture
+def client() -> Any:
+    return Client()
+
+
+def test_a_store_that_is_away_does_not_stop_a_stage_and_its_password_is_not_repeated(
     store: Layout, params: Params, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://anna:hunter2@127.0.0.1:9")
     with open_tracker(store, "compare", None, params, "f", {"seed": 1}) as tracker:
         tracker.log_metrics({"x": 1.0})
     assert tracker.run_id is None
     assert "not tracked" in caplog.text
+    assert "hunter2" not in caplog.text
 
 
-def test_an_outage_costs_what_was_logged_in_it_and_one_warning(caplog: pytest.LogCaptureFixture) -> None:
-    class Client:
-        def __init__(self) -> None:
-            self.is_away = False
-            self.steps: list[int] = []
-
-        def log_batch(self, run: str, metrics: list[Any]) -> None:
-            if self.is_away:
-                raise ConnectionError("gone")
-            self.steps += [metric.step for metric in metrics]
-
-    client: Any = Client()
+def test_what_is_logged_in_an_outage_arrives_after_it_and_one_warning_is_given(
+    client: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tracking, "_PAUSE_S", 0.0)
     tracker = Tracker(client, "run")
     for step in range(6):
         client.is_away = 2 <= step < 5
         tracker.log_metrics({"x": 1.0}, step)
-    assert client.steps == [0, 1, 5]
-    assert caplog.text.count("gone") == 1
+        assert client.steps == list(range(2 if client.is_away else step + 1))
+    assert caplog.text.count("does not answer") == 1
+    assert "hunter2" not in caplog.text
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_store_that_hangs_is_asked_twice_and_then_left_alone_to_the_end(
+    client: Any, caplog: pytest.LogCaptureFixture, comes_back: bool
+) -> None:
+    tracker = Tracker(client, "run")
+    tracker.log_metrics({"x": 1.0}, 0)
+    client.is_away = True
+    for step in range(1, 100):
+        tracker.log_metrics({"x": 1.0}, step)
+    assert client.num_failed == 2
+    client.is_away = not comes_back
+    tracker.finish("FINISHED")
+    assert (client.steps, client.status) == ((list(range(100)), "FINISHED") if comes_back else ([0], "RUNNING"))
+    assert ("run run lacks metrics, status FINISHED" in caplog.text) is not comes_back
+
+
+def test_what_a_store_refuses_is_named_and_holds_nothing_up(
+    client: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracker = Tracker(client, "run")
+    tracker.log_artifact(tmp_path / "curve.png")
+    tracker.log_metrics({"x": 1.0}, 3)
+    tracker.finish("FINISHED")
+    assert (client.steps, client.status) == ([3], "FINISHED")
+    assert "MLflow did not take curve.png; the stage goes on without: too large" in caplog.text
+    assert "lacks" not in caplog.text
 
 
 def test_a_copy_of_a_variant_is_tagged_with_its_own_seed(store: Layout, params: Params) -> None:
