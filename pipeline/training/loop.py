@@ -114,7 +114,8 @@ def train(
         if state["cuda_rng"] is not None and torch.cuda.is_available():
             torch.cuda.set_rng_state(state["cuda_rng"])
         curve, start, spent = state["curve"], state["step"], state["seconds"]
-        sums, count, num_logged = state["sums"], state["count"], state["num_logged"]
+        sums, count = state["sums"], state["count"]
+        num_logged = state.get("num_logged", len(curve))  # earlier versions logged first
         chosen.load_state_dict(state["chosen"])
         logger.info("resumed from the checkpoint of step %d of %d", start, schedule.num_steps)
         if parallel.rank() == 0:
