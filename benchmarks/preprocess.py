@@ -32,7 +32,6 @@ from pipeline.media.faces import (
     detect_every,
     limit_opencv_threads,
     link_detections,
-    main_track,
     smooth_faces,
 )
 from pipeline.media.video import encode_mjpeg, iter_frames
@@ -89,7 +88,7 @@ def show_shares(paths: Sequence[Path], params: PreprocessParams) -> None:
     faces = [
         smooth_faces(track, params.smooth_frames)
         for faces in found
-        if (track := main_track(link_detections(faces, params.max_gap_frames, params.detect_every)))
+        for track in [max(link_detections(faces, params.max_gap_frames, params.detect_every), key=lambda t: t.area)]
     ]
     crops, crop_s = timed(
         lambda: [

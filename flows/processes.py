@@ -20,14 +20,16 @@ GRACE_S = 15.0
 _POLL_S = 0.25
 _DRAIN_S = 2.0
 _KILL_WAIT_S = 5.0
+_MOST_ROUNDS = 5
 ENDING_S = GRACE_S + 2 * _KILL_WAIT_S
 """What `stream` takes at most to end its command."""
 
+_all_ended = threading.Event()
 _ended_by: ContextVar[threading.Event | None] = ContextVar("_ended_by", default=None)
 
 
 class CommandEndedError(RuntimeError):
-    """The event of `end_commands_by` ended the command, or it did not start."""
+    """`end_everything` or the event of `end_commands_by` ended the command, or it did not start."""
 
 
 def stream(
@@ -70,13 +72,23 @@ def end_commands_by(event: threading.Event) -> None:
 
 def _raise_if_ended() -> None:
     event = _ended_by.get()
-    if event is not None and event.is_set():
+    if _all_ended.is_set() or (event is not None and event.is_set()):
         raise CommandEndedError("ended together with what it was part of")
 
 
 def end_children() -> None:
     """End every process below this one, at first with SIGTERM."""
     _end(psutil.Process().children(recursive=True))
+
+
+def end_everything() -> None:
+    """As `end_children`, and `stream` starts no command any more, in any thread."""
+    _all_ended.set()
+    for _ in range(_MOST_ROUNDS):
+        end_children()
+        time.sleep(2 * _POLL_S)  # a command that was just starting shows up, or its thread has ended it
+        if not psutil.Process().children(recursive=True):
+            return
 
 
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:

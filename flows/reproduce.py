@@ -34,7 +34,7 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows import dvc, tasks
 from flows.occupancy import CheckoutBusyError, occupying
-from flows.processes import ENDING_S, end_children, end_commands_by
+from flows.processes import ENDING_S, end_children, end_commands_by, end_everything
 from flows.server import address, require_server
 from flows.tasks import StageResult
 from pipeline.cores import cgroup_limits, num_cores
@@ -218,18 +218,18 @@ def run_command_line(body: Callable[[], int]) -> int:
         raise SystemExit(128 + signum)
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
+        os.write(sys.stderr.fileno(), b"Stopping; the same command will go on from here.\n")
         if address() is not None:
             unwind(signum, frame)
         # A temporary server gets Ctrl-C, too, and Prefect would try to reach it for minutes.
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C does not wait for stages to unwind
         try:
-            end_children()
+            end_everything()
         finally:
-            os.write(sys.stderr.fileno(), b"Stopped; the same command goes on from here.\n")
             os._exit(128 + signum)
 
     signal.signal(signal.SIGTERM, unwind)
-    signal.signal(signal.SIGINT, interrupt)
+    before = signal.signal(signal.SIGINT, interrupt)
     atexit.register(end_children)  # after Prefect's own handlers: they still need its server
     try:
         return body()
@@ -239,6 +239,8 @@ def run_command_line(body: Callable[[], int]) -> int:
     except dvc.DvcError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def settle(state: State[Any]) -> None:

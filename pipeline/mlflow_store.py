@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from pipeline.layout import Layout
 
@@ -68,12 +70,19 @@ def open_client(layout: Layout) -> MlflowClient:
 
 def experiment_id(client: MlflowClient, layout: Layout, source: str) -> str:
     """The experiment of a data source: created on first use, restored where it was deleted in MLflow's page."""
+    from mlflow.exceptions import MlflowException
+
     name = f"lipsmith-{source}"
     with _one_at_a_time(layout):
         found = client.get_experiment_by_name(name)
         if found is None:
-            is_local = store_uri(layout).startswith("sqlite")
-            return str(client.create_experiment(name, artifact_location=_artifacts_uri(layout) if is_local else None))
+            location = _artifacts_uri(layout) if _is_local(layout) else None
+            try:
+                return str(client.create_experiment(name, artifact_location=location))
+            except MlflowException:
+                found = client.get_experiment_by_name(name)
+                if found is None:  # nobody else made it meanwhile
+                    raise
         if found.lifecycle_stage == "deleted":
             client.restore_experiment(found.experiment_id)
             logger.warning("MLflow's experiment %s had been deleted: it is restored, with its runs", name)
@@ -82,7 +91,13 @@ def experiment_id(client: MlflowClient, layout: Layout, source: str) -> str:
 
 @contextmanager
 def _one_at_a_time(layout: Layout) -> Iterator[None]:
-    """Of this checkout's processes, where several find something missing or misplaced and mend it."""
+    """Of this checkout's processes, where several find something missing or misplaced and mend it.
+
+    On a server, which may keep each of them waiting, they need no turns.
+    """
+    if not _is_local(layout):
+        yield
+        return
     layout.scratch_dir.mkdir(parents=True, exist_ok=True)
     with (layout.scratch_dir / "mlflow.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -91,6 +106,10 @@ def _one_at_a_time(layout: Layout) -> Iterator[None]:
 
 def _artifacts_uri(layout: Layout) -> str:
     return (layout.root.resolve() / "mlruns").as_uri()
+
+
+def _is_local(layout: Layout) -> bool:
+    return store_uri(layout).startswith("sqlite")
 
 
 def _is_own(layout: Layout) -> bool:
@@ -102,13 +121,15 @@ def _is_own(layout: Layout) -> bool:
 def _follow_the_checkout(layout: Layout) -> None:
     """Where the checkout was moved or copied, let every address below its old ``mlruns`` point below the present one.
 
-    MLflow keeps absolute addresses. Of experiments in folders of other names, nothing is touched.
+    MLflow keeps absolute addresses. An old ``mlruns`` is one whose folder is gone, or has an ``mlflow.db``, of which
+    this one is a copy; of experiments elsewhere nothing is touched.
     """
     here = _artifacts_uri(layout)
     with closing(sqlite3.connect(layout.mlflow_db_path, timeout=_LOCK_S)) as store, store:
         named_alike = "SELECT DISTINCT artifact_location FROM experiments WHERE artifact_location LIKE 'file:%/mlruns'"
         for (there,) in store.execute(named_alike).fetchall():
-            if there == here:
+            folder = Path(url2pathname(urlsplit(there).path)).parent
+            if there == here or (folder.exists() and not (folder / "mlflow.db").exists()):
                 continue
             for table, column in _ADDRESSES:
                 store.execute(

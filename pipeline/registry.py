@@ -102,8 +102,9 @@ class Registry:
         if known:
             version = str(known[0].version)
             source = self._source(version)
-            if not {path.name for path in folder.iterdir()} <= _names_at(source):
-                root = source.removesuffix(f"/{_model_folder(scores.model_sha256)}")
+            root, _, name = source.rpartition(f"/{_model_folder(scores.model_sha256)}")
+            is_ours = root and not name  # not a version that somebody made in MLflow's page
+            if is_ours and not {path.name for path in folder.iterdir()} <= _names_at(source):
                 _upload(root, folder, scores.model_sha256, trained_on)
                 logger.info("the files of version %s were gone from %s: uploaded again", version, redacted(source))
         else:
@@ -155,7 +156,10 @@ class Registry:
             yield found
 
     def trained_on(self, version: str) -> set[str] | None:
-        """Ids of the clips that the version was trained on; None where the list is not there."""
+        """Ids of the clips that the version was trained on; None where the list is not there.
+
+        Raises RegistryError where a package is missing to read it.
+        """
         from mlflow.artifacts import load_text
         from mlflow.exceptions import MlflowException
 

@@ -72,8 +72,8 @@ class Tracker:
         """Scalars at one step."""
         self.log_curve([(step, metrics)])
 
-    def log_curve(self, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None:
-        """Scalars at several steps, sent together."""
+    def log_curve(self, rows: Iterable[tuple[int, Mapping[str, float]]]) -> bool:
+        """Scalars at several steps, sent together. Whether they, and all before them, have arrived."""
         now = int(time.time() * 1000)
         points = [
             (name, float(value), now, step)
@@ -90,6 +90,7 @@ class Tracker:
 
         if points:
             self._send("metrics", send)
+        return self.run_id is not None and not self._waiting
 
     def log_summary(self, stage: str, metrics: Mapping[str, Any]) -> None:
         """The numbers of a stage's ``metrics.json``.

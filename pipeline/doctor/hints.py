@@ -26,8 +26,10 @@ REMEDIES = {
     "silent_audio": "too quiet: turn the recordings up, or lower {min_audio_rms}",
     "length_mismatch": "picture and sound differ in length: cut them alike, or raise {max_length_mismatch_s}",
     "too_short": "take longer clips, or lower {min_frames}",
-    "no_face": "raise {detector_max_px}, which looks at larger pictures, or lower {detector_score}",
-    "face_lost": "the face that was followed comes or goes while others stay: see {choose_face}",
+    "no_face": "raise {detector_max_px}, which looks at larger pictures, or lower {detector_score}; where faces are "
+    "away for a moment only, raise {max_gap_frames}",
+    "face_lost": "faces were there too briefly, or beside the one that was chosen: see {min_frames}, {max_gap_frames} "
+    "and {choose_face}",
     "face_too_small": "take larger pictures, or lower {min_face_px}",
     "blurred": "take sharper pictures, or lower {min_sharpness}",
     "out_of_sync": "lips and sound are further apart than can be corrected: see sync_filter.max_offset_frames",

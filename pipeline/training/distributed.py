@@ -34,11 +34,11 @@ _POLL_S = 1.0
 
 
 def run_in_processes(
-    work: Callable[[Callable[[Rows], None]], R],
+    work: Callable[[Callable[[Rows], bool]], R],
     num_processes: int,
     device: str,
     shared_dir: Path,
-    log_curve: Callable[[Rows], None],
+    log_curve: Callable[[Rows], object],
 ) -> R:
     """What ``work``, called with a log for its curve in each of the processes, gives in the first one.
 
@@ -107,7 +107,7 @@ class _Attempt:
         self.loss = "a process of the training was lost"
         """How the attempt ended, where it has neither."""
 
-    def follow(self, log_curve: Callable[[Rows], None]) -> None:
+    def follow(self, log_curve: Callable[[Rows], object]) -> None:
         """Until all processes have ended."""
         # In a thread, so that a signal finds this one, and Ray Train puts no handler of its own in place.
         thread = threading.Thread(target=self._fit, name="ray-train", daemon=True)
@@ -166,8 +166,13 @@ def _work_in_process(config: dict[str, Any]) -> None:
     own_loggers.setLevel(config["level"])
     own_loggers.propagate = False
     own_loggers.addHandler(handler)
+
+    def send(rows: Rows) -> bool:
+        messages.put(("curve", list(rows)))
+        return True  # with the process that started these
+
     try:
-        result = config["work"](lambda rows: messages.put(("curve", list(rows))))
+        result = config["work"](send)
         if is_first:
             messages.put(("result", result))
     except Exception as error:

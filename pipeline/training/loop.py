@@ -22,7 +22,8 @@ logger = logging.getLogger(__name__)
 
 Batch = Mapping[str, torch.Tensor]
 REMEDY = "lower the learning rate, or set precision to fp32, in params.yaml"
-CurveLog = Callable[[Iterable[tuple[int, Mapping[str, float]]]], None]
+CurveLog = Callable[[Iterable[tuple[int, Mapping[str, float]]]], bool]
+"""Takes rows of the curve, a step and its scalars; says whether all that it ever took has arrived where it goes."""
 
 
 class Trainee(Protocol):
@@ -98,14 +99,15 @@ def train(
     """Run to ``schedule.num_steps``, from the newest checkpoint where there is one.
 
     A resumed run continues the same curve: weights, optimisers, data position and curve are all in the checkpoint.
-    ``log`` gets a row once a checkpoint holds it; those since the checkpoint before may come again after a resume.
+    ``log`` gets a row once a checkpoint holds it; what had not arrived by then comes again after a resume.
     Raises NonFiniteLossError naming the step before a bad step can reach a checkpoint.
     Where processes share the batches, each calls this; the first one validates, logs and writes the checkpoints.
     """
     curve: list[dict[str, float]] = []
     chosen = _Choice(schedule.keep, schedule.patience)
     sums: dict[str, float] = {}
-    start, spent, count, num_logged = 0, 0.0, 0, 0
+    start, spent, count = 0, 0.0, 0
+    logged = _LoggedCurve(log)
     state = parallel.from_first(store.load)
     if state is not None:
         trainee.load_state_dict(state["trainee"])
@@ -115,11 +117,11 @@ def train(
             torch.cuda.set_rng_state(state["cuda_rng"])
         curve, start, spent = state["curve"], state["step"], state["seconds"]
         sums, count = state["sums"], state["count"]
-        num_logged = state.get("num_logged", len(curve))  # earlier versions logged first
+        logged = _LoggedCurve(log, state.get("num_logged", len(curve)))  # earlier versions logged first
         chosen.load_state_dict(state["chosen"])
         logger.info("resumed from the checkpoint of step %d of %d", start, schedule.num_steps)
         if parallel.rank() == 0:
-            num_logged = _log_rows(log, curve, num_logged)
+            logged.send_rest(curve)
 
     began, waited = time.monotonic(), batches.wait_seconds
     paced_at, paced_step = began, start  # since the last line: a slow start says nothing about the rest
@@ -156,14 +158,14 @@ def train(
                         "torch_rng": torch.get_rng_state(),
                         "cuda_rng": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
                         "curve": curve,
-                        "num_logged": num_logged,
+                        "num_logged": logged.num_arrived,
                         "sums": sums,
                         "count": count,
                         "chosen": chosen.state_dict(),
                         "seconds": spent + time.monotonic() - began,
                     }
                 )
-                num_logged = _log_rows(log, curve, num_logged)
+                logged.send_rest(curve)
     finally:
         batches.close()
     took = time.monotonic() - began
@@ -218,6 +220,22 @@ class _Choice:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._least_fault, self._num_worse = state["least_fault"], state["num_worse"]
         self.step, self.validation, self.weights = state["step"], state["validation"], state["weights"]
+
+
+class _LoggedCurve:
+    """How far a curve was handed to its log, each row once, and how far it has arrived."""
+
+    def __init__(self, log: CurveLog, num_arrived: int = 0) -> None:
+        self._log, self._num_sent, self.num_arrived = log, num_arrived, num_arrived
+
+    def send_rest(self, curve: list[dict[str, float]]) -> None:
+        rows = curve[self._num_sent :]
+        has_arrived = self._log(
+            (int(row["step"]), {name: value for name, value in row.items() if name != "step"}) for row in rows
+        )
+        self._num_sent = len(curve)
+        if has_arrived:
+            self.num_arrived = self._num_sent
 
 
 def merge_rows(curve: list[dict[str, float]]) -> list[dict[str, float]]:
@@ -276,12 +294,6 @@ def _step(trainee: Trainee, batch: Batch, step: int) -> dict[str, float]:
         if not math.isfinite(value):
             raise NonFiniteLossError(f"step {step}: {name} is {value}; {REMEDY}")
     return scalars
-
-
-def _log_rows(log: CurveLog, curve: list[dict[str, float]], start: int) -> int:
-    """The rows from ``start`` on; returns how many are logged then."""
-    log((int(row["step"]), {name: value for name, value in row.items() if name != "step"}) for row in curve[start:])
-    return len(curve)
 
 
 def _format(scalars: Mapping[str, float]) -> str:

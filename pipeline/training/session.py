@@ -81,7 +81,7 @@ def run_training(context: StageContext, training: Training[T]) -> Trained[T]:
             share, runtime.num_processes, runtime.device, context.scratch, context.tracker.log_curve
         )
         here = runtime.model_copy(update={"device": "cpu" if runtime.device == "cpu" else "auto"})
-        done = _train(training, here, context.layout.clips_dir, context.scratch, lambda rows: None)  # logged already
+        done = _train(training, here, context.layout.clips_dir, context.scratch, lambda rows: True)  # logged already
         trained = Trained(done.trainee, report, is_bf16)
     curve = trained.report.curve
     write_curve(context.output_dir / "curve.csv", curve)

@@ -95,3 +95,32 @@ def test_sigterm_to_the_caller_ends_the_stage(tiny_repo: Path) -> None:
     assert caller.wait(timeout=30) == 128 + signal.SIGTERM
     assert len(below) >= 3  # dvc, the shell, sleep
     assert all(gone(pid) for pid in [*(p.pid for p in below), *map(int, pid_path.read_text().split())])
+
+
+def test_everything_ends_and_no_thread_starts_another_command() -> None:
+    """In a process of its own, since nothing starts there any more."""
+    code = """
+import sys, threading, time, psutil
+from pathlib import Path
+from flows import processes
+
+def work():
+    try:
+        while True:
+            processes.stream(["sleep", "0.05"], Path(), print)
+    except processes.CommandEndedError:
+        sys.stdout.write("ended\\n")
+
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads:
+    thread.start()
+time.sleep(0.3)
+processes.end_everything()
+print(len(psutil.Process().children(recursive=True)))
+for thread in threads:
+    thread.join(10)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert sorted(done.stdout.split()) == ["0", *["ended"] * 4]

@@ -34,7 +34,7 @@ def test_a_server_that_does_not_answer_is_told_before_anything_starts(
     assert sorted(own_stub_pipeline.iterdir()) == files
 
 
-def test_without_a_server_flows_start_one_and_serve_says_what_it_needs(
+def test_without_an_address_nothing_is_asked_and_serve_says_what_it_needs(
     own_stub_pipeline: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with temporary_settings(restore_defaults={PREFECT_API_URL}):

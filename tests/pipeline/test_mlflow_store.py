@@ -76,7 +76,12 @@ def test_what_was_moved_or_copied_with_the_checkout_is_its_own(
     client = open_anew(old)
     log_note(client, experiment_id(client, old, "demo"))
     assert num_note_files(old) == 1
-    foreign = [(tmp_path / "disk").as_uri(), (tmp_path / "an old place" / "mlruns-2").as_uri(), "s3://bucket/mlruns"]
+    (tmp_path / "big disk").mkdir()
+    foreign = [
+        (tmp_path / "big disk" / "mlruns").as_uri(),
+        (tmp_path / "an old place" / "mlruns-2").as_uri(),
+        "s3://bucket/mlruns",
+    ]
     for location in foreign:
         client.create_experiment(location[-8:], artifact_location=location)
 

@@ -74,7 +74,7 @@ def test_the_report_has_the_environment_first_then_the_data_then_advice(layout: 
     assert places == sorted(places)
     assert "| train | 3 | 2 | 1 | 33.3% |" in text
     assert "| all | 5 | 4 | 1 | 20.0% |" in text
-    assert "| `face_lost` | the face that was followed" in text
+    assert "| `face_lost` | faces were there too briefly" in text
     assert "| a | 2 | 2 | 0 | 0.0% | 85 [54, 116] |" in text
     assert "Sync was not measured" in text
     assert "- 20% of the clips are rejected" in text

@@ -13,7 +13,6 @@ from pipeline.media.faces import (
     box_iou,
     detect_every,
     link_detections,
-    main_track,
     smooth_faces,
     smooth_series,
 )
@@ -57,9 +56,9 @@ def test_a_gap_longer_than_allowed_ends_the_track(max_gap_frames: int, num_track
     per_frame = [[face]] * 5 + [[]] * 4 + [[face]] * 6
     tracks = link_detections(per_frame, max_gap_frames)
     assert len(tracks) == num_tracks
-    main = main_track(tracks)
-    assert main is not None
-    assert np.count_nonzero(main.is_seen) == (11 if num_tracks == 1 else 6)
+    longest = max(tracks, key=lambda track: track.area)
+    assert np.count_nonzero(longest.is_seen) == (11 if num_tracks == 1 else 6)
+    assert longest.span == ((0, 15) if num_tracks == 1 else (9, 15))
 
 
 def test_frames_not_looked_at_do_not_break_a_track() -> None:
@@ -79,13 +78,13 @@ def test_frames_not_looked_at_do_not_break_a_track() -> None:
     assert np.flatnonzero(track.is_seen).tolist() == [0, 5, 10, 11]
 
 
-def test_the_main_face_is_the_large_one_that_stays() -> None:
+def test_the_large_face_that_stays_has_the_most_area_and_a_part_of_it_its_share() -> None:
     large, small, flash = a_face(0, 0), a_face(200, 0, 30, 40), a_face(400, 0, 140, 200)
     per_frame = [[small, large] + [flash] * (k == 3) for k in range(10)]
-    track = main_track(link_detections(per_frame, 0))
-    assert track is not None
+    track = max(link_detections(per_frame, 0), key=lambda track: track.area)
     assert track.boxes[5, 0] == 0
-    assert main_track([]) is None
+    assert track.part(2, 7).area == pytest.approx(track.area / 2)
+    assert track.part(2, 7).span == (0, 5)
 
 
 def test_smoothing_keeps_a_still_head_still_and_centres_the_square() -> None:

@@ -155,14 +155,41 @@ def test_a_face_that_comes_back_begins_another_sample(make_clip, uncut) -> None:
 
 def test_a_face_that_others_outlast_is_kept_while_it_is_there(make_clip, uncut) -> None:
     small = draw_face(80, 80, half=24)
-    frames = [np.hstack([draw_face(80, 80) if 20 <= k < 60 else EMPTY, small]) for k in range(80)]
+    frames = [np.hstack([draw_face(80, 80) if 30 <= k < 70 else EMPTY, small]) for k in range(100)]
     largest = uncut.model_copy(update={"choose_face": "largest", "detector_max_px": 320})
     early, kept, late = process_clip(make_clip("s1/a", frames=frames), largest, ANYWHERE)
     assert isinstance(kept, ClipSample) and kept.num_frames == 39
     assert kept.stats["face_px"] > 80
-    for reject, where in ((early, "0.00 to 0.80 s: "), (late, "2.36 to 3.20 s: ")):
+    for reject, where in ((early, "0.00 to 1.20 s: "), (late, "2.76 to 4.00 s: ")):
         assert isinstance(reject, Reject) and reject.reason == Reason.FACE_LOST
-        assert reject.detail.startswith(where) and "preprocess.choose_face" in reject.detail
+        assert reject.detail.startswith(where) and "choose_face largest" in reject.detail
+
+
+def test_a_face_that_comes_back_while_another_stays_begins_another_sample(make_clip, uncut) -> None:
+    small = draw_face(80, 80, half=24)
+    frames = [np.hstack([EMPTY if 30 <= k < 60 else draw_face(80, 80), small]) for k in range(90)]
+    largest = uncut.model_copy(update={"choose_face": "largest", "detector_max_px": 320})
+    first, away, second = process_clip(make_clip("s1/a", frames=frames), largest, ANYWHERE)
+    assert isinstance(first, ClipSample) and isinstance(second, ClipSample)
+    assert (first.num_frames, second.num_frames) == (29, 30)
+    assert first.stats["face_px"] > 80 and second.stats["face_px"] > 80
+    assert isinstance(away, Reject) and away.reason == Reason.FACE_LOST
+
+
+def test_a_moment_of_a_face_does_not_part_the_time_without_one(make_clip, uncut) -> None:
+    face = draw_face(80, 80)
+    frames = [face if k < 30 or k in (40, 41, 60, 61) or k >= 80 else EMPTY for k in range(110)]
+    first, away, second = process_clip(make_clip("s1/a", frames=frames), uncut, ANYWHERE)
+    assert isinstance(first, ClipSample) and isinstance(second, ClipSample)
+    assert isinstance(away, Reject) and away.reason == Reason.FACE_LOST
+    assert away.detail.startswith("1.16 to 3.20 s: faces in 2 frames, too briefly")
+
+
+def test_a_face_that_leaps_is_followed_on_both_sides(make_clip, uncut) -> None:
+    frames = [draw_face(50 if k < 30 else 110, 80, half=30) for k in range(60)]
+    first, second = process_clip(make_clip("s1/a", frames=frames), uncut, ANYWHERE)
+    assert isinstance(first, ClipSample) and isinstance(second, ClipSample)
+    assert (first.num_frames, second.num_frames) == (29, 30)
 
 
 def test_stats_tell_of_the_source(make_clip, params, monkeypatch, tmp_path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,16 @@ class Regression:
         self.optimiser.load_state_dict(state["optimiser"])
 
 
+def into(rows: list) -> Callable[[Iterable[Any]], bool]:
+    """A log that keeps what it takes."""
+
+    def log(new: Iterable[Any]) -> bool:
+        rows.extend(new)
+        return True
+
+    return log
+
+
 def without_repeats(rows: list) -> list:
     return [row for k, row in enumerate(rows) if row not in rows[:k]]
 
@@ -86,12 +96,12 @@ def without_repeats(rows: list) -> list:
 @pytest.mark.parametrize("dies_at", [3, 5, 11, 22])
 def test_a_killed_run_continues_the_same_curve(tmp_path: Path, dies_at: int) -> None:
     logged: dict[str, list] = {"whole": [], "parts": []}
-    whole = train(Regression(), Numbers(), SCHEDULE, CheckpointStore(tmp_path / "whole"), logged["whole"].extend)
+    whole = train(Regression(), Numbers(), SCHEDULE, CheckpointStore(tmp_path / "whole"), into(logged["whole"]))
     store = CheckpointStore(tmp_path / "parts")
     with pytest.raises(KeyboardInterrupt):
-        train(Regression(dies_at), Numbers(), SCHEDULE, store, logged["parts"].extend)
+        train(Regression(dies_at), Numbers(), SCHEDULE, store, into(logged["parts"]))
     torch.manual_seed(99)
-    parts = train(Regression(), Numbers(), SCHEDULE, store, logged["parts"].extend)
+    parts = train(Regression(), Numbers(), SCHEDULE, store, into(logged["parts"]))
     assert parts.resumed_from_step == dies_at - dies_at % 5
     assert parts.curve == whole.curve
     assert (parts.kept_step, parts.validation) == (whole.kept_step, whole.validation)
@@ -106,7 +116,7 @@ def test_rows_are_logged_once_a_checkpoint_holds_them_and_none_is_lost_in_betwee
     logged: list = []
     num_calls = 0
 
-    def dies(rows: Iterable[Any]) -> None:
+    def dies(rows: Iterable[Any]) -> bool:
         nonlocal num_calls
         state = store.load()
         assert state is not None
@@ -116,18 +126,41 @@ def test_rows_are_logged_once_a_checkpoint_holds_them_and_none_is_lost_in_betwee
             raise KeyboardInterrupt
         num_calls += 1
         logged.extend(told)
+        return True
 
     store = CheckpointStore(tmp_path / "parts")
     with pytest.raises(KeyboardInterrupt):
         train(Regression(), Numbers(), SCHEDULE, store, dies)
-    train(Regression(), Numbers(), SCHEDULE, store, logged.extend)
+    train(Regression(), Numbers(), SCHEDULE, store, into(logged))
     whole: list = []
-    train(Regression(), Numbers(), SCHEDULE, CheckpointStore(tmp_path / "whole"), whole.extend)
+    train(Regression(), Numbers(), SCHEDULE, CheckpointStore(tmp_path / "whole"), into(whole))
     assert without_repeats(logged) == whole
 
 
+def test_rows_that_only_waited_when_a_training_died_come_again(tmp_path: Path) -> None:
+    arrived: list = []
+    answers = iter([True, False, False])  # the store was there for the first rows only
+
+    def goes_away(rows: Iterable[Any]) -> bool:
+        told, answer = list(rows), next(answers, None)
+        if answer is None:
+            raise KeyboardInterrupt
+        if answer:
+            arrived.extend(told)
+        return answer
+
+    store = CheckpointStore(tmp_path / "parts")
+    with pytest.raises(KeyboardInterrupt):
+        train(Regression(), Numbers(), SCHEDULE, store, goes_away)
+    assert arrived
+    train(Regression(), Numbers(), SCHEDULE, store, into(arrived))
+    whole: list = []
+    train(Regression(), Numbers(), SCHEDULE, CheckpointStore(tmp_path / "whole"), into(whole))
+    assert arrived == whole
+
+
 def test_the_curve_has_one_row_a_step_with_validation_beside_training(tmp_path: Path) -> None:
-    report = train(Regression(), Numbers(), SCHEDULE, CheckpointStore(tmp_path), lambda rows: None)
+    report = train(Regression(), Numbers(), SCHEDULE, CheckpointStore(tmp_path), lambda rows: True)
     assert [row["step"] for row in report.curve] == [1, 4, 7, 8, 12, 14, 16, 20, 21, 23]
     assert set(report.curve[-1]) == {"step", "loss", "norm", "val_loss"}
 
@@ -156,13 +189,13 @@ def test_the_best_or_the_last_weights_are_kept(
 ) -> None:
     schedule = replace(EVERY_STEP, keep=keep, patience=patience)
     trainee = Scripted(LOSSES)
-    report = train(trainee, Numbers(), schedule, CheckpointStore(tmp_path), lambda rows: None)
+    report = train(trainee, Numbers(), schedule, CheckpointStore(tmp_path), lambda rows: True)
     assert (report.kept_step, report.curve[-1]["step"]) == (kept_step, last_step)
     assert report.validation == {"loss": LOSSES[kept_step - 1]}
 
     reached = Regression()
     only = replace(EVERY_STEP, num_steps=kept_step)
-    train(reached, Numbers(), only, CheckpointStore(tmp_path / "only"), lambda rows: None)
+    train(reached, Numbers(), only, CheckpointStore(tmp_path / "only"), lambda rows: True)
     assert all(torch.equal(tensor, reached.weights()[name]) for name, tensor in trainee.weights().items())
 
 
@@ -170,7 +203,7 @@ def test_weights_from_before_all_losses_were_on_are_not_kept(tmp_path: Path) -> 
     for keep_from, kept_step in ((3, 4), (5, 6), (99, 6)):  # the best of LOSSES is at step 2
         schedule = replace(EVERY_STEP, keep_from=keep_from)
         store = CheckpointStore(tmp_path / str(keep_from))
-        assert train(Scripted(LOSSES), Numbers(), schedule, store, lambda rows: None).kept_step == kept_step
+        assert train(Scripted(LOSSES), Numbers(), schedule, store, lambda rows: True).kept_step == kept_step
 
 
 def test_sync_networks_are_chosen_by_accuracy(tmp_path: Path) -> None:
@@ -179,20 +212,20 @@ def test_sync_networks_are_chosen_by_accuracy(tmp_path: Path) -> None:
             loss = next(self.losses)
             return {"loss": loss, "pairwise_accuracy": loss / 10}
 
-    report = train(Accurate(LOSSES), Numbers(), EVERY_STEP, CheckpointStore(tmp_path), lambda rows: None)
+    report = train(Accurate(LOSSES), Numbers(), EVERY_STEP, CheckpointStore(tmp_path), lambda rows: True)
     assert (report.kept_step, report.validation["pairwise_accuracy"]) == (1, 0.5)
 
 
 def test_a_run_that_ended_early_has_ended(tmp_path: Path) -> None:
     schedule, store = replace(EVERY_STEP, patience=2), CheckpointStore(tmp_path)
-    first = train(Scripted(LOSSES), Numbers(), schedule, store, lambda rows: None)
-    again = train(Scripted([]), Numbers(), schedule, store, lambda rows: None)
+    first = train(Scripted(LOSSES), Numbers(), schedule, store, lambda rows: True)
+    again = train(Scripted([]), Numbers(), schedule, store, lambda rows: True)
     assert (again.curve, again.kept_step, again.data_wait_share) == (first.curve, 2, 0.0)
 
 
 def test_a_validation_loss_that_is_not_finite_is_named(tmp_path: Path) -> None:
     with pytest.raises(NonFiniteLossError, match="step 2: the validation loss is nan"):
-        train(Scripted([1.0, math.nan]), Numbers(), EVERY_STEP, CheckpointStore(tmp_path), lambda rows: None)
+        train(Scripted([1.0, math.nan]), Numbers(), EVERY_STEP, CheckpointStore(tmp_path), lambda rows: True)
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_weights_change(tmp_path: Path) -> None:
