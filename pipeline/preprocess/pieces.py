@@ -52,9 +52,9 @@ class Refusal:
 
 @dataclass(frozen=True)
 class _Stretch:
-    """Frames ``start`` to ``stop`` of the video, in all of which somebody is followed; rows of tracks are its frames.
+    """Frames ``start`` to ``stop`` of the video, in each of which there is a face that could be followed.
 
-    ``tracks`` are of those who are there for as long as a clip must be at least, and overlap in time.
+    Its ``tracks`` overlap in time, each is as long as a clip must be at least, and their rows are the stretch's frames.
     """
 
     start: int
@@ -85,7 +85,7 @@ def find_pieces(
         made: list[Piece | Refusal] = []
         edge = shot[0]
         for stretch in in_shot:
-            for begin, track in _followed(stretch, next(speakers), params):
+            for begin, track in _followed(stretch, next(speakers)):
                 made += _refused_gap(found, edge, begin, params)
                 edge = begin + len(track.boxes)
                 made += _pieces_of(track, found, begin, heard, params)
@@ -153,7 +153,7 @@ def _speakers(
     return chosen
 
 
-def _followed(stretch: _Stretch, speaker: int | None, params: PreprocessParams) -> Iterator[tuple[int, FaceTrack]]:
+def _followed(stretch: _Stretch, speaker: int | None) -> Iterator[tuple[int, FaceTrack]]:
     """The speaker, else the largest face, and who is there before and after it: nobody beside another.
 
     In order of time: the frame of the video at which each begins, and its track from there to where it ends.
