@@ -84,6 +84,7 @@ def end_children() -> None:
 def end_everything() -> None:
     """As `end_children`, and `stream` starts no command any more, in any thread."""
     _all_ended.set()
+    _wait(psutil.Process().children(recursive=True), _KILL_WAIT_S)  # Ctrl-C reached them, too: let them say so
     for _ in range(_MOST_ROUNDS):
         end_children()
         time.sleep(2 * _POLL_S)  # a command that was just starting shows up, or its thread has ended it

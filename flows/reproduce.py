@@ -294,14 +294,21 @@ def main(argv: list[str] | None = None) -> int:
     return run_command_line(body)
 
 
+def require_settings(root: Path) -> None:
+    """Raises ValueError for a mistake in ``params.yaml``, or where it does not say where the clips are."""
+    path = Layout(root).params_path
+    if unset := load_params(path).dataset.unset_root:
+        raise ValueError(f"{path}: {unset} is not set: it is the folder that holds your clips")
+
+
 def _checkout(root: str | Path | None) -> Path:
     return find_root(Path(root) if root else None)
 
 
 def _graph(root: Path, targets: list[str] | None) -> dvc.StageGraph:
-    """Raises ParamsError for settings that the stages would refuse one after another."""
+    """Raises ValueError for settings that the stages would refuse one after another."""
     if (root / "params.yaml").is_file():
-        load_params(root / "params.yaml")
+        require_settings(root)
     graph = dvc.read_graph(root)
     return graph.restricted_to(targets) if targets else graph
 

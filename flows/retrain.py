@@ -16,11 +16,10 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows import tasks
 from flows.occupancy import CheckoutBusyError, occupying
-from flows.reproduce import outcome_table, reproduce, run_command_line, settle
+from flows.reproduce import outcome_table, reproduce, require_settings, run_command_line, settle
 from flows.server import require_server
 from flows.tasks import StageResult
-from pipeline.layout import Layout, find_root
-from pipeline.params import load_params
+from pipeline.layout import find_root
 
 
 @flow(name="retrain", persist_result=False)
@@ -170,7 +169,7 @@ def main(argv: list[str] | None = None) -> int:
     def body() -> int:
         root = find_root(arguments.root)
         require_server()
-        load_params(Layout(root).params_path)  # a mistake in it is told before a server starts
+        require_settings(root)  # before a server starts
         state = retrain(str(root), return_state=True)
         text = state.result(raise_on_failure=False)
         sys.stdout.write(f"{text if isinstance(text, str) else state.message}\n")

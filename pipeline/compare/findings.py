@@ -73,7 +73,10 @@ def _best_generators(generators: Sequence[Row], figures: Sequence[tuple[str, str
     if not generators:
         return []
     leaders = [(label, key, pick(generators, key=lambda row, key=key: row[key])) for label, key, pick in figures]
-    said = ", ".join(f"`{row['variant']}` on {label} ({row[key]:.3f})" for label, key, row in leaders)
+    figures_of: dict[str, list[str]] = {}
+    for label, key, row in leaders:
+        figures_of.setdefault(row["variant"], []).append(f"{label} ({row[key]:.3f})")
+    said = "; ".join(f"`{name}` on {', '.join(of_one)}" for name, of_one in figures_of.items())
     return [f"Best generator: {said}."]
 
 
@@ -154,7 +157,7 @@ def _against_copy(by_name: Mapping[str, Row], generators: Sequence[Row], differe
     if behind:
         text = (
             f"Not better on LSE-C than leaving the input as it is ({copy['lse_c']:.3f}): {_listed(behind)}. "
-            "By this measure they follow the audio no better than an unchanged video."
+            "By this measure their lips follow the audio no better than those of an unchanged video."
         )
     else:
         text = f"Every generator has a higher LSE-C than leaving the input as it is ({copy['lse_c']:.3f})."

@@ -36,7 +36,7 @@ def check_git(layout: Layout) -> list[Check]:
         num_changed = len(answer_of([*git, "status", "--porcelain"], _GIT_S).splitlines())
     except NoAnswerError:
         return [ok("git", "a repository without a commit")]
-    return [ok("git", f"{commit}, {num_changed} files changed" if num_changed else f"{commit}, nothing changed")]
+    return [ok("git", f"{commit}, files changed: {num_changed or 'none'}")]
 
 
 def check_dvc(layout: Layout) -> list[Check]:
@@ -71,10 +71,10 @@ def check_clips(params: Params | None) -> list[Check]:
     chosen = getattr(params.dataset, source)
     name, setting = f"{source} clips", f"dataset.{source}.root"
     has_address = getattr(chosen, "url", None) is not None
+    if unset := params.dataset.unset_root:
+        return [fail(name, f"{unset} is not set", f"set {unset} in params.yaml to the folder that holds them")]
     if chosen.root is None:
-        if has_address:
-            return [ok(name, f"dataset.{source}.url: `dvc repro` downloads them")]
-        return [fail(name, f"{setting} is not set", f"set {setting} in params.yaml to the folder that holds them")]
+        return [ok(name, f"dataset.{source}.url: `dvc repro` downloads them")]
     if is_url(str(chosen.root)):
         return [ok(name, f"{redacted(str(chosen.root))}, not looked at")]
     folder = Path(str(chosen.root).removeprefix("file://")).expanduser()

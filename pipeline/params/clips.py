@@ -81,6 +81,15 @@ class DatasetParams(Section):
     lrs2: Lrs2Params
     folder: FolderParams
 
+    @property
+    def unset_root(self) -> str | None:
+        """The setting that should say where the source's clips are, and nothing does; None where all is well."""
+        if self.source == "demo":
+            return None
+        chosen = getattr(self, self.source)
+        has_address = getattr(chosen, "url", None) is not None
+        return None if chosen.root is not None or has_address else f"dataset.{self.source}.root"
+
 
 class PreprocessParams(Section):
     clips_per_shard: Count

@@ -150,6 +150,7 @@ def _make_stub_pipeline(folder: Path) -> Path:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["variants"] = {"lstm_cbam": params["variants"]["lstm_cbam"]}
     params["dataset"]["source"] = "folder"
+    params["dataset"]["folder"]["root"] = str(root / "clips")
     params["promote"] = {
         "variant": "lstm_cbam",
         "max_fid_increase": 5.0,

@@ -21,7 +21,7 @@ import pytest
 import torch
 import yaml
 
-from flows import dvc, reproduce, tasks
+from flows import dvc, reproduce, retrain, tasks
 from flows.processes import CommandEndedError, stream
 from flows.tasks import StageResult
 from pipeline.cores import Limits
@@ -312,6 +312,16 @@ def test_settings_that_stages_would_refuse_are_told_by_the_plan(
     edit(own_stub_pipeline / "params.yaml", "confidence: 0.95", "confidence: 95")
     assert reproduce.main(["--plan", "--root", str(own_stub_pipeline)]) == 2
     assert "compare.confidence: Input should be less than 1 (given 95)" in capsys.readouterr().err
+
+
+def test_clips_that_nothing_says_where_to_find_are_told_by_the_plan(
+    own_stub_pipeline: Path, edit: Callable[[Path, str, str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit(own_stub_pipeline / "params.yaml", "source: folder", "source: grid")
+    for command in (reproduce.main, retrain.main):
+        arguments = ["--plan"] if command is reproduce.main else []
+        assert command([*arguments, "--root", str(own_stub_pipeline)]) == 2
+        assert "params.yaml: dataset.grid.root is not set" in capsys.readouterr().err
 
 
 def test_an_unknown_target_is_told_before_anything_starts(

@@ -70,9 +70,7 @@ def test_says_which_row_is_best_and_that_the_order_holds() -> None:
     text = "\n".join(findings(ORDERED))
     assert "`real` has the best LSE-D of all rows (6.000)." in text
     assert "`real` is not the best" not in text
-    assert (
-        "Best generator: `lstm_cbam` on LSE-D (6.500), `lstm_cbam` on LSE-C (5.000), `no_lstm` on FID (20.000)." in text
-    )
+    assert "Best generator: `lstm_cbam` on LSE-D (6.500), LSE-C (5.000); `no_lstm` on FID (20.000)." in text
     assert "holds on LSE-D and holds on LSE-C" in text
     assert "Every generator has a higher LSE-C than leaving the input as it is" in text
 
@@ -145,7 +143,7 @@ def test_repeats_are_averaged_and_their_spread_is_shown() -> None:
     text = "\n".join(findings(rows))
     assert "does not hold on LSE-D (`no_lstm` is not behind `lstm_cbam`) and does not hold on LSE-C (" in text
     assert "(means over 1 to 3 seeds)" in text
-    assert "Best generator: `lstm_cbam` on LSE-D (7.000), `no_cbam` on LSE-C (4.100)" in text
+    assert "Best generator: `lstm_cbam` on LSE-D (7.000); `no_cbam` on LSE-C (4.100)" in text
     ours = {line[0]: line[1] for line in beside_paper(rows, ABLATION).cells}
     assert ours["`lstm_cbam` (LSTM-CBAM)"] == "7.000"
 

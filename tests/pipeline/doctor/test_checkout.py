@@ -33,10 +33,10 @@ def test_git(layout: Layout) -> None:
     assert git().found == "a repository without a commit"
     run("add", ".")
     run("commit", "-qm", "x")
-    assert git().found.endswith("nothing changed")
+    assert git().found.endswith("files changed: none")
     (layout.root / "params.yaml").write_text("changed: 1")
     assert git().status is Status.OK
-    assert git().found.endswith("1 files changed")
+    assert git().found.endswith("files changed: 1")
 
 
 @pytest.mark.parametrize(
