@@ -38,7 +38,8 @@ from pipeline.media.video import encode_mjpeg, iter_frames
 from pipeline.params import PreprocessParams, load_params
 from pipeline.preprocess.build import build_shards
 from pipeline.shards.read import ClipStream
-from pipeline.training.windows import CutGeneratorWindow, CutSyncWindows, WindowBatches
+from pipeline.training.generator_windows import CutGeneratorWindow
+from pipeline.training.windows import CutSyncWindows, WindowBatches
 
 NUM_BATCHES = 40
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -86,9 +87,9 @@ def show_shares(paths: Sequence[Path], params: PreprocessParams) -> None:
     frames, decode_s = timed(lambda: [[frame.image for frame in iter_frames(path, FPS)] for path in paths])
     found, detect_s = timed(lambda: [detect_every(detector, clip, params.detect_every) for clip in frames])
     faces = [
-        smooth_faces(track, params.smooth_frames)
+        smooth_faces(max(tracks, key=lambda track: track.area), params.smooth_frames)
         for faces in found
-        for track in [max(link_detections(faces, params.max_gap_frames, params.detect_every), key=lambda t: t.area)]
+        if (tracks := link_detections(faces, params.max_gap_frames, params.detect_every))
     ]
     crops, crop_s = timed(
         lambda: [

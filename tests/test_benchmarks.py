@@ -1,0 +1,21 @@
+"""Benchmarks are run by hand; what they import must still be there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize(
+    "name", sorted(path.name for path in (ROOT / "benchmarks").glob("*.py") if path.name != "timing.py")
+)
+def test_a_benchmark_says_how_it_is_run(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / name), "--help"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
