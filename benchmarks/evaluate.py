@@ -20,22 +20,16 @@ from numpy.typing import NDArray
 from timing import timed
 
 from models.lse_syncnet import WINDOW_FRAMES, LseSyncNet
-from pipeline.evaluation.evaluator import Evaluator
+from pipeline.core.layout import Layout, find_root
 from pipeline.evaluation.judges import SPLIT, Judges
 from pipeline.evaluation.score import distances
-from pipeline.layout import Layout, find_root
-from pipeline.media.spectra import mfcc
+from pipeline.features.mfcc import mfcc
+from pipeline.inference.lse_evaluator import Evaluator
 from pipeline.metrics.fid import inception_features, load_inception
-from pipeline.metrics.lse import (
-    CHUNK_WINDOWS,
-    LseScore,
-    evaluator_frames,
-    lse_scores,
-    mfcc_windows,
-    num_windows,
-)
+from pipeline.metrics.lse import CHUNK_WINDOWS, LseScore, evaluator_frames, lse_scores, mfcc_windows, num_windows
 from pipeline.params import LsePrecision, load_params
-from pipeline.shards.read import Clip, read_clips
+from pipeline.shards.clip import Clip
+from pipeline.shards.read import read_clips
 
 Embeddings = tuple[NDArray[np.float32], NDArray[np.float32]]
 

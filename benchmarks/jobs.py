@@ -17,7 +17,7 @@ from multiprocessing.synchronize import Barrier
 import torch
 import train
 
-from pipeline.cores import num_cores
+from pipeline.core.resources import num_cores
 
 WARM_UP_STEPS = 3
 

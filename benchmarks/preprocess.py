@@ -22,22 +22,18 @@ import numpy as np
 import ray
 from timing import timed
 
-from pipeline.alignment import FPS
-from pipeline.layout import Layout, find_root
-from pipeline.manifest import ClipRecord, record_of
+from pipeline.core.layout import Layout, find_root
+from pipeline.corpora.manifest import ClipRecord, record_of
+from pipeline.faces.crops import CROP_PX, Cropper, context_boxes, crop_boxes
+from pipeline.faces.detector import YuNetDetector, detect_every, limit_opencv_threads
+from pipeline.faces.smooth import smooth_faces
+from pipeline.faces.track import link_detections
+from pipeline.features.alignment import FPS
 from pipeline.media.audio import decode_audio, mel_spectrogram
-from pipeline.media.crops import CROP_PX, Cropper, context_boxes, crop_boxes
-from pipeline.media.faces import (
-    YuNetDetector,
-    detect_every,
-    limit_opencv_threads,
-    link_detections,
-    smooth_faces,
-)
 from pipeline.media.video import encode_mjpeg, iter_frames
 from pipeline.params import PreprocessParams, load_params
 from pipeline.preprocess.build import build_shards
-from pipeline.shards.read import ClipStream
+from pipeline.shards.stream import ClipStream
 from pipeline.training.generator_windows import CutGeneratorWindow
 from pipeline.training.windows import CutSyncWindows, WindowBatches
 

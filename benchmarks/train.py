@@ -19,8 +19,8 @@ from timing import timed
 
 from models.generator import Generator, GeneratorConfig
 from models.losses import l1_loss
-from pipeline.training.averaged import AveragedWeights
-from pipeline.training.precision import autocast, set_threads
+from pipeline.inference.device import autocast, set_threads
+from pipeline.training.ema import AveragedWeights
 
 Step = Callable[[], None]
 FRAMES = 5

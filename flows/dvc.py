@@ -18,7 +18,7 @@ from typing import Any, Literal
 import yaml
 
 from flows.processes import stream
-from pipeline.cores import SHARE_VARIABLE
+from pipeline.core.resources import SHARE_VARIABLE
 
 Outcome = Literal["ran", "restored", "up_to_date", "failed", "skipped"]
 """``restored``: the outputs came from DVC's run cache. ``skipped``: a stage before it failed."""

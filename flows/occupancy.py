@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from pipeline.layout import Layout
+from pipeline.core.layout import Layout
 
 _held: set[Path] = set()
 

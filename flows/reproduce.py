@@ -37,8 +37,8 @@ from flows.occupancy import CheckoutBusyError, occupying
 from flows.processes import ENDING_S, end_children, end_commands_by, end_everything
 from flows.server import address, require_server
 from flows.tasks import StageResult
-from pipeline.cores import cgroup_limits, num_cores
-from pipeline.layout import Layout, find_root
+from pipeline.core.layout import Layout, find_root
+from pipeline.core.resources import cgroup_limits, num_cores
 from pipeline.params import Params, load_params
 
 _MOST_JOBS = 8

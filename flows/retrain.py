@@ -19,7 +19,7 @@ from flows.occupancy import CheckoutBusyError, occupying
 from flows.reproduce import outcome_table, reproduce, require_settings, run_command_line, settle
 from flows.server import require_server
 from flows.tasks import StageResult
-from pipeline.layout import find_root
+from pipeline.core.layout import find_root
 
 
 @flow(name="retrain", persist_result=False)

@@ -29,7 +29,7 @@ from flows.reproduce import reproduce, run_command_line
 from flows.retrain import retrain
 from flows.server import address, require_server
 from flows.tasks import CODE_DIR
-from pipeline.layout import Layout, find_root
+from pipeline.core.layout import Layout, find_root
 from pipeline.params import load_params
 
 

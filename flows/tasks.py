@@ -25,7 +25,7 @@ from prefect.states import Completed, Failed
 
 from flows import dvc
 from flows.processes import stream
-from pipeline.layout import Layout
+from pipeline.core.layout import Layout
 from pipeline.params import load_params
 
 CODE_DIR = Path(__file__).resolve().parent.parent

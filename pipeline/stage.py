@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import atomic, scratch
-from pipeline.layout import Layout, find_root
-from pipeline.logs import log_to_stderr, wants_tracebacks
+from pipeline.core import atomic, scratch
+from pipeline.core.layout import Layout, find_root
+from pipeline.core.logs import log_to_stderr, wants_tracebacks
 from pipeline.params import Params, load_params
-from pipeline.tracking import Tracker, open_tracker
+from pipeline.tracking.tracker import Tracker, open_tracker
 
 logger = logging.getLogger(__name__)
 

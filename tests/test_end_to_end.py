@@ -14,9 +14,9 @@ from typing import Any
 import psutil
 import pytest
 import yaml
-from checkouts import copy_checkout, run, start
 
-from pipeline.layout import Layout
+from pipeline.core.layout import Layout
+from tests.support.checkouts import copy_checkout, run, start
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 

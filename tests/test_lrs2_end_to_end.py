@@ -15,11 +15,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from checkouts import copy_checkout, run, start
-from loopback import Server, serving
 
-from pipeline.datasets.demo import DemoSpec, render_corpus
-from pipeline.layout import Layout
+from pipeline.core.layout import Layout
+from pipeline.corpora.demo.render import DemoSpec, render_corpus
+from tests.support.checkouts import copy_checkout, run, start
+from tests.support.loopback import Server, serving
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 

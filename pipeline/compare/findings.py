@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pipeline.compare.leads import MEASURES, Differences, is_clear
+from pipeline.compare.differences import MEASURES, Differences, is_clear
 from pipeline.compare.seeds import averaged
-from pipeline.versions import differing
+from pipeline.core.versions import differing
 
 Row = Mapping[str, Any]
 BOUNDS = ("real", "copy_input")

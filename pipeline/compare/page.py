@@ -40,9 +40,9 @@ from pipeline.compare.report import (
 )
 from pipeline.compare.seeds import places
 from pipeline.compare.table import Result
-from pipeline.manifest import SPLITS
-from pipeline.markdown import Table
-from pipeline.shards.write import IndexRow, Reject
+from pipeline.corpora.manifest import SPLITS
+from pipeline.report.tables import Table
+from pipeline.shards.index import IndexRow, Reject
 
 _FILES = Path(__file__).with_name("page_files")
 _SCORES = (

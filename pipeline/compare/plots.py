@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from pipeline.compare.intervals import level
 from pipeline.compare.seeds import places
-from pipeline.figures import COLOURS, MUTED, TEXT, clean, save, set_title, spaced
+from pipeline.report.plot_style import COLOURS, MUTED, TEXT, clean, save, set_title, spaced
 
 _LEGEND_COLUMNS = 7
 _BOUND_COLOURS = {"real": "#1f2933", "copy_input": "#9aa5b1"}

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.compare.differences import difference, num_videos
 from pipeline.compare.findings import BOUNDS, LSE, findings, limits, setting, unfit_judge
 from pipeline.compare.intervals import level
-from pipeline.compare.leads import difference, num_videos
 from pipeline.compare.paper import ABLATION, CAVEATS, REAL_VIDEO, TABLE_1, Published
 from pipeline.compare.seeds import averaged, mean_of, runs_of, spread_of
-from pipeline.markdown import Table, bullets
-from pipeline.versions import differing
+from pipeline.core.versions import differing
+from pipeline.report.tables import Table, bullets
 
 Row = Mapping[str, Any]
 BOUND_NAMES = {"real": "real video, own audio", "copy_input": "input left as it is, foreign audio"}

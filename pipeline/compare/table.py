@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from pipeline.compare import leads
+from pipeline.compare import differences
 from pipeline.compare.intervals import ratio_interval, share_interval
 
 CSV_COLUMNS = ("variant", "lse_d", "lse_c", "fid")
@@ -155,7 +155,7 @@ def comparison(
         measure: {
             name: [scores_by_video(result.clips, measure) for result in found] for name, found in trainings.items()
         }
-        for measure in leads.MEASURES
+        for measure in differences.MEASURES
     }
     rows = []
     for result in results:
@@ -168,12 +168,12 @@ def comparison(
     return {
         "protocol": protocol,
         "rows": rows,
-        "differences": leads.differences(of_videos, confidence, num_resamples, seed),
+        "differences": differences.differences(of_videos, confidence, num_resamples, seed),
         "intervals": {
             "confidence": confidence,
             "num_resamples": num_resamples,
             "over": "clips",
-            "num_videos": len(leads.all_videos(of_videos["lse_d"])),
+            "num_videos": len(differences.all_videos(of_videos["lse_d"])),
         },
     }
 

@@ -6,18 +6,18 @@ import os
 import sys
 from pathlib import Path
 
+from pipeline.core.layout import Layout
+from pipeline.core.redact import redacted
+from pipeline.corpora.storage import is_url
 from pipeline.doctor.check import Check, NoAnswerError, answer_of, ask_python, fail, ok, warn
-from pipeline.layout import Layout
 from pipeline.params import Params, ParamsError, load_params
-from pipeline.storage import is_url
-from pipeline.transfer.credentials import redacted
 
 _GIT_S = 30.0
 _DVC_S = 60.0
 _QUIET = {"core.analytics": "reports to DVC's makers", "core.check_update": "asks for a newer DVC now and then"}
 """Settings that should be false, and what DVC does otherwise."""
 _ASK_YUNET = """
-from pipeline.media.faces import YuNetDetector, find_yunet_weights
+from pipeline.faces.detector import YuNetDetector, find_yunet_weights
 import json
 YuNetDetector()
 print(json.dumps(find_yunet_weights().name))
@@ -85,8 +85,8 @@ def check_clips(params: Params | None) -> list[Check]:
 
 def check_weights(layout: Layout, params: Params | None) -> list[Check]:
     """The FID network, and the official evaluator where ``evaluate.lse.weights`` names it."""
-    from pipeline.transfer.http import mismatch
-    from pipeline.weights import INCEPTION
+    from pipeline.fetch.http import mismatch
+    from pipeline.inference.pretrained import INCEPTION
 
     checks = []
     path = layout.weights_dir / INCEPTION.name

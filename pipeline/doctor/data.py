@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from pipeline.core.layout import Layout
+from pipeline.corpora.manifest import SPLITS, ClipRecord, read_manifest
 from pipeline.doctor.check import Check, fail, ok
 from pipeline.doctor.measures import measured, spread_of
-from pipeline.layout import Layout
-from pipeline.manifest import SPLITS, ClipRecord, read_manifest
+from pipeline.shards.index import INDEX_NAME, REJECTS_NAME, IndexRow, Reject
 from pipeline.shards.key import source_of
 from pipeline.shards.read import read_index, read_rejects
-from pipeline.shards.write import INDEX_NAME, REJECTS_NAME, IndexRow, Reject
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.doctor.advice import remedy_of
 from pipeline.doctor.data import Survey, Tally
-from pipeline.doctor.hints import remedy_of
 from pipeline.doctor.measures import MEASURES, SYNC_NAMES, Measure, measured, spread_of
 from pipeline.doctor.sheet import Line
-from pipeline.markdown import table
 from pipeline.params import Params
-from pipeline.shards.write import IndexRow
+from pipeline.report.tables import table
+from pipeline.shards.index import IndexRow
 
 NUM_SPEAKERS = 20
 """Lines of the table of speakers."""

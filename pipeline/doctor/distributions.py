@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from pipeline.corpora.manifest import SPLITS
 from pipeline.doctor.data import Survey
 from pipeline.doctor.measures import measured, values_of
-from pipeline.figures import COLOURS, INK, MUTED, clean, save, set_title, spaced
-from pipeline.manifest import SPLITS
+from pipeline.report.plot_style import COLOURS, INK, MUTED, clean, save, set_title, spaced
 
 _COLUMNS = 3
 _BINS = 28

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
+from pipeline.core.layout import Layout
 from pipeline.doctor import checkout, machine, packages, services
 from pipeline.doctor.check import Check, Probe, run_checks
-from pipeline.layout import Layout
 from pipeline.params import Params
 
 

@@ -9,11 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pipeline import atomic
+from pipeline.core import atomic
+from pipeline.core.layout import Layout
 from pipeline.doctor.check import Check, Status, fail, raised, warn
 from pipeline.doctor.environment import check_environment
 from pipeline.doctor.report import DataPart, Examination, markdown
-from pipeline.layout import Layout
 from pipeline.params import Params, load_params
 
 STAGE = "doctor"
@@ -49,9 +49,9 @@ def examine(layout: Layout) -> Examination:
 
 def _look_at_data(layout: Layout, params: Params | None) -> tuple[list[Check], DataPart]:
     """Raises FileNotFoundError, which names the command, where there is nothing to look at."""
+    from pipeline.doctor.advice import hints
     from pipeline.doctor.data import index_dir, numbers, read_survey, sum_check, sync_check_is_old
     from pipeline.doctor.data_report import data_markdown
-    from pipeline.doctor.hints import hints
     from pipeline.doctor.sheet import draw_sheet, middle_frames, worst_lines
 
     survey = read_survey(layout)
@@ -90,7 +90,7 @@ def track(found: Examination, layout: Layout) -> str:
         return f"not logged: {'params.yaml' if found.params is None else 'MLflow'} cannot be used"
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")  # s; by default two minutes
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    from pipeline.tracking import open_tracker
+    from pipeline.tracking.tracker import open_tracker
 
     digest = found.data.digest if found.data else hashlib.sha256(b"no data").hexdigest()
     try:

@@ -8,9 +8,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.cores import Limits, cgroup_limits, num_cores
+from pipeline.core.layout import Layout
+from pipeline.core.resources import Limits, cgroup_limits, num_cores
 from pipeline.doctor.check import Check, NoAnswerError, answer_of, ask_python, fail, ok, warn
-from pipeline.layout import Layout
 from pipeline.params import Params
 
 GB = 1_000_000_000

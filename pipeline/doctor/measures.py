@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.shards.write import IndexRow
+from pipeline.shards.index import IndexRow
 
 _SILENCE_DB = -100.0
 

@@ -6,8 +6,8 @@ import importlib.metadata
 import platform
 import sys
 
+from pipeline.core.versions import DISTRIBUTION, version_of
 from pipeline.doctor.check import Check, NoAnswerError, ask_python, fail, ok, warn
-from pipeline.versions import DISTRIBUTION, version_of
 
 TRAPS = {
     "fastapi": "a newer one breaks Prefect's server when it starts",

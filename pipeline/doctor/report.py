@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.doctor.check import Check, Status, worst_first
-from pipeline.markdown import bullets, table
 from pipeline.params import Params
+from pipeline.report.tables import bullets, table
 
 
 @dataclass(frozen=True)

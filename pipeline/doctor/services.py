@@ -9,10 +9,10 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pipeline.core.layout import Layout
+from pipeline.core.redact import redacted
 from pipeline.doctor.check import Check, fail, ok, warn
-from pipeline.layout import Layout
-from pipeline.mlflow_store import store_uri
-from pipeline.transfer.credentials import redacted
+from pipeline.tracking.store import store_uri
 
 _CONNECT_S = 3.0
 _LOCK_S = 5.0

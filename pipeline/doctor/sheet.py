@@ -11,11 +11,11 @@ import PIL.Image
 from numpy.typing import NDArray
 from PIL import ImageDraw, ImageFont
 
-from pipeline import atomic
+from pipeline.core import atomic
 from pipeline.doctor.data import Survey
 from pipeline.doctor.measures import MEASURES, Measure, spread_of, worst_clips
+from pipeline.shards.index import IndexRow
 from pipeline.shards.read import read_clips
-from pipeline.shards.write import IndexRow
 
 Picture = NDArray[np.uint8]
 NUM_WORST = 4

@@ -19,18 +19,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.generator import FACE_SIZE_PX
-from pipeline import alignment
-from pipeline.dubbing.follow import FollowSettings, follow_face
+from pipeline.dubbing.face_path import FollowSettings, follow_face
 from pipeline.dubbing.paste import paste_mouth
 from pipeline.dubbing.playback import Fill, Frame, play
 from pipeline.dubbing.reference import Reference, ShotReference
-from pipeline.generators import Frames, Voice
+from pipeline.faces.crops import Cropper
+from pipeline.faces.detector import FaceDetector
+from pipeline.features import alignment
+from pipeline.inference.generator import Hearing
+from pipeline.inference.generator_kinds import Frames, Voice
 from pipeline.media.audio import float_to_int16, mel_spectrogram, read_audio, resample, to_mono
-from pipeline.media.crops import Cropper
 from pipeline.media.errors import NoVideoError
-from pipeline.media.faces import FaceDetector
 from pipeline.media.video import MediaInfo, VideoWriter, iter_frames, probe
-from pipeline.mouths import Hearing
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class DubSummary:
 
 @dataclass(frozen=True, eq=False)
 class Speech:
-    """Sound as given, for the output, and as generators hear it: a ``pipeline.generators.Voice``.
+    """Sound as given, for the output, and as generators hear it: a ``pipeline.inference.generator_kinds.Voice``.
 
     ``samples: float32 [n, 1..2]`` at ``rate_hz``; ``mel: float32 [L, 80]`` at 80 columns/s; ``audio: int16 [m]`` at
     16 kHz.

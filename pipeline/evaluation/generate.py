@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from pipeline.generators import Voice
-from pipeline.mouths import Hearing, MouthGenerator
+from pipeline.inference.generator import Hearing, MouthGenerator
+from pipeline.inference.generator_kinds import Voice
 
 Images = NDArray[np.uint8]
 Reference = Literal["same", "first"]

@@ -15,22 +15,22 @@ from typing import Any
 
 import torch
 
-from pipeline import checkpoint
-from pipeline.digest import sha256_of
+from pipeline.core.digest import sha256_of
+from pipeline.core.layout import Layout
+from pipeline.core.versions import versions_behind_figures
 from pipeline.evaluation import protocol
-from pipeline.evaluation.evaluator import Evaluator, load_evaluator
 from pipeline.evaluation.generate import CropGenerator
 from pipeline.evaluation.probes import probe
 from pipeline.evaluation.score import VariantScore, distances, num_paired_frames, score_variant, summary
-from pipeline.layout import Layout
+from pipeline.inference import saved_model
+from pipeline.inference.device import select_device, set_threads
+from pipeline.inference.generator import MouthGenerator
+from pipeline.inference.lse_evaluator import Evaluator, load_evaluator
+from pipeline.inference.pretrained import ensure_inception
 from pipeline.metrics.fid import MIN_IMAGES, FeatureCache, inception_features, load_inception
-from pipeline.mouths import MouthGenerator
 from pipeline.params import EvaluateParams, Params
 from pipeline.shards.clip import Clip
 from pipeline.shards.read import read_clips, read_index
-from pipeline.training.precision import select_device, set_threads
-from pipeline.versions import versions_behind_figures
-from pipeline.weights import ensure_inception
 
 logger = logging.getLogger(__name__)
 
@@ -178,7 +178,7 @@ class Evaluation:
         """The figures of one trained generator, as ``evaluate`` gives them."""
         score = self.score(name, self.load_generator(model_dir))
         figures = self.figures(score, is_generated=True)
-        return {**figures, "generator_sha256": checkpoint.model_sha256(model_dir)}
+        return {**figures, "generator_sha256": saved_model.model_sha256(model_dir)}
 
     def probe(self, generate: CropGenerator) -> dict[str, float]:
         """How the protocol's first clips are drawn to their own voice and to silence; empty where none is asked for."""

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline import alignment
 from pipeline.evaluation.score import Generate
-from pipeline.generators import Sound
+from pipeline.features import alignment
+from pipeline.inference.generator_kinds import Sound
 from pipeline.media.flow import backward_flows
 from pipeline.metrics.image import psnr, ssim
 from pipeline.metrics.temporal import mouth_motion, warping_error

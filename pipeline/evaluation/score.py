@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import alignment
 from pipeline.evaluation.generate import paste
 from pipeline.evaluation.protocol import Pair
-from pipeline.generators import Voice
+from pipeline.features import alignment
+from pipeline.inference.generator_kinds import Voice
 from pipeline.metrics.fid import FeatureStatistics, fid_of
 from pipeline.metrics.kid import kid
 from pipeline.metrics.lse import LseScore, lse_scores

@@ -12,12 +12,12 @@ import PIL.Image
 from numpy.typing import NDArray
 from PIL import ImageDraw, ImageFont
 
-from pipeline.alignment import FPS, SAMPLE_RATE_HZ, num_samples_of
 from pipeline.evaluation.generate import Reference, reference_frames
 from pipeline.evaluation.protocol import BOUNDS, Pair
 from pipeline.evaluation.score import Generate, render
+from pipeline.features.alignment import FPS, SAMPLE_RATE_HZ, num_samples_of
+from pipeline.features.samples import int16_to_float
 from pipeline.media.image import write_png
-from pipeline.media.spectra import int16_to_float
 from pipeline.media.video import VideoWriter
 from pipeline.shards.clip import Clip
 

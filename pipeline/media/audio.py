@@ -10,7 +10,10 @@ import numpy as np
 import soxr  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from pipeline.alignment import SAMPLE_RATE_HZ
+from pipeline.features.alignment import SAMPLE_RATE_HZ
+from pipeline.features.mel import mel_spectrogram
+from pipeline.features.mfcc import mfcc
+from pipeline.features.samples import float_to_int16, int16_to_float
 from pipeline.media.container import (
     MAX_PAUSE_S,
     decode,
@@ -21,7 +24,6 @@ from pipeline.media.container import (
     start_of,
 )
 from pipeline.media.errors import CorruptMediaError, NoAudioError
-from pipeline.media.spectra import float_to_int16, int16_to_float, mel_spectrogram, mfcc
 
 __all__ = [
     "decode_audio",

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import atomic
+from pipeline.core import atomic
 
 
 def write_png(path: Path, image: NDArray[np.uint8]) -> None:

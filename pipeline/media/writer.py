@@ -14,8 +14,8 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from pipeline import atomic
-from pipeline.alignment import SAMPLE_RATE_HZ
+from pipeline.core import atomic
+from pipeline.features.alignment import SAMPLE_RATE_HZ
 from pipeline.media.audio import resample
 from pipeline.media.container import EXACT_COLOUR, as_fps
 

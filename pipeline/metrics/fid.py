@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from models.inception import INPUT_PX, NUM_FEATURES, InceptionFeatures, folded_state
-from pipeline.atomic import replacing
+from pipeline.core.atomic import replacing
 from pipeline.metrics.exact import full_float32
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ BATCH_IMAGES = 16
 def load_inception(path: Path, device: torch.device) -> InceptionFeatures:
     """The feature network with the published weights, in eval mode, channels_last, on ``device``.
 
-    ``path`` is the TorchScript file ``pipeline.weights.ensure_inception`` gives. It serves as a store of tensors;
+    ``path`` is the file of ``pipeline.inference.pretrained.ensure_inception``. It serves as a store of tensors;
     its code is not run, since ``InceptionFeatures`` computes the same about twice as fast on a CPU.
     """
     script = torch.jit.load(str(path), map_location="cpu")

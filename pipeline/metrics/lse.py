@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from models.lse_syncnet import MFCC_STEPS, WINDOW_FRAMES, LseSyncNet
-from pipeline.media.spectra import mfcc
+from pipeline.features.mfcc import mfcc
 from pipeline.metrics import ClipTooShortError
 from pipeline.metrics.exact import full_float32
 

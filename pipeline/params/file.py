@@ -11,6 +11,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError, field_validator, model_validator
 
+from pipeline.core.redact import redacted
 from pipeline.params.clips import DatasetParams, PreprocessParams, SyncFilterParams
 from pipeline.params.scoring import CompareParams, EvaluateParams, PromoteParams, RuntimeParams, WeightsParams
 from pipeline.params.training import (
@@ -23,7 +24,6 @@ from pipeline.params.training import (
     Wav2LipVariant,
 )
 from pipeline.params.values import MaybeZero, ParamsError, Section
-from pipeline.transfer.credentials import redacted
 
 RESERVED_VARIANTS = ("real", "copy_input")
 """Rows of every comparison that need no generator."""

@@ -15,18 +15,19 @@ from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
-from pipeline import atomic
-from pipeline.cluster import is_cluster
-from pipeline.cores import num_cores
-from pipeline.manifest import ClipRecord
+from pipeline.core import atomic
+from pipeline.core.ray_cluster import is_cluster
+from pipeline.core.resources import num_cores
+from pipeline.corpora.manifest import ClipRecord
+from pipeline.corpora.storage import local_path
 from pipeline.params import PreprocessParams
 from pipeline.preprocess.plan import ShardResult, ShardTask, plan_shards
 from pipeline.preprocess.progress import BuildProgress
 from pipeline.preprocess.reasons import Reason
 from pipeline.preprocess.shard import PackedShard, process_shard
 from pipeline.preprocess.workers import run_tasks
-from pipeline.shards.write import IndexRow, Reject, write_index, write_rejects
-from pipeline.storage import local_path
+from pipeline.shards.index import IndexRow, Reject
+from pipeline.shards.write import write_index, write_rejects
 
 log = logging.getLogger(__name__)
 

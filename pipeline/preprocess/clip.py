@@ -14,22 +14,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.alignment import FPS, num_samples_of
-from pipeline.digest import sha256_of
-from pipeline.manifest import ClipRecord
+from pipeline.core.digest import sha256_of
+from pipeline.corpora.manifest import ClipRecord
+from pipeline.corpora.storage import NoDriverError, local_file
+from pipeline.faces.crops import CROP_PX, Cropper, boxes_within, context_boxes, crop_boxes, sharpness
+from pipeline.faces.detector import detectors_by_zoom
+from pipeline.features.alignment import FPS, num_samples_of
 from pipeline.media.audio import decode_audio, float_to_int16, int16_to_float, mel_spectrogram, rms_of, sound_delay_s
 from pipeline.media.container import open_container
-from pipeline.media.crops import CROP_PX, Cropper, boxes_within, context_boxes, crop_boxes, sharpness
 from pipeline.media.errors import MediaError, MissingMediaError, NoAudioError
-from pipeline.media.faces import detectors_by_zoom
 from pipeline.media.video import encode_mjpeg, probe
 from pipeline.params import PreprocessParams
 from pipeline.preprocess.footage import Footage, survey
-from pipeline.preprocess.pieces import Piece, Refusal, find_pieces, num_kept_frames
 from pipeline.preprocess.reasons import Reason, RefusedError
+from pipeline.preprocess.segments import Piece, Refusal, find_pieces, num_kept_frames
+from pipeline.shards.index import Reject
 from pipeline.shards.key import piece_id
-from pipeline.shards.write import ClipSample, Reject
-from pipeline.storage import NoDriverError, local_file
+from pipeline.shards.write import ClipSample
 
 log = logging.getLogger(__name__)
 

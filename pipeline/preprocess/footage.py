@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.alignment import FPS
+from pipeline.faces.detector import Detection, FaceDetector, detect_every
+from pipeline.features.alignment import FPS
 from pipeline.media.errors import MediaError
-from pipeline.media.faces import Detection, FaceDetector, detect_every
 from pipeline.media.shots import ChangeMeter
 from pipeline.media.video import iter_frames
 from pipeline.preprocess.reasons import Reason, RefusedError

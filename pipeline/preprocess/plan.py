@@ -6,8 +6,10 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pipeline.manifest import SPLITS, ClipRecord
-from pipeline.shards.write import IndexRow, Reject, sample_key, shard_name
+from pipeline.corpora.manifest import SPLITS, ClipRecord
+from pipeline.shards.index import IndexRow, Reject
+from pipeline.shards.key import sample_key
+from pipeline.shards.write import shard_name
 
 
 @dataclass(frozen=True)

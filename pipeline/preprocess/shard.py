@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from pipeline.media.faces import limit_opencv_threads
+from pipeline.faces.detector import limit_opencv_threads
 from pipeline.params import PreprocessParams
 from pipeline.preprocess.clip import process_clip
 from pipeline.preprocess.plan import ShardResult, ShardTask
-from pipeline.shards.write import ClipSample, Reject, write_shard
+from pipeline.shards.index import Reject
+from pipeline.shards.write import ClipSample, write_shard
 
 
 class PackedShard(NamedTuple):

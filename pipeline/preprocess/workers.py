@@ -13,10 +13,10 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import pipeline
-from pipeline.cluster import WorkerError, is_cluster, open_ray
+from pipeline.core.ray_cluster import WorkerError, is_cluster, open_ray
+from pipeline.corpora.storage import NoDriverError, OutageError
 from pipeline.preprocess.plan import ShardTask
 from pipeline.preprocess.shard import PackedShard
-from pipeline.storage import NoDriverError, OutageError
 
 log = logging.getLogger(__name__)
 

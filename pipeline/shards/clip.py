@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.alignment import num_samples_of
+from pipeline.features.alignment import num_samples_of
+from pipeline.features.mel import mel_spectrogram
+from pipeline.features.samples import int16_to_float
 from pipeline.media.mjpeg import decode_mjpeg
-from pipeline.media.spectra import int16_to_float, mel_spectrogram
 
 PARTS = {"frames": "frames.mjpeg", "context": "context.mjpeg", "mel": "mel.npy", "audio": "audio.npy"}
 """What may be left unread, and its member of the sample. The description (JSON) is always read."""

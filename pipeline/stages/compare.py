@@ -7,12 +7,13 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline import atomic, stage
+from pipeline import stage
 from pipeline.compare import plots
 from pipeline.compare.page import page, read_takes
 from pipeline.compare.report import markdown, our_table
 from pipeline.compare.seeds import grouped, repeats_among
 from pipeline.compare.table import comparison, csv_text, read_result
+from pipeline.core import atomic
 from pipeline.shards.read import read_index, read_rejects
 
 logger = logging.getLogger(__name__)

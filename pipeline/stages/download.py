@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import stage
-from pipeline.cores import num_cores
-from pipeline.datasets.roots import corpus_root
-from pipeline.manifest import MIN_CLIPS, SPLITS, ClipRecord, record_of, write_manifest
+from pipeline.core.resources import num_cores
+from pipeline.corpora.manifest import MIN_CLIPS, SPLITS, ClipRecord, record_of, write_manifest
+from pipeline.corpora.roots import corpus_root
 from pipeline.params import Params
 
 logger = logging.getLogger(__name__)
@@ -71,11 +71,11 @@ def list_clips(params: Params, raw_dir: Path, root: Path) -> list[ClipRecord]:
 
 
 def _grid_clips(params: Params, raw_dir: Path) -> list[ClipRecord]:
-    from pipeline.datasets.grid import list_grid_clips
+    from pipeline.corpora.grid import list_grid_clips
 
     grid, root = params.dataset.grid, corpus_root(params, raw_dir)
     if grid.url:
-        from pipeline.datasets.grid_download import download_grid
+        from pipeline.corpora.grid_download import download_grid
 
         assert root is not None  # there is one where there is a url
         with _transfer_errors():
@@ -84,11 +84,11 @@ def _grid_clips(params: Params, raw_dir: Path) -> list[ClipRecord]:
 
 
 def _lrs2_clips(params: Params, raw_dir: Path) -> list[ClipRecord]:
-    from pipeline.datasets.lrs2 import list_lrs2_clips
+    from pipeline.corpora.lrs2 import list_lrs2_clips
 
     lrs2, root = params.dataset.lrs2, corpus_root(params, raw_dir)
     if lrs2.url:
-        from pipeline.datasets.lrs2_download import download_lrs2
+        from pipeline.corpora.lrs2_download import download_lrs2
 
         assert root is not None  # there is one where there is a url
         with _transfer_errors():
@@ -97,8 +97,8 @@ def _lrs2_clips(params: Params, raw_dir: Path) -> list[ClipRecord]:
 
 
 def _folder_clips(params: Params) -> list[ClipRecord]:
-    from pipeline.datasets.folder import list_folder_clips
-    from pipeline.storage import OutageError
+    from pipeline.corpora.folder import list_folder_clips
+    from pipeline.corpora.storage import OutageError
 
     try:
         return list_folder_clips(params.dataset.folder, params.seed, params.runtime.num_connections)
@@ -109,7 +109,7 @@ def _folder_clips(params: Params) -> list[ClipRecord]:
 @contextmanager
 def _transfer_errors() -> Iterator[None]:
     """What trying again may mend, what is wrong with the files, and what the user has to put right."""
-    from pipeline.transfer.http import InterruptedTransferError, TransferError, WrongContentError
+    from pipeline.fetch.http import InterruptedTransferError, TransferError, WrongContentError
 
     try:
         yield
@@ -122,7 +122,7 @@ def _transfer_errors() -> Iterator[None]:
 
 
 def _render_demo(params: Params, folder: Path, root: Path) -> list[ClipRecord]:
-    from pipeline.datasets.demo import DemoSpec, render_corpus
+    from pipeline.corpora.demo.render import DemoSpec, render_corpus
 
     spec = DemoSpec(**params.dataset.demo.model_dump(), seed=params.seed)
     num_workers = params.runtime.num_workers or num_cores()

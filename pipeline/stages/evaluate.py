@@ -11,14 +11,16 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipeline import atomic, checkpoint, stage
+from pipeline import stage
+from pipeline.core import atomic
 from pipeline.evaluation import protocol
 from pipeline.evaluation.generate import CropGenerator
 from pipeline.evaluation.judges import SPLIT, Evaluation
 from pipeline.evaluation.score import clips_csv
 from pipeline.evaluation.strips import choose_strips, make_take, write_strip, write_take
-from pipeline.shards.write import REJECTS_NAME
-from pipeline.weights import INCEPTION, WeightsError
+from pipeline.inference import saved_model
+from pipeline.inference.pretrained import INCEPTION, WeightsError
+from pipeline.shards.index import REJECTS_NAME
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,7 +49,7 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
     atomic.write_text(context.output_dir / "clips.csv", clips_csv(score))
     _write_videos(variant, context, evaluation, [item.pair for item, _ in score.scored], generate)
     if generate:
-        metrics["generator_sha256"] = checkpoint.model_sha256(model_dir)
+        metrics["generator_sha256"] = saved_model.model_sha256(model_dir)
         metrics["generator_width"] = generate.draw.width
     return {
         **metrics,

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import stage
-from pipeline.cluster import WorkerError
-from pipeline.manifest import MAX_MISSING_SHARE, MIN_CLIPS, SPLITS, ClipRecord, read_manifest
+from pipeline.core.ray_cluster import WorkerError
+from pipeline.corpora.manifest import MAX_MISSING_SHARE, MIN_CLIPS, SPLITS, ClipRecord, read_manifest
+from pipeline.corpora.storage import OutageError, local_path, require_drivers
 from pipeline.preprocess.build import build_shards
-from pipeline.shards.write import IndexRow, Reject
-from pipeline.storage import OutageError, local_path, require_drivers
+from pipeline.shards.index import IndexRow, Reject
 
 
 def main(argv: Sequence[str] = ()) -> int:

@@ -18,13 +18,15 @@ from typing import Any
 import numpy as np
 
 from pipeline import stage
-from pipeline.alignment import num_samples_of
-from pipeline.manifest import MIN_CLIPS, SPLITS
-from pipeline.shards.read import Clip, read_clips, read_index, read_rejects
-from pipeline.shards.write import SHIFT_STAT, IndexRow, Reject, write_index, write_rejects
-from pipeline.syncing.scorer import Scorer, load_scorer
-from pipeline.syncing.verdict import SyncScore, correction_frames, refusal, score_clip
-from pipeline.training.precision import select_device, set_threads
+from pipeline.corpora.manifest import MIN_CLIPS, SPLITS
+from pipeline.features.alignment import num_samples_of
+from pipeline.inference.device import select_device, set_threads
+from pipeline.shards.clip import Clip
+from pipeline.shards.index import SHIFT_STAT, IndexRow, Reject
+from pipeline.shards.read import read_clips, read_index, read_rejects
+from pipeline.shards.write import write_index, write_rejects
+from pipeline.sync_filter.decision import SyncScore, correction_frames, refusal, score_clip
+from pipeline.sync_filter.scorer import Scorer, load_scorer
 
 logger = logging.getLogger(__name__)
 

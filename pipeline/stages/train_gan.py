@@ -12,15 +12,17 @@ from typing import Any
 import torch
 
 from models.syncnet import SyncNet
-from pipeline import checkpoint, stage
-from pipeline.digest import sha256_of_names
+from pipeline import stage
+from pipeline.core.digest import sha256_of_names
+from pipeline.inference import saved_model
+from pipeline.inference.sync_expert import read_expert
 from pipeline.media.image import write_png
 from pipeline.params import TrainGanParams, VariantParams
-from pipeline.shards.read import Clip, read_index, source_ids
-from pipeline.sync_expert import read_expert
+from pipeline.shards.clip import Clip
+from pipeline.shards.read import read_index, source_ids
 from pipeline.training.gan import GanTrainee, window_cut
-from pipeline.training.recipes import recipe_of
 from pipeline.training.session import Training, run_training, training_metrics
+from pipeline.training.variants import recipe_of
 
 NUM_SAMPLES = 6
 MAX_VALIDATION_CLIPS = 256
@@ -52,7 +54,7 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
     trainee, report = trained.trainee, trained.report
 
     folder = context.output_dir / "model"
-    checkpoint.save_model(
+    saved_model.save_model(
         folder,
         kind=recipe.kind.name,
         config=asdict(recipe.config),
@@ -61,7 +63,7 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
             "fingerprint": context.fingerprint,
             "variant": variant,
             "seed": seed,
-            "expert_sha256": checkpoint.model_sha256(expert_dir),
+            "expert_sha256": saved_model.model_sha256(expert_dir),
             "num_steps": int(report.curve[-1]["step"]),
             "kept_step": report.kept_step,
             "trained_on_sha256": sha256_of_names(source_ids(read_index(context.layout.clips_dir, "train"))),

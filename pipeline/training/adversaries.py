@@ -13,9 +13,9 @@ from models.adversarial import AdversarialLoss, TrainedAdversary
 from models.baselines.lipgan_discriminator import LipGANDiscriminator, SyncAdversarialLoss
 from models.discriminator import QualityDiscriminator
 from models.losses import lower_half
+from pipeline.inference.device import autocast
 from pipeline.params import TrainGanParams
 from pipeline.training.loop import scale_learning_rate
-from pipeline.training.precision import autocast
 
 LossWeights = dict[str, float]
 Terms = dict[str, torch.Tensor]

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline import atomic
+from pipeline.core import atomic
 
 _NOT_DRAWN = ("step", "learning_rate", "grad_norm", "temperature")
 

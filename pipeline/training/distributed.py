@@ -19,8 +19,8 @@ import torch
 
 import models
 import pipeline
-from pipeline.cluster import WorkerError, is_cluster, open_ray
-from pipeline.cores import num_cores
+from pipeline.core.ray_cluster import WorkerError, is_cluster, open_ray
+from pipeline.core.resources import num_cores
 from pipeline.stage import TemporaryError
 
 logger = logging.getLogger(__name__)

@@ -17,21 +17,15 @@ from numpy.typing import NDArray
 from models.losses import distance_softmax_loss, pairwise_distances
 from models.lse_syncnet import LseSyncNet
 from models.parallel import gather_batch, with_shared_statistics
-from pipeline.alignment import WINDOW_FRAMES
+from pipeline.features.alignment import WINDOW_FRAMES
+from pipeline.features.mfcc import mfcc
+from pipeline.inference.device import autocast, uses_bf16
 from pipeline.media.image import blur
-from pipeline.media.spectra import mfcc
-from pipeline.metrics.lse import (
-    DROPPED_WINDOWS,
-    SAMPLES_PER_FRAME,
-    embed_clip,
-    evaluator_frames,
-    mfcc_windows,
-)
+from pipeline.metrics.lse import DROPPED_WINDOWS, SAMPLES_PER_FRAME, embed_clip, evaluator_frames, mfcc_windows
 from pipeline.params import TrainEvaluatorParams
-from pipeline.shards.read import Clip
+from pipeline.shards.clip import Clip
 from pipeline.training.augment import augment_faces
 from pipeline.training.loop import Batch, clipped_step, learning_rate_factor
-from pipeline.training.precision import autocast, uses_bf16
 from pipeline.training.sync_validation import SyncValidation
 from pipeline.training.windows import Item, spread_starts
 

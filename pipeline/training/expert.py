@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from models.losses import info_nce, sync_loss
 from models.parallel import gather_batch, with_shared_statistics
 from models.syncnet import SyncNet, SyncNetConfig
-from pipeline import alignment
-from pipeline.alignment import WINDOW_FRAMES
+from pipeline.features import alignment
+from pipeline.features.alignment import WINDOW_FRAMES
+from pipeline.inference.device import autocast
+from pipeline.inference.tensors import expert_faces
 from pipeline.params import Precision, TrainSyncnetParams
-from pipeline.shards.read import Clip
+from pipeline.shards.clip import Clip
 from pipeline.training.loop import Batch, clipped_step, learning_rate_factor
-from pipeline.training.precision import autocast
 from pipeline.training.sync_validation import SyncValidation
-from pipeline.training.tensors import expert_faces
 
 CHUNK_WINDOWS = 256
 """Windows embedded together in validation: bounds the memory a long clip takes."""

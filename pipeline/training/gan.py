@@ -32,16 +32,16 @@ from models.losses import (
 )
 from models.parallel import gather_batch, with_shared_statistics
 from models.syncnet import WINDOW_FRAMES, SyncNet
-from pipeline.generators import Kind
+from pipeline.inference.device import autocast
+from pipeline.inference.generator_kinds import Kind
+from pipeline.inference.tensors import faces_to_float
 from pipeline.params import TrainGanParams
-from pipeline.shards.read import Clip
+from pipeline.shards.clip import Clip
 from pipeline.training.adversaries import LossWeights, Terms
-from pipeline.training.averaged import AveragedWeights
+from pipeline.training.ema import AveragedWeights
 from pipeline.training.generator_windows import CutGeneratorWindow
 from pipeline.training.loop import Batch, clipped_step, learning_rate_factor
-from pipeline.training.precision import autocast
-from pipeline.training.recipes import Recipe
-from pipeline.training.tensors import faces_to_float
+from pipeline.training.variants import Recipe
 
 
 def window_cut(params: TrainGanParams, kind: Kind, *, is_augmented: bool) -> CutGeneratorWindow:

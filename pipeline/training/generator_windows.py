@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import alignment
-from pipeline.alignment import WINDOW_FRAMES
-from pipeline.generators import OURS, Kind
-from pipeline.shards.read import Clip
+from pipeline.features import alignment
+from pipeline.features.alignment import WINDOW_FRAMES
+from pipeline.inference.generator_kinds import OURS, Kind
+from pipeline.shards.clip import Clip
 from pipeline.training.augment import augment_faces, draw_gains, louder
 from pipeline.training.windows import Item
 

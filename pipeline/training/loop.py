@@ -15,8 +15,8 @@ from typing import Any, Literal, Protocol
 import torch
 
 from models import parallel
-from pipeline.checkpoint import CheckpointStore
 from pipeline.stage import NonFiniteLossError
+from pipeline.training.checkpoint import CheckpointStore
 
 logger = logging.getLogger(__name__)
 

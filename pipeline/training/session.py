@@ -14,14 +14,17 @@ import torch
 from numpy.typing import NDArray
 
 from models import parallel
-from pipeline import checkpoint
+from pipeline.inference import saved_model
+from pipeline.inference.device import select_device, set_threads, uses_bf16
 from pipeline.params import RuntimeParams, TrainEvaluatorParams, TrainGanParams, TrainSyncnetParams
-from pipeline.shards.read import Clip, ClipStream, read_clips, read_index
+from pipeline.shards.clip import Clip
+from pipeline.shards.read import read_clips, read_index
+from pipeline.shards.stream import ClipStream
 from pipeline.stage import StageContext
+from pipeline.training import checkpoint
 from pipeline.training.curve import plot_curve, write_curve
 from pipeline.training.distributed import run_in_processes
 from pipeline.training.loop import CurveLog, Schedule, Trainee, TrainingReport, train
-from pipeline.training.precision import select_device, set_threads, uses_bf16
 from pipeline.training.sync_validation import SyncValidation
 from pipeline.training.windows import Cut, WindowBatches, require_equal_shares
 
@@ -179,7 +182,7 @@ def run_sync_training(context: StageContext, sync: SyncTraining) -> dict[str, An
             context.name,
         )
     folder = context.output_dir / "model"
-    checkpoint.save_model(
+    saved_model.save_model(
         folder,
         kind=sync.kind,
         config=dict(sync.config),

@@ -14,10 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline import alignment
-from pipeline.alignment import WINDOW_FRAMES
+from pipeline.features import alignment
+from pipeline.features.alignment import WINDOW_FRAMES
 from pipeline.params import Augment
-from pipeline.shards.read import Clip, ClipStream, Prefetcher
+from pipeline.shards.clip import Clip
+from pipeline.shards.prefetch import Prefetcher
+from pipeline.shards.stream import ClipStream
 from pipeline.training.augment import augment_faces, augment_mel, degrade_faces, mask_mel, move_faces
 
 Item = dict[str, NDArray[Any]]

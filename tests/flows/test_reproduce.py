@@ -24,8 +24,8 @@ import yaml
 from flows import dvc, reproduce, retrain, tasks
 from flows.processes import CommandEndedError, stream
 from flows.tasks import StageResult
-from pipeline.cores import Limits
-from pipeline.layout import Layout
+from pipeline.core.layout import Layout
+from pipeline.core.resources import Limits
 from pipeline.params import load_params
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -246,7 +246,7 @@ def test_how_many_stages_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_stage_knows_its_share(tiny_repo: Path, edit: Callable[[Path, str, str], None]) -> None:
-    code = "from pipeline.cores import num_cores; print(num_cores())"
+    code = "from pipeline.core.resources import num_cores; print(num_cores())"
     edit(tiny_repo / "dvc.yaml", "cat in.txt > prepared.txt", f"PYTHONPATH={ROOT} python -c '{code}' > prepared.txt")
     tasks.run_stage.fn(tiny_repo, "prepare", share=3)
     assert (tiny_repo / "prepared.txt").read_text() == "3\n"

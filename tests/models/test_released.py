@@ -6,12 +6,12 @@ import copy
 
 import pytest
 import torch
-from published_wav2lip import PublishedDiscriminator, PublishedGenerator, PublishedSyncNet, trained
 
 from models.discriminator import QualityDiscriminator
 from models.generator import Generator, GeneratorConfig
 from models.released import adapt_released, released_network
 from models.syncnet import SyncNet, SyncNetConfig
+from tests.support.published_wav2lip import PublishedDiscriminator, PublishedGenerator, PublishedSyncNet, trained
 
 WIDTH = 0.125
 

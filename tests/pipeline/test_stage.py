@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline import scratch, stage
-from pipeline.layout import Layout
+from pipeline import stage
+from pipeline.core import scratch
+from pipeline.core.layout import Layout
 
 
 @pytest.fixture

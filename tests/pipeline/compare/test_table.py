@@ -11,16 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import atomic
 from pipeline.compare.intervals import mean_interval
-from pipeline.compare.table import (
-    ClipScore,
-    comparison,
-    csv_text,
-    intervals_over_clips,
-    read_result,
-    shared_protocol,
-)
+from pipeline.compare.table import ClipScore, comparison, csv_text, intervals_over_clips, read_result, shared_protocol
+from pipeline.core import atomic
 
 ARMS = ("lstm_cbam", "no_lstm", "no_cbam", "no_lstm_cbam")
 WriteResult = Callable[..., Path]

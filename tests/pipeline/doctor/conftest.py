@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from tiny_clips import STATS, MakeData, record, reject, sample
 
-from pipeline.layout import Layout
-from pipeline.manifest import write_manifest
+from pipeline.core.layout import Layout
+from pipeline.corpora.manifest import write_manifest
 from pipeline.params import Params, load_params
 from pipeline.shards.write import shard_name, write_index, write_rejects, write_shard
+from tests.support.tiny_clips import STATS, MakeData, record, reject, sample
 
 
 @pytest.fixture

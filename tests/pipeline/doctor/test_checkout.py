@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import weights
+from pipeline.core.layout import Layout
 from pipeline.doctor import checkout
 from pipeline.doctor.check import Check, NoAnswerError, Status
-from pipeline.layout import Layout
+from pipeline.inference import pretrained
+from pipeline.inference.pretrained import Weight
 from pipeline.params import Params
-from pipeline.weights import Weight
 
 CONTENT = b"weights"
 
@@ -109,7 +109,7 @@ def test_params_that_cannot_be_used_fail_with_the_message(layout: Layout) -> Non
 @pytest.fixture
 def small_weights(monkeypatch: pytest.MonkeyPatch) -> str:
     known = Weight("small.pt", (), len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
-    monkeypatch.setattr(weights, "INCEPTION", known)
+    monkeypatch.setattr(pretrained, "INCEPTION", known)
     return known.name
 
 

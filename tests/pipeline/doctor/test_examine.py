@@ -8,20 +8,21 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from tiny_clips import MakeData, reject
 from typer.testing import CliRunner
 
-from pipeline import __main__ as command_line
-from pipeline import atomic, tracking
+from pipeline.cli import main as command_line
+from pipeline.core import atomic
+from pipeline.core.layout import Layout
 from pipeline.doctor import examine as examine_module
 from pipeline.doctor.check import Check, Status, fail, ok, warn
 from pipeline.doctor.data_report import NUM_SPEAKERS
 from pipeline.doctor.environment import probes
 from pipeline.doctor.examine import examine, figures, track
-from pipeline.layout import Layout
 from pipeline.params import Params
 from pipeline.shards.read import read_index, read_rejects
 from pipeline.shards.write import write_index, write_rejects
+from pipeline.tracking import tracker
+from tests.support.tiny_clips import MakeData, reject
 
 FINE = [ok("python", "3.11"), ok("MLflow", "answers")]
 Pretend = Callable[[list[Check]], None]
@@ -221,7 +222,7 @@ def test_a_store_that_does_not_answer_is_left_alone(
     layout: Layout, pretend: Pretend, monkeypatch: pytest.MonkeyPatch, check: Check
 ) -> None:
     pretend([check])
-    monkeypatch.setattr(tracking, "open_tracker", None)
+    monkeypatch.setattr(tracker, "open_tracker", None)
     assert track(examine(layout), layout) == "not logged: MLflow cannot be used"
 
 

@@ -12,11 +12,11 @@ from typing import Any
 import psutil
 import pytest
 
-from pipeline.cores import Limits, cgroup_limits
+from pipeline.core.layout import Layout
+from pipeline.core.resources import Limits, cgroup_limits
 from pipeline.doctor import machine
 from pipeline.doctor.check import NoAnswerError, Status
 from pipeline.doctor.machine import GB
-from pipeline.layout import Layout
 from pipeline.params import Params
 
 NO_CARD = Path("/no/such/device")

@@ -9,9 +9,9 @@ from contextlib import closing
 
 import pytest
 
+from pipeline.core.layout import Layout
 from pipeline.doctor import services
 from pipeline.doctor.check import Check, Status
-from pipeline.layout import Layout
 
 
 @pytest.fixture

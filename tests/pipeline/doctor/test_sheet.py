@@ -8,13 +8,13 @@ import numpy as np
 import PIL.Image
 import pytest
 from PIL import ImageFont
-from tiny_clips import MakeData
 
+from pipeline.core.layout import Layout
 from pipeline.doctor.data import read_survey
 from pipeline.doctor.distributions import plot_distributions
 from pipeline.doctor.sheet import PICTURE_PX, draw_sheet, middle_frames, shortened, worst_lines
-from pipeline.layout import Layout
 from pipeline.shards.read import ShardError
+from tests.support.tiny_clips import MakeData
 
 
 @pytest.fixture

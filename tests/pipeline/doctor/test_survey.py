@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from tiny_clips import MakeData
 
+from pipeline.core.layout import Layout
 from pipeline.doctor.check import Status
 from pipeline.doctor.data import numbers, read_survey, sum_check
 from pipeline.doctor.measures import BY_NAME, MEASURES, measured, spread_of, values_of, worst_clips
-from pipeline.layout import Layout
-from pipeline.shards.write import IndexRow
+from pipeline.shards.index import IndexRow
+from tests.support.tiny_clips import MakeData
 
 
 def row(clip_id: str = "a/1", num_frames: int = 50, **stats: float) -> IndexRow:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dub_scenes import HEIGHT, WIDTH, picture
 from scipy.io import wavfile
 
 from pipeline.media.video import VideoWriter
+from tests.support.dub_scenes import HEIGHT, WIDTH, picture
 
 
 @pytest.fixture

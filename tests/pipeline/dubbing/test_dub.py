@@ -7,17 +7,17 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from dub_scenes import HEIGHT, WIDTH, ScriptedDetector, picture
-from media_readers import read_frames
 from scipy.io import wavfile
 
 from pipeline.dubbing.dub import DubSettings, dub, load_speech, redraw
-from pipeline.dubbing.follow import FollowSettings
-from pipeline.generators import OURS, Sound
+from pipeline.dubbing.face_path import FollowSettings
+from pipeline.inference.generator import Hearing
+from pipeline.inference.generator_kinds import OURS, Sound
 from pipeline.media.audio import read_audio
 from pipeline.media.errors import MediaError
 from pipeline.media.video import VideoWriter, probe
-from pipeline.mouths import Hearing
+from tests.support.dub_scenes import HEIGHT, WIDTH, ScriptedDetector, picture
+from tests.support.media_readers import read_frames
 
 FOLLOW = FollowSettings(max_gap_frames=3, smooth_frames=7, cut_change=4.0)
 FACE = [30.0, 10, 90, 70]

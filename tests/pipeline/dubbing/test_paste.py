@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from media_readers import crop_frames
 
 from pipeline.dubbing.paste import mouth_mask, paste_mouth
+from tests.support.media_readers import crop_frames
 
 RANDOM = np.random.default_rng(0)
 

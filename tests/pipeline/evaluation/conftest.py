@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from media_readers import crop_frames
 from numpy.typing import NDArray
 
-from pipeline.alignment import num_samples_of
+from pipeline.features.alignment import num_samples_of
 from pipeline.media.audio import int16_to_float, mel_spectrogram
 from pipeline.media.mjpeg import encode_mjpeg
 from pipeline.shards.clip import Clip
 from pipeline.shards.read import read_clips
 from pipeline.shards.write import ClipSample, write_index, write_shard
+from tests.support.media_readers import crop_frames
 
 LENGTHS = {"a/1": 14, "a/2": 20, "b/1": 16, "c/1": 12}
 BOX = (20.0, 30.25, 140.0, 150.25)

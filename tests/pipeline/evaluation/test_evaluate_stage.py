@@ -16,20 +16,22 @@ import torch
 from typer.testing import CliRunner
 
 from models.lse_syncnet import LseSyncNet
-from pipeline import atomic, checkpoint, promote
-from pipeline.__main__ import app
+from pipeline.cli.main import app
 from pipeline.compare.table import comparison, read_result, shared_protocol
+from pipeline.core import atomic
+from pipeline.core.layout import Layout
 from pipeline.evaluation import judges, score, strips
-from pipeline.layout import Layout
+from pipeline.inference import saved_model
+from pipeline.inference.pretrained import INCEPTION, WeightsError
 from pipeline.media.video import probe
 from pipeline.params import Params, load_params
+from pipeline.promote import champion
 from pipeline.shards.clip import Clip
 from pipeline.shards.write import write_rejects
 from pipeline.stage import EXIT_USER_ERROR, StageContext, TemporaryError
 from pipeline.stages import compare, evaluate
-from pipeline.tracking import Tracker
-from pipeline.training.recipes import recipe_of
-from pipeline.weights import INCEPTION, WeightsError
+from pipeline.tracking.tracker import Tracker
+from pipeline.training.variants import recipe_of
 
 ROWS = ("real", "lstm_cbam", "no_lstm", "no_cbam", "no_lstm_cbam", "wav2lip", "lipgan", "speech2vid", "copy_input")
 
@@ -50,12 +52,12 @@ def layout(tmp_path: Path, shards_dir: Path, params: Params) -> Layout:
     torch.manual_seed(0)
     state = LseSyncNet(0.03).state_dict()
     folder = layout.stage_dir("train_evaluator") / "model"
-    checkpoint.save_model(folder, kind="lse_syncnet", config={"width": 0.03}, state=state, info={})
+    saved_model.save_model(folder, kind="lse_syncnet", config={"width": 0.03}, state=state, info={})
     for name, variant in params.variants.items():
         recipe = recipe_of(params.train_gan.model_copy(update={"width": 0.03}), variant)
         folder = layout.stage_dir("train_gan", name)
         state = recipe.build().state_dict()
-        checkpoint.save_model(
+        saved_model.save_model(
             folder / "model", kind=recipe.kind.name, config=asdict(recipe.config), state=state, info={}
         )
         (folder / "curve.csv").write_text("step,l1\n1,0.5\n2,0.4\n")
@@ -110,7 +112,7 @@ def test_a_model_scored_again_by_the_gate_gets_the_figures_of_its_row(
     run_stage: Callable[..., dict[str, Any]], layout: Layout, params: Params
 ) -> None:
     row = run_stage("evaluate", partial(evaluate._body, "no_lstm"), "no_lstm")
-    again = promote.score_model(layout, params, promote.model_folder(layout, "no_lstm"))
+    again = champion.score_model(layout, params, champion.model_folder(layout, "no_lstm"))
     assert {name: row[name] for name in again} == again
     assert row["num_probes"] == 4 and 0 < row["reconstruction_ssim"] < 1
     assert row["reconstruction_warping_error"] > 0 and row["real_warping_error"] > 0
@@ -132,7 +134,7 @@ def test_a_model_of_the_users_own_beside_the_comparison(
         assert done.exit_code == 0, done.output
         return done.stdout
 
-    folder = shutil.copytree(promote.model_folder(layout, "no_lstm"), layout.root / "real")
+    folder = shutil.copytree(champion.model_folder(layout, "no_lstm"), layout.root / "real")
     said = score_model("--out", "out.json")
     assert f"there is no comparison in {layout.stage_dir('compare')}; `dvc repro` makes one" in said
     assert "the evaluator on its own held-out clips: pairwise accuracy 0.90" in said

@@ -7,13 +7,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from media_readers import crop_frames
 from numpy.typing import NDArray
 
 from models.generator import Generator, GeneratorConfig
 from pipeline.evaluation.generate import CropGenerator, paste, reference_frames
-from pipeline.generators import Sound
-from pipeline.mouths import MouthGenerator
+from pipeline.inference.generator import MouthGenerator
+from pipeline.inference.generator_kinds import Sound
+from tests.support.media_readers import crop_frames
 
 
 @pytest.fixture(scope="module")

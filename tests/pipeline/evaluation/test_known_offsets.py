@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sound import early_by
 
-from pipeline.evaluation.evaluator import load_evaluator
-from pipeline.layout import Layout
+from pipeline.core.layout import Layout
+from pipeline.inference.lse_evaluator import load_evaluator
 from pipeline.metrics.lse import lse_scores
 from pipeline.shards.read import read_clips
+from tests.support.sound import early_by
 
 LARGEST_LEAD = 10
 MOVES_PER_CLIP = 3

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.evaluation.evaluator import OFFICIAL, load_evaluator
-from pipeline.layout import Layout
+from pipeline.cli.weights import EXAMPLE_NAME, SYNCNET_NAME
+from pipeline.core.layout import Layout
+from pipeline.inference.lse_evaluator import OFFICIAL, load_evaluator
 from pipeline.media.audio import decode_audio, float_to_int16
 from pipeline.media.video import iter_frames
 from pipeline.metrics.lse import lse_scores
-from pipeline.published import EXAMPLE_NAME, SYNCNET_NAME
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.evaluation.probes import probe
-from pipeline.generators import Voice
+from pipeline.inference.generator_kinds import Voice
 from pipeline.shards.clip import Clip
 
 Images = NDArray[np.uint8]

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from models.generator import Generator, GeneratorConfig
 from models.lse_syncnet import LseSyncNet
-from pipeline.alignment import num_samples_of
-from pipeline.evaluation.evaluator import Evaluator
 from pipeline.evaluation.generate import CropGenerator
 from pipeline.evaluation.judges import Evaluation, Judges
 from pipeline.evaluation.protocol import Pair, clips_sha256, derange, self_paired, spread_frames
 from pipeline.evaluation.score import clips_csv, distances, num_paired_frames, render, score_variant, summary
-from pipeline.generators import Voice
+from pipeline.features.alignment import num_samples_of
+from pipeline.inference.generator import MouthGenerator
+from pipeline.inference.generator_kinds import Voice
+from pipeline.inference.lse_evaluator import Evaluator
 from pipeline.metrics.lse import embed_clip, lse_scores
-from pipeline.mouths import MouthGenerator
 from pipeline.params import load_params
 from pipeline.shards.clip import Clip
 

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
-from media_readers import read_frames
 from numpy.typing import NDArray
 
 from pipeline.evaluation.protocol import Pair
@@ -27,6 +26,7 @@ from pipeline.evaluation.strips import (
 from pipeline.media.audio import decode_audio
 from pipeline.media.video import probe
 from pipeline.shards.clip import Clip
+from tests.support.media_readers import read_frames
 
 
 def invert(crops: NDArray[np.uint8], mel: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -11,13 +11,13 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from definitions import mfcc_by_the_book
 
-from pipeline.alignment import MEL_SILENCE
+from pipeline.features.alignment import MEL_SILENCE
+from pipeline.features.mel import mel_filterbank
 from pipeline.media import audio
 from pipeline.media.errors import CorruptMediaError, MediaError, MissingMediaError, NoAudioError
-from pipeline.media.spectra import mel_filterbank
 from pipeline.media.video import VideoWriter
+from tests.support.definitions import mfcc_by_the_book
 
 RATE = 16_000
 
@@ -221,7 +221,7 @@ def test_a_shift_by_one_hop_shifts_one_column() -> None:
 def test_mel_of_a_long_sound_is_computed_in_pieces_without_seams(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = speech_like(2.0)
     whole, whole_mfcc = audio.mel_spectrogram(samples), audio.mfcc(audio.float_to_int16(samples))
-    monkeypatch.setattr("pipeline.media.spectra._ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("pipeline.features.samples._ROWS_AT_ONCE", 7)
     np.testing.assert_allclose(audio.mel_spectrogram(samples), whole, atol=1e-5)
     np.testing.assert_allclose(audio.mfcc(audio.float_to_int16(samples)), whole_mfcc, atol=1e-4)
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from grey_videos import SIZE, grey, levels, write_frames
-from media_readers import read_frames
 
 from pipeline.media.audio import decode_audio
 from pipeline.media.container import VIDEO_SUFFIXES
 from pipeline.media.errors import CorruptMediaError, MissingMediaError, NoVideoError
 from pipeline.media.video import VideoWriter, iter_frames, probe
+from tests.support.grey_videos import SIZE, grey, levels, write_frames
+from tests.support.media_readers import read_frames
 
 
 def write_timed(path: Path, times_ms: Sequence[int], rotation: int = 0, stated_fps: int = 25) -> None:

@@ -8,14 +8,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from grey_videos import SIZE, grey, levels, write_frames
-from media_readers import read_frames
 
 from pipeline.media.audio import decode_audio, read_audio
-from pipeline.media.video import (
-    VideoWriter,
-    iter_frames,
-)
+from pipeline.media.video import VideoWriter, iter_frames
+from tests.support.grey_videos import SIZE, grey, levels, write_frames
+from tests.support.media_readers import read_frames
 
 
 @pytest.mark.parametrize("fps", [25, 23.976, 29.97, Fraction(30000, 1001), 60])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.weights import INCEPTION
+from pipeline.inference.pretrained import INCEPTION
 
 WEIGHTS_DIR = Path(__file__).parents[3] / "weights"
 

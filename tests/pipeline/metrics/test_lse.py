@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from models.lse_syncnet import LseSyncNet
-from pipeline.media.spectra import mfcc
+from pipeline.features.mfcc import mfcc
 from pipeline.metrics import ClipTooShortError
 from pipeline.metrics.lse import (
     SAMPLES_PER_FRAME,

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from definitions import mfcc_by_the_book
 
 from models.lse_syncnet import LseSyncNet
 from pipeline.media.audio import decode_audio, float_to_int16
 from pipeline.media.video import iter_frames
 from pipeline.metrics.lse import embed_clip, evaluator_frames, lse_scores
+from tests.support.definitions import mfcc_by_the_book
 
 NUM_FRAMES = 20
 State = dict[str, np.ndarray]

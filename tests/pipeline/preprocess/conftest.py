@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_face import FPS, draw_face, tone
 
-from pipeline.manifest import ClipRecord, record_of
+from pipeline.corpora.manifest import ClipRecord, record_of
 from pipeline.media.video import VideoWriter
 from pipeline.params import PreprocessParams
+from tests.support.drawn_face import FPS, draw_face, tone
 
 
 @pytest.fixture(scope="session")

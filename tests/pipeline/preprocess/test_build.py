@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from builds import build, contents
 
-from pipeline.manifest import ClipRecord
+from pipeline.corpora.manifest import ClipRecord
 from pipeline.preprocess import build as build_module
 from pipeline.preprocess import shard
 from pipeline.preprocess.build import UnseenClipsError
 from pipeline.preprocess.plan import ShardResult
 from pipeline.preprocess.shard import PackedShard
+from pipeline.shards.index import Reject
 from pipeline.shards.read import read_clips
-from pipeline.shards.write import Reject
+from tests.support.builds import build, contents
 
 
 def test_counts_add_up_and_the_shards_can_be_read(clips, params, tmp_path) -> None:

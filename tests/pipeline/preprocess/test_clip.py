@@ -9,19 +9,20 @@ import cv2
 import fsspec
 import numpy as np
 import pytest
-from drawn_face import draw_face, tone
 
-from pipeline.alignment import num_frames_of
-from pipeline.manifest import ClipRecord, record_of
+from pipeline.corpora.manifest import ClipRecord, record_of
+from pipeline.corpora.storage import NoDriverError, OutageError
+from pipeline.features.alignment import num_frames_of
 from pipeline.media.mjpeg import decode_mjpeg
 from pipeline.media.writer import VideoWriter
 from pipeline.params import PreprocessParams
 from pipeline.preprocess import clip as clip_module
-from pipeline.preprocess import footage, pieces
+from pipeline.preprocess import footage, segments
 from pipeline.preprocess.clip import process_clip
 from pipeline.preprocess.reasons import Reason
-from pipeline.shards.write import ClipSample, Reject
-from pipeline.storage import NoDriverError, OutageError
+from pipeline.shards.index import Reject
+from pipeline.shards.write import ClipSample
+from tests.support.drawn_face import draw_face, tone
 
 EMPTY = np.full((160, 160, 3), 110, np.uint8)
 ANYWHERE = Path("/")
@@ -339,7 +340,7 @@ def test_a_fault_of_the_program_costs_one_clip_but_trouble_of_the_machine_stops(
         def fail(*_: object) -> None:
             raise error
 
-        monkeypatch.setattr(pieces, "smooth_faces", fail)
+        monkeypatch.setattr(segments, "smooth_faces", fail)
 
     fail_with(ZeroDivisionError("odd clip"))
     reject = reject_of(record, params)
@@ -377,8 +378,8 @@ def test_trouble_with_storage_is_no_reject(error: Exception, params, monkeypatch
 
 
 def test_real_clips_are_kept_with_the_mouth_in_the_lower_half(shared_data, params) -> None:
-    from pipeline.manifest import record_of
-    from pipeline.media.faces import YuNetDetector
+    from pipeline.corpora.manifest import record_of
+    from pipeline.faces.detector import YuNetDetector
 
     detector = YuNetDetector(0.5, 160)
     for path in sorted((shared_data / "grid" / "s26").glob("*.mpg"))[:2]:

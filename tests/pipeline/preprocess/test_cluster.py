@@ -18,17 +18,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builds import build, contents
-from loopback import serving
 
 import pipeline
-from pipeline.cluster import WorkerError
-from pipeline.manifest import ClipRecord
+from pipeline.core.ray_cluster import WorkerError
+from pipeline.corpora.manifest import ClipRecord
 from pipeline.preprocess import build as build_module
 from pipeline.preprocess.build import UnseenClipsError
 from pipeline.preprocess.plan import ShardResult, ShardTask, plan_shards
 from pipeline.preprocess.shard import PackedShard, process_shard
 from pipeline.preprocess.workers import run_tasks
+from tests.support.builds import build, contents
+from tests.support.loopback import serving
 
 pytestmark = pytest.mark.slow
 

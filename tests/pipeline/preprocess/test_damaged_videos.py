@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import pytest
 
-from pipeline.manifest import ClipRecord, record_of
+from pipeline.corpora.manifest import ClipRecord, record_of
 from pipeline.preprocess.build import build_shards
 from pipeline.preprocess.reasons import Reason
 from pipeline.shards.read import read_clips

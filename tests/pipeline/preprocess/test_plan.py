@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 
-from pipeline.manifest import ClipRecord
+from pipeline.corpora.manifest import ClipRecord
 from pipeline.preprocess.plan import plan_shards
-from pipeline.shards.write import sample_key
+from pipeline.shards.key import sample_key
 
 
 def records(num_train: int, num_val: int = 3) -> list[ClipRecord]:

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.preprocess.plan import ShardResult
 from pipeline.preprocess.progress import BuildProgress
-from pipeline.shards.write import IndexRow, Reject
+from pipeline.shards.index import IndexRow, Reject
 
 
 def shard(num_clips: int, num_rejects: int = 0) -> ShardResult:

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.alignment import FPS, SAMPLE_RATE_HZ
+from pipeline.faces.crops import CROP_PX, crop_boxes
+from pipeline.faces.detector import detectors_by_zoom
+from pipeline.features.alignment import FPS, SAMPLE_RATE_HZ
 from pipeline.media.audio import decode_audio
-from pipeline.media.crops import CROP_PX, crop_boxes
-from pipeline.media.faces import detectors_by_zoom
 from pipeline.params import PreprocessParams, load_params
 from pipeline.preprocess.footage import Footage, survey
-from pipeline.preprocess.pieces import Piece, Refusal, find_pieces
 from pipeline.preprocess.reasons import Reason
+from pipeline.preprocess.segments import Piece, Refusal, find_pieces
 
 WINDOW_FRAMES = 25
 STILL_PX = 0.25

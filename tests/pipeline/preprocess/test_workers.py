@@ -14,16 +14,16 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from builds import build, contents
 
-from pipeline.cluster import WorkerError
-from pipeline.manifest import ClipRecord, record_of, write_manifest
+from pipeline.core.ray_cluster import WorkerError
+from pipeline.corpora.manifest import ClipRecord, record_of, write_manifest
+from pipeline.corpora.storage import OutageError
 from pipeline.preprocess import build as build_module
 from pipeline.preprocess import shard, workers
 from pipeline.preprocess.plan import ShardResult, ShardTask, plan_shards
 from pipeline.preprocess.shard import PackedShard, process_shard
 from pipeline.preprocess.workers import TASKS_PER_CORE, run_tasks
-from pipeline.storage import OutageError
+from tests.support.builds import build, contents
 
 pytestmark = pytest.mark.slow
 
@@ -170,9 +170,9 @@ KILLED_RUN = """
 import json, sys, time
 from pathlib import Path
 
-from builds import build
-from pipeline.cluster import WorkerError
-from pipeline.manifest import read_manifest
+from tests.support.builds import build
+from pipeline.core.ray_cluster import WorkerError
+from pipeline.corpora.manifest import read_manifest
 from pipeline.params import PreprocessParams
 from pipeline.preprocess import build as build_module
 
@@ -195,9 +195,9 @@ FREE_RUN = """
 import json, sys
 from pathlib import Path
 
-from builds import build
-from pipeline.cluster import WorkerError
-from pipeline.manifest import read_manifest
+from tests.support.builds import build
+from pipeline.core.ray_cluster import WorkerError
+from pipeline.corpora.manifest import read_manifest
 from pipeline.params import PreprocessParams
 
 folder = Path(sys.argv[1])

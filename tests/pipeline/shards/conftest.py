@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from pipeline.media.mjpeg import encode_mjpeg
-from pipeline.shards.write import ClipSample, IndexRow, shard_name, write_index, write_shard
+from pipeline.shards.index import IndexRow
+from pipeline.shards.write import ClipSample, shard_name, write_index, write_shard
 
 
 def _sample(clip_id: str, split: str = "train", num_frames: int = 4) -> ClipSample:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.shards.read import ClipStream, Prefetcher
-from pipeline.shards.write import IndexRow
+from pipeline.shards.index import IndexRow
+from pipeline.shards.prefetch import Prefetcher
+from pipeline.shards.stream import ClipStream
 
 WriteShards = Callable[..., list[IndexRow]]
 

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from pipeline.shards import read
-from pipeline.shards.read import ClipStream, ShardError, read_clips, read_index
-from pipeline.shards.write import ClipSample, IndexRow
+from pipeline.shards.index import IndexRow
+from pipeline.shards.read import ShardError, read_clips, read_index
+from pipeline.shards.stream import ClipStream
+from pipeline.shards.write import ClipSample
 
 MakeSample = Callable[..., ClipSample]
 WriteShards = Callable[..., list[IndexRow]]
@@ -153,7 +155,7 @@ def test_a_resume_reads_no_shard_that_is_done(
 ) -> None:
     write_shards()
     opened: list[str] = []
-    original = read._read_shard
+    original = read.read_shard
 
     def counting(shards_dir: Path, shard: str, *rest: set[str]):  # type: ignore[no-untyped-def]
         opened.append(shard)

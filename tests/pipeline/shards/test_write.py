@@ -12,14 +12,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.shards.write import (
-    ClipSample,
-    IndexRow,
-    Reject,
-    write_index,
-    write_rejects,
-    write_shard,
-)
+from pipeline.shards.index import IndexRow, Reject
+from pipeline.shards.write import ClipSample, write_index, write_rejects, write_shard
 
 MakeSample = Callable[..., ClipSample]
 

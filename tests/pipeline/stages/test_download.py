@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.layout import Layout
-from pipeline.manifest import ClipRecord, read_manifest
+from pipeline.core.layout import Layout
+from pipeline.corpora.manifest import ClipRecord, read_manifest
 from pipeline.params import load_params
 from pipeline.stage import DataError, StageContext
 from pipeline.stages import download
-from pipeline.tracking import Tracker
+from pipeline.tracking.tracker import Tracker
 
 
 @pytest.mark.parametrize(

@@ -21,13 +21,14 @@ import numpy as np
 import psutil
 import pytest
 import yaml
-from checkouts import copy_checkout, run, start
 
-from pipeline.alignment import num_samples_of
-from pipeline.layout import Layout
+from pipeline.core.layout import Layout
+from pipeline.features.alignment import num_samples_of
 from pipeline.media.audio import int16_to_float, mel_spectrogram
 from pipeline.media.mjpeg import encode_mjpeg
 from pipeline.shards.write import ClipSample, shard_name, write_index, write_shard
+from tests.support import stage_forks
+from tests.support.checkouts import copy_checkout, run, start
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -147,7 +148,7 @@ class Stages:
 
 @pytest.fixture(scope="module")
 def stages(left_alone: Layout) -> Iterator[Stages]:
-    process = start(left_alone.root, "python", str(Path(__file__).with_name("stage_forks.py")), stdin=subprocess.PIPE)
+    process = start(left_alone.root, "python", stage_forks.__file__, stdin=subprocess.PIPE)
     yield Stages(process)
     process.communicate(timeout=60)
 

@@ -5,13 +5,13 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from pipeline.cluster import WorkerError
-from pipeline.layout import Layout
-from pipeline.manifest import ClipRecord
-from pipeline.shards.write import IndexRow, Reject
+from pipeline.core.layout import Layout
+from pipeline.core.ray_cluster import WorkerError
+from pipeline.corpora.manifest import ClipRecord
+from pipeline.corpora.storage import NoDriverError, OutageError
+from pipeline.shards.index import IndexRow, Reject
 from pipeline.stage import DataError, TemporaryError
 from pipeline.stages import preprocess
-from pipeline.storage import NoDriverError, OutageError
 
 
 def row(clip_id: str, split: str, num_frames: int = 75) -> IndexRow:

@@ -6,14 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.layout import Layout
+from pipeline.core.layout import Layout
 from pipeline.media.mjpeg import encode_mjpeg
 from pipeline.params import Params, load_params
-from pipeline.shards.read import Clip, ClipStream, read_clips, read_index, read_rejects
-from pipeline.shards.write import ClipSample, Reject, write_index, write_rejects, write_shard
+from pipeline.shards.clip import Clip
+from pipeline.shards.index import Reject
+from pipeline.shards.read import read_clips, read_index, read_rejects
+from pipeline.shards.stream import ClipStream
+from pipeline.shards.write import ClipSample, write_index, write_rejects, write_shard
 from pipeline.stage import DataError, StageContext
 from pipeline.stages import sync_filter
-from pipeline.tracking import Tracker
+from pipeline.tracking.tracker import Tracker
 
 NUM_FRAMES = 40
 LEADS = {"a": 0, "b": 3, "c": -2, "d": 9, "e": 0}
@@ -127,7 +130,8 @@ def test_every_clip_is_accounted_for_once(layout: Layout, params: Params, monkey
 
 
 def test_a_corrected_clips_mel_is_that_of_its_own_sound(layout: Layout, params: Params, monkeypatch) -> None:
-    from pipeline.media.spectra import int16_to_float, mel_spectrogram
+    from pipeline.features.mel import mel_spectrogram
+    from pipeline.features.samples import int16_to_float
 
     run(layout, params, monkeypatch)
     stream = ClipStream(layout.clips_dir, "train", seed=0, parts=("frames", "mel"))

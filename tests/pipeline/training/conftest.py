@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.layout import Layout
+from pipeline.core.layout import Layout
 from pipeline.media.mjpeg import encode_mjpeg
 from pipeline.params import load_params
 from pipeline.shards.write import ClipSample, shard_name, write_index, write_shard
 from pipeline.stage import StageContext
-from pipeline.tracking import Tracker
+from pipeline.tracking.tracker import Tracker
 
 NUM_FRAMES = {"train": (30, 8, 30, 28, 30), "val": (30, 30)}
 """A clip of 8 frames has no room for two windows."""

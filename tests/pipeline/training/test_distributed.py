@@ -17,7 +17,7 @@ import torch
 import models
 import pipeline
 from models import parallel
-from pipeline.cluster import open_ray
+from pipeline.core.ray_cluster import open_ray
 from pipeline.params import TrainSyncnetParams
 from pipeline.stage import NonFiniteLossError, StageContext, TemporaryError
 from pipeline.training import distributed

@@ -15,14 +15,14 @@ import yaml
 
 from models.generator import Generator, GeneratorConfig
 from models.syncnet import SyncNet, SyncNetConfig
-from pipeline import checkpoint
-from pipeline.generators import KINDS, OURS, Kind
+from pipeline.inference import saved_model
+from pipeline.inference.generator_kinds import KINDS, OURS, Kind
 from pipeline.params import LipGanVariant, Speech2VidVariant, TrainGanParams, Wav2LipVariant
 from pipeline.stages.train_gan import build_trainee, load_expert
 from pipeline.training.adversaries import QualityAdversary
 from pipeline.training.gan import GanTrainee, init_audio_encoder, window_cut
 from pipeline.training.generator_windows import CutGeneratorWindow
-from pipeline.training.recipes import ADAM_BETAS, Recipe, recipe_of
+from pipeline.training.variants import ADAM_BETAS, Recipe, recipe_of
 
 EXPERT = SyncNetConfig(width=0.0625, embedding_dim=16, linear_heads=True)
 
@@ -351,7 +351,7 @@ def test_samples_show_what_a_rival_sees_of_the_target(
 def save_expert(folder: Path, accuracy: float) -> None:
     config = {"width": EXPERT.width, "embedding_dim": EXPERT.embedding_dim, "linear_heads": True}
     info = {"val_pairwise_accuracy": accuracy}
-    checkpoint.save_model(folder, kind="syncnet", config=config, state=SyncNet(EXPERT).state_dict(), info=info)
+    saved_model.save_model(folder, kind="syncnet", config=config, state=SyncNet(EXPERT).state_dict(), info=info)
 
 
 def test_an_expert_near_chance_is_refused_with_what_to_do(tmp_path: Path) -> None:

@@ -13,15 +13,16 @@ import torch
 import yaml
 
 from models.syncnet import SyncNet, SyncNetConfig
-from pipeline.alignment import num_samples_of
-from pipeline.media.spectra import int16_to_float, mel_spectrogram
+from pipeline.features.alignment import num_samples_of
+from pipeline.features.mel import mel_spectrogram
+from pipeline.features.samples import int16_to_float
+from pipeline.inference.tensors import faces_to_float
 from pipeline.params import Params, TrainEvaluatorParams, TrainGanParams, TrainSyncnetParams, load_params
 from pipeline.training.evaluator import EvaluatorTrainee
 from pipeline.training.expert import ExpertTrainee
 from pipeline.training.gan import GanTrainee, window_cut
 from pipeline.training.loop import Batch
-from pipeline.training.recipes import Recipe, recipe_of
-from pipeline.training.tensors import faces_to_float
+from pipeline.training.variants import Recipe, recipe_of
 
 ROOT = Path(__file__).resolve().parents[3]
 VARIANTS = list(yaml.safe_load((ROOT / "params.yaml").read_text())["variants"])

@@ -23,7 +23,7 @@ from pipeline.training.evaluator import CutEvaluatorWindows, EvaluatorTrainee
 from pipeline.training.expert import ExpertTrainee
 from pipeline.training.gan import GanTrainee
 from pipeline.training.generator_windows import CutGeneratorWindow
-from pipeline.training.recipes import recipe_of
+from pipeline.training.variants import recipe_of
 from pipeline.training.windows import CutSyncWindows, WindowBatches, has_room
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -11,14 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.generators import LIPGAN, OURS, SPEECH2VID
+from pipeline.inference.generator_kinds import LIPGAN, OURS, SPEECH2VID
 from pipeline.training.augment import augment_faces, augment_mel, degrade_faces, mask_mel, move_faces
 from pipeline.training.generator_windows import CutGeneratorWindow
-from pipeline.training.windows import (
-    CutSyncWindows,
-    WindowBatches,
-    spread_starts,
-)
+from pipeline.training.windows import CutSyncWindows, WindowBatches, spread_starts
 
 
 class CountingClip:

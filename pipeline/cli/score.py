@@ -1,0 +1,159 @@
+"""What ``python -m pipeline score`` and ``score-model`` do and say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.compare.intervals import level
+from pipeline.compare.table import clip_scores, intervals_over_clips
+from pipeline.core import atomic
+from pipeline.core.layout import Layout
+from pipeline.core.versions import differing
+from pipeline.evaluation.evaluator_quality import skill_of
+from pipeline.evaluation.judges import Evaluation, Judges
+from pipeline.evaluation.score import clips_csv
+from pipeline.evaluation.videos import score
+from pipeline.evaluation.videos.against import (
+    MIN_CLIPS,
+    EarlierResult,
+    against_table,
+    differences,
+    figures_table,
+    require_alike,
+)
+from pipeline.evaluation.videos.pairing import pair_videos
+from pipeline.inference.lse_evaluator import TRAINED
+from pipeline.params import load_params
+from pipeline.promote.gate import differing_settings
+from pipeline.report.tables import Table
+
+MAX_NAMED = 20
+COLUMNS = ("LSE-D ↓", "LSE-C ↑", "FID ↓", "1000 KID ↓", "≤ 1 frame ↑")
+
+
+def score_folders(
+    layout: Layout, generated: Path, reference: Path, out: Path | None, against: Path | None
+) -> Iterator[str]:
+    """Score the folders' videos, write ``out``, and tell the figures, beside those of ``against`` where it is given.
+
+    Raises ValueError for a request that cannot be met; what can be checked before the long work is.
+    """
+    _require_json(out)
+    params = load_params(layout.params_path)
+    other = None if against is None else EarlierResult.read(against)
+    pairs, unmatched = pair_videos(generated, reference)
+    judges = Judges.open(layout, params)
+    protocol = score.describe_protocol(pairs, judges, params.preprocess)
+    if other is not None:
+        require_alike(protocol, other.figures["protocol"], str(other.path))
+    found = score.score_videos(pairs, judges, params.preprocess)
+    by_clip = clips_csv(found)
+    if out is not None:
+        atomic.write_text(out.with_suffix(".csv"), by_clip)  # with the reasons, even where none could be scored
+    figures = judges.figures(found, is_generated=True) | {"protocol": protocol, "unmatched": unmatched}
+    clips = clip_scores(by_clip)
+    if len(clips) >= MIN_CLIPS:
+        resampling = params.compare.confidence, params.compare.num_resamples, params.seed
+        figures |= intervals_over_clips(clips, *resampling)
+    if out is not None:
+        atomic.write_json(out, figures)
+    if other is None:
+        yield figures_table(figures).markdown()
+    else:
+        table, said = against_table(figures, clips, other, params.compare, params.seed)
+        yield table.markdown()
+        yield from ("", *said, *(f"not the same: {difference}" for difference in differences(figures, other)))
+    if len(clips) >= MIN_CLIPS:
+        yield f"\n[]: {level(params.compare.confidence)} interval over clips"
+    yield from _remarks(figures)
+    if noted := [item for item, _ in found.scored if item.reason]:
+        first = noted[0]
+        yield f"{len(noted)} scored after a change, such as {first.pair.video_id}: {first.reason}"
+    if unmatched:
+        yield f"not looked at, for {reference} has no video of their name: {_some(unmatched)}"
+    if judges.evaluator.name == TRAINED:
+        skill = skill_of(layout, "train_evaluator", "the evaluator")
+        yield f"{skill}; LSE of other clips can be no better founded"
+
+
+def score_model(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[str]:
+    """Score a saved generator as ``evaluate`` would, write ``out``, and tell the figures.
+
+    The rows of the checkout's comparison stand beside them where both were scored alike. Raises as
+    ``Evaluation.open`` and ``MouthGenerator.load``, ValueError where no clip was scored.
+    """
+    _require_json(out)
+    evaluation = Evaluation.open(layout, load_params(layout.params_path))
+    figures = evaluation.score_model("the model", model_dir)
+    if out is not None:
+        atomic.write_json(out, figures)
+    protocol, compared = figures["protocol"], _comparison(layout)
+    is_alike = protocol["sha256"] == compared["protocol"].get("sha256")
+    rows = compared["rows"] if is_alike else []
+    yield _beside(str(model_dir), figures, rows).markdown()
+    yield from _remarks(figures)
+    if figures["evaluator"] == TRAINED:
+        skill = skill_of(layout, "train_evaluator", "the evaluator")
+        yield f"{skill}; its LSE is for rows of this checkout, not for published figures"
+    yield f"protocol {protocol['id']}, digest {protocol['sha256']}, reference {protocol['reference']}"
+    where = layout.comparison_path.parent
+    if is_alike:
+        yield f"the comparison in {where} was made under the same protocol"
+    elif compared["rows"]:
+        others = ", ".join(differing_settings(protocol, compared["protocol"]))
+        yield f"the comparison in {where} was made under another protocol, so its rows are no measure: {others}"
+    else:
+        yield f"there is no comparison in {where}; `dvc repro` makes one"
+    if packages := differing([figures["versions"], *(row["versions"] for row in rows)]):
+        yield f"its rows are of other versions of {', '.join(packages)}: last digits may differ"
+
+
+def _require_json(out: Path | None) -> None:
+    if out is not None and (out.suffix != ".json" or out.is_dir()):
+        raise ValueError(f"--out {out} must be a file whose name ends in .json")
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first few, and how many there are."""
+    shown = ", ".join(names[:MAX_NAMED])
+    return shown if len(names) <= MAX_NAMED else f"{shown} and {len(names) - MAX_NAMED} more"
+
+
+def _comparison(layout: Layout) -> dict[str, Any]:
+    """What the stage compare wrote; without rows where it has not run."""
+    if not layout.comparison_path.is_file():
+        return {"protocol": {}, "rows": []}
+    found: dict[str, Any] = json.loads(layout.comparison_path.read_text())
+    return found
+
+
+def _beside(name: str, figures: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Table:
+    """A model's figures above a comparison's rows."""
+    named = [(name, figures), *((f"`{row['variant']}`", row) for row in rows)]
+    cells = [
+        [
+            label,
+            f"{found['lse_d']:.3f}",
+            f"{found['lse_c']:.3f}",
+            f"{found['fid']:.2f}",
+            f"{1000 * found['kid']:.2f}",
+            f"{found['within_one_frame']:.0%}",
+        ]
+        for label, found in named
+    ]
+    return Table(["", *COLUMNS], cells)
+
+
+def _remarks(figures: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        f"\n{figures['num_clips']} clips, {figures['num_failed']} without a score; FID from "
+        f"{figures['fid_num_images']} images a side; {figures['evaluator']} evaluator"
+    )
+    failures = figures["failures"]
+    for failure in failures[:MAX_NAMED]:
+        yield f"no score: {failure['clip_id']}: {failure['reason']}"
+    if len(failures) > MAX_NAMED:
+        yield f"no score for {len(failures) - MAX_NAMED} more: --out writes all with their reasons"

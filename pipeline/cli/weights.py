@@ -1,0 +1,78 @@
+"""Files that others publish, by the names that ``python -m pipeline weights fetch`` takes, and what each is good for.
+
+Each function has its file in the weights folder and returns what the user should know, line by line. Raises
+WeightsError where no address gives the right bytes, or where other bytes are in the way; ParamsError.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.core.digest import sha256_of
+from pipeline.core.layout import Layout
+from pipeline.inference.pretrained import Weight, ensure, ensure_inception
+from pipeline.params import load_params
+
+SYNCNET_NAME = "syncnet_v2.model"
+EXAMPLE_NAME = "example.avi"
+
+
+def fetch_inception(layout: Layout) -> list[str]:
+    """FID's network."""
+    return [f"{ensure_inception(layout.weights_dir)}: ready"]
+
+
+def fetch_syncnet(layout: Layout) -> list[str]:
+    """The evaluator of Chung & Zisserman's "Out of time", by which other work states LSE-D and LSE-C."""
+    known = load_params(layout.params_path).weights.syncnet_v2
+    weight = Weight(SYNCNET_NAME, known.urls, known.size_bytes, known.sha256, _syncnet_problem)
+    path = ensure(weight, layout.weights_dir)
+    named = path.relative_to(layout.root) if path.is_relative_to(layout.root) else path
+    return [
+        *_ready(path, "syncnet_v2", known.sha256),
+        f"next: params.yaml: evaluate.lse.weights: {named.as_posix()}, then: dvc repro",
+    ]
+
+
+def fetch_example(layout: Layout) -> list[str]:
+    """The video on which syncnet_python's README states what that evaluator says."""
+    known = load_params(layout.params_path).weights.syncnet_example
+    weight = Weight(EXAMPLE_NAME, known.urls, known.size_bytes, known.sha256, _video_problem)
+    path = ensure(weight, layout.weights_dir)
+    return [
+        *_ready(path, "syncnet_example", known.sha256),
+        "next, with syncnet_v2 fetched too: python -m pytest tests/pipeline/evaluation/test_official_weights.py",
+    ]
+
+
+FETCHERS = {"inception": fetch_inception, "syncnet_v2": fetch_syncnet, "syncnet_example": fetch_example}
+
+
+def _ready(path: Path, key: str, sha256: str | None) -> list[str]:
+    if sha256 is not None:
+        return [f"{path}: ready"]
+    return [
+        f"{path}: ready, its hash not checked",
+        f"params.yaml: weights.{key}.sha256: {sha256_of(path)} has the next fetch checked",
+    ]
+
+
+def _syncnet_problem(path: Path) -> str:
+    from pipeline.inference.lse_evaluator import read_official
+
+    try:
+        read_official(path)
+    except ValueError as error:
+        return f"is not syncnet_v2: {error}"
+    return ""
+
+
+def _video_problem(path: Path) -> str:
+    from pipeline.media.errors import MediaError
+    from pipeline.media.video import probe
+
+    try:
+        probe(path)
+    except MediaError as error:
+        return f"is no video: {error.detail}"
+    return ""

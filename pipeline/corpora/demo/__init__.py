@@ -1,0 +1,1 @@
+"""The demo source: rendered speakers with synthesised speech."""

@@ -1,0 +1,207 @@
+"""Source ``demo``: a rendered talking-head corpus in LRS2's folder layout, made on the spot.
+
+Speech is synthesised, its phoneme times move the lips of painted portraits, so sound and picture are in
+sync by construction. A clip is a pure function of the spec, the speaker's number and the clip's number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.core import atomic
+from pipeline.corpora.demo.motion import head_track
+from pipeline.corpora.demo.portrait import Portrait, make_look
+from pipeline.corpora.demo.script import speak_clip
+from pipeline.corpora.demo.visemes import mouth_track
+from pipeline.corpora.lrs2 import read_transcript
+from pipeline.corpora.manifest import SPLITS
+from pipeline.faces.detector import limit_opencv_threads
+from pipeline.features.alignment import FPS, SAMPLE_RATE_HZ, num_samples_of
+from pipeline.media.video import VideoWriter
+
+_CLIPS_PER_TASK = 5
+_FINGERPRINT = "demo.json"
+
+
+@dataclass(frozen=True)
+class DemoSpec:
+    """What to render; sizes are even. The last speakers are the test split, those before them the validation split."""
+
+    num_speakers: int = 12
+    num_clips_per_speaker: int = 10
+    clip_seconds: float = 3.0
+    size_px: int = 160
+    num_val_speakers: int = 1
+    num_test_speakers: int = 2
+    seed: int = 1234
+
+    @property
+    def num_frames(self) -> int:
+        return round(self.clip_seconds * FPS)
+
+    @property
+    def num_samples(self) -> int:
+        return num_samples_of(self.num_frames)
+
+
+@dataclass(frozen=True)
+class DemoClip:
+    """One rendered clip; ``clip_id`` is ``<speaker>/<number>`` as in the split lists."""
+
+    clip_id: str
+    speaker: str
+    split: str
+    path: Path
+    transcript: str
+
+
+def render_corpus(
+    spec: DemoSpec, root: Path, num_workers: int, progress: Callable[[int, int], None] | None = None
+) -> list[DemoClip]:
+    """Render what is missing below ``root`` and list every clip; the bytes do not depend on the workers.
+
+    Clips that an earlier call with the same spec and the same code wrote are kept, others are replaced.
+    ``progress(done, total)`` is called after every few clips. Raises ValueError where ``root`` holds an
+    ``mvlrs_v1`` that this function did not write.
+    """
+    _claim(root, spec)
+    names = [(s, c) for s in range(spec.num_speakers) for c in range(spec.num_clips_per_speaker)]
+    missing = [name for name in names if not _is_complete(_clip_path(root, spec, *name))]
+    done = len(names) - len(missing)
+    if progress is not None and done:
+        progress(done, len(names))
+    for num_rendered in _render_all(spec, root, missing, num_workers):
+        done += num_rendered
+        if progress is not None:
+            progress(done, len(names))
+    clips = [_describe(root, spec, *name) for name in names]
+    for split in SPLITS:
+        lines = [f"{clip.clip_id}\n" for clip in clips if clip.split == split]
+        atomic.write_text(root / f"{split}.txt", "".join(lines))
+    return clips
+
+
+def _render_all(spec: DemoSpec, root: Path, missing: list[tuple[int, int]], num_workers: int) -> Iterator[int]:
+    """Render clips by few of one speaker, whose portrait is painted once; yields how many are done."""
+    tasks: list[tuple[int, list[int]]] = []
+    for speaker, clip in missing:
+        if tasks and tasks[-1][0] == speaker and len(tasks[-1][1]) < _CLIPS_PER_TASK:
+            tasks[-1][1].append(clip)
+        else:
+            tasks.append((speaker, [clip]))
+    if num_workers <= 1 or len(tasks) <= 1:
+        for speaker, clips in tasks:
+            for clip in clips:
+                render_clip(spec, root, speaker, clip)
+                yield 1
+        return
+    context = multiprocessing.get_context("spawn")  # fork would copy the threads of whoever calls
+    workers = min(num_workers, len(tasks))
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=limit_opencv_threads, initargs=(1,)) as pool:
+        futures: list[Future[int]] = [pool.submit(_render_some, spec, root, *task) for task in tasks]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _render_some(spec: DemoSpec, root: Path, speaker: int, clips: list[int]) -> int:
+    for clip in clips:
+        render_clip(spec, root, speaker, clip)
+    return len(clips)
+
+
+def render_clip(spec: DemoSpec, root: Path, speaker: int, clip: int) -> None:
+    """Write one clip's ``.mp4`` and, when that is complete, its ``.txt``."""
+    speech, transcript = speak_clip(speaker, clip, spec.num_samples, spec.seed)
+    rng = np.random.default_rng([spec.seed, speaker, clip, 0xFACE])
+    portrait = _portrait(speaker, spec.seed, spec.size_px)
+    mouths = mouth_track(speech.phones, spec.num_frames, FPS, articulation=_articulation(spec, speaker))
+    poses = head_track(rng, speech.phones, spec.num_frames, FPS)
+    path = _clip_path(root, spec, speaker, clip)
+    size = (spec.size_px, spec.size_px)
+    with VideoWriter(
+        path, FPS, size, speech.samples, audio_rate_hz=SAMPLE_RATE_HZ, crf=16, preset="veryfast"
+    ) as writer:
+        for frame, (mouth, pose) in enumerate(zip(mouths, poses, strict=True)):
+            writer.write(portrait.render(mouth, pose, frame))
+    atomic.write_text(path.with_suffix(".txt"), f"Text:  {transcript}\nConf:  5\n")
+
+
+def _articulation(spec: DemoSpec, speaker: int) -> float:
+    return float(np.random.default_rng([spec.seed, speaker, 0xA7]).uniform(0.9, 1.06))
+
+
+@lru_cache(maxsize=1)
+def _portrait(speaker: int, seed: int, size_px: int) -> Portrait:
+    return Portrait(make_look(speaker, seed), size_px)
+
+
+def _speaker_id(seed: int, speaker: int) -> str:
+    """19 digits, as the programmes of LRS2 are named."""
+    digest = hashlib.sha256(f"lipsmith demo {seed} {speaker}".encode()).digest()
+    return str(10**18 + int.from_bytes(digest[:8]) % (9 * 10**18))
+
+
+def _clip_path(root: Path, spec: DemoSpec, speaker: int, clip: int) -> Path:
+    return root / "mvlrs_v1" / "main" / _speaker_id(spec.seed, speaker) / f"{clip + 1:05d}.mp4"
+
+
+def _is_complete(path: Path) -> bool:
+    """The transcript is written last; someone may have deleted the video since."""
+    return path.is_file() and path.with_suffix(".txt").is_file()
+
+
+def _describe(root: Path, spec: DemoSpec, speaker: int, clip: int) -> DemoClip:
+    path = _clip_path(root, spec, speaker, clip)
+    from_end = spec.num_speakers - speaker
+    held_out = spec.num_val_speakers + spec.num_test_speakers
+    split = "test" if from_end <= spec.num_test_speakers else "val" if from_end <= held_out else "train"
+    name = path.parent.name
+    return DemoClip(f"{name}/{path.stem}", name, split, path, read_transcript(path))
+
+
+def _claim(root: Path, spec: DemoSpec) -> None:
+    """Make ``root`` ours: drop clips of another spec or other code, leave foreign ones alone."""
+    fingerprint = {"spec": asdict(spec), "code": _code_digest(), "made_by": "lipsmith demo"}
+    marker, clips = root / _FINGERPRINT, root / "mvlrs_v1"
+    if marker.is_file():
+        if json.loads(marker.read_text()) == fingerprint:
+            return
+        if clips.exists():
+            shutil.rmtree(clips)  # before the marker: what a kill leaves of them is still of the old one
+    elif clips.exists():
+        raise ValueError(
+            f"{clips} exists but was not rendered by lipsmith; to use real clips set dataset.source to lrs2 in "
+            "params.yaml, or move that folder away"
+        )
+    atomic.write_json(marker, fingerprint)
+
+
+def _code_digest() -> str:
+    """Digest of everything but the spec that decides the bytes: this code and the encoders' versions."""
+    here = Path(__file__).resolve().parent
+    package = here.parents[1]
+    files = [
+        *sorted(here.rglob("*.py")),
+        package / "features" / "alignment.py",  # the rates
+        *(package / "media" / name for name in ("audio.py", "container.py", "writer.py")),
+    ]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    for name in ("av", "espeakng-loader", "numpy", "opencv-python-headless", "soxr"):
+        digest.update(f"{name} {version(name)}\n".encode())
+    return digest.hexdigest()

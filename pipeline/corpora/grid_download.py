@@ -1,0 +1,97 @@
+"""The GRID corpus from Zenodo: the record names the files, their sizes and their md5; one zip holds one speaker."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pipeline.core import atomic
+from pipeline.core.redact import redacted
+from pipeline.corpora.archive_folder import Depot
+from pipeline.fetch.archives import OnMember, Unpacked, unpack_zip
+from pipeline.fetch.batch import alone_in
+from pipeline.fetch.http import Checksum, RemoteFile, WrongContentError, read_json
+from pipeline.params import GridParams
+
+_SPEAKER_ZIP = re.compile(r"(s\d+)\.zip")
+
+
+def download_grid(params: GridParams, root: Path, num_connections: int) -> None:
+    """Have the chosen speakers' clips as ``root/s1/bbaf2n.mpg``; all that the record has where none is chosen.
+
+    What is there already is not fetched again. Raises TransferError, or ValueError for a speaker that is not there.
+    """
+    assert params.url is not None
+    depot = Depot(root)
+    with alone_in(depot.folder):
+        on_offer = {remote.path.stem: remote for remote in _speaker_files(params.url, depot)}
+        if absent := sorted(set(params.speakers) - set(on_offer)):
+            raise ValueError(
+                f"{redacted(params.url)} has no speaker {', '.join(absent)}; dataset.grid.speakers in params.yaml may "
+                f"name {', '.join(on_offer)}"
+            )
+        wanted = [on_offer[speaker] for speaker in dict.fromkeys(params.speakers or on_offer)]
+        todo = [
+            remote
+            for remote in wanted
+            if not depot.is_unpacked(remote.path.stem, [remote.path.name], root / remote.path.stem)
+        ]
+        if not todo:
+            return
+        depot.fetch(todo, num_connections=num_connections, bytes_to_unpack=_as_much_again)
+        for remote in todo:
+            speaker, names = remote.path.stem, [remote.path.name]
+            unpacked = depot.unpack(names, partial(_unpack, speaker, root))
+            depot.finish(speaker, names, unpacked, keep_archives=params.keep_archives)
+
+
+def speaker_files(record: Any, folder: Path) -> list[RemoteFile]:
+    """The speakers' archives in a Zenodo record, by number. Raises WrongContentError for anything else."""
+    try:
+        found = {match[1]: entry for entry in record["files"] if (match := _SPEAKER_ZIP.fullmatch(entry["key"]))}
+        files = []
+        for speaker in sorted(found, key=lambda name: int(name[1:])):
+            entry = found[speaker]
+            algorithm, _, hexdigest = entry["checksum"].partition(":")
+            checksum = Checksum(algorithm, hexdigest)
+            files.append(RemoteFile(entry["links"]["self"], folder / f"{speaker}.zip", int(entry["size"]), checksum))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise WrongContentError(f"not a Zenodo record with files, sizes and checksums ({error!r})") from None
+    if not files:
+        raise WrongContentError("the record has no s1.zip, s2.zip, ...: is it GRID's?")
+    return files
+
+
+def _speaker_files(url: str, depot: Depot) -> list[RemoteFile]:
+    """The record is asked for once; Zenodo never changes a published one."""
+    path = depot.path_of("record.json")
+    if path.is_file():
+        kept = json.loads(path.read_text())
+        if kept["url"] == url:
+            return speaker_files(kept["record"], depot.folder)
+    record = read_json(url)
+    try:
+        files = speaker_files(record, depot.folder)
+    except WrongContentError as error:
+        raise WrongContentError(f"{redacted(url)}: {error}; see dataset.grid.url in params.yaml") from None
+    atomic.write_json(path, {"url": url, "record": record})
+    return files
+
+
+def _as_much_again(files: Sequence[RemoteFile]) -> int:
+    """MPEG does not shrink in a zip: it takes about the archive's room once more."""
+    return sum(file.size_bytes or 0 for file in files)
+
+
+def _unpack(speaker: str, root: Path, paths: list[Path], on_position: OnMember) -> Unpacked:
+    return unpack_zip(paths[0], root, place=partial(_place, speaker), on_position=on_position)
+
+
+def _place(speaker: str, name: PurePosixPath) -> PurePosixPath | None:
+    """Clips only, straight into the speaker's folder, however deep the archive has them."""
+    is_clip = name.suffix == ".mpg" and not name.name.startswith(".") and "__MACOSX" not in name.parts
+    return PurePosixPath(speaker, name.name) if is_clip else None

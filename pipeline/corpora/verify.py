@@ -1,0 +1,76 @@
+"""Is the corpus on disk the published one? Counts per split or speaker, compared with the publisher's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.corpora.grid import clips_by_speaker
+from pipeline.corpora.lrs2 import find_list, lrs2_root, read_split_list
+
+LRS2_COUNTS = {"pretrain": 96_318, "train": 45_839, "val": 1_082, "test": 1_243}
+"""Clips of LRS2-BBC as published; pretrain lies in a folder of its own, the others share ``main``."""
+GRID_CLIPS_PER_SPEAKER = 1000
+
+
+@dataclass(frozen=True)
+class Count:
+    """``listed`` clips, ``absent`` ones not on disk, ``empty`` ones without a byte, and the ``published`` number."""
+
+    name: str
+    listed: int
+    absent: int
+    empty: int
+    published: int
+
+    @property
+    def is_complete(self) -> bool:
+        return self.listed == self.published and not self.absent and not self.empty
+
+
+def verify_lrs2(root: Path | None) -> list[Count]:
+    """One row per split list. Raises ValueError where the folder or a list of ``main`` is missing."""
+    root = lrs2_root(root)
+    counts = []
+    for split, published in LRS2_COUNTS.items():
+        folder = root / "mvlrs_v1" / ("pretrain" if split == "pretrain" else "main")
+        if split == "pretrain" and not folder.is_dir():
+            counts.append(Count(split, 0, 0, 0, published))
+            continue
+        paths = [folder / f"{clip_id}.mp4" for clip_id in read_split_list(find_list(root, split))]
+        counts.append(_count(split, paths, published))
+    return counts
+
+
+def verify_grid(root: Path | None, speakers: Sequence[str]) -> list[Count]:
+    """One row per speaker. Raises ValueError where the folder, a chosen speaker or every clip is missing."""
+    found = clips_by_speaker(root, tuple(speakers))
+    return [_count(speaker, paths, GRID_CLIPS_PER_SPEAKER) for speaker, paths in found.items()]
+
+
+def table(counts: Sequence[Count]) -> str:
+    """The counts as aligned text, a verdict at the end of each line."""
+    header = ("", "listed", "absent", "empty", "published", "")
+    rows = [
+        (
+            count.name,
+            *(f"{n:,}" for n in (count.listed, count.absent, count.empty, count.published)),
+            "complete" if count.is_complete else "DIFFERS",
+        )
+        for count in counts
+    ]
+    widths = [max(len(row[k]) for row in (header, *rows)) for k in range(len(header))]
+    lines = []
+    for row in (header, *rows):
+        cells = [
+            row[0].ljust(widths[0]),
+            *(text.rjust(width) for text, width in zip(row[1:5], widths[1:5], strict=True)),
+        ]
+        lines.append("  ".join([*cells, row[5]]).rstrip())
+    return "\n".join(lines)
+
+
+def _count(name: str, paths: Sequence[Path], published: int) -> Count:
+    sizes = [path.stat().st_size if path.is_file() else None for path in paths]
+    return Count(name, len(paths), sizes.count(None), sizes.count(0), published)

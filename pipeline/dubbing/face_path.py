@@ -1,0 +1,172 @@
+"""Where the speaking face is in each frame of a video of any length.
+
+Frames pass through once per detector; only boxes are kept. Times are given in frames at 25 fps and scaled to the
+video's own rate.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.faces.crops import crop_boxes
+from pipeline.faces.detector import Detection, FaceDetector
+from pipeline.faces.smooth import smooth_faces
+from pipeline.faces.track import MIN_LINK_IOU, FaceTrack, box_iou, link_detections
+from pipeline.features.alignment import FPS
+from pipeline.media.shots import ChangeMeter, find_cuts
+
+WINDOW_FRAMES = 1000
+"""Detections linked at once: bounds the memory of videos with many cuts."""
+MIN_SEEN_S = 0.2
+"""A face seen for less is taken for a mistake of the detector, unless the video is that short."""
+
+
+@dataclass(frozen=True)
+class FollowSettings:
+    """How a face is followed. Lengths in frames at 25 fps, as in ``params.yaml: preprocess``."""
+
+    max_gap_frames: int
+    smooth_frames: int
+    cut_change: float
+
+
+@dataclass(frozen=True)
+class Followed:
+    """Tight crop box of the speaker in each frame: float64 [N, 4] in pixels, NaN where there is no face.
+
+    ``cuts`` are the first frames of new shots.
+    """
+
+    boxes: NDArray[np.float64]
+    cuts: Sequence[int]
+
+
+@dataclass
+class _Path:
+    """One face from the first frame it is seen in to the last, NaN where not seen.
+
+    ``boxes: float64 [n, 4]``, ``landmarks: float64 [n, 5, 2]``.
+    """
+
+    start: int
+    boxes: NDArray[np.float64]
+    landmarks: NDArray[np.float64]
+
+    @property
+    def stop(self) -> int:
+        return self.start + len(self.boxes)
+
+    def go_on(self, later: _Path) -> None:
+        """Append a path that starts later; the frames between count as not seen."""
+        gap = later.start - self.stop
+        self.boxes = np.concatenate([self.boxes, np.full((gap, 4), np.nan), later.boxes])
+        self.landmarks = np.concatenate([self.landmarks, np.full((gap, 5, 2), np.nan), later.landmarks])
+
+    def shots(self, cuts: Sequence[int]) -> Iterator[_Path]:
+        """Its parts between ``cuts``, first frames of shots: each from the first to the last frame it is seen in."""
+        edges = [self.start, *(cut for cut in cuts if self.start < cut < self.stop), self.stop]
+        for first, end in itertools.pairwise(edges):
+            seen = (
+                first - self.start + np.flatnonzero(np.isfinite(self.boxes[first - self.start : end - self.start, 0]))
+            )
+            if len(seen):
+                span = slice(seen[0], seen[-1] + 1)
+                yield _Path(self.start + int(seen[0]), self.boxes[span], self.landmarks[span])
+
+    @property
+    def area(self) -> float:
+        sides = self.boxes[:, 2:] - self.boxes[:, :2]
+        return float(np.nansum(sides[:, 0] * sides[:, 1]))
+
+    @property
+    def num_seen(self) -> int:
+        return int(np.isfinite(self.boxes[:, 0]).sum())
+
+
+def follow_face(
+    open_frames: Callable[[], Iterable[NDArray[np.uint8]]],
+    detectors: Iterable[FaceDetector],
+    fps: float,
+    settings: FollowSettings,
+    window_frames: int = WINDOW_FRAMES,
+) -> Followed:
+    """Where the speaker is in each frame of a video.
+
+    ``open_frames()`` gives the video's frames from the first. Each detector, at least one, looks at the whole video;
+    the next looks only while frames without a face remain, and counts where it leaves fewer of them. Of several faces
+    the one with the most area over its whole appearance wins; others are used only where it is absent. Gaps of up to
+    ``max_gap_frames`` are bridged. Nothing is bridged or smoothed over a cut, where a face leaps.
+    """
+    best: Followed | None = None
+    for detector in detectors:
+        found = _follow(open_frames(), detector, fps, settings, window_frames)
+        if best is None or _num_missing(found) < _num_missing(best):
+            best = found
+        if not _num_missing(best):
+            break
+    assert best is not None
+    return best
+
+
+def _num_missing(followed: Followed) -> int:
+    return int(np.isnan(followed.boxes[:, 0]).sum())
+
+
+def _follow(
+    frames: Iterable[NDArray[np.uint8]],
+    detector: FaceDetector,
+    fps: float,
+    settings: FollowSettings,
+    window_frames: int,
+) -> Followed:
+    max_gap = round(settings.max_gap_frames * fps / FPS)
+    paths: list[_Path] = []
+    num_frames = 0
+    meter = ChangeMeter()
+    detections = (detector.detect(frame) for frame in _seen_by(meter, frames))
+    while window := list(itertools.islice(detections, window_frames)):
+        _extend(paths, _paths_of(window, num_frames, max_gap), num_frames, max_gap)
+        num_frames += len(window)
+    min_seen = min(MIN_SEEN_S * fps, num_frames)
+    followed = [path for path in sorted(paths, key=lambda path: -path.area) if path.num_seen >= min_seen]
+    cuts = find_cuts(meter.changes, settings.cut_change)
+    boxes = np.full((num_frames, 4), np.nan)
+    for shot in itertools.chain.from_iterable(path.shots(cuts) for path in followed):
+        track = FaceTrack(shot.boxes, shot.landmarks, np.empty(0))
+        smooth = crop_boxes(smooth_faces(track, settings.smooth_frames * fps / FPS))
+        place = boxes[shot.start : shot.stop]
+        place[:] = np.where(np.isnan(place), smooth, place)
+    return Followed(boxes, cuts)
+
+
+def _seen_by(meter: ChangeMeter, frames: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+    for frame in frames:
+        meter.see(frame)
+        yield frame
+
+
+def _paths_of(window: Sequence[Sequence[Detection]], start: int, max_gap: int) -> list[_Path]:
+    found = []
+    for track in link_detections(window, max_gap):
+        seen = np.flatnonzero(track.is_seen)
+        span = slice(seen[0], seen[-1] + 1)
+        found.append(_Path(start + int(seen[0]), track.boxes[span], track.landmarks[span]))
+    return found
+
+
+def _extend(paths: list[_Path], new: list[_Path], seam: int, max_gap: int) -> None:
+    """Add the paths of the next window; one that goes on across the seam is joined to its beginning."""
+    open_ends = [path for path in paths if path.stop + max_gap >= seam]
+    for path in sorted(new, key=lambda path: -path.area):
+        near = [end for end in open_ends if path.start - end.stop <= max_gap]
+        best = max(near, key=lambda end: box_iou(end.boxes[-1], path.boxes[0]), default=None)
+        if best is None or box_iou(best.boxes[-1], path.boxes[0]) < MIN_LINK_IOU:
+            paths.append(path)
+            continue
+        best.go_on(path)
+        open_ends.remove(best)

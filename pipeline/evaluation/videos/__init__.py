@@ -1,0 +1,1 @@
+"""Scoring finished videos, of whatever system."""

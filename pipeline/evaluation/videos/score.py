@@ -1,0 +1,106 @@
+"""Pairs of videos to figures."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.digest import sha256_of
+from pipeline.evaluation import protocol
+from pipeline.evaluation.judges import Judges
+from pipeline.evaluation.protocol import Pair
+from pipeline.evaluation.score import Scored, VariantScore
+from pipeline.evaluation.videos.faces import MIN_LENGTH_SHARE, MIN_SHOWN_SHARE, PairedFaces
+from pipeline.evaluation.videos.pairing import VideoPair
+from pipeline.faces.crops import CROP_PX
+from pipeline.media.errors import MediaError
+from pipeline.metrics.lse import lse_scores
+from pipeline.metrics.temporal import mouth_jitter
+from pipeline.params import PreprocessParams
+from pipeline.preprocess.reasons import RefusedError
+
+logger = logging.getLogger(__name__)
+
+PROTOCOL_ID = "lipsmith-videos-3"
+Images = NDArray[np.uint8]
+
+
+def score_videos(pairs: Sequence[VideoPair], judges: Judges, params: PreprocessParams) -> VariantScore:
+    """Score every pair; one that cannot be scored is kept with its reason, and its frames leave both sides of FID."""
+    results: list[Scored] = []
+    step = judges.params.fid.every_n_frames
+    lengths: dict[str, int] = {}
+    crops: dict[str, tuple[Images, Images]] = {}
+    for number, pair in enumerate(pairs, start=1):
+        try:
+            result, (real, shown) = _score_pair(pair, judges, params)
+        except (MediaError, RefusedError, ValueError) as error:
+            result = Scored(_self_paired(pair), reason=_reason(error, pair))
+            logger.warning("no score for %s: %s", pair.name, result.reason)
+        else:
+            lengths[pair.name] = len(real)
+            crops[pair.name] = real[::step].copy(), shown[::step].copy()  # FID looks at no others
+            logger.info("%d of %d: %s", number, len(pairs), pair.name)
+        results.append(result)
+    frames = protocol.spread_frames(lengths, step, judges.params.fid.max_frames)
+    kept = {name: [frame // step for frame in chosen] for name, chosen in frames.items()}
+    empty = np.empty((0, CROP_PX, CROP_PX, 3), np.uint8)
+    sides = [np.concatenate([empty, *(crops[name][side][kept[name]] for name in crops)]) for side in (0, 1)]
+    return VariantScore(tuple(results), *sides)
+
+
+def _score_pair(pair: VideoPair, judges: Judges, params: PreprocessParams) -> tuple[Scored, tuple[Images, Images]]:
+    if pair.generated is None:
+        raise ValueError("there is no generated video of this name")
+    faces = PairedFaces.find(pair.generated, pair.reference, params)
+    real, shown = faces.crops()
+    lip, audio = judges.evaluator(faces.context(params), faces.heard(params))
+    scored = Scored(
+        pair=_self_paired(pair),
+        num_frames=len(shown),
+        reason=faces.note,
+        lse=lse_scores(lip, audio, judges.params.lse.vshift_frames),
+        mouth_jitter=mouth_jitter(shown),
+        real_mouth_jitter=mouth_jitter(real),
+    )
+    return scored, (real, shown)
+
+
+def _reason(error: Exception, pair: VideoPair) -> str:
+    if isinstance(error, MediaError):
+        return f"the {'generated' if error.path == pair.generated else 'real'} video {error.path.name}: {error.detail}"
+    return error.detail if isinstance(error, RefusedError) else str(error)
+
+
+def _self_paired(pair: VideoPair) -> Pair:
+    """A generated video is heard with its own sound."""
+    return Pair(pair.name, pair.name)
+
+
+def describe_protocol(pairs: Sequence[VideoPair], judges: Judges, params: PreprocessParams) -> dict[str, Any]:
+    """Everything but the generated videos that the figures depend on, with its digest."""
+    digest = hashlib.sha256()
+    for pair in pairs:
+        digest.update(f"{pair.name} {sha256_of(pair.reference)}\n".encode())
+    settings = ("detector_score", "detector_max_px", "detect_every", "max_gap_frames", "smooth_frames", "cut_change")
+    return protocol.with_digest(
+        {
+            "id": PROTOCOL_ID,
+            "num_pairs": len(pairs),
+            "references_sha256": digest.hexdigest(),
+            "faces": "found in the real video; both videos are cut out there",
+            "faces_settings": {
+                name: getattr(params, name) for name in (*settings, "min_frames", "min_face_px", "min_audio_rms")
+            },
+            "context_px": params.context_px,
+            "audio": "of the generated video",
+            "length": "the shorter of both videos, 25 fps",
+            "generated_at_least": {"of_length": MIN_LENGTH_SHARE, "of_frames_with_a_face": MIN_SHOWN_SHARE},
+            **judges.describe(),
+        }
+    )

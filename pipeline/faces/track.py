@@ -1,0 +1,92 @@
+"""Joining the detections of neighbouring frames into tracks, one per face."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.faces.detector import Detection
+
+MIN_LINK_IOU = 0.3
+
+
+@dataclass(frozen=True)
+class FaceTrack:
+    """One face over N frames; rows are NaN where it was not seen.
+
+    ``boxes: float64 [N, 4]``, ``landmarks: float64 [N, 5, 2]``, ``scores: float64 [N]``, 0 where not seen.
+    """
+
+    boxes: NDArray[np.float64]
+    landmarks: NDArray[np.float64]
+    scores: NDArray[np.float64]
+
+    @property
+    def is_seen(self) -> NDArray[np.bool_]:
+        return np.isfinite(self.boxes[:, 0])
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """The first row in which it was seen, and the one after the last. Raises IndexError where it never was."""
+        seen = np.flatnonzero(self.is_seen)
+        return int(seen[0]), int(seen[-1]) + 1
+
+    @property
+    def area(self) -> float:
+        """Summed over the rows in which it was seen, square pixels."""
+        sides = self.boxes[:, 2:] - self.boxes[:, :2]
+        return float(np.nansum(sides[:, 0] * sides[:, 1]))
+
+    def part(self, start: int, stop: int) -> FaceTrack:
+        """Rows ``start`` to ``stop``."""
+        return FaceTrack(self.boxes[start:stop], self.landmarks[start:stop], self.scores[start:stop])
+
+
+def link_detections(
+    detections: Sequence[Sequence[Detection] | None], max_gap_frames: int, every: int = 1
+) -> list[FaceTrack]:
+    """Join the faces of neighbouring frames by overlap of their boxes, in order of first appearance.
+
+    A track may miss the face in ``max_gap_frames`` frames in a row; ``every`` says how far apart the frames are
+    that were looked at. A later face then starts a track of its own.
+    """
+    chains: list[list[tuple[int, Detection]]] = []
+    for index, found in enumerate(detections):
+        alive = [chain for chain in chains if index - chain[-1][0] <= max_gap_frames + every]
+        pairs = [
+            (-overlap, number, which)
+            for number, chain in enumerate(alive)
+            for which, detection in enumerate(found or [])
+            if (overlap := box_iou(chain[-1][1].box, detection.box)) >= MIN_LINK_IOU
+        ]
+        used_chains: set[int] = set()
+        used_faces: set[int] = set()
+        for _, number, which in sorted(pairs):
+            if number not in used_chains and which not in used_faces:
+                used_chains.add(number)
+                used_faces.add(which)
+                alive[number].append((index, (found or [])[which]))
+        chains += [[(index, detection)] for which, detection in enumerate(found or []) if which not in used_faces]
+    return [_track_of(chain, len(detections)) for chain in chains]
+
+
+def _track_of(chain: list[tuple[int, Detection]], num_frames: int) -> FaceTrack:
+    boxes = np.full((num_frames, 4), np.nan)
+    landmarks = np.full((num_frames, 5, 2), np.nan)
+    scores = np.zeros(num_frames)
+    for index, detection in chain:
+        boxes[index], landmarks[index] = detection.box, detection.landmarks
+        scores[index] = detection.score
+    return FaceTrack(boxes, landmarks, scores)
+
+
+def box_iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Overlap of two boxes over their union, 0..1."""
+    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    if (sides <= 0).any():
+        return 0.0
+    shared = float(sides[0] * sides[1])
+    return shared / (float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - shared)

@@ -1,0 +1,94 @@
+"""Several files at once: room on the disk looked at first, parallel connections, one progress line for all."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+
+from pipeline.fetch.credentials import Credentials
+from pipeline.fetch.http import DiskFullError, RemoteFile, fetch, remote_size
+from pipeline.fetch.progress import ByteProgress
+
+logger = logging.getLogger(__name__)
+
+RESERVE_BYTES = 200_000_000
+"""Left free on the disk besides what is known to be needed."""
+
+
+class _StoppedError(Exception):
+    """Another file of the batch failed."""
+
+
+def with_sizes(files: Sequence[RemoteFile], credentials: Credentials | None, num_connections: int) -> list[RemoteFile]:
+    """The same files; sizes that are not known are those on disk, or else asked of the server. Raises TransferError."""
+
+    def sized(remote: RemoteFile) -> RemoteFile:
+        if remote.size_bytes is not None:
+            return remote
+        if remote.path.is_file():
+            return replace(remote, size_bytes=remote.path.stat().st_size)
+        return replace(remote, size_bytes=remote_size(remote.url, credentials))
+
+    with ThreadPoolExecutor(num_connections) as pool:
+        return list(pool.map(sized, files))
+
+
+def require_room(folder: Path, num_bytes: int, purpose: str) -> None:
+    """Raises DiskFullError where ``folder``'s disk has not that much room."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    if free < num_bytes + RESERVE_BYTES:
+        raise DiskFullError(
+            f"{folder} has {free / 1e9:.1f} GB free, {purpose} needs about {(num_bytes + RESERVE_BYTES) / 1e9:.1f} GB; "
+            "free some, or choose another folder"
+        )
+
+
+def num_missing_bytes(files: Sequence[RemoteFile]) -> int:
+    """What is still to come, as far as sizes are known."""
+    return sum(max(0, (remote.size_bytes or 0) - remote.num_present_bytes) for remote in files)
+
+
+def fetch_all(files: Sequence[RemoteFile], credentials: Credentials | None = None, *, num_connections: int = 4) -> None:
+    """Have every file at its path. The first failure ends the others at their next piece; what came stays.
+
+    Raises TransferError.
+    """
+    sizes = [remote.size_bytes for remote in files]
+    total = sum(size for size in sizes if size is not None) if None not in sizes else None
+    stop = Event()
+    with ByteProgress("download", total) as progress, ThreadPoolExecutor(num_connections) as pool:
+
+        def hear(count: int, is_fresh: bool) -> None:
+            progress.add(count, is_fresh)
+            if stop.is_set():
+                raise _StoppedError
+
+        waiting = [pool.submit(fetch, remote, credentials, hear) for remote in files]
+        try:
+            for done in as_completed(waiting):
+                done.result()
+        except BaseException:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Only one process at a time fetches into ``folder``; a second one waits."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logger.info("another process is fetching into %s; waiting for it", folder)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,49 @@
+"""User name and password for a server: from the environment or netrc, never from parameters or arguments.
+
+Nothing here, and no error text made from it, ever holds the password.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from requests.utils import get_netrc_auth
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """``remedy`` ends the message of a refusal: where they come from and how to change them."""
+
+    user: str
+    password: str = field(repr=False)
+    remedy: str = ""
+
+
+def from_environment(url: str, prefix: str, environment: Mapping[str, str] = os.environ) -> Credentials | None:
+    """``PREFIX_USER`` and ``PREFIX_PASSWORD``; None where neither is set: ``requests`` then asks netrc for the host.
+
+    Raises ValueError where only one is set, and where they would travel unencrypted.
+    """
+    names = f"{prefix}_USER", f"{prefix}_PASSWORD"
+    user, password = (environment.get(name, "") for name in names)
+    if not user and not password:
+        if get_netrc_auth(url) is not None:
+            _require_encryption(url)
+        return None
+    if not user or not password:
+        given, missing = names if user else names[::-1]
+        raise ValueError(f"{given} is set but {missing} is not: set both, or neither to use ~/.netrc")
+    _require_encryption(url)
+    remedy = f"; they come from {names[0]} and {names[1]}"
+    return Credentials(user, password, remedy)
+
+
+def _require_encryption(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+        raise ValueError(f"{url} is not https: the password would travel readable by anyone on the way")

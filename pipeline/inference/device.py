@@ -1,0 +1,58 @@
+"""Where and in which number format a network runs."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import torch
+
+from pipeline.core.resources import num_cores
+
+logger = logging.getLogger(__name__)
+
+
+def select_device(name: str) -> torch.device:
+    """``auto`` takes CUDA where there is one. Raises ValueError where ``cuda`` is asked for and absent."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            "the device asked for is cuda, but torch sees no CUDA device; ask for auto or cpu "
+            "(params.yaml: runtime.device, or --device)"
+        )
+    return torch.device(name)
+
+
+@functools.cache
+def _cpu_has_bf16() -> bool:
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def uses_bf16(precision: str, device: torch.device) -> bool:
+    """Whether ``auto | fp32 | bf16`` means bfloat16 autocast on this device."""
+    if precision == "auto":
+        if device.type == "cuda":
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+        return _cpu_has_bf16()
+    return precision == "bf16"
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """bfloat16 autocast where ``precision`` asks for it, else nothing."""
+    if uses_bf16(precision, device):
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext()
+
+
+def set_threads(num_threads: int) -> None:
+    """Torch's CPU threads; 0 means every core this process may use, shared with the others of its training here."""
+    num_sharing = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # set by Ray Train
+    torch.set_num_threads(num_threads or max(1, num_cores() // num_sharing))

@@ -1,0 +1,99 @@
+"""A trained generator, from its folder to new mouths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.audio_encoder import Memory
+from models.generator import FACE_SIZE_PX, Generator
+from pipeline.features.alignment import FPS
+from pipeline.inference.device import autocast, select_device
+from pipeline.inference.generator_kinds import KINDS, OURS, Frames, Kind, Voice
+from pipeline.inference.saved_model import load_model, restore
+from pipeline.inference.tensors import faces_to_float
+
+
+@dataclass
+class Hearing:
+    """What a generator remembers of the frames before, if it does: give one to each piece of a clip in turn."""
+
+    memory: Memory | None = None
+
+
+class MouthGenerator:
+    """Redraws mouths. Pieces of any size give the same pictures, so long as they share their ``Hearing``."""
+
+    def __init__(
+        self, model: torch.nn.Module, device: str = "auto", precision: str = "auto", kind: Kind = OURS
+    ) -> None:
+        self.device = select_device(device)
+        self.precision = precision
+        self.kind = kind
+        self.network = model.eval().to(self.device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "auto", precision: str = "auto") -> MouthGenerator:
+        """Read a folder written by ``save_model``. Raises FileNotFoundError or ValueError with the remedy."""
+        saved = load_model(folder)
+        if saved.kind not in KINDS:
+            raise ValueError(
+                f"{folder} holds a model of kind {saved.kind!r}; this needs a generator, "
+                "such as artifacts/train_gan/lstm_cbam/model"
+            )
+        kind = KINDS[saved.kind]
+        model = restore(saved, kind.build, "a generator", folder)
+        return cls(model, device, precision, kind)
+
+    @property
+    def width(self) -> float:
+        """Channel factor of the network."""
+        return float(self.network.config.width)  # type: ignore[union-attr, arg-type]
+
+    def hear(self, voice: Voice, frames: Frames, fps: float = FPS) -> NDArray[np.float32]:
+        """What this generator hears of a voice at each frame: float32 [N, F, L]."""
+        return self.kind.hear(voice, frames, fps)
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        crops: NDArray[np.uint8],
+        windows: NDArray[np.float32],
+        references: NDArray[np.uint8],
+        hearing: Hearing | None = None,
+    ) -> NDArray[np.uint8]:
+        """``crops: uint8 [N, 96, 96, 3]`` BGR, ``windows: float32 [N, F, L]`` from ``hear`` -> uint8 [N, 96, 96, 3].
+
+        ``references``, of the crops' shape, show whose face it is; a generator of several stills gets each one that
+        often. Raises ValueError where the network gives something that is not a number.
+        """
+        if len(crops) == 0:
+            return np.empty((0, FACE_SIZE_PX, FACE_SIZE_PX, 3), np.uint8)
+        target_BTCHW, references_BRCHW = self._to_tensor(crops)[None], self._to_tensor(references)[None]
+        audio_BTCFL = torch.from_numpy(windows).to(self.device)[None, :, None]
+        if self.kind.num_stills is not None:  # every frame on its own
+            target_BTCHW, audio_BTCFL = target_BTCHW.transpose(0, 1), audio_BTCFL.transpose(0, 1)
+            references_BRCHW = references_BRCHW.transpose(0, 1).expand(-1, self.kind.num_stills, -1, -1, -1)
+        faces_BTCHW = self.kind.see(target_BTCHW, references_BRCHW)
+        faces_NCHW = faces_BTCHW.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        faces_BTCHW = faces_NCHW.unflatten(0, faces_BTCHW.shape[:2])
+        with autocast(self.precision, self.device):
+            if isinstance(self.network, Generator):
+                hearing = hearing or Hearing()
+                drawn_BTCHW, hearing.memory = self.network.forward_with_memory(audio_BTCFL, faces_BTCHW, hearing.memory)
+            else:
+                drawn_BTCHW = self.network(audio_BTCFL, faces_BTCHW)
+        drawn_NCHW = drawn_BTCHW.flatten(0, 1).float()
+        if not bool(drawn_NCHW.isfinite().all()):
+            raise ValueError("the generator gave values that are not finite; train it again")
+        drawn_NHWC = (drawn_NCHW * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+        drawn: NDArray[np.uint8] = drawn_NHWC.contiguous().cpu().numpy()
+        return drawn
+
+    def _to_tensor(self, images: NDArray[np.uint8]) -> torch.Tensor:
+        return faces_to_float(torch.tensor(images), self.device)  # a copy: the caller's may be read-only

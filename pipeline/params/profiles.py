@@ -1,0 +1,214 @@
+"""Scales of the experiment: what ``python -m pipeline profile NAME`` writes into ``params.yaml``.
+
+What belongs to a scale: the source, sizes, widths, steps, rates, weights of losses, and how generators are evaluated
+there. Paths, the seed, variants, rules and the runtime section stay the user's.
+Values are replaced in place, so every comment and every other byte of the file stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from pipeline.params import ParamsError, parse_params
+from pipeline.params.edit import Change, replace_values
+
+# `make repro` took 13 minutes on 2 quiet CPU cores after installation, 23 minutes of processor time.
+DEMO: dict[str, Any] = {
+    "profile": "demo",
+    "dataset.source": "demo",
+    "preprocess.clips_per_shard": 12,
+    "preprocess.detector_max_px": 160,
+    "train_syncnet.objective": "infonce",
+    "train_syncnet.augment": "light",
+    "train_syncnet.dropout": 0.0,
+    "train_syncnet.width": 0.25,
+    "train_syncnet.embedding_dim": 256,
+    "train_syncnet.num_steps": 300,
+    "train_syncnet.clips_per_batch": 24,
+    "train_syncnet.windows_per_clip": 4,
+    "train_syncnet.learning_rate": 0.0005,
+    "train_syncnet.warmup_steps": 20,
+    "train_syncnet.num_validation_pairs": 1024,
+    "train_syncnet.validate_every": 100,
+    "train_syncnet.checkpoint_every": 50,
+    "train_evaluator.width": 0.125,
+    "train_evaluator.num_steps": 250,
+    "train_evaluator.clips_per_batch": 16,
+    "train_evaluator.windows_per_clip": 4,
+    "train_evaluator.learning_rate": 0.0005,
+    "train_evaluator.warmup_steps": 20,
+    "train_evaluator.num_validation_pairs": 512,
+    "train_evaluator.validate_every": 125,
+    "train_evaluator.checkpoint_every": 50,
+    "train_gan.width": 0.25,
+    "train_gan.discriminator_width": 0.125,
+    "train_gan.num_steps": 300,
+    "train_gan.clips_per_batch": 4,
+    "train_gan.learning_rate": 0.004,
+    "train_gan.discriminator_learning_rate": 0.0001,
+    "train_gan.warmup_steps": 20,
+    "train_gan.augment": True,
+    "train_gan.audio_start": "expert",
+    "train_gan.betas.0": 0.5,
+    "train_gan.sync_objective": "infonce",
+    "train_gan.sync_negatives": 7,
+    "train_gan.sync_temperature": 0.5,
+    "train_gan.losses.sync.weight": 0.01,
+    "train_gan.losses.sync.start_step": 120,
+    "train_gan.losses.sync.ramp_steps": 80,
+    "train_gan.losses.adversarial.weight": 0.005,
+    "train_gan.losses.adversarial.start_step": 240,
+    "train_gan.losses.adversarial.ramp_steps": 40,
+    "train_gan.losses.perceptual.weight": 0.0,
+    "train_gan.losses.temporal.weight": 0.0,
+    "train_gan.losses.mouth.weight": 0.0,
+    "train_gan.losses.feature_matching.weight": 0.0,
+    "train_gan.losses.feature_matching.start_step": 240,
+    "train_gan.min_expert_accuracy": 0.6,
+    "train_gan.validate_every": 100,
+    "train_gan.num_validation_windows": 64,
+    "train_gan.checkpoint_every": 50,
+    "evaluate.reference": "first",
+    "evaluate.fid.every_n_frames": 5,
+    "evaluate.fid.max_frames": 200,
+    "evaluate.num_probes": 6,
+}
+
+# The stages of the whole graph add up to some 80 minutes on 2 CPU cores, two at a time, for 726 GRID clips.
+GRID: dict[str, Any] = {
+    **DEMO,
+    "profile": "grid",
+    "dataset.source": "grid",
+    "preprocess.clips_per_shard": 32,
+    "train_syncnet.num_steps": 1000,
+    "train_syncnet.warmup_steps": 40,
+    "train_syncnet.num_validation_pairs": 2048,
+    "train_syncnet.validate_every": 200,
+    "train_evaluator.width": 0.3125,
+    "train_evaluator.num_steps": 700,
+    "train_evaluator.clips_per_batch": 24,
+    "train_evaluator.warmup_steps": 40,
+    "train_evaluator.num_validation_pairs": 2048,
+    "train_evaluator.validate_every": 175,
+    "train_gan.discriminator_width": 0.25,
+    "train_gan.discriminator_learning_rate": 0.0005,
+    "train_gan.augment": False,
+    "train_gan.num_steps": 2400,
+    "train_gan.warmup_steps": 40,
+    "train_gan.betas.0": 0.9,
+    "train_gan.losses.sync.start_step": 200,
+    "train_gan.losses.sync.ramp_steps": 100,
+    "train_gan.losses.adversarial.weight": 0.05,
+    "train_gan.losses.adversarial.start_step": 600,
+    "train_gan.losses.adversarial.ramp_steps": 100,
+    "train_gan.losses.perceptual.weight": 0.05,
+    "train_gan.losses.mouth.weight": 0.2,
+    "train_gan.losses.feature_matching.weight": 0.1,
+    "train_gan.losses.feature_matching.start_step": 600,
+    "train_gan.min_expert_accuracy": 0.85,
+    "train_gan.validate_every": 600,
+    "train_gan.checkpoint_every": 150,
+    "evaluate.fid.max_frames": 1000,
+    "evaluate.num_probes": 12,
+}
+
+# As grid, for as many clips; longer with more.
+FOLDER: dict[str, Any] = {
+    **GRID,
+    "profile": "folder",
+    "dataset.source": "folder",
+    "train_syncnet.augment": "strong",
+    "train_syncnet.dropout": 0.2,
+    "train_gan.augment": True,
+}
+
+# Published sizes and Wav2Lip's weights of losses, of which sync is InfoNCE here as elsewhere; `sync_objective: bce` is
+# Wav2Lip's own. Days on one data-centre GPU; not meant for a CPU.
+LRS2: dict[str, Any] = {
+    **GRID,
+    "profile": "lrs2",
+    "dataset.source": "lrs2",
+    "preprocess.clips_per_shard": 256,
+    "train_syncnet.augment": "strong",
+    "train_syncnet.dropout": 0.2,
+    "train_syncnet.width": 1.0,
+    "train_syncnet.embedding_dim": 512,
+    "train_syncnet.num_steps": 200_000,
+    "train_syncnet.clips_per_batch": 64,
+    "train_syncnet.learning_rate": 0.0001,
+    "train_syncnet.warmup_steps": 1000,
+    "train_syncnet.validate_every": 2000,
+    "train_syncnet.checkpoint_every": 1000,
+    "train_evaluator.width": 1.0,
+    "train_evaluator.num_steps": 200_000,
+    "train_evaluator.clips_per_batch": 64,
+    "train_evaluator.learning_rate": 0.0001,
+    "train_evaluator.warmup_steps": 1000,
+    "train_evaluator.num_validation_pairs": 2048,
+    "train_evaluator.validate_every": 2000,
+    "train_evaluator.checkpoint_every": 1000,
+    "train_gan.width": 1.0,
+    "train_gan.discriminator_width": 1.0,
+    "train_gan.discriminator_learning_rate": 0.0001,
+    "train_gan.num_steps": 300_000,
+    "train_gan.audio_start": "random",
+    "train_gan.betas.0": 0.5,
+    "train_gan.losses.sync.weight": 0.03,
+    "train_gan.clips_per_batch": 16,
+    "train_gan.learning_rate": 0.0001,
+    "train_gan.warmup_steps": 1000,
+    "train_gan.losses.sync.start_step": 50_000,
+    "train_gan.losses.sync.ramp_steps": 5000,
+    "train_gan.losses.adversarial.weight": 0.07,
+    "train_gan.losses.adversarial.start_step": 100_000,
+    "train_gan.losses.adversarial.ramp_steps": 5000,
+    "train_gan.losses.perceptual.weight": 0.0,
+    "train_gan.losses.mouth.weight": 0.0,
+    "train_gan.losses.feature_matching.weight": 0.0,
+    "train_gan.losses.feature_matching.start_step": 100_000,
+    "train_gan.validate_every": 3000,
+    "train_gan.num_validation_windows": 512,
+    "train_gan.checkpoint_every": 1000,
+    "evaluate.reference": "same",
+    "evaluate.fid.every_n_frames": 1,
+    "evaluate.fid.max_frames": 20_000,
+    "evaluate.num_probes": 100,
+}
+
+PROFILES: dict[str, dict[str, Any]] = {"demo": DEMO, "grid": GRID, "lrs2": LRS2, "folder": FOLDER}
+
+# What the user has to name before a source can be read.
+_ROOT_HOLDS = {
+    "grid": "s1, s2, ...",
+    "lrs2": "mvlrs_v1",
+    "folder": "your videos",
+}
+
+
+def apply_profile(name: str, text: str) -> tuple[str, list[Change]]:
+    """Put a profile's values into the text of a ``params.yaml``.
+
+    Returns the new text, checked, and what changed in it. Raises ParamsError for an unknown profile,
+    a file that lacks one of the profile's keys, or a result that is not valid.
+    """
+    if name not in PROFILES:
+        raise ParamsError(f"no profile {name!r}; there are {', '.join(PROFILES)}")
+    text, changes = replace_values(text, PROFILES[name])
+    parse_params(yaml.safe_load(text), f"params.yaml with profile {name}")
+    return text, changes
+
+
+def next_step(content: Mapping[str, Any]) -> str:
+    """The command to run after a profile was written, or the path to fill in before it."""
+    source = content["dataset"]["source"]
+    settings = content["dataset"][source]
+    if source in _ROOT_HOLDS and settings["root"] is None and settings.get("url") is None:
+        download = f", or dataset.{source}.url to download them" if "url" in settings else ""
+        return (
+            f"set dataset.{source}.root in params.yaml to the folder that holds {_ROOT_HOLDS[source]}{download}; then: "
+            "dvc repro"
+        )
+    return "dvc repro"

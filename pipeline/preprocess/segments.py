@@ -1,0 +1,230 @@
+"""Which stretches of a video become clips: one shot, one face that stays, neither too short nor too long."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.faces.active_speaker import speaking_track
+from pipeline.faces.smooth import smooth_faces
+from pipeline.faces.track import FaceTrack, link_detections
+from pipeline.features.alignment import FPS, SAMPLE_RATE_HZ, num_samples_of
+from pipeline.media.shots import find_cuts, shots_of
+from pipeline.params import PreprocessParams
+from pipeline.preprocess.footage import Survey
+from pipeline.preprocess.reasons import Reason, RefusedError
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Frames ``start`` to ``stop`` of the video, with one face in all of them.
+
+    ``faces: float64 [stop - start, 3]``: centre x, centre y, half-size in source pixels, smoothed. Of the whole
+    appearance of the face: ``score`` is the detector's mean confidence, ``missing`` the share of the frames looked at
+    without it.
+    """
+
+    start: int
+    stop: int
+    faces: NDArray[np.float64]
+    score: float
+    missing: float
+
+    @property
+    def face_px(self) -> float:
+        return 2 * float(np.median(self.faces[:, 2]))
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A stretch that is left out, and why."""
+
+    start: int
+    stop: int
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """Frames ``start`` to ``stop`` of the video, in each of which there is a face that could be followed.
+
+    Its ``tracks`` overlap in time, each is as long as a clip must be at least, and their rows are the stretch's frames.
+    """
+
+    start: int
+    stop: int
+    tracks: Sequence[FaceTrack]
+
+
+def find_pieces(
+    found: Survey,
+    frames: Iterable[NDArray[np.uint8]],
+    samples: NDArray[np.float32],
+    params: PreprocessParams,
+    sound_delay_s: float | Fraction = 0,
+) -> list[Piece | Refusal]:
+    """The video's pieces in order. What of a shot is in none is in a refusal, but for gaps as long as are bridged and
+    for ends without sound.
+
+    ``frames`` are looked through again only where several faces are candidates; ``samples`` are silence before
+    ``sound_delay_s``. Raises RefusedError where picture and sound do not belong together at all.
+    """
+    _require_equal_length(len(found.faces), len(samples), params)
+    shots = shots_of(len(found.faces), find_cuts(found.changes, params.cut_change))
+    stretches = [_stretches_in(found, shot, params) for shot in shots]
+    speakers = iter(_speakers(list(itertools.chain(*stretches)), frames, samples, params))
+    heard = range(int(sound_delay_s * int(FPS)), math.ceil(len(samples) / SAMPLE_RATE_HZ * FPS - 1e-9))
+    pieces: list[Piece | Refusal] = []
+    for shot, in_shot in zip(shots, stretches, strict=True):
+        made: list[Piece | Refusal] = []
+        edge = shot[0]
+        for stretch in in_shot:
+            for begin, track in _followed(stretch, next(speakers)):
+                made += _refused_gap(found, edge, begin, params)
+                edge = begin + len(track.boxes)
+                made += _pieces_of(track, found, begin, heard, params)
+        made += _refused_gap(found, edge, shot[1], params)
+        pieces += made or [_refusal_without_followed(found, *shot, params)]
+    return pieces
+
+
+def num_kept_frames(pieces: Iterable[Piece | Refusal]) -> int:
+    return sum(piece.stop - piece.start for piece in pieces if isinstance(piece, Piece))
+
+
+def _require_equal_length(num_frames: int, num_samples: int, params: PreprocessParams) -> None:
+    picture_s, sound_s = num_frames / FPS, num_samples / SAMPLE_RATE_HZ
+    if abs(picture_s - sound_s) > params.max_length_mismatch_s:
+        raise RefusedError(
+            Reason.LENGTH_MISMATCH,
+            f"{picture_s:.2f} s of picture, {sound_s:.2f} s of sound "
+            f"(params.yaml: preprocess.max_length_mismatch_s {params.max_length_mismatch_s})",
+        )
+
+
+def _stretches_in(found: Survey, shot: tuple[int, int], params: PreprocessParams) -> list[_Stretch]:
+    """Where in a shot there are faces to follow: tracks that overlap in time are one stretch's."""
+    start, stop = shot
+    tracks = link_detections(found.faces[start:stop], params.max_gap_frames, params.detect_every)
+    groups: list[list[FaceTrack]] = []
+    for track in sorted(tracks, key=lambda track: track.span[0]):
+        first, end = track.span
+        if end - first < params.min_frames:
+            continue
+        if groups and first < max(other.span[1] for other in groups[-1]):
+            groups[-1].append(track)
+        else:
+            groups.append([track])
+    stretches = []
+    for group in groups:
+        first, end = min(track.span[0] for track in group), max(track.span[1] for track in group)
+        stretches.append(_Stretch(start + first, start + end, [track.part(first, end) for track in group]))
+    return stretches
+
+
+def _speakers(
+    stretches: Sequence[_Stretch],
+    frames: Iterable[NDArray[np.uint8]],
+    samples: NDArray[np.float32],
+    params: PreprocessParams,
+) -> list[int | None]:
+    """Per stretch the track that speaks, None where that is not asked or cannot be said."""
+    if params.choose_face != "speaking" or all(len(stretch.tracks) < 2 for stretch in stretches):
+        return [None] * len(stretches)
+    remaining, position = iter(frames), 0
+    chosen: list[int | None] = []
+    for stretch in stretches:
+        for _ in itertools.islice(remaining, stretch.start - position):
+            pass
+        shown, position = itertools.islice(remaining, stretch.stop - stretch.start), stretch.stop
+        if len(stretch.tracks) < 2:
+            for _ in shown:
+                pass
+            chosen.append(None)
+        else:
+            heard = samples[num_samples_of(stretch.start) : num_samples_of(stretch.stop)]
+            chosen.append(speaking_track(stretch.tracks, shown, heard))
+    return chosen
+
+
+def _followed(stretch: _Stretch, speaker: int | None) -> Iterator[tuple[int, FaceTrack]]:
+    """The speaker, else the largest face, and who is there before and after it: nobody beside another.
+
+    In order of time: the frame of the video at which each begins, and its track from there to where it ends.
+    """
+    rest = sorted(stretch.tracks, key=lambda track: -track.area)
+    chosen = [stretch.tracks[speaker] if speaker is not None else rest[0]]
+    for track in rest:
+        first, end = track.span
+        if all(end <= other.span[0] or other.span[1] <= first for other in chosen):
+            chosen.append(track)
+    for track in sorted(chosen, key=lambda track: track.span[0]):
+        yield stretch.start + track.span[0], track.part(*track.span)
+
+
+def _refused_gap(found: Survey, start: int, stop: int, params: PreprocessParams) -> Iterator[Refusal]:
+    """Frames in which nobody is followed, if they are more than are bridged between two frames that are looked at."""
+    if stop - start > params.max_gap_frames + params.detect_every - 1:
+        yield _refusal_without_followed(found, start, stop, params)
+
+
+def _refusal_without_followed(found: Survey, start: int, stop: int, params: PreprocessParams) -> Refusal:
+    num_seen = sum(bool(faces) for faces in found.faces[start:stop])
+    if num_seen == 0:
+        return Refusal(start, stop, Reason.NO_FACE, "no face")
+    if stop - start < params.min_frames:
+        return Refusal(start, stop, Reason.TOO_SHORT, _too_few(stop - start, params))
+    return Refusal(
+        start,
+        stop,
+        Reason.FACE_LOST,
+        f"faces in {num_seen} frames, too briefly or beside one that was chosen (params.yaml: preprocess.min_frames "
+        f"{params.min_frames}, max_gap_frames {params.max_gap_frames}, choose_face {params.choose_face})",
+    )
+
+
+def _too_few(num_frames: int, params: PreprocessParams) -> str:
+    return f"{num_frames} frames (params.yaml: preprocess.min_frames {params.min_frames})"
+
+
+def _pieces_of(
+    track: FaceTrack, found: Survey, begin: int, heard: range, params: PreprocessParams
+) -> Iterator[Piece | Refusal]:
+    """The face of ``track``, whose first row is frame ``begin``, cut where it is there for longer than a clip may be.
+
+    ``heard`` are the video's frames with sound.
+    """
+    num_frames = len(track.boxes)
+    first, end = max(0, heard.start - begin), min(num_frames, heard.stop - begin)
+    if end - first < params.min_frames:
+        yield Refusal(begin, begin + num_frames, Reason.TOO_SHORT, _too_few(max(0, end - first), params))
+        return
+    faces = smooth_faces(track, params.smooth_frames)[first:end]
+    score = float(track.scores[track.is_seen].mean())
+    num_looked_at = sum(faces_there is not None for faces_there in found.faces[begin : begin + num_frames])
+    missing = 1 - np.count_nonzero(track.is_seen) / num_looked_at
+    whole = Piece(begin + first, begin + end, faces, score, float(missing))
+    if whole.face_px < params.min_face_px:
+        yield Refusal(
+            begin,
+            begin + num_frames,
+            Reason.FACE_TOO_SMALL,
+            f"the face is {whole.face_px:.0f} px high (params.yaml: preprocess.min_face_px {params.min_face_px})",
+        )
+        return
+    yield from _in_equal_parts(whole, params)
+
+
+def _in_equal_parts(whole: Piece, params: PreprocessParams) -> Iterator[Piece]:
+    num_frames = whole.stop - whole.start
+    num_parts = math.ceil(num_frames / round(params.max_clip_s * FPS))
+    edges = [num_frames * k // num_parts for k in range(num_parts + 1)]
+    for a, b in itertools.pairwise(edges):
+        yield replace(whole, start=whole.start + a, stop=whole.start + b, faces=whole.faces[a:b])

@@ -1,0 +1,1 @@
+"""The gate between a newly trained model and the champion."""

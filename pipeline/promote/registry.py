@@ -1,0 +1,280 @@
+"""The MLflow model registry: the versions of ``lipsmith-generator`` and the aliases that say which one counts.
+
+A version is plain files (safetensors and JSON) of an MLflow run; its tags are the figures of its latest evaluation.
+The clips it was trained on are listed in the same run, so that a later evaluation can tell which of its own it knew.
+
+Aliases: ``champion``; ``previous``, the champion before it; ``challenger``, the last one that was not let through.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.core.layout import Layout
+from pipeline.core.redact import redacted
+from pipeline.params import Params
+from pipeline.promote.gate import Outcome, Scores
+from pipeline.tracking.store import experiment_id, open_client, set_mlflow_defaults, store_uri
+from pipeline.tracking.tracker import run_key
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+logger = logging.getLogger(__name__)
+
+REGISTERED_NAME = "lipsmith-generator"
+_NUMBERS = ("num_clips", "num_failed")
+"""Tags that versions of before lack."""
+_PACKAGES = {"google": "google-cloud-storage", "azure": "azure-storage-blob"}
+"""Of modules that packages of other names bring."""
+
+
+class RegistryError(ValueError):
+    """The MLflow store cannot be used, or does not hold what was asked for."""
+
+
+@contextmanager
+def open_registry(layout: Layout) -> Iterator[Registry]:
+    """The registry in the checkout's MLflow store. What goes wrong there within the block is a RegistryError."""
+    set_mlflow_defaults()
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield Registry(open_client(layout))
+    except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
+        raise RegistryError(f"MLflow at {redacted(store_uri(layout))}: {redacted(_first_line(error))}") from error
+
+
+class Registry:
+    """The versions and aliases of ``lipsmith-generator``."""
+
+    def __init__(self, client: MlflowClient) -> None:
+        self._client = client
+
+    def state(self) -> dict[str, Any]:
+        """Aliases and every version's tags: equal before and after means nothing changed."""
+        return {"aliases": self.aliases(), "tags": {v.version: dict(v.tags) for v in self._versions()}}
+
+    def aliases(self) -> dict[str, str]:
+        """Alias -> version."""
+        found = self._client.search_registered_models(f"name = '{REGISTERED_NAME}'")
+        return {alias: str(version) for alias, version in found[0].aliases.items()} if found else {}
+
+    def aliased(self, alias: str) -> str:
+        """The version an alias points to. Raises RegistryError that lists the aliases there are."""
+        aliases = self.aliases()
+        if alias not in aliases:
+            known = ", ".join(sorted(aliases)) or "none yet"
+            raise RegistryError(
+                f"{REGISTERED_NAME} has no {alias} (aliases: {known}); `python -m flows.retrain` or "
+                "`python -m pipeline.promote` registers the trained model"
+            )
+        return aliases[alias]
+
+    def scores(self, version: str) -> Scores:
+        """The figures that a version carries. Raises RegistryError for one that this pipeline did not register."""
+        tags = self._get(version).tags
+        try:
+            return _scores_of(tags)
+        except (KeyError, ValueError) as error:
+            raise RegistryError(
+                f"version {version} of {REGISTERED_NAME} has no usable figures in its tags ({error!r}): move its "
+                "aliases to another version, or remove them, in the MLflow UI"
+            ) from None
+
+    def register(
+        self, layout: Layout, folder: Path, variant: str, scores: Scores, params: Params, trained_on: Collection[str]
+    ) -> str:
+        """The version of the model in ``folder``, made on first sight; its tags get the latest figures.
+
+        Files of a known version that are gone are uploaded again.
+        """
+        known = [v for v in self._versions() if v.tags.get("model_sha256") == scores.model_sha256]
+        if known:
+            version = str(known[0].version)
+            source = self._source(version)
+            root, _, name = source.rpartition(f"/{_model_folder(scores.model_sha256)}")
+            is_ours = root and not name  # not a version that somebody made in MLflow's page
+            if is_ours and not {path.name for path in folder.iterdir()} <= _names_at(source):
+                _upload(root, folder, scores.model_sha256, trained_on)
+                logger.info("the files of version %s were gone from %s: uploaded again", version, redacted(source))
+        else:
+            version = self._create(layout, folder, variant, scores.model_sha256, params, trained_on)
+        self.set_scores(version, scores)
+        self._client.set_model_version_tag(REGISTERED_NAME, version, "variant", variant)
+        return version
+
+    def set_scores(self, version: str, scores: Scores) -> None:
+        for name, value in _tags_of(scores).items():
+            self._client.set_model_version_tag(REGISTERED_NAME, version, name, value)
+
+    def move_aliases(self, version: str, champion: str | None, outcome: Outcome) -> None:
+        """``previous`` is set before ``champion``: a crash between the two leaves the old champion in place."""
+        set_alias = self._client.set_registered_model_alias
+        aliases = self.aliases()
+        if outcome == "promoted":
+            if champion:
+                set_alias(REGISTERED_NAME, "previous", champion)
+            set_alias(REGISTERED_NAME, "champion", version)
+        if outcome in ("refused", "not_comparable"):
+            set_alias(REGISTERED_NAME, "challenger", version)
+        elif "challenger" in aliases:
+            self._client.delete_registered_model_alias(REGISTERED_NAME, "challenger")
+
+    @contextmanager
+    def files(self, version: str) -> Iterator[Path]:
+        """The model's files in a folder that ends with the block. Raises RegistryError where there are none."""
+        from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
+
+        source = self._source(version)
+        with tempfile.TemporaryDirectory(prefix="lipsmith-") as folder:
+            try:
+                with _naming_the_package(source):
+                    found = Path(download_artifacts(source, dst_path=folder)) if _names_at(source) else None
+            except (MlflowException, OSError) as error:
+                raise RegistryError(
+                    f"the files of version {version} of {REGISTERED_NAME} cannot be read from {redacted(source)}: "
+                    f"{redacted(_last_line(error))}"
+                ) from error
+            if found is None:
+                raise RegistryError(
+                    f"the files of version {version} of {REGISTERED_NAME} are gone from {redacted(source)}: "
+                    "`python -m pipeline.promote` uploads them again if the trained model is that version, with "
+                    "--force it puts the trained model in its place; `python -m pipeline dub --model FOLDER` takes "
+                    "any other"
+                )
+            yield found
+
+    def trained_on(self, version: str) -> set[str] | None:
+        """Ids of the clips that the version was trained on; None where the list is not there.
+
+        Raises RegistryError where a package is missing to read it.
+        """
+        from mlflow.artifacts import load_text
+        from mlflow.exceptions import MlflowException
+
+        sha256, source = self._get(version).tags["model_sha256"], self._source(version)
+        root = source.removesuffix(f"/{_model_folder(sha256)}")
+        try:
+            with _naming_the_package(source):
+                text: str = load_text(f"{root}/{_clip_list(sha256)}")
+        except (MlflowException, OSError):
+            return None
+        return set(text.splitlines())
+
+    def _source(self, version: str) -> str:
+        return str(self._client.get_model_version_download_uri(REGISTERED_NAME, version))
+
+    def _get(self, version: str) -> ModelVersion:
+        return self._client.get_model_version(REGISTERED_NAME, version)
+
+    def _versions(self) -> list[ModelVersion]:
+        return list(self._client.search_model_versions(f"name = '{REGISTERED_NAME}'"))
+
+    def _create(
+        self, layout: Layout, folder: Path, variant: str, sha256: str, params: Params, trained_on: Collection[str]
+    ) -> str:
+        if not self._client.search_registered_models(f"name = '{REGISTERED_NAME}'"):
+            self._client.create_registered_model(REGISTERED_NAME)
+        run_id = self._run_of(layout, variant, params)
+        root = str(self._client.get_run(run_id).info.artifact_uri)
+        _upload(root, folder, sha256, trained_on)
+        source = f"{root}/{_model_folder(sha256)}"
+        made = self._client.create_model_version(REGISTERED_NAME, source=source, run_id=run_id)
+        return str(made.version)
+
+    def _run_of(self, layout: Layout, variant: str, params: Params) -> str:
+        """The run that trained the model, or a new one where training was not tracked."""
+        experiment = experiment_id(self._client, layout, params.dataset.source)
+        key = run_key(layout, "evaluate", variant, "")
+        found = self._client.search_runs([experiment], f"tags.`lipsmith.run_key` = '{key}'", max_results=1)
+        if found:
+            return str(found[0].info.run_id)
+        run_id = str(self._client.create_run(experiment, run_name=f"promote-{variant}").info.run_id)
+        self._client.set_terminated(run_id)
+        return run_id
+
+
+def _upload(root: str, folder: Path, sha256: str, trained_on: Collection[str]) -> None:
+    """The model and the list of its clips, to an address that need not be that of a run any more."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    with _naming_the_package(root), tempfile.TemporaryDirectory(prefix="lipsmith-") as temporary:
+        repository = get_artifact_repository(root)
+        if trained_on:
+            clip_list = Path(temporary, _clip_list(sha256))
+            clip_list.parent.mkdir()
+            clip_list.write_text("".join(f"{name}\n" for name in sorted(trained_on)))
+            repository.log_artifacts(temporary)
+        repository.log_artifacts(str(folder), _model_folder(sha256))
+
+
+def _names_at(address: str) -> set[str]:
+    """Of the files in a folder of an artifact store; none where it is not there."""
+    from mlflow.artifacts import list_artifacts
+
+    with _naming_the_package(address):
+        return {Path(found.path).name for found in list_artifacts(artifact_uri=address)}
+
+
+@contextmanager
+def _naming_the_package(address: str) -> Iterator[None]:
+    """Around what imports the client of an artifact store. Raises RegistryError where that is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        package = _PACKAGES.get(module, module)
+        raise RegistryError(
+            f"files at {redacted(address)} need the package {package}: `.venv/bin/python -m pip install {package}`"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0]
+
+
+def _last_line(error: Exception) -> str:
+    """What MLflow says of the file, after a line that says only that some failed."""
+    return str(error).strip().rsplit("\n", 1)[-1]
+
+
+def _model_folder(sha256: str) -> str:
+    return f"generator/{sha256[:12]}"
+
+
+def _clip_list(sha256: str) -> str:
+    return f"trained_on/{sha256[:12]}.txt"
+
+
+def _scores_of(tags: Mapping[str, str]) -> Scores:
+    return Scores(
+        model_sha256=tags["model_sha256"],
+        lse_d=float(tags["lse_d"]),
+        lse_c=float(tags["lse_c"]),
+        fid=float(tags["fid"]),
+        evaluation=json.loads(tags["evaluation"]),
+        **{name: int(tags[name]) for name in _NUMBERS if name in tags},
+    )
+
+
+def _tags_of(scores: Scores) -> dict[str, str]:
+    return {
+        "model_sha256": scores.model_sha256,
+        "lse_d": repr(scores.lse_d),
+        "lse_c": repr(scores.lse_c),
+        "fid": repr(scores.fid),
+        "evaluation": json.dumps(scores.evaluation, sort_keys=True),
+        "evaluation_digest": scores.evaluation_digest,
+        **{name: str(number) for name in _NUMBERS if (number := getattr(scores, name)) is not None},
+    }

@@ -1,0 +1,1 @@
+"""Tables, chart style and progress, shared by every report."""

@@ -1,0 +1,39 @@
+"""The schema of ``index.parquet`` and ``rejects.parquet``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+INDEX_NAME = "index.parquet"
+REJECTS_NAME = "rejects.parquet"
+SHIFT_STAT = "sync_shift_frames"
+"""The stat that readers correct: by so many frames the stored audio leads the stored video."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexRow:
+    """Where one kept clip is and what may be known of it without opening its shard."""
+
+    clip_id: str
+    key: str
+    speaker: str
+    split: str
+    shard: str  # below the shards folder, such as train/train-00000.tar
+    fps: float
+    num_frames: int
+    num_samples: int
+    num_bytes: int
+    stats: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reject:
+    """One clip that preprocessing refused: a stable reason code, and the detail for a person."""
+
+    clip_id: str
+    speaker: str
+    split: str
+    path: str
+    reason: str
+    detail: str

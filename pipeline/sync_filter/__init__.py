@@ -1,0 +1,1 @@
+"""Which clips are in sync, by a frozen network."""

@@ -1,0 +1,60 @@
+"""Taking a trained expert out of the pipeline's outputs, so that later trainings cannot change it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from pipeline.core import atomic
+from pipeline.core.digest import sha256_of
+from pipeline.core.layout import Layout
+from pipeline.inference.lse_evaluator import read_official
+from pipeline.inference.sync_expert import read_expert
+from pipeline.params import parse_params
+from pipeline.params.edit import Change, replace_values
+from pipeline.sync_filter.scorer import weights_file
+
+
+def freeze_scorer(layout: Layout, source: Path | None) -> tuple[Path, list[Change]]:
+    """Copy ``source`` below ``weights/`` and name it in ``params.yaml``; returns its new path and what changed there.
+
+    ``source``: a folder with a sync expert (default: the one trained here), or ``syncnet_v2.model``. Raises
+    FileNotFoundError, or ValueError for a model of another kind and for another file.
+    """
+    import yaml
+
+    source = source or layout.stage_dir("train_syncnet") / "model"
+    if source.is_dir():
+        read_expert(source)
+    if not weights_file(source).is_file():
+        raise FileNotFoundError(
+            f"{source} is neither an expert's folder nor a file; `dvc repro train_syncnet` trains one"
+        )
+    if source.is_file():
+        _require_official(source)
+    digest = sha256_of(weights_file(source))
+    target = layout.weights_dir / f"sync_scorer-{digest[:12]}"
+    if source.resolve() == target.resolve():
+        pass  # frozen already
+    elif source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    named = target.relative_to(layout.root) if target.is_relative_to(layout.root) else target
+    text = layout.params_path.read_text()
+    values = {"sync_filter.scorer": named.as_posix(), "sync_filter.scorer_sha256": digest}
+    text, changes = replace_values(text, values)
+    parse_params(yaml.safe_load(text), str(layout.params_path))
+    atomic.write_text(layout.params_path, text)
+    return target, changes
+
+
+def _require_official(path: Path) -> None:
+    try:
+        read_official(path)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is not syncnet_v2.model: {error}; of Wav2Lip's expert `python -m pipeline adopt` makes a folder "
+            "first"
+        ) from None

@@ -1,0 +1,249 @@
+"""Runs in MLflow: settings, curves, figures and files of the stages.
+
+Tracking never decides whether a stage succeeds: a store that cannot be reached costs a warning, not a training run.
+Of the other modules, only ``mlflow_store`` and ``registry`` talk to MLflow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import platform
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.core.layout import Layout
+from pipeline.core.redact import redacted
+from pipeline.params import Params
+from pipeline.tracking.store import experiment_id, open_client
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 500
+_PAUSE_S = 300.0
+"""Between two tries to reach a store that does not answer: each may cost as long as MLflow waits for it."""
+
+
+class Tracker:
+    """One MLflow run, or nothing where the store cannot be used. The stage goes on whatever the store does.
+
+    While the store does not answer, what is to be logged waits in memory and is sent once it does, at ``finish`` at the
+    latest; what an answering store refuses is lost. A warning names what is.
+    """
+
+    def __init__(self, client: MlflowClient | None, run_id: str | None) -> None:
+        self._client = client
+        self.run_id = run_id
+        self._waiting: deque[tuple[str, Callable[[MlflowClient, str], Any]]] = deque()
+        self._is_away = False
+        self._retry_at_s = 0.0
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Settings; nested names are joined with dots.
+
+        MLflow never changes a run's parameter, so one that differs from an earlier stage's (an evaluation repeated
+        with other settings) becomes a tag ``param.NAME`` with the newest value.
+        """
+        flat = {name: str(value)[:500] for name, value in _flatten(params)}
+
+        def send(client: MlflowClient, run: str) -> None:
+            from mlflow.entities import Param, RunTag
+
+            known = client.get_run(run).data.params
+            new = [Param(name, value) for name, value in flat.items() if name not in known]
+            for start in range(0, len(new), 100):
+                client.log_batch(run, params=new[start : start + 100])
+            changed = [RunTag(f"param.{n}", v) for n, v in flat.items() if known.get(n, v) != v]
+            client.log_batch(run, tags=changed)
+
+        self._send("settings", send)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Scalars at one step."""
+        self.log_curve([(step, metrics)])
+
+    def log_curve(self, rows: Iterable[tuple[int, Mapping[str, float]]]) -> bool:
+        """Scalars at several steps, sent together. Whether they, and all before them, have arrived."""
+        now = int(time.time() * 1000)
+        points = [
+            (name, float(value), now, step)
+            for step, metrics in rows
+            for name, value in metrics.items()
+            if math.isfinite(value)
+        ]
+
+        def send(client: MlflowClient, run: str) -> None:
+            from mlflow.entities import Metric
+
+            for start in range(0, len(points), _BATCH):
+                client.log_batch(run, metrics=[Metric(*point) for point in points[start : start + _BATCH]])
+
+        if points:
+            self._send("metrics", send)
+        return self.run_id is not None and not self._waiting
+
+    def log_summary(self, stage: str, metrics: Mapping[str, Any]) -> None:
+        """The numbers of a stage's ``metrics.json``.
+
+        An evaluation's keep their names; a training's get the stage in front (``train_gan.seconds``), so that they
+        neither extend its curves nor meet the evaluation's in the run that both share.
+        """
+        prefix = "" if stage == "evaluate" else f"{stage}."
+        numbers = {
+            prefix + name: float(value)
+            for name, value in _flatten(metrics)
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+        self.log_metrics(numbers)
+
+    def log_artifact(self, path: Path, folder: str | None = None) -> None:
+        """A file, or every file of a folder."""
+        if path.is_dir():
+            self._send(path.name, lambda client, run: client.log_artifacts(run, str(path), folder))
+        else:
+            self._send(path.name, lambda client, run: client.log_artifact(run, str(path), folder))
+
+    def finish(self, status: str) -> None:
+        """``FINISHED`` or ``FAILED``. The last try to send what waits."""
+        self._retry_at_s = 0.0
+        self._send(f"status {status}", lambda client, run: client.set_terminated(run, status))
+        if self._waiting:
+            lost = ", ".join(dict.fromkeys(what for what, _ in self._waiting))
+            logger.warning("MLflow did not answer to the end: run %s lacks %s", self.run_id, lost)
+
+    def _send(self, what: str, action: Callable[[MlflowClient, str], Any]) -> None:
+        if self._client is None or self.run_id is None:
+            return
+        self._waiting.append((what, action))
+        if time.monotonic() >= self._retry_at_s:
+            self._send_waiting(self._client, self.run_id)
+
+    def _send_waiting(self, client: MlflowClient, run: str) -> None:
+        if self._is_away:
+            if not self._answers(client, run):
+                self._retry_at_s = time.monotonic() + _PAUSE_S
+                return
+            self._is_away = False
+            logger.info("MLflow answers again: what waited is logged")
+        while self._waiting:
+            what, action = self._waiting[0]
+            try:
+                action(client, run)
+            except Exception as error:  # whatever the store does, the stage goes on
+                cause = redacted(str(error))
+                if not self._answers(client, run):
+                    self._is_away = True
+                    self._retry_at_s = time.monotonic() + _PAUSE_S
+                    logger.warning(
+                        "MLflow does not answer; the stage goes on, the next try is in %.0f min at the earliest: %s",
+                        _PAUSE_S / 60,
+                        cause,
+                    )
+                    return
+                logger.warning("MLflow did not take %s; the stage goes on without: %s", what, cause)
+            self._waiting.popleft()
+
+    @staticmethod
+    def _answers(client: MlflowClient, run: str) -> bool:
+        try:
+            client.get_run(run)
+        except Exception:  # of any kind, as above
+            return False
+        return True
+
+
+@contextmanager
+def open_tracker(
+    layout: Layout,
+    stage: str,
+    variant: str | None,
+    params: Params,
+    fingerprint: str,
+    stage_params: Mapping[str, Any],
+) -> Iterator[Tracker]:
+    """The run of a stage. Training and evaluation of one model share a run; a resumed stage reopens its own."""
+    tracker = _start(layout, stage, variant, params, fingerprint)
+    tracker.log_params(stage_params)
+    try:
+        yield tracker
+    except BaseException:
+        tracker.finish("FAILED")
+        raise
+    tracker.finish("FINISHED")
+
+
+def _start(layout: Layout, stage: str, variant: str | None, params: Params, fingerprint: str) -> Tracker:
+    key = run_key(layout, stage, variant, fingerprint)
+    try:
+        client = open_client(layout)
+        experiment = experiment_id(client, layout, params.dataset.source)
+        found = client.search_runs([experiment], f"tags.`lipsmith.run_key` = '{key}'", max_results=1)
+        if found:
+            run_id = found[0].info.run_id
+            client.update_run(run_id, status="RUNNING")
+        else:
+            tags = _tags(layout, stage, variant, params) | {"lipsmith.run_key": key}
+            name = variant if variant else stage
+            run_id = client.create_run(experiment, tags=tags, run_name=name).info.run_id
+    except Exception as error:  # whatever the store does, the stage goes on
+        logger.warning("MLflow cannot be used, this run is not tracked: %s", redacted(str(error)))
+        return Tracker(None, None)
+    return Tracker(client, run_id)
+
+
+def run_key(layout: Layout, stage: str, variant: str | None, fingerprint: str) -> str:
+    """What names a run: the computation, or for an evaluation the training of the model it scores."""
+    if stage == "evaluate" and variant:
+        model = layout.stage_dir("train_gan", variant) / "model" / "model.json"
+        if model.is_file():
+            trained = json.loads(model.read_text())["info"].get("fingerprint")
+            if trained:
+                return f"train_gan:{variant}:{trained}"
+    return f"{stage}:{variant or ''}:{fingerprint}"
+
+
+def _tags(layout: Layout, stage: str, variant: str | None, params: Params) -> dict[str, str]:
+    own_seed = params.variants[variant].seed if variant in params.variants else None
+    tags = {
+        "variant": variant or stage,
+        "stage": stage,
+        "profile": params.profile,
+        "seed": str(params.seed if own_seed is None else own_seed),
+        "host": platform.node(),
+        "device": params.runtime.device,
+        "git_commit": _git(layout.root, "rev-parse", "HEAD"),
+        "git_dirty": str(bool(_git(layout.root, "status", "--porcelain"))).lower(),
+        "dvc_lock_sha256": _sha256(layout.root / "dvc.lock"),
+        "data_sha256": _sha256(layout.clips_dir / "index.parquet"),
+    }
+    return {name: value for name, value in tags.items() if value}
+
+
+def _git(root: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

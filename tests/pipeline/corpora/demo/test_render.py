@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.corpora.demo.render import DemoClip, DemoSpec, render_corpus
+from pipeline.corpora.lrs2 import list_lrs2_clips
+from pipeline.faces.detector import YuNetDetector
+from pipeline.media.audio import decode_audio
+from pipeline.media.video import probe
+from tests.support.media_readers import read_frames
+
+SPEC = DemoSpec(
+    num_speakers=3, num_clips_per_speaker=1, clip_seconds=0.8, num_val_speakers=1, num_test_speakers=1, seed=7
+)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[DemoClip]]:
+    root = tmp_path_factory.mktemp("demo")
+    return root, render_corpus(SPEC, root, num_workers=1)
+
+
+def digests(root: Path) -> dict[str, str]:
+    files = [p for p in sorted(root.rglob("*")) if p.is_file()]
+    return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def test_layout_is_that_of_lrs2(corpus: tuple[Path, list[DemoClip]]) -> None:
+    root, clips = corpus
+    assert [clip.split for clip in clips] == ["train", "val", "test"]
+    for clip in clips:
+        folder, number = clip.clip_id.split("/")
+        assert len(folder) == 19 and folder.isdigit() and number == "00001"
+        assert clip.path == root / "mvlrs_v1" / "main" / folder / "00001.mp4"
+        assert (root / f"{clip.split}.txt").read_text() == f"{clip.clip_id}\n"
+        text, conf = clip.path.with_suffix(".txt").read_text().splitlines()
+        assert text == f"Text:  {clip.transcript}" and conf.startswith("Conf:  ")
+        assert clip.transcript and clip.transcript == clip.transcript.upper()
+    listed = {record.clip_id: record for record in list_lrs2_clips(root)}
+    for clip in clips:
+        record = listed[clip.clip_id]
+        assert (record.speaker, record.split, record.transcript) == (clip.speaker, clip.split, clip.transcript)
+
+
+def test_picture_and_sound_have_the_length_asked_for(corpus: tuple[Path, list[DemoClip]]) -> None:
+    for clip in corpus[1]:
+        info = probe(clip.path)
+        assert (info.width, info.height, info.fps, info.audio_rate_hz, info.audio_channels) == (160, 160, 25, 16000, 1)
+        assert len(read_frames(clip.path)) == 20
+        samples = decode_audio(clip.path)
+        assert 12800 <= len(samples) < 12800 + 1024  # AAC pads its last block
+        assert 0.04 < float(np.sqrt(np.mean(samples**2))) < 0.15
+
+
+def test_the_detector_sees_one_steady_face_in_every_frame(corpus: tuple[Path, list[DemoClip]]) -> None:
+    detector = YuNetDetector(min_score=0.7)
+    for clip in corpus[1]:
+        faces = [detector.detect(frame) for frame in read_frames(clip.path)]
+        assert {len(found) for found in faces} == {1}
+        boxes = np.array([found[0].box for found in faces])
+        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+        width = float(np.mean(boxes[:, 2] - boxes[:, 0]))
+        assert np.abs(np.diff(centres, axis=0)).max() < 0.06 * width
+
+
+def test_bytes_do_not_depend_on_the_number_of_workers(corpus: tuple[Path, list[DemoClip]], tmp_path: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    render_corpus(SPEC, tmp_path, num_workers=2, progress=lambda done, total: calls.append((done, total)))
+    assert digests(tmp_path) == digests(corpus[0])
+    assert calls[-1] == (3, 3)
+
+
+def test_a_second_call_renders_only_what_is_missing(corpus: tuple[Path, list[DemoClip]]) -> None:
+    root, clips = corpus
+    before = digests(root)
+    victim, kept = clips[1].path, clips[0].path.stat().st_mtime_ns
+    victim.with_suffix(".txt").unlink()
+    victim.write_bytes(b"half a file")
+    clips[2].path.unlink()
+    assert render_corpus(SPEC, root, num_workers=1) == clips
+    assert digests(root) == before
+    assert clips[0].path.stat().st_mtime_ns == kept
+
+
+def test_another_spec_replaces_the_clips(tmp_path: Path) -> None:
+    short = DemoSpec(
+        num_speakers=1, num_clips_per_speaker=1, clip_seconds=0.6, num_val_speakers=0, num_test_speakers=0, size_px=64
+    )
+    first = render_corpus(short, tmp_path, num_workers=1)
+    other = DemoSpec(**{**vars(short), "seed": 5})
+    second = render_corpus(other, tmp_path, num_workers=1)
+    assert not first[0].path.exists() and second[0].path.exists()
+
+
+def test_a_kill_while_clips_are_removed_leaves_them_to_their_old_spec(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = DemoSpec(
+        num_speakers=1, num_clips_per_speaker=1, clip_seconds=0.6, num_val_speakers=0, num_test_speakers=0, size_px=64
+    )
+    (clip,) = render_corpus(short, tmp_path, num_workers=1)
+    old = clip.path.read_bytes()
+    longer = DemoSpec(**{**vars(short), "clip_seconds": 0.8})
+
+    def killed(folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            render_corpus(longer, tmp_path, num_workers=1)
+    render_corpus(longer, tmp_path, num_workers=1)
+    assert clip.path.read_bytes() != old
+
+
+def test_foreign_clips_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mvlrs_v1").mkdir()
+    with pytest.raises(ValueError, match="not rendered by lipsmith"):
+        render_corpus(SPEC, tmp_path, num_workers=1)

@@ -1,0 +1,122 @@
+"""Each hint is given where there is cause, and only there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from pipeline.doctor.advice import REMEDIES, hints, remedy_of
+from pipeline.doctor.data import Survey
+from pipeline.params import Params
+from pipeline.preprocess.reasons import Reason
+from pipeline.shards.index import IndexRow
+from pipeline.sync_filter.decision import SyncReason
+from tests.support.tiny_clips import STATS, record, reject
+
+LONG = 25 * 60 * 10
+"""Frames of ten minutes."""
+
+
+def rows(speakers: Mapping[str, int], split: str = "train", num_frames: int = LONG, **stats: float) -> list[IndexRow]:
+    """``speakers``: how many clips of each."""
+    return [
+        IndexRow(
+            clip_id=f"{speaker}/{split}{k}",
+            key=f"{speaker}_{split}{k}",
+            speaker=speaker,
+            split=split,
+            shard="",
+            fps=25.0,
+            num_frames=num_frames,
+            num_samples=0,
+            num_bytes=0,
+            stats=STATS | stats,
+        )
+        for speaker, num in speakers.items()
+        for k in range(num)
+    ]
+
+
+def survey(kept: Sequence[IndexRow], reasons: Sequence[str] = ()) -> Survey:
+    rejects = [reject(f"z/{k}", "train", reason) for k, reason in enumerate(reasons)]
+    listed = [record(row.clip_id, row.split) for row in (*kept, *rejects)]
+    return Survey(listed, kept, rejects, "")
+
+
+GOOD = [*rows({f"s{k}": 2 for k in range(12)}), *rows({"t1": 2, "t2": 2}, "test")]
+
+
+def test_good_data_need_no_hint(params: Params) -> None:
+    assert hints(survey(GOOD), params) == []
+    assert hints(survey([]), params) == []
+
+
+def test_many_rejects_name_the_reason_and_its_key(params: Params) -> None:
+    (hint,) = hints(survey(GOOD, ["face_too_small"] * 3 + ["no_audio"]), params)
+    assert hint.startswith("12% of the clips are rejected, 3 of 4 for `face_too_small`")
+    assert f"params.yaml: preprocess.min_face_px ({params.preprocess.min_face_px})" in hint
+    (hint,) = hints(survey(GOOD, ["face_too_small"] * 2), None)
+    assert hint.endswith("lower params.yaml: preprocess.min_face_px.")
+    assert hints(survey(GOOD, ["no_audio"]), params) == []  # 1 of 29
+
+
+def test_every_reason_has_a_remedy_with_keys_that_exist(params: Params) -> None:
+    assert set(REMEDIES) == {reason.value for reason in (*Reason, *SyncReason)}
+    for reason in REMEDIES:
+        assert "{" not in remedy_of(reason, params)
+        assert "{" not in remedy_of(reason, None)
+    assert "rejects.parquet" in remedy_of("of a later program", params)
+
+
+@pytest.mark.parametrize(
+    ("stats", "words"),
+    [
+        ({"face_px": 80.0}, "smaller than the 96 px"),
+        ({"face_missing": 0.2}, "face was missing in over 10% of the frames"),
+        ({"brightness": 30.0}, "are dark"),
+        ({"audio_rms": 0.005}, "quieter than -40 dBFS"),
+        ({"audio_clipped": 0.01}, "recorded too loud"),
+        ({"source_fps": 15.0}, "frames per second"),
+        ({"sync_offset_frames": -3.0}, "out of sync (median -3.0)"),
+    ],
+)
+def test_what_clips_are_like(params: Params, stats: Mapping[str, float], words: str) -> None:
+    all_bad = [*rows({f"s{k}": 2 for k in range(12)}, **stats), *rows({"t1": 2, "t2": 2}, "test", **stats)]
+    (hint,) = hints(survey(all_bad), params)
+    assert hint.startswith(("100%", "In 100%"))
+    assert words in hint
+    one_bad = [*GOOD, *rows({"s0": 1}, "val", **stats)]
+    if "sync_offset_frames" not in stats:  # the only clip that has one
+        assert hints(survey(one_bad), params) == []
+
+
+def test_offsets_that_are_corrected_as_clips_are_read_are_no_trouble(params: Params) -> None:
+    corrected = {"sync_offset_frames": -3.0, "sync_shift_frames": -3.0}
+    assert hints(survey([*rows({f"s{k}": 2 for k in range(12)}, **corrected), *rows({"t": 2}, "test")]), params) == []
+
+
+@pytest.mark.parametrize(
+    ("speakers", "is_said"),
+    [({"a": 9, **{f"s{k}": 1 for k in range(11)}}, True), ({f"s{k}": 1 for k in range(12)}, False)],
+)
+def test_one_speaker_that_dominates(params: Params, speakers: Mapping[str, int], is_said: bool) -> None:
+    found = hints(survey(rows(speakers)), params)
+    assert [hint.startswith("Speaker a has 45% of the training clips") for hint in found] == [True] * is_said
+
+
+def test_of_two_speakers_more_than_three_quarters_dominate(params: Params) -> None:
+    assert not any("Balance" in hint for hint in hints(survey(rows({"a": 6, "b": 3})), params))
+    assert any("Speaker a has 80%" in hint for hint in hints(survey(rows({"a": 8, "b": 2})), params))
+
+
+def test_few_speakers_known_ones_and_few_minutes(params: Params) -> None:
+    found = hints(survey([*rows({"a": 2, "b": 2}, num_frames=750), *rows({"a": 2}, "test")]), params)
+    assert [hint.split(":")[0] for hint in found] == [
+        "2 training speakers",
+        "Every test speaker is in the training split too",
+        "2 minutes to train on",
+    ]
+    assert hints(survey(rows({"a": 10})), params) == [
+        "1 training speaker: expect good figures on this one and poor ones on other faces and voices."
+    ]

@@ -1,0 +1,130 @@
+"""One steady box per frame, or none where nobody is seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipeline.dubbing.face_path import FollowSettings, follow_face
+from pipeline.faces.detector import Detection
+from tests.support.dub_scenes import LANDMARKS, ScriptedDetector
+
+SETTINGS = FollowSettings(max_gap_frames=5, smooth_frames=7, cut_change=4.0)
+LARGE = [20.0, 20, 60, 60]
+SMALL = [100.0, 20, 120, 40]
+
+
+def follow(*scripts, num_frames=40, fps=25.0, **options):
+    """One script for each detector that is tried."""
+    frames = [np.zeros((4, 4, 3), np.uint8)] * num_frames
+    return follow_face(lambda: frames, map(ScriptedDetector, scripts), fps, SETTINGS, **options).boxes
+
+
+def missing(boxes):
+    return np.flatnonzero(np.isnan(boxes[:, 0])).tolist()
+
+
+def test_a_still_face_has_one_tight_square_around_it():
+    boxes = follow({k: [LARGE] for k in range(40)})
+    np.testing.assert_allclose(boxes, np.tile(boxes[:1], (40, 1)), atol=1e-9)
+    x0, y0, x1, y1 = boxes[0]
+    assert x1 - x0 == pytest.approx(y1 - y0)
+    assert y0 == pytest.approx(20)
+    assert x0 <= 20 and x1 >= 60 and y1 >= 60
+
+
+def test_a_moving_jaw_moves_the_box_half_as_far_as_the_detectors():
+    """As in preprocessing: eyes and nose, which stay, have half the say about the centre."""
+
+    class Jaw:
+        def __init__(self):
+            self.calls = 0
+
+        def detect(self, frame):
+            x0, y0, x1, y1 = LARGE
+            opening = 3 * np.sin(2 * np.pi * self.calls / 40)  # slow enough for the smoother to let it through
+            self.calls += 1
+            landmarks = np.array([x0, y0]) + LANDMARKS * [x1 - x0, y1 - y0]
+            return [Detection(np.array([x0, y0, x1, y1 + opening]), landmarks, 0.9)]
+
+    frames = [np.zeros((4, 4, 3), np.uint8)] * 80
+    steady = follow_face(lambda: frames, [Jaw()], 25.0, SETTINGS).boxes
+    moves = {k: [[*LARGE[:3], LARGE[3] + 3 * np.sin(2 * np.pi * k / 40)]] for k in range(80)}
+    led = follow(moves, num_frames=80)  # whose landmarks go with the box
+    assert np.ptp(steady[:, 1]) < 0.6 * np.ptp(led[:, 1])
+
+
+@pytest.mark.parametrize(("gap", "is_bridged"), [(5, True), (6, False)])
+def test_short_gaps_are_bridged_and_long_ones_are_not(gap, is_bridged):
+    hidden = range(15, 15 + gap)
+    boxes = follow({k: [LARGE] for k in range(40) if k not in hidden})
+    assert missing(boxes) == ([] if is_bridged else list(hidden))
+
+
+def test_a_cut_is_not_smoothed_or_bridged():
+    """The face leaps by a quarter of its width and grows; for two frames of the second shot nobody is seen."""
+    nearer = [26.0, 16, 76, 66]
+    script = {k: [LARGE if k < 20 else nearer] for k in range(40) if k not in (20, 21)}
+    frames = [np.full((4, 4, 3), 0 if k < 20 else 90, np.uint8) for k in range(40)]
+    followed = follow_face(lambda: frames, [ScriptedDetector(script)], 25.0, SETTINGS)
+    boxes = followed.boxes
+    assert followed.cuts == [20]
+    assert missing(boxes) == [20, 21]
+    np.testing.assert_allclose(boxes[:20], follow({k: [LARGE] for k in range(20)}, num_frames=20), atol=1e-9)
+    np.testing.assert_allclose(boxes[22:], follow({k: [nearer] for k in range(18)}, num_frames=18), atol=1e-9)
+
+
+def test_gaps_are_measured_in_time():
+    hidden = range(15, 25)
+    boxes = follow({k: [LARGE] for k in range(40) if k not in hidden}, fps=50.0)
+    assert missing(boxes) == []
+
+
+def test_the_large_face_wins_and_the_other_is_used_where_it_is_absent():
+    boxes = follow({k: [SMALL, LARGE] if k < 20 else [SMALL] for k in range(40)})
+    centres = (boxes[:, 0] + boxes[:, 2]) / 2
+    np.testing.assert_allclose(centres[:20], 40)
+    np.testing.assert_allclose(centres[20:], 110)
+
+
+def test_a_flash_of_a_face_is_not_followed():
+    assert missing(follow({10: [LARGE], 11: [LARGE]})) == list(range(40))
+
+
+def test_a_video_of_three_frames_is_followed():
+    assert missing(follow({k: [LARGE] for k in range(3)}, num_frames=3)) == []
+
+
+def test_nobody():
+    assert missing(follow({})) == list(range(40))
+    assert follow({}, num_frames=0).shape == (0, 4)
+
+
+def test_a_face_that_is_not_seen_throughout_is_looked_for_again():
+    half, most = ({k: [LARGE] for k in range(num)} for num in (20, 30))
+    assert missing(follow(half, most)) == list(range(30, 40))
+    assert missing(follow(most, half)) == list(range(30, 40))
+
+
+def test_a_face_seen_throughout_is_not_looked_for_again():
+    tried = []
+
+    def detectors():
+        for script in ({k: [LARGE] for k in range(40)}, {}):
+            tried.append(script)
+            yield ScriptedDetector(script)
+
+    frames = [np.zeros((4, 4, 3), np.uint8)] * 40
+    assert missing(follow_face(lambda: frames, detectors(), 25.0, SETTINGS).boxes) == []
+    assert len(tried) == 1
+
+
+@pytest.mark.parametrize("window_frames", [1, 3, 8, 17])
+def test_the_window_of_linking_does_not_matter(window_frames):
+    random = np.random.default_rng(2)
+    script = {
+        k: [(np.array(LARGE) + k + random.normal(0, 0.5, 4)).tolist(), SMALL]
+        for k in range(40)
+        if k not in (7, 8, 9, 16, 17, 24)
+    }
+    np.testing.assert_allclose(follow(script, window_frames=window_frames), follow(script), atol=1e-9)

@@ -1,0 +1,363 @@
+"""Videos of another system: what is paired, where both are cut, what is counted, and what may be compared."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from typer.testing import CliRunner
+
+from models.lse_syncnet import LseSyncNet
+from pipeline.cli.main import app
+from pipeline.compare.table import ClipScore
+from pipeline.core import atomic
+from pipeline.core.layout import Layout
+from pipeline.evaluation import judges
+from pipeline.evaluation.videos import against
+from pipeline.evaluation.videos.against import EarlierResult
+from pipeline.evaluation.videos.faces import PairedFaces
+from pipeline.evaluation.videos.pairing import pair_videos
+from pipeline.inference import saved_model
+from pipeline.media.audio import decode_audio
+from pipeline.media.errors import NoVideoError
+from pipeline.media.video import VideoWriter
+from pipeline.params import PreprocessParams, load_params
+from pipeline.preprocess.reasons import RefusedError
+from tests.support.drawn_face import FPS, draw_face
+
+NUM_FRAMES = 40
+Frames = list[NDArray[np.uint8]]
+
+
+def swaying_head(num: int = NUM_FRAMES) -> Frames:
+    return [draw_face(80 + 6 * np.sin(k / 8), 80) for k in range(num)]
+
+
+def write_video(path: Path, frames: Frames, seed: int = 0, loudness: float = 0.1, fps: int = FPS) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sound = np.random.default_rng(seed).normal(0, loudness, round(16_000 * len(frames) / fps)).astype(np.float32)
+    height, width = frames[0].shape[:2]
+    with VideoWriter(path, fps, (width, height), sound, match="video") as writer:
+        for frame in frames:
+            writer.write(frame)
+
+
+@pytest.fixture
+def params(repo_root: Path) -> PreprocessParams:
+    return load_params(repo_root / "params.yaml").preprocess
+
+
+def test_real_videos_name_the_pairs_and_what_matches_none_is_told(tmp_path: Path) -> None:
+    for name in ("real/a/1.mp4", "real/a/2.mpg", "made/a/1.mov"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "made" / "b.mp4").touch()
+    pairs, unmatched = pair_videos(tmp_path / "made", tmp_path / "real")
+    found = {pair.name: pair.generated for pair in pairs}
+    assert found == {"a/1": tmp_path / "made" / "a" / "1.mov", "a/2": None}
+    assert unmatched == ["b"]
+    with pytest.raises(ValueError, match=r"no video in .*made is called as one in .*a: there is a/1 in one, 1 in the"):
+        pair_videos(tmp_path / "made", tmp_path / "real" / "a")
+    (tmp_path / "made" / "b.avi").touch()
+    with pytest.raises(ValueError, match=r"two videos called b: b\.avi and b\.mp4"):
+        pair_videos(tmp_path / "made", tmp_path / "real")
+    with pytest.raises(ValueError, match="absent is no folder"):
+        pair_videos(tmp_path / "absent", tmp_path / "real")
+
+
+def test_videos_in_a_linked_folder_are_paired(tmp_path: Path) -> None:
+    for name in ("made/s1/a.mp4", "elsewhere/a.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "s1").symlink_to(tmp_path / "elsewhere")
+    pairs, unmatched = pair_videos(tmp_path / "made", tmp_path / "real")
+    assert [pair.name for pair in pairs] == ["s1/a"] and not unmatched
+
+
+def test_both_videos_are_cut_where_the_real_face_is(tmp_path: Path, params: PreprocessParams) -> None:
+    real = swaying_head()
+    write_video(tmp_path / "real.mp4", real)
+    write_video(tmp_path / "twice.mp4", [cv2.resize(frame, (320, 320)) for frame in real])
+    write_video(tmp_path / "moved.mp4", [np.roll(frame, 20, axis=1) for frame in real])
+    kept, shown = PairedFaces.find(tmp_path / "twice.mp4", tmp_path / "real.mp4", params).crops()
+    assert kept.shape == shown.shape == (NUM_FRAMES, 96, 96, 3)
+    assert np.abs(kept.astype(int) - shown).mean() < 4
+    _, moved = PairedFaces.find(tmp_path / "moved.mp4", tmp_path / "real.mp4", params).crops()
+    assert np.abs(kept.astype(int) - moved).mean() > 15  # no detector brings it back to its place
+
+
+def test_the_generated_videos_own_sound_is_heard_from_the_first_crop_on(
+    tmp_path: Path, params: PreprocessParams
+) -> None:
+    empty = [np.full((160, 160, 3), 110, np.uint8)] * 16
+    write_video(tmp_path / "real.mp4", [*empty, *swaying_head()], seed=1)
+    write_video(tmp_path / "made.mp4", [*empty, *swaying_head()], seed=2)
+    faces = PairedFaces.find(tmp_path / "made.mp4", tmp_path / "real.mp4", params)
+    assert (faces.start, len(faces.faces)) == (16, NUM_FRAMES)
+    heard = faces.heard(params).astype(float)
+    for name, is_heard in (("made", True), ("real", False)):
+        sound = decode_audio(tmp_path / f"{name}.mp4")[16 * 640 :][: len(heard)]
+        assert bool(np.corrcoef(heard[: len(sound)], sound)[0, 1] > 0.9) is is_heard
+
+
+@pytest.mark.parametrize("order", [("made", "sound"), ("sound", "made")])
+def test_a_file_of_sound_alone_is_named(tmp_path: Path, params: PreprocessParams, order: tuple[str, str]) -> None:
+    write_video(tmp_path / "made.mp4", swaying_head())
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=16_000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 16_000), np.float32), format="fltp", layout="mono")
+        frame.rate = 16_000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with pytest.raises(NoVideoError):
+        PairedFaces.find(*(tmp_path / f"{name}.mp4" for name in order), params)
+
+
+def test_the_longest_stretch_counts_whichever_detector_finds_it(tmp_path: Path, params: PreprocessParams) -> None:
+    """A small face that only a closer look finds, after a large one for a moment."""
+    near = [cv2.resize(frame, (640, 640)) for frame in swaying_head(30)]
+    far = []
+    for frame in swaying_head(60):
+        picture = np.full((640, 640, 3), 110, np.uint8)
+        picture[280:380, 280:380] = cv2.resize(frame, (100, 100), interpolation=cv2.INTER_AREA)
+        far.append(picture)
+    write_video(tmp_path / "a.mp4", [*near, *far])
+    settings = params.model_copy(update={"min_face_px": 0, "detector_max_px": 160})
+    found = PairedFaces.find(tmp_path / "a.mp4", tmp_path / "a.mp4", settings)
+    assert (found.start, len(found.faces)) == (30, 60)
+
+
+def test_a_generated_video_must_show_a_face_where_the_real_one_has_it(tmp_path: Path, params: PreprocessParams) -> None:
+    real = swaying_head()
+    write_video(tmp_path / "real.mp4", real)
+
+    def shown(frames: Frames) -> NDArray[np.uint8]:
+        write_video(tmp_path / "made.mp4", frames)
+        return PairedFaces.find(tmp_path / "made.mp4", tmp_path / "real.mp4", params).context(params)
+
+    blurred = [np.concatenate([frame[:90], cv2.GaussianBlur(frame[90:], (0, 0), 8)]) for frame in real]
+    assert len(shown(blurred)) == NUM_FRAMES
+    gone = [np.full_like(frame, 110) for frame in real]
+    assert len(shown([*real[:24], *gone[24:]])) == NUM_FRAMES
+    with pytest.raises(RefusedError, match=r"the generated video: no face where the real one is in \d+ of \d+ frames"):
+        shown([*real[:12], *gone[12:]])
+    with pytest.raises(RefusedError, match="the generated video: no face"):
+        shown([np.roll(frame, 70, axis=1) for frame in real])
+
+
+@pytest.mark.parametrize(("num_made", "num_kept"), [(NUM_FRAMES - 4, NUM_FRAMES - 4), (NUM_FRAMES + 9, NUM_FRAMES)])
+def test_a_generated_video_may_lack_a_tenth_at_its_end(
+    tmp_path: Path, params: PreprocessParams, num_made: int, num_kept: int
+) -> None:
+    write_video(tmp_path / "real.mp4", swaying_head())
+    write_video(tmp_path / "made.mp4", swaying_head(num_made))
+    kept, shown = PairedFaces.find(tmp_path / "made.mp4", tmp_path / "real.mp4", params).crops()
+    assert len(kept) == len(shown) == num_kept
+    write_video(tmp_path / "made.mp4", swaying_head(NUM_FRAMES - 5))
+    with pytest.raises(ValueError, match="ends too early: it has 35 of the 40 frames"):
+        PairedFaces.find(tmp_path / "made.mp4", tmp_path / "real.mp4", params).crops()
+
+
+def test_sound_must_last_as_long_as_the_pictures_and_be_heard(tmp_path: Path, params: PreprocessParams) -> None:
+    write_video(tmp_path / "real.mp4", swaying_head())
+    write_video(tmp_path / "made.mp4", swaying_head())
+    faces = PairedFaces.find(tmp_path / "made.mp4", tmp_path / "real.mp4", params)
+    write_video(tmp_path / "short.mp4", swaying_head(30))
+    with pytest.raises(ValueError, match=r"sound ends too early: it lasts 1\.\d\d of the 1\.60 s"):
+        replace(faces, generated=tmp_path / "short.mp4").heard(params)
+    write_video(tmp_path / "silent.mp4", swaying_head(), loudness=0.0)
+    with pytest.raises(RefusedError, match="the generated video is silent"):
+        replace(faces, generated=tmp_path / "silent.mp4").heard(params)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"id": "lipsmith-unseen-1", "context_px": 1}, "its id is 'lipsmith-unseen-1', here 'a'; only results of"),
+        ({"references_sha256": "c"}, "the real videos are others: give the --reference it was scored with"),
+        ({"evaluator_sha256": "c"}, "another evaluator gave its LSE, on its own scale"),
+        ({"faces_settings": {"x": 1, "y": 2}}, "its faces_settings is {'y': 2}, here {'y': 3}; score those videos"),
+    ],
+)
+def test_results_scored_otherwise_are_told_with_a_remedy(changed: dict[str, Any], said: str) -> None:
+    ours = {"id": "a", "references_sha256": "b", "evaluator_sha256": "b", "faces_settings": {"x": 1, "y": 3}}
+    against.require_alike(ours, dict(ours), "theirs.json")
+    with pytest.raises(ValueError, match=re.escape(said)):
+        against.require_alike(ours, ours | changed, "theirs.json")
+
+
+def test_results_say_where_they_are_of_different_clips() -> None:
+    def result(num_images: int, *lacking: str) -> dict[str, Any]:
+        failures = [{"clip_id": name, "reason": ""} for name in lacking]
+        return {"fid_num_images": num_images, "failures": failures, "versions": {"numpy": "2.1.0", "torch": "2.11.0"}}
+
+    def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+        return against.differences(ours, EarlierResult(Path("theirs.json"), theirs, {}))
+
+    assert differences(result(50, "a"), result(50, "a")) == []
+    said = differences(result(30, "a", "b", "c"), result(50, "a", "z"))
+    assert [line.split(",")[0] for line in said[:2]] == [
+        "these videos are without a score for 2 clips that the other has",
+        "theirs.json is without a score for 1 clips that the other has",
+    ]
+    assert said[2].startswith("FID is of 30 images here and of 50 in theirs.json")
+    other = result(50) | {"versions": {"numpy": "2.2.0", "torch": "2.11.0"}}
+    (said_of_numpy,) = differences(result(50), other)
+    assert said_of_numpy.startswith("numpy is 2.1.0 here and was 2.2.0 for theirs.json")
+    other.pop("versions")  # as results were before
+    assert differences(result(50), other) == []
+
+
+@pytest.fixture
+def checkout(
+    tmp_path: Path, repo_root: Path, block_means: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """A small evaluator, and block means in place of Inception."""
+    layout = Layout(tmp_path / "checkout")
+    for name in ("params.yaml", "dvc.yaml"):
+        atomic.write_bytes(layout.root / name, (repo_root / name).read_bytes())
+    torch.manual_seed(0)
+    folder = layout.stage_dir("train_evaluator") / "model"
+    state = LseSyncNet(0.03).state_dict()
+    saved_model.save_model(folder, kind="lse_syncnet", config={"width": 0.03}, state=state, info={})
+    atomic.write_bytes(layout.weights_dir / "inception.pt", b"weights")
+    monkeypatch.setattr(judges, "ensure_inception", lambda weights_dir: weights_dir / "inception.pt")
+    monkeypatch.setattr(judges, "load_inception", lambda path, device: None)
+    monkeypatch.setattr(judges, "inception_features", lambda images, network: block_means(images))
+    monkeypatch.chdir(layout.root)
+    yield layout.root
+
+
+def score(*arguments: object) -> tuple[int, str]:
+    done = CliRunner().invoke(app, ["score", *map(str, arguments)])
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, done.output
+
+
+def test_a_system_that_copies_its_input_and_what_it_leaves_out(checkout: Path, tmp_path: Path) -> None:
+    real, made = tmp_path / "real", tmp_path / "made"
+    for number, name in enumerate("abcdefgh"):
+        write_video(real / f"{name}.mp4", swaying_head(), seed=number)
+    code, said = score("--generated", real, "--reference", real)
+    assert code == 2 and "--generated and --reference are both" in said
+    for name in ("a", "b"):
+        made.mkdir(exist_ok=True)
+        shutil.copy(real / f"{name}.mp4", made)
+    write_video(made / "c.mp4", [frame[:120] for frame in swaying_head()])
+    write_video(made / "e.mp4", [np.full_like(frame, 110) for frame in swaying_head()])
+    write_video(made / "f.mp4", swaying_head(7))
+    write_video(made / "g.mp4", swaying_head(), loudness=0.0)
+    write_video(made / "h.mp4", swaying_head(48), fps=30)
+    write_video(made / "z.mp4", swaying_head())
+    out = tmp_path / "copied.json"
+    code, said = score("--generated", made, "--reference", real, "--out", out)
+    assert code == 0, said
+    result = json.loads(out.read_text())
+    assert (result["num_clips"], result["num_failed"]) == (3, 5)
+    assert result["unmatched"] == ["z"]
+    assert result["lse_d_ci"][0] <= result["lse_d"] <= result["lse_d_ci"][1]
+    assert result["versions"]["numpy"] == np.__version__ and "numpy" not in json.dumps(result["protocol"])
+    reasons = {failure["clip_id"]: failure["reason"] for failure in result["failures"]}
+    assert "160x120, the real one 160x160" in reasons["c"]
+    assert reasons["d"] == "there is no generated video of this name"
+    assert reasons["e"].startswith("the generated video: no face where the real one is in")
+    assert reasons["f"].startswith("the generated video ends too early: it has 7 of the 40 frames")
+    assert reasons["g"].startswith("the generated video is silent: RMS 0.000000")
+    assert "1 scored after a change, such as h: the generated video has 30 fps, read at 25" in said
+    assert "no score: d: there is no generated video" in said
+    assert "has no video of their name: z" in said
+    assert "| clips within 1 frame, % ↑ |" in said and "[]: 95 % interval over clips" in said
+    rows = list(csv.DictReader(out.with_suffix(".csv").open(newline="")))
+    assert [(row["clip_id"], row["status"]) for row in rows] == [
+        ("a", "ok"),
+        ("b", "ok"),
+        ("c", "failed"),
+        ("d", "failed"),
+        ("e", "failed"),
+        ("f", "failed"),
+        ("g", "failed"),
+        ("h", "ok"),
+    ]
+    (made / "h.mp4").unlink()
+    assert score("--generated", made, "--reference", real, "--out", out)[0] == 0
+    copied = json.loads(out.read_text())
+    assert copied["fid"] == pytest.approx(0, abs=1e-6)
+    assert copied["jitter_ratio"] == pytest.approx(1)
+
+    (tmp_path / "folder.json").mkdir()
+    for name in ("copied.csv", "folder.json"):
+        code, said = score("--generated", made, "--reference", real, "--out", tmp_path / name)
+        assert code == 2 and "must be a file whose name ends in .json" in said
+    (made / "._a.mp4").write_bytes(b"a Mac's shadow of a file")
+
+    code, said = score("--generated", made, "--reference", real, "--against", out)
+    assert code == 0, said
+    assert re.search(r"LSE-D.*\+0\.000 \[\+0\.000, \+0\.000\]", said) and "| copied.json |" in said
+    assert "over the 2 clips that both have, clip by clip" in said
+    out.with_suffix(".csv").unlink()
+    code, said = score("--generated", made, "--reference", real, "--against", out)
+    assert code == 0 and "copied.csv is gone: without it the differences have no intervals" in said
+
+
+def test_results_of_other_references_or_other_files_are_no_comparison(checkout: Path, tmp_path: Path) -> None:
+    real, made = tmp_path / "real", tmp_path / "made"
+    write_video(real / "a.mp4", swaying_head())
+    write_video(made / "a.mp4", swaying_head())
+    out = tmp_path / "first.json"
+    assert score("--generated", made, "--reference", real, "--out", out)[0] == 0
+    write_video(real / "a.mp4", swaying_head(), seed=7)
+    code, said = score("--generated", made, "--reference", real, "--against", out)
+    assert code == 2 and "first.json was scored differently: its references_sha256 is" in said
+    result = json.loads(out.read_text())
+    for content, wrong in (
+        ("{}", "is no result of `python -m pipeline score --out`: lse_d: Field required; lse_c: Field required; "),
+        ("[1]", "Input should be an object"),
+        ("LSE-D", "Invalid JSON"),
+        (json.dumps(result | {"lse_c": math.nan}), "lse_c: Input should be a finite number"),
+        (json.dumps(result | {"failures": ["a"]}), "failures.0: "),
+        (json.dumps(result | {"lse_d": 99.0}), "first.csv does not belong to"),
+    ):
+        out.write_text(content)
+        code, said = score("--generated", made, "--reference", real, "--against", out)
+        assert code == 2 and wrong in said
+    code, said = score("--generated", made, "--reference", real, "--against", tmp_path / "absent.json")
+    assert code == 2 and "absent.json cannot be read: No such file" in said
+
+
+def test_a_difference_is_taken_clip_by_clip(repo_root: Path) -> None:
+    """Clips differ by far more than the systems do; the same small gain in each is sure all the same."""
+    means = {"fid": 20.0, "kid": 0.01, "jitter_ratio": 0.5, "within_one_frame": 1.0, "offset_mean_frames": 0.0}
+    ours = {("a", "a"): clip_of(9.0), ("b", "b"): clip_of(5.0), ("c", "c"): clip_of(7.0)}
+    theirs = {name: clip_of(score.lse_d + 0.5) for name, score in ours.items()} | {("d", "d"): clip_of(1.0)}
+    other = EarlierResult(Path("theirs.json"), means | {"lse_d": 5.875, "lse_c": 3.0}, theirs)
+    params = load_params(repo_root / "params.yaml").compare
+    table, said = against.against_table(means | {"lse_d": 7.0, "lse_c": 3.0}, ours, other, params, seed=0)
+    differences = {row[0]: row[3] for row in table.cells}
+    assert differences["LSE-D ↓"] == "-0.500 [-0.500, -0.500]"  # and not 7.000 - 5.875: they have one clip more
+    assert differences["FID ↓"] == "+0.000"
+    assert "the 3 clips that both have" in said[0]
+    assert said[1].startswith("the interval of the difference in LSE-C holds 0")
+    table, said = against.against_table(
+        means | {"lse_d": 9.0, "lse_c": 3.0}, {("a", "a"): clip_of(9.0)}, other, params, seed=0
+    )
+    assert {row[0]: row[3] for row in table.cells}["LSE-D ↓"] == "+3.125"
+    assert said == ["both have a score for 1 clips: too few for intervals of the differences"]
+
+
+def clip_of(lse_d: float) -> ClipScore:
+    return ClipScore(lse_d=lse_d, lse_c=3.0, offset_frames=0, mouth_jitter=1.0, real_mouth_jitter=1.0)

@@ -1,0 +1,96 @@
+"""A saved generator draws the same mouths in any batch, and wrong folders are refused with the remedy."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.generator import Generator, GeneratorConfig
+from pipeline.inference.generator import MouthGenerator
+from pipeline.inference.saved_model import save_model
+
+
+def save_tiny(folder: Path, kind: str = "generator", **changes: float) -> Path:
+    torch.manual_seed(0)
+    config = GeneratorConfig(width=0.125, lstm_hidden=16)
+    model = Generator(config)
+    with torch.no_grad():
+        for parameter in model.parameters():  # the LSTM starts switched off
+            parameter.add_(torch.randn_like(parameter) * 0.02)
+    state = {name: torch.nan_to_num(value) for name, value in model.state_dict().items()}
+    for name, value in changes.items():
+        state[name.replace("__", ".")].fill_(value)
+    save_model(folder, kind=kind, config=dataclasses.asdict(config), state=state, info={})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def draw(tmp_path_factory):
+    return MouthGenerator.load(save_tiny(tmp_path_factory.mktemp("model")), "cpu", "fp32")
+
+
+def inputs(num):
+    random = np.random.default_rng(3)
+    crops, references = random.integers(0, 256, (2, num, 96, 96, 3), dtype=np.uint8)
+    return crops, random.uniform(-4, 4, (num, 80, 16)).astype(np.float32), references
+
+
+def test_a_model_of_another_version_or_a_damaged_one_says_what_to_do(tmp_path: Path) -> None:
+    save_tiny(tmp_path)
+    weights, description_path = tmp_path / "weights.safetensors", tmp_path / "model.json"
+    whole, description = weights.read_bytes(), json.loads(description_path.read_text())
+    weights.write_bytes(whole[:100])
+    with pytest.raises(ValueError, match="is damaged"):
+        MouthGenerator.load(tmp_path)
+    weights.write_bytes(whole)
+    for change in ({"use_lstm": False}, {"num_heads": 8}):
+        changed = description | {"config": description["config"] | change}
+        description_path.write_text(json.dumps(changed))
+        with pytest.raises(ValueError, match="another version of lipsmith"):
+            MouthGenerator.load(tmp_path)
+
+
+def test_the_size_of_a_batch_does_not_matter(draw):
+    crops, windows, references = inputs(7)
+    together = draw(crops, windows, references)
+    assert together.shape == crops.shape and together.dtype == np.uint8
+    for size in (1, 2, 3):
+        spans = [slice(k, k + size) for k in range(0, 7, size)]
+        parts = [draw(crops[span], windows[span], references[span]) for span in spans]
+        assert np.abs(np.concatenate(parts).astype(int) - together).max() <= 1
+
+
+def test_the_mouth_depends_on_sound_and_reference_and_not_on_the_mouth_that_is_redrawn(draw):
+    crops, windows, references = inputs(2)
+    drawn = draw(crops, windows, references)
+    loud = draw(crops, 1000 * windows, references)  # untrained layers let little of the sound through
+    assert (loud != drawn).any()
+    assert (drawn != draw(crops, windows, np.roll(references, 1, axis=0))).any()
+    muted = crops.copy()
+    muted[:, 48:] = 0
+    np.testing.assert_array_equal(drawn, draw(muted, windows, references))
+
+
+def test_no_frames(draw):
+    assert draw(*inputs(0)).shape == (0, 96, 96, 3)
+
+
+def test_a_model_that_is_no_generator(tmp_path):
+    with pytest.raises(ValueError, match=r"'syncnet'.*artifacts/train_gan/lstm_cbam/model"):
+        MouthGenerator.load(save_tiny(tmp_path, kind="syncnet"))
+
+
+def test_a_missing_model(tmp_path):
+    with pytest.raises(FileNotFoundError, match="dvc repro"):
+        MouthGenerator.load(tmp_path / "nowhere")
+
+
+def test_weights_that_are_not_numbers_are_noticed(tmp_path):
+    draw = MouthGenerator.load(save_tiny(tmp_path, output__1__bias=float("nan")), "cpu", "fp32")
+    with pytest.raises(ValueError, match="not finite"):
+        draw(*inputs(1))

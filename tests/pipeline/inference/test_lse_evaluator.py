@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.lse_syncnet import LseSyncNet
+from pipeline.inference import saved_model
+from pipeline.inference.lse_evaluator import load_evaluator
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def trained_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    state = LseSyncNet(0.03).state_dict()
+    saved_model.save_model(folder, kind="lse_syncnet", config={"width": 0.03}, state=state, info={})
+    return folder
+
+
+def test_the_trained_network_is_used_and_named(trained_dir: Path) -> None:
+    evaluator = load_evaluator(None, trained_dir, CPU)
+    assert (evaluator.name, evaluator.width) == ("trained", 0.03)
+    assert evaluator.sha256 == saved_model.model_sha256(trained_dir)
+    lip, audio = evaluator(np.zeros((8, 160, 160, 3), np.uint8), np.zeros(8 * 640, np.int16))
+    assert lip.shape == audio.shape == (3, 1024)
+
+
+def test_official_weights_are_used_where_given(trained_dir: Path, tmp_path: Path) -> None:
+    path = tmp_path / "syncnet_v2.model"
+    network = LseSyncNet(1.0)
+    torch.save(network.state_dict(), path)
+    evaluator = load_evaluator(path, trained_dir, CPU)
+    assert (evaluator.name, evaluator.width) == ("official", 1.0)
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(evaluator.network.state_dict()[name], tensor)
+
+
+def test_weights_that_do_not_fit_are_refused(trained_dir: Path, tmp_path: Path) -> None:
+    path = tmp_path / "other.model"
+    torch.save({"conv.weight": torch.zeros(1)}, path)
+    with pytest.raises(ValueError, match=r"evaluate\.lse\.weights.*does not fit the evaluator.*Missing key"):
+        load_evaluator(path, trained_dir, CPU)
+    torch.save([torch.zeros(1)], path)
+    with pytest.raises(ValueError, match="holds list, not a state dict"):
+        load_evaluator(path, trained_dir, CPU)
+
+
+@pytest.mark.parametrize("content", [pickle.dumps(Path("/"), protocol=2), b"<html>", b"RIFF\0\0", b""])
+def test_nothing_but_tensors_is_unpickled(trained_dir: Path, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "evil.model"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="no file of tensors"):
+        load_evaluator(path, trained_dir, CPU)
+
+
+def test_missing_weights_name_the_setting(trained_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"weights fetch syncnet_v2.*evaluate\.lse\.weights"):
+        load_evaluator(tmp_path / "absent.model", trained_dir, CPU)
+    with pytest.raises(FileNotFoundError, match="dvc repro"):
+        load_evaluator(None, tmp_path, CPU)

@@ -1,0 +1,320 @@
+"""The registry on a real SQLite store."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from pipeline.core.digest import sha256_of_names
+from pipeline.core.layout import Layout
+from pipeline.inference.saved_model import model_sha256
+from pipeline.params import Params, load_params
+from pipeline.promote import champion
+from pipeline.promote.registry import REGISTERED_NAME, RegistryError, open_registry
+from pipeline.shards.index import IndexRow
+from pipeline.shards.write import write_index
+from pipeline.tracking.store import open_client
+
+
+@pytest.fixture
+def params(repo_root: Path) -> Params:
+    content = load_params(repo_root / "params.yaml")
+    rules = {"variant": "lstm_cbam", "max_fid_increase": 5.0, "min_lse_d_gain": 0.0}
+    return content.model_copy(update={"promote": content.promote.model_copy(update=rules)})
+
+
+def write_model(
+    layout: Layout,
+    lse_d: float,
+    fid: float,
+    *,
+    weight: float,
+    evaluator: str = "e",
+    trained_on: Collection[str] = (),
+    num_failed: int = 0,
+) -> None:
+    folder = champion.model_folder(layout, "lstm_cbam")
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({"w": np.array([weight])}, folder / "weights.safetensors")
+    info = {"trained_on_sha256": sha256_of_names(trained_on)}
+    (folder / "model.json").write_text(json.dumps({"kind": "generator", "config": {}, "info": info}))
+    path = layout.metrics_path("evaluate", "lstm_cbam")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    numbers = {"num_clips": 44 - num_failed, "num_failed": num_failed}
+    path.write_text(json.dumps(figures(folder, lse_d, fid, evaluator=evaluator) | numbers))
+
+
+def figures(folder: Path, lse_d: float, fid: float, *, evaluator: str) -> dict[str, Any]:
+    """What an evaluation says of the model in ``folder``."""
+    return {
+        "lse_d": lse_d,
+        "lse_c": 5.0,
+        "fid": fid,
+        "generator_sha256": model_sha256(folder),
+        "protocol": {"id": "unseen", "evaluator_sha256": evaluator, "sha256": f"digest-{evaluator}"},
+    }
+
+
+def must_not_be_called(layout: Layout, params: Params, folder: Path) -> dict[str, Any]:
+    raise AssertionError("the champion was scored alike")
+
+
+def index_row(clip_id: str, split: str) -> IndexRow:
+    shard = f"{split}/{split}-00000.tar"
+    sizes = {"num_frames": 25, "num_samples": 16000, "num_bytes": 1}
+    return IndexRow(clip_id=clip_id, key=clip_id, speaker="s", split=split, shard=shard, fps=25.0, **sizes)
+
+
+def test_missing_outputs_name_the_command_that_makes_them(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="dvc repro evaluate@lstm_cbam"):
+        champion.read_scores(Layout(tmp_path), "lstm_cbam")
+
+
+@pytest.fixture
+def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
+    return Layout(tmp_path)
+
+
+@pytest.mark.slow
+def test_the_life_of_a_champion(layout: Layout, params: Params) -> None:
+    def ask(*, force: bool = False) -> dict[str, Any]:
+        decision = champion.promote(layout, "lstm_cbam", params, force=force, score_again=must_not_be_called)
+        written = layout.stage_dir("promote") / "decision.json"
+        assert json.loads(written.read_text()) == json.loads(json.dumps(decision))
+        return decision
+
+    write_model(layout, 8.0, 20.0, weight=1.0)
+    first = ask()
+    assert (first["outcome"], first["aliases"]) == ("promoted", {"champion": "1"})
+    assert first["champion"] is None
+    again = ask()
+    assert (again["outcome"], again["is_registry_changed"]) == ("already_champion", False)
+
+    write_model(layout, 7.5, 31.0, weight=2.0)  # FID too much worse
+    worse = ask()
+    assert (worse["outcome"], worse["aliases"]) == ("refused", {"champion": "1", "challenger": "2"})
+    assert [r["rule"] for r in worse["rules"] if not r["passed"]] == ["max_fid_increase"]
+    assert (worse["challenger"]["fid"], worse["champion"]["fid"]) == (31.0, 20.0)
+    assert ask()["is_registry_changed"] is False
+
+    write_model(layout, 7.0, 18.0, weight=2.5, num_failed=40)
+    failing = ask()
+    assert (failing["outcome"], failing["aliases"]) == ("refused", {"champion": "1", "challenger": "3"})
+    assert [r["rule"] for r in failing["rules"] if not r["passed"]] == ["no_more_failed"]
+    numbers = [(failing[role]["num_clips"], failing[role]["num_failed"]) for role in ("challenger", "champion")]
+    assert numbers == [(4, 40), (44, 0)]
+
+    write_model(layout, 7.5, 21.0, weight=3.0)
+    better = ask()
+    assert (better["outcome"], better["aliases"]) == ("promoted", {"champion": "4", "previous": "1"})
+
+    write_model(layout, 9.0, 18.0, weight=4.0)
+    forced = ask(force=True)
+    assert (forced["outcome"], forced["forced"], forced["rescoring"]) == ("promoted", True, None)
+    assert "min_lse_d_gain broken" in forced["reason"]
+
+    _check_version_is_loadable(layout)
+
+
+@pytest.mark.slow
+def test_a_champion_of_another_evaluation_is_scored_again(layout: Layout, params: Params) -> None:
+    asked: list[float] = []
+
+    def score_again(layout: Layout, params: Params, folder: Path) -> dict[str, Any]:
+        asked.append(float(load_file(folder / "weights.safetensors")["w"][0]))
+        return figures(folder, 8.5, 22.0, evaluator="retrained")
+
+    def ask() -> dict[str, Any]:
+        return champion.promote(layout, "lstm_cbam", params, score_again=score_again)
+
+    write_index(layout.clips_dir, [index_row("a", "train"), index_row("b", "train"), index_row("c", "test")])
+    write_model(layout, 7.0, 20.0, weight=1.0, trained_on={"a", "b"})
+    assert ask()["outcome"] == "promoted" and not asked
+
+    # One of the champion's clips is held out by now, in parts.
+    held_out = [index_row(name, "test") for name in ("b-p000", "b-p001", "c")]
+    write_index(layout.clips_dir, [index_row("a", "train"), *held_out])
+    write_model(layout, 9.0, 18.0, weight=2.0, evaluator="retrained")
+    refused = ask()
+    assert (refused["outcome"], asked) == ("refused", [1.0])
+    assert refused["champion"]["lse_d"] == 8.5
+    assert (refused["rescoring"], refused["champion"]["num_known_clips"]) == ({"fault": ""}, 1)
+
+    write_model(layout, 8.0, 18.0, weight=3.0, evaluator="retrained")
+    better = ask()
+    assert (better["aliases"], asked) == ({"champion": "3", "previous": "1"}, [1.0])  # its new figures are kept
+    assert (better["rescoring"], better["champion"]["num_known_clips"]) == (None, 1)
+
+
+@pytest.mark.slow
+def test_a_champion_whose_files_are_gone_blocks_nothing(layout: Layout, params: Params) -> None:
+    write_model(layout, 7.0, 20.0, weight=1.0)
+    champion.promote(layout, "lstm_cbam", params, score_again=must_not_be_called)
+    shutil.rmtree(layout.root / "mlruns")
+    write_model(layout, 6.0, 18.0, weight=2.0, evaluator="retrained")
+    stays = champion.promote(layout, "lstm_cbam", params, score_again=must_not_be_called)
+    assert stays["outcome"] == "not_comparable"
+    assert "the files of version 1 of lipsmith-generator are gone" in stays["reason"]
+    assert "`python -m pipeline.promote` uploads them again" in stays["reason"]
+    _purge_the_run_of(layout, "1")
+    purged = champion.promote(layout, "lstm_cbam", params, score_again=must_not_be_called)
+    assert (purged["outcome"], purged["champion"]["num_known_clips"]) == ("not_comparable", None)
+    forced = champion.promote(layout, "lstm_cbam", params, force=True, score_again=must_not_be_called)
+    assert forced["aliases"] == {"champion": "2", "previous": "1"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_run_purged", [False, True])
+def test_files_that_are_gone_are_uploaded_again(layout: Layout, params: Params, is_run_purged: bool) -> None:
+    write_index(layout.clips_dir, [index_row("a", "train"), index_row("c", "test")])
+    write_model(layout, 7.0, 20.0, weight=1.0, trained_on={"a"})
+    champion.promote(layout, "lstm_cbam", params, score_again=must_not_be_called)
+    shutil.rmtree(layout.root / "mlruns")
+    if is_run_purged:
+        _purge_the_run_of(layout, "1")
+    again = champion.promote(layout, "lstm_cbam", params, score_again=must_not_be_called)
+    assert (again["outcome"], again["aliases"]) == ("already_champion", {"champion": "1"})
+    with open_registry(layout) as registry:
+        assert registry.trained_on("1") == {"a"}
+        with registry.files("1") as folder:
+            assert model_sha256(folder) == model_sha256(champion.model_folder(layout, "lstm_cbam"))
+
+
+@pytest.mark.slow
+def test_a_champion_moves_with_its_checkout(layout: Layout, params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_index(layout.clips_dir, [index_row("a", "train"), index_row("c", "test")])
+    write_model(layout, 7.0, 20.0, weight=1.0, trained_on={"a"})
+    inside = Layout(layout.root / "checkout")
+    inside.root.mkdir()
+    for name in ("data", "artifacts"):
+        (layout.root / name).rename(inside.root / name)
+    champion.promote(inside, "lstm_cbam", params, score_again=must_not_be_called)
+    moved = Layout(layout.root / "moved")
+    inside.root.rename(moved.root)
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.delenv(name)  # MLflow's own, which the next process would not have
+    with open_registry(moved) as registry:
+        with registry.files(registry.aliased("champion")) as folder:
+            assert sorted(path.name for path in folder.iterdir()) == ["model.json", "weights.safetensors"]
+        assert registry.trained_on("1") == {"a"}
+    write_model(moved, 6.0, 18.0, weight=2.0)
+    assert champion.promote(moved, "lstm_cbam", params)["aliases"] == {"champion": "2", "previous": "1"}
+    assert not inside.root.exists()
+
+
+@pytest.mark.slow
+def test_a_package_that_an_artifact_store_needs_is_named(
+    layout: Layout, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    write_model(layout, 7.0, 20.0, weight=1.0)
+    open_client(layout).create_experiment(f"lipsmith-{params.dataset.source}", artifact_location="s3://bucket/lips")
+    with pytest.raises(RegistryError, match=r"need the package boto3: .*pip install boto3"):
+        champion.promote(layout, "lstm_cbam", params)
+
+
+@pytest.mark.slow
+def test_files_that_cannot_be_read_are_not_called_gone(layout: Layout, params: Params) -> None:
+    write_model(layout, 7.0, 20.0, weight=1.0)
+    champion.promote(layout, "lstm_cbam", params)
+    (weights,) = (layout.root / "mlruns").rglob("weights.safetensors")
+    weights.unlink()
+    weights.symlink_to(weights.name)  # listed, but a circle
+    unreadable = pytest.raises(RegistryError, match=r"version 1 .* cannot be read from .*: .*weights")
+    with unreadable, open_registry(layout) as registry, registry.files("1"):
+        pass
+
+
+@pytest.mark.slow
+def test_a_champion_that_cannot_be_scored_again_stays_and_the_reason_is_given(layout: Layout, params: Params) -> None:
+    write_model(layout, 7.0, 20.0, weight=1.0)
+    champion.promote(layout, "lstm_cbam", params, score_again=must_not_be_called)
+    write_model(layout, 6.0, 18.0, weight=2.0, evaluator="retrained")
+
+    def too_old(layout: Layout, params: Params, folder: Path) -> dict[str, Any]:
+        raise ValueError("a generator of another version")
+
+    for score_again, fault in (
+        (too_old, "a generator of another version"),
+        (lambda layout, params, folder: figures(folder, 6.0, 18.0, evaluator="third"), "run `dvc repro`"),
+    ):
+        decision = champion.promote(layout, "lstm_cbam", params, score_again=score_again)
+        assert decision["outcome"] == "not_comparable" and fault in decision["reason"]
+        assert decision["aliases"] == {"champion": "1", "challenger": "2"}
+        assert decision["champion"]["lse_d"] == 7.0
+
+
+@pytest.mark.slow
+def test_clips_are_listed_only_where_they_are_those_of_the_training(layout: Layout, params: Params) -> None:
+    """The training split may have changed since, for a model that is promoted by hand."""
+    write_index(layout.clips_dir, [index_row("a", "train"), index_row("new", "train"), index_row("c", "test")])
+    write_model(layout, 7.0, 20.0, weight=1.0, trained_on={"a"})
+    version = champion.promote(layout, "lstm_cbam", params)["challenger"]["version"]
+    with open_registry(layout) as registry:
+        assert registry.trained_on(version) is None
+
+
+def test_a_password_of_the_store_is_not_repeated(
+    layout: Layout, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://anna:hunter2@127.0.0.1:9")
+    write_model(layout, 7.0, 20.0, weight=1.0)
+    with pytest.raises(RegistryError, match=r"MLflow at http://") as caught:
+        champion.promote(layout, "lstm_cbam", params)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_version_that_someone_else_registered_is_named(layout: Layout, params: Params) -> None:
+    write_model(layout, 7.0, 20.0, weight=1.0)
+    client = open_client(layout)
+    client.create_registered_model(REGISTERED_NAME)
+    client.create_model_version(REGISTERED_NAME, source=layout.root.as_uri())
+    client.set_registered_model_alias(REGISTERED_NAME, "champion", "1")
+    with pytest.raises(RegistryError, match="version 1 of lipsmith-generator has no usable figures"):
+        champion.promote(layout, "lstm_cbam", params)
+
+
+def test_a_store_that_fails_ends_in_a_line(
+    layout: Layout, params: Params, repo_root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(repo_root / name, layout.root)
+    write_model(layout, 7.0, 20.0, weight=1.0)
+    layout.mlflow_db_path.write_text("no database")
+    assert champion.main(["--root", str(layout.root)]) == champion.EXIT_USER_ERROR
+    assert f"MLflow at sqlite:///{layout.mlflow_db_path}: " in caplog.text
+
+
+def _purge_the_run_of(layout: Layout, version: str) -> None:
+    """As ``mlflow gc`` does."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    client = open_client(layout)
+    run_id = client.get_model_version(REGISTERED_NAME, version).run_id
+    client.delete_run(run_id)
+    store = SqlAlchemyStore(f"sqlite:///{layout.mlflow_db_path}", (layout.root / "mlruns").as_uri())
+    store._hard_delete_run(run_id)
+
+
+def _check_version_is_loadable(layout: Layout) -> None:
+    with open_registry(layout) as registry:
+        version = registry.aliased("champion")
+        with registry.files(version) as folder:
+            weights = (folder / "weights.safetensors").read_bytes()
+            assert weights == (champion.model_folder(layout, "lstm_cbam") / "weights.safetensors").read_bytes()
+            assert sorted(path.name for path in folder.iterdir()) == ["model.json", "weights.safetensors"]
+        assert registry.scores(version).lse_d == 9.0
+        assert registry.trained_on(version) is None  # there was no index of clips
+    tags = open_client(layout).get_model_version(REGISTERED_NAME, version).tags
+    assert {"lse_d", "lse_c", "fid", "evaluation_digest", "model_sha256", "variant"} <= set(tags)

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from models.syncnet import SyncNet, SyncNetConfig
+from pipeline.cli.main import app
+from pipeline.core.layout import Layout
+from pipeline.inference import saved_model
+from pipeline.params import load_params
+from pipeline.sync_filter.scorer import ExpertScorer, load_scorer
+from tests.support.sound import early_by
+
+CONFIG = SyncNetConfig(width=0.0625, embedding_dim=16)
+
+
+def save_expert(folder: Path, kind: str = "syncnet", seed: int = 0) -> Path:
+    torch.manual_seed(seed)
+    saved_model.save_model(folder, kind=kind, config=asdict(CONFIG), state=SyncNet(CONFIG).state_dict(), info={})
+    return folder
+
+
+@pytest.fixture
+def layout(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    for name in ("params.yaml", "dvc.yaml"):
+        (tmp_path / name).write_bytes((repo_root / name).read_bytes())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LIPSMITH_WEIGHTS_DIR", raising=False)
+    return Layout(tmp_path)
+
+
+def test_a_frozen_expert_judges_whatever_is_trained_later(layout: Layout) -> None:
+    before = layout.params_path.read_text()
+    model_dir = save_expert(layout.stage_dir("train_syncnet") / "model")
+    frozen_digest = saved_model.model_sha256(model_dir)
+    done = CliRunner().invoke(app, ["freeze-scorer"])
+    assert done.exit_code == 0, done.output
+    assert "next: dvc repro" in done.output
+    save_expert(model_dir, seed=1)
+    params = load_params(layout.params_path).sync_filter
+    assert params.scorer_sha256 == frozen_digest
+    scorer = load_scorer(params, layout.root, torch.device("cpu"))
+    assert isinstance(scorer, ExpertScorer)
+    torch.manual_seed(0)
+    assert torch.equal(next(scorer.network.parameters()), next(SyncNet(CONFIG).parameters()))
+    after = layout.params_path.read_text()
+    changed = [line for line in after.splitlines() if line not in before.splitlines()]
+    assert [line.split(":")[0].strip() for line in changed] == ["scorer", "scorer_sha256"]
+    assert all("#" in line for line in changed)  # comments stay
+
+
+def test_freezing_the_same_again_changes_nothing(layout: Layout) -> None:
+    save_expert(layout.stage_dir("train_syncnet") / "model")
+    CliRunner().invoke(app, ["freeze-scorer"])
+    text = layout.params_path.read_text()
+    frozen = next(layout.weights_dir.glob("sync_scorer-*"))
+    for arguments in ([], ["--from", str(frozen)]):
+        again = CliRunner().invoke(app, ["freeze-scorer", *arguments])
+        assert again.exit_code == 0 and "nothing changed" in again.output
+        assert layout.params_path.read_text() == text
+
+
+def test_a_frozen_expert_of_other_code_is_named(layout: Layout) -> None:
+    save_expert(layout.stage_dir("train_syncnet") / "model")
+    CliRunner().invoke(app, ["freeze-scorer"])
+    params = load_params(layout.params_path).sync_filter
+    assert params.scorer is not None
+    described = layout.root / params.scorer / saved_model.MODEL_NAME
+    described.write_text(described.read_text().replace('"width"', '"girth"'))
+    with pytest.raises(ValueError, match=r"sync_filter\.scorer: .* holds a sync expert of another version of lipsmith"):
+        load_scorer(params, layout.root, torch.device("cpu"))
+
+
+def test_what_cannot_be_frozen_is_named(layout: Layout) -> None:
+    done = CliRunner().invoke(app, ["freeze-scorer"])
+    assert done.exit_code == 2
+    assert "dvc repro train_syncnet" in done.output
+    generator = save_expert(layout.root / "g", kind="generator")
+    done = CliRunner().invoke(app, ["freeze-scorer", "--from", str(generator)])
+    assert done.exit_code == 2
+    assert "holds a generator, not a sync expert" in done.output
+
+
+@pytest.mark.parametrize("content", [{"face_encoder.0.conv_block.0.weight": torch.zeros(1)}, None])
+def test_a_file_is_frozen_only_if_it_is_syncnet_v2(layout: Layout, content: dict[str, torch.Tensor] | None) -> None:
+    path, before = layout.root / "lipsync_expert.pth", layout.params_path.read_text()
+    path.write_bytes(b"<html>") if content is None else torch.save(content, path)
+    done = CliRunner().invoke(app, ["freeze-scorer", "--from", str(path)])
+    assert done.exit_code == 2
+    assert f"error: {path} is not syncnet_v2.model: it " in done.output and "adopt" in done.output
+    assert layout.params_path.read_text() == before
+    assert not layout.weights_dir.exists()
+
+
+def test_another_network_under_the_frozen_ones_name_is_refused(layout: Layout) -> None:
+    save_expert(layout.stage_dir("train_syncnet") / "model")
+    CliRunner().invoke(app, ["freeze-scorer"])
+    params = load_params(layout.params_path).sync_filter
+    assert params.scorer is not None
+    save_expert(layout.root / params.scorer, seed=2)
+    with pytest.raises(ValueError, match="it is not the frozen one"):
+        load_scorer(params, layout.root, torch.device("cpu"))
+    (layout.root / params.scorer / saved_model.WEIGHTS_NAME).unlink()
+    with pytest.raises(FileNotFoundError, match="freeze-scorer"):
+        load_scorer(params, layout.root, torch.device("cpu"))
+
+
+@pytest.mark.slow
+def test_known_shifts_of_real_clips_are_found(shared_data: Path, repo_root: Path) -> None:
+    """50 GRID clips, their sound shifted by -6 to 6 frames. Needs an expert that knows such faces."""
+    from pipeline.corpora.manifest import record_of
+    from pipeline.preprocess.clip import process_clip
+    from pipeline.shards.clip import Clip, clip_rng
+    from pipeline.shards.write import ClipSample, _members
+    from pipeline.sync_filter.decision import score_clip
+
+    folder = os.environ.get("LIPSMITH_TEST_EXPERT")
+    if not folder:
+        pytest.skip("LIPSMITH_TEST_EXPERT names no folder of an expert trained on GRID (artifacts/train_syncnet/model)")
+    saved = saved_model.load_model(Path(folder))
+    network = SyncNet(SyncNetConfig(**saved.config))
+    network.load_state_dict(saved.state)
+    scorer = ExpertScorer(network.eval(), torch.device("cpu"))
+    params = load_params(repo_root / "params.yaml").preprocess
+    found = []
+    for number, path in enumerate(sorted((shared_data / "grid" / "s1").glob("*.m*"))[5::14][:50]):
+        outcomes = process_clip(record_of(path.stem, "s1", "test", path, ""), params, Path("/"))
+        (sample,) = (item for item in outcomes if isinstance(item, ClipSample))  # some begin with grey frames
+        lead = number % 13 - 6
+        stored = Clip(sample.key, "", _members(sample), clip_rng(0, 0, sample.key))
+        shifted = _with_sound_early(stored, lead)
+        found.append(score_clip(scorer.similarity(shifted), 15).offset_frames - lead)
+    assert len(found) == 50
+    assert np.mean(np.abs(found) <= 1) >= 0.95
+
+
+def _with_sound_early(clip, lead: int):
+    from pipeline.features.mel import mel_spectrogram
+    from pipeline.features.samples import int16_to_float
+
+    audio = early_by(clip.audio, lead)
+    clip._arrays = {"audio": audio, "mel": mel_spectrogram(int16_to_float(audio))}
+    return clip

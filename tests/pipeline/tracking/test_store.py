@@ -1,0 +1,144 @@
+"""Opening the MLflow store: checkouts that moved, experiments that were deleted, what MLflow is told first."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from pipeline.core.layout import Layout
+from pipeline.tracking.store import experiment_id, open_client
+
+ADDRESS_NAMES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+PROBE = """
+from pathlib import Path
+from pipeline.core.layout import Layout
+from pipeline import mlflow_store, registry
+layout = Layout(Path({root!r}))
+{opening}
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
+from mlflow.telemetry.client import get_telemetry_client
+print(get_telemetry_client(), MLFLOW_HTTP_REQUEST_TIMEOUT.get())
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_other_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ADDRESS_NAMES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def open_anew(monkeypatch: pytest.MonkeyPatch) -> Callable[[Layout], MlflowClient]:
+    """As a process would that has opened no store before: MLflow puts the addresses into the environment."""
+
+    def opened(layout: Layout) -> MlflowClient:
+        for name in ADDRESS_NAMES:
+            monkeypatch.delenv(name, raising=False)
+        return open_client(layout)
+
+    return opened
+
+
+def log_note(client: MlflowClient, experiment: str) -> None:
+    """An artifact in a new run."""
+    client.log_text(client.create_run(experiment).info.run_id, "hello", "note.txt")
+
+
+def num_notes(client: MlflowClient, experiment: str) -> int:
+    """As MLflow finds them."""
+    return sum(len(client.list_artifacts(run.info.run_id)) for run in client.search_runs([experiment]))
+
+
+def num_note_files(layout: Layout) -> int:
+    return len(list((layout.root / "mlruns").rglob("note.txt")))
+
+
+def addresses(layout: Layout) -> list[str]:
+    client = MlflowClient(f"sqlite:///{layout.mlflow_db_path}")
+    return sorted(str(found.artifact_location) for found in client.search_experiments())
+
+
+@pytest.mark.slow
+def test_what_was_moved_or_copied_with_the_checkout_is_its_own(
+    tmp_path: Path,
+    open_anew: Callable[[Layout], MlflowClient],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    old, new, copy = (Layout(tmp_path / name) for name in ("an old place", "new_place", "copy"))
+    client = open_anew(old)
+    log_note(client, experiment_id(client, old, "demo"))
+    assert num_note_files(old) == 1
+    (tmp_path / "big disk").mkdir()
+    foreign = [
+        (tmp_path / "big disk" / "mlruns").as_uri(),
+        (tmp_path / "an old place" / "mlruns-2").as_uri(),
+        "s3://bucket/mlruns",
+    ]
+    for location in foreign:
+        client.create_experiment(location[-8:], artifact_location=location)
+
+    old.root.rename(new.root)
+    client = open_anew(new)
+    experiment = experiment_id(client, new, "demo")
+    assert num_notes(client, experiment) == 1
+    log_note(client, experiment)
+    assert num_note_files(new) == num_notes(client, experiment) == 2
+    assert not old.root.exists()
+    assert set(foreign) < set(addresses(new))
+    assert experiment_id(open_anew(new), new, "demo") == experiment
+    assert caplog.text.count("the checkout was moved or copied") == 1
+
+    shutil.copytree(new.root, copy.root)
+    known = addresses(new)
+    client = open_anew(copy)
+    log_note(client, experiment)
+    assert num_note_files(copy) == num_notes(client, experiment) == 3
+    assert (num_note_files(new), addresses(new)) == (2, known)
+
+    # A store that others have, too, stays as it is.
+    third = Layout(tmp_path / "third")
+    third.root.mkdir()
+    third.mlflow_db_path.symlink_to(new.mlflow_db_path)
+    open_anew(third)
+    assert addresses(new) == known
+    third.mlflow_db_path.unlink()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{new.mlflow_db_path}")
+    open_client(third)
+    assert addresses(new) == known
+
+
+@pytest.mark.slow
+def test_an_experiment_that_was_deleted_is_restored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    layout = Layout(tmp_path)
+    client = open_client(layout)
+    experiment = experiment_id(client, layout, "demo")
+    run_id = client.create_run(experiment).info.run_id
+    client.delete_experiment(experiment)
+    assert experiment_id(client, layout, "demo") == experiment
+    assert "lipsmith-demo had been deleted: it is restored" in caplog.text
+    assert [run.info.run_id for run in client.search_runs([experiment])] == [run_id]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "opening", ["mlflow_store.open_client(layout)", "with registry.open_registry(layout) as it: it.aliases()"]
+)
+def test_mlflow_sends_no_usage_and_waits_briefly_whoever_imports_it_first(
+    tmp_path: Path, repo_root: Path, opening: str
+) -> None:
+    # MLflow looks for signs of a test run, too.
+    telling = ("MLFLOW_", "PYTEST_", "DO_NOT_TRACK", "CI", "GITHUB_", "GITLAB_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(telling)}
+    code = PROBE.format(root=str(tmp_path), opening=opening)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=repo_root, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["None", "15"]

@@ -1,0 +1,138 @@
+"""Models and training states on disk."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.inference.saved_model import load_model, model_sha256, save_model
+from pipeline.training.checkpoint import CheckpointStore
+
+
+def test_a_model_comes_back_and_equal_models_have_equal_bytes(tmp_path: Path) -> None:
+    state = {"a": torch.arange(6.0).reshape(2, 3).T, "b": torch.tensor(3)}
+    for name in ("one", "two"):
+        save_model(tmp_path / name, kind="generator", config={"width": 0.5}, state=state, info={"x": 1})
+    saved = load_model(tmp_path / "one")
+    assert saved.config == {"width": 0.5}
+    assert torch.equal(saved.state["a"], state["a"])
+    assert model_sha256(tmp_path / "one") == model_sha256(tmp_path / "two")
+
+
+def test_a_missing_model_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="dvc repro"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("model.json", b"{"),
+        ("model.json", b"[]"),
+        ("model.json", b'{"kind": "generator"}'),
+        ("model.json", b"\xff\xfe"),
+        ("weights.safetensors", b""),
+        ("weights.safetensors", b"<!DOCTYPE html>"),
+    ],
+)
+def test_a_damaged_model_is_named(tmp_path: Path, name: str, content: bytes) -> None:
+    save_model(tmp_path, kind="generator", config={}, state={"a": torch.zeros(1)}, info={})
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=re.escape(f"the model in {tmp_path} is damaged (")):
+        load_model(tmp_path)
+
+
+def test_the_newest_state_is_loaded(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    assert store.load() is None
+    for step in (1, 2, 3):
+        store.save({"step": step, "weights": {"w": torch.full((2,), float(step))}})
+    state = store.load()
+    assert state is not None
+    assert state["step"] == 3
+    assert torch.equal(state["weights"]["w"], torch.full((2,), 3.0))
+
+
+def test_a_damaged_state_falls_back_to_the_one_before(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    store.save({"step": 1})
+    store.save({"step": 2})
+    (tmp_path / "last.pt").write_bytes(b"half a checkpoint")
+    state = store.load()
+    assert state == {"step": 1}
+    assert (tmp_path / "last.damaged").exists()
+
+
+@pytest.mark.parametrize("error", [OSError("stale file handle"), MemoryError()])
+def test_a_whole_state_that_cannot_be_read_now_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    store = CheckpointStore(tmp_path)
+    store.save({"step": 1})
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch, pytest.raises(type(error)):
+        patch.setattr(torch, "load", fail)
+        store.load()
+    assert store.load() == {"step": 1}
+
+
+SAVES_UNTIL_KILLED = """
+import os, resource, signal, sys
+from pathlib import Path
+import torch
+from pipeline.inference.saved_model import CheckpointStore
+
+folder, num_renames, max_bytes = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+
+def count(event, arguments):
+    global num_renames
+    if event == "os.rename":
+        if num_renames == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        num_renames -= 1
+
+sys.addaudithook(count)
+store = CheckpointStore(folder)
+for step in (1, 2, 3):
+    if step == 3 and max_bytes:
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (max_bytes, max_bytes))
+    store.save({"step": step, "weights": {"w": torch.full((50_000,), float(step))}})
+"""
+"""Saves three states; ends by a signal before its n-th rename, or when the third state's file reaches a size."""
+
+
+@pytest.mark.parametrize(
+    ("num_renames", "max_bytes", "step"),
+    [
+        (0, 0, None),  # the first state is written but has no name yet
+        (1, 0, None),  # it is next.pt
+        (3, 0, 1),  # it is next.pt, the first is last.pt
+        (4, 0, 1),  # the first is previous.pt and there is no last.pt
+        (99, 100_000, 2),  # half of the third is written
+    ],
+)
+def test_a_save_that_is_killed_leaves_the_state_before_it(
+    tmp_path: Path, num_renames: int, max_bytes: int, step: int | None
+) -> None:
+    ended = subprocess.run([sys.executable, "-c", SAVES_UNTIL_KILLED, tmp_path, str(num_renames), str(max_bytes)])
+    assert ended.returncode == -(signal.SIGXFSZ if max_bytes else signal.SIGKILL)
+    store = CheckpointStore(tmp_path)
+    state = store.load()
+    assert (None if state is None else state["step"]) == step
+    assert state is None or torch.equal(state["weights"]["w"], torch.full((50_000,), float(state["step"])))
+    assert not list(tmp_path.glob("*.damaged"))
+    if max_bytes:
+        assert [path.stat().st_size for path in tmp_path.glob(".next.*.pt")] == [max_bytes]
+    store.save({"step": 9})
+    state = store.load()
+    assert state == {"step": 9}

@@ -1,0 +1,33 @@
+"""What differs between the trainings of a comparison."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.params import load_params
+from pipeline.training.variants import ADAM_BETAS, recipe_of
+
+PARAMS = load_params(Path(__file__).resolve().parents[3] / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("variant", "has_adversary", "has_the_arms_betas"),
+    [("lstm_cbam", True, True), ("wav2lip", False, False), ("lipgan", True, False), ("speech2vid", False, False)],
+)
+def test_adams_betas_are_the_published_ones(variant: str, has_adversary: bool, has_the_arms_betas: bool) -> None:
+    gan = PARAMS.train_gan.model_copy(update={"betas": (0.3, 0.99)})
+    recipe = recipe_of(gan, PARAMS.variants[variant])
+    assert (recipe.build_adversary is not None) == has_adversary
+    assert recipe.betas == ((0.3, 0.99) if has_the_arms_betas else ADAM_BETAS)
+
+
+@pytest.mark.parametrize("ramp_steps", [0, 1, 5])
+def test_everything_is_on_only_after_a_step_with_every_whole_weight(ramp_steps: int) -> None:
+    losses = PARAMS.train_gan.losses
+    timed = losses.sync.model_copy(update={"weight": 0.1, "start_step": 7, "ramp_steps": ramp_steps})
+    losses = losses.without(*(name for name, _ in losses)).model_copy(update={"sync": timed})
+    last_step = losses.full_from - 1  # steps count from 0
+    assert losses.weights(last_step)["sync"] == 0.1
+    assert losses.weights(last_step - 1)["sync"] < 0.1

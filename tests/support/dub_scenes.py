@@ -1,0 +1,41 @@
+"""Pictures and a detector that dubbing is tested with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.faces.detector import Detection
+
+WIDTH, HEIGHT = 128, 96
+
+
+LANDMARKS = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
+"""Where in its box a face has eyes, nose and mouth corners."""
+
+
+def face_in(box: NDArray[np.float64]) -> Detection:
+    return Detection(box, box[:2] + LANDMARKS * (box[2:] - box[:2]), 0.9)
+
+
+class ScriptedDetector:
+    """Gives the boxes that a script lists for its k-th call."""
+
+    def __init__(self, script: Mapping[int, list[list[float]]] | None = None, every: list[list[float]] | None = None):
+        self._script = script
+        self._every = every or []
+        self.calls = 0
+
+    def detect(self, frame_bgr: NDArray[np.uint8]) -> list[Detection]:
+        boxes = self._every if self._script is None else self._script.get(self.calls, [])
+        self.calls += 1
+        return [face_in(np.array(box, float)) for box in boxes]
+
+
+def picture(index: int) -> NDArray[np.uint8]:
+    """A smooth picture that is different for every index: uint8 [96, 128, 3]."""
+    x, y = np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT))
+    waves = [np.sin(x / 9 + index / 5), np.cos(y / 7 - index / 3), np.sin((x + y) / 11 + index)]
+    return (127 + 100 * np.stack(waves, axis=-1)).astype(np.uint8)
