@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,8 @@ from typing import Any, Literal
 import yaml
 
 from flows.processes import stream
+from pipeline.core.code_digest import Code, changes
+from pipeline.core.layout import CODE_ROOT, Layout
 from pipeline.core.resources import SHARE_VARIABLE
 
 Outcome = Literal["ran", "restored", "up_to_date", "failed", "skipped"]
@@ -26,6 +28,10 @@ Outcome = Literal["ran", "restored", "up_to_date", "failed", "skipped"]
 EXIT_TEMPORARY = 75
 """Exit code by which a stage says that trying again may work."""
 _TAIL_LINES = 12
+_MAX_CAUSES = 4
+_CODE_PREFIX = "artifacts/code/"
+CODE_STAGE = "code"
+"""The stage that writes the digests. That it runs makes no other stage stale."""
 _LOCK_TEXTS = ("is busy, it is being blocked by", "Unable to acquire lock")
 _NODE = re.compile(r'^"(?P<node>[^"]+)";$')
 _EDGE = re.compile(r'^"(?P<upstream>[^"]+)" -> "(?P<downstream>[^"]+)";$')
@@ -102,12 +108,40 @@ def parse_dag(dot: str) -> StageGraph:
 
 
 def read_reasons(root: Path, stage: str | None = None) -> dict[str, str]:
-    """Stale stage -> why, as ``dvc status`` sees it now. Raises TemporaryDvcError while a lock is held."""
+    """Stale stage -> why, as ``dvc status`` sees it now, and by its code as it is now.
+
+    Raises TemporaryDvcError while a lock is held.
+    """
     status = json.loads(_ask(root, "status", "--json", *([stage] if stage else [])))
     lock_path = root / "dvc.lock"
     lock = yaml.safe_load(lock_path.read_text()) if lock_path.is_file() else None
     known = (lock or {}).get("stages", {})
-    return {name: explain(entries, name in known) for name, entries in status.items()}
+    found = {name: explain(entries, name in known) for name, entries in status.items()}
+    code = read_code_reasons(root)
+    for name in known.keys() if stage is None else known.keys() & {stage}:
+        if why := code.get(name.split("@")[0]):
+            found[name] = ", ".join([why, *([found[name]] if name in found else [])])
+    return found
+
+
+def read_code_reasons(root: Path) -> dict[str, str]:
+    """Stage -> the definitions that changed since its digest in ``artifacts/code`` was written.
+
+    DVC sees such a change only once the stage ``code`` has run. Stages without a digest are left out.
+    """
+    layout, code = Layout(root), Code(CODE_ROOT)
+    changed: dict[str, list[str]] = {}
+    for name in code.stages():
+        path = layout.code_path(name)
+        if path.is_file() and (found := changes(path.read_text(), code.digest(name))):
+            changed[path.relative_to(root).as_posix()] = found
+    stages = yaml.safe_load((root / "dvc.yaml").read_text())["stages"] if changed else {}
+    return {
+        name: f"code changed: {_shortened(changed[dep])}"
+        for name, stage in stages.items()
+        for dep in stage.get("do", stage).get("deps", [])
+        if dep in changed
+    }
 
 
 def explain(entries: list[Any], has_run: bool = True) -> str:
@@ -122,10 +156,16 @@ def explain(entries: list[Any], has_run: bool = True) -> str:
         for path, change in entry.get("changed deps", {}).items():
             if isinstance(change, Mapping):
                 causes += [f"parameter {key} {how}" for key, how in change.items()]
+            elif path.startswith(_CODE_PREFIX):
+                causes.append("code changed")
             else:
                 causes.append(f"{path} {change}")
         causes += [f"output {path} {how}" for path, how in entry.get("changed outs", {}).items()]
-    shown = causes[:4] + ([f"and {len(causes) - 4} more"] if len(causes) > 4 else [])
+    return _shortened(causes)
+
+
+def _shortened(causes: Sequence[str]) -> str:
+    shown = [*causes[:_MAX_CAUSES], *([f"and {len(causes) - _MAX_CAUSES} more"] if len(causes) > _MAX_CAUSES else [])]
     return ", ".join(shown)
 
 
@@ -139,10 +179,10 @@ class PlanRow:
 
 
 def plan(graph: StageGraph, reasons: Mapping[str, str]) -> list[PlanRow]:
-    """What a run would do, in running order."""
+    """What a run would do, in running order. ``reasons``: those of `read_reasons` and of `read_code_reasons`."""
     rows: dict[str, PlanRow] = {}
     for stage in (stage for wave in graph.waves() for stage in wave):
-        before = [b for b in graph.upstream[stage] if rows[b].action != "-"]
+        before = [b for b in graph.upstream[stage] if rows[b].action != "-" and b != CODE_STAGE]
         if stage in reasons:
             rows[stage] = PlanRow(stage, "run", reasons[stage])
         elif before:

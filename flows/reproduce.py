@@ -74,7 +74,8 @@ def walk(
 
     def start(stage: str) -> None:
         before = [results[b] for b in graph.upstream[stage]]
-        reason = reasons.get(stage, "" if all(b.outcome == "up_to_date" for b in before) else None)
+        is_followed = any(b.outcome != "up_to_date" and b.stage != dvc.CODE_STAGE for b in before)
+        reason = reasons.get(stage, None if is_followed else "")
         blocked_by = [b.stage for b in before if b.outcome == "failed"]
         for b in before:
             blocked_by += [failed for failed in failed_before.get(b.stage, []) if failed not in blocked_by]

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.core import atomic, scratch
-from pipeline.core.layout import Layout, find_root
+from pipeline.core.code_digest import Code, record
+from pipeline.core.layout import CODE_ROOT, Layout, find_root
 from pipeline.core.logs import log_to_stderr, wants_tracebacks
 from pipeline.params import Params, load_params
 from pipeline.tracking.tracker import Tracker, open_tracker
@@ -99,6 +100,7 @@ def run(stage: str, body: Body, variant: str | None = None, *, dvc_stage: str | 
 def _run_body(dvc_stage: str, stage: str, body: Body, variant: str | None, params: Params, layout: Layout) -> None:
     random.seed(params.seed)
     np.random.seed(params.seed)
+    record(layout.code_path(stage), Code(CODE_ROOT), stage)  # the code that runs may be newer than the stage `code`
     plain = params.model_dump(mode="json")
     digest = scratch.fingerprint(layout.root, dvc_stage, variant, plain)
     name = f"{stage}-{variant}" if variant else stage

@@ -91,7 +91,7 @@ def first_run(checkout: Layout, tmp_path_factory: pytest.TempPathFactory) -> str
 
 
 def test_every_stage_runs_and_the_comparison_has_finite_rows(checkout: Layout, first_run: str) -> None:
-    assert len(_stages_that_ran(first_run)) == 5 + 2 * len(ARMS) + 2 + 1
+    assert len(_stages_that_ran(first_run)) == 6 + 2 * len(ARMS) + 2 + 1
     comparison = json.loads(checkout.comparison_path.read_text())
     assert {row["variant"] for row in comparison["rows"]} == {*ARMS, "real", "copy_input"}
     for row in comparison["rows"]:
@@ -134,6 +134,45 @@ def test_training_and_evaluation_of_an_arm_are_one_mlflow_run(checkout: Layout, 
 
 
 def test_a_second_run_runs_nothing(checkout: Layout, first_run: str) -> None:
+    assert _stages_that_ran(_run(checkout, "dvc", "repro")) == []
+
+
+def test_comments_docstrings_log_messages_and_promote_rerun_nothing(checkout: Layout, first_run: str) -> None:
+    edits = {
+        "models/losses.py": ('"""Mean absolute error of two tensors', '"""The mean absolute error of two tensors'),
+        "pipeline/features/alignment.py": ("FPS = 25.0", "FPS = 25.0  # of every clip in the shards"),
+        "pipeline/training/loop.py": ("from __future__", "# how a network is trained\nfrom __future__"),
+        "pipeline/shards/read.py": ("from __future__", "# how shards are read\nfrom __future__"),
+        "pipeline/stage.py": ("done in %.0f s", "finished in %.0f s"),
+        "params.yaml": ("max_fid_increase: 5.0", "max_fid_increase: 4.0"),
+    }
+    before = {name: (checkout.root / name).read_text() for name in edits}
+    for name, (old, new) in edits.items():
+        assert old in before[name], name
+        (checkout.root / name).write_text(before[name].replace(old, new, 1))
+    plan = _run(checkout, sys.executable, "-m", "flows.reproduce", "--plan")
+    assert re.findall(r"^(\S+) +(?:run|follow) ", plan, re.MULTILINE) == ["code"]
+    assert _stages_that_ran(_run(checkout, "dvc", "repro")) == ["code"]
+    for name, text in before.items():
+        (checkout.root / name).write_text(text)
+    assert _stages_that_ran(_run(checkout, "dvc", "repro")) == []  # DVC restores the stage `code` from its run cache
+
+
+def test_a_constant_of_the_generators_loss_reruns_its_trainings_and_what_follows(
+    checkout: Layout, first_run: str
+) -> None:
+    path = checkout.root / "models" / "losses.py"
+    before = path.read_text()
+    path.write_text(before.replace("MOUTH_SPREAD = (0.1, 0.15)", "MOUTH_SPREAD = (0.1, 0.2)"))
+    plan = _run(checkout, sys.executable, "-m", "flows.reproduce", "--plan")
+    stale = {f"train_gan@{arm}" for arm in ARMS}
+    assert set(re.findall(r"^(\S+) +run ", plan, re.MULTILINE)) == {"code", *stale}
+    assert "code changed: models/losses.py:MOUTH_SPREAD" in plan
+    following = {*(f"evaluate@{arm}" for arm in ARMS), "compare"}
+    assert set(re.findall(r"^(\S+) +follow ", plan, re.MULTILINE)) == following
+    _run(checkout, "dvc", "repro", "--single-item", "code")
+    assert set(json.loads(_run(checkout, "dvc", "status", "--json"))) == stale
+    path.write_text(before)
     assert _stages_that_ran(_run(checkout, "dvc", "repro")) == []
 
 

@@ -6,6 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+CODE_ROOT = Path(__file__).resolve().parents[2]
+"""The folder that holds the packages of the code that is running."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -55,6 +58,10 @@ class Layout:
     @property
     def comparison_path(self) -> Path:
         return self.stage_dir("compare") / "comparison.json"
+
+    def code_path(self, stage: str) -> Path:
+        """The digest of a stage's code."""
+        return self.artifacts_dir / "code" / f"{stage}.txt"
 
     def stage_dir(self, stage: str, variant: str | None = None) -> Path:
         """Where a stage (of a variant) writes its outputs."""

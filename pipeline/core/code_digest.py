@@ -1,0 +1,262 @@
+"""What a stage's code means, as digests: `dvc.yaml` depends on them instead of on source files.
+
+A stage depends on the definitions that its module reaches by name through imports. Comments, docstrings, layout, log
+calls and the modules in ``INERT`` do not count, so editing them reruns no stage.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pipeline.core import atomic
+
+PACKAGES = ("models", "pipeline")
+INERT = (
+    "pipeline.core.atomic",
+    "pipeline.core.code_digest",
+    "pipeline.core.layout",
+    "pipeline.core.logs",
+    "pipeline.core.ray_cluster",
+    "pipeline.core.redact",
+    "pipeline.core.resources",
+    "pipeline.core.scratch",
+    "pipeline.fetch",
+    "pipeline.params",
+    "pipeline.stage",
+    "pipeline.tracking",
+)
+"""Modules and packages that cannot change a stage's output: paths, process set-up, logs, tracking, progress, files that
+are checked by digest once they are fetched, and declarations of parameters, whose values DVC compares itself."""
+_LOGGERS = ("log", "logger")
+_LOG_METHODS = ("debug", "info", "warning", "error", "exception", "critical", "log")
+_TOP_LEVEL = "<module>"
+
+
+class _Unit:
+    """Statements that count together: one definition, or all of a module that is none."""
+
+    def __init__(self) -> None:
+        self.statements: list[ast.stmt] = []
+
+    @cached_property
+    def names(self) -> set[str]:
+        """Every identifier in the statements, attributes included."""
+        nodes = [node for statement in self.statements for node in _walk(statement)]
+        names = {node.id for node in nodes if isinstance(node, ast.Name)}
+        return names | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+
+    @cached_property
+    def digest(self) -> str:
+        return _short_sha256("\n".join(_dump(statement) for statement in self.statements).encode())
+
+
+@dataclass(frozen=True)
+class _Module:
+    """One source file: its definitions by name, and what each imported name refers to."""
+
+    path: Path
+    units: dict[str, _Unit]
+    imports: dict[str, set[tuple[str, str | None]]]
+    """Local name -> (module, name in it); the name is None where the module itself is imported."""
+
+
+class Code:
+    """The source below ``root``, parsed once."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._modules: dict[str, _Module | None] = {}
+
+    def stages(self) -> list[str]:
+        """Stages that have a module, sorted, without the stage ``code``, which writes the digests."""
+        names = (path.stem for path in (self._root / "pipeline" / "stages").glob("[!_]*.py"))
+        return sorted(name for name in names if name != "code")
+
+    def digest(self, stage: str) -> str:
+        """One line per definition and data file that the stage's module reaches: ``PATH:NAME DIGEST``, sorted.
+
+        Raises FileNotFoundError for a stage without a module.
+        """
+        name = f"pipeline.stages.{stage}"
+        if self._module(name) is None:
+            raise FileNotFoundError(f"{self._root} has no module {name}")
+        return "".join(f"{line}\n" for line in sorted(self._reached(name)))
+
+    def _reached(self, start: str) -> Iterator[str]:
+        first = self._module(start)
+        queue = [(start, unit) for unit in first.units] if first else []
+        seen: set[tuple[str, str]] = set()
+        folders: set[Path] = set()
+        while queue:
+            name, unit_name = place = queue.pop()
+            if place in seen:
+                continue
+            seen.add(place)
+            if (module := self._module(name)) is None:
+                continue
+            unit = module.units[unit_name]
+            if unit.statements:
+                yield f"{module.path.as_posix()}:{unit_name} {unit.digest}"
+            if module.path.parent not in folders:
+                folders.add(module.path.parent)
+                yield from _data_files(self._root, module.path.parent)
+            queue += self._needs(name, module, unit)
+
+    def _needs(self, name: str, module: _Module, unit: _Unit) -> Iterator[tuple[str, str]]:
+        """The units that ``unit`` refers to, in its module and in others; rather one too many than one too few."""
+        yield name, _TOP_LEVEL
+        for package in _packages_above(name):
+            yield package, _TOP_LEVEL
+        for used in unit.names:
+            if used in module.units:
+                yield name, used
+            for target, attribute in module.imports.get(used, ()):
+                yield from self._find(target, unit.names if attribute is None else {attribute})
+
+    def _find(self, name: str, wanted: set[str]) -> Iterator[tuple[str, str]]:
+        """The units of a module with these names; a name that the module imports is followed."""
+        module = None if _is_inert_module(name) else self._module(name)
+        if module is None:
+            return
+        yield name, _TOP_LEVEL
+        for one in wanted:
+            if one in module.units:
+                yield name, one
+            else:
+                for target, attribute in module.imports.get(one, ()):
+                    if attribute is not None:
+                        yield from self._find(target, {attribute})
+
+    def _module(self, name: str) -> _Module | None:
+        """The parsed module, None for one that is not ours."""
+        if name not in self._modules:
+            path = self._source_of(name)
+            self._modules[name] = None if path is None else self._parse(path)
+        return self._modules[name]
+
+    def _source_of(self, name: str) -> Path | None:
+        if name.split(".")[0] not in PACKAGES:
+            return None
+        base = Path(*name.split("."))
+        candidates = (base.with_suffix(".py"), base / "__init__.py")
+        return next((path for path in candidates if (self._root / path).is_file()), None)
+
+    def _parse(self, path: Path) -> _Module:
+        tree = ast.parse((self._root / path).read_bytes())
+        units = {_TOP_LEVEL: _Unit()}
+        imports: dict[str, set[tuple[str, str | None]]] = {}
+        for node in ast.walk(tree):
+            for local, target in self._imported(node):
+                imports.setdefault(local, set()).add(target)
+        for statement in tree.body:
+            if isinstance(statement, ast.Import | ast.ImportFrom) or _is_inert(statement):
+                continue
+            for defined in _defined(statement) or [_TOP_LEVEL]:
+                units.setdefault(defined, _Unit()).statements.append(statement)
+        return _Module(path, units, imports)
+
+    def _imported(self, node: ast.AST) -> Iterator[tuple[str, tuple[str, str | None]]]:
+        """Local names that an import statement binds, with what they refer to."""
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield (alias.asname or alias.name.split(".")[0]), (alias.name, None)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                is_module = self._source_of(inner) is not None
+                yield alias.asname or alias.name, ((inner, None) if is_module else (node.module, alias.name))
+
+
+def record(path: Path, code: Code, stage: str) -> list[str]:
+    """Write the stage's digest to ``path`` unless it is there; returns the ``PATH:NAME`` of what changed."""
+    old = path.read_text() if path.is_file() else ""
+    new = code.digest(stage)
+    if new != old:
+        atomic.write_text(path, new)
+    return changes(old, new)
+
+
+def changes(old: str, new: str) -> list[str]:
+    """``PATH:NAME`` of every definition that differs between two texts of `Code.digest`, sorted."""
+    before, after = (dict(line.rsplit(" ", 1) for line in text.splitlines()) for text in (old, new))
+    return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+
+
+def _is_inert_module(name: str) -> bool:
+    return any(name == inert or name.startswith(f"{inert}.") for inert in INERT)
+
+
+def _packages_above(name: str) -> Iterator[str]:
+    """``a.b.c`` -> ``a``, ``a.b``: Python runs these first."""
+    parts = name.split(".")
+    for end in range(1, len(parts)):
+        yield ".".join(parts[:end])
+
+
+def _defined(statement: ast.stmt) -> list[str]:
+    """The top-level names that a statement defines."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [statement.name]
+    targets: list[ast.expr] = []
+    if isinstance(statement, ast.Assign):
+        targets = statement.targets
+    elif isinstance(statement, ast.AnnAssign):
+        targets = [statement.target]
+    parts = [part for target in targets for part in (target.elts if isinstance(target, ast.Tuple) else [target])]
+    return [part.id for part in parts if isinstance(part, ast.Name)]
+
+
+def _data_files(root: Path, folder: Path) -> Iterator[str]:
+    """Files beside a module, and in folders below it that hold no modules, that are not source: templates, weights."""
+    for path in sorted((root / folder).rglob("*")):
+        inside = path.relative_to(root / folder).parents
+        in_package = any((root / folder / below / "__init__.py").is_file() for below in inside if below != Path())
+        if path.is_file() and path.suffix not in (".py", ".pyc") and not in_package:
+            yield f"{path.relative_to(root).as_posix()} {_short_sha256(path.read_bytes())}"
+
+
+def _short_sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _is_inert(node: ast.AST) -> bool:
+    """Whether a statement is text for people: a docstring, a log call, or the setting up of a logger."""
+    if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+        return isinstance(node.value.func, ast.Attribute) and node.value.func.attr == "getLogger"
+    if not isinstance(node, ast.Expr):
+        return False
+    value = node.value
+    if isinstance(value, ast.Constant) and isinstance(value.value, str):
+        return True
+    return (
+        isinstance(value, ast.Call)
+        and isinstance(value.func, ast.Attribute)
+        and value.func.attr in _LOG_METHODS
+        and isinstance(value.func.value, ast.Name)
+        and value.func.value.id in _LOGGERS
+    )
+
+
+def _walk(node: ast.AST) -> Iterator[ast.AST]:
+    """``ast.walk`` without inert statements."""
+    if _is_inert(node):
+        return
+    yield node
+    for child in ast.iter_child_nodes(node):
+        yield from _walk(child)
+
+
+def _dump(node: object) -> str:
+    """A node's fields as text, the same in every version of Python: empty fields and inert statements are left out."""
+    if isinstance(node, ast.AST):
+        fields = ((name, _dump(value)) for name, value in ast.iter_fields(node) if name not in ("kind", "type_comment"))
+        return f"{type(node).__name__}({','.join(f'{name}={text}' for name, text in fields if text)})"
+    if isinstance(node, list):
+        items = [_dump(item) for item in node if not (isinstance(item, ast.AST) and _is_inert(item))]
+        return f"[{','.join(items)}]" if items else ""
+    return "" if node is None else repr(node)

@@ -1,0 +1,37 @@
+"""Stage ``code``: what every other stage's code means, without comments, docstrings and log messages.
+
+``dvc.yaml`` depends on these digests, so only an edit that can change a stage's output reruns the stage.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+
+from pipeline import stage
+from pipeline.core.code_digest import Code, record
+from pipeline.core.layout import CODE_ROOT, Layout, find_root
+from pipeline.core.logs import log_to_stderr
+
+logger = logging.getLogger(__name__)
+
+_MAX_NAMED = 5
+
+
+def main(argv: Sequence[str] = ()) -> int:
+    stage.refuse_arguments(__doc__, argv)
+    log_to_stderr("%(asctime)s %(name)s: %(message)s")
+    layout, code = Layout(find_root()), Code(CODE_ROOT)
+    for name in code.stages():
+        path = layout.code_path(name)
+        is_first = not path.is_file()
+        changed = record(path, code, name)
+        if changed and not is_first:
+            more = f" and {len(changed) - _MAX_NAMED} more" if len(changed) > _MAX_NAMED else ""
+            logger.info("%s reruns, changed: %s%s", name, ", ".join(changed[:_MAX_NAMED]), more)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,168 @@
+"""What an edit costs: which stages' digests change, on a small tree and on the project itself."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.code_digest import Code, changes, record
+
+FILES = {
+    "models/__init__.py": "",
+    "models/losses.py": '''
+"""Losses."""
+import math
+
+SCALE = 2.0
+UNUSED = 3.0
+
+def l1(x):
+    """Mean absolute error."""
+    return SCALE * abs(x)
+
+def other(x):
+    return UNUSED * x
+''',
+    "pipeline/__init__.py": "",
+    "pipeline/stages/__init__.py": "",
+    "pipeline/stages/train.py": """
+import logging
+from models.losses import l1
+from pipeline.core.logs import setup
+from pipeline import tools
+
+logger = logging.getLogger(__name__)
+
+def main():
+    setup()
+    logger.info("starting")
+    return l1(1) + tools.half(2)
+""",
+    "pipeline/stages/show.py": "from pipeline.page import render\n\ndef main():\n    return render()\n",
+    "pipeline/core/__init__.py": "",
+    "pipeline/core/logs.py": "def setup():\n    pass\n",
+    "pipeline/tools/__init__.py": "from pipeline.tools.halves import half\n",
+    "pipeline/tools/halves.py": "def half(x):\n    return x / 2\n\ndef third(x):\n    return x / 3\n",
+    "pipeline/page/__init__.py": "from pipeline.page.render import render\n",
+    "pipeline/page/render.py": "def render():\n    return 1\n",
+    "pipeline/page/files/page.html": "<p>",
+}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name, text in FILES.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path
+
+
+@pytest.fixture
+def changed_by(tree: Path) -> Callable[[str, str, str], dict[str, list[str]]]:
+    """Replace text in a file -> stage -> the definitions that changed; stages without a change are left out."""
+    before = {stage: Code(tree).digest(stage) for stage in Code(tree).stages()}
+
+    def edit(name: str, old: str, new: str) -> dict[str, list[str]]:
+        path = tree / name
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+        found = {stage: changes(before[stage], Code(tree).digest(stage)) for stage in Code(tree).stages()}
+        return {stage: names for stage, names in found.items() if names}
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("models/losses.py", '"""Losses."""', '"""Other words."""  # and a comment'),
+        ("models/losses.py", '"""Mean absolute error."""', '"""L1."""'),
+        ("models/losses.py", "SCALE * abs(x)", "(SCALE*abs(x))  # brackets"),
+        ("models/losses.py", "UNUSED = 3.0", "UNUSED = 4.0"),
+        ("models/losses.py", "return UNUSED * x", "return x"),
+        ("models/losses.py", "def other(x):", "def added(x):\n    return x\n\ndef other(x):"),
+        ("models/losses.py", "import math", "import math\nimport json"),
+        ("pipeline/stages/train.py", '"starting"', '"training starts"'),
+        ("pipeline/stages/train.py", '    logger.info("starting")\n', ""),
+        ("pipeline/core/logs.py", "pass", "return 1"),
+        ("pipeline/tools/halves.py", "x / 3", "x / 4"),
+    ],
+)
+def test_an_edit_that_changes_no_output_changes_no_digest(
+    changed_by: Callable[[str, str, str], dict[str, list[str]]], name: str, old: str, new: str
+) -> None:
+    assert changed_by(name, old, new) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "expected"),
+    [
+        ("models/losses.py", "SCALE = 2.0", "SCALE = 2.5", {"train": ["models/losses.py:SCALE"]}),
+        ("models/losses.py", "abs(x)", "abs(x) + 1", {"train": ["models/losses.py:l1"]}),
+        ("models/losses.py", "UNUSED = 3.0", "print(1)", {"train": ["models/losses.py:<module>"]}),
+        ("pipeline/tools/halves.py", "x / 2", "x * 0.5", {"train": ["pipeline/tools/halves.py:half"]}),
+        ("pipeline/stages/train.py", "tools.half(2)", "3", {
+            "train": ["pipeline/stages/train.py:main", "pipeline/tools/halves.py:half"],
+        }),
+        ("pipeline/page/render.py", "return 1", "return 2", {"show": ["pipeline/page/render.py:render"]}),
+        ("pipeline/page/files/page.html", "<p>", "<b>", {"show": ["pipeline/page/files/page.html"]}),
+    ],
+)  # fmt: skip
+def test_an_edit_that_may_change_an_output_names_the_stage_and_the_definition(
+    changed_by: Callable[[str, str, str], dict[str, list[str]]],
+    name: str,
+    old: str,
+    new: str,
+    expected: dict[str, list[str]],
+) -> None:
+    assert changed_by(name, old, new) == expected
+
+
+def test_a_digest_is_written_once_and_then_only_when_it_changes(tree: Path, tmp_path: Path) -> None:
+    path = tmp_path / "code" / "train.txt"
+    assert "models/losses.py:l1" in record(path, Code(tree), "train")
+    written = path.stat().st_mtime_ns
+    assert record(path, Code(tree), "train") == []
+    assert path.stat().st_mtime_ns == written
+    (tree / "models" / "losses.py").write_text(FILES["models/losses.py"].replace("2.0", "2.5"))
+    assert record(path, Code(tree), "train") == ["models/losses.py:SCALE"]
+    assert path.read_text() == Code(tree).digest("train")
+
+
+def test_a_stage_without_a_module_is_an_error(tree: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"pipeline\.stages\.absent"):
+        Code(tree).digest("absent")
+
+
+@pytest.fixture
+def project(tmp_path: Path, repo_root: Path) -> Path:
+    for package in ("models", "pipeline"):
+        shutil.copytree(repo_root / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "stages"),
+    [
+        ("models/losses.py", "MOUTH_SPREAD = (0.1, 0.15)", "MOUTH_SPREAD = (0.1, 0.2)", {"train_gan"}),
+        ("models/cbam.py", "sigmoid", "tanh", {"train_gan", "evaluate"}),
+        ("pipeline/training/gan.py", '"""', '"""Some words. ', set()),
+        ("pipeline/features/alignment.py", "# ", "# more ", set()),
+        ("pipeline/compare/page_files/page.css", "{", "{ ", {"compare"}),
+        ("pipeline/promote/gate.py", ">= rules.min_lse_d_gain", "> rules.min_lse_d_gain", set()),
+    ],
+)
+def test_an_edit_of_the_project_reruns_what_uses_it(
+    project: Path, name: str, old: str, new: str, stages: set[str]
+) -> None:
+    before = {stage: Code(project).digest(stage) for stage in Code(project).stages()}
+    path = project / name
+    text = path.read_text()
+    assert old in text or not stages
+    path.write_text(text.replace(old, new, 1))
+    assert {stage for stage, text in before.items() if Code(project).digest(stage) != text} == stages
