@@ -29,8 +29,10 @@ from pipeline.faces.detector import YuNetDetector, detect_every, limit_opencv_th
 from pipeline.faces.smooth import smooth_faces
 from pipeline.faces.track import link_detections
 from pipeline.features.alignment import FPS
-from pipeline.media.audio import decode_audio, mel_spectrogram
-from pipeline.media.video import encode_mjpeg, iter_frames
+from pipeline.features.mel import mel_spectrogram
+from pipeline.media.audio import decode_audio
+from pipeline.media.mjpeg import encode_mjpeg
+from pipeline.media.video import iter_frames
 from pipeline.params import PreprocessParams, load_params
 from pipeline.preprocess.build import build_shards
 from pipeline.shards.stream import ClipStream

@@ -6,7 +6,8 @@ import ast
 import importlib.metadata
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,16 +18,24 @@ from pipeline.core.layout import Layout
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("flows", "pipeline", "models")
-ONE_PLACE = {
+HOMES = {
+    # Where a heavy tool may be imported.
     "mlflow": ("pipeline/tracking/", "pipeline/promote/registry.py"),
     "ray": ("pipeline/core/ray_cluster.py", "pipeline/preprocess/", "pipeline/training/distributed.py"),
     "webdataset": ("pipeline/shards/",),
     "cv2": ("pipeline/media/", "pipeline/faces/", "pipeline/corpora/demo/"),
     "av": ("pipeline/media/",),
+    "soxr": ("pipeline/media/",),
+    "librosa": ("pipeline/features/",),
+    "safetensors": ("pipeline/inference/saved_model.py",),
     "prefect": ("flows/",),
     "requests": ("pipeline/fetch/",),
     "fsspec": ("pipeline/corpora/storage.py",),
 }
+TRAINING_FREE = ("inference", "evaluation", "sync_filter", "metrics", "dubbing")
+"""Packages of ``pipeline`` that use trained networks and so must work without the code that trains them."""
+SHARED_BY_COMMANDS = {"evaluation", "report"}
+"""Packages that one stage imports, and commands outside the stages as well."""
 
 
 def _sources() -> list[Path]:
@@ -40,6 +49,55 @@ def _imports(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _module_path(name: str) -> Path | None:
+    base = ROOT / Path(*name.split("."))
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.is_file():
+            return path
+    return None
+
+
+@cache
+def _names_of(path: Path) -> frozenset[str]:
+    """Top-level names that a module defines; those of an ``__init__`` include what it imports."""
+    names: set[str] = set()
+    for node in _top_level(ast.parse(path.read_text()).body):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+        elif isinstance(node, ast.Import | ast.ImportFrom) and path.name == "__init__.py":
+            names |= {alias.asname or alias.name for alias in node.names}
+    return frozenset(names)
+
+
+def _top_level(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+    for node in body:
+        yield node
+        if isinstance(node, ast.If | ast.Try):
+            yield from _top_level([*node.body, *node.orelse])
+            yield from _top_level([part for handler in getattr(node, "handlers", []) for part in handler.body])
+
+
+def _reachable(start: Path) -> set[Path]:
+    """The sources that a source imports, directly or through others, and itself."""
+    seen: set[Path] = set()
+    queue = [start]
+    while queue:
+        path = queue.pop()
+        if path not in seen:
+            seen.add(path)
+            queue += _own_imports(path)
+    return seen
+
+
+@cache
+def _own_imports(path: Path) -> tuple[Path, ...]:
+    found = (_module_path(name) for name in _imports(path) if name.split(".")[0] in PACKAGES)
+    return tuple(source for source in found if source is not None)
 
 
 def test_flows_see_only_params_layout_and_cores() -> None:
@@ -84,12 +142,61 @@ def test_nothing_imports_upward_and_stages_do_not_import_stages() -> None:
                 assert not name.startswith("pipeline.stages."), f"{relative} imports {name}"
 
 
-def test_each_heavy_tool_is_imported_in_its_own_place() -> None:
+def test_each_heavy_tool_is_imported_in_its_homes_only() -> None:
     for path in _sources():
         relative = path.relative_to(ROOT).as_posix()
         for name in _imports(path):
-            places = ONE_PLACE.get(name.split(".")[0])
-            assert places is None or relative.startswith(places), f"{relative} imports {name}"
+            homes = HOMES.get(name.split(".")[0])
+            assert homes is None or relative.startswith(homes), f"{relative} imports {name}"
+
+
+def test_pipeline_holds_folders_only() -> None:
+    modules = {path.name for path in (ROOT / "pipeline").glob("*.py")}
+    assert modules == {"__init__.py", "__main__.py", "stage.py"}
+
+
+def test_a_folder_that_one_stage_uses_bears_its_name() -> None:
+    users: dict[str, set[str]] = {}
+    for stage in (ROOT / "pipeline" / "stages").glob("[!_]*.py"):
+        for path in _reachable(stage):
+            parts = path.relative_to(ROOT / "pipeline").parts if path.is_relative_to(ROOT / "pipeline") else ()
+            if len(parts) > 1 and parts[0] != "stages":
+                users.setdefault(parts[0], set()).add(stage.stem)
+    own = {folder: stages for folder, stages in users.items() if len(stages) == 1 and folder not in SHARED_BY_COMMANDS}
+    assert {"preprocess", "sync_filter", "compare"} <= own.keys()
+    assert own == {folder: {folder} for folder in own}
+
+
+def test_the_schema_of_shards_imports_neither_their_reader_nor_their_writer() -> None:
+    names = set(_imports(ROOT / "pipeline" / "shards" / "index.py"))
+    assert not {name for name in names if name.startswith("pipeline.")}
+
+
+@pytest.mark.parametrize("package", TRAINING_FREE)
+def test_what_uses_trained_networks_never_imports_training(package: str) -> None:
+    for start in sorted((ROOT / "pipeline" / package).rglob("*.py")):
+        reached = {path.relative_to(ROOT).as_posix() for path in _reachable(start)}
+        found = sorted(path for path in reached if path.startswith("pipeline/training/"))
+        assert not found, f"{start.relative_to(ROOT)} imports {found}"
+
+
+def test_only_an_init_exports_what_it_imports() -> None:
+    """A name is imported from the module that defines it, or from a package whose ``__init__`` imports it."""
+    wrong = []
+    own = (*PACKAGES, "tests", "benchmarks")
+    for path in (path for package in own for path in sorted((ROOT / package).rglob("*.py"))):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.ImportFrom) or not node.module or node.module.split(".")[0] not in own:
+                continue
+            source = _module_path(node.module)
+            assert source is not None, f"{path.relative_to(ROOT)} imports {node.module}, which does not exist"
+            offered = _names_of(source)
+            wrong += [
+                f"{path.relative_to(ROOT)}:{node.lineno}: {node.module} does not define {alias.name}"
+                for alias in node.names
+                if alias.name not in offered and _module_path(f"{node.module}.{alias.name}") is None
+            ]
+    assert not wrong, "\n".join(wrong)
 
 
 def _dvc_stages() -> dict[str, dict]:

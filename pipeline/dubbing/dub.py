@@ -26,11 +26,14 @@ from pipeline.dubbing.reference import Reference, ShotReference
 from pipeline.faces.crops import Cropper
 from pipeline.faces.detector import FaceDetector
 from pipeline.features import alignment
+from pipeline.features.mel import mel_spectrogram
+from pipeline.features.samples import float_to_int16
 from pipeline.inference.generator import Hearing
 from pipeline.inference.generator_kinds import Frames, Voice
-from pipeline.media.audio import float_to_int16, mel_spectrogram, read_audio, resample, to_mono
+from pipeline.media.audio import read_audio, resample, to_mono
 from pipeline.media.errors import NoVideoError
-from pipeline.media.video import MediaInfo, VideoWriter, iter_frames, probe
+from pipeline.media.video import MediaInfo, iter_frames, probe
+from pipeline.media.writer import VideoWriter
 
 logger = logging.getLogger(__name__)
 

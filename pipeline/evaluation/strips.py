@@ -18,7 +18,7 @@ from pipeline.evaluation.score import Generate, render
 from pipeline.features.alignment import FPS, SAMPLE_RATE_HZ, num_samples_of
 from pipeline.features.samples import int16_to_float
 from pipeline.media.image import write_png
-from pipeline.media.video import VideoWriter
+from pipeline.media.writer import VideoWriter
 from pipeline.shards.clip import Clip
 
 Image = NDArray[np.uint8]

@@ -1,1 +1,1 @@
-"""Video, sound and faces: the only package that knows OpenCV and FFmpeg."""
+"""Video and sound: the only package that imports FFmpeg's bindings."""

@@ -1,4 +1,4 @@
-"""Sound: any file to 16 kHz mono samples. The features of them are in ``spectra``, named here too."""
+"""Sound: any file to 16 kHz mono samples."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ import soxr  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from pipeline.features.alignment import SAMPLE_RATE_HZ
-from pipeline.features.mel import mel_spectrogram
-from pipeline.features.mfcc import mfcc
-from pipeline.features.samples import float_to_int16, int16_to_float
 from pipeline.media.container import (
     MAX_PAUSE_S,
     decode,
@@ -24,18 +21,6 @@ from pipeline.media.container import (
     start_of,
 )
 from pipeline.media.errors import CorruptMediaError, NoAudioError
-
-__all__ = [
-    "decode_audio",
-    "float_to_int16",
-    "int16_to_float",
-    "mel_spectrogram",
-    "mfcc",
-    "read_audio",
-    "resample",
-    "sound_delay_s",
-    "to_mono",
-]
 
 Float32 = NDArray[np.float32]
 

@@ -1,4 +1,4 @@
-"""Picture: reading any video as BGR frames at the wanted rate. Writing is named here too."""
+"""Picture: reading any video as BGR frames at the wanted rate."""
 
 from __future__ import annotations
 
@@ -25,18 +25,6 @@ from pipeline.media.container import (
     start_of,
 )
 from pipeline.media.errors import CorruptMediaError, NoVideoError
-from pipeline.media.mjpeg import decode_mjpeg, encode_mjpeg
-from pipeline.media.writer import VideoWriter
-
-__all__ = [
-    "MediaInfo",
-    "TimedFrame",
-    "VideoWriter",
-    "decode_mjpeg",
-    "encode_mjpeg",
-    "iter_frames",
-    "probe",
-]
 
 Frames = NDArray[np.uint8]
 

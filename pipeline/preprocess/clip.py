@@ -20,10 +20,13 @@ from pipeline.corpora.storage import NoDriverError, local_file
 from pipeline.faces.crops import CROP_PX, Cropper, boxes_within, context_boxes, crop_boxes, sharpness
 from pipeline.faces.detector import detectors_by_zoom
 from pipeline.features.alignment import FPS, num_samples_of
-from pipeline.media.audio import decode_audio, float_to_int16, int16_to_float, mel_spectrogram, rms_of, sound_delay_s
+from pipeline.features.mel import mel_spectrogram
+from pipeline.features.samples import float_to_int16, int16_to_float
+from pipeline.media.audio import decode_audio, rms_of, sound_delay_s
 from pipeline.media.container import open_container
 from pipeline.media.errors import MediaError, MissingMediaError, NoAudioError
-from pipeline.media.video import encode_mjpeg, probe
+from pipeline.media.mjpeg import encode_mjpeg
+from pipeline.media.video import probe
 from pipeline.params import PreprocessParams
 from pipeline.preprocess.footage import Footage, survey
 from pipeline.preprocess.reasons import Reason, RefusedError

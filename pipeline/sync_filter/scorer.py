@@ -18,10 +18,9 @@ from models.syncnet import SyncNet
 from pipeline.core.digest import sha256_of
 from pipeline.inference import saved_model
 from pipeline.inference.lse_evaluator import Evaluator, load_evaluator
-from pipeline.inference.sync_expert import read_expert
+from pipeline.inference.sync_expert import clip_cosines, read_expert
 from pipeline.params import SyncFilterParams
 from pipeline.shards.clip import Clip
-from pipeline.training.expert import clip_cosines
 
 
 class Scorer(Protocol):

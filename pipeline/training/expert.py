@@ -16,17 +16,13 @@ from numpy.typing import NDArray
 from models.losses import info_nce, sync_loss
 from models.parallel import gather_batch, with_shared_statistics
 from models.syncnet import SyncNet, SyncNetConfig
-from pipeline.features import alignment
-from pipeline.features.alignment import WINDOW_FRAMES
 from pipeline.inference.device import autocast
+from pipeline.inference.sync_expert import clip_cosines
 from pipeline.inference.tensors import expert_faces
-from pipeline.params import Precision, TrainSyncnetParams
+from pipeline.params import TrainSyncnetParams
 from pipeline.shards.clip import Clip
 from pipeline.training.loop import Batch, clipped_step, learning_rate_factor
 from pipeline.training.sync_validation import SyncValidation
-
-CHUNK_WINDOWS = 256
-"""Windows embedded together in validation: bounds the memory a long clip takes."""
 
 
 def expert_config(params: TrainSyncnetParams) -> SyncNetConfig:
@@ -118,24 +114,3 @@ class ExpertTrainee:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
         self._optimiser.load_state_dict(state["optimiser"])
-
-
-@torch.inference_mode()
-def clip_cosines(
-    network: SyncNet, clip: Clip, device: torch.device, precision: Precision = "fp32"
-) -> NDArray[np.float32]:
-    """Cosine of every face window of a clip with every audio window of it: float32 [V, V]. In eval mode only."""
-    if network.training:
-        raise ValueError("the expert is in training mode: its cosines would depend on the batch")
-    crops = clip.crops(np.arange(clip.num_frames))
-    lower = torch.from_numpy(crops[:, crops.shape[1] // 2 :])
-    windows = lower.unfold(0, WINDOW_FRAMES, 1).movedim(-1, 1)
-    starts = range(len(windows))
-    mel = torch.from_numpy(np.stack([alignment.sync_mel_window(clip.mel, start) for start in starts]))
-    faces_VD, audio_VD = [], []
-    for part in (slice(start, start + CHUNK_WINDOWS) for start in range(0, len(windows), CHUNK_WINDOWS)):
-        with autocast(precision, device):
-            faces_VD.append(network.embed_faces(expert_faces(windows[part], device)))
-            audio_VD.append(network.embed_audio(mel[part].unsqueeze(1).to(device)))
-    cosines: NDArray[np.float32] = (torch.cat(faces_VD).float() @ torch.cat(audio_VD).float().T).cpu().numpy()
-    return cosines

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.media.video import VideoWriter
+from pipeline.media.writer import VideoWriter
 
 SIZE = (64, 48)
 

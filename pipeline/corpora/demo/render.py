@@ -28,7 +28,7 @@ from pipeline.corpora.lrs2 import read_transcript
 from pipeline.corpora.manifest import SPLITS
 from pipeline.faces.detector import limit_opencv_threads
 from pipeline.features.alignment import FPS, SAMPLE_RATE_HZ, num_samples_of
-from pipeline.media.video import VideoWriter
+from pipeline.media.writer import VideoWriter
 
 _CLIPS_PER_TASK = 5
 _FINGERPRINT = "demo.json"

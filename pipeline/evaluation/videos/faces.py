@@ -18,7 +18,8 @@ from pipeline.faces.crops import CROP_PX, Cropper, boxes_within, context_boxes, 
 from pipeline.faces.detector import detectors_by_zoom
 from pipeline.faces.track import MIN_LINK_IOU, box_iou
 from pipeline.features.alignment import FPS, SAMPLE_RATE_HZ, num_samples_of
-from pipeline.media.audio import decode_audio, float_to_int16, rms_of
+from pipeline.features.samples import float_to_int16
+from pipeline.media.audio import decode_audio, rms_of
 from pipeline.media.errors import NoVideoError
 from pipeline.media.video import MediaInfo, iter_frames, probe
 from pipeline.params import PreprocessParams

@@ -21,7 +21,8 @@ from scipy.io import wavfile
 from models.generator import Generator, GeneratorConfig
 from pipeline.cli.main import _show_progress
 from pipeline.inference.saved_model import save_model
-from pipeline.media.video import VideoWriter, iter_frames, probe
+from pipeline.media.video import iter_frames, probe
+from pipeline.media.writer import VideoWriter
 from tests.support.media_readers import read_frames
 
 ROOT = Path(__file__).resolve().parents[3]

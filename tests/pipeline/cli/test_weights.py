@@ -19,7 +19,7 @@ from pipeline.cli.weights import FETCHERS, fetch_example, fetch_syncnet
 from pipeline.core.layout import Layout
 from pipeline.fetch import http
 from pipeline.inference.pretrained import WeightsError
-from pipeline.media.video import VideoWriter
+from pipeline.media.writer import VideoWriter
 from pipeline.params import WeightsParams
 from tests.support.loopback import Server, serving
 

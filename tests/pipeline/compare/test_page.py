@@ -18,7 +18,7 @@ import pytest
 
 from pipeline.compare.page import page, read_takes, reject_table, split_table
 from pipeline.compare.table import comparison, read_result
-from pipeline.media.video import VideoWriter
+from pipeline.media.writer import VideoWriter
 from pipeline.shards.index import IndexRow, Reject
 
 NAMES = ("real", "lstm_cbam", "no_lstm", "copy_input")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from pipeline.media.video import VideoWriter
+from pipeline.media.writer import VideoWriter
 from tests.support.dub_scenes import HEIGHT, WIDTH, picture
 
 

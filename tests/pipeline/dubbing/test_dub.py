@@ -15,7 +15,8 @@ from pipeline.inference.generator import Hearing
 from pipeline.inference.generator_kinds import OURS, Sound
 from pipeline.media.audio import read_audio
 from pipeline.media.errors import MediaError
-from pipeline.media.video import VideoWriter, probe
+from pipeline.media.video import probe
+from pipeline.media.writer import VideoWriter
 from tests.support.dub_scenes import HEIGHT, WIDTH, ScriptedDetector, picture
 from tests.support.media_readers import read_frames
 

@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.features.alignment import num_samples_of
-from pipeline.media.audio import int16_to_float, mel_spectrogram
+from pipeline.features.mel import mel_spectrogram
+from pipeline.features.samples import int16_to_float
 from pipeline.media.mjpeg import encode_mjpeg
 from pipeline.shards.clip import Clip
 from pipeline.shards.read import read_clips

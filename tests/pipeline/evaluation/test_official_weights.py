@@ -11,8 +11,9 @@ import torch
 
 from pipeline.cli.weights import EXAMPLE_NAME, SYNCNET_NAME
 from pipeline.core.layout import Layout
+from pipeline.features.samples import float_to_int16
 from pipeline.inference.lse_evaluator import OFFICIAL, load_evaluator
-from pipeline.media.audio import decode_audio, float_to_int16
+from pipeline.media.audio import decode_audio
 from pipeline.media.video import iter_frames
 from pipeline.metrics.lse import lse_scores
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.media.video import decode_mjpeg, encode_mjpeg
+from pipeline.media.mjpeg import decode_mjpeg, encode_mjpeg
 
 
 def smooth_frames(num: int, side: int = 32) -> np.ndarray:

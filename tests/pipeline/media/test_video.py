@@ -13,7 +13,8 @@ import pytest
 from pipeline.media.audio import decode_audio
 from pipeline.media.container import VIDEO_SUFFIXES
 from pipeline.media.errors import CorruptMediaError, MissingMediaError, NoVideoError
-from pipeline.media.video import VideoWriter, iter_frames, probe
+from pipeline.media.video import iter_frames, probe
+from pipeline.media.writer import VideoWriter
 from tests.support.grey_videos import SIZE, grey, levels, write_frames
 from tests.support.media_readers import read_frames
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from pipeline.media.audio import decode_audio, read_audio
-from pipeline.media.video import VideoWriter, iter_frames
+from pipeline.media.video import iter_frames
+from pipeline.media.writer import VideoWriter
 from tests.support.grey_videos import SIZE, grey, levels, write_frames
 from tests.support.media_readers import read_frames
 

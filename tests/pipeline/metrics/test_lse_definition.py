@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from models.lse_syncnet import LseSyncNet
-from pipeline.media.audio import decode_audio, float_to_int16
+from pipeline.features.samples import float_to_int16
+from pipeline.media.audio import decode_audio
 from pipeline.media.video import iter_frames
 from pipeline.metrics.lse import embed_clip, evaluator_frames, lse_scores
 from tests.support.definitions import mfcc_by_the_book

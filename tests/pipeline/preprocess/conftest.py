@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.corpora.manifest import ClipRecord, record_of
-from pipeline.media.video import VideoWriter
+from pipeline.media.writer import VideoWriter
 from pipeline.params import PreprocessParams
 from tests.support.drawn_face import FPS, draw_face, tone
 

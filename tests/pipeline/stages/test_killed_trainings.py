@@ -24,7 +24,8 @@ import yaml
 
 from pipeline.core.layout import Layout
 from pipeline.features.alignment import num_samples_of
-from pipeline.media.audio import int16_to_float, mel_spectrogram
+from pipeline.features.mel import mel_spectrogram
+from pipeline.features.samples import int16_to_float
 from pipeline.media.mjpeg import encode_mjpeg
 from pipeline.shards.write import ClipSample, shard_name, write_index, write_shard
 from tests.support import stage_forks

@@ -33,7 +33,7 @@ from pipeline.evaluation.videos.pairing import pair_videos
 from pipeline.inference import saved_model
 from pipeline.media.audio import decode_audio
 from pipeline.media.errors import NoVideoError
-from pipeline.media.video import VideoWriter
+from pipeline.media.writer import VideoWriter
 from pipeline.params import PreprocessParams, load_params
 from pipeline.preprocess.reasons import RefusedError
 from tests.support.drawn_face import FPS, draw_face

@@ -1,1 +1,0 @@
-"""``python -m pipeline score``: videos that any system made, under the judges of the pipeline's own rows."""

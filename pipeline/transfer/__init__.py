@@ -1,1 +1,0 @@
-"""Getting published files: HTTP with resume (`http`), several at once (`batch`), unpacking (`archives`)."""
