@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 
+from pipeline.core.seeded_order import seeded_order
 from pipeline.corpora.manifest import MIN_CLIPS
 
 
@@ -13,10 +13,10 @@ def assign_splits(
 ) -> dict[str, str]:
     """``train``, ``val`` or ``test`` for each name, the same on every machine.
 
-    Names are ranked by a digest of seed and name, so a corpus that grows keeps nearly all of its
+    The order is ``seeded_order``'s, so a corpus that grows keeps nearly all of its
     earlier assignments. A fraction above 0 gets at least one name, that of the test split ``least_test``.
     """
-    ranked = sorted(set(names), key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+    ranked = seeded_order(set(names), seed)
     num_val = _share(val_fraction, len(ranked), 1)
     num_test = _share(test_fraction, len(ranked), least_test)
     splits = dict.fromkeys(ranked, "train")

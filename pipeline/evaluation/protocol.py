@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.core.seeded_order import seeded_order
 from pipeline.params import RESERVED_VARIANTS
 from pipeline.shards.clip import Clip
 
@@ -28,22 +29,13 @@ class Pair:
     audio_id: str
 
 
-def ring_order(clip_ids: Iterable[str], seed: int) -> list[str]:
-    """Clip ids in a seeded order that depends on neither the input's order nor any library's random generator."""
-
-    def key(clip_id: str) -> tuple[bytes, str]:
-        return hashlib.sha256(f"{seed}:{clip_id}".encode()).digest(), clip_id
-
-    return sorted(clip_ids, key=key)
-
-
 def derange(clip_ids: Sequence[str], seed: int, max_clips: int = 0) -> list[Pair]:
     """Pair each clip's video with the audio of the next clip in a seeded ring: never its own.
 
     ``max_clips`` keeps the first clips of the ring; 0 keeps all. Raises ValueError for fewer than two clips or a clip
     id that occurs twice.
     """
-    ring = ring_order(clip_ids, seed)
+    ring = seeded_order(clip_ids, seed)
     if len(set(ring)) != len(ring):
         raise ValueError("a clip id occurs twice in the test split")
     if max_clips:

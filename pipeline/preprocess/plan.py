@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pipeline.core.seeded_order import seeded_order
 from pipeline.corpora.manifest import SPLITS, ClipRecord
 from pipeline.shards.index import IndexRow, Reject
 from pipeline.shards.key import sample_key
@@ -33,7 +33,7 @@ class ShardResult:
 def plan_shards(records: Iterable[ClipRecord], clips_per_shard: int, seed: int) -> list[ShardTask]:
     """Shards in the order train, val, test. Clips are shuffled, so a shard is a fair sample of its split.
 
-    The shuffle ranks clips by a digest of seed and id. Raises ValueError for clip ids that give the same key.
+    The order is ``seeded_order``'s. Raises ValueError for clip ids that give the same key.
     """
     by_split: dict[str, list[ClipRecord]] = {split: [] for split in SPLITS}
     key_owner: dict[str, str] = {}
@@ -46,13 +46,9 @@ def plan_shards(records: Iterable[ClipRecord], clips_per_shard: int, seed: int) 
             )
     tasks = []
     for split, members in by_split.items():
-        shuffled = sorted(members, key=lambda record: _rank(record.clip_id, seed))
+        shuffled = seeded_order(members, seed, lambda record: record.clip_id)
         for number, start in enumerate(range(0, len(shuffled), clips_per_shard)):
             chunk = shuffled[start : start + clips_per_shard]
             chunk.sort(key=lambda record: sample_key(record.clip_id))
             tasks.append(ShardTask(shard_name(split, number), split, tuple(chunk)))
     return tasks
-
-
-def _rank(clip_id: str, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed}:{clip_id}".encode()).digest()

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.core.seeded_order import seeded_order
 from pipeline.evaluation.protocol import (
     Pair,
     clips_sha256,
     derange,
     pairing_sha256,
     read_pairs,
-    ring_order,
     self_paired,
     spread_frames,
     with_digest,
@@ -45,7 +45,7 @@ def test_pairing_does_not_depend_on_the_input_order(ids: list[str], seed: int, r
 @given(clip_ids, st.integers(0, 1000), st.integers(2, 60))
 def test_max_clips_keeps_the_first_videos_and_still_deranges(ids: list[str], seed: int, limit: int) -> None:
     pairs = derange(ids, seed, limit)
-    assert [pair.video_id for pair in pairs] == ring_order(ids, seed)[:limit]
+    assert [pair.video_id for pair in pairs] == seeded_order(ids, seed)[:limit]
     assert sorted(pair.audio_id for pair in pairs) == sorted(pair.video_id for pair in pairs)
     assert all(pair.video_id != pair.audio_id for pair in pairs)
 
