@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from models.lse_syncnet import MFCC_STEPS, WINDOW_FRAMES, LseSyncNet
 from pipeline.features.mfcc import mfcc
 from pipeline.metrics import ClipTooShortError
+from pipeline.metrics.best_offset import MIN_WINDOWS, best_offset, offsets_within
 from pipeline.metrics.exact import full_float32
 
 VSHIFT_FRAMES = 15
@@ -32,8 +33,6 @@ MFCC_STEPS_PER_FRAME = 4
 DROPPED_WINDOWS = 5
 """The published code makes 5 windows fewer than frames: the last possible one is left out."""
 DISTANCE_EPS = 1e-6
-MIN_VALID_WINDOWS = 5
-"""The least of a few windows' distances is low by chance."""
 CHUNK_WINDOWS = {"cpu": 4, "cuda": 64}
 """Windows at once, by device: on a CPU more of them leave its caches (16 took 1.3 times as long in one run)."""
 
@@ -114,34 +113,28 @@ def lse_scores(
     mean_distances = distances.mean(axis=0)
     if not np.isfinite(mean_distances).all():
         raise ValueError("lip or audio embeddings are not finite")
-    best = int(mean_distances.argmin())
-    lse_d, lse_c = _best_and_margin(mean_distances)
-    lse_d_valid, lse_c_valid = _best_and_margin(_valid_means(distances, vshift))
+    best = best_offset(offsets_within(vshift), -mean_distances)
+    valid = best_offset(*_valid_similarities(distances, vshift))
     return LseScore(
-        lse_d=lse_d,
-        lse_c=lse_c,
-        offset_frames=vshift - best,
+        lse_d=-best.mean,
+        lse_c=best.margin,
+        offset_frames=best.offset_frames,
         mean_distances=tuple(mean_distances.tolist()),
         num_windows=len(lip),
-        lse_d_valid=lse_d_valid,
-        lse_c_valid=lse_c_valid,
+        lse_d_valid=-valid.mean,
+        lse_c_valid=valid.margin,
     )
 
 
-def _best_and_margin(mean_distances: NDArray[np.float64]) -> tuple[float, float]:
-    best = float(mean_distances.min())
-    return best, float(np.median(mean_distances)) - best
-
-
-def _valid_means(distances: NDArray[np.float64], vshift: int) -> NDArray[np.float64]:
-    """Mean over the windows whose shifted audio exists, of the shifts that have enough: [V, S] -> [at most S]."""
+def _valid_similarities(distances: NDArray[np.float64], vshift: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Offsets that leave enough windows whose audio exists, and the negative mean distance of those: at most [S]."""
     num, num_shifts = distances.shape
     heard = np.arange(num)[:, None] + np.arange(num_shifts) - vshift
     is_valid = (heard >= 0) & (heard < num)
     counts = is_valid.sum(axis=0)
-    enough = counts >= min(MIN_VALID_WINDOWS, num)
+    enough = counts >= min(MIN_WINDOWS, num)
     means: NDArray[np.float64] = np.where(is_valid, distances, 0.0).sum(axis=0)[enough] / counts[enough]
-    return means
+    return offsets_within(vshift)[enough], -means
 
 
 def evaluator_frames(frames: NDArray[np.uint8], device: torch.device) -> torch.Tensor:

@@ -8,10 +8,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.metrics.best_offset import MIN_WINDOWS, best_offset, mean_similarities
 from pipeline.params import SyncFilterParams
-
-MIN_WINDOWS = 5
-"""A shift that leaves fewer windows to compare is not looked at."""
 
 
 class SyncReason(StrEnum):
@@ -36,12 +34,10 @@ def score_clip(similarity: NDArray[np.float32], max_shift: int) -> SyncScore:
 
     As SyncNet's published score (Chung and Zisserman 2016, sec. 3), but a shift counts only windows that the clip has.
     """
-    shifts = [s for s in range(-max_shift, max_shift + 1) if len(np.diagonal(similarity, s)) >= MIN_WINDOWS]
-    if not shifts:
+    if len(np.diagonal(similarity)) < MIN_WINDOWS:
         raise ValueError(f"a clip of {len(similarity)} windows is too short for a sync score, {MIN_WINDOWS} are needed")
-    means = np.array([np.diagonal(similarity, shift).mean() for shift in shifts], np.float64)
-    best = int(means.argmax())
-    return SyncScore(-shifts[best], float(means[best] - np.median(means)))
+    best = best_offset(*mean_similarities(similarity, max_shift))
+    return SyncScore(best.offset_frames, best.margin)
 
 
 def correction_frames(score: SyncScore, params: SyncFilterParams) -> int:

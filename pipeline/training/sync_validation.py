@@ -6,14 +6,15 @@ three figures with a known chance level each.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_SHIFT_FRAMES = 15
+from pipeline.metrics.best_offset import best_offset, mean_similarities
+
+MAX_OFFSET_FRAMES = 15
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class SyncValidation:
 
         - ``pairwise_accuracy``: share of fixed pairs (true audio, audio of the same clip at least ``min_gap_frames``
           away) in which the true one is more similar; a tie counts as lost. Chance 0.5.
-        - ``offset_within_one_frame``: share of clips whose best mean similarity over shifts -15 .. 15 is at a shift of
-          at most 1 frame. Chance 0.1 on clips of 3 s, less on short ones, whose means at large shifts vary more.
+        - ``offset_within_one_frame``: share of clips whose best mean similarity over offsets -15 .. 15 is at one of
+          at most 1 frame. Chance 0.1 on clips of 3 s, less on short ones, whose means at large offsets vary more.
         - ``loss``: cross-entropy of the true audio among those of its clip; ``chance_loss`` is that of a constant.
 
         Raises ValueError where no clip is long enough to hold a negative.
@@ -39,7 +40,7 @@ class SyncValidation:
         if not usable:
             raise ValueError(f"no validation clip has more than {self.min_gap_frames} windows")
         wins = self._pairwise_wins(usable)
-        offsets = [best_shift(s) for s in usable]
+        offsets = [best_offset(*mean_similarities(s, MAX_OFFSET_FRAMES)).offset_frames for s in usable]
         losses, chances = zip(*(self._cross_entropy(s) for s in usable), strict=True)
         return {
             "loss": float(np.mean(losses)),
@@ -70,13 +71,3 @@ class SyncValidation:
         log_sum = np.log(np.exp(masked - peak).sum(axis=1)) + peak[:, 0]
         loss = float(np.mean(log_sum - np.diagonal(masked)))
         return loss, float(np.mean(np.log(allowed.sum(axis=1))))
-
-
-def best_shift(matrix: NDArray[np.float32], max_shift: int = MAX_SHIFT_FRAMES) -> int:
-    """The shift of the audio, in frames, at which a clip's windows are most similar on average."""
-    best, best_mean = 0, -math.inf
-    for shift in range(-max_shift, max_shift + 1):
-        diagonal = np.diagonal(matrix, offset=shift)
-        if len(diagonal) >= 5 and float(diagonal.mean()) > best_mean:
-            best, best_mean = shift, float(diagonal.mean())
-    return best

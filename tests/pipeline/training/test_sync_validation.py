@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.training.sync_validation import SyncValidation, best_shift
+from pipeline.training.sync_validation import SyncValidation
 
 VALIDATION = SyncValidation(num_pairs=400, min_gap_frames=5, seed=0)
 
@@ -33,9 +33,8 @@ def test_a_random_judge_wins_half_the_pairs() -> None:
 
 
 @pytest.mark.parametrize("shift", [-15, -3, 0, 1, 7])
-def test_the_shift_of_the_audio_is_found(shift: int) -> None:
+def test_clips_within_one_frame_of_sync_are_counted(shift: int) -> None:
     matrix = np.eye(50, k=shift, dtype=np.float32)
-    assert best_shift(matrix) == shift
     expected = 1.0 if abs(shift) <= 1 else 0.0
     assert VALIDATION.scores([matrix])["offset_within_one_frame"] == expected
 
