@@ -59,19 +59,11 @@ class TrainEvaluatorParams(_ContrastiveParams):
 
 
 class LossParams(Section):
+    """A term of the generator's loss; ``pipeline.training.schedule`` gives its weight at each step."""
+
     weight: NonNegative
     start_step: MaybeZero
     ramp_steps: MaybeZero
-
-    def at(self, step: int) -> float:
-        """The weight at a step: 0 before ``start_step``, then growing over ``ramp_steps``."""
-        if step < self.start_step:
-            return 0.0
-        return (
-            self.weight
-            if self.ramp_steps == 0
-            else self.weight * min(1.0, (step - self.start_step + 1) / self.ramp_steps)
-        )
 
 
 class LossesParams(Section):
@@ -93,20 +85,6 @@ class LossesParams(Section):
         if self.feature_matching.weight > 0 and self.adversarial.weight == 0:
             raise ValueError("feature_matching compares the discriminator's features: it needs an adversarial.weight")
         return self
-
-    @property
-    def full_from(self) -> int:
-        """So many steps are made when every term that is used has had its whole weight in one."""
-        return max((loss.start_step + max(1, loss.ramp_steps) for _, loss in self if loss.weight > 0), default=0)
-
-    def without(self, *names: str) -> LossesParams:
-        """The same with these terms left out."""
-        return self.model_copy(update={name: getattr(self, name).model_copy(update={"weight": 0.0}) for name in names})
-
-    def weights(self, step: int | None = None) -> dict[str, float]:
-        """Each term's weight at a step, L1's included; None: once everything is on."""
-        weights = {name: loss.weight if step is None else loss.at(step) for name, loss in self}
-        return {"l1": 1.0 - weights["sync"] - weights["adversarial"]} | weights
 
 
 class TrainGanParams(_TrainingParams):

@@ -20,6 +20,7 @@ from models.generator import GeneratorConfig
 from pipeline.inference.generator_kinds import LIPGAN, OURS, SPEECH2VID, Kind
 from pipeline.params import LipGanVariant, TrainGanParams, VariantParams, Wav2LipVariant
 from pipeline.training.adversaries import Adversary, LossWeights, QualityAdversary, SyncAdversary
+from pipeline.training.schedule import full_from, weights_at, without
 
 ADAM_BETAS = (0.9, 0.999)
 """LipGAN's, Speech2Vid's and, without its quality discriminator, Wav2Lip's, which leave Adam as it comes."""
@@ -54,9 +55,9 @@ def recipe_of(params: TrainGanParams, variant: VariantParams) -> Recipe:
     if isinstance(variant, Wav2LipVariant):
         losses = params.losses
         if not variant.use_discriminator:
-            losses = losses.without("adversarial", "feature_matching")
+            losses = without(losses, "adversarial", "feature_matching")
         if not variant.use_further_losses:
-            losses = losses.without("perceptual", "feature_matching", "temporal", "mouth")
+            losses = without(losses, "perceptual", "feature_matching", "temporal", "mouth")
         config = GeneratorConfig(
             width=params.width,
             use_lstm=variant.use_lstm,
@@ -67,7 +68,7 @@ def recipe_of(params: TrainGanParams, variant: VariantParams) -> Recipe:
         has_adversary = losses.adversarial.weight > 0
         quality = partial(QualityAdversary, params) if has_adversary else None
         betas = params.betas if has_adversary else ADAM_BETAS
-        return Recipe(OURS, config, losses.weights, losses.full_from, betas, quality)
+        return Recipe(OURS, config, partial(weights_at, losses), full_from(losses), betas, quality)
     if isinstance(variant, LipGanVariant):
         weights = {"l1": 1.0, "contrastive": variant.contrastive_weight}
         sync = partial(SyncAdversary, params)

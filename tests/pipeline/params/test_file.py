@@ -104,17 +104,6 @@ def test_matching_features_needs_a_discriminator(content: dict[str, Any]) -> Non
         parse_params(content)
 
 
-def test_loss_weights_follow_their_schedule(content: dict[str, Any]) -> None:
-    loss = {"weight": 0.8, "start_step": 2, "ramp_steps": 4}
-    content["train_gan"]["losses"]["temporal"] = loss
-    losses = parse_params(content).train_gan.losses
-    assert [losses.temporal.at(step) for step in range(8)] == pytest.approx([0, 0, 0.2, 0.4, 0.6, 0.8, 0.8, 0.8])
-    at_once = losses.temporal.model_copy(update={"ramp_steps": 0})
-    assert [at_once.at(step) for step in range(4)] == [0, 0, 0.8, 0.8]
-    assert losses.weights()["l1"] == pytest.approx(1 - losses.sync.weight - losses.adversarial.weight)
-    assert losses.without("temporal").weights()["temporal"] == 0
-
-
 def test_one_training_under_two_names_is_named(content: dict[str, Any]) -> None:
     content["variants"]["again"] = content["variants"]["no_cbam"] | {"seed": content["seed"]}
     with pytest.raises(ParamsError, match=r"variants\.again is the training of variants\.no_cbam once more, seed 1234"):

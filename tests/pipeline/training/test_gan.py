@@ -22,6 +22,7 @@ from pipeline.stages.train_gan import build_trainee, load_expert
 from pipeline.training.adversaries import QualityAdversary
 from pipeline.training.gan import GanTrainee, init_audio_encoder, window_cut
 from pipeline.training.generator_windows import CutGeneratorWindow
+from pipeline.training.schedule import weights_at, without
 from pipeline.training.variants import ADAM_BETAS, Recipe, recipe_of
 
 EXPERT = SyncNetConfig(width=0.0625, embedding_dim=16, linear_heads=True)
@@ -156,7 +157,7 @@ def test_each_optimiser_has_its_variants_betas(params: TrainGanParams) -> None:
 
 def test_the_gradient_of_a_batch_in_parts_is_the_mean_of_theirs(params: TrainGanParams) -> None:
     """Of twice the same clip it is that of the clip alone: norms and negatives are a part's."""
-    plain = params.model_copy(update={"losses": params.losses.without("adversarial", "feature_matching")})
+    plain = params.model_copy(update={"losses": without(params.losses, "adversarial", "feature_matching")})
     one = {name: tensor[:1] for name, tensor in batch().items()}
     two = {name: tensor.repeat(2, *[1] * (tensor.dim() - 1)) for name, tensor in one.items()}
     alone, in_parts = trainee_of(plain), trainee_of(plain.model_copy(update={"micro_batches": 2}))
@@ -263,7 +264,7 @@ def test_validation_is_at_full_weights_and_judges_the_average(trainee: GanTraine
     for step in range(2):
         trainee.step(batch(), step)
     first = trainee.validate()
-    weights = params.losses.weights()
+    weights = weights_at(params.losses, None)
     terms = ("l1", "sync", "perceptual", "temporal", "mouth")
     assert first["loss"] == pytest.approx(sum(weights[name] * first[name] for name in terms), rel=1e-5)
     with torch.no_grad():

@@ -21,13 +21,3 @@ def test_adams_betas_are_the_published_ones(variant: str, has_adversary: bool, h
     recipe = recipe_of(gan, PARAMS.variants[variant])
     assert (recipe.build_adversary is not None) == has_adversary
     assert recipe.betas == ((0.3, 0.99) if has_the_arms_betas else ADAM_BETAS)
-
-
-@pytest.mark.parametrize("ramp_steps", [0, 1, 5])
-def test_everything_is_on_only_after_a_step_with_every_whole_weight(ramp_steps: int) -> None:
-    losses = PARAMS.train_gan.losses
-    timed = losses.sync.model_copy(update={"weight": 0.1, "start_step": 7, "ramp_steps": ramp_steps})
-    losses = losses.without(*(name for name, _ in losses)).model_copy(update={"sync": timed})
-    last_step = losses.full_from - 1  # steps count from 0
-    assert losses.weights(last_step)["sync"] == 0.1
-    assert losses.weights(last_step - 1)["sync"] < 0.1
