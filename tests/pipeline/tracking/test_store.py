@@ -19,7 +19,8 @@ ADDRESS_NAMES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
 PROBE = """
 from pathlib import Path
 from pipeline.core.layout import Layout
-from pipeline import mlflow_store, registry
+from pipeline.promote import registry
+from pipeline.tracking import store
 layout = Layout(Path({root!r}))
 {opening}
 from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
@@ -129,7 +130,7 @@ def test_an_experiment_that_was_deleted_is_restored(tmp_path: Path, caplog: pyte
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "opening", ["mlflow_store.open_client(layout)", "with registry.open_registry(layout) as it: it.aliases()"]
+    "opening", ["store.open_client(layout)", "with registry.open_registry(layout) as it: it.aliases()"]
 )
 def test_mlflow_sends_no_usage_and_waits_briefly_whoever_imports_it_first(
     tmp_path: Path, repo_root: Path, opening: str

@@ -1,0 +1,70 @@
+"""Locks between processes. A lock is a file; it ends with its block, and with its process however that ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from pipeline.core import atomic
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_S = 1.0
+"""A wait shorter than this is not logged."""
+
+
+class LockHeldError(RuntimeError):
+    """Another process holds the lock. ``holder`` describes it; empty if that process has not described itself yet."""
+
+    def __init__(self, path: Path, holder: str) -> None:
+        super().__init__(f"{path} is held by {holder or 'another process'}")
+        self.holder = holder
+
+
+@contextmanager
+def locked(path: Path, activity: str) -> Iterator[None]:
+    """Hold the lock ``path``; wait while another process or thread holds it.
+
+    ``activity`` completes the log line "another process is ...; waiting for it".
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        held = lock.acquire(timeout=PATIENCE_S)
+    except Timeout:
+        logger.info("another process is %s; waiting for it", activity)
+        held = lock.acquire()
+    with held:
+        yield
+
+
+@contextmanager
+def locked_at_once(path: Path, holder: str) -> Iterator[None]:
+    """Hold the lock ``path``, or raise LockHeldError if another process holds it.
+
+    The process that holds it may enter again, from any thread. ``holder`` is what others read about it while it holds
+    the lock; its process id and the time are added.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, thread_local=False, is_singleton=True)  # one object per process: it counts its holds
+    note = path.with_name(f"{path.name}.holder")
+    is_outermost = not lock.is_locked
+    try:
+        held = lock.acquire(timeout=0)
+    except Timeout:
+        raise LockHeldError(path, note.read_text() if note.is_file() else "") from None
+    with held:
+        if not is_outermost:
+            yield
+            return
+        atomic.write_text(note, f"{holder} (process {os.getpid()}, since {datetime.now():%Y-%m-%d %H:%M})")
+        try:
+            yield
+        finally:
+            note.unlink(missing_ok=True)

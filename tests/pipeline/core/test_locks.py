@@ -1,0 +1,114 @@
+"""Locks keep other processes out, end with their process, and name who holds them."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pipeline.core import locks
+from pipeline.core.locks import LockHeldError, locked, locked_at_once
+
+ROOT = Path(__file__).resolve().parents[3]
+HOLD = """
+import sys
+from pathlib import Path
+from pipeline.core.locks import locked, locked_at_once
+with {call}:
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def holding(call: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds a lock until its input ends."""
+    command = [sys.executable, "-c", HOLD.format(call=call)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_waiting_process_logs_what_it_waits_for_and_goes_on_when_the_holder_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(locks, "PATIENCE_S", 0.01)
+    caplog.set_level(logging.INFO)
+    path = tmp_path / "new" / ".lock"
+    with holding(f"locked(Path({str(path)!r}), 'x')") as process:
+        killer = threading.Timer(0.5, process.kill)
+        killer.start()
+        with locked(path, "fetching a.tar"):
+            assert process.wait(timeout=30) != 0
+        killer.join()
+    assert "another process is fetching a.tar; waiting for it" in caplog.text
+
+
+def test_a_free_lock_is_taken_without_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    for _ in range(2):
+        with locked(tmp_path / ".lock", "busy"):
+            pass
+    assert caplog.text == ""
+
+
+def test_threads_of_one_process_wait_for_each_other(tmp_path: Path) -> None:
+    inside: list[str] = []
+
+    def work(name: str) -> None:
+        with locked(tmp_path / ".lock", "busy"):
+            inside.append(name)
+            inside.append(name)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert inside[::2] == inside[1::2]
+    assert sorted(inside[::2]) == list("abcd")
+
+
+@pytest.mark.parametrize("end", [subprocess.Popen.kill, lambda process: process.communicate()], ids=["killed", "done"])
+def test_the_holder_is_named_until_it_ends(tmp_path: Path, end: Callable[[subprocess.Popen[str]], object]) -> None:
+    path = tmp_path / "flow.lock"
+    with holding(f"locked_at_once(Path({str(path)!r}), 'retrain')") as process:
+        with pytest.raises(LockHeldError) as caught, locked_at_once(path, "reproduce"):
+            pass
+        assert caught.value.holder.startswith(f"retrain (process {process.pid}, since 20")
+        end(process)
+        process.wait()
+        with locked_at_once(path, "reproduce"):
+            pass
+    assert [found.name for found in tmp_path.iterdir()] == ["flow.lock"]
+
+
+def test_the_process_that_holds_it_may_enter_again_from_any_thread(tmp_path: Path) -> None:
+    path = tmp_path / "flow.lock"
+    failures: list[Exception] = []
+
+    def enter() -> None:
+        try:
+            with locked_at_once(path, "inner"):
+                pass
+        except Exception as error:
+            failures.append(error)
+
+    with locked_at_once(path, "outer"):
+        thread = threading.Thread(target=enter)
+        thread.start()
+        thread.join()
+        enter()
+        assert failures == []
+        command = [sys.executable, "-c", HOLD.format(call=f"locked_at_once(Path({str(path)!r}), 'other')")]
+        other = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        assert "LockHeldError" in other.stderr  # the inner ones did not give it away
+        assert "held by outer (process" in other.stderr
