@@ -42,7 +42,7 @@ def freeze_scorer(layout: Layout, source: Path | None) -> tuple[Path, list[Chang
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
     named = target.relative_to(layout.root) if target.is_relative_to(layout.root) else target
-    text = layout.params_path.read_text()
+    text = layout.params_path.read_bytes().decode()  # read_text would lose the file's own line ends
     values = {"sync_filter.scorer": named.as_posix(), "sync_filter.scorer_sha256": digest}
     text, changes = replace_values(text, values)
     parse_params(yaml.safe_load(text), str(layout.params_path))

@@ -55,6 +55,15 @@ def test_a_frozen_expert_judges_whatever_is_trained_later(layout: Layout) -> Non
     assert all("#" in line for line in changed)  # comments stay
 
 
+def test_freezing_keeps_the_line_ends_of_the_file(layout: Layout) -> None:
+    layout.params_path.write_bytes(layout.params_path.read_bytes().replace(b"\n", b"\r\n"))
+    save_expert(layout.stage_dir("train_syncnet") / "model")
+    assert CliRunner().invoke(app, ["freeze-scorer"]).exit_code == 0
+    content = layout.params_path.read_bytes()
+    assert b"scorer: weights/sync_scorer-" in content
+    assert content.count(b"\r\n") == content.count(b"\n")
+
+
 def test_freezing_the_same_again_changes_nothing(layout: Layout) -> None:
     save_expert(layout.stage_dir("train_syncnet") / "model")
     CliRunner().invoke(app, ["freeze-scorer"])
