@@ -124,12 +124,7 @@ def num_jobs(params: Params) -> int:
         return 1
     free_bytes = min(psutil.virtual_memory().available, cgroup_limits().memory_bytes or sys.maxsize)
     job_bytes = max(_LEAST_JOB_BYTES, int(_JOB_BYTES * params.train_gan.width))
-    return max(1, min(_cores(), free_bytes // job_bytes, _MOST_JOBS))
-
-
-def _cores() -> int:
-    """A container's quota counts: threads beyond it only wait for each other."""
-    return max(1, min(num_cores(), int(cgroup_limits().cores or sys.maxsize)))
+    return max(1, min(num_cores(), free_bytes // job_bytes, _MOST_JOBS))
 
 
 def shares_of(graph: dvc.StageGraph, most_jobs: int, cores: int) -> dict[str, int]:
@@ -168,7 +163,7 @@ def _reproduce(checkout: Path, targets: list[str] | None) -> State[Any]:
         return StageResult(stage, "failed", str(result), 0.0)  # out of retries
 
     most_jobs = num_jobs(load_params(Layout(checkout).params_path))
-    shares = shares_of(whole, most_jobs, _cores())
+    shares = shares_of(whole, most_jobs, num_cores())
     results = walk(graph, tasks.read_reasons(checkout), run_task, most_jobs=most_jobs, shares=shares)
     tasks.publish_outcomes(results)
     tasks.publish_comparison(checkout, results)

@@ -12,20 +12,30 @@ SHARE_VARIABLE = "LIPSMITH_NUM_CORES"
 """Environment variable by which a flow tells a stage its share of the cores, where several run at once."""
 
 
-def num_cores() -> int:
-    """This process's share where it was given one, else the cores of its CPU set, or those of the machine."""
-    if share := os.environ.get(SHARE_VARIABLE):
-        return int(share)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 class Limits(NamedTuple):
     """What control groups (containers, job schedulers) leave to this process; None where there is no limit."""
 
     memory_bytes: int | None
     cores: float | None
+
+
+def num_cores(limits: Limits | None = None) -> int:
+    """Cores that this process may keep busy: its share if a flow gave it one, else ``visible_cores``, within its quota.
+
+    A quota is rounded down, to 1 at least: threads beyond it would wait for each other. ``limits``: default, those
+    that hold for this process.
+    """
+    if share := os.environ.get(SHARE_VARIABLE):
+        return int(share)
+    quota = (limits or cgroup_limits()).cores
+    return visible_cores() if quota is None else max(1, min(visible_cores(), int(quota)))
+
+
+def visible_cores() -> int:
+    """Cores of this process's CPU set, or of the machine."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def cgroup_limits(mounted: Path = Path("/sys/fs/cgroup"), process: Path = Path("/proc/self/cgroup")) -> Limits:

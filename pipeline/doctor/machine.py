@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.core.layout import Layout
-from pipeline.core.resources import Limits, cgroup_limits, num_cores
+from pipeline.core.resources import Limits, cgroup_limits, num_cores, visible_cores
 from pipeline.doctor.check import Check, NoAnswerError, answer_of, ask_python, fail, ok, warn
 from pipeline.params import Params
 
@@ -77,15 +77,15 @@ def _why_unseen(cuda: str | None) -> str:
 
 
 def check_cores(params: Params | None, limits: Limits | None = None) -> list[Check]:
-    cores, quota = num_cores(), (limits or cgroup_limits()).cores
+    limits = limits or cgroup_limits()
+    visible, usable = visible_cores(), num_cores(limits)
     workers = "" if params is None else f"; runtime.num_workers is {params.runtime.num_workers}"
-    if quota is None or quota >= cores - 0.5:
-        return [ok("cores", f"{cores}{workers}")]
-    found = f"{cores}, but this container may use {quota:.1f} of them{workers}"
-    if params is not None and 0 < params.runtime.num_workers <= quota + 0.5:
-        return [ok("cores", found)]
-    remedy = f"params.yaml: runtime.num_workers {max(1, round(quota))}: 0 starts one worker for each of {cores}"
-    return [warn("cores", found, remedy)]
+    if limits.cores is None or usable == visible:
+        return [ok("cores", f"{usable}{workers}")]
+    found = f"{usable}: this container may use {limits.cores:.1f} of {visible}{workers}"
+    if params is not None and params.runtime.num_workers > usable:
+        return [warn("cores", found, f"params.yaml: runtime.num_workers 0 starts {usable}, one for each core")]
+    return [ok("cores", found)]
 
 
 def check_memory(limits: Limits | None = None) -> list[Check]:

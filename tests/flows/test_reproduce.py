@@ -215,8 +215,8 @@ def _trained_by(process: psutil.Process) -> list[str]:
 
 def test_how_many_stages_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     params = load_params(ROOT / "params.yaml")
-    machine: dict[str, Any] = {"free": 64, "limits": Limits(None, None)}
-    monkeypatch.setattr(reproduce, "num_cores", lambda: 6)
+    machine: dict[str, Any] = {"free": 64, "cores": 6, "limits": Limits(None, None)}
+    monkeypatch.setattr(reproduce, "num_cores", lambda: machine["cores"])
     monkeypatch.setattr(reproduce, "cgroup_limits", lambda: machine["limits"])
     monkeypatch.setattr(reproduce.psutil, "virtual_memory", lambda: SimpleNamespace(available=machine["free"] * 2**30))
 
@@ -230,9 +230,9 @@ def test_how_many_stages_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert jobs() == 6
     assert jobs(num_jobs=3) == 3
     assert jobs(num_processes=2) == 1
-    machine["limits"] = Limits(None, 2.5)
+    machine["cores"] = 2
     assert jobs() == 2
-    machine["limits"] = Limits(7 * 2**30, None)
+    machine |= {"cores": 6, "limits": Limits(7 * 2**30, None)}
     assert jobs() == 3
     assert jobs(width=1) == 1
     machine |= {"free": 5, "limits": Limits(None, None)}

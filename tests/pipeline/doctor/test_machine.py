@@ -12,8 +12,9 @@ from typing import Any
 import psutil
 import pytest
 
+from pipeline.core import resources
 from pipeline.core.layout import Layout
-from pipeline.core.resources import Limits, cgroup_limits
+from pipeline.core.resources import Limits
 from pipeline.doctor import machine
 from pipeline.doctor.check import NoAnswerError, Status
 from pipeline.doctor.machine import GB
@@ -107,62 +108,19 @@ def test_nvidia_smi_is_read_line_by_line_and_may_be_absent(monkeypatch: pytest.M
     assert machine.nvidia_cards() == []
 
 
-def write(root: Path, files: dict[str, str]) -> None:
-    for name, content in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(content)
-
-
-@pytest.mark.parametrize(
-    ("files", "process", "limits"),
-    [
-        ({"memory.max": "max\n", "cpu.max": "max 100000\n"}, "0::/\n", Limits(None, None)),
-        ({"memory.max": "4000000000\n", "cpu.max": "150000 100000\n"}, "0::/\n", Limits(4 * GB, 1.5)),
-        (
-            {"job/memory.max": "3000000000\n", "job/step/memory.max": "max\n", "job/step/cpu.max": "200000 100000\n"},
-            "0::/job/step\n",
-            Limits(3 * GB, 2.0),
-        ),
-        (
-            {
-                "memory/memory.limit_in_bytes": "2000000000\n",
-                "cpu/cpu.cfs_quota_us": "50000\n",
-                "cpu/cpu.cfs_period_us": "100000\n",
-            },
-            "4:memory:/\n3:cpu,cpuacct:/\n",
-            Limits(2 * GB, 0.5),
-        ),
-        (
-            {
-                "memory/memory.limit_in_bytes": "9223372036854771712\n",
-                "cpu/cpu.cfs_quota_us": "-1\n",
-                "cpu/cpu.cfs_period_us": "100000\n",
-            },
-            "4:memory:/\n",
-            Limits(None, None),
-        ),
-        ({}, "", Limits(None, None)),
-    ],
-    ids=["unlimited", "container", "scheduler", "version 1", "version 1 unlimited", "none"],
-)
-def test_limits_of_control_groups(tmp_path: Path, files: dict[str, str], process: str, limits: Limits) -> None:
-    mounted = tmp_path / "cgroup"
-    mounted.mkdir()
-    write(mounted, files)
-    (tmp_path / "self").write_text(process)
-    assert cgroup_limits(mounted, tmp_path / "self") == limits
-    assert cgroup_limits(tmp_path / "nowhere", tmp_path / "nothing") == Limits(None, None)
-
-
-def test_fewer_cores_than_there_seem_to_be_want_fewer_workers(monkeypatch: pytest.MonkeyPatch, params: Params) -> None:
-    monkeypatch.setattr(machine, "num_cores", lambda: 64)
-    (check,) = machine.check_cores(wanting(params, num_workers=0), Limits(None, 4.0))
+def test_workers_beyond_a_containers_quota_warn(monkeypatch: pytest.MonkeyPatch, params: Params) -> None:
+    monkeypatch.delenv("LIPSMITH_NUM_CORES", raising=False)
+    monkeypatch.setattr(machine, "visible_cores", lambda: 64)
+    monkeypatch.setattr(resources, "visible_cores", lambda: 64)
+    (check,) = machine.check_cores(wanting(params, num_workers=8), Limits(None, 4.5))
     assert check.status is Status.WARN
-    assert "runtime.num_workers 4" in check.remedy
-    assert machine.check_cores(wanting(params, num_workers=4), Limits(None, 4.0))[0].status is Status.OK
-    assert machine.check_cores(wanting(params, num_workers=8), Limits(None, 4.0))[0].status is Status.WARN
-    assert machine.check_cores(params, Limits(None, None))[0].status is Status.OK
-    assert machine.check_cores(None, Limits(None, 64.0))[0].status is Status.OK
+    assert check.found == "4: this container may use 4.5 of 64; runtime.num_workers is 8"
+    assert "runtime.num_workers 0 starts 4" in check.remedy
+    for num_workers in (0, 4):  # 0 is one for each core that may be used
+        assert machine.check_cores(wanting(params, num_workers=num_workers), Limits(None, 4.5))[0].status is Status.OK
+    assert machine.check_cores(wanting(params, num_workers=80), Limits(None, None))[0].status is Status.OK
+    (check,) = machine.check_cores(None, Limits(None, 64.0))
+    assert (check.status, check.found) == (Status.OK, "64")
 
 
 def test_little_memory_warns(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,97 @@
+"""Cores and memory that control groups, CPU sets and flows leave to a process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline.core import resources
+from pipeline.core.resources import SHARE_VARIABLE, Limits, cgroup_limits, num_cores
+
+GB = 1_000_000_000
+
+
+def write(root: Path, files: dict[str, str]) -> None:
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(content)
+
+
+@pytest.mark.parametrize(
+    ("files", "process", "limits"),
+    [
+        ({"memory.max": "max\n", "cpu.max": "max 100000\n"}, "0::/\n", Limits(None, None)),
+        ({"memory.max": "4000000000\n", "cpu.max": "150000 100000\n"}, "0::/\n", Limits(4 * GB, 1.5)),
+        (
+            {"job/memory.max": "3000000000\n", "job/step/memory.max": "max\n", "job/step/cpu.max": "200000 100000\n"},
+            "0::/job/step\n",
+            Limits(3 * GB, 2.0),
+        ),
+        (
+            {
+                "memory/memory.limit_in_bytes": "2000000000\n",
+                "cpu/cpu.cfs_quota_us": "50000\n",
+                "cpu/cpu.cfs_period_us": "100000\n",
+            },
+            "4:memory:/\n3:cpu,cpuacct:/\n",
+            Limits(2 * GB, 0.5),
+        ),
+        (
+            {
+                "memory/memory.limit_in_bytes": "9223372036854771712\n",
+                "cpu/cpu.cfs_quota_us": "-1\n",
+                "cpu/cpu.cfs_period_us": "100000\n",
+            },
+            "4:memory:/\n",
+            Limits(None, None),
+        ),
+        ({}, "", Limits(None, None)),
+    ],
+    ids=["unlimited", "container", "scheduler", "version 1", "version 1 unlimited", "none"],
+)
+def test_limits_of_control_groups(tmp_path: Path, files: dict[str, str], process: str, limits: Limits) -> None:
+    mounted = tmp_path / "cgroup"
+    mounted.mkdir()
+    write(mounted, files)
+    (tmp_path / "self").write_text(process)
+    assert cgroup_limits(mounted, tmp_path / "self") == limits
+    assert cgroup_limits(tmp_path / "nowhere", tmp_path / "nothing") == Limits(None, None)
+
+
+@pytest.fixture
+def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    monkeypatch.delenv(SHARE_VARIABLE, raising=False)
+
+
+@pytest.mark.usefixtures("eight_cores")
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({}, 8),
+        ({"cpu.max": "max 100000\n"}, 8),
+        ({"cpu.max": "350000 100000\n"}, 3),
+        ({"cpu.max": "20000 100000\n"}, 1),
+        ({"cpu.max": "6400000 100000\n"}, 8),
+        ({"job/cpu.max": "200000 100000\n", "job/step/cpu.max": "max 100000\n"}, 2),
+        ({"cpu/job/cpu.cfs_quota_us": "250000\n", "cpu/job/cpu.cfs_period_us": "50000\n"}, 5),
+    ],
+    ids=["no groups", "unlimited", "container", "less than one", "more than there are", "job above", "version 1"],
+)
+def test_a_quota_bounds_the_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], cores: int
+) -> None:
+    write(tmp_path / "cgroup", files)
+    (tmp_path / "self").write_text("0::/job/step\n")
+    limits = cgroup_limits(tmp_path / "cgroup", tmp_path / "self")
+    assert num_cores(limits) == cores
+    monkeypatch.setattr(resources, "cgroup_limits", lambda: limits)
+    assert num_cores() == cores
+
+
+@pytest.mark.usefixtures("eight_cores")
+def test_a_flows_share_comes_before_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SHARE_VARIABLE, "3")
+    assert num_cores(Limits(None, 1.0)) == 3
