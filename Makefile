@@ -47,6 +47,7 @@ format: install ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 
 ui: install ## MLflow's page: every run, by source, is on http://127.0.0.1:5000/#/experiments
+	$(BIN)/python -m pipeline.tracking
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true $(BIN)/python -m mlflow server \
 		--backend-store-uri sqlite:///mlflow.db --artifacts-destination mlruns --host 127.0.0.1 --port 5000
 

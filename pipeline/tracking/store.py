@@ -68,6 +68,17 @@ def open_client(layout: Layout) -> MlflowClient:
         return client
 
 
+def adopt_artifacts(layout: Layout) -> None:
+    """Let the checkout's own store name its artifacts where they are now, if the checkout was moved or copied.
+
+    MLflow's page reads the store as it is; a stage that opens the store does this by itself. Nothing happens to a
+    store that is not there, or that belongs to others too.
+    """
+    if layout.mlflow_db_path.is_file() and _is_own(layout):
+        with _one_at_a_time(layout):
+            _follow_the_checkout(layout)
+
+
 def experiment_id(client: MlflowClient, layout: Layout, source: str) -> str:
     """The experiment of a data source: created on first use, restored where it was deleted in MLflow's page."""
     from mlflow.exceptions import MlflowException
@@ -119,11 +130,14 @@ def _is_own(layout: Layout) -> bool:
 def _follow_the_checkout(layout: Layout) -> None:
     """Where the checkout was moved or copied, let every address below its old ``mlruns`` point below the present one.
 
-    MLflow keeps absolute addresses. An old ``mlruns`` is one whose folder is gone, or has an ``mlflow.db``, of which
-    this one is a copy; of experiments elsewhere nothing is touched.
+    MLflow keeps absolute addresses: it completes a relative one when it stores it, it takes ``mlflow-artifacts:`` only
+    where every client goes through a server, and no function of its API changes one. An old ``mlruns`` is one whose
+    folder is gone, or has an ``mlflow.db``, of which this one is a copy; of experiments elsewhere nothing is touched.
     """
     here = _artifacts_uri(layout)
     with closing(sqlite3.connect(layout.mlflow_db_path, timeout=_LOCK_S)) as store, store:
+        if not store.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchall():
+            return  # its first process ended before it had made the tables
         named_alike = "SELECT DISTINCT artifact_location FROM experiments WHERE artifact_location LIKE 'file:%/mlruns'"
         for (there,) in store.execute(named_alike).fetchall():
             folder = Path(url2pathname(urlsplit(there).path)).parent

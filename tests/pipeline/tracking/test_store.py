@@ -117,6 +117,33 @@ def test_what_was_moved_or_copied_with_the_checkout_is_its_own(
 
 
 @pytest.mark.slow
+def test_the_page_of_a_moved_checkout_finds_its_artifacts_before_any_stage_ran(
+    tmp_path: Path, repo_root: Path, open_anew: Callable[[Layout], MlflowClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = Layout(tmp_path / "old"), Layout(tmp_path / "new")
+    client = open_anew(old)
+    experiment = experiment_id(client, old, "demo")
+    log_note(client, experiment)
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copyfile(repo_root / name, old.root / name)
+    old.root.rename(new.root)
+    uri = f"sqlite:///{new.mlflow_db_path}"
+    assert num_notes(MlflowClient(uri), experiment) == 0
+    command = [sys.executable, "-m", "pipeline.tracking"]
+    environment = os.environ | {"PYTHONPATH": str(repo_root), "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+    done = subprocess.run(command, cwd=new.root, env=environment, capture_output=True, text=True, check=True)
+    assert done.stderr.count("the checkout was moved or copied") == 1
+    assert num_notes(MlflowClient(uri), experiment) == 1
+
+    # Without a store, or with one that has no tables yet, there is nothing to do.
+    new.mlflow_db_path.unlink()
+    subprocess.run(command, cwd=new.root, env=environment, check=True)
+    assert not new.mlflow_db_path.exists()
+    new.mlflow_db_path.touch()
+    subprocess.run(command, cwd=new.root, env=environment, check=True)
+
+
+@pytest.mark.slow
 def test_an_experiment_that_was_deleted_is_restored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     layout = Layout(tmp_path)
     client = open_client(layout)

@@ -1,0 +1,29 @@
+"""``python -m pipeline.tracking``: runs before MLflow's page, which finds artifacts where the store says they are.
+
+The page reads the checkout's own store whatever MLFLOW_TRACKING_URI says, and so does this.
+"""
+
+import logging
+import os
+import sys
+
+from pipeline.core.layout import Layout, find_root
+from pipeline.core.logs import log_to_stderr
+from pipeline.tracking.store import adopt_artifacts
+
+EXIT_USER_ERROR = 2
+
+
+def main() -> int:
+    log_to_stderr()
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    try:
+        adopt_artifacts(Layout(find_root()))
+    except FileNotFoundError as error:
+        logging.getLogger(__name__).error("%s", error)
+        return EXIT_USER_ERROR
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
