@@ -110,38 +110,38 @@ def _ignore(_count: int, _is_fresh: bool) -> None:
 
 def remote_size(url: str, credentials: Credentials | None = None) -> int | None:
     """The file's size in bytes as the server tells it, None where it does not. Raises TransferError."""
-    for attempt in range(ATTEMPTS):
-        _pause(attempt)
-        try:
-            with _session(credentials) as session:
-                response = session.head(url, timeout=TIMEOUT_S, allow_redirects=True)
-            _raise_for(response, url, credentials)
-        except (requests.RequestException, _TryAgainError) as error:
-            failure = _cause(error)
-            continue
-        except RefusedError as error:
-            if error.status in (405, 501):  # a server that knows no HEAD
-                return None
-            raise
-        length = response.headers.get("Content-Length")
-        return int(length) if length is not None else None
-    raise InterruptedTransferError(_gave_up(url, failure))
+    try:
+        response = _answer("HEAD", url, credentials)
+    except RefusedError as error:
+        if error.status in (405, 501):  # a server that knows no HEAD
+            return None
+        raise
+    length = response.headers.get("Content-Length")
+    return int(length) if length is not None else None
 
 
 def read_json(url: str) -> object:
     """The parsed answer of a public address. Raises TransferError."""
+    response = _answer("GET", url, None)
+    try:
+        parsed: object = response.json()
+    except requests.exceptions.JSONDecodeError:
+        raise WrongContentError(f"{redacted(url)} did not answer with JSON; is the address right?") from None
+    return parsed
+
+
+def _answer(method: str, url: str, credentials: Credentials | None) -> requests.Response:
+    """What the server answers to a small request, asked again as long as that may help. Raises TransferError."""
+    wait_s = None
     for attempt in range(ATTEMPTS):
-        _pause(attempt)
+        _pause(attempt, wait_s)
         try:
-            with _session(None) as session:
-                response = session.get(url, timeout=TIMEOUT_S)
-            _raise_for(response, url, None)
-            parsed: object = response.json()
-            return parsed
-        except requests.exceptions.JSONDecodeError:
-            raise WrongContentError(f"{redacted(url)} did not answer with JSON; is the address right?") from None
+            with _session(credentials) as session:
+                response = session.request(method, url, timeout=TIMEOUT_S)
+            _raise_for(response, url, credentials)
+            return response
         except (requests.RequestException, _TryAgainError) as error:
-            failure = _cause(error)
+            failure, wait_s = _cause(error), getattr(error, "wait_s", None)
     raise InterruptedTransferError(_gave_up(url, failure))
 
 

@@ -147,6 +147,10 @@ def test_busy_servers_are_asked_again_when_they_say(
     server.fail_with, server.retry_after = [503, 429], "7"
     fetch(remote(server, tmp_path))
     assert waits == [7.0, 7.0]
+    waits.clear()
+    server.fail_with = [503]
+    assert remote_size(f"{server.url}/a.tar") == len(CONTENT)
+    assert waits == [7.0]
 
 
 @pytest.mark.parametrize(
