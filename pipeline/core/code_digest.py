@@ -20,7 +20,6 @@ INERT = (
     "pipeline.core.atomic",
     "pipeline.core.code_digest",
     "pipeline.core.layout",
-    "pipeline.core.layout",
     "pipeline.core.locks",
     "pipeline.core.logs",
     "pipeline.core.ray_cluster",
