@@ -6,7 +6,7 @@ Legend: B batch, T window frames, N = B*T folded batch, C channels, H W pixels, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import get_args
 
 import torch
 from torch import nn
@@ -20,6 +20,7 @@ from models.blocks import (
     scaled_channels,
 )
 from models.cbam import ResidualCBAM
+from models.choices import LstmOver
 
 FACE_SIZE_PX = 96
 
@@ -34,7 +35,7 @@ class GeneratorConfig:
     """An LSTM on the audio, where `lstm_over` says."""
     use_cbam: bool = True
     """CBAM after the face stages and the audio stages; skips read the refined features."""
-    lstm_over: Literal["mel", "frames"] = "mel"
+    lstm_over: LstmOver = "mel"
     """mel: over the mel window's steps, in front of the audio encoder; a frame hears its own window only.
     frames: over the frames' audio embeddings, behind it; a frame remembers those before it."""
     lstm_hidden: int = 256
@@ -44,8 +45,8 @@ class GeneratorConfig:
 
     def __post_init__(self) -> None:
         scaled_channels(8, self.width)
-        if self.lstm_over not in ("mel", "frames"):
-            raise ValueError(f"lstm_over must be mel or frames, got {self.lstm_over!r}")
+        if self.lstm_over not in get_args(LstmOver):
+            raise ValueError(f"lstm_over must be {' or '.join(get_args(LstmOver))}, got {self.lstm_over!r}")
         if self.lstm_hidden < 1:
             raise ValueError(f"lstm_hidden must be at least 1, got {self.lstm_hidden}")
 

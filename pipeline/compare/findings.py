@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from pipeline.compare.differences import MEASURES, Differences, is_clear
 from pipeline.compare.seeds import averaged
+from pipeline.core.choices import Bound
 from pipeline.core.versions import differing
 
 Row = Mapping[str, Any]
-BOUNDS = ("real", "copy_input")
+BOUNDS = get_args(Bound)
 RIVALS = ("wav2lip", "lipgan", "speech2vid")
 """The systems that the paper's Table 1 compares its network with."""
 MIN_FID_IMAGES = 2048

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.core import atomic
+from pipeline.core.choices import Split
 from pipeline.core.digest import sha256_of
 
-SPLITS = ("train", "val", "test")
+SPLITS: tuple[str, ...] = get_args(Split)
 MIN_CLIPS = {"train": 1, "val": 1, "test": 2}
 """Fewest clips of a split that later stages can work with: a test clip is scored with another one's sound."""
 

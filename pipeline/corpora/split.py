@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pipeline.core.choices import SplitBy
 from pipeline.core.seeded_order import seeded_order
 from pipeline.corpora.manifest import MIN_CLIPS
 
@@ -25,7 +26,7 @@ def assign_splits(
     return splits
 
 
-def least_test(split_by: str) -> int:
+def least_test(split_by: SplitBy) -> int:
     """A held-out clip is scored with another one's sound, so it takes two clips; one speaker may have several."""
     return MIN_CLIPS["test"] if split_by == "clip" else 1
 

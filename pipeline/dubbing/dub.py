@@ -13,16 +13,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.generator import FACE_SIZE_PX
+from pipeline.core.choices import Length, Reference
+from pipeline.dubbing.choices import Fill, OnMissing
 from pipeline.dubbing.face_path import FollowSettings, follow_face
 from pipeline.dubbing.paste import paste_mouth
-from pipeline.dubbing.playback import Fill, Frame, play
-from pipeline.dubbing.reference import Reference, ShotReference
+from pipeline.dubbing.playback import Frame, play
+from pipeline.dubbing.reference import ShotReference
 from pipeline.faces.crops import Cropper
 from pipeline.faces.detector import FaceDetector
 from pipeline.features import alignment
@@ -38,8 +40,6 @@ from pipeline.media.writer import VideoWriter
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Length = Literal["audio", "video"]
-OnMissing = Literal["auto", "keep", "error"]
 DetectorsFor = Callable[[int], Iterable[FaceDetector]]
 """The longer side of a video's frames, in pixels, to the detectors to try in turn."""
 Report = Callable[[str, int, int], None]

@@ -11,14 +11,15 @@ import itertools
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.dubbing.choices import Fill
+
 Frame = NDArray[np.uint8]
 OpenFrames = Callable[[], Iterable[Frame]]
-Fill = Literal["pingpong", "loop"]
 SPOOL_BYTES = 1 << 30
 """Largest temporary file, 1 GiB: 500 frames of 1024x720."""
 

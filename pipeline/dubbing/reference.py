@@ -7,12 +7,10 @@ first frame of a shot has one mouth for all of them, so whatever moves follows t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-Reference = Literal["first", "same"]
 CUT_DIFFERENCE = 40.0
 """Mean difference of neighbouring crops, in grey levels, that is a cut for sure: at most 7.3 within 29 GRID clips. Of
 two GRID speakers under one light it is often less."""

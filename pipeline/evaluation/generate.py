@@ -6,18 +6,17 @@ N frames, P side of the context crop in pixels. Images are BGR.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from pipeline.core.choices import Reference
 from pipeline.inference.generator import Hearing, MouthGenerator
 from pipeline.inference.generator_kinds import Voice
 
 Images = NDArray[np.uint8]
-Reference = Literal["same", "first"]
 
 
 def reference_frames(crops: Images, reference: Reference) -> Images:

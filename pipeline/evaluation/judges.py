@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
+from pipeline.core.choices import Device, Precision
 from pipeline.core.digest import sha256_of
 from pipeline.core.layout import Layout
 from pipeline.core.versions import versions_behind_figures
@@ -39,7 +40,7 @@ PAIRINGS = (
     "each clip with the audio of the next clip of a seeded ring; real keeps its own",
     "a list of pairs; real keeps its own audio",
 )
-GENERATOR_PRECISION = "fp32"
+GENERATOR_PRECISION: Precision = "fp32"
 """The same on every machine: rows scored on different ones may share a table."""
 
 
@@ -148,7 +149,7 @@ class Evaluation:
 
     def load_generator(self, model_dir: Path) -> CropGenerator:
         """The trained generator in a folder, given its reference as ``evaluate.reference`` says."""
-        draw = MouthGenerator.load(model_dir, self.judges.device.type, GENERATOR_PRECISION)
+        draw = MouthGenerator.load(model_dir, cast(Device, self.judges.device.type), GENERATOR_PRECISION)
         return CropGenerator(draw, self.judges.params.reference)
 
     def score(self, variant: str, generate: CropGenerator | None) -> VariantScore:

@@ -12,7 +12,8 @@ import PIL.Image
 from numpy.typing import NDArray
 from PIL import ImageDraw, ImageFont
 
-from pipeline.evaluation.generate import Reference, reference_frames
+from pipeline.core.choices import Reference
+from pipeline.evaluation.generate import reference_frames
 from pipeline.evaluation.protocol import BOUNDS, Pair
 from pipeline.evaluation.score import Generate, render
 from pipeline.features.alignment import FPS, SAMPLE_RATE_HZ, num_samples_of

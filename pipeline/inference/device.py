@@ -10,12 +10,13 @@ from pathlib import Path
 
 import torch
 
+from pipeline.core.choices import Device, Precision
 from pipeline.core.resources import num_cores
 
 logger = logging.getLogger(__name__)
 
 
-def select_device(name: str) -> torch.device:
+def select_device(name: Device) -> torch.device:
     """``auto`` takes CUDA where there is one. Raises ValueError where ``cuda`` is asked for and absent."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -36,7 +37,7 @@ def _cpu_has_bf16() -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
-def uses_bf16(precision: str, device: torch.device) -> bool:
+def uses_bf16(precision: Precision, device: torch.device) -> bool:
     """Whether ``auto | fp32 | bf16`` means bfloat16 autocast on this device."""
     if precision == "auto":
         if device.type == "cuda":
@@ -45,7 +46,7 @@ def uses_bf16(precision: str, device: torch.device) -> bool:
     return precision == "bf16"
 
 
-def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
     """bfloat16 autocast where ``precision`` asks for it, else nothing."""
     if uses_bf16(precision, device):
         return torch.autocast(device.type, dtype=torch.bfloat16)

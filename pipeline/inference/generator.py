@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.audio_encoder import Memory
 from models.generator import FACE_SIZE_PX, Generator
+from pipeline.core.choices import Device, Precision
 from pipeline.features.alignment import FPS
 from pipeline.inference.device import autocast, select_device
 from pipeline.inference.generator_kinds import KINDS, OURS, Frames, Kind, Voice
@@ -29,7 +30,7 @@ class MouthGenerator:
     """Redraws mouths. Pieces of any size give the same pictures, so long as they share their ``Hearing``."""
 
     def __init__(
-        self, model: torch.nn.Module, device: str = "auto", precision: str = "auto", kind: Kind = OURS
+        self, model: torch.nn.Module, device: Device = "auto", precision: Precision = "auto", kind: Kind = OURS
     ) -> None:
         self.device = select_device(device)
         self.precision = precision
@@ -38,7 +39,7 @@ class MouthGenerator:
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod
-    def load(cls, folder: Path, device: str = "auto", precision: str = "auto") -> MouthGenerator:
+    def load(cls, folder: Path, device: Device = "auto", precision: Precision = "auto") -> MouthGenerator:
         """Read a folder written by ``save_model``. Raises FileNotFoundError or ValueError with the remedy."""
         saved = load_model(folder)
         if saved.kind not in KINDS:

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from models.lse_syncnet import LseSyncNet
+from pipeline.core.choices import LsePrecision
 from pipeline.core.digest import sha256_of
 from pipeline.inference import saved_model
 from pipeline.metrics.lse import embed_clip
-from pipeline.params import LsePrecision
 
 OFFICIAL, TRAINED = "official", "trained"
 OFFICIAL_WIDTH = 1.0

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self, get_args
 
 import av
 import numpy as np
@@ -15,6 +15,7 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from pipeline.core import atomic
+from pipeline.core.choices import Length
 from pipeline.features.alignment import SAMPLE_RATE_HZ
 from pipeline.media.audio import resample
 from pipeline.media.container import EXACT_COLOUR, as_fps
@@ -47,13 +48,13 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
         audio_rate_hz: int = SAMPLE_RATE_HZ,
         crf: int = 18,
         preset: str = "medium",
-        match: Literal["video", "audio"] = "video",
+        match: Length = "video",
         pixel_aspect: Fraction = Fraction(1),
     ) -> None:
         self._path = Path(path)
         if self._path.suffix.lower() not in _FORMATS:
             raise ValueError(f"{self._path}: the name must end in {', '.join(_FORMATS)}")
-        if match not in ("video", "audio") or (match == "audio" and audio is None):
+        if match not in get_args(Length) or (match == "audio" and audio is None):
             raise ValueError(f"match={match!r} with {'no' if audio is None else 'some'} audio")
         if min(size) < 1:
             raise ValueError(f"size must be positive, got {size}")

@@ -3,6 +3,7 @@
 The file is the only source of values: nothing here has a default, so a key missing from the file is an error too.
 """
 
+from pipeline.core.choices import Augment, LsePrecision, Precision
 from pipeline.params.clips import FolderParams, GridParams, Lrs2Params, PreprocessParams, SyncFilterParams
 from pipeline.params.file import RESERVED_VARIANTS, Params, load_params, parse_params
 from pipeline.params.scoring import EvaluateParams, PromoteParams, RuntimeParams, WeightsParams
@@ -15,7 +16,7 @@ from pipeline.params.training import (
     VariantParams,
     Wav2LipVariant,
 )
-from pipeline.params.values import Augment, LsePrecision, ParamsError, Precision
+from pipeline.params.values import ParamsError
 
 __all__ = [
     "RESERVED_VARIANTS",

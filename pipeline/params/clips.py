@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from pipeline.core.choices import ChooseFace, Source, Split, SplitBy
 from pipeline.params.values import (
     Address,
     Count,
@@ -19,7 +20,6 @@ from pipeline.params.values import (
     Positive,
     Section,
     Sha256,
-    Source,
 )
 
 
@@ -57,7 +57,7 @@ class GridParams(_Fractions):
     url: Address | None
     keep_archives: bool
     speakers: tuple[str, ...]
-    split_by: Literal["clip", "speaker"]
+    split_by: SplitBy
 
 
 class Lrs2Params(Section):
@@ -71,7 +71,7 @@ class Lrs2Params(Section):
 class FolderParams(_Fractions):
     root: Place | None
     metadata: Path | None
-    split_by: Literal["clip", "speaker"]
+    split_by: SplitBy
 
 
 class DatasetParams(Section):
@@ -99,7 +99,7 @@ class PreprocessParams(Section):
     max_gap_frames: MaybeZero
     smooth_frames: Count
     cut_change: NonNegative
-    choose_face: Literal["speaking", "largest"]
+    choose_face: ChooseFace
     min_face_px: MaybeZero
     min_sharpness: NonNegative
     min_frames: Annotated[int, Field(ge=12)]
@@ -123,7 +123,7 @@ class PreprocessParams(Section):
 class SyncFilterParams(Section):
     scorer: Path | None
     scorer_sha256: Sha256 | None
-    splits: tuple[Literal["train", "val", "test"], ...]
+    splits: tuple[Split, ...]
     max_shift_frames: Count
     min_offset_frames: Count
     max_offset_frames: MaybeZero

@@ -11,6 +11,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError, field_validator, model_validator
 
+from pipeline.core.choices import Bound
 from pipeline.core.redact import redacted
 from pipeline.params.clips import DatasetParams, PreprocessParams, SyncFilterParams
 from pipeline.params.scoring import CompareParams, EvaluateParams, PromoteParams, RuntimeParams, WeightsParams
@@ -25,7 +26,7 @@ from pipeline.params.training import (
 )
 from pipeline.params.values import MaybeZero, ParamsError, Section
 
-RESERVED_VARIANTS = ("real", "copy_input")
+RESERVED_VARIANTS = get_args(Bound)
 """Rows of every comparison that need no generator."""
 
 

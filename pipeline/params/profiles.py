@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from pipeline.core.choices import Source
 from pipeline.params import ParamsError, parse_params
 from pipeline.params.edit import Change, replace_values
 
@@ -178,7 +179,7 @@ LRS2: dict[str, Any] = {
     "evaluate.num_probes": 100,
 }
 
-PROFILES: dict[str, dict[str, Any]] = {"demo": DEMO, "grid": GRID, "lrs2": LRS2, "folder": FOLDER}
+PROFILES: dict[Source, dict[str, Any]] = {"demo": DEMO, "grid": GRID, "lrs2": LRS2, "folder": FOLDER}
 
 # What the user has to name before a source can be read.
 _ROOT_HOLDS = {
@@ -188,7 +189,7 @@ _ROOT_HOLDS = {
 }
 
 
-def apply_profile(name: str, text: str) -> tuple[str, list[Change]]:
+def apply_profile(name: Source, text: str) -> tuple[str, list[Change]]:
     """Put a profile's values into the text of a ``params.yaml``.
 
     Returns the new text, checked, and what changed in it. Raises ParamsError for an unknown profile,

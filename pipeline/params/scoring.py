@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from pipeline.params.values import Address, Count, LsePrecision, MaybeZero, NonNegative, Section, Sha256
+from pipeline.core.choices import Device, LsePrecision, Reference
+from pipeline.params.values import Address, Count, MaybeZero, NonNegative, Section, Sha256
 
 
 class LseParams(Section):
@@ -25,7 +26,7 @@ class EvaluateParams(Section):
     lse: LseParams
     fid: FidParams
     pairs: Path | None
-    reference: Literal["same", "first"]
+    reference: Reference
     max_clips: MaybeZero
     num_strips: MaybeZero
     num_probes: MaybeZero
@@ -53,7 +54,7 @@ class RuntimeParams(Section):
     num_processes: Count
     num_jobs: MaybeZero
     num_connections: Annotated[int, Field(ge=1, le=16)]
-    device: Literal["auto", "cpu", "cuda"]
+    device: Device
     num_threads: MaybeZero
     log_every_steps: Count
     retrain_cron: str

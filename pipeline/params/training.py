@@ -6,15 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from models.choices import LstmOver
+from pipeline.core.choices import AudioStart, Augment, Keep, Precision, SyncObjective
 from pipeline.params.values import (
-    Augment,
     BelowOne,
     Count,
     Fraction,
     MaybeZero,
     NonNegative,
     Positive,
-    Precision,
     Section,
 )
 
@@ -28,7 +28,7 @@ class _TrainingParams(Section):
     grad_clip: Positive
     precision: Precision
     validate_every: Count
-    keep: Literal["best", "last"]
+    keep: Keep
     patience: MaybeZero
     checkpoint_every: Count
 
@@ -41,7 +41,7 @@ class _ContrastiveParams(_TrainingParams):
 
 
 class TrainSyncnetParams(_ContrastiveParams):
-    objective: Literal["infonce", "bce"]
+    objective: SyncObjective
     augment: Augment
     dropout: BelowOne
     embedding_dim: Count
@@ -90,7 +90,7 @@ class LossesParams(Section):
 class TrainGanParams(_TrainingParams):
     ema_decay: BelowOne
     window_frames: Annotated[int, Field(ge=5, le=25, multiple_of=5)]
-    lstm_over: Literal["mel", "frames"]
+    lstm_over: LstmOver
     use_decoder_cbam: bool
     micro_batches: Count
     discriminator_width: Annotated[float, Field(gt=0, le=4)]
@@ -98,8 +98,8 @@ class TrainGanParams(_TrainingParams):
     betas: tuple[BelowOne, BelowOne]
     min_reference_gap_frames: Annotated[int, Field(ge=5)]
     augment: bool
-    audio_start: Literal["expert", "random"]
-    sync_objective: Literal["infonce", "bce"]
+    audio_start: AudioStart
+    sync_objective: SyncObjective
     sync_negatives: MaybeZero
     sync_temperature: Positive
     losses: LossesParams

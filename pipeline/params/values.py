@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -43,10 +43,6 @@ Place = Annotated[str, BeforeValidator(_without_secret)]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
 Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Source = Literal["demo", "grid", "lrs2", "folder"]
-Precision = Literal["auto", "fp32", "bf16"]
-Augment = Literal["light", "strong"]
-LsePrecision = Literal["fp32", "bf16"]
 
 
 class ParamsError(ValueError):

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.core.layout import Layout
 from pipeline.core.redact import redacted
 from pipeline.params import Params
+from pipeline.promote.choices import Alias
 from pipeline.promote.gate import Outcome, Scores
 from pipeline.tracking.store import experiment_id, open_client, set_mlflow_defaults, store_uri
 from pipeline.tracking.tracker import run_key
@@ -69,7 +70,7 @@ class Registry:
         found = self._client.search_registered_models(f"name = '{REGISTERED_NAME}'")
         return {alias: str(version) for alias, version in found[0].aliases.items()} if found else {}
 
-    def aliased(self, alias: str) -> str:
+    def aliased(self, alias: Alias) -> str:
         """The version an alias points to. Raises RegistryError that lists the aliases there are."""
         aliases = self.aliases()
         if alias not in aliases:

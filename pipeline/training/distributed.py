@@ -19,6 +19,7 @@ import torch
 
 import models
 import pipeline
+from pipeline.core.choices import Device
 from pipeline.core.ray_cluster import WorkerError, is_cluster, open_ray
 from pipeline.core.resources import num_cores
 from pipeline.stage import TemporaryError
@@ -36,7 +37,7 @@ _POLL_S = 1.0
 def run_in_processes(
     work: Callable[[Callable[[Rows], bool]], R],
     num_processes: int,
-    device: str,
+    device: Device,
     shared_dir: Path,
     log_curve: Callable[[Rows], object],
 ) -> R:
@@ -63,7 +64,7 @@ def run_in_processes(
     raise TemporaryError(f"{attempt.loss}, {MAX_RESTARTS + 1} times; running again goes on from the last checkpoint")
 
 
-def _takes_gpus(resources: Mapping[str, float], num_processes: int, device: str) -> bool:
+def _takes_gpus(resources: Mapping[str, float], num_processes: int, device: Device) -> bool:
     use_gpu = device == "cuda" or (device == "auto" and resources.get("GPU", 0) > 0)
     if use_gpu:
         num, unit, remedy = int(resources.get("GPU", 0)), "GPU", "lower it, or set runtime.device to cpu,"

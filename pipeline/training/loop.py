@@ -10,11 +10,12 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 
 from models import parallel
+from pipeline.core.choices import Keep
 from pipeline.stage import NonFiniteLossError
 from pipeline.training.checkpoint import CheckpointStore
 
@@ -69,7 +70,7 @@ class Schedule:
     validate_every: int
     checkpoint_every: int
     log_every: int
-    keep: Literal["best", "last"] = "best"
+    keep: Keep = "best"
     """Which validated weights are handed on."""
     keep_from: int = 0
     """No weights before this step are handed on, unless training ends before: a loss may not have been on."""
@@ -185,7 +186,7 @@ def train(
 class _Choice:
     """Which validated weights are handed on, and for how many validations in a row none was better."""
 
-    def __init__(self, keep: Literal["best", "last"], patience: int) -> None:
+    def __init__(self, keep: Keep, patience: int) -> None:
         self._keep, self._patience = keep, patience
         self._least_fault, self._num_worse = math.inf, 0
         self.step = 0

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipeline.core.choices import Augment
 from pipeline.features import alignment
 from pipeline.features.alignment import WINDOW_FRAMES
-from pipeline.params import Augment
 from pipeline.shards.clip import Clip
 from pipeline.shards.prefetch import Prefetcher
 from pipeline.shards.stream import ClipStream
