@@ -9,38 +9,46 @@ The two ways take turns, and each figure is the fastest of its rounds.
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import time
+from collections.abc import Sequence
 from multiprocessing.synchronize import Barrier
+from typing import Annotated
 
 import torch
 import train
+import typer
 
+from pipeline.core.command_line import run_command
 from pipeline.core.resources import num_cores
 
 WARM_UP_STEPS = 3
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--jobs", type=int, default=num_cores(), help="trainings")
-    parser.add_argument("--width", type=float, default=0.25, help="1 is Wav2Lip's size")
-    parser.add_argument("--clips", type=int, default=4, help="in a batch, one window of 5 frames each")
-    parser.add_argument("--steps", type=int, default=40, help="of each training")
-    parser.add_argument("--rounds", type=int, default=3)
-    arguments = parser.parse_args()
-    jobs, work = arguments.jobs, (arguments.width, arguments.clips, arguments.steps)
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(_command, argv, "python benchmarks/jobs.py")
+
+
+def _command(
+    jobs: Annotated[int, typer.Option(help="Number of trainings.")] = num_cores(),
+    width: Annotated[float, typer.Option(help="Width of the generator; 1 is Wav2Lip's size.")] = 0.25,
+    clips: Annotated[int, typer.Option(help="Clips in a batch, one window of 5 frames each.")] = 4,
+    steps: Annotated[int, typer.Option(help="Steps of each training.")] = 40,
+    rounds: Annotated[int, typer.Option(help="Measurements of each way; the fastest counts.")] = 3,
+) -> int:
+    """Measure trainings at once, each with its share of the cores, against one after another."""
+    work = (width, clips, steps)
     share = max(1, num_cores() // jobs)
     in_turn, at_once = [], []
-    for _ in range(arguments.rounds):
+    for _ in range(rounds):
         in_turn.append(jobs * seconds_of(1, num_cores(), work))
         at_once.append(seconds_of(jobs, share, work))
     print(
-        f"{jobs} trainings of {arguments.steps} steps, width {arguments.width:g}, {arguments.clips} x {train.FRAMES} "
+        f"{jobs} trainings of {steps} steps, width {width:g}, {clips} x {train.FRAMES} "
         f"frames: {min(in_turn):.1f} s one after another on {num_cores()} threads, {min(at_once):.1f} s at once on "
         f"{share} each, {min(in_turn) / min(at_once):.2f} times as fast"
     )
+    return 0
 
 
 def seconds_of(num_processes: int, num_threads: int, work: tuple[float, int, int]) -> float:
@@ -71,4 +79,4 @@ def run(num_threads: int, warm: Barrier, width: float, clips: int, steps: int) -
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

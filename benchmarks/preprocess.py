@@ -8,7 +8,6 @@ detecting, cropping and encoding in one worker, and the windows/s that a trainin
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import logging
 import os
@@ -17,11 +16,14 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import ray
+import typer
 from timing import timed
 
+from pipeline.core.command_line import run_command
 from pipeline.core.layout import Layout, find_root
 from pipeline.corpora.manifest import ClipRecord, record_of
 from pipeline.faces.crops import CROP_PX, Cropper, context_boxes, crop_boxes
@@ -44,14 +46,18 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=Path, required=True, help="folder with s1, s2, ...")
-    parser.add_argument("--num-clips", type=int, default=96)
-    arguments = parser.parse_args()
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(_command, argv, "python benchmarks/preprocess.py")
+
+
+def _command(
+    clips: Annotated[Path, typer.Option(help="Folder that holds GRID's s1, s2, ...")],
+    num_clips: Annotated[int, typer.Option(help="Clips to use, spread evenly over the folder.")] = 96,
+) -> int:
+    """Measure how fast source clips become shards, and shards become training windows."""
     params = load_params(Layout(find_root()).params_path).preprocess.model_copy(update={"clips_per_shard": 8})
-    paths = sorted(path for path in arguments.clips.glob("s*/*") if path.suffix in (".mpg", ".mp4"))
-    chosen = [paths[k] for k in np.linspace(0, len(paths) - 1, arguments.num_clips).round().astype(int)]
+    paths = sorted(path for path in clips.glob("s*/*") if path.suffix in (".mpg", ".mp4"))
+    chosen = [paths[k] for k in np.linspace(0, len(paths) - 1, num_clips).round().astype(int)]
     records = [record_of(f"{path.parent.name}/{path.stem}", path.parent.name, "train", path, "") for path in chosen]
     with tempfile.TemporaryDirectory() as folder:
         rates = {num: build_rate(records, params, Path(folder) / str(num), num) for num in (1, 2)}
@@ -59,6 +65,7 @@ def main() -> None:
         print(f"whole stage: {rates[1]:.0f} frames/s with 1 worker, {rates[2]:.0f} with 2, ratio {ratio:.2f}")
         show_shares(chosen[:24], params)
         show_loader(Path(folder) / "1" / "shards")
+    return 0
 
 
 def build_rate(records: Sequence[ClipRecord], params: PreprocessParams, folder: Path, num_workers: int) -> float:
@@ -121,4 +128,4 @@ def show_loader(shards_dir: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -10,15 +10,17 @@ fastest of its rounds.
 
 from __future__ import annotations
 
-import argparse
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import torch
+import typer
 from timing import timed
 
 from models.generator import Generator, GeneratorConfig
 from models.losses import l1_loss
+from pipeline.core.command_line import run_command
 from pipeline.inference.device import autocast, set_threads
 from pipeline.training.ema import AveragedWeights
 
@@ -26,29 +28,33 @@ Step = Callable[[], None]
 FRAMES = 5
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--width", type=float, default=1.0, help="1 is Wav2Lip's size")
-    parser.add_argument("--clips", type=int, default=16, help="in a batch, one window of 5 frames each")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--memory-steps", type=int, default=2000)
-    arguments = parser.parse_args()
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(_command, argv, "python benchmarks/train.py")
+
+
+def _command(
+    width: Annotated[float, typer.Option(help="Width of the generator; 1 is Wav2Lip's size.")] = 1.0,
+    clips: Annotated[int, typer.Option(help="Clips in a batch, one window of 5 frames each.")] = 16,
+    rounds: Annotated[int, typer.Option(help="Measurements of each way; the fastest counts.")] = 3,
+    memory_steps: Annotated[int, typer.Option(help="Steps over which the memory's growth is measured.")] = 2000,
+) -> int:
+    """Measure how fast a generator trains, against the same network run the plain way."""
     set_threads(0)
-    width, clips = arguments.width, arguments.clips
     seconds = race(
         {
             "plain": plain_step(width, clips),
             "ours": step(width, clips, with_additions=False),
             "lstm_cbam": step(width, clips, with_additions=True),
         },
-        arguments.rounds,
+        rounds,
     )
     plain_s, ours_s, added = seconds["plain"], seconds["ours"], seconds["lstm_cbam"] / seconds["ours"] - 1
     print(
         f"width {width:g}, {clips} x {FRAMES} frames, {torch.get_num_threads()} threads: {ours_s:.2f} s a step against "
         f"{plain_s:.2f} in contiguous float32, {ours_s / plain_s:.2f} of its time; LSTM and CBAM add {added:.0%}"
     )
-    show_memory(arguments.memory_steps)
+    show_memory(memory_steps)
+    return 0
 
 
 def race(steps: dict[str, Step], rounds: int) -> dict[str, float]:
@@ -120,4 +126,4 @@ def _peak_mib() -> float:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

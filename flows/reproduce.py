@@ -1,12 +1,7 @@
-"""Flow ``reproduce``: DVC's graph, one task per stage, independent stages at once (``runtime.num_jobs``).
-
-python -m flows.reproduce --plan    what would run, and why; runs nothing
-python -m flows.reproduce           runs it
-"""
+"""Flow ``reproduce``: DVC's graph, one task per stage, independent stages at once (``runtime.num_jobs``)."""
 
 from __future__ import annotations
 
-import argparse
 import atexit
 import contextvars
 import os
@@ -18,9 +13,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import psutil
+import typer
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
@@ -37,6 +33,7 @@ from flows.occupancy import CheckoutBusyError, occupying
 from flows.processes import ENDING_S, end_children, end_commands_by, end_everything
 from flows.server import address, require_server
 from flows.tasks import StageResult
+from pipeline.core.command_line import run_command
 from pipeline.core.layout import Layout, find_root
 from pipeline.core.resources import cgroup_limits, num_cores
 from pipeline.params import Params, load_params
@@ -263,23 +260,39 @@ def settle(state: State[Any]) -> None:
             time.sleep(1)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Exit code 0 when every stage is up to date, 1 when one failed, 2 for a bad request."""
-    parser = argparse.ArgumentParser(prog="python -m flows.reproduce", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--plan", action="store_true", help="say what would run and why, run nothing")
-    parser.add_argument("--targets", nargs="+", metavar="STAGE", help="stages to reach (default: all)")
-    parser.add_argument("--root", type=Path, help="the checkout (default: around the working directory)")
-    arguments = parser.parse_args(argv)
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(_command, argv, "python -m flows.reproduce")
+
+
+def _command(
+    stages: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="STAGE", help="Stages to reach, with all that they need, such as train_gan@lstm_cbam. Default: all."
+        ),
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Print what would run and why, and run nothing.")] = False,
+    targets: Annotated[
+        list[str] | None, typer.Option(metavar="STAGE", help="The same; more may follow it: --targets A B.")
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="The checkout. Default: the one around the working directory.")
+    ] = None,
+) -> int:
+    """Run every stage whose inputs changed, independent stages at once (runtime.num_jobs of params.yaml).
+
+    Exit code 0 if every stage is up to date, 1 if one failed, 2 for a bad request.
+    """
+    wanted = [*(targets or []), *(stages or [])] or None
 
     def body() -> int:
-        root = _checkout(arguments.root)
-        if arguments.plan:
-            sys.stdout.write(plan_text(root, arguments.targets) + "\n")
+        checkout = _checkout(root)
+        if plan:
+            sys.stdout.write(plan_text(checkout, wanted) + "\n")
             return 0
-        _graph(root, arguments.targets)  # a wrong name is told before a server starts
+        _graph(checkout, wanted)  # a wrong name ends here, before a server starts
         require_server()
-        state = reproduce(str(root), arguments.targets, return_state=True)
+        state = reproduce(str(checkout), wanted, return_state=True)
         results = state.result(raise_on_failure=False)
         if isinstance(results, list):
             sys.stdout.write(outcome_table(results) + "\n")

@@ -5,11 +5,12 @@ python -m flows.retrain
 
 from __future__ import annotations
 
-import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
@@ -19,6 +20,7 @@ from flows.occupancy import CheckoutBusyError, occupying
 from flows.reproduce import outcome_table, reproduce, require_settings, run_command_line, settle
 from flows.server import require_server
 from flows.tasks import StageResult
+from pipeline.core.command_line import run_command
 from pipeline.core.layout import find_root
 
 
@@ -159,18 +161,25 @@ def _markdown_table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Exit code 0 when the gate was asked (whatever it said), 1 on a failure, 2 for a bad request."""
-    parser = argparse.ArgumentParser(prog="python -m flows.retrain", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--root", type=Path, help="the checkout (default: around the working directory)")
-    arguments = parser.parse_args(argv)
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(_command, argv, "python -m flows.retrain")
+
+
+def _command(
+    root: Annotated[
+        Path | None, typer.Option(help="The checkout. Default: the one around the working directory.")
+    ] = None,
+) -> int:
+    """Look for new clips, reproduce the pipeline, let the gate compare challenger and champion, print the report.
+
+    Exit code 0 if the gate decided, whatever it decided, 1 on a failure, 2 for a bad request.
+    """
 
     def body() -> int:
-        root = find_root(arguments.root)
+        checkout = find_root(root)
         require_server()
-        require_settings(root)  # before a server starts
-        state = retrain(str(root), return_state=True)
+        require_settings(checkout)  # before a server starts
+        state = retrain(str(checkout), return_state=True)
         text = state.result(raise_on_failure=False)
         sys.stdout.write(f"{text if isinstance(text, str) else state.message}\n")
         settle(state)

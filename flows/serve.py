@@ -1,21 +1,15 @@
-"""Serve both flows to a Prefect server: ``retrain`` on its schedule, ``reproduce`` on request.
-
-prefect server start                                           in one terminal
-export PREFECT_API_URL=http://127.0.0.1:4200/api
-python -m flows.serve                                          in another
-prefect deployment run retrain/scheduled                       to start one now
-"""
+"""Serve both flows to a Prefect server: ``retrain`` on its schedule, ``reproduce`` on request."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.schedules import CronSchedule
@@ -29,6 +23,7 @@ from flows.reproduce import reproduce, run_command_line
 from flows.retrain import retrain
 from flows.server import address, require_server
 from flows.tasks import CODE_DIR
+from pipeline.core.command_line import run_command
 from pipeline.core.layout import Layout, find_root
 from pipeline.params import load_params
 
@@ -94,23 +89,36 @@ class _Runner(Runner):
         loop.call_soon_threadsafe(lambda: loop.create_task(self.astop()))
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Serves until SIGTERM or Ctrl-C; then no flow run and no stage stays behind."""
-    parser = argparse.ArgumentParser(prog="python -m flows.serve", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--root", type=Path, help="the checkout (default: around the working directory)")
-    arguments = parser.parse_args(argv)
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(_command, argv, "python -m flows.serve")
+
+
+def _command(
+    root: Annotated[
+        Path | None, typer.Option(help="The checkout. Default: the one around the working directory.")
+    ] = None,
+) -> int:
+    """Serve both flows to a Prefect server: retrain on runtime.retrain_cron of params.yaml, reproduce on request.
+
+    Serves until SIGTERM or Ctrl-C, and then ends every flow run and stage that it started.
+
+    \b
+    prefect server start                                in one terminal
+    export PREFECT_API_URL=http://127.0.0.1:4200/api
+    python -m flows.serve                               in another
+    prefect deployment run retrain/scheduled            to start one now
+    """
 
     def body() -> int:
-        root = find_root(arguments.root)
-        cron = load_params(Layout(root).params_path).runtime.retrain_cron
+        checkout = find_root(root)
+        cron = load_params(Layout(checkout).params_path).runtime.retrain_cron
         if address() is None:
             raise ValueError(
                 "PREFECT_API_URL is not set: a schedule needs a server that stays up. Start one with "
                 "`prefect server start` and export PREFECT_API_URL=http://127.0.0.1:4200/api"
             )
         require_server()
-        made = deployments(root, cron)
+        made = deployments(checkout, cron)
         require_own(made)
         os.chdir(CODE_DIR)  # flow runs import `flows` from their working directory
         runner = _Runner(pause_on_shutdown=False)

@@ -1,6 +1,6 @@
 """``python -m pipeline``: the command line of `pipeline.cli.main`."""
 
-from pipeline.cli.main import app
+from pipeline.cli.main import main
 
 if __name__ == "__main__":
-    app(prog_name="python -m pipeline")
+    raise SystemExit(main())

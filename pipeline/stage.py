@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import random
 import shutil
@@ -18,6 +17,7 @@ import numpy as np
 
 from pipeline.core import atomic, scratch
 from pipeline.core.code_digest import Code, record
+from pipeline.core.command_line import run_command
 from pipeline.core.layout import CODE_ROOT, Layout, find_root
 from pipeline.core.logs import log_to_stderr, wants_tracebacks
 from pipeline.params import Params, load_params
@@ -63,10 +63,13 @@ class StageContext:
 Body = Callable[[StageContext], Mapping[str, Any]]
 
 
-def refuse_arguments(description: str | None, argv: Sequence[str]) -> None:
-    """For a stage that has no options: ``--help`` is answered, anything else is an error; either ends the process."""
-    parser = argparse.ArgumentParser(description=description, epilog="It takes no options: params.yaml has them all.")
-    parser.parse_args(argv)
+def run_command_line(stage: str, command: Callable[..., int], argv: Sequence[str] | None) -> int:
+    """A stage's ``main``: parse ``argv`` (None: the process's own) for ``command``, which calls ``run``.
+
+    ``--help`` and mistakes return without a call of ``command``. A stage module imports what computes inside its
+    functions, so that both take no longer than this module.
+    """
+    return run_command(command, argv, f"python -m pipeline.stages.{stage}")
 
 
 def run(stage: str, body: Body, variant: str | None = None, *, dvc_stage: str | None = None) -> int:

@@ -1,37 +1,54 @@
-"""What ``python -m pipeline score`` and ``score-model`` do and say."""
+"""``python -m pipeline score`` and ``score-model``: figures of videos, or of a saved generator, as lines of text."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pipeline.compare.intervals import level
-from pipeline.compare.table import clip_scores, intervals_over_clips
-from pipeline.core import atomic
-from pipeline.core.layout import Layout
-from pipeline.core.versions import differing
-from pipeline.evaluation.evaluator_quality import skill_of
-from pipeline.evaluation.judges import Evaluation, Judges
-from pipeline.evaluation.score import clips_csv
-from pipeline.evaluation.videos import score
-from pipeline.evaluation.videos.against import (
-    MIN_CLIPS,
-    EarlierResult,
-    against_table,
-    differences,
-    figures_table,
-    require_alike,
-)
-from pipeline.evaluation.videos.pairing import pair_videos
-from pipeline.inference.lse_evaluator import TRAINED
-from pipeline.params import load_params
-from pipeline.promote.gate import differing_settings
+import typer
+
+from pipeline.cli.errors import user_errors
+from pipeline.core.layout import Layout, find_root
 from pipeline.report.tables import Table
 
 MAX_NAMED = 20
 COLUMNS = ("LSE-D ↓", "LSE-C ↑", "FID ↓", "1000 KID ↓", "≤ 1 frame ↑")
+
+
+def score(
+    generated: Annotated[Path, typer.Option(help="Folder of videos that some system made, with their sound.")],
+    reference: Annotated[Path, typer.Option(help="Folder of the real videos they were made from, by the same names.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="JSON to write; each clip's figures go into a CSV beside it. Without it: no files."),
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="JSON that --out wrote for another system, to compare with.")
+    ] = None,
+) -> None:
+    """Score videos of any system: LSE-D, LSE-C, FID, KID and jitter, with the pipeline's own judges.
+
+    The face is looked for in the real video; both are cut out there. A clip that cannot be scored is named and counted:
+    exit code 0 as long as one was scored.
+    """
+    with user_errors():
+        for line in score_folders(Layout(find_root()), generated, reference, out, against):
+            typer.echo(line)
+
+
+def score_model(
+    model: Annotated[Path, typer.Option(help="Folder of a saved generator.")],
+    out: Annotated[Path | None, typer.Option(help="JSON to write. Without it: no file.")] = None,
+) -> None:
+    """Score a generator on the held-out clips under unseen audio, as the stage evaluate scores variants.
+
+    Says whether the comparison in artifacts/compare was made under the same protocol, and if so shows its rows, too.
+    """
+    with user_errors():
+        for line in score_saved(Layout(find_root()), model, out):
+            typer.echo(line)
 
 
 def score_folders(
@@ -41,32 +58,44 @@ def score_folders(
 
     Raises ValueError for a request that cannot be met; what can be checked before the long work is.
     """
+    from pipeline.compare.intervals import level
+    from pipeline.compare.table import clip_scores, intervals_over_clips
+    from pipeline.core import atomic
+    from pipeline.evaluation.evaluator_quality import skill_of
+    from pipeline.evaluation.judges import Judges
+    from pipeline.evaluation.score import clips_csv
+    from pipeline.evaluation.videos import against as comparing
+    from pipeline.evaluation.videos import score as scoring
+    from pipeline.evaluation.videos.pairing import pair_videos
+    from pipeline.inference.lse_evaluator import TRAINED
+    from pipeline.params import load_params
+
     _require_json(out)
     params = load_params(layout.params_path)
-    other = None if against is None else EarlierResult.read(against)
+    other = None if against is None else comparing.EarlierResult.read(against)
     pairs, unmatched = pair_videos(generated, reference)
     judges = Judges.open(layout, params)
-    protocol = score.describe_protocol(pairs, judges, params.preprocess)
+    protocol = scoring.describe_protocol(pairs, judges, params.preprocess)
     if other is not None:
-        require_alike(protocol, other.figures["protocol"], str(other.path))
-    found = score.score_videos(pairs, judges, params.preprocess)
+        comparing.require_alike(protocol, other.figures["protocol"], str(other.path))
+    found = scoring.score_videos(pairs, judges, params.preprocess)
     by_clip = clips_csv(found)
     if out is not None:
         atomic.write_text(out.with_suffix(".csv"), by_clip)  # with the reasons, even where none could be scored
     figures = judges.figures(found, is_generated=True) | {"protocol": protocol, "unmatched": unmatched}
     clips = clip_scores(by_clip)
-    if len(clips) >= MIN_CLIPS:
+    if len(clips) >= comparing.MIN_CLIPS:
         resampling = params.compare.confidence, params.compare.num_resamples, params.seed
         figures |= intervals_over_clips(clips, *resampling)
     if out is not None:
         atomic.write_json(out, figures)
     if other is None:
-        yield figures_table(figures).markdown()
+        yield comparing.figures_table(figures).markdown()
     else:
-        table, said = against_table(figures, clips, other, params.compare, params.seed)
+        table, said = comparing.against_table(figures, clips, other, params.compare, params.seed)
         yield table.markdown()
-        yield from ("", *said, *(f"not the same: {difference}" for difference in differences(figures, other)))
-    if len(clips) >= MIN_CLIPS:
+        yield from ("", *said, *(f"not the same: {difference}" for difference in comparing.differences(figures, other)))
+    if len(clips) >= comparing.MIN_CLIPS:
         yield f"\n[]: {level(params.compare.confidence)} interval over clips"
     yield from _remarks(figures)
     if noted := [item for item, _ in found.scored if item.reason]:
@@ -79,12 +108,20 @@ def score_folders(
         yield f"{skill}; LSE of other clips can be no better founded"
 
 
-def score_model(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[str]:
+def score_saved(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[str]:
     """Score a saved generator as ``evaluate`` would, write ``out``, and tell the figures.
 
     The rows of the checkout's comparison stand beside them where both were scored alike. Raises as
     ``Evaluation.open`` and ``MouthGenerator.load``, ValueError where no clip was scored.
     """
+    from pipeline.core import atomic
+    from pipeline.core.versions import differing
+    from pipeline.evaluation.evaluator_quality import skill_of
+    from pipeline.evaluation.judges import Evaluation
+    from pipeline.inference.lse_evaluator import TRAINED
+    from pipeline.params import load_params
+    from pipeline.promote.gate import differing_settings
+
     _require_json(out)
     evaluation = Evaluation.open(layout, load_params(layout.params_path))
     figures = evaluation.score_model("the model", model_dir)

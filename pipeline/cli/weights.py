@@ -1,4 +1,4 @@
-"""Files that others publish, by the names that ``python -m pipeline weights fetch`` takes, and what each is good for.
+"""``python -m pipeline weights fetch``: files that others publish, and what each is good for.
 
 Each function has its file in the weights folder and returns what the user should know, line by line. Raises
 WeightsError where no address gives the right bytes, or where other bytes are in the way; ParamsError.
@@ -6,24 +6,50 @@ WeightsError where no address gives the right bytes, or where other bytes are in
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pipeline.core.digest import sha256_of
-from pipeline.core.layout import Layout
-from pipeline.inference.pretrained import Weight, ensure, ensure_inception
-from pipeline.params import load_params
+import typer
 
+from pipeline.cli.errors import user_errors
+from pipeline.core.layout import Layout, find_root
+
+Published = Literal["inception", "syncnet_v2", "syncnet_example"]
 SYNCNET_NAME = "syncnet_v2.model"
 EXAMPLE_NAME = "example.avi"
 
 
+def fetch(
+    name: Annotated[
+        Published,
+        typer.Argument(
+            help="inception: FID's network, which `dvc repro` needs (87 MB). syncnet_v2: the published evaluator "
+            "behind LSE (55 MB). syncnet_example: the video of its published scores."
+        ),
+    ] = "inception",
+) -> None:
+    """Fetch a published file into weights/ and check it; one that is there is only checked.
+
+    Addresses, sizes and hashes of all but inception are in params.yaml, section weights. A fetch that stopped resumes.
+    """
+    with user_errors():
+        for line in FETCHERS[name](Layout(find_root())):
+            typer.echo(line)
+
+
 def fetch_inception(layout: Layout) -> list[str]:
     """FID's network."""
+    from pipeline.inference.pretrained import ensure_inception
+
     return [f"{ensure_inception(layout.weights_dir)}: ready"]
 
 
 def fetch_syncnet(layout: Layout) -> list[str]:
     """The evaluator of Chung & Zisserman's "Out of time", by which other work states LSE-D and LSE-C."""
+    from pipeline.inference.pretrained import Weight, ensure
+    from pipeline.params import load_params
+
     known = load_params(layout.params_path).weights.syncnet_v2
     weight = Weight(SYNCNET_NAME, known.urls, known.size_bytes, known.sha256, _syncnet_problem)
     path = ensure(weight, layout.weights_dir)
@@ -36,6 +62,9 @@ def fetch_syncnet(layout: Layout) -> list[str]:
 
 def fetch_example(layout: Layout) -> list[str]:
     """The video on which syncnet_python's README states what that evaluator says."""
+    from pipeline.inference.pretrained import Weight, ensure
+    from pipeline.params import load_params
+
     known = load_params(layout.params_path).weights.syncnet_example
     weight = Weight(EXAMPLE_NAME, known.urls, known.size_bytes, known.sha256, _video_problem)
     path = ensure(weight, layout.weights_dir)
@@ -45,12 +74,18 @@ def fetch_example(layout: Layout) -> list[str]:
     ]
 
 
-FETCHERS = {"inception": fetch_inception, "syncnet_v2": fetch_syncnet, "syncnet_example": fetch_example}
+FETCHERS: dict[Published, Callable[[Layout], list[str]]] = {
+    "inception": fetch_inception,
+    "syncnet_v2": fetch_syncnet,
+    "syncnet_example": fetch_example,
+}
 
 
 def _ready(path: Path, key: str, sha256: str | None) -> list[str]:
     if sha256 is not None:
         return [f"{path}: ready"]
+    from pipeline.core.digest import sha256_of
+
     return [
         f"{path}: ready, its hash not checked",
         f"params.yaml: weights.{key}.sha256: {sha256_of(path)} has the next fetch checked",

@@ -19,6 +19,7 @@ PACKAGES = ("models", "pipeline")
 INERT = (
     "pipeline.core.atomic",
     "pipeline.core.code_digest",
+    "pipeline.core.command_line",
     "pipeline.core.layout",
     "pipeline.core.locks",
     "pipeline.core.logs",

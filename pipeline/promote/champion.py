@@ -1,19 +1,18 @@
-"""The newly trained model against the champion: score both alike, judge, move the aliases of the model registry.
-
-python -m pipeline.promote --variant lstm_cbam
-"""
+"""The newly trained model against the champion: score both alike, judge, move the aliases of the model registry."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from pipeline.core import atomic
+from pipeline.core.command_line import run_command
 from pipeline.core.layout import Layout, find_root
 from pipeline.core.logs import log_to_stderr, wants_tracebacks
 from pipeline.params import Params, load_params
@@ -163,18 +162,33 @@ def _described(scores: Scores, version: str) -> dict[str, Any]:
     return described
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m pipeline.promote", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--variant", help="default: promote.variant of params.yaml")
-    parser.add_argument("--root", type=Path, help="the checkout (default: around the working directory)")
-    parser.add_argument("--force", action="store_true", help="let it through whatever the rules say")
-    arguments = parser.parse_args(argv)
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(_command, argv, "python -m pipeline.promote")
+
+
+def _command(
+    variant: Annotated[
+        str | None, typer.Option(help="Variant whose model is the challenger. Default: promote.variant of params.yaml.")
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="The checkout. Default: the one around the working directory.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Make the challenger the champion whatever the rules say.")
+    ] = False,
+) -> int:
+    """Compare a newly trained model with the champion and move the aliases of the model registry.
+
+    Both are scored alike; the rules of params.yaml, section promote, decide. Exit code 0 whatever they decide, 2 if
+    they could not be asked.
+
+    Example: python -m pipeline.promote --variant lstm_cbam
+    """
     log_to_stderr()
     try:
-        layout = Layout(find_root(arguments.root))
+        layout = Layout(find_root(root))
         params = load_params(layout.params_path)
-        decision = promote(layout, arguments.variant or params.promote.variant, params, force=arguments.force)
+        decision = promote(layout, variant or params.promote.variant, params, force=force)
     except (ValueError, OSError) as error:
         logger.error("%s", error, exc_info=wants_tracebacks())
         return EXIT_USER_ERROR

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Sequence
 
 from pipeline import stage
@@ -19,8 +18,15 @@ logger = logging.getLogger(__name__)
 _MAX_NAMED = 5
 
 
-def main(argv: Sequence[str] = ()) -> int:
-    stage.refuse_arguments(__doc__, argv)
+def main(argv: Sequence[str] | None = None) -> int:
+    return stage.run_command_line("code", _command, argv)
+
+
+def _command() -> int:
+    """Write what every other stage's code means to artifacts/code: dvc.yaml depends on these digests.
+
+    It takes no options.
+    """
     log_to_stderr("%(asctime)s %(name)s: %(message)s")
     layout, code = Layout(find_root()), Code(CODE_ROOT)
     for name in code.stages():
@@ -34,4 +40,4 @@ def main(argv: Sequence[str] = ()) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(main())

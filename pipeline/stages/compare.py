@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from pipeline import stage
-from pipeline.compare import plots
-from pipeline.compare.page import page, read_takes
-from pipeline.compare.report import markdown, our_table
-from pipeline.compare.seeds import grouped, repeats_among
-from pipeline.compare.table import comparison, csv_text, read_result
 from pipeline.core import atomic
-from pipeline.shards.read import read_index, read_rejects
 
 logger = logging.getLogger(__name__)
 
@@ -29,12 +22,26 @@ TRAINING_PANELS = {
 }
 
 
-def main(argv: Sequence[str] = ()) -> int:
-    stage.refuse_arguments(__doc__, argv)
+def main(argv: Sequence[str] | None = None) -> int:
+    return stage.run_command_line("compare", _command, argv)
+
+
+def _command() -> int:
+    """Compare every variant in one table, with plots and a page, in artifacts/compare.
+
+    It takes no options: params.yaml has them all.
+    """
     return stage.run("compare", _body)
 
 
 def _body(context: stage.StageContext) -> dict[str, Any]:
+    from pipeline.compare import plots
+    from pipeline.compare.page import page, read_takes
+    from pipeline.compare.report import markdown, our_table
+    from pipeline.compare.seeds import grouped, repeats_among
+    from pipeline.compare.table import comparison, csv_text, read_result
+    from pipeline.shards.read import read_index, read_rejects
+
     params, layout = context.params.compare, context.layout
     variants = {name: variant.model_dump() for name, variant in context.params.variants.items()}
     repeats = repeats_among(variants)
@@ -72,4 +79,4 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(main())

@@ -6,7 +6,6 @@ The clips themselves stay where they are (or under ``data/raw``), outside DVC's 
 from __future__ import annotations
 
 import logging
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,8 +30,16 @@ _SETTING_OF = {
 """What decides the size of a split."""
 
 
-def main(argv: Sequence[str] = ()) -> int:
-    stage.refuse_arguments(__doc__, argv)
+def main(argv: Sequence[str] | None = None) -> int:
+    return stage.run_command_line("download", _command, argv)
+
+
+def _command() -> int:
+    """List the source's clips, with their digests and splits, in data/manifest.parquet.
+
+    Renders the demo's clips, and downloads those of GRID or LRS2 if params.yaml has their address. It takes no options:
+    params.yaml has them all.
+    """
     return stage.run("download", _body)
 
 
@@ -139,4 +146,4 @@ def _log_progress(done: int, total: int) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(main())

@@ -2,44 +2,51 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import pyarrow.parquet as pq
+import typer
 
 from pipeline import stage
 from pipeline.core import atomic
-from pipeline.evaluation import protocol
-from pipeline.evaluation.generate import CropGenerator
-from pipeline.evaluation.judges import SPLIT, Evaluation
-from pipeline.evaluation.score import clips_csv
-from pipeline.evaluation.strips import choose_strips, make_take, write_strip, write_take
-from pipeline.inference import saved_model
-from pipeline.inference.pretrained import INCEPTION, WeightsError
+from pipeline.params import RESERVED_VARIANTS
 from pipeline.shards.index import REJECTS_NAME
+
+if TYPE_CHECKING:
+    from pipeline.evaluation.generate import CropGenerator
+    from pipeline.evaluation.judges import Evaluation
+    from pipeline.evaluation.protocol import Pair
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--variant",
-        required=True,
-        help=f"a key of params.yaml's variants, or {' or '.join(protocol.BOUNDS)}",
-    )
-    variant = parser.parse_args(argv).variant
-    dvc_stage = "evaluate_bound" if variant in protocol.BOUNDS else "evaluate"
+    return stage.run_command_line("evaluate", _command, argv)
+
+
+def _command(
+    variant: Annotated[
+        str,
+        typer.Option(help=f"Row to score: a key of params.yaml's variants, or {' or '.join(RESERVED_VARIANTS)}."),
+    ],
+) -> int:
+    """Score one variant on held-out clips with unseen audio.
+
+    Every other setting is in params.yaml.
+    """
+    dvc_stage = "evaluate_bound" if variant in RESERVED_VARIANTS else "evaluate"
     return stage.run("evaluate", partial(_body, variant), variant, dvc_stage=dvc_stage)
 
 
 def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
+    from pipeline.evaluation.score import clips_csv
+    from pipeline.inference import saved_model
+
     started = time.monotonic()
     evaluation = _open_evaluation(context)
     model_dir = context.layout.stage_dir("train_gan", variant) / "model"
-    generate = None if variant in protocol.BOUNDS else evaluation.load_generator(model_dir)
+    generate = None if variant in RESERVED_VARIANTS else evaluation.load_generator(model_dir)
     score = evaluation.score(variant, generate)
     try:
         metrics = evaluation.figures(score, is_generated=generate is not None)
@@ -61,6 +68,9 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
 
 def _open_evaluation(context: stage.StageContext) -> Evaluation:
     """Raises TemporaryError where nobody has Inception's weights; a wrong file in the way is the user's to remove."""
+    from pipeline.evaluation.judges import Evaluation
+    from pipeline.inference.pretrained import INCEPTION, WeightsError
+
     try:
         return Evaluation.open(context.layout, context.params)
     except WeightsError as error:
@@ -71,6 +81,10 @@ def _open_evaluation(context: stage.StageContext) -> Evaluation:
 
 def _num_rejected(clips_dir: Path) -> int:
     """Held-out clips, or parts of clips, that preprocessing and the sync check left out: no row has them."""
+    import pyarrow.parquet as pq
+
+    from pipeline.evaluation.judges import SPLIT
+
     splits = pq.read_table(clips_dir / REJECTS_NAME, columns=["split"])["split"].to_pylist()
     return splits.count(SPLIT)
 
@@ -79,10 +93,12 @@ def _write_videos(
     variant: str,
     context: stage.StageContext,
     evaluation: Evaluation,
-    pairs: Sequence[protocol.Pair],
+    pairs: Sequence[Pair],
     generate: CropGenerator | None,
 ) -> None:
     """A few clips as strips to look at, and alone for the comparison's page, with a list of what they show."""
+    from pipeline.evaluation.strips import choose_strips, make_take, write_strip, write_take
+
     clips, params = evaluation.clips, evaluation.judges.params
     strips_dir, takes_dir = context.output_dir / "strips", context.output_dir / "takes"
     listed = []
@@ -103,8 +119,8 @@ def _write_videos(
     context.tracker.log_artifact(context.output_dir / "clips.csv")
 
 
-def _first_of_each_video(pairs: Iterable[protocol.Pair]) -> dict[str, protocol.Pair]:
-    first: dict[str, protocol.Pair] = {}
+def _first_of_each_video(pairs: Iterable[Pair]) -> dict[str, Pair]:
+    first: dict[str, Pair] = {}
     for pair in pairs:
         first.setdefault(pair.video_id, pair)
     return first

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,16 +11,24 @@ from pipeline import stage
 from pipeline.core.ray_cluster import WorkerError
 from pipeline.corpora.manifest import MAX_MISSING_SHARE, MIN_CLIPS, SPLITS, ClipRecord, read_manifest
 from pipeline.corpora.storage import OutageError, local_path, require_drivers
-from pipeline.preprocess.build import build_shards
 from pipeline.shards.index import IndexRow, Reject
 
 
-def main(argv: Sequence[str] = ()) -> int:
-    stage.refuse_arguments(__doc__, argv)
+def main(argv: Sequence[str] | None = None) -> int:
+    return stage.run_command_line("preprocess", _command, argv)
+
+
+def _command() -> int:
+    """Turn the listed clips into shards of face crops, mel and sound in data/shards.
+
+    It takes no options: params.yaml has them all.
+    """
     return stage.run("preprocess", _body)
 
 
 def _body(context: stage.StageContext) -> dict[str, Any]:
+    from pipeline.preprocess.build import build_shards
+
     layout, params = context.layout, context.params
     records = read_manifest(layout.manifest_path)
     _require_files(records, layout.root)
@@ -82,4 +89,4 @@ def _require_enough(records: Sequence[ClipRecord], rows: Sequence[IndexRow], rej
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

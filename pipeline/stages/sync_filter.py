@@ -7,38 +7,46 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline import stage
 from pipeline.corpora.manifest import MIN_CLIPS, SPLITS
 from pipeline.features.alignment import num_samples_of
-from pipeline.inference.device import select_device, set_threads
-from pipeline.shards.clip import Clip
 from pipeline.shards.index import SHIFT_STAT, IndexRow, Reject
-from pipeline.shards.read import read_clips, read_index, read_rejects
 from pipeline.shards.write import write_index, write_rejects
 from pipeline.sync_filter.decision import SyncScore, correction_frames, refusal, score_clip
-from pipeline.sync_filter.scorer import Scorer, load_scorer
+
+if TYPE_CHECKING:
+    from pipeline.shards.clip import Clip
+    from pipeline.sync_filter.scorer import Scorer
 
 logger = logging.getLogger(__name__)
 
 LOG_EVERY_S = 5.0
 
 
-def main(argv: Sequence[str] = ()) -> int:
-    stage.refuse_arguments(__doc__, argv)
+def main(argv: Sequence[str] | None = None) -> int:
+    return stage.run_command_line("sync_filter", _command, argv)
+
+
+def _command() -> int:
+    """Choose which clips are used, and correct their sound's offset, in data/clips.
+
+    Without sync_filter.scorer every clip is used as it is. It takes no options: params.yaml has them all.
+    """
     return stage.run("sync_filter", _body)
 
 
 def _body(context: stage.StageContext) -> dict[str, Any]:
+    from pipeline.shards.read import read_index, read_rejects
+
     layout, params = context.layout, context.params.sync_filter
     rows, rejects = read_index(layout.shards_dir), read_rejects(layout.shards_dir)
     kept, refused, scores = rows, list[Reject](), list[SyncScore]()
@@ -55,6 +63,9 @@ def _filtered(
     context: stage.StageContext, rows: list[IndexRow]
 ) -> tuple[list[IndexRow], list[Reject], list[SyncScore]]:
     """Kept rows with the offset and the confidence among their stats, the refused, and every score."""
+    from pipeline.inference.device import select_device, set_threads
+    from pipeline.sync_filter.scorer import load_scorer
+
     params, runtime = context.params.sync_filter, context.params.runtime
     set_threads(runtime.num_threads)
     scorer = load_scorer(params, context.layout.root, select_device(runtime.device))
@@ -93,6 +104,8 @@ def corrected(row: IndexRow, score: SyncScore, shift_frames: int) -> IndexRow:
 
 
 def _clips(context: stage.StageContext, scorer: Scorer, total: int) -> Iterator[Clip]:
+    from pipeline.shards.read import read_clips
+
     started = logged = time.monotonic()
     done = 0
     for split in SPLITS:
@@ -137,4 +150,4 @@ def _require_enough(kept: list[IndexRow], rows: list[IndexRow], refused: list[Re
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(main())

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from pipeline import stage
-from pipeline.training.evaluator import CutEvaluatorWindows, EvaluatorTrainee
-from pipeline.training.session import SyncTrainee, SyncTraining, Training, run_sync_training
 
 SEED_OFFSET = 1
 """The evaluator draws other clips in another order than the expert."""
 
 
-def main(argv: Sequence[str] = ()) -> int:
-    stage.refuse_arguments(__doc__, argv)
+def main(argv: Sequence[str] | None = None) -> int:
+    return stage.run_command_line("train_evaluator", _command, argv)
+
+
+def _command() -> int:
+    """Train the independent network behind LSE-D and LSE-C.
+
+    A training that was stopped continues from its last checkpoint. It takes no options: params.yaml has them all.
+    """
     return stage.run("train_evaluator", _body)
 
 
 def _body(context: stage.StageContext) -> dict[str, Any]:
+    from pipeline.training.evaluator import CutEvaluatorWindows, EvaluatorTrainee
+    from pipeline.training.session import SyncTrainee, SyncTraining, Training, run_sync_training
+
     params, seed = context.params.train_evaluator, context.params.seed + SEED_OFFSET
     training = Training[SyncTrainee](
         params,
@@ -33,4 +40,4 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(main())

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
+import typer
 
-from models.syncnet import SyncNet
 from pipeline import stage
 from pipeline.core.digest import sha256_of_names
-from pipeline.inference import saved_model
-from pipeline.inference.sync_expert import read_expert
-from pipeline.media.image import write_png
 from pipeline.params import TrainGanParams, VariantParams
-from pipeline.shards.clip import Clip
-from pipeline.shards.read import read_index, source_ids
-from pipeline.training.gan import GanTrainee, window_cut
-from pipeline.training.session import Training, run_training, training_metrics
-from pipeline.training.variants import recipe_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from models.syncnet import SyncNet
+    from pipeline.shards.clip import Clip
+    from pipeline.training.gan import GanTrainee
 
 NUM_SAMPLES = 6
 MAX_VALIDATION_CLIPS = 256
@@ -30,13 +27,25 @@ MAX_VALIDATION_CLIPS = 256
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--variant", required=True, help="a key of params.yaml's variants")
-    variant = parser.parse_args(argv).variant
+    return stage.run_command_line("train_gan", _command, argv)
+
+
+def _command(variant: Annotated[str, typer.Option(help="Generator to train: a key of params.yaml's variants.")]) -> int:
+    """Train one variant of the generator.
+
+    A training that was stopped continues from its last checkpoint. Every other setting is in params.yaml.
+    """
     return stage.run("train_gan", partial(_body, variant), variant)
 
 
 def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
+    from pipeline.inference import saved_model
+    from pipeline.media.image import write_png
+    from pipeline.shards.read import read_index, source_ids
+    from pipeline.training.gan import window_cut
+    from pipeline.training.session import Training, run_training, training_metrics
+    from pipeline.training.variants import recipe_of
+
     params, wanted = context.params.train_gan, context.params.variants[variant]
     seed = context.params.seed if wanted.seed is None else wanted.seed
     expert_dir = context.layout.stage_dir("train_syncnet") / "model"
@@ -92,6 +101,11 @@ def build_trainee(
     device: torch.device,
 ) -> GanTrainee:
     """The untrained variant. Raises as ``load_expert``; one that does not learn from the expert takes any."""
+    import torch
+
+    from pipeline.training.gan import GanTrainee
+    from pipeline.training.variants import recipe_of
+
     recipe = recipe_of(params, variant)
     expert = load_expert(expert_dir, params.min_expert_accuracy if recipe.learns_from_the_expert else 0.0)
     torch.manual_seed(seed)  # loading drew numbers
@@ -100,6 +114,8 @@ def build_trainee(
 
 def load_expert(folder: Path, min_accuracy: float) -> SyncNet:
     """The trained expert. Raises ValueError for one too close to chance to teach anything."""
+    from pipeline.inference.sync_expert import read_expert
+
     expert, info = read_expert(folder)
     accuracy = float(info["val_pairwise_accuracy"])
     if accuracy < min_accuracy:

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 from pipeline import stage
-from pipeline.training.expert import ExpertTrainee, expert_config
-from pipeline.training.session import SyncTrainee, SyncTraining, Training, run_sync_training
-from pipeline.training.windows import CutSyncWindows
 
 
-def main(argv: Sequence[str] = ()) -> int:
-    stage.refuse_arguments(__doc__, argv)
+def main(argv: Sequence[str] | None = None) -> int:
+    return stage.run_command_line("train_syncnet", _command, argv)
+
+
+def _command() -> int:
+    """Train the sync expert that the generator's loss uses.
+
+    A training that was stopped continues from its last checkpoint. It takes no options: params.yaml has them all.
+    """
     return stage.run("train_syncnet", _body)
 
 
 def _body(context: stage.StageContext) -> dict[str, Any]:
+    from pipeline.training.expert import ExpertTrainee, expert_config
+    from pipeline.training.session import SyncTrainee, SyncTraining, Training, run_sync_training
+    from pipeline.training.windows import CutSyncWindows
+
     params, seed = context.params.train_syncnet, context.params.seed
     training = Training[SyncTrainee](
         params,
@@ -32,4 +39,4 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(main())

@@ -13,6 +13,10 @@ import matplotlib.pyplot  # noqa: F401
 import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 import webdataset  # noqa: F401
 
+import pipeline.training.evaluator
+import pipeline.training.expert
+import pipeline.training.gan
+import pipeline.training.session  # noqa: F401
 from pipeline.stages import train_evaluator, train_gan, train_syncnet
 
 STAGES = {"train_syncnet": train_syncnet, "train_evaluator": train_evaluator, "train_gan": train_gan}

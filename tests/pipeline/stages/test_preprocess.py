@@ -9,6 +9,7 @@ from pipeline.core.layout import Layout
 from pipeline.core.ray_cluster import WorkerError
 from pipeline.corpora.manifest import ClipRecord
 from pipeline.corpora.storage import NoDriverError, OutageError
+from pipeline.preprocess import build
 from pipeline.shards.index import IndexRow, Reject
 from pipeline.stage import DataError, TemporaryError
 from pipeline.stages import preprocess
@@ -89,7 +90,7 @@ def test_what_trying_again_may_mend_is_temporary(error: Exception, tmp_path: Pat
         raise error
 
     monkeypatch.setattr(preprocess, "read_manifest", lambda path: [])
-    monkeypatch.setattr(preprocess, "build_shards", fail)
+    monkeypatch.setattr(build, "build_shards", fail)
     context = MagicMock(layout=Layout(tmp_path))
     with pytest.raises(TemporaryError, match=str(error)):
         preprocess._body(context)

@@ -16,6 +16,7 @@ from pipeline.shards.stream import ClipStream
 from pipeline.shards.write import ClipSample, write_index, write_rejects, write_shard
 from pipeline.stage import DataError, StageContext
 from pipeline.stages import sync_filter
+from pipeline.sync_filter import scorer
 from pipeline.tracking.tracker import Tracker
 
 NUM_FRAMES = 40
@@ -71,7 +72,7 @@ def params(repo_root: Path) -> Params:
 
 
 def run(layout: Layout, params: Params, monkeypatch: pytest.MonkeyPatch, **changed: object) -> dict[str, object]:
-    monkeypatch.setattr(sync_filter, "load_scorer", lambda *_: ByName())
+    monkeypatch.setattr(scorer, "load_scorer", lambda *_: ByName())
     chosen = params.sync_filter.model_copy(update={"scorer": Path("x"), "scorer_sha256": "0" * 64} | changed)
     used = params.model_copy(update={"sync_filter": chosen})
     context = StageContext("sync_filter", None, used, layout, Tracker(None, None), "0" * 16, layout.scratch_dir)

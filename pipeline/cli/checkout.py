@@ -1,0 +1,93 @@
+"""Commands about the checkout itself: ``profile`` writes its scale, ``verify`` and ``doctor`` examine it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.errors import user_errors
+from pipeline.core.choices import Source
+from pipeline.core.layout import Layout, find_root
+
+
+def profile(
+    name: Annotated[Source, typer.Argument(help="The scale to write.")],
+    params: Annotated[
+        Path | None, typer.Option(help="File to change. Without it: params.yaml of this checkout.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the changes and write nothing.")] = False,
+) -> None:
+    """Write the params.yaml of a scale, keeping your paths.
+
+    Source, sizes, widths, steps, rates, weights of losses and the evaluation's reference are replaced, each change is
+    printed; paths, seed, variants, rules, runtime settings and comments stay yours.
+    """
+    with user_errors():
+        import yaml
+
+        from pipeline.core import atomic
+        from pipeline.params.profiles import apply_profile, next_step
+
+        path = params or Layout(find_root()).params_path
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist; bring it back with `git restore params.yaml`")
+        old = path.read_bytes()
+        text, changes = apply_profile(name, old.decode())
+        for change in changes:
+            typer.echo(f"{change.key}: {change.old} -> {change.new}")
+        if dry_run:
+            typer.echo(f"{path}: {len(changes)} values would change; nothing was written")
+            return
+        if changes:
+            atomic.write_bytes(path, text.encode())
+            typer.echo(f"{path}: profile {name} written, {len(changes)} values changed")
+        else:
+            typer.echo(f"{path}: has profile {name} already, nothing changed")
+        typer.echo(f"next: {next_step(yaml.safe_load(text))}")
+
+
+def verify() -> None:
+    """Compare the GRID or LRS2 clips on disk with the numbers their publishers state.
+
+    Exit code 1 if they differ.
+    """
+    with user_errors():
+        from pipeline.corpora import verify as counting
+        from pipeline.corpora.roots import corpus_root
+        from pipeline.params import load_params
+
+        layout = Layout(find_root())
+        params = load_params(layout.params_path)
+        root = corpus_root(params, layout.raw_dir)
+        if params.dataset.source == "grid":
+            counts = counting.verify_grid(root, params.dataset.grid.speakers)
+        else:
+            counts = counting.verify_lrs2(root)
+    typer.echo(f"{root}\n{counting.table(counts)}")
+    if not all(count.is_complete for count in counts):
+        raise typer.Exit(1)
+
+
+def doctor(
+    no_track: Annotated[bool, typer.Option("--no-track", help="Record nothing in MLflow.")] = False,
+) -> None:
+    """Examine this machine and its clips: packages, GPU, disk, services; sizes, sound and losses of the data.
+
+    Writes report.md, distributions.png and contact_sheet.png into artifacts/doctor. Exit code 1 if a check fails.
+    """
+    try:
+        from pipeline.doctor.examine import REPORT, STAGE, examine, track
+        from pipeline.doctor.report import terminal
+    except ImportError as error:  # even its own needs are not met
+        typer.echo(f"fail  packages  {error}\n      -> `make install`", err=True)
+        raise typer.Exit(1) from None
+    with user_errors():
+        layout = Layout(find_root())
+        found = examine(layout)
+        typer.echo(terminal(found))
+        typer.echo(f"\nreport: {layout.stage_dir(STAGE) / REPORT}")
+        if not no_track:
+            typer.echo(track(found, layout))
+    raise typer.Exit(int(found.has_failed))
