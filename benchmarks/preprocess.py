@@ -21,6 +21,7 @@ from typing import Annotated
 import numpy as np
 import ray
 import typer
+from numpy.typing import NDArray
 from timing import timed
 
 from pipeline.core.command_line import run_command
@@ -32,9 +33,8 @@ from pipeline.faces.smooth import smooth_faces
 from pipeline.faces.track import link_detections
 from pipeline.features.alignment import FPS
 from pipeline.features.mel import mel_spectrogram
-from pipeline.media.audio import decode_audio
+from pipeline.media.file import MediaFile
 from pipeline.media.mjpeg import encode_mjpeg
-from pipeline.media.video import iter_frames
 from pipeline.params import PreprocessParams, load_params
 from pipeline.preprocess.build import build_shards
 from pipeline.shards.stream import ClipStream
@@ -89,7 +89,7 @@ def show_shares(paths: Sequence[Path], params: PreprocessParams) -> None:
     """Time of each part on one thread, one after another, on the same clips."""
     limit_opencv_threads(1)
     detector = YuNetDetector(params.detector_score, params.detector_max_px)
-    frames, decode_s = timed(lambda: [[frame.image for frame in iter_frames(path, FPS)] for path in paths])
+    frames, decode_s = timed(lambda: [frames_of(path) for path in paths])
     found, detect_s = timed(lambda: [detect_every(detector, clip, params.detect_every) for clip in frames])
     faces = [
         smooth_faces(max(tracks, key=lambda track: track.area), params.smooth_frames)
@@ -104,11 +104,21 @@ def show_shares(paths: Sequence[Path], params: PreprocessParams) -> None:
         ]
     )
     _, encode_s = timed(lambda: [encode_mjpeg(images, params.jpeg_quality) for images in crops])
-    _, sound_s = timed(lambda: [mel_spectrogram(decode_audio(path)) for path in paths])
+    _, sound_s = timed(lambda: [mel_spectrogram(samples_of(path)) for path in paths])
     parts = {"decode": decode_s, "detect": detect_s, "crop": crop_s, "encode": encode_s, "sound and mel": sound_s}
     total, num_frames = sum(parts.values()), sum(map(len, frames))
     shares = ", ".join(f"{name} {100 * seconds / total:.0f} %" for name, seconds in parts.items())
     print(f"one thread: {num_frames / total:.0f} frames/s; {shares}")
+
+
+def frames_of(path: Path) -> list[NDArray[np.uint8]]:
+    with MediaFile(path) as media:
+        return [frame.image for frame in media.frames(FPS)]
+
+
+def samples_of(path: Path) -> NDArray[np.float32]:
+    with MediaFile(path) as media:
+        return media.samples()
 
 
 def show_loader(shards_dir: Path) -> None:

@@ -104,10 +104,11 @@ def _syncnet_problem(path: Path) -> str:
 
 def _video_problem(path: Path) -> str:
     from pipeline.media.errors import MediaError
-    from pipeline.media.video import probe
+    from pipeline.media.file import MediaFile
 
     try:
-        probe(path)
+        with MediaFile(path) as media:
+            _ = media.display
     except MediaError as error:
         return f"is no video: {error.detail}"
     return ""

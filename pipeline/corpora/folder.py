@@ -17,7 +17,7 @@ from pipeline.corpora.storage import is_url
 from pipeline.corpora.video_tree import LocalTree, RemoteTree, VideoTree
 from pipeline.media.container import VIDEO_SUFFIXES
 from pipeline.params import FolderParams
-from pipeline.shards.key import MAX_ID_CHARS, PIECE_CHARS, plain_name, source_of
+from pipeline.shards.key import MAX_ID_CHARS, SEGMENT_CHARS, plain_name, source_of
 
 log = logging.getLogger(__name__)
 
@@ -171,9 +171,9 @@ def _ids_of(names: Sequence[str]) -> dict[str, str]:
     ids = {}
     for name, clip_id in bare.items():
         is_taken = plain[plain_name(clip_id)] > 1 or source_of(clip_id) != clip_id
-        if is_taken or len(clip_id) > MAX_ID_CHARS - PIECE_CHARS:
+        if is_taken or len(clip_id) > MAX_ID_CHARS - SEGMENT_CHARS:
             digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-            clip_id = f"{clip_id[: MAX_ID_CHARS - PIECE_CHARS - 9]}-{digest}"
+            clip_id = f"{clip_id[: MAX_ID_CHARS - SEGMENT_CHARS - 9]}-{digest}"
         ids[name] = clip_id
     return ids
 

@@ -32,9 +32,8 @@ from pipeline.features.mel import mel_spectrogram
 from pipeline.features.samples import float_to_int16
 from pipeline.inference.generator import Hearing
 from pipeline.inference.generator_kinds import Frames, Voice
-from pipeline.media.audio import read_audio, resample, to_mono
-from pipeline.media.errors import NoVideoError
-from pipeline.media.video import MediaInfo, iter_frames, probe
+from pipeline.media.audio import resample, to_mono
+from pipeline.media.file import Display, MediaFile
 from pipeline.media.writer import VideoWriter
 
 logger = logging.getLogger(__name__)
@@ -134,58 +133,72 @@ def dub(
     ``out`` appears whole or not at all. Raises MediaError for an unusable file, ValueError for a request that cannot
     be met.
     """
+    with MediaFile(face) as video:
+        return _dub(video, audio, out, draw, detectors_for, settings, report)
+
+
+def _dub(
+    video: MediaFile,
+    audio: Path,
+    out: Path,
+    draw: DrawMouths,
+    detectors_for: DetectorsFor,
+    settings: DubSettings,
+    report: Report,
+) -> DubSummary:
     started = time.monotonic()
-    info = probe(face)
-    if not info.has_video or info.fps is None:
-        raise NoVideoError(face)
+    face, display, fps = video.path, video.display, video.fps
     for flag, read in (("--face", face), ("--audio", audio)):
         if out.exists() and read.exists() and out.samefile(read):
             raise ValueError(f"--out {out} is the file that {flag} reads; give another name")
     speech = load_speech(audio)
-    fps = info.fps
     writer = VideoWriter(
         out,
         fps,
-        (info.width, info.height),
+        (display.width, display.height),
         speech.samples,
         audio_rate_hz=speech.rate_hz,
         crf=17,
         preset="veryfast",  # encoding at "medium" takes longer than drawing
         match=settings.length,
-        pixel_aspect=info.pixel_aspect,
+        pixel_aspect=display.pixel_aspect,
     )
     _refuse_place(out)
 
     num_wanted: int | None = None
     if settings.length == "audio":
         num_wanted = max(1, round(Fraction(len(speech.samples), speech.rate_hz) * fps))
-    num_watched = info.num_frames if num_wanted is None else min(num_wanted, info.num_frames or num_wanted)
+    num_stated = video.header.num_frames
+    num_watched = num_stated if num_wanted is None else min(num_wanted, num_stated or num_wanted)
 
     def open_frames() -> Iterator[Frame]:
-        return (timed.image for timed in iter_frames(face, fps))
+        return (timed.image for timed in video.frames(fps))
 
     def watched_frames() -> Iterator[Frame]:  # a short sound needs the beginning of a long video only
         return _counted(itertools.islice(open_frames(), num_wanted), report, "finding the face", num_watched)
 
-    followed = follow_face(watched_frames, detectors_for(max(info.width, info.height)), float(fps), settings.follow)
+    followed = follow_face(
+        watched_frames, detectors_for(max(display.width, display.height)), float(fps), settings.follow
+    )
     boxes = followed.boxes
     num_shown = len(boxes) if num_wanted is None else num_wanted
     shown = play(open_frames, len(boxes), num_shown, settings.fill, out.parent)
     num_missing = 0
     _refuse_missing(face, boxes, float(fps), settings.on_missing)
     with writer:
-        batch_frames = _batch_size(info, settings)
+        batch_frames = _batch_size(display, settings)
         dubbed = redraw(shown, boxes, speech, float(fps), draw, batch_frames, settings.reference, followed.cuts)
         for source, image in _counted(dubbed, report, "drawing", num_shown):
             num_missing += bool(np.isnan(boxes[source, 0]))
             writer.write(image)
-    written = probe(out)
+    with MediaFile(out) as written:
+        size = written.display
     return DubSummary(
         path=out,
         num_frames=num_shown,
         num_missing=num_missing,
-        width=written.width,
-        height=written.height,
+        width=size.width,
+        height=size.height,
         fps=float(fps),
         seconds=time.monotonic() - started,
     )
@@ -230,7 +243,8 @@ def load_speech(path: Path) -> Speech:
 
     More than two channels are mixed to one. Raises MediaError for a file without usable sound.
     """
-    samples, rate_hz = read_audio(path)
+    with MediaFile(path) as sound:
+        samples, rate_hz = sound.native_samples()
     num_bad = int(samples.size - np.isfinite(samples).sum())
     if num_bad:
         logger.warning("%s: %d samples are not numbers; they are taken as silence", path, num_bad)
@@ -254,8 +268,8 @@ def _refuse_place(out: Path) -> None:
         raise ValueError(f"--out {out} cannot be written: {error.filename}: {error.strerror}") from None
 
 
-def _batch_size(info: MediaInfo, settings: DubSettings) -> int:
-    return max(1, min(settings.batch_frames, _BATCH_BYTES // (3 * info.width * info.height)))
+def _batch_size(display: Display, settings: DubSettings) -> int:
+    return max(1, min(settings.batch_frames, _BATCH_BYTES // (3 * display.width * display.height)))
 
 
 def _counted(items: Iterable[T], report: Report, what: str, total: int) -> Iterator[T]:

@@ -1,4 +1,4 @@
-"""Sound: any file to 16 kHz mono samples."""
+"""Sound: decoding any stream to samples, and resampling."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ import numpy as np
 import soxr  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from pipeline.features.alignment import SAMPLE_RATE_HZ
 from pipeline.media.container import (
     MAX_PAUSE_S,
     decode,
     find_audio_stream,
     find_video_stream,
-    open_container,
     refuse_step_back,
     start_of,
 )
@@ -27,68 +25,56 @@ Float32 = NDArray[np.float32]
 _GAP_TOLERANCE_S = 0.02  # time stamps that disagree by less are rounding
 
 
-def decode_audio(path: str | Path, rate_hz: int = SAMPLE_RATE_HZ) -> Float32:
-    """Decode the first audio stream to ``float32 [n]`` mono at ``rate_hz``, about [-1, 1].
-
-    Sample 0 belongs to the first video frame where the file has video, else to the first sound.
-    Encoder padding at the end stays. Raises MediaError subclasses naming the file and the reason.
-    """
-    samples, source_rate_hz = read_audio(path)
-    return resample(to_mono(samples), source_rate_hz, rate_hz)
-
-
-def sound_delay_s(path: str | Path) -> Fraction:
+def sound_delay_s(container: Any, path: Path) -> Fraction:
     """How long after the first video frame the sound begins, s; 0 where it does not, or where the file does not say.
 
-    ``decode_audio`` fills that time with silence. Raises MediaError subclasses.
+    Raises CorruptMediaError.
     """
-    with open_container(path) as container:
-        video, sound = find_video_stream(container), find_audio_stream(container)
-        if video is None or sound is None:
-            return Fraction(0)
-        video_start = start_of(video)
-        sound_start = _time_of(next(decode(container, sound, path)))  # the header counts what decoders leave out
+    video, sound = find_video_stream(container), find_audio_stream(container)
+    if video is None or sound is None:
+        return Fraction(0)
+    video_start = start_of(video)
+    sound_start = _time_of(next(decode(container, sound, path)))  # the header counts what decoders leave out
     if video_start is None or sound_start is None:
         return Fraction(0)
     return max(Fraction(0), sound_start - video_start)
 
 
-def read_audio(path: str | Path) -> tuple[Float32, int]:
-    """Decode the first audio stream as it is: ``float32 [n, channels]`` and its rate in Hz.
+def read_audio(container: Any, path: Path) -> tuple[Float32, int]:
+    """Decode the first audio stream of a fresh container: ``float32 [n, channels]`` and its rate in Hz.
 
-    Blocks are placed by their time stamps: lost packets become silence of the same length, so sound
-    and picture stay together. Time zero as in ``decode_audio``.
+    Blocks are placed by their time stamps: lost packets become silence of the same length, so sound and picture stay
+    together. Raises NoAudioError, CorruptMediaError.
     """
-    with open_container(path) as container:
-        stream = find_audio_stream(container)
-        if stream is None:
-            raise NoAudioError(path)
-        video = find_video_stream(container)
-        video_start = start_of(video) if video is not None else None
-        origin = video_start or Fraction(0)
-        blocks: list[Float32] = []
-        rate_hz = position = 0
-        for frame in decode(container, stream, path):
-            block = _to_float(frame)
-            if not blocks:
-                rate_hz = frame.sample_rate
-                if video_start is None:
-                    origin = _time_of(frame) or Fraction(0)
-            elif frame.sample_rate != rate_hz or block.shape[1] != blocks[0].shape[1]:
-                raise CorruptMediaError(path, "its sample rate or channels change midway")
-            time = _time_of(frame)
-            gap = 0 if time is None else round((time - origin) * rate_hz) - position
-            if position and abs(gap) <= _GAP_TOLERANCE_S * rate_hz:
-                gap = 0
-            if position:
-                refuse_step_back(path, "sound", Fraction(-gap, rate_hz))
-            if gap > MAX_PAUSE_S * rate_hz:
-                raise CorruptMediaError(path, f"its sound pauses for {gap / rate_hz:.0f} s")
-            if gap > 0:
-                blocks.append(np.zeros((gap, block.shape[1]), np.float32))
-            kept = block[max(0, -gap) :]
-            blocks.append(kept)
-            position += max(gap, 0) + len(kept)
+    stream = find_audio_stream(container)
+    if stream is None:
+        raise NoAudioError(path)
+    video = find_video_stream(container)
+    video_start = start_of(video) if video is not None else None
+    origin = video_start or Fraction(0)
+    blocks: list[Float32] = []
+    rate_hz = position = 0
+    for frame in decode(container, stream, path):
+        block = _to_float(frame)
+        if not blocks:
+            rate_hz = frame.sample_rate
+            if video_start is None:
+                origin = _time_of(frame) or Fraction(0)
+        elif frame.sample_rate != rate_hz or block.shape[1] != blocks[0].shape[1]:
+            raise CorruptMediaError(path, "its sample rate or channels change midway")
+        time = _time_of(frame)
+        gap = 0 if time is None else round((time - origin) * rate_hz) - position
+        if position and abs(gap) <= _GAP_TOLERANCE_S * rate_hz:
+            gap = 0
+        if position:
+            refuse_step_back(path, "sound", Fraction(-gap, rate_hz))
+        if gap > MAX_PAUSE_S * rate_hz:
+            raise CorruptMediaError(path, f"its sound pauses for {gap / rate_hz:.0f} s")
+        if gap > 0:
+            blocks.append(np.zeros((gap, block.shape[1]), np.float32))
+        kept = block[max(0, -gap) :]
+        blocks.append(kept)
+        position += max(gap, 0) + len(kept)
     return np.concatenate(blocks), rate_hz
 
 

@@ -5,18 +5,20 @@ A stream object must not be touched after its container is closed: PyAV then cra
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import av.error
 from av.video.reformatter import Interpolation
 
-from pipeline.media.errors import CorruptMediaError, MissingMediaError
+from pipeline.media.errors import CorruptMediaError
 
 log = logging.getLogger(__name__)
 
@@ -51,24 +53,15 @@ def is_hidden(name: str) -> bool:
 
 
 @contextmanager
-def open_container(path: str | Path) -> Iterator[Any]:
-    """A PyAV input container, closed on exit; no network, no other files.
+def open_container(file: BinaryIO, path: Path) -> Iterator[Any]:
+    """A PyAV container that reads the open ``file`` from its first byte, closed on exit; ``file`` stays open.
 
-    Raises MissingMediaError or CorruptMediaError.
+    Each container has its own place in the file. FFmpeg opens nothing by itself: no network, and none of the files that
+    a playlist names. Raises CorruptMediaError, naming ``path``.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise MissingMediaError(path, "is a folder, not a file")
-    if not path.is_file():
-        raise MissingMediaError(path)
     try:
-        # An absolute path cannot be mistaken for a protocol ("take:2.mp4").
-        container = av.open(
-            str(path.absolute()),
-            metadata_errors="ignore",
-            container_options={"protocol_whitelist": "file"},
-        )
-    except (av.error.FFmpegError, OSError) as error:
+        container = av.open(_Reader(file, path), metadata_errors="ignore", container_options={"protocol_whitelist": ""})
+    except av.error.FFmpegError as error:
         raise CorruptMediaError(path, f"cannot be opened: {error.strerror or error}") from error
     try:
         if not container.streams.video and not container.streams.audio:
@@ -76,6 +69,33 @@ def open_container(path: str | Path) -> Iterator[Any]:
         yield container
     finally:
         container.close()
+
+
+class _Reader:
+    """What PyAV needs of a file object: a place of its own in a file that is open elsewhere."""
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self.name = str(path.absolute())
+        """FFmpeg guesses the format by the ending, too."""
+        self._file = file
+        self._position = 0
+
+    def read(self, num_bytes: int) -> bytes:
+        content = os.pread(self._file.fileno(), num_bytes, self._position)
+        self._position += len(content)
+        return content
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """As lseek(2) for FFmpeg: the new place, or a negative error number where there is none."""
+        starts = {os.SEEK_SET: 0, os.SEEK_CUR: self._position}
+        start = starts[whence] if whence in starts else os.fstat(self._file.fileno()).st_size
+        if start + offset < 0:
+            return -errno.EINVAL
+        self._position = start + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
 
 
 def as_fps(fps: float | Fraction) -> Fraction:
@@ -107,7 +127,7 @@ def start_of(stream: Any) -> Fraction | None:
     return Fraction(stream.start_time) * Fraction(stream.time_base)
 
 
-def refuse_step_back(path: str | Path, kind: str, step_back_s: float | Fraction) -> None:
+def refuse_step_back(path: Path, kind: str, step_back_s: float | Fraction) -> None:
     """Raises CorruptMediaError where time stamps go back by more than disorder explains: what follows has no place."""
     if step_back_s > MAX_STEP_BACK_S:
         raise CorruptMediaError(
@@ -115,7 +135,20 @@ def refuse_step_back(path: str | Path, kind: str, step_back_s: float | Fraction)
         )
 
 
-def decode(container: Any, stream: Any, path: str | Path) -> Iterator[Any]:
+def demux(container: Any, stream: Any, path: Path) -> Iterator[Any]:
+    """The stream's packets as they are stored. Raises CorruptMediaError where the file cannot be read on."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.error.FFmpegError as error:
+            raise CorruptMediaError(path, f"cannot be read on: {error}") from error
+        if packet is None:
+            return
+        yield packet
+
+
+def decode(container: Any, stream: Any, path: Path) -> Iterator[Any]:
     """The stream's frames in presentation order, on one thread (small frames decode faster so).
 
     A packet that cannot be decoded is skipped with a warning, its time stays empty: the callers
@@ -128,14 +161,7 @@ def decode(container: Any, stream: Any, path: str | Path) -> Iterator[Any]:
     stream.codec_context.thread_count = 1
     num_packets = num_damaged = num_frames = 0
     start, end = stream.start_time or 0, 0
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-        except av.error.FFmpegError as error:
-            raise CorruptMediaError(path, f"cannot be read on: {error}") from error
-        if packet is None:
-            break
+    for packet in demux(container, stream, path):
         num_packets += 1
         if packet.pts is not None:
             end = max(end, packet.pts + (packet.duration or 0))

@@ -1,10 +1,9 @@
-"""Picture: reading any video as BGR frames at the wanted rate."""
+"""Picture: decoding any video stream to BGR frames at the wanted rate."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,9 +17,8 @@ from pipeline.media.container import (
     MAX_PAUSE_S,
     as_fps,
     decode,
-    find_audio_stream,
+    demux,
     find_video_stream,
-    open_container,
     refuse_step_back,
     start_of,
 )
@@ -41,22 +39,6 @@ _MAX_REORDERED = 16
 """Pictures that a decoder holds back at most to put them into order, as H.264 has it."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class MediaInfo:
-    """What a file's header says; sizes are as displayed (after rotation), 0 or None without video."""
-
-    width: int
-    height: int
-    pixel_aspect: Fraction  # width over height of a pixel as displayed, 1 where the header does not say
-    fps: Fraction | None
-    num_frames: int  # estimated from the duration where the header has no count
-    duration_s: float
-    has_video: bool
-    has_audio: bool
-    audio_rate_hz: int | None
-    audio_channels: int | None
-
-
 class TimedFrame(NamedTuple):
     """One frame: seconds since the start of the video stream, and ``uint8 [H, W, 3]`` BGR."""
 
@@ -64,74 +46,37 @@ class TimedFrame(NamedTuple):
     image: Frames
 
 
-def probe(path: str | Path) -> MediaInfo:
-    """Read a file's header and, for its rotation, the first frame. Raises MediaError subclasses."""
-    with open_container(path) as container:
-        audio, video = find_audio_stream(container), find_video_stream(container)
-        duration_s = (container.duration or 0) / 1_000_000
-        rate_hz = audio.rate if audio is not None else None
-        channels = audio.channels if audio is not None else None
-        width = height = num_frames = 0
-        pixel_aspect, fps = Fraction(1), None
-        if video is not None:
-            fps = _rate_of(video, path)
-            num_frames = video.frames or round(duration_s * fps)
-            first = next(decode(container, video, path))
-            width, height = first.width, first.height
-            pixel_aspect = Fraction(video.sample_aspect_ratio or 1)
-            if _quarter_turns(first) % 2:
-                width, height, pixel_aspect = height, width, 1 / pixel_aspect
-        return MediaInfo(
-            width=width,
-            height=height,
-            pixel_aspect=pixel_aspect,
-            fps=fps,
-            num_frames=num_frames,
-            duration_s=duration_s,
-            has_video=video is not None,
-            has_audio=audio is not None,
-            audio_rate_hz=rate_hz,
-            audio_channels=channels,
-        )
-
-
 def iter_frames(
-    path: str | Path, fps: float | Fraction | None = None, *, square_pixels: bool = False
+    container: Any, path: Path, source_fps: Fraction, fps: float | Fraction | None, *, square_pixels: bool
 ) -> Iterator[TimedFrame]:
-    """Stream a video's frames upright and of the first one's size, in constant memory.
-
-    ``square_pixels`` stretches them where the file's pixels are displayed as something else than squares.
-    With ``fps``, output k is the frame nearest in time to k / fps (of two equally near the earlier), so
-    variable rates and lost frames keep their timing; without, every frame with its own time. Every
-    image is its own memory. Raises MediaError subclasses, ValueError for an fps that is not positive.
-    """
+    """The pictures of a fresh container, as ``MediaFile.frames`` says; ``source_fps`` is the file's own rate."""
     step = None if fps is None else 1 / as_fps(fps)
-    with open_container(path) as container:
-        stream = find_video_stream(container)
-        if stream is None:
-            raise NoVideoError(path)
-        to_bgr = _BgrConverter(Fraction(stream.sample_aspect_ratio or 1) if square_pixels else Fraction(1))
-        if step is None:
-            for time, _, frame in _timed(container, stream, path):
-                yield TimedFrame(float(time), to_bgr(frame))
-            return
-        held: Any = None
-        held_time = held_end = Fraction(0)
-        num_yielded = 0
-        for time, end, frame in _timed(container, stream, path):
-            if held is not None:
-                until = (held_time + time) / 2
-                due = until // step + 1  # outputs at 0, step, ... up to and with `until`
-                yield from _repeat(to_bgr, held, num_yielded, int(due), step)
-                num_yielded = max(num_yielded, int(due))
-            held, held_time, held_end = frame, time, end
-        total = max(1, round(held_end / step))
-        yield from _repeat(to_bgr, held, num_yielded, total, step)
+    stream = find_video_stream(container)
+    if stream is None:
+        raise NoVideoError(path)
+    to_bgr = _BgrConverter(Fraction(stream.sample_aspect_ratio or 1) if square_pixels else Fraction(1))
+    timed = _timed(container, stream, path, 1 / source_fps)
+    if step is None:
+        for time, _, frame in timed:
+            yield TimedFrame(float(time), to_bgr(frame))
+        return
+    held: Any = None
+    held_time = held_end = Fraction(0)
+    num_yielded = 0
+    for time, end, frame in timed:
+        if held is not None:
+            until = (held_time + time) / 2
+            due = until // step + 1  # outputs at 0, step, ... up to and with `until`
+            yield from _repeat(to_bgr, held, num_yielded, int(due), step)
+            num_yielded = max(num_yielded, int(due))
+        held, held_time, held_end = frame, time, end
+    total = max(1, round(held_end / step))
+    yield from _repeat(to_bgr, held, num_yielded, total, step)
 
 
-def _timed(container: Any, stream: Any, path: str | Path) -> Iterator[tuple[Fraction, Fraction, Any]]:
-    """(start, end, frame) with times in s since the stream's start, never decreasing."""
-    origin, spacing = start_of(stream), 1 / _rate_of(stream, path)
+def _timed(container: Any, stream: Any, path: Path, spacing: Fraction) -> Iterator[tuple[Fraction, Fraction, Any]]:
+    """(start, end, frame) with times in s since the stream's start, never decreasing; frames are ``spacing`` apart."""
+    origin = start_of(stream)
     time_base = Fraction(stream.time_base)
     # AVI numbers pictures as they are coded; with B-frames that is another order, and FFmpeg's pts are guesses.
     is_numbered_as_coded = container.format.name == "avi"
@@ -156,22 +101,21 @@ def _timed(container: Any, stream: Any, path: str | Path) -> Iterator[tuple[Frac
         previous = time
 
 
-def _rate_of(stream: Any, path: str | Path) -> Fraction:
+def frame_rate_of(container: Any, stream: Any, path: Path) -> Fraction:
+    """Frames per second of a fresh container's video stream; may read on in it. Raises CorruptMediaError."""
     rate = stream.average_rate or stream.guessed_rate
     if not rate:
         return _FALLBACK_FPS
-    return Fraction(rate) if rate <= _MAX_HEADER_FPS else _measured_rate(path)
+    return Fraction(rate) if rate <= _MAX_HEADER_FPS else _measured_rate(container, stream, path)
 
 
-def _measured_rate(path: str | Path) -> Fraction:
+def _measured_rate(container: Any, stream: Any, path: Path) -> Fraction:
     """Frames per second by the time stamps of the video's beginning, to a whole number."""
-    with open_container(path) as container:
-        stream: Any = find_video_stream(container)
-        packets = itertools.islice(container.demux(stream), _MEASURED_FRAMES)
-        stamps = [packet.pts for packet in packets if packet.pts is not None]
-        if len(stamps) < 2 or max(stamps) == min(stamps):
-            return _FALLBACK_FPS
-        spacing = (max(stamps) - min(stamps)) * Fraction(stream.time_base) / (len(stamps) - 1)
+    packets = itertools.islice(demux(container, stream, path), _MEASURED_FRAMES)
+    stamps = [packet.pts for packet in packets if packet.pts is not None]
+    if len(stamps) < 2 or max(stamps) == min(stamps):
+        return _FALLBACK_FPS
+    spacing = (max(stamps) - min(stamps)) * Fraction(stream.time_base) / (len(stamps) - 1)
     return Fraction(max(1, round(1 / spacing)))
 
 
@@ -209,7 +153,7 @@ class _BgrConverter:
             interpolation=EXACT_COLOUR,
             threads=1,
         ).to_ndarray()
-        return np.ascontiguousarray(np.rot90(image, _quarter_turns(frame)))
+        return np.ascontiguousarray(np.rot90(image, quarter_turns(frame)))
 
 
 def _stretched(width: int, height: int, pixel_aspect: Fraction) -> tuple[int, int]:
@@ -220,6 +164,6 @@ def _stretched(width: int, height: int, pixel_aspect: Fraction) -> tuple[int, in
     return (round(width * pixel_aspect), height) if pixel_aspect > 1 else (width, round(height / pixel_aspect))
 
 
-def _quarter_turns(frame: Any) -> int:
+def quarter_turns(frame: Any) -> int:
     """Counter-clockwise quarter turns that show the frame upright, 0..3."""
     return round(frame.rotation / 90) % 4

@@ -81,7 +81,7 @@ def build_shards(
     write_index(output_dir, rows)
     write_rejects(output_dir, rejects)
     for reason, count in Counter(reject.reason for reject in rejects).most_common():
-        log.warning("%d of %d clips and pieces rejected: %s", count, len(rows) + len(rejects), reason)
+        log.warning("%d of %d clips and segments rejected: %s", count, len(rows) + len(rejects), reason)
     return rows, rejects
 
 

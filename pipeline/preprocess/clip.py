@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.digest import sha256_of
 from pipeline.corpora.manifest import ClipRecord
 from pipeline.corpora.storage import NoDriverError, local_file
 from pipeline.faces.crops import CROP_PX, Cropper, boxes_within, context_boxes, crop_boxes, sharpness
@@ -22,17 +21,16 @@ from pipeline.faces.detector import detectors_by_zoom
 from pipeline.features.alignment import FPS, num_samples_of
 from pipeline.features.mel import mel_spectrogram
 from pipeline.features.samples import float_to_int16, int16_to_float
-from pipeline.media.audio import decode_audio, rms_of, sound_delay_s
-from pipeline.media.container import open_container
+from pipeline.media.audio import rms_of
 from pipeline.media.errors import MediaError, MissingMediaError, NoAudioError
+from pipeline.media.file import Header, MediaFile
 from pipeline.media.mjpeg import encode_mjpeg
-from pipeline.media.video import probe
 from pipeline.params import PreprocessParams
-from pipeline.preprocess.footage import Footage, survey
+from pipeline.preprocess.footage import Footage, scan_faces
 from pipeline.preprocess.reasons import Reason, RefusedError
-from pipeline.preprocess.segments import Piece, Refusal, find_pieces, num_kept_frames
+from pipeline.preprocess.segments import Refusal, Segment, find_segments, num_kept_frames
 from pipeline.shards.index import Reject
-from pipeline.shards.key import piece_id
+from pipeline.shards.key import segment_id
 from pipeline.shards.write import ClipSample
 
 log = logging.getLogger(__name__)
@@ -44,15 +42,15 @@ CLIPPED_LEVEL = 0.99
 def process_clip(record: ClipRecord, params: PreprocessParams, root: Path) -> Iterator[ClipSample | Reject]:
     """Decode, find and follow the face, crop, compute the mel. ``root`` is where relative paths start.
 
-    Every stretch of the clip is accounted for, in order: by a sample, or by a Reject with what is wrong with it. Only
+    Every part of the clip is accounted for, in order: by a sample, or by a Reject with what is wrong with it. Only
     trouble of the machine (memory, disk) and of the storage that holds the clip (OutageError, NoDriverError) raises.
     """
     try:
-        with local_file(record.path, root) as path:
-            yield from _outcomes_of(record, params, path)
+        with local_file(record.path, root) as path, MediaFile(path) as media:
+            yield from _outcomes_of(record, params, media)
     except RefusedError as refused:
         yield _reject(record, record.clip_id, refused.reason, refused.detail)
-    except MissingMediaError as missing:  # in remote storage
+    except MissingMediaError as missing:
         yield _reject(record, record.clip_id, Reason.MISSING_FILE, missing.detail)
     except (MemoryError, OSError, NoDriverError):
         raise
@@ -72,25 +70,25 @@ def _reject(record: ClipRecord, clip_id: str, reason: Reason, detail: str) -> Re
     )
 
 
-def _outcomes_of(record: ClipRecord, params: PreprocessParams, path: Path) -> Iterator[ClipSample | Reject]:
-    if path.is_file() and sha256_of(path) != record.sha256:
+def _outcomes_of(record: ClipRecord, params: PreprocessParams, media: MediaFile) -> Iterator[ClipSample | Reject]:
+    if media.sha256 != record.sha256:
         raise RefusedError(
             Reason.CHANGED_FILE,
             "not the file that was listed; `dvc repro --force --single-item download` lists the clips again",
         )
-    _require_readable(path)
-    samples = _sound(path, params)
-    footage = Footage(path, square_pixels=True)
-    pieces = _best_pieces(footage, samples, sound_delay_s(path), params)
-    cutting, source_fps = _Cutting(footage), float(probe(path).fps or FPS)
-    for number, piece in enumerate(pieces):
-        clip_id = record.clip_id if len(pieces) == 1 else piece_id(record.clip_id, number)
-        where = "" if len(pieces) == 1 else f"{piece.start / FPS:.2f} to {piece.stop / FPS:.2f} s: "
-        if isinstance(piece, Refusal):
-            yield _reject(record, clip_id, piece.reason, where + piece.detail)
+    header = _readable_header(media)
+    samples = _sound(media, params)
+    footage = Footage(media, square_pixels=True)
+    segments = _best_segments(footage, samples, media.sound_delay_s, params)
+    cutting, source_fps = _Cutting(footage), float(header.fps or FPS)
+    for number, segment in enumerate(segments):
+        clip_id = record.clip_id if len(segments) == 1 else segment_id(record.clip_id, number)
+        where = "" if len(segments) == 1 else f"{segment.start / FPS:.2f} to {segment.stop / FPS:.2f} s: "
+        if isinstance(segment, Refusal):
+            yield _reject(record, clip_id, segment.reason, where + segment.detail)
             continue
         try:
-            yield _sample_of(record, clip_id, piece, cutting.frames_of(piece), samples, source_fps, params)
+            yield _sample_of(record, clip_id, segment, cutting.frames_of(segment), samples, source_fps, params)
         except RefusedError as refused:
             if refused.reason not in (Reason.BLURRED, Reason.SILENT_AUDIO):  # the whole video is at fault
                 raise
@@ -98,32 +96,32 @@ def _outcomes_of(record: ClipRecord, params: PreprocessParams, path: Path) -> It
 
 
 class _Cutting:
-    """Hands out the frames of pieces that come in order, in one run through the footage."""
+    """The frames of segments that are asked for in order, in one pass over the footage."""
 
     def __init__(self, footage: Footage) -> None:
         self._numbered = enumerate(footage)
 
-    def frames_of(self, piece: Piece) -> Iterator[NDArray[np.uint8]]:
+    def frames_of(self, segment: Segment) -> Iterator[NDArray[np.uint8]]:
         for index, frame in self._numbered:
-            if index >= piece.start:
+            if index >= segment.start:
                 yield frame
-            if index + 1 >= piece.stop:
+            if index + 1 >= segment.stop:
                 return
 
 
-def _best_pieces(
+def _best_segments(
     footage: Footage, samples: NDArray[np.float32], delay_s: Fraction, params: PreprocessParams
-) -> Sequence[Piece | Refusal]:
-    """Pieces by the first detector that finds the face wherever there is one, else by the one that keeps most."""
-    best: list[Piece | Refusal] | None = None
+) -> Sequence[Segment | Refusal]:
+    """Segments by the first detector that finds the face wherever there is one, else by the one that keeps most."""
+    best: list[Segment | Refusal] | None = None
     longer_side = max(next(iter(footage)).shape[:2])
     for detector in detectors_by_zoom(params.detector_score, params.detector_max_px, longer_side):
-        pieces = find_pieces(survey(footage, detector, params.detect_every), footage, samples, params, delay_s)
-        if best is None or num_kept_frames(pieces) > num_kept_frames(best):
-            best = pieces
+        segments = find_segments(scan_faces(footage, detector, params.detect_every), footage, samples, params, delay_s)
+        if best is None or num_kept_frames(segments) > num_kept_frames(best):
+            best = segments
         unseen = (Reason.NO_FACE, Reason.FACE_LOST)
-        if not any(isinstance(piece, Refusal) and piece.reason in unseen for piece in pieces):
-            return pieces
+        if not any(isinstance(segment, Refusal) and segment.reason in unseen for segment in segments):
+            return segments
     assert best is not None  # there is at least one detector
     return best
 
@@ -131,17 +129,17 @@ def _best_pieces(
 def _sample_of(
     record: ClipRecord,
     clip_id: str,
-    piece: Piece,
+    segment: Segment,
     frames: Iterator[NDArray[np.uint8]],
     samples: NDArray[np.float32],
     source_fps: float,
     params: PreprocessParams,
 ) -> ClipSample:
-    sound = np.zeros(num_samples_of(piece.stop - piece.start), np.float32)
-    heard = samples[num_samples_of(piece.start) :][: len(sound)]
+    sound = np.zeros(num_samples_of(segment.stop - segment.start), np.float32)
+    heard = samples[num_samples_of(segment.start) :][: len(sound)]
     sound[: len(heard)] = heard
     _require_audible(sound, params)
-    tight, wide = crop_boxes(piece.faces), context_boxes(piece.faces)
+    tight, wide = crop_boxes(segment.faces), context_boxes(segment.faces)
     cut_tight, cut_wide = Cropper(tight, CROP_PX), Cropper(wide, params.context_px)
     tight_jpegs: list[bytes] = []
     wide_jpegs: list[bytes] = []
@@ -174,10 +172,10 @@ def _sample_of(
         transcript=record.transcript,
         source=record.path.rsplit("/", 1)[-1],
         stats={
-            "face_px": piece.face_px,
-            "face_motion": float(np.hypot(*np.diff(piece.faces[:, :2], axis=0).T).mean()) / piece.face_px * FPS,
-            "face_score": piece.score,
-            "face_missing": piece.missing,
+            "face_px": segment.face_px,
+            "face_motion": float(np.hypot(*np.diff(segment.faces[:, :2], axis=0).T).mean()) / segment.face_px * FPS,
+            "face_score": segment.score,
+            "face_missing": segment.missing,
             "sharpness": sharp,
             "brightness": float(np.mean(brightness)),
             "audio_rms": rms_of(sound),
@@ -187,19 +185,16 @@ def _sample_of(
     )
 
 
-def _require_readable(path: Path) -> None:
+def _readable_header(media: MediaFile) -> Header:
     try:
-        with open_container(path):
-            return
-    except MissingMediaError as error:
-        raise RefusedError(Reason.MISSING_FILE, error.detail) from error
+        return media.header
     except MediaError as error:
         raise RefusedError(Reason.UNREADABLE_FILE, error.detail) from error
 
 
-def _sound(path: Path, params: PreprocessParams) -> NDArray[np.float32]:
+def _sound(media: MediaFile, params: PreprocessParams) -> NDArray[np.float32]:
     try:
-        samples = decode_audio(path)
+        samples = media.samples()
     except MediaError as error:
         is_absent = isinstance(error, NoAudioError)
         raise RefusedError(Reason.NO_AUDIO if is_absent else Reason.BROKEN_AUDIO, error.detail) from error

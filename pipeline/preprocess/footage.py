@@ -1,10 +1,9 @@
-"""A source video's frames at 25 fps, as often as wanted, and what one look through them tells."""
+"""A source video's frames at 25 fps, as often as wanted, and the faces that one pass over them finds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +11,8 @@ from numpy.typing import NDArray
 from pipeline.faces.detector import Detection, FaceDetector, detect_every
 from pipeline.features.alignment import FPS
 from pipeline.media.errors import MediaError
+from pipeline.media.file import MediaFile
 from pipeline.media.shots import ChangeMeter
-from pipeline.media.video import iter_frames
 from pipeline.preprocess.reasons import Reason, RefusedError
 
 MAX_HELD_BYTES = 400_000_000
@@ -23,8 +22,8 @@ MAX_HELD_BYTES = 400_000_000
 class Footage:
     """A video's frames, ``uint8 [H, W, 3]`` BGR at 25 fps, in bounded memory. Raises RefusedError while decoding."""
 
-    def __init__(self, path: Path, *, square_pixels: bool = False) -> None:
-        self._path, self._square_pixels = path, square_pixels
+    def __init__(self, media: MediaFile, *, square_pixels: bool = False) -> None:
+        self._media, self._square_pixels = media, square_pixels
         self._held: list[NDArray[np.uint8]] = []
         self._are_held = False
 
@@ -34,7 +33,7 @@ class Footage:
             return
         self._held, num_bytes = [], 0
         try:
-            for frame in iter_frames(self._path, FPS, square_pixels=self._square_pixels):
+            for frame in self._media.frames(FPS, square_pixels=self._square_pixels):
                 num_bytes += frame.image.nbytes
                 if num_bytes <= MAX_HELD_BYTES:
                     self._held.append(frame.image)
@@ -47,15 +46,15 @@ class Footage:
 
 
 @dataclass(frozen=True)
-class Survey:
-    """Per frame: the faces found (None where not looked) and the change from the frame before, in grey levels."""
+class FaceScan:
+    """Per frame: the faces found (None where not searched) and the change from the frame before, in grey levels."""
 
     faces: list[list[Detection] | None]
     changes: list[float]
 
 
-def survey(footage: Footage, detector: FaceDetector, every: int) -> Survey:
-    """Look through the video once: faces in every n-th frame and the last, changes in all."""
+def scan_faces(footage: Footage, detector: FaceDetector, every: int) -> FaceScan:
+    """One pass over the video: faces in every n-th frame and the last, changes in all."""
     meter = ChangeMeter()
 
     def metered() -> Iterator[NDArray[np.uint8]]:
@@ -63,4 +62,4 @@ def survey(footage: Footage, detector: FaceDetector, every: int) -> Survey:
             meter.see(frame)
             yield frame
 
-    return Survey(detect_every(detector, metered(), every), meter.changes)
+    return FaceScan(detect_every(detector, metered(), every), meter.changes)

@@ -1,4 +1,4 @@
-"""Why a clip, or a piece of one, is not in the shards."""
+"""Why a clip, or a segment of one, is not in the shards."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Reason(StrEnum):
 
 
 class RefusedError(Exception):
-    """A clip or piece cannot be used: the code, and the detail for a person."""
+    """A clip or segment cannot be used: the code, and the detail for a person."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(reason, detail)

@@ -1,4 +1,4 @@
-"""Which stretches of a video become clips: one shot, one face that stays, neither too short nor too long."""
+"""Which segments of a video become clips: one shot, one face that stays, neither too short nor too long."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from pipeline.faces.track import FaceTrack, link_detections
 from pipeline.features.alignment import FPS, SAMPLE_RATE_HZ, num_samples_of
 from pipeline.media.shots import find_cuts, shots_of
 from pipeline.params import PreprocessParams
-from pipeline.preprocess.footage import Survey
+from pipeline.preprocess.footage import FaceScan
 from pipeline.preprocess.reasons import Reason, RefusedError
 
 
 @dataclass(frozen=True)
-class Piece:
+class Segment:
     """Frames ``start`` to ``stop`` of the video, with one face in all of them.
 
     ``faces: float64 [stop - start, 3]``: centre x, centre y, half-size in source pixels, smoothed. Of the whole
-    appearance of the face: ``score`` is the detector's mean confidence, ``missing`` the share of the frames looked at
+    appearance of the face: ``score`` is the detector's mean confidence, ``missing`` the share of the frames searched
     without it.
     """
 
@@ -43,7 +43,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A stretch that is left out, and why."""
+    """Frames ``start`` to ``stop`` of the video, which are left out, and why."""
 
     start: int
     stop: int
@@ -63,40 +63,40 @@ class _Stretch:
     tracks: Sequence[FaceTrack]
 
 
-def find_pieces(
-    found: Survey,
+def find_segments(
+    scan: FaceScan,
     frames: Iterable[NDArray[np.uint8]],
     samples: NDArray[np.float32],
     params: PreprocessParams,
     sound_delay_s: float | Fraction = 0,
-) -> list[Piece | Refusal]:
-    """The video's pieces in order. What of a shot is in none is in a refusal, but for gaps as long as are bridged and
-    for ends without sound.
+) -> list[Segment | Refusal]:
+    """The video's segments in order, with a refusal for what remains of each shot. Gaps that are short enough to bridge
+    and ends without sound get no refusal.
 
-    ``frames`` are looked through again only where several faces are candidates; ``samples`` are silence before
-    ``sound_delay_s``. Raises RefusedError where picture and sound do not belong together at all.
+    ``frames`` are read again only where several faces are candidates; ``samples`` are silence before ``sound_delay_s``.
+    Raises RefusedError where the lengths of picture and sound differ too much.
     """
-    _require_equal_length(len(found.faces), len(samples), params)
-    shots = shots_of(len(found.faces), find_cuts(found.changes, params.cut_change))
-    stretches = [_stretches_in(found, shot, params) for shot in shots]
+    _require_equal_length(len(scan.faces), len(samples), params)
+    shots = shots_of(len(scan.faces), find_cuts(scan.changes, params.cut_change))
+    stretches = [_stretches_in(scan, shot, params) for shot in shots]
     speakers = iter(_speakers(list(itertools.chain(*stretches)), frames, samples, params))
-    heard = range(int(sound_delay_s * int(FPS)), math.ceil(len(samples) / SAMPLE_RATE_HZ * FPS - 1e-9))
-    pieces: list[Piece | Refusal] = []
+    with_sound = range(int(sound_delay_s * int(FPS)), math.ceil(len(samples) / SAMPLE_RATE_HZ * FPS - 1e-9))
+    segments: list[Segment | Refusal] = []
     for shot, in_shot in zip(shots, stretches, strict=True):
-        made: list[Piece | Refusal] = []
+        made: list[Segment | Refusal] = []
         edge = shot[0]
         for stretch in in_shot:
             for begin, track in _followed(stretch, next(speakers)):
-                made += _refused_gap(found, edge, begin, params)
+                made += _refused_gap(scan, edge, begin, params)
                 edge = begin + len(track.boxes)
-                made += _pieces_of(track, found, begin, heard, params)
-        made += _refused_gap(found, edge, shot[1], params)
-        pieces += made or [_refusal_without_followed(found, *shot, params)]
-    return pieces
+                made += _segments_of(track, scan, begin, with_sound, params)
+        made += _refused_gap(scan, edge, shot[1], params)
+        segments += made or [_refusal_without_followed(scan, *shot, params)]
+    return segments
 
 
-def num_kept_frames(pieces: Iterable[Piece | Refusal]) -> int:
-    return sum(piece.stop - piece.start for piece in pieces if isinstance(piece, Piece))
+def num_kept_frames(segments: Iterable[Segment | Refusal]) -> int:
+    return sum(segment.stop - segment.start for segment in segments if isinstance(segment, Segment))
 
 
 def _require_equal_length(num_frames: int, num_samples: int, params: PreprocessParams) -> None:
@@ -109,10 +109,10 @@ def _require_equal_length(num_frames: int, num_samples: int, params: PreprocessP
         )
 
 
-def _stretches_in(found: Survey, shot: tuple[int, int], params: PreprocessParams) -> list[_Stretch]:
+def _stretches_in(scan: FaceScan, shot: tuple[int, int], params: PreprocessParams) -> list[_Stretch]:
     """Where in a shot there are faces to follow: tracks that overlap in time are one stretch's."""
     start, stop = shot
-    tracks = link_detections(found.faces[start:stop], params.max_gap_frames, params.detect_every)
+    tracks = link_detections(scan.faces[start:stop], params.max_gap_frames, params.detect_every)
     groups: list[list[FaceTrack]] = []
     for track in sorted(tracks, key=lambda track: track.span[0]):
         first, end = track.span
@@ -149,8 +149,8 @@ def _speakers(
                 pass
             chosen.append(None)
         else:
-            heard = samples[num_samples_of(stretch.start) : num_samples_of(stretch.stop)]
-            chosen.append(speaking_track(stretch.tracks, shown, heard))
+            sound = samples[num_samples_of(stretch.start) : num_samples_of(stretch.stop)]
+            chosen.append(speaking_track(stretch.tracks, shown, sound))
     return chosen
 
 
@@ -169,14 +169,14 @@ def _followed(stretch: _Stretch, speaker: int | None) -> Iterator[tuple[int, Fac
         yield stretch.start + track.span[0], track.part(*track.span)
 
 
-def _refused_gap(found: Survey, start: int, stop: int, params: PreprocessParams) -> Iterator[Refusal]:
-    """Frames in which nobody is followed, if they are more than are bridged between two frames that are looked at."""
+def _refused_gap(scan: FaceScan, start: int, stop: int, params: PreprocessParams) -> Iterator[Refusal]:
+    """Frames in which nobody is followed, if they are more than are bridged between two frames that are searched."""
     if stop - start > params.max_gap_frames + params.detect_every - 1:
-        yield _refusal_without_followed(found, start, stop, params)
+        yield _refusal_without_followed(scan, start, stop, params)
 
 
-def _refusal_without_followed(found: Survey, start: int, stop: int, params: PreprocessParams) -> Refusal:
-    num_seen = sum(bool(faces) for faces in found.faces[start:stop])
+def _refusal_without_followed(scan: FaceScan, start: int, stop: int, params: PreprocessParams) -> Refusal:
+    num_seen = sum(bool(faces) for faces in scan.faces[start:stop])
     if num_seen == 0:
         return Refusal(start, stop, Reason.NO_FACE, "no face")
     if stop - start < params.min_frames:
@@ -194,23 +194,23 @@ def _too_few(num_frames: int, params: PreprocessParams) -> str:
     return f"{num_frames} frames (params.yaml: preprocess.min_frames {params.min_frames})"
 
 
-def _pieces_of(
-    track: FaceTrack, found: Survey, begin: int, heard: range, params: PreprocessParams
-) -> Iterator[Piece | Refusal]:
+def _segments_of(
+    track: FaceTrack, scan: FaceScan, begin: int, with_sound: range, params: PreprocessParams
+) -> Iterator[Segment | Refusal]:
     """The face of ``track``, whose first row is frame ``begin``, cut where it is there for longer than a clip may be.
 
-    ``heard`` are the video's frames with sound.
+    ``with_sound`` are the video's frames with sound.
     """
     num_frames = len(track.boxes)
-    first, end = max(0, heard.start - begin), min(num_frames, heard.stop - begin)
+    first, end = max(0, with_sound.start - begin), min(num_frames, with_sound.stop - begin)
     if end - first < params.min_frames:
         yield Refusal(begin, begin + num_frames, Reason.TOO_SHORT, _too_few(max(0, end - first), params))
         return
     faces = smooth_faces(track, params.smooth_frames)[first:end]
     score = float(track.scores[track.is_seen].mean())
-    num_looked_at = sum(faces_there is not None for faces_there in found.faces[begin : begin + num_frames])
-    missing = 1 - np.count_nonzero(track.is_seen) / num_looked_at
-    whole = Piece(begin + first, begin + end, faces, score, float(missing))
+    num_searched = sum(faces_there is not None for faces_there in scan.faces[begin : begin + num_frames])
+    missing = 1 - np.count_nonzero(track.is_seen) / num_searched
+    whole = Segment(begin + first, begin + end, faces, score, float(missing))
     if whole.face_px < params.min_face_px:
         yield Refusal(
             begin,
@@ -222,7 +222,7 @@ def _pieces_of(
     yield from _in_equal_parts(whole, params)
 
 
-def _in_equal_parts(whole: Piece, params: PreprocessParams) -> Iterator[Piece]:
+def _in_equal_parts(whole: Segment, params: PreprocessParams) -> Iterator[Segment]:
     num_frames = whole.stop - whole.start
     num_parts = math.ceil(num_frames / round(params.max_clip_s * FPS))
     edges = [num_frames * k // num_parts for k in range(num_parts + 1)]

@@ -6,19 +6,19 @@ import re
 
 MAX_ID_CHARS = 80
 """A tar header holds names up to 100 characters, the member's ending included."""
-PIECE_CHARS = 5
-"""What the name of a part of a clip adds to the clip's: ``-p000``."""
-_PIECE = re.compile(r"-p\d{3,}$")
+SEGMENT_CHARS = 5
+"""What the name of a segment of a clip adds to the clip's: ``-p000``."""
+_SEGMENT = re.compile(r"-p\d{3,}$")
 
 
-def piece_id(clip_id: str, number: int) -> str:
-    """The name of a part of a clip: ``s1/a`` -> ``s1/a-p003``."""
+def segment_id(clip_id: str, number: int) -> str:
+    """The name of a segment of a clip: ``s1/a`` -> ``s1/a-p003``."""
     return f"{clip_id}-p{number:03d}"
 
 
 def source_of(clip_id: str) -> str:
-    """The clip that a part belongs to; a whole clip is its own."""
-    return _PIECE.sub("", clip_id)
+    """The clip that a segment belongs to; a whole clip is its own."""
+    return _SEGMENT.sub("", clip_id)
 
 
 def sample_key(clip_id: str) -> str:

@@ -1,14 +1,46 @@
-"""Whole short clips at once, which only tests want: the pipeline streams."""
+"""Files read in one call, which only tests want: the pipeline keeps a file open and streams."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.faces.crops import Cropper
-from pipeline.media.video import iter_frames
+from pipeline.media.file import Display, Header, MediaFile
+from pipeline.media.video import TimedFrame
+
+
+def header_of(path: str | Path) -> Header:
+    with MediaFile(path) as media:
+        return media.header
+
+
+def display_of(path: str | Path) -> Display:
+    with MediaFile(path) as media:
+        return media.display
+
+
+def read_samples(path: str | Path) -> NDArray[np.float32]:
+    """A file's sound at 16 kHz, mono: float32 [n]."""
+    with MediaFile(path) as media:
+        return media.samples()
+
+
+def read_native_samples(path: str | Path) -> tuple[NDArray[np.float32], int]:
+    """A file's sound as it is: float32 [n, channels] and its rate in Hz."""
+    with MediaFile(path) as media:
+        return media.native_samples()
+
+
+def iter_frames(
+    path: str | Path, fps: float | Fraction | None = None, *, square_pixels: bool = False
+) -> Iterator[TimedFrame]:
+    with MediaFile(path) as media:
+        yield from media.frames(fps, square_pixels=square_pixels)
 
 
 def read_frames(path: str | Path, fps: float | None = 25.0) -> NDArray[np.uint8]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +18,12 @@ from pipeline.faces.detector import detectors_by_zoom
 from pipeline.faces.track import MIN_LINK_IOU, box_iou
 from pipeline.features.alignment import FPS, SAMPLE_RATE_HZ, num_samples_of
 from pipeline.features.samples import float_to_int16
-from pipeline.media.audio import decode_audio, rms_of
-from pipeline.media.errors import NoVideoError
-from pipeline.media.video import MediaInfo, iter_frames, probe
+from pipeline.media.audio import rms_of
+from pipeline.media.file import MediaFile
 from pipeline.params import PreprocessParams
-from pipeline.preprocess.footage import Footage, survey
+from pipeline.preprocess.footage import Footage, scan_faces
 from pipeline.preprocess.reasons import Reason, RefusedError
-from pipeline.preprocess.segments import Piece, Refusal, find_pieces
+from pipeline.preprocess.segments import Refusal, Segment, find_segments
 
 MAX_SHAPE_CHANGE = 0.02
 """A generated video may have another size, but not another shape."""
@@ -43,10 +41,13 @@ Images = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class PairedFaces:
-    """``faces: float64 [N, 3]``, centre and half-size in the real video's pixels, from frame ``start`` on at 25 fps."""
+    """``faces: float64 [N, 3]``, centre and half-size in the real video's pixels, from frame ``start`` on at 25 fps.
 
-    generated: Path
-    reference: Path
+    Both files must stay open while crops and sound are taken.
+    """
+
+    generated: MediaFile
+    reference: MediaFile
     start: int
     faces: NDArray[np.float64]
     scale: float
@@ -55,26 +56,26 @@ class PairedFaces:
     """What was done to a video before it could be compared; empty for nothing."""
 
     @classmethod
-    def find(cls, generated: Path, reference: Path, params: PreprocessParams) -> PairedFaces:
-        """The longest piece of the real video that preprocessing would keep.
+    def find(cls, generated: MediaFile, reference: MediaFile, params: PreprocessParams) -> PairedFaces:
+        """The longest segment of the real video that preprocessing would keep.
 
         Raises RefusedError as preprocessing does, MediaError for a file that cannot be read, ValueError for a
         generated video of another shape.
         """
-        real, made = (_probe_video(path) for path in (reference, generated))
+        real, made = reference.display, generated.display
         scale = made.width / real.width
         if abs(made.height / real.height / scale - 1) > MAX_SHAPE_CHANGE:
             raise ValueError(
                 f"the generated video is {made.width}x{made.height}, the real one {real.width}x{real.height}: "
                 "pictures of another shape cannot be compared"
             )
-        piece = _longest_piece(reference, params)
+        segment = _longest_segment(reference, params)
         resampled = [
-            f"the {which} video has {float(info.fps):.6g} fps, read at {FPS}"
-            for which, info in (("generated", made), ("real", real))
-            if info.fps is not None and info.fps != FPS
+            f"the {which} video has {float(fps):.6g} fps, read at {FPS}"
+            for which, media in (("generated", generated), ("real", reference))
+            if (fps := media.fps) != FPS
         ]
-        return cls(generated, reference, piece.start, piece.faces, scale, "; ".join(resampled))
+        return cls(generated, reference, segment.start, segment.faces, scale, "; ".join(resampled))
 
     def crops(self) -> tuple[Images, Images]:
         """Tight crops of the real and of the generated video, equally many: uint8 [N, 96, 96, 3] each.
@@ -119,7 +120,7 @@ class PairedFaces:
         Raises RefusedError for silence, with which no mouth can be in sync, ValueError for sound that ends too early.
         """
         num_wanted = num_samples_of(len(self.faces))
-        samples = decode_audio(self.generated)[num_samples_of(self.start) :][:num_wanted]
+        samples = self.generated.samples()[num_samples_of(self.start) :][:num_wanted]
         if len(samples) < MIN_LENGTH_SHARE * num_wanted:
             raise ValueError(
                 f"the generated video's sound ends too early: it lasts {len(samples) / SAMPLE_RATE_HZ:.2f} of the "
@@ -135,39 +136,31 @@ class PairedFaces:
             )
         return float_to_int16(samples)
 
-    def _cut(self, path: Path, boxes: NDArray[np.float64], size_px: int) -> Images:
+    def _cut(self, media: MediaFile, boxes: NDArray[np.float64], size_px: int) -> Images:
         cut = Cropper(boxes, size_px)
-        frames: Iterator[Images] = (frame.image for frame in iter_frames(path, FPS))
+        frames: Iterator[Images] = (frame.image for frame in media.frames(FPS))
         wanted = itertools.islice(frames, self.start, self.start + len(boxes))
         crops = [cut(frame, index) for index, frame in enumerate(wanted)]
         return np.stack(crops) if crops else np.empty((0, size_px, size_px, 3), np.uint8)
 
 
-def _probe_video(path: Path) -> MediaInfo:
-    info = probe(path)
-    if not info.has_video:
-        raise NoVideoError(path)
-    return info
-
-
-def _longest_piece(path: Path, params: PreprocessParams) -> Piece:
-    footage = Footage(path)
+def _longest_segment(media: MediaFile, params: PreprocessParams) -> Segment:
+    footage = Footage(media)
     settings = params.model_copy(update={"choose_face": "largest", "max_clip_s": _WHOLE_S})
     longer_side = max(next(iter(footage)).shape[:2])
-    best: Piece | None = None
+    best: Segment | None = None
     first: Refusal | None = None
     for detector in detectors_by_zoom(params.detector_score, params.detector_max_px, longer_side):
-        found = survey(footage, detector, params.detect_every)
-        silence = np.zeros(num_samples_of(len(found.faces)), np.float32)
-        pieces = find_pieces(found, footage, silence, settings)
-        for piece in pieces:
-            if isinstance(piece, Refusal):
-                first = first or piece
-            elif best is None or piece.stop - piece.start > best.stop - best.start:
-                best = piece
-        if best is not None and best.stop - best.start == len(found.faces):
+        scan = scan_faces(footage, detector, params.detect_every)
+        silence = np.zeros(num_samples_of(len(scan.faces)), np.float32)
+        for segment in find_segments(scan, footage, silence, settings):
+            if isinstance(segment, Refusal):
+                first = first or segment
+            elif best is None or segment.stop - segment.start > best.stop - best.start:
+                best = segment
+        if best is not None and best.stop - best.start == len(scan.faces):
             break  # a closer look cannot find more
     if best is None:
-        assert first is not None  # every shot gives a piece or a refusal
+        assert first is not None  # every shot gives a segment or a refusal
         raise RefusedError(first.reason, f"the real video: {first.detail}")
     return best

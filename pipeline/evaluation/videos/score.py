@@ -19,6 +19,7 @@ from pipeline.evaluation.videos.faces import MIN_LENGTH_SHARE, MIN_SHOWN_SHARE, 
 from pipeline.evaluation.videos.pairing import VideoPair
 from pipeline.faces.crops import CROP_PX
 from pipeline.media.errors import MediaError
+from pipeline.media.file import MediaFile
 from pipeline.metrics.lse import lse_scores
 from pipeline.metrics.temporal import mouth_jitter
 from pipeline.params import PreprocessParams
@@ -57,9 +58,11 @@ def score_videos(pairs: Sequence[VideoPair], judges: Judges, params: PreprocessP
 def _score_pair(pair: VideoPair, judges: Judges, params: PreprocessParams) -> tuple[Scored, tuple[Images, Images]]:
     if pair.generated is None:
         raise ValueError("there is no generated video of this name")
-    faces = PairedFaces.find(pair.generated, pair.reference, params)
-    real, shown = faces.crops()
-    lip, audio = judges.evaluator(faces.context(params), faces.heard(params))
+    with MediaFile(pair.reference) as reference, MediaFile(pair.generated) as generated:
+        faces = PairedFaces.find(generated, reference, params)
+        real, shown = faces.crops()
+        context, sound = faces.context(params), faces.heard(params)
+    lip, audio = judges.evaluator(context, sound)
     scored = Scored(
         pair=_self_paired(pair),
         num_frames=len(shown),

@@ -21,9 +21,8 @@ from scipy.io import wavfile
 from models.generator import Generator, GeneratorConfig
 from pipeline.cli.main import _show_progress
 from pipeline.inference.saved_model import save_model
-from pipeline.media.video import iter_frames, probe
 from pipeline.media.writer import VideoWriter
-from tests.support.media_readers import read_frames
+from tests.support.media_readers import display_of, header_of, iter_frames, read_frames
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -220,8 +219,8 @@ def test_dub_without_a_face_stops_or_passes_the_video_through(
     assert result.returncode == 0, result.stderr
     assert "15 frames, 160x120 at 29.97 fps" in result.stdout
     assert "15 frames without a face" in result.stdout
-    info = probe(out)
-    assert (info.fps, info.audio_rate_hz, info.audio_channels) == (Fraction(30000, 1001), 44_100, 2)
+    header = header_of(out)
+    assert (header.fps, header.audio_rate_hz, header.audio_channels) == (Fraction(30000, 1001), 44_100, 2)
     broken = cli("dub", "--face", speech, "--audio", speech, "--out", out, "--model", model_dir, cwd=checkout)
     assert (broken.returncode, broken.stderr.count("\n")) == (2, 1)
 
@@ -251,10 +250,10 @@ def test_dub_of_a_real_clip(checkout: Path, model_dir: Path, shared_data: Path, 
     result = cli("dub", "--face", face, "--audio", audio, "--out", out, "--model", model_dir, cwd=checkout)
     assert result.returncode == 0, result.stderr
     assert "; 0 frames without a face" in result.stdout
-    dubbed, info = read_frames(out, None), probe(face)
-    assert dubbed.shape[1:] == (info.height, info.width, 3)
-    assert abs(len(dubbed) / 25 - probe(audio).duration_s) <= 0.08
-    original = np.stack([frame.image for frame in iter_frames(face)])[: len(dubbed)]
+    dubbed, display = read_frames(out, None), display_of(face)
+    assert dubbed.shape[1:] == (display.height, display.width, 3)
+    assert abs(len(dubbed) / 25 - header_of(audio).duration_s) <= 0.08
+    original = read_frames(face, None)[: len(dubbed)]
     change = np.abs(dubbed[: len(original)].astype(float) - original).mean(axis=(0, 3))
     changed = change > 12
     assert 0.005 < changed.mean() < 0.2

@@ -16,7 +16,7 @@ import yaml
 from pipeline.corpora.folder import list_folder_clips
 from pipeline.corpora.manifest import ClipRecord
 from pipeline.params import FolderParams, ParamsError, parse_params
-from pipeline.shards.key import piece_id, sample_key, source_of
+from pipeline.shards.key import sample_key, segment_id, source_of
 
 
 def params(root: Path | str | None, **changed: object) -> FolderParams:
@@ -102,7 +102,7 @@ def test_no_video_is_taken_for_a_part_of_another(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     ids = {record.clip_id for record in list_folder_clips(params(tmp_path), seed=0)}
     assert {source_of(clip_id) for clip_id in ids} == ids
-    assert piece_id("talk", 0) not in ids
+    assert segment_id("talk", 0) not in ids
     assert {"talk", "talk-p1"} < ids
 
 

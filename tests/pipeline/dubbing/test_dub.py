@@ -13,12 +13,10 @@ from pipeline.dubbing.dub import DubSettings, dub, load_speech, redraw
 from pipeline.dubbing.face_path import FollowSettings
 from pipeline.inference.generator import Hearing
 from pipeline.inference.generator_kinds import OURS, Sound
-from pipeline.media.audio import read_audio
 from pipeline.media.errors import MediaError
-from pipeline.media.video import probe
 from pipeline.media.writer import VideoWriter
 from tests.support.dub_scenes import HEIGHT, WIDTH, ScriptedDetector, picture
-from tests.support.media_readers import read_frames
+from tests.support.media_readers import display_of, header_of, read_frames, read_native_samples
 
 FOLLOW = FollowSettings(max_gap_frames=3, smooth_frames=7, cut_change=4.0)
 FACE = [30.0, 10, 90, 70]
@@ -56,13 +54,13 @@ def run(face, audio, out, draw=darken, detector=None, **settings):
 @pytest.mark.parametrize("seconds", [0.41, 1.3])
 def test_length_is_the_sounds_and_rate_and_size_are_the_videos(make_video, make_sound, tmp_path, fps, seconds):
     summary = run(make_video(20, fps), make_sound(seconds, 44_100, channels=2), tmp_path / "out.mp4")
-    info = probe(tmp_path / "out.mp4")
-    assert (info.width, info.height, info.fps) == (WIDTH, HEIGHT, Fraction(fps))
-    assert (info.audio_rate_hz, info.audio_channels) == (44_100, 2)
+    header, display = header_of(tmp_path / "out.mp4"), display_of(tmp_path / "out.mp4")
+    assert (display.width, display.height, header.fps) == (WIDTH, HEIGHT, Fraction(fps))
+    assert (header.audio_rate_hz, header.audio_channels) == (44_100, 2)
     frames = read_frames(tmp_path / "out.mp4", None)
     assert len(frames) == summary.num_frames
     assert abs(len(frames) / fps - seconds) <= 0.5 / fps + 1e-9
-    samples, rate_hz = read_audio(tmp_path / "out.mp4")
+    samples, rate_hz = read_native_samples(tmp_path / "out.mp4")
     assert seconds <= len(samples) / rate_hz < seconds + 1024 / rate_hz + 0.001
     assert summary.num_missing == 0
 
@@ -104,7 +102,7 @@ def test_a_live_recording_does_not_say_how_long_it_is(make_sound, tmp_path, leng
         for index in range(20):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(index), format="bgr24")))
         container.mux(stream.encode())
-    assert probe(live).num_frames == 0
+    assert header_of(live).num_frames == 0
     told = []
     settings = DubSettings(follow=FOLLOW, length=length)
     detectors = [ScriptedDetector(every=[FACE])]
@@ -126,7 +124,7 @@ def test_a_live_recording_does_not_say_how_long_it_is(make_sound, tmp_path, leng
 def test_odd_sample_rates(make_video, make_sound, tmp_path, rate_hz):
     run(make_video(5), make_sound(0.3, rate_hz), tmp_path / "out.mp4")
     expected = rate_hz if rate_hz in (8_000, 22_050) else 48_000
-    assert probe(tmp_path / "out.mp4").audio_rate_hz == expected
+    assert header_of(tmp_path / "out.mp4").audio_rate_hz == expected
 
 
 def test_six_channels_are_mixed_to_one(make_sound):
@@ -170,8 +168,8 @@ def test_the_summary_has_the_written_size(make_sound, tmp_path):
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     summary = run(odd, make_sound(0.2), tmp_path / "out.mp4")
-    info = probe(tmp_path / "out.mp4")
-    assert (summary.width, summary.height) == (info.width, info.height) == (WIDTH, HEIGHT)
+    display = display_of(tmp_path / "out.mp4")
+    assert (summary.width, summary.height) == (display.width, display.height) == (WIDTH, HEIGHT)
 
 
 @pytest.mark.parametrize(("rotation", "expected"), [(0, Fraction(16, 11)), (90, Fraction(11, 16))])
@@ -185,7 +183,7 @@ def test_pixels_that_are_not_square_keep_their_shape(make_sound, tmp_path, rotat
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(index), format="bgr24")))
         container.mux(stream.encode())
     run(wide, make_sound(0.2), tmp_path / "out.mp4")
-    assert probe(wide).pixel_aspect == probe(tmp_path / "out.mp4").pixel_aspect == expected
+    assert display_of(wide).pixel_aspect == display_of(tmp_path / "out.mp4").pixel_aspect == expected
 
 
 def test_silent_and_broken_samples(make_video, tmp_path, caplog):
@@ -196,7 +194,7 @@ def test_silent_and_broken_samples(make_video, tmp_path, caplog):
     assert "20 samples are not numbers" in caplog.text
     assert (speech.mel == -4).all()
     run(make_video(5), tmp_path / "bad.wav", tmp_path / "out.mp4")
-    assert probe(tmp_path / "out.mp4").has_audio
+    assert header_of(tmp_path / "out.mp4").has_audio
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(make_video, make_sound, tmp_path):

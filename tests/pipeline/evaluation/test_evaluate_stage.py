@@ -23,7 +23,6 @@ from pipeline.core.layout import Layout
 from pipeline.evaluation import judges, score, strips
 from pipeline.inference import saved_model
 from pipeline.inference.pretrained import INCEPTION, WeightsError
-from pipeline.media.video import probe
 from pipeline.params import Params, load_params
 from pipeline.promote import champion
 from pipeline.shards.clip import Clip
@@ -32,6 +31,7 @@ from pipeline.stage import EXIT_USER_ERROR, StageContext, TemporaryError
 from pipeline.stages import compare, evaluate
 from pipeline.tracking.tracker import Tracker
 from pipeline.training.variants import recipe_of
+from tests.support.media_readers import header_of
 
 ROWS = ("real", "lstm_cbam", "no_lstm", "no_cbam", "no_lstm_cbam", "wav2lip", "lipgan", "speech2vid", "copy_input")
 
@@ -92,7 +92,7 @@ def test_six_rows_end_to_end(run_stage: Callable[..., dict[str, Any]], layout: L
         assert metrics["variant"] == name and metrics["evaluator"] == "trained"
         assert (metrics["num_clips"], metrics["num_failed"], metrics["num_rejected"]) == (4, 0, 0)
         (strip,) = (layout.stage_dir("evaluate", name) / "strips").glob("*.mp4")
-        assert probe(strip).has_audio
+        assert header_of(strip).has_audio
         with (layout.stage_dir("evaluate", name) / "clips.csv").open(newline="") as file:
             pairs = [(line["clip_id"], line["audio_clip_id"]) for line in csv.DictReader(file)]
         assert all((video == audio) is (name == "real") for video, audio in pairs)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -13,9 +12,8 @@ from pipeline.cli.weights import EXAMPLE_NAME, SYNCNET_NAME
 from pipeline.core.layout import Layout
 from pipeline.features.samples import float_to_int16
 from pipeline.inference.lse_evaluator import OFFICIAL, load_evaluator
-from pipeline.media.audio import decode_audio
-from pipeline.media.video import iter_frames
 from pipeline.metrics.lse import lse_scores
+from tests.support.media_readers import read_frames, read_samples
 
 
 @pytest.mark.slow
@@ -32,8 +30,7 @@ def test_the_example_of_syncnet_python_scores_as_its_readme_says(repo_root: Path
         )
     evaluator = load_evaluator(weights, Path("unused"), torch.device("cpu"))
     assert evaluator.name == OFFICIAL
-    frames = np.stack([frame.image for frame in iter_frames(example, 25)])
-    score = lse_scores(*evaluator(frames, float_to_int16(decode_audio(example))))
+    score = lse_scores(*evaluator(read_frames(example), float_to_int16(read_samples(example))))
     assert score.offset_frames == 3
     assert score.lse_d == pytest.approx(5.353, abs=2e-3)
     assert score.lse_c == pytest.approx(10.021, abs=2e-3)

@@ -23,10 +23,8 @@ from pipeline.evaluation.strips import (
     write_strip,
     write_take,
 )
-from pipeline.media.audio import decode_audio
-from pipeline.media.video import probe
 from pipeline.shards.clip import Clip
-from tests.support.media_readers import read_frames
+from tests.support.media_readers import display_of, header_of, read_frames, read_samples
 
 
 def invert(crops: NDArray[np.uint8], mel: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -45,14 +43,14 @@ def test_strip_is_a_playable_video_with_the_foreign_audio(clips: dict[str, Clip]
     video, audio = clips["a/2"], clips["b/1"]
     path = tmp_path / "strip.mp4"
     write_strip(path, make_take("lstm_cbam", video, audio, invert), "same")
-    info = probe(path)
-    assert (info.num_frames, info.fps, info.audio_rate_hz) == (16, 25, 16_000)
+    header = header_of(path)
+    assert (header.num_frames, header.fps, header.audio_rate_hz) == (16, 25, 16_000)
     frames = read_frames(path).astype(int)
     assert frames.shape[2] == 3 * PANEL_PX + 4 * GAP_PX
     top, side = slice(LABEL_PX + 100, LABEL_PX + 300), PANEL_PX + GAP_PX
     real, generated = (frames[:, top, GAP_PX + k * side + 80 : GAP_PX + k * side + 240] for k in (0, 2))
     assert np.abs(real + generated - 255).mean() < 12
-    heard = decode_audio(path)[: audio.num_samples]
+    heard = read_samples(path)[: audio.num_samples]
     assert np.corrcoef(heard[:8000], audio.audio[:8000].astype(float))[0, 1] > 0.5
 
 
@@ -68,15 +66,16 @@ def test_stills_of_a_strip_are_its_frames(clips: dict[str, Clip], tmp_path: Path
 
 def test_a_bound_has_one_panel(clips: dict[str, Clip], tmp_path: Path) -> None:
     write_strip(tmp_path / "real.mp4", make_take("real", clips["a/1"], clips["a/1"], None), "same")
-    assert probe(tmp_path / "real.mp4").width == PANEL_PX + 2 * GAP_PX
+    assert display_of(tmp_path / "real.mp4").width == PANEL_PX + 2 * GAP_PX
 
 
 def test_a_take_is_what_is_judged_and_nothing_else(clips: dict[str, Clip], tmp_path: Path) -> None:
     take = make_take("lstm_cbam", clips["a/2"], clips["b/1"], invert)
     path = tmp_path / "take.mp4"
     write_take(path, take)
-    info = probe(path)
-    assert (info.width, info.height, info.num_frames, info.audio_rate_hz) == (PANEL_PX, PANEL_PX, 16, 16_000)
+    header, display = header_of(path), display_of(path)
+    assert (display.width, display.height) == (PANEL_PX, PANEL_PX)
+    assert (header.num_frames, header.audio_rate_hz) == (16, 16_000)
     expected = np.stack([upscale(image) for image in take.shown]).astype(int)
     assert np.abs(read_frames(path) - expected).mean() < 6
     assert take.caption == "voice of b/1: the words of b/1"

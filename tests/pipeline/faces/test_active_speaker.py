@@ -8,6 +8,7 @@ import pytest
 from pipeline.faces.active_speaker import loudness_by_frame, mouth_motions, speaking_score, speaking_track
 from pipeline.faces.detector import YuNetDetector, detect_every
 from pipeline.faces.track import FaceTrack, link_detections
+from tests.support.media_readers import iter_frames, read_samples
 
 LOUDNESS = 20 * np.sin(np.arange(75) / 6)
 
@@ -33,8 +34,6 @@ def test_loudness_is_in_db_and_as_long_as_the_picture() -> None:
 
 
 def _side_by_side(paths: tuple[Path, Path], *, is_right_still: bool) -> tuple[list[np.ndarray], list[FaceTrack]]:
-    from pipeline.media.video import iter_frames
-
     left, right = ([frame.image for frame in iter_frames(path, 25)][:74] for path in paths)
     if is_right_still:  # a listener: the moment before the sentence, back and forth
         beginning = right[:4]
@@ -46,24 +45,19 @@ def _side_by_side(paths: tuple[Path, Path], *, is_right_still: bool) -> tuple[li
 
 @pytest.mark.slow
 def test_the_speaker_is_told_from_a_listener_on_real_clips(shared_data) -> None:
-    from pipeline.media.audio import decode_audio
-
     paths = [shared_data / "wild" / f"{name}.mpg" for name in ("brbk7n", "lbax4n", "pwij3p", "swiz3n")]
     for speaker, listener in zip(paths, paths[1:] + paths[:1], strict=True):
         frames, tracks = _side_by_side((speaker, listener), is_right_still=True)
         assert len(tracks) == 2
-        found = speaking_track(tracks, frames, decode_audio(speaker))
+        found = speaking_track(tracks, frames, read_samples(speaker))
         assert found is not None
         assert np.nanmean(tracks[found].boxes[:, 0]) < 360  # the left half
 
 
 @pytest.mark.slow
 def test_a_still_picture_does_not_speak(shared_data) -> None:
-    from pipeline.media.audio import decode_audio
-    from pipeline.media.video import iter_frames
-
     path = shared_data / "wild" / "brbk7n.mpg"
     frames = [next(iter_frames(path, 25)).image] * 74
     tracks = link_detections(detect_every(YuNetDetector(0.6, 160), frames, 2), 12, 2)
     assert np.nanmax(mouth_motions(tracks, frames)) == 0
-    assert speaking_track(tracks, frames, decode_audio(path)) is None
+    assert speaking_track(tracks, frames, read_samples(path)) is None

@@ -9,6 +9,7 @@ from pipeline.faces import detector
 from pipeline.faces.detector import Detection, YuNetDetector, detect_every
 from pipeline.faces.smooth import smooth_faces, smooth_series
 from pipeline.faces.track import FaceTrack, box_iou, link_detections
+from tests.support.media_readers import iter_frames
 
 EYES_NOSE_MOUTH = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.58], [0.35, 0.74], [0.65, 0.74]])
 
@@ -159,8 +160,6 @@ def test_yunet_finds_no_face_in_noise() -> None:
 
 
 def test_yunet_boxes_do_not_depend_on_the_picture_size(shared_data: Path) -> None:
-    from pipeline.media.video import iter_frames
-
     clip = sorted((shared_data / "wild").glob("hq_*"))[0]
     image = next(iter_frames(clip)).image
     (large,) = YuNetDetector(max_px=640).detect(image)

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.features.alignment import MEL_SILENCE
 from pipeline.features.mel import mel_filterbank, mel_spectrogram
-from pipeline.media.audio import decode_audio
+from tests.support.media_readers import read_samples
 from tests.support.sound import RATE, speech_like, tone
 
 
@@ -85,7 +85,7 @@ def test_mel_filters_cover_the_band_with_slaneys_area() -> None:
 def test_mel_equals_librosa_on_a_real_clip(shared_data: Path) -> None:
     import librosa  # here, since it takes seconds
 
-    samples = decode_audio(shared_data / "grid" / "s26" / "lbbo3n.mpg")
+    samples = read_samples(shared_data / "grid" / "s26" / "lbbo3n.mpg")
     bank = librosa.filters.mel(
         sr=RATE, n_fft=800, n_mels=80, fmin=55.0, fmax=7600.0, htk=False, norm="slaney", dtype=np.float32
     )

@@ -15,6 +15,7 @@ from pipeline.features.samples import float_to_int16
 from pipeline.media import audio
 from pipeline.media.errors import CorruptMediaError, MediaError, MissingMediaError, NoAudioError
 from pipeline.media.writer import VideoWriter
+from tests.support.media_readers import read_samples
 from tests.support.sound import RATE, speech_like, tone
 
 
@@ -50,7 +51,7 @@ def test_any_codec_rate_and_channel_count_becomes_16_khz_mono(
 ) -> None:
     source = np.repeat(tone(440, 1.0, rate_hz)[:, None], channels, axis=1)
     write_sound(tmp_path / name, source, rate_hz, codec, sample_format)
-    samples = audio.decode_audio(tmp_path / name)
+    samples = read_samples(tmp_path / name)
     assert samples.dtype == np.float32
     assert samples.ndim == 1
     assert len(samples) == pytest.approx(RATE, abs=0.11 * RATE)  # codecs add up to two blocks
@@ -67,7 +68,7 @@ def test_pcm_decodes_to_the_very_samples(tmp_path: Path) -> None:
         file.setsampwidth(2)
         file.setframerate(RATE)
         file.writeframes(values.tobytes())
-    np.testing.assert_array_equal(float_to_int16(audio.decode_audio(tmp_path / "a.wav")), values)
+    np.testing.assert_array_equal(float_to_int16(read_samples(tmp_path / "a.wav")), values)
 
 
 def test_mono_is_the_mean_of_the_channels() -> None:
@@ -104,7 +105,7 @@ def write_apart(path: Path, video_ms: int, sound_ms: int, samples: np.ndarray) -
 
 def test_sound_that_starts_after_the_picture_is_padded_to_it(tmp_path: Path) -> None:
     write_apart(tmp_path / "late.mkv", 0, 200, np.full(8000, 16384, np.int16))
-    decoded = audio.decode_audio(tmp_path / "late.mkv")
+    decoded = read_samples(tmp_path / "late.mkv")
     assert len(decoded) == pytest.approx(3200 + 8000, abs=16)
     assert np.flatnonzero(decoded)[0] == pytest.approx(3200, abs=16)
 
@@ -114,32 +115,32 @@ def test_sound_that_starts_before_the_picture_is_cut_at_it(tmp_path: Path, video
     samples = np.zeros(8000, np.int16)
     samples[4000] = 16384  # 250 ms after the first sound
     write_apart(tmp_path / "early.mkv", video_ms, 0, samples)
-    decoded = audio.decode_audio(tmp_path / "early.mkv")
+    decoded = read_samples(tmp_path / "early.mkv")
     assert np.abs(decoded).argmax() == pytest.approx(4000 - video_ms * RATE // 1000, abs=16)
 
 
 def test_a_raw_stream_that_begins_with_silence_is_not_taken_for_cut_off(tmp_path: Path) -> None:
     sound = np.concatenate([np.zeros(6 * RATE, np.float32), np.tile(speech_like(), 4)])
     write_sound(tmp_path / "speech.aac", sound[:, None], RATE, "aac", "fltp")
-    assert len(audio.decode_audio(tmp_path / "speech.aac")) == pytest.approx(len(sound), abs=2048)
+    assert len(read_samples(tmp_path / "speech.aac")) == pytest.approx(len(sound), abs=2048)
 
 
 def test_a_real_clip_with_lost_packets_keeps_its_length(shared_data: Path, caplog: pytest.LogCaptureFixture) -> None:
-    samples = audio.decode_audio(shared_data / "wild" / "hq_bbaf2a.mpg")
+    samples = read_samples(shared_data / "wild" / "hq_bbaf2a.mpg")
     assert len(samples) / RATE == pytest.approx(2.978, abs=0.002)  # as its undamaged neighbours
     assert "skipped 1 of" in caplog.text
 
 
 def test_errors_name_the_file_and_the_reason(tmp_path: Path) -> None:
     with pytest.raises(MissingMediaError, match=r"none\.wav: no such file \[missing_file\]"):
-        audio.decode_audio(tmp_path / "none.wav")
+        read_samples(tmp_path / "none.wav")
     (tmp_path / "noise.mp4").write_bytes(bytes(range(256)) * 20)
     with pytest.raises(CorruptMediaError, match=r"noise\.mp4: cannot be opened"):
-        audio.decode_audio(tmp_path / "noise.mp4")
+        read_samples(tmp_path / "noise.mp4")
     with VideoWriter(tmp_path / "mute.mp4", 25, (64, 64)) as writer:
         writer.write(np.zeros((64, 64, 3), np.uint8))
     with pytest.raises(NoAudioError) as raised:
-        audio.decode_audio(tmp_path / "mute.mp4")
+        read_samples(tmp_path / "mute.mp4")
     assert raised.value.reason_code == "no_audio"
     restored = pickle.loads(pickle.dumps(raised.value))
     assert type(restored) is NoAudioError

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.media.shots import ChangeMeter, find_cuts, shots_of
+from tests.support.media_readers import iter_frames
 
 
 def changes_of(frames: list[np.ndarray]) -> list[float]:
@@ -51,8 +52,6 @@ def test_shots_cover_the_video() -> None:
 
 
 def test_joins_of_real_clips_are_found_and_nothing_within_them(shared_data) -> None:
-    from pipeline.media.video import iter_frames
-
     paths = sorted((shared_data / "grid" / "s26").glob("*.mpg"))[:3] + sorted(
         path for path in (shared_data / "wild").glob("*.mpg") if not path.name.startswith("hq_")
     )

@@ -9,11 +9,9 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.media.audio import decode_audio, read_audio
-from pipeline.media.video import iter_frames
 from pipeline.media.writer import VideoWriter
 from tests.support.grey_videos import SIZE, grey, levels, write_frames
-from tests.support.media_readers import read_frames
+from tests.support.media_readers import iter_frames, read_frames, read_native_samples, read_samples
 
 
 @pytest.mark.parametrize("fps", [25, 23.976, 29.97, Fraction(30000, 1001), 60])
@@ -55,7 +53,7 @@ def test_sound_comes_back_in_place(tmp_path: Path) -> None:
     audio = np.zeros(32_000, np.float32)
     audio[16_000:20_000] = np.convolve(rng.normal(size=4000), np.ones(8) / 8, "same") * 0.3
     write_frames(tmp_path / "v.mp4", 25, 12.5, audio)
-    decoded = decode_audio(tmp_path / "v.mp4")
+    decoded = read_samples(tmp_path / "v.mp4")
     lags = range(-40, 41)
     scores = [float(np.dot(decoded[15_000 + lag : 21_000 + lag], audio[15_000:21_000])) for lag in lags]
     assert lags[int(np.argmax(scores))] == 0
@@ -64,7 +62,7 @@ def test_sound_comes_back_in_place(tmp_path: Path) -> None:
 def test_stereo_stays_stereo(tmp_path: Path) -> None:
     left = 0.5 * np.sin(np.arange(16000) * 0.2)
     write_frames(tmp_path / "v.mp4", 25, 25, np.stack([left, 0 * left], axis=1).astype(np.float32))
-    samples, rate_hz = read_audio(tmp_path / "v.mp4")
+    samples, rate_hz = read_native_samples(tmp_path / "v.mp4")
     assert rate_hz == 16000
     assert np.abs(samples[2000:14000]).mean(axis=0) == pytest.approx([0.318, 0.0], abs=0.02)
 

@@ -16,10 +16,9 @@ import torch
 
 from models.lse_syncnet import LseSyncNet
 from pipeline.features.samples import float_to_int16
-from pipeline.media.audio import decode_audio
-from pipeline.media.video import iter_frames
 from pipeline.metrics.lse import embed_clip, evaluator_frames, lse_scores
 from tests.support.definitions import mfcc_by_the_book
+from tests.support.media_readers import iter_frames, read_samples
 
 NUM_FRAMES = 20
 State = dict[str, np.ndarray]
@@ -107,7 +106,7 @@ def real_clip(request: pytest.FixtureRequest, shared_data: Path) -> tuple[np.nda
     """The first frames of a real clip, uncropped, and their sound."""
     path = shared_data / request.param
     frames = [frame.image for frame in itertools.islice(iter_frames(path, 25), NUM_FRAMES)]
-    return np.stack(frames), float_to_int16(decode_audio(path))[: NUM_FRAMES * 640]
+    return np.stack(frames), float_to_int16(read_samples(path))[: NUM_FRAMES * 640]
 
 
 @pytest.mark.slow

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import builtins
+import io
+import os
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from types import ModuleType
 
 import av
 import cv2
@@ -13,6 +17,7 @@ import pytest
 from pipeline.corpora.manifest import ClipRecord, record_of
 from pipeline.corpora.storage import NoDriverError, OutageError
 from pipeline.features.alignment import num_frames_of
+from pipeline.media.file import MediaFile
 from pipeline.media.mjpeg import decode_mjpeg
 from pipeline.media.writer import VideoWriter
 from pipeline.params import PreprocessParams
@@ -47,7 +52,7 @@ def reject_of(record: ClipRecord, params: PreprocessParams) -> Reject:
 
 
 def hearing(monkeypatch: pytest.MonkeyPatch, samples: np.ndarray) -> None:
-    monkeypatch.setattr(clip_module, "decode_audio", lambda path: samples)
+    monkeypatch.setattr(MediaFile, "samples", lambda media: samples)
 
 
 def test_a_good_clip_becomes_a_sample(make_clip, params) -> None:
@@ -122,6 +127,28 @@ def test_a_long_clip_is_decoded_again_instead_of_held(make_clip, params, monkeyp
     again = sample_of(record, params)
     assert again.frames_mjpeg == held.frames_mjpeg
     assert again.context_mjpeg == held.context_mjpeg
+
+
+@pytest.mark.parametrize("max_held_bytes", [400_000_000, 10 * EMPTY.nbytes])
+def test_a_clip_is_opened_once(make_clip, params, monkeypatch, max_held_bytes: int) -> None:
+    record = make_clip()
+    monkeypatch.setattr(footage, "MAX_HELD_BYTES", max_held_bytes)
+    opened: list[str] = []
+
+    def count(module: ModuleType, name: str) -> None:
+        real = getattr(module, name)
+
+        def counted(file: object, *arguments: object, **options: object) -> object:
+            if isinstance(file, str | bytes | os.PathLike) and os.fsdecode(file) == record.path:
+                opened.append(f"{module.__name__}.{name}")
+            return real(file, *arguments, **options)
+
+        monkeypatch.setattr(module, name, counted)
+
+    for module in (io, os, builtins, av):
+        count(module, "open")
+    assert sample_of(record, params).num_frames == 30
+    assert opened == ["io.open"]
 
 
 def test_a_small_face_is_found_by_looking_closer(make_clip, params) -> None:

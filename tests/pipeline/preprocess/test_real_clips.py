@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from pipeline.faces.crops import CROP_PX, crop_boxes
 from pipeline.faces.detector import detectors_by_zoom
-from pipeline.features.alignment import FPS, SAMPLE_RATE_HZ
-from pipeline.media.audio import decode_audio
+from pipeline.features.alignment import FPS
+from pipeline.media.file import MediaFile
 from pipeline.params import PreprocessParams, load_params
-from pipeline.preprocess.footage import Footage, survey
+from pipeline.preprocess.footage import Footage, scan_faces
 from pipeline.preprocess.reasons import Reason
-from pipeline.preprocess.segments import Piece, Refusal, find_pieces
+from pipeline.preprocess.segments import Refusal, Segment, find_segments
 
 WINDOW_FRAMES = 25
 STILL_PX = 0.25
@@ -29,12 +29,13 @@ def real_params(repo_root: Path) -> PreprocessParams:
     return load_params(repo_root / "params.yaml").preprocess
 
 
-def pieces_of(path: Path, params: PreprocessParams) -> tuple[list[NDArray[np.uint8]], list[Piece | Refusal]]:
-    footage = Footage(path)
-    frames = list(footage)
-    detector = next(iter(detectors_by_zoom(params.detector_score, params.detector_max_px, max(frames[0].shape))))
-    samples = decode_audio(path, SAMPLE_RATE_HZ)
-    return frames, find_pieces(survey(footage, detector, params.detect_every), footage, samples, params)
+def segments_of(path: Path, params: PreprocessParams) -> tuple[list[NDArray[np.uint8]], list[Segment | Refusal]]:
+    with MediaFile(path) as media:
+        footage = Footage(media)
+        frames = list(footage)
+        detector = next(iter(detectors_by_zoom(params.detector_score, params.detector_max_px, max(frames[0].shape))))
+        scan = scan_faces(footage, detector, params.detect_every)
+        return frames, find_segments(scan, footage, media.samples(), params)
 
 
 def head_motion(frames: Sequence[NDArray[np.uint8]], box: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -52,13 +53,13 @@ def test_a_still_head_gives_a_still_crop(real_params: PreprocessParams, shared_d
     paths = [*sorted((shared_data / "grid" / "s1").glob("*.mpg"))[:10], *sorted((shared_data / "wild").glob("*.mpg"))]
     wander: list[NDArray[np.float64]] = []
     for path in paths:
-        frames, pieces = pieces_of(path, real_params)
-        piece = max((p for p in pieces if isinstance(p, Piece)), key=lambda p: p.stop - p.start)
-        boxes = crop_boxes(piece.faces)
+        frames, segments = segments_of(path, real_params)
+        segment = max((p for p in segments if isinstance(p, Segment)), key=lambda p: p.stop - p.start)
+        boxes = crop_boxes(segment.faces)
         to_crop_px = CROP_PX / float(np.median(boxes[:, 2] - boxes[:, 0]))
         centres = (boxes[:, :2] + boxes[:, 2:]) / 2 * to_crop_px
         for start in range(0, len(boxes) - WINDOW_FRAMES, WINDOW_FRAMES // 5):
-            shown = frames[piece.start + start :][:WINDOW_FRAMES]
+            shown = frames[segment.start + start :][:WINDOW_FRAMES]
             motion = head_motion(shown, boxes[start]) * to_crop_px
             if motion.std(axis=0).max() < STILL_PX:
                 wander.append(centres[start : start + WINDOW_FRAMES].std(axis=0))
@@ -68,8 +69,8 @@ def test_a_still_head_gives_a_still_crop(real_params: PreprocessParams, shared_d
 
 def test_frames_without_their_key_frame_are_left_out(real_params: PreprocessParams, shared_data: Path) -> None:
     """The clip as published begins with 12 grey frames: its first key frame is missing. A cut follows, then a face."""
-    frames, pieces = pieces_of(shared_data / "grid" / "s1" / "bbizzn.mpg", real_params)
-    lost, kept = pieces
+    frames, segments = segments_of(shared_data / "grid" / "s1" / "bbizzn.mpg", real_params)
+    lost, kept = segments
     assert isinstance(lost, Refusal) and lost.reason == Reason.NO_FACE
-    assert isinstance(kept, Piece) and (lost.start, kept.start, kept.stop) == (0, lost.stop, len(frames))
+    assert isinstance(kept, Segment) and (lost.start, kept.start, kept.stop) == (0, lost.stop, len(frames))
     assert lost.stop / FPS < 0.5

@@ -10,9 +10,7 @@ import pytest
 from pipeline.corpora.demo.render import DemoClip, DemoSpec, render_corpus
 from pipeline.corpora.lrs2 import list_lrs2_clips
 from pipeline.faces.detector import YuNetDetector
-from pipeline.media.audio import decode_audio
-from pipeline.media.video import probe
-from tests.support.media_readers import read_frames
+from tests.support.media_readers import display_of, header_of, read_frames, read_samples
 
 SPEC = DemoSpec(
     num_speakers=3, num_clips_per_speaker=1, clip_seconds=0.8, num_val_speakers=1, num_test_speakers=1, seed=7
@@ -49,10 +47,11 @@ def test_layout_is_that_of_lrs2(corpus: tuple[Path, list[DemoClip]]) -> None:
 
 def test_picture_and_sound_have_the_length_asked_for(corpus: tuple[Path, list[DemoClip]]) -> None:
     for clip in corpus[1]:
-        info = probe(clip.path)
-        assert (info.width, info.height, info.fps, info.audio_rate_hz, info.audio_channels) == (160, 160, 25, 16000, 1)
+        header, display = header_of(clip.path), display_of(clip.path)
+        assert (display.width, display.height) == (160, 160)
+        assert (header.fps, header.audio_rate_hz, header.audio_channels) == (25, 16000, 1)
         assert len(read_frames(clip.path)) == 20
-        samples = decode_audio(clip.path)
+        samples = read_samples(clip.path)
         assert 12800 <= len(samples) < 12800 + 1024  # AAC pads its last block
         assert 0.04 < float(np.sqrt(np.mean(samples**2))) < 0.15
 

@@ -8,6 +8,7 @@ import math
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,13 @@ from pipeline.evaluation.videos.against import EarlierResult
 from pipeline.evaluation.videos.faces import PairedFaces
 from pipeline.evaluation.videos.pairing import pair_videos
 from pipeline.inference import saved_model
-from pipeline.media.audio import decode_audio
 from pipeline.media.errors import NoVideoError
+from pipeline.media.file import MediaFile
 from pipeline.media.writer import VideoWriter
 from pipeline.params import PreprocessParams, load_params
 from pipeline.preprocess.reasons import RefusedError
 from tests.support.drawn_face import FPS, draw_face
+from tests.support.media_readers import read_samples
 
 NUM_FRAMES = 40
 Frames = list[NDArray[np.uint8]]
@@ -58,6 +60,21 @@ def write_video(path: Path, frames: Frames, seed: int = 0, loudness: float = 0.1
 @pytest.fixture
 def params(repo_root: Path) -> PreprocessParams:
     return load_params(repo_root / "params.yaml").preprocess
+
+
+FindFaces = Callable[[Path, Path], PairedFaces]
+
+
+@pytest.fixture
+def find_faces(params: PreprocessParams) -> Iterator[FindFaces]:
+    """``PairedFaces.find`` of the generated and the real video at two paths; the files are closed after the test."""
+    with ExitStack() as files:
+
+        def find(generated: Path, reference: Path) -> PairedFaces:
+            opened = [files.enter_context(MediaFile(path)) for path in (generated, reference)]
+            return PairedFaces.find(*opened, params)
+
+        yield find
 
 
 def test_real_videos_name_the_pairs_and_what_matches_none_is_told(tmp_path: Path) -> None:
@@ -88,34 +105,34 @@ def test_videos_in_a_linked_folder_are_paired(tmp_path: Path) -> None:
     assert [pair.name for pair in pairs] == ["s1/a"] and not unmatched
 
 
-def test_both_videos_are_cut_where_the_real_face_is(tmp_path: Path, params: PreprocessParams) -> None:
+def test_both_videos_are_cut_where_the_real_face_is(tmp_path: Path, find_faces: FindFaces) -> None:
     real = swaying_head()
     write_video(tmp_path / "real.mp4", real)
     write_video(tmp_path / "twice.mp4", [cv2.resize(frame, (320, 320)) for frame in real])
     write_video(tmp_path / "moved.mp4", [np.roll(frame, 20, axis=1) for frame in real])
-    kept, shown = PairedFaces.find(tmp_path / "twice.mp4", tmp_path / "real.mp4", params).crops()
+    kept, shown = find_faces(tmp_path / "twice.mp4", tmp_path / "real.mp4").crops()
     assert kept.shape == shown.shape == (NUM_FRAMES, 96, 96, 3)
     assert np.abs(kept.astype(int) - shown).mean() < 4
-    _, moved = PairedFaces.find(tmp_path / "moved.mp4", tmp_path / "real.mp4", params).crops()
+    _, moved = find_faces(tmp_path / "moved.mp4", tmp_path / "real.mp4").crops()
     assert np.abs(kept.astype(int) - moved).mean() > 15  # no detector brings it back to its place
 
 
 def test_the_generated_videos_own_sound_is_heard_from_the_first_crop_on(
-    tmp_path: Path, params: PreprocessParams
+    tmp_path: Path, params: PreprocessParams, find_faces: FindFaces
 ) -> None:
     empty = [np.full((160, 160, 3), 110, np.uint8)] * 16
     write_video(tmp_path / "real.mp4", [*empty, *swaying_head()], seed=1)
     write_video(tmp_path / "made.mp4", [*empty, *swaying_head()], seed=2)
-    faces = PairedFaces.find(tmp_path / "made.mp4", tmp_path / "real.mp4", params)
+    faces = find_faces(tmp_path / "made.mp4", tmp_path / "real.mp4")
     assert (faces.start, len(faces.faces)) == (16, NUM_FRAMES)
     heard = faces.heard(params).astype(float)
     for name, is_heard in (("made", True), ("real", False)):
-        sound = decode_audio(tmp_path / f"{name}.mp4")[16 * 640 :][: len(heard)]
+        sound = read_samples(tmp_path / f"{name}.mp4")[16 * 640 :][: len(heard)]
         assert bool(np.corrcoef(heard[: len(sound)], sound)[0, 1] > 0.9) is is_heard
 
 
 @pytest.mark.parametrize("order", [("made", "sound"), ("sound", "made")])
-def test_a_file_of_sound_alone_is_named(tmp_path: Path, params: PreprocessParams, order: tuple[str, str]) -> None:
+def test_a_file_of_sound_alone_is_named(tmp_path: Path, find_faces: FindFaces, order: tuple[str, str]) -> None:
     write_video(tmp_path / "made.mp4", swaying_head())
     with av.open(str(tmp_path / "sound.mp4"), "w") as container:
         stream = container.add_stream("aac", rate=16_000, layout="mono")
@@ -124,7 +141,7 @@ def test_a_file_of_sound_alone_is_named(tmp_path: Path, params: PreprocessParams
         container.mux(stream.encode(frame))
         container.mux(stream.encode())
     with pytest.raises(NoVideoError):
-        PairedFaces.find(*(tmp_path / f"{name}.mp4" for name in order), params)
+        find_faces(*(tmp_path / f"{name}.mp4" for name in order))
 
 
 def test_the_longest_stretch_counts_whichever_detector_finds_it(tmp_path: Path, params: PreprocessParams) -> None:
@@ -137,17 +154,20 @@ def test_the_longest_stretch_counts_whichever_detector_finds_it(tmp_path: Path, 
         far.append(picture)
     write_video(tmp_path / "a.mp4", [*near, *far])
     settings = params.model_copy(update={"min_face_px": 0, "detector_max_px": 160})
-    found = PairedFaces.find(tmp_path / "a.mp4", tmp_path / "a.mp4", settings)
+    with MediaFile(tmp_path / "a.mp4") as video:
+        found = PairedFaces.find(video, video, settings)
     assert (found.start, len(found.faces)) == (30, 60)
 
 
-def test_a_generated_video_must_show_a_face_where_the_real_one_has_it(tmp_path: Path, params: PreprocessParams) -> None:
+def test_a_generated_video_must_show_a_face_where_the_real_one_has_it(
+    tmp_path: Path, params: PreprocessParams, find_faces: FindFaces
+) -> None:
     real = swaying_head()
     write_video(tmp_path / "real.mp4", real)
 
     def shown(frames: Frames) -> NDArray[np.uint8]:
         write_video(tmp_path / "made.mp4", frames)
-        return PairedFaces.find(tmp_path / "made.mp4", tmp_path / "real.mp4", params).context(params)
+        return find_faces(tmp_path / "made.mp4", tmp_path / "real.mp4").context(params)
 
     blurred = [np.concatenate([frame[:90], cv2.GaussianBlur(frame[90:], (0, 0), 8)]) for frame in real]
     assert len(shown(blurred)) == NUM_FRAMES
@@ -161,27 +181,35 @@ def test_a_generated_video_must_show_a_face_where_the_real_one_has_it(tmp_path: 
 
 @pytest.mark.parametrize(("num_made", "num_kept"), [(NUM_FRAMES - 4, NUM_FRAMES - 4), (NUM_FRAMES + 9, NUM_FRAMES)])
 def test_a_generated_video_may_lack_a_tenth_at_its_end(
-    tmp_path: Path, params: PreprocessParams, num_made: int, num_kept: int
+    tmp_path: Path, find_faces: FindFaces, num_made: int, num_kept: int
 ) -> None:
     write_video(tmp_path / "real.mp4", swaying_head())
     write_video(tmp_path / "made.mp4", swaying_head(num_made))
-    kept, shown = PairedFaces.find(tmp_path / "made.mp4", tmp_path / "real.mp4", params).crops()
+    kept, shown = find_faces(tmp_path / "made.mp4", tmp_path / "real.mp4").crops()
     assert len(kept) == len(shown) == num_kept
     write_video(tmp_path / "made.mp4", swaying_head(NUM_FRAMES - 5))
     with pytest.raises(ValueError, match="ends too early: it has 35 of the 40 frames"):
-        PairedFaces.find(tmp_path / "made.mp4", tmp_path / "real.mp4", params).crops()
+        find_faces(tmp_path / "made.mp4", tmp_path / "real.mp4").crops()
 
 
-def test_sound_must_last_as_long_as_the_pictures_and_be_heard(tmp_path: Path, params: PreprocessParams) -> None:
+def test_sound_must_last_as_long_as_the_pictures_and_be_heard(
+    tmp_path: Path, params: PreprocessParams, find_faces: FindFaces
+) -> None:
     write_video(tmp_path / "real.mp4", swaying_head())
     write_video(tmp_path / "made.mp4", swaying_head())
-    faces = PairedFaces.find(tmp_path / "made.mp4", tmp_path / "real.mp4", params)
+    faces = find_faces(tmp_path / "made.mp4", tmp_path / "real.mp4")
     write_video(tmp_path / "short.mp4", swaying_head(30))
-    with pytest.raises(ValueError, match=r"sound ends too early: it lasts 1\.\d\d of the 1\.60 s"):
-        replace(faces, generated=tmp_path / "short.mp4").heard(params)
+    with (
+        MediaFile(tmp_path / "short.mp4") as short,
+        pytest.raises(ValueError, match=r"sound ends too early: it lasts 1\.\d\d of the 1\.60 s"),
+    ):
+        replace(faces, generated=short).heard(params)
     write_video(tmp_path / "silent.mp4", swaying_head(), loudness=0.0)
-    with pytest.raises(RefusedError, match="the generated video is silent"):
-        replace(faces, generated=tmp_path / "silent.mp4").heard(params)
+    with (
+        MediaFile(tmp_path / "silent.mp4") as silent,
+        pytest.raises(RefusedError, match="the generated video is silent"),
+    ):
+        replace(faces, generated=silent).heard(params)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,190 @@
+"""One file, opened once: its facts, passes that do not disturb each other, and nothing beyond the file itself."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from pipeline.media.errors import CorruptMediaError, MissingMediaError, NoAudioError, NoVideoError
+from pipeline.media.file import Display, MediaFile
+from tests.support.grey_videos import SIZE, grey, levels, write_frames
+
+NTSC = Fraction(30000, 1001)
+
+
+@pytest.fixture
+def speaking(tmp_path: Path) -> Path:
+    """Ten pictures, each with its own grey, and a sound."""
+    path = tmp_path / "v.mp4"
+    sound = np.random.default_rng(0).normal(0, 0.1, round(16_000 * 10 / NTSC)).astype(np.float32)
+    write_frames(path, 10, NTSC, sound)
+    return path
+
+
+def test_facts_of_a_file(speaking: Path) -> None:
+    with MediaFile(speaking) as media:
+        header = media.header
+        assert media.fps == header.fps == NTSC
+        assert (header.num_frames, header.audio_rate_hz, header.audio_channels) == (10, 16_000, 1)
+        assert (header.has_video, header.has_audio) == (True, True)
+        assert header.duration_s == pytest.approx(float(10 / NTSC), abs=0.002)
+        assert media.display == Display(width=SIZE[0], height=SIZE[1], pixel_aspect=Fraction(1))
+        assert media.sound_delay_s == 0
+        assert media.sha256 == hashlib.sha256(speaking.read_bytes()).hexdigest()
+
+
+def test_the_digest_is_whole_wherever_the_passes_are(speaking: Path) -> None:
+    with MediaFile(speaking) as media:
+        next(media.frames())
+        assert media.sha256 == hashlib.sha256(speaking.read_bytes()).hexdigest()
+
+
+def test_passes_begin_at_the_start_and_may_overlap(speaking: Path) -> None:
+    with MediaFile(speaking) as media:
+        first = media.samples()
+        late = media.frames()
+        begun = list(itertools.islice(late, 4))
+        np.testing.assert_array_equal(media.samples(), first)
+        whole = [frame.image for frame in media.frames()]
+        rest = [frame.image for frame in late]
+    assert levels(whole) == list(range(10))
+    np.testing.assert_array_equal(np.stack([frame.image for frame in begun] + rest), np.stack(whole))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "container_format", "video_codec", "audio_codec", "options"),
+    [
+        (".mpg", "mpeg", "mpeg1video", "mp2", {}),
+        (".ts", "mpegts", "mpeg2video", "mp2", {}),
+        (".webm", "webm", "libvpx", "libopus", {"live": "1"}),  # states no length, and cannot be searched
+        (".avi", "avi", "mjpeg", "pcm_s16le", {}),
+        (".mp4", "mp4", "libx264", "aac", {}),
+        (".flv", "flv", "flv1", "aac", {}),
+    ],
+)
+def test_a_second_pass_gives_what_the_first_gave(
+    tmp_path: Path, suffix: str, container_format: str, video_codec: str, audio_codec: str, options: dict[str, str]
+) -> None:
+    path = tmp_path / f"v{suffix}"
+    noise = np.random.default_rng(0).normal(0, 0.1, 48_000).astype(np.float32)
+    with av.open(str(path), "w", format=container_format, options=options) as container:
+        pictures = container.add_stream(video_codec, rate=25)
+        pictures.width, pictures.height = SIZE
+        pictures.pix_fmt = "yuvj420p" if video_codec == "mjpeg" else "yuv420p"
+        sample_format = av.codec.Codec(audio_codec, "w").audio_formats[0].name
+        sound = container.add_stream(audio_codec, rate=48_000, layout="mono", format=sample_format)
+        for number in range(25):
+            frame = av.VideoFrame.from_ndarray(grey(10 * number), format="bgr24")
+            container.mux(pictures.encode(frame))
+        samples = av.AudioFrame.from_ndarray(noise[None], format="fltp", layout="mono")
+        samples.sample_rate = 48_000
+        for converted in av.AudioResampler(format=sample_format, layout="mono", rate=48_000).resample(samples):
+            container.mux(sound.encode(converted))
+        container.mux(pictures.encode(None))
+        container.mux(sound.encode(None))
+    with MediaFile(path) as media:
+        sounds = [media.samples() for _ in range(2)]
+        passes = [[frame.image for frame in media.frames(25)] for _ in range(2)]
+    np.testing.assert_array_equal(*sounds)
+    np.testing.assert_array_equal(*passes)
+    assert len(passes[0]) == 25
+
+
+@pytest.mark.parametrize("sound_ms", [0, 300])
+def test_the_delay_of_the_sound_is_the_silence_before_it(tmp_path: Path, sound_ms: int) -> None:
+    path = tmp_path / "late.mkv"
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25, options={"bf": "0"})
+        video.width, video.height, video.pix_fmt = *SIZE, "yuv420p"
+        sound = container.add_stream("pcm_s16le", rate=16_000, layout="mono")
+        for number in range(25):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(grey(10 * number), format="bgr24")))
+        container.mux(video.encode(None))
+        frame = av.AudioFrame.from_ndarray(np.full((1, 8000), 9000, np.int16), format="s16", layout="mono")
+        frame.sample_rate, frame.pts = 16_000, sound_ms * 16
+        container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+    with MediaFile(path) as media:
+        assert media.sound_delay_s == Fraction(sound_ms, 1000)
+        assert np.flatnonzero(media.samples())[0] == pytest.approx(sound_ms * 16, abs=16)
+
+
+def test_a_file_that_loses_its_name_is_read_on(speaking: Path) -> None:
+    """A corpus that is replaced meanwhile cannot slip other pictures under a digest."""
+    with MediaFile(speaking) as media:
+        digest = media.sha256
+        write_frames(speaking.with_name("other.mp4"), 3, 25)
+        speaking.with_name("other.mp4").replace(speaking)
+        assert len(list(media.frames())) == 10
+        assert hashlib.sha256(speaking.read_bytes()).hexdigest() != digest == media.sha256
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("list.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nv.ts\n#EXT-X-ENDLIST\n"),
+        ("list.mp4", "ffconcat version 1.0\nfile v.ts\n"),
+    ],
+)
+def test_a_playlist_opens_no_other_file(tmp_path: Path, name: str, content: str) -> None:
+    with av.open(str(tmp_path / "v.ts"), "w", format="mpegts") as container:
+        stream = container.add_stream("mpeg2video", rate=25)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        for number in range(25):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey(10 * number), format="bgr24")))
+        container.mux(stream.encode(None))
+    (tmp_path / name).write_text(content)
+    with av.open(str(tmp_path / name)) as container:  # which FFmpeg would follow
+        assert sum(1 for _ in container.decode(video=0)) == 25
+    with MediaFile(tmp_path / name) as media, pytest.raises(CorruptMediaError, match="cannot be opened"):
+        _ = media.header
+
+
+def test_what_is_no_file_or_no_media_is_said_with_its_name(tmp_path: Path) -> None:
+    with pytest.raises(MissingMediaError, match=r"none\.mp4: no such file"):
+        MediaFile(tmp_path / "none.mp4")
+    with pytest.raises(MissingMediaError, match="is a folder, not a file"):
+        MediaFile(tmp_path)
+    (tmp_path / "empty.mp4").touch()
+    asked: list[Callable[[MediaFile], object]] = [
+        lambda media: media.header,
+        lambda media: media.display,
+        lambda media: media.sound_delay_s,
+        lambda media: media.samples(),
+        lambda media: next(media.frames()),
+    ]
+    for ask in asked:
+        with MediaFile(tmp_path / "empty.mp4") as media, pytest.raises(CorruptMediaError, match=r"empty\.mp4: cannot"):
+            ask(media)
+
+
+def test_sound_without_picture_and_picture_without_sound(tmp_path: Path) -> None:
+    write_frames(tmp_path / "mute.mp4", 3, 25)
+    with MediaFile(tmp_path / "mute.mp4") as mute:
+        assert (mute.header.has_audio, mute.header.audio_rate_hz, mute.sound_delay_s) == (False, None, 0)
+        with pytest.raises(NoAudioError):
+            mute.samples()
+    with av.open(str(tmp_path / "s.wav"), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=16_000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 100), np.int16), format="s16", layout="mono")
+        frame.sample_rate = 16_000
+        container.mux(stream.encode(frame))
+    with MediaFile(tmp_path / "s.wav") as sound:
+        assert (sound.header.has_video, sound.header.num_frames, sound.sound_delay_s) == (False, 0, 0)
+        for ask in (lambda: sound.fps, lambda: sound.display, lambda: next(sound.frames())):
+            with pytest.raises(NoVideoError, match=r"s\.wav: has no video"):
+                ask()
+
+
+def test_a_closed_file_is_not_read(speaking: Path) -> None:
+    with MediaFile(speaking) as media:
+        pass
+    with pytest.raises(ValueError, match="closed file"):
+        media.samples()
