@@ -1,1 +1,1 @@
-"""Networks and losses in plain torch: no file access, no logging, no choice of device."""
+"""Networks and losses in plain torch, without file access, logging or device selection."""

@@ -1,4 +1,4 @@
-"""Audio tower of the generator and of SyncNet, the LSTM over mel steps in front of it and that over frames behind it.
+"""Audio encoder of the generator and of SyncNet, with an LSTM over mel steps before it or over frames after it.
 
 Legend: B batch, T frames, N folded batch, H units, C channels, M=80 mel bins, L=16 mel steps (0.2 s at 80 steps/s).
 """
@@ -13,16 +13,16 @@ from torch import nn
 from models.blocks import ConvBlock, embedding_head, encoder_stage, scaled_channels
 
 NUM_MEL_BINS = 80
-# Channels of the four stages that keep a map (80x16, 27x16, 9x6, 3x3), before the width factor.
+# Channels of the four stages with a spatial map (80x16, 27x16, 9x6, 3x3), before the width factor.
 STAGE_CHANNELS = (32, 64, 128, 256)
 FINAL_CHANNELS = 512
 
 
 class MelLSTM(nn.Module):
-    """mel + projection(LSTM(mel)), the LSTM running over the window's 16 steps.
+    """mel + projection(LSTM(mel)); the LSTM runs over the 16 steps of one window.
 
-    The projection starts at zero, so at step 0 the mel passes unchanged. It sees one window only:
-    windows stay independent, and inference may batch them in any order.
+    The projection is initialised to zero, so the output equals the input before training. The state does not pass
+    from one window to the next: windows are independent, and inference may batch them in any order.
     """
 
     def __init__(self, hidden: int = 256) -> None:
@@ -44,10 +44,10 @@ Memory = tuple[torch.Tensor, torch.Tensor]
 
 
 class FrameLSTM(nn.Module):
-    """embedding + projection(LSTM(embedding)), the LSTM running over frames: what was said is remembered.
+    """embedding + projection(LSTM(embedding)); the LSTM runs over frames.
 
-    The projection starts at zero, so at step 0 embeddings pass unchanged. A clip may come in pieces: the memory of one
-    goes into the next.
+    The projection is initialised to zero, so the output equals the input before training. A clip may be processed in
+    segments: pass the state that one segment returns to the next.
     """
 
     def __init__(self, channels: int) -> None:
@@ -58,17 +58,16 @@ class FrameLSTM(nn.Module):
         nn.init.zeros_(self.projection.bias)
 
     def forward(self, audio_BTC: torch.Tensor, memory: Memory | None = None) -> tuple[torch.Tensor, Memory]:
-        """float [B, T, C] and what went before (None: nothing) -> float [B, T, C] and what to remember."""
+        """float [B, T, C] and the state before it (None: zeros) -> float [B, T, C] and the state after it."""
         memory_BTC, memory = self.lstm(audio_BTC, memory)
         return audio_BTC + self.projection(memory_BTC), memory
 
 
 class AudioEncoder(nn.Module):
-    """Wav2Lip's audio encoder: a mel window to one embedding (Prajwal et al. 2020, sec. 3).
+    """Wav2Lip's audio encoder: one embedding per mel window (Prajwal et al. 2020, sec. 3).
 
-    `num_residual_256` is 1 in the generator and 2 in SyncNet. `embedding_dim` None means 512 times
-    the width. `linear_head` makes the last 1x1 layer a plain convolution, without normalisation
-    and ReLU.
+    `num_residual_256` is 1 in the generator and 2 in SyncNet. `embedding_dim` None means 512 times the width. With
+    `linear_head` the last 1x1 layer is a plain convolution, without normalisation and ReLU.
     """
 
     def __init__(
@@ -102,7 +101,8 @@ class AudioEncoder(nn.Module):
     ) -> torch.Tensor:
         """mel float [N, 1, 80, 16] in [-4, 4] -> float [N, C, 1, 1].
 
-        `refinements` holds one module per stage (CBAM), or none; `before_head` changes what the last layer reads.
+        `refinements` holds one module per stage (CBAM) or is empty. `before_head` is applied to the input of the last
+        layer.
         """
         x_NCML = mel_N1ML
         for index, stage in enumerate(self.stages):

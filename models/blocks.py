@@ -1,4 +1,4 @@
-"""Convolution blocks shared by the networks, and the width rule all of them follow.
+"""Convolution blocks and the width rule that the networks share.
 
 Legend: N folded batch, C channels, H W pixels (or mel bins and steps).
 """
@@ -14,9 +14,9 @@ Size2d = int | tuple[int, int]
 
 
 def scaled_channels(channels: int, width: float) -> int:
-    """Channel count at a width factor: the nearest multiple of 8, at least 8; exact at width 1.
+    """Channel count at a width factor: the nearest multiple of 8, at least 8; unchanged at width 1.
 
-    Raises ValueError for a width that is not a positive finite number.
+    Raises ValueError if the width is not a positive finite number.
     """
     if not (math.isfinite(width) and width > 0):
         raise ValueError(f"width must be a positive number, got {width!r} (the network's `width`)")
@@ -26,11 +26,11 @@ def scaled_channels(channels: int, width: float) -> int:
 
 
 LEAKY_SLOPE = 0.01
-"""Of the discriminator's activations."""
+"""Negative slope of the discriminator's activations."""
 
 
 class ConvBlock(nn.Module):
-    """Conv2d, BatchNorm2d, the input added when `residual`, ReLU (Wav2Lip's block)."""
+    """Conv2d, BatchNorm2d, addition of the input if `residual`, ReLU (Wav2Lip's block)."""
 
     def __init__(
         self,
@@ -98,12 +98,12 @@ class LeakyConvBlock(nn.Module):
 
 
 def embedding_head(channels: int, dim: int, *, linear: bool) -> nn.Module:
-    """The last 1x1 layer of a tower: a ConvBlock as in Wav2Lip, or a plain convolution."""
+    """The last 1x1 layer of an encoder: a ConvBlock as in Wav2Lip, or a plain convolution if `linear`."""
     return nn.Conv2d(channels, dim, kernel_size=1) if linear else ConvBlock(channels, dim, 1)
 
 
 def residual_blocks(channels: int, count: int) -> list[ConvBlock]:
-    """`count` residual 3x3 blocks that keep channels and size."""
+    """`count` residual 3x3 blocks that preserve channels and size."""
     return [ConvBlock(channels, channels, 3, 1, 1, residual=True) for _ in range(count)]
 
 

@@ -14,9 +14,9 @@ MIN_HIDDEN = 4
 
 
 class ChannelGate(nn.Module):
-    """One gate per channel from average and maximum pooling through a shared MLP (CBAM, sec. 3.1).
+    """One gate per channel from average and max pooling through a shared MLP (CBAM, sec. 3.1).
 
-    The MLP's last layer starts at zero, so every gate starts at 1/2.
+    The last layer of the MLP is initialised to zero, so every gate is 1/2 before training.
     """
 
     def __init__(self, channels: int) -> None:
@@ -29,16 +29,17 @@ class ChannelGate(nn.Module):
 
     def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
         """float [N, C, H, W] -> gates float [N, C, 1, 1] in (0, 1)."""
-        largest_NC = F.max_pool2d(x_NCHW, x_NCHW.shape[2:]).flatten(1)  # amax takes some five times as long to go back
+        # The backward pass of amax takes about five times as long.
+        largest_NC = F.max_pool2d(x_NCHW, x_NCHW.shape[2:]).flatten(1)
         pooled_2NC = torch.stack((x_NCHW.mean(dim=(2, 3)), largest_NC))
         logits_NC = self.expand(torch.relu(self.reduce(pooled_2NC))).sum(dim=0)
         return torch.sigmoid(logits_NC)[:, :, None, None]
 
 
 class SpatialGate(nn.Module):
-    """One gate per position from the maximum and mean over channels (CBAM, sec. 3.1).
+    """One gate per position from the maximum and the mean over channels (CBAM, sec. 3.1).
 
-    The normalisation's scale starts at zero, so every gate starts at 1/2.
+    The scale of the normalisation is initialised to zero, so every gate is 1/2 before training.
     """
 
     def __init__(self) -> None:
@@ -55,14 +56,14 @@ class SpatialGate(nn.Module):
 
 
 class ResidualCBAM(nn.Module):
-    """(x + CBAM(x)) / g: channel gate, then spatial gate, residual, divided by its initial gain g.
+    """(x + CBAM(x)) / g: channel gate, then spatial gate, residual, divided by the initial gain g.
 
-    Plain gating starts at a gain of 1/4 and would shrink the features that the decoder's skips read;
-    the residual form starts at g = 1 + 1/4 (1 + 1/2 without the spatial gate). Both gates start at
-    exactly 1/2 whatever the input, so dividing by the constant g makes the module the identity, bit
-    for bit, at step 0. The constant adds no parameter and no expressive power: every feature goes
-    into a convolution with batch normalisation, which absorbs scale. The gain lies in (1, 2) / g.
-    Maps of 3x3 and less take `spatial=False`: a 7x7 kernel would see mostly padding.
+    Plain gating has an initial gain of 1/4 and would shrink the features in the decoder's skip connections. The
+    residual form has an initial gain of g = 1 + 1/4 (1 + 1/2 without the spatial gate). Both gates are exactly 1/2
+    before training for every input, so the division by the constant g makes the module the identity, bit for bit.
+    The constant adds no parameter and no expressive power: a convolution with batch normalisation follows every
+    feature and absorbs its scale. The gain lies in (1, 2) / g. Use `spatial=False` for maps of 3x3 and less, where a
+    7x7 kernel would cover mostly padding.
     """
 
     def __init__(self, channels: int, *, spatial: bool = True) -> None:

@@ -12,11 +12,11 @@ from models.blocks import LEAKY_SLOPE, LeakyConvBlock, scaled_channels
 
 
 class QualityDiscriminator(nn.Module):
-    """Real or generated, frame by frame (Wav2Lip, sec. 3.4; 14,113,793 parameters at width 1).
+    """Classifies single frames as real or generated (Wav2Lip, sec. 3.4; 14,113,793 parameters at width 1).
 
-    Returns logits: the sigmoid is part of the loss, where it is stable. Weights start as He et al. 2015 have it for
-    leaky ReLU: there is no normalisation here, and PyTorch's default shrinks the signal over 14 layers until every
-    input gives the same logit, a plateau that takes thousands of steps to leave.
+    Returns logits; the loss applies the sigmoid in a numerically stable form. Weights are initialised as in He et al.
+    2015 for leaky ReLU. The network has no normalisation, and PyTorch's default initialisation shrinks the signal over
+    14 layers until every input has the same logit. Training takes thousands of steps to leave that plateau.
     """
 
     def __init__(self, width: float = 1.0) -> None:
@@ -45,11 +45,11 @@ class QualityDiscriminator(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def forward(self, lower_NCHW: torch.Tensor) -> torch.Tensor:
-        """lower halves float [N, 3, 48, 96] in [0, 1], BGR -> logits float32 [N], high = real."""
+        """lower halves float [N, 3, 48, 96] in [0, 1], BGR -> logits float32 [N]; high means real."""
         return self.maps(lower_NCHW)[-1]
 
     def maps(self, lower_NCHW: torch.Tensor) -> list[torch.Tensor]:
-        """Every layer's output for lower halves as in `forward`, the logits last."""
+        """Outputs of all layers for lower halves float [N, 3, 48, 96]; the last one is the logits float32 [N]."""
         maps = []
         x_NCHW = lower_NCHW
         for layer in self.layers:

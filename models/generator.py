@@ -27,21 +27,21 @@ FACE_SIZE_PX = 96
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorConfig:
-    """What fixes the generator's parameters."""
+    """Settings that determine the parameters of the generator. Raises ValueError for values out of range."""
 
     width: float = 1.0
-    """Channel factor; 1 is Wav2Lip's size."""
+    """Channel factor; 1 is the size of Wav2Lip."""
     use_lstm: bool = True
-    """An LSTM on the audio, where `lstm_over` says."""
+    """Add an LSTM to the audio path, at the place that `lstm_over` names."""
     use_cbam: bool = True
-    """CBAM after the face stages and the audio stages; skips read the refined features."""
+    """Add CBAM after the face stages and the audio stages; skip connections carry the refined features."""
     lstm_over: LstmOver = "mel"
-    """mel: over the mel window's steps, in front of the audio encoder; a frame hears its own window only.
-    frames: over the frames' audio embeddings, behind it; a frame remembers those before it."""
+    """mel: over the steps of each mel window, before the audio encoder; a frame depends on its own window only.
+    frames: over the audio embeddings of the frames, after the encoder; a frame depends on earlier frames too."""
     lstm_hidden: int = 256
-    """Units of the LSTM over mel steps; not scaled by `width`. That over frames has the embedding's size."""
+    """Units of the LSTM over mel steps; not scaled by `width`. The LSTM over frames has the size of the embedding."""
     use_decoder_cbam: bool = False
-    """With `use_cbam`: CBAM after the decoder's stages from 3x3 on, too."""
+    """With `use_cbam`, also add CBAM after the decoder stages from 3x3 on."""
 
     def __post_init__(self) -> None:
         scaled_channels(8, self.width)
@@ -52,7 +52,7 @@ class GeneratorConfig:
 
 
 def face_input(target: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """Generator input: the target with its lower half zeroed (pose), then the reference.
+    """Face input of the generator: the target with its lower half set to zero (pose), then the reference.
 
     Both float [..., 3, H, W] in [0, 1], BGR -> float [..., 6, H, W] (Wav2Lip, sec. 3.4).
     """
@@ -62,12 +62,12 @@ def face_input(target: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
 
 
 class Generator(nn.Module):
-    """Face frames with the mouth re-drawn for the audio (Wav2Lip, sec. 3.4, plus LSTM and CBAM).
+    """Generates face frames whose mouth fits the audio (Wav2Lip, sec. 3.4, plus LSTM and CBAM).
 
-    Frames are processed independently, but for an LSTM over frames. With both additions off this is
-    Wav2Lip's generator (36,298,035 parameters at width 1). Under one seed all variants start from
-    equal shared weights, leave the global random state equal, and compute the same function at
-    step 0: the LSTM's projection starts at zero and each CBAM starts as the identity.
+    Frames are independent of each other unless `lstm_over` is frames. Without LSTM and CBAM this is Wav2Lip's
+    generator (36,298,035 parameters at width 1). With one seed, all variants have equal initial values of the weights
+    they share, leave the global random state equal, and compute the same function before training: the projection of
+    the LSTM is zero and each CBAM is the identity.
     """
 
     def __init__(self, config: GeneratorConfig | None = None) -> None:
@@ -104,7 +104,7 @@ class Generator(nn.Module):
             self.audio_cbam = nn.ModuleList()
             self.decoder_cbam = nn.ModuleList()
             if config.use_cbam:
-                # The last map of each list is 3x3: channel gate only.
+                # The last map of each list is 3x3 and has a channel gate only.
                 self.face_cbam.extend(ResidualCBAM(face[i], spatial=i < 5) for i in range(6))
                 audio = self.audio_encoder.stage_channels
                 self.audio_cbam.extend(ResidualCBAM(audio[i], spatial=i < 3) for i in range(4))
@@ -113,7 +113,7 @@ class Generator(nn.Module):
 
     @staticmethod
     def _up(in_channels: int, out_channels: int, *, stride: int, num_residual: int) -> nn.Module:
-        """Transposed block: 1x1 to 3x3 at stride 1, doubling at stride 2; then residual blocks."""
+        """A transposed block (1x1 to 3x3 at stride 1, twice the size at stride 2), then residual blocks."""
         padding = 1 if stride == 2 else 0
         return nn.Sequential(
             TransposedConvBlock(in_channels, out_channels, 3, stride, padding, padding),
@@ -121,18 +121,21 @@ class Generator(nn.Module):
         )
 
     def forward(self, mel_BTCML: torch.Tensor, faces_BTCHW: torch.Tensor) -> torch.Tensor:
-        """Re-draw every frame for its own mel window.
+        """Generate every frame from its own mel window.
 
-        mel: float [B, T, 1, 80, 16] in [-4, 4]; faces: float [B, T, 6, 96, 96] in [0, 1], BGR, as
-        from `face_input`. Returns float [B, T, 3, 96, 96] in [0, 1], BGR.
+        mel: float [B, T, 1, 80, 16] in [-4, 4]; faces: float [B, T, 6, 96, 96] in [0, 1], BGR, from `face_input`.
+        Returns float32 [B, T, 3, 96, 96] in [0, 1], BGR. Raises ValueError if mel and faces differ in B or T.
         """
         return self.forward_with_memory(mel_BTCML, faces_BTCHW)[0]
 
     def forward_with_memory(
         self, mel_BTCML: torch.Tensor, faces_BTCHW: torch.Tensor, memory: Memory | None = None
     ) -> tuple[torch.Tensor, Memory | None]:
-        """As `forward`, for a clip that comes in pieces: with the memory of the piece before (None: it is the first)
-        and what to remember for the next (None without an LSTM over frames)."""
+        """As `forward`, for one segment of a clip.
+
+        `memory` is the LSTM state after the previous segment; None for the first one. Returns the frames and the state
+        for the next segment; the state is None without an LSTM over frames.
+        """
         if mel_BTCML.shape[:2] != faces_BTCHW.shape[:2]:
             raise ValueError(
                 "mel and faces must agree in batch and frames, got "

@@ -1,11 +1,12 @@
 """Inception v3 as published for FID in December 2015, up to its 2048 pooled features.
 
-Same graph as the TensorFlow file ``classify_image_graph_def.pb`` (Szegedy et al. 2016; Heusel et al. 2017).
-It differs from torchvision's Inception: average pools leave the padding out of the mean, and the last block
-pools by maximum. Every convolution is followed by a batch normalisation without gain; here both are folded into
-one convolution with bias, the same function with the memory format left free (channels_last is fast on CPUs).
+The graph is that of the TensorFlow file ``classify_image_graph_def.pb`` (Szegedy et al. 2016; Heusel et al. 2017).
+It differs from torchvision's Inception: average pooling excludes the padding from the mean, and the last block uses
+max pooling. In the published graph a batch normalisation without gain follows every convolution. Here each pair is
+folded into one convolution with bias. The function is the same, and the memory format is free (channels_last is fast
+on CPUs).
 
-N images, C channels, H W pixels. Module names are those of the TorchScript file the weights come from.
+N images, C channels, H W pixels. Module names are those of the TorchScript file that holds the weights.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class ConvReLU(nn.Conv2d):
 def _chain(
     *convs: tuple[int, int, int | tuple[int, int], int, int | tuple[int, int]],
 ) -> nn.Sequential:
-    """``conv``, ``conv_1``, ... in a row; each given as (in, out, kernel, stride, padding)."""
+    """A sequence named ``conv``, ``conv_1``, ...; each argument is (in, out, kernel, stride, padding)."""
     named: OrderedDict[str, nn.Module] = OrderedDict()
     for i, (num_in, num_out, kernel, stride, padding) in enumerate(convs):
         named[f"conv_{i}" if i else "conv"] = ConvReLU(num_in, num_out, kernel, stride, padding)
@@ -45,7 +46,7 @@ def _pooled(num_in: int, num_out: int) -> nn.Sequential:
 
 
 class BranchesBlock(nn.Module):
-    """Independent branches over one input, concatenated over channels in the order given."""
+    """Parallel branches on one input, concatenated over channels in the order of the arguments."""
 
     def __init__(self, **branches: nn.Module) -> None:
         super().__init__()
@@ -58,7 +59,7 @@ class BranchesBlock(nn.Module):
 
 
 class ForkedBlock(nn.Module):
-    """The two 8x8 blocks, whose 3x3 branches fork into 1x3 and 3x1; ``pool`` is the last branch's pooling."""
+    """One of the two 8x8 blocks. Its 3x3 branches split into 1x3 and 3x1. ``pool`` is the last branch's pooling."""
 
     def __init__(self, num_in: int, pool: nn.Module) -> None:
         super().__init__()
@@ -174,9 +175,9 @@ class InceptionFeatures(nn.Module):
 
 
 def folded_state(script_state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """State dict of ``InceptionFeatures`` from the TorchScript file's own (weight, beta, mean, var per convolution).
+    """State dict of ``InceptionFeatures`` from that of the TorchScript file (weight, beta, mean, var per convolution).
 
-    Raises ValueError where the mapping is not that file's.
+    Raises ValueError if the mapping lacks one of these tensors.
     """
     state: dict[str, Tensor] = {}
     for name, weight in script_state.items():
@@ -186,7 +187,7 @@ def folded_state(script_state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         try:
             beta, mean, var = (script_state[f"net.{prefix}.{part}"] for part in ("beta", "mean", "var"))
         except KeyError as error:
-            raise ValueError(f"not the FID Inception file: {name} is there, {error} is not") from error
+            raise ValueError(f"not the FID Inception file: it has {name} but lacks {error}") from error
         gain = torch.rsqrt(var.double() + BATCH_NORM_EPS)
         state[f"{prefix}.weight"] = (weight.double() * gain[:, None, None, None]).float()
         state[f"{prefix}.bias"] = (beta.double() - mean.double() * gain).float()

@@ -1,4 +1,4 @@
-"""Losses of the expert, the evaluator and the generator, all computed in float32.
+"""Losses of the expert, the evaluator and the generator. All are computed in float32.
 
 Legend: B batch, T window frames, N windows or folded batch, C channels, H W pixels, D embedding.
 """
@@ -15,32 +15,32 @@ from models.parallel import batch_mean
 PROBABILITY_EPS = 1e-4
 FEATURE_EPS = 1e-6
 MOUTH_CENTRE = (0.69, 0.5)
-"""Of a face crop, as shares of its height and width; the detector puts the corners of GRID's mouths at 0.68."""
+"""Centre of the mouth in a face crop, as shares of height and width; on GRID the detected corners are at 0.68."""
 MOUTH_SPREAD = (0.1, 0.15)
-"""Standard deviations, as shares of height and width: the corners lie 0.13 beside the centre."""
+"""Standard deviations as shares of height and width; the mouth corners are 0.13 from the centre."""
 
 
 def lower_half(frames: torch.Tensor) -> torch.Tensor:
-    """The rows from H // 2 on: [..., H, W] -> [..., H - H // 2, W], a view."""
+    """The rows from H // 2 on, as a view: [..., H, W] -> [..., H - H // 2, W]."""
     return frames[..., frames.shape[-2] // 2 :, :]
 
 
 def stack_window(lower_BTCHW: torch.Tensor) -> torch.Tensor:
-    """The expert's face input, frames on the channel axis: [B, 5, 3, 48, 96] -> [B, 15, 48, 96]."""
+    """Face input of the expert, with frames on the channel axis: [B, 5, 3, 48, 96] -> [B, 15, 48, 96]."""
     return lower_BTCHW.flatten(1, 2)
 
 
 def l1_loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Mean absolute error of two tensors of one shape, scalar float32."""
+    """Mean absolute error, scalar float32. Raises ValueError if the shapes differ."""
     _require_same_shape(prediction, target)
     return F.l1_loss(prediction.float(), target.float())
 
 
 def mouth_loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Mean absolute error weighted by a bell over the mouth, scalar float32; face crops float [..., H, W].
+    """Mean absolute error with Gaussian weights around the mouth, scalar float32; face crops float [..., H, W].
 
-    Lips are a few percent of a crop, and so of its L1. The weights' sum is taken out: an error that is the same
-    everywhere gives `l1_loss`.
+    The lips are a few percent of the area of a crop, and hence of its L1. The weights are normalised: an error that is
+    constant over the crop gives `l1_loss`. Raises ValueError if the shapes differ.
     """
     _require_same_shape(prediction, target)
     rows_H, columns_W = (
@@ -53,26 +53,26 @@ def mouth_loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 def sync_loss(cosine: torch.Tensor, is_synced: torch.Tensor | None = None, *, min_cosine: float = 0.0) -> torch.Tensor:
-    """Binary cross-entropy on a cosine read as a probability (Wav2Lip, sec. 3.3), scalar float32.
+    """Binary cross-entropy with a cosine as the probability (Wav2Lip, sec. 3.3), scalar float32.
 
     cosine: float [N] in [min_cosine, 1]; `min_cosine` (`SyncNet.min_cosine`) maps to probability 0.
-    is_synced: bool or float [N] targets; None means all in sync, the generator's loss.
-    The probability is squeezed into [1e-4, 1 - 1e-4]: the loss stays finite (at most 9.2), and its ends, where a clamp
-    has no gradient, still teach.
+    is_synced: bool or float [N] targets; None means that all pairs are in sync, which is the generator's loss.
+    The probability is scaled into [1e-4, 1 - 1e-4]. The loss is therefore finite (at most 9.2), and it has a gradient
+    at both ends, where clamping the probability would have none. Raises ValueError if the shapes differ.
     """
     probability = (cosine.float() - min_cosine) / (1.0 - min_cosine)
     probability = PROBABILITY_EPS + (1.0 - 2.0 * PROBABILITY_EPS) * probability.clamp(0.0, 1.0)
     target = torch.ones_like(probability) if is_synced is None else is_synced.to(probability)
     _require_same_shape(probability, target)
-    # The explicit form: binary_cross_entropy refuses to run inside an autocast region.
+    # Written out, because binary_cross_entropy raises an error under autocast.
     return -(target * probability.log() + (1 - target) * torch.log1p(-probability)).mean()
 
 
 def info_nce(similarity_NN: torch.Tensor, temperature: float | torch.Tensor = 0.1) -> torch.Tensor:
-    """Symmetric cross-entropy that row i picks column i and column i picks row i, scalar float32.
+    """InfoNCE (van den Oord et al. 2018) in the symmetric form of CLIP, over rows and columns; scalar float32.
 
-    similarity: float [N, N], pairs on the diagonal (van den Oord et al. 2018; CLIP's symmetric form).
-    With equal similarities the loss is log N.
+    similarity: float [N, N], with the positive pairs on the diagonal. With equal similarities the loss is log N.
+    Raises ValueError if the matrix is not square.
     """
     _require_square(similarity_NN)
     logits_NN = similarity_NN.float() / temperature
@@ -81,13 +81,14 @@ def info_nce(similarity_NN: torch.Tensor, temperature: float | torch.Tensor = 0.
 
 
 def contrastive_sync_loss(face_BD: torch.Tensor, audio_BKD: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Cross-entropy that a generated window picks its own audio among all the batch's, scalar float32.
+    """Cross-entropy of a generated window's own audio among all audio of the batch, scalar float32.
 
-    face: float [B, D], audio: float [B, K, D], both of unit length; `audio[b, 0]` belongs to `face[b]`, the
-    other K - 1 come from the same clip at other times, and every other clip's audio is a negative too. Its
-    gradient asks for what tells this moment from others instead of for any high cosine. Chance is log(B K).
-    At the low temperature an expert was trained with, the softmax is certain and wrong on faces that are still
-    a blur, and its gradient outweighs any other; towards high ones the loss becomes linear in the cosines.
+    face: float [B, D], audio: float [B, K, D], both of unit length. `audio[b, 0]` belongs to `face[b]`. Negatives are
+    the other K - 1, from other times of the same clip, and the audio of all other clips. The loss rewards features that
+    separate one moment from others, not a high cosine as such. Chance is log(B K).
+    At the low temperature of the expert's own training the softmax is confident and wrong on blurred faces, and the
+    gradient exceeds all others. At high temperatures the loss becomes linear in the cosines.
+    Raises ValueError if the shapes do not fit.
     """
     if face_BD.shape != (audio_BKD.shape[0], audio_BKD.shape[-1]):
         raise ValueError(
@@ -102,21 +103,23 @@ def contrastive_sync_loss(face_BD: torch.Tensor, audio_BKD: torch.Tensor, temper
 def temporal_loss(generated_BTCHW: torch.Tensor, target_BTCHW: torch.Tensor) -> torch.Tensor:
     """Mean absolute error of the changes between neighbouring frames, scalar float32; float [B, T, C, H, W], T > 1.
 
-    L1 of single frames does not see a mouth that trembles about the right place; this does.
+    It penalises a mouth that jitters around the correct position more than the L1 of single frames does.
+    Raises ValueError if the shapes differ or T is 1.
     """
     _require_same_shape(generated_BTCHW, target_BTCHW)
     if target_BTCHW.shape[1] < 2:
-        raise ValueError("a window of one frame has no change to compare")
+        raise ValueError("the temporal loss needs windows of at least 2 frames")
     return F.l1_loss(generated_BTCHW.float().diff(dim=1), target_BTCHW.float().diff(dim=1))
 
 
 def feature_loss(generated: Sequence[torch.Tensor], real: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Distance of two lists of feature maps, scalar float32: each level's mean absolute error as a share of the real
-    map's mean absolute value, averaged over levels. 0 for equal maps, 1 where the generated ones are all zero.
+    """Relative L1 distance of two lists of feature maps, scalar float32.
 
-    With an expert's maps it is a perceptual loss (Johnson et al. 2016), with a discriminator's feature matching
-    (Salimans et al. 2016, sec. 3.1). No gradient reaches the real maps. Where processes share a batch, the real map's
-    mean is the whole batch's.
+    Each level's mean absolute error is divided by the mean absolute value of the real map; the result is the mean over
+    levels. It is 0 for equal maps and 1 for generated maps that are all zero. With the maps of an expert it is a
+    perceptual loss (Johnson et al. 2016), with those of a discriminator feature matching (Salimans et al. 2016,
+    sec. 3.1). No gradient reaches the real maps. If several processes share a batch, the mean of the real map is that
+    of the whole batch. Raises ValueError if the lists are empty or differ in length or shapes.
     """
     if len(generated) != len(real) or not generated:
         raise ValueError(f"expected as many maps on both sides, at least one, got {len(generated)} and {len(real)}")
@@ -129,20 +132,23 @@ def feature_loss(generated: Sequence[torch.Tensor], real: Sequence[torch.Tensor]
 
 
 def pairwise_distances(lips_ND: torch.Tensor, audio_MD: torch.Tensor) -> torch.Tensor:
-    """Euclidean distances float32 [N, M] of float [N, D] and [M, D], the quantity LSE-D averages."""
+    """Euclidean distances of float [N, D] and [M, D] -> float32 [N, M]; LSE-D averages them.
+
+    Raises ValueError if the embedding sizes differ.
+    """
     if lips_ND.shape[-1] != audio_MD.shape[-1]:
         raise ValueError(f"embeddings must agree in size, got {lips_ND.shape[-1]} and {audio_MD.shape[-1]}")
-    # The matrix-product form loses digits where two embeddings are close.
+    # The form with a matrix product loses precision for embeddings that are close together.
     mode = "donot_use_mm_for_euclid_dist"
     with torch.autocast(lips_ND.device.type, enabled=False):
         return torch.cdist(lips_ND.float(), audio_MD.float(), compute_mode=mode)
 
 
 def distance_softmax_loss(distances_NN: torch.Tensor) -> torch.Tensor:
-    """InfoNCE on negative distances: window i's own audio must be its nearest, and the reverse.
+    """Symmetric InfoNCE on negative distances, scalar float32.
 
-    distances: float [N, N], pairs on the diagonal. At a temperature of one unit of distance, which sets the scale of
-    the embedding: nothing else fixes it.
+    distances: float [N, N], with the positive pairs on the diagonal. The temperature is one unit of distance. This
+    determines the scale of the embeddings, which are not normalised. Raises ValueError if the matrix is not square.
     """
     return info_nce(-distances_NN, temperature=1.0)
 

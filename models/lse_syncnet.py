@@ -18,10 +18,10 @@ MFCC_STEPS = 20
 
 
 class WindowConv(nn.Conv2d):
-    """Conv3d whose kernel spans all of its input's time, run as a Conv2d over folded channels, frame by frame.
+    """Conv3d whose kernel spans the whole time axis of its input, run as a Conv2d with time folded into the channels.
 
-    Same value and same state dict (5-D weight [C', C, kT, kH, kW]); unlike Conv3d it is fast on CPU
-    in bfloat16 and channels_last.
+    Values and state dict are those of the Conv3d (5-D weight [C', C, kT, kH, kW]). Unlike Conv3d it is fast on CPUs in
+    bfloat16 and channels_last.
     """
 
     def __init__(
@@ -52,10 +52,10 @@ def _fold_time(_conv: nn.Module, state: dict[str, Any], prefix: str, *_rest: Any
 
 
 class LseSyncNet(nn.Module):
-    """Lip and audio embeddings whose Euclidean distance gives LSE-D and LSE-C.
+    """Lip and audio embeddings; LSE-D and LSE-C are computed from their Euclidean distances.
 
-    Embeddings are not normalised. At width 1 the state dict's names and shapes are those of the
-    published syncnet_v2 weights (13,631,616 parameters). The embedding stays 1024-d at any width.
+    Embeddings are not normalised and have 1024 dimensions at any width. At width 1 the names and shapes of the state
+    dict are those of the published syncnet_v2 weights (13,631,616 parameters).
     """
 
     def __init__(self, width: float = 1.0) -> None:
@@ -89,14 +89,15 @@ class LseSyncNet(nn.Module):
         )
 
     def embed_lips(self, frames_BCTHW: torch.Tensor) -> torch.Tensor:
-        """Every 5-frame window of the context crops, window v covering frames v..v+4.
+        """Embeddings of all 5-frame windows of the context crops; window v covers frames v..v+4.
 
         frames: uint8 or float [B, 3, T, 224, 224] in [0, 255], BGR, 25 fps -> float32 [B, T-4, 1024].
+        Raises ValueError for fewer than 5 frames.
         """
         batch, _, num_frames = frames_BCTHW.shape[:3]
         if num_frames < WINDOW_FRAMES:
             raise ValueError(f"need at least {WINDOW_FRAMES} frames, got {num_frames}")
-        # Cast and laid out before the frames are copied into up to five windows each.
+        # Dtype and layout change before each frame is copied into up to five windows.
         frames_BTHWC = frames_BCTHW.movedim(1, -1).to(_compute_dtype(frames_BCTHW.device.type)).contiguous()
         num_windows = num_frames - WINDOW_FRAMES + 1
         places = [frames_BTHWC[:, start : start + num_windows] for start in range(WINDOW_FRAMES)]
@@ -116,7 +117,7 @@ def _normed(conv: nn.Conv2d) -> tuple[nn.Module, nn.Module, nn.Module]:
 
 
 def _compute_dtype(device_type: str) -> torch.dtype:
-    """Under autocast its dtype, else float32. Bytes 0..255 are exact in bfloat16 and float16."""
+    """The dtype of autocast if it is on, else float32. Integers 0..255 are exact in bfloat16 and float16."""
     if torch.is_autocast_enabled(device_type):
         return torch.get_autocast_dtype(device_type)
     return torch.float32

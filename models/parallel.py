@@ -1,8 +1,8 @@
-"""One batch shared by several processes: what they exchange so that together they compute what one process would.
+"""Operations on a batch that is split over several processes; together they compute what one process would.
 
 Each process of torch's default group holds an equal share of every batch, in the order of ranks. Losses are means, so
-that the mean of the processes' gradients is the whole batch's. What looks at the batch as a whole takes it from here.
-In a single process nothing is exchanged and every function gives back what it was given.
+the mean of the processes' gradients is the gradient of the whole batch. Computations that need the whole batch use this
+module. In a single process nothing is exchanged, and the functions return their input.
 Legend: N rows of a share, W processes, C channels.
 """
 
@@ -23,19 +23,22 @@ _is_alone = ContextVar("_is_alone", default=False)
 
 
 def num_processes() -> int:
-    """That share each batch."""
+    """Number of processes that share each batch."""
     if _is_alone.get() or not (distributed.is_available() and distributed.is_initialized()):
         return 1
     return distributed.get_world_size()
 
 
 def rank() -> int:
-    """Of this process, from 0."""
+    """Rank of this process, from 0."""
     return distributed.get_rank() if num_processes() > 1 else 0
 
 
 def from_first(function: Callable[[], T]) -> T:
-    """What ``function`` gives in the first process, which alone calls it. Inside nothing is shared."""
+    """Call ``function`` in the first process only and return its result in all of them.
+
+    During the call the first process counts as the only one.
+    """
     if num_processes() == 1:
         return function()
     given: list[Any] = [None]
@@ -50,16 +53,19 @@ def from_first(function: Callable[[], T]) -> T:
 
 
 def gather_batch(share: torch.Tensor) -> torch.Tensor:
-    """The whole batch from its shares: [N, ...] -> [W * N, ...], with gradient.
+    """The whole batch from its shares: [N, ...] -> [W * N, ...], differentiable.
 
-    A share's gradient is the sum of what reaches it in all processes. A loss that every process computes from the whole
-    batch so has W times its gradient, and the mean over processes is right.
+    The gradient of a share is the sum of its gradients in all processes. If every process computes a loss from the
+    whole batch, that sum is W times the gradient of the loss, and its mean over processes is correct.
     """
     return share if num_processes() == 1 else _Gather.apply(share)
 
 
 def dropout(share: torch.Tensor, dropped: float, *, is_training: bool) -> torch.Tensor:
-    """The whole batch's dropout of this share, where the processes' random states agree."""
+    """This share [N, ...] of the dropout of the whole batch. The random states of the processes must be equal.
+
+    ``dropped``: probability of zeroing an element, in [0, 1).
+    """
     if num_processes() == 1 or not is_training:
         return functional.dropout(share, dropped, is_training)
     whole = share.new_ones(num_processes() * len(share), *share.shape[1:])
@@ -67,13 +73,13 @@ def dropout(share: torch.Tensor, dropped: float, *, is_training: bool) -> torch.
 
 
 def roll_batch(share: torch.Tensor) -> torch.Tensor:
-    """This process's share [N, ...] of the whole batch rolled by half its length."""
+    """This process's share [N, ...] of the whole batch, rolled by half the batch's length."""
     whole = gather_batch(share)
     return whole.roll(len(whole) // 2, dims=0).chunk(num_processes())[rank()]
 
 
 def batch_mean(share: torch.Tensor) -> torch.Tensor:
-    """Mean of a tensor over the whole batch, scalar, without gradient between processes."""
+    """Mean of a tensor over the whole batch, scalar; in several processes without gradient."""
     return mean_over_processes(share.mean())
 
 
@@ -87,7 +93,7 @@ def mean_over_processes(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def mean_scalars(own: Mapping[str, float]) -> dict[str, float]:
-    """Each scalar's mean over processes."""
+    """Mean of each scalar over the processes, under the same names."""
     device = "cuda" if num_processes() > 1 and distributed.get_backend() == "nccl" else "cpu"
     means = mean_over_processes(torch.tensor(list(own.values()), dtype=torch.float64, device=device))
     return dict(zip(own, means.tolist(), strict=True))
@@ -95,7 +101,7 @@ def mean_scalars(own: Mapping[str, float]) -> dict[str, float]:
 
 @torch.no_grad()
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replace each gradient by its mean over processes, in one exchange."""
+    """Replace each gradient by its mean over the processes, in one exchange."""
     if num_processes() == 1:
         return
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -106,7 +112,10 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 def with_shared_statistics(network: nn.Module) -> nn.Module:
-    """The same network, whose BatchNorms take their statistics from the whole batch. Names of weights stay."""
+    """Make every BatchNorm of the network use statistics of the whole batch.
+
+    Changes the network in place and returns it. The names of its weights do not change.
+    """
     if num_processes() == 1:
         return network
     if distributed.get_backend() == "nccl":
@@ -119,17 +128,17 @@ def with_shared_statistics(network: nn.Module) -> nn.Module:
 
 
 class SharedBatchNorm(_BatchNorm):
-    """BatchNorm over all processes' shares, for CPUs: torch's SyncBatchNorm is for GPUs only."""
+    """BatchNorm over the shares of all processes, for CPUs; torch's SyncBatchNorm supports GPUs only."""
 
     @classmethod
     def like(cls, norm: _BatchNorm) -> SharedBatchNorm:
-        """With the same weights and running statistics, the very tensors."""
+        """A layer that shares the tensors of weights and running statistics with ``norm``."""
         shared = cls(norm.num_features, norm.eps, norm.momentum)
         shared._parameters, shared._buffers, shared.training = norm._parameters, norm._buffers, norm.training
         return shared
 
     def forward(self, x_NC: torch.Tensor) -> torch.Tensor:
-        """float [N, C, ...] -> the same shape and type."""
+        """float [N, C, ...] -> the same shape and dtype."""
         if not self.training:
             return super().forward(x_NC)
         others = [dim for dim in range(x_NC.dim()) if dim != 1]
@@ -152,7 +161,7 @@ class SharedBatchNorm(_BatchNorm):
         self.running_var.lerp_(var_C * num_values / (num_values - 1), self.momentum)
 
     def _check_input_dim(self, input: torch.Tensor) -> None:
-        """Any, as for torch's SyncBatchNorm."""
+        """Accept any number of dimensions, as torch's SyncBatchNorm does."""
 
 
 class _Gather(torch.autograd.Function):

@@ -1,7 +1,7 @@
-"""Wav2Lip's published weights as state dicts of our networks, which compute the same functions.
+"""Converts Wav2Lip's published weights to state dicts of this project's networks, which compute the same functions.
 
 Published files are dicts that hold names such as `module.audio_encoder.0.conv_block.0.weight` under "state_dict".
-Their blocks are nested (stage, block) or numbered through, ours are found in the order in which they run.
+Their blocks have nested numbers (stage, block) or consecutive ones. Blocks are matched in the order in which they run.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ NUM_NAMES_SHOWN = 3
 
 
 def released_network(released: Mapping[str, Any]) -> Generator | SyncNet | QualityDiscriminator:
-    """The untrained network, of Wav2Lip's size, that published weights are for; `released` as for `adapt_released`.
+    """The untrained network, at Wav2Lip's size, that the published weights fit; `released` as for `adapt_released`.
 
-    It is known by the parts that only it has. Raises ValueError for names of none of the three.
+    The network is identified by the names of its submodules. Raises ValueError if they fit none of the three networks.
     """
     names = list(_tensors(released))
     parts = {name.split(".")[0] for name in names}
@@ -41,13 +41,13 @@ def released_network(released: Mapping[str, Any]) -> Generator | SyncNet | Quali
 def adapt_released(
     released: Mapping[str, Any], network: Generator | SyncNet | QualityDiscriminator
 ) -> dict[str, torch.Tensor]:
-    """What `network.load_state_dict` takes, from the published weights of the same network.
+    """The published weights as a state dict for `network.load_state_dict`.
 
-    released: the state dict, or the dict around it; names may carry the prefix `module.`. The network is Wav2Lip's: a
-    generator without LSTM and CBAM, an expert without linear heads, or the quality discriminator, whose logits are what
-    Wav2Lip puts through a sigmoid. Raises ValueError for another network, and for names that are missing or unexpected
-    and shapes that differ. The published generator learned from mel windows that start one frame before the frame it
-    draws; Wav2Lip's inference starts them at that frame.
+    released: the state dict, or a dict that holds it under "state_dict"; names may have the prefix `module.`.
+    network: a generator without LSTM and CBAM, an expert without linear heads, or the quality discriminator, whose
+    logits are the input of Wav2Lip's sigmoid. Raises ValueError for another network, for missing or unexpected names,
+    and for shapes that differ. The published generator was trained on mel windows that start one frame before the
+    generated frame; in Wav2Lip's inference they start at that frame.
     """
     ours = _released_names(network)
     expected = {ours[name]: tensor for name, tensor in network.state_dict().items()}
@@ -69,29 +69,31 @@ def adapt_released(
 
 
 def _tensors(released: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    """By their published names. Raises ValueError where anything else is among them."""
+    """The tensors by published name, without `module.`. Raises ValueError if the file holds anything else."""
     tensors = released.get("state_dict", released)
     if not isinstance(tensors, Mapping):
-        raise ValueError(f"its state_dict is {type(tensors).__name__}, not tensors by their names")
+        raise ValueError(f"its state_dict is a {type(tensors).__name__}, expected a dict of tensors by name")
     for name, tensor in tensors.items():
         if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
-            raise ValueError(f"it holds {type(tensor).__name__} under {name!r}, not tensors by their names alone")
+            raise ValueError(f"it holds a {type(tensor).__name__} under {name!r}, expected only tensors by name")
     return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
 
 
 def _released_names(network: Generator | SyncNet | QualityDiscriminator) -> dict[str, str]:
-    """Our name -> the published one, for the whole state dict."""
+    """Name in our state dict -> published name, for the whole state dict."""
     layers: dict[str, str] = {}
     if isinstance(network, Generator):
         if network.config.use_lstm or network.config.use_cbam:
-            raise ValueError("Wav2Lip has neither LSTM nor CBAM: build the generator with use_lstm and use_cbam False")
+            raise ValueError(
+                "Wav2Lip has neither LSTM nor CBAM: build the generator with use_lstm=False and use_cbam=False"
+            )
         layers |= _nested(_stages(network, "face_stages"), "face_encoder_blocks")
         layers |= _nested(_stages(network, "decoder_stages"), "face_decoder_blocks")
         layers |= _numbered(_blocks(network, "audio_encoder"), "audio_encoder")
         layers |= _numbered(_blocks(network, "output"), "output_block") | {"output.1": "output_block.1"}
     elif isinstance(network, SyncNet):
         if network.config.linear_heads:
-            raise ValueError("Wav2Lip's expert ends in ReLU: build it with linear_heads False")
+            raise ValueError("the heads of Wav2Lip's expert end in ReLU: build it with linear_heads=False")
         for tower in ("face_encoder", "audio_encoder"):
             layers |= _numbered(_blocks(network, tower), tower)
     else:
@@ -106,7 +108,7 @@ def _released_names(network: Generator | SyncNet | QualityDiscriminator) -> dict
 
 
 def _blocks(network: torch.nn.Module, path: str) -> list[str]:
-    """Names of the convolution blocks at and below a submodule, in the order in which they run."""
+    """Names of the convolution blocks in a submodule, in the order in which they run."""
     kinds = (ConvBlock, TransposedConvBlock, LeakyConvBlock)
     found = network.get_submodule(path).named_modules(prefix=path)
     return [name for name, module in found if isinstance(module, kinds)]
@@ -124,7 +126,7 @@ def _nested(stages: Sequence[Sequence[str]], theirs: str) -> dict[str, str]:
 
 
 def _numbered(blocks: Sequence[str], theirs: str) -> dict[str, str]:
-    """The two layers of each block: `conv` and, where it has one, `norm`."""
+    """Names of the two layers of each block, `conv` and `norm` -> published names, numbered from 0."""
     layers: dict[str, str] = {}
     for index, block in enumerate(blocks):
         layers[f"{block}.conv"] = f"{theirs}.{index}.conv_block.0"

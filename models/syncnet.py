@@ -1,4 +1,4 @@
-"""SyncNet expert: do five lower faces and 0.2 s of audio belong together?
+"""SyncNet expert: embeds five lower face halves and 0.2 s of audio; the cosine of the two scores their sync.
 
 Legend: B batch, C channels, H W pixels, M mel bins, L mel steps, D embedding.
 """
@@ -23,19 +23,22 @@ NUM_PLACED_MAPS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class SyncNetConfig:
-    """What fixes the expert's parameters and its range of cosines."""
+    """Settings that determine the parameters of the expert and the range of its cosines.
+
+    Raises ValueError for values out of range.
+    """
 
     width: float = 1.0
-    """Channel factor; 1 is Wav2Lip's size."""
+    """Channel factor; 1 is the size of Wav2Lip."""
     embedding_dim: int = 512
     """D; not scaled by `width`."""
     linear_heads: bool = False
-    """False: Wav2Lip's heads, ReLU then L2, cosines in [0, 1] (for the BCE objective).
-    True: linear heads on centred inputs, cosines in [-1, 1] and a learned temperature (for InfoNCE)."""
+    """False: the heads of Wav2Lip, ReLU then L2 normalisation, cosines in [0, 1] (for the BCE objective).
+    True: linear heads on centred inputs, cosines in [-1, 1], and a learned temperature (for InfoNCE)."""
     temperature: float = 0.1
-    """Starting value; used with `linear_heads` only."""
+    """Initial temperature; used with `linear_heads` only."""
     dropout: float = 0.0
-    """Share of the features before each embedding that is left out in training."""
+    """Dropout probability of the features before each embedding layer."""
 
     def __post_init__(self) -> None:
         scaled_channels(8, self.width)
@@ -76,21 +79,23 @@ class SyncNet(nn.Module):
 
     @property
     def min_cosine(self) -> float:
-        """Lowest cosine two embeddings can have: 0 behind ReLU, -1 with linear heads."""
+        """Lowest possible cosine of two embeddings: 0 after ReLU, -1 with linear heads."""
         return -1.0 if self.config.linear_heads else 0.0
 
     @property
     def temperature(self) -> torch.Tensor:
-        """What cosines are divided by in InfoNCE, scalar float32; 1 where the objective has none."""
+        """Divisor of the cosines in InfoNCE, scalar float32; 1 without `linear_heads`."""
         return torch.ones(()) if self.log_temperature is None else self.log_temperature.exp()
 
     def embed_faces(self, lower_BCHW: torch.Tensor) -> torch.Tensor:
-        """Five stacked lower halves float [B, 15, 48, 96] in [0, 1], BGR, frame-major
-        -> float32 [B, D] of unit length (zero where every ReLU of the head is off)."""
+        """Five stacked lower halves float [B, 15, 48, 96] in [0, 1], BGR, frame-major -> float32 [B, D] of unit length.
+
+        The embedding is zero if all outputs of the head's ReLU are zero.
+        """
         return self.embed_faces_with_maps(lower_BCHW)[0]
 
     def embed_faces_with_maps(self, lower_BCHW: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """As `embed_faces`, and with it the maps of the stages that still know where: 48x96, 46x47, 23x24, 12x12."""
+        """As `embed_faces`, and the feature maps of the first four stages: 48x96, 46x47, 23x24, 12x12."""
         x_BCHW = lower_BCHW - 0.5 if self.config.linear_heads else lower_BCHW
         maps = []
         *stages, head = self.face_encoder

@@ -1,1 +1,1 @@
-"""The rivals of the comparison: networks of earlier papers for the same 96x96 crops, in plain torch."""
+"""Rivals in the comparison: networks of earlier papers for the same 96x96 crops, in plain torch."""

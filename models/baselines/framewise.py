@@ -1,4 +1,4 @@
-"""What the rivals share: audio windows and faces in, one picture per frame out.
+"""Base class of the rivals: audio windows and faces in, one generated frame per input frame out.
 
 Legend: B batch, T window frames, N = B*T folded batch, C channels, H W pixels, F audio features, L steps.
 """
@@ -12,9 +12,10 @@ from torch import nn
 
 
 class FramewiseGenerator(nn.Module, ABC):
-    """Folds frames into the batch, so that none sees another, and ends in a float32 sigmoid.
+    """Folds the frames into the batch, so that they are independent, and applies a float32 sigmoid to the logits.
 
-    Called as our generator is: `net(audio, faces)`. A network says what it takes and draws logits in `draw`.
+    The call is that of `Generator`: `net(audio, faces)`. Subclasses pass their input shapes to `__init__` and compute
+    logits in `draw`.
     """
 
     def __init__(self, audio_shape: tuple[int, int, int], face_shape: tuple[int, int, int]) -> None:
@@ -23,7 +24,7 @@ class FramewiseGenerator(nn.Module, ABC):
         self.face_shape = face_shape
 
     def forward(self, audio_BTCFL: torch.Tensor, faces_BTCHW: torch.Tensor) -> torch.Tensor:
-        """Re-draw every frame for its own audio window.
+        """Generate every frame from its own audio window.
 
         audio: float [B, T, *audio_shape]; faces: float [B, T, *face_shape] in [0, 1], BGR.
         Returns float32 [B, T, 3, 96, 96] in [0, 1], BGR. Raises ValueError for other shapes.

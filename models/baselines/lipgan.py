@@ -1,9 +1,9 @@
-"""LipGAN: a frame drawn from one mel window, against a discriminator that judges sync (Prajwal et al. 2019).
+"""LipGAN: generates a frame from one mel window, with a discriminator that scores sync (Prajwal et al. 2019).
 
-Its published code takes MFCCs 12x35; here, as in its later Python version, mel windows 80x27, so that one mel serves
-every model. The audio towers keep LipGAN's channels. Their first layer takes every third mel bin (80 to 27), then steps
-are halved as at 12x35 (27, 14, 7, 4) and bins divided by three (27, 9, 3), and a 3x4 layer ends at 1x1.
-Strided layers pad both ends, as Wav2Lip's do.
+The published code uses MFCCs 12x35. Here the input is a mel window 80x27, as in its later Python version, so that all
+models share one mel spectrogram. The audio encoders keep LipGAN's channels. Their first layer has stride 3 over mel
+bins (80 to 27). As at 12x35, the steps are then halved (27, 14, 7, 4); the bins are divided by three (27, 9, 3), and a
+3x4 layer ends at 1x1. Strided layers pad both ends, as in Wav2Lip.
 
 Legend: N folded batch, C channels, H W pixels, M=80 mel bins, L=27 mel steps, D embedding.
 """
@@ -21,22 +21,22 @@ from models.blocks import ConvBlock, TransposedConvBlock, scaled_channels
 from models.generator import FACE_SIZE_PX, face_input
 
 MEL_STEPS = 27
-"""0.34 s at 80 steps/s, the frame in the middle."""
+"""0.34 s at 80 steps/s, centred on the frame."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LipGANConfig:
-    """What fixes the generator's parameters."""
+    """Settings that determine the parameters of the generator. Raises ValueError for an invalid width."""
 
     width: float = 1.0
-    """Channel factor; 1 is LipGAN's size."""
+    """Channel factor; 1 is the size of LipGAN."""
 
     def __post_init__(self) -> None:
         scaled_channels(8, self.width)
 
 
 def lipgan_face_input(target: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """`face_input` the other way round: the reference (identity), then the target with its lower half zeroed.
+    """`face_input` in the opposite order: the reference (identity), then the target with its lower half set to zero.
 
     Both float [..., 3, H, W] in [0, 1], BGR -> float [..., 6, H, W].
     """
@@ -46,7 +46,7 @@ def lipgan_face_input(target: torch.Tensor, reference: torch.Tensor) -> torch.Te
 class LipGANGenerator(FramewiseGenerator):
     """LipGAN's residual generator (69,234,835 parameters at width 1).
 
-    mel float [B, T, 1, 80, 27] in [-4, 4], faces [B, T, 6, 96, 96] from `lipgan_face_input`.
+    Inputs: mel float [B, T, 1, 80, 27] in [-4, 4], faces float [B, T, 6, 96, 96] from `lipgan_face_input`.
     """
 
     def __init__(self, config: LipGANConfig | None = None) -> None:
@@ -105,14 +105,17 @@ class LipGANGenerator(FramewiseGenerator):
 
 
 class _ResidualPair(nn.Module):
-    """Two ConvBlocks and their input added. The ReLU that LipGAN has after the sum would change nothing."""
+    """Two ConvBlocks with a residual connection.
+
+    LipGAN has a ReLU after the sum; it would change nothing, because both terms are at least 0.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.blocks = nn.Sequential(ConvBlock(channels, channels, 3, 1, 1), ConvBlock(channels, channels, 3, 1, 1))
 
     def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
-        """float [N, C, H, W] in [0, inf) -> the same."""
+        """float [N, C, H, W] in [0, inf) -> float [N, C, H, W] in [0, inf)."""
         return x_NCHW + self.blocks(x_NCHW)
 
 

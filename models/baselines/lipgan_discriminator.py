@@ -1,4 +1,4 @@
-"""LipGAN's discriminator, which judges sync, and what the generator learns from it (Prajwal et al. 2019).
+"""LipGAN's discriminator, which scores sync, and the generator's loss from it (Prajwal et al. 2019).
 
 Legend: N folded batch, C channels, H W pixels, M=80 mel bins, L=27 mel steps, D embedding.
 """
@@ -15,14 +15,15 @@ from models.parallel import roll_batch
 
 LEAKY_SLOPE = 0.2
 MARGIN = 1.0
-"""Distance from which an unsynced pair costs nothing; embeddings of unit length are at most 2 apart."""
+"""Distance from which the loss of an unsynced pair is 0; embeddings of unit length are at most 2 apart."""
 
 
 class LipGANDiscriminator(nn.Module):
-    """How far a face is from a mel window: small in sync (12,288,512 parameters at width 1).
+    """Distance of the embeddings of a face and a mel window, small in sync (12,288,512 parameters at width 1).
 
-    It is trained together with the generator and sees one whole face at a time. Each channel is normalised on its own;
-    LipGAN's Keras layer takes the moments over channels too. Layers before a norm have no bias, which it would undo.
+    It is trained together with the generator. Its input is one whole face. Each channel is normalised on its own;
+    LipGAN's Keras layer also takes the moments over the channels. Layers before a normalisation have no bias, because
+    the normalisation would remove it.
     """
 
     def __init__(self, width: float = 1.0) -> None:
@@ -54,10 +55,11 @@ class LipGANDiscriminator(nn.Module):
 
 
 def lipgan_contrastive_loss(distance_N: torch.Tensor, is_unsynced_N: torch.Tensor) -> torch.Tensor:
-    """(1 - y) d^2 + y max(0, 1 - d)^2 with y = 0 in sync and y = 1 not, mean over the batch, scalar float32.
+    """(1 - y) d^2 + y max(0, 1 - d)^2, mean over the batch, scalar float32; y is 0 in sync and 1 out of sync.
 
-    distance: float [N] in [0, 2]; is_unsynced: bool or float [N]. LipGAN's generator adds 0.01 times this with y = 0
-    to its L1; its discriminator takes generated pairs and true faces with another's audio as y = 1.
+    distance: float [N] in [0, 2]; is_unsynced: bool or float [N]. The loss of LipGAN's generator is its L1 plus 0.01
+    times this with y = 0. For its discriminator, y is 1 for generated faces and for real faces with other audio.
+    Raises ValueError if the shapes differ.
     """
     if distance_N.shape != is_unsynced_N.shape:
         raise ValueError(f"shapes must agree, got {tuple(distance_N.shape)} and {tuple(is_unsynced_N.shape)}")
@@ -67,12 +69,15 @@ def lipgan_contrastive_loss(distance_N: torch.Tensor, is_unsynced_N: torch.Tenso
 
 
 class SyncAdversarialLoss(TrainedAdversary):
-    """LipGAN's discriminator: `train_adv` trains it, calling the module scores drawn faces."""
+    """LipGAN's discriminator: `train_adv` trains it, `forward` returns the generator's loss."""
 
     discriminator: LipGANDiscriminator
 
     def forward(self, fake_NCHW: torch.Tensor, mel_N1ML: torch.Tensor) -> torch.Tensor:
-        """The generator's loss: its faces should be in sync. No gradient reaches the discriminator."""
+        """Loss of generated faces [N, 3, 96, 96] with the label in sync, scalar; mel [N, 1, 80, 27].
+
+        No gradient reaches the discriminator.
+        """
         with frozen(self.discriminator):
             distance_N = self.discriminator(fake_NCHW, mel_N1ML)
         return lipgan_contrastive_loss(distance_N, torch.zeros_like(distance_N))
@@ -80,8 +85,11 @@ class SyncAdversarialLoss(TrainedAdversary):
     def train_adv(
         self, fake_NCHW: torch.Tensor, real_NCHW: torch.Tensor, mel_N1ML: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """One step: true faces in sync; out of sync, by the toss of a coin, the drawn ones or true ones with the audio
-        of half a batch further on. Returns `d_loss`, `d_synced`, `d_unsynced`.
+        """One step on real and generated faces, float [N, 3, 96, 96] each, and mel float [N, 1, 80, 27].
+
+        Real faces with their own audio are the pairs in sync. The pairs out of sync are, with probability 1/2 each, the
+        generated faces or real faces with the audio of half a batch further on. Returns `d_loss`, `d_synced` and
+        `d_unsynced`. Raises FloatingPointError if the loss is not finite.
         """
         with torch.no_grad():
             is_drawn = bool(torch.rand(()) < 0.5)

@@ -1,8 +1,9 @@
-"""Speech2Vid ("You said that?", Chung, Jamaludin and Zisserman 2017): stills and MFCCs to a frame.
+"""Speech2Vid ("You said that?", Chung, Jamaludin and Zisserman 2017): generates a frame from stills and MFCCs.
 
-The layers are those of its Keras re-implementation, from 112x112 to 96x96: the smallest map is 6x6 instead of 7x7. The
-input is stills only, as in the paper, whose deblurring network is left out. It hears SyncNet's MFCC, as the evaluator
-does (26 filters up to 8 kHz); the paper's have 40 from 300 to 3700 Hz. L1 is its only loss: no sync loss, no adversary.
+The layers are those of its Keras re-implementation, adapted from 112x112 to 96x96: the smallest map is 6x6 instead of
+7x7. The image input is stills only, as in the paper. The paper's deblurring network is left out. The audio input is
+the MFCC of SyncNet and the evaluator (26 filters up to 8 kHz); the paper uses 40 filters from 300 to 3700 Hz. L1 is
+the only loss: there is no sync loss and no discriminator.
 
 Legend: N folded batch, C channels, H W pixels, K=12 cepstral coefficients, L=35 steps.
 """
@@ -19,22 +20,22 @@ from models.blocks import ConvBlock, TransposedConvBlock, scaled_channels
 from models.generator import FACE_SIZE_PX
 
 NUM_MFCC = 12
-"""Coefficients c1 to c12; c0, the loudness, is left out."""
+"""Coefficients c1 to c12; c0, the log energy, is left out."""
 MFCC_STEPS = 35
-"""0.35 s at 100 steps/s, the frame in the middle."""
+"""0.35 s at 100 steps/s, centred on the frame."""
 GRID = FACE_SIZE_PX // 16
 GRID_MAPS = 2
-"""Maps of GRID x GRID that audio and identity are projected to; not scaled by `width`."""
+"""Number of GRID x GRID maps to which audio and identity are projected; not scaled by `width`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Speech2VidConfig:
-    """What fixes the network's parameters."""
+    """Settings that determine the parameters of the network. Raises ValueError for values out of range."""
 
     width: float = 1.0
-    """Channel factor; 1 is the re-implementation's size."""
+    """Channel factor; 1 is the size of the re-implementation."""
     num_stills: int = 5
-    """Stills of the speaker, stacked on the channel axis."""
+    """Number of stills of the speaker; they are stacked on the channel axis."""
 
     def __post_init__(self) -> None:
         scaled_channels(8, self.width)
@@ -45,7 +46,8 @@ class Speech2VidConfig:
 class Speech2Vid(FramewiseGenerator):
     """Speech2Vid with five stills (38,327,115 parameters at width 1).
 
-    mfcc float [B, T, 1, 12, 35]; faces [B, T, 3 * num_stills, 96, 96], the stills one after another.
+    Inputs: mfcc float [B, T, 1, 12, 35]; faces float [B, T, 3 * num_stills, 96, 96] in [0, 1], BGR, the stills in
+    sequence.
     """
 
     def __init__(self, config: Speech2VidConfig | None = None) -> None:
@@ -84,8 +86,8 @@ class Speech2Vid(FramewiseGenerator):
         )
         self.decoder_stages = nn.ModuleList(
             [
-                # The original's transposed layers of stride 1 are convolutions with mirrored kernels. An even kernel
-                # pads unevenly.
+                # Transposed layers of stride 1 in the original are convolutions with mirrored kernels. The even kernel
+                # needs asymmetric padding.
                 nn.Sequential(
                     nn.ZeroPad2d((2, 3, 2, 3)),
                     ConvBlock(GRID_MAPS, c512, 6),  # 6x6
