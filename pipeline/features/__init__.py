@@ -1,1 +1,1 @@
-"""The audio inputs of the networks, and which of them belong to which video frame."""
+"""Audio features of the networks and their alignment with video frames."""

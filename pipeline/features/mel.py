@@ -17,13 +17,13 @@ _MIN_DB, _REFERENCE_DB = -100.0, 20.0
 def mel_spectrogram(samples: Float32) -> Float32:
     """Log mel spectrogram, ``float32 [1 + n // 200, 80] in [-4, 4]``, of 16 kHz mono ``float32 [n]``.
 
-    Wav2Lip's front end: pre-emphasis 0.97, centred 50 ms Hann windows every 12.5 ms (reflected at the
-    ends), 80 Slaney mel bands in 55-7600 Hz, dB mapped from [-100, 0] to [-4, 4]. Column k is
-    centred at 12.5 k ms; silence is -4 everywhere. Raises ValueError for samples that are not finite.
+    Computed as in Wav2Lip: pre-emphasis 0.97, centred 50 ms Hann windows every 12.5 ms (reflected at the ends), 80
+    Slaney mel bands in 55-7600 Hz, dB mapped from [-100, 0] to [-4, 4]. Column k is centred at 12.5 k ms. Silence is
+    -4 in all bands. Raises ValueError for samples that are not mono [n] or not finite.
     """
     samples = _mono_finite(samples)
     num_columns = 1 + len(samples) // MEL_HOP_SAMPLES
-    if len(samples) < 2:  # nothing to reflect
+    if len(samples) < 2:  # too short to reflect
         return np.full((num_columns, NUM_MELS), MEL_SILENCE, np.float32)
     emphasised = samples.copy()
     emphasised[1:] -= np.float32(PRE_EMPHASIS) * samples[:-1]
@@ -44,14 +44,14 @@ def _mono_finite(samples: Float32) -> Float32:
         raise ValueError(f"mel_spectrogram needs mono [n] samples, got shape {samples.shape}")
     samples = samples.astype(np.float32, copy=False)
     if not np.isfinite(samples).all():
-        raise ValueError("the samples hold NaN or infinity; repair or reject this sound")
+        raise ValueError("the audio samples hold NaN or infinity; repair or reject this audio")
     return samples
 
 
 @lru_cache(maxsize=1)
 def mel_filterbank() -> Float32:
     """Triangular filters ``float32 [80, 401]``, Slaney scale and area norm (Auditory Toolbox)."""
-    from librosa.filters import mel  # over a second to import: not at the top
+    from librosa.filters import mel  # the import takes over a second
 
     bank: Float32 = mel(
         sr=SAMPLE_RATE_HZ,

@@ -19,9 +19,9 @@ _MFCC_FILTERS, _MFCC_LIFTER = 26, 22
 def mfcc(samples: NDArray[np.int16]) -> Float32:
     """MFCC of the evaluator, ``float32 [frames, 13]``, of 16 kHz mono ``int16 [n]``.
 
-    The defaults of python_speech_features on int16 values: 25 ms rectangular frames every 10 ms, 26
-    triangular filters in 0-8000 Hz on a 512-point power spectrum, orthonormal DCT-II, lifter 22,
-    and the log energy in place of coefficient 0. Raises ValueError unless the samples are int16 [n].
+    Computed with the defaults of python_speech_features on int16 values: pre-emphasis 0.97, 25 ms rectangular frames
+    every 10 ms, 26 triangular filters in 0-8000 Hz on a 512-point power spectrum, orthonormal DCT-II, lifter 22, and
+    the log energy as coefficient 0. Raises ValueError for another dtype or shape.
     """
     if samples.dtype != np.int16 or samples.ndim != 1:
         raise ValueError(f"mfcc needs int16 [n] samples, got {samples.dtype} {samples.shape}")
@@ -32,7 +32,7 @@ def mfcc(samples: NDArray[np.int16]) -> Float32:
     length = (num_frames - 1) * _MFCC_HOP_SAMPLES + _MFCC_FRAME_SAMPLES
     padded = np.pad(signal, (0, length - len(signal)))
     bank, dct = _mfcc_filterbank().T, _lifted_dct()
-    smallest = np.finfo(np.float64).eps  # the logarithm's stand-in for zero
+    smallest = np.finfo(np.float64).eps  # replaces zero before the logarithm
     cepstra = np.empty((num_frames, NUM_CEPSTRA), np.float32)
     for rows, frames in overlapping_frames(padded, _MFCC_FRAME_SAMPLES, _MFCC_HOP_SAMPLES):
         power = np.abs(np.fft.rfft(frames, _MFCC_FFT, axis=1)) ** 2 / _MFCC_FFT
@@ -44,7 +44,7 @@ def mfcc(samples: NDArray[np.int16]) -> Float32:
 
 @lru_cache(maxsize=1)
 def _mfcc_filterbank() -> NDArray[np.float64]:
-    """Triangular filters ``float64 [26, 257]`` between whole FFT bins, equal steps in 2595 log10 mel."""
+    """Triangular filters ``float64 [26, 257]`` with edges at whole FFT bins, equally spaced in 2595 log10 mel."""
     top = 2595.0 * np.log10(1.0 + (SAMPLE_RATE_HZ / 2) / 700.0)
     hz = 700.0 * (10.0 ** (np.linspace(0.0, top, _MFCC_FILTERS + 2) / 2595.0) - 1.0)
     edges = np.floor((_MFCC_FFT + 1) * hz / SAMPLE_RATE_HZ)

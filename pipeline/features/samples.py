@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 Float32 = NDArray[np.float32]
 PRE_EMPHASIS = 0.97
 
-_ROWS_AT_ONCE = 4096  # spectra computed together: bounds the memory of an hour of sound
+_ROWS_AT_ONCE = 4096  # spectra computed at once; bounds the memory for long audio
 
 
 def overlapping_frames(signal: NDArray[Any], size: int, hop: int) -> Iterator[tuple[slice, NDArray[Any]]]:
-    """Overlapping frames ``[rows, size]`` (read-only views) with the slice of rows they are."""
+    """Overlapping frames of a signal [n], in blocks: a slice of rows and their frames ``[rows, size]`` (read-only)."""
     frames = np.lib.stride_tricks.sliding_window_view(signal, size)[::hop]
     for start in range(0, len(frames), _ROWS_AT_ONCE):
         rows = slice(start, min(start + _ROWS_AT_ONCE, len(frames)))
@@ -23,7 +23,7 @@ def overlapping_frames(signal: NDArray[Any], size: int, hop: int) -> Iterator[tu
 
 
 def float_to_int16(samples: Float32) -> NDArray[np.int16]:
-    """Scale by 32768, round, clip; inverse of ``int16_to_float`` on every int16."""
+    """float32 in [-1, 1] to int16: scale by 32768, round, clip. Inverse of ``int16_to_float``."""
     return np.clip(np.round(samples * 32768.0), -32768, 32767).astype(np.int16)
 
 

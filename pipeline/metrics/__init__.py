@@ -1,10 +1,11 @@
-"""Metrics as functions of arrays: no files, no parameters, no logging set-up.
+"""Metrics as functions of arrays, without parameter files or logging set-up.
 
-A clip that a metric is not defined on raises an error the caller counts and lists; none is dropped silently.
+A metric raises an error for a clip on which it is not defined. The caller counts and lists these clips; none is dropped
+silently.
 """
 
 from __future__ import annotations
 
 
 class ClipTooShortError(ValueError):
-    """The clip has too few frames or samples for the metric to be defined."""
+    """The clip has too few frames or samples for the metric."""

@@ -1,4 +1,4 @@
-"""Scores in true float32: the same on every device, as far as the order of sums allows."""
+"""Full float32 precision: scores are equal on all devices, up to the order of sums."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """No TF32 inside. CUDA's convolutions default to it, and its 10-bit mantissa shows in the figures."""
+    """Disable TF32 inside. CUDA convolutions use it by default, and its 10-bit mantissa changes the scores."""
     matmul = torch.backends.cuda.matmul
     before = matmul.allow_tf32
     matmul.allow_tf32 = False

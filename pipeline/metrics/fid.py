@@ -1,7 +1,7 @@
-"""Frechet Inception distance (Heusel et al. 2017) with the features it was defined on.
+"""Frechet Inception distance (Heusel et al. 2017) on the features of the published Inception network.
 
-Preprocessing follows mseitzer/pytorch-fid: RGB, bilinear resize to 299 without antialiasing. Pixel values then go
-in as the published graph scales them, (x - 128) / 128.
+Preprocessing follows mseitzer/pytorch-fid: RGB, bilinear resize to 299 without antialiasing. Pixel values are scaled as
+in the published graph, (x - 128) / 128.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from pipeline.metrics.exact import full_float32
 logger = logging.getLogger(__name__)
 
 MIN_IMAGES = NUM_FEATURES
-"""Below as many images as features the covariance is singular and the figure biased upwards: state N beside it."""
+"""With fewer images than features the covariance is singular and FID is biased upward: report N with it."""
 BATCH_IMAGES = 16
 
 
 def load_inception(path: Path, device: torch.device) -> InceptionFeatures:
     """The feature network with the published weights, in eval mode, channels_last, on ``device``.
 
-    ``path`` is the file of ``pipeline.inference.pretrained.ensure_inception``. It serves as a store of tensors;
-    its code is not run, since ``InceptionFeatures`` computes the same about twice as fast on a CPU.
+    ``path`` is the file of ``pipeline.inference.pretrained.ensure_inception``. Only its tensors are used, not its code:
+    ``InceptionFeatures`` computes the same about twice as fast on a CPU.
     """
     script = torch.jit.load(str(path), map_location="cpu")
     network = InceptionFeatures()
@@ -47,7 +47,8 @@ def load_inception(path: Path, device: torch.device) -> InceptionFeatures:
 def inception_features(images: NDArray[np.uint8], network: nn.Module, batch: int = BATCH_IMAGES) -> NDArray[np.float32]:
     """Features of images: uint8 [N, h, w, 3] BGR, any size -> float32 [N, 2048].
 
-    Runs in float32 on the network's device, ``batch`` images at a time (8 to 16 is fastest on a CPU).
+    Runs in float32 on the network's device, ``batch`` images at a time (8 to 16 is fastest on a CPU). Raises ValueError
+    for another dtype or shape.
     """
     if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
         raise ValueError(f"images must be uint8 [N, h, w, 3], got {images.dtype} {images.shape}")
@@ -57,7 +58,7 @@ def inception_features(images: NDArray[np.uint8], network: nn.Module, batch: int
         for start in range(0, len(images), batch):
             stop = min(start + batch, len(images))
             bgr_NCHW = torch.tensor(images[start:stop], device=device).permute(0, 3, 1, 2)
-            # Scaled before the resize, which is linear: a tenth of the pixels. Resized plane by plane, which is faster.
+            # Scaling before the resize, which is linear, is a tenth of the work. The planar layout resizes faster.
             scaled_NCHW = (bgr_NCHW.flip(1).contiguous().float() - 128.0) / 128.0
             size = (INPUT_PX, INPUT_PX)
             resized_NCHW = F.interpolate(scaled_NCHW, size=size, mode="bilinear", align_corners=False)
@@ -67,7 +68,7 @@ def inception_features(images: NDArray[np.uint8], network: nn.Module, batch: int
 
 
 class FeatureStatistics:
-    """Mean and covariance of features seen in any order and grouping, in float64; memory does not grow with N."""
+    """Running mean and covariance of features in float64, for any order and grouping; memory does not grow with N."""
 
     def __init__(self, num_features: int = NUM_FEATURES) -> None:
         self.count = 0
@@ -75,7 +76,7 @@ class FeatureStatistics:
         self._outer = np.zeros((num_features, num_features))
 
     def update(self, features: NDArray[np.floating]) -> None:
-        """Add ``features``: float [N, F]."""
+        """Add ``features``: float [N, F]. Raises ValueError for another shape."""
         if features.ndim != 2 or features.shape[1] != len(self._sum):
             raise ValueError(f"features must be [N, {len(self._sum)}], got {features.shape}")
         exact = features.astype(np.float64)
@@ -85,14 +86,14 @@ class FeatureStatistics:
 
     @property
     def mean(self) -> NDArray[np.float64]:
-        """float64 [F]. Raises ValueError before the first feature."""
+        """Mean, float64 [F]. Raises ValueError without features."""
         if not self.count:
             raise ValueError("no features: the mean needs at least 1 image")
         return self._sum / self.count
 
     @property
     def covariance(self) -> NDArray[np.float64]:
-        """Unbiased, float64 [F, F]. Raises ValueError below 2 features."""
+        """Unbiased covariance, float64 [F, F]. Raises ValueError for fewer than 2 images."""
         if self.count < 2:
             raise ValueError(f"the covariance needs at least 2 images, got {self.count}")
         mean = self.mean
@@ -107,8 +108,8 @@ def frechet_distance(
 ) -> float:
     """Squared Frechet distance of two Gaussians, |m_a - m_b|^2 + tr(A + B - 2 (A B)^(1/2)).
 
-    Means float64 [F], covariances [F, F]. tr (A B)^(1/2) is the sum of the singular values of A^(1/2) B^(1/2).
-    Unlike a matrix square root of A B it is real and accurate for singular covariances, so it needs no epsilon.
+    Means float64 [F], covariances float64 [F, F]. tr (A B)^(1/2) is the sum of the singular values of A^(1/2) B^(1/2).
+    Unlike a matrix square root of A B, that sum is real and accurate for singular covariances, so no epsilon is needed.
     """
     product = _square_root(cov_a).T @ _square_root(cov_b)
     trace_root = float(np.linalg.svd(product, compute_uv=False).sum()) if product.size else 0.0
@@ -123,17 +124,17 @@ def fid_of(a: FeatureStatistics, b: FeatureStatistics) -> float:
 
 
 def _square_root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """R [F, rank] with R R^T the covariance; directions below rounding noise are left out."""
+    """R [F, rank] such that R R^T is the covariance; eigenvalues within rounding error of 0 are left out."""
     values, vectors = np.linalg.eigh(covariance)
     kept = values > max(values[-1], 0.0) * len(values) * np.finfo(np.float64).eps
     return vectors[:, kept] * np.sqrt(values[kept])
 
 
 class FeatureCache:
-    """Features on disk, found by the images' content: all evaluations of a comparison share their real images.
+    """Cache of features on disk, keyed by the content of the images.
 
-    ``directory`` is scratch space of the caller; ``network_id`` names the weights (their hash), so that other
-    features are never mistaken for these. Several processes may share it.
+    The evaluations of one comparison have the same real images. ``directory`` is scratch space of the caller.
+    ``network_id`` is the hash of the weights and a part of the key. Several processes may share a cache.
     """
 
     def __init__(self, directory: Path, network_id: str) -> None:
@@ -145,7 +146,7 @@ class FeatureCache:
         images: NDArray[np.uint8],
         compute: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
     ) -> NDArray[np.float32]:
-        """Features of ``images`` (uint8 [N, h, w, 3]) from disk, else from ``compute`` and kept."""
+        """Features of ``images`` (uint8 [N, h, w, 3]) from disk, or from ``compute``, stored on disk."""
         path = self._directory / f"{self._digest(images)}.npz"
         if path.is_file():
             try:
@@ -153,7 +154,7 @@ class FeatureCache:
                     features: NDArray[np.float32] = stored["features"]
                 return features
             except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-                logger.warning("%s is unreadable (%s): computed again", path, error)
+                logger.warning("cannot read the cached features %s (%s): computing them again", path, error)
         features = compute(images)
         with replacing(path) as temporary:
             np.savez(temporary, features=features)

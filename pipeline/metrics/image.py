@@ -1,4 +1,4 @@
-"""Likeness of drawn pictures to the real ones, where these are known: SSIM and PSNR.
+"""Similarity of generated images to known real ones: SSIM and PSNR.
 
 Images are uint8 [N, H, W, 3].
 """
@@ -14,26 +14,29 @@ from scipy.ndimage import correlate1d
 Images = NDArray[np.uint8]
 
 SSIM_SIGMA, SSIM_REACH = 1.5, 5
-"""The window of Wang et al. 2004: 11 x 11, Gaussian."""
+"""Gaussian window of 11 x 11 (Wang et al. 2004)."""
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
 def psnr(real: Images, drawn: Images) -> float:
-    """Peak signal-to-noise ratio in dB of the mean squared error over all pictures; infinite where they are equal."""
+    """Peak signal-to-noise ratio in dB, from the mean squared error over all images; infinite for equal images.
+
+    Raises ValueError if the shapes differ.
+    """
     _require_pairs(real, drawn)
     error = float(np.mean(np.square(real.astype(np.float64) - drawn)))
     return float("inf") if error == 0 else float(10 * np.log10(255.0**2 / error))
 
 
 def ssim(real: Images, drawn: Images) -> float:
-    """Mean structural similarity (Wang et al. 2004, eq. 13) of the grey pictures; 1 where they are equal.
+    """Mean structural similarity (Wang et al. 2004, eq. 13) of the images in grey; 1 for equal images.
 
-    As published: Gaussian window of 11 x 11 with sigma 1.5, only where it lies within the picture. Raises ValueError
-    for pictures smaller than the window.
+    As published: a Gaussian window of 11 x 11 with sigma 1.5, at the positions where it lies within the image. Raises
+    ValueError if the shapes differ or the images are smaller than the window.
     """
     _require_pairs(real, drawn)
     if min(real.shape[1:3]) <= 2 * SSIM_REACH:
-        raise ValueError(f"SSIM needs pictures of at least {2 * SSIM_REACH + 1} px, got {real.shape[1:3]}")
+        raise ValueError(f"SSIM needs images of at least {2 * SSIM_REACH + 1} px, got {real.shape[1:3]}")
     return float(np.mean([_ssim_of(one, other) for one, other in zip(_grey(real), _grey(drawn), strict=True)]))
 
 
@@ -47,7 +50,7 @@ def _ssim_of(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
 
 
 def _windowed(image: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weighted mean around every pixel whose window lies within the picture."""
+    """Weighted mean around every pixel whose window lies within the image."""
     steps = np.arange(-SSIM_REACH, SSIM_REACH + 1)
     weights = np.exp(-0.5 * (steps / SSIM_SIGMA) ** 2)
     weights /= weights.sum()
@@ -57,11 +60,11 @@ def _windowed(image: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _grey(images: Images) -> NDArray[np.float64]:
-    """BGR to luma (ITU-R BT.601)."""
+    """Luma of BGR images (ITU-R BT.601)."""
     grey: NDArray[np.float64] = images.astype(np.float64) @ np.array([0.114, 0.587, 0.299])
     return grey
 
 
 def _require_pairs(real: NDArray[Any], drawn: NDArray[Any]) -> None:
     if real.shape != drawn.shape or real.ndim != 4 or real.shape[3] != 3 or not len(real):
-        raise ValueError(f"pictures must be uint8 [N, H, W, 3] alike, got {real.shape} and {drawn.shape}")
+        raise ValueError(f"images must be uint8 [N, H, W, 3] of equal shape, got {real.shape} and {drawn.shape}")

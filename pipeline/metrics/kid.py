@@ -1,4 +1,4 @@
-"""Kernel Inception distance (Binkowski et al. 2018): like FID without its bias, so it may be read at a small N.
+"""Kernel Inception distance (Binkowski et al. 2018). Unlike FID it is unbiased, so it is valid for small N.
 
 The squared maximum mean discrepancy of two sets of Inception features under the kernel (x.y / F + 1)^3.
 """
@@ -12,16 +12,17 @@ from numpy.typing import NDArray
 
 SUBSET_SIZE = 1000
 NUM_SUBSETS = 100
-"""As published (sec. 4): the mean over subsets."""
+"""KID is the mean over subsets, as published (sec. 4)."""
 
 Features = NDArray[np.floating[Any]]
 
 
 def kid(a: Features, b: Features, seed: int, subset_size: int = SUBSET_SIZE, num_subsets: int = NUM_SUBSETS) -> float:
-    """KID of features float [N, F] and [N, F]; image i of one side may be image i of the other, drawn again.
+    """KID of features float [N, F] each; image i of one side may be generated from image i of the other.
 
-    Equal distributions give 0 on average, so a value may be below 0; equal images give 0. Sets no larger than a subset
-    are compared as they are. Raises ValueError for shapes that do not fit or fewer than 2 images a side.
+    Equal distributions have an expected value of 0, so a single value may be below 0. Equal images give 0. Sets no
+    larger than ``subset_size`` are compared as a whole. Raises ValueError if the shapes differ or there are fewer than
+    2 images a side.
     """
     if a.ndim != 2 or a.shape != b.shape:
         raise ValueError(f"features must be [N, F] on both sides, got {a.shape} and {b.shape}")
@@ -35,10 +36,10 @@ def kid(a: Features, b: Features, seed: int, subset_size: int = SUBSET_SIZE, num
 
 
 def squared_mmd(a: Features, b: Features) -> float:
-    """Unbiased estimate of the squared maximum mean discrepancy of sets of one size (Gretton et al. 2012, eq. 4).
+    """Unbiased estimate of the squared maximum mean discrepancy of two sets of equal size (Gretton et al. 2012, eq. 4).
 
-    Without the pairs (i, i) between the sets, it stays unbiased where image i of one goes with image i of the other,
-    as a drawn face does with the real one.
+    The pairs (i, i) between the sets are left out. The estimate is therefore unbiased if image i of one set depends on
+    image i of the other, as a generated face depends on the real one.
     """
     within_a, within_b, between = _kernel(a, a), _kernel(b, b), _kernel(a, b)
     return _mean_off_diagonal(within_a + within_b - between - between.T)

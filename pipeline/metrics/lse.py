@@ -1,10 +1,10 @@
 """LSE-D and LSE-C, the lip-sync errors (Prajwal et al. 2020, sec. 4; Chung & Zisserman 2016, sec. 3).
 
-Defined by the published evaluation code, joonson/syncnet_python: windows of 5 frames against windows of 20 MFCC
-steps, Euclidean distance at every shift of up to 15 frames, mean over windows, then the minimum (LSE-D) and the
-median minus the minimum (LSE-C) over shifts. Shifted audio beyond the clip's ends is a zero vector, as published:
-on clips shorter than about 31 windows that distorts the median, hence LSE-C. The same scores without those zero
-vectors (edge ``valid``) stand beside the published ones (edge ``zero``).
+They are defined by the published evaluation code, joonson/syncnet_python. Windows of 5 frames are compared with windows
+of 20 MFCC steps by Euclidean distance at every shift of up to 15 frames. Distances are averaged over windows. LSE-D is
+the minimum over shifts, LSE-C the median minus the minimum. Shifted audio beyond the ends of the clip is a zero vector,
+as published. On clips of fewer than about 31 windows this distorts the median, and hence LSE-C. The scores are
+therefore also computed without these zero vectors (edge ``valid``; the published form is edge ``zero``).
 
 V windows (one starting at each frame), D embedding, S = 2 * vshift + 1 shifts.
 """
@@ -31,10 +31,10 @@ INPUT_PX = 224
 SAMPLES_PER_FRAME = 640
 MFCC_STEPS_PER_FRAME = 4
 DROPPED_WINDOWS = 5
-"""The published code makes 5 windows fewer than frames: the last possible one is left out."""
+"""The published code has 5 windows fewer than frames; one more would be possible."""
 DISTANCE_EPS = 1e-6
 CHUNK_WINDOWS = {"cpu": 4, "cuda": 64}
-"""Windows at once, by device: on a CPU more of them leave its caches (16 took 1.3 times as long in one run)."""
+"""Windows per pass, by device. On a CPU more windows exceed its caches (16 took 1.3 times as long in one run)."""
 
 
 @dataclass(frozen=True)
@@ -42,24 +42,24 @@ class LseScore:
     """Scores of one clip."""
 
     lse_d: float
-    """Distance at the best shift; lower is better."""
+    """Mean distance at the best shift; lower is better."""
     lse_c: float
     """Median minus minimum over shifts; higher is better."""
     offset_frames: int
-    """Positive: the audio leads the video by so many frames at the best shift."""
+    """Shift of the least distance in frames; positive if the audio leads the video."""
     mean_distances: tuple[float, ...]
-    """Mean distance at the offsets vshift, vshift - 1, ..., -vshift."""
+    """Mean distances at the offsets vshift, vshift - 1, ..., -vshift."""
     num_windows: int
     lse_d_valid: float
-    """``lse_d`` where each shift's mean is over the windows whose audio lies within the clip."""
+    """``lse_d`` with each shift's mean over the windows whose audio lies within the clip."""
     lse_c_valid: float
-    """``lse_c`` over those means; a shift that leaves fewer than 5 windows (or than the clip has) is left out."""
+    """``lse_c`` of those means. Shifts with fewer than 5 windows (or than the clip has) are left out."""
 
 
 def num_windows(num_frames: int, num_samples: int) -> int:
-    """Windows the published code compares in a clip at 25 fps and 16 kHz.
+    """Number of windows that the published code compares in a clip at 25 fps and 16 kHz.
 
-    Raises ClipTooShortError where there would be none.
+    Raises ClipTooShortError if there is none.
     """
     count = min(num_frames, num_samples // SAMPLES_PER_FRAME) - DROPPED_WINDOWS
     if count < 1:
@@ -72,9 +72,9 @@ def num_windows(num_frames: int, num_samples: int) -> int:
 
 
 def mfcc_windows(mfcc_steps: NDArray[np.floating[Any]], num: int) -> NDArray[np.float32]:
-    """Window v is steps 4v .. 4v+19, coefficients first: float [n, 13] -> float32 [num, 1, 13, 20].
+    """MFCC windows, coefficients first: float [n, 13] -> float32 [num, 1, 13, 20]. Window v has steps 4v .. 4v+19.
 
-    Raises ClipTooShortError where the last window would pass the end.
+    Raises ClipTooShortError if the last window would exceed the input.
     """
     needed = MFCC_STEPS_PER_FRAME * (num - 1) + MFCC_STEPS
     if len(mfcc_steps) < needed:
@@ -86,13 +86,15 @@ def mfcc_windows(mfcc_steps: NDArray[np.floating[Any]], num: int) -> NDArray[np.
 def shifted_distances(
     lip: NDArray[np.floating[Any]], audio: NDArray[np.floating[Any]], vshift: int = VSHIFT_FRAMES
 ) -> NDArray[np.float64]:
-    """Distance of lip window v to audio window v + k - vshift: float [V, D] twice -> float64 [V, S].
+    """Distance of lip window v to audio window v + k - vshift: float [V, D] each -> float64 [V, S].
 
-    Audio windows outside the clip are zero vectors; 1e-6 is added to each difference, as torch's pairwise_distance
-    does.
+    Audio windows outside the clip are zero vectors. 1e-6 is added to each difference, as in torch's pairwise_distance.
+    Raises ValueError if the embeddings are empty or differ in shape.
     """
     if lip.shape != audio.shape or lip.ndim != 2 or not len(lip):
-        raise ValueError(f"lip and audio embeddings must be [V, D] alike with V > 0, got {lip.shape} and {audio.shape}")
+        raise ValueError(
+            f"lip and audio embeddings must be [V, D] of equal shape with V > 0, got {lip.shape}, {audio.shape}"
+        )
     num = len(lip)
     padded = np.pad(audio.astype(np.float64), ((vshift, vshift), (0, 0)))
     shifted_lip = lip.astype(np.float64) + DISTANCE_EPS
@@ -107,7 +109,7 @@ def lse_scores(
 ) -> LseScore:
     """Scores of one clip from its embeddings, float [V, D] each, not normalised.
 
-    Raises ValueError for embeddings that are empty, differ in shape or are not finite.
+    Raises ValueError if the embeddings are empty, differ in shape or are not finite.
     """
     distances = shifted_distances(lip, audio, vshift)
     mean_distances = distances.mean(axis=0)
@@ -138,10 +140,10 @@ def _valid_similarities(distances: NDArray[np.float64], vshift: int) -> tuple[ND
 
 
 def evaluator_frames(frames: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
-    """The evaluator's input: uint8 [N, H, W, 3] BGR -> uint8 [3, N, 224, 224], bilinear, rounded.
+    """Input of the evaluator: uint8 [N, H, W, 3] BGR -> uint8 [3, N, 224, 224] on ``device``, bilinear, rounded.
 
-    The published code feeds 8-bit frames too; whole numbers are also exact in bfloat16. They are resized on the CPU
-    whatever the device: in fixed point, ten times as fast as in float32, and the same everywhere.
+    The published code uses 8-bit frames too, and integers are exact in bfloat16. Frames are always resized on the CPU:
+    in fixed point this is ten times as fast as in float32, and equal for all devices.
     """
     frames_NCHW = torch.from_numpy(frames).permute(0, 3, 1, 2)
     if frames_NCHW.shape[2:] != (INPUT_PX, INPUT_PX):
@@ -161,13 +163,13 @@ def embed_clip(
     """Embeddings of a clip's windows: (lip, audio), float32 [V, 1024] each.
 
     ``context_frames``: uint8 [N, H, W, 3] BGR, wide face crops at 25 fps; ``audio``: int16 [n], 16 kHz mono.
-    Works ``chunk_windows`` windows at a time (None: as suits the device), so memory does not grow with the clip; the
-    chunk size does not change the result. ``autocast`` runs the network in bfloat16; else it runs in float32, on CUDA
-    too (no TF32). It must be on ``device`` and in eval mode.
-    Raises ClipTooShortError.
+    ``network`` must be on ``device`` and in eval mode. It runs ``chunk_windows`` windows at a time (None: the default
+    of the device), so memory does not grow with the clip. The chunk size does not change the result. With ``autocast``
+    it runs in bfloat16, else in float32 without TF32.
+    Raises ClipTooShortError for a clip without windows and ValueError for a network in training mode.
     """
     if network.training:
-        raise ValueError("the evaluator is in training mode: its scores would depend on the batch")
+        raise ValueError("the evaluator is in training mode, where its scores depend on the batch; call eval() first")
     num = num_windows(len(context_frames), len(audio))
     chunk = chunk_windows or CHUNK_WINDOWS.get(device.type, CHUNK_WINDOWS["cuda"])
     mfcc_N1CL = mfcc_windows(mfcc(audio), num)

@@ -53,7 +53,7 @@ def test_psnr_of_a_known_error() -> None:
 
 def test_pictures_that_are_no_pairs_are_refused() -> None:
     for function in (psnr, ssim):
-        with pytest.raises(ValueError, match=r"alike, got \(2, 16, 16, 3\) and \(1, 16, 16, 3\)"):
+        with pytest.raises(ValueError, match=r"of equal shape, got \(2, 16, 16, 3\) and \(1, 16, 16, 3\)"):
             function(pictures(0), pictures(0, num=1))
     with pytest.raises(ValueError, match="at least 11 px"):
         ssim(pictures(0, size=8), pictures(0, size=8))
