@@ -1,1 +1,1 @@
-"""One table over every arm, its bounds and the paper's figures."""
+"""Compares all variants, the two bounds and the paper's values."""

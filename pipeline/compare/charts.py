@@ -1,6 +1,6 @@
-"""Charts as SVG for the comparison's page: they take their colours from the page's style, so they follow its theme.
+"""SVG charts for the comparison's page. Colours are CSS variables of the page, so charts follow its theme.
 
-A series is drawn in the CSS variable ``--series-N``; N is its place among the rows.
+A series has the colour ``--series-N``; N is its position among the rows.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ Point = tuple[float, float]
 _WIDTH = 400.0
 _LABEL_WIDTHS = 112.0, 200.0
 _LETTER_WIDTH = 7.5
-"""Of a label, 13 px high, on average."""
+"""Average width of a letter in a label of 13 px, in px."""
 _LINE_HEIGHT = 28.0
 
 
 def intervals(rows: Sequence[Mapping[str, Any]], key: str, digits: int) -> str:
-    """One line per row: a dot at ``row[key]`` on its interval ``row[key + "_ci"]``, or a bar where it has none."""
+    """One line per row: a dot at ``row[key]`` on its interval ``row[key + "_ci"]``, or a bar without an interval."""
     bounds = [row.get(f"{key}_ci", (0.0, row[key])) for row in rows]
     low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
     longest = max(len(row["variant"]) for row in rows)
@@ -41,7 +41,7 @@ def intervals(rows: Sequence[Mapping[str, Any]], key: str, digits: int) -> str:
 
 
 def histogram(counts: Mapping[int, int], number: int, name: str) -> str:
-    """Share of clips per offset in frames; one frame either way is marked."""
+    """Share of clips per offset in frames; offsets within one frame are marked."""
     width, height, floor = 300.0, 110.0, 90.0
     limit = max(map(abs, counts), default=1)
     total = max(1, sum(counts.values()))
@@ -60,7 +60,7 @@ def histogram(counts: Mapping[int, int], number: int, name: str) -> str:
 
 
 def curves(series: Mapping[int, Sequence[Point]], title: str) -> str:
-    """Lines over training steps; the keys are the series' numbers."""
+    """Lines over training steps; the keys are the numbers of the series."""
     width, height, left, floor = 420.0, 210.0, 56.0, 185.0
     points = [point for line in series.values() for point in line]
     steps, values = [step for step, _ in points], [value for _, value in points]
@@ -80,27 +80,27 @@ def curves(series: Mapping[int, Sequence[Point]], title: str) -> str:
 
 
 def thinned(points: Sequence[Point], most: int = 120) -> list[Point]:
-    """At most ``most`` points, each the mean of its neighbourhood."""
+    """At most ``most`` points, each the mean of a block of neighbours."""
     size = -(-len(points) // most)
     groups = [points[start : start + size] for start in range(0, len(points), size)]
     return [(sum(s for s, _ in group) / len(group), sum(v for _, v in group) / len(group)) for group in groups]
 
 
 def _scale(low: float, high: float, start: float, stop: float) -> Callable[[float], float]:
-    """Values to coordinates; where all are one value it lies in the middle."""
+    """A function from values to coordinates; if ``low`` equals ``high`` it returns the middle."""
     if high <= low:
         return lambda value: (start + stop) / 2
     return lambda value: start + (value - low) / (high - low) * (stop - start)
 
 
 def _fitting(name: str) -> str:
-    """The name without its middle where it is longer than the widest column of labels."""
+    """The name, with its middle replaced by an ellipsis if it does not fit the widest column of labels."""
     most = int(_LABEL_WIDTHS[1] / _LETTER_WIDTH)
     return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most - 1 - most // 2) :]}"
 
 
 def _text(x: float, y: float, text: str, kind: str, title: str = "") -> str:
-    """``title``: the whole text where ``text`` may be a part of it."""
+    """An SVG text element. ``title``: the full text, if ``text`` may be shortened."""
     told = f"<title>{escape(title)}</title>" if title not in ("", text) else ""
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}">{told}{escape(text)}</text>'
 

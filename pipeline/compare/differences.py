@@ -1,4 +1,4 @@
-"""How surely one variant is ahead of another: differences of means over the same videos, drawn again."""
+"""Differences between variants: paired over videos, with bootstrap intervals over videos and trainings."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from numpy.typing import NDArray
 from pipeline.compare.intervals import percentile_interval
 
 MEASURES = {"lse_d": -1, "lse_c": 1}
-"""Figures that are means over clips, and the sign that makes larger better."""
+"""Scores that are means over clips, and the sign with which larger is better."""
 MIN_VIDEOS = 2
-"""Fewer say nothing: drawing one video again gives that video."""
+"""Least number of videos; the resamples of one video are all equal."""
 _BLOCK = 256
 
 Scores = Mapping[str, float]
-"""One figure by video."""
+"""One score by video."""
 Differences = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
-"""By one variant, another one and a measure: the first one's mean less the other's, the low and high of that, and the
-number of videos behind it."""
+"""By one variant, another one and a measure: the mean of the first minus that of the other, low and high of its
+interval, and the number of videos."""
 
 
 def differences(
     runs: Mapping[str, Mapping[str, Sequence[Scores]]], confidence: float, num_resamples: int, seed: int
 ) -> dict[str, dict[str, dict[str, list[float]]]]:
-    """Every pair of variants, the one that comes first less the other; nothing where they share fewer than two videos.
+    """Differences of all pairs of variants, first minus second; none for pairs that share fewer than two videos.
 
-    ``runs``: by measure and variant, the scores of each of its trainings. Of a pair the videos count that all trainings
-    of both have. Each resample draws videos, the same ones for every training, and of variants with several trainings
-    also these (a bootstrap of two levels), so that a video that is hard for all variants widens no interval. With a
-    handful of seeds the spread over them is estimated too small rather than too large.
+    ``runs``: by measure and variant, the scores of each training. A pair is compared on the videos that all trainings
+    of both have. Each resample draws videos, the same ones for every training, and also trainings of variants with
+    several (two-level bootstrap). A video that is hard for all variants therefore does not widen an interval. With few
+    seeds their spread is underestimated.
     """
     found: dict[str, dict[str, dict[str, list[float]]]] = {}
     for measure, trainings in runs.items():
@@ -57,7 +57,7 @@ def differences(
 
 
 def all_videos(trainings: Mapping[str, Sequence[Scores]]) -> set[str]:
-    """The videos that any training of any variant has a score for."""
+    """The videos that have a score from any training of any variant."""
     return {video for of_one in trainings.values() for scores in of_one for video in scores}
 
 
@@ -67,10 +67,10 @@ def _resampled_differences(
     num_resamples: int,
     seed: int,
 ) -> dict[tuple[str, str], NDArray[np.float64]]:
-    """For each pair of variants the difference of their means in every resample, float64 [at most K].
+    """The difference of means in every resample, float64 [at most K], for each pair of variants.
 
-    ``tables``: each variant's scores, float64 [R trainings, V videos]; ``shared``: bool [V], what both of a pair have.
-    All pairs see the same draws; those that hold none of a pair's videos are left out for it.
+    ``tables``: scores of each variant, float64 [R trainings, V videos]. ``shared``: bool [V], the videos that both of a
+    pair have. All pairs have the same resamples, without those that hold none of the pair's videos.
     """
     random = np.random.default_rng(seed)
     num_videos = next(iter(tables.values())).shape[1]
@@ -91,7 +91,7 @@ def _resampled_differences(
 
 
 def difference(found: Differences, one: str, other: str, measure: str) -> tuple[float, float, float] | None:
-    """``one``'s mean less ``other``'s, its low and its high; None where they share too few videos."""
+    """Mean of ``one`` minus that of ``other``, with low and high; None if they share too few videos."""
     if figures := found.get(one, {}).get(other, {}).get(measure):
         return figures[0], figures[1], figures[2]
     if figures := found.get(other, {}).get(one, {}).get(measure):
@@ -100,15 +100,15 @@ def difference(found: Differences, one: str, other: str, measure: str) -> tuple[
 
 
 def num_videos(found: Differences, one: str, other: str, measure: str) -> int:
-    """How many videos their difference rests on; 0 where there is none."""
+    """Number of videos behind the difference of two variants; 0 without one."""
     figures = found.get(one, {}).get(other, {}).get(measure) or found.get(other, {}).get(one, {}).get(measure)
     return int(figures[3]) if figures else 0
 
 
 def is_clear(found: Differences, ahead: str, behind: str, measure: str) -> bool:
-    """Whether the first one is the better by their difference over videos, and its interval leaves 0 out.
+    """Whether ``ahead`` is better than ``behind`` over videos and the interval does not contain 0.
 
-    Where a list has videos with different numbers of audios, the means of the rows may say otherwise.
+    If videos have different numbers of audios, the means of the rows may order the two differently.
     """
     figures = difference(found, ahead, behind, measure)
     return figures is not None and min(MEASURES[measure] * bound for bound in figures) > 0

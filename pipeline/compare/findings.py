@@ -1,4 +1,4 @@
-"""What a comparison shows and what its figures cannot carry, in whole sentences."""
+"""Findings and limits of a comparison as sentences."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from pipeline.core.versions import differing
 Row = Mapping[str, Any]
 BOUNDS = get_args(Bound)
 RIVALS = ("wav2lip", "lipgan", "speech2vid")
-"""The systems that the paper's Table 1 compares its network with."""
+"""The systems of the paper's Table 1."""
 MIN_FID_IMAGES = 2048
-"""FID estimates a 2048-d covariance (Heusel et al. 2017)."""
+"""FID estimates a covariance of 2048 dimensions (Heusel et al. 2017)."""
 STILL_MOUTH = 0.05
-"""A generator whose jitter is below this share of real video's draws a mouth that stands still."""
+"""Share of the real videos' jitter below which a generated mouth counts as still."""
 TRUSTED_SHARE = 0.8
-"""An evaluator that places fewer real videos within one frame is called weak."""
+"""Least share of real videos within one frame; with a lower one the evaluator does not measure sync."""
 
 
 def findings(rows: Sequence[Row], differences: Differences) -> list[str]:
-    """What the rows say, best first, in whole sentences: nothing of sync where the evaluator cannot tell.
+    """Findings from the rows as sentences; none about sync if the evaluator does not measure it.
 
-    ``differences``: as ``leads.differences`` gives them; a lead whose interval holds 0 is called not established.
+    ``differences``: as from ``differences.differences``. A lead whose interval contains 0 is reported as not
+    established.
     """
     by_name = averaged(rows)
     generators = [row for name, row in by_name.items() if name not in BOUNDS]
@@ -39,8 +40,8 @@ def findings(rows: Sequence[Row], differences: Differences) -> list[str]:
     ]
     if real and best["variant"] != "real":
         lines.append(
-            f"`real` is not the best: real videos score {real['lse_d']:.3f}. A generator below that has learnt what "
-            "the evaluator likes, or the evaluator is too weak to prefer real speech. Do not read it as better lips."
+            f"`real` does not have the best LSE-D ({real['lse_d']:.3f}). Either the generator is fitted to the "
+            "evaluator, or the evaluator is too weak. A lower value does not mean better lips."
         )
     figures = [("LSE-D", "lse_d", min), ("LSE-C", "lse_c", max), ("FID", "fid", min)]
     lines += _best_generators(generators, figures)
@@ -53,24 +54,27 @@ def findings(rows: Sequence[Row], differences: Differences) -> list[str]:
 
 
 def unfit_judge(by_name: Mapping[str, Row]) -> str | None:
-    """Why no figure of sync means anything here: real speech is not recognised, or less than foreign speech."""
+    """Why LSE does not measure sync here: real videos are not placed in sync, or score worse than foreign audio.
+
+    None if it does.
+    """
     real, copy = by_name.get("real"), by_name.get("copy_input")
-    remedy = "Read nothing into LSE here, and train the evaluator longer or on more clips."
+    remedy = "Ignore LSE here, and train the evaluator longer or on more clips."
     if real and real["within_one_frame"] < TRUSTED_SHARE:
         return (
             f"The evaluator places only {real['within_one_frame']:.0%} of the real videos within one frame of sync: "
-            f"it cannot hear whether lips fit. {remedy}"
+            f"it does not measure sync. {remedy}"
         )
     if real and copy and copy["lse_d"] < real["lse_d"]:
         return (
             f"Real videos have a worse LSE-D ({real['lse_d']:.3f}) than the same videos with foreign audio "
-            f"({copy['lse_d']:.3f}): the evaluator cannot hear whether lips fit. {remedy}"
+            f"({copy['lse_d']:.3f}): the evaluator does not measure sync. {remedy}"
         )
     return None
 
 
 def _best_generators(generators: Sequence[Row], figures: Sequence[tuple[str, str, Callable[..., Row]]]) -> list[str]:
-    """Which generator leads in each of ``figures``: label, key, and min or max."""
+    """The best generator in each of ``figures``: label, key, and min or max."""
     if not generators:
         return []
     leaders = [(label, key, pick(generators, key=lambda row, key=key: row[key])) for label, key, pick in figures]
@@ -93,17 +97,17 @@ def _real_behind(by_name: Mapping[str, Row], generators: Sequence[Row], differen
     if not ahead:
         return None
     return (
-        f"`real` has a lower LSE-C ({real['lse_c']:.3f}) than {_listed(ahead)}: a measure by which real speech is "
-        "worse is at fault."
+        f"`real` has a lower LSE-C ({real['lse_c']:.3f}) than {_listed(ahead)}: real videos should have the highest. "
+        "LSE-C is not reliable here."
     )
 
 
 LSE = tuple((label, key, MEASURES[key]) for label, key in (("LSE-D", "lse_d"), ("LSE-C", "lse_c")))
-"""Label, key, and the sign that makes larger better."""
+"""Label, key, and the sign with which larger is better."""
 
 
 def _order(by_name: Mapping[str, Row], differences: Differences) -> str | None:
-    """Whether the paper's claim, none < {LSTM, CBAM} < both, holds here on LSE-D and LSE-C, and how surely."""
+    """Whether the paper's order, neither < {LSTM, CBAM} < both, holds on LSE-D and LSE-C, and is established."""
     names = ("no_lstm_cbam", "no_lstm", "no_cbam", "lstm_cbam")
     if not all(name in by_name for name in names):
         return None
@@ -127,7 +131,7 @@ def _order(by_name: Mapping[str, Row], differences: Differences) -> str | None:
 
 
 def _against_rivals(by_name: Mapping[str, Row], differences: Differences) -> str | None:
-    """Whether the paper's network is ahead of the systems its Table 1 compares it with, and how surely."""
+    """Whether the paper's network is ahead of the systems of its Table 1, and whether that is established."""
     whole = by_name.get("lstm_cbam")
     rivals = [by_name[name] for name in RIVALS if name in by_name]
     if whole is None or not rivals:
@@ -157,18 +161,18 @@ def _against_copy(by_name: Mapping[str, Row], generators: Sequence[Row], differe
     close = [row["variant"] for row in ahead if not is_clear(differences, row["variant"], "copy_input", "lse_c")]
     if behind:
         text = (
-            f"Not better on LSE-C than leaving the input as it is ({copy['lse_c']:.3f}): {_listed(behind)}. "
-            "By this measure their lips follow the audio no better than those of an unchanged video."
+            f"No higher LSE-C than the unchanged video `copy_input` ({copy['lse_c']:.3f}): {_listed(behind)}. "
+            "By this metric their lips follow the audio no better than those of the unchanged video."
         )
     else:
-        text = f"Every generator has a higher LSE-C than leaving the input as it is ({copy['lse_c']:.3f})."
+        text = f"Every generator has a higher LSE-C than the unchanged video `copy_input` ({copy['lse_c']:.3f})."
     if close:
-        text += f" Higher by what may be 0, which establishes nothing: {_listed(close)}."
+        text += f" The lead is not established, because it may be 0: {_listed(close)}."
     return text
 
 
 def _seeds(rows: Sequence[Row]) -> str:
-    """How many trainings a statement about averaged rows rests on."""
+    """Number of seeds behind a statement about averaged rows."""
     numbers = sorted({row["num_seeds"] for row in rows})
     if numbers == [1]:
         return "one seed"
@@ -180,34 +184,34 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def limits(rows: Sequence[Row], protocol: Mapping[str, Any]) -> list[str]:
-    """What the figures cannot carry."""
+    """Limits of the scores as sentences."""
     lines = []
     if protocol["evaluator"] == "official":
         lines.append("LSE-D and LSE-C come from the official syncnet_v2 weights.")
     else:
         lines.append(
             "LSE-D and LSE-C come from an evaluator trained here (the network of Chung & Zisserman 2016 at width "
-            f"{protocol['evaluator_width']:g}), not from syncnet_v2: its distances have their own scale, so the values "
-            "cannot be compared with published ones."
+            f"{protocol['evaluator_width']:g}), not from syncnet_v2. Its distances have their own scale: do not "
+            "compare the values with published ones."
         )
     lines.append(
-        "FID and KID of `real` and `copy_input` are 0 by construction: their face crops are the real ones. The same "
-        "code computes them all the same."
+        "FID and KID of `real` and `copy_input` are 0 by construction, because their face crops are the real ones. The "
+        "same code computes them."
     )
     images = min(row["fid_num_images"] for row in rows)
     if images < MIN_FID_IMAGES:
         lines.append(
             f"FID compares {images} images on each side. Below {MIN_FID_IMAGES} it is biased upward: compare the rows "
-            "with each other, not with other work. KID has no such bias; chance may take it below 0."
+            "with each other, not with other work. KID has no such bias; by chance it may be below 0."
         )
     if len({row["fid_num_images"] for row in rows}) > 1:
         numbers = ", ".join(f"`{row['variant']}` {row['fid_num_images']}" for row in rows)
-        lines.append(f"FID falls as images grow in number, and rows have different ones: {numbers}.")
+        lines.append(f"FID decreases with the number of images, and the rows have different numbers: {numbers}.")
     rejected = max(row["num_rejected"] for row in rows)
     if rejected:
         lines.append(
-            f"Preprocessing and the sync check left out {rejected} held-out clips or parts of clips "
-            "(data/clips/rejects.parquet says why); no row has them."
+            f"Preprocessing and the sync check rejected {rejected} held-out clips or parts of clips "
+            "(reasons: data/clips/rejects.parquet). They are missing from every row."
         )
     still = [row["variant"] for row in rows if row["jitter_ratio"] < STILL_MOUTH]
     if still:
@@ -218,15 +222,15 @@ def limits(rows: Sequence[Row], protocol: Mapping[str, Any]) -> list[str]:
         lines.append(f"Clips without a score are left out of the means and listed below: {named}.")
     if packages := differing(row["versions"] for row in rows):
         lines.append(
-            f"Not every row was scored with the same {_listed(packages)} (versions below): small differences between "
-            "rows may come from that."
+            f"Rows were scored with different versions of {_listed(packages)} (listed below). Small differences "
+            "between rows may come from that."
         )
     return lines
 
 
 def setting(protocol: Mapping[str, Any]) -> str:
-    """What was scored, in two sentences."""
+    """The pairs and the protocol, in two sentences."""
     return (
-        f"{protocol['num_pairs']} pairs of a held-out clip and an audio: {protocol['pairing']} (digest "
+        f"{protocol['num_pairs']} pairs of a held-out video and an audio track: {protocol['pairing']} (digest "
         f"`{protocol['pairing_sha256'][:12]}`). Protocol `{protocol['id']}`, digest `{protocol['sha256'][:12]}`."
     )

@@ -1,4 +1,4 @@
-"""Confidence intervals over clips: of means and ratios by resampling, of shares by Wilson's formula."""
+"""Confidence intervals over clips: bootstrap for means and ratios, Wilson's formula for shares."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _BLOCK = 256
 
 
 def mean_interval(values: ArrayLike, confidence: float, num_resamples: int, seed: int) -> tuple[float, float]:
-    """Percentile interval of the mean over clips (Efron 1979): ``values: float [N]`` -> (low, high).
+    """Percentile bootstrap interval of the mean over clips (Efron 1979): ``values: float [N]`` -> (low, high).
 
-    One clip gives an interval of no width. Raises ValueError for no value or one that is not finite.
+    The interval of one clip has no width. Raises ValueError if ``values`` is empty or not finite.
     """
     sample = _finite(values)
     means = [sample[drawn].mean(axis=1) for drawn in _draws(sample.size, num_resamples, seed)]
@@ -25,10 +25,10 @@ def mean_interval(values: ArrayLike, confidence: float, num_resamples: int, seed
 def ratio_interval(
     values: ArrayLike, base: ArrayLike, confidence: float, num_resamples: int, seed: int
 ) -> tuple[float, float]:
-    """Percentile interval of sum(values) / sum(base), a clip drawn with both its figures: ``float [N]`` each.
+    """Percentile bootstrap interval of sum(values) / sum(base): ``float [N]`` each, resampled together.
 
-    Draws in which all of ``base`` is 0 have no ratio and are left out. Raises ValueError as ``mean_interval``, and for
-    lists that do not match.
+    Resamples in which the sum of ``base`` is 0 have no ratio and are left out. Raises ValueError as ``mean_interval``,
+    and if the lengths differ.
     """
     above, below = _finite(values), _finite(base)
     if above.shape != below.shape:
@@ -39,12 +39,13 @@ def ratio_interval(
 
 
 def share_interval(num_hits: float, num: int, confidence: float) -> tuple[float, float]:
-    """Interval of a share of clips (Wilson 1927): resampling would give one of no width where all or none are hits.
+    """Wilson interval (1927) of the share ``num_hits / num``: (low, high) in [0, 1].
 
-    ``num_hits`` is broken where clips stand for several pairs each.
+    A bootstrap interval would have no width if all or none are hits. ``num_hits`` is not an integer if a clip stands
+    for several pairs. Raises ValueError if it is not in [0, num] or ``num`` is 0.
     """
     if not 0 <= num_hits <= num or num == 0:
-        raise ValueError(f"{num_hits} of {num} is no share")
+        raise ValueError(f"{num_hits} of {num} is not a share")
     z2 = NormalDist().inv_cdf((1 + confidence) / 2) ** 2
     middle = num_hits + z2 / 2
     reach = math.sqrt(z2 * (num_hits * (num - num_hits) / num + z2 / 4))
@@ -52,28 +53,28 @@ def share_interval(num_hits: float, num: int, confidence: float) -> tuple[float,
 
 
 def percentile_interval(resampled: NDArray[np.float64], confidence: float) -> tuple[float, float]:
-    """The middle share ``confidence`` of resampled figures, float64 [K] -> (low, high)."""
+    """Bounds of the central share ``confidence`` of resampled values, float64 [K] -> (low, high)."""
     tail = (1 - confidence) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail])
     return float(low), float(high)
 
 
 def level(confidence: float) -> str:
-    """A share such as 0.995 as it is told: 99.5 %."""
+    """A share such as 0.995 as text: 99.5 %."""
     return f"{100 * confidence:g} %"
 
 
 def _finite(values: ArrayLike) -> NDArray[np.float64]:
     sample: NDArray[np.float64] = np.asarray(values, dtype=np.float64)
     if sample.ndim != 1 or sample.size == 0:
-        raise ValueError(f"need a list of at least one value, got shape {sample.shape}")
+        raise ValueError(f"need values [N] with N > 0, got shape {sample.shape}")
     if not np.isfinite(sample).all():
         raise ValueError("values must be finite")
     return sample
 
 
 def _draws(size: int, num_resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """Clips drawn with replacement, int64 [at most 256, size] at a time."""
+    """Indices of clips sampled with replacement, in blocks int64 [at most 256, size]."""
     random = np.random.default_rng(seed)
     for start in range(0, num_resamples, _BLOCK):
         yield random.integers(size, size=(min(_BLOCK, num_resamples - start), size))

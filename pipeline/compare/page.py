@@ -1,4 +1,4 @@
-"""The comparison as one HTML file: tables, charts and videos in it, nothing loaded from anywhere."""
+"""The comparison as one self-contained HTML file with tables, charts and videos."""
 
 from __future__ import annotations
 
@@ -52,17 +52,17 @@ _SCORES = (
 )
 _BOUND_HUES = {"real": "0", "copy_input": "last"}
 _NUM_HUES = 7
-"""``page.css`` has --hue-1 to --hue-7 for generators, in a light and a dark page."""
+"""``page.css`` defines --hue-1 to --hue-7 for generators, for the light and the dark theme."""
 RERUN = """\
 git clone <this project> && cd lipsmith
 make install && . .venv/bin/activate
-python -m pipeline profile {profile}     # then dataset.{source} in params.yaml
+python -m pipeline profile {profile}     # then set dataset.{source} in params.yaml
 dvc repro"""
 
 
 @dataclass(frozen=True)
 class Player:
-    """One row's video of a take."""
+    """The video of one row for a take."""
 
     variant: str
     remark: str
@@ -71,7 +71,7 @@ class Player:
 
 @dataclass(frozen=True)
 class SharedClip:
-    """One clip as every row shows it."""
+    """One clip with its video from every row."""
 
     clip_id: str
     caption: str
@@ -98,8 +98,8 @@ def page(
 ) -> str:
     """The content of ``index.html``.
 
-    ``curves``: a training's columns per arm; ``panels``: the columns that are shown, with their titles. ``kept`` and
-    ``rejects``: the clips that preprocessing kept and refused.
+    ``comparison``: as from ``table.comparison``. ``curves``: columns of the training curve per variant. ``panels``: the
+    columns to show, with their titles. ``kept`` and ``rejects``: the clips that preprocessing kept and rejected.
     """
     rows, protocol = comparison["rows"], comparison["protocol"]
     variants = [row["variant"] for row in rows]
@@ -148,9 +148,9 @@ def page(
 
 
 def read_takes(folders: Mapping[str, Path], results: Mapping[str, Result]) -> list[SharedClip]:
-    """The takes that the rows' ``takes`` folders hold, in the order of the first row that has them.
+    """The takes in the rows' ``takes`` folders, in the order of the first row that has them.
 
-    ``folders``: ``artifacts/evaluate/<variant>`` per row. The caption is that of a row with a foreign voice.
+    ``folders``: ``artifacts/evaluate/<variant>`` per row. The caption is that of a row with foreign audio.
     """
     players: dict[str, list[Player]] = {}
     said: dict[str, tuple[str, str]] = {}
@@ -166,7 +166,7 @@ def read_takes(folders: Mapping[str, Path], results: Mapping[str, Result]) -> li
 
 
 def split_table(kept: Sequence[IndexRow], rejects: Sequence[Reject]) -> Table:
-    """Clips, speakers and minutes of every split, and how many were left out."""
+    """Number of clips, speakers, minutes and rejected clips of every split."""
     cells = []
     for split in SPLITS:
         rows = [row for row in kept if row.split == split]
@@ -174,19 +174,19 @@ def split_table(kept: Sequence[IndexRow], rejects: Sequence[Reject]) -> Table:
         speakers = len({row.speaker for row in rows})
         left_out = sum(reject.split == split for reject in rejects)
         cells.append([split, str(len(rows)), str(speakers), f"{minutes:.1f}", str(left_out)])
-    return Table(["split", "clips", "speakers", "minutes", "left out"], cells)
+    return Table(["split", "clips", "speakers", "minutes", "rejected"], cells)
 
 
 def reject_table(rejects: Sequence[Reject]) -> Table:
-    """How many clips were left out for each reason, most first, with the first one's own detail."""
+    """Number of rejected clips for each reason, most frequent first, with the detail of the first clip."""
     counts = Counter(reject.reason for reject in rejects)
     first = {reject.reason: f"{reject.clip_id}: {reject.detail}" for reject in reversed(rejects)}
     cells = [[f"`{reason}`", first[reason], str(count)] for reason, count in counts.most_common()]
-    return Table(["reason", "such as", "clips"], cells, num_text=2)
+    return Table(["reason", "example", "clips"], cells, num_text=2)
 
 
 def _hues(variants: Sequence[str], repeats: Mapping[str, str]) -> list[str]:
-    """For each row the name of its colour in ``page.css``."""
+    """The name of each row's colour in ``page.css``."""
     place = places([name for name in variants if name not in _BOUND_HUES], repeats)
     return [_BOUND_HUES[name] if name in _BOUND_HUES else str(1 + place[name] % _NUM_HUES) for name in variants]
 
@@ -206,5 +206,5 @@ def _training_charts(curves: Mapping[str, Curve], panels: Mapping[str, str], var
 
 
 def _with_code(text: str) -> Markup:
-    """Escaped, with what stands between backticks as code."""
+    """The text escaped for HTML, with text between backticks as code."""
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))

@@ -1,7 +1,7 @@
-"""Published figures on LRS2's test split, as data. They are shown beside ours, never mixed with them.
+"""Published scores on the test split of LRS2. They are shown beside our scores and not used in any computation.
 
-None of them was measured by this project. The paper's rows of other systems equal those printed by Wav2Lip (Prajwal
-et al. 2020, table 1), while its ablation was measured by its authors: the two are not one protocol.
+None was measured by this project. The paper's rows of other systems equal those printed by Wav2Lip (Prajwal et al.
+2020, table 1), while its ablation was measured by its authors. The two do not follow one protocol.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ WAV2LIP = "Wav2Lip (Prajwal et al. 2020), table 1"
 
 @dataclass(frozen=True)
 class Published:
-    """One printed row: ``lse_d`` lower is better, ``lse_c`` higher is better, ``fid`` lower is better."""
+    """One printed row. Lower is better for ``lse_d`` and ``fid``, higher for ``lse_c``."""
 
     method: str
     lse_d: float
@@ -22,7 +22,7 @@ class Published:
     fid: float | None
     source: str
     variant: str | None = None
-    """Our row of the same, where there is one."""
+    """The corresponding row of this project, if any."""
 
 
 TABLE_1 = (
@@ -38,16 +38,16 @@ ABLATION = (
     Published("LSTM-CBAM", 6.207, 7.455, 4.806, f"{PAPER}, ablation", "lstm_cbam"),
 )
 WAV2LIP_GAN = Published("Wav2Lip + GAN", 6.469, 7.781, 4.446, WAV2LIP)
-"""By its parts the same network as the ablation's "w/o both"."""
+"""It has the parts of the ablation's "w/o both"."""
 REAL_VIDEO = Published("Real video", 6.736, 7.838, None, WAV2LIP, "real")
 
 CAVEATS = (
-    'The paper\'s tables are not one protocol. Its arm "w/o both" has the parts of Wav2Lip + GAN, yet is printed as '
-    f"{ABLATION[0].lse_d} / {ABLATION[0].lse_c} / {ABLATION[0].fid} where Wav2Lip's authors print "
-    f"{WAV2LIP_GAN.lse_d} / {WAV2LIP_GAN.lse_c} / {WAV2LIP_GAN.fid}: only the order within its "
+    'The paper\'s tables do not follow one protocol. Its arm "w/o both" has the parts of Wav2Lip + GAN. It is printed '
+    f"as {ABLATION[0].lse_d} / {ABLATION[0].lse_c} / {ABLATION[0].fid}, but Wav2Lip's authors print "
+    f"{WAV2LIP_GAN.lse_d} / {WAV2LIP_GAN.lse_c} / {WAV2LIP_GAN.fid}. Only the order within its "
     "ablation can be compared.",
-    f"The paper's best arm leads on LSE-D ({TABLE_1[3].lse_d}) but not everywhere: Wav2Lip has the better LSE-C "
-    f"({TABLE_1[2].lse_c} against {TABLE_1[3].lse_c}), and of the four arms it has the worst FID ({TABLE_1[3].fid}).",
-    f"The paper's LSE-D of {TABLE_1[3].lse_d} is below that of real video as Wav2Lip prints it ({REAL_VIDEO.lse_d}): a "
-    "figure better than real speech shows the metric's limit, not better lips.",
+    f"The paper's best arm has the best LSE-D ({TABLE_1[3].lse_d}), but Wav2Lip has a better LSE-C "
+    f"({TABLE_1[2].lse_c} against {TABLE_1[3].lse_c}), and its FID is the worst of the four arms ({TABLE_1[3].fid}).",
+    f"The paper's LSE-D of {TABLE_1[3].lse_d} is below that of real video as printed by Wav2Lip ({REAL_VIDEO.lse_d}). "
+    "That shows the limit of the metric, not better lips.",
 )

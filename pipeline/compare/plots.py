@@ -1,4 +1,4 @@
-"""The comparison as pictures. Colours are fixed per variant, the same in every plot."""
+"""Plots of the comparison. A variant has the same colour in every plot."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _BOUND_COLOURS = {"real": "#1f2933", "copy_input": "#9aa5b1"}
 
 
 def colours(variants: Sequence[str], repeats: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
-    """One colour per variant in the order given, ``repeats`` in that of what they repeat; the bounds are greys."""
+    """One colour per variant, in order. ``repeats`` have the colour of the variant they repeat; bounds are grey."""
     place = places([name for name in variants if name not in _BOUND_COLOURS], repeats)
     chosen = {name: COLOURS[number % len(COLOURS)] for name, number in place.items()}
     return {name: _BOUND_COLOURS.get(name) or chosen[name] for name in variants}
 
 
 def plot_scores(rows: Sequence[Mapping[str, Any]], confidence: float, path: Path) -> None:
-    """LSE-D, LSE-C and FID side by side, one line per variant, with intervals over clips."""
+    """Plot LSE-D, LSE-C and FID side by side, one line per variant, with intervals over clips."""
     figure = Figure(figsize=(12, 1.6 + 0.42 * len(rows)), layout=spaced())
     axes = figure.subplots(1, 3, sharey=True)
     panels = (
@@ -58,7 +58,7 @@ def plot_scores(rows: Sequence[Mapping[str, Any]], confidence: float, path: Path
     axes[0].set_yticks(range(len(rows)), [row["variant"] for row in rows], **TEXT)
     axes[0].set_ylim(len(rows) - 0.4, -0.6)
     figure.supxlabel(
-        f"dot: mean over clips, on its {level(confidence)} bootstrap interval; dashed: real videos; "
+        f"dot: mean over clips; bar: {level(confidence)} bootstrap interval; dashed: real videos; "
         "FID of real and copy_input is 0 by construction",
         fontsize=9,
         color=MUTED,
@@ -69,7 +69,7 @@ def plot_scores(rows: Sequence[Mapping[str, Any]], confidence: float, path: Path
 def plot_offsets(
     histograms: Mapping[str, Mapping[int, int]], path: Path, repeats: Mapping[str, str] = MappingProxyType({})
 ) -> None:
-    """Share of clips per offset between audio and lips, one panel per variant."""
+    """Plot the share of clips per offset between audio and lips, one panel per variant."""
     columns = min(3, len(histograms))
     lines = -(-len(histograms) // columns)
     figure = Figure(figsize=(4 * columns, 0.7 + 2.1 * lines), layout=spaced())
@@ -96,7 +96,7 @@ Curve = Mapping[str, Sequence[tuple[int, float]]]
 
 
 def read_curve(path: Path) -> dict[str, list[tuple[int, float]]]:
-    """A training's ``curve.csv`` as column -> (step, value) points; empty cells are left out."""
+    """Read a training's ``curve.csv`` as column -> (step, value) points, without empty cells."""
     points: dict[str, list[tuple[int, float]]] = {}
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
@@ -113,9 +113,10 @@ def plot_training(
     path: Path,
     repeats: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Training curves of the arms: ``panels`` maps a column of ``curve.csv`` to its title, absent ones are left out.
+    """Plot training curves. ``panels``: column of ``curve.csv`` -> title; absent columns are left out.
 
-    ``repeats`` are drawn in the colour of what they repeat and have no line of their own in the legend.
+    ``repeats`` have the colour of the variant they repeat and no entry in the legend. Raises ValueError if no curve has
+    any of the columns.
     """
     shown = [name for name in panels if any(curve.get(name) for curve in curves.values())]
     if not shown:
@@ -143,7 +144,7 @@ def plot_training(
 
 
 def _draw_curve(axis: Axes, points: Sequence[tuple[int, float]], colour: str, label: str | None) -> None:
-    """Few points as they are; many as a running mean over 5 % of them, the raw values pale behind it."""
+    """Plot few points as they are, many as a running mean over 5 % of them with the raw values pale behind it."""
     steps, values = zip(*points, strict=True)
     reach = len(values) // 40
     if reach < 1:

@@ -1,4 +1,4 @@
-"""The comparison as Markdown and as tables, which the page shows too."""
+"""The comparison as Markdown, and the tables that Markdown and page share."""
 
 from __future__ import annotations
 
@@ -14,46 +14,46 @@ from pipeline.core.versions import differing
 from pipeline.report.tables import Table, bullets
 
 Row = Mapping[str, Any]
-BOUND_NAMES = {"real": "real video, own audio", "copy_input": "input left as it is, foreign audio"}
+BOUND_NAMES = {"real": "real video, own audio", "copy_input": "unchanged video, foreign audio"}
 PROBES_NOTE = (
-    "Clips drawn again with their own voice, compared with the real video, and with silence: there the mouth should "
-    "rest. The motion that is left, as a share of that to their own voice, is also the head's. Warping: what the real "
-    "video's motion leaves unexplained from frame to frame, over what it leaves in the real video; above 1 the mouth "
-    "flickers, far below 1 it is smoother than video."
+    "Clips generated again with their own audio, compared with the real video, and with silence, where the mouth "
+    "should rest. Motion in silence is a share of the motion under the own audio; head motion is a part of it. Warping "
+    "is the error left after the real video's motion is compensated from frame to frame, divided by that of the real "
+    "video. Above 1 the mouth flickers; far below 1 it is smoother than real video."
 )
-SEEDS_NOTE = "Mean and standard deviation over trainings from several seeds:"
+SEEDS_NOTE = "Mean and standard deviation over trainings with different seeds:"
 EDGE_NOTE = (
-    "As published, audio beyond a clip's ends is a zero vector. On clips of fewer than some 31 windows that moves "
-    "LSE-C; edge valid averages each shift over the windows whose audio exists, where there are at least 5. On short "
-    "clips it flatters noise: a minimum over few windows is low by chance."
+    "In the published metric, audio beyond the ends of a clip is a zero vector. This changes LSE-C on clips of fewer "
+    "than about 31 windows. Edge valid averages each shift over the windows whose audio exists, if there are at least "
+    "5. On short clips it favours noise: a minimum over few windows is low by chance."
 )
 ABLATION_TITLE = "The paper's ablation:"
-TABLE_1_TITLE = "The paper's Table 1; its line for real video is Wav2Lip's:"
+TABLE_1_TITLE = "The paper's Table 1 (the row of real video is Wav2Lip's):"
 TABLE_1_ROWS = (*TABLE_1, REAL_VIDEO)
 PAPER_CAVEAT = (
-    "The paper's figures are from LRS2, under another protocol and on another evaluator's scale. Compare the order of "
-    "the rows, not the values."
+    "The paper's values are from LRS2, with another protocol and another evaluator. Compare the order of the rows, not "
+    "the values."
 )
 
 
 DIFFERENCES_NOTE = (
-    "Clip by clip, which is much narrower than the intervals of the two means: a clip that is hard for one is hard for "
-    "the other. Where there are several seeds, the means over them, and trainings are drawn again as clips are, "
-    "which makes too little of the spread over a handful of seeds. A video that one of the two has no score "
-    "for counts for neither. Unclear: the interval holds 0."
+    "Paired differences over clips. Their intervals are much narrower than those of the two means, because a clip that "
+    "is hard for one variant is hard for the other. Variants with several seeds enter with their mean over seeds, and "
+    "the bootstrap resamples trainings as well as clips. With few seeds it underestimates their spread. Videos that "
+    "lack a score of one of the two are left out. Unclear: the interval contains 0."
 )
 
 
 def intervals_note(comparison: Mapping[str, Any]) -> str:
     confidence = comparison["intervals"]["confidence"]
     return (
-        f"Square brackets: {level(confidence)} interval over clips, by bootstrap, of the share within one frame by "
-        "Wilson's formula. FID and KID have none: resampling images biases them."
+        f"Square brackets: {level(confidence)} confidence interval over clips, by bootstrap; for the share within one "
+        "frame by Wilson's formula. FID and KID have no interval, because resampling images biases them."
     )
 
 
 def markdown(comparison: Mapping[str, Any], failures: Mapping[str, Sequence[Row]]) -> str:
-    """``comparison.md``. ``failures`` lists each variant's clips that got no score, with reasons."""
+    """The content of ``comparison.md``. ``failures``: the clips without a score of each variant, with reasons."""
     rows, protocol = comparison["rows"], comparison["protocol"]
     parts = [
         "# Comparison",
@@ -63,9 +63,9 @@ def markdown(comparison: Mapping[str, Any], failures: Mapping[str, Sequence[Row]
         *([SEEDS_NOTE, seeds.markdown()] if (seeds := seed_table(rows)).cells else []),
         *([apart.markdown(), DIFFERENCES_NOTE] if (apart := difference_table(comparison)).cells else []),
         *([probes.markdown(), PROBES_NOTE] if (probes := probe_table(rows)).cells else []),
-        "## What it shows",
+        "## Findings",
         bullets([*findings(rows, comparison["differences"]), *limits(rows, protocol)]),
-        "## Beside the paper",
+        "## Comparison with the paper",
         PAPER_CAVEAT,
         ABLATION_TITLE,
         beside_paper(rows, ABLATION).markdown(),
@@ -81,7 +81,7 @@ def markdown(comparison: Mapping[str, Any], failures: Mapping[str, Sequence[Row]
 
 
 def our_table(rows: Sequence[Row]) -> Table:
-    """Every row with its figures; intervals in square brackets."""
+    """Scores of all rows, with intervals in square brackets."""
     header = [
         "row",
         "LSE-D ↓",
@@ -116,8 +116,8 @@ def _interval(bounds: Sequence[float], form: str) -> str:
 
 
 def probe_table(rows: Sequence[Row]) -> Table:
-    """How the generators draw clips whose outcome is known; no cells where none was drawn."""
-    header = ["row", "SSIM, own voice ↑", "PSNR, own voice ↑", "warping / real", "motion to silence ↓", "clips"]
+    """Scores of generated clips with a known result (``evaluation.probes``); no cells without probes."""
+    header = ["row", "SSIM, own audio ↑", "PSNR, own audio ↑", "warping / real", "motion in silence ↓", "clips"]
     cells = [
         [
             f"`{row['variant']}`",
@@ -134,7 +134,7 @@ def probe_table(rows: Sequence[Row]) -> Table:
 
 
 def seed_table(rows: Sequence[Row]) -> Table:
-    """Mean and standard deviation over the runs of every variant that has several; no cells where none has."""
+    """Mean and standard deviation over the runs of every variant with several seeds; no cells without one."""
     header = ["variant", "LSE-D ↓", "LSE-C ↑", "FID ↓", "≤ 1 frame ↑", "jitter / real", "seeds"]
     forms = {"lse_d": ".3f", "lse_c": ".3f", "fid": ".2f", "within_one_frame": ".0%", "jitter_ratio": ".2f"}
     cells = []
@@ -146,10 +146,10 @@ def seed_table(rows: Sequence[Row]) -> Table:
 
 
 def difference_table(comparison: Mapping[str, Any]) -> Table:
-    """The first generator against every other row: its mean less theirs, and whether that is to its good.
+    """Mean of the first generator minus that of every other row, with interval, and whether it is better or worse.
 
-    A row that rests on fewer videos than there are says on how many. No cells where there is no generator, too few
-    clips for intervals, or an evaluator that cannot tell.
+    A row with fewer videos than the whole comparison states their number. No cells without a generator, with too few
+    clips for intervals, or with an evaluator that does not measure sync.
     """
     by_name = averaged(comparison["rows"])
     names = [] if unfit_judge(by_name) else list(by_name)
@@ -162,7 +162,7 @@ def difference_table(comparison: Mapping[str, Any]) -> Table:
             num, num_all = num_videos(apart, first, other, "lse_d"), comparison["intervals"]["num_videos"]
             of_fewer = f" ({num} of {num_all} videos)" if num < num_all else ""
             cells.append([f"`{other}`{of_fewer}", *texts])
-    return Table([f"`{first}` less", "LSE-D ↓", "LSE-C ↑"], cells)
+    return Table([f"`{first}` minus", "LSE-D ↓", "LSE-C ↑"], cells)
 
 
 def _lead(mean: float, low: float, high: float, sign: int) -> str:
@@ -171,7 +171,7 @@ def _lead(mean: float, low: float, high: float, sign: int) -> str:
 
 
 def beside_paper(rows: Sequence[Row], printed: Sequence[Published]) -> Table:
-    """Ours, means over seeds where there are several, beside the paper's; a dash where one side has none."""
+    """Our values (means over seeds) and the paper's side by side; a dash for a missing value."""
     by_name = averaged(rows)
     header = ["row", "LSE-D ours", "paper", "LSE-C ours", "paper", "FID ours", "paper"]
     cells = []
@@ -187,14 +187,14 @@ def beside_paper(rows: Sequence[Row], printed: Sequence[Published]) -> Table:
 
 
 def edge_table(rows: Sequence[Row]) -> Table:
-    """LSE as published and without the zero vectors that stand for audio beyond a clip's ends."""
+    """LSE as published, and without the zero vectors for audio beyond the ends of a clip."""
     header = ["row", "LSE-D", "edge valid", "LSE-C", "edge valid"]
     keys = ("lse_d", "lse_d_valid", "lse_c", "lse_c_valid")
     return Table(header, [[f"`{row['variant']}`", *(f"{row[key]:.3f}" for key in keys)] for row in rows])
 
 
 def failure_table(failures: Mapping[str, Sequence[Row]]) -> Table:
-    """Every clip of every row that got no score."""
+    """All clips without a score, by row, with reasons."""
     cells = [
         [f"`{variant}`", failure["clip_id"], failure["reason"]]
         for variant, failed in failures.items()
@@ -204,13 +204,13 @@ def failure_table(failures: Mapping[str, Sequence[Row]]) -> Table:
 
 
 def protocol_table(protocol: Mapping[str, Any]) -> Table:
-    """What had to be equal for the rows to share a table."""
+    """Settings that are equal for all rows."""
     cells = [[key, f"`{value}`"] for key, value in sorted(protocol.items())]
     return Table(["setting", "value"], cells, num_text=2)
 
 
 def version_table(rows: Sequence[Row]) -> Table:
-    """The packages behind the figures: one column where all rows agree, else one per row."""
+    """Package versions: one column if all rows agree, else one per row."""
     versions = {f"`{row['variant']}`": row["versions"] for row in rows}
     if not differing(versions.values()):
         versions = {"version": {name: version for found in versions.values() for name, version in found.items()}}

@@ -1,4 +1,4 @@
-"""Several trainings of one variant, each from another seed: their means and how far they spread."""
+"""Several trainings of one variant with different seeds: their mean and standard deviation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ AVERAGED = ("lse_d", "lse_c", "fid", "kid", "within_one_frame", "jitter_ratio")
 
 
 def runs_of(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """The rows of each variant, repeats behind their first."""
+    """The rows of each variant, followed by its repeats."""
     runs: dict[str, list[Row]] = {row["variant"]: [row] for row in rows if "repeats" not in row}
     for row in rows:
         if "repeats" in row:
@@ -20,7 +20,7 @@ def runs_of(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def averaged(rows: Sequence[Row]) -> dict[str, Row]:
-    """By variant: its row, with the means over its runs and their number as ``num_seeds``."""
+    """By variant: its row with means over its runs, and their number as ``num_seeds``."""
     return {
         name: {**runs[0], **{key: mean_of(runs, key) for key in AVERAGED}, "num_seeds": len(runs)}
         for name, runs in runs_of(rows).items()
@@ -28,10 +28,10 @@ def averaged(rows: Sequence[Row]) -> dict[str, Row]:
 
 
 def repeats_among(variants: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Variants that are another one again from another seed, and the variant of which each is a repeat.
+    """Variants that differ from another one in the seed only -> that variant.
 
-    ``variants``: the section of ``params.yaml``, in which no two are one training. Wherever they stand in it, the one
-    without a seed of its own is repeated by the others; where all have one, the first.
+    ``variants``: that section of ``params.yaml``, in which no two variants are equal. The original is the variant
+    without a seed of its own, or the first one if all have a seed.
     """
     alike: dict[str, list[str]] = {}
     for name, settings in variants.items():
@@ -45,13 +45,13 @@ def repeats_among(variants: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 
 
 def grouped(names: Sequence[str], repeats: Mapping[str, str]) -> list[str]:
-    """The names in their order, but each one's repeats behind it."""
+    """The names in order, each followed by its repeats."""
     originals = [name for name in names if name not in repeats]
     return [member for first in originals for member in (first, *(n for n in names if repeats.get(n) == first))]
 
 
 def places(names: Sequence[str], repeats: Mapping[str, str]) -> dict[str, int]:
-    """Each name's place among the names that repeat none: repeats have that of what they repeat."""
+    """Position of each name among the originals; a repeat has the position of its original."""
     originals = [name for name in names if name not in repeats]
     return {name: originals.index(repeats.get(name, name)) for name in names}
 
@@ -61,5 +61,5 @@ def mean_of(runs: Sequence[Row], key: str) -> float:
 
 
 def spread_of(runs: Sequence[Row], key: str) -> float:
-    """Standard deviation over seeds, of a sample."""
+    """Sample standard deviation over seeds."""
     return statistics.stdev(run[key] for run in runs)

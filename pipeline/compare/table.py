@@ -1,4 +1,4 @@
-"""Evaluation results read, checked for comparability and joined into rows."""
+"""Reads evaluation results, checks that they are comparable and joins them into rows."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ OF_ARMS = (
     "silence_motion",
     "num_probes",
 )
-"""What a row without a generator does not have."""
+"""Figures of rows with a generator only."""
 
 
 @dataclass(frozen=True)
 class ClipScore:
-    """What ``clips.csv`` says of one scored clip."""
+    """Scores of one clip in ``clips.csv``."""
 
     lse_d: float
     lse_c: float
@@ -64,7 +64,7 @@ class Result:
 
     metrics: Mapping[str, Any]
     clips: Mapping[tuple[str, str], ClipScore]
-    """By the ids of video and audio."""
+    """Scores by the ids of video and audio."""
 
     @property
     def variant(self) -> str:
@@ -76,15 +76,15 @@ class Result:
 
     @property
     def offset_histogram(self) -> dict[int, int]:
-        """Clips per offset in frames; positive means audio leads."""
+        """Number of clips per offset in frames; positive: the audio leads."""
         return {int(k): int(n) for k, n in self.metrics["offset_histogram"].items()}
 
 
 def read_result(folder: Path) -> Result:
-    """Read ``artifacts/evaluate/<variant>``. Raises FileNotFoundError with the command that fills it."""
+    """Read ``artifacts/evaluate/<variant>``. Raises FileNotFoundError if a file is missing."""
     for name in ("metrics.json", "clips.csv"):
         if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder / name} does not exist; `dvc repro` evaluates {folder.name}")
+            raise FileNotFoundError(f"{folder / name} does not exist; run `dvc repro` to evaluate {folder.name}")
     return Result(
         metrics=json.loads((folder / "metrics.json").read_text()),
         clips=clip_scores((folder / "clips.csv").read_text()),
@@ -92,7 +92,10 @@ def read_result(folder: Path) -> Result:
 
 
 def clip_scores(text: str) -> dict[tuple[str, str], ClipScore]:
-    """The scored lines of a ``clips.csv``, by the ids of video and audio. Raises ValueError or KeyError for another."""
+    """The scored lines of a ``clips.csv``, by the ids of video and audio.
+
+    Raises ValueError or KeyError for text in another format.
+    """
     scored = [row for row in csv.DictReader(io.StringIO(text)) if row["status"] == "ok"]
     return {(row["clip_id"], row["audio_clip_id"]): _clip_score(row) for row in scored}
 
@@ -108,7 +111,7 @@ def _clip_score(row: Mapping[str, str]) -> ClipScore:
 
 
 def scores_by_video(clips: Mapping[tuple[str, str], ClipScore], measure: str) -> dict[str, float]:
-    """A measure by video: where a list pairs a video with several audios, the mean over these."""
+    """A measure by video; the mean over audios if a list pairs a video with several."""
     by_video: dict[str, list[float]] = {}
     for (video_id, _), score in clips.items():
         by_video.setdefault(video_id, []).append(getattr(score, measure))
@@ -116,10 +119,9 @@ def scores_by_video(clips: Mapping[tuple[str, str], ClipScore], measure: str) ->
 
 
 def shared_protocol(results: Sequence[Result]) -> dict[str, Any]:
-    """The one protocol of all results.
+    """The protocol that all results share: pairing, evaluator, FID sampling and weights.
 
-    Raises ValueError that names the first setting in which two results differ: pairing, evaluator, FID sampling and
-    weights must be equal before figures may share a table.
+    Raises ValueError with the first setting in which two results differ.
     """
     first = results[0]
     for other in results[1:]:
@@ -128,9 +130,9 @@ def shared_protocol(results: Sequence[Result]) -> dict[str, Any]:
             ours, theirs = first.protocol.get(key), other.protocol.get(key)
             if ours != theirs:
                 raise ValueError(
-                    f"{other.variant} and {first.variant} were not scored alike: protocol.{key} is {theirs!r} for "
-                    f"{other.variant} and {ours!r} for {first.variant}; "
-                    "`dvc repro --force --single-item evaluate evaluate_bound`, then `dvc repro`, scores all again"
+                    f"{other.variant} and {first.variant} have different protocols: protocol.{key} is {theirs!r} for "
+                    f"{other.variant} and {ours!r} for {first.variant}; to score all rows again, run "
+                    "`dvc repro --force --single-item evaluate evaluate_bound`, then `dvc repro`"
                 )
     return first.protocol
 
@@ -142,10 +144,10 @@ def comparison(
     seed: int,
     repeats: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """The content of ``comparison.json``: the shared protocol, one row per variant and what sets them apart.
+    """The content of ``comparison.json``: the shared protocol, one row per variant, and differences of variants.
 
-    Rows have intervals over clips; the differences of variants have theirs over videos and trainings.
-    ``repeats``: variants that are another one with another seed, and which.
+    The intervals of rows are over clips, those of differences over videos and trainings. ``repeats``: variants that
+    repeat another one with another seed -> that variant. Raises ValueError if the protocols differ.
     """
     protocol = shared_protocol(results)
     trainings: dict[str, list[Result]] = {}
@@ -181,10 +183,10 @@ def comparison(
 def intervals_over_clips(
     clips: Mapping[tuple[str, str], ClipScore], confidence: float, num_resamples: int, seed: int
 ) -> dict[str, list[float]]:
-    """Low and high for every figure that is of single clips, under its name with ``_ci``.
+    """Interval [low, high] of every score that is a mean over clips, under its name with ``_ci``.
 
-    A video that a list pairs with several audios is drawn with all of them, since its scores are alike; a share's
-    interval is that of as many clips as there are videos.
+    Scores of one video with several audios are similar. Resampling therefore draws a video with all its audios, and the
+    interval of a share uses the number of videos.
     """
     by_video: dict[str, list[ClipScore]] = {}
     for (video_id, _), score in clips.items():
@@ -205,7 +207,7 @@ def intervals_over_clips(
 
 
 def csv_text(rows: Iterable[Mapping[str, Any]]) -> str:
-    """The three headline figures, one line per variant, for ``dvc plots``."""
+    """LSE-D, LSE-C and FID, one line per variant, for ``dvc plots``."""
     lines = [",".join(CSV_COLUMNS)]
     lines += [",".join(str(row[column]) for column in CSV_COLUMNS) for row in rows]
     return "\n".join(lines) + "\n"

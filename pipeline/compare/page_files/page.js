@@ -1,6 +1,6 @@
 "use strict";
 
-// Tables: a click on a column's head sorts by it, another one turns the order round.
+// Tables: a click on a column head sorts by it; a second click reverses the order.
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => {
@@ -27,7 +27,7 @@ function compare(a, b) {
   return typeof a === "number" ? -1 : 1;
 }
 
-// Videos of one take play together; one of them is heard.
+// The videos of one take play together; one of them has sound.
 for (const take of document.querySelectorAll(".take")) {
   const figures = [...take.querySelectorAll("figure")];
   const videos = figures.map((figure) => figure.querySelector("video"));
@@ -62,7 +62,7 @@ for (const take of document.querySelectorAll(".take")) {
     const seconds = (slider.value / slider.max) * leader().duration;
     seek(seconds);
     if (button.textContent !== "Pause") return;
-    // one that had ended stands still otherwise, and play() at its end would start it anew
+    // A video that has ended must be started again; play() beyond its end would start it from 0.
     videos.forEach((video) => { if (seconds < video.duration) video.play().catch(() => undefined); });
   });
   videos.forEach((video) => {

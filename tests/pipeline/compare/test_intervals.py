@@ -62,5 +62,5 @@ def test_a_share_of_all_or_none_has_an_interval_too(num_hits: int, num: int, exp
 
 @pytest.mark.parametrize(("num_hits", "num"), [(0, 0), (3, 2), (-1, 2)])
 def test_refuses_what_is_no_share(num_hits: int, num: int) -> None:
-    with pytest.raises(ValueError, match="no share"):
+    with pytest.raises(ValueError, match="not a share"):
         share_interval(num_hits, num, 0.95)

@@ -66,7 +66,7 @@ def test_failed_clips_are_counted_and_stay_out_of_the_intervals(write_result: Wr
 def test_refuses_rows_of_different_protocols(write_result: WriteResult, protocol: dict[str, Any], key: str) -> None:
     changed = protocol | {key: "other", "sha256": "0" * 64}
     results = [read_result(write_result("real")), read_result(write_result("no_lstm", protocol=changed))]
-    with pytest.raises(ValueError, match=rf"no_lstm and real were not scored alike: protocol\.{key} is 'other'"):
+    with pytest.raises(ValueError, match=rf"no_lstm and real have different protocols: protocol\.{key} is 'other'"):
         shared_protocol(results)
 
 
