@@ -1,1 +1,1 @@
-"""Scoring a generator on held-out clips: who speaks with whose voice, what is generated, how it is judged."""
+"""Evaluation of generators on held-out clips: pairs of video and audio, generation and scores."""

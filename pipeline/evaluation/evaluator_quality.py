@@ -1,4 +1,4 @@
-"""How well a network that was trained here judges sync, in a sentence."""
+"""Accuracy of a sync network that was trained here, as a sentence."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from pipeline.core.layout import Layout
 
 
 def skill_of(layout: Layout, stage: str, name: str) -> str:
-    """How well a network trained here does on the held-out clips of its own corpus, as its training measured it."""
+    """Accuracy of a network on the held-out clips of its own corpus, from the metrics of its training stage.
+
+    ``stage``: the training stage. ``name``: the network's name in the sentence.
+    """
     path = layout.metrics_path(stage)
     if not path.is_file():
-        return f"{name}: {path} is gone, which says how well it judges"
+        return f"{name}: its accuracy is unknown, because {path} does not exist"
     metrics = json.loads(path.read_text())
     return (
         f"{name} on its own held-out clips: pairwise accuracy {metrics['test_pairwise_accuracy']:.2f} (chance 0.5), "

@@ -1,4 +1,4 @@
-"""A clip's frames re-drawn for any audio, and put back into the wide crop the evaluator sees.
+"""Generates a clip's frames for any audio and pastes them into the wide crop that is the evaluator's input.
 
 N frames, P side of the context crop in pixels. Images are BGR.
 """
@@ -20,8 +20,11 @@ Images = NDArray[np.uint8]
 
 
 def reference_frames(crops: Images, reference: Reference) -> Images:
-    """What the generator copies the face from: ``same`` is the current frame, as in Wav2Lip's evaluation; ``first``
-    is the clip's first frame, whose mouth says nothing about the others."""
+    """Reference frames of the generator: uint8 [N, H, W, 3] -> same shape, possibly a view.
+
+    ``same``: each frame itself, as in Wav2Lip's evaluation. ``first``: the clip's first frame, whose mouth holds no
+    information about the other frames.
+    """
     if reference == "same":
         return crops
     return np.broadcast_to(crops[:1], crops.shape)
@@ -29,17 +32,17 @@ def reference_frames(crops: Images, reference: Reference) -> Images:
 
 @dataclass(frozen=True)
 class CropGenerator:
-    """A trained generator as a function from a clip's crops and any voice to new crops."""
+    """A trained generator as a function from a clip's crops and any audio to generated crops."""
 
     draw: MouthGenerator
     reference: Reference = "same"
     batch_frames: int = 32
 
     def __call__(self, crops: Images, voice: Voice) -> Images:
-        """``crops: uint8 [N, 96, 96, 3]`` and the wanted voice -> uint8 [N, 96, 96, 3].
+        """``crops: uint8 [N, 96, 96, 3]`` and the audio -> generated crops uint8 [N, 96, 96, 3].
 
-        Every frame hears the window that ``alignment`` gives it, as in training. Raises ValueError where the network
-        gives something that is not a number.
+        The audio window of every frame is that of ``alignment``, as in training. Raises ValueError if the output of the
+        network is not finite.
         """
         windows = self.draw.hear(voice, range(len(crops)))
         references = reference_frames(crops, self.reference)
@@ -49,9 +52,10 @@ class CropGenerator:
 
 
 def paste(context: Images, crops: Images, boxes: NDArray[np.float64]) -> Images:
-    """Put whole crops over ``boxes`` (x0, y0, x1, y1 in context pixels, sub-pixel): uint8 [N, P, P, 3] -> same.
+    """Paste crops uint8 [N, H, W, 3] into ``context`` uint8 [N, P, P, 3] -> uint8 [N, P, P, 3].
 
-    As Wav2Lip's evaluation does: bilinear, the whole square, hard edges. Parts outside the context are cut off.
+    ``boxes``: float64 [N, 4], x0, y0, x1, y1 in context pixels, with sub-pixel precision. As in Wav2Lip's evaluation
+    the whole square is pasted, bilinear, with hard edges. Parts outside the context are cut off.
     """
     num, height, width = context.shape[:3]
     if not num:

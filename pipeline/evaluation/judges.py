@@ -1,6 +1,6 @@
-"""One evaluation: the held-out clips, who speaks with whose voice, and the networks that judge.
+"""One evaluation: the held-out clips, the pairs of video and audio, and the networks that score them.
 
-Two models that the same evaluation scored may be compared.
+Models that were scored by the same evaluation can be compared.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ GENERATOR_PRECISION: Precision = "fp32"
 
 @dataclass(frozen=True)
 class Judges:
-    """The networks that judge, and how they are asked."""
+    """The networks that score, and their settings."""
 
     params: EvaluateParams
     seed: int
@@ -58,10 +58,10 @@ class Judges:
 
     @classmethod
     def open(cls, layout: Layout, params: Params) -> Judges:
-        """The judges that ``params.yaml`` and the checkout's files describe.
+        """The networks that ``params.yaml`` and the files of the checkout describe.
 
-        Raises WeightsError where Inception's weights cannot be had, ValueError or FileNotFoundError for an evaluator
-        that is not there.
+        Raises WeightsError if the weights of Inception are not available, and ValueError or FileNotFoundError if there
+        is no evaluator.
         """
         set_threads(params.runtime.num_threads)
         device = select_device(params.runtime.device)
@@ -83,7 +83,10 @@ class Judges:
         )
 
     def figures(self, score: VariantScore, *, is_generated: bool) -> dict[str, Any]:
-        """LSE-D, LSE-C, FID, KID and what they rest on. Raises ValueError where no clip was scored."""
+        """LSE-D, LSE-C, FID and KID, with evaluator, weights, number of images and package versions.
+
+        ``is_generated``: whether the shown crops differ from the real ones. Raises ValueError if no clip was scored.
+        """
         metrics = summary(score)
         inception = load_inception(self.inception_path, self.device)
         cache = FeatureCache(self.feature_cache, self.inception_sha256)
@@ -91,8 +94,12 @@ class Judges:
         remembered = partial(cache.get, compute=features)
         num_images = len(score.real_crops)
         if num_images < MIN_IMAGES:
-            logger.warning("FID from %d images a side: below %d it is biased upward", num_images, MIN_IMAGES)
-        shown_features = features if is_generated else remembered  # a bound shows real crops
+            logger.warning(
+                "FID is computed from %d images a side; below %d it is biased upward", num_images, MIN_IMAGES
+            )
+        shown_features = (
+            features if is_generated else remembered
+        )  # the crops of a bound are real ones and may be cached
         return {
             **metrics,
             **distances(score.real_crops, score.generated_crops, shown_features, remembered, self.seed),
@@ -104,7 +111,7 @@ class Judges:
         }
 
     def describe(self) -> dict[str, Any]:
-        """What of a protocol is theirs."""
+        """The part of the protocol that concerns the scoring networks."""
         return {
             "seed": self.seed,
             "evaluator": self.evaluator.name,
@@ -123,7 +130,7 @@ class Judges:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What every row of a comparison shares."""
+    """Clips, pairs and scoring networks that all rows of a comparison share."""
 
     judges: Judges
     clips: Mapping[str, Clip]
@@ -131,11 +138,11 @@ class Evaluation:
 
     @classmethod
     def open(cls, layout: Layout, params: Params) -> Evaluation:
-        """The evaluation that ``params.yaml`` and the checkout's files describe.
+        """The evaluation that ``params.yaml`` and the files of the checkout describe.
 
-        Raises as ``Judges.open``, and ValueError or FileNotFoundError for clips that are not there.
+        Raises as ``Judges.open``, and ValueError or FileNotFoundError for missing clips.
         """
-        judges = Judges.open(layout, params)  # before the long work, which needs their weights at its end
+        judges = Judges.open(layout, params)  # first, so that missing weights are reported before the long work
         key_of = {row.clip_id: row.key for row in read_index(layout.clips_dir, SPLIT)}
         listed, most = params.evaluate.pairs, params.evaluate.max_clips
         if listed is None:
@@ -153,11 +160,11 @@ class Evaluation:
         return CropGenerator(draw, self.judges.params.reference)
 
     def score(self, variant: str, generate: CropGenerator | None) -> VariantScore:
-        """Every pair of clip and audio; the row ``real`` keeps each clip's own audio. None leaves the videos alone."""
+        """Score all pairs of video and audio; row ``real`` keeps the own audio. ``generate`` None keeps the videos."""
         params = self.judges.params
         pairs = protocol.self_paired(self.unseen) if variant == protocol.REAL else self.unseen
         logger.info("%s: %d clips, %s evaluator", variant, len(pairs), self.judges.evaluator.name)
-        lengths: dict[str, int] = {}  # of a video in several pairs the shortest
+        lengths: dict[str, int] = {}  # the shortest length for a video in several pairs
         for pair in self.unseen:
             if pair.video_id in self.clips and pair.audio_id in self.clips:
                 num = num_paired_frames(self.clips[pair.video_id], self.clips[pair.audio_id])
@@ -172,33 +179,33 @@ class Evaluation:
         )
 
     def figures(self, score: VariantScore, *, is_generated: bool) -> dict[str, Any]:
-        """The judges' figures with the protocol. Raises ValueError where no clip was scored."""
+        """``Judges.figures`` with the protocol. Raises ValueError if no clip was scored."""
         return {**self.judges.figures(score, is_generated=is_generated), "protocol": self.describe_protocol()}
 
     def score_model(self, name: str, model_dir: Path) -> dict[str, Any]:
-        """The figures of one trained generator, as ``evaluate`` gives them."""
+        """The figures of one trained generator, as the stage ``evaluate`` computes them."""
         score = self.score(name, self.load_generator(model_dir))
         figures = self.figures(score, is_generated=True)
         return {**figures, "generator_sha256": saved_model.model_sha256(model_dir)}
 
     def probe(self, generate: CropGenerator) -> dict[str, float]:
-        """How the protocol's first clips are drawn to their own voice and to silence; empty where none is asked for."""
+        """Figures of the probes (own audio, silence) on the first clips of the protocol; empty without probes."""
         found = probe(itertools.islice(self._videos(), self.judges.params.num_probes), generate)
         return found.metrics() if found else {}
 
     def _videos(self) -> Iterator[Clip]:
-        """The clips whose pictures are scored, each once, in the protocol's order."""
+        """The clips whose video is scored, each once, in the order of the protocol."""
         names = dict.fromkeys(pair.video_id for pair in self.unseen)
         return (self.clips[name] for name in names if name in self.clips)
 
     def _only_heard(self) -> Iterator[Clip]:
-        """The clips that lend their voice and are not seen, each once; none where every clip is paired in a ring."""
+        """The clips used for their audio only, each once; none if all clips are paired in a ring."""
         names = dict.fromkeys(pair.audio_id for pair in self.unseen)
         seen = {pair.video_id for pair in self.unseen}
         return (self.clips[name] for name in names if name in self.clips and name not in seen)
 
     def describe_protocol(self) -> dict[str, Any]:
-        """Everything that must be equal before two results may be compared, with its digest."""
+        """All settings that must be equal for two results to be comparable, with their digest."""
         return protocol.with_digest(
             {
                 "id": protocol.PROTOCOL_ID,

@@ -1,7 +1,7 @@
-"""Drawings whose right outcome is known: a clip with its own voice, and with silence.
+"""Probes: generated clips whose correct result is known, with the own audio and with silence.
 
-With its own voice a generator should draw the video as it was (SSIM, PSNR) and move as it does (warping error); to
-silence it should move no mouth.
+With its own audio a generated clip should equal the real video (SSIM, PSNR) and move in the same way (warping error).
+With silence the mouth should not move.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class Probes:
     ssim: float
     psnr_db: float
     warping_error: float
-    """Of the mouths drawn to their own voice, along the real videos' motion, in grey levels: foreign speech moves a
-    mouth in other ways, so only here is its motion known."""
+    """Warping error of the mouths generated from their own audio, along the real videos' motion, in grey levels. Only
+    with the own audio is the correct motion known."""
     real_warping_error: float
     silence_motion: float
-    """Motion of the mouths drawn to silence, as a share of that to their own voice; what is left is the head's."""
+    """Motion of the mouths in silence as a share of their motion with the own audio; head motion is a part of it."""
 
     def metrics(self) -> dict[str, float]:
         return {
@@ -49,9 +49,10 @@ class Probes:
 
 
 def probe(clips: Iterable[Clip], generate: Generate) -> Probes | None:
-    """Draw every clip twice; None where there is no clip, or none that moves as video and as drawn.
+    """Generate every clip twice, with its own audio and with silence, and return the mean figures.
 
-    Raises ValueError where the network gives something that is not a number.
+    None if no clip can be measured: its motion cannot be estimated, or neither real nor generated mouths move. Raises
+    ValueError if the output of the network is not finite.
     """
     found: list[tuple[float, ...]] = []
     spoken = silent = 0.0
@@ -62,7 +63,7 @@ def probe(clips: Iterable[Clip], generate: Generate) -> Probes | None:
         quiet = generate(crops, Sound.silent(clip.num_samples))
         motion = backward_flows(crops)
         if not motion[1][:, crops.shape[1] // 2 :].any():
-            logger.warning("%s: its motion cannot be followed; it is no probe", clip.clip_id)
+            logger.warning("%s: its motion cannot be estimated; it is not used as a probe", clip.clip_id)
             continue
         errors = warping_error(own, *motion), warping_error(crops, *motion)
         found.append((ssim(crops, own), psnr(crops, own), *errors))

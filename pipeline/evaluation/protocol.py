@@ -1,4 +1,4 @@
-"""What is compared with what: the part of an evaluation that must be equal before two figures may share a table."""
+"""Pairs, clips and frames of an evaluation: the part that must be equal for two results to be comparable."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pipeline.params import RESERVED_VARIANTS
 from pipeline.shards.clip import Clip
 
 PROTOCOL_ID = "lipsmith-unseen-2"
-"""Raise the number when the meaning of a figure changes."""
+"""Increase the number when the meaning of a score changes."""
 BOUNDS = (REAL, COPY_INPUT) = RESERVED_VARIANTS
-"""Rows without a generator: the real videos, and the input videos left as they are under foreign audio."""
+"""Rows without a generator: the real videos, and the unchanged videos with foreign audio."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Pair:
 
 
 def derange(clip_ids: Sequence[str], seed: int, max_clips: int = 0) -> list[Pair]:
-    """Pair each clip's video with the audio of the next clip in a seeded ring: never its own.
+    """Pair each clip's video with the audio of the next clip in a seeded ring, never with its own.
 
-    ``max_clips`` keeps the first clips of the ring; 0 keeps all. Raises ValueError for fewer than two clips or a clip
-    id that occurs twice.
+    ``max_clips`` keeps the first clips of the ring; 0 keeps all. Raises ValueError for fewer than two clips or a
+    repeated clip id.
     """
     ring = seeded_order(clip_ids, seed)
     if len(set(ring)) != len(ring):
@@ -49,63 +49,65 @@ def derange(clip_ids: Sequence[str], seed: int, max_clips: int = 0) -> list[Pair
 
 
 MAX_ABSENT_SHARE = 0.1
-"""Share of a list's pairs whose clips are not held out here; with more of them it is another corpus's list."""
+"""Largest allowed share of missing clips in a list of pairs. A list with more is probably of another corpus."""
 _LINE = "`audio_id video_id`"
 
 
 def read_pairs(path: Path, held_out: Collection[str], max_clips: int = 0) -> list[Pair]:
-    """Pairs of a list in the layout of Wav2Lip's test lists, a line each: ``audio_id video_id``.
+    """Read a list of pairs in the layout of Wav2Lip's test lists: one ``audio_id video_id`` a line.
 
-    A line that has a tab is parted there only, so that ids may have spaces. A pair of a clip that is not held out is
-    kept, to be counted as a failure. ``max_clips`` keeps the first pairs; 0 keeps all. Raises ValueError for a list
-    that is no file, not UTF-8 or has no pair, naming the line that is none, or where many clips are not among
-    ``held_out``, and FileNotFoundError.
+    A line with a tab is split at the tab only, so ids may contain spaces. A pair with a clip that is not in
+    ``held_out`` is kept and counts as a failure. ``max_clips`` keeps the first pairs; 0 keeps all. Raises
+    FileNotFoundError for a missing file, and ValueError for a folder, for text that is not UTF-8, for a line that is
+    not a pair, for a list without pairs or with repeated ones, and if many clips are not in ``held_out``.
     """
     if path.is_dir():
         raise ValueError(f"{path} (params.yaml: evaluate.pairs) is a folder; it must be a text file of {_LINE} lines")
     try:
-        text = path.read_text(encoding="utf-8-sig")  # a byte order mark is not part of the first id
+        text = path.read_text(encoding="utf-8-sig")  # utf-8-sig removes a byte order mark
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} (params.yaml: evaluate.pairs) is not text in UTF-8: {error}; save it so") from None
+        raise ValueError(
+            f"{path} (params.yaml: evaluate.pairs) is not text in UTF-8: {error}; save it in UTF-8"
+        ) from None
     pairs: list[Pair] = []
     for number, line in enumerate(text.splitlines(), start=1):
         words = [word.strip() for word in line.split("\t") if word.strip()] if "\t" in line.strip() else line.split()
         if len(words) not in (0, 2):
             raise ValueError(
-                f"{path}, line {number}: {line.strip()!r} is not two clip ids, {_LINE}; where an id has a space, put a "
-                "tab between the two"
+                f"{path}, line {number}: {line.strip()!r} is not two clip ids, {_LINE}; if an id contains a space, "
+                "separate the two with a tab"
             )
         if words:
             pairs.append(Pair(video_id=words[1], audio_id=words[0]))
     if not pairs:
-        raise ValueError(f"{path} (params.yaml: evaluate.pairs) has no pair; a line of it is {_LINE}, two clip ids")
+        raise ValueError(f"{path} (params.yaml: evaluate.pairs) has no pair; write one {_LINE} a line, two clip ids")
     if len(set(pairs)) != len(pairs):
-        raise ValueError(f"{path} has a pair twice: {max(pairs, key=pairs.count)}")
+        raise ValueError(f"{path} lists a pair twice: {max(pairs, key=pairs.count)}")
     pairs = pairs[:max_clips] if max_clips else pairs
     absent = [name for pair in pairs for name in (pair.audio_id, pair.video_id) if name not in held_out]
     if len(absent) > MAX_ABSENT_SHARE * len(pairs):
         raise ValueError(
             f"{path} (params.yaml: evaluate.pairs) names {len(set(absent))} clips that are not held out here, the "
-            f"first is {absent[0]}: does it belong to this corpus, and do its ids look like {next(iter(held_out))}?"
+            f"first is {absent[0]}; use a list of this corpus, with ids such as {next(iter(held_out))}"
         )
     return pairs
 
 
 def self_paired(pairs: Iterable[Pair]) -> list[Pair]:
-    """The same videos in the same order, each once and with its own audio."""
+    """The videos of the pairs in the same order, each once, with their own audio."""
     return [Pair(name, name) for name in dict.fromkeys(pair.video_id for pair in pairs)]
 
 
 def pairing_sha256(pairs: Iterable[Pair]) -> str:
-    """Digest of the list as "audio video" lines, the layout of Wav2Lip's test file lists."""
+    """Digest of the pairs as "audio video" lines, the layout of Wav2Lip's test lists."""
     lines = "".join(f"{pair.audio_id} {pair.video_id}\n" for pair in pairs)
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def clips_sha256(clips: Iterable[Clip], heard: Iterable[Clip] = ()) -> str:
-    """Digest of what is scored: each clip's id, length, pictures, sound, mel, and where its face is cut out.
+    """Digest of the scored data: id, length, frames, audio, mel spectrogram and crop position of each clip.
 
-    ``heard``: clips that lend only their voice. Of them id, length, sound and mel count.
+    ``heard``: clips used for their audio only; their id, length, audio and mel spectrogram count.
     """
     digest = hashlib.sha256()
     for clip in clips:
@@ -123,7 +125,7 @@ def clips_sha256(clips: Iterable[Clip], heard: Iterable[Clip] = ()) -> str:
 
 
 def spread_frames(num_frames: Mapping[str, int], every_n_frames: int, max_frames: int) -> dict[str, list[int]]:
-    """Frames that FID compares: every n-th of each clip, thinned evenly to at most ``max_frames`` in all."""
+    """Frames for FID: every n-th frame of each clip, evenly thinned to at most ``max_frames`` in total."""
     candidates = [(clip_id, frame) for clip_id, num in num_frames.items() for frame in range(0, num, every_n_frames)]
     if len(candidates) > max_frames:
         kept = np.linspace(0, len(candidates) - 1, max_frames).round().astype(int)
@@ -135,6 +137,6 @@ def spread_frames(num_frames: Mapping[str, int], every_n_frames: int, max_frames
 
 
 def with_digest(description: Mapping[str, Any]) -> dict[str, Any]:
-    """The description with its own ``sha256``: equal digests mean that two results may be compared."""
+    """The description with its ``sha256``; two results with equal digests are comparable."""
     canonical = json.dumps(description, sort_keys=True, allow_nan=False)
     return {**description, "sha256": hashlib.sha256(canonical.encode()).hexdigest()}

@@ -1,4 +1,4 @@
-"""Scoring one variant clip by clip. The networks come in as functions, so nothing here knows files or devices.
+"""Scores one variant clip by clip. Networks are passed as functions, so this module needs no files or devices.
 
 Images are uint8 [N, H, W, 3], BGR.
 """
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 Images = NDArray[np.uint8]
 Generate = Callable[[Images, Voice], Images]
-"""Crops and the wanted voice -> crops of the same shape."""
+"""Crops and audio -> generated crops of the same shape."""
 Embed = Callable[[Images, NDArray[np.int16]], tuple[NDArray[np.float32], NDArray[np.float32]]]
 """Context frames and 16 kHz audio -> lip and audio embeddings, float32 [V, D] each."""
 Features = Callable[[Images], NDArray[np.float32]]
@@ -54,9 +54,9 @@ OK, FAILED = "ok", "failed"
 
 @dataclass(frozen=True)
 class Scored:
-    """What one pair of video and audio gave. ``lse`` is None where it failed, and ``reason`` says why.
+    """Result of one pair of video and audio. If it failed, ``lse`` is None and ``reason`` is the cause.
 
-    The reason of a scored pair says what was done to it first, if anything.
+    The ``reason`` of a scored pair names changes that were made to it before, if any.
     """
 
     pair: Pair
@@ -69,7 +69,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class VariantScore:
-    """Every pair in protocol order, and the crops that FID compares (equally many on both sides)."""
+    """Results of all pairs in protocol order, and the crops for FID (equal numbers on both sides)."""
 
     pairs: tuple[Scored, ...]
     real_crops: Images
@@ -85,14 +85,14 @@ class VariantScore:
 
 
 def num_paired_frames(video: Clip, audio: Clip) -> int:
-    """Frames that both the video and the audio have, at 25 fps."""
+    """Number of frames that video and audio have in common, at 25 fps."""
     return min(video.num_frames, alignment.num_frames_of(audio.num_samples))
 
 
 def render(video: Clip, audio: Clip, generate: Generate | None) -> tuple[Images, Images, Images]:
-    """The video speaking with the audio: (real crops, shown crops, shown context), all of the paired length.
+    """The video for the given audio: (real crops, shown crops, shown context), all of the paired length.
 
-    Without a generator the video stays as it is.
+    Without a generator the shown video is the real one. Raises ValueError if the generator's output is not finite.
     """
     frames = range(num_paired_frames(video, audio))
     crops, context = video.crops(frames), video.context(frames)
@@ -112,10 +112,11 @@ def score_variant(
     fid_frames: Mapping[str, Sequence[int]],
     vshift_frames: int,
 ) -> VariantScore:
-    """Score every pair. One that cannot be scored is kept with its reason, and its frames leave both sides of FID.
+    """Score every pair. A pair that cannot be scored is kept with its reason; its frames do not enter FID.
 
-    ``fid_frames``: by video; one that is not in it has no voice to be scored with, so its own is not scored either. A
-    video in several pairs is in FID once, with the first that could be scored: its real frames are the same each time.
+    ``fid_frames``: frames by video. A video that is not in it has no audio to be scored with, so it is not scored with
+    its own audio either. A video in several pairs enters FID once, with the first pair that could be scored, because
+    its real frames are equal in all of them.
     """
     results: list[Scored] = []
     real: list[Images] = []
@@ -128,7 +129,7 @@ def score_variant(
             results.append(Scored(pair=pair, reason=f"{absent[0]} is not among the held-out clips"))
             continue
         if pair.video_id not in fid_frames:
-            results.append(Scored(pair=pair, reason="no voice it is listed with is among the held-out clips"))
+            results.append(Scored(pair=pair, reason="no audio it is listed with is among the held-out clips"))
             continue
         try:
             crops, generated, context = render(clips[pair.video_id], clips[pair.audio_id], generate)
@@ -162,7 +163,7 @@ def score_variant(
 def distances(
     real_crops: Images, generated_crops: Images, features: Features, real_features: Features, seed: int
 ) -> dict[str, float]:
-    """FID and KID of two sets of crops; ``real_features`` may remember what other variants already asked for."""
+    """FID and KID of two sets of crops uint8 [N, 96, 96, 3]; ``real_features`` may use a cache that variants share."""
     real, generated = real_features(real_crops), features(generated_crops)
     sides = [FeatureStatistics(found.shape[1]) for found in (real, generated)]
     for statistics, found in zip(sides, (real, generated), strict=True):
@@ -171,7 +172,10 @@ def distances(
 
 
 def summary(score: VariantScore) -> dict[str, Any]:
-    """Means over the scored clips, offsets and failures. Raises ValueError where no clip was scored."""
+    """Means over the scored clips, offsets and failures.
+
+    Raises ValueError if no clip was scored, or if no real mouth moves.
+    """
     scored = score.scored
     if not scored:
         reasons = Counter(item.reason for item in score.pairs)
@@ -180,7 +184,7 @@ def summary(score: VariantScore) -> dict[str, Any]:
     offsets = [lse.offset_frames for _, lse in scored]
     real_jitter = sum(item.real_mouth_jitter for item, _ in scored)
     if real_jitter == 0:
-        raise ValueError("no real mouth moves in any test clip: is this video?")
+        raise ValueError("no real mouth moves in any test clip; check that the clips are videos")
     limit = max(len(lse.mean_distances) // 2 for _, lse in scored)
     return {
         "lse_d": float(np.mean([lse.lse_d for _, lse in scored])),
@@ -198,7 +202,7 @@ def summary(score: VariantScore) -> dict[str, Any]:
 
 
 def clips_csv(score: VariantScore) -> str:
-    """One line per pair, failed ones included."""
+    """The content of ``clips.csv``: one line per pair, including failed ones."""
     text = io.StringIO()
     writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n", restval="")
     writer.writeheader()

@@ -1,4 +1,4 @@
-"""Videos of what is judged, alone and beside real and input, with the audio that the generator was given."""
+"""Videos of the scored output, alone and beside real video and input, with the audio of the generator's input."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MASK_GREY = 128
 
 
 def choose_strips(pairs: Sequence[Pair], clips: Mapping[str, Clip], num_strips: int) -> list[Pair]:
-    """The first pairs of the protocol's order, one per speaker before any speaker comes again."""
+    """The first pairs in protocol order, one per speaker before a second one of any speaker."""
     turns: list[tuple[int, int]] = []
     num_seen: Counter[str] = Counter()
     for index, pair in enumerate(pairs):
@@ -45,15 +45,15 @@ def choose_strips(pairs: Sequence[Pair], clips: Mapping[str, Clip], num_strips: 
 
 @dataclass(frozen=True)
 class Take:
-    """One clip as a row of the comparison shows it, with the audio it was given."""
+    """The video of one clip in a row of the comparison, with its audio."""
 
     variant: str
     video: Clip
     audio: Clip
     crops: Image
-    """The real face: uint8 [N, 96, 96, 3]."""
+    """Crops of the real face: uint8 [N, 96, 96, 3]."""
     shown: Image
-    """The wide crop that is judged: uint8 [N, P, P, 3]."""
+    """The wide crop that is scored: uint8 [N, P, P, 3]."""
 
     @property
     def caption(self) -> str:
@@ -72,16 +72,16 @@ def make_take(variant: str, video: Clip, audio: Clip, generate: Generate | None)
 
 
 def write_take(path: Path, take: Take) -> None:
-    """Only what is judged: an MP4 of 320x320 for the comparison's page."""
+    """Write the scored video only: an MP4 of 320x320 for the comparison's page."""
     with VideoWriter(path, FPS, (PANEL_PX, PANEL_PX), take.samples, audio_rate_hz=SAMPLE_RATE_HZ, crf=24) as writer:
         for image in take.shown:
             writer.write(upscale(image))
 
 
 def write_strip(path: Path, take: Take, reference: Reference) -> None:
-    """Write one MP4 (H.264, AAC) of real, input and generated and, beside it, a PNG of a few of its frames.
+    """Write an MP4 (H.264, AAC) with real, input and generated video side by side, and a PNG of a few of its frames.
 
-    A bound has one panel, since nothing is generated.
+    A bound has one panel, because nothing is generated.
     """
     shown = take.shown
     panels: dict[str, Iterable[Image]]
@@ -110,7 +110,7 @@ def write_strip(path: Path, take: Take, reference: Reference) -> None:
 
 
 def input_panel(context: Image, reference: Image, box: NDArray[np.float64]) -> Image:
-    """What the generator sees: the frame with the crop's lower half masked, the reference crop as an inset.
+    """The generator's input: the frame with the lower half of the crop masked, and the reference crop as an inset.
 
     ``context: uint8 [P, P, 3]``, ``reference: uint8 [96, 96, 3]``, ``box: float64 [4]`` in context pixels
     -> uint8 [320, 320, 3].
@@ -126,7 +126,7 @@ def input_panel(context: Image, reference: Image, box: NDArray[np.float64]) -> I
 
 
 def backdrop(labels: Sequence[str], caption: str) -> Image:
-    """Everything but the pictures: a label above each panel, a caption below: uint8 [H, W, 3]."""
+    """Background with a label above each panel and a caption below: uint8 [H, W, 3]."""
     width = len(labels) * (PANEL_PX + GAP_PX) + GAP_PX
     canvas = PIL.Image.new("RGB", (width, LABEL_PX + PANEL_PX + CAPTION_PX), _PAPER)
     draw = ImageDraw.Draw(canvas)
@@ -142,7 +142,7 @@ def backdrop(labels: Sequence[str], caption: str) -> Image:
 
 
 def in_a_row(background: Image, images: Iterable[Image]) -> Image:
-    """One frame of the strip: pictures ``uint8 [320, 320, 3]`` on their places."""
+    """One frame of the strip: the background with images ``uint8 [320, 320, 3]`` in its panels."""
     frame = background.copy()
     for number, image in enumerate(images):
         left = _left_of(number)

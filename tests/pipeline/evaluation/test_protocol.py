@@ -86,10 +86,13 @@ def test_ids_with_spaces_are_parted_by_a_tab(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("a b\nc\n", r"line 2: 'c' is not two clip ids"),
-        ("a\tb\nc d e\n", r"line 2: 'c d e' is not two .*; where an id has a space, put a tab between the two"),
-        ("a b\na b\n", r"has a pair twice"),
-        ("\n", r"pairs\.txt \(params\.yaml: evaluate\.pairs\) has no pair; a line of it is `audio_id video_id`"),
-        ("x b\ny a\n", r"names 2 clips that are not held out here, the first is x: .* look like a\?"),
+        ("a\tb\nc d e\n", r"line 2: 'c d e' is not two .*; if an id contains a space, separate the two with a tab"),
+        ("a b\na b\n", r"lists a pair twice"),
+        ("\n", r"pairs\.txt \(params\.yaml: evaluate\.pairs\) has no pair; write one `audio_id video_id` a line"),
+        (
+            "x b\ny a\n",
+            r"names 2 clips that are not held out here, the first is x; use a list of this corpus, with ids such as a",
+        ),
     ],
 )
 def test_lists_that_cannot_be_used(text: str, message: str, tmp_path: Path) -> None:
