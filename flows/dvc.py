@@ -19,14 +19,13 @@ import yaml
 
 from flows.processes import stream
 from pipeline.core.code_digest import Code, changes
+from pipeline.core.errors import LipsmithError, TemporaryError, UserError
 from pipeline.core.layout import CODE_ROOT, Layout
 from pipeline.core.resources import SHARE_VARIABLE
 
 Outcome = Literal["ran", "restored", "up_to_date", "failed", "skipped"]
 """``restored``: the outputs came from DVC's run cache. ``skipped``: a stage before it failed."""
 
-EXIT_TEMPORARY = 75
-"""Exit code by which a stage says that trying again may work."""
 _TAIL_LINES = 12
 _MAX_CAUSES = 4
 _CODE_PREFIX = "artifacts/code/"
@@ -41,11 +40,11 @@ _STAGE_ERROR = re.compile(r"^\S+ pipeline\.stage: (?:\S+: )?(?P<why>.+)$")
 """How ``pipeline.stage.run`` logs the reason for which a stage ends."""
 
 
-class DvcError(RuntimeError):
+class DvcError(LipsmithError):
     """DVC or a stage's command failed. First line: the cause; then the last lines it wrote."""
 
 
-class TemporaryDvcError(DvcError):
+class TemporaryDvcError(DvcError, TemporaryError):
     """The same call may work later: another DVC process holds a lock, or the stage said so."""
 
 
@@ -72,7 +71,7 @@ class StageGraph:
     def restricted_to(self, targets: Iterable[str]) -> StageGraph:
         """The targets and everything before them. ``train_gan`` stands for each ``train_gan@...``.
 
-        Raises ValueError naming an unknown target and what there is.
+        Raises UserError naming an unknown target and what there is.
         """
         wanted: set[str] = set()
         pending = [stage for target in targets for stage in self._matching(target)]
@@ -86,7 +85,7 @@ class StageGraph:
     def _matching(self, target: str) -> list[str]:
         found = [s for s in self.upstream if s == target or s.split("@")[0] == target]
         if not found:
-            raise ValueError(f"no stage {target!r} in dvc.yaml; it has {', '.join(self.upstream)}")
+            raise UserError(f"no stage {target!r} in dvc.yaml; it has {', '.join(self.upstream)}")
         return found
 
 
@@ -239,7 +238,7 @@ class Verdict:
             code = _FAILED_COMMAND.search(line)
             if code:
                 self._error = f"its command exited with {code[1]}" + (f": {self._said}" if self._said else "")
-            is_temporary = code is not None and int(code[1]) == EXIT_TEMPORARY
+            is_temporary = code is not None and int(code[1]) == TemporaryError.exit_code
             self._may_retry |= is_temporary or _tells_of_lock(line)
         if line.strip():
             self._tail.append(line)

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.core.errors import TemporaryError
 from pipeline.core.layout import Layout
 from pipeline.core.locks import LockHeldError, locked_at_once
 
 
-class CheckoutBusyError(RuntimeError):
+class CheckoutBusyError(TemporaryError):
     """Another flow is at work in the checkout."""
 
 

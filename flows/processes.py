@@ -15,6 +15,8 @@ from typing import IO
 
 import psutil
 
+from pipeline.core.errors import LipsmithError
+
 GRACE_S = 15.0
 """Between SIGTERM and SIGKILL, s: enough for a stage to unwind, less than Prefect's own 30 s."""
 _POLL_S = 0.25
@@ -28,7 +30,7 @@ _all_ended = threading.Event()
 _ended_by: ContextVar[threading.Event | None] = ContextVar("_ended_by", default=None)
 
 
-class CommandEndedError(RuntimeError):
+class CommandEndedError(LipsmithError):
     """`end_everything` or the event of `end_commands_by` ended the command, or it did not start."""
 
 

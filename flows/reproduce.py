@@ -34,6 +34,7 @@ from flows.processes import ENDING_S, end_children, end_commands_by, end_everyth
 from flows.server import address, require_server
 from flows.tasks import StageResult
 from pipeline.core.command_line import run_command
+from pipeline.core.errors import LipsmithError, UserError, exit_code_of
 from pipeline.core.layout import Layout, find_root
 from pipeline.core.resources import cgroup_limits, num_cores
 from pipeline.params import Params, load_params
@@ -157,6 +158,8 @@ def _reproduce(checkout: Path, targets: list[str] | None) -> State[Any]:
         result = state.result(raise_on_failure=False)
         if isinstance(result, StageResult):
             return result
+        if state.is_failed() and isinstance(result, Exception) and not isinstance(result, LipsmithError):
+            raise result  # a bug
         return StageResult(stage, "failed", str(result), 0.0)  # out of retries
 
     most_jobs = num_jobs(load_params(Layout(checkout).params_path))
@@ -205,7 +208,10 @@ def plan_text(root: Path, targets: list[str] | None) -> str:
 
 
 def run_command_line(body: Callable[[], int]) -> int:
-    """Run a command's body. SIGTERM and Ctrl-C unwind it, and no process is left below this one at its end."""
+    """Run a command's body. SIGTERM and Ctrl-C unwind it, and no process is left below this one at its end.
+
+    A LipsmithError, or an error of the operating system, becomes its message and its exit code.
+    """
 
     def unwind(signum: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + signum)
@@ -226,12 +232,12 @@ def run_command_line(body: Callable[[], int]) -> int:
     atexit.register(end_children)  # after Prefect's own handlers: they still need its server
     try:
         return body()
-    except (ValueError, FileNotFoundError) as error:
+    except (LipsmithError, OSError) as error:
+        code = exit_code_of(error)
+        if code is None:
+            raise
         sys.stderr.write(f"{error}\n")
-        return 2
-    except dvc.DvcError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+        return code
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -304,10 +310,10 @@ def _command(
 
 
 def require_settings(root: Path) -> None:
-    """Raises ValueError for a mistake in ``params.yaml``, or where it does not say where the clips are."""
+    """Raises UserError for a mistake in ``params.yaml``, or where it does not say where the clips are."""
     path = Layout(root).params_path
     if unset := load_params(path).dataset.unset_root:
-        raise ValueError(f"{path}: {unset} is not set: it is the folder that holds your clips")
+        raise UserError(f"{path}: {unset} is not set: it is the folder that holds your clips")
 
 
 def _checkout(root: str | Path | None) -> Path:
@@ -315,7 +321,7 @@ def _checkout(root: str | Path | None) -> Path:
 
 
 def _graph(root: Path, targets: list[str] | None) -> dvc.StageGraph:
-    """Raises ValueError for settings that the stages would refuse one after another."""
+    """Raises UserError for settings that the stages would refuse one after another."""
     if (root / "params.yaml").is_file():
         require_settings(root)
     graph = dvc.read_graph(root)

@@ -24,6 +24,7 @@ from flows.retrain import retrain
 from flows.server import address, require_server
 from flows.tasks import CODE_DIR
 from pipeline.core.command_line import run_command
+from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout, find_root
 from pipeline.params import load_params
 
@@ -32,13 +33,13 @@ def deployments(root: Path, cron: str) -> list[RunnerDeployment]:
     """``retrain/scheduled`` and ``reproduce/manual``.
 
     A run that finds another at work in the checkout ends as Cancelled by itself (``flows.occupancy``). Prefect's limit
-    of one run at a time would outlive a server that was killed, and cancel every later run. Raises ValueError for a
+    of one run at a time would outlive a server that was killed, and cancel every later run. Raises UserError for a
     schedule that is no cron expression.
     """
     try:
         CronSchedule(cron=cron)
     except ValidationError:
-        raise ValueError(
+        raise UserError(
             f"params.yaml: runtime.retrain_cron is {cron!r}, which is no cron expression: it takes five fields, "
             'such as "0 3 * * 1" for Mondays at 03:00 UTC'
         ) from None
@@ -63,7 +64,7 @@ def _deployment(
 
 
 def require_own(made: Sequence[RunnerDeployment]) -> None:
-    """Raises ValueError where the server has one of these for another checkout: runs of that would be made here."""
+    """Raises UserError where the server has one of these for another checkout: runs of that would be made here."""
     with get_client(sync_client=True) as client:
         for deployment in made:
             try:
@@ -72,7 +73,7 @@ def require_own(made: Sequence[RunnerDeployment]) -> None:
                 continue
             own, other = deployment.parameters["root"], known.parameters.get("root")
             if other != own:
-                raise ValueError(
+                raise UserError(
                     f"{deployment.flow_name}/{deployment.name} at {address()} is that of {other}, not of {own}: a "
                     "server serves one checkout. Start another for this one on a port of its own (`prefect server "
                     f"start --port 4201`), or if it was moved, `prefect deployment delete {deployment.flow_name}/"
@@ -113,7 +114,7 @@ def _command(
         checkout = find_root(root)
         cron = load_params(Layout(checkout).params_path).runtime.retrain_cron
         if address() is None:
-            raise ValueError(
+            raise UserError(
                 "PREFECT_API_URL is not set: a schedule needs a server that stays up. Start one with "
                 "`prefect server start` and export PREFECT_API_URL=http://127.0.0.1:4200/api"
             )

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL
 
+from pipeline.core.errors import UserError
+
 
 def address() -> str | None:
     """PREFECT_API_URL, of the environment or of Prefect's profile, without user name and password."""
@@ -18,13 +20,13 @@ def address() -> str | None:
 
 
 def require_server() -> None:
-    """Raises ValueError where PREFECT_API_URL names a server that does not answer: a flow would end in a traceback."""
+    """Raises UserError where PREFECT_API_URL names a server that does not answer: a flow would end in a traceback."""
     if address() is None:
         return
     with get_client(sync_client=True) as client:
         problem = client.api_healthcheck()
     if problem is not None:
-        raise ValueError(
+        raise UserError(
             f"PREFECT_API_URL is {address()}, which does not answer ({problem}): start it (`prefect server start`), or "
             "unset PREFECT_API_URL, and flows start a server of their own"
         )

@@ -25,6 +25,7 @@ from prefect.states import Completed, Failed
 
 from flows import dvc
 from flows.processes import stream
+from pipeline.core.errors import LipsmithError
 from pipeline.core.layout import Layout
 from pipeline.params import load_params
 
@@ -125,7 +126,10 @@ def detect(root: Path) -> None:
 
 @task(task_run_name="gate", **UNCACHED)
 def gate(root: Path, variant: str) -> dict[str, Any]:
-    """Let ``pipeline.promote`` compare challenger and champion; returns its decision."""
+    """Let ``pipeline.promote`` compare challenger and champion; returns its decision.
+
+    Raises LipsmithError where it fails.
+    """
     tail: deque[str] = deque(maxlen=20)
     logger = _logger()
 
@@ -136,7 +140,7 @@ def gate(root: Path, variant: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "pipeline.promote", "--variant", variant, "--root", str(root)]
     code = stream(command, CODE_DIR, hear)
     if code != 0:
-        raise RuntimeError("\n".join([f"pipeline.promote failed (exit code {code})", *tail]))
+        raise LipsmithError("\n".join([f"pipeline.promote failed (exit code {code})", *tail]))
     decision: dict[str, Any] = json.loads(decision_path(root).read_text())
     return decision
 

@@ -18,29 +18,13 @@ import numpy as np
 from pipeline.core import atomic, scratch
 from pipeline.core.code_digest import Code, record
 from pipeline.core.command_line import run_command
+from pipeline.core.errors import LipsmithError, TemporaryError, exit_code_of
 from pipeline.core.layout import CODE_ROOT, Layout, find_root
 from pipeline.core.logs import log_to_stderr, wants_tracebacks
 from pipeline.params import Params, load_params
 from pipeline.tracking.tracker import Tracker, open_tracker
 
 logger = logging.getLogger(__name__)
-
-EXIT_USER_ERROR = 2
-EXIT_DATA_ERROR = 3
-EXIT_TEMPORARY = 75
-"""``EX_TEMPFAIL``: trying the same thing again may work. The flows retry on it."""
-
-
-class DataError(Exception):
-    """The input data cannot be used as they are."""
-
-
-class NonFiniteLossError(ArithmeticError):
-    """A loss or gradient became NaN or infinite; the last checkpoint is from before."""
-
-
-class TemporaryError(Exception):
-    """Something outside failed that may work on the next try."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +60,8 @@ def run(stage: str, body: Body, variant: str | None = None, *, dvc_stage: str | 
     """Run a stage's body and return the process's exit code.
 
     ``dvc_stage`` is the name in ``dvc.yaml`` where it differs from ``stage``. What the body returns is written to
-    the stage's ``metrics.json``.
+    the stage's ``metrics.json``. A LipsmithError, or an error of the operating system, becomes one line and its exit
+    code; any other exception is a bug and passes through.
     """
     _set_up_process()
     label = f"{stage}@{variant}" if variant else stage
@@ -87,15 +72,13 @@ def run(stage: str, body: Body, variant: str | None = None, *, dvc_stage: str | 
         if variant is not None and dvc_stage in (None, stage):
             params.require_variant(variant)
         _run_body(dvc_stage or stage, stage, body, variant, params, layout)
-    except (DataError, NonFiniteLossError) as error:
-        logger.error("%s: %s", label, error)
-        return EXIT_DATA_ERROR
-    except TemporaryError as error:
-        logger.error("%s: %s (trying again may help)", label, error)
-        return EXIT_TEMPORARY
-    except (ValueError, OSError) as error:
-        logger.error("%s: %s", label, error, exc_info=wants_tracebacks())
-        return EXIT_USER_ERROR
+    except (LipsmithError, OSError) as error:
+        code = exit_code_of(error)
+        if code is None:
+            raise
+        advice = " (trying again may help)" if isinstance(error, TemporaryError) else ""
+        logger.error("%s: %s%s", label, error, advice, exc_info=wants_tracebacks())
+        return code
     logger.info("%s: done in %.0f s", label, time.monotonic() - started)
     return 0
 

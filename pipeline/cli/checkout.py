@@ -9,6 +9,7 @@ import typer
 
 from pipeline.cli.errors import user_errors
 from pipeline.core.choices import Source
+from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout, find_root
 
 
@@ -32,7 +33,7 @@ def profile(
 
         path = params or Layout(find_root()).params_path
         if not path.is_file():
-            raise FileNotFoundError(f"{path} does not exist; bring it back with `git restore params.yaml`")
+            raise UserError(f"{path} does not exist; bring it back with `git restore params.yaml`")
         old = path.read_bytes()
         text, changes = apply_profile(name, old.decode())
         for change in changes:

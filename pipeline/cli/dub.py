@@ -12,6 +12,7 @@ import typer
 
 from pipeline.cli.errors import user_errors
 from pipeline.core.choices import Device, Length, Reference
+from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout, find_root
 from pipeline.dubbing.choices import Fill, OnMissing
 from pipeline.promote.choices import Alias
@@ -97,11 +98,11 @@ def dub_video(
 def generator_folder(layout: Layout, model: Path | None, registered: Alias | None, variant: str) -> Iterator[Path]:
     """The folder of the generator that was asked for; a registered one's lasts as long as the block.
 
-    Raises ValueError for two answers to one question, FileNotFoundError with a remedy where nothing is trained.
+    Raises UserError for two answers to one question, and with a remedy where nothing is trained.
     """
     if registered:
         if model:
-            raise ValueError(f"--registered {registered} and --model {model} both name a model; give one of them")
+            raise UserError(f"--registered {registered} and --model {model} both name a model; give one of them")
         from pipeline.promote.registry import open_registry
 
         with open_registry(layout) as registry, registry.files(registry.aliased(registered)) as folder:
@@ -114,7 +115,7 @@ def generator_folder(layout: Layout, model: Path | None, registered: Alias | Non
     folder = model or layout.stage_dir("train_gan", variant) / "model"
     if not (folder / "model.json").is_file():
         remedy = "give another --model" if model else f"`dvc repro train_gan@{variant}` trains it, or give --model"
-        raise FileNotFoundError(f"no trained generator in {folder}; {remedy}")
+        raise UserError(f"no trained generator in {folder}; {remedy}")
     yield folder
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.cli.errors import user_errors
+from pipeline.core.artifacts import read_json
+from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout, find_root
 from pipeline.report.tables import Table
 
@@ -56,7 +57,8 @@ def score_folders(
 ) -> Iterator[str]:
     """Score the folders' videos, write ``out``, and tell the figures, beside those of ``against`` where it is given.
 
-    Raises ValueError for a request that cannot be met; what can be checked before the long work is.
+    Raises UserError for a request that cannot be met; what can be checked before the long work is. Raises DataError
+    where no clip could be scored.
     """
     from pipeline.compare.intervals import level
     from pipeline.compare.table import clip_scores, intervals_over_clips
@@ -112,7 +114,7 @@ def score_saved(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[s
     """Score a saved generator as ``evaluate`` would, write ``out``, and tell the figures.
 
     The rows of the checkout's comparison stand beside them where both were scored alike. Raises as
-    ``Evaluation.open`` and ``MouthGenerator.load``, ValueError where no clip was scored.
+    ``Evaluation.open`` and ``MouthGenerator.load``, DataError where no clip was scored.
     """
     from pipeline.core import atomic
     from pipeline.core.versions import differing
@@ -150,7 +152,7 @@ def score_saved(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[s
 
 def _require_json(out: Path | None) -> None:
     if out is not None and (out.suffix != ".json" or out.is_dir()):
-        raise ValueError(f"--out {out} must be a file whose name ends in .json")
+        raise UserError(f"--out {out} must be a file whose name ends in .json")
 
 
 def _some(names: Sequence[str]) -> str:
@@ -163,7 +165,7 @@ def _comparison(layout: Layout) -> dict[str, Any]:
     """What the stage compare wrote; without rows where it has not run."""
     if not layout.comparison_path.is_file():
         return {"protocol": {}, "rows": []}
-    found: dict[str, Any] = json.loads(layout.comparison_path.read_text())
+    found: dict[str, Any] = read_json(layout.comparison_path)
     return found
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import typer
 
 from pipeline.cli.errors import user_errors
+from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout, find_root
 
 Published = Literal["inception", "syncnet_v2", "syncnet_example"]
@@ -97,7 +98,7 @@ def _syncnet_problem(path: Path) -> str:
 
     try:
         read_official(path)
-    except ValueError as error:
+    except UserError as error:
         return f"is not syncnet_v2: {error}"
     return ""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -40,6 +39,7 @@ from pipeline.compare.report import (
 )
 from pipeline.compare.seeds import places
 from pipeline.compare.table import Result
+from pipeline.core.artifacts import read_json
 from pipeline.corpora.manifest import SPLITS
 from pipeline.report.tables import Table
 from pipeline.shards.index import IndexRow, Reject
@@ -155,7 +155,7 @@ def read_takes(folders: Mapping[str, Path], results: Mapping[str, Result]) -> li
     players: dict[str, list[Player]] = {}
     said: dict[str, tuple[str, str]] = {}
     for variant, folder in folders.items():
-        for take in json.loads((folder / "takes" / "takes.json").read_text())["takes"]:
+        for take in read_json(folder / "takes" / "takes.json")["takes"]:
             content = base64.b64encode((folder / "takes" / take["file"]).read_bytes()).decode()
             score = results[variant].clips.get((take["clip_id"], take["audio_clip_id"]))
             remark = "" if score is None else f"LSE-C {score.lse_c:.2f}"

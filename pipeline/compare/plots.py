@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from pipeline.compare.intervals import level
 from pipeline.compare.seeds import places
+from pipeline.core.errors import DataError, UserError
 from pipeline.report.plot_style import COLOURS, MUTED, TEXT, clean, save, set_title, spaced
 
 _LEGEND_COLUMNS = 7
@@ -98,12 +99,17 @@ Curve = Mapping[str, Sequence[tuple[int, float]]]
 def read_curve(path: Path) -> dict[str, list[tuple[int, float]]]:
     """Read a training's ``curve.csv`` as column -> (step, value) points, without empty cells."""
     points: dict[str, list[tuple[int, float]]] = {}
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; `dvc repro` makes it")
     with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            step = int(row["step"])
-            for name, cell in row.items():
-                if name != "step" and cell not in ("", None):
-                    points.setdefault(name, []).append((step, float(cell)))
+        try:
+            for row in csv.DictReader(file):
+                step = int(row["step"])
+                for name, cell in row.items():
+                    if name != "step" and cell not in ("", None):
+                        points.setdefault(name, []).append((step, float(cell)))
+        except (KeyError, TypeError, ValueError, csv.Error) as error:  # no such column, a short line, no number
+            raise DataError(f"{path} is damaged ({error!r}); remove it, `dvc repro` makes it") from None
     return points
 
 
@@ -120,7 +126,7 @@ def plot_training(
     """
     shown = [name for name in panels if any(curve.get(name) for curve in curves.values())]
     if not shown:
-        raise ValueError(f"no curve has any of the columns {', '.join(panels)}")
+        raise DataError(f"no curve has any of the columns {', '.join(panels)}")
     columns = 2 if len(shown) == 4 else min(3, len(shown))
     lines = -(-len(shown) // columns)
     figure = Figure(figsize=(4.2 * columns, 0.8 + 2.6 * lines), layout=spaced())

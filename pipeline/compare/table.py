@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from typing import Any
 
 from pipeline.compare import differences
 from pipeline.compare.intervals import ratio_interval, share_interval
+from pipeline.core.artifacts import read_json
+from pipeline.core.errors import DataError, UserError
 
 CSV_COLUMNS = ("variant", "lse_d", "lse_c", "fid")
 COPIED = (
@@ -81,23 +82,29 @@ class Result:
 
 
 def read_result(folder: Path) -> Result:
-    """Read ``artifacts/evaluate/<variant>``. Raises FileNotFoundError if a file is missing."""
+    """Read ``artifacts/evaluate/<variant>``.
+
+    Raises UserError with the command that writes a missing file, and DataError for damaged scores.
+    """
     for name in ("metrics.json", "clips.csv"):
         if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder / name} does not exist; run `dvc repro` to evaluate {folder.name}")
+            raise UserError(f"{folder / name} does not exist; run `dvc repro` to evaluate {folder.name}")
     return Result(
-        metrics=json.loads((folder / "metrics.json").read_text()),
-        clips=clip_scores((folder / "clips.csv").read_text()),
+        metrics=read_json(folder / "metrics.json"),
+        clips=clip_scores((folder / "clips.csv").read_text(), f"{folder / 'clips.csv'}"),
     )
 
 
-def clip_scores(text: str) -> dict[tuple[str, str], ClipScore]:
+def clip_scores(text: str, source: str = "clips.csv") -> dict[tuple[str, str], ClipScore]:
     """The scored lines of a ``clips.csv``, by the ids of video and audio.
 
-    Raises ValueError or KeyError for text in another format.
+    Raises DataError for text in another format.
     """
-    scored = [row for row in csv.DictReader(io.StringIO(text)) if row["status"] == "ok"]
-    return {(row["clip_id"], row["audio_clip_id"]): _clip_score(row) for row in scored}
+    try:
+        scored = [row for row in csv.DictReader(io.StringIO(text)) if row["status"] == "ok"]
+        return {(row["clip_id"], row["audio_clip_id"]): _clip_score(row) for row in scored}
+    except (KeyError, TypeError, ValueError, csv.Error) as error:  # no such column, a short line, no number
+        raise DataError(f"{source} is not in the format of an evaluation: {error!r}") from None
 
 
 def _clip_score(row: Mapping[str, str]) -> ClipScore:
@@ -121,7 +128,7 @@ def scores_by_video(clips: Mapping[tuple[str, str], ClipScore], measure: str) ->
 def shared_protocol(results: Sequence[Result]) -> dict[str, Any]:
     """The protocol that all results share: pairing, evaluator, FID sampling and weights.
 
-    Raises ValueError with the first setting in which two results differ.
+    Raises UserError with the first setting in which two results differ.
     """
     first = results[0]
     for other in results[1:]:
@@ -129,7 +136,7 @@ def shared_protocol(results: Sequence[Result]) -> dict[str, Any]:
         for key in [*keys, "sha256"]:
             ours, theirs = first.protocol.get(key), other.protocol.get(key)
             if ours != theirs:
-                raise ValueError(
+                raise UserError(
                     f"{other.variant} and {first.variant} have different protocols: protocol.{key} is {theirs!r} for "
                     f"{other.variant} and {ours!r} for {first.variant}; to score all rows again, run "
                     "`dvc repro --force --single-item evaluate evaluate_bound`, then `dvc repro`"

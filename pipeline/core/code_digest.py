@@ -20,6 +20,7 @@ INERT = (
     "pipeline.core.atomic",
     "pipeline.core.code_digest",
     "pipeline.core.command_line",
+    "pipeline.core.errors",
     "pipeline.core.layout",
     "pipeline.core.locks",
     "pipeline.core.logs",

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.core.errors import UserError
+
 CODE_ROOT = Path(__file__).resolve().parents[2]
 """The folder that holds the packages of the code that is running."""
 
@@ -73,9 +75,9 @@ class Layout:
 
 
 def find_root(start: Path | None = None) -> Path:
-    """The nearest folder at or above ``start`` that holds ``params.yaml`` and ``dvc.yaml``."""
+    """The nearest folder at or above ``start`` that holds ``params.yaml`` and ``dvc.yaml``. Raises UserError."""
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
         if (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file():
             return folder
-    raise FileNotFoundError(f"no params.yaml and dvc.yaml at or above {here}; run this inside a lipsmith checkout")
+    raise UserError(f"no params.yaml and dvc.yaml at or above {here}; run this inside a lipsmith checkout")

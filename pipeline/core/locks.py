@@ -12,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pipeline.core import atomic
+from pipeline.core.errors import TemporaryError
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +20,7 @@ PATIENCE_S = 1.0
 """A wait shorter than this is not logged."""
 
 
-class LockHeldError(RuntimeError):
+class LockHeldError(TemporaryError):
     """Another process holds the lock. ``holder`` describes it; empty if that process has not described itself yet."""
 
     def __init__(self, path: Path, holder: str) -> None:

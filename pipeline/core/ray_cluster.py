@@ -17,11 +17,13 @@ from typing import Any
 
 import psutil
 
+from pipeline.core.errors import TemporaryError
+
 _MIN_STORE_BYTES = 100_000_000
 _ANSWER_S = 10.0
 
 
-class WorkerError(Exception):
+class WorkerError(TemporaryError):
     """A worker died again and again, or the Ray cluster is gone."""
 
 

@@ -15,15 +15,20 @@ from typing import Any
 
 import yaml
 
+from pipeline.core.errors import UserError
+
 
 def declared(root: Path, stage: str, variant: str | None = None) -> tuple[list[Path], list[str]]:
     """Dependencies and parameter keys that ``dvc.yaml`` lists for a stage, with the variant filled in.
 
-    Raises ValueError for a stage that ``dvc.yaml`` does not have.
+    Raises UserError for a stage that ``dvc.yaml`` does not have, and where it is no YAML.
     """
-    stages = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]
+    try:
+        stages = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]
+    except yaml.YAMLError as error:
+        raise UserError(f"dvc.yaml is not valid YAML: {error}") from None
     if stage not in stages:
-        raise ValueError(f"dvc.yaml has no stage {stage!r}; it has {', '.join(stages)}")
+        raise UserError(f"dvc.yaml has no stage {stage!r}; it has {', '.join(stages)}")
     body = stages[stage].get("do", stages[stage])
 
     def fill(text: str) -> str:
@@ -44,7 +49,10 @@ def select(params: Mapping[str, Any], dotted_keys: Iterable[str]) -> dict[str, A
 
 
 def digest_paths(paths: Iterable[Path], root: Path) -> str:
-    """SHA-256 over the names and bytes of files; a folder counts as every file below it, caches left out."""
+    """SHA-256 over the names and bytes of files; a folder counts as every file below it, caches left out.
+
+    Raises UserError for one that does not exist.
+    """
     digest = hashlib.sha256()
     files: set[Path] = set()
     for path in paths:
@@ -53,7 +61,7 @@ def digest_paths(paths: Iterable[Path], root: Path) -> str:
         elif path.is_file():
             files.add(path)
         else:
-            raise FileNotFoundError(f"{path} does not exist; `dvc repro` makes what a stage needs")
+            raise UserError(f"{path} does not exist; `dvc repro` makes what a stage needs")
     for file in sorted(files):
         digest.update(file.relative_to(root).as_posix().encode())
         with file.open("rb") as opened:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+from pipeline.core.errors import UserError
 from pipeline.corpora.lrs2 import spoken_words
 from pipeline.corpora.manifest import ClipRecord
 from pipeline.corpora.metadata import VideoNote, parse_metadata
@@ -28,11 +29,11 @@ def list_folder_clips(params: FolderParams, seed: int, num_connections: int = 1)
     """Every video below ``dataset.folder.root``, ids like ``holiday/take 1``; hidden files are left out.
 
     The folder of a video stands for its speaker, a ``.txt`` beside it is its transcript, unless
-    ``dataset.folder.metadata`` says otherwise. Raises ValueError where the folder, any video or a noted one is missing,
+    ``dataset.folder.metadata`` says otherwise. Raises UserError where the folder, any video or a noted one is missing,
     naming the setting to change, or where a name is not UTF-8; OutageError where remote storage does not answer.
     """
     if params.root is None:
-        raise ValueError("dataset.folder.root in params.yaml is not set: it is the folder that holds your videos")
+        raise UserError("dataset.folder.root in params.yaml is not set: it is the folder that holds your videos")
     tree = (
         RemoteTree(params.root, num_connections)
         if is_url(params.root)
@@ -41,7 +42,7 @@ def list_folder_clips(params: FolderParams, seed: int, num_connections: int = 1)
     names = [name for name in tree.sizes if PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES]
     if not names:
         known = " ".join(sorted(VIDEO_SUFFIXES))
-        raise ValueError(f"{tree.label} holds no video ({known}); set dataset.folder.root in params.yaml")
+        raise UserError(f"{tree.label} holds no video ({known}); set dataset.folder.root in params.yaml")
     _require_utf8_names(names, tree)
     ids, notes = _ids_of(names), _notes_of(names, tree, params.metadata)
     speakers = {name: notes[name].speaker or _speaker_of(name) for name in names}
@@ -63,12 +64,12 @@ def list_folder_clips(params: FolderParams, seed: int, num_connections: int = 1)
 
 
 def _require_utf8_names(names: Sequence[str], tree: VideoTree) -> None:
-    """Other names come from disk with stand-ins for their bytes, which no table can hold. Raises ValueError."""
+    """Other names come from disk with stand-ins for their bytes, which no table can hold. Raises UserError."""
     for name in names:
         try:
             name.encode()
         except UnicodeEncodeError:
-            raise ValueError(f"{tree.label} has a video whose name is not UTF-8, {name!r}: rename it") from None
+            raise UserError(f"{tree.label} has a video whose name is not UTF-8, {name!r}: rename it") from None
 
 
 def _tell_held_out_copies(digests: Mapping[str, str], splits: Mapping[str, str]) -> None:
@@ -95,7 +96,7 @@ def _splits_of(
 ) -> dict[str, str]:
     """The noted split, else by speaker that of the speaker's noted videos, else a drawn one.
 
-    Raises ValueError where a speaker's other videos are noted in several splits.
+    Raises UserError where a speaker's other videos are noted in several splits.
     """
     is_by_speaker = params.split_by == "speaker"
     unit_of = speakers if is_by_speaker else ids
@@ -106,7 +107,7 @@ def _splits_of(
     undecided = {unit_of[name] for name in names if not notes[name].split}
     for unit in sorted(undecided & noted.keys()):
         if len(noted[unit]) > 1:
-            raise ValueError(
+            raise UserError(
                 f"dataset.folder.metadata puts videos of speaker {unit!r} into {' and '.join(sorted(noted[unit]))} and "
                 "leaves others open, which dataset.folder.split_by: speaker cannot decide: note a split for each of "
                 "them, or split_by: clip"
@@ -127,9 +128,7 @@ def _notes_of(names: Sequence[str], tree: VideoTree, metadata: Path | None) -> d
     where, content = _read_metadata(tree, metadata)
     notes = _by_name_on_disk(parse_metadata(content, where), names)
     if absent := sorted(set(notes) - set(names)):
-        raise ValueError(
-            f"{where} names {len(absent)} videos that are not below {tree.label}, the first is {absent[0]}"
-        )
+        raise UserError(f"{where} names {len(absent)} videos that are not below {tree.label}, the first is {absent[0]}")
     if len(notes) < len(names):
         silent = len(names) - len(notes)
         log.info("%s says nothing of %d of %d videos: their folders and the seed decide", where, silent, len(names))
@@ -152,7 +151,7 @@ def _read_metadata(tree: VideoTree, metadata: Path) -> tuple[str, bytes]:
         return tree.path_of(name), tree.read(name)
     where = name if path.is_absolute() else tree.path_of(name)
     if not Path(where).is_file():
-        raise ValueError(f"{where} does not exist; see dataset.folder.metadata in params.yaml")
+        raise UserError(f"{where} does not exist; see dataset.folder.metadata in params.yaml")
     return where, Path(where).read_bytes()
 
 

@@ -9,6 +9,7 @@ import logging
 import re
 from pathlib import Path
 
+from pipeline.core.errors import UserError
 from pipeline.corpora.manifest import ClipRecord, record_of
 from pipeline.corpora.split import assign_splits, least_test
 from pipeline.corpora.video_tree import files_below
@@ -33,7 +34,7 @@ _WORDS = (
 def list_grid_clips(params: GridParams, seed: int) -> list[ClipRecord]:
     """Clips of the chosen speakers, ids like ``s1/bbaf2n``, split by clip or by speaker.
 
-    Raises ValueError where the folder or a speaker is missing, naming the setting to change.
+    Raises UserError where the folder or a speaker is missing, naming the setting to change.
     """
     found = clips_by_speaker(params.root, params.speakers)
     clips = [(speaker, path) for speaker, paths in found.items() for path in paths]
@@ -51,49 +52,49 @@ def list_grid_clips(params: GridParams, seed: int) -> list[ClipRecord]:
 def clips_by_speaker(root: Path | None, chosen: tuple[str, ...]) -> dict[str, list[Path]]:
     """One file per clip of the chosen speakers, of all where none is chosen.
 
-    Raises ValueError where the folder, a chosen speaker or every clip is missing, naming the setting to change.
+    Raises UserError where the folder, a chosen speaker or every clip is missing, naming the setting to change.
     """
     root = _existing_root(root)
     found = {speaker: _clips_of(root / speaker) for speaker in _speakers_of(root, chosen)}
     if not any(found.values()):
         inside = "; is it one speaker's folder? Then its parent is meant" if _clips_of(root) else ""
-        raise ValueError(f"{root} has no GRID clip such as s1/bbaf2n.mpg; set dataset.grid.root in params.yaml{inside}")
+        raise UserError(f"{root} has no GRID clip such as s1/bbaf2n.mpg; set dataset.grid.root in params.yaml{inside}")
     return found
 
 
 def sentence_of(name: str) -> str:
     """The words behind a GRID file name: ``bbaf2n`` -> ``bin blue at f two now``.
 
-    Raises ValueError naming the letter that GRID's grammar does not have.
+    Raises UserError naming the letter that GRID's grammar does not have.
     """
     if len(name) != len(_WORDS):
-        raise ValueError(f"{name!r} is not a GRID clip name: it needs 6 letters, as bbaf2n has")
+        raise UserError(f"{name!r} is not a GRID clip name: it needs 6 letters, as bbaf2n has")
     words = []
     for place, (letter, allowed) in enumerate(zip(name.lower(), _WORDS, strict=True), start=1):
         if letter not in allowed:
             choice = ", ".join(allowed)
-            raise ValueError(f"{name!r} is not a GRID clip name: letter {place} is none of {choice}")
+            raise UserError(f"{name!r} is not a GRID clip name: letter {place} is none of {choice}")
         words.append(allowed[letter])
     return " ".join(words)
 
 
 def _existing_root(root: Path | None) -> Path:
-    """The corpus' folder. Raises ValueError naming the setting where it is not set or not there."""
+    """The corpus' folder. Raises UserError naming the setting where it is not set or not there."""
     if root is None:
-        raise ValueError(
+        raise UserError(
             "dataset.grid.root in params.yaml is not set: it is the folder that holds s1, s2, ...; "
             "or set dataset.grid.url to download them"
         )
     if not root.expanduser().is_dir():
-        raise ValueError(f"{root} is no folder; set dataset.grid.root in params.yaml")
+        raise UserError(f"{root} is no folder; set dataset.grid.root in params.yaml")
     return root.expanduser().resolve()
 
 
 def _speakers_of(root: Path, chosen: tuple[str, ...]) -> list[str]:
-    """The chosen speakers' folders by number, all of them where none is chosen. Raises ValueError for an absent one."""
+    """The chosen speakers' folders by number, all of them where none is chosen. Raises UserError for an absent one."""
     found = {entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
     if missing := sorted(set(chosen) - found):
-        raise ValueError(
+        raise UserError(
             f"{root} has no folder {', '.join(missing)}; dataset.grid.speakers in params.yaml may name "
             f"{', '.join(_by_number(found)) or 'none'}"
         )
@@ -114,7 +115,7 @@ def _clips_of(folder: Path) -> list[Path]:
                 continue
             try:
                 sentence_of(path.stem)
-            except ValueError as error:
+            except UserError as error:
                 log.warning("skipped %s: %s", path, error)
                 continue
             best.setdefault(path.stem, path)

@@ -9,7 +9,10 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
+
 from pipeline.core import atomic
+from pipeline.core.errors import UserError
 from pipeline.core.redact import redacted
 from pipeline.corpora.archive_folder import Depot
 from pipeline.fetch.archives import OnMember, Unpacked, unpack_zip
@@ -20,17 +23,34 @@ from pipeline.params import GridParams
 _SPEAKER_ZIP = re.compile(r"(s\d+)\.zip")
 
 
+class _Links(BaseModel):
+    self: str
+
+
+class _Entry(BaseModel):
+    key: str
+    size: int
+    checksum: str
+    links: _Links
+
+
+class _Record(BaseModel):
+    """What of a Zenodo record is read here."""
+
+    files: list[_Entry]
+
+
 def download_grid(params: GridParams, root: Path, num_connections: int) -> None:
     """Have the chosen speakers' clips as ``root/s1/bbaf2n.mpg``; all that the record has where none is chosen.
 
-    What is there already is not fetched again. Raises TransferError, or ValueError for a speaker that is not there.
+    What is there already is not fetched again. Raises TransferError, or UserError for a speaker that is not there.
     """
     assert params.url is not None
     depot = Depot(root)
     with alone_in(depot.folder):
         on_offer = {remote.path.stem: remote for remote in _speaker_files(params.url, depot)}
         if absent := sorted(set(params.speakers) - set(on_offer)):
-            raise ValueError(
+            raise UserError(
                 f"{redacted(params.url)} has no speaker {', '.join(absent)}; dataset.grid.speakers in params.yaml may "
                 f"name {', '.join(on_offer)}"
             )
@@ -52,18 +72,27 @@ def download_grid(params: GridParams, root: Path, num_connections: int) -> None:
 def speaker_files(record: Any, folder: Path) -> list[RemoteFile]:
     """The speakers' archives in a Zenodo record, by number. Raises WrongContentError for anything else."""
     try:
-        found = {match[1]: entry for entry in record["files"] if (match := _SPEAKER_ZIP.fullmatch(entry["key"]))}
-        files = []
-        for speaker in sorted(found, key=lambda name: int(name[1:])):
-            entry = found[speaker]
-            algorithm, _, hexdigest = entry["checksum"].partition(":")
-            checksum = Checksum(algorithm, hexdigest)
-            files.append(RemoteFile(entry["links"]["self"], folder / f"{speaker}.zip", int(entry["size"]), checksum))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise WrongContentError(f"not a Zenodo record with files, sizes and checksums ({error!r})") from None
-    if not files:
+        parsed = _Record.model_validate(record)
+    except ValidationError as error:
+        first = error.errors()[0]
+        fault = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise WrongContentError(f"not a Zenodo record with files, sizes and checksums ({fault})") from None
+    found = {match[1]: entry for entry in parsed.files if (match := _SPEAKER_ZIP.fullmatch(entry.key))}
+    if not found:
         raise WrongContentError("the record has no s1.zip, s2.zip, ...: is it GRID's?")
-    return files
+    return [
+        RemoteFile(entry.links.self, folder / f"{speaker}.zip", entry.size, _checksum(entry.checksum))
+        for speaker, entry in sorted(found.items(), key=lambda item: int(item[0][1:]))
+    ]
+
+
+def _checksum(text: str) -> Checksum:
+    """Of ``md5:0123...``. Raises WrongContentError for anything else."""
+    algorithm, _, hexdigest = text.partition(":")
+    try:
+        return Checksum(algorithm, hexdigest)
+    except ValueError as error:  # an algorithm that hashlib does not know, or not its digits
+        raise WrongContentError(f"not a Zenodo record with files, sizes and checksums ({error})") from None
 
 
 def _speaker_files(url: str, depot: Depot) -> list[RemoteFile]:

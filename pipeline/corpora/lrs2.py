@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from pipeline.core.errors import UserError
 from pipeline.corpora.manifest import MAX_MISSING_SHARE, SPLITS, ClipRecord, absent_record, record_of
 
 log = logging.getLogger(__name__)
@@ -18,7 +19,7 @@ def list_lrs2_clips(root: Path | None) -> list[ClipRecord]:
     """Every listed clip below ``root``; the programme's folder stands for the speaker.
 
     Only ``main`` is read, as in Wav2Lip. A listed clip that is not there is listed with 0 bytes, so that it is
-    counted among the rejects. Raises ValueError where the folder, a list or many clips are missing, naming the
+    counted among the rejects. Raises UserError where the folder, a list or many clips are missing, naming the
     setting to change.
     """
     root = lrs2_root(root)
@@ -27,14 +28,14 @@ def list_lrs2_clips(root: Path | None) -> list[ClipRecord]:
     for split in SPLITS:
         for clip_id in read_split_list(find_list(root, split)):
             if paths.get(clip_id, (split,))[0] != split:
-                raise ValueError(f"clip {clip_id} is in both {paths[clip_id][0]}.txt and {split}.txt of {root}")
+                raise UserError(f"clip {clip_id} is in both {paths[clip_id][0]}.txt and {split}.txt of {root}")
             paths[clip_id] = split, main_dir / f"{clip_id}.mp4"
     missing = {clip_id for clip_id, (_, path) in paths.items() if not path.is_file()}
     if missing:
         first = main_dir / f"{min(missing)}.mp4"
         told = f"{len(missing)} of {len(paths)} listed clips are missing, the first is {first}"
         if len(missing) > MAX_MISSING_SHARE * len(paths):
-            raise ValueError(f"{told}: unpack the archive again, or take them out of the lists")
+            raise UserError(f"{told}: unpack the archive again, or take them out of the lists")
         log.warning("%s", told)
     return [
         absent_record(clip_id, _programme(clip_id), split, path)
@@ -45,15 +46,15 @@ def list_lrs2_clips(root: Path | None) -> list[ClipRecord]:
 
 
 def lrs2_root(root: Path | None) -> Path:
-    """The folder that holds ``mvlrs_v1``. Raises ValueError naming the setting where it is not set or not there."""
+    """The folder that holds ``mvlrs_v1``. Raises UserError naming the setting where it is not set or not there."""
     if root is None:
-        raise ValueError(
+        raise UserError(
             "dataset.lrs2.root in params.yaml is not set: it is the folder that holds mvlrs_v1; "
             "or set dataset.lrs2.url to download it"
         )
     root = root.expanduser().resolve()
     if not (root / "mvlrs_v1" / "main").is_dir():
-        raise ValueError(f"{root} has no mvlrs_v1/main; set dataset.lrs2.root in params.yaml")
+        raise UserError(f"{root} has no mvlrs_v1/main; set dataset.lrs2.root in params.yaml")
     return root
 
 
@@ -64,12 +65,12 @@ def _programme(clip_id: str) -> str:
 def read_split_list(path: Path) -> list[str]:
     """Clip ids of a list: the first word of each line (``test.txt`` carries a second one).
 
-    Raises ValueError where it is not UTF-8.
+    Raises UserError where it is not UTF-8.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")  # a byte order mark is not part of the first id
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not text in UTF-8: {error}; save it so") from None
+        raise UserError(f"{path} is not text in UTF-8: {error}; save it so") from None
     return [line.split()[0] for line in text.splitlines() if line.strip()]
 
 
@@ -87,11 +88,11 @@ def spoken_words(content: bytes) -> str:
 
 
 def find_list(root: Path, split: str) -> Path:
-    """The split's list, beside ``mvlrs_v1`` or in it. Raises ValueError where there is none."""
+    """The split's list, beside ``mvlrs_v1`` or in it. Raises UserError where there is none."""
     for folder in (root, root / "mvlrs_v1"):
         if (folder / f"{split}.txt").is_file():
             return folder / f"{split}.txt"
-    raise ValueError(
+    raise UserError(
         f"{root} has no {split}.txt, the list of its {split} clips; it belongs beside mvlrs_v1 "
         "(dataset.lrs2.root in params.yaml)"
     )

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.core.errors import UserError
 from pipeline.corpora.archive_folder import Depot
 from pipeline.corpora.video_tree import files_below
 from pipeline.fetch.archives import unpack_tar
@@ -26,7 +27,7 @@ def download_lrs2(params: Lrs2Params, root: Path, num_connections: int) -> None:
     """Have ``mvlrs_v1`` and the four lists below ``root``; what is there already is not fetched again.
 
     User name and password come from ``LIPSMITH_LRS2_USER`` and ``LIPSMITH_LRS2_PASSWORD``, or from ~/.netrc.
-    Raises TransferError, or ValueError for an environment or a setting that is not usable.
+    Raises TransferError, or UserError for an environment or a setting that is not usable.
     """
     assert params.url is not None
     _require_known_files(params)
@@ -52,10 +53,10 @@ def download_lrs2(params: Lrs2Params, root: Path, num_connections: int) -> None:
 def _require_known_files(params: Lrs2Params) -> None:
     """A file twice would be written by two connections at once; a checksum under a wrong name would check nothing."""
     if twice := [name for name, count in Counter(params.archives).items() if count > 1]:
-        raise ValueError(f"dataset.lrs2.archives in params.yaml has {twice[0]} twice")
+        raise UserError(f"dataset.lrs2.archives in params.yaml has {twice[0]} twice")
     files = (*params.archives, *LISTS)
     if unknown := sorted(params.md5.keys() - set(files)):
-        raise ValueError(
+        raise UserError(
             f"dataset.lrs2.md5 in params.yaml has {unknown[0]}, which is none of the files: {', '.join(files)}"
         )
 

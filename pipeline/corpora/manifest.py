@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.core import atomic
+from pipeline.core.artifacts import read_rows
 from pipeline.core.choices import Split
 from pipeline.core.digest import sha256_of
 
@@ -62,7 +63,7 @@ def write_manifest(path: Path, records: Iterable[ClipRecord]) -> None:
 
 
 def read_manifest(path: Path) -> list[ClipRecord]:
-    """Records in clip id order. Raises FileNotFoundError with the command that writes the manifest."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; `dvc repro download` writes it")
-    return [ClipRecord(**row) for row in pq.read_table(path).to_pylist()]
+    """Records in clip id order. Raises UserError or DataError with the command that writes the manifest."""
+    columns = [field.name for field in fields(ClipRecord)]
+    rows = read_rows(path, columns, "`dvc repro download` writes it")
+    return [ClipRecord(**{name: row[name] for name in columns}) for row in rows]

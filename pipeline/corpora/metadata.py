@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from pipeline.core.errors import UserError
 from pipeline.corpora.manifest import SPLITS
 
 COLUMNS = ("path", "speaker", "split", "transcript")
@@ -27,28 +28,28 @@ def parse_metadata(content: bytes, name: str) -> dict[str, VideoNote]:
     """Notes by the video's path below the folder, with ``/``, from the content of the file called ``name``.
 
     A CSV has a header line, a JSON file is a list of objects; both name ``path`` and any of ``speaker``, ``split``
-    (train, val, test) and ``transcript``. Raises ValueError that names the file, the row and what is allowed.
+    (train, val, test) and ``transcript``. Raises UserError that names the file, the row and what is allowed.
     """
     try:
         text = content.decode("utf-8-sig")
         rows = _json_rows(text, name) if name.lower().endswith(".json") else _csv_rows(text)
     except UnicodeDecodeError as error:
-        raise ValueError(f"{name} is not text in UTF-8: {error}; save it so") from None
+        raise UserError(f"{name} is not text in UTF-8: {error}; save it so") from None
     except (json.JSONDecodeError, csv.Error) as error:
-        raise ValueError(f"{name} cannot be read: {error}") from None
+        raise UserError(f"{name} cannot be read: {error}") from None
     notes: dict[str, VideoNote] = {}
     for number, row in rows:
         where = f"{name}, row {number}"
         if unknown := sorted(set(row) - set(COLUMNS)):
-            raise ValueError(f"{where}: unknown column {', '.join(unknown)}; there are {', '.join(COLUMNS)}")
+            raise UserError(f"{where}: unknown column {', '.join(unknown)}; there are {', '.join(COLUMNS)}")
         values = {name: str(value).strip() for name, value in row.items() if value is not None and str(value).strip()}
         if "path" not in values:
-            raise ValueError(f"{where}: has no path")
+            raise UserError(f"{where}: has no path")
         video = PurePosixPath(values.pop("path").replace("\\", "/")).as_posix()
         if video in notes:
-            raise ValueError(f"{where}: {video} is there twice")
+            raise UserError(f"{where}: {video} is there twice")
         if values.get("split", SPLITS[0]) not in SPLITS:
-            raise ValueError(f"{where}: split {values['split']!r} is none of {', '.join(SPLITS)}")
+            raise UserError(f"{where}: split {values['split']!r} is none of {', '.join(SPLITS)}")
         notes[video] = VideoNote(**values)
     return notes
 
@@ -62,5 +63,5 @@ def _csv_rows(text: str) -> list[tuple[int, dict[str, Any]]]:
 def _json_rows(text: str, name: str) -> list[tuple[int, dict[str, Any]]]:
     content = json.loads(text)
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
-        raise ValueError(f'{name} must be a list of objects such as {{"path": "a.mp4", "speaker": "anna"}}')
+        raise UserError(f'{name} must be a list of objects such as {{"path": "a.mp4", "speaker": "anna"}}')
     return list(enumerate(content, start=1))

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pipeline.core.errors import LipsmithError, TemporaryError, UserError
 from pipeline.media.errors import MissingMediaError
 
 log = logging.getLogger(__name__)
@@ -28,14 +29,15 @@ RETRY_AFTER_S = (1.0, 5.0)
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(::.*)?://")
 _EXTRAS = {"s3": "s3", "s3a": "s3"}
 _PIECE_BYTES = 1 << 20
+_BUGS = (TypeError, LookupError, AttributeError, NameError, AssertionError)
 _MAX_NAME_CHARS = 60  # at most 240 bytes: file systems allow 255
 
 
-class OutageError(ConnectionError):
+class OutageError(TemporaryError):
     """Storage did not deliver; it may on the next try, or to another machine."""
 
 
-class NoDriverError(ValueError):
+class NoDriverError(UserError):
     """A URL's protocol is unknown to fsspec, or the package that speaks it is not installed."""
 
 
@@ -96,12 +98,12 @@ def _patiently(url: str, ask: Callable[[], T]) -> T:
     """What ``ask`` returns, asked again after a while where storage fails.
 
     Raises FileNotFoundError and IsADirectoryError as they come, OutageError where trying again did not help,
-    NoDriverError.
+    NoDriverError, and bugs.
     """
     for pause_s in (*RETRY_AFTER_S, None):
         try:
             return ask()
-        except (MemoryError, NoDriverError, FileNotFoundError, IsADirectoryError):
+        except (MemoryError, LipsmithError, FileNotFoundError, IsADirectoryError, *_BUGS):
             raise
         except Exception as error:  # each storage has its own, and none says anything about the clip
             if pause_s is None:
@@ -155,20 +157,20 @@ class RemoteFolder:
         }
 
     def _size_of(self, path: str, info: Mapping[str, Any]) -> int:
-        """Some listings, such as those of web servers, do not tell sizes. Raises ValueError where nobody does."""
+        """Some listings, such as those of web servers, do not tell sizes. Raises UserError where nobody does."""
         size = info.get("size")
         if size is None:
             size = _patiently(path, lambda: self._storage.info(path)).get("size")
         if size is None:
-            raise ValueError(f"the storage does not tell the size of {path}; take a copy on disk or in a bucket")
+            raise UserError(f"the storage does not tell the size of {path}; take a copy on disk or in a bucket")
         return int(size)
 
     def url_of(self, name: str) -> str:
         return f"{self.url}/{name}"
 
     def read(self, name: str) -> bytes:
-        """A small object's content. Raises OutageError, or FileNotFoundError for what is not there."""
-        content: bytes = _patiently(self.url_of(name), lambda: self._storage.cat_file(f"{self._path}/{name}"))
+        """A small object's content. Raises OutageError, or MissingMediaError for what is not there."""
+        content: bytes = self._ask(name, lambda: self._storage.cat_file(f"{self._path}/{name}"))
         return content
 
     def sha256(self, name: str) -> str:
@@ -181,7 +183,13 @@ class RemoteFolder:
                     total.update(piece)
                 return total.hexdigest()
 
-        return _patiently(self.url_of(name), digest)
+        return self._ask(name, digest)
+
+    def _ask(self, name: str, ask: Callable[[], T]) -> T:
+        try:
+            return _patiently(self.url_of(name), ask)
+        except FileNotFoundError as error:
+            raise MissingMediaError(self.url_of(name), "no such object") from error
 
 
 @contextmanager

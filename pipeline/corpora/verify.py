@@ -30,7 +30,7 @@ class Count:
 
 
 def verify_lrs2(root: Path | None) -> list[Count]:
-    """One row per split list. Raises ValueError where the folder or a list of ``main`` is missing."""
+    """One row per split list. Raises UserError where the folder or a list of ``main`` is missing."""
     root = lrs2_root(root)
     counts = []
     for split, published in LRS2_COUNTS.items():
@@ -44,7 +44,7 @@ def verify_lrs2(root: Path | None) -> list[Count]:
 
 
 def verify_grid(root: Path | None, speakers: Sequence[str]) -> list[Count]:
-    """One row per speaker. Raises ValueError where the folder, a chosen speaker or every clip is missing."""
+    """One row per speaker. Raises UserError where the folder, a chosen speaker or every clip is missing."""
     found = clips_by_speaker(root, tuple(speakers))
     return [_count(speaker, paths, GRID_CLIPS_PER_SPEAKER) for speaker, paths in found.items()]
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pipeline.core.digest import sha256_of
+from pipeline.core.errors import UserError
 from pipeline.corpora.storage import RemoteFolder
 from pipeline.media.container import is_hidden
 
@@ -64,13 +65,13 @@ class VideoTree(Protocol):
 
 
 class LocalTree:
-    """Videos below a folder. Raises ValueError where it is none."""
+    """Videos below a folder. Raises UserError where it is none."""
 
     def __init__(self, root: Path) -> None:
         self._root = root.expanduser().resolve()
         self.label = str(self._root)
         if not self._root.is_dir():
-            raise ValueError(f"{self.label} is no folder; set dataset.folder.root in params.yaml")
+            raise UserError(f"{self.label} is no folder; set dataset.folder.root in params.yaml")
         files = ((path.relative_to(self._root).as_posix(), path) for path in files_below(self._root))
         self.sizes: Mapping[str, int] = {name: path.stat().st_size for name, path in files if not is_hidden(name)}
 
@@ -85,7 +86,7 @@ class LocalTree:
 
 
 class RemoteTree:
-    """Videos below an fsspec URL. Raises OutageError, or ValueError for storage or names that cannot be read."""
+    """Videos below an fsspec URL. Raises OutageError, or UserError for storage or names that cannot be read."""
 
     def __init__(self, url: str, num_connections: int) -> None:
         self._folder = RemoteFolder(url)
@@ -95,7 +96,7 @@ class RemoteTree:
             name: size for name, size in sorted(self._folder.sizes().items()) if not is_hidden(name)
         }
         if chained := [name for name in self.sizes if "::" in name]:
-            raise ValueError(f"{self.label}/{chained[0]}: fsspec takes :: for a chain of addresses; rename the file")
+            raise UserError(f"{self.label}/{chained[0]}: fsspec takes :: for a chain of addresses; rename the file")
 
     def read(self, name: str) -> bytes:
         return self._folder.read(name)

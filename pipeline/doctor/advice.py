@@ -36,7 +36,6 @@ REMEDIES = {
     "low_sync_confidence": "the network that judges sync cannot tell: see sync_filter.min_confidence, or freeze one "
     "that knows such faces",
     "too_short_in_sync": "take longer clips: correcting the offset leaves fewer frames than {min_frames}",
-    "internal_error": "a fault of the program: the log of `dvc repro preprocess` has the trace",
 }
 """What to do about each reason of rejection; names in braces are keys of ``preprocess``."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 import threading
@@ -11,6 +12,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+from pipeline.core.errors import LipsmithError
+
+logger = logging.getLogger(__name__)
 
 TIME_LIMIT_S = 90.0
 """For one check; each program that it asks has less."""
@@ -49,9 +54,16 @@ def fail(name: str, found: str, remedy: str) -> Check:
     return Check(name, Status.FAIL, found, remedy)
 
 
-def raised(name: str, error: BaseException) -> Check:
-    """A check that could not finish is a failed one."""
-    return fail(name, f"{type(error).__name__}: {error}", "a fault of the check itself, or of what it looked at")
+_FAULT = "a fault of the check itself, or of what it looked at"
+
+
+def raised(name: str, error: BaseException, remedy: str = _FAULT) -> Check:
+    """A check that could not finish is a failed one. The traceback of a bug is logged."""
+    if isinstance(error, LipsmithError):
+        return fail(name, str(error), remedy)
+    if not isinstance(error, ImportError | OSError):
+        logger.error("the check of %s met a bug", name, exc_info=error)
+    return fail(name, f"{type(error).__name__}: {error}", remedy)
 
 
 def run_checks(probes: Mapping[str, Probe], limit_s: float = TIME_LIMIT_S) -> list[Check]:
@@ -83,7 +95,7 @@ def worst_first(checks: Sequence[Check]) -> list[Check]:
     return sorted(checks, key=lambda check: list(Status).index(check.status))
 
 
-class NoAnswerError(Exception):
+class NoAnswerError(LipsmithError):
     """A program that a check asks failed or took too long; the text is its last word."""
 
 
@@ -110,6 +122,6 @@ def ask_python(code: str) -> Any:
     """
     said = answer_of([sys.executable, "-c", code], _INTERPRETER_S).strip().splitlines()
     try:
-        return json.loads(said[-1])
-    except (IndexError, json.JSONDecodeError):
+        return json.loads(said[-1] if said else "")
+    except json.JSONDecodeError:
         raise NoAnswerError(f"no answer in {said[-1:]}") from None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
 from pipeline.corpora.manifest import SPLITS, ClipRecord, read_manifest
 from pipeline.doctor.check import Check, fail, ok
@@ -78,12 +79,12 @@ class Survey:
 
 
 def read_survey(layout: Layout) -> Survey:
-    """Read the three tables. Raises FileNotFoundError that names the command that writes the missing one."""
+    """Read the three tables. Raises UserError that names the command that writes the missing one."""
     listed, folder = read_manifest(layout.manifest_path), index_dir(layout)
     try:
         kept, rejects = read_index(folder), read_rejects(folder)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{len(listed)} clips are listed, {error}") from None
+    except UserError as error:
+        raise UserError(f"{len(listed)} clips are listed, {error}") from None
     digest = hashlib.sha256()
     for path in (layout.manifest_path, folder / INDEX_NAME, folder / REJECTS_NAME):
         digest.update(path.read_bytes())
@@ -104,7 +105,7 @@ def sync_check_is_old(layout: Layout) -> bool:
         (packed, refused), (kept, left_out) = (
             (read_index(folder), read_rejects(folder)) for folder in (layout.shards_dir, layout.clips_dir)
         )
-    except FileNotFoundError:
+    except UserError:
         return True
     if _ids(packed, refused) != _ids(kept, left_out):
         return True

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core import atomic
+from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
 from pipeline.doctor.check import Check, Status, fail, raised, warn
 from pipeline.doctor.environment import check_environment
 from pipeline.doctor.report import DataPart, Examination, markdown
-from pipeline.params import Params, load_params
+from pipeline.params import Params, ParamsError, load_params
 
 STAGE = "doctor"
 REPORT, SHEET, DISTRIBUTIONS = "report.md", "contact_sheet.png", "distributions.png"
@@ -25,7 +26,7 @@ def examine(layout: Layout) -> Examination:
     """Look at environment and data, and write ``artifacts/doctor``. Whatever goes wrong on the way fails a check."""
     try:
         params = load_params(layout.params_path)
-    except (ValueError, OSError):
+    except ParamsError:
         params = None  # `check_params` says why
     checks = check_environment(layout, params)
     folder = layout.stage_dir(STAGE)
@@ -34,9 +35,9 @@ def examine(layout: Layout) -> Examination:
             (folder / name).unlink()
     try:
         of_data, part = _look_at_data(layout, params)
-    except FileNotFoundError as error:
+    except UserError as error:
         of_data, part = [warn(DATA, str(error), "`dvc repro preprocess` lists the clips and makes the shards")], None
-    except Exception as error:  # damaged tables, a broken package: the environment's part is worth having all the same
+    except Exception as error:  # damaged tables, a broken package, a bug: the environment's part is worth having
         of_data, part = [raised(DATA, error)], None
     found = Examination([*checks, *of_data], params, part)
     try:
@@ -48,7 +49,7 @@ def examine(layout: Layout) -> Examination:
 
 
 def _look_at_data(layout: Layout, params: Params | None) -> tuple[list[Check], DataPart]:
-    """Raises FileNotFoundError, which names the command, where there is nothing to look at."""
+    """Raises UserError, which names the command, where there is nothing to look at."""
     from pipeline.doctor.advice import hints
     from pipeline.doctor.data import index_dir, numbers, read_survey, sum_check, sync_check_is_old
     from pipeline.doctor.data_report import data_markdown
@@ -75,8 +76,8 @@ def _look_at_data(layout: Layout, params: Params | None) -> tuple[list[Check], D
         path = layout.stage_dir(STAGE) / name
         try:
             draw(path)
-        except Exception as error:  # a damaged shard, a full disk
-            checks.append(fail(name, f"{type(error).__name__}: {error}", "the report does without this picture"))
+        except Exception as error:  # a damaged shard, a full disk, a bug
+            checks.append(raised(name, error, "the report does without this picture"))
         else:
             drawn.append(path)
     paragraphs = data_markdown(survey, params, lines, drawn)

@@ -21,14 +21,16 @@ _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "ray": 10
 
 def connection_problem(address: str, limit_s: float = _CONNECT_S) -> str:
     """Why no TCP connection to ``host:port`` or an address with a scheme comes about; empty where one does."""
-    parts = urlsplit(address if "://" in address else f"//{address}")
-    scheme = parts.scheme.partition("+")[0]
     try:
-        port = parts.port or _PORTS.get(scheme)
-        if not parts.hostname or port is None:
-            return "is not an address of a host and a port"
-        socket.create_connection((parts.hostname, port), timeout=limit_s).close()
-    except (OSError, ValueError) as error:
+        parts = urlsplit(address if "://" in address else f"//{address}")
+        host, port = parts.hostname, parts.port or _PORTS.get(parts.scheme.partition("+")[0])
+    except ValueError as error:
+        return f"is not an address of a host and a port: {error}"
+    if not host or port is None:
+        return "is not an address of a host and a port"
+    try:
+        socket.create_connection((host, port), timeout=limit_s).close()
+    except (OSError, UnicodeError) as error:  # a name that cannot be looked up is refused as text
         return f"does not answer: {error}"
     return ""
 

@@ -48,7 +48,7 @@ def worst_lines(survey: Survey, num: int = NUM_WORST) -> list[Line]:
 def middle_frames(shards_dir: Path, rows: Iterable[IndexRow]) -> dict[str, Picture]:
     """Clip id -> the wide crop of the clip's middle frame, ``uint8 [P, P, 3]`` BGR.
 
-    Raises ShardError or FileNotFoundError for a clip that is missing or damaged.
+    Raises ShardError or UserError for a clip that is missing or damaged.
     """
     wanted: dict[str, set[str]] = {}
     for row in rows:

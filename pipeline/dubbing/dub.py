@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from models.generator import FACE_SIZE_PX
 from pipeline.core.choices import Length, Reference
+from pipeline.core.errors import UserError
 from pipeline.dubbing.choices import Fill, OnMissing
 from pipeline.dubbing.face_path import FollowSettings, follow_face
 from pipeline.dubbing.paste import paste_mouth
@@ -130,7 +131,7 @@ def dub(
 ) -> DubSummary:
     """Write ``out``: the video ``face`` at its own size and rate, speaking ``audio``.
 
-    ``out`` appears whole or not at all. Raises MediaError for an unusable file, ValueError for a request that cannot
+    ``out`` appears whole or not at all. Raises MediaError for an unusable file, UserError for a request that cannot
     be met.
     """
     with MediaFile(face) as video:
@@ -150,7 +151,7 @@ def _dub(
     face, display, fps = video.path, video.display, video.fps
     for flag, read in (("--face", face), ("--audio", audio)):
         if out.exists() and read.exists() and out.samefile(read):
-            raise ValueError(f"--out {out} is the file that {flag} reads; give another name")
+            raise UserError(f"--out {out} is the file that {flag} reads; give another name")
     speech = load_speech(audio)
     writer = VideoWriter(
         out,
@@ -260,12 +261,12 @@ def load_speech(path: Path) -> Speech:
 def _refuse_place(out: Path) -> None:
     """Says before the work, not after it, where ``out`` cannot be written."""
     if out.is_dir():
-        raise ValueError(f"--out {out} is a folder; name a file in it, such as {out / 'out.mp4'}")
+        raise UserError(f"--out {out} is a folder; name a file in it, such as {out / 'out.mp4'}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=out.parent).close()
     except OSError as error:
-        raise ValueError(f"--out {out} cannot be written: {error.filename}: {error.strerror}") from None
+        raise UserError(f"--out {out} cannot be written: {error.filename}: {error.strerror}") from None
 
 
 def _batch_size(display: Display, settings: DubSettings) -> int:
@@ -287,7 +288,7 @@ def _refuse_missing(face: Path, boxes: NDArray[np.float64], fps: float, on_missi
     missing = np.flatnonzero(np.isnan(boxes[:, 0]))
     is_refused = {"auto": len(missing) == len(boxes), "keep": False, "error": len(missing) > 0}
     if is_refused[on_missing]:
-        raise ValueError(
+        raise UserError(
             f"{face}: no face in {len(missing)} of {len(boxes)} frames, first at "
             f"{missing[0] / fps:.2f} s; --on-missing keep leaves such frames as they are"
         )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
+from pipeline.core.artifacts import read_json
 from pipeline.core.layout import Layout
 
 
@@ -15,7 +14,7 @@ def skill_of(layout: Layout, stage: str, name: str) -> str:
     path = layout.metrics_path(stage)
     if not path.is_file():
         return f"{name}: its accuracy is unknown, because {path} does not exist"
-    metrics = json.loads(path.read_text())
+    metrics = read_json(path)
     return (
         f"{name} on its own held-out clips: pairwise accuracy {metrics['test_pairwise_accuracy']:.2f} (chance 0.5), "
         f"offset within one frame for {metrics['test_offset_within_one_frame']:.0%}"

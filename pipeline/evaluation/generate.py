@@ -41,7 +41,7 @@ class CropGenerator:
     def __call__(self, crops: Images, voice: Voice) -> Images:
         """``crops: uint8 [N, 96, 96, 3]`` and the audio -> generated crops uint8 [N, 96, 96, 3].
 
-        The audio window of every frame is that of ``alignment``, as in training. Raises ValueError if the output of the
+        The audio window of every frame is that of ``alignment``, as in training. Raises DataError if the output of the
         network is not finite.
         """
         windows = self.draw.hear(voice, range(len(crops)))

@@ -60,7 +60,7 @@ class Judges:
     def open(cls, layout: Layout, params: Params) -> Judges:
         """The networks that ``params.yaml`` and the files of the checkout describe.
 
-        Raises WeightsError if the weights of Inception are not available, and ValueError or FileNotFoundError if there
+        Raises WeightsError if the weights of Inception are not available, and UserError if there
         is no evaluator.
         """
         set_threads(params.runtime.num_threads)
@@ -85,7 +85,7 @@ class Judges:
     def figures(self, score: VariantScore, *, is_generated: bool) -> dict[str, Any]:
         """LSE-D, LSE-C, FID and KID, with evaluator, weights, number of images and package versions.
 
-        ``is_generated``: whether the shown crops differ from the real ones. Raises ValueError if no clip was scored.
+        ``is_generated``: whether the shown crops differ from the real ones. Raises DataError if no clip was scored.
         """
         metrics = summary(score)
         inception = load_inception(self.inception_path, self.device)
@@ -140,7 +140,7 @@ class Evaluation:
     def open(cls, layout: Layout, params: Params) -> Evaluation:
         """The evaluation that ``params.yaml`` and the files of the checkout describe.
 
-        Raises as ``Judges.open``, and ValueError or FileNotFoundError for missing clips.
+        Raises as ``Judges.open``, and as ``read_clips`` for missing clips.
         """
         judges = Judges.open(layout, params)  # first, so that missing weights are reported before the long work
         key_of = {row.clip_id: row.key for row in read_index(layout.clips_dir, SPLIT)}
@@ -179,7 +179,7 @@ class Evaluation:
         )
 
     def figures(self, score: VariantScore, *, is_generated: bool) -> dict[str, Any]:
-        """``Judges.figures`` with the protocol. Raises ValueError if no clip was scored."""
+        """``Judges.figures`` with the protocol. Raises DataError if no clip was scored."""
         return {**self.judges.figures(score, is_generated=is_generated), "protocol": self.describe_protocol()}
 
     def score_model(self, name: str, model_dir: Path) -> dict[str, Any]:

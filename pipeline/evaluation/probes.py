@@ -52,7 +52,7 @@ def probe(clips: Iterable[Clip], generate: Generate) -> Probes | None:
     """Generate every clip twice, with its own audio and with silence, and return the mean figures.
 
     None if no clip can be measured: its motion cannot be estimated, or neither real nor generated mouths move. Raises
-    ValueError if the output of the network is not finite.
+    DataError if the output of the network is not finite.
     """
     found: list[tuple[float, ...]] = []
     spoken = silent = 0.0

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.core.errors import DataError, UserError
 from pipeline.core.seeded_order import seeded_order
 from pipeline.params import RESERVED_VARIANTS
 from pipeline.shards.clip import Clip
@@ -32,8 +33,8 @@ class Pair:
 def derange(clip_ids: Sequence[str], seed: int, max_clips: int = 0) -> list[Pair]:
     """Pair each clip's video with the audio of the next clip in a seeded ring, never with its own.
 
-    ``max_clips`` keeps the first clips of the ring; 0 keeps all. Raises ValueError for fewer than two clips or a
-    repeated clip id.
+    ``max_clips`` keeps the first clips of the ring; 0 keeps all. Raises DataError for fewer than two clips,
+    ValueError for a repeated clip id.
     """
     ring = seeded_order(clip_ids, seed)
     if len(set(ring)) != len(ring):
@@ -41,7 +42,7 @@ def derange(clip_ids: Sequence[str], seed: int, max_clips: int = 0) -> list[Pair
     if max_clips:
         ring = ring[:max_clips]
     if len(ring) < 2:
-        raise ValueError(
+        raise DataError(
             f"unseen audio needs at least 2 clips, got {len(ring)}: put more clips into the test split "
             "(params.yaml: dataset) or raise evaluate.max_clips"
         )
@@ -58,35 +59,37 @@ def read_pairs(path: Path, held_out: Collection[str], max_clips: int = 0) -> lis
 
     A line with a tab is split at the tab only, so ids may contain spaces. A pair with a clip that is not in
     ``held_out`` is kept and counts as a failure. ``max_clips`` keeps the first pairs; 0 keeps all. Raises
-    FileNotFoundError for a missing file, and ValueError for a folder, for text that is not UTF-8, for a line that is
+    UserError for a missing file, and UserError for a folder, for text that is not UTF-8, for a line that is
     not a pair, for a list without pairs or with repeated ones, and if many clips are not in ``held_out``.
     """
     if path.is_dir():
-        raise ValueError(f"{path} (params.yaml: evaluate.pairs) is a folder; it must be a text file of {_LINE} lines")
+        raise UserError(f"{path} (params.yaml: evaluate.pairs) is a folder; it must be a text file of {_LINE} lines")
+    if not path.is_file():
+        raise UserError(f"{path} (params.yaml: evaluate.pairs) does not exist")
     try:
         text = path.read_text(encoding="utf-8-sig")  # utf-8-sig removes a byte order mark
     except UnicodeDecodeError as error:
-        raise ValueError(
+        raise UserError(
             f"{path} (params.yaml: evaluate.pairs) is not text in UTF-8: {error}; save it in UTF-8"
         ) from None
     pairs: list[Pair] = []
     for number, line in enumerate(text.splitlines(), start=1):
         words = [word.strip() for word in line.split("\t") if word.strip()] if "\t" in line.strip() else line.split()
         if len(words) not in (0, 2):
-            raise ValueError(
+            raise UserError(
                 f"{path}, line {number}: {line.strip()!r} is not two clip ids, {_LINE}; if an id contains a space, "
                 "separate the two with a tab"
             )
         if words:
             pairs.append(Pair(video_id=words[1], audio_id=words[0]))
     if not pairs:
-        raise ValueError(f"{path} (params.yaml: evaluate.pairs) has no pair; write one {_LINE} a line, two clip ids")
+        raise UserError(f"{path} (params.yaml: evaluate.pairs) has no pair; write one {_LINE} a line, two clip ids")
     if len(set(pairs)) != len(pairs):
-        raise ValueError(f"{path} lists a pair twice: {max(pairs, key=pairs.count)}")
+        raise UserError(f"{path} lists a pair twice: {max(pairs, key=pairs.count)}")
     pairs = pairs[:max_clips] if max_clips else pairs
     absent = [name for pair in pairs for name in (pair.audio_id, pair.video_id) if name not in held_out]
     if len(absent) > MAX_ABSENT_SHARE * len(pairs):
-        raise ValueError(
+        raise UserError(
             f"{path} (params.yaml: evaluate.pairs) names {len(set(absent))} clips that are not held out here, the "
             f"first is {absent[0]}; use a list of this corpus, with ids such as {next(iter(held_out))}"
         )

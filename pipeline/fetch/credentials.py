@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 from requests.utils import get_netrc_auth
 
+from pipeline.core.errors import UserError
+
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -27,7 +29,7 @@ class Credentials:
 def from_environment(url: str, prefix: str, environment: Mapping[str, str] = os.environ) -> Credentials | None:
     """``PREFIX_USER`` and ``PREFIX_PASSWORD``; None where neither is set: ``requests`` then asks netrc for the host.
 
-    Raises ValueError where only one is set, and where they would travel unencrypted.
+    Raises UserError where only one is set, and where they would travel unencrypted.
     """
     names = f"{prefix}_USER", f"{prefix}_PASSWORD"
     user, password = (environment.get(name, "") for name in names)
@@ -37,7 +39,7 @@ def from_environment(url: str, prefix: str, environment: Mapping[str, str] = os.
         return None
     if not user or not password:
         given, missing = names if user else names[::-1]
-        raise ValueError(f"{given} is set but {missing} is not: set both, or neither to use ~/.netrc")
+        raise UserError(f"{given} is set but {missing} is not: set both, or neither to use ~/.netrc")
     _require_encryption(url)
     remedy = f"; they come from {names[0]} and {names[1]}"
     return Credentials(user, password, remedy)
@@ -46,4 +48,4 @@ def from_environment(url: str, prefix: str, environment: Mapping[str, str] = os.
 def _require_encryption(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
-        raise ValueError(f"{url} is not https: the password would travel readable by anyone on the way")
+        raise UserError(f"{url} is not https: the password would travel readable by anyone on the way")

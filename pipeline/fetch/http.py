@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from pipeline.core.errors import DataError, LipsmithError, TemporaryError, UserError
 from pipeline.core.redact import redacted
 from pipeline.fetch.credentials import Credentials
 
@@ -36,11 +37,11 @@ OnBytes = Callable[[int, bool], None]
 """Told of bytes that are there now: how many (negative where they were thrown away), and whether they came just now."""
 
 
-class TransferError(Exception):
+class TransferError(LipsmithError):
     """A file could not be had; the message says which, why, and what to do."""
 
 
-class RefusedError(TransferError):
+class RefusedError(TransferError, UserError):
     """The server says no (401, 403, 404, ...): waiting changes nothing."""
 
     def __init__(self, message: str, status: int) -> None:
@@ -48,15 +49,15 @@ class RefusedError(TransferError):
         self.status = status
 
 
-class InterruptedTransferError(TransferError):
+class InterruptedTransferError(TransferError, TemporaryError):
     """The connection or the server failed; what came so far is kept, so trying again goes on from there."""
 
 
-class WrongContentError(TransferError):
+class WrongContentError(TransferError, DataError):
     """What came is not the published file; it was removed."""
 
 
-class DiskFullError(TransferError):
+class DiskFullError(TransferError, UserError):
     """No room for the file; what came so far is kept."""
 
 
@@ -220,7 +221,7 @@ def _hexdigest(path: Path, algorithm: str) -> str:
         return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
 
 
-class _TryAgainError(Exception):
+class _TryAgainError(TemporaryError):
     """The server asks for patience, or gave something that cannot be used."""
 
     def __init__(self, message: str, wait_s: float | None = None) -> None:

@@ -11,17 +11,18 @@ from pathlib import Path
 import torch
 
 from pipeline.core.choices import Device, Precision
+from pipeline.core.errors import UserError
 from pipeline.core.resources import num_cores
 
 logger = logging.getLogger(__name__)
 
 
 def select_device(name: Device) -> torch.device:
-    """``auto`` takes CUDA where there is one. Raises ValueError where ``cuda`` is asked for and absent."""
+    """``auto`` takes CUDA where there is one. Raises UserError where ``cuda`` is asked for and absent."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError(
+        raise UserError(
             "the device asked for is cuda, but torch sees no CUDA device; ask for auto or cpu "
             "(params.yaml: runtime.device, or --device)"
         )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from models.audio_encoder import Memory
 from models.generator import FACE_SIZE_PX, Generator
 from pipeline.core.choices import Device, Precision
+from pipeline.core.errors import DataError, UserError
 from pipeline.features.alignment import FPS
 from pipeline.inference.device import autocast, select_device
 from pipeline.inference.generator_kinds import KINDS, OURS, Frames, Kind, Voice
@@ -40,10 +41,10 @@ class MouthGenerator:
 
     @classmethod
     def load(cls, folder: Path, device: Device = "auto", precision: Precision = "auto") -> MouthGenerator:
-        """Read a folder written by ``save_model``. Raises FileNotFoundError or ValueError with the remedy."""
+        """Read a folder written by ``save_model``. Raises UserError with the remedy."""
         saved = load_model(folder)
         if saved.kind not in KINDS:
-            raise ValueError(
+            raise UserError(
                 f"{folder} holds a model of kind {saved.kind!r}; this needs a generator, "
                 "such as artifacts/train_gan/lstm_cbam/model"
             )
@@ -71,7 +72,7 @@ class MouthGenerator:
         """``crops: uint8 [N, 96, 96, 3]`` BGR, ``windows: float32 [N, F, L]`` from ``hear`` -> uint8 [N, 96, 96, 3].
 
         ``references``, of the crops' shape, show whose face it is; a generator of several stills gets each one that
-        often. Raises ValueError where the network gives something that is not a number.
+        often. Raises DataError where the network gives something that is not a number.
         """
         if len(crops) == 0:
             return np.empty((0, FACE_SIZE_PX, FACE_SIZE_PX, 3), np.uint8)
@@ -91,7 +92,7 @@ class MouthGenerator:
                 drawn_BTCHW = self.network(audio_BTCFL, faces_BTCHW)
         drawn_NCHW = drawn_BTCHW.flatten(0, 1).float()
         if not bool(drawn_NCHW.isfinite().all()):
-            raise ValueError("the generator gave values that are not finite; train it again")
+            raise DataError("the generator gave values that are not finite; train it again")
         drawn_NHWC = (drawn_NCHW * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
         drawn: NDArray[np.uint8] = drawn_NHWC.contiguous().cpu().numpy()
         return drawn

@@ -19,10 +19,12 @@ from torch import nn
 from models.baselines.lipgan import MEL_STEPS, LipGANConfig, LipGANGenerator, lipgan_face_input
 from models.baselines.speech2vid import MFCC_STEPS, NUM_MFCC, Speech2Vid, Speech2VidConfig
 from models.generator import Generator, GeneratorConfig, face_input
+from pipeline.core.errors import UserError
 from pipeline.features import alignment
 from pipeline.features.alignment import FPS
 from pipeline.features.mel import mel_spectrogram
 from pipeline.features.mfcc import mfcc
+from pipeline.inference.saved_model import parse_config
 
 
 class Voice(Protocol):
@@ -84,9 +86,10 @@ def _stills(target_BTCHW: torch.Tensor, references_BRCHW: torch.Tensor) -> torch
 
 
 def _build_speech2vid(config: Mapping[str, Any]) -> nn.Module:
-    if config["num_stills"] != NUM_STILLS:
-        raise TypeError(f"it takes {config['num_stills']} stills, not {NUM_STILLS}")
-    return Speech2Vid(Speech2VidConfig(**config))
+    known = parse_config(Speech2VidConfig, config)
+    if known.num_stills != NUM_STILLS:
+        raise UserError(f"it takes {known.num_stills} stills, not {NUM_STILLS}")
+    return Speech2Vid(known)
 
 
 def _mel(num_columns: int, late_s: float = 0.0) -> Callable[[Voice, Frames, float], NDArray[np.float32]]:
@@ -111,7 +114,7 @@ def _coefficients(voice: Voice) -> NDArray[np.float32]:
 
 OURS = Kind(
     name="generator",
-    build=lambda config: Generator(GeneratorConfig(**config)),
+    build=lambda config: Generator(parse_config(GeneratorConfig, config)),
     hear=_mel(alignment.MEL_WINDOW),
     see=face_input,
 )
@@ -121,7 +124,7 @@ WAV2LIP_RELEASED = replace(OURS, name="wav2lip_released", hear=_mel(alignment.ME
 (`get_segmented_mels` of its training; its inference starts them at that frame)."""
 LIPGAN = Kind(
     name="lipgan",
-    build=lambda config: LipGANGenerator(LipGANConfig(**config)),
+    build=lambda config: LipGANGenerator(parse_config(LipGANConfig, config)),
     hear=_mel(MEL_STEPS),
     see=lipgan_face_input,
 )

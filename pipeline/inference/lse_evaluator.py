@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from models.lse_syncnet import LseSyncNet
 from pipeline.core.choices import LsePrecision
 from pipeline.core.digest import sha256_of
+from pipeline.core.errors import UserError
 from pipeline.inference import saved_model
 from pipeline.metrics.lse import embed_clip
 
@@ -46,7 +47,7 @@ def load_evaluator(
 ) -> Evaluator:
     """The official syncnet_v2 weights where ``weights`` names them, else the network trained here.
 
-    Raises FileNotFoundError, or ValueError for a file that does not hold syncnet_v2's tensors.
+    Raises UserError for a file that does not hold syncnet_v2's tensors.
     """
     if weights is None:
         saved = saved_model.load_model(trained_dir)
@@ -54,14 +55,14 @@ def load_evaluator(
         network = saved_model.restore(saved, lambda config: LseSyncNet(width), "an evaluator", trained_dir)
     else:
         if not weights.is_file():
-            raise FileNotFoundError(
+            raise UserError(
                 f"{weights} does not exist; `python -m pipeline weights fetch syncnet_v2` fetches the published file. "
                 "params.yaml: evaluate.lse.weights must name it, or be null to use the evaluator trained here"
             )
         try:
             network = read_official(weights)
-        except ValueError as error:
-            raise ValueError(f"{weights} (params.yaml: evaluate.lse.weights) is not syncnet_v2: {error}") from None
+        except UserError as error:
+            raise UserError(f"{weights} (params.yaml: evaluate.lse.weights) is not syncnet_v2: {error}") from None
         name, sha256, width = OFFICIAL, sha256_of(weights), OFFICIAL_WIDTH
     network = network.eval().requires_grad_(False).to(device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -71,12 +72,12 @@ def load_evaluator(
 def read_official(path: Path) -> LseSyncNet:
     """The network of ``syncnet_v2.model``.
 
-    Raises ValueError that says what the file is instead.
+    Raises UserError that says what the file is instead.
     """
     state = saved_model.read_published(path)
     network = LseSyncNet(OFFICIAL_WIDTH)
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise ValueError(f"it does not fit the evaluator: {shorten(str(error), _MAX_LETTERS)}") from None
+        raise UserError(f"it does not fit the evaluator: {shorten(str(error), _MAX_LETTERS)}") from None
     return network

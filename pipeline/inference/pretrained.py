@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.locks import locked
 from pipeline.fetch.http import Checksum, RemoteFile, TransferError, fetch, mismatch
 
@@ -24,11 +25,11 @@ CHUNK_BYTES = 1 << 20
 PIP_TIMEOUT_S = 900.0
 
 
-class WeightsError(FileNotFoundError):
+class WeightsError(UserError):
     """Weights are neither there nor to be had; the message says what was tried and where to put the file."""
 
 
-class _SourceError(Exception):
+class _SourceError(TemporaryError):
     """One source failed; the next may not."""
 
 

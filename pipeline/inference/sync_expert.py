@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.syncnet import SyncNet, SyncNetConfig
+from pipeline.core.errors import UserError
 from pipeline.features import alignment
 from pipeline.features.alignment import WINDOW_FRAMES
 from pipeline.inference import saved_model
@@ -24,11 +25,11 @@ CHUNK_WINDOWS = 256
 
 
 def read_expert(folder: Path) -> tuple[SyncNet, dict[str, Any]]:
-    """The network and what its training noted beside it. Raises FileNotFoundError or ValueError with the remedy."""
+    """The network and what its training noted beside it. Raises UserError with the remedy."""
     saved = saved_model.load_model(folder)
     if saved.kind != EXPERT_KIND:
-        raise ValueError(f"{folder} holds a {saved.kind}, not a sync expert ({EXPERT_KIND})")
-    network = saved_model.restore(saved, lambda config: SyncNet(SyncNetConfig(**config)), "a sync expert", folder)
+        raise UserError(f"{folder} holds a {saved.kind}, not a sync expert ({EXPERT_KIND})")
+    network = saved_model.restore(saved, _build, "a sync expert", folder)
     return network, saved.info
 
 
@@ -51,3 +52,7 @@ def clip_cosines(
             audio_VD.append(network.embed_audio(mel[part].unsqueeze(1).to(device)))
     cosines: NDArray[np.float32] = (torch.cat(faces_VD).float() @ torch.cat(audio_VD).float().T).cpu().numpy()
     return cosines
+
+
+def _build(config: dict[str, Any]) -> SyncNet:
+    return SyncNet(saved_model.parse_config(SyncNetConfig, config))

@@ -13,7 +13,9 @@ import torch
 from models.discriminator import QualityDiscriminator
 from models.generator import Generator
 from models.released import adapt_released, released_network
+from models.syncnet import SyncNet
 from pipeline.core.digest import sha256_of
+from pipeline.core.errors import UserError
 from pipeline.inference import saved_model
 from pipeline.inference.generator_kinds import WAV2LIP_RELEASED
 from pipeline.inference.sync_expert import EXPERT_KIND
@@ -22,24 +24,17 @@ from pipeline.inference.sync_expert import EXPERT_KIND
 def adopt(path: Path, folder: Path) -> str:
     """Write the published generator or expert in ``path`` into ``folder``; returns the model's kind.
 
-    Raises FileNotFoundError, FileExistsError for a folder that holds a model, and ValueError for a file without such
+    Raises UserError, UserError for a folder that holds a model, and UserError for a file without such
     a network, saying what it is instead.
     """
     if (folder / saved_model.MODEL_NAME).exists():
-        raise FileExistsError(f"{folder} holds a model already; give another --out, or remove that folder")
+        raise UserError(f"{folder} holds a model already; give another --out, or remove that folder")
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is no file; name one such as wav2lip_gan.pth")
+        raise UserError(f"{path} is no file; name one such as wav2lip_gan.pth")
     try:
-        released = _read(path)
-        network = released_network(released)
-        if isinstance(network, QualityDiscriminator):
-            raise ValueError(
-                "it is the quality discriminator, which is of use in Wav2Lip's training only; the generator that it "
-                "trained is another file (wav2lip_gan.pth)"
-            )
-        network.load_state_dict(adapt_released(released, network))
-    except ValueError as error:
-        raise ValueError(f"{path} cannot be adopted: {error}") from None
+        network = _network_in(_read(path))
+    except UserError as error:
+        raise UserError(f"{path} cannot be adopted: {error}") from None
     kind = WAV2LIP_RELEASED.name if isinstance(network, Generator) else EXPERT_KIND
     saved_model.save_model(
         folder,
@@ -49,6 +44,22 @@ def adopt(path: Path, folder: Path) -> str:
         info={"file": path.name, "file_sha256": sha256_of(path)},
     )
     return kind
+
+
+def _network_in(released: Mapping[str, Any]) -> Generator | SyncNet:
+    """The generator or expert with the published weights. Raises UserError for anything else."""
+    try:
+        network = released_network(released)
+        state = None if isinstance(network, QualityDiscriminator) else adapt_released(released, network)
+    except ValueError as error:  # how `models` refuses a file
+        raise UserError(str(error)) from None
+    if isinstance(network, QualityDiscriminator) or state is None:
+        raise UserError(
+            "it is the quality discriminator, which is of use in Wav2Lip's training only; the generator that it "
+            "trained is another file (wav2lip_gan.pth)"
+        )
+    network.load_state_dict(state)
+    return network
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -61,7 +72,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     try:
         state: Mapping[str, Any] = torch.jit.load(str(path), map_location="cpu").state_dict()
     except RuntimeError:
-        raise ValueError("it is a damaged TorchScript archive") from None
+        raise UserError("it is a damaged TorchScript archive") from None
     return state
 
 

@@ -55,7 +55,7 @@ def read_audio(container: Any, path: Path) -> tuple[Float32, int]:
     blocks: list[Float32] = []
     rate_hz = position = 0
     for frame in decode(container, stream, path):
-        block = _to_float(frame)
+        block = _to_float(frame, path)
         if not blocks:
             rate_hz = frame.sample_rate
             if video_start is None:
@@ -84,9 +84,12 @@ def _time_of(frame: Any) -> Fraction | None:
     return Fraction(frame.pts) * Fraction(frame.time_base)
 
 
-def _to_float(frame: Any) -> Float32:
-    """One decoded frame as ``float32 [n, channels]``."""
-    raw = frame.to_ndarray()
+def _to_float(frame: Any, path: str | Path) -> Float32:
+    """One decoded frame as ``float32 [n, channels]``. Raises CorruptMediaError for samples of an unusual kind."""
+    try:
+        raw = frame.to_ndarray()
+    except ValueError as error:  # PyAV knows no array for this sample format
+        raise CorruptMediaError(path, f"its sound cannot be read: {error}") from error
     raw = raw.T if frame.format.is_planar else raw.reshape(frame.samples, -1)
     if raw.dtype == np.uint8:
         return (raw.astype(np.float32) - 128.0) / 128.0

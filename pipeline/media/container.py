@@ -67,6 +67,8 @@ def open_container(file: BinaryIO, path: Path) -> Iterator[Any]:
         if not container.streams.video and not container.streams.audio:
             raise CorruptMediaError(path, "holds neither picture nor sound: cut off, or not a media file")
         yield container
+    except av.error.FFmpegError as error:
+        raise CorruptMediaError(path, f"cannot be read on: {error}") from error
     finally:
         container.close()
 

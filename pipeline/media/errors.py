@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+
+from pipeline.core.errors import DataError, UserError
 
 
-class MediaError(Exception):
+class MediaError(DataError):
     """A media file that cannot be used: its path, a short stable code, and what exactly was found."""
 
     def __init__(self, path: str | Path, reason_code: str, detail: str) -> None:
-        super().__init__(str(path), reason_code, detail)
+        super().__init__(f"{path}: {detail} [{reason_code}]")
         self.path = Path(path)
         self.reason_code = reason_code
         self.detail = detail
 
-    def __str__(self) -> str:
-        return f"{self.path}: {self.detail} [{self.reason_code}]"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Worker processes send these back, and subclasses take fewer arguments than the base.
-        return _restore, (type(self), str(self.path), self.reason_code, self.detail)
-
-
-def _restore(kind: type[MediaError], path: str, reason_code: str, detail: str) -> MediaError:
-    error = kind.__new__(kind)
-    MediaError.__init__(error, path, reason_code, detail)
-    return error
-
 
 class MissingMediaError(MediaError):
-    """The file does not exist."""
+    """The file does not exist: where a command names it, the request is wrong, not the data."""
+
+    exit_code = UserError.exit_code
 
     def __init__(self, path: str | Path, detail: str = "no such file") -> None:
         super().__init__(path, "missing_file", detail)

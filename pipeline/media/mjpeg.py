@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.errors import DataError
+
 Frames = NDArray[np.uint8]
 
 
@@ -35,8 +37,8 @@ def decode_mjpeg(
 ) -> Frames:
     """Decode the frames at ``indices`` (all by default) to ``uint8 [k, H, W, 3]`` BGR.
 
-    Raises IndexError for an index outside 0..len(sizes)-1, ValueError if a frame is no JPEG or the frames
-    differ in size.
+    Raises IndexError for an index outside 0..len(sizes)-1, ValueError where there is no frame to decode, DataError if a
+    frame is no JPEG or the frames differ in size.
     """
     ends = np.cumsum(np.asarray(sizes, dtype=np.int64))
     chosen = range(len(sizes)) if indices is None else indices
@@ -50,11 +52,11 @@ def decode_mjpeg(
         jpeg = buffer[ends[index] - sizes[index] : ends[index]]
         image = cv2.imdecode(jpeg, cv2.IMREAD_COLOR) if len(jpeg) else None
         if image is None:
-            raise ValueError(f"frame {index} ({len(jpeg)} bytes) is not a JPEG image")
+            raise DataError(f"frame {index} ({len(jpeg)} bytes) is not a JPEG image")
         if decoded is None:
             decoded = np.empty((len(chosen), *image.shape), np.uint8)
         if image.shape != decoded.shape[1:]:
-            raise ValueError(f"frame {index} is {image.shape}, others are {decoded.shape[1:]}")
+            raise DataError(f"frame {index} is {image.shape}, others are {decoded.shape[1:]}")
         decoded[row] = image
     assert decoded is not None
     return decoded

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.core import atomic
 from pipeline.core.choices import Length
+from pipeline.core.errors import UserError
 from pipeline.features.alignment import SAMPLE_RATE_HZ
 from pipeline.media.audio import resample
 from pipeline.media.container import EXACT_COLOUR, as_fps
@@ -35,7 +36,7 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
     rate. With ``match="video"`` the sound is cut or padded with silence to the picture; with
     ``"audio"`` frames beyond the sound are ignored and the last frame is held until its end. ``pixel_aspect``
     is the width over the height at which players show a pixel. Encoded on one thread: equal input gives equal
-    bytes. Raises ValueError for input that does not fit.
+    bytes. Raises UserError for a name that names no such file, ValueError for input that does not fit.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
     ) -> None:
         self._path = Path(path)
         if self._path.suffix.lower() not in _FORMATS:
-            raise ValueError(f"{self._path}: the name must end in {', '.join(_FORMATS)}")
+            raise UserError(f"{self._path}: the name must end in {', '.join(_FORMATS)}")
         if match not in get_args(Length) or (match == "audio" and audio is None):
             raise ValueError(f"match={match!r} with {'no' if audio is None else 'some'} audio")
         if min(size) < 1:

@@ -6,6 +6,8 @@ silently.
 
 from __future__ import annotations
 
+from pipeline.core.errors import DataError
 
-class ClipTooShortError(ValueError):
+
+class ClipTooShortError(DataError):
     """The clip has too few frames or samples for the metric."""

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from models.inception import INPUT_PX, NUM_FEATURES, InceptionFeatures, folded_state
 from pipeline.core.atomic import replacing
+from pipeline.core.errors import DataError
 from pipeline.metrics.exact import full_float32
 
 logger = logging.getLogger(__name__)
@@ -86,16 +87,16 @@ class FeatureStatistics:
 
     @property
     def mean(self) -> NDArray[np.float64]:
-        """Mean, float64 [F]. Raises ValueError without features."""
+        """Mean, float64 [F]. Raises DataError without features."""
         if not self.count:
-            raise ValueError("no features: the mean needs at least 1 image")
+            raise DataError("no features: the mean needs at least 1 image")
         return self._sum / self.count
 
     @property
     def covariance(self) -> NDArray[np.float64]:
-        """Unbiased covariance, float64 [F, F]. Raises ValueError for fewer than 2 images."""
+        """Unbiased covariance, float64 [F, F]. Raises DataError for fewer than 2 images."""
         if self.count < 2:
-            raise ValueError(f"the covariance needs at least 2 images, got {self.count}")
+            raise DataError(f"the covariance needs at least 2 images, got {self.count}")
         mean = self.mean
         return (self._outer - self.count * np.outer(mean, mean)) / (self.count - 1)
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.errors import DataError
+
 SUBSET_SIZE = 1000
 NUM_SUBSETS = 100
 """KID is the mean over subsets, as published (sec. 4)."""
@@ -21,13 +23,13 @@ def kid(a: Features, b: Features, seed: int, subset_size: int = SUBSET_SIZE, num
     """KID of features float [N, F] each; image i of one side may be generated from image i of the other.
 
     Equal distributions have an expected value of 0, so a single value may be below 0. Equal images give 0. Sets no
-    larger than ``subset_size`` are compared as a whole. Raises ValueError if the shapes differ or there are fewer than
-    2 images a side.
+    larger than ``subset_size`` are compared as a whole. Raises ValueError if the shapes differ, and DataError for fewer
+    than 2 images a side.
     """
     if a.ndim != 2 or a.shape != b.shape:
         raise ValueError(f"features must be [N, F] on both sides, got {a.shape} and {b.shape}")
     if len(a) < 2:
-        raise ValueError(f"KID needs at least 2 images a side, got {len(a)}")
+        raise DataError(f"KID needs at least 2 images a side, got {len(a)}")
     if len(a) <= subset_size:
         return squared_mmd(a, b)
     random = np.random.default_rng(seed)

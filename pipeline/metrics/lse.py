@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from models.lse_syncnet import MFCC_STEPS, WINDOW_FRAMES, LseSyncNet
+from pipeline.core.errors import DataError
 from pipeline.features.mfcc import mfcc
 from pipeline.metrics import ClipTooShortError
 from pipeline.metrics.best_offset import MIN_WINDOWS, best_offset, offsets_within
@@ -109,12 +110,12 @@ def lse_scores(
 ) -> LseScore:
     """Scores of one clip from its embeddings, float [V, D] each, not normalised.
 
-    Raises ValueError if the embeddings are empty, differ in shape or are not finite.
+    Raises ValueError if the embeddings are empty or differ in shape, and DataError if they are not finite.
     """
     distances = shifted_distances(lip, audio, vshift)
     mean_distances = distances.mean(axis=0)
     if not np.isfinite(mean_distances).all():
-        raise ValueError("lip or audio embeddings are not finite")
+        raise DataError("lip or audio embeddings are not finite")
     best = best_offset(offsets_within(vshift), -mean_distances)
     valid = best_offset(*_valid_similarities(distances, vshift))
     return LseScore(

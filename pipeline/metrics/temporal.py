@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
+from pipeline.core.errors import DataError
 from pipeline.metrics import ClipTooShortError
 
 MIN_FRAMES = 3
@@ -51,7 +52,7 @@ def warping_error(frames: NDArray[Any], flows: NDArray[np.floating], is_visible:
     After Lai et al. 2018, who use squares. ``frames`` as for ``mouth_jitter``. ``flows: float [N - 1, H, W, 2]``:
     backward flow in pixels, x and y; the content of a pixel of frame t is at this displacement in frame t - 1, bilinear
     between pixels. ``is_visible: bool [N - 1, H, W]``: whether it is visible there. Raises ClipTooShortError for fewer
-    than 2 frames and ValueError if no pixel of the lower half is visible.
+    than 2 frames and DataError if no pixel of the lower half is visible.
     """
     if len(frames) < 2:
         raise ClipTooShortError(f"warping needs at least 2 frames, the clip has {len(frames)}")
@@ -65,7 +66,7 @@ def warping_error(frames: NDArray[Any], flows: NDArray[np.floating], is_visible:
         total += float(errors[visible[middle:]].sum())
         num_visible += int(visible[middle:].sum())
     if not num_visible:
-        raise ValueError("no pixel of the lower half is visible in two consecutive frames")
+        raise DataError("no pixel of the lower half is visible in two consecutive frames")
     return total / num_visible
 
 

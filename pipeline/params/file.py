@@ -215,6 +215,8 @@ def parse_params(content: dict[str, Any], source: str = "params.yaml") -> Params
         return Params.model_validate(content)
     except ValidationError as error:
         lines = [_explain(dict(item)) for item in error.errors()]
+        if len(lines) == 1:
+            raise ParamsError(f"{source}: {lines[0]}") from None
         raise ParamsError("\n".join([f"{source}:", *(f"  {line}" for line in lines)])) from None
 
 

@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.core import atomic
+from pipeline.core.errors import UserError
 from pipeline.core.ray_cluster import is_cluster
 from pipeline.core.resources import num_cores
 from pipeline.corpora.manifest import ClipRecord
@@ -32,7 +33,7 @@ from pipeline.shards.write import write_index, write_rejects
 log = logging.getLogger(__name__)
 
 
-class UnseenClipsError(ValueError):
+class UnseenClipsError(UserError):
     """Clips lie on this machine's disk, and the cluster's nodes do not see it."""
 
 

@@ -6,7 +6,6 @@ cuts, or longer than ``preprocess.max_clip_s``, gives several, named ``CLIP-p000
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -14,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.errors import LipsmithError
 from pipeline.corpora.manifest import ClipRecord
-from pipeline.corpora.storage import NoDriverError, local_file
+from pipeline.corpora.storage import local_file
 from pipeline.faces.crops import CROP_PX, Cropper, boxes_within, context_boxes, crop_boxes, sharpness
 from pipeline.faces.detector import detectors_by_zoom
 from pipeline.features.alignment import FPS, num_samples_of
@@ -32,8 +32,6 @@ from pipeline.preprocess.segments import Refusal, Segment, find_segments, num_ke
 from pipeline.shards.index import Reject
 from pipeline.shards.key import segment_id
 from pipeline.shards.write import ClipSample
-
-log = logging.getLogger(__name__)
 
 CLIPPED_LEVEL = 0.99
 """Of full scale; samples at or above it count as clipped."""
@@ -52,11 +50,12 @@ def process_clip(record: ClipRecord, params: PreprocessParams, root: Path) -> It
         yield _reject(record, record.clip_id, refused.reason, refused.detail)
     except MissingMediaError as missing:
         yield _reject(record, record.clip_id, Reason.MISSING_FILE, missing.detail)
-    except (MemoryError, OSError, NoDriverError):
+    except MediaError as damage:
+        yield _reject(record, record.clip_id, Reason.UNREADABLE_FILE, damage.detail)
+    except Exception as error:
+        if not isinstance(error, LipsmithError):
+            error.add_note(f"while preprocessing clip {record.clip_id} ({record.path})")
         raise
-    except Exception as error:  # one odd clip of many thousands must not end the run
-        log.exception("clip %s (%s) hit a fault of the program", record.clip_id, record.path)
-        yield _reject(record, record.clip_id, Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
 
 
 def _reject(record: ClipRecord, clip_id: str, reason: Reason, detail: str) -> Reject:

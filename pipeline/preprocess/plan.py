@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pipeline.core.errors import UserError
 from pipeline.core.seeded_order import seeded_order
 from pipeline.corpora.manifest import SPLITS, ClipRecord
 from pipeline.shards.index import IndexRow, Reject
@@ -33,7 +34,7 @@ class ShardResult:
 def plan_shards(records: Iterable[ClipRecord], clips_per_shard: int, seed: int) -> list[ShardTask]:
     """Shards in the order train, val, test. Clips are shuffled, so a shard is a fair sample of its split.
 
-    The order is ``seeded_order``'s. Raises ValueError for clip ids that give the same key.
+    The order is ``seeded_order``'s. Raises UserError for clip ids that give the same key.
     """
     by_split: dict[str, list[ClipRecord]] = {split: [] for split in SPLITS}
     key_owner: dict[str, str] = {}
@@ -41,7 +42,7 @@ def plan_shards(records: Iterable[ClipRecord], clips_per_shard: int, seed: int) 
         by_split[record.split].append(record)
         key = sample_key(record.clip_id)
         if key_owner.setdefault(key, record.clip_id) != record.clip_id:
-            raise ValueError(
+            raise UserError(
                 f"clips {key_owner[key]!r} and {record.clip_id!r} would share the key {key}: rename one of the files"
             )
     tasks = []

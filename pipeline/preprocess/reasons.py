@@ -21,12 +21,11 @@ class Reason(StrEnum):
     FACE_LOST = "face_lost"
     FACE_TOO_SMALL = "face_too_small"
     BLURRED = "blurred"
-    INTERNAL_ERROR = "internal_error"
 
 
 class RefusedError(Exception):
     """A clip or segment cannot be used: the code, and the detail for a person."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(reason, detail)
+        super().__init__(f"{detail} [{reason}]")
         self.reason, self.detail = reason, detail

@@ -13,8 +13,8 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import pipeline
+from pipeline.core.errors import TemporaryError, exit_code_of
 from pipeline.core.ray_cluster import WorkerError, is_cluster, open_ray
-from pipeline.corpora.storage import NoDriverError, OutageError
 from pipeline.preprocess.plan import ShardTask
 from pipeline.preprocess.shard import PackedShard
 
@@ -35,8 +35,9 @@ ProcessShard = Callable[[ShardTask], PackedShard]
 def run_tasks(tasks: Sequence[ShardTask], process: ProcessShard, num_workers: int) -> Generator[PackedShard]:
     """Shards as they are finished. One worker runs here, more run in Ray; a cluster's cores all work.
 
-    Let go of a shard before asking for the next: its tar is Ray's memory. Raises WorkerError, OutageError,
-    NoDriverError, and as Ray's RayTaskError whatever else ``process`` raises.
+    Let go of a shard before asking for the next: its tar is Ray's memory. Raises WorkerError, what ``process`` raises
+    where a message explains it (OutageError, a full disk), and for a bug in a worker Ray's RayTaskError, whose text is
+    the worker's traceback.
     """
     if not tasks:
         return
@@ -46,7 +47,7 @@ def run_tasks(tasks: Sequence[ShardTask], process: ProcessShard, num_workers: in
             yield process(task)
         return
     with _ray(num_workers) as ray:
-        options = {"max_retries": MAX_RETRIES, "retry_exceptions": [OSError, MemoryError]}
+        options = {"max_retries": MAX_RETRIES, "retry_exceptions": [TemporaryError, OSError, MemoryError]}
         remote = ray.remote(num_cpus=1, **options)(_call)
         waiting = list(reversed(tasks))
         running: dict[Any, ShardTask] = {}
@@ -74,7 +75,7 @@ def _next_of(ray: Any, running: dict[Any, ShardTask]) -> PackedShard:
     try:
         return ray.get(done[0])
     except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, OutageError | NoDriverError):
+        if exit_code_of(error.cause) is not None:
             raise error.cause from None
         raise
     except ray.exceptions.RayError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -12,7 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.core import atomic
+from pipeline.core.artifacts import read_json
 from pipeline.core.command_line import run_command
+from pipeline.core.errors import LipsmithError, UserError, exit_code_of
 from pipeline.core.layout import Layout, find_root
 from pipeline.core.logs import log_to_stderr, wants_tracebacks
 from pipeline.params import Params, load_params
@@ -20,8 +21,6 @@ from pipeline.promote.gate import Scores, Verdict, judge, parse_scores
 from pipeline.promote.registry import REGISTERED_NAME, Registry, open_registry
 
 logger = logging.getLogger(__name__)
-
-EXIT_USER_ERROR = 2
 
 ScoreModel = Callable[[Layout, Params, Path], dict[str, Any]]
 """A folder with a generator -> what ``evaluate`` would write into its ``metrics.json`` today."""
@@ -45,7 +44,7 @@ def score_model(layout: Layout, params: Params, folder: Path) -> dict[str, Any]:
 def read_scores(layout: Layout, variant: str) -> Scores:
     """The variant's model and its ``evaluate`` figures as they lie on disk.
 
-    Raises FileNotFoundError where one is missing and ValueError where they do not belong together.
+    Raises UserError where one is missing or damaged, and where they do not belong together.
     """
     from pipeline.inference.saved_model import model_sha256
 
@@ -53,8 +52,8 @@ def read_scores(layout: Layout, variant: str) -> Scores:
     model_dir = model_folder(layout, variant)
     if not metrics_path.is_file() or not model_dir.is_dir():
         missing = model_dir if metrics_path.is_file() else metrics_path
-        raise FileNotFoundError(f"{missing} does not exist; `dvc repro evaluate@{variant}` makes it")
-    return parse_scores(json.loads(metrics_path.read_text()), model_sha256(model_dir), str(metrics_path))
+        raise UserError(f"{missing} does not exist; `dvc repro evaluate@{variant}` makes it")
+    return parse_scores(read_json(metrics_path), model_sha256(model_dir), str(metrics_path))
 
 
 def model_folder(layout: Layout, variant: str) -> Path:
@@ -125,7 +124,7 @@ def _score_champion(
     try:
         with registry.files(version) as folder:
             scores = parse_scores(score_again(layout, params, folder), champion.model_sha256, f"version {version}")
-    except (ValueError, OSError) as error:  # a model of other code, files that are gone
+    except LipsmithError as error:  # a model of other code, files that are gone
         return Rescoring(champion, str(error))
     if scores.evaluation_digest != challenger.evaluation_digest:
         return Rescoring(champion, "the files on disk are not those the challenger was scored with; run `dvc repro`")
@@ -150,7 +149,7 @@ def _trained_on(layout: Layout, folder: Path) -> set[str]:
     """Ids of the clips the model in ``folder`` was trained on; none where they are no longer the training split."""
     from pipeline.core.digest import sha256_of_names
 
-    info = json.loads((folder / "model.json").read_text())["info"]
+    info = read_json(folder / "model.json")["info"]
     clips = _clips_of(layout, "train")
     return clips if info.get("trained_on_sha256") == sha256_of_names(clips) else set()
 
@@ -189,9 +188,12 @@ def _command(
         layout = Layout(find_root(root))
         params = load_params(layout.params_path)
         decision = promote(layout, variant or params.promote.variant, params, force=force)
-    except (ValueError, OSError) as error:
+    except (LipsmithError, OSError) as error:
+        code = exit_code_of(error)
+        if code is None:
+            raise
         logger.error("%s", error, exc_info=wants_tracebacks())
-        return EXIT_USER_ERROR
+        return code
     version = decision["challenger"]["version"]
     logger.info("%s, version %s: %s: %s", decision["variant"], version, decision["outcome"], decision["reason"])
     return 0

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pipeline.core.errors import UserError
 from pipeline.params import PromoteParams
 
 Outcome = Literal["promoted", "refused", "not_comparable", "already_champion"]
@@ -121,14 +122,14 @@ def parse_scores(metrics: Mapping[str, Any], model_digest: str, source: str) -> 
     absent = [key for key in ("lse_d", "lse_c", "fid", "generator_sha256") if key not in metrics]
     absent += [] if "sha256" in evaluation else ["protocol.sha256"]
     if absent:
-        raise ValueError(f"{source} lacks {', '.join(absent)}: the gate cannot judge this model")
+        raise UserError(f"{source} lacks {', '.join(absent)}: the gate cannot judge this model")
     figures = {key: metrics[key] for key in ("lse_d", "lse_c", "fid")}
     unusable = {k: v for k, v in figures.items() if not isinstance(v, int | float) or not math.isfinite(v)}
     if unusable:
-        raise ValueError(f"{source} has no finite figure in {unusable}: the gate cannot judge this model")
+        raise UserError(f"{source} has no finite figure in {unusable}: the gate cannot judge this model")
     scored = metrics["generator_sha256"]
     if scored != model_digest:
-        raise ValueError(f"{source} scores model {scored[:12]}, on disk is {model_digest[:12]}; run `dvc repro`")
+        raise UserError(f"{source} scores model {scored[:12]}, on disk is {model_digest[:12]}; run `dvc repro`")
     return Scores(
         model_digest,
         float(figures["lse_d"]),

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
 from pipeline.core.redact import redacted
 from pipeline.params import Params
@@ -38,7 +39,7 @@ _PACKAGES = {"google": "google-cloud-storage", "azure": "azure-storage-blob"}
 """Of modules that packages of other names bring."""
 
 
-class RegistryError(ValueError):
+class RegistryError(UserError):
     """The MLflow store cannot be used, or does not hold what was asked for."""
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.errors import DataError
 from pipeline.features.alignment import num_samples_of
 from pipeline.features.mel import mel_spectrogram
 from pipeline.features.samples import int16_to_float
@@ -32,14 +33,14 @@ class Clip:
     def __init__(
         self, key: str, shard: str, members: Mapping[str, bytes], rng: np.random.Generator, offset_frames: int = 0
     ) -> None:
-        """Parse a sample's members; raises ValueError if they are damaged or disagree.
+        """Parse a sample's members; raises DataError if they are damaged or disagree.
 
         ``offset_frames``: the stored audio leads the stored video by so many frames (trails it if negative). What the
         other has no counterpart for is left out at the ends, so that the clip is in sync and shorter.
         """
         if "json" not in members:
-            raise ValueError("its description (json) is missing")
-        described: dict[str, Any] = json.loads(members["json"])
+            raise DataError("its description (json) is missing")
+        described = _description(members["json"])
         self.key, self.shard, self.rng = key, shard, rng
         try:
             self.clip_id: str = described["clip_id"]
@@ -51,20 +52,18 @@ class Clip:
             self.transcript: str = described["transcript"]
             self.source: str = described["source"]
             self.stats: dict[str, float] = described["stats"]
-            self.crop_in_context = np.asarray(described["crop_in_context"], np.float32)
+            self.crop_in_context = _boxes(described["crop_in_context"])
             sizes = {"frames": described["frame_bytes"], "context": described["context_bytes"]}
         except KeyError as error:
-            raise ValueError(f"its description lacks {error}") from error
+            raise DataError(f"its description lacks {error}") from error
         self._pictures: dict[str, tuple[bytes, list[int]]] = {}
         for part, part_sizes in sizes.items():
             if (content := members.get(PARTS[part])) is not None:
                 if len(part_sizes) != self.num_frames or sum(part_sizes) != len(content):
-                    raise ValueError(f"{PARTS[part]} has {len(content)} bytes, its frames {sum(part_sizes)}")
+                    raise DataError(f"{PARTS[part]} has {len(content)} bytes, its frames {sum(part_sizes)}")
                 self._pictures[part] = (content, part_sizes)
         self._arrays = {
-            part: np.load(io.BytesIO(members[PARTS[part]]), allow_pickle=False)
-            for part in ("mel", "audio")
-            if PARTS[part] in members
+            part: _array_in(members[PARTS[part]], PARTS[part]) for part in ("mel", "audio") if PARTS[part] in members
         }
         self._first_frame = 0
         if offset_frames:
@@ -84,7 +83,7 @@ class Clip:
     def _correct(self, offset_frames: int) -> None:
         self.num_frames -= abs(offset_frames)
         if self.num_frames < 1:
-            raise ValueError(f"an offset of {offset_frames} frames leaves nothing of it")
+            raise DataError(f"an offset of {offset_frames} frames leaves nothing of it")
         self._first_frame = max(0, offset_frames)
         self.crop_in_context = self.crop_in_context[self._first_frame :][: self.num_frames]
         self.num_samples = num_samples_of(self.num_frames)
@@ -116,12 +115,40 @@ class Clip:
         wanted = np.arange(self.num_frames) if indices is None else np.asarray(indices)
         if len(wanted) and not (wanted.min() >= 0 and wanted.max() < self.num_frames):
             raise IndexError(f"{self}: frames {wanted.min()} to {wanted.max()} are asked for")
-        return decode_mjpeg(content, sizes, wanted + self._first_frame)
+        try:
+            return decode_mjpeg(content, sizes, wanted + self._first_frame)
+        except DataError as error:
+            raise DataError(f"{self}: {PARTS[part]}: {error}") from error
 
     def _array(self, part: str) -> NDArray[Any]:
         if part not in self._arrays:
             raise _not_read(self, part)
         return self._arrays[part]
+
+
+def _description(content: bytes) -> dict[str, Any]:
+    try:
+        described = json.loads(content)
+    except ValueError as error:  # no JSON, or no text
+        raise DataError(f"its description is no JSON: {error}") from error
+    if not isinstance(described, dict):
+        raise DataError(f"its description is {type(described).__name__}, not an object")
+    return described
+
+
+def _boxes(values: Any) -> NDArray[np.float32]:
+    try:
+        return np.asarray(values, np.float32)
+    except (ValueError, TypeError) as error:  # ragged, or no numbers
+        raise DataError(f"its crop_in_context is no table of numbers: {error}") from error
+
+
+def _array_in(content: bytes, name: str) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:  # no array, an empty file, one that ends too early
+        raise DataError(f"{name} is damaged: {error}") from error
+    return array
 
 
 def _not_read(clip: Clip, part: str) -> ValueError:

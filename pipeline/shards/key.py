@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from pipeline.core.errors import UserError
+
 MAX_ID_CHARS = 80
 """A tar header holds names up to 100 characters, the member's ending included."""
 SEGMENT_CHARS = 5
@@ -24,10 +26,10 @@ def source_of(clip_id: str) -> str:
 def sample_key(clip_id: str) -> str:
     """The name of a clip: its id with every character but ``A-Za-z0-9_-`` as ``_``.
 
-    Raises ValueError for an empty or too long clip id.
+    Raises UserError for an empty or too long clip id.
     """
     if not 0 < len(clip_id) <= MAX_ID_CHARS:
-        raise ValueError(f"clip id {clip_id!r} must have 1 to {MAX_ID_CHARS} characters")
+        raise UserError(f"clip id {clip_id!r} must have 1 to {MAX_ID_CHARS} characters: rename the file")
     return plain_name(clip_id)
 
 

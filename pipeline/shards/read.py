@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import tarfile
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
+from pipeline.core.artifacts import read_rows
+from pipeline.core.errors import DataError, UserError
 from pipeline.shards.clip import PARTS, Clip, clip_rng, members_of
 from pipeline.shards.index import INDEX_NAME, REJECTS_NAME, SHIFT_STAT, IndexRow, Reject
 from pipeline.shards.key import source_of
@@ -18,27 +21,27 @@ from pipeline.shards.key import source_of
 log = logging.getLogger(__name__)
 
 REMAKE = "run `dvc repro sync_filter`"
+_INDEX_COLUMNS = tuple(field.name for field in fields(IndexRow) if field.name != "stats")
 
 
-class ShardError(ValueError):
+class ShardError(DataError):
     """Shards that do not hold what their index says."""
 
 
 def read_index(shards_dir: Path, split: str | None = None) -> list[IndexRow]:
     """The index rows of a split (or of all), by shard and key.
 
-    Raises FileNotFoundError without an index, ValueError for a split without clips; both say what to run.
+    Raises UserError without an index, DataError for one that is damaged and for a split without clips; each says what
+    to run.
     """
     path = shards_dir / INDEX_NAME
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; {REMAKE}")
-    rows = [_index_row(row) for row in pq.read_table(path).to_pylist()]
+    rows = [_index_row(row) for row in read_rows(path, _INDEX_COLUMNS, REMAKE)]
     if split is None:
         return rows
     chosen = [row for row in rows if row.split == split]
     if not chosen:
         counts = ", ".join(f"{name}: {count}" for name, count in sorted(Counter(r.split for r in rows).items()))
-        raise ValueError(
+        raise DataError(
             f"{path} has no clips in split {split!r} (it has {counts or 'none at all'}); check the splits of "
             f"params.yaml's dataset and {REMAKE}; rejects.parquet beside it says which clips were refused and why"
         )
@@ -51,15 +54,14 @@ def source_ids(rows: Iterable[IndexRow]) -> set[str]:
 
 
 def read_rejects(shards_dir: Path) -> list[Reject]:
-    """What was refused, by clip id. Raises FileNotFoundError that says what to run."""
-    path = shards_dir / REJECTS_NAME
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; {REMAKE}")
-    return [Reject(**row) for row in pq.read_table(path).to_pylist()]
+    """What was refused, by clip id. Raises UserError or DataError that says what to run."""
+    columns = [field.name for field in fields(Reject)]
+    rows = read_rows(shards_dir / REJECTS_NAME, columns, REMAKE)
+    return [Reject(**{name: row[name] for name in columns}) for row in rows]
 
 
 def _index_row(row: Mapping[str, Any]) -> IndexRow:
-    own = {name: row[name] for name in IndexRow.__dataclass_fields__ if name != "stats"}
+    own = {name: row[name] for name in _INDEX_COLUMNS}
     stats = {name: value for name, value in row.items() if name not in own and value is not None}
     return IndexRow(**own, stats=stats)
 
@@ -103,7 +105,7 @@ def parse_clip(
 ) -> Clip:
     try:
         return Clip(key, shard, members, rng, offset_frames)
-    except ValueError as error:
+    except DataError as error:
         raise ShardError(f"{shards_dir / shard}: clip {key}: {error}; {REMAKE}") from error
 
 
@@ -121,6 +123,8 @@ def read_shard(
         return key in keys and member in members
 
     def stop_here(error: Exception) -> bool:
+        if not isinstance(error, tarfile.TarError | OSError | EOFError | ValueError):  # not what a damaged tar gives
+            raise error
         problems.append(str(error.args[0]) if error.args else repr(error))
         return False
 
@@ -128,7 +132,7 @@ def read_shard(
     try:
         file = path.open("rb")
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path} is in the index but does not exist; {REMAKE}") from None
+        raise UserError(f"{path} is in the index but does not exist; {REMAKE}") from None
     with file:
         files = tariterators.tar_file_expander(
             [{"url": str(path), "stream": file}], handler=stop_here, select_files=is_wanted

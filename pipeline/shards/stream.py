@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from pipeline.core.errors import UserError
 from pipeline.shards.clip import Clip, clip_rng, members_of
 from pipeline.shards.order import EpochPlan, Visit, plan_epoch
 from pipeline.shards.read import REMAKE, ShardError, keys_by_shard, parse_clip, read_index, read_shard, sync_shifts
@@ -54,13 +55,13 @@ class ClipStream(Iterator[Clip]):
         return {"epoch": self._epoch, "clips_seen": self._clips_seen}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Continue after the clip at which ``state`` was taken. Raises ValueError if it cannot be a position here."""
+        """Continue after the clip at which ``state`` was taken. Raises UserError where the shards changed since."""
         if set(state) != {"epoch", "clips_seen"} or min(state.values()) < 0:
             raise ValueError(f"not a position of a clip stream: {dict(state)}")
         self._epoch, self._clips_seen = state["epoch"], state["clips_seen"]
         self._plan, self._visits, self._found_good = self._plan_epoch(), None, True
         if self._clips_seen > self.num_clips:
-            raise ValueError(
+            raise UserError(
                 f"position {self._clips_seen} is beyond the {self.num_clips} clips of an epoch: the shards "
                 "changed since it was saved; start this training anew"
             )

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.core import atomic
+from pipeline.core.errors import UserError
 from pipeline.shards.index import INDEX_NAME, REJECTS_NAME, IndexRow, Reject
 from pipeline.shards.key import sample_key
 
@@ -80,7 +81,7 @@ def shard_name(split: str, number: int) -> str:
 def write_shard(shards_dir: Path, name: str, samples: Iterable[ClipSample]) -> list[IndexRow]:
     """Write one tar, streaming and atomically; returns the index rows of its clips.
 
-    Equal samples give equal bytes. Raises ValueError where two samples have the same key.
+    Equal samples give equal bytes. Raises UserError where two samples have the same key.
     """
     with atomic.replacing(shards_dir / name) as temporary, temporary.open("wb") as file:
         return _write_samples(file, name, samples)
@@ -94,7 +95,7 @@ def _write_samples(file: IO[bytes], name: str, samples: Iterable[ClipSample]) ->
     with webdataset.TarWriter(file, user="lipsmith", group="lipsmith", mtime=0) as tar:
         for sample in samples:
             if sample.key in owners:
-                raise ValueError(
+                raise UserError(
                     f"{name}: {owners[sample.key]!r} and {sample.clip_id!r} have the same key {sample.key}: rename one "
                     "of the files"
                 )

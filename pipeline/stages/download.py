@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipeline import stage
+from pipeline.core.errors import DataError
 from pipeline.core.resources import num_cores
 from pipeline.corpora.manifest import MIN_CLIPS, SPLITS, ClipRecord, record_of, write_manifest
 from pipeline.corpora.roots import corpus_root
@@ -48,7 +48,7 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
     counts = Counter(record.split for record in records)
     for split in SPLITS:
         if counts[split] < MIN_CLIPS[split]:
-            raise stage.DataError(
+            raise DataError(
                 f"the {split} split has {counts[split]} of {len(records)} clips and needs at least "
                 f"{MIN_CLIPS[split]}; see {_SETTING_OF[context.params.dataset.source]} in params.yaml"
             )
@@ -65,7 +65,8 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
 def list_clips(params: Params, raw_dir: Path, root: Path) -> list[ClipRecord]:
     """Every clip of the configured source; the demo source renders what is missing first.
 
-    Raises ValueError that names the setting where the source's folder is not set or not there.
+    Raises UserError that names the setting where the source's folder is not set or not there, and what the source's
+    downloads and storage raise.
     """
     source = params.dataset.source
     if source == "demo":
@@ -85,8 +86,7 @@ def _grid_clips(params: Params, raw_dir: Path) -> list[ClipRecord]:
         from pipeline.corpora.grid_download import download_grid
 
         assert root is not None  # there is one where there is a url
-        with _transfer_errors():
-            download_grid(grid, root, params.runtime.num_connections)
+        download_grid(grid, root, params.runtime.num_connections)
     return list_grid_clips(grid.model_copy(update={"root": root}), params.seed)
 
 
@@ -98,34 +98,14 @@ def _lrs2_clips(params: Params, raw_dir: Path) -> list[ClipRecord]:
         from pipeline.corpora.lrs2_download import download_lrs2
 
         assert root is not None  # there is one where there is a url
-        with _transfer_errors():
-            download_lrs2(lrs2, root, params.runtime.num_connections)
+        download_lrs2(lrs2, root, params.runtime.num_connections)
     return list_lrs2_clips(root)
 
 
 def _folder_clips(params: Params) -> list[ClipRecord]:
     from pipeline.corpora.folder import list_folder_clips
-    from pipeline.corpora.storage import OutageError
 
-    try:
-        return list_folder_clips(params.dataset.folder, params.seed, params.runtime.num_connections)
-    except OutageError as error:
-        raise stage.TemporaryError(str(error)) from error
-
-
-@contextmanager
-def _transfer_errors() -> Iterator[None]:
-    """What trying again may mend, what is wrong with the files, and what the user has to put right."""
-    from pipeline.fetch.http import InterruptedTransferError, TransferError, WrongContentError
-
-    try:
-        yield
-    except InterruptedTransferError as error:
-        raise stage.TemporaryError(str(error)) from error
-    except WrongContentError as error:
-        raise stage.DataError(str(error)) from error
-    except TransferError as error:
-        raise ValueError(str(error)) from error
+    return list_folder_clips(params.dataset.folder, params.seed, params.runtime.num_connections)
 
 
 def _render_demo(params: Params, folder: Path, root: Path) -> list[ClipRecord]:

@@ -12,8 +12,8 @@ import typer
 
 from pipeline import stage
 from pipeline.core import atomic
+from pipeline.core.errors import TemporaryError
 from pipeline.params import RESERVED_VARIANTS
-from pipeline.shards.index import REJECTS_NAME
 
 if TYPE_CHECKING:
     from pipeline.evaluation.generate import CropGenerator
@@ -48,11 +48,8 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
     model_dir = context.layout.stage_dir("train_gan", variant) / "model"
     generate = None if variant in RESERVED_VARIANTS else evaluation.load_generator(model_dir)
     score = evaluation.score(variant, generate)
-    try:
-        metrics = evaluation.figures(score, is_generated=generate is not None)
-        metrics |= evaluation.probe(generate) if generate else {}
-    except ValueError as error:
-        raise stage.DataError(str(error)) from None
+    metrics = evaluation.figures(score, is_generated=generate is not None)
+    metrics |= evaluation.probe(generate) if generate else {}
     atomic.write_text(context.output_dir / "clips.csv", clips_csv(score))
     _write_videos(variant, context, evaluation, [item.pair for item, _ in score.scored], generate)
     if generate:
@@ -76,17 +73,15 @@ def _open_evaluation(context: stage.StageContext) -> Evaluation:
     except WeightsError as error:
         if (context.layout.weights_dir / INCEPTION.name).exists():
             raise
-        raise stage.TemporaryError(str(error)) from error
+        raise TemporaryError(str(error)) from error
 
 
 def _num_rejected(clips_dir: Path) -> int:
     """Held-out clips, or parts of clips, that preprocessing and the sync check left out: no row has them."""
-    import pyarrow.parquet as pq
-
     from pipeline.evaluation.judges import SPLIT
+    from pipeline.shards.read import read_rejects
 
-    splits = pq.read_table(clips_dir / REJECTS_NAME, columns=["split"])["split"].to_pylist()
-    return splits.count(SPLIT)
+    return sum(reject.split == SPLIT for reject in read_rejects(clips_dir))
 
 
 def _write_videos(

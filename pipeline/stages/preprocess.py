@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import stage
-from pipeline.core.ray_cluster import WorkerError
+from pipeline.core.errors import DataError
 from pipeline.corpora.manifest import MAX_MISSING_SHARE, MIN_CLIPS, SPLITS, ClipRecord, read_manifest
-from pipeline.corpora.storage import OutageError, local_path, require_drivers
+from pipeline.corpora.storage import local_path, require_drivers
 from pipeline.shards.index import IndexRow, Reject
 
 
@@ -32,18 +32,15 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
     layout, params = context.layout, context.params
     records = read_manifest(layout.manifest_path)
     _require_files(records, layout.root)
-    try:
-        rows, rejects = build_shards(
-            records,
-            params.preprocess,
-            params.seed,
-            root=layout.root,
-            output_dir=layout.shards_dir,
-            work_dir=context.scratch,
-            num_workers=params.runtime.num_workers,
-        )
-    except (WorkerError, OutageError) as error:
-        raise stage.TemporaryError(str(error)) from error
+    rows, rejects = build_shards(
+        records,
+        params.preprocess,
+        params.seed,
+        root=layout.root,
+        output_dir=layout.shards_dir,
+        work_dir=context.scratch,
+        num_workers=params.runtime.num_workers,
+    )
     _require_enough(records, rows, rejects)
     return summarise(rows, rejects)
 
@@ -70,7 +67,7 @@ def _require_files(records: Sequence[ClipRecord], root: Path) -> None:
     on_disk = ((record.path, local_path(record.path, root)) for record in records)
     missing = [name for name, path in on_disk if path is not None and not path.is_file()]
     if len(missing) > MAX_MISSING_SHARE * len(records):
-        raise stage.DataError(
+        raise DataError(
             f"{len(missing)} of {len(records)} source clips are not on disk (first: {missing[0]}); "
             "`dvc repro --force --single-item download` lists or renders them again"
         )
@@ -82,7 +79,7 @@ def _require_enough(records: Sequence[ClipRecord], rows: Sequence[IndexRow], rej
         if kept[split] < MIN_CLIPS[split]:
             reasons = Counter(reject.reason for reject in rejects if reject.split == split)
             told = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-            raise stage.DataError(
+            raise DataError(
                 f"{kept[split]} of {given[split]} clips of the {split} split are left, {MIN_CLIPS[split]} are needed "
                 f"(rejected: {told or 'none'}); data/shards/rejects.parquet has the details"
             )

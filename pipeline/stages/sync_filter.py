@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline import stage
+from pipeline.core.errors import DataError
 from pipeline.corpora.manifest import MIN_CLIPS, SPLITS
 from pipeline.features.alignment import num_samples_of
 from pipeline.shards.index import SHIFT_STAT, IndexRow, Reject
@@ -143,7 +144,7 @@ def _require_enough(kept: list[IndexRow], rows: list[IndexRow], refused: list[Re
         if left[split] < MIN_CLIPS[split]:
             reasons = Counter(reject.reason for reject in refused if reject.split == split)
             told = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-            raise stage.DataError(
+            raise DataError(
                 f"the sync check leaves {left[split]} of {given[split]} clips of the {split} split, {MIN_CLIPS[split]} "
                 f"are needed (rejected: {told}); see sync_filter in params.yaml, or whether the scorer knows such faces"
             )

@@ -12,6 +12,7 @@ import typer
 
 from pipeline import stage
 from pipeline.core.digest import sha256_of_names
+from pipeline.core.errors import UserError
 from pipeline.params import TrainGanParams, VariantParams
 
 if TYPE_CHECKING:
@@ -113,13 +114,13 @@ def build_trainee(
 
 
 def load_expert(folder: Path, min_accuracy: float) -> SyncNet:
-    """The trained expert. Raises ValueError for one too close to chance to teach anything."""
+    """The trained expert. Raises UserError for one too close to chance to teach anything."""
     from pipeline.inference.sync_expert import read_expert
 
     expert, info = read_expert(folder)
     accuracy = float(info["val_pairwise_accuracy"])
     if accuracy < min_accuracy:
-        raise ValueError(
+        raise UserError(
             f"the sync expert's pairwise accuracy is {accuracy:.2f} (chance 0.50), below "
             f"train_gan.min_expert_accuracy {min_accuracy}: a generator cannot learn sync from it. Raise "
             "train_syncnet.num_steps, or lower the limit in params.yaml if you know why"

@@ -8,6 +8,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.errors import DataError
 from pipeline.metrics.best_offset import MIN_WINDOWS, best_offset, mean_similarities
 from pipeline.params import SyncFilterParams
 
@@ -30,12 +31,12 @@ class SyncScore:
 
 
 def score_clip(similarity: NDArray[np.float32], max_shift: int) -> SyncScore:
-    """``similarity: float32 [V, A]`` of one clip. Raises ValueError where no shift has 5 windows to compare.
+    """``similarity: float32 [V, A]`` of one clip. Raises DataError where no shift has 5 windows to compare.
 
     As SyncNet's published score (Chung and Zisserman 2016, sec. 3), but a shift counts only windows that the clip has.
     """
     if len(np.diagonal(similarity)) < MIN_WINDOWS:
-        raise ValueError(f"a clip of {len(similarity)} windows is too short for a sync score, {MIN_WINDOWS} are needed")
+        raise DataError(f"a clip of {len(similarity)} windows is too short for a sync score, {MIN_WINDOWS} are needed")
     best = best_offset(*mean_similarities(similarity, max_shift))
     return SyncScore(best.offset_frames, best.margin)
 

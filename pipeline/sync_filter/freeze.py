@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.core import atomic
 from pipeline.core.digest import sha256_of
+from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
 from pipeline.inference.lse_evaluator import read_official
 from pipeline.inference.sync_expert import read_expert
@@ -19,7 +20,7 @@ def freeze_scorer(layout: Layout, source: Path | None) -> tuple[Path, list[Chang
     """Copy ``source`` below ``weights/`` and name it in ``params.yaml``; returns its new path and what changed there.
 
     ``source``: a folder with a sync expert (default: the one trained here), or ``syncnet_v2.model``. Raises
-    FileNotFoundError, or ValueError for a model of another kind and for another file.
+    UserError for a model of another kind and for another file.
     """
     import yaml
 
@@ -27,9 +28,7 @@ def freeze_scorer(layout: Layout, source: Path | None) -> tuple[Path, list[Chang
     if source.is_dir():
         read_expert(source)
     if not weights_file(source).is_file():
-        raise FileNotFoundError(
-            f"{source} is neither an expert's folder nor a file; `dvc repro train_syncnet` trains one"
-        )
+        raise UserError(f"{source} is neither an expert's folder nor a file; `dvc repro train_syncnet` trains one")
     if source.is_file():
         _require_official(source)
     digest = sha256_of(weights_file(source))
@@ -53,8 +52,8 @@ def freeze_scorer(layout: Layout, source: Path | None) -> tuple[Path, list[Chang
 def _require_official(path: Path) -> None:
     try:
         read_official(path)
-    except ValueError as error:
-        raise ValueError(
+    except UserError as error:
+        raise UserError(
             f"{path} is not syncnet_v2.model: {error}; of Wav2Lip's expert `python -m pipeline adopt` makes a folder "
             "first"
         ) from None

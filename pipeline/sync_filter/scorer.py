@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from models.syncnet import SyncNet
 from pipeline.core.digest import sha256_of
+from pipeline.core.errors import UserError
 from pipeline.inference import saved_model
 from pipeline.inference.lse_evaluator import Evaluator, load_evaluator
 from pipeline.inference.sync_expert import clip_cosines, read_expert
@@ -66,19 +67,19 @@ def weights_file(path: Path) -> Path:
 def load_scorer(params: SyncFilterParams, root: Path, device: torch.device) -> Scorer:
     """The scorer that ``sync_filter.scorer`` names, checked against its digest.
 
-    Raises FileNotFoundError or ValueError naming the setting.
+    Raises UserError naming the setting.
     """
     assert params.scorer is not None
     where = "params.yaml: sync_filter.scorer"
     path = root / params.scorer.expanduser()
     weights = weights_file(path)
     if not weights.is_file():
-        raise FileNotFoundError(
+        raise UserError(
             f"{where}: {weights} does not exist; `python -m pipeline freeze-scorer` makes one from the trained expert, "
             "null keeps every clip as it is"
         )
     if (digest := sha256_of(weights)) != params.scorer_sha256:
-        raise ValueError(
+        raise UserError(
             f"{where}: {weights} has sha256 {digest}, not {params.scorer_sha256}: it is not the frozen one. Put that "
             "back, or run `python -m pipeline freeze-scorer` again"
         )
@@ -86,6 +87,6 @@ def load_scorer(params: SyncFilterParams, root: Path, device: torch.device) -> S
         return OfficialScorer(load_evaluator(path, path, device))
     try:
         network, _ = read_expert(path)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
     return ExpertScorer(network.eval().requires_grad_(False).to(device), device)

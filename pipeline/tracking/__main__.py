@@ -7,11 +7,10 @@ import logging
 import os
 import sys
 
+from pipeline.core.errors import LipsmithError
 from pipeline.core.layout import Layout, find_root
 from pipeline.core.logs import log_to_stderr
 from pipeline.tracking.store import adopt_artifacts
-
-EXIT_USER_ERROR = 2
 
 
 def main() -> int:
@@ -19,9 +18,9 @@ def main() -> int:
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     try:
         adopt_artifacts(Layout(find_root()))
-    except FileNotFoundError as error:
+    except LipsmithError as error:
         logging.getLogger(__name__).error("%s", error)
-        return EXIT_USER_ERROR
+        return error.exit_code
     return 0
 
 

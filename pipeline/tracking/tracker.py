@@ -7,7 +7,6 @@ Of the other modules, only ``mlflow_store`` and ``registry`` talk to MLflow.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import math
 import platform
@@ -19,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.core.artifacts import read_json
 from pipeline.core.layout import Layout
 from pipeline.core.redact import redacted
 from pipeline.params import Params
@@ -141,6 +141,7 @@ class Tracker:
                 action(client, run)
             except Exception as error:  # whatever the store does, the stage goes on
                 cause = redacted(str(error))
+                _show_bug(error)
                 if not self._answers(client, run):
                     self._is_away = True
                     self._retry_at_s = time.monotonic() + _PAUSE_S
@@ -196,9 +197,16 @@ def _start(layout: Layout, stage: str, variant: str | None, params: Params, fing
             name = variant if variant else stage
             run_id = client.create_run(experiment, tags=tags, run_name=name).info.run_id
     except Exception as error:  # whatever the store does, the stage goes on
+        _show_bug(error)
         logger.warning("MLflow cannot be used, this run is not tracked: %s", redacted(str(error)))
         return Tracker(None, None)
     return Tracker(client, run_id)
+
+
+def _show_bug(error: Exception) -> None:
+    """Tracking goes on without what failed, but the traceback of what may be a bug of ours is not lost."""
+    if isinstance(error, TypeError | LookupError | AttributeError | NameError | AssertionError):
+        logger.warning("tracking met a bug", exc_info=error)
 
 
 def run_key(layout: Layout, stage: str, variant: str | None, fingerprint: str) -> str:
@@ -206,7 +214,7 @@ def run_key(layout: Layout, stage: str, variant: str | None, fingerprint: str) -
     if stage == "evaluate" and variant:
         model = layout.stage_dir("train_gan", variant) / "model" / "model.json"
         if model.is_file():
-            trained = json.loads(model.read_text())["info"].get("fingerprint")
+            trained = read_json(model)["info"].get("fingerprint")
             if trained:
                 return f"train_gan:{variant}:{trained}"
     return f"{stage}:{variant or ''}:{fingerprint}"

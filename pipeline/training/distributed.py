@@ -1,16 +1,19 @@
 """The same work in several processes, through Ray Train: on this machine, or on the cluster of RAY_ADDRESS.
 
 Work is restarted, in new processes, where one of them or its machine is lost; what it does not find again on disk it
-does again. What the program itself raises ends the run at once and reaches the caller as it was raised.
+does again. What the program itself raises ends the run at once and reaches the caller as it was raised, a bug with its
+traceback.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import pickle
 import queue
 import re
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,9 +23,9 @@ import torch
 import models
 import pipeline
 from pipeline.core.choices import Device
-from pipeline.core.ray_cluster import WorkerError, is_cluster, open_ray
+from pipeline.core.errors import TemporaryError, UserError, exit_code_of
+from pipeline.core.ray_cluster import is_cluster, open_ray
 from pipeline.core.resources import num_cores
-from pipeline.stage import TemporaryError
 
 logger = logging.getLogger(__name__)
 
@@ -45,22 +48,19 @@ def run_in_processes(
 
     ``device`` is ``auto | cpu | cuda``: a GPU for each process (NCCL) or none (gloo); ``auto`` takes GPUs where there
     are any. The first process's log lines and curve arrive here. On a cluster every node must see ``shared_dir``.
-    Raises ValueError where there are too few cores or GPUs, TemporaryError once there were too many restarts.
+    Raises UserError where there are too few cores or GPUs, TemporaryError once there were too many restarts.
     """
-    try:
-        with open_ray(num_processes, [pipeline, models], _STORE_BYTES, {}) as ray:
-            use_gpu = _takes_gpus(ray.cluster_resources(), num_processes, device)
-            for num_restarts in range(MAX_RESTARTS + 1):
-                attempt = _Attempt(work, num_processes, use_gpu, shared_dir)
-                attempt.follow(log_curve)
-                if attempt.error is not None:
-                    raise attempt.error
-                if attempt.results:
-                    return attempt.results[0]
-                if num_restarts < MAX_RESTARTS:
-                    logger.warning("%s; starting the processes again", attempt.loss)
-    except WorkerError as error:
-        raise TemporaryError(str(error)) from error
+    with open_ray(num_processes, [pipeline, models], _STORE_BYTES, {}) as ray:
+        use_gpu = _takes_gpus(ray.cluster_resources(), num_processes, device)
+        for num_restarts in range(MAX_RESTARTS + 1):
+            attempt = _Attempt(work, num_processes, use_gpu, shared_dir)
+            attempt.follow(log_curve)
+            if attempt.error is not None:
+                raise attempt.error
+            if attempt.results:
+                return attempt.results[0]
+            if num_restarts < MAX_RESTARTS:
+                logger.warning("%s; starting the processes again", attempt.loss)
     raise TemporaryError(f"{attempt.loss}, {MAX_RESTARTS + 1} times; running again goes on from the last checkpoint")
 
 
@@ -72,7 +72,7 @@ def _takes_gpus(resources: Mapping[str, float], num_processes: int, device: Devi
         num, unit, remedy = int(resources["CPU"]) if is_cluster() else num_cores(), "core", "lower it"
     if num < num_processes:
         where = f"the cluster {os.environ['RAY_ADDRESS']}" if is_cluster() else "this machine"
-        raise ValueError(
+        raise UserError(
             f"runtime.num_processes is {num_processes}, one {unit} each, but {where} has {num}; {remedy} in params.yaml"
         )
     return use_gpu
@@ -157,6 +157,20 @@ def _tells_of_a_loss(error: Exception) -> bool:
     return type(error) is RuntimeError and told is not None
 
 
+def _portable(error: Exception) -> Exception:
+    """An error that reaches the process that started these, with the traceback of a bug as its note."""
+    if exit_code_of(error) is None:
+        error.add_note("".join(["in a process of the training:\n", *traceback.format_exception(error)]))
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception as problem:  # of any kind: it is the error's own class that packs and unpacks it
+        stand_in = RuntimeError(f"{type(error).__name__}: {error} (not picklable: {problem})")
+        for note in getattr(error, "__notes__", ()):
+            stand_in.add_note(note)
+        return stand_in
+    return error
+
+
 def _work_in_process(config: dict[str, Any]) -> None:
     import ray.train
 
@@ -178,7 +192,7 @@ def _work_in_process(config: dict[str, Any]) -> None:
             messages.put(("result", result))
     except Exception as error:
         if not _tells_of_a_loss(error):
-            messages.put(("error", error))
+            messages.put(("error", _portable(error)))
         raise
     finally:
         own_loggers.removeHandler(handler)

@@ -32,6 +32,7 @@ from models.losses import (
 )
 from models.parallel import gather_batch, with_shared_statistics
 from models.syncnet import WINDOW_FRAMES, SyncNet
+from pipeline.core.errors import DataError, UserError
 from pipeline.inference.device import autocast
 from pipeline.inference.generator_kinds import Kind
 from pipeline.inference.tensors import faces_to_float
@@ -58,12 +59,12 @@ def init_audio_encoder(generator: Generator, expert: SyncNet) -> None:
     """Start the generator's audio encoder from the expert's audio tower, except for the last layer.
 
     The expert has learned which sounds look different. Both have Wav2Lip's layers, but for one residual block that only
-    the expert has. Raises ValueError where the widths differ.
+    the expert has. Raises UserError where the widths differ.
     """
     own, learned = generator.audio_encoder.state_dict(), expert.audio_encoder.state_dict()
     shared = {name: tensor for name, tensor in learned.items() if name in own and not name.startswith("head.")}
     if any(tensor.shape != own[name].shape for name, tensor in shared.items()):
-        raise ValueError(
+        raise UserError(
             f"train_gan.audio_start expert needs a generator as wide as the expert: train_gan.width is "
             f"{generator.config.width}, the expert's {expert.config.width}; make them equal in params.yaml, or set "
             "audio_start to random"
@@ -268,5 +269,5 @@ def _validation_batch(
         if item is not None:
             items.append(item)
     if not items:
-        raise ValueError("no validation clip is long enough for a window and a reference; see preprocess.min_frames")
+        raise DataError("no validation clip is long enough for a window and a reference; see preprocess.min_frames")
     return {name: torch.from_numpy(np.stack([i[name] for i in items])) for name in items[0]}

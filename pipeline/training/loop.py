@@ -16,7 +16,7 @@ import torch
 
 from models import parallel
 from pipeline.core.choices import Keep
-from pipeline.stage import NonFiniteLossError
+from pipeline.core.errors import DataError
 from pipeline.training.checkpoint import CheckpointStore
 
 logger = logging.getLogger(__name__)
@@ -25,6 +25,10 @@ Batch = Mapping[str, torch.Tensor]
 REMEDY = "lower the learning rate, or set precision to fp32, in params.yaml"
 CurveLog = Callable[[Iterable[tuple[int, Mapping[str, float]]]], bool]
 """Takes rows of the curve, a step and its scalars; says whether all that it ever took has arrived where it goes."""
+
+
+class NonFiniteLossError(DataError):
+    """A loss or gradient became NaN or infinite; the last checkpoint is from before."""
 
 
 class Trainee(Protocol):

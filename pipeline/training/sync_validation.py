@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.errors import DataError
 from pipeline.metrics.best_offset import best_offset, mean_similarities
 
 MAX_OFFSET_FRAMES = 15
@@ -34,11 +35,11 @@ class SyncValidation:
           at most 1 frame. Chance 0.1 on clips of 3 s, less on short ones, whose means at large offsets vary more.
         - ``loss``: cross-entropy of the true audio among those of its clip; ``chance_loss`` is that of a constant.
 
-        Raises ValueError where no clip is long enough to hold a negative.
+        Raises DataError where no clip is long enough to hold a negative.
         """
         usable = [s for s in similarities if len(s) > self.min_gap_frames]
         if not usable:
-            raise ValueError(f"no validation clip has more than {self.min_gap_frames} windows")
+            raise DataError(f"no validation clip has more than {self.min_gap_frames} windows")
         wins = self._pairwise_wins(usable)
         offsets = [best_offset(*mean_similarities(s, MAX_OFFSET_FRAMES)).offset_frames for s in usable]
         losses, chances = zip(*(self._cross_entropy(s) for s in usable), strict=True)

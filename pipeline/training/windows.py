@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.core.choices import Augment
+from pipeline.core.errors import LipsmithError, UserError
 from pipeline.features import alignment
 from pipeline.features.alignment import WINDOW_FRAMES
 from pipeline.shards.clip import Clip
@@ -66,17 +67,17 @@ class CutSyncWindows:
 
 
 def require_equal_shares(clips_per_batch: int, world_size: int) -> None:
-    """Raises ValueError for a batch that cannot be shared equally: BatchNorm and the losses take means of shares."""
+    """Raises UserError for a batch that cannot be shared equally: BatchNorm and the losses take means of shares."""
     if clips_per_batch % world_size:
         fitting = [str(num) for num in range(1, clips_per_batch + 1) if clips_per_batch % num == 0]
-        raise ValueError(
+        raise UserError(
             f"a batch of {clips_per_batch} clips cannot be shared equally by {world_size} processes; set "
             f"runtime.num_processes to one of {', '.join(fitting)}, or this stage's clips_per_batch to a multiple of "
             f"{world_size}, in params.yaml"
         )
 
 
-class _PicturesWantedError(Exception):
+class _PicturesWantedError(LipsmithError):
     pass
 
 
@@ -105,7 +106,7 @@ class WindowBatches:
 
     Process ``rank`` of ``world_size`` cuts its share only, as many neighbouring clips of each batch as the others.
     Which clips make up a batch, and how they are cut, depends on neither: the shares side by side are the batch of one
-    process. Raises ValueError for a batch that does not fall into equal shares.
+    process. Raises UserError for a batch that does not fall into equal shares.
     """
 
     def __init__(
@@ -142,7 +143,7 @@ class WindowBatches:
 
     def _batches(self) -> Iterator[tuple[dict[str, torch.Tensor], dict[str, Any]]]:
         if self._stream.num_clips < self._clips_per_batch:
-            raise ValueError(
+            raise UserError(
                 f"{self._stream.num_clips} training clips are fewer than clips_per_batch {self._clips_per_batch}: a "
                 "batch would hold a clip twice and call its windows each other's negatives; lower it in params.yaml"
             )
@@ -155,7 +156,7 @@ class WindowBatches:
             if clip.key in items or (item is None if is_own else not has_room(clip, self._cut)):
                 refused += 1
                 if refused > 2 * self._stream.num_clips:  # every clip has come by since the last that could be cut
-                    raise ValueError(
+                    raise UserError(
                         f"only {len(items)} of {self._stream.num_clips} training clips are long enough for their "
                         f"windows, and a batch needs {self._clips_per_batch}; lower clips_per_batch, windows_per_clip "
                         "or min_gap_frames, or raise preprocess.min_frames, in params.yaml"

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from flows import dvc
+from pipeline.core.errors import UserError
 
 Edit = Callable[[Path, str, str], None]
 
@@ -30,7 +31,7 @@ def test_graph_waves_and_restriction() -> None:
     assert graph.waves() == [["a", "d"], ["b@x", "b@y"], ["c"]]
     assert list(graph.restricted_to(["b@y"]).upstream) == ["a", "b@y"]
     assert list(graph.restricted_to(["b"]).upstream) == ["a", "b@x", "b@y"]
-    with pytest.raises(ValueError, match=r"no stage 'e' .* a, b@x, b@y, c, d"):
+    with pytest.raises(UserError, match=r"no stage 'e' .* a, b@x, b@y, c, d"):
         graph.restricted_to(["e"])
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from flows import serve
+from pipeline.core.errors import UserError
 
 
 def test_a_schedule_that_is_none_names_the_setting(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"runtime.retrain_cron is '0 3 \* \*', which is no cron expression"):
+    with pytest.raises(UserError, match=r"runtime.retrain_cron is '0 3 \* \*', which is no cron expression"):
         serve.deployments(tmp_path, "0 3 * *")
 
 

@@ -15,7 +15,9 @@ import yaml
 
 from pipeline import stage
 from pipeline.core import scratch
+from pipeline.core.errors import DataError, TemporaryError, UserError
 from pipeline.core.layout import Layout
+from pipeline.training.loop import NonFiniteLossError
 
 
 @pytest.fixture
@@ -55,12 +57,12 @@ def test_metrics_are_written_sorted_and_scratch_is_removed(checkout: Layout) -> 
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (ValueError("bad value"), 2),
-        (FileNotFoundError("no file"), 2),
+        (UserError("bad value"), 2),
         (PermissionError(errno.EACCES, "Permission denied", "/data/lrs2"), 2),
         (OSError(errno.ENOSPC, "No space left on device"), 2),
-        (stage.DataError("empty split"), 3),
-        (stage.TemporaryError("busy"), 75),
+        (DataError("empty split"), 3),
+        (NonFiniteLossError("step 3"), 3),
+        (TemporaryError("busy"), 75),
     ],
 )
 def test_the_exit_code_says_whose_fault_it_was(
@@ -75,9 +77,22 @@ def test_the_exit_code_says_whose_fault_it_was(
     assert not checkout.metrics_path("compare").exists()
 
 
-def test_a_result_that_is_not_finite_is_refused(checkout: Layout, caplog: pytest.LogCaptureFixture) -> None:
-    assert stage.run("compare", lambda context: {"fid": {"value": float("nan")}}) == 2
-    assert "fid.value is nan" in caplog.text
+@pytest.mark.parametrize("bug", [ValueError("shape"), TypeError("kind"), KeyError("name"), OSError("no number")])
+def test_a_bug_passes_through_with_its_traceback(
+    checkout: Layout, bug: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    def body(context: stage.StageContext) -> Mapping[str, Any]:
+        raise bug
+
+    with caplog.at_level(logging.ERROR), pytest.raises(type(bug)) as caught:
+        stage.run("compare", body)
+    assert caught.value is bug and not caplog.records
+    assert not checkout.metrics_path("compare").exists()
+
+
+def test_a_result_that_is_not_finite_is_a_bug(checkout: Layout) -> None:
+    with pytest.raises(ValueError, match=r"fid\.value is nan"):
+        stage.run("compare", lambda context: {"fid": {"value": float("nan")}})
 
 
 def test_scratch_survives_a_failure_for_the_same_computation_only(checkout: Layout) -> None:
@@ -86,7 +101,7 @@ def test_scratch_survives_a_failure_for_the_same_computation_only(checkout: Layo
     def body(context: stage.StageContext) -> Mapping[str, Any]:
         folders.append(context.scratch)
         (context.scratch / "half-done").touch()
-        raise ValueError("stop here")
+        raise DataError("stop here")
 
     stage.run("compare", body)
     stage.run("compare", body)
@@ -108,5 +123,5 @@ def test_the_fingerprint_sees_declared_params_only(checkout: Layout) -> None:
 
 
 def test_an_unknown_stage_lists_the_known_ones(checkout: Layout) -> None:
-    with pytest.raises(ValueError, match="it has compare, train_gan"):
+    with pytest.raises(UserError, match="it has compare, train_gan"):
         scratch.declared(checkout.root, "compair")

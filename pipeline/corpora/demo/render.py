@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core import atomic
+from pipeline.core.errors import UserError
 from pipeline.corpora.demo.motion import head_track
 from pipeline.corpora.demo.portrait import Portrait, make_look
 from pipeline.corpora.demo.script import speak_clip
@@ -72,7 +73,7 @@ def render_corpus(
     """Render what is missing below ``root`` and list every clip; the bytes do not depend on the workers.
 
     Clips that an earlier call with the same spec and the same code wrote are kept, others are replaced.
-    ``progress(done, total)`` is called after every few clips. Raises ValueError where ``root`` holds an
+    ``progress(done, total)`` is called after every few clips. Raises UserError where ``root`` holds an
     ``mvlrs_v1`` that this function did not write.
     """
     _claim(root, spec)
@@ -183,7 +184,7 @@ def _claim(root: Path, spec: DemoSpec) -> None:
         if clips.exists():
             shutil.rmtree(clips)  # before the marker: what a kill leaves of them is still of the old one
     elif clips.exists():
-        raise ValueError(
+        raise UserError(
             f"{clips} exists but was not rendered by lipsmith; to use real clips set dataset.source to lrs2 in "
             "params.yaml, or move that folder away"
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.errors import UserError
 from pipeline.features.alignment import SAMPLE_RATE_HZ
 from pipeline.media.audio import resample
 
@@ -79,7 +80,8 @@ def synthesise(text: str, voice: Voice, rate: int | None = None) -> Speech:
     """Speak `text`; `rate` (words/min) overrides the voice's. Loudness is levelled.
 
     Equal arguments give equal samples: espeak-ng keeps random and filter state from one utterance to
-    the next, so the library is loaded afresh for each. Raises RuntimeError where espeak-ng refuses.
+    the next, so the library is loaded afresh for each. Raises UserError where espeak-ng is not there,
+    RuntimeError where it refuses.
     """
     folder = _find_espeak()
     library = ctypes.CDLL(str(folder / "libespeak-ng.so"))
@@ -101,7 +103,9 @@ def _speak(
     options = _PHONEME_EVENTS_IPA | _DO_NOT_EXIT
     rate_hz = library.espeak_Initialize(_SYNCHRONOUS, 0, str(folder).encode(), options)
     if rate_hz <= 0:
-        raise RuntimeError(f"espeak-ng cannot start with the data in {folder}")
+        raise UserError(
+            f"espeak-ng cannot start with the data in {folder}: `pip install --force-reinstall espeakng-loader`"
+        )
     blocks: list[NDArray[np.int16]] = []
     marks: list[tuple[int, str]] = []
 
@@ -144,5 +148,5 @@ def _find_espeak() -> Path:
     """Folder of espeak-ng's library and data, inside the package `espeakng_loader`."""
     spec = importlib.util.find_spec("espeakng_loader")
     if spec is None or not spec.submodule_search_locations:
-        raise RuntimeError("espeak-ng is missing: `pip install espeakng-loader`")
+        raise UserError("espeak-ng is missing: `pip install espeakng-loader`")
     return Path(spec.submodule_search_locations[0])

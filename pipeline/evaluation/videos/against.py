@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
 from pipeline.compare.intervals import mean_interval
 from pipeline.compare.table import ClipScore, clip_scores
+from pipeline.core.errors import DataError, UserError
 from pipeline.core.versions import differing
 from pipeline.params.scoring import CompareParams
 from pipeline.report.tables import Table
@@ -71,14 +72,14 @@ class EarlierResult:
 
     @classmethod
     def read(cls, path: Path) -> EarlierResult:
-        """Raises ValueError that says what is wrong with the files."""
+        """Raises UserError that says what is wrong with the files."""
         try:
             figures = _Result.model_validate_json(path.read_bytes()).model_dump(exclude_none=True)
         except OSError as error:
-            raise ValueError(f"--against {path} cannot be read: {error.strerror}") from None
+            raise UserError(f"--against {path} cannot be read: {error.strerror}") from None
         except ValidationError as error:
             faults = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}".lstrip(": ") for item in error.errors()]
-            raise ValueError(
+            raise UserError(
                 f"--against {path} is no result of `python -m pipeline score --out`: {'; '.join(faults)}"
             ) from None
         return cls(path, figures, _clips_beside(path, figures["lse_d"]))
@@ -90,13 +91,11 @@ def _clips_beside(path: Path, mean_lse_d: float) -> ClipScores | None:
         clips = clip_scores(csv_path.read_text())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{csv_path} is not as `score --out` wrote it: {error!r}") from None
+    except (OSError, UnicodeDecodeError, DataError) as error:
+        raise UserError(f"{csv_path} is not as `score --out` wrote it: {error}") from None
     found = [clip.lse_d for clip in clips.values()]
     if not found or not math.isclose(sum(found) / len(found), mean_lse_d, abs_tol=CSV_DIGITS):
-        raise ValueError(
-            f"{csv_path} does not belong to {path}: the mean of its LSE-D is another; remove or restore it"
-        )
+        raise UserError(f"{csv_path} does not belong to {path}: the mean of its LSE-D is another; remove or restore it")
     return clips
 
 
@@ -109,12 +108,12 @@ _REMEDIES = {
 
 
 def require_alike(ours: Figures, theirs: Figures, name: str) -> None:
-    """Raises ValueError naming the first setting in which two protocols differ; ``name`` says whose the other is."""
+    """Raises UserError naming the first setting in which two protocols differ; ``name`` says whose the other is."""
     for key in sorted({*ours, *theirs} - {"sha256"}, key=lambda key: (key != "id", key)):
         if ours.get(key) != theirs.get(key):
             remedy = _REMEDIES.get(key, "score those videos again, or take its settings in params.yaml")
             here, there = _apart(ours.get(key), theirs.get(key))
-            raise ValueError(f"{name} was scored differently: its {key} is {there}, here {here}; {remedy}")
+            raise UserError(f"{name} was scored differently: its {key} is {there}, here {here}; {remedy}")
 
 
 def _apart(one: Any, other: Any) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.errors import DataError
 from pipeline.faces.crops import CROP_PX, Cropper, boxes_within, context_boxes, crop_boxes
 from pipeline.faces.detector import detectors_by_zoom
 from pipeline.faces.track import MIN_LINK_IOU, box_iou
@@ -59,13 +60,13 @@ class PairedFaces:
     def find(cls, generated: MediaFile, reference: MediaFile, params: PreprocessParams) -> PairedFaces:
         """The longest segment of the real video that preprocessing would keep.
 
-        Raises RefusedError as preprocessing does, MediaError for a file that cannot be read, ValueError for a
-        generated video of another shape.
+        Raises RefusedError as preprocessing does, MediaError for a file that cannot be read, DataError for a generated
+        video of another shape.
         """
         real, made = reference.display, generated.display
         scale = made.width / real.width
         if abs(made.height / real.height / scale - 1) > MAX_SHAPE_CHANGE:
-            raise ValueError(
+            raise DataError(
                 f"the generated video is {made.width}x{made.height}, the real one {real.width}x{real.height}: "
                 "pictures of another shape cannot be compared"
             )
@@ -80,13 +81,13 @@ class PairedFaces:
     def crops(self) -> tuple[Images, Images]:
         """Tight crops of the real and of the generated video, equally many: uint8 [N, 96, 96, 3] each.
 
-        Raises ValueError for a generated video that ends too early.
+        Raises DataError for a generated video that ends too early.
         """
         boxes = crop_boxes(self.faces)
         real = self._cut(self.reference, boxes, CROP_PX)
         shown = self._cut(self.generated, boxes * self.scale, CROP_PX)
         if len(shown) < MIN_LENGTH_SHARE * len(real):
-            raise ValueError(
+            raise DataError(
                 f"the generated video ends too early: it has {len(shown)} of the {len(real)} frames (25 fps) in which "
                 f"the real one shows its face, {MIN_LENGTH_SHARE:.0%} are needed"
             )
@@ -117,12 +118,12 @@ class PairedFaces:
     def heard(self, params: PreprocessParams) -> NDArray[np.int16]:
         """The generated video's own sound from the first crop on: int16 [n], 16 kHz.
 
-        Raises RefusedError for silence, with which no mouth can be in sync, ValueError for sound that ends too early.
+        Raises RefusedError for silence, with which no mouth can be in sync, DataError for sound that ends too early.
         """
         num_wanted = num_samples_of(len(self.faces))
         samples = self.generated.samples()[num_samples_of(self.start) :][:num_wanted]
         if len(samples) < MIN_LENGTH_SHARE * num_wanted:
-            raise ValueError(
+            raise DataError(
                 f"the generated video's sound ends too early: it lasts {len(samples) / SAMPLE_RATE_HZ:.2f} of the "
                 f"{num_wanted / SAMPLE_RATE_HZ:.2f} s in which the real one shows its face, {MIN_LENGTH_SHARE:.0%} are "
                 "needed"

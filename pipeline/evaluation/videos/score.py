@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.digest import sha256_of
+from pipeline.core.errors import DataError
 from pipeline.evaluation import protocol
 from pipeline.evaluation.judges import Judges
 from pipeline.evaluation.protocol import Pair
@@ -40,7 +41,7 @@ def score_videos(pairs: Sequence[VideoPair], judges: Judges, params: PreprocessP
     for number, pair in enumerate(pairs, start=1):
         try:
             result, (real, shown) = _score_pair(pair, judges, params)
-        except (MediaError, RefusedError, ValueError) as error:
+        except DataError as error:
             result = Scored(_self_paired(pair), reason=_reason(error, pair))
             logger.warning("no score for %s: %s", pair.name, result.reason)
         else:
@@ -57,7 +58,7 @@ def score_videos(pairs: Sequence[VideoPair], judges: Judges, params: PreprocessP
 
 def _score_pair(pair: VideoPair, judges: Judges, params: PreprocessParams) -> tuple[Scored, tuple[Images, Images]]:
     if pair.generated is None:
-        raise ValueError("there is no generated video of this name")
+        raise DataError("there is no generated video of this name")
     with MediaFile(pair.reference) as reference, MediaFile(pair.generated) as generated:
         faces = PairedFaces.find(generated, reference, params)
         real, shown = faces.crops()
@@ -74,7 +75,7 @@ def _score_pair(pair: VideoPair, judges: Judges, params: PreprocessParams) -> tu
     return scored, (real, shown)
 
 
-def _reason(error: Exception, pair: VideoPair) -> str:
+def _reason(error: DataError, pair: VideoPair) -> str:
     if isinstance(error, MediaError):
         return f"the {'generated' if error.path == pair.generated else 'real'} video {error.path.name}: {error.detail}"
     return error.detail if isinstance(error, RefusedError) else str(error)

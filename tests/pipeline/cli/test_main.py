@@ -222,7 +222,10 @@ def test_dub_without_a_face_stops_or_passes_the_video_through(
     header = header_of(out)
     assert (header.fps, header.audio_rate_hz, header.audio_channels) == (Fraction(30000, 1001), 44_100, 2)
     broken = cli("dub", "--face", speech, "--audio", speech, "--out", out, "--model", model_dir, cwd=checkout)
-    assert (broken.returncode, broken.stderr.count("\n")) == (2, 1)
+    assert (broken.returncode, broken.stderr.count("\n")) == (3, 1)  # sound only
+    arguments[2] = tmp_path / "absent.mp4"
+    absent = cli(*arguments, cwd=checkout)
+    assert (absent.returncode, absent.stderr.count("\n")) == (2, 1)
 
 
 def test_dub_finds_a_small_face_in_a_large_picture(

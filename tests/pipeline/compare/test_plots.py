@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.compare.plots import colours, plot_offsets, plot_scores, plot_training, read_curve
+from pipeline.core.errors import DataError
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -48,5 +49,5 @@ def test_curve_leaves_out_empty_cells(tmp_path: Path) -> None:
 
 
 def test_training_without_any_known_column_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="l1"):
+    with pytest.raises(DataError, match="l1"):
         plot_training({"a": {"other": [(1, 1.0)]}}, {"l1": "L1"}, tmp_path / "t.png")

@@ -14,6 +14,7 @@ import pytest
 from pipeline.compare.intervals import mean_interval
 from pipeline.compare.table import ClipScore, comparison, csv_text, intervals_over_clips, read_result, shared_protocol
 from pipeline.core import atomic
+from pipeline.core.errors import UserError
 
 ARMS = ("lstm_cbam", "no_lstm", "no_cbam", "no_lstm_cbam")
 WriteResult = Callable[..., Path]
@@ -66,12 +67,12 @@ def test_failed_clips_are_counted_and_stay_out_of_the_intervals(write_result: Wr
 def test_refuses_rows_of_different_protocols(write_result: WriteResult, protocol: dict[str, Any], key: str) -> None:
     changed = protocol | {key: "other", "sha256": "0" * 64}
     results = [read_result(write_result("real")), read_result(write_result("no_lstm", protocol=changed))]
-    with pytest.raises(ValueError, match=rf"no_lstm and real have different protocols: protocol\.{key} is 'other'"):
+    with pytest.raises(UserError, match=rf"no_lstm and real have different protocols: protocol\.{key} is 'other'"):
         shared_protocol(results)
 
 
 def test_missing_result_names_the_command(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="dvc repro"):
+    with pytest.raises(UserError, match="dvc repro"):
         read_result(tmp_path / "evaluate" / "no_lstm")
 
 

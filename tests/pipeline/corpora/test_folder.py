@@ -13,6 +13,7 @@ import fsspec
 import pytest
 import yaml
 
+from pipeline.core.errors import UserError
 from pipeline.corpora.folder import list_folder_clips
 from pipeline.corpora.manifest import ClipRecord
 from pipeline.params import FolderParams, ParamsError, parse_params
@@ -108,7 +109,7 @@ def test_no_video_is_taken_for_a_part_of_another(tmp_path: Path) -> None:
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     for root in (None, tmp_path / "absent", tmp_path):
-        with pytest.raises(ValueError, match=r"dataset\.folder\.root"):
+        with pytest.raises(UserError, match=r"dataset\.folder\.root"):
             list_folder_clips(params(root), 0)
 
 
@@ -192,7 +193,7 @@ def test_by_speaker_a_noted_split_is_that_of_the_speakers_other_videos(
     assert sorted(map(sorted, (splits["d"], splits["e"], splits["f"]))) == [["test"], ["train"], ["val"]]
 
     notes.write_text("path,split\na/0.mp4,train\na/1.mp4,test\n")
-    with pytest.raises(ValueError, match=r"videos of speaker 'a' into test and train and leaves others open"):
+    with pytest.raises(UserError, match=r"videos of speaker 'a' into test and train and leaves others open"):
         by_path(tmp_path, split_by="speaker", metadata="notes.csv")
     notes.write_text(notes.read_text() + "a/2.mp4,test\n")
     assert by_path(tmp_path, split_by="speaker", metadata="notes.csv")["a/0.mp4"].split == "train"
@@ -212,14 +213,14 @@ def test_by_speaker_a_noted_split_is_that_of_the_speakers_other_videos(
 )
 def test_mistakes_in_the_notes_are_named(videos: Path, text: str, problem: str) -> None:
     (videos / "notes.csv").write_text(text)
-    with pytest.raises(ValueError, match=problem):
+    with pytest.raises(UserError, match=problem):
         by_path(videos, metadata="notes.csv")
 
 
 def test_notes_in_another_encoding_are_told_so_and_blanks_behind_commas_are_none(videos: Path) -> None:
     notes = videos / "notes.csv"
     notes.write_text('path, speaker, transcript\na.mp4, Jürgen, "so, it was said"\n', encoding="latin-1")
-    with pytest.raises(ValueError, match=r"notes\.csv is not text in UTF-8: .*; save it so"):
+    with pytest.raises(UserError, match=r"notes\.csv is not text in UTF-8: .*; save it so"):
         by_path(videos, metadata="notes.csv")
     notes.write_text(notes.read_text(encoding="latin-1"), encoding="utf-8")
     noted = by_path(videos, metadata="notes.csv")["a.mp4"]
@@ -243,16 +244,16 @@ def test_a_name_that_is_not_utf8_is_told(videos: Path) -> None:
     (videos / os.fsdecode(b"caf\xe9.pdf")).touch()
     assert len(by_path(videos)) == 5
     (videos / os.fsdecode(b"caf\xe9.mp4")).touch()
-    with pytest.raises(ValueError, match=r"not UTF-8, 'caf\\udce9\.mp4': rename it"):
+    with pytest.raises(UserError, match=r"not UTF-8, 'caf\\udce9\.mp4': rename it"):
         by_path(videos)
 
 
 @pytest.mark.parametrize("text", ["{", '{"path": "a.mp4"}', "[1]"])
 def test_json_that_is_no_list_of_notes_is_named(videos: Path, text: str) -> None:
     (videos / "notes.json").write_text(text)
-    with pytest.raises(ValueError, match=r"notes\.json"):
+    with pytest.raises(UserError, match=r"notes\.json"):
         by_path(videos, metadata="notes.json")
-    with pytest.raises(ValueError, match=r"absent\.csv does not exist; see dataset\.folder\.metadata"):
+    with pytest.raises(UserError, match=r"absent\.csv does not exist; see dataset\.folder\.metadata"):
         by_path(videos, metadata="absent.csv")
 
 
@@ -287,14 +288,14 @@ def test_notes_on_this_machine_may_speak_of_remote_videos(videos: Path, bucket: 
     notes.write_text(CSV)
     found = {r.clip_id: r for r in list_folder_clips(params(bucket, metadata=notes), seed=0)}
     assert found["holiday/b"].speaker == "bert"
-    with pytest.raises(ValueError, match=r"memory://bucket/takes/gone\.csv does not exist"):
+    with pytest.raises(UserError, match=r"memory://bucket/takes/gone\.csv does not exist"):
         list_folder_clips(params(bucket, metadata="gone.csv"), seed=0)
 
 
 def test_an_empty_or_unreadable_remote_folder_is_named(bucket: str) -> None:
-    with pytest.raises(ValueError, match=r"memory://bucket/nothing holds no video .*dataset\.folder\.root"):
+    with pytest.raises(UserError, match=r"memory://bucket/nothing holds no video .*dataset\.folder\.root"):
         list_folder_clips(params("memory://bucket/nothing"), seed=0)
-    with pytest.raises(ValueError, match=r"nosuch://bucket .*not known"):
+    with pytest.raises(UserError, match=r"nosuch://bucket .*not known"):
         list_folder_clips(params("nosuch://bucket"), seed=0)
 
 
@@ -309,5 +310,5 @@ def test_a_password_in_the_address_is_refused_and_not_repeated(address: str, rep
 
 def test_a_name_that_would_be_taken_for_a_chain_of_addresses_is_told(bucket: str) -> None:
     fsspec.filesystem("memory").pipe_file("/bucket/takes/a::b.mp4", b"x")
-    with pytest.raises(ValueError, match=r"memory://bucket/takes/a::b\.mp4: .*rename"):
+    with pytest.raises(UserError, match=r"memory://bucket/takes/a::b\.mp4: .*rename"):
         list_folder_clips(params(bucket), seed=0)

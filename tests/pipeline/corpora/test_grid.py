@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.core.errors import UserError
 from pipeline.corpora.grid import list_grid_clips, sentence_of
 from pipeline.corpora.split import assign_splits
 from pipeline.corpora.verify import verify_grid
@@ -40,7 +41,7 @@ def test_a_name_is_a_sentence() -> None:
     [("bbaf2", "6 letters"), ("bbaw2n", "letter 4"), ("xbaf2n", "letter 1"), ("hq_bbaf2a", "6 letters")],
 )
 def test_other_names_are_refused(name: str, problem: str) -> None:
-    with pytest.raises(ValueError, match=problem):
+    with pytest.raises(UserError, match=problem):
         sentence_of(name)
 
 
@@ -89,20 +90,20 @@ def test_split_by_speaker_keeps_speakers_whole(corpus: Path) -> None:
 
 
 def test_what_is_missing_is_named(corpus: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"dataset\.grid\.root"):
+    with pytest.raises(UserError, match=r"dataset\.grid\.root"):
         list_grid_clips(params(None), 0)
-    with pytest.raises(ValueError, match=r"absent.*dataset\.grid\.root"):
+    with pytest.raises(UserError, match=r"absent.*dataset\.grid\.root"):
         list_grid_clips(params(tmp_path / "absent"), 0)
-    with pytest.raises(ValueError, match=r"no folder s7.*s1, s2, s10"):
+    with pytest.raises(UserError, match=r"no folder s7.*s1, s2, s10"):
         list_grid_clips(params(corpus, speakers=("s1", "s7")), 0)
-    with pytest.raises(ValueError, match="no GRID clip"):
+    with pytest.raises(UserError, match="no GRID clip"):
         list_grid_clips(params(corpus / "align"), 0)
 
 
 def test_verify_of_a_folder_without_clips_is_no_success(corpus: Path) -> None:
-    with pytest.raises(ValueError, match=r"align has no GRID clip .*dataset\.grid\.root"):
+    with pytest.raises(UserError, match=r"align has no GRID clip .*dataset\.grid\.root"):
         verify_grid(corpus / "align", [])
-    with pytest.raises(ValueError, match="one speaker's folder"):
+    with pytest.raises(UserError, match="one speaker's folder"):
         verify_grid(corpus / "s1", [])
     assert [count.listed for count in verify_grid(corpus, ["align", "s2"])] == [0, 4]
 

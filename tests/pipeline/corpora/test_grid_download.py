@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.core.errors import UserError
 from pipeline.corpora.grid import list_grid_clips
 from pipeline.corpora.grid_download import download_grid, speaker_files
 from pipeline.corpora.verify import verify_grid
@@ -99,12 +100,12 @@ def test_clips_that_are_gone_are_fetched_again_and_some_that_are_gone_are_told(
     assert [path for path, _ in server.requests] == ["/api/records/7/files/s1.zip/content"]
     assert len(list((tmp_path / "s1").iterdir())) == len(NAMES)
     assert f"s2 has {len(NAMES) - 1} of the {len(NAMES)} files that were unpacked; without" in caplog.text
-    with pytest.raises(ValueError, match=r"has no folder s9; dataset.grid.speakers in params.yaml may name s1, s2$"):
+    with pytest.raises(UserError, match=r"has no folder s9; dataset.grid.speakers in params.yaml may name s1, s2$"):
         list_grid_clips(settings(server, root=tmp_path, speakers=["s9"]), seed=3)
 
 
 def test_an_unknown_speaker_is_named_with_those_on_offer(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"has no speaker s21; .* may name s1, s2, s10"):
+    with pytest.raises(UserError, match=r"has no speaker s21; .* may name s1, s2, s10"):
         download_grid(settings(server, speakers=["s1", "s21"]), tmp_path, 2)
 
 

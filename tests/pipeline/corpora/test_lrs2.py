@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.core.errors import UserError
 from pipeline.corpora.lrs2 import list_lrs2_clips, read_transcript
 
 CLIPS = {"train": ["100/00001", "100/00002"], "val": ["200/00001"], "test": ["300/00007"]}
@@ -41,26 +42,26 @@ def test_a_list_may_begin_with_a_byte_order_mark_and_other_encodings_are_named(c
     (corpus / "val.txt").write_text("200/00001\r\n", encoding="utf-8-sig")
     assert list_lrs2_clips(corpus) == plain
     (corpus / "val.txt").write_text("200/00001\n", encoding="utf-16")
-    with pytest.raises(ValueError, match=r"val\.txt is not text in UTF-8: .*; save it so"):
+    with pytest.raises(UserError, match=r"val\.txt is not text in UTF-8: .*; save it so"):
         list_lrs2_clips(corpus)
 
 
 def test_a_clip_in_two_splits_is_an_error(corpus: Path) -> None:
     (corpus / "val.txt").write_text("100/00001\n")
-    with pytest.raises(ValueError, match=r"100/00001 is in both train\.txt and val\.txt"):
+    with pytest.raises(UserError, match=r"100/00001 is in both train\.txt and val\.txt"):
         list_lrs2_clips(corpus)
 
 
 def test_what_is_missing_is_named(corpus: Path) -> None:
-    with pytest.raises(ValueError, match=r"dataset\.lrs2\.root"):
+    with pytest.raises(UserError, match=r"dataset\.lrs2\.root"):
         list_lrs2_clips(None)
-    with pytest.raises(ValueError, match="no mvlrs_v1/main"):
+    with pytest.raises(UserError, match="no mvlrs_v1/main"):
         list_lrs2_clips(corpus / "mvlrs_v1")
     (corpus / "mvlrs_v1" / "main" / "200" / "00001.mp4").unlink()
-    with pytest.raises(ValueError, match=r"1 of 4 listed clips.*200/00001\.mp4"):
+    with pytest.raises(UserError, match=r"1 of 4 listed clips.*200/00001\.mp4"):
         list_lrs2_clips(corpus)
     (corpus / "test.txt").unlink()
-    with pytest.raises(ValueError, match=r"no test\.txt"):
+    with pytest.raises(UserError, match=r"no test\.txt"):
         list_lrs2_clips(corpus)
 
 

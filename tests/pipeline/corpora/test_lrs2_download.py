@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.core.errors import UserError
 from pipeline.corpora.lrs2 import list_lrs2_clips, read_split_list
 from pipeline.corpora.lrs2_download import LISTS, download_lrs2
 from pipeline.corpora.verify import LRS2_COUNTS, table, verify_lrs2
@@ -132,7 +133,7 @@ def test_a_wrong_checksum_stops_before_anything_is_unpacked(server: Server, tmp_
 def test_a_checksum_of_no_file_and_a_file_twice_are_errors(
     server: Server, tmp_path: Path, changed: dict[str, Any], problem: str
 ) -> None:
-    with pytest.raises(ValueError, match=problem):
+    with pytest.raises(UserError, match=problem):
         download_lrs2(settings(server, md5={"lrs2_v1.tar": "0" * 32}, **changed), tmp_path, 2)
     assert server.requests == []
 
@@ -201,5 +202,5 @@ def test_a_few_missing_clips_become_rejects_and_many_are_an_error(server: Server
     absent = [record for record in list_lrs2_clips(tmp_path) if not record.num_bytes]
     assert [record.path for record in absent] == [str(clips[0])]
     clips[1].unlink()
-    with pytest.raises(ValueError, match="2 of 11 listed clips are missing"):
+    with pytest.raises(UserError, match="2 of 11 listed clips are missing"):
         list_lrs2_clips(tmp_path)

@@ -12,6 +12,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import _registry
 
+from pipeline.core.errors import UserError
 from pipeline.corpora import storage
 from pipeline.corpora.storage import NoDriverError, OutageError, RemoteFolder, local_file, local_path, require_drivers
 from pipeline.media.errors import MissingMediaError
@@ -202,7 +203,7 @@ def test_a_folder_of_remote_storage(memory: MemoryFileSystem, pauses: list[float
     assert folder.read("2.mp4") == b"second"
     assert folder.sha256("2.mp4") == hashlib.sha256(b"second").hexdigest()
     assert RemoteFolder("memory://nothing").sizes() == {}
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(MissingMediaError, match=r"/gone\.mp4: no such object"):
         folder.sha256("gone.mp4")
     assert pauses == []
 
@@ -214,7 +215,7 @@ def test_sizes_that_a_listing_leaves_out_are_asked_for(
     monkeypatch.setattr(MemoryFileSystem, "find", lambda self, path, detail: {"/bucket/1.mp4": {"size": None}})
     assert RemoteFolder("memory://bucket").sizes() == {"1.mp4": 3}
     monkeypatch.setattr(MemoryFileSystem, "info", lambda self, path: {"size": None})
-    with pytest.raises(ValueError, match=r"does not tell the size of /bucket/1\.mp4"):
+    with pytest.raises(UserError, match=r"does not tell the size of /bucket/1\.mp4"):
         RemoteFolder("memory://bucket").sizes()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
 from pipeline.doctor.check import Status
 from pipeline.doctor.data import numbers, read_survey, sum_check
@@ -77,14 +78,14 @@ def test_another_list_of_the_same_length_fails_too(layout: Layout, make_data: Ma
 
 
 def test_what_is_missing_names_its_command(layout: Layout, make_data: MakeData) -> None:
-    with pytest.raises(FileNotFoundError, match="dvc repro download"):
+    with pytest.raises(UserError, match="dvc repro download"):
         read_survey(layout)
     make_data({"a/1": ("train", {})})
     (layout.shards_dir / "rejects.parquet").unlink()
-    with pytest.raises(FileNotFoundError, match=r"1 clips are listed, .*dvc repro sync_filter"):
+    with pytest.raises(UserError, match=r"1 clips are listed, .*dvc repro sync_filter"):
         read_survey(layout)
     (layout.shards_dir / "index.parquet").unlink()
-    with pytest.raises(FileNotFoundError, match=r"1 clips are listed, .*dvc repro sync_filter"):
+    with pytest.raises(UserError, match=r"1 clips are listed, .*dvc repro sync_filter"):
         read_survey(layout)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
+from pipeline.core.errors import UserError
 from pipeline.dubbing.dub import DubSettings, dub, load_speech, redraw
 from pipeline.dubbing.face_path import FollowSettings
 from pipeline.inference.generator import Hearing
@@ -146,14 +147,14 @@ def test_frames_without_a_face_pass_through_and_are_counted(make_video, make_sou
 
 def test_missing_faces_can_stop_it(make_video, make_sound, tmp_path):
     seen = {k: [FACE] for k in range(10)}
-    with pytest.raises(ValueError, match=r"10 of 20 frames, first at 0\.40 s.*--on-missing keep"):
+    with pytest.raises(UserError, match=r"10 of 20 frames, first at 0\.40 s.*--on-missing keep"):
         run(make_video(20), make_sound(0.8), tmp_path / "out.mp4", detector=ScriptedDetector(seen), on_missing="error")
     assert not (tmp_path / "out.mp4").exists()
 
 
 def test_nobody_in_the_video_stops_it_unless_that_is_asked_for(make_video, make_sound, tmp_path):
     face, audio, out = make_video(20), make_sound(0.8), tmp_path / "out.mp4"
-    with pytest.raises(ValueError, match=r"20 of 20 frames.*--on-missing keep"):
+    with pytest.raises(UserError, match=r"20 of 20 frames.*--on-missing keep"):
         run(face, audio, out, detector=ScriptedDetector())
     assert not out.exists()
     assert run(face, audio, out, detector=ScriptedDetector(), on_missing="keep").num_missing == 20
@@ -213,12 +214,12 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(make_video, make_sound, 
 
 def test_bad_requests(make_video, make_sound, tmp_path):
     face, audio = make_video(5), make_sound(0.2)
-    with pytest.raises(ValueError, match="is the file that --face reads"):
+    with pytest.raises(UserError, match="is the file that --face reads"):
         run(face, audio, face)
     both = make_video(5, name="speech.mp4")
-    with pytest.raises(ValueError, match="is the file that --audio reads"):
+    with pytest.raises(UserError, match="is the file that --audio reads"):
         run(face, both, both)
-    with pytest.raises(ValueError, match=r"\.mp4"):
+    with pytest.raises(UserError, match=r"\.mp4"):
         run(face, audio, tmp_path / "out.avi")
     with pytest.raises(MediaError, match="no video"):
         run(audio, audio, tmp_path / "out.mp4")
@@ -231,9 +232,9 @@ def test_bad_requests(make_video, make_sound, tmp_path):
 def test_a_place_that_cannot_be_written_is_told_before_the_work(make_video, make_sound, tmp_path):
     face, audio, detector = make_video(5), make_sound(0.2), ScriptedDetector(every=[FACE])
     (tmp_path / "folder.mp4").mkdir()
-    with pytest.raises(ValueError, match=r"--out .*folder\.mp4 is a folder; name a file in it"):
+    with pytest.raises(UserError, match=r"--out .*folder\.mp4 is a folder; name a file in it"):
         run(face, audio, tmp_path / "folder.mp4", detector=detector)
-    with pytest.raises(ValueError, match=r"--out .*face\.mp4/out\.mp4 cannot be written: .*face\.mp4: File exists"):
+    with pytest.raises(UserError, match=r"--out .*face\.mp4/out\.mp4 cannot be written: .*face\.mp4: File exists"):
         run(face, audio, face / "out.mp4", detector=detector)
     assert detector.calls == 0
 

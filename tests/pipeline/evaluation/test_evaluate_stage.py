@@ -16,9 +16,11 @@ import torch
 from typer.testing import CliRunner
 
 from models.lse_syncnet import LseSyncNet
+from pipeline import stage
 from pipeline.cli.main import app
 from pipeline.compare.table import comparison, read_result, shared_protocol
-from pipeline.core import atomic
+from pipeline.core import atomic, scratch
+from pipeline.core.errors import DataError, TemporaryError, UserError
 from pipeline.core.layout import Layout
 from pipeline.evaluation import judges, score, strips
 from pipeline.inference import saved_model
@@ -27,7 +29,7 @@ from pipeline.params import Params, load_params
 from pipeline.promote import champion
 from pipeline.shards.clip import Clip
 from pipeline.shards.write import write_rejects
-from pipeline.stage import EXIT_USER_ERROR, StageContext, TemporaryError
+from pipeline.stage import StageContext
 from pipeline.stages import compare, evaluate
 from pipeline.tracking.tracker import Tracker
 from pipeline.training.variants import recipe_of
@@ -185,7 +187,7 @@ def test_rows_scored_differently_are_not_compared(run_stage: Callable[..., dict[
     run_stage("evaluate", partial(evaluate._body, "real"), "real")
     run_stage("evaluate", partial(evaluate._body, "copy_input"), "copy_input", max_clips=3)
     results = [read_result(layout.stage_dir("evaluate", name)) for name in ("real", "copy_input")]
-    with pytest.raises(ValueError, match="copy_input and real have different protocols"):
+    with pytest.raises(UserError, match="copy_input and real have different protocols"):
         shared_protocol(results)
 
 
@@ -196,7 +198,7 @@ def test_a_clip_that_cannot_be_scored_gets_no_strip(
 
     def refuse(video: Clip, audio: Clip, generate: object) -> Any:
         if video.clip_id == "b/1":
-            raise ValueError("broken")
+            raise DataError("broken")
         return render(video, audio, generate)
 
     for module in (score, strips):
@@ -204,6 +206,28 @@ def test_a_clip_that_cannot_be_scored_gets_no_strip(
     metrics = run_stage("evaluate", partial(evaluate._body, "lstm_cbam"), "lstm_cbam", num_strips=9)
     assert [failure["clip_id"] for failure in metrics["failures"]] == ["b/1"]
     assert len(list((layout.stage_dir("evaluate", "lstm_cbam") / "strips").glob("*.mp4"))) == 3
+
+
+def test_a_shape_bug_in_a_metric_fails_the_stage_and_no_clip(
+    run_stage: Callable[..., dict[str, Any]],
+    layout: Layout,
+    params: Params,
+    repo_root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    real: Callable[..., Any] = score.lse_scores
+    monkeypatch.setattr(score, "lse_scores", lambda lip, audio, vshift: real(lip[1:], audio, vshift))
+    monkeypatch.setattr(scratch, "fingerprint", lambda *_: "0" * 16)
+    monkeypatch.setattr(stage, "_set_up_process", lambda: None)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    for name in ("params.yaml", "dvc.yaml"):
+        atomic.write_bytes(layout.root / name, (repo_root / name).read_bytes())
+    monkeypatch.chdir(layout.root)
+    with pytest.raises(ValueError, match=r"lip and audio embeddings must be \[V, D\] alike"):
+        evaluate.main(["--variant", "real"])
+    assert "no score for" not in caplog.text
+    assert not layout.stage_dir("evaluate", "real").exists()
 
 
 def test_weights_that_nobody_could_be_asked_for_are_worth_another_try(
@@ -224,5 +248,5 @@ def test_unknown_variant_names_the_allowed_ones(
     repo_root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.chdir(repo_root)
-    assert evaluate.main(["--variant", "nope"]) == EXIT_USER_ERROR
+    assert evaluate.main(["--variant", "nope"]) == 2
     assert "no variant 'nope' in params.yaml's variants; it has lstm_cbam, no_lstm" in caplog.text

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from models.generator import Generator, GeneratorConfig
+from pipeline.core.errors import DataError
 from pipeline.evaluation.generate import CropGenerator, paste, reference_frames
 from pipeline.inference.generator import MouthGenerator
 from pipeline.inference.generator_kinds import Sound
@@ -94,7 +95,7 @@ def test_not_a_number_is_an_error(crops, voice) -> None:
     broken = Generator(GeneratorConfig(width=0.0625, use_lstm=False, use_cbam=False)).eval()
     with torch.no_grad():
         next(broken.parameters()).fill_(float("nan"))
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(DataError, match="not finite"):
         CropGenerator(MouthGenerator(broken, "cpu", "fp32"))(crops, voice)
 
 

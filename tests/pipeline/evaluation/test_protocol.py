@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.core.errors import UserError
 from pipeline.core.seeded_order import seeded_order
 from pipeline.evaluation.protocol import (
     Pair,
@@ -98,7 +99,7 @@ def test_ids_with_spaces_are_parted_by_a_tab(tmp_path: Path) -> None:
 def test_lists_that_cannot_be_used(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "pairs.txt"
     path.write_text(text)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         read_pairs(path, ["a", "b", "c"])
 
 
@@ -107,13 +108,13 @@ def test_a_list_is_utf8_with_or_without_a_mark(tmp_path: Path) -> None:
     path.write_text("é b\n", encoding="utf-8-sig")
     assert read_pairs(path, ["é", "b"]) == [Pair("b", "é")]
     path.write_text("é b\n", encoding="latin-1")
-    with pytest.raises(ValueError, match=r"pairs\.txt \(params\.yaml: evaluate\.pairs\) is not text in UTF-8"):
+    with pytest.raises(UserError, match=r"pairs\.txt \(params\.yaml: evaluate\.pairs\) is not text in UTF-8"):
         read_pairs(path, ["é", "b"])
 
 
 def test_a_folder_is_no_list(tmp_path: Path) -> None:
     with pytest.raises(
-        ValueError, match=r"evaluate\.pairs\) is a folder; it must be a text file of `audio_id video_id`"
+        UserError, match=r"evaluate\.pairs\) is a folder; it must be a text file of `audio_id video_id`"
     ):
         read_pairs(tmp_path, ["a", "b"])
 

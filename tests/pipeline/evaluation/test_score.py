@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from models.generator import Generator, GeneratorConfig
 from models.lse_syncnet import LseSyncNet
+from pipeline.core.errors import DataError
 from pipeline.evaluation.generate import CropGenerator
 from pipeline.evaluation.judges import Evaluation, Judges
 from pipeline.evaluation.protocol import Pair, clips_sha256, derange, self_paired, spread_frames
@@ -164,7 +165,7 @@ def test_no_score_at_all_is_an_error_with_the_commonest_reason(clips: Clips) -> 
     def embed(context: Images, audio: NDArray[np.int16]) -> Any:
         raise ValueError("no face")
 
-    with pytest.raises(ValueError, match="none of 4 clips could be scored; 4 of them: no face"):
+    with pytest.raises(DataError, match="none of 4 clips could be scored; 4 of them: no face"):
         summary(score(clips, derange(list(clips), 1), embed))
 
 

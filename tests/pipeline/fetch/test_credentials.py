@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.core.errors import UserError
 from pipeline.core.redact import redacted
 from pipeline.fetch.credentials import from_environment
 
@@ -16,16 +17,16 @@ def test_both_or_none() -> None:
     assert found is not None
     assert (found.user, found.password) == ("anna", "hunter2")
     assert "hunter2" not in repr(found)
-    with pytest.raises(ValueError, match="X_USER is set but X_PASSWORD is not"):
+    with pytest.raises(UserError, match="X_USER is set but X_PASSWORD is not"):
         from_environment(HTTPS, "X", {"X_USER": "anna"})
-    with pytest.raises(ValueError, match="X_PASSWORD is set but X_USER is not") as caught:
+    with pytest.raises(UserError, match="X_PASSWORD is set but X_USER is not") as caught:
         from_environment(HTTPS, "X", {"X_PASSWORD": "hunter2"})
     assert "hunter2" not in str(caught.value)
 
 
 def test_a_password_does_not_travel_in_the_clear_except_on_this_machine() -> None:
     environment = {"X_USER": "anna", "X_PASSWORD": "hunter2"}
-    with pytest.raises(ValueError, match="not https"):
+    with pytest.raises(UserError, match="not https"):
         from_environment("http://example.org/data", "X", environment)
     assert from_environment("http://127.0.0.1:8000/data", "X", environment) is not None
 
@@ -34,7 +35,7 @@ def test_neither_does_netrcs_password(tmp_path: Path, monkeypatch: pytest.Monkey
     netrc = tmp_path / "netrc"
     netrc.write_text("machine example.org login anna password hunter2\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    with pytest.raises(ValueError, match="not https"):
+    with pytest.raises(UserError, match="not https"):
         from_environment("http://example.org/data", "X", {})
     assert from_environment("https://example.org/data", "X", {}) is None
     assert from_environment("http://example.com/data", "X", {}) is None

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from models.generator import Generator, GeneratorConfig
+from pipeline.core.errors import DataError, UserError
 from pipeline.inference.generator import MouthGenerator
 from pipeline.inference.saved_model import save_model
 
@@ -45,13 +46,13 @@ def test_a_model_of_another_version_or_a_damaged_one_says_what_to_do(tmp_path: P
     weights, description_path = tmp_path / "weights.safetensors", tmp_path / "model.json"
     whole, description = weights.read_bytes(), json.loads(description_path.read_text())
     weights.write_bytes(whole[:100])
-    with pytest.raises(ValueError, match="is damaged"):
+    with pytest.raises(UserError, match="is damaged"):
         MouthGenerator.load(tmp_path)
     weights.write_bytes(whole)
     for change in ({"use_lstm": False}, {"num_heads": 8}):
         changed = description | {"config": description["config"] | change}
         description_path.write_text(json.dumps(changed))
-        with pytest.raises(ValueError, match="another version of lipsmith"):
+        with pytest.raises(UserError, match="another version of lipsmith"):
             MouthGenerator.load(tmp_path)
 
 
@@ -81,16 +82,16 @@ def test_no_frames(draw):
 
 
 def test_a_model_that_is_no_generator(tmp_path):
-    with pytest.raises(ValueError, match=r"'syncnet'.*artifacts/train_gan/lstm_cbam/model"):
+    with pytest.raises(UserError, match=r"'syncnet'.*artifacts/train_gan/lstm_cbam/model"):
         MouthGenerator.load(save_tiny(tmp_path, kind="syncnet"))
 
 
 def test_a_missing_model(tmp_path):
-    with pytest.raises(FileNotFoundError, match="dvc repro"):
+    with pytest.raises(UserError, match="dvc repro"):
         MouthGenerator.load(tmp_path / "nowhere")
 
 
 def test_weights_that_are_not_numbers_are_noticed(tmp_path):
     draw = MouthGenerator.load(save_tiny(tmp_path, output__1__bias=float("nan")), "cpu", "fp32")
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(DataError, match="not finite"):
         draw(*inputs(1))

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from models.lse_syncnet import LseSyncNet
+from pipeline.core.errors import UserError
 from pipeline.inference import saved_model
 from pipeline.inference.lse_evaluator import load_evaluator
 
@@ -43,10 +44,10 @@ def test_official_weights_are_used_where_given(trained_dir: Path, tmp_path: Path
 def test_weights_that_do_not_fit_are_refused(trained_dir: Path, tmp_path: Path) -> None:
     path = tmp_path / "other.model"
     torch.save({"conv.weight": torch.zeros(1)}, path)
-    with pytest.raises(ValueError, match=r"evaluate\.lse\.weights.*does not fit the evaluator.*Missing key"):
+    with pytest.raises(UserError, match=r"evaluate\.lse\.weights.*does not fit the evaluator.*Missing key"):
         load_evaluator(path, trained_dir, CPU)
     torch.save([torch.zeros(1)], path)
-    with pytest.raises(ValueError, match="holds list, not a state dict"):
+    with pytest.raises(UserError, match="holds list, not a state dict"):
         load_evaluator(path, trained_dir, CPU)
 
 
@@ -54,12 +55,12 @@ def test_weights_that_do_not_fit_are_refused(trained_dir: Path, tmp_path: Path) 
 def test_nothing_but_tensors_is_unpickled(trained_dir: Path, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "evil.model"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="no file of tensors"):
+    with pytest.raises(UserError, match="no file of tensors"):
         load_evaluator(path, trained_dir, CPU)
 
 
 def test_missing_weights_name_the_setting(trained_dir: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"weights fetch syncnet_v2.*evaluate\.lse\.weights"):
+    with pytest.raises(UserError, match=r"weights fetch syncnet_v2.*evaluate\.lse\.weights"):
         load_evaluator(tmp_path / "absent.model", trained_dir, CPU)
-    with pytest.raises(FileNotFoundError, match="dvc repro"):
+    with pytest.raises(UserError, match="dvc repro"):
         load_evaluator(None, tmp_path, CPU)

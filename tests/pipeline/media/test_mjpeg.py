@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pipeline.core.errors import DataError
 from pipeline.media.mjpeg import decode_mjpeg, encode_mjpeg
 
 
@@ -40,7 +41,7 @@ def test_bad_jpeg_and_bad_indices_are_named() -> None:
         decode_mjpeg(content, sizes, [3])
     with pytest.raises(IndexError, match="frame -1"):
         decode_mjpeg(content, sizes, [-1])
-    with pytest.raises(ValueError, match="frame 1"):
+    with pytest.raises(DataError, match="frame 1"):
         decode_mjpeg(content[: sizes[0]] + bytes(sizes[1]) + content[-sizes[2] :], sizes)
     with pytest.raises(ValueError, match="no frame"):
         decode_mjpeg(content, sizes, [])

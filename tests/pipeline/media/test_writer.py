@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 
+from pipeline.core.errors import UserError
 from pipeline.media.writer import VideoWriter
 from tests.support.grey_videos import SIZE, grey, levels, write_frames
 from tests.support.media_readers import iter_frames, read_frames, read_native_samples, read_samples
@@ -115,7 +116,7 @@ def test_a_failed_writing_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 def test_the_writer_refuses_what_it_cannot_mean(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"\.mp4"):
+    with pytest.raises(UserError, match=r"\.mp4"):
         VideoWriter(tmp_path / "v.avi", 25, SIZE)
     with pytest.raises(ValueError, match="audio must be"):
         VideoWriter(tmp_path / "v.mp4", 25, SIZE, np.zeros((10, 6), np.float32))

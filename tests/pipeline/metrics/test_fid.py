@@ -10,6 +10,7 @@ import scipy.linalg
 import torch
 
 from models.inception import InceptionFeatures
+from pipeline.core.errors import DataError
 from pipeline.metrics.fid import (
     FeatureCache,
     FeatureStatistics,
@@ -75,9 +76,9 @@ def test_statistics_do_not_depend_on_order_or_grouping() -> None:
 
 
 def test_statistics_of_too_few_images_are_refused() -> None:
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(DataError, match="at least 1"):
         _ = FeatureStatistics(4).mean
-    with pytest.raises(ValueError, match="at least 2 images, got 1"):
+    with pytest.raises(DataError, match="at least 2 images, got 1"):
         _ = statistics(np.ones((1, 4))).covariance
     with pytest.raises(ValueError, match=r"\[N, 4\]"):
         FeatureStatistics(4).update(np.ones((3, 5)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pipeline.core.errors import DataError
 from pipeline.metrics.kid import kid, squared_mmd
 
 
@@ -62,5 +63,5 @@ def test_unusable_features_are_named() -> None:
         kid(np.zeros((3, 4)), np.zeros((3, 5)), seed=0)
     with pytest.raises(ValueError, match=r"got \(3, 4\) and \(2, 4\)"):
         kid(np.zeros((3, 4)), np.zeros((2, 4)), seed=0)
-    with pytest.raises(ValueError, match="at least 2 images a side, got 1"):
+    with pytest.raises(DataError, match="at least 2 images a side, got 1"):
         kid(np.zeros((1, 4)), np.zeros((1, 4)), seed=0)

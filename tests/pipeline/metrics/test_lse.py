@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from models.lse_syncnet import LseSyncNet
+from pipeline.core.errors import DataError
 from pipeline.features.mfcc import mfcc
 from pipeline.metrics import ClipTooShortError
 from pipeline.metrics.lse import (
@@ -112,8 +113,8 @@ def test_audio_beyond_the_clip_is_a_zero_vector() -> None:
     assert distances[:, 5] == pytest.approx(0.0, abs=1e-5)
 
 
-@pytest.mark.parametrize("bad", ["empty", "shape", "nan"])
-def test_embeddings_that_cannot_be_scored_are_refused(bad: str) -> None:
+@pytest.mark.parametrize(("bad", "kind"), [("empty", ValueError), ("shape", ValueError), ("nan", DataError)])
+def test_embeddings_that_cannot_be_scored_are_refused(bad: str, kind: type[Exception]) -> None:
     lip, audio = embeddings(6)
     if bad == "empty":
         lip = audio = lip[:0]
@@ -121,7 +122,7 @@ def test_embeddings_that_cannot_be_scored_are_refused(bad: str) -> None:
         lip = lip[:-1]
     else:
         audio[2, 3] = np.nan
-    with pytest.raises(ValueError, match="embeddings"):
+    with pytest.raises(kind, match="embeddings"):
         lse_scores(lip, audio)
 
 

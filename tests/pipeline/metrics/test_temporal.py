@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pipeline.core.errors import DataError
 from pipeline.metrics import ClipTooShortError
 from pipeline.metrics.temporal import mouth_jitter, mouth_motion, warping_error
 
@@ -83,7 +84,7 @@ def test_pixels_that_could_not_be_seen_before_do_not_count() -> None:
     is_visible[:, 4] = False
     is_visible[1, 3:, :3] = False  # pixels count alike, not pairs of frames: 12 with 4 levels, 6 with none
     assert warping_error(frames, flows, is_visible) == pytest.approx(4 * 12 / 18)
-    with pytest.raises(ValueError, match="no pixel of the lower half"):
+    with pytest.raises(DataError, match="no pixel of the lower half"):
         warping_error(frames, flows, np.zeros((2, 6, 6), bool))
     with pytest.raises(ClipTooShortError, match="has 1"):
         warping_error(frames[:1], flows[:0], is_visible[:0])

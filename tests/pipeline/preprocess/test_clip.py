@@ -360,7 +360,7 @@ def test_reasons_of_rejection(make_clip, params, tmp_path, monkeypatch) -> None:
     assert "1.20 s of picture, 3.00 s of sound" in mismatch.detail
 
 
-def test_a_fault_of_the_program_costs_one_clip_but_trouble_of_the_machine_stops(make_clip, params, monkeypatch) -> None:
+def test_a_bug_and_trouble_of_the_machine_are_no_rejects(make_clip, params, monkeypatch) -> None:
     record = make_clip()
 
     def fail_with(error: Exception) -> None:
@@ -370,8 +370,9 @@ def test_a_fault_of_the_program_costs_one_clip_but_trouble_of_the_machine_stops(
         monkeypatch.setattr(segments, "smooth_faces", fail)
 
     fail_with(ZeroDivisionError("odd clip"))
-    reject = reject_of(record, params)
-    assert (reject.reason, reject.detail) == (Reason.INTERNAL_ERROR, "ZeroDivisionError: odd clip")
+    with pytest.raises(ZeroDivisionError, match="odd clip") as caught:
+        list(process_clip(record, params, ANYWHERE))
+    assert caught.value.__notes__ == [f"while preprocessing clip s1/a ({record.path})"]
     fail_with(OSError("disk full"))
     with pytest.raises(OSError, match="disk full"):
         list(process_clip(record, params, ANYWHERE))

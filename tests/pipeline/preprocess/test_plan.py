@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from pipeline.core.errors import UserError
 from pipeline.corpora.manifest import ClipRecord
 from pipeline.preprocess.plan import plan_shards
 from pipeline.shards.key import sample_key
@@ -41,5 +42,5 @@ def test_shards_mix_the_speakers() -> None:
 
 def test_ids_that_give_one_key_are_named() -> None:
     twins = [ClipRecord(clip_id, "s", "train", "", 0, "", "") for clip_id in ("a b", "a_b")]
-    with pytest.raises(ValueError, match="'a b' and 'a_b'"):
+    with pytest.raises(UserError, match="'a b' and 'a_b'"):
         plan_shards(twins, 5, seed=1)

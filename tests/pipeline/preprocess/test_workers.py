@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ import numpy as np
 import psutil
 import pytest
 
+from pipeline.core.errors import exit_code_of
 from pipeline.core.ray_cluster import WorkerError
 from pipeline.corpora.manifest import ClipRecord, record_of, write_manifest
 from pipeline.corpora.storage import OutageError
@@ -131,12 +133,20 @@ def test_trouble_of_the_machine_is_tried_again_and_faults_of_the_program_are_not
     assert type(caught.value) is OutageError
     assert max(path.stat().st_size for path in tmp_path.glob("OutageError*")) == 1 + workers.MAX_RETRIES
 
+    def no_room(task: ShardTask) -> PackedShard:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError) as full:
+        list(run_tasks(tasks_of(2), no_room, 2))
+    assert exit_code_of(full.value) == 2
+
     def fault(task: ShardTask) -> PackedShard:
         fails(task, 1, ZeroDivisionError)
         return packed(task)
 
-    with pytest.raises(ZeroDivisionError, match="told so"):
+    with pytest.raises(ZeroDivisionError, match="told so") as bug:
         list(run_tasks(tasks_of(2), fault, 2))
+    assert "in fault" in str(bug.value) and "in fails" in str(bug.value)  # the worker's traceback
     assert {path.stat().st_size for path in tmp_path.glob("ZeroDivisionError*")} == {1}
 
 

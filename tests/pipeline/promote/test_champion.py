@@ -14,6 +14,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from pipeline.core.digest import sha256_of_names
+from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
 from pipeline.inference.saved_model import model_sha256
 from pipeline.params import Params, load_params
@@ -74,7 +75,7 @@ def index_row(clip_id: str, split: str) -> IndexRow:
 
 
 def test_missing_outputs_name_the_command_that_makes_them(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="dvc repro evaluate@lstm_cbam"):
+    with pytest.raises(UserError, match="dvc repro evaluate@lstm_cbam"):
         champion.read_scores(Layout(tmp_path), "lstm_cbam")
 
 
@@ -285,6 +286,26 @@ def test_a_version_that_someone_else_registered_is_named(layout: Layout, params:
         champion.promote(layout, "lstm_cbam", params)
 
 
+@pytest.mark.slow
+def test_a_bug_in_scoring_the_champion_again_ends_the_gate(layout: Layout, params: Params) -> None:
+    write_model(layout, 8.0, 20.0, weight=1.0, evaluator="one")
+    champion.promote(layout, "lstm_cbam", params)
+    write_model(layout, 7.0, 20.0, weight=2.0, evaluator="two")
+
+    def fail(error: Exception) -> champion.ScoreModel:
+        def score_again(layout: Layout, params: Params, folder: Path) -> dict[str, Any]:
+            raise error
+
+        return score_again
+
+    with pytest.raises(ValueError, match="shapes differ"):
+        champion.promote(layout, "lstm_cbam", params, score_again=fail(ValueError("shapes differ")))
+    with open_registry(layout) as registry:
+        assert registry.aliases() == {"champion": "1"}
+    decision = champion.promote(layout, "lstm_cbam", params, score_again=fail(UserError("of other code")))
+    assert (decision["outcome"], decision["rescoring"]) == ("not_comparable", {"fault": "of other code"})
+
+
 def test_a_store_that_fails_ends_in_a_line(
     layout: Layout, params: Params, repo_root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -292,7 +313,7 @@ def test_a_store_that_fails_ends_in_a_line(
         shutil.copy(repo_root / name, layout.root)
     write_model(layout, 7.0, 20.0, weight=1.0)
     layout.mlflow_db_path.write_text("no database")
-    assert champion.main(["--root", str(layout.root)]) == champion.EXIT_USER_ERROR
+    assert champion.main(["--root", str(layout.root)]) == 2
     assert f"MLflow at sqlite:///{layout.mlflow_db_path}: " in caplog.text
 
 

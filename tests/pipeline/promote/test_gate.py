@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.core.errors import UserError
 from pipeline.params import PromoteParams
 from pipeline.promote.gate import Scores, check_rules, judge, parse_scores
 
@@ -125,5 +126,5 @@ def test_figures_are_read_from_the_metrics() -> None:
     ],
 )
 def test_unusable_metrics_are_refused(metrics: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         parse_scores(metrics, "champion", "m.json")

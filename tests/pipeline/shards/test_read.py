@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.core.errors import DataError, UserError
 from pipeline.shards import read
 from pipeline.shards.index import IndexRow
 from pipeline.shards.read import ShardError, read_clips, read_index
@@ -79,16 +80,16 @@ def test_chosen_clips_only(tmp_path: Path, write_shards: WriteShards) -> None:
 
 
 def test_missing_things_say_what_to_run(tmp_path: Path, write_shards: WriteShards, make_sample: MakeSample) -> None:
-    with pytest.raises(FileNotFoundError, match=r"index\.parquet does not exist; run `dvc repro sync_filter`"):
+    with pytest.raises(UserError, match=r"index\.parquet does not exist; run `dvc repro sync_filter`"):
         read_index(tmp_path)
     write_shards()
     write_shards("test", num_shards=1)
     assert len(read_index(tmp_path)) == 20
     assert read_index(tmp_path, "test")[0].stats == make_sample("s0/test.0").stats
-    with pytest.raises(ValueError, match=r"index\.parquet has no clips in split 'val' \(it has test: 5, train: 15\)"):
+    with pytest.raises(DataError, match=r"index\.parquet has no clips in split 'val' \(it has test: 5, train: 15\)"):
         ClipStream(tmp_path, "val", seed=0)
     (tmp_path / "train" / "train-00001.tar").unlink()
-    with pytest.raises(FileNotFoundError, match=r"train-00001\.tar is in the index .* `dvc repro sync_filter`"):
+    with pytest.raises(UserError, match=r"train-00001\.tar is in the index .* `dvc repro sync_filter`"):
         list(read_clips(tmp_path, "train"))
 
 
@@ -99,7 +100,11 @@ def test_missing_things_say_what_to_run(tmp_path: Path, write_shards: WriteShard
         (lambda name, content: None if name.startswith("s0_train_2") else content, "s0_train_2: is in the index but"),
         (lambda name, content: content[:-9] if name == "s0_train_2.frames.mjpeg" else content, "s0_train_2: frames"),
         (lambda name, content: content[:-9] if name == "s0_train_2.mel.npy" else content, "s0_train_2: .*reshape|EOF"),
-        (lambda name, content: b"{" if name == "s0_train_2.json" else content, "s0_train_2: Expecting"),
+        (
+            lambda name, content: b"{" if name == "s0_train_2.json" else content,
+            "s0_train_2: its description is no JSON: Exp",
+        ),
+        (lambda name, content: b"[]" if name == "s0_train_2.json" else content, "s0_train_2: its description is list"),
     ],
 )
 def test_an_evaluation_does_not_lose_clips_silently(
@@ -171,7 +176,7 @@ def test_a_resume_reads_no_shard_that_is_done(
 def test_positions_that_cannot_be_are_refused(tmp_path: Path, write_shards: WriteShards) -> None:
     write_shards()
     stream = ClipStream(tmp_path, "train", seed=0)
-    with pytest.raises(ValueError, match="beyond the 15 clips"):
+    with pytest.raises(UserError, match="beyond the 15 clips"):
         stream.load_state_dict({"epoch": 0, "clips_seen": 16})
     with pytest.raises(ValueError, match="not a position"):
         stream.load_state_dict({"epoch": 0})

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.core.errors import UserError
 from pipeline.shards.index import IndexRow, Reject
 from pipeline.shards.write import ClipSample, write_index, write_rejects, write_shard
 
@@ -46,7 +47,7 @@ def test_tar_members_carry_no_trace_of_time_or_user(tmp_path: Path, make_sample:
 
 
 def test_clips_with_one_key_are_refused(tmp_path: Path, make_sample: MakeSample) -> None:
-    with pytest.raises(ValueError, match=r"'a\.b' and 'a/b' have the same key a_b"):
+    with pytest.raises(UserError, match=r"'a\.b' and 'a/b' have the same key a_b"):
         write_shard(tmp_path, "x.tar", [make_sample("a.b"), make_sample("a/b")])
     assert list(tmp_path.iterdir()) == []
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.core.errors import DataError
 from pipeline.core.layout import Layout
 from pipeline.corpora.manifest import ClipRecord, read_manifest
 from pipeline.params import load_params
-from pipeline.stage import DataError, StageContext
+from pipeline.stage import StageContext
 from pipeline.stages import download
 from pipeline.tracking.tracker import Tracker
 

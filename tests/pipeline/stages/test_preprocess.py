@@ -5,13 +5,13 @@ from unittest.mock import MagicMock
 
 import pytest
 
+from pipeline.core.errors import DataError, TemporaryError
 from pipeline.core.layout import Layout
 from pipeline.core.ray_cluster import WorkerError
 from pipeline.corpora.manifest import ClipRecord
 from pipeline.corpora.storage import NoDriverError, OutageError
 from pipeline.preprocess import build
 from pipeline.shards.index import IndexRow, Reject
-from pipeline.stage import DataError, TemporaryError
 from pipeline.stages import preprocess
 
 

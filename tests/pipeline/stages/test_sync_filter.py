@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.core.errors import DataError
 from pipeline.core.layout import Layout
 from pipeline.media.mjpeg import encode_mjpeg
 from pipeline.params import Params, load_params
@@ -14,7 +15,7 @@ from pipeline.shards.index import Reject
 from pipeline.shards.read import read_clips, read_index, read_rejects
 from pipeline.shards.stream import ClipStream
 from pipeline.shards.write import ClipSample, write_index, write_rejects, write_shard
-from pipeline.stage import DataError, StageContext
+from pipeline.stage import StageContext
 from pipeline.stages import sync_filter
 from pipeline.sync_filter import scorer
 from pipeline.tracking.tracker import Tracker

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from pipeline.core.errors import DataError
 from pipeline.params import SyncFilterParams
 from pipeline.sync_filter.decision import SyncReason, SyncScore, correction_frames, refusal, score_clip
 
@@ -41,7 +42,7 @@ def test_unrelated_sound_has_no_confidence() -> None:
 
 def test_short_clips_look_at_fewer_shifts() -> None:
     assert score_clip(similarity(2, num=8), 15).offset_frames == 2
-    with pytest.raises(ValueError, match="4 windows is too short"):
+    with pytest.raises(DataError, match="4 windows is too short"):
         score_clip(similarity(0, num=4), 15)
 
 

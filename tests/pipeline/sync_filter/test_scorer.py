@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from models.syncnet import SyncNet, SyncNetConfig
 from pipeline.cli.main import app
+from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
 from pipeline.inference import saved_model
 from pipeline.params import load_params
@@ -82,7 +83,7 @@ def test_a_frozen_expert_of_other_code_is_named(layout: Layout) -> None:
     assert params.scorer is not None
     described = layout.root / params.scorer / saved_model.MODEL_NAME
     described.write_text(described.read_text().replace('"width"', '"girth"'))
-    with pytest.raises(ValueError, match=r"sync_filter\.scorer: .* holds a sync expert of another version of lipsmith"):
+    with pytest.raises(UserError, match=r"sync_filter\.scorer: .* holds a sync expert of another version of lipsmith"):
         load_scorer(params, layout.root, torch.device("cpu"))
 
 
@@ -113,10 +114,10 @@ def test_another_network_under_the_frozen_ones_name_is_refused(layout: Layout) -
     params = load_params(layout.params_path).sync_filter
     assert params.scorer is not None
     save_expert(layout.root / params.scorer, seed=2)
-    with pytest.raises(ValueError, match="it is not the frozen one"):
+    with pytest.raises(UserError, match="it is not the frozen one"):
         load_scorer(params, layout.root, torch.device("cpu"))
     (layout.root / params.scorer / saved_model.WEIGHTS_NAME).unlink()
-    with pytest.raises(FileNotFoundError, match="freeze-scorer"):
+    with pytest.raises(UserError, match="freeze-scorer"):
         load_scorer(params, layout.root, torch.device("cpu"))
 
 

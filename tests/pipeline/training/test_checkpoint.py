@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pipeline.core.errors import UserError
 from pipeline.inference.saved_model import load_model, model_sha256, save_model
 from pipeline.training.checkpoint import CheckpointStore
 
@@ -26,7 +27,7 @@ def test_a_model_comes_back_and_equal_models_have_equal_bytes(tmp_path: Path) ->
 
 
 def test_a_missing_model_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="dvc repro"):
+    with pytest.raises(UserError, match="dvc repro"):
         load_model(tmp_path)
 
 
@@ -44,7 +45,7 @@ def test_a_missing_model_says_what_to_run(tmp_path: Path) -> None:
 def test_a_damaged_model_is_named(tmp_path: Path, name: str, content: bytes) -> None:
     save_model(tmp_path, kind="generator", config={}, state={"a": torch.zeros(1)}, info={})
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=re.escape(f"the model in {tmp_path} is damaged (")):
+    with pytest.raises(UserError, match=re.escape(f"the model in {tmp_path} is damaged (")):
         load_model(tmp_path)
 
 

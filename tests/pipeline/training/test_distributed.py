@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -17,12 +18,13 @@ import torch
 import models
 import pipeline
 from models import parallel
+from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.ray_cluster import open_ray
 from pipeline.params import TrainSyncnetParams
-from pipeline.stage import NonFiniteLossError, StageContext, TemporaryError
+from pipeline.stage import StageContext
 from pipeline.training import distributed
 from pipeline.training.expert import ExpertTrainee
-from pipeline.training.loop import Batch
+from pipeline.training.loop import Batch, NonFiniteLossError
 from pipeline.training.session import Trained, Training, run_training
 from pipeline.training.windows import CutSyncWindows
 
@@ -65,6 +67,21 @@ def kill_this_process() -> None:
 
 def lose_the_gradient() -> None:
     raise FloatingPointError("the gradient's norm is nan")
+
+
+def meet_a_bug() -> None:
+    raise ZeroDivisionError("of the trainee")
+
+
+class OddError(Exception):
+    """It cannot be unpickled: its constructor takes what its arguments are not."""
+
+    def __init__(self, code: int, *, text: str) -> None:
+        super().__init__(f"{text} ({code})")
+
+
+def meet_an_odd_error() -> None:
+    raise OddError(7, text="odd")
 
 
 def training(context: StageContext, build: Callable[..., ExpertTrainee] = ExpertTrainee, **named: Any) -> Training[Any]:
@@ -146,6 +163,29 @@ def test_the_programs_own_error_comes_through_and_is_not_tried_again(
     assert diary.read_text() == "2 processes\n"
 
 
+@pytest.mark.parametrize(
+    ("fate", "kind", "text"),
+    [
+        (meet_a_bug, ZeroDivisionError, "ZeroDivisionError: of the trainee"),
+        (meet_an_odd_error, RuntimeError, "OddError: odd (7)"),
+    ],
+)
+def test_a_bug_in_a_process_comes_with_the_traceback_of_that_process(
+    fate: Callable[[], None],
+    kind: type[Exception],
+    text: str,
+    two_cores: None,
+    make_context: MakeContext,
+    tmp_path: Path,
+) -> None:
+    diary, context = tmp_path / "diary", make_context(2)
+    with pytest.raises(kind) as caught:
+        run_training(context, training(context, DoomedTrainee, step=0, times=9, diary=diary, fate=fate))
+    printed = "".join(traceback.format_exception(caught.value))
+    assert f"in {fate.__name__}\n" in printed and text in printed
+    assert diary.read_text() == "2 processes\n"
+
+
 def test_after_a_few_restarts_it_is_left_to_the_caller(
     two_cores: None, make_context: MakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,7 +208,7 @@ def test_after_a_few_restarts_it_is_left_to_the_caller(
 
 def test_a_batch_that_does_not_fall_into_equal_shares_is_refused(make_context: MakeContext) -> None:
     context = make_context(3)
-    with pytest.raises(ValueError, match=r"4 clips cannot be shared equally by 3 processes; set .* one of 1, 2, 4"):
+    with pytest.raises(UserError, match=r"4 clips cannot be shared equally by 3 processes; set .* one of 1, 2, 4"):
         run_training(context, training(context))
 
 
@@ -177,7 +217,7 @@ def test_more_processes_than_cores_are_refused(
 ) -> None:
     monkeypatch.setattr(distributed, "num_cores", lambda: 2)
     context = make_context(4)
-    with pytest.raises(ValueError, match=r"num_processes is 4, one core each, but this machine has 2; lower it in"):
+    with pytest.raises(UserError, match=r"num_processes is 4, one core each, but this machine has 2; lower it in"):
         run_training(context, training(context))
 
 

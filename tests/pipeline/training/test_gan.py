@@ -15,6 +15,7 @@ import yaml
 
 from models.generator import Generator, GeneratorConfig
 from models.syncnet import SyncNet, SyncNetConfig
+from pipeline.core.errors import UserError
 from pipeline.inference import saved_model
 from pipeline.inference.generator_kinds import KINDS, OURS, Kind
 from pipeline.params import LipGanVariant, Speech2VidVariant, TrainGanParams, Wav2LipVariant
@@ -307,7 +308,7 @@ def test_the_audio_encoder_starts_from_the_experts_but_for_its_head() -> None:
     assert {f"audio_encoder.{name}" for name in weights if not name.startswith("head.")} <= changed
     assert not any(".head." in name for name in changed)
 
-    with pytest.raises(ValueError, match=r"train_gan\.width is 0\.25, the expert's 0\.0625"):
+    with pytest.raises(UserError, match=r"train_gan\.width is 0\.25, the expert's 0\.0625"):
         init_audio_encoder(Generator(GeneratorConfig(width=0.25)), expert)
 
 
@@ -357,7 +358,7 @@ def save_expert(folder: Path, accuracy: float) -> None:
 
 def test_an_expert_near_chance_is_refused_with_what_to_do(tmp_path: Path) -> None:
     save_expert(tmp_path, accuracy=0.52)
-    with pytest.raises(ValueError, match=r"0\.52.*chance 0\.50.*train_syncnet\.num_steps"):
+    with pytest.raises(UserError, match=r"0\.52.*chance 0\.50.*train_syncnet\.num_steps"):
         load_expert(tmp_path, 0.6)
     assert isinstance(load_expert(tmp_path, 0.5), SyncNet)
 

@@ -11,9 +11,16 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.stage import NonFiniteLossError
 from pipeline.training.checkpoint import CheckpointStore
-from pipeline.training.loop import Batch, Schedule, clipped_step, learning_rate_factor, merge_rows, train
+from pipeline.training.loop import (
+    Batch,
+    NonFiniteLossError,
+    Schedule,
+    clipped_step,
+    learning_rate_factor,
+    merge_rows,
+    train,
+)
 
 SCHEDULE = Schedule(num_steps=23, validate_every=7, checkpoint_every=5, log_every=4)
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from pipeline.core.errors import DataError
 from pipeline.training.sync_validation import SyncValidation
 
 VALIDATION = SyncValidation(num_pairs=400, min_gap_frames=5, seed=0)
@@ -46,5 +47,5 @@ def test_the_list_of_pairs_is_fixed() -> None:
 
 
 def test_clips_too_short_for_a_negative_are_an_error() -> None:
-    with pytest.raises(ValueError, match="more than 5 windows"):
+    with pytest.raises(DataError, match="more than 5 windows"):
         VALIDATION.scores([np.eye(4, dtype=np.float32)])

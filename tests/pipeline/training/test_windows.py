@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.core.errors import UserError
 from pipeline.inference.generator_kinds import LIPGAN, OURS, SPEECH2VID
 from pipeline.training.augment import augment_faces, augment_mel, degrade_faces, mask_mel, move_faces
 from pipeline.training.generator_windows import CutGeneratorWindow
@@ -187,7 +188,7 @@ def test_a_batch_that_too_few_clips_can_fill_is_an_error_that_counts_them() -> N
     first, _ = next(iter(batches))
     batches.close()
     assert sorted(first["name"].tolist()) == [ord("a"), ord("b")]
-    with pytest.raises(ValueError, match="only 2 of 3 training clips are long enough"):
+    with pytest.raises(UserError, match="only 2 of 3 training clips are long enough"):
         next(iter(WindowBatches(stream, cut, 3)))
 
 

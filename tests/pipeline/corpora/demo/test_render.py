@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.core.errors import UserError
 from pipeline.corpora.demo.render import DemoClip, DemoSpec, render_corpus
 from pipeline.corpora.lrs2 import list_lrs2_clips
 from pipeline.faces.detector import YuNetDetector
@@ -119,5 +120,5 @@ def test_a_kill_while_clips_are_removed_leaves_them_to_their_old_spec(
 
 def test_foreign_clips_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mvlrs_v1").mkdir()
-    with pytest.raises(ValueError, match="not rendered by lipsmith"):
+    with pytest.raises(UserError, match="not rendered by lipsmith"):
         render_corpus(SPEC, tmp_path, num_workers=1)

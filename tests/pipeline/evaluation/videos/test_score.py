@@ -25,9 +25,11 @@ from models.lse_syncnet import LseSyncNet
 from pipeline.cli.main import app
 from pipeline.compare.table import ClipScore
 from pipeline.core import atomic
+from pipeline.core.errors import DataError, UserError
 from pipeline.core.layout import Layout
 from pipeline.evaluation import judges
 from pipeline.evaluation.videos import against
+from pipeline.evaluation.videos import score as score_module
 from pipeline.evaluation.videos.against import EarlierResult
 from pipeline.evaluation.videos.faces import PairedFaces
 from pipeline.evaluation.videos.pairing import pair_videos
@@ -86,12 +88,12 @@ def test_real_videos_name_the_pairs_and_what_matches_none_is_told(tmp_path: Path
     found = {pair.name: pair.generated for pair in pairs}
     assert found == {"a/1": tmp_path / "made" / "a" / "1.mov", "a/2": None}
     assert unmatched == ["b"]
-    with pytest.raises(ValueError, match=r"no video in .*made is called as one in .*a: there is a/1 in one, 1 in the"):
+    with pytest.raises(UserError, match=r"no video in .*made is called as one in .*a: there is a/1 in one, 1 in the"):
         pair_videos(tmp_path / "made", tmp_path / "real" / "a")
     (tmp_path / "made" / "b.avi").touch()
-    with pytest.raises(ValueError, match=r"two videos called b: b\.avi and b\.mp4"):
+    with pytest.raises(UserError, match=r"two videos called b: b\.avi and b\.mp4"):
         pair_videos(tmp_path / "made", tmp_path / "real")
-    with pytest.raises(ValueError, match="absent is no folder"):
+    with pytest.raises(UserError, match="absent is no folder"):
         pair_videos(tmp_path / "absent", tmp_path / "real")
 
 
@@ -188,7 +190,7 @@ def test_a_generated_video_may_lack_a_tenth_at_its_end(
     kept, shown = find_faces(tmp_path / "made.mp4", tmp_path / "real.mp4").crops()
     assert len(kept) == len(shown) == num_kept
     write_video(tmp_path / "made.mp4", swaying_head(NUM_FRAMES - 5))
-    with pytest.raises(ValueError, match="ends too early: it has 35 of the 40 frames"):
+    with pytest.raises(DataError, match="ends too early: it has 35 of the 40 frames"):
         find_faces(tmp_path / "made.mp4", tmp_path / "real.mp4").crops()
 
 
@@ -201,7 +203,7 @@ def test_sound_must_last_as_long_as_the_pictures_and_be_heard(
     write_video(tmp_path / "short.mp4", swaying_head(30))
     with (
         MediaFile(tmp_path / "short.mp4") as short,
-        pytest.raises(ValueError, match=r"sound ends too early: it lasts 1\.\d\d of the 1\.60 s"),
+        pytest.raises(DataError, match=r"sound ends too early: it lasts 1\.\d\d of the 1\.60 s"),
     ):
         replace(faces, generated=short).heard(params)
     write_video(tmp_path / "silent.mp4", swaying_head(), loudness=0.0)
@@ -224,7 +226,7 @@ def test_sound_must_last_as_long_as_the_pictures_and_be_heard(
 def test_results_scored_otherwise_are_told_with_a_remedy(changed: dict[str, Any], said: str) -> None:
     ours = {"id": "a", "references_sha256": "b", "evaluator_sha256": "b", "faces_settings": {"x": 1, "y": 3}}
     against.require_alike(ours, dict(ours), "theirs.json")
-    with pytest.raises(ValueError, match=re.escape(said)):
+    with pytest.raises(UserError, match=re.escape(said)):
         against.require_alike(ours, ours | changed, "theirs.json")
 
 
@@ -340,6 +342,22 @@ def test_a_system_that_copies_its_input_and_what_it_leaves_out(checkout: Path, t
     out.with_suffix(".csv").unlink()
     code, said = score("--generated", made, "--reference", real, "--against", out)
     assert code == 0 and "copied.csv is gone: without it the differences have no intervals" in said
+
+
+def test_a_bug_is_no_clip_without_a_score(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, made = tmp_path / "real", tmp_path / "made"
+    write_video(real / "a.mp4", swaying_head())
+    write_video(made / "a.mp4", swaying_head())
+    with monkeypatch.context() as patch:
+        patch.setattr(score_module, "mouth_jitter", lambda frames: frames[len(frames)])
+        with pytest.raises(IndexError):
+            score("--generated", made, "--reference", real, "--out", tmp_path / "out.json")
+    assert not (tmp_path / "out.json").exists() and not (tmp_path / "out.csv").exists()
+    (made / "a.mp4").write_bytes(b"no video")
+    code, said = score("--generated", made, "--reference", real)
+    assert (
+        code == 3 and "none of 1 clips could be scored; 1 of them: the generated video a.mp4: cannot be opened" in said
+    )
 
 
 def test_results_of_other_references_or_other_files_are_no_comparison(checkout: Path, tmp_path: Path) -> None:

@@ -1,0 +1,99 @@
+"""Errors of our own: one root, four exit codes, and what counts as a bug."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import errno
+import importlib
+import inspect
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.errors import DataError, LipsmithError, TemporaryError, UserError, exit_code_of
+from pipeline.corpora.storage import OutageError
+from pipeline.fetch.http import RefusedError as RefusedTransferError
+from pipeline.fetch.http import WrongContentError
+from pipeline.media.errors import CorruptMediaError, MissingMediaError
+from pipeline.preprocess.reasons import Reason, RefusedError
+
+ROOT = Path(__file__).resolve().parents[3]
+BUILT_IN = {name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, BaseException)}
+
+
+def _classes() -> Iterator[tuple[str, ast.ClassDef]]:
+    """Every class of our packages, with its module."""
+    for package in ("pipeline", "flows"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+            yield from (
+                (module, node) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef)
+            )
+
+
+def _exceptions() -> list[tuple[str, str]]:
+    """(module, name) of every class that derives, through whatever classes of ours, from an exception."""
+    bases = {
+        (module, node.name): {
+            base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", "") for base in node.bases
+        }
+        for module, node in _classes()
+    }
+    known, found = set(BUILT_IN), set[tuple[str, str]]()
+    while more := {key for key, names in bases.items() if key not in found and names & known}:
+        found |= more
+        known |= {name for _, name in more}
+    return sorted(found)
+
+
+def test_the_walk_finds_the_classes_there_are() -> None:
+    found = {name for _, name in _exceptions()}
+    assert {"LipsmithError", "MissingMediaError", "ArchiveError", "TemporaryDvcError", "_SourceError"} <= found
+
+
+@pytest.mark.parametrize(("module", "name"), _exceptions(), ids=".".join)
+def test_every_exception_of_ours_derives_from_the_root(module: str, name: str) -> None:
+    kind = getattr(importlib.import_module(module), name)
+    assert inspect.isclass(kind) and issubclass(kind, LipsmithError)
+    assert not {base.__name__ for base in kind.__mro__} & (BUILT_IN - {"Exception", "BaseException"})
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (LipsmithError("a stage failed"), 1),
+        (UserError("misspelt"), 2),
+        (DataError("too few clips"), 3),
+        (TemporaryError("busy"), 75),
+        (WrongContentError("damaged"), 3),
+        (OutageError("no answer"), 75),
+        (MissingMediaError("a.mp4"), 2),
+        (CorruptMediaError("a.mp4", "cut off"), 3),
+        (PermissionError(errno.EACCES, "Permission denied", "/data"), 2),
+        (OSError(errno.ENOSPC, "No space left on device"), 2),
+        (FileNotFoundError("no error number: somebody raised it"), None),
+        (ValueError("shapes differ"), None),
+        (KeyError("name"), None),
+    ],
+)
+def test_the_exit_code_of_an_error_and_none_of_a_bug(error: Exception, code: int | None) -> None:
+    assert exit_code_of(error) == code
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UserError("misspelt"),
+        RefusedError(Reason.NO_FACE, "0 of 40 frames"),
+        CorruptMediaError("a.mp4", "cut off"),
+        RefusedTransferError("HTTP 403", 403),
+    ],
+)
+def test_an_error_comes_back_from_another_process_as_it_was(error: LipsmithError) -> None:
+    error.add_note("while preprocessing")
+    back = pickle.loads(pickle.dumps(error))
+    assert type(back) is type(error)
+    assert (str(back), back.args, vars(back)) == (str(error), error.args, vars(error))
