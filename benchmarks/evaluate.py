@@ -30,7 +30,7 @@ from pipeline.evaluation.score import distances
 from pipeline.features.mfcc import mfcc
 from pipeline.inference.lse_evaluator import Evaluator
 from pipeline.metrics.fid import inception_features, load_inception
-from pipeline.metrics.lse import CHUNK_WINDOWS, LseScore, evaluator_frames, lse_scores, mfcc_windows, num_windows
+from pipeline.metrics.lse import WINDOWS_PER_PASS, LseScore, evaluator_frames, lse_scores, mfcc_windows, num_windows
 from pipeline.params import load_params
 from pipeline.shards.clip import Clip
 from pipeline.shards.read import read_clips
@@ -102,7 +102,7 @@ def networks_alone(evaluator: Evaluator, clips: list[Clip]) -> float:
 
     They are the real ones: on pictures of zeros it takes less.
     """
-    chunk, cpu, seconds = CHUNK_WINDOWS["cpu"], torch.device("cpu"), 0.0
+    chunk, cpu, seconds = WINDOWS_PER_PASS["cpu"], torch.device("cpu"), 0.0
     with torch.autocast("cpu", torch.bfloat16, enabled=evaluator.precision == "bf16"):
         for clip in clips:
             num = num_windows(clip.num_frames, clip.num_samples)

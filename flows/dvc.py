@@ -23,7 +23,7 @@ from pipeline.core.errors import LipsmithError, TemporaryError, UserError
 from pipeline.core.layout import CODE_ROOT, Layout
 from pipeline.core.resources import SHARE_VARIABLE
 
-Outcome = Literal["ran", "restored", "up_to_date", "failed", "skipped"]
+StageOutcome = Literal["ran", "restored", "up_to_date", "failed", "skipped"]
 """``restored``: the outputs came from DVC's run cache. ``skipped``: a stage before it failed."""
 
 _TAIL_LINES = 12
@@ -193,40 +193,40 @@ def plan(graph: StageGraph, reasons: Mapping[str, str]) -> list[PlanRow]:
 
 def run_stage(
     root: Path, stage: str, on_line: Callable[[str], None], *, force: bool = False, share: int | None = None
-) -> Outcome:
+) -> StageOutcome:
     """``dvc repro`` of one stage alone; its dependencies must be up to date. ``force`` runs it even if it is.
 
     ``share``: how many cores it may use; None: all. Raises DvcError when it fails,
     TemporaryDvcError when the failure is a held lock or the stage's exit code 75.
     """
-    verdict = Verdict(stage)
+    output = ReproOutput(stage)
 
-    def hear(line: str) -> None:
-        verdict.hear(line)
+    def on_output(line: str) -> None:
+        output.add(line)
         on_line(line)
 
     options = ["--single-item", *(["--force"] if force else [])]
     environment = {} if share is None else {SHARE_VARIABLE: str(share), "OMP_NUM_THREADS": str(share)}
-    code = stream(_command("repro", *options, stage), root, hear, environment)
-    return verdict.outcome(code)
+    code = stream(_command("repro", *options, stage), root, on_output, environment)
+    return output.outcome(code)
 
 
-class Verdict:
+class ReproOutput:
     """What happened to a stage, from the lines of ``dvc repro``."""
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
-        self._starts: dict[str, Outcome] = {
+        self._starts: dict[str, StageOutcome] = {
             f"Running stage '{stage}':": "ran",
             f"Stage '{stage}' is cached - skipping run": "restored",
             f"Stage '{stage}' didn't change, skipping": "up_to_date",
         }
-        self._outcome: Outcome | None = None
+        self._outcome: StageOutcome | None = None
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._error = self._said = ""
         self._has_traceback = self._may_retry = False
 
-    def hear(self, line: str) -> None:
+    def add(self, line: str) -> None:
         if self._outcome is None:
             found = (o for start, o in self._starts.items() if line.startswith(start))
             self._outcome = next(found, None)
@@ -239,7 +239,7 @@ class Verdict:
             if code:
                 self._error = f"its command exited with {code[1]}" + (f": {self._said}" if self._said else "")
             is_temporary = code is not None and int(code[1]) == TemporaryError.exit_code
-            self._may_retry |= is_temporary or _tells_of_lock(line)
+            self._may_retry |= is_temporary or _mentions_lock(line)
         if line.strip():
             self._tail.append(line)
         if reason := _STAGE_ERROR.match(line):
@@ -249,7 +249,7 @@ class Verdict:
         line = next(reversed(self._tail), "").strip()
         return "" if line.startswith(("> ", "Running stage ")) else line
 
-    def outcome(self, exit_code: int) -> Outcome:
+    def outcome(self, exit_code: int) -> StageOutcome:
         if exit_code == 0 and self._outcome is not None:
             return self._outcome
         cause = self._error or f"dvc exited with {exit_code}"
@@ -259,7 +259,7 @@ class Verdict:
         raise DvcError(text)
 
 
-def _tells_of_lock(text: str) -> bool:
+def _mentions_lock(text: str) -> bool:
     return any(lock_text in text for lock_text in _LOCK_TEXTS)
 
 
@@ -271,6 +271,6 @@ def _ask(root: Path, *arguments: str) -> str:
     done = subprocess.run(_command(*arguments), cwd=root, capture_output=True, text=True)
     if done.returncode == 0:
         return done.stdout
-    if _tells_of_lock(done.stderr):
+    if _mentions_lock(done.stderr):
         raise TemporaryDvcError(f"another DVC process is at work in {root}: ask again when it is done")
     raise DvcError(f"dvc {' '.join(arguments)} failed in {root}: {done.stderr.strip()[-2000:]}")

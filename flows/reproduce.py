@@ -154,7 +154,9 @@ def _reproduce(checkout: Path, targets: list[str] | None) -> State[Any]:
     graph = whole.restricted_to(targets) if targets else whole
 
     def run_task(stage: str, *, reason: str | None, blocked_by: list[str], share: int) -> StageResult:
-        state = tasks.run_stage(checkout, stage, reason=reason, blocked_by=blocked_by, share=share, return_state=True)
+        state = tasks.run_stage_task(
+            checkout, stage, reason=reason, blocked_by=blocked_by, share=share, return_state=True
+        )
         result = state.result(raise_on_failure=False)
         if isinstance(result, StageResult):
             return result
@@ -164,16 +166,16 @@ def _reproduce(checkout: Path, targets: list[str] | None) -> State[Any]:
 
     most_jobs = num_jobs(load_params(Layout(checkout).params_path))
     shares = shares_of(whole, most_jobs, num_cores())
-    results = walk(graph, tasks.read_reasons(checkout), run_task, most_jobs=most_jobs, shares=shares)
+    results = walk(graph, tasks.read_reasons_task(checkout), run_task, most_jobs=most_jobs, shares=shares)
     tasks.publish_outcomes(results)
     tasks.publish_comparison(checkout, results)
     failed = [r.stage for r in results if r.outcome == "failed"]
     if failed:
         return Failed(message=f"failed: {', '.join(failed)}", data=results)
-    return Completed(message=summary(results), data=results)
+    return Completed(message=outcome_summary(results), data=results)
 
 
-def summary(results: list[StageResult]) -> str:
+def outcome_summary(results: list[StageResult]) -> str:
     """Such as ``2 ran, 12 up_to_date``."""
     outcomes = [r.outcome for r in results]
     return ", ".join(f"{outcomes.count(o)} {o}" for o in dict.fromkeys(outcomes))
@@ -207,7 +209,7 @@ def plan_text(root: Path, targets: list[str] | None) -> str:
     )
 
 
-def run_command_line(body: Callable[[], int]) -> int:
+def run_flow_command(body: Callable[[], int]) -> int:
     """Run a command's body. SIGTERM and Ctrl-C unwind it, and no process is left below this one at its end.
 
     A LipsmithError, or an error of the operating system, becomes its message and its exit code.
@@ -306,7 +308,7 @@ def _command(
         settle(state)
         return 0 if state.is_completed() else 1
 
-    return run_command_line(body)
+    return run_flow_command(body)
 
 
 def require_settings(root: Path) -> None:

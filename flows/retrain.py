@@ -17,7 +17,7 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows import tasks
 from flows.occupancy import CheckoutBusyError, occupying
-from flows.reproduce import outcome_table, reproduce, require_settings, run_command_line, settle
+from flows.reproduce import outcome_table, reproduce, require_settings, run_flow_command, settle
 from flows.server import require_server
 from flows.tasks import StageResult
 from pipeline.core.command_line import run_command
@@ -185,7 +185,7 @@ def _command(
         settle(state)
         return 0 if state.is_completed() else 1
 
-    return run_command_line(body)
+    return run_flow_command(body)
 
 
 if __name__ == "__main__":

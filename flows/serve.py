@@ -19,7 +19,7 @@ from prefect.runner import Runner
 from pydantic import ValidationError
 
 from flows.processes import end_children
-from flows.reproduce import reproduce, run_command_line
+from flows.reproduce import reproduce, run_flow_command
 from flows.retrain import retrain
 from flows.server import address, require_server
 from flows.tasks import CODE_DIR
@@ -129,7 +129,7 @@ def _command(
         asyncio.run(runner.start())
         return 0
 
-    return run_command_line(body)
+    return run_flow_command(body)
 
 
 if __name__ == "__main__":

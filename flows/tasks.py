@@ -33,7 +33,7 @@ CODE_DIR = Path(__file__).resolve().parent.parent
 """The checkout this code belongs to."""
 RETRY_DELAYS_S = [10.0, 60.0, 300.0]
 
-_STATE_NAMES: dict[dvc.Outcome, str] = {
+_STATE_NAMES: dict[dvc.StageOutcome, str] = {
     "ran": "Completed",
     "restored": "Restored",
     "up_to_date": "UpToDate",
@@ -46,7 +46,7 @@ class StageResult:
     """One row of the outcome table. ``reason``: why it ran, failed or was skipped."""
 
     stage: str
-    outcome: dvc.Outcome
+    outcome: dvc.StageOutcome
     reason: str
     seconds: float
 
@@ -65,7 +65,7 @@ RETRIED: dict[str, Any] = UNCACHED | {
 
 
 @task(name="stage", task_run_name="{stage}", **RETRIED)
-def run_stage(
+def run_stage_task(
     root: Path,
     stage: str,
     *,
@@ -81,7 +81,7 @@ def run_stage(
     """
     started = time.monotonic()
 
-    def finished(outcome: dvc.Outcome, why: str = "") -> State[StageResult]:
+    def finished(outcome: dvc.StageOutcome, why: str = "") -> State[StageResult]:
         result = StageResult(stage, outcome, why, round(time.monotonic() - started, 1))
         headline = why.split("\n", 1)[0]
         message = f"{stage}: {outcome}" + (f" ({headline})" if headline else "")
@@ -103,7 +103,7 @@ def run_stage(
 
 
 @task(name="status", task_run_name="status", **RETRIED)
-def read_reasons(root: Path) -> dict[str, str]:
+def read_reasons_task(root: Path) -> dict[str, str]:
     """Stale stage -> why, for the whole repository."""
     return dvc.read_reasons(root)
 
@@ -133,12 +133,12 @@ def gate(root: Path, variant: str) -> dict[str, Any]:
     tail: deque[str] = deque(maxlen=20)
     logger = _logger()
 
-    def hear(line: str) -> None:
+    def on_output(line: str) -> None:
         tail.append(line)
         logger.info(line)
 
     command = [sys.executable, "-m", "pipeline.promote", "--variant", variant, "--root", str(root)]
-    code = stream(command, CODE_DIR, hear)
+    code = stream(command, CODE_DIR, on_output)
     if code != 0:
         raise LipsmithError("\n".join([f"pipeline.promote failed (exit code {code})", *tail]))
     decision: dict[str, Any] = json.loads(decision_path(root).read_text())

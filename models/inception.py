@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 NUM_FEATURES = 2048
-INPUT_PX = 299
+INCEPTION_INPUT_PX = 299
 BATCH_NORM_EPS = 1e-3
 
 

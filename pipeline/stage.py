@@ -47,7 +47,7 @@ class StageContext:
 Body = Callable[[StageContext], Mapping[str, Any]]
 
 
-def run_command_line(stage: str, command: Callable[..., int], argv: Sequence[str] | None) -> int:
+def stage_command_line(stage: str, command: Callable[..., int], argv: Sequence[str] | None) -> int:
     """A stage's ``main``: parse ``argv`` (None: the process's own) for ``command``, which calls ``run``.
 
     ``--help`` and mistakes return without a call of ``command``. A stage module imports what computes inside its

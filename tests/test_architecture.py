@@ -246,3 +246,39 @@ def test_the_command_line_starts_without_heavy_packages() -> None:
     code = f"import sys, pipeline.__main__; print([m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+SHARED_NAMES = {
+    # A public name that several modules define, and why it means the same in each.
+    "Float32": "a type alias",
+    "Images": "a type alias",
+    "Row": "a type alias of a comparison's row",
+    "T": "a type variable",
+    "Network": "a type variable",
+    "WINDOW_FRAMES": "T, the length of a window: models import nothing of the pipeline",
+    "app": "the commands of one command line",
+    "dub": "the command and its package",
+    "freeze_scorer": "the command, and what it calls",
+    "logger": "the module's own",
+    "log": "the module's own",
+    "main": "an entry point",
+}
+
+
+def test_a_public_name_has_one_meaning() -> None:
+    definitions: dict[str, list[str]] = {}
+    for path in _sources():
+        for node in ast.parse(path.read_text()).body:
+            for name in _defined_names(node):
+                if not name.startswith("_"):
+                    definitions.setdefault(name, []).append(path.relative_to(ROOT).as_posix())
+    repeated = {name: places for name, places in definitions.items() if len(places) > 1}
+    assert {name: places for name, places in repeated.items() if name not in SHARED_NAMES} == {}
+
+
+def _defined_names(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [node.name]
+    if isinstance(node, ast.Assign):
+        return [target.id for target in node.targets if isinstance(target, ast.Name)]
+    return [node.target.id] if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) else []

@@ -13,7 +13,7 @@ from models.adversarial import TrainedAdversary, frozen
 from models.blocks import Size2d, scaled_channels
 from models.parallel import roll_batch
 
-LEAKY_SLOPE = 0.2
+LIPGAN_LEAKY_SLOPE = 0.2
 MARGIN = 1.0
 """Distance from which the loss of an unsynced pair is 0; embeddings of unit length are at most 2 apart."""
 
@@ -107,7 +107,7 @@ def _normed(in_channels: int, out_channels: int, kernel: int, stride: Size2d, pa
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, kernel, stride, padding, bias=False),
         nn.InstanceNorm2d(out_channels, affine=True),
-        nn.LeakyReLU(LEAKY_SLOPE, inplace=True),
+        nn.LeakyReLU(LIPGAN_LEAKY_SLOPE, inplace=True),
     )
 
 

@@ -21,9 +21,9 @@ from models.generator import FACE_SIZE_PX
 
 NUM_MFCC = 12
 """Coefficients c1 to c12; c0, the log energy, is left out."""
-MFCC_STEPS = 35
+SPEECH2VID_MFCC_STEPS = 35
 """0.35 s at 100 steps/s, centred on the frame."""
-GRID = FACE_SIZE_PX // 16
+FEATURE_SIZE = FACE_SIZE_PX // 16
 GRID_MAPS = 2
 """Number of GRID x GRID maps to which audio and identity are projected; not scaled by `width`."""
 
@@ -53,7 +53,7 @@ class Speech2Vid(FramewiseGenerator):
     def __init__(self, config: Speech2VidConfig | None = None) -> None:
         config = config or Speech2VidConfig()
         num_channels = 3 * config.num_stills
-        super().__init__((1, NUM_MFCC, MFCC_STEPS), (num_channels, FACE_SIZE_PX, FACE_SIZE_PX))
+        super().__init__((1, NUM_MFCC, SPEECH2VID_MFCC_STEPS), (num_channels, FACE_SIZE_PX, FACE_SIZE_PX))
         self.config = config
         c64, c96, c128, c256, c512 = (scaled_channels(channels, config.width) for channels in (64, 96, 128, 256, 512))
         self.audio_encoder = nn.Sequential(
@@ -77,12 +77,12 @@ class Speech2Vid(FramewiseGenerator):
             ConvBlock(c256, c512, 3, 1, 1),
             ConvBlock(c512, c512, 3, 1, 1),
             ConvBlock(c512, c512, 3, 1, 1),
-            *_projection(c512 * GRID * GRID, c512, c256),
+            *_projection(c512 * FEATURE_SIZE * FEATURE_SIZE, c512, c256),
         )
         self.grid = nn.Sequential(
-            nn.Linear(2 * c256, GRID_MAPS * GRID * GRID),
+            nn.Linear(2 * c256, GRID_MAPS * FEATURE_SIZE * FEATURE_SIZE),
             nn.ReLU(inplace=True),
-            nn.Unflatten(1, (GRID_MAPS, GRID, GRID)),
+            nn.Unflatten(1, (GRID_MAPS, FEATURE_SIZE, FEATURE_SIZE)),
         )
         self.decoder_stages = nn.ModuleList(
             [

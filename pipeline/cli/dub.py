@@ -83,7 +83,7 @@ def dub_video(
 
     preprocess = load_params(layout.params_path).preprocess
     follow = FollowSettings(preprocess.max_gap_frames, preprocess.smooth_frames, preprocess.cut_change)
-    return dubbing.dub(
+    return dubbing.dub_file(
         face,
         audio,
         out,

@@ -11,7 +11,7 @@ from pipeline.cli.checkout import doctor, profile, verify
 from pipeline.cli.dub import dub
 from pipeline.cli.models import adopt, freeze_scorer
 from pipeline.cli.score import score, score_model
-from pipeline.cli.weights import fetch
+from pipeline.cli.weights import fetch_weights
 from pipeline.core.command_line import plain_app, run_app
 from pipeline.core.logs import log_to_stderr
 
@@ -41,7 +41,7 @@ app.command("freeze-scorer")(freeze_scorer)
 app.command()(verify)
 app.command()(doctor)
 weights_app = plain_app("`weights fetch [NAME]`: published weights, checked.")
-weights_app.command()(fetch)
+weights_app.command("fetch")(fetch_weights)
 app.add_typer(weights_app, name="weights")
 
 

@@ -26,7 +26,7 @@ def adopt(
     """
     with user_errors():
         from pipeline.inference.generator_kinds import KINDS
-        from pipeline.inference.wav2lip_weights import adopt as adopt_file
+        from pipeline.inference.wav2lip_weights import convert_wav2lip as adopt_file
 
         kind = adopt_file(released, out)
         if kind in KINDS:
@@ -59,6 +59,6 @@ def freeze_scorer(
     if changes:
         typer.echo("null for both values in params.yaml ends that")
     if source is None:
-        from pipeline.evaluation.evaluator_quality import skill_of
+        from pipeline.evaluation.evaluator_quality import accuracy_sentence
 
-        typer.echo(skill_of(layout, "train_syncnet", "the expert"))
+        typer.echo(accuracy_sentence(layout, "train_syncnet", "the expert"))

@@ -15,7 +15,7 @@ from pipeline.core.layout import Layout, find_root
 from pipeline.report.tables import Table
 
 MAX_NAMED = 20
-COLUMNS = ("LSE-D ↓", "LSE-C ↑", "FID ↓", "1000 KID ↓", "≤ 1 frame ↑")
+SCORE_COLUMNS = ("LSE-D ↓", "LSE-C ↑", "FID ↓", "1000 KID ↓", "≤ 1 frame ↑")
 
 
 def score(
@@ -63,7 +63,7 @@ def score_folders(
     from pipeline.compare.intervals import level
     from pipeline.compare.table import clip_scores, intervals_over_clips
     from pipeline.core import atomic
-    from pipeline.evaluation.evaluator_quality import skill_of
+    from pipeline.evaluation.evaluator_quality import accuracy_sentence
     from pipeline.evaluation.judges import Judges
     from pipeline.evaluation.score import clips_csv
     from pipeline.evaluation.videos import against as comparing
@@ -86,7 +86,7 @@ def score_folders(
         atomic.write_text(out.with_suffix(".csv"), by_clip)  # with the reasons, even where none could be scored
     figures = judges.figures(found, is_generated=True) | {"protocol": protocol, "unmatched": unmatched}
     clips = clip_scores(by_clip)
-    if len(clips) >= comparing.MIN_CLIPS:
+    if len(clips) >= comparing.MIN_SHARED_CLIPS:
         resampling = params.compare.confidence, params.compare.num_resamples, params.seed
         figures |= intervals_over_clips(clips, *resampling)
     if out is not None:
@@ -96,8 +96,12 @@ def score_folders(
     else:
         table, said = comparing.against_table(figures, clips, other, params.compare, params.seed)
         yield table.markdown()
-        yield from ("", *said, *(f"not the same: {difference}" for difference in comparing.differences(figures, other)))
-    if len(clips) >= comparing.MIN_CLIPS:
+        yield from (
+            "",
+            *said,
+            *(f"not the same: {difference}" for difference in comparing.protocol_differences(figures, other)),
+        )
+    if len(clips) >= comparing.MIN_SHARED_CLIPS:
         yield f"\n[]: {level(params.compare.confidence)} interval over clips"
     yield from _remarks(figures)
     if noted := [item for item, _ in found.scored if item.reason]:
@@ -106,7 +110,7 @@ def score_folders(
     if unmatched:
         yield f"not looked at, for {reference} has no video of their name: {_some(unmatched)}"
     if judges.evaluator.name == TRAINED:
-        skill = skill_of(layout, "train_evaluator", "the evaluator")
+        skill = accuracy_sentence(layout, "train_evaluator", "the evaluator")
         yield f"{skill}; LSE of other clips can be no better founded"
 
 
@@ -118,7 +122,7 @@ def score_saved(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[s
     """
     from pipeline.core import atomic
     from pipeline.core.versions import differing
-    from pipeline.evaluation.evaluator_quality import skill_of
+    from pipeline.evaluation.evaluator_quality import accuracy_sentence
     from pipeline.evaluation.judges import Evaluation
     from pipeline.inference.lse_evaluator import TRAINED
     from pipeline.params import load_params
@@ -135,7 +139,7 @@ def score_saved(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[s
     yield _beside(str(model_dir), figures, rows).markdown()
     yield from _remarks(figures)
     if figures["evaluator"] == TRAINED:
-        skill = skill_of(layout, "train_evaluator", "the evaluator")
+        skill = accuracy_sentence(layout, "train_evaluator", "the evaluator")
         yield f"{skill}; its LSE is for rows of this checkout, not for published figures"
     yield f"protocol {protocol['id']}, digest {protocol['sha256']}, reference {protocol['reference']}"
     where = layout.comparison_path.parent
@@ -183,7 +187,7 @@ def _beside(name: str, figures: Mapping[str, Any], rows: Sequence[Mapping[str, A
         ]
         for label, found in named
     ]
-    return Table(["", *COLUMNS], cells)
+    return Table(["", *SCORE_COLUMNS], cells)
 
 
 def _remarks(figures: Mapping[str, Any]) -> Iterator[str]:

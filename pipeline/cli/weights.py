@@ -16,14 +16,14 @@ from pipeline.cli.errors import user_errors
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout, find_root
 
-Published = Literal["inception", "syncnet_v2", "syncnet_example"]
+WeightsName = Literal["inception", "syncnet_v2", "syncnet_example"]
 SYNCNET_NAME = "syncnet_v2.model"
 EXAMPLE_NAME = "example.avi"
 
 
-def fetch(
+def fetch_weights(
     name: Annotated[
-        Published,
+        WeightsName,
         typer.Argument(
             help="inception: FID's network, which `dvc repro` needs (87 MB). syncnet_v2: the published evaluator "
             "behind LSE (55 MB). syncnet_example: the video of its published scores."
@@ -75,7 +75,7 @@ def fetch_example(layout: Layout) -> list[str]:
     ]
 
 
-FETCHERS: dict[Published, Callable[[Layout], list[str]]] = {
+FETCHERS: dict[WeightsName, Callable[[Layout], list[str]]] = {
     "inception": fetch_inception,
     "syncnet_v2": fetch_syncnet,
     "syncnet_example": fetch_example,

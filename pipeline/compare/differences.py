@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from pipeline.compare.intervals import percentile_interval
 
-MEASURES = {"lse_d": -1, "lse_c": 1}
+DIRECTIONS = {"lse_d": -1, "lse_c": 1}
 """Scores that are means over clips, and the sign with which larger is better."""
 MIN_VIDEOS = 2
 """Least number of videos; the resamples of one video are all equal."""
 _BLOCK = 256
 
-Scores = Mapping[str, float]
+VideoScores = Mapping[str, float]
 """One score by video."""
 Differences = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
 """By one variant, another one and a measure: the mean of the first minus that of the other, low and high of its
@@ -24,7 +24,7 @@ interval, and the number of videos."""
 
 
 def differences(
-    runs: Mapping[str, Mapping[str, Sequence[Scores]]], confidence: float, num_resamples: int, seed: int
+    runs: Mapping[str, Mapping[str, Sequence[VideoScores]]], confidence: float, num_resamples: int, seed: int
 ) -> dict[str, dict[str, dict[str, list[float]]]]:
     """Differences of all pairs of variants, first minus second; none for pairs that share fewer than two videos.
 
@@ -56,7 +56,7 @@ def differences(
     return found
 
 
-def all_videos(trainings: Mapping[str, Sequence[Scores]]) -> set[str]:
+def all_videos(trainings: Mapping[str, Sequence[VideoScores]]) -> set[str]:
     """The videos that have a score from any training of any variant."""
     return {video for of_one in trainings.values() for scores in of_one for video in scores}
 
@@ -111,4 +111,4 @@ def is_clear(found: Differences, ahead: str, behind: str, measure: str) -> bool:
     If videos have different numbers of audios, the means of the rows may order the two differently.
     """
     figures = difference(found, ahead, behind, measure)
-    return figures is not None and min(MEASURES[measure] * bound for bound in figures) > 0
+    return figures is not None and min(DIRECTIONS[measure] * bound for bound in figures) > 0

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
-from pipeline.compare.differences import MEASURES, Differences, is_clear
+from pipeline.compare.differences import DIRECTIONS, Differences, is_clear
 from pipeline.compare.seeds import averaged
 from pipeline.core.choices import Bound
 from pipeline.core.versions import differing
 
 Row = Mapping[str, Any]
-BOUNDS = get_args(Bound)
+BOUND_VARIANTS = get_args(Bound)
 RIVALS = ("wav2lip", "lipgan", "speech2vid")
 """The systems of the paper's Table 1."""
 MIN_FID_IMAGES = 2048
@@ -29,7 +29,7 @@ def findings(rows: Sequence[Row], differences: Differences) -> list[str]:
     established.
     """
     by_name = averaged(rows)
-    generators = [row for name, row in by_name.items() if name not in BOUNDS]
+    generators = [row for name, row in by_name.items() if name not in BOUND_VARIANTS]
     if unfit := unfit_judge(by_name):
         return [unfit, *_best_generators(generators, [("FID", "fid", min)])]
     best = min(by_name.values(), key=lambda row: row["lse_d"])
@@ -102,7 +102,7 @@ def _real_behind(by_name: Mapping[str, Row], generators: Sequence[Row], differen
     )
 
 
-LSE = tuple((label, key, MEASURES[key]) for label, key in (("LSE-D", "lse_d"), ("LSE-C", "lse_c")))
+LSE = tuple((label, key, DIRECTIONS[key]) for label, key in (("LSE-D", "lse_d"), ("LSE-C", "lse_c")))
 """Label, key, and the sign with which larger is better."""
 
 
@@ -144,7 +144,7 @@ def _against_rivals(by_name: Mapping[str, Row], differences: Differences) -> str
         close = [
             row["variant"]
             for row in ahead
-            if key in MEASURES and not is_clear(differences, "lstm_cbam", row["variant"], key)
+            if key in DIRECTIONS and not is_clear(differences, "lstm_cbam", row["variant"], key)
         ]
         if close:
             doubts += f" On {label} its lead over {_listed(close)} is not established: it may be 0."

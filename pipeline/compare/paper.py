@@ -13,7 +13,7 @@ WAV2LIP = "Wav2Lip (Prajwal et al. 2020), table 1"
 
 
 @dataclass(frozen=True)
-class Published:
+class PaperScores:
     """One printed row. Lower is better for ``lse_d`` and ``fid``, higher for ``lse_c``."""
 
     method: str
@@ -26,20 +26,20 @@ class Published:
 
 
 TABLE_1 = (
-    Published("Speech2Vid", 14.23, 1.587, 12.32, f"{PAPER}, table 1", "speech2vid"),
-    Published("LipGAN", 10.33, 3.199, 4.861, f"{PAPER}, table 1", "lipgan"),
-    Published("Wav2Lip", 6.386, 7.789, 4.887, f"{PAPER}, table 1", "wav2lip"),
-    Published("LSTM-CBAM", 6.207, 7.455, 4.806, f"{PAPER}, table 1", "lstm_cbam"),
+    PaperScores("Speech2Vid", 14.23, 1.587, 12.32, f"{PAPER}, table 1", "speech2vid"),
+    PaperScores("LipGAN", 10.33, 3.199, 4.861, f"{PAPER}, table 1", "lipgan"),
+    PaperScores("Wav2Lip", 6.386, 7.789, 4.887, f"{PAPER}, table 1", "wav2lip"),
+    PaperScores("LSTM-CBAM", 6.207, 7.455, 4.806, f"{PAPER}, table 1", "lstm_cbam"),
 )
 ABLATION = (
-    Published("w/o both", 6.723, 6.802, 4.387, f"{PAPER}, ablation", "no_lstm_cbam"),
-    Published("w/o LSTM", 6.537, 7.081, 4.456, f"{PAPER}, ablation", "no_lstm"),
-    Published("w/o CBAM", 6.552, 7.111, 4.449, f"{PAPER}, ablation", "no_cbam"),
-    Published("LSTM-CBAM", 6.207, 7.455, 4.806, f"{PAPER}, ablation", "lstm_cbam"),
+    PaperScores("w/o both", 6.723, 6.802, 4.387, f"{PAPER}, ablation", "no_lstm_cbam"),
+    PaperScores("w/o LSTM", 6.537, 7.081, 4.456, f"{PAPER}, ablation", "no_lstm"),
+    PaperScores("w/o CBAM", 6.552, 7.111, 4.449, f"{PAPER}, ablation", "no_cbam"),
+    PaperScores("LSTM-CBAM", 6.207, 7.455, 4.806, f"{PAPER}, ablation", "lstm_cbam"),
 )
-WAV2LIP_GAN = Published("Wav2Lip + GAN", 6.469, 7.781, 4.446, WAV2LIP)
+WAV2LIP_GAN = PaperScores("Wav2Lip + GAN", 6.469, 7.781, 4.446, WAV2LIP)
 """It has the parts of the ablation's "w/o both"."""
-REAL_VIDEO = Published("Real video", 6.736, 7.838, None, WAV2LIP, "real")
+REAL_VIDEO = PaperScores("Real video", 6.736, 7.838, None, WAV2LIP, "real")
 
 CAVEATS = (
     'The paper\'s tables do not follow one protocol. Its arm "w/o both" has the parts of Wav2Lip + GAN. It is printed '

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.compare.differences import difference, num_videos
-from pipeline.compare.findings import BOUNDS, LSE, findings, limits, setting, unfit_judge
+from pipeline.compare.findings import LSE, findings, limits, setting, unfit_judge
 from pipeline.compare.intervals import level
-from pipeline.compare.paper import ABLATION, CAVEATS, REAL_VIDEO, TABLE_1, Published
-from pipeline.compare.seeds import averaged, mean_of, runs_of, spread_of
+from pipeline.compare.paper import ABLATION, CAVEATS, REAL_VIDEO, TABLE_1, PaperScores
+from pipeline.compare.seeds import averaged, mean_of, runs_of, seed_spread
 from pipeline.core.versions import differing
 from pipeline.report.tables import Table, bullets
 
@@ -52,7 +52,7 @@ def intervals_note(comparison: Mapping[str, Any]) -> str:
     )
 
 
-def markdown(comparison: Mapping[str, Any], failures: Mapping[str, Sequence[Row]]) -> str:
+def comparison_markdown(comparison: Mapping[str, Any], failures: Mapping[str, Sequence[Row]]) -> str:
     """The content of ``comparison.md``. ``failures``: the clips without a score of each variant, with reasons."""
     rows, protocol = comparison["rows"], comparison["protocol"]
     parts = [
@@ -140,7 +140,7 @@ def seed_table(rows: Sequence[Row]) -> Table:
     cells = []
     for name, runs in runs_of(rows).items():
         if len(runs) > 1:
-            figures = [f"{mean_of(runs, key):{form}} ± {spread_of(runs, key):{form}}" for key, form in forms.items()]
+            figures = [f"{mean_of(runs, key):{form}} ± {seed_spread(runs, key):{form}}" for key, form in forms.items()]
             cells.append([f"`{name}`", *figures, str(len(runs))])
     return Table(header, cells)
 
@@ -153,7 +153,7 @@ def difference_table(comparison: Mapping[str, Any]) -> Table:
     """
     by_name = averaged(comparison["rows"])
     names = [] if unfit_judge(by_name) else list(by_name)
-    first = next((name for name in names if name not in BOUNDS), "")
+    first = next((name for name in names if name not in BOUND_NAMES), "")
     apart, cells = comparison["differences"], []
     for other in names:
         leads = [(difference(apart, first, other, key), sign) for _, key, sign in LSE]
@@ -170,7 +170,7 @@ def _lead(mean: float, low: float, high: float, sign: int) -> str:
     return f"{mean:+.3f} {_interval((low, high), '+.3f')} {verdict}"
 
 
-def beside_paper(rows: Sequence[Row], printed: Sequence[Published]) -> Table:
+def beside_paper(rows: Sequence[Row], printed: Sequence[PaperScores]) -> Table:
     """Our values (means over seeds) and the paper's side by side; a dash for a missing value."""
     by_name = averaged(rows)
     header = ["row", "LSE-D ours", "paper", "LSE-C ours", "paper", "FID ours", "paper"]

@@ -60,6 +60,6 @@ def mean_of(runs: Sequence[Row], key: str) -> float:
     return statistics.fmean(run[key] for run in runs)
 
 
-def spread_of(runs: Sequence[Row], key: str) -> float:
+def seed_spread(runs: Sequence[Row], key: str) -> float:
     """Sample standard deviation over seeds."""
     return statistics.stdev(run[key] for run in runs)

@@ -16,7 +16,7 @@ from pipeline.compare.intervals import ratio_interval, share_interval
 from pipeline.core.artifacts import read_json
 from pipeline.core.errors import DataError, UserError
 
-CSV_COLUMNS = ("variant", "lse_d", "lse_c", "fid")
+COMPARISON_CSV_COLUMNS = ("variant", "lse_d", "lse_c", "fid")
 COPIED = (
     "variant",
     "lse_d",
@@ -164,7 +164,7 @@ def comparison(
         measure: {
             name: [scores_by_video(result.clips, measure) for result in found] for name, found in trainings.items()
         }
-        for measure in differences.MEASURES
+        for measure in differences.DIRECTIONS
     }
     rows = []
     for result in results:
@@ -215,6 +215,6 @@ def intervals_over_clips(
 
 def csv_text(rows: Iterable[Mapping[str, Any]]) -> str:
     """LSE-D, LSE-C and FID, one line per variant, for ``dvc plots``."""
-    lines = [",".join(CSV_COLUMNS)]
-    lines += [",".join(str(row[column]) for column in CSV_COLUMNS) for row in rows]
+    lines = [",".join(COMPARISON_CSV_COLUMNS)]
+    lines += [",".join(str(row[column]) for column in COMPARISON_CSV_COLUMNS) for row in rows]
     return "\n".join(lines) + "\n"

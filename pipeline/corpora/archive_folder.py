@@ -88,12 +88,12 @@ class Depot:
         with ByteProgress("unpack", sum(path.stat().st_size for path in paths)) as progress:
             position = 0
 
-            def hear(reached: int) -> None:
+            def report_position(reached: int) -> None:
                 nonlocal position
                 progress.add(reached - position, True)
                 position = reached
 
-            return run(paths, hear)
+            return run(paths, report_position)
 
     def _note_path(self, label: str) -> Path:
         return self.folder / f"{label}.unpacked.json"

@@ -48,7 +48,7 @@ def list_folder_clips(params: FolderParams, seed: int, num_connections: int = 1)
     speakers = {name: notes[name].speaker or _speaker_of(name) for name in names}
     splits = _splits_of(names, notes, ids, speakers, params, seed)
     digests = tree.digests(names)
-    _tell_held_out_copies({name: digests[name] for name in names if tree.sizes[name]}, splits)
+    _warn_of_held_out_copies({name: digests[name] for name in names if tree.sizes[name]}, splits)
     return [
         ClipRecord(
             clip_id=ids[name],
@@ -72,7 +72,7 @@ def _require_utf8_names(names: Sequence[str], tree: VideoTree) -> None:
             raise UserError(f"{tree.label} has a video whose name is not UTF-8, {name!r}: rename it") from None
 
 
-def _tell_held_out_copies(digests: Mapping[str, str], splits: Mapping[str, str]) -> None:
+def _warn_of_held_out_copies(digests: Mapping[str, str], splits: Mapping[str, str]) -> None:
     """A held-out video that a model was trained on makes its scores too good."""
     trained_on = {digest: name for name, digest in digests.items() if splits[name] == "train"}
     copies = [name for name, digest in digests.items() if splits[name] != "train" and digest in trained_on]

@@ -17,7 +17,7 @@ from pipeline.core.redact import redacted
 from pipeline.corpora.archive_folder import Depot
 from pipeline.fetch.archives import OnMember, Unpacked, unpack_zip
 from pipeline.fetch.batch import alone_in
-from pipeline.fetch.http import Checksum, RemoteFile, WrongContentError, read_json
+from pipeline.fetch.http import Checksum, RemoteFile, WrongContentError, fetch_json
 from pipeline.params import GridParams
 
 _SPEAKER_ZIP = re.compile(r"(s\d+)\.zip")
@@ -102,7 +102,7 @@ def _speaker_files(url: str, depot: Depot) -> list[RemoteFile]:
         kept = json.loads(path.read_text())
         if kept["url"] == url:
             return speaker_files(kept["record"], depot.folder)
-    record = read_json(url)
+    record = fetch_json(url)
     try:
         files = speaker_files(record, depot.folder)
     except WrongContentError as error:

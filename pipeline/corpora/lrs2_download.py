@@ -46,7 +46,7 @@ def download_lrs2(params: Lrs2Params, root: Path, num_connections: int) -> None:
 
         depot.fetch([*lists, *archives], credentials, num_connections=num_connections, bytes_to_unpack=bytes_to_unpack)
         if not is_unpacked:
-            unpacked = depot.unpack(names, lambda paths, hear: unpack_tar(paths, root, on_position=hear))
+            unpacked = depot.unpack(names, lambda paths, on_position: unpack_tar(paths, root, on_position=on_position))
             depot.finish(_LABEL, names, unpacked, keep_archives=params.keep_archives)
 
 

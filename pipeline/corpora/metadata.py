@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.core.errors import UserError
 from pipeline.corpora.manifest import SPLITS
 
-COLUMNS = ("path", "speaker", "split", "transcript")
+METADATA_COLUMNS = ("path", "speaker", "split", "transcript")
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ def parse_metadata(content: bytes, name: str) -> dict[str, VideoNote]:
     notes: dict[str, VideoNote] = {}
     for number, row in rows:
         where = f"{name}, row {number}"
-        if unknown := sorted(set(row) - set(COLUMNS)):
-            raise UserError(f"{where}: unknown column {', '.join(unknown)}; there are {', '.join(COLUMNS)}")
+        if unknown := sorted(set(row) - set(METADATA_COLUMNS)):
+            raise UserError(f"{where}: unknown column {', '.join(unknown)}; there are {', '.join(METADATA_COLUMNS)}")
         values = {name: str(value).strip() for name, value in row.items() if value is not None and str(value).strip()}
         if "path" not in values:
             raise UserError(f"{where}: has no path")

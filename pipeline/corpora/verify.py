@@ -15,7 +15,7 @@ GRID_CLIPS_PER_SPEAKER = 1000
 
 
 @dataclass(frozen=True)
-class Count:
+class CorpusCount:
     """``listed`` clips, ``absent`` ones not on disk, ``empty`` ones without a byte, and the ``published`` number."""
 
     name: str
@@ -29,27 +29,27 @@ class Count:
         return self.listed == self.published and not self.absent and not self.empty
 
 
-def verify_lrs2(root: Path | None) -> list[Count]:
+def verify_lrs2(root: Path | None) -> list[CorpusCount]:
     """One row per split list. Raises UserError where the folder or a list of ``main`` is missing."""
     root = lrs2_root(root)
     counts = []
     for split, published in LRS2_COUNTS.items():
         folder = root / "mvlrs_v1" / ("pretrain" if split == "pretrain" else "main")
         if split == "pretrain" and not folder.is_dir():
-            counts.append(Count(split, 0, 0, 0, published))
+            counts.append(CorpusCount(split, 0, 0, 0, published))
             continue
         paths = [folder / f"{clip_id}.mp4" for clip_id in read_split_list(find_list(root, split))]
         counts.append(_count(split, paths, published))
     return counts
 
 
-def verify_grid(root: Path | None, speakers: Sequence[str]) -> list[Count]:
+def verify_grid(root: Path | None, speakers: Sequence[str]) -> list[CorpusCount]:
     """One row per speaker. Raises UserError where the folder, a chosen speaker or every clip is missing."""
     found = clips_by_speaker(root, tuple(speakers))
     return [_count(speaker, paths, GRID_CLIPS_PER_SPEAKER) for speaker, paths in found.items()]
 
 
-def table(counts: Sequence[Count]) -> str:
+def table(counts: Sequence[CorpusCount]) -> str:
     """The counts as aligned text, a verdict at the end of each line."""
     header = ("", "listed", "absent", "empty", "published", "")
     rows = [
@@ -71,6 +71,6 @@ def table(counts: Sequence[Count]) -> str:
     return "\n".join(lines)
 
 
-def _count(name: str, paths: Sequence[Path], published: int) -> Count:
+def _count(name: str, paths: Sequence[Path], published: int) -> CorpusCount:
     sizes = [path.stat().st_size if path.is_file() else None for path in paths]
-    return Count(name, len(paths), sizes.count(None), sizes.count(0), published)
+    return CorpusCount(name, len(paths), sizes.count(None), sizes.count(0), published)

@@ -30,7 +30,7 @@ def files_below(folder: Path) -> list[Path]:
     seen: set[tuple[int, int]] = set()
     starts = deque([folder])
     while starts:
-        for name, folders, files in os.walk(starts.popleft(), onerror=_tell):
+        for name, folders, files in os.walk(starts.popleft(), onerror=_warn_of_folder):
             here = Path(name)
             status = here.stat()
             if (status.st_dev, status.st_ino) in seen:
@@ -43,7 +43,7 @@ def files_below(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def _tell(error: OSError) -> None:
+def _warn_of_folder(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):
         log.warning("left out %s: %s", error.filename, error.strerror)
 

@@ -13,7 +13,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
 from pipeline.corpora.manifest import SPLITS, ClipRecord, read_manifest
 from pipeline.doctor.check import Check, fail, ok
-from pipeline.doctor.measures import measured, spread_of
+from pipeline.doctor.measures import measure_spread, measured
 from pipeline.shards.index import INDEX_NAME, REJECTS_NAME, IndexRow, Reject
 from pipeline.shards.key import source_of
 from pipeline.shards.read import read_index, read_rejects
@@ -143,7 +143,7 @@ def numbers(survey: Survey) -> dict[str, float]:
     for tally in survey.splits:
         rows = survey.of_split(tally.name)
         for measure in measured(rows):
-            if spread := spread_of(rows, measure):
+            if spread := measure_spread(rows, measure):
                 ends = {"p05": spread.low, "median": spread.median, "p95": spread.high}
                 found |= {f"{tally.name}.{measure.name}.{end}": value for end, value in ends.items()}
     return found

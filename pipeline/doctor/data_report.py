@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.doctor.advice import remedy_of
 from pipeline.doctor.data import Survey, Tally
-from pipeline.doctor.measures import MEASURES, SYNC_NAMES, Measure, measured, spread_of
+from pipeline.doctor.measures import CLIP_MEASURES, SYNC_NAMES, Measure, measure_spread, measured
 from pipeline.doctor.sheet import Line
 from pipeline.params import Params
 from pipeline.report.tables import table
@@ -67,7 +67,7 @@ def _spreads(survey: Survey) -> list[str]:
         for measure in measured(survey.kept)
     ]
     parts = ["### What they are like", _SPREAD_NOTE, table(["", *groups], cells)]
-    absent = [measure for measure in MEASURES if measure not in measured(survey.kept)]
+    absent = [measure for measure in CLIP_MEASURES if measure not in measured(survey.kept)]
     if any(measure.name in SYNC_NAMES for measure in absent):
         parts.append("Sync was not measured: the index has no offsets or no confidence.")
     else:
@@ -84,7 +84,7 @@ def _label(measure: Measure) -> str:
 
 
 def _spread_text(rows: Sequence[IndexRow], measure: Measure) -> str:
-    spread = spread_of(rows, measure)
+    spread = measure_spread(rows, measure)
     if spread is None:
         return "-"
     low, median, high = (f"{value:.{measure.decimals}f}" for value in spread[1:])

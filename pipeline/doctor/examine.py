@@ -14,7 +14,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
 from pipeline.doctor.check import Check, Status, fail, raised, warn
 from pipeline.doctor.environment import check_environment
-from pipeline.doctor.report import DataPart, Examination, markdown
+from pipeline.doctor.report import DataPart, Examination, doctor_markdown
 from pipeline.params import Params, ParamsError, load_params
 
 STAGE = "doctor"
@@ -41,7 +41,7 @@ def examine(layout: Layout) -> Examination:
         of_data, part = [raised(DATA, error)], None
     found = Examination([*checks, *of_data], params, part)
     try:
-        atomic.write_text(folder / REPORT, markdown(found))
+        atomic.write_text(folder / REPORT, doctor_markdown(found))
     except OSError as error:
         problem = fail("report", f"cannot be written: {error}", "make room, or give yourself the right to write")
         found = Examination([*found.checks, problem], params, part)

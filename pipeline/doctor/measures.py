@@ -63,7 +63,7 @@ def _level_db(row: IndexRow) -> float | None:
 
 
 # fmt: off
-MEASURES = (
+CLIP_MEASURES = (
     Measure("face_px", "face size", "px", 0, _stat("face_px"), Worst("low", "smallest face")),
     Measure("face_score", "face score", "", 2, _stat("face_score")),
     Measure("face_missing", "frames without the face", "%", 1, _stat("face_missing", 100),
@@ -79,7 +79,7 @@ MEASURES = (
             Worst("low", "least confident sync")),
 )
 # fmt: on
-BY_NAME = {measure.name: measure for measure in MEASURES}
+BY_NAME = {measure.name: measure for measure in CLIP_MEASURES}
 SYNC_NAMES = ("sync_offset_frames", "sync_confidence")
 
 
@@ -90,10 +90,10 @@ def values_of(rows: Sequence[IndexRow], measure: Measure) -> NDArray[np.float64]
 
 def measured(rows: Sequence[IndexRow]) -> list[Measure]:
     """The measures that any of the clips has."""
-    return [measure for measure in MEASURES if any(measure.of(row) is not None for row in rows)]
+    return [measure for measure in CLIP_MEASURES if any(measure.of(row) is not None for row in rows)]
 
 
-def spread_of(rows: Sequence[IndexRow], measure: Measure) -> Spread | None:
+def measure_spread(rows: Sequence[IndexRow], measure: Measure) -> Spread | None:
     """None where no clip has a value."""
     values = values_of(rows, measure)
     if not len(values):

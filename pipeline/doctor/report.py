@@ -40,7 +40,7 @@ class Examination:
         return self.num_of[Status.FAIL] > 0
 
 
-def markdown(found: Examination) -> str:
+def doctor_markdown(found: Examination) -> str:
     """``report.md``: the environment, worst first; the data; what to do."""
     parts = ["# Doctor", verdict(found), "## Environment", _check_table(found.checks), "## Data"]
     if found.data is None:

@@ -13,7 +13,7 @@ from PIL import ImageDraw, ImageFont
 
 from pipeline.core import atomic
 from pipeline.doctor.data import Survey
-from pipeline.doctor.measures import MEASURES, Measure, spread_of, worst_clips
+from pipeline.doctor.measures import CLIP_MEASURES, Measure, measure_spread, worst_clips
 from pipeline.shards.index import IndexRow
 from pipeline.shards.read import read_clips
 
@@ -37,9 +37,9 @@ class Line:
 def worst_lines(survey: Survey, num: int = NUM_WORST) -> list[Line]:
     """One line per measure that has a bad end and a clip there."""
     lines = []
-    for measure in MEASURES:
+    for measure in CLIP_MEASURES:
         clips = worst_clips(survey.kept, measure, num)
-        spread = spread_of(survey.kept, measure)
+        spread = measure_spread(survey.kept, measure)
         if measure.worst and clips and spread:
             lines.append(Line(measure.worst.title, measure, spread.median, clips))
     return lines

@@ -31,8 +31,8 @@ from pipeline.faces.detector import FaceDetector
 from pipeline.features import alignment
 from pipeline.features.mel import mel_spectrogram
 from pipeline.features.samples import float_to_int16
-from pipeline.inference.generator import Hearing
-from pipeline.inference.generator_kinds import Frames, Voice
+from pipeline.inference.generator import GeneratorState
+from pipeline.inference.generator_kinds import AudioSource, FrameIndices
 from pipeline.media.audio import resample, to_mono
 from pipeline.media.file import Display, MediaFile
 from pipeline.media.writer import VideoWriter
@@ -87,8 +87,8 @@ class DubSummary:
 
 
 @dataclass(frozen=True, eq=False)
-class Speech:
-    """Sound as given, for the output, and as generators hear it: a ``pipeline.inference.generator_kinds.Voice``.
+class SpeechTrack:
+    """Speech for the output, and the features that generators need: an ``AudioSource``.
 
     ``samples: float32 [n, 1..2]`` at ``rate_hz``; ``mel: float32 [L, 80]`` at 80 columns/s; ``audio: int16 [m]`` at
     16 kHz.
@@ -107,7 +107,7 @@ class Speech:
 class DrawMouths(Protocol):
     """A generator, such as ``MouthGenerator``."""
 
-    def hear(self, voice: Voice, frames: Frames, fps: float) -> NDArray[np.float32]:
+    def audio_windows(self, voice: AudioSource, frames: FrameIndices, fps: float) -> NDArray[np.float32]:
         """One window per frame: float32 [N, F, L]."""
 
     def __call__(
@@ -115,12 +115,12 @@ class DrawMouths(Protocol):
         crops: NDArray[np.uint8],
         windows: NDArray[np.float32],
         references: NDArray[np.uint8],
-        hearing: Hearing,
+        state: GeneratorState,
     ) -> NDArray[np.uint8]:
         """Crops uint8 [N, 96, 96, 3], their windows and reference crops to new crops."""
 
 
-def dub(
+def dub_file(
     face: Path,
     audio: Path,
     out: Path,
@@ -208,7 +208,7 @@ def _dub(
 def redraw(
     shown: Iterable[tuple[int, Frame]],
     boxes: NDArray[np.float64],
-    voice: Voice,
+    voice: AudioSource,
     fps: float,
     draw: DrawMouths,
     batch_frames: int = BATCH_FRAMES,
@@ -223,7 +223,7 @@ def redraw(
     has_face = np.isfinite(boxes[:, 0])
     if has_face.any():  # absent faces must not decide how densely the others are sampled
         cut = Cropper(np.where(has_face[:, None], boxes, np.nanmedian(boxes, axis=0)), FACE_SIZE_PX)
-    first_of_shot, hearing = ShotReference(cuts), Hearing()
+    first_of_shot, state = ShotReference(cuts), GeneratorState()
     numbered = enumerate(shown)
     while batch := list(itertools.islice(numbered, batch_frames)):
         pictures = {place: frame for place, (_, frame) in batch}
@@ -232,14 +232,14 @@ def redraw(
             crops = np.stack([cut(pictures[place], source) for place, source in faces])
             places = np.array([place for place, _ in faces])
             references = crops if reference == "same" else first_of_shot(crops, [source for _, source in faces])
-            mouths = draw(crops, draw.hear(voice, places, fps), references, hearing)
+            mouths = draw(crops, draw.audio_windows(voice, places, fps), references, state)
             for (place, source), mouth in zip(faces, mouths, strict=True):
                 pictures[place] = paste_mouth(pictures[place], mouth, boxes[source])
         for place, (source, _) in batch:
             yield source, pictures[place]
 
 
-def load_speech(path: Path) -> Speech:
+def load_speech(path: Path) -> SpeechTrack:
     """Decode any sound file or a video's sound. Values that are not numbers become silence, with a warning.
 
     More than two channels are mixed to one. Raises MediaError for a file without usable sound.
@@ -255,7 +255,7 @@ def load_speech(path: Path) -> Speech:
     if samples.shape[1] > 2:
         samples = mono[:, None]
     heard = resample(mono, rate_hz, alignment.SAMPLE_RATE_HZ)
-    return Speech(samples, rate_hz, mel_spectrogram(heard), float_to_int16(heard))
+    return SpeechTrack(samples, rate_hz, mel_spectrogram(heard), float_to_int16(heard))
 
 
 def _refuse_place(out: Path) -> None:

@@ -20,7 +20,7 @@ from pipeline.faces.track import MIN_LINK_IOU, FaceTrack, box_iou, link_detectio
 from pipeline.features.alignment import FPS
 from pipeline.media.shots import ChangeMeter, find_cuts
 
-WINDOW_FRAMES = 1000
+FRAMES_PER_PASS = 1000
 """Detections linked at once: bounds the memory of videos with many cuts."""
 MIN_SEEN_S = 0.2
 """A face seen for less is taken for a mistake of the detector, unless the video is that short."""
@@ -93,7 +93,7 @@ def follow_face(
     detectors: Iterable[FaceDetector],
     fps: float,
     settings: FollowSettings,
-    window_frames: int = WINDOW_FRAMES,
+    window_frames: int = FRAMES_PER_PASS,
 ) -> Followed:
     """Where the speaker is in each frame of a video.
 
@@ -146,7 +146,7 @@ def _follow(
 
 def _seen_by(meter: ChangeMeter, frames: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
     for frame in frames:
-        meter.see(frame)
+        meter.add(frame)
         yield frame
 
 

@@ -6,7 +6,7 @@ from pipeline.core.artifacts import read_json
 from pipeline.core.layout import Layout
 
 
-def skill_of(layout: Layout, stage: str, name: str) -> str:
+def accuracy_sentence(layout: Layout, stage: str, name: str) -> str:
     """Accuracy of a network on the held-out clips of its own corpus, from the metrics of its training stage.
 
     ``stage``: the training stage. ``name``: the network's name in the sentence.

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from pipeline.core.choices import Reference
-from pipeline.inference.generator import Hearing, MouthGenerator
-from pipeline.inference.generator_kinds import Voice
+from pipeline.inference.generator import GeneratorState, MouthGenerator
+from pipeline.inference.generator_kinds import AudioSource
 
 Images = NDArray[np.uint8]
 
@@ -38,17 +38,17 @@ class CropGenerator:
     reference: Reference = "same"
     batch_frames: int = 32
 
-    def __call__(self, crops: Images, voice: Voice) -> Images:
+    def __call__(self, crops: Images, voice: AudioSource) -> Images:
         """``crops: uint8 [N, 96, 96, 3]`` and the audio -> generated crops uint8 [N, 96, 96, 3].
 
         The audio window of every frame is that of ``alignment``, as in training. Raises DataError if the output of the
         network is not finite.
         """
-        windows = self.draw.hear(voice, range(len(crops)))
+        windows = self.draw.audio_windows(voice, range(len(crops)))
         references = reference_frames(crops, self.reference)
         parts = [slice(start, start + self.batch_frames) for start in range(0, len(crops), self.batch_frames)]
-        hearing = Hearing()
-        return np.concatenate([self.draw(crops[part], windows[part], references[part], hearing) for part in parts])
+        state = GeneratorState()
+        return np.concatenate([self.draw(crops[part], windows[part], references[part], state) for part in parts])
 
 
 def paste(context: Images, crops: Images, boxes: NDArray[np.float64]) -> Images:

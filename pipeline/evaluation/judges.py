@@ -21,8 +21,8 @@ from pipeline.core.layout import Layout
 from pipeline.core.versions import versions_behind_figures
 from pipeline.evaluation import protocol
 from pipeline.evaluation.generate import CropGenerator
-from pipeline.evaluation.probes import probe
-from pipeline.evaluation.score import VariantScore, distances, num_paired_frames, score_variant, summary
+from pipeline.evaluation.probes import run_probes
+from pipeline.evaluation.score import VariantScore, distances, num_paired_frames, score_summary, score_variant
 from pipeline.inference import saved_model
 from pipeline.inference.device import select_device, set_threads
 from pipeline.inference.generator import MouthGenerator
@@ -87,7 +87,7 @@ class Judges:
 
         ``is_generated``: whether the shown crops differ from the real ones. Raises DataError if no clip was scored.
         """
-        metrics = summary(score)
+        metrics = score_summary(score)
         inception = load_inception(self.inception_path, self.device)
         cache = FeatureCache(self.feature_cache, self.inception_sha256)
         features = partial(inception_features, network=inception)
@@ -190,7 +190,7 @@ class Evaluation:
 
     def probe(self, generate: CropGenerator) -> dict[str, float]:
         """Figures of the probes (own audio, silence) on the first clips of the protocol; empty without probes."""
-        found = probe(itertools.islice(self._videos(), self.judges.params.num_probes), generate)
+        found = run_probes(itertools.islice(self._videos(), self.judges.params.num_probes), generate)
         return found.metrics() if found else {}
 
     def _videos(self) -> Iterator[Clip]:
@@ -198,7 +198,7 @@ class Evaluation:
         names = dict.fromkeys(pair.video_id for pair in self.unseen)
         return (self.clips[name] for name in names if name in self.clips)
 
-    def _only_heard(self) -> Iterator[Clip]:
+    def _audio_only_clips(self) -> Iterator[Clip]:
         """The clips used for their audio only, each once; none if all clips are paired in a ring."""
         names = dict.fromkeys(pair.audio_id for pair in self.unseen)
         seen = {pair.video_id for pair in self.unseen}
@@ -213,7 +213,7 @@ class Evaluation:
                 "pairing": PAIRINGS[self.judges.params.pairs is not None],
                 "pairing_sha256": protocol.pairing_sha256(self.unseen),
                 "num_pairs": len(self.unseen),
-                "clips_sha256": protocol.clips_sha256(self._videos(), self._only_heard()),
+                "clips_sha256": protocol.clips_sha256(self._videos(), self._audio_only_clips()),
                 "length": "the shorter of video and audio, 25 fps",
                 "reference": self.judges.params.reference,
                 "generator_precision": GENERATOR_PRECISION,

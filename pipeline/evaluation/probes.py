@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.evaluation.score import Generate
 from pipeline.features import alignment
-from pipeline.inference.generator_kinds import Sound
+from pipeline.inference.generator_kinds import ExtractedAudio
 from pipeline.media.flow import backward_flows
 from pipeline.metrics.image import psnr, ssim
 from pipeline.metrics.temporal import mouth_motion, warping_error
@@ -48,7 +48,7 @@ class Probes:
         }
 
 
-def probe(clips: Iterable[Clip], generate: Generate) -> Probes | None:
+def run_probes(clips: Iterable[Clip], generate: Generate) -> Probes | None:
     """Generate every clip twice, with its own audio and with silence, and return the mean figures.
 
     None if no clip can be measured: its motion cannot be estimated, or neither real nor generated mouths move. Raises
@@ -60,7 +60,7 @@ def probe(clips: Iterable[Clip], generate: Generate) -> Probes | None:
         num_frames = min(clip.num_frames, alignment.num_frames_of(clip.num_samples))
         crops = clip.crops(range(num_frames))
         own = generate(crops, clip)
-        quiet = generate(crops, Sound.silent(clip.num_samples))
+        quiet = generate(crops, ExtractedAudio.silent(clip.num_samples))
         motion = backward_flows(crops)
         if not motion[1][:, crops.shape[1] // 2 :].any():
             logger.warning("%s: its motion cannot be estimated; it is not used as a probe", clip.clip_id)

@@ -20,7 +20,7 @@ from pipeline.core.errors import DataError
 from pipeline.evaluation.generate import paste
 from pipeline.evaluation.protocol import Pair
 from pipeline.features import alignment
-from pipeline.inference.generator_kinds import Voice
+from pipeline.inference.generator_kinds import AudioSource
 from pipeline.metrics.fid import FeatureStatistics, fid_of
 from pipeline.metrics.kid import kid
 from pipeline.metrics.lse import LseScore, lse_scores
@@ -30,13 +30,13 @@ from pipeline.shards.clip import Clip
 logger = logging.getLogger(__name__)
 
 Images = NDArray[np.uint8]
-Generate = Callable[[Images, Voice], Images]
+Generate = Callable[[Images, AudioSource], Images]
 """Crops and audio -> generated crops of the same shape."""
 Embed = Callable[[Images, NDArray[np.int16]], tuple[NDArray[np.float32], NDArray[np.float32]]]
 """Context frames and 16 kHz audio -> lip and audio embeddings, float32 [V, D] each."""
-Features = Callable[[Images], NDArray[np.float32]]
+ExtractFeatures = Callable[[Images], NDArray[np.float32]]
 """Crops -> float32 [N, F]."""
-CSV_COLUMNS = (
+CLIP_CSV_COLUMNS = (
     "clip_id",
     "audio_clip_id",
     "lse_d",
@@ -162,7 +162,7 @@ def score_variant(
 
 
 def distances(
-    real_crops: Images, generated_crops: Images, features: Features, real_features: Features, seed: int
+    real_crops: Images, generated_crops: Images, features: ExtractFeatures, real_features: ExtractFeatures, seed: int
 ) -> dict[str, float]:
     """FID and KID of two sets of crops uint8 [N, 96, 96, 3]; ``real_features`` may use a cache that variants share."""
     real, generated = real_features(real_crops), features(generated_crops)
@@ -172,7 +172,7 @@ def distances(
     return {"fid": fid_of(*sides), "kid": kid(real, generated, seed)}
 
 
-def summary(score: VariantScore) -> dict[str, Any]:
+def score_summary(score: VariantScore) -> dict[str, Any]:
     """Means over the scored clips, offsets and failures.
 
     Raises DataError if no clip was scored, or if no real mouth moves.
@@ -205,7 +205,7 @@ def summary(score: VariantScore) -> dict[str, Any]:
 def clips_csv(score: VariantScore) -> str:
     """The content of ``clips.csv``: one line per pair, including failed ones."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n", restval="")
+    writer = csv.DictWriter(text, CLIP_CSV_COLUMNS, lineterminator="\n", restval="")
     writer.writeheader()
     for item in score.pairs:
         row: dict[str, Any] = {

@@ -27,7 +27,7 @@ PANEL_PX = 320
 GAP_PX = 8
 LABEL_PX = 36
 CAPTION_PX = 36
-NUM_STILLS = 3
+NUM_STRIP_STILLS = 3
 _PAPER, _INK, _MUTED = (18, 22, 28), (240, 243, 246), (158, 168, 179)
 _MASK_GREY = 128
 
@@ -98,7 +98,7 @@ def write_strip(path: Path, take: Take, reference: Reference) -> None:
         }
     background = backdrop(list(panels), take.caption)
     height, width = background.shape[:2]
-    still_frames = set(np.linspace(0, len(shown) - 1, NUM_STILLS + 2).round().astype(int)[1:-1].tolist())
+    still_frames = set(np.linspace(0, len(shown) - 1, NUM_STRIP_STILLS + 2).round().astype(int)[1:-1].tolist())
     stills: list[Image] = []
     with VideoWriter(path, FPS, (width, height), take.samples, audio_rate_hz=SAMPLE_RATE_HZ) as writer:
         for index, images in enumerate(zip(*panels.values(), strict=True)):

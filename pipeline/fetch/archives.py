@@ -27,7 +27,7 @@ from pipeline.fetch.http import DiskFullError, WrongContentError
 COPY_BYTES = 1 << 20
 OnMember = Callable[[int], None]
 """Told how many bytes of the archive are behind us now."""
-Place = Callable[[PurePosixPath], PurePosixPath | None]
+PlaceMember = Callable[[PurePosixPath], PurePosixPath | None]
 """A member's name in the archive -> its path below the target folder, or None to leave it out."""
 
 
@@ -49,7 +49,7 @@ def _as_named(name: PurePosixPath) -> PurePosixPath:
 
 
 def unpack_tar(
-    parts: Sequence[Path], target_dir: Path, *, place: Place = _as_named, on_position: OnMember | None = None
+    parts: Sequence[Path], target_dir: Path, *, place: PlaceMember = _as_named, on_position: OnMember | None = None
 ) -> Unpacked:
     """Unpack the tar that ``parts`` give when read one after another; no joined copy is written.
 
@@ -77,7 +77,7 @@ def unpack_tar(
 
 
 def unpack_zip(
-    path: Path, target_dir: Path, *, place: Place = _as_named, on_position: OnMember | None = None
+    path: Path, target_dir: Path, *, place: PlaceMember = _as_named, on_position: OnMember | None = None
 ) -> Unpacked:
     """Unpack a zip archive; as ``unpack_tar``."""
     counts, position = _Counts(), 0

@@ -13,7 +13,7 @@ from threading import Event
 from pipeline.core.errors import LipsmithError
 from pipeline.core.locks import locked
 from pipeline.fetch.credentials import Credentials
-from pipeline.fetch.http import DiskFullError, RemoteFile, fetch, remote_size
+from pipeline.fetch.http import DiskFullError, RemoteFile, download, remote_size
 from pipeline.fetch.progress import ByteProgress
 
 RESERVE_BYTES = 200_000_000
@@ -64,12 +64,12 @@ def fetch_all(files: Sequence[RemoteFile], credentials: Credentials | None = Non
     stop = Event()
     with ByteProgress("download", total) as progress, ThreadPoolExecutor(num_connections) as pool:
 
-        def hear(count: int, is_fresh: bool) -> None:
+        def count_bytes(count: int, is_fresh: bool) -> None:
             progress.add(count, is_fresh)
             if stop.is_set():
                 raise _StoppedError
 
-        waiting = [pool.submit(fetch, remote, credentials, hear) for remote in files]
+        waiting = [pool.submit(download, remote, credentials, count_bytes) for remote in files]
         try:
             for done in as_completed(waiting):
                 done.result()

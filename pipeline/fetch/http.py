@@ -41,7 +41,7 @@ class TransferError(LipsmithError):
     """A file could not be had; the message says which, why, and what to do."""
 
 
-class RefusedError(TransferError, UserError):
+class RefusedTransferError(TransferError, UserError):
     """The server says no (401, 403, 404, ...): waiting changes nothing."""
 
     def __init__(self, message: str, status: int) -> None:
@@ -113,7 +113,7 @@ def remote_size(url: str, credentials: Credentials | None = None) -> int | None:
     """The file's size in bytes as the server tells it, None where it does not. Raises TransferError."""
     try:
         response = _answer("HEAD", url, credentials)
-    except RefusedError as error:
+    except RefusedTransferError as error:
         if error.status in (405, 501):  # a server that knows no HEAD
             return None
         raise
@@ -121,7 +121,7 @@ def remote_size(url: str, credentials: Credentials | None = None) -> int | None:
     return int(length) if length is not None else None
 
 
-def read_json(url: str) -> object:
+def fetch_json(url: str) -> object:
     """The parsed answer of a public address. Raises TransferError."""
     response = _answer("GET", url, None)
     try:
@@ -146,7 +146,7 @@ def _answer(method: str, url: str, credentials: Credentials | None) -> requests.
     raise InterruptedTransferError(_gave_up(url, failure))
 
 
-def fetch(remote: RemoteFile, credentials: Credentials | None = None, on_bytes: OnBytes = _ignore) -> None:
+def download(remote: RemoteFile, credentials: Credentials | None = None, on_bytes: OnBytes = _ignore) -> None:
     """Have ``remote`` at its path, going on from the bytes of an earlier try. A file that is there is only checked.
 
     Raises TransferError: RefusedError, InterruptedTransferError, WrongContentError, DiskFullError.
@@ -322,7 +322,7 @@ def _raise_for(response: requests.Response, url: str, credentials: Credentials |
         said += ". The server knows who asks and does not hand this file out: ask its owner for access"
     elif status in (requests.codes.not_found, requests.codes.gone):
         said += ". There is no such file at that address; if it is from params.yaml, check it there"
-    raise RefusedError(said, status)
+    raise RefusedTransferError(said, status)
 
 
 def _retry_after_s(value: str) -> float | None:

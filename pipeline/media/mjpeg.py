@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from pipeline.core.errors import DataError
 
-Frames = NDArray[np.uint8]
+FrameStack = NDArray[np.uint8]
 
 
-def encode_mjpeg(frames: Iterable[Frames], quality: int = 95) -> tuple[bytes, list[int]]:
+def encode_mjpeg(frames: Iterable[FrameStack], quality: int = 95) -> tuple[bytes, list[int]]:
     """Encode ``uint8 [H, W, 3]`` BGR frames; returns the bytes and each frame's number of bytes.
 
     Raises ValueError for a quality outside 1..100 or a frame of another kind.
@@ -34,7 +34,7 @@ def encode_mjpeg(frames: Iterable[Frames], quality: int = 95) -> tuple[bytes, li
 
 def decode_mjpeg(
     content: bytes, sizes: Sequence[int], indices: Sequence[int] | NDArray[np.integer[Any]] | None = None
-) -> Frames:
+) -> FrameStack:
     """Decode the frames at ``indices`` (all by default) to ``uint8 [k, H, W, 3]`` BGR.
 
     Raises IndexError for an index outside 0..len(sizes)-1, ValueError where there is no frame to decode, DataError if a
@@ -45,7 +45,7 @@ def decode_mjpeg(
     if len(chosen) == 0:
         raise ValueError("no frame asked for, or none there")
     buffer = np.frombuffer(content, np.uint8)
-    decoded: Frames | None = None
+    decoded: FrameStack | None = None
     for row, index in enumerate(chosen):
         if not 0 <= index < len(sizes):
             raise IndexError(f"frame {index} is outside 0..{len(sizes) - 1}")

@@ -24,7 +24,7 @@ class ChangeMeter:
         self.changes: list[float] = []
         """One per frame; the first is 0."""
 
-    def see(self, frame_bgr: NDArray[np.uint8]) -> None:
+    def add(self, frame_bgr: NDArray[np.uint8]) -> None:
         """Take the next frame: uint8 [H, W, 3]."""
         small = cv2.resize(frame_bgr, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA).astype(np.int16)
         self.changes.append(0.0 if self._last is None else float(np.abs(small - self._last).mean()))

@@ -24,7 +24,7 @@ from pipeline.media.container import (
 )
 from pipeline.media.errors import CorruptMediaError, NoVideoError
 
-Frames = NDArray[np.uint8]
+FrameArray = NDArray[np.uint8]
 
 _FALLBACK_FPS = Fraction(25)
 _MAX_HEADER_FPS = 240
@@ -43,7 +43,7 @@ class TimedFrame(NamedTuple):
     """One frame: seconds since the start of the video stream, and ``uint8 [H, W, 3]`` BGR."""
 
     time_s: float
-    image: Frames
+    image: FrameArray
 
 
 def iter_frames(
@@ -140,7 +140,7 @@ class _BgrConverter:
         self._size: tuple[int, int] | None = None
         self._reformatter = VideoReformatter()
 
-    def __call__(self, frame: Any) -> Frames:
+    def __call__(self, frame: Any) -> FrameArray:
         self._size = self._size or _stretched(frame.width, frame.height, self._pixel_aspect)
         is_guessed = frame.colorspace == _UNSPECIFIED and not frame.format.is_rgb
         is_large = frame.width >= _HD_WIDTH or frame.height > _PAL_HEIGHT

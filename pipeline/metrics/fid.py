@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
 
-from models.inception import INPUT_PX, NUM_FEATURES, InceptionFeatures, folded_state
+from models.inception import INCEPTION_INPUT_PX, NUM_FEATURES, InceptionFeatures, folded_state
 from pipeline.core.atomic import replacing
 from pipeline.core.errors import DataError
 from pipeline.metrics.exact import full_float32
@@ -61,7 +61,7 @@ def inception_features(images: NDArray[np.uint8], network: nn.Module, batch: int
             bgr_NCHW = torch.tensor(images[start:stop], device=device).permute(0, 3, 1, 2)
             # Scaling before the resize, which is linear, is a tenth of the work. The planar layout resizes faster.
             scaled_NCHW = (bgr_NCHW.flip(1).contiguous().float() - 128.0) / 128.0
-            size = (INPUT_PX, INPUT_PX)
+            size = (INCEPTION_INPUT_PX, INCEPTION_INPUT_PX)
             resized_NCHW = F.interpolate(scaled_NCHW, size=size, mode="bilinear", align_corners=False)
             rgb_NCHW = resized_NCHW.contiguous(memory_format=torch.channels_last)
             features[start:stop] = network(rgb_NCHW).cpu().numpy()

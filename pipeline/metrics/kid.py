@@ -16,10 +16,12 @@ SUBSET_SIZE = 1000
 NUM_SUBSETS = 100
 """KID is the mean over subsets, as published (sec. 4)."""
 
-Features = NDArray[np.floating[Any]]
+FeatureMatrix = NDArray[np.floating[Any]]
 
 
-def kid(a: Features, b: Features, seed: int, subset_size: int = SUBSET_SIZE, num_subsets: int = NUM_SUBSETS) -> float:
+def kid(
+    a: FeatureMatrix, b: FeatureMatrix, seed: int, subset_size: int = SUBSET_SIZE, num_subsets: int = NUM_SUBSETS
+) -> float:
     """KID of features float [N, F] each; image i of one side may be generated from image i of the other.
 
     Equal distributions have an expected value of 0, so a single value may be below 0. Equal images give 0. Sets no
@@ -37,7 +39,7 @@ def kid(a: Features, b: Features, seed: int, subset_size: int = SUBSET_SIZE, num
     return float(np.mean([squared_mmd(a[chosen], b[chosen]) for chosen in subsets]))
 
 
-def squared_mmd(a: Features, b: Features) -> float:
+def squared_mmd(a: FeatureMatrix, b: FeatureMatrix) -> float:
     """Unbiased estimate of the squared maximum mean discrepancy of two sets of equal size (Gretton et al. 2012, eq. 4).
 
     The pairs (i, i) between the sets are left out. The estimate is therefore unbiased if image i of one set depends on
@@ -47,7 +49,7 @@ def squared_mmd(a: Features, b: Features) -> float:
     return _mean_off_diagonal(within_a + within_b - between - between.T)
 
 
-def _kernel(a: Features, b: Features) -> NDArray[np.float64]:
+def _kernel(a: FeatureMatrix, b: FeatureMatrix) -> NDArray[np.float64]:
     products = a.astype(np.float64) @ b.astype(np.float64).T
     return (products / a.shape[1] + 1) ** 3
 

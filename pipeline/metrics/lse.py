@@ -28,13 +28,13 @@ from pipeline.metrics.best_offset import MIN_WINDOWS, best_offset, offsets_withi
 from pipeline.metrics.exact import full_float32
 
 VSHIFT_FRAMES = 15
-INPUT_PX = 224
+EVALUATOR_INPUT_PX = 224
 SAMPLES_PER_FRAME = 640
 MFCC_STEPS_PER_FRAME = 4
 DROPPED_WINDOWS = 5
 """The published code has 5 windows fewer than frames; one more would be possible."""
 DISTANCE_EPS = 1e-6
-CHUNK_WINDOWS = {"cpu": 4, "cuda": 64}
+WINDOWS_PER_PASS = {"cpu": 4, "cuda": 64}
 """Windows per pass, by device. On a CPU more windows exceed its caches (16 took 1.3 times as long in one run)."""
 
 
@@ -147,8 +147,10 @@ def evaluator_frames(frames: NDArray[np.uint8], device: torch.device) -> torch.T
     in fixed point this is ten times as fast as in float32, and equal for all devices.
     """
     frames_NCHW = torch.from_numpy(frames).permute(0, 3, 1, 2)
-    if frames_NCHW.shape[2:] != (INPUT_PX, INPUT_PX):
-        frames_NCHW = F.interpolate(frames_NCHW, size=(INPUT_PX, INPUT_PX), mode="bilinear", align_corners=False)
+    if frames_NCHW.shape[2:] != (EVALUATOR_INPUT_PX, EVALUATOR_INPUT_PX):
+        frames_NCHW = F.interpolate(
+            frames_NCHW, size=(EVALUATOR_INPUT_PX, EVALUATOR_INPUT_PX), mode="bilinear", align_corners=False
+        )
     return frames_NCHW.to(device).transpose(0, 1)
 
 
@@ -172,7 +174,7 @@ def embed_clip(
     if network.training:
         raise ValueError("the evaluator is in training mode, where its scores depend on the batch; call eval() first")
     num = num_windows(len(context_frames), len(audio))
-    chunk = chunk_windows or CHUNK_WINDOWS.get(device.type, CHUNK_WINDOWS["cuda"])
+    chunk = chunk_windows or WINDOWS_PER_PASS.get(device.type, WINDOWS_PER_PASS["cuda"])
     mfcc_N1CL = mfcc_windows(mfcc(audio), num)
     lips: list[torch.Tensor] = []
     audios: list[torch.Tensor] = []

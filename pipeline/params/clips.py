@@ -10,14 +10,14 @@ from pydantic import Field, model_validator
 from pipeline.core.choices import ChooseFace, Source, Split, SplitBy
 from pipeline.params.values import (
     Address,
-    Count,
     FileName,
     Fraction,
-    MaybeZero,
+    Location,
     Md5,
     NonNegative,
-    Place,
+    NonNegativeInt,
     Positive,
+    PositiveInt,
     Section,
     Sha256,
 )
@@ -25,11 +25,11 @@ from pipeline.params.values import (
 
 class DemoParams(Section):
     num_speakers: Annotated[int, Field(ge=3)]
-    num_clips_per_speaker: Count
+    num_clips_per_speaker: PositiveInt
     clip_seconds: Annotated[float, Field(ge=1, le=30)]
     size_px: Annotated[int, Field(ge=96, le=512, multiple_of=2)]
-    num_val_speakers: Count
-    num_test_speakers: Count
+    num_val_speakers: PositiveInt
+    num_test_speakers: PositiveInt
 
     @model_validator(mode="after")
     def _leaves_training_speakers(self) -> DemoParams:
@@ -69,7 +69,7 @@ class Lrs2Params(Section):
 
 
 class FolderParams(_Fractions):
-    root: Place | None
+    root: Location | None
     metadata: Path | None
     split_by: SplitBy
 
@@ -92,15 +92,15 @@ class DatasetParams(Section):
 
 
 class PreprocessParams(Section):
-    clips_per_shard: Count
+    clips_per_shard: PositiveInt
     detector_score: Fraction
     detector_max_px: Annotated[int, Field(ge=64)]
-    detect_every: Count
-    max_gap_frames: MaybeZero
-    smooth_frames: Count
+    detect_every: PositiveInt
+    max_gap_frames: NonNegativeInt
+    smooth_frames: PositiveInt
     cut_change: NonNegative
     choose_face: ChooseFace
-    min_face_px: MaybeZero
+    min_face_px: NonNegativeInt
     min_sharpness: NonNegative
     min_frames: Annotated[int, Field(ge=12)]
     max_clip_s: Positive
@@ -124,9 +124,9 @@ class SyncFilterParams(Section):
     scorer: Path | None
     scorer_sha256: Sha256 | None
     splits: tuple[Split, ...]
-    max_shift_frames: Count
-    min_offset_frames: Count
-    max_offset_frames: MaybeZero
+    max_shift_frames: PositiveInt
+    min_offset_frames: PositiveInt
+    max_offset_frames: NonNegativeInt
     min_confidence: float
 
     @model_validator(mode="after")

@@ -24,7 +24,7 @@ from pipeline.params.training import (
     VariantParams,
     Wav2LipVariant,
 )
-from pipeline.params.values import MaybeZero, ParamsError, Section
+from pipeline.params.values import NonNegativeInt, ParamsError, Section
 
 RESERVED_VARIANTS = get_args(Bound)
 """Rows of every comparison that need no generator."""
@@ -34,7 +34,7 @@ class Params(Section):
     """The whole of ``params.yaml``."""
 
     profile: str
-    seed: MaybeZero
+    seed: NonNegativeInt
     dataset: DatasetParams
     preprocess: PreprocessParams
     sync_filter: SyncFilterParams
@@ -68,7 +68,7 @@ class Params(Section):
         return variants
 
     @model_validator(mode="after")
-    def _hears_as_an_expert_of_its_width(self) -> Params:
+    def _matches_the_experts_width(self) -> Params:
         gan, expert = self.train_gan, self.train_syncnet
         uses_it = any(isinstance(variant, Wav2LipVariant) for variant in self.variants.values())
         if gan.audio_start == "expert" and uses_it and gan.width != expert.width:

@@ -8,17 +8,17 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from pipeline.core.choices import Device, LsePrecision, Reference
-from pipeline.params.values import Address, Count, MaybeZero, NonNegative, Section, Sha256
+from pipeline.params.values import Address, NonNegative, NonNegativeInt, PositiveInt, Section, Sha256
 
 
 class LseParams(Section):
     weights: Path | None
-    vshift_frames: Count
+    vshift_frames: PositiveInt
     precision: LsePrecision
 
 
 class FidParams(Section):
-    every_n_frames: Count
+    every_n_frames: PositiveInt
     max_frames: Annotated[int, Field(ge=2)]
 
 
@@ -27,9 +27,9 @@ class EvaluateParams(Section):
     fid: FidParams
     pairs: Path | None
     reference: Reference
-    max_clips: MaybeZero
-    num_strips: MaybeZero
-    num_probes: MaybeZero
+    max_clips: NonNegativeInt
+    num_strips: NonNegativeInt
+    num_probes: NonNegativeInt
 
     @model_validator(mode="after")
     def _has_foreign_audio(self) -> EvaluateParams:
@@ -40,7 +40,7 @@ class EvaluateParams(Section):
 
 class CompareParams(Section):
     confidence: Annotated[float, Field(gt=0, lt=1)]
-    num_resamples: Count
+    num_resamples: PositiveInt
 
 
 class PromoteParams(Section):
@@ -50,13 +50,13 @@ class PromoteParams(Section):
 
 
 class RuntimeParams(Section):
-    num_workers: MaybeZero
-    num_processes: Count
-    num_jobs: MaybeZero
+    num_workers: NonNegativeInt
+    num_processes: PositiveInt
+    num_jobs: NonNegativeInt
     num_connections: Annotated[int, Field(ge=1, le=16)]
     device: Device
-    num_threads: MaybeZero
-    log_every_steps: Count
+    num_threads: NonNegativeInt
+    log_every_steps: PositiveInt
     retrain_cron: str
 
     @model_validator(mode="after")
@@ -71,7 +71,7 @@ class RuntimeParams(Section):
 
 class PublishedParams(Section):
     urls: Annotated[tuple[Address, ...], Field(min_length=1)]
-    size_bytes: Count | None
+    size_bytes: PositiveInt | None
     sha256: Sha256 | None
 
 

@@ -10,32 +10,32 @@ from models.choices import LstmOver
 from pipeline.core.choices import AudioStart, Augment, Keep, Precision, SyncObjective
 from pipeline.params.values import (
     BelowOne,
-    Count,
     Fraction,
-    MaybeZero,
     NonNegative,
+    NonNegativeInt,
     Positive,
+    PositiveInt,
     Section,
 )
 
 
 class _TrainingParams(Section):
     width: Annotated[float, Field(gt=0, le=4)]
-    num_steps: Count
+    num_steps: PositiveInt
     clips_per_batch: Annotated[int, Field(ge=2)]
     learning_rate: Positive
-    warmup_steps: MaybeZero
+    warmup_steps: NonNegativeInt
     grad_clip: Positive
     precision: Precision
-    validate_every: Count
+    validate_every: PositiveInt
     keep: Keep
-    patience: MaybeZero
-    checkpoint_every: Count
+    patience: NonNegativeInt
+    checkpoint_every: PositiveInt
 
 
 class _ContrastiveParams(_TrainingParams):
-    windows_per_clip: Count
-    min_gap_frames: Count
+    windows_per_clip: PositiveInt
+    min_gap_frames: PositiveInt
     weight_decay: NonNegative
     num_validation_pairs: Annotated[int, Field(ge=16)]
 
@@ -44,7 +44,7 @@ class TrainSyncnetParams(_ContrastiveParams):
     objective: SyncObjective
     augment: Augment
     dropout: BelowOne
-    embedding_dim: Count
+    embedding_dim: PositiveInt
     temperature: Positive
 
     @model_validator(mode="after")
@@ -62,8 +62,8 @@ class LossParams(Section):
     """A term of the generator's loss; ``pipeline.training.schedule`` gives its weight at each step."""
 
     weight: NonNegative
-    start_step: MaybeZero
-    ramp_steps: MaybeZero
+    start_step: NonNegativeInt
+    ramp_steps: NonNegativeInt
 
 
 class LossesParams(Section):
@@ -92,7 +92,7 @@ class TrainGanParams(_TrainingParams):
     window_frames: Annotated[int, Field(ge=5, le=25, multiple_of=5)]
     lstm_over: LstmOver
     use_decoder_cbam: bool
-    micro_batches: Count
+    micro_batches: PositiveInt
     discriminator_width: Annotated[float, Field(gt=0, le=4)]
     discriminator_learning_rate: Positive
     betas: tuple[BelowOne, BelowOne]
@@ -100,11 +100,11 @@ class TrainGanParams(_TrainingParams):
     augment: bool
     audio_start: AudioStart
     sync_objective: SyncObjective
-    sync_negatives: MaybeZero
+    sync_negatives: NonNegativeInt
     sync_temperature: Positive
     losses: LossesParams
     min_expert_accuracy: Fraction
-    num_validation_windows: Count
+    num_validation_windows: PositiveInt
 
     @model_validator(mode="after")
     def _starts_before_the_end(self) -> TrainGanParams:
@@ -123,7 +123,7 @@ class TrainGanParams(_TrainingParams):
 
 
 class _Variant(Section):
-    seed: MaybeZero | None
+    seed: NonNegativeInt | None
 
 
 class Wav2LipVariant(_Variant):

@@ -59,7 +59,7 @@ def scan_faces(footage: Footage, detector: FaceDetector, every: int) -> FaceScan
 
     def metered() -> Iterator[NDArray[np.uint8]]:
         for frame in footage:
-            meter.see(frame)
+            meter.add(frame)
             yield frame
 
     return FaceScan(detect_every(detector, metered(), every), meter.changes)

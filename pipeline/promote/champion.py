@@ -17,7 +17,7 @@ from pipeline.core.errors import LipsmithError, UserError, exit_code_of
 from pipeline.core.layout import Layout, find_root
 from pipeline.core.logs import log_to_stderr, wants_tracebacks
 from pipeline.params import Params, load_params
-from pipeline.promote.gate import Scores, Verdict, judge, parse_scores
+from pipeline.promote.gate import GateDecision, ModelScores, judge, parse_scores
 from pipeline.promote.registry import REGISTERED_NAME, Registry, open_registry
 
 logger = logging.getLogger(__name__)
@@ -30,18 +30,18 @@ ScoreModel = Callable[[Layout, Params, Path], dict[str, Any]]
 class Rescoring:
     """The champion under today's evaluation, or why there are no such figures."""
 
-    scores: Scores
+    scores: ModelScores
     fault: str = ""
 
 
-def score_model(layout: Layout, params: Params, folder: Path) -> dict[str, Any]:
+def score_registered(layout: Layout, params: Params, folder: Path) -> dict[str, Any]:
     """Run today's evaluation on the generator in a folder."""
     from pipeline.evaluation.judges import Evaluation
 
     return Evaluation.open(layout, params).score_model("champion", folder)
 
 
-def read_scores(layout: Layout, variant: str) -> Scores:
+def read_scores(layout: Layout, variant: str) -> ModelScores:
     """The variant's model and its ``evaluate`` figures as they lie on disk.
 
     Raises UserError where one is missing or damaged, and where they do not belong together.
@@ -61,7 +61,7 @@ def model_folder(layout: Layout, variant: str) -> Path:
 
 
 def promote(
-    layout: Layout, variant: str, params: Params, *, force: bool = False, score_again: ScoreModel = score_model
+    layout: Layout, variant: str, params: Params, *, force: bool = False, score_again: ScoreModel = score_registered
 ) -> dict[str, Any]:
     """Judge the variant's model against the champion, move the aliases, write and return the decision.
 
@@ -82,7 +82,7 @@ def promote(
         fault = rescoring.fault if rescoring else ""
         verdict = judge(challenger, champion, params.promote, variant, fault)
         if force and verdict.outcome in ("refused", "not_comparable"):
-            verdict = Verdict("promoted", f"forced; without --force: {verdict.reason}", verdict.rules)
+            verdict = GateDecision("promoted", f"forced; without --force: {verdict.reason}", verdict.rules)
         folder = model_folder(layout, variant)
         version = registry.register(layout, folder, variant, challenger, params, _trained_on(layout, folder))
         registry.move_aliases(version, champion_version, verdict.outcome)
@@ -105,7 +105,7 @@ def promote(
     return decision
 
 
-def _needs_rescoring(champion: Scores, challenger: Scores) -> bool:
+def _needs_rescoring(champion: ModelScores, challenger: ModelScores) -> bool:
     is_other_model = champion.model_sha256 != challenger.model_sha256
     return is_other_model and champion.evaluation_digest != challenger.evaluation_digest
 
@@ -113,8 +113,8 @@ def _needs_rescoring(champion: Scores, challenger: Scores) -> bool:
 def _score_champion(
     registry: Registry,
     version: str,
-    champion: Scores,
-    challenger: Scores,
+    champion: ModelScores,
+    challenger: ModelScores,
     layout: Layout,
     params: Params,
     score_again: ScoreModel,
@@ -154,7 +154,7 @@ def _trained_on(layout: Layout, folder: Path) -> set[str]:
     return clips if info.get("trained_on_sha256") == sha256_of_names(clips) else set()
 
 
-def _described(scores: Scores, version: str) -> dict[str, Any]:
+def _described(scores: ModelScores, version: str) -> dict[str, Any]:
     """For the decision; the evaluation is named by its digest."""
     described = asdict(scores) | {"evaluation_digest": scores.evaluation_digest, "version": version}
     del described["evaluation"]

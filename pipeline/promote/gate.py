@@ -10,11 +10,11 @@ from typing import Any, Literal
 from pipeline.core.errors import UserError
 from pipeline.params import PromoteParams
 
-Outcome = Literal["promoted", "refused", "not_comparable", "already_champion"]
+GateOutcome = Literal["promoted", "refused", "not_comparable", "already_champion"]
 
 
 @dataclass(frozen=True)
-class Scores:
+class ModelScores:
     """One model's figures under one evaluation.
 
     ``evaluation`` is the evaluation's own description of all they depend on besides the model, with its ``sha256``.
@@ -60,25 +60,27 @@ class RuleCheck:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    outcome: Outcome
+class GateDecision:
+    outcome: GateOutcome
     reason: str
     rules: tuple[RuleCheck, ...] = ()
 
 
-def judge(challenger: Scores, champion: Scores | None, rules: PromoteParams, variant: str, fault: str = "") -> Verdict:
+def judge(
+    challenger: ModelScores, champion: ModelScores | None, rules: PromoteParams, variant: str, fault: str = ""
+) -> GateDecision:
     """Apply the rules. LSE-D and FID: lower is better.
 
     The first model becomes champion. Figures of different evaluations are not compared. For the advice that is then
     given: ``variant`` is the challenger's, ``fault`` says why the champion could not be scored again.
     """
     if champion is None:
-        return Verdict("promoted", "there was no champion")
+        return GateDecision("promoted", "there was no champion")
     if challenger.model_sha256 == champion.model_sha256:
-        return Verdict("already_champion", "the champion is this model")
+        return GateDecision("already_champion", "the champion is this model")
     if challenger.evaluation_digest != champion.evaluation_digest:
         differing = ", ".join(differing_settings(challenger.evaluation, champion.evaluation))
-        return Verdict(
+        return GateDecision(
             "not_comparable",
             f"champion and challenger were scored differently (differing: {differing}), so a difference of their "
             "figures may come from that alone"
@@ -89,11 +91,11 @@ def judge(challenger: Scores, champion: Scores | None, rules: PromoteParams, var
     checks = check_rules(challenger, champion, rules)
     broken = [check for check in checks if not check.passed]
     if broken:
-        return Verdict("refused", "; ".join(map(str, broken)), checks)
-    return Verdict("promoted", "; ".join(map(str, checks)), checks)
+        return GateDecision("refused", "; ".join(map(str, broken)), checks)
+    return GateDecision("promoted", "; ".join(map(str, checks)), checks)
 
 
-def check_rules(challenger: Scores, champion: Scores, rules: PromoteParams) -> tuple[RuleCheck, ...]:
+def check_rules(challenger: ModelScores, champion: ModelScores, rules: PromoteParams) -> tuple[RuleCheck, ...]:
     """Every rule, broken or not; reaching a limit exactly is within it.
 
     ``no_more_failed`` is among them where both numbers are known.
@@ -116,7 +118,7 @@ def _check_failed(challenger: int | None, champion: int | None) -> tuple[RuleChe
     return (RuleCheck("no_more_failed", "clips without a score", champion, challenger, more, 0, more <= 0),)
 
 
-def parse_scores(metrics: Mapping[str, Any], model_digest: str, source: str) -> Scores:
+def parse_scores(metrics: Mapping[str, Any], model_digest: str, source: str) -> ModelScores:
     """From the content of ``evaluate``'s ``metrics.json``; ``source`` is named in errors."""
     evaluation = metrics.get("protocol", {})
     absent = [key for key in ("lse_d", "lse_c", "fid", "generator_sha256") if key not in metrics]
@@ -130,7 +132,7 @@ def parse_scores(metrics: Mapping[str, Any], model_digest: str, source: str) -> 
     scored = metrics["generator_sha256"]
     if scored != model_digest:
         raise UserError(f"{source} scores model {scored[:12]}, on disk is {model_digest[:12]}; run `dvc repro`")
-    return Scores(
+    return ModelScores(
         model_digest,
         float(figures["lse_d"]),
         float(figures["lse_c"]),

@@ -22,7 +22,7 @@ from pipeline.core.layout import Layout
 from pipeline.core.redact import redacted
 from pipeline.params import Params
 from pipeline.promote.choices import Alias
-from pipeline.promote.gate import Outcome, Scores
+from pipeline.promote.gate import GateOutcome, ModelScores
 from pipeline.tracking.store import experiment_id, open_client, set_mlflow_defaults, store_uri
 from pipeline.tracking.tracker import run_key
 
@@ -82,7 +82,7 @@ class Registry:
             )
         return aliases[alias]
 
-    def scores(self, version: str) -> Scores:
+    def scores(self, version: str) -> ModelScores:
         """The figures that a version carries. Raises RegistryError for one that this pipeline did not register."""
         tags = self._get(version).tags
         try:
@@ -94,7 +94,13 @@ class Registry:
             ) from None
 
     def register(
-        self, layout: Layout, folder: Path, variant: str, scores: Scores, params: Params, trained_on: Collection[str]
+        self,
+        layout: Layout,
+        folder: Path,
+        variant: str,
+        scores: ModelScores,
+        params: Params,
+        trained_on: Collection[str],
     ) -> str:
         """The version of the model in ``folder``, made on first sight; its tags get the latest figures.
 
@@ -115,11 +121,11 @@ class Registry:
         self._client.set_model_version_tag(REGISTERED_NAME, version, "variant", variant)
         return version
 
-    def set_scores(self, version: str, scores: Scores) -> None:
+    def set_scores(self, version: str, scores: ModelScores) -> None:
         for name, value in _tags_of(scores).items():
             self._client.set_model_version_tag(REGISTERED_NAME, version, name, value)
 
-    def move_aliases(self, version: str, champion: str | None, outcome: Outcome) -> None:
+    def move_aliases(self, version: str, champion: str | None, outcome: GateOutcome) -> None:
         """``previous`` is set before ``champion``: a crash between the two leaves the old champion in place."""
         set_alias = self._client.set_registered_model_alias
         aliases = self.aliases()
@@ -259,8 +265,8 @@ def _clip_list(sha256: str) -> str:
     return f"trained_on/{sha256[:12]}.txt"
 
 
-def _scores_of(tags: Mapping[str, str]) -> Scores:
-    return Scores(
+def _scores_of(tags: Mapping[str, str]) -> ModelScores:
+    return ModelScores(
         model_sha256=tags["model_sha256"],
         lse_d=float(tags["lse_d"]),
         lse_c=float(tags["lse_c"]),
@@ -270,7 +276,7 @@ def _scores_of(tags: Mapping[str, str]) -> Scores:
     )
 
 
-def _tags_of(scores: Scores) -> dict[str, str]:
+def _tags_of(scores: ModelScores) -> dict[str, str]:
     return {
         "model_sha256": scores.model_sha256,
         "lse_d": repr(scores.lse_d),

@@ -20,7 +20,7 @@ from pipeline.shards.key import source_of
 
 log = logging.getLogger(__name__)
 
-REMAKE = "run `dvc repro sync_filter`"
+REMAKE_CLIPS = "run `dvc repro sync_filter`"
 _INDEX_COLUMNS = tuple(field.name for field in fields(IndexRow) if field.name != "stats")
 
 
@@ -35,7 +35,7 @@ def read_index(shards_dir: Path, split: str | None = None) -> list[IndexRow]:
     to run.
     """
     path = shards_dir / INDEX_NAME
-    rows = [_index_row(row) for row in read_rows(path, _INDEX_COLUMNS, REMAKE)]
+    rows = [_index_row(row) for row in read_rows(path, _INDEX_COLUMNS, REMAKE_CLIPS)]
     if split is None:
         return rows
     chosen = [row for row in rows if row.split == split]
@@ -43,7 +43,7 @@ def read_index(shards_dir: Path, split: str | None = None) -> list[IndexRow]:
         counts = ", ".join(f"{name}: {count}" for name, count in sorted(Counter(r.split for r in rows).items()))
         raise DataError(
             f"{path} has no clips in split {split!r} (it has {counts or 'none at all'}); check the splits of "
-            f"params.yaml's dataset and {REMAKE}; rejects.parquet beside it says which clips were refused and why"
+            f"params.yaml's dataset and {REMAKE_CLIPS}; rejects.parquet beside it says which clips were refused and why"
         )
     return chosen
 
@@ -56,7 +56,7 @@ def source_ids(rows: Iterable[IndexRow]) -> set[str]:
 def read_rejects(shards_dir: Path) -> list[Reject]:
     """What was refused, by clip id. Raises UserError or DataError that says what to run."""
     columns = [field.name for field in fields(Reject)]
-    rows = read_rows(shards_dir / REJECTS_NAME, columns, REMAKE)
+    rows = read_rows(shards_dir / REJECTS_NAME, columns, REMAKE_CLIPS)
     return [Reject(**{name: row[name] for name in columns}) for row in rows]
 
 
@@ -84,7 +84,7 @@ def read_clips(
     for shard, shard_keys in chosen.items():
         for key, members, problem in read_shard(shards_dir, shard, set(shard_keys), wanted):
             if problem is not None:
-                raise ShardError(f"{shards_dir / shard}: clip {key}: {problem}; {REMAKE}")
+                raise ShardError(f"{shards_dir / shard}: clip {key}: {problem}; {REMAKE_CLIPS}")
             yield parse_clip(shards_dir, shard, key, members, offsets.get(key, 0), clip_rng(0, 0, key))
 
 
@@ -106,7 +106,7 @@ def parse_clip(
     try:
         return Clip(key, shard, members, rng, offset_frames)
     except DataError as error:
-        raise ShardError(f"{shards_dir / shard}: clip {key}: {error}; {REMAKE}") from error
+        raise ShardError(f"{shards_dir / shard}: clip {key}: {error}; {REMAKE_CLIPS}") from error
 
 
 def read_shard(
@@ -132,7 +132,7 @@ def read_shard(
     try:
         file = path.open("rb")
     except FileNotFoundError:
-        raise UserError(f"{path} is in the index but does not exist; {REMAKE}") from None
+        raise UserError(f"{path} is in the index but does not exist; {REMAKE_CLIPS}") from None
     with file:
         files = tariterators.tar_file_expander(
             [{"url": str(path), "stream": file}], handler=stop_here, select_files=is_wanted

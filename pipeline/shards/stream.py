@@ -10,7 +10,15 @@ from typing import Self
 from pipeline.core.errors import UserError
 from pipeline.shards.clip import Clip, clip_rng, members_of
 from pipeline.shards.order import EpochPlan, Visit, plan_epoch
-from pipeline.shards.read import REMAKE, ShardError, keys_by_shard, parse_clip, read_index, read_shard, sync_shifts
+from pipeline.shards.read import (
+    REMAKE_CLIPS,
+    ShardError,
+    keys_by_shard,
+    parse_clip,
+    read_index,
+    read_shard,
+    sync_shifts,
+)
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +87,9 @@ class ClipStream(Iterator[Clip]):
                     self._found_good = True
                     return clip
             if not self._found_good:
-                raise ShardError(f"{self._shards_dir}: no readable clip in an epoch: {self._bad_summary()}; {REMAKE}")
+                raise ShardError(
+                    f"{self._shards_dir}: no readable clip in an epoch: {self._bad_summary()}; {REMAKE_CLIPS}"
+                )
             self._epoch, self._clips_seen = self._epoch + 1, 0
             self._plan, self._visits, self._found_good = self._plan_epoch(), None, False
 
@@ -118,7 +128,8 @@ class ClipStream(Iterator[Clip]):
             log.warning("skipped clip %s of %s: %s", key, shard, problem)
             if len(self.bad_clips) > self._max_bad_clips:
                 raise ShardError(
-                    f"{self._shards_dir}: more than {self._max_bad_clips} bad clips: {self._bad_summary()}; {REMAKE}"
+                    f"{self._shards_dir}: more than {self._max_bad_clips} bad clips: {self._bad_summary()}; "
+                    f"{REMAKE_CLIPS}"
                 )
         return None
 

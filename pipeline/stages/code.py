@@ -19,7 +19,7 @@ _MAX_NAMED = 5
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return stage.run_command_line("code", _command, argv)
+    return stage.stage_command_line("code", _command, argv)
 
 
 def _command() -> int:

@@ -23,7 +23,7 @@ TRAINING_PANELS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return stage.run_command_line("compare", _command, argv)
+    return stage.stage_command_line("compare", _command, argv)
 
 
 def _command() -> int:
@@ -37,7 +37,7 @@ def _command() -> int:
 def _body(context: stage.StageContext) -> dict[str, Any]:
     from pipeline.compare import plots
     from pipeline.compare.page import page, read_takes
-    from pipeline.compare.report import markdown, our_table
+    from pipeline.compare.report import comparison_markdown, our_table
     from pipeline.compare.seeds import grouped, repeats_among
     from pipeline.compare.table import comparison, csv_text, read_result
     from pipeline.shards.read import read_index, read_rejects
@@ -50,7 +50,7 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
     results = {name: read_result(folder) for name, folder in folders.items()}
     content = comparison(list(results.values()), params.confidence, params.num_resamples, context.params.seed, repeats)
     failures = {name: result.metrics["failures"] for name, result in results.items()}
-    report = markdown(content, failures)
+    report = comparison_markdown(content, failures)
 
     atomic.write_json(layout.comparison_path, content)
     atomic.write_text(context.output_dir / "comparison.csv", csv_text(content["rows"]))

@@ -31,7 +31,7 @@ _SETTING_OF = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return stage.run_command_line("download", _command, argv)
+    return stage.stage_command_line("download", _command, argv)
 
 
 def _command() -> int:

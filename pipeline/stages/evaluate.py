@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return stage.run_command_line("evaluate", _command, argv)
+    return stage.stage_command_line("evaluate", _command, argv)
 
 
 def _command(

@@ -15,7 +15,7 @@ from pipeline.shards.index import IndexRow, Reject
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return stage.run_command_line("preprocess", _command, argv)
+    return stage.stage_command_line("preprocess", _command, argv)
 
 
 def _command() -> int:
@@ -42,10 +42,10 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
         num_workers=params.runtime.num_workers,
     )
     _require_enough(records, rows, rejects)
-    return summarise(rows, rejects)
+    return preprocess_metrics(rows, rejects)
 
 
-def summarise(rows: Sequence[IndexRow], rejects: Sequence[Reject]) -> dict[str, Any]:
+def preprocess_metrics(rows: Sequence[IndexRow], rejects: Sequence[Reject]) -> dict[str, Any]:
     """Counts of clips by split and of rejects by reason, and how much there is to train on."""
     kept = Counter(row.split for row in rows)
     reasons = Counter(reject.reason for reject in rejects)

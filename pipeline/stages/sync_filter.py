@@ -34,7 +34,7 @@ LOG_EVERY_S = 5.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return stage.run_command_line("sync_filter", _command, argv)
+    return stage.stage_command_line("sync_filter", _command, argv)
 
 
 def _command() -> int:
@@ -57,7 +57,7 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
     to_shards = Path(os.path.relpath(layout.shards_dir, layout.clips_dir)).as_posix()
     write_index(layout.clips_dir, [replace(row, shard=f"{to_shards}/{row.shard}") for row in kept])
     write_rejects(layout.clips_dir, [*rejects, *refused])
-    return summarise(kept, refused, scores)
+    return sync_metrics(kept, refused, scores)
 
 
 def _filtered(
@@ -121,7 +121,7 @@ def _clips(context: stage.StageContext, scorer: Scorer, total: int) -> Iterator[
                 logger.info("%d of %d clips, about %d:%02d left", done, total, left // 60, left % 60)
 
 
-def summarise(kept: list[IndexRow], refused: list[Reject], scores: list[SyncScore]) -> dict[str, Any]:
+def sync_metrics(kept: list[IndexRow], refused: list[Reject], scores: list[SyncScore]) -> dict[str, Any]:
     """Counts, reasons, and how far out of sync the clips were."""
     counts = Counter(row.split for row in kept)
     metrics: dict[str, Any] = {

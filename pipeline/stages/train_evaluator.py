@@ -13,7 +13,7 @@ SEED_OFFSET = 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return stage.run_command_line("train_evaluator", _command, argv)
+    return stage.stage_command_line("train_evaluator", _command, argv)
 
 
 def _command() -> int:

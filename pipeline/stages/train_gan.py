@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from pipeline.training.gan import GanTrainee
 
 NUM_SAMPLES = 6
-MAX_VALIDATION_CLIPS = 256
+MAX_GAN_VALIDATION_CLIPS = 256
 """They are in memory while windows are cut from them."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return stage.run_command_line("train_gan", _command, argv)
+    return stage.stage_command_line("train_gan", _command, argv)
 
 
 def _command(variant: Annotated[str, typer.Option(help="Generator to train: a key of params.yaml's variants.")]) -> int:
@@ -57,7 +57,7 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
         parts=("frames", *recipe.kind.parts),
         seed=seed,
         keep_from=recipe.full_from,
-        num_validation_clips=min(params.num_validation_windows, MAX_VALIDATION_CLIPS),
+        num_validation_clips=min(params.num_validation_windows, MAX_GAN_VALIDATION_CLIPS),
         build=partial(build_trainee, params, wanted, expert_dir, seed, context.params.seed),
     )
     trained = run_training(context, training)
@@ -108,7 +108,7 @@ def build_trainee(
     from pipeline.training.variants import recipe_of
 
     recipe = recipe_of(params, variant)
-    expert = load_expert(expert_dir, params.min_expert_accuracy if recipe.learns_from_the_expert else 0.0)
+    expert = load_expert(expert_dir, params.min_expert_accuracy if recipe.uses_expert else 0.0)
     torch.manual_seed(seed)  # loading drew numbers
     return GanTrainee(params, recipe, expert, clips, device, validation_seed)
 

@@ -11,7 +11,7 @@ from pipeline import stage
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return stage.run_command_line("train_syncnet", _command, argv)
+    return stage.stage_command_line("train_syncnet", _command, argv)
 
 
 def _command() -> int:

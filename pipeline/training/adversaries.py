@@ -25,7 +25,7 @@ LIPGAN_BETAS = (0.9, 0.999)
 class Adversary(Protocol):
     """What a generator is trained against."""
 
-    def learn(
+    def train_step(
         self,
         generated_BTCHW: torch.Tensor,
         target_BTCHW: torch.Tensor,
@@ -75,7 +75,7 @@ class QualityAdversary(_Trained[AdversarialLoss]):
         discriminator = QualityDiscriminator(params.discriminator_width)
         super().__init__(params, device, AdversarialLoss(*_with_adam(discriminator, params, device, params.betas)))
 
-    def learn(
+    def train_step(
         self,
         generated_BTCHW: torch.Tensor,
         target_BTCHW: torch.Tensor,
@@ -102,7 +102,7 @@ class SyncAdversary(_Trained[SyncAdversarialLoss]):
         discriminator = LipGANDiscriminator(params.discriminator_width)
         super().__init__(params, device, SyncAdversarialLoss(*_with_adam(discriminator, params, device, LIPGAN_BETAS)))
 
-    def learn(
+    def train_step(
         self,
         generated_BTCHW: torch.Tensor,
         target_BTCHW: torch.Tensor,

@@ -149,7 +149,7 @@ class _SendLines(logging.Handler):
         self._messages.put(("line", (record.name, record.levelno, record.getMessage())))
 
 
-def _tells_of_a_loss(error: Exception) -> bool:
+def _is_lost_process(error: Exception) -> bool:
     """Whether it is what torch raises where another process is gone; gloo has no class of its own for that."""
     if isinstance(error, ConnectionError | torch.distributed.DistError):
         return True
@@ -191,7 +191,7 @@ def _work_in_process(config: dict[str, Any]) -> None:
         if is_first:
             messages.put(("result", result))
     except Exception as error:
-        if not _tells_of_a_loss(error):
+        if not _is_lost_process(error):
             messages.put(("error", _portable(error)))
         raise
     finally:

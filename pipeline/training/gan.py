@@ -34,7 +34,7 @@ from models.parallel import gather_batch, with_shared_statistics
 from models.syncnet import WINDOW_FRAMES, SyncNet
 from pipeline.core.errors import DataError, UserError
 from pipeline.inference.device import autocast
-from pipeline.inference.generator_kinds import Kind
+from pipeline.inference.generator_kinds import GeneratorKind
 from pipeline.inference.tensors import faces_to_float
 from pipeline.params import TrainGanParams
 from pipeline.shards.clip import Clip
@@ -45,7 +45,7 @@ from pipeline.training.loop import Batch, clipped_step, learning_rate_factor
 from pipeline.training.variants import Recipe
 
 
-def window_cut(params: TrainGanParams, kind: Kind, *, is_augmented: bool) -> CutGeneratorWindow:
+def window_cut(params: TrainGanParams, kind: GeneratorKind, *, is_augmented: bool) -> CutGeneratorWindow:
     """What one clip gives to a batch; other audio only where the sync loss compares with it."""
     others = params.sync_negatives if params.sync_objective == "infonce" else 0
     return CutGeneratorWindow(params.min_reference_gap_frames, others, is_augmented, kind, params.window_frames)
@@ -134,7 +134,7 @@ class GanTrainee:
         if self._adversary is None:
             return terms, {}
         rate = factor / self._params.micro_batches
-        learned, logged = self._adversary.learn(generated_BTCHW, target_BTCHW, self._audio(batch), weights, rate)
+        learned, logged = self._adversary.train_step(generated_BTCHW, target_BTCHW, self._audio(batch), weights, rate)
         return terms | learned, logged
 
     def _against_the_target(
@@ -151,11 +151,11 @@ class GanTrainee:
         sync, perceptual = weights.get("sync", 0.0), weights.get("perceptual", 0.0)
         if measured.get("sync", 0.0) + perceptual > 0:
             with torch.set_grad_enabled(torch.is_grad_enabled() and sync + perceptual > 0):
-                face_BD, maps = self._look(generated_BTCHW)
+                face_BD, maps = self._expert_features(generated_BTCHW)
                 terms["sync"] = self._sync(face_BD, sync_mel)
             if perceptual > 0:
                 with torch.no_grad():
-                    _, real_maps = self._look(target_BTCHW)
+                    _, real_maps = self._expert_features(target_BTCHW)
                 terms["perceptual"] = feature_loss(maps, real_maps)
         if weights.get("temporal", 0.0) > 0:
             terms["temporal"] = temporal_loss(generated_BTCHW, target_BTCHW)
@@ -165,7 +165,7 @@ class GanTrainee:
 
     def _generate(self, generator: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         target_BTCHW = faces_to_float(batch["target"], self._device)
-        faces_BTCHW = self._recipe.kind.see(target_BTCHW, faces_to_float(batch["reference"], self._device))
+        faces_BTCHW = self._recipe.kind.face_input(target_BTCHW, faces_to_float(batch["reference"], self._device))
         with autocast(self._params.precision, self._device):
             generated_BTCHW = generator(self._audio(batch), faces_BTCHW)
         return target_BTCHW, generated_BTCHW.float()
@@ -174,7 +174,7 @@ class GanTrainee:
         """What the generator hears: float32 [B, T, 1, F, L]."""
         return batch["audio"].to(self._device).unsqueeze(2)
 
-    def _look(self, faces_BTCHW: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    def _expert_features(self, faces_BTCHW: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """The expert's embedding and maps of every 5 whole faces, the clips' one after another."""
         fives_NTCHW = lower_half(faces_BTCHW).unflatten(1, (-1, WINDOW_FRAMES)).flatten(0, 1)
         with autocast(self._params.precision, self._device):
@@ -207,7 +207,7 @@ class GanTrainee:
                 "loss": _weighted_sum(terms, weights),
                 **terms,
                 "lower_l1": lower_half((generated - target).abs()).mean(),
-                "sync_of_real": self._sync(self._look(target)[0], batch["sync_mel"]),
+                "sync_of_real": self._sync(self._expert_features(target)[0], batch["sync_mel"]),
             }
             totals.update({name: float(scalar) * len(batch["target"]) for name, scalar in scalars.items()})
         return {name: total / num for name, total in totals.items()}
@@ -219,7 +219,7 @@ class GanTrainee:
         target, generated = self._generate(self._averaged.network, batch)
         reference = faces_to_float(batch["reference"], self._device)
         # Beside a black reference the sum over the faces it is shown leaves what is shown of the target.
-        seen = self._recipe.kind.see(target, torch.zeros_like(reference))[:, 2].unflatten(1, (-1, 3)).sum(dim=1)
+        seen = self._recipe.kind.face_input(target, torch.zeros_like(reference))[:, 2].unflatten(1, (-1, 3)).sum(dim=1)
         columns = (target[:, 2], seen, reference[:, 2], generated[:, 2])
         rows_NCHW = torch.cat([column.float() for column in columns], dim=-1)
         image = rows_NCHW.permute(0, 2, 3, 1).flatten(0, 1)

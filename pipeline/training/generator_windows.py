@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.features import alignment
 from pipeline.features.alignment import WINDOW_FRAMES
-from pipeline.inference.generator_kinds import OURS, Kind
+from pipeline.inference.generator_kinds import OURS, GeneratorKind
 from pipeline.shards.clip import Clip
 from pipeline.training.augment import augment_faces, draw_gains, louder
 from pipeline.training.windows import Item
@@ -23,7 +23,7 @@ class CutGeneratorWindow:
     """Between the starts of windows of 5 frames; longer windows are as much further apart as they are longer."""
     num_other_audio: int = 0
     is_augmented: bool = False
-    kind: Kind = OURS
+    kind: GeneratorKind = OURS
     num_frames: int = WINDOW_FRAMES
     """T, a multiple of 5."""
 
@@ -49,13 +49,13 @@ class CutGeneratorWindow:
         fives = start + np.arange(0, self.num_frames, WINDOW_FRAMES)
         sync_starts = [self._with_others(clip, int(five), fives, rng) for five in fives]
         crops = clip.crops(np.concatenate([start + frames, reference + frames]))
-        audio = self.kind.hear(clip, start + frames, alignment.FPS)
+        audio = self.kind.audio_windows(clip, start + frames, alignment.FPS)
         sync_mel = np.stack([[alignment.sync_mel_window(clip.mel, int(s)) for s in row] for row in sync_starts])
         if self.is_augmented:
             crops = augment_faces(crops[None], rng)[0]
             gain = draw_gains(rng, 1)[0]
             sync_mel = louder(sync_mel, gain)
-            audio = louder(audio, gain) if self.kind.hears_loudness else audio
+            audio = louder(audio, gain) if self.kind.is_loudness_sensitive else audio
         target, reference_crops = np.split(crops, [self.num_frames])
         return {"target": target, "reference": reference_crops, "audio": audio, "sync_mel": sync_mel}
 

@@ -17,7 +17,7 @@ import torch
 from models.baselines.lipgan import LipGANConfig
 from models.baselines.speech2vid import Speech2VidConfig
 from models.generator import GeneratorConfig
-from pipeline.inference.generator_kinds import LIPGAN, OURS, SPEECH2VID, Kind
+from pipeline.inference.generator_kinds import LIPGAN, OURS, SPEECH2VID, GeneratorKind
 from pipeline.params import LipGanVariant, TrainGanParams, VariantParams, Wav2LipVariant
 from pipeline.training.adversaries import Adversary, LossWeights, QualityAdversary, SyncAdversary
 from pipeline.training.schedule import full_from, weights_at, without
@@ -30,7 +30,7 @@ ADAM_BETAS = (0.9, 0.999)
 class Recipe:
     """One variant of ``params.yaml``, ready to be trained."""
 
-    kind: Kind
+    kind: GeneratorKind
     config: GeneratorConfig | LipGANConfig | Speech2VidConfig
     loss_weights: Callable[[int | None], LossWeights]
     """Loss weights at a step, or for None once everything is on."""
@@ -40,7 +40,7 @@ class Recipe:
     build_adversary: Callable[[torch.device], Adversary] | None
 
     @property
-    def learns_from_the_expert(self) -> bool:
+    def uses_expert(self) -> bool:
         """Whether a loss of its asks the expert."""
         full = self.loss_weights(None)
         return full.get("sync", 0.0) + full.get("perceptual", 0.0) > 0

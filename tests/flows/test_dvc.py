@@ -98,11 +98,11 @@ def test_a_repository_from_nothing_to_restored(tiny_repo: Path, edit: Edit) -> N
     ],
 )
 def test_only_locks_and_exit_75_are_worth_a_retry(lines: list[str], retry: bool, cause: str) -> None:
-    verdict = dvc.Verdict("s")
+    output = dvc.ReproOutput("s")
     for line in ["Running stage 's':", *lines]:
-        verdict.hear(line)
+        output.add(line)
     with pytest.raises(dvc.DvcError, match=cause) as caught:
-        verdict.outcome(255)
+        output.outcome(255)
     assert isinstance(caught.value, dvc.TemporaryDvcError) is retry
     assert lines[-1] in str(caught.value)
 
@@ -129,11 +129,11 @@ FAILED = "ERROR: failed to reproduce 's': failed to run: x, exited with 2"
     ],
 )
 def test_a_failure_starts_with_the_stages_own_reason(lines: list[str], cause: str) -> None:
-    verdict = dvc.Verdict("s")
+    output = dvc.ReproOutput("s")
     for line in ["Running stage 's':", *lines]:
-        verdict.hear(line)
+        output.add(line)
     with pytest.raises(dvc.DvcError) as caught:
-        verdict.outcome(255)
+        output.outcome(255)
     assert str(caught.value).split("\n")[0] == cause
 
 

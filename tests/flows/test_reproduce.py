@@ -33,7 +33,7 @@ GRAPH = dvc.StageGraph({"a": (), "b": ("a",), "c": ("a",), "d": ("b",), "e": ("c
 ALONE = dict.fromkeys("abcdefgh", 1)
 
 
-def walk(reasons: dict[str, str], outcomes: dict[str, dvc.Outcome]) -> tuple[dict[str, str], list[str]]:
+def walk(reasons: dict[str, str], outcomes: dict[str, dvc.StageOutcome]) -> tuple[dict[str, str], list[str]]:
     """Outcomes, and the stages that were not declared clean."""
     asked: list[str] = []
 
@@ -71,7 +71,7 @@ def test_what_is_skipped_is_told_which_stages_failed_not_which_were_skipped() ->
 
     def run(stage: str, *, reason: str | None, blocked_by: list[str], share: int) -> StageResult:
         told[stage] = blocked_by
-        outcome: dvc.Outcome = "skipped" if blocked_by else "failed" if stage in "bc" else "ran"
+        outcome: dvc.StageOutcome = "skipped" if blocked_by else "failed" if stage in "bc" else "ran"
         return StageResult(stage, outcome, "", 0.0)
 
     reproduce.walk(GRAPH, dict.fromkeys("abcde", "new"), run, most_jobs=1, shares=ALONE)
@@ -248,17 +248,17 @@ def test_how_many_stages_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_stage_knows_its_share(tiny_repo: Path, edit: Callable[[Path, str, str], None]) -> None:
     code = "from pipeline.core.resources import num_cores; print(num_cores())"
     edit(tiny_repo / "dvc.yaml", "cat in.txt > prepared.txt", f"PYTHONPATH={ROOT} python -c '{code}' > prepared.txt")
-    tasks.run_stage.fn(tiny_repo, "prepare", share=3)
+    tasks.run_stage_task.fn(tiny_repo, "prepare", share=3)
     assert (tiny_repo / "prepared.txt").read_text() == "3\n"
 
 
 def test_task_states_carry_the_outcome(tiny_repo: Path) -> None:
-    blocked = tasks.run_stage.fn(tiny_repo, "compare", blocked_by=["train@a"])
+    blocked = tasks.run_stage_task.fn(tiny_repo, "compare", blocked_by=["train@a"])
     assert (blocked.name, blocked.message) == ("Skipped", "compare: skipped (train@a failed)")
-    assert tasks.run_stage.fn(tiny_repo, "prepare", reason="").name == "UpToDate"
-    ran = tasks.run_stage.fn(tiny_repo, "prepare")
+    assert tasks.run_stage_task.fn(tiny_repo, "prepare", reason="").name == "UpToDate"
+    ran = tasks.run_stage_task.fn(tiny_repo, "prepare")
     assert (ran.name, ran.message) == ("Completed", "prepare: ran (never ran here)")
-    failed = tasks.run_stage.fn(tiny_repo, "compare")  # its inputs are missing
+    failed = tasks.run_stage_task.fn(tiny_repo, "compare")  # its inputs are missing
     assert failed.is_failed()
     assert str(failed.message).startswith("compare: failed (")
 
@@ -284,7 +284,7 @@ def test_a_comparison_of_this_run_is_published_and_an_old_one_is_not(
     tasks.publish_comparison(tiny_repo, [StageResult("compare", "ran", "", 1.0)])  # a graph without that table
     path.parent.mkdir(parents=True)
     path.write_text("# Comparison")
-    outcomes: tuple[dvc.Outcome, ...] = ("up_to_date", "failed", "skipped", "ran")
+    outcomes: tuple[dvc.StageOutcome, ...] = ("up_to_date", "failed", "skipped", "ran")
     for outcome in outcomes:
         tasks.publish_comparison(tiny_repo, [StageResult("compare", outcome, "", 1.0)])
     assert published == ["# Comparison"]
@@ -339,4 +339,4 @@ def test_outcome_table_shows_the_first_line_of_a_reason() -> None:
         "a      ran      1.2 s  in.txt modified",
         "bb     failed   2.0 s  exit 1",
     ]
-    assert reproduce.summary(results) == "1 ran, 1 failed"
+    assert reproduce.outcome_summary(results) == "1 ran, 1 failed"

@@ -13,7 +13,7 @@ from pipeline.corpora.demo.portrait import HeadPose
 from pipeline.corpora.demo.speech import Phone
 from pipeline.features.alignment import FPS
 
-Track = NDArray[np.floating[Any]]
+MotionTrack = NDArray[np.floating[Any]]
 
 _BLINK_S = 0.22
 
@@ -45,7 +45,7 @@ def head_track(rng: np.random.Generator, phones: Sequence[Phone], num_frames: in
     ]
 
 
-def _drift(rng: np.random.Generator, times: Track) -> Track:
+def _drift(rng: np.random.Generator, times: MotionTrack) -> MotionTrack:
     """Smooth wandering in about [-1, 1]: a few slow sines."""
     out = np.zeros(len(times))
     for lowest, highest, size in ((0.10, 0.25, 0.6), (0.3, 0.6, 0.35), (0.8, 1.3, 0.12)):
@@ -53,7 +53,7 @@ def _drift(rng: np.random.Generator, times: Track) -> Track:
     return out
 
 
-def _emphasis(rng: np.random.Generator, phones: Sequence[Phone], times: Track) -> tuple[Track, Track]:
+def _emphasis(rng: np.random.Generator, phones: Sequence[Phone], times: MotionTrack) -> tuple[MotionTrack, MotionTrack]:
     """Nods and raised brows around some of the stressed vowels, each in about [0, 1]."""
     nod, lift = np.zeros(len(times)), np.zeros(len(times))
     for phone in phones:
@@ -66,7 +66,7 @@ def _emphasis(rng: np.random.Generator, phones: Sequence[Phone], times: Track) -
     return np.minimum(nod, 1.2), np.minimum(lift, 1.0)
 
 
-def _blinks(rng: np.random.Generator, times: Track) -> Track:
+def _blinks(rng: np.random.Generator, times: MotionTrack) -> MotionTrack:
     """Closing faster than opening, every 1.4 to 4 s."""
     shut = np.zeros(len(times))
     at = rng.uniform(0.2, 1.8)
@@ -79,7 +79,7 @@ def _blinks(rng: np.random.Generator, times: Track) -> Track:
     return shut
 
 
-def _glances(rng: np.random.Generator, times: Track) -> tuple[Track, Track]:
+def _glances(rng: np.random.Generator, times: MotionTrack) -> tuple[MotionTrack, MotionTrack]:
     """Gaze jumps between points near the camera."""
     x, y = np.zeros(len(times)), np.zeros(len(times))
     at = 0.0

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pipeline.corpora.demo.portrait import make_look
 from pipeline.corpora.demo.sentences import compose, compose_short
-from pipeline.corpora.demo.speech import Phone, Speech, Voice, synthesise
+from pipeline.corpora.demo.speech import Phone, SynthesisedSpeech, Voice, synthesise
 from pipeline.features.alignment import SAMPLE_RATE_HZ
 
 _HEAD_SILENCE_S = 0.06
@@ -16,7 +16,7 @@ _FEMALE_VOICES = ("en-us+f2", "en+f5", "en-gb-x-rp+f3", "en-us+f4", "en-gb-scotl
 _MALE_VOICES = ("en+m3", "en-us+m1", "en-gb-x-rp+m7", "en-us+m4", "en-gb-scotland+m2", "en+m5")
 
 
-def speak_clip(speaker: int, clip: int, num_samples: int, seed: int) -> tuple[Speech, str]:
+def speak_clip(speaker: int, clip: int, num_samples: int, seed: int) -> tuple[SynthesisedSpeech, str]:
     """Speech that fills the clip, exactly ``num_samples`` long at 16 kHz, and its words in capitals."""
     rng = np.random.default_rng([seed, speaker, clip, 0x5A1D])
     voice = voice_of(speaker, seed)
@@ -28,13 +28,13 @@ def speak_clip(speaker: int, clip: int, num_samples: int, seed: int) -> tuple[Sp
     samples[start : start + len(spoken)] = spoken
     shift = start / SAMPLE_RATE_HZ
     phones = tuple(Phone(p.ipa, p.start_s + shift, p.end_s + shift) for p in speech.phones)
-    return Speech(samples, phones), text.upper()
+    return SynthesisedSpeech(samples, phones), text.upper()
 
 
-def _fit(rng: np.random.Generator, voice: Voice, room_s: float) -> tuple[str, Speech]:
+def _fit(rng: np.random.Generator, voice: Voice, room_s: float) -> tuple[str, SynthesisedSpeech]:
     """A sentence that lasts 92 to 100 % of ``room_s`` at nearly the voice's own rate."""
     num_clauses = max(1, round(room_s / 2.4))
-    best: tuple[float, str, Speech] | None = None
+    best: tuple[float, str, SynthesisedSpeech] | None = None
     for attempt in range(40):
         text = compose_short(rng) if room_s < 1.6 else compose(rng, num_clauses)
         speech = _trimmed(synthesise(text, voice))
@@ -55,7 +55,7 @@ def _fit(rng: np.random.Generator, voice: Voice, room_s: float) -> tuple[str, Sp
     return best[1], best[2]
 
 
-def _trimmed(speech: Speech) -> Speech:
+def _trimmed(speech: SynthesisedSpeech) -> SynthesisedSpeech:
     """Without the silence that espeak-ng adds after the last phoneme."""
     end = max(p.end_s for p in speech.phones if p.ipa)
     loud = np.flatnonzero(np.abs(speech.samples) > 0.004)
@@ -63,7 +63,7 @@ def _trimmed(speech: Speech) -> Speech:
     samples: NDArray[np.float32] = speech.samples[:stop].copy()
     fade = min(80, stop)
     samples[-fade:] *= np.linspace(1.0, 0.0, fade, dtype=np.float32)
-    return Speech(samples, tuple(p for p in speech.phones if p.start_s < end))
+    return SynthesisedSpeech(samples, tuple(p for p in speech.phones if p.start_s < end))
 
 
 def voice_of(speaker: int, seed: int) -> Voice:

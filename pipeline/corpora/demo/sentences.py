@@ -54,7 +54,7 @@ def compose(rng: np.random.Generator, num_clauses: int) -> str:
     """A sentence of `num_clauses` clauses (1 is about two seconds of speech), lower case, no stop."""
     words = [_first(rng)]
     for _ in range(num_clauses - 1):
-        words += [_pick(rng, _JOINS), _pick(rng, _REMARKS) if rng.random() < 0.4 else _told(rng)]
+        words += [_pick(rng, _JOINS), _pick(rng, _REMARKS) if rng.random() < 0.4 else _statement(rng)]
     return " ".join(words)
 
 
@@ -66,16 +66,16 @@ def compose_short(rng: np.random.Generator) -> str:
 def _first(rng: np.random.Generator) -> str:
     if rng.random() < 0.25:
         return _pick(rng, _REMARKS)
-    told = _told(rng)
-    return f"{_pick(rng, _OPENERS)} {told}" if rng.random() < 0.4 else told
+    statement = _statement(rng)
+    return f"{_pick(rng, _OPENERS)} {statement}" if rng.random() < 0.4 else statement
 
 
-def _told(rng: np.random.Generator) -> str:
+def _statement(rng: np.random.Generator) -> str:
     thing = _pick(rng, _THINGS)
     if rng.random() < 0.6:
         thing = f"{_pick(rng, _ADJECTIVES)} {thing}"
-    told = f"{_pick(rng, _PEOPLE)} {_pick(rng, _VERBS)} {_article(thing)}"
-    return told if rng.random() < 0.25 else f"{told} {_pick(rng, _PLACES)}"
+    statement = f"{_pick(rng, _PEOPLE)} {_pick(rng, _VERBS)} {_article(thing)}"
+    return statement if rng.random() < 0.25 else f"{statement} {_pick(rng, _PLACES)}"
 
 
 def _article(thing: str) -> str:

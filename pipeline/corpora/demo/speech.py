@@ -45,7 +45,7 @@ class Phone:
 
 
 @dataclass(frozen=True)
-class Speech:
+class SynthesisedSpeech:
     """`samples`: float32 [n] in [-1, 1] at 16 kHz; phones in order, without gaps between them."""
 
     samples: NDArray[np.float32]
@@ -76,7 +76,7 @@ class _Event(ctypes.Structure):
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 
 
-def synthesise(text: str, voice: Voice, rate: int | None = None) -> Speech:
+def synthesise(text: str, voice: Voice, rate: int | None = None) -> SynthesisedSpeech:
     """Speak `text`; `rate` (words/min) overrides the voice's. Loudness is levelled.
 
     Equal arguments give equal samples: espeak-ng keeps random and filter state from one utterance to
@@ -93,7 +93,7 @@ def synthesise(text: str, voice: Voice, rate: int | None = None) -> Speech:
     samples = _level(resample(raw.astype(np.float32) / np.float32(32768.0), rate_hz, SAMPLE_RATE_HZ))
     ends = [start for start, _ in marks[1:]] + [len(raw)]
     phones = tuple(Phone(name, start / rate_hz, end / rate_hz) for (start, name), end in zip(marks, ends, strict=True))
-    return Speech(samples, phones)
+    return SynthesisedSpeech(samples, phones)
 
 
 def _speak(

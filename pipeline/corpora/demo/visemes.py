@@ -18,7 +18,7 @@ from pipeline.corpora.demo.portrait import MouthShape
 from pipeline.corpora.demo.speech import Phone
 from pipeline.features.alignment import FPS
 
-Track = NDArray[np.floating[Any]]
+VisemeTrack = NDArray[np.floating[Any]]
 
 _STEP_S = 0.005
 _LEAD_S = 0.018
@@ -167,7 +167,7 @@ def _target_of(gesture: Gesture) -> _Target:
     return _CONSONANTS.get(gesture.symbol, _UNKNOWN)
 
 
-def _blend(gestures: Sequence[Gesture], grid: Track) -> dict[str, Track]:
+def _blend(gestures: Sequence[Gesture], grid: VisemeTrack) -> dict[str, VisemeTrack]:
     """Dominance-weighted mean of the targets around each time, per control."""
     targets = [_PAUSE, *(_target_of(g) for g in gestures)]
     index = np.zeros(len(grid), np.int64)
@@ -185,7 +185,7 @@ def _blend(gestures: Sequence[Gesture], grid: Track) -> dict[str, Track]:
         "teeth": (np.array([t.teeth for t in targets])[index], np.ones(len(grid))),
         "tongue": (np.array([t.tongue for t in targets])[index], np.ones(len(grid))),
     }
-    out: dict[str, Track] = {}
+    out: dict[str, VisemeTrack] = {}
     for name, (value, weight) in columns.items():
         kernel = _kernel(_SMOOTH_S[name])
         pulled = np.convolve(value * weight, kernel, mode="same")
@@ -198,13 +198,13 @@ def _short_pause(gestures: Sequence[Gesture], index: NDArray[np.int64]) -> NDArr
     return np.array(short)[index]
 
 
-def _kernel(sigma_s: float) -> Track:
+def _kernel(sigma_s: float) -> VisemeTrack:
     reach = int(3 * sigma_s / _STEP_S)
     kernel = np.exp(-0.5 * np.square(np.arange(-reach, reach + 1) * _STEP_S / sigma_s))
     return kernel / kernel.sum()
 
 
-def _hold(spans: Sequence[tuple[float, float]], times: Track) -> Track:
+def _hold(spans: Sequence[tuple[float, float]], times: VisemeTrack) -> VisemeTrack:
     """1 inside the spans, raised-cosine ramps around them, float64 [num_frames]."""
     held = np.zeros(len(times))
     for start, end in spans:

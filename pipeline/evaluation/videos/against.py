@@ -29,7 +29,7 @@ METRICS = (
 """Label, name in a result, and by what it is multiplied to be read."""
 OF_CLIPS = ("lse_d", "lse_c")
 """Figures that are means over clips."""
-MIN_CLIPS = 2
+MIN_SHARED_CLIPS = 2
 """Fewer have no interval: resampling one clip gives that clip."""
 CSV_DIGITS = 1e-5
 
@@ -124,7 +124,7 @@ def _apart(one: Any, other: Any) -> tuple[str, str]:
     return repr(one), repr(other)
 
 
-def differences(ours: Figures, other: EarlierResult) -> list[str]:
+def protocol_differences(ours: Figures, other: EarlierResult) -> list[str]:
     """What makes the figures of two results of one protocol less than comparable, in sentences."""
     name, theirs = str(other.path), other.figures
     lacking = [{failure["clip_id"] for failure in result["failures"]} for result in (ours, theirs)]
@@ -176,7 +176,7 @@ def against_table(
     for label, key, scale in METRICS:
         values = [figures[key] * scale for figures in (ours, other.figures)]
         difference = f"{values[0] - values[1]:+.3f}"
-        if key in OF_CLIPS and len(shared) >= MIN_CLIPS:
+        if key in OF_CLIPS and len(shared) >= MIN_SHARED_CLIPS:
             by_clip = [getattr(clips[name], key) - getattr(theirs[name], key) for name in shared]
             low, high = mean_interval(by_clip, params.confidence, params.num_resamples, seed)
             difference = f"{sum(by_clip) / len(by_clip):+.3f} [{low:+.3f}, {high:+.3f}]"
@@ -188,7 +188,7 @@ def against_table(
 
 
 def _on_differences(shared: Sequence[tuple[str, str]], unclear: Sequence[str]) -> list[str]:
-    if len(shared) < MIN_CLIPS:
+    if len(shared) < MIN_SHARED_CLIPS:
         return [f"both have a score for {len(shared)} clips: too few for intervals of the differences"]
     said = [f"differences of LSE are over the {len(shared)} clips that both have, clip by clip"]
     if unclear:

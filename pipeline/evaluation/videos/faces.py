@@ -115,7 +115,7 @@ class PairedFaces:
             )
         return context
 
-    def heard(self, params: PreprocessParams) -> NDArray[np.int16]:
+    def speech(self, params: PreprocessParams) -> NDArray[np.int16]:
         """The generated video's own sound from the first crop on: int16 [n], 16 kHz.
 
         Raises RefusedError for silence, with which no mouth can be in sync, DataError for sound that ends too early.

@@ -28,7 +28,7 @@ from pipeline.preprocess.reasons import RefusedError
 
 logger = logging.getLogger(__name__)
 
-PROTOCOL_ID = "lipsmith-videos-3"
+VIDEOS_PROTOCOL_ID = "lipsmith-videos-3"
 Images = NDArray[np.uint8]
 
 
@@ -62,7 +62,7 @@ def _score_pair(pair: VideoPair, judges: Judges, params: PreprocessParams) -> tu
     with MediaFile(pair.reference) as reference, MediaFile(pair.generated) as generated:
         faces = PairedFaces.find(generated, reference, params)
         real, shown = faces.crops()
-        context, sound = faces.context(params), faces.heard(params)
+        context, sound = faces.context(params), faces.speech(params)
     lip, audio = judges.evaluator(context, sound)
     scored = Scored(
         pair=_self_paired(pair),
@@ -94,7 +94,7 @@ def describe_protocol(pairs: Sequence[VideoPair], judges: Judges, params: Prepro
     settings = ("detector_score", "detector_max_px", "detect_every", "max_gap_frames", "smooth_frames", "cut_change")
     return protocol.with_digest(
         {
-            "id": PROTOCOL_ID,
+            "id": VIDEOS_PROTOCOL_ID,
             "num_pairs": len(pairs),
             "references_sha256": digest.hexdigest(),
             "faces": "found in the real video; both videos are cut out there",

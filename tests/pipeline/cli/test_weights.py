@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from models.lse_syncnet import LseSyncNet
-from pipeline.cli.weights import FETCHERS, Published, fetch_example, fetch_syncnet
+from pipeline.cli.weights import FETCHERS, WeightsName, fetch_example, fetch_syncnet
 from pipeline.core.layout import Layout
 from pipeline.fetch import http
 from pipeline.inference.pretrained import WeightsError
@@ -67,7 +67,7 @@ def fetched(layout: Layout) -> list[str]:
 
 
 def test_the_command_knows_the_names_that_can_be_fetched() -> None:
-    assert set(FETCHERS) == set(get_args(Published)) == {"inception", *WeightsParams.model_fields}
+    assert set(FETCHERS) == set(get_args(WeightsName)) == {"inception", *WeightsParams.model_fields}
 
 
 def test_the_next_mirror_has_it(server: Server, layout: Layout, configure: Configure, evaluator: bytes) -> None:

@@ -12,10 +12,10 @@ from pipeline.compare.paper import ABLATION, REAL_VIDEO, TABLE_1, WAV2LIP_GAN
 from pipeline.compare.report import (
     TABLE_1_ROWS,
     beside_paper,
+    comparison_markdown,
     difference_table,
     edge_table,
     intervals_note,
-    markdown,
     probe_table,
     seed_table,
     version_table,
@@ -221,7 +221,7 @@ def test_markdown_has_every_row_the_paper_and_the_failures(write_result: WriteRe
     results = [read_result(write_result(name)) for name in ("real", *ARMS[1:])]
     results.append(read_result(write_result(ARMS[0], failures=failed)))
     content = comparison(results, 0.95, 100, seed=1)
-    text = markdown(content, {r.variant: r.metrics["failures"] for r in results})
+    text = comparison_markdown(content, {r.variant: r.metrics["failures"] for r in results})
     for name in ("real", *ARMS):
         assert f"| `{name}`" in text
     assert "| `lstm_cbam` | s1/a\\|b | too short |" in text

@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.core.errors import DataError, LipsmithError, TemporaryError, UserError, exit_code_of
 from pipeline.corpora.storage import OutageError
-from pipeline.fetch.http import RefusedError as RefusedTransferError
+from pipeline.fetch.http import RefusedTransferError as RefusedTransferError
 from pipeline.fetch.http import WrongContentError
 from pipeline.media.errors import CorruptMediaError, MissingMediaError
 from pipeline.preprocess.reasons import Reason, RefusedError

@@ -15,7 +15,7 @@ from pipeline.corpora.lrs2 import list_lrs2_clips, read_split_list
 from pipeline.corpora.lrs2_download import LISTS, download_lrs2
 from pipeline.corpora.verify import LRS2_COUNTS, table, verify_lrs2
 from pipeline.fetch import batch, http
-from pipeline.fetch.http import DiskFullError, InterruptedTransferError, RefusedError, WrongContentError
+from pipeline.fetch.http import DiskFullError, InterruptedTransferError, RefusedTransferError, WrongContentError
 from pipeline.params import Lrs2Params
 from tests.support.loopback import Server, serving
 
@@ -142,14 +142,14 @@ def test_refusals_name_where_the_password_comes_from(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LIPSMITH_LRS2_PASSWORD", "shibboleth")
-    with pytest.raises(RefusedError, match="LIPSMITH_LRS2_USER and LIPSMITH_LRS2_PASSWORD") as caught:
+    with pytest.raises(RefusedTransferError, match="LIPSMITH_LRS2_USER and LIPSMITH_LRS2_PASSWORD") as caught:
         download_lrs2(settings(server), tmp_path, 2)
     assert "shibboleth" not in str(caught.value)
     monkeypatch.setenv("LIPSMITH_LRS2_PASSWORD", PASSWORD)
-    with pytest.raises(RefusedError, match=r"lrs2_v2\.tar: HTTP 404 .* params\.yaml"):
+    with pytest.raises(RefusedTransferError, match=r"lrs2_v2\.tar: HTTP 404 .* params\.yaml"):
         download_lrs2(settings(server, archives=["lrs2_v2.tar"]), tmp_path, 2)
     server.forbidden.add("/data2/lrs2_v1.tar")
-    with pytest.raises(RefusedError, match="HTTP 403"):
+    with pytest.raises(RefusedTransferError, match="HTTP 403"):
         download_lrs2(settings(server), tmp_path, 2)
 
 

@@ -8,7 +8,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
 from pipeline.doctor.check import Status
 from pipeline.doctor.data import numbers, read_survey, sum_check
-from pipeline.doctor.measures import BY_NAME, MEASURES, measured, spread_of, values_of, worst_clips
+from pipeline.doctor.measures import BY_NAME, CLIP_MEASURES, measure_spread, measured, values_of, worst_clips
 from pipeline.shards.index import IndexRow
 from tests.support.tiny_clips import MakeData
 
@@ -108,7 +108,7 @@ def test_figures_for_the_tracker(layout: Layout) -> None:
 
 def test_spreads_and_units() -> None:
     rows = [row(f"a/{k}", face_px=float(k), audio_rms=0.1, face_missing=0.25) for k in range(101)]
-    spread = spread_of(rows, BY_NAME["face_px"])
+    spread = measure_spread(rows, BY_NAME["face_px"])
     assert spread == (101, 5.0, 50.0, 95.0)
     assert values_of(rows, BY_NAME["audio_db"]) == pytest.approx([-20] * 101)
     assert values_of(rows, BY_NAME["face_missing"]) == pytest.approx([25] * 101)
@@ -121,7 +121,7 @@ def test_spreads_and_units() -> None:
 def test_what_an_index_lacks_is_not_measured() -> None:
     rows = [row("a/1", face_px=100.0), row("a/2", sync_confidence=float("nan"))]
     assert [measure.name for measure in measured(rows)] == ["face_px", "length_s"]
-    assert spread_of(rows, BY_NAME["sync_confidence"]) is None
+    assert measure_spread(rows, BY_NAME["sync_confidence"]) is None
     assert len(values_of(rows, BY_NAME["face_px"])) == 1
     assert measured([]) == []
 
@@ -137,4 +137,4 @@ def test_worst_clips_come_from_the_bad_end() -> None:
 
 
 def test_measures_have_names_of_their_own() -> None:
-    assert len(BY_NAME) == len(MEASURES)
+    assert len(BY_NAME) == len(CLIP_MEASURES)

@@ -10,10 +10,10 @@ import pytest
 from scipy.io import wavfile
 
 from pipeline.core.errors import UserError
-from pipeline.dubbing.dub import DubSettings, dub, load_speech, redraw
+from pipeline.dubbing.dub import DubSettings, dub_file, load_speech, redraw
 from pipeline.dubbing.face_path import FollowSettings
-from pipeline.inference.generator import Hearing
-from pipeline.inference.generator_kinds import OURS, Sound
+from pipeline.inference.generator import GeneratorState
+from pipeline.inference.generator_kinds import OURS, ExtractedAudio
 from pipeline.media.errors import MediaError
 from pipeline.media.writer import VideoWriter
 from tests.support.dub_scenes import HEIGHT, WIDTH, ScriptedDetector, picture
@@ -29,11 +29,11 @@ class Draw:
     def __init__(self, draw):
         self._draw = draw
 
-    def hear(self, voice, frames, fps):
-        return OURS.hear(voice, frames, fps)
+    def audio_windows(self, voice, frames, fps):
+        return OURS.audio_windows(voice, frames, fps)
 
-    def __call__(self, crops, windows, references, hearing):
-        assert isinstance(hearing, Hearing)
+    def __call__(self, crops, windows, references, state):
+        assert isinstance(state, GeneratorState)
         return self._draw(crops, windows, references)
 
 
@@ -48,7 +48,7 @@ def darken(crops, windows, references):
 
 def run(face, audio, out, draw=darken, detector=None, **settings):
     detector = detector or ScriptedDetector(every=[FACE])
-    return dub(face, audio, out, draw, lambda longer_side: [detector], DubSettings(follow=FOLLOW, **settings))
+    return dub_file(face, audio, out, draw, lambda longer_side: [detector], DubSettings(follow=FOLLOW, **settings))
 
 
 @pytest.mark.parametrize("fps", [25, 30, Fraction(30000, 1001), 12.5])
@@ -107,7 +107,7 @@ def test_a_live_recording_does_not_say_how_long_it_is(make_sound, tmp_path, leng
     told = []
     settings = DubSettings(follow=FOLLOW, length=length)
     detectors = [ScriptedDetector(every=[FACE])]
-    dub(
+    dub_file(
         live,
         make_sound(0.6),
         tmp_path / "out.mp4",
@@ -241,7 +241,9 @@ def test_a_place_that_cannot_be_written_is_told_before_the_work(make_video, make
 
 @pytest.mark.parametrize("batch_frames", [1, 3, 32])
 def test_the_batch_does_not_matter_and_each_frame_hears_its_own_time(batch_frames):
-    voice = Sound(np.random.default_rng(4).uniform(-4, 4, (80, 80)).astype(np.float32), np.zeros(16_000, np.int16))
+    voice = ExtractedAudio(
+        np.random.default_rng(4).uniform(-4, 4, (80, 80)).astype(np.float32), np.zeros(16_000, np.int16)
+    )
     boxes = np.tile(np.array([[30.2, 10.1, 90.4, 70.3]]), (10, 1)) + np.linspace(0, 60, 10)[:, None] * [0, 0, 1, 1]
     boxes[4] = np.nan
 
@@ -273,7 +275,7 @@ def test_the_reference_is_the_shots_first_crop_unless_told_otherwise(reference):
 
     calm = np.repeat(picture(0)[None], 6, axis=0) + np.arange(6, dtype=np.uint8)[:, None, None, None]
     boxes = np.tile(np.array([[30.0, 10, 90, 70]]), (6, 1))
-    list(redraw(enumerate(calm), boxes, Sound.silent(16_000), 25.0, watch, 4, reference))
+    list(redraw(enumerate(calm), boxes, ExtractedAudio.silent(16_000), 25.0, watch, 4, reference))
     crops, references = (np.concatenate(part) for part in zip(*seen, strict=True))
     expected = crops if reference == "same" else np.repeat(crops[:1], 6, axis=0)
     np.testing.assert_array_equal(references, expected)

@@ -13,7 +13,7 @@ from models.generator import Generator, GeneratorConfig
 from pipeline.core.errors import DataError
 from pipeline.evaluation.generate import CropGenerator, paste, reference_frames
 from pipeline.inference.generator import MouthGenerator
-from pipeline.inference.generator_kinds import Sound
+from pipeline.inference.generator_kinds import ExtractedAudio
 from tests.support.media_readers import crop_frames
 
 
@@ -28,12 +28,12 @@ def crops() -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (7, 96, 96, 3), dtype=np.uint8)
 
 
-def voice_of(mel: NDArray[np.float32]) -> Sound:
-    return Sound(mel, np.zeros(len(mel) * 200, np.int16))
+def voice_of(mel: NDArray[np.float32]) -> ExtractedAudio:
+    return ExtractedAudio(mel, np.zeros(len(mel) * 200, np.int16))
 
 
 @pytest.fixture(scope="module")
-def voice() -> Sound:
+def voice() -> ExtractedAudio:
     return voice_of(np.random.default_rng(1).uniform(-4, 4, (24, 80)).astype(np.float32))
 
 
@@ -53,8 +53,12 @@ def test_an_lstm_over_frames_remembers_across_batches(crops, voice) -> None:
     draw = MouthGenerator(network, "cpu", "fp32")
     parts = CropGenerator(draw, batch_frames=3)(crops, voice)
     assert np.abs(whole.astype(int) - parts.astype(int)).max() <= 1
-    alone = draw(crops[3:], draw.hear(voice, range(3, len(crops))), np.broadcast_to(crops[:1], crops[3:].shape))
-    assert (alone != draw(crops, draw.hear(voice, range(len(crops))), np.repeat(crops[:1], len(crops), 0))[3:]).any()
+    alone = draw(
+        crops[3:], draw.audio_windows(voice, range(3, len(crops))), np.broadcast_to(crops[:1], crops[3:].shape)
+    )
+    assert (
+        alone != draw(crops, draw.audio_windows(voice, range(len(crops))), np.repeat(crops[:1], len(crops), 0))[3:]
+    ).any()
 
 
 def test_only_the_reference_shows_the_generator_a_mouth(network: Generator, crops, voice) -> None:

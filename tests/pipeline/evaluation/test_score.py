@@ -17,10 +17,10 @@ from pipeline.core.errors import DataError
 from pipeline.evaluation.generate import CropGenerator
 from pipeline.evaluation.judges import Evaluation, Judges
 from pipeline.evaluation.protocol import Pair, clips_sha256, derange, self_paired, spread_frames
-from pipeline.evaluation.score import clips_csv, distances, num_paired_frames, render, score_variant, summary
+from pipeline.evaluation.score import clips_csv, distances, num_paired_frames, render, score_summary, score_variant
 from pipeline.features.alignment import num_samples_of
 from pipeline.inference.generator import MouthGenerator
-from pipeline.inference.generator_kinds import Voice
+from pipeline.inference.generator_kinds import AudioSource
 from pipeline.inference.lse_evaluator import Evaluator
 from pipeline.metrics.lse import embed_clip, lse_scores
 from pipeline.params import load_params
@@ -94,7 +94,7 @@ def test_every_variant_goes_through_the_same_code(
         ("lstm_cbam", unseen, generate),
     ):
         result = score(clips, pairs, evaluator, function)
-        rows[name] = summary(result)
+        rows[name] = score_summary(result)
         rows[name] |= distances(result.real_crops, result.generated_crops, block_means, remembered, seed=0)
         assert len(result.real_crops) == len(result.generated_crops) == asked[-1] > 10
     for row in rows.values():
@@ -122,13 +122,13 @@ def test_failed_clips_are_counted_and_listed_with_reasons(clips: Clips, evaluato
     pairs = derange(list(clips), seed=7)
     victim = pairs[1].video_id
 
-    def generate(crops: Images, voice: Voice) -> Images:
+    def generate(crops: Images, voice: AudioSource) -> Images:
         if np.array_equal(crops[0], clips[victim].crops([0])[0]):
             raise ValueError("the generator gave values that are not finite")
         return crops
 
     result = score(clips, pairs, evaluator, generate)
-    row = summary(result)
+    row = score_summary(result)
     assert (row["num_clips"], row["num_failed"]) == (3, 1)
     assert row["failures"] == [{"clip_id": victim, "reason": "the generator gave values that are not finite"}]
     lines = list(csv.DictReader(io.StringIO(clips_csv(result))))
@@ -166,7 +166,7 @@ def test_no_score_at_all_is_an_error_with_the_commonest_reason(clips: Clips) -> 
         raise ValueError("no face")
 
     with pytest.raises(DataError, match="none of 4 clips could be scored; 4 of them: no face"):
-        summary(score(clips, derange(list(clips), 1), embed))
+        score_summary(score(clips, derange(list(clips), 1), embed))
 
 
 def test_known_offsets_are_counted(clips: Clips) -> None:
@@ -176,7 +176,7 @@ def test_known_offsets_are_counted(clips: Clips) -> None:
         track = np.random.default_rng(len(context)).normal(size=(len(context), 8)).astype(np.float32)
         return track[2:], track[:-2]
 
-    row = summary(score(clips, self_paired(derange(list(clips), 1)), embed))
+    row = score_summary(score(clips, self_paired(derange(list(clips), 1)), embed))
     assert row["offset_histogram"]["-2"] == 4
     assert row["offset_mean_frames"] == -2 and row["within_one_frame"] == 0
 

@@ -12,7 +12,7 @@ from pipeline.evaluation.protocol import Pair
 from pipeline.evaluation.strips import (
     GAP_PX,
     LABEL_PX,
-    NUM_STILLS,
+    NUM_STRIP_STILLS,
     PANEL_PX,
     backdrop,
     choose_strips,
@@ -59,7 +59,7 @@ def test_stills_of_a_strip_are_its_frames(clips: dict[str, Clip], tmp_path: Path
     write_strip(path, make_take("lstm_cbam", clips["a/2"], clips["b/1"], invert), "same")
     frames = read_frames(path)
     sheet = np.asarray(PIL.Image.open(path.with_suffix(".png")))[..., ::-1].astype(int)
-    assert sheet.shape == (NUM_STILLS * frames.shape[1], frames.shape[2], 3)
+    assert sheet.shape == (NUM_STRIP_STILLS * frames.shape[1], frames.shape[2], 3)
     chosen = np.concatenate([frames[index] for index in (4, 8, 11)])
     assert np.abs(sheet - chosen).mean() < 12
 

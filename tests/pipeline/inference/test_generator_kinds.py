@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.inference.generator_kinds import KINDS, OURS, WAV2LIP_RELEASED, Sound
+from pipeline.inference.generator_kinds import KINDS, OURS, WAV2LIP_RELEASED, ExtractedAudio
 
 
 def heard(column: int, num_frames: int, fps: float = 25.0) -> list[int]:
     """The frames at which a released generator hears a click in one mel column."""
     mel = np.full((round(80 * num_frames / fps), 80), -4.0, np.float32)
     mel[column] = 4.0
-    windows = WAV2LIP_RELEASED.hear(Sound(mel, np.zeros(0, np.int16)), range(num_frames), fps)
+    windows = WAV2LIP_RELEASED.audio_windows(ExtractedAudio(mel, np.zeros(0, np.int16)), range(num_frames), fps)
     assert windows.shape == (num_frames, 80, 16)
     return [frame for frame in range(num_frames) if (windows[frame] > 0).any()]
 
@@ -28,8 +28,8 @@ def test_a_released_generator_hears_a_click_at_the_frames_of_wav2lips_training()
 
 def test_ours_hears_it_a_frame_later() -> None:
     mel = np.random.default_rng(0).uniform(-4, 4, (160, 80)).astype(np.float32)
-    voice = Sound(mel, np.zeros(0, np.int16))
-    ours, released = (kind.hear(voice, range(50), 25.0) for kind in (OURS, WAV2LIP_RELEASED))
+    voice = ExtractedAudio(mel, np.zeros(0, np.int16))
+    ours, released = (kind.audio_windows(voice, range(50), 25.0) for kind in (OURS, WAV2LIP_RELEASED))
     np.testing.assert_array_equal(released[:-1], ours[1:])
 
 
@@ -37,7 +37,7 @@ def test_ours_hears_it_a_frame_later() -> None:
 def test_at_any_frame_rate_it_hears_40_ms_later_than_centred(fps: float) -> None:
     mel = np.repeat(np.arange(1000, dtype=np.float32)[:, None], 80, axis=1)
     frames = range(10, 100)
-    windows = WAV2LIP_RELEASED.hear(Sound(mel, np.zeros(0, np.int16)), frames, fps)
+    windows = WAV2LIP_RELEASED.audio_windows(ExtractedAudio(mel, np.zeros(0, np.int16)), frames, fps)
     middle_s = (windows[:, 0, 0] + 8) / 80
     late_s = middle_s - (np.array(frames) + 0.5) / fps
     assert (late_s <= 0.04 + 1e-6).all() and (late_s > 0.04 - 0.0126).all()

@@ -21,7 +21,7 @@ from pipeline.core.digest import sha256_of
 from pipeline.core.layout import Layout
 from pipeline.inference import saved_model
 from pipeline.inference.generator import MouthGenerator
-from pipeline.inference.generator_kinds import Sound
+from pipeline.inference.generator_kinds import ExtractedAudio
 from pipeline.params import load_params
 from pipeline.sync_filter.scorer import load_scorer
 from tests.support.published_wav2lip import PublishedDiscriminator, PublishedGenerator, PublishedSyncNet, trained
@@ -78,7 +78,7 @@ def test_an_adopted_generator_draws_what_the_published_one_draws(layout: Layout)
     crops, references = random.integers(0, 256, (2, 3, 96, 96, 3), dtype=np.uint8)
     mel = 3e4 * random.uniform(-4, 4, (40, 80)).astype(np.float32)  # untrained layers let little of the sound through
     draw = MouthGenerator.load(folder, "cpu", "fp32")
-    drawn = draw(crops, draw.hear(Sound(mel, np.zeros(0, np.int16)), range(4, 7)), references)
+    drawn = draw(crops, draw.audio_windows(ExtractedAudio(mel, np.zeros(0, np.int16)), range(4, 7)), references)
     masked = crops.copy()
     masked[:, 48:] = 0
     faces = torch.from_numpy(np.concatenate([masked, references], axis=3)).permute(0, 3, 1, 2) / 255

@@ -10,7 +10,7 @@ from tests.support.media_readers import iter_frames
 def changes_of(frames: list[np.ndarray]) -> list[float]:
     meter = ChangeMeter()
     for frame in frames:
-        meter.see(frame)
+        meter.add(frame)
     return meter.changes
 
 
@@ -58,7 +58,7 @@ def test_joins_of_real_clips_are_found_and_nothing_within_them(shared_data) -> N
     meter, joins, count = ChangeMeter(), [], 0
     for path in paths:
         for frame in iter_frames(path, 25):
-            meter.see(frame.image)
+            meter.add(frame.image)
             count += 1
         joins.append(count)
     found = find_cuts(meter.changes, 4.0)

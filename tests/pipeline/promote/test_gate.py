@@ -10,10 +10,10 @@ import pytest
 
 from pipeline.core.errors import UserError
 from pipeline.params import PromoteParams
-from pipeline.promote.gate import Scores, check_rules, judge, parse_scores
+from pipeline.promote.gate import ModelScores, check_rules, judge, parse_scores
 
 EVALUATION: dict[str, Any] = {"id": "unseen", "every_n_frames": 5, "evaluator_sha256": "e", "sha256": "digest"}
-CHAMPION = Scores("champion", lse_d=8.0, lse_c=5.0, fid=20.0, evaluation=EVALUATION)
+CHAMPION = ModelScores("champion", lse_d=8.0, lse_c=5.0, fid=20.0, evaluation=EVALUATION)
 
 
 VARIANT = "no_lstm"
@@ -23,11 +23,11 @@ def rules(max_fid_increase: float = 5.0, min_lse_d_gain: float = 0.0) -> Promote
     return PromoteParams(variant="lstm_cbam", max_fid_increase=max_fid_increase, min_lse_d_gain=min_lse_d_gain)
 
 
-def challenger(**changed: Any) -> Scores:
+def challenger(**changed: Any) -> ModelScores:
     return dataclasses.replace(CHAMPION, model_sha256="challenger", **changed)
 
 
-def broken(scores: Scores, limits: PromoteParams) -> list[str]:
+def broken(scores: ModelScores, limits: PromoteParams) -> list[str]:
     return [check.rule for check in check_rules(scores, CHAMPION, limits) if not check.passed]
 
 

@@ -37,7 +37,7 @@ def reject(clip_id: str, split: str, reason: str) -> Reject:
 def test_metrics_count_clips_and_reasons() -> None:
     rows = [row("a", "train"), row("b", "train"), row("c", "val")]
     rejects = [reject("d", "train", "no_face"), reject("e", "val", "no_face"), reject("f", "val", "no_audio")]
-    assert preprocess.summarise(rows, rejects) == {
+    assert preprocess.preprocess_metrics(rows, rejects) == {
         "num_clips": 3,
         "num_train_clips": 2,
         "num_val_clips": 1,

@@ -233,4 +233,4 @@ def test_more_processes_than_cores_are_refused(
     ],
 )
 def test_a_lost_process_is_told_from_the_programs_own_errors(error: Exception, is_loss: bool) -> None:
-    assert distributed._tells_of_a_loss(error) is is_loss
+    assert distributed._is_lost_process(error) is is_loss

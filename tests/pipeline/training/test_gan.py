@@ -17,7 +17,7 @@ from models.generator import Generator, GeneratorConfig
 from models.syncnet import SyncNet, SyncNetConfig
 from pipeline.core.errors import UserError
 from pipeline.inference import saved_model
-from pipeline.inference.generator_kinds import KINDS, OURS, Kind
+from pipeline.inference.generator_kinds import KINDS, OURS, GeneratorKind
 from pipeline.params import LipGanVariant, Speech2VidVariant, TrainGanParams, Wav2LipVariant
 from pipeline.stages.train_gan import build_trainee, load_expert
 from pipeline.training.adversaries import QualityAdversary
@@ -90,7 +90,7 @@ def trainee(params: TrainGanParams) -> GanTrainee:
     return trainee_of(params)
 
 
-def batch(kind: Kind = OURS, num_frames: int = 5) -> dict[str, torch.Tensor]:
+def batch(kind: GeneratorKind = OURS, num_frames: int = 5) -> dict[str, torch.Tensor]:
     items = [
         CutGeneratorWindow(6, 3, kind=kind, num_frames=num_frames)(clip(seed), np.random.default_rng(seed))
         for seed in (5, 6)
@@ -256,8 +256,10 @@ def test_the_sync_loss_of_a_longer_window_is_that_of_its_fives(params: TrainGanP
     """With cosines each five is judged alone: the loss is the mean of what they have as windows of their own."""
     trainee = trainee_of(params.model_copy(update={"sync_objective": "bce"}))
     faces, mel = torch.rand(3, 10, 3, 96, 96), torch.randn(3, 2, 1, 80, 16)
-    whole = trainee._sync(trainee._look(faces)[0], mel)
-    fives = [trainee._sync(trainee._look(faces[:, 5 * s : 5 * s + 5])[0], mel[:, s : s + 1]) for s in range(2)]
+    whole = trainee._sync(trainee._expert_features(faces)[0], mel)
+    fives = [
+        trainee._sync(trainee._expert_features(faces[:, 5 * s : 5 * s + 5])[0], mel[:, s : s + 1]) for s in range(2)
+    ]
     assert float(whole.detach()) == pytest.approx(float(torch.stack(fives).mean().detach()), rel=1e-4)
 
 

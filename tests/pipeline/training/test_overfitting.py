@@ -120,7 +120,7 @@ def drawn_l1(recipe: Recipe, weights: Mapping[str, torch.Tensor], batch: Batch) 
     network = recipe.build().eval()
     network.load_state_dict(weights)
     target = faces_to_float(batch["target"], CPU)
-    faces = recipe.kind.see(target, faces_to_float(batch["reference"], CPU))
+    faces = recipe.kind.face_input(target, faces_to_float(batch["reference"], CPU))
     return float((network(batch["audio"].unsqueeze(2), faces) - target).abs().mean())
 
 

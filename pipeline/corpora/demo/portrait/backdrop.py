@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from pipeline.corpora.demo.portrait.field import Canvas, Field, blur, bump, mix, noise, smoothstep, to_linear
+from pipeline.corpora.demo.portrait.field import Canvas, Field, blur_field, bump, mix, noise, smoothstep, to_linear
 from pipeline.corpora.demo.portrait.look import Look
 
 
@@ -57,7 +57,7 @@ def _bookshelf(rng: np.random.Generator, base: Field, x: Field, y: Field) -> Fie
             image, (0, round(bottom)), (side, round((row + 1) / rows * side)),
             (base * 0.85).tolist(), -1,
         )  # fmt: skip
-    return blur(image, side * 0.011) * (0.75 + 0.4 * x)[..., None]
+    return blur_field(image, side * 0.011) * (0.75 + 0.4 * x)[..., None]
 
 
 def _window(rng: np.random.Generator, base: Field, x: Field, y: Field) -> Field:
@@ -73,7 +73,7 @@ def _window(rng: np.random.Generator, base: Field, x: Field, y: Field) -> Field:
             cv2.rectangle(image, p0, p1, (sky * (0.95 - 0.12 * row)).tolist(), -1)
     leaves = np.clip(noise(rng, side, 18), 0, 2) * smoothstep(0.3, 0.9, y)
     image = mix(image, np.array((0.18, 0.30, 0.16), np.float32), np.clip(0.35 * leaves, 0, 0.6))
-    return blur(image, side * 0.016)
+    return blur_field(image, side * 0.016)
 
 
 def _bokeh(rng: np.random.Generator, base: Field, x: Field, y: Field) -> Field:
@@ -86,8 +86,8 @@ def _bokeh(rng: np.random.Generator, base: Field, x: Field, y: Field) -> Field:
         cv2.circle(spot, centre, radius, 1.0, -1)
         tint = to_linear(np.asarray(rng.uniform(0.45, 1.0, 3), np.float32))
         tint = mix(tint, np.array((1.0, 0.72, 0.38), np.float32), 0.5)
-        image = image + (rng.uniform(0.08, 0.42) * blur(spot, side * 0.006))[..., None] * tint
-    return blur(image, side * 0.005)
+        image = image + (rng.uniform(0.08, 0.42) * blur_field(spot, side * 0.006))[..., None] * tint
+    return blur_field(image, side * 0.005)
 
 
 def _panels(rng: np.random.Generator, base: Field, x: Field, y: Field) -> Field:
@@ -101,8 +101,8 @@ def _panels(rng: np.random.Generator, base: Field, x: Field, y: Field) -> Field:
     p0, p1 = (round(left * side), round(0.10 * side)), (round((left + 0.22) * side), round(0.42 * side))
     cv2.rectangle(frame, p0, p1, 1.0, -1)
     art = mix(base, to_linear(np.asarray(rng.uniform(0.3, 0.7, 3), np.float32)), 0.4)
-    image = mix(base * tone[..., None], art, blur(frame, side * 0.006) * 0.8)
-    return blur(image, side * 0.006) * (0.70 + 0.5 * (1.0 - y))[..., None]
+    image = mix(base * tone[..., None], art, blur_field(frame, side * 0.006) * 0.8)
+    return blur_field(image, side * 0.006) * (0.70 + 0.5 * (1.0 - y))[..., None]
 
 
 def paint_body(look: Look, canvas: Canvas) -> tuple[Field, Field]:

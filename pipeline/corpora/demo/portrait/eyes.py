@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.corpora.demo.portrait.field import Canvas, Field, blur, bump, mix, smoothstep, to_display, to_linear
+from pipeline.corpora.demo.portrait.field import Canvas, Field, blur_field, bump, mix, smoothstep, to_display, to_linear
 from pipeline.corpora.demo.portrait.head import EYE_U
 from pipeline.corpora.demo.portrait.look import Look
 
@@ -109,8 +109,8 @@ def paint_brows(look: Look, canvas: Canvas) -> tuple[Field, Field]:
             stroke = float(rng.uniform(0.55, 1.0))
             width = max(1, round(0.011 * canvas.unit_px))
             cv2.line(alpha, ends[0], ends[1], stroke, width, cv2.LINE_AA, 4)
-    alpha = blur(alpha, 0.007 * canvas.unit_px)
-    alpha = np.maximum(alpha, 0.75 * blur(alpha, 0.018 * canvas.unit_px))
+    alpha = blur_field(alpha, 0.007 * canvas.unit_px)
+    alpha = np.maximum(alpha, 0.75 * blur_field(alpha, 0.018 * canvas.unit_px))
     alpha = 1.0 - np.power(1.0 - np.clip(alpha, 0.0, 1.0), 1.7)
     strength = 0.84 if look.is_feminine else 0.93
     return to_linear(look.brow).astype(np.float32) * 0.7, alpha * strength
@@ -147,7 +147,7 @@ def paint_glasses(look: Look, canvas: Canvas) -> tuple[NDArray[np.float32], Fiel
     u, v = canvas.grid()
     streak = smoothstep(0.05, 0.0, np.abs(np.mod(u + 0.7 * v + 0.62, 0.88) - 0.44) - 0.05)
     glare = 0.10 * lens * streak * smoothstep(0.2, -0.15, v) + 0.03 * lens
-    shadow = 0.22 * np.roll(blur(frame, 0.025 * canvas.unit_px), round(0.05 * canvas.unit_px), 0)
+    shadow = 0.22 * np.roll(blur_field(frame, 0.025 * canvas.unit_px), round(0.05 * canvas.unit_px), 0)
     sheen = 0.25 * smoothstep(0.06, -0.18, v) * np.ones_like(u)
     colour = np.zeros((side, side, 3), np.float32)
     colour = mix(colour, 1.0, glare / np.maximum(glare + shadow, 1e-4))

@@ -104,7 +104,7 @@ def sample_tile(tile: Field, x: Field, y: Field) -> Field:
     return cv2.remap(tile, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
 
 
-def blur(image: Field, sigma_px: float) -> Field:
+def blur_field(image: Field, sigma_px: float) -> Field:
     """Gaussian blur; a sigma below 0.2 pixels leaves the image as it is."""
     if sigma_px < 0.2:
         return image

@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.corpora.demo.portrait.field import (
     Canvas,
     Field,
-    blur,
+    blur_field,
     bump,
     mix,
     noise,
@@ -155,7 +155,7 @@ def paint_front(look: Look, canvas: Canvas) -> tuple[Field, Field, Field]:
     colour = _colour(look, cut, canvas, u, v, np.clip(0.35 + 0.65 * deep, 0, 1))
     lx = look.light[0]
     reach = canvas.unit_px * 0.06
-    cast = blur(alpha, reach)
+    cast = blur_field(alpha, reach)
     rows, columns = round(reach * 0.9), round(-lx * reach)
     cast = np.roll(cast, (rows, columns), axis=(0, 1))
     return colour, alpha.astype(np.float32), np.clip(cast, 0.0, 1.0).astype(np.float32)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.corpora.demo.portrait.field import Canvas, Field, blur, bump, mix, noise, smoothstep, to_linear
+from pipeline.corpora.demo.portrait.field import Canvas, Field, blur_field, bump, mix, noise, smoothstep, to_linear
 from pipeline.corpora.demo.portrait.look import Look
 
 CRANIUM = 1.42
@@ -75,7 +75,7 @@ def relief(look: Look, u: Field, v: Field) -> tuple[Field, Field]:
 def _lit(look: Look, canvas: Canvas, height: Field) -> tuple[Field, Field, Field]:
     """Diffuse term, highlight and hollow shading of a height field, each float32 [H, W]."""
     step = 1.0 / canvas.unit_px
-    dz_dv, dz_du = np.gradient(blur(height, canvas.unit_px * 0.012), step)
+    dz_dv, dz_du = np.gradient(blur_field(height, canvas.unit_px * 0.012), step)
     norm = 1.0 / np.sqrt(1.0 + dz_du**2 + dz_dv**2)
     nx, ny, nz = -dz_du * norm, -dz_dv * norm, norm
     lx, ly, lz = look.light
@@ -84,7 +84,7 @@ def _lit(look: Look, canvas: Canvas, height: Field) -> tuple[Field, Field, Field
     hx, hy, hz = lx, ly, lz + 1.0
     length = float(np.sqrt(hx * hx + hy * hy + hz * hz))
     shine = np.power(np.clip((nx * hx + ny * hy + nz * hz) / length, 0.0, 1.0), 26.0)
-    hollow = blur(height, canvas.unit_px * 0.10) - height
+    hollow = blur_field(height, canvas.unit_px * 0.10) - height
     hollow = np.clip(1.0 - 2.6 * np.maximum(hollow, 0.0), 0.45, 1.0)
     return diffuse.astype(np.float32), shine.astype(np.float32), hollow.astype(np.float32)
 
@@ -148,7 +148,7 @@ def paint_head(look: Look, canvas: Canvas) -> Head:
     rim = smoothstep(0.72, 1.0, r) * smoothstep(-0.8, -0.2, v)
     colour = colour * (1.0 - 0.30 * rim[..., None])
     colour, alpha = _ears(look, canvas, colour, alpha, u, v)
-    depth = blur(np.maximum(skull, 0.0) + (height - skull) * (r < 1.0), canvas.unit_px * 0.05)
+    depth = blur_field(np.maximum(skull, 0.0) + (height - skull) * (r < 1.0), canvas.unit_px * 0.05)
     return Head(colour.astype(np.float32), alpha, depth, light.astype(np.float32))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.corpora.demo.portrait.field import Canvas, Field, blur, bump, mix, noise, smoothstep, to_display
+from pipeline.corpora.demo.portrait.field import Canvas, Field, blur_field, bump, mix, noise, smoothstep, to_display
 from pipeline.corpora.demo.portrait.look import Look
 
 JAW_DROP = 0.24
@@ -47,7 +47,7 @@ class MouthPainter:
         self._soft = 1.0 / canvas.unit_px
         window = light[self.rows, self.columns]
         # light is smooth here: below the lips it moves with the jaw, which no one can see
-        self._light = np.power(np.clip(blur(window, canvas.unit_px * 0.08), 0.05, 1.15), 1 / 2.2)
+        self._light = np.power(np.clip(blur_field(window, canvas.unit_px * 0.08), 0.05, 1.15), 1 / 2.2)
         self._light = np.ascontiguousarray(self._light[..., ::-1])
         self._lips = np.asarray(look.lips, np.float32)[::-1]
         rng = np.random.default_rng([look.seed, 10])

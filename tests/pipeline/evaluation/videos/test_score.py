@@ -127,7 +127,7 @@ def test_the_generated_videos_own_sound_is_heard_from_the_first_crop_on(
     write_video(tmp_path / "made.mp4", [*empty, *swaying_head()], seed=2)
     faces = find_faces(tmp_path / "made.mp4", tmp_path / "real.mp4")
     assert (faces.start, len(faces.faces)) == (16, NUM_FRAMES)
-    heard = faces.heard(params).astype(float)
+    heard = faces.speech(params).astype(float)
     for name, is_heard in (("made", True), ("real", False)):
         sound = read_samples(tmp_path / f"{name}.mp4")[16 * 640 :][: len(heard)]
         assert bool(np.corrcoef(heard[: len(sound)], sound)[0, 1] > 0.9) is is_heard
@@ -205,13 +205,13 @@ def test_sound_must_last_as_long_as_the_pictures_and_be_heard(
         MediaFile(tmp_path / "short.mp4") as short,
         pytest.raises(DataError, match=r"sound ends too early: it lasts 1\.\d\d of the 1\.60 s"),
     ):
-        replace(faces, generated=short).heard(params)
+        replace(faces, generated=short).speech(params)
     write_video(tmp_path / "silent.mp4", swaying_head(), loudness=0.0)
     with (
         MediaFile(tmp_path / "silent.mp4") as silent,
         pytest.raises(RefusedError, match="the generated video is silent"),
     ):
-        replace(faces, generated=silent).heard(params)
+        replace(faces, generated=silent).speech(params)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_results_say_where_they_are_of_different_clips() -> None:
         return {"fid_num_images": num_images, "failures": failures, "versions": {"numpy": "2.1.0", "torch": "2.11.0"}}
 
     def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
-        return against.differences(ours, EarlierResult(Path("theirs.json"), theirs, {}))
+        return against.protocol_differences(ours, EarlierResult(Path("theirs.json"), theirs, {}))
 
     assert differences(result(50, "a"), result(50, "a")) == []
     said = differences(result(30, "a", "b", "c"), result(50, "a", "z"))
