@@ -1,1 +1,1 @@
-"""Video and sound: the only package that imports FFmpeg's bindings."""
+"""Video and sound: the only package that knows FFmpeg."""
