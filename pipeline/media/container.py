@@ -145,6 +145,8 @@ def demux(container: Any, stream: Any, path: Path) -> Iterator[Any]:
             packet = next(packets, None)
         except av.error.FFmpegError as error:
             raise CorruptMediaError(path, f"cannot be read on: {error}") from error
+        except IndexError:  # PyAV's end of a file in which another stream has begun since it was opened
+            return
         if packet is None:
             return
         yield packet

@@ -147,6 +147,23 @@ def test_a_playlist_opens_no_other_file(tmp_path: Path, name: str, content: str)
         _ = media.header
 
 
+def test_a_stream_that_begins_late_leaves_the_others_as_they_are(tmp_path: Path) -> None:
+    """FFmpeg looks for streams in the first 90 s of an FLV file; a sound comes after 99 s."""
+    path = tmp_path / "v.flv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("flv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        for number in range(2500):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey(10 * (number % 20)), format="bgr24")))
+        container.mux(stream.encode(None))
+    body = b"\x3e" + bytes(100)
+    tag = b"\x08" + len(body).to_bytes(3, "big") + (99_000).to_bytes(3, "big") + bytes(4) + body
+    path.write_bytes(path.read_bytes() + tag + len(tag).to_bytes(4, "big"))
+    with MediaFile(path) as media:
+        assert not media.header.has_audio
+        assert sum(1 for _ in media.frames()) == 2500
+
+
 def test_what_is_no_file_or_no_media_is_said_with_its_name(tmp_path: Path) -> None:
     with pytest.raises(MissingMediaError, match=r"none\.mp4: no such file"):
         MediaFile(tmp_path / "none.mp4")
