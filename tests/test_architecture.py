@@ -6,6 +6,7 @@ import ast
 import importlib.metadata
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -282,3 +283,48 @@ def _defined_names(node: ast.stmt) -> list[str]:
     if isinstance(node, ast.Assign):
         return [target.id for target in node.targets if isinstance(target, ast.Name)]
     return [node.target.id] if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) else []
+
+
+def _texts(node: ast.AST) -> frozenset[str]:
+    """The strings that a tuple, list or set of at least two constant strings spells, else none."""
+    if not isinstance(node, ast.Tuple | ast.List | ast.Set) or len(node.elts) < 2:
+        return frozenset()
+    texts = {element.value for element in node.elts if isinstance(element, ast.Constant)}
+    return frozenset(texts) if all(isinstance(text, str) for text in texts) and len(texts) > 1 else frozenset()
+
+
+def _declared(tree: ast.Module) -> Iterator[tuple[int, frozenset[str]]]:
+    """Line and members of each ``Literal[...]`` and enumeration."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value) in ("Literal", "typing.Literal"):
+            yield node.lineno, _texts(node.slice)
+        elif isinstance(node, ast.ClassDef) and any(ast.unparse(base).endswith("Enum") for base in node.bases):
+            values = [entry.value for entry in node.body if isinstance(entry, ast.Assign)]
+            yield node.lineno, _texts(ast.Tuple(values))
+
+
+def _tested_or_named(tree: ast.Module) -> Iterator[tuple[int, frozenset[str]]]:
+    """Line and members of each ``in (...)`` and of each constant of a module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare):
+            for operator, right in zip(node.ops, node.comparators, strict=True):
+                if isinstance(operator, ast.In | ast.NotIn):
+                    yield node.lineno, _texts(right)
+    for node in tree.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            yield node.lineno, _texts(node.value)
+
+
+def test_each_set_of_choices_is_spelled_in_one_place() -> None:
+    declared, places = set[frozenset[str]](), defaultdict[frozenset[str], set[str]](set)
+    for path in _sources():
+        tree, name = ast.parse(path.read_text()), path.relative_to(ROOT).as_posix()
+        for line, texts in _declared(tree):
+            declared.add(texts)
+            places[texts].add(f"{name}:{line}")
+        for line, texts in _tested_or_named(tree):
+            places[texts].add(f"{name}:{line}")
+    declared.discard(frozenset())
+    assert frozenset({"first", "same"}) in declared and frozenset({"auto", "cpu", "cuda"}) in declared
+    repeated = {", ".join(sorted(texts)): sorted(places[texts]) for texts in declared if len(places[texts]) > 1}
+    assert not repeated, f"import the Literal of these, or use typing.get_args: {repeated}"

@@ -305,6 +305,26 @@ def test_plan_runs_nothing_and_needs_no_server(
     assert sorted(own_stub_pipeline.iterdir()) == files
 
 
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        ([], None),
+        (["--targets", "a"], ["a"]),
+        (["--targets", "a", "b", "c"], ["a", "b", "c"]),
+        (["--targets", "a", "--targets", "b"], ["a", "b"]),
+        (["a", "b"], ["a", "b"]),
+    ],
+)
+def test_targets_are_one_or_several_stages(
+    arguments: list[str], wanted: list[str] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[str] | None] = []
+    monkeypatch.setattr(reproduce, "_checkout", lambda root: tmp_path)
+    monkeypatch.setattr(reproduce, "plan_text", lambda root, targets: seen.append(targets) or "")
+    assert reproduce.main([*arguments, "--plan"]) == 0
+    assert seen == [wanted]
+
+
 def test_settings_that_stages_would_refuse_are_told_by_the_plan(
     own_stub_pipeline: Path, edit: Callable[[Path, str, str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,31 @@
+"""The command line, params.yaml and the functions behind them take the same choices."""
+
+from __future__ import annotations
+
+from typing import get_args, get_type_hints
+
+import pytest
+
+from pipeline.cli.dub import dub
+from pipeline.core.choices import Device, Source
+from pipeline.dubbing.dub import DubSettings
+from pipeline.inference.device import select_device
+from pipeline.params import EvaluateParams, RuntimeParams
+from pipeline.params.profiles import PROFILES
+
+
+@pytest.mark.parametrize("option", ["length", "fill", "on_missing", "reference"])
+def test_dubs_options_are_its_settings(option: str) -> None:
+    choices = get_type_hints(DubSettings)[option]
+    assert get_type_hints(dub)[option] is choices
+    assert len(get_args(choices)) >= 2
+
+
+def test_params_and_dub_name_devices_and_references_alike() -> None:
+    assert get_type_hints(dub)["device"] is get_type_hints(select_device)["name"] is Device
+    assert RuntimeParams.model_fields["device"].annotation is Device
+    assert EvaluateParams.model_fields["reference"].annotation is get_type_hints(dub)["reference"]
+
+
+def test_each_source_has_a_profile() -> None:
+    assert set(PROFILES) == set(get_args(Source))

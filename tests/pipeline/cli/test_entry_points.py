@@ -1,0 +1,141 @@
+"""Every module that ``python -m`` runs: its help starts nothing and is light, its mistakes are one line and code 2."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.dvc import _STAGE_ERROR
+from pipeline import stage
+
+ROOT = Path(__file__).resolve().parents[3]
+HEAVY = {"torch", "mlflow", "ray", "cv2", "av", "scipy", "matplotlib", "pandas", "librosa"}
+
+
+def _entry_points() -> list[str]:
+    """Names of the modules that end with a test for ``__main__``; a package stands for its ``__main__`` module."""
+    found = []
+    for package in ("pipeline", "flows"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            last = ast.parse(path.read_text()).body[-1:]
+            if last and isinstance(last[0], ast.If) and "__main__" in ast.unparse(last[0].test):
+                found.append(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__"))
+    return found
+
+
+ENTRY_POINTS = _entry_points()
+STAGES = [name for name in ENTRY_POINTS if name.startswith("pipeline.stages.")]
+FLOWS = [name for name in ENTRY_POINTS if name.startswith("flows.")]
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Python with the names of all imported modules on stderr."""
+    command = [sys.executable, "-X", "importtime", *arguments]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=env, timeout=120)
+
+
+def imported(done: subprocess.CompletedProcess[str]) -> set[str]:
+    """Top names of the imported modules; a process that writes anything else on stderr fails the test."""
+    lines = done.stderr.splitlines()
+    assert all(line.startswith("import time:") for line in lines), done.stderr
+    return {line.rpartition("|")[2].strip().split(".")[0] for line in lines}
+
+
+def test_the_entry_points_are_these() -> None:
+    assert set(ENTRY_POINTS) == {
+        "pipeline",
+        "pipeline.promote",
+        *(f"pipeline.stages.{path.stem}" for path in (ROOT / "pipeline" / "stages").glob("[!_]*.py")),
+        "flows.reproduce",
+        "flows.retrain",
+        "flows.serve",
+    }
+    assert len(STAGES) == 8
+
+
+@pytest.mark.parametrize("name", [name for name in ENTRY_POINTS if name not in FLOWS])
+def test_help_is_light_and_starts_nothing(name: str, tmp_path: Path) -> None:
+    """The working directory is no checkout: whatever looked for one would fail."""
+    done = run("-m", name, "--help", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"Usage: python -m {name} [OPTIONS]")
+    assert "typer" in imported(done)
+    assert not imported(done) & {*HEAVY, "prefect"}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_of_flows_needs_prefect_only_and_starts_nothing(tmp_path: Path) -> None:
+    """Each as ``python -m`` runs it, in one process: the import of Prefect alone takes seconds."""
+    code = f"""
+import runpy, sys
+for name in {FLOWS}:
+    sys.argv = [name, "--help"]
+    try:
+        runpy.run_module(name, run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        assert ended.code == 0, ended.code
+"""
+    done = run("-W", "ignore::RuntimeWarning:runpy", "-c", code, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for name in FLOWS:
+        assert f"Usage: python -m {name} [OPTIONS]" in done.stdout
+    assert "prefect" in imported(done)
+    assert not imported(done) & HEAVY
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+def test_an_unknown_option_is_one_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    module = importlib.import_module(name if name in (*STAGES, *FLOWS) else f"{name}.__main__")
+    assert module.main(["--bogus"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ") and printed.err.count("\n") == 1
+    assert "--bogus" in printed.err and f"`python -m {name} --help`" in printed.err
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_runs_once_its_arguments_are_right(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs: list[tuple[str, str | None]] = []
+
+    def note(name: str, body: stage.Body, variant: str | None = None, *, dvc_stage: str | None = None) -> int:
+        runs.append((name, variant))
+        return 75
+
+    monkeypatch.setattr(stage, "run", note)
+    main, short = importlib.import_module(name).main, name.rpartition(".")[2]
+    has_variants = short in ("train_gan", "evaluate")
+    assert main(["--help"]) == 0
+    assert ("params.yaml has them all" in capsys.readouterr().out) != has_variants
+    assert main(["extra"]) == 2
+    assert main([] if has_variants else ["--variant", "lstm_cbam"]) == 2
+    assert runs == []
+    assert main(["--variant", "lstm_cbam"] if has_variants else []) == 75
+    assert runs == [(short, "lstm_cbam" if has_variants else None)]
+
+
+def test_an_unknown_variant_ends_a_stage_with_the_line_that_the_flows_read(tmp_path: Path) -> None:
+    for file in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / file, tmp_path)
+    done = run("-m", "pipeline.stages.train_gan", "--variant", "nope", cwd=tmp_path)
+    assert done.returncode == 2
+    (line,) = (line for line in done.stderr.splitlines() if not line.startswith("import time:"))
+    found = _STAGE_ERROR.match(line)
+    assert found and found["why"].startswith("no variant 'nope' in params.yaml's variants; it has lstm_cbam")
+
+
+def test_an_unknown_option_ends_a_process_with_one_line(tmp_path: Path) -> None:
+    done = run("-m", "pipeline.stages.preprocess", "--bogus", cwd=tmp_path)
+    assert done.returncode == 2
+    (line,) = (line for line in done.stderr.splitlines() if not line.startswith("import time:"))
+    assert line.startswith("error: ") and "--bogus" in line
