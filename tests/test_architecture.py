@@ -10,12 +10,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 import yaml
 
 from pipeline.core import code_digest
 from pipeline.core.layout import Layout
+from pipeline.shards.index import IndexRow
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("flows", "pipeline", "models")
@@ -28,6 +30,7 @@ HOMES = {
     "av": ("pipeline/media/",),
     "soxr": ("pipeline/media/",),
     "librosa": ("pipeline/features/",),
+    "pyarrow": ("pipeline/shards/", "pipeline/corpora/manifest.py", "pipeline/core/artifacts.py"),
     "safetensors": ("pipeline/inference/saved_model.py",),
     "prefect": ("flows/",),
     "requests": ("pipeline/fetch/",),
@@ -166,6 +169,7 @@ def test_a_folder_that_one_stage_uses_bears_its_name() -> None:
 def test_the_schema_of_shards_imports_neither_their_reader_nor_their_writer() -> None:
     names = set(_imports(ROOT / "pipeline" / "shards" / "index.py"))
     assert not {name for name in names if name.startswith("pipeline.")}
+    assert get_type_hints(IndexRow)["sync_shift_frames"] is int  # it controls readers, so it is no statistic
 
 
 @pytest.mark.parametrize("package", TRAINING_FREE)

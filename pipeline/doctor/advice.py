@@ -13,7 +13,6 @@ from pipeline.doctor.data import Survey
 from pipeline.doctor.measures import BY_NAME, SYNC_NAMES, values_of
 from pipeline.faces.crops import CROP_PX
 from pipeline.params import Params, PreprocessParams
-from pipeline.shards.index import SHIFT_STAT
 
 REMEDIES = {
     "missing_file": "the files are not on disk: bring them back, or `dvc repro --force --single-item download` lists "
@@ -179,10 +178,11 @@ def _little(survey: Survey) -> str:
 
 
 def _sync(survey: Survey) -> str:
-    found = [row.stats for row in survey.kept if BY_NAME[SYNC_NAMES[0]].of(row) is not None]
+    offset_of = BY_NAME[SYNC_NAMES[0]].of
+    found = [offset - row.sync_shift_frames for row in survey.kept if (offset := offset_of(row)) is not None]
     if not found:
         return ""
-    offsets = np.array([stats[SYNC_NAMES[0]] - stats.get(SHIFT_STAT, 0.0) for stats in found])
+    offsets = np.array(found)
     share = float(np.mean(np.abs(offsets) > IN_SYNC_FRAMES))
     if share <= MANY:
         return ""

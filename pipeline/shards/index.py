@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 
 INDEX_NAME = "index.parquet"
 REJECTS_NAME = "rejects.parquet"
-SHIFT_STAT = "sync_shift_frames"
-"""The stat that readers correct: by so many frames the stored audio leads the stored video."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class IndexRow:
-    """Where one kept clip is and what may be known of it without opening its shard."""
+    """Where one kept clip is and what may be known of it without opening its shard.
+
+    ``sync_shift_frames``: by so many frames the stored audio leads the stored video; readers correct it, and
+    ``num_frames`` and ``num_samples`` are those that are left then. ``stats`` describe the clip and control nothing.
+    """
 
     clip_id: str
     key: str
@@ -24,6 +26,7 @@ class IndexRow:
     num_frames: int
     num_samples: int
     num_bytes: int
+    sync_shift_frames: int = 0
     stats: Mapping[str, float] = field(default_factory=dict)
 
 

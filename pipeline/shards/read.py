@@ -15,13 +15,16 @@ import numpy as np
 from pipeline.core.artifacts import read_rows
 from pipeline.core.errors import DataError, UserError
 from pipeline.shards.clip import PARTS, Clip, clip_rng, members_of
-from pipeline.shards.index import INDEX_NAME, REJECTS_NAME, SHIFT_STAT, IndexRow, Reject
+from pipeline.shards.index import INDEX_NAME, REJECTS_NAME, IndexRow, Reject
 from pipeline.shards.key import source_of
 
 log = logging.getLogger(__name__)
 
 REMAKE_CLIPS = "run `dvc repro sync_filter`"
-_INDEX_COLUMNS = tuple(field.name for field in fields(IndexRow) if field.name != "stats")
+_SHIFT = "sync_shift_frames"
+_INDEX_COLUMNS = tuple(field.name for field in fields(IndexRow) if field.name not in ("stats", _SHIFT))
+"""Every index has these; one of an earlier version may lack the shift."""
+_NO_STATS = {*_INDEX_COLUMNS, _SHIFT}
 
 
 class ShardError(DataError):
@@ -62,8 +65,9 @@ def read_rejects(shards_dir: Path) -> list[Reject]:
 
 def _index_row(row: Mapping[str, Any]) -> IndexRow:
     own = {name: row[name] for name in _INDEX_COLUMNS}
-    stats = {name: value for name, value in row.items() if name not in own and value is not None}
-    return IndexRow(**own, stats=stats)
+    shift_frames = int(row.get(_SHIFT) or 0)  # earlier indexes have it as a float, for some clips or none
+    stats = {name: value for name, value in row.items() if name not in _NO_STATS and value is not None}
+    return IndexRow(**own, sync_shift_frames=shift_frames, stats=stats)
 
 
 def read_clips(
@@ -90,7 +94,7 @@ def read_clips(
 
 def sync_shifts(rows: Iterable[IndexRow]) -> dict[str, int]:
     """Key -> frames by which the audio leads, where that has to be corrected."""
-    return {row.key: int(offset) for row in rows if (offset := row.stats.get(SHIFT_STAT, 0.0))}
+    return {row.key: row.sync_shift_frames for row in rows if row.sync_shift_frames}
 
 
 def keys_by_shard(rows: Iterable[IndexRow]) -> dict[str, list[str]]:

@@ -20,7 +20,7 @@ from pipeline import stage
 from pipeline.core.errors import DataError
 from pipeline.corpora.manifest import MIN_CLIPS, SPLITS
 from pipeline.features.alignment import num_samples_of
-from pipeline.shards.index import SHIFT_STAT, IndexRow, Reject
+from pipeline.shards.index import IndexRow, Reject
 from pipeline.shards.write import write_index, write_rejects
 from pipeline.sync_filter.decision import SyncScore, correction_frames, refusal, score_clip
 
@@ -63,7 +63,7 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
 def _filtered(
     context: stage.StageContext, rows: list[IndexRow]
 ) -> tuple[list[IndexRow], list[Reject], list[SyncScore]]:
-    """Kept rows with the offset and the confidence among their stats, the refused, and every score."""
+    """Kept rows with their shift, and the offset and the confidence among their stats; the refused; every score."""
     from pipeline.inference.device import select_device, set_threads
     from pipeline.sync_filter.scorer import load_scorer
 
@@ -100,8 +100,13 @@ def corrected(row: IndexRow, score: SyncScore, shift_frames: int) -> IndexRow:
     """The row of the clip as readers will see it: shorter by the shift that they undo."""
     num_frames = row.num_frames - abs(shift_frames)
     found = {"sync_offset_frames": float(score.offset_frames), "sync_confidence": score.confidence}
-    stats = {**row.stats, **found, SHIFT_STAT: float(shift_frames)}
-    return replace(row, num_frames=num_frames, num_samples=num_samples_of(num_frames), stats=stats)
+    return replace(
+        row,
+        num_frames=num_frames,
+        num_samples=num_samples_of(num_frames),
+        sync_shift_frames=shift_frames,
+        stats={**row.stats, **found},
+    )
 
 
 def _clips(context: stage.StageContext, scorer: Scorer, total: int) -> Iterator[Clip]:
@@ -130,7 +135,7 @@ def sync_metrics(kept: list[IndexRow], refused: list[Reject], scores: list[SyncS
         "num_scored": len(scores),
         "num_rejected": len(refused),
         **{f"num_{reason}": count for reason, count in Counter(reject.reason for reject in refused).items()},
-        "num_corrected": sum(row.stats.get(SHIFT_STAT, 0) != 0 for row in kept),
+        "num_corrected": sum(row.sync_shift_frames != 0 for row in kept),
     }
     if scores:
         metrics["median_confidence"] = float(np.median([score.confidence for score in scores]))

@@ -166,7 +166,7 @@ def test_a_resume_reads_no_shard_that_is_done(
         opened.append(shard)
         return original(shards_dir, shard, *rest)
 
-    monkeypatch.setattr(read, "_read_shard", counting)
+    monkeypatch.setattr("pipeline.shards.stream.read_shard", counting)
     stream = ClipStream(tmp_path, "train", seed=0, buffer_clips=0)
     stream.load_state_dict({"epoch": 4, "clips_seen": 11})
     drawn(stream, 4)

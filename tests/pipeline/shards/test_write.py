@@ -9,11 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline.core.errors import UserError
 from pipeline.shards.index import IndexRow, Reject
+from pipeline.shards.read import read_index, sync_shifts
 from pipeline.shards.write import ClipSample, write_index, write_rejects, write_shard
 
 MakeSample = Callable[..., ClipSample]
@@ -93,12 +95,39 @@ def test_index_is_sorted_typed_and_reproducible(tmp_path: Path) -> None:
     table = pq.read_table(tmp_path / "index.parquet")
     assert table.column("key").to_pylist() == ["c", "a", "b"]
     assert table.column("face_px").to_pylist() == [None, None, 90.0]
-    assert [str(table.schema.field(name).type) for name in ("shard", "num_frames", "fps", "blur")] == [
-        "string",
-        "int64",
-        "double",
-        "double",
-    ]
+    types = {name: str(table.schema.field(name).type) for name in ("shard", "num_frames", "fps", "blur")}
+    assert types == {"shard": "string", "num_frames": "int64", "fps": "double", "blur": "double"}
+
+
+def test_the_sync_shift_is_a_column_of_whole_frames_and_no_stat(tmp_path: Path) -> None:
+    rows = [dataclasses.replace(index_row("a", blur=0.5), sync_shift_frames=-3), index_row("b")]
+    write_index(tmp_path, rows)
+    table = pq.read_table(tmp_path / "index.parquet")
+    assert str(table.schema.field("sync_shift_frames").type) == "int64"
+    assert table.column("sync_shift_frames").to_pylist() == [-3, 0]
+    assert read_index(tmp_path) == rows
+    with pytest.raises(ValueError, match="'sync_shift_frames' has the name of a column"):
+        write_index(tmp_path, [dataclasses.replace(index_row("a"), stats={"sync_shift_frames": -3.0})])
+
+
+@pytest.mark.parametrize(
+    ("column", "shifts"),
+    [(None, [0, 0]), ([2.0, None], [2, 0]), ([0.0, -15.0], [0, -15])],
+)
+def test_an_index_of_an_earlier_version_is_read(
+    tmp_path: Path, column: list[float | None] | None, shifts: list[int]
+) -> None:
+    """Its shift is a float64 column, null for clips that were not scored, or there is none."""
+    write_index(tmp_path, [index_row("a", blur=0.5), index_row("b")])
+    path = tmp_path / "index.parquet"
+    table = pq.read_table(path).drop_columns(["sync_shift_frames"])
+    if column is not None:
+        table = table.append_column("sync_shift_frames", pa.array(column, pa.float64()))
+    pq.write_table(table, path)
+    found = read_index(tmp_path)
+    assert [row.sync_shift_frames for row in found] == shifts
+    assert [dict(row.stats) for row in found] == [{"blur": 0.5}, {}]
+    assert sync_shifts(found) == {row.key: shift for row, shift in zip(found, shifts, strict=True) if shift}
 
 
 def test_index_refuses_two_clips_under_one_key(tmp_path: Path) -> None:

@@ -118,6 +118,7 @@ def test_small_offsets_are_told_but_left_as_they_are(layout: Layout, params: Par
     assert metrics["num_corrected"] == 3
     rows = {row.clip_id: row for row in read_index(layout.clips_dir, "train")}
     assert (rows["train/c"].num_frames, rows["train/c"].stats["sync_offset_frames"]) == (NUM_FRAMES, -2)
+    assert [rows[f"train/{name}"].sync_shift_frames for name in "abc"] == [0, 3, 0]
     clips = {clip.clip_id: clip for clip in read_clips(layout.clips_dir, "train")}
     assert (clips["train/c"].num_frames, clips["train/b"].num_frames) == (NUM_FRAMES, NUM_FRAMES - 3)
 
