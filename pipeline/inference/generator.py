@@ -69,7 +69,7 @@ class MouthGenerator:
         references: NDArray[np.uint8],
         state: GeneratorState | None = None,
     ) -> NDArray[np.uint8]:
-        """``crops: uint8 [N, 96, 96, 3]`` BGR, ``windows: float32 [N, F, L]`` of ``audio_windows`` -> crops of that shape.
+        """``crops: uint8 [N, 96, 96, 3]`` BGR, ``windows: float32 [N, F, L]`` of ``audio_windows`` -> such crops.
 
         ``references``, of the crops' shape, show whose face it is; a generator of several stills gets each one that
         often. Raises DataError where the network gives something that is not a number.
