@@ -34,16 +34,14 @@ class Header:
     """0 where the file does not say."""
     pixel_aspect: Fraction
     """Width over height of a stored pixel, 1 where the file does not say."""
+    has_audio: bool
     audio_rate_hz: int | None
+    """None without sound, and of sound in no known format. Likewise ``audio_channels``."""
     audio_channels: int | None
 
     @property
     def has_video(self) -> bool:
         return self.fps is not None
-
-    @property
-    def has_audio(self) -> bool:
-        return self.audio_rate_hz is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,13 +98,15 @@ class MediaFile(AbstractContextManager["MediaFile"]):
                 fps = frame_rate_of(container, video, self.path)
                 num_frames = video.frames or round(duration_s * fps)
                 pixel_aspect = Fraction(video.sample_aspect_ratio or 1)
+            sound = None if audio is None else audio.codec_context
             return Header(
                 fps=fps,
                 num_frames=num_frames,
                 duration_s=duration_s,
                 pixel_aspect=pixel_aspect,
-                audio_rate_hz=None if audio is None else audio.rate,
-                audio_channels=None if audio is None else audio.channels,
+                has_audio=audio is not None,
+                audio_rate_hz=None if sound is None else sound.rate,
+                audio_channels=None if sound is None else sound.channels,
             )
 
     @property

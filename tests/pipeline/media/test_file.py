@@ -200,6 +200,24 @@ def test_sound_without_picture_and_picture_without_sound(tmp_path: Path) -> None
                 ask()
 
 
+@pytest.mark.parametrize(("tags", "kind"), [((b"mp4a", b"esds"), "audio"), ((b"avc1",), "video")])
+def test_a_stream_in_no_known_format_is_refused_when_it_is_read(
+    speaking: Path, tags: tuple[bytes, ...], kind: str
+) -> None:
+    content = speaking.read_bytes()
+    for tag in tags:
+        assert tag in content
+        content = content.replace(tag, b"zzzz")
+    speaking.write_bytes(content)
+    with MediaFile(speaking) as media:
+        assert (media.header.has_video, media.header.has_audio) == (True, True)
+        read = {"audio": media.samples, "video": lambda: list(media.frames())}
+        with pytest.raises(CorruptMediaError, match=f"its {kind} is in no known format"):
+            read.pop(kind)()
+        (read_other,) = read.values()
+        assert len(read_other()) > 0
+
+
 def test_a_closed_file_is_not_read(speaking: Path) -> None:
     with MediaFile(speaking) as media:
         pass
