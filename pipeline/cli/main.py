@@ -27,8 +27,8 @@ The pipeline itself runs through DVC and Prefect:
   make ui                                every run in MLflow: http://127.0.0.1:5000/#/experiments
 \b
 Stages, each runnable alone as python -m pipeline.stages.NAME:
-  download  preprocess  sync_filter  train_syncnet  train_evaluator  train_gan --variant V  evaluate --variant V
-  compare
+  code  download  preprocess  sync_filter  train_syncnet  train_evaluator  train_gan --variant V
+  evaluate --variant V  compare
 """
 
 app = plain_app("Raw talking-face clips in, a trained, scored and comparable lip-sync model out.", EPILOG)

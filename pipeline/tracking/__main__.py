@@ -3,17 +3,28 @@
 The page reads the checkout's own store whatever MLFLOW_TRACKING_URI says, and so does this.
 """
 
+from __future__ import annotations
+
 import logging
 import os
-import sys
+from collections.abc import Sequence
 
+from pipeline.core.command_line import run_command
 from pipeline.core.errors import LipsmithError
 from pipeline.core.layout import Layout, find_root
 from pipeline.core.logs import log_to_stderr
 from pipeline.tracking.store import adopt_artifacts
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(_command, argv, "python -m pipeline.tracking")
+
+
+def _command() -> int:
+    """Correct the artifact locations in the MLflow store of a checkout that was moved or copied.
+
+    `make ui` runs this before it starts MLflow's page. It takes no options.
+    """
     log_to_stderr()
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     try:
@@ -25,4 +36,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())
