@@ -9,8 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+<<<<<<< ours
 from pipeline.core.errors import UserError
 from pipeline.core.seeded_order import seeded_order
+=======
+from pipeline.core.errors import DataError, UserError
+>>>>>>> theirs
 from pipeline.evaluation.protocol import (
     Pair,
     clips_sha256,
@@ -125,10 +129,15 @@ def test_real_keeps_the_videos_and_their_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ids", "limit", "message"), [(["a"], 0, "at least 2"), (["a", "b"], 1, "at least 2"), (["a", "a"], 0, "twice")]
+    ("ids", "limit", "kind", "message"),
+    [
+        (["a"], 0, DataError, "at least 2"),
+        (["a", "b"], 1, DataError, "at least 2"),
+        (["a", "a"], 0, ValueError, "twice"),  # an index has no clip twice
+    ],
 )
-def test_refuses_what_cannot_be_paired(ids: list[str], limit: int, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+def test_refuses_what_cannot_be_paired(ids: list[str], limit: int, kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=message):
         derange(ids, 0, limit)
 
 

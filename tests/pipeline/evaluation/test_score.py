@@ -124,7 +124,7 @@ def test_failed_clips_are_counted_and_listed_with_reasons(clips: Clips, evaluato
 
     def generate(crops: Images, voice: AudioSource) -> Images:
         if np.array_equal(crops[0], clips[victim].crops([0])[0]):
-            raise ValueError("the generator gave values that are not finite")
+            raise DataError("the generator gave values that are not finite")
         return crops
 
     result = score(clips, pairs, evaluator, generate)
@@ -163,7 +163,7 @@ def test_a_video_whose_listed_voice_is_gone_fails_in_the_row_of_real_videos_too(
 
 def test_no_score_at_all_is_an_error_with_the_commonest_reason(clips: Clips) -> None:
     def embed(context: Images, audio: NDArray[np.int16]) -> Any:
-        raise ValueError("no face")
+        raise DataError("no face")
 
     with pytest.raises(DataError, match="none of 4 clips could be scored; 4 of them: no face"):
         score_summary(score(clips, derange(list(clips), 1), embed))
