@@ -38,6 +38,7 @@ from pipeline.core.errors import LipsmithError, UserError, exit_code_of
 from pipeline.core.layout import Layout, find_root
 from pipeline.core.resources import cgroup_limits, num_cores
 from pipeline.params import Params, load_params
+from pipeline.report.tables import Table
 
 _MOST_JOBS = 8
 _JOB_BYTES = 8 * 2**30
@@ -181,24 +182,21 @@ def outcome_summary(results: list[StageResult]) -> str:
     return ", ".join(f"{outcomes.count(o)} {o}" for o in dict.fromkeys(outcomes))
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Left-aligned columns; of a cell with several lines only the first is shown."""
-    cells = [[cell.split("\n", 1)[0] for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in cells)
-    return "\n".join(line.rstrip() for line in lines)
-
-
 def outcome_table(results: list[StageResult]) -> str:
-    rows = [[r.stage, r.outcome, f"{r.seconds:.1f} s", r.reason] for r in results]
-    return table([["stage", "outcome", "took", "reason"], *rows])
+    rows = [[r.stage, r.outcome, f"{r.seconds:.1f} s", _first_line(r.reason)] for r in results]
+    return Table(["stage", "outcome", "took", "reason"], rows, num_text=4).plain()
+
+
+def _first_line(reason: str) -> str:
+    return reason.split("\n", 1)[0]
 
 
 def plan_text(root: Path, targets: list[str] | None) -> str:
     """What ``reproduce`` would do now. Starts no stage and no server."""
     rows = dvc.plan(_graph(root, targets), dvc.read_reasons(root))
     stale = [row for row in rows if row.action != "-"]
-    lines = table([["stage", "action", "why"], *([r.stage, r.action, r.reason] for r in rows)])
+    cells = [[row.stage, row.action, _first_line(row.reason)] for row in rows]
+    lines = Table(["stage", "action", "why"], cells, num_text=3).plain()
     if not stale:
         return f"{lines}\n\nNothing to do: all {len(rows)} stages are up to date."
     runs = sum(row.action == "run" for row in rows)

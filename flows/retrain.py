@@ -22,6 +22,7 @@ from flows.server import require_server
 from flows.tasks import StageResult
 from pipeline.core.command_line import run_command
 from pipeline.core.layout import find_root
+from pipeline.report.tables import Table
 
 
 @flow(name="retrain", persist_result=False)
@@ -101,7 +102,7 @@ def _figures(decision: dict[str, Any]) -> str:
             digests = [model[key][:12] for key in ("model_sha256", "evaluation_digest")]
             rows.append([role, model["version"], *figures, _clips(model), *digests])
     header = ["model", "version", "LSE-D", "LSE-C", "FID", "clips", "weights", "evaluation"]
-    return _markdown_table(header, rows)
+    return Table(header, rows, num_text=2).markdown()
 
 
 def _clips(model: dict[str, Any]) -> str:
@@ -148,17 +149,12 @@ def _rules(decision: dict[str, Any]) -> str:
         for r in decision["rules"]
     ]
     header = ["rule", "metric", "challenger", "champion", "limit", "verdict"]
-    return _markdown_table(header, rows) if rows else ""
+    return Table(header, rows, num_text=len(header)).markdown() if rows else ""
 
 
 def _aliases(decision: dict[str, Any]) -> str:
     aliases = [f"{alias} = version {v}" for alias, v in sorted(decision["aliases"].items())]
     return f"Registry `{decision['registered_model']}`: {', '.join(aliases)}."
-
-
-def _markdown_table(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

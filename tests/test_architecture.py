@@ -105,12 +105,19 @@ def _own_imports(path: Path) -> tuple[Path, ...]:
     return tuple(source for source in found if source is not None)
 
 
-def test_flows_see_only_params_and_the_core() -> None:
-    allowed = ("pipeline.params", "pipeline.core")
+def test_flows_see_only_params_the_core_and_tables() -> None:
+    allowed = ("pipeline.core", "pipeline.params", "pipeline.report.tables")
     for path in sorted((ROOT / "flows").rglob("*.py")):
         for name in _imports(path):
-            if name.split(".")[0] in ("models", "pipeline") and name != "pipeline":
-                assert name.startswith(allowed), f"{path.name} imports {name}"
+            assert name.split(".")[0] != "models", f"{path.name} imports {name}"
+            if _module_path(name) and name.startswith("pipeline."):
+                assert any(f"{name}.".startswith(f"{part}.") for part in allowed), f"{path.name} imports {name}"
+
+
+def test_tables_import_the_standard_library_only() -> None:
+    """So flows, doctor and command lines may print one before anything heavy is imported."""
+    roots = {name.split(".")[0] for name in _imports(ROOT / "pipeline" / "report" / "tables.py")}
+    assert roots <= sys.stdlib_module_names
 
 
 def test_models_see_only_torch_and_the_standard_library() -> None:

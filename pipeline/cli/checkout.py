@@ -66,7 +66,7 @@ def verify() -> None:
             counts = counting.verify_grid(root, params.dataset.grid.speakers)
         else:
             counts = counting.verify_lrs2(root)
-    typer.echo(f"{root}\n{counting.table(counts)}")
+    typer.echo(f"{root}\n{counting.table_of(counts).plain()}")
     if not all(count.is_complete for count in counts):
         raise typer.Exit(1)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.corpora.grid import clips_by_speaker
 from pipeline.corpora.lrs2 import find_list, lrs2_root, read_split_list
+from pipeline.report.tables import Table
 
 LRS2_COUNTS = {"pretrain": 96_318, "train": 45_839, "val": 1_082, "test": 1_243}
 """Clips of LRS2-BBC as published; pretrain lies in a folder of its own, the others share ``main``."""
@@ -49,26 +50,17 @@ def verify_grid(root: Path | None, speakers: Sequence[str]) -> list[CorpusCount]
     return [_count(speaker, paths, GRID_CLIPS_PER_SPEAKER) for speaker, paths in found.items()]
 
 
-def table(counts: Sequence[CorpusCount]) -> str:
-    """The counts as aligned text, a verdict at the end of each line."""
-    header = ("", "listed", "absent", "empty", "published", "")
-    rows = [
-        (
+def table_of(counts: Sequence[CorpusCount]) -> Table:
+    """A row per count, with whether it is complete at its end."""
+    cells = [
+        [
             count.name,
             *(f"{n:,}" for n in (count.listed, count.absent, count.empty, count.published)),
             "complete" if count.is_complete else "DIFFERS",
-        )
+        ]
         for count in counts
     ]
-    widths = [max(len(row[k]) for row in (header, *rows)) for k in range(len(header))]
-    lines = []
-    for row in (header, *rows):
-        cells = [
-            row[0].ljust(widths[0]),
-            *(text.rjust(width) for text, width in zip(row[1:5], widths[1:5], strict=True)),
-        ]
-        lines.append("  ".join([*cells, row[5]]).rstrip())
-    return "\n".join(lines)
+    return Table(["", "listed", "absent", "empty", "published", ""], cells)
 
 
 def _count(name: str, paths: Sequence[Path], published: int) -> CorpusCount:

@@ -10,7 +10,7 @@ from pipeline.doctor.data import Survey, Tally
 from pipeline.doctor.measures import CLIP_MEASURES, SYNC_NAMES, Measure, measure_spread, measured
 from pipeline.doctor.sheet import Line
 from pipeline.params import Params
-from pipeline.report.tables import table
+from pipeline.report.tables import Table
 from pipeline.shards.index import IndexRow
 
 NUM_SPEAKERS = 20
@@ -34,7 +34,7 @@ def _counts(survey: Survey, params: Params | None) -> list[str]:
     parts = [
         f"{len(survey.speakers)} speaker{'s' if len(survey.speakers) > 1 else ''}, {survey.minutes:.1f} minutes kept.",
         "### Clips",
-        table(["split", "listed", "kept", "rejected", "share"], cells),
+        Table(["split", "listed", "kept", "rejected", "share"], cells).markdown(),
     ]
     if survey.rejects:
         reasons = [
@@ -43,7 +43,7 @@ def _counts(survey: Survey, params: Params | None) -> list[str]:
         ]
         parts += [
             "### Why clips were rejected",
-            table(["reason", "what to do", "clips", "of all"], reasons, num_text=2),
+            Table(["reason", "what to do", "clips", "of all"], reasons, num_text=2).markdown(),
         ]
     return parts
 
@@ -66,7 +66,7 @@ def _spreads(survey: Survey) -> list[str]:
         [_label(measure), *(_spread_text(rows, measure) for rows in groups.values())]
         for measure in measured(survey.kept)
     ]
-    parts = ["### What they are like", _SPREAD_NOTE, table(["", *groups], cells)]
+    parts = ["### What they are like", _SPREAD_NOTE, Table(["", *groups], cells).markdown()]
     absent = [measure for measure in CLIP_MEASURES if measure not in measured(survey.kept)]
     if any(measure.name in SYNC_NAMES for measure in absent):
         parts.append("Sync was not measured: the index has no offsets or no confidence.")
@@ -105,7 +105,7 @@ def _speakers(survey: Survey) -> list[str]:
     note = "Highest share of rejected clips first. " + _SPREAD_NOTE
     if (num_more := len(survey.speakers) - len(shown)) > 0:
         note += f" {num_more} more speakers, with no higher share, are not shown."
-    return ["### Speakers", note, table(header, cells)]
+    return ["### Speakers", note, Table(header, cells).markdown()]
 
 
 def _worst(lines: Sequence[Line]) -> list[str]:
@@ -116,4 +116,4 @@ def _worst(lines: Sequence[Line]) -> list[str]:
         for line in lines
         for row, value in line.clips
     ]
-    return ["### Worst clips", table(["", "clip", "split", "value"], cells, num_text=3)]
+    return ["### Worst clips", Table(["", "clip", "split", "value"], cells, num_text=3).markdown()]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.doctor.check import Check, Status, worst_first
 from pipeline.params import Params
-from pipeline.report.tables import bullets, table
+from pipeline.report.tables import Table, bullets
 
 
 @dataclass(frozen=True)
@@ -52,14 +51,12 @@ def doctor_markdown(found: Examination) -> str:
 
 def terminal(found: Examination) -> str:
     """The checks, worst first, and what the data suggest."""
-    checks = worst_first(found.checks)
-    width = max(len(check.name) for check in checks)
-    lines = []
-    for check in checks:
-        said = "\n".join([check.found, *([f"-> {check.remedy}"] if check.remedy else [])])
-        lines.append(f"{check.status:<4}  {check.name:<{width}}  {textwrap.indent(said, ' ' * (width + 8)).lstrip()}")
+    cells = [
+        [check.status, check.name, "\n".join([check.found, *([f"-> {check.remedy}"] if check.remedy else [])])]
+        for check in worst_first(found.checks)
+    ]
     hints = [] if found.data is None else [bullets(_hints(found.data))]
-    return "\n\n".join(["\n".join(lines), verdict(found), *hints])
+    return "\n\n".join([Table(["", "", ""], cells, num_text=3).plain(), verdict(found), *hints])
 
 
 def verdict(found: Examination) -> str:
@@ -75,4 +72,4 @@ def _hints(data: DataPart) -> Sequence[str]:
 def _check_table(checks: Sequence[Check]) -> str:
     shown = {Status.FAIL: "**fail**", Status.WARN: "**warn**", Status.OK: "ok"}
     cells = [[check.name, shown[check.status], check.found, check.remedy] for check in worst_first(checks)]
-    return table(["check", "status", "found", "what to do"], cells, num_text=4)
+    return Table(["check", "status", "found", "what to do"], cells, num_text=4).markdown()

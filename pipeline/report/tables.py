@@ -1,34 +1,44 @@
-"""Markdown for reports."""
+"""Tables as text: Markdown for reports, aligned columns for terminals."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table for any medium: the first ``num_text`` columns hold text, the others numbers."""
+    """A table for any medium. The first ``num_text`` columns hold text, aligned left; the others numbers, right."""
 
     header: Sequence[str]
     cells: Sequence[Sequence[str]]
     num_text: int = 1
 
     def markdown(self) -> str:
-        return table(self.header, self.cells, self.num_text)
+        """One line a row; a cell's line breaks become spaces."""
+        rule = ["---"] * self.num_text + ["---:"] * (len(self.header) - self.num_text)
+        lines = [self.header, rule, *self.cells]
+        return "\n".join("| " + " | ".join(_escaped(cell) for cell in line) + " |" for line in lines)
 
+    def plain(self) -> str:
+        """Columns as wide as their widest line, two spaces apart; a cell of several lines takes several lines.
 
-def table(header: Sequence[str], cells: Sequence[Sequence[str]], num_text: int = 1) -> str:
-    """The first ``num_text`` columns are aligned left, the others right; cells stay on one line."""
-    rule = ["---"] * num_text + ["---:"] * (len(header) - num_text)
-    lines = [header, rule, *cells]
-    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+        A header of empty strings is left out.
+        """
+        rows = [self.header, *self.cells] if any(self.header) else list(self.cells)
+        lines = [line for row in rows for line in zip_longest(*(cell.split("\n") for cell in row), fillvalue="")]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        return "\n".join("  ".join(map(self._aligned, range(len(line)), line, widths)).rstrip() for line in lines)
+
+    def _aligned(self, place: int, text: str, width: int) -> str:
+        return text.ljust(width) if place < self.num_text else text.rjust(width)
 
 
 def bullets(lines: Sequence[str]) -> str:
-    """One item per line."""
+    """One Markdown item a line."""
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _cell(text: str) -> str:
+def _escaped(text: str) -> str:
     return " ".join(text.replace("|", "\\|").split())

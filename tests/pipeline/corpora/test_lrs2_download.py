@@ -13,7 +13,7 @@ import pytest
 from pipeline.core.errors import UserError
 from pipeline.corpora.lrs2 import list_lrs2_clips, read_split_list
 from pipeline.corpora.lrs2_download import LISTS, download_lrs2
-from pipeline.corpora.verify import LRS2_COUNTS, table, verify_lrs2
+from pipeline.corpora.verify import LRS2_COUNTS, table_of, verify_lrs2
 from pipeline.fetch import batch, http
 from pipeline.fetch.http import DiskFullError, InterruptedTransferError, RefusedTransferError, WrongContentError
 from pipeline.params import Lrs2Params
@@ -190,7 +190,7 @@ def test_verify_counts_what_is_there(server: Server, tmp_path: Path, monkeypatch
         monkeypatch.setitem(LRS2_COUNTS, split, count)
     verdicts = {count.name: count.is_complete for count in verify_lrs2(tmp_path)}
     assert verdicts == {"pretrain": False, "train": False, "val": True, "test": True}
-    lines = table(verify_lrs2(tmp_path)).splitlines()
+    lines = table_of(verify_lrs2(tmp_path)).plain().splitlines()
     assert lines[2].split() == ["train", "6", "1", "1", "6", "DIFFERS"]
     assert lines[3].split() == ["val", "2", "0", "0", "2", "complete"]
 

@@ -9,12 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-<<<<<<< ours
-from pipeline.core.errors import UserError
-from pipeline.core.seeded_order import seeded_order
-=======
 from pipeline.core.errors import DataError, UserError
->>>>>>> theirs
+from pipeline.core.seeded_order import seeded_order
 from pipeline.evaluation.protocol import (
     Pair,
     clips_sha256,
