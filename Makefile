@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := 1
 
-.PHONY: help install weights repro plan test unit e2e lint format ui clean forget
+.PHONY: help install weights repro plan test unit e2e lowest lint format ui clean forget
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 18
@@ -36,6 +36,9 @@ unit: weights
 
 e2e: weights
 	$(BIN)/python -m pytest -m e2e
+
+lowest: weights ## whether the lowest versions that pyproject.toml allows work: tests of media and flows, in build/lowest
+	$(BIN)/python .ci/lowest_bounds
 
 lint: install ## ruff and mypy
 	$(BIN)/ruff check .
