@@ -21,12 +21,18 @@ from pipeline.stages import train_evaluator, train_gan, train_syncnet
 
 STAGES = {"train_syncnet": train_syncnet, "train_evaluator": train_evaluator, "train_gan": train_gan}
 
-for line in sys.stdin:
-    root, stage, *arguments = json.loads(line)
-    pid = os.fork()
-    if pid == 0:
-        print("started", os.getpid(), flush=True)  # noqa: T201
-        os.chdir(root)
-        os._exit(STAGES[stage].main(arguments))
-    _, status = os.waitpid(pid, 0)
-    print(f"\nended {os.waitstatus_to_exitcode(status)}", flush=True)  # noqa: T201
+
+def serve() -> None:
+    for line in sys.stdin:
+        root, stage, *arguments = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            print("started", os.getpid(), flush=True)  # noqa: T201
+            os.chdir(root)
+            os._exit(STAGES[stage].main(arguments))
+        _, status = os.waitpid(pid, 0)
+        print(f"\nended {os.waitstatus_to_exitcode(status)}", flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    serve()
