@@ -12,24 +12,24 @@ help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 18
 
 $(BIN)/.installed: pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "lipsmith needs Python 3.11, 3.12 or 3.13, this is " + sys.version.split()[0] + "; say which to use: make PYTHON=python3.12")'
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "lipsmith needs Python 3.11, 3.12 or 3.13, this is " + sys.version.split()[0] + "; choose another interpreter: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
 install: $(BIN)/.installed ## create .venv and install everything
 
-weights: install ## fetch and check the Inception weights behind FID
+weights: install ## fetch and check the Inception weights that FID needs
 	$(BIN)/python -m pipeline weights fetch
 
-repro: weights ## run the whole pipeline of params.yaml: clips in, artifacts/compare/index.html out
+repro: weights ## run the whole pipeline of params.yaml; the result is artifacts/compare/index.html
 	$(BIN)/python -m flows.reproduce
-	@echo; sed '/^## Beside the paper/,$$d' artifacts/compare/comparison.md; echo "All of it, with videos: artifacts/compare/index.html"
+	@echo; sed '/^## Beside the paper/,$$d' artifacts/compare/comparison.md; echo "Full comparison with videos: artifacts/compare/index.html"
 
-plan: install ## say what `make repro` would run, and why; runs nothing
+plan: install ## print what `make repro` would run and why; run nothing
 	$(BIN)/python -m flows.reproduce --plan
 
-test: lint unit e2e ## lint, types, unit tests, then the whole pipeline at its smallest size
+test: lint unit e2e ## run lint, type checks and unit tests, then the whole pipeline at its smallest size
 
 unit: weights
 	$(BIN)/python -m pytest -n 2 -m 'not e2e'
@@ -37,10 +37,10 @@ unit: weights
 e2e: weights
 	$(BIN)/python -m pytest -m e2e
 
-lowest: weights ## whether the lowest versions that pyproject.toml allows work: tests of media and flows, in build/lowest
+lowest: weights ## test media and flows with the lowest allowed version of every dependency
 	$(BIN)/python .ci/lowest_bounds
 
-lint: install ## ruff and mypy
+lint: install ## run ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -49,14 +49,14 @@ format: install ## rewrite the code in the project's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-ui: install ## MLflow's page: every run, by source, is on http://127.0.0.1:5000/#/experiments
+ui: install ## start the MLflow UI on http://127.0.0.1:5000/#/experiments; one experiment per data source
 	$(BIN)/python -m pipeline.tracking
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true $(BIN)/python -m mlflow server \
 		--backend-store-uri sqlite:///mlflow.db --artifacts-destination mlruns --host 127.0.0.1 --port 5000
 
-clean: ## remove what stages made, not downloads; `make repro` restores from DVC's cache what has not changed
+clean: ## remove the outputs of stages, not downloads; `make repro` restores unchanged outputs from DVC's cache
 	rm -rf data/raw/demo artifacts .scratch
 	if [ -d data ]; then find data -mindepth 1 -maxdepth 1 ! -name raw -exec rm -rf {} +; fi
 
-forget: ## remove MLflow's runs and its registry, the champion with them
+forget: ## remove all MLflow runs and the model registry, including the champion
 	rm -rf mlruns mlflow.db*

@@ -1,8 +1,8 @@
-"""Prefect flows: when the pipeline runs, in what order, with what retries, and who is told."""
+"""Prefect flows: schedule, order, retries and reports of the pipeline's stages."""
 
 import os
 
-# Prefect reads these when it is first imported, so they are set before any module here can import it.
+# Prefect reads these variables at its first import, so they are set before any module here imports it.
 for _name, _value in {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

@@ -1,6 +1,6 @@
-"""DVC as a subprocess: its stage graph, what is stale and why, one stage at a time.
+"""DVC as a subprocess: the stage graph, the stale stages with reasons, the run of one stage.
 
-DVC alone decides what runs. What happened is read from its own lines.
+DVC alone decides what runs. The outcome of a stage is parsed from DVC's output.
 """
 
 from __future__ import annotations
@@ -24,38 +24,38 @@ from pipeline.core.layout import CODE_ROOT, Layout
 from pipeline.core.resources import SHARE_VARIABLE
 
 StageOutcome = Literal["ran", "restored", "up_to_date", "failed", "skipped"]
-"""``restored``: the outputs came from DVC's run cache. ``skipped``: a stage before it failed."""
+"""``restored``: the outputs came from DVC's run cache. ``skipped``: an upstream stage failed."""
 
 _TAIL_LINES = 12
 _MAX_CAUSES = 4
 _CODE_PREFIX = "artifacts/code/"
 CODE_STAGE = "code"
-"""The stage that writes the digests. That it runs makes no other stage stale."""
+"""Stage that writes the code digests. A run of it does not by itself make other stages stale."""
 _LOCK_TEXTS = ("is busy, it is being blocked by", "Unable to acquire lock")
 _NODE = re.compile(r'^"(?P<node>[^"]+)";$')
 _EDGE = re.compile(r'^"(?P<upstream>[^"]+)" -> "(?P<downstream>[^"]+)";$')
 _FAILED_COMMAND = re.compile(r", exited with (-?\d+)$")
 _ERROR_START = re.compile(r"^ERROR: (failed to reproduce '[^']*': )?")
 _STAGE_ERROR = re.compile(r"^\S+ pipeline\.stage: (?:\S+: )?(?P<why>.+)$")
-"""How ``pipeline.stage.run`` logs the reason for which a stage ends."""
+"""Format in which ``pipeline.stage.run`` logs the error that ends a stage."""
 
 
 class DvcError(LipsmithError):
-    """DVC or a stage's command failed. First line: the cause; then the last lines it wrote."""
+    """DVC or a stage's command failed. The message starts with the cause; the last output lines follow."""
 
 
 class TemporaryDvcError(DvcError, TemporaryError):
-    """The same call may work later: another DVC process holds a lock, or the stage said so."""
+    """The same call may succeed later: another DVC process holds a lock, or the stage exited with code 75."""
 
 
 @dataclass(frozen=True)
 class StageGraph:
-    """Stage name -> the stages right before it, in DVC's order."""
+    """Stage name -> its direct upstream stages, in DVC's order."""
 
     upstream: dict[str, tuple[str, ...]]
 
     def waves(self) -> list[list[str]]:
-        """Stages grouped so that each group depends on earlier groups only."""
+        """Groups of stages. Each group depends on earlier groups only. Raises DvcError for a cycle."""
         depth: dict[str, int] = {}
         remaining = dict(self.upstream)
         while remaining:
@@ -69,9 +69,9 @@ class StageGraph:
         return [[s for s in self.upstream if depth[s] == level] for level in levels]
 
     def restricted_to(self, targets: Iterable[str]) -> StageGraph:
-        """The targets and everything before them. ``train_gan`` stands for each ``train_gan@...``.
+        """The targets and all stages upstream of them. ``train_gan`` matches every ``train_gan@...``.
 
-        Raises UserError naming an unknown target and what there is.
+        Raises UserError for an unknown target; the message lists the known stages.
         """
         wanted: set[str] = set()
         pending = [stage for target in targets for stage in self._matching(target)]
@@ -90,12 +90,12 @@ class StageGraph:
 
 
 def read_graph(root: Path) -> StageGraph:
-    """The stage graph as ``dvc dag`` draws it, variants included."""
-    return parse_dag(_ask(root, "dag", "--dot"))
+    """The stage graph of ``dvc dag``; each variant is a stage of its own. Raises DvcError."""
+    return parse_dag(_query(root, "dag", "--dot"))
 
 
 def parse_dag(dot: str) -> StageGraph:
-    """From DVC's dot text: one node or one edge per line."""
+    """The stage graph from the dot text of ``dvc dag``, which has one node or one edge per line."""
     upstream: dict[str, list[str]] = {}
     for line in map(str.strip, dot.splitlines()):
         if node := _NODE.match(line):
@@ -107,11 +107,11 @@ def parse_dag(dot: str) -> StageGraph:
 
 
 def read_reasons(root: Path, stage: str | None = None) -> dict[str, str]:
-    """Stale stage -> why, as ``dvc status`` sees it now, and by its code as it is now.
+    """Stale stage -> reason, from ``dvc status`` and from the current code. ``stage``: None for all stages.
 
-    Raises TemporaryDvcError while a lock is held.
+    Raises TemporaryDvcError while another DVC process holds a lock, DvcError if DVC fails.
     """
-    status = json.loads(_ask(root, "status", "--json", *([stage] if stage else [])))
+    status = json.loads(_query(root, "status", "--json", *([stage] if stage else [])))
     lock_path = root / "dvc.lock"
     lock = yaml.safe_load(lock_path.read_text()) if lock_path.is_file() else None
     known = (lock or {}).get("stages", {})
@@ -124,9 +124,9 @@ def read_reasons(root: Path, stage: str | None = None) -> dict[str, str]:
 
 
 def read_code_reasons(root: Path) -> dict[str, str]:
-    """Stage -> the definitions that changed since its digest in ``artifacts/code`` was written.
+    """Stage -> reason that names the definitions changed since its digest in ``artifacts/code`` was written.
 
-    DVC sees such a change only once the stage ``code`` has run. Stages without a digest are left out.
+    DVC detects these changes only after the stage ``code`` has run. Stages without a digest are left out.
     """
     layout, code = Layout(root), Code(CODE_ROOT)
     changed: dict[str, list[str]] = {}
@@ -144,7 +144,7 @@ def read_code_reasons(root: Path) -> dict[str, str]:
 
 
 def explain(entries: list[Any], has_run: bool = True) -> str:
-    """One stage's entry of ``dvc status --json`` in words."""
+    """One stage's entry of ``dvc status --json`` as text. ``has_run``: whether ``dvc.lock`` lists the stage."""
     if not has_run:
         return "never ran here"
     causes: list[str] = []
@@ -170,7 +170,11 @@ def _shortened(causes: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class PlanRow:
-    """``action``: ``run`` (or restored from DVC's run cache), ``follow`` (runs if its inputs change) or ``-``."""
+    """One stage of a plan.
+
+    ``action``: ``run`` (executed, or restored from DVC's run cache), ``follow`` (runs if its inputs change) or ``-``
+    (up to date).
+    """
 
     stage: str
     action: Literal["run", "follow", "-"]
@@ -178,7 +182,7 @@ class PlanRow:
 
 
 def plan(graph: StageGraph, reasons: Mapping[str, str]) -> list[PlanRow]:
-    """What a run would do, in running order. ``reasons``: those of `read_reasons` and of `read_code_reasons`."""
+    """The action of every stage in running order. ``reasons``: stale stage -> reason, from `read_reasons`."""
     rows: dict[str, PlanRow] = {}
     for stage in (stage for wave in graph.waves() for stage in wave):
         before = [b for b in graph.upstream[stage] if rows[b].action != "-" and b != CODE_STAGE]
@@ -194,10 +198,10 @@ def plan(graph: StageGraph, reasons: Mapping[str, str]) -> list[PlanRow]:
 def run_stage(
     root: Path, stage: str, on_line: Callable[[str], None], *, force: bool = False, share: int | None = None
 ) -> StageOutcome:
-    """``dvc repro`` of one stage alone; its dependencies must be up to date. ``force`` runs it even if it is.
+    """``dvc repro`` of one stage alone. Its dependencies must be up to date.
 
-    ``share``: how many cores it may use; None: all. Raises DvcError when it fails,
-    TemporaryDvcError when the failure is a held lock or the stage's exit code 75.
+    ``force`` runs the stage even if it is up to date. ``share``: number of cores for the stage; None: all.
+    Raises TemporaryDvcError if a lock is held or the stage exits with code 75, DvcError for any other failure.
     """
     output = ReproOutput(stage)
 
@@ -212,7 +216,7 @@ def run_stage(
 
 
 class ReproOutput:
-    """What happened to a stage, from the lines of ``dvc repro``."""
+    """Parses the outcome of a stage from the output lines of ``dvc repro``."""
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
@@ -223,7 +227,7 @@ class ReproOutput:
         }
         self._outcome: StageOutcome | None = None
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
-        self._error = self._said = ""
+        self._error = self._stage_message = ""
         self._has_traceback = self._may_retry = False
 
     def add(self, line: str) -> None:
@@ -233,17 +237,19 @@ class ReproOutput:
         self._has_traceback |= line.startswith("Traceback (most recent call last)")
         if not self._error and line.startswith("ERROR: "):
             self._error = _ERROR_START.sub("", line)
-            self._said = self._said or self._last_line()
+            self._stage_message = self._stage_message or self._last_line()
         if self._error:
             code = _FAILED_COMMAND.search(line)
             if code:
-                self._error = f"its command exited with {code[1]}" + (f": {self._said}" if self._said else "")
+                self._error = f"its command exited with {code[1]}" + (
+                    f": {self._stage_message}" if self._stage_message else ""
+                )
             is_temporary = code is not None and int(code[1]) == TemporaryError.exit_code
             self._may_retry |= is_temporary or _mentions_lock(line)
         if line.strip():
             self._tail.append(line)
         if reason := _STAGE_ERROR.match(line):
-            self._said = reason["why"]
+            self._stage_message = reason["why"]
 
     def _last_line(self) -> str:
         line = next(reversed(self._tail), "").strip()
@@ -267,10 +273,10 @@ def _command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
 
 
-def _ask(root: Path, *arguments: str) -> str:
+def _query(root: Path, *arguments: str) -> str:
     done = subprocess.run(_command(*arguments), cwd=root, capture_output=True, text=True)
     if done.returncode == 0:
         return done.stdout
     if _mentions_lock(done.stderr):
-        raise TemporaryDvcError(f"another DVC process is at work in {root}: ask again when it is done")
+        raise TemporaryDvcError(f"another DVC process is running in {root}; try again when it has finished")
     raise DvcError(f"dvc {' '.join(arguments)} failed in {root}: {done.stderr.strip()[-2000:]}")

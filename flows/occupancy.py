@@ -1,4 +1,4 @@
-"""One flow at a time in a checkout: DVC locks files, so two flows would stop each other between stages."""
+"""The lock that admits one flow at a time to a checkout. DVC locks files, so parallel flows would fail."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pipeline.core.locks import LockHeldError, locked_at_once
 
 
 class CheckoutBusyError(TemporaryError):
-    """Another flow is at work in the checkout."""
+    """Another flow is running in the checkout."""
 
 
 @contextmanager
 def occupying(root: Path, flow: str) -> Iterator[None]:
-    """Hold the checkout for a flow; a flow within that flow is let through. The lock ends with the process.
+    """Lock the checkout for a flow. A subflow in the same process may enter. The lock ends with the process.
 
-    Raises CheckoutBusyError naming the flow that holds it.
+    Raises CheckoutBusyError that names the flow which holds the lock.
     """
     try:
         with locked_at_once(Layout(root).scratch_dir / "flow.lock", flow):
             yield
     except LockHeldError as error:
         holder = error.holder or "another flow"
-        raise CheckoutBusyError(f"{holder} is at work in {root}; start {flow} again when it is done") from None
+        raise CheckoutBusyError(f"{holder} is running in {root}; start {flow} again when it has finished") from None

@@ -1,4 +1,4 @@
-"""Commands whose whole process tree ends with them."""
+"""Running a command and ending its whole process tree with it."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ import psutil
 from pipeline.core.errors import LipsmithError
 
 GRACE_S = 15.0
-"""Between SIGTERM and SIGKILL, s: enough for a stage to unwind, less than Prefect's own 30 s."""
+"""Seconds between SIGTERM and SIGKILL: enough for a stage to unwind, less than Prefect's own 30 s."""
 _POLL_S = 0.25
 _DRAIN_S = 2.0
 _KILL_WAIT_S = 5.0
 _MOST_ROUNDS = 5
 ENDING_S = GRACE_S + 2 * _KILL_WAIT_S
-"""What `stream` takes at most to end its command."""
+"""Longest time in seconds that `stream` needs to end its command."""
 
 _all_ended = threading.Event()
 _ended_by: ContextVar[threading.Event | None] = ContextVar("_ended_by", default=None)
 
 
 class CommandEndedError(LipsmithError):
-    """`end_everything` or the event of `end_commands_by` ended the command, or it did not start."""
+    """`end_everything` or the event of `end_commands_by` ended the command or prevented its start."""
 
 
 def stream(
@@ -40,13 +40,12 @@ def stream(
     on_line: Callable[[str], None],
     extra_env: Mapping[str, str] | None = None,
 ) -> int:
-    """Run a command, pass on each line of its stdout and stderr, return its exit code.
+    """Run a command, call ``on_line`` for each line of its stdout and stderr, return its exit code.
 
-    Whatever ends the call (the command's end, an exception in ``on_line``, a signal turned into an
-    exception), every process of the command's tree has ended when it returns, also those whose
-    parent died before them. The command stays in the caller's process group. Of a line redrawn with
-    carriage returns, such as a progress bar, only the last state is passed on. Raises CommandEndedError
-    where the event of `end_commands_by` is set.
+    When the call returns or raises, every process of the command's tree has ended, orphans included. This also holds
+    after an exception in ``on_line`` and after a signal whose handler raises. The command stays in the caller's process
+    group. If carriage returns redraw a line, such as a progress bar, ``on_line`` gets its last state only. Raises
+    CommandEndedError if the event of `end_commands_by` is set.
     """
     _raise_if_ended()
     process = subprocess.Popen(
@@ -68,34 +67,34 @@ def stream(
 
 
 def end_commands_by(event: threading.Event) -> None:
-    """From now on, once the event is set, `stream` in this context (a thread's) ends its command and starts none."""
+    """Let an event end the commands of this thread: once it is set, `stream` ends its command and starts no other."""
     _ended_by.set(event)
 
 
 def _raise_if_ended() -> None:
     event = _ended_by.get()
     if _all_ended.is_set() or (event is not None and event.is_set()):
-        raise CommandEndedError("ended together with what it was part of")
+        raise CommandEndedError("the command was ended because its flow ended")
 
 
 def end_children() -> None:
-    """End every process below this one, at first with SIGTERM."""
+    """End every descendant process: SIGTERM first, SIGKILL after `GRACE_S`."""
     _end(psutil.Process().children(recursive=True))
 
 
 def end_everything() -> None:
-    """As `end_children`, and `stream` starts no command any more, in any thread."""
+    """Like `end_children`; afterwards `stream` starts no command in any thread."""
     _all_ended.set()
-    _wait(psutil.Process().children(recursive=True), _KILL_WAIT_S)  # Ctrl-C reached them, too: let them say so
+    _wait(psutil.Process().children(recursive=True), _KILL_WAIT_S)  # Ctrl-C reached them too: let them log it
     for _ in range(_MOST_ROUNDS):
         end_children()
-        time.sleep(2 * _POLL_S)  # a command that was just starting shows up, or its thread has ended it
+        time.sleep(2 * _POLL_S)  # after this, a command that was just starting is listed, or its thread has ended it
         if not psutil.Process().children(recursive=True):
             return
 
 
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
-    """``python`` of a stage's command is this interpreter, and its lines arrive as they are written."""
+    """The environment of a command: ``python`` is this interpreter, and Python's output is unbuffered."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", **(extra or {})}
 
@@ -118,11 +117,14 @@ def _pass_on_lines(
     on_line: Callable[[str], None],
     tree: _ProcessTree,
 ) -> None:
-    """Until the pipe closes, or shortly after the command ended with a descendant holding it open."""
+    """Call ``on_line`` for each line until the pipe closes.
+
+    If a descendant holds the pipe open after the command has ended, return after `_DRAIN_S`.
+    """
     ended_at: float | None = None
     while ended_at is None or time.monotonic() < ended_at + _DRAIN_S:
         _raise_if_ended()
-        tree.look()
+        tree.refresh()
         if ended_at is None and process.poll() is not None:
             ended_at = time.monotonic()
         try:
@@ -135,25 +137,25 @@ def _pass_on_lines(
 
 
 class _ProcessTree:
-    """The processes seen below one, remembered so that orphans are found too."""
+    """The descendants of one process. Descendants found once are kept, so that orphans are ended too."""
 
     def __init__(self, pid: int) -> None:
-        self._seen: set[psutil.Process] = set()
-        self._looked_at = 0.0
+        self._found: set[psutil.Process] = set()
+        self._refreshed_at = 0.0
         try:
-            self._seen.add(psutil.Process(pid))
+            self._found.add(psutil.Process(pid))
         except psutil.NoSuchProcess:
             return
 
-    def look(self) -> None:
-        """Remember today's descendants; at most one look per poll interval."""
-        if time.monotonic() - self._looked_at < _POLL_S:
+    def refresh(self) -> None:
+        """Add the current descendants, at most once per poll interval."""
+        if time.monotonic() - self._refreshed_at < _POLL_S:
             return
-        self._looked_at = time.monotonic()
-        self._seen |= _with_descendants(self._seen)
+        self._refreshed_at = time.monotonic()
+        self._found |= _with_descendants(self._found)
 
     def end(self) -> None:
-        _end(_with_descendants(self._seen))
+        _end(_with_descendants(self._found))
 
 
 def _with_descendants(processes: Iterable[psutil.Process]) -> set[psutil.Process]:
@@ -192,7 +194,7 @@ def _wait(processes: Iterable[psutil.Process], timeout_s: float) -> None:
 
 
 def _is_alive(process: psutil.Process) -> bool:
-    """A zombie has ended; whether its parent ever asks is not ours to wait for."""
+    """Whether a process runs. A zombie counts as ended, since its parent may never reap it."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

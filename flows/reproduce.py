@@ -1,4 +1,4 @@
-"""Flow ``reproduce``: DVC's graph, one task per stage, independent stages at once (``runtime.num_jobs``)."""
+"""Flow ``reproduce``: one task per stage of DVC's graph; independent stages run in parallel."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from pipeline.report.tables import Table
 
 _MOST_JOBS = 8
 _JOB_BYTES = 8 * 2**30
-"""What a training of width 1 takes on a processor, and some more."""
+"""Memory of one training job of width 1 on a CPU, with a margin."""
 _LEAST_JOB_BYTES = 2 * 2**30
 _SETTLING_S = 20.0
 
@@ -59,10 +59,11 @@ def walk(
     most_jobs: int,
     shares: Mapping[str, int],
 ) -> list[StageResult]:
-    """Run every stage after those before it, up to ``most_jobs`` at once, each in a thread of its own with its share
-    of the cores. A failure skips what depends on it, and nothing else.
+    """Run every stage after its upstream stages, at most ``most_jobs`` at a time, each in its own thread.
 
-    Results come in the order in which stages end. Whatever ends the walk ends the stages that are running.
+    ``reasons``: stale stage -> reason. ``shares``: stage -> number of cores. A failed stage skips only the stages
+    downstream of it. Returns the results in the order in which the stages ended. An exception in this call or in
+    ``run_stage`` ends the running stages and is raised.
     """
     results: dict[str, StageResult] = {}
     failed_before: dict[str, list[str]] = {}
@@ -87,7 +88,7 @@ def walk(
             except BaseException as error:
                 ended.put(error)
 
-        # The context is Prefect's: whose flow run this is. A daemon does not hold up an interpreter that ends.
+        # The copied context holds Prefect's current flow run. A daemon thread does not delay the interpreter's exit.
         thread = threading.Thread(target=contextvars.copy_context().run, args=(work,), name=stage, daemon=True)
         thread.start()
         threads.append(thread)
@@ -112,8 +113,11 @@ def walk(
 
 
 def num_jobs(params: Params) -> int:
-    """``runtime.num_jobs``; 0: as cores and memory allow, but one where a training takes a GPU or several processes."""
-    import torch  # here, since it takes seconds
+    """How many stages may run in parallel: ``runtime.num_jobs``, or for 0 a number that fits this machine.
+
+    For 0 the number is bounded by cores, free memory and 8. It is 1 if a training uses a GPU or several processes.
+    """
+    import torch  # imported here because the import takes seconds
 
     runtime = params.runtime
     if runtime.num_jobs:
@@ -127,20 +131,20 @@ def num_jobs(params: Params) -> int:
 
 
 def shares_of(graph: dvc.StageGraph, most_jobs: int, cores: int) -> dict[str, int]:
-    """Cores for each stage: an equal part of them where others of its wave may run beside it.
+    """Number of cores for each stage: an equal share among the stages of its wave that may run in parallel.
 
-    It depends on nothing else, such as what is up to date: on a processor, another number of threads rounds
-    differently, and variants that are compared should be rounded alike.
+    The share does not depend on which stages are stale. On a CPU, the number of threads affects rounding, and variants
+    that are compared should be rounded alike.
     """
     return {stage: max(1, cores // min(most_jobs, len(wave))) for wave in graph.waves() for stage in wave}
 
 
 @flow(name="reproduce", persist_result=False)
 def reproduce(root: str | None = None, targets: list[str] | None = None) -> State[Any]:
-    """Bring the pipeline up to date.
+    """Bring the pipeline up to date and return a state that holds the list of StageResult.
 
-    ``root``: a checkout, by default the one around the working directory. ``targets``: stages to
-    reach, by default all. The state holds the list of StageResult. Cancelled where another flow is at work there.
+    ``root``: a checkout; default: the checkout that contains the working directory. ``targets``: stages to bring up to
+    date; default: all. The state is Cancelled if another flow is running in the checkout.
     """
     checkout = _checkout(root)
     try:
@@ -163,7 +167,7 @@ def _reproduce(checkout: Path, targets: list[str] | None) -> State[Any]:
             return result
         if state.is_failed() and isinstance(result, Exception) and not isinstance(result, LipsmithError):
             raise result  # a bug
-        return StageResult(stage, "failed", str(result), 0.0)  # out of retries
+        return StageResult(stage, "failed", str(result), 0.0)  # no retries left
 
     most_jobs = num_jobs(load_params(Layout(checkout).params_path))
     shares = shares_of(whole, most_jobs, num_cores())
@@ -177,7 +181,7 @@ def _reproduce(checkout: Path, targets: list[str] | None) -> State[Any]:
 
 
 def outcome_summary(results: list[StageResult]) -> str:
-    """Such as ``2 ran, 12 up_to_date``."""
+    """The count of each outcome, such as ``2 ran, 12 up_to_date``."""
     outcomes = [r.outcome for r in results]
     return ", ".join(f"{outcomes.count(o)} {o}" for o in dict.fromkeys(outcomes))
 
@@ -192,7 +196,7 @@ def _first_line(reason: str) -> str:
 
 
 def plan_text(root: Path, targets: list[str] | None) -> str:
-    """What ``reproduce`` would do now. Starts no stage and no server."""
+    """A table of what ``reproduce`` would do now. Starts no stage and no server."""
     rows = dvc.plan(_graph(root, targets), dvc.read_reasons(root))
     stale = [row for row in rows if row.action != "-"]
     cells = [[row.stage, row.action, _first_line(row.reason)] for row in rows]
@@ -201,27 +205,27 @@ def plan_text(root: Path, targets: list[str] | None) -> str:
         return f"{lines}\n\nNothing to do: all {len(rows)} stages are up to date."
     runs = sum(row.action == "run" for row in rows)
     return (
-        f"{lines}\n\n{runs} of {len(rows)} stages run or come back from DVC's cache, "
-        f"{len(stale) - runs} follow where their inputs change."
+        f"{lines}\n\n{runs} of {len(rows)} stages run or are restored from DVC's cache, "
+        f"{len(stale) - runs} follow if their inputs change."
         "\nRun them: python -m flows.reproduce"
     )
 
 
 def run_flow_command(body: Callable[[], int]) -> int:
-    """Run a command's body. SIGTERM and Ctrl-C unwind it, and no process is left below this one at its end.
+    """Run a command's body and return its exit code. SIGTERM and Ctrl-C unwind the body and end all child processes.
 
-    A LipsmithError, or an error of the operating system, becomes its message and its exit code.
+    A LipsmithError or an error of the operating system is printed as one message and becomes its exit code.
     """
 
     def unwind(signum: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + signum)
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
-        os.write(sys.stderr.fileno(), b"Stopping; the same command will go on from here.\n")
+        os.write(sys.stderr.fileno(), b"Stopping. The same command will resume from here.\n")
         if address() is not None:
             unwind(signum, frame)
-        # A temporary server gets Ctrl-C, too, and Prefect would try to reach it for minutes.
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C does not wait for stages to unwind
+        # Ctrl-C also ends a temporary server, and Prefect would try to reach it for minutes.
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C kills stages without waiting
         try:
             end_everything()
         finally:
@@ -229,7 +233,7 @@ def run_flow_command(body: Callable[[], int]) -> int:
 
     signal.signal(signal.SIGTERM, unwind)
     before = signal.signal(signal.SIGINT, interrupt)
-    atexit.register(end_children)  # after Prefect's own handlers: they still need its server
+    atexit.register(end_children)  # runs after Prefect's own exit handlers, which still need the server
     try:
         return body()
     except (LipsmithError, OSError) as error:
@@ -243,10 +247,10 @@ def run_flow_command(body: Callable[[], int]) -> int:
 
 
 def settle(state: State[Any]) -> None:
-    """Wait until the server has recorded the last state of every task of a flow run that has ended (and its subflows').
+    """Wait until the server has recorded the final state of every task of an ended flow run and its subflows.
 
-    It lags behind, and a temporary one ends with this process: what it has not recorded by then is lost, with a
-    traceback for each.
+    The server records with a delay, and a temporary server ends with this process. States that it has not recorded by
+    then are lost, and each prints a traceback. Waits at most `_SETTLING_S`.
     """
     flow_run_id = state.state_details.flow_run_id
     if flow_run_id is None:
@@ -274,20 +278,21 @@ def _command(
     stages: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="STAGE", help="Stages to reach, with all that they need, such as train_gan@lstm_cbam. Default: all."
+            metavar="STAGE",
+            help="Stages to bring up to date, with all stages upstream, such as train_gan@lstm_cbam. Default: all.",
         ),
     ] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Print what would run and why, and run nothing.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Print which stages would run and why. Run nothing.")] = False,
     targets: Annotated[
-        list[str] | None, typer.Option(metavar="STAGE", help="The same; more may follow it: --targets A B.")
+        list[str] | None, typer.Option(metavar="STAGE", help="Same as STAGE; takes several: --targets A B.")
     ] = None,
     root: Annotated[
-        Path | None, typer.Option(help="The checkout. Default: the one around the working directory.")
+        Path | None, typer.Option(help="Checkout. Default: the one that contains the working directory.")
     ] = None,
 ) -> int:
-    """Run every stage whose inputs changed, independent stages at once (runtime.num_jobs of params.yaml).
+    """Run every stage whose inputs changed. Independent stages run in parallel (params.yaml: runtime.num_jobs).
 
-    Exit code 0 if every stage is up to date, 1 if one failed, 2 for a bad request.
+    Exit code 0 if every stage is up to date, 1 if a stage failed, 2 for an invalid argument or setting.
     """
     wanted = [*(targets or []), *(stages or [])] or None
 
@@ -296,7 +301,7 @@ def _command(
         if plan:
             sys.stdout.write(plan_text(checkout, wanted) + "\n")
             return 0
-        _graph(checkout, wanted)  # a wrong name ends here, before a server starts
+        _graph(checkout, wanted)  # an unknown stage is reported before a server starts
         require_server()
         state = reproduce(str(checkout), wanted, return_state=True)
         results = state.result(raise_on_failure=False)
@@ -310,10 +315,10 @@ def _command(
 
 
 def require_settings(root: Path) -> None:
-    """Raises UserError for a mistake in ``params.yaml``, or where it does not say where the clips are."""
+    """Raise UserError for an invalid ``params.yaml``, or if it does not set the folder of the clips."""
     path = Layout(root).params_path
     if unset := load_params(path).dataset.unset_root:
-        raise UserError(f"{path}: {unset} is not set: it is the folder that holds your clips")
+        raise UserError(f"{path}: {unset} is not set; set it to the folder that holds your clips")
 
 
 def _checkout(root: str | Path | None) -> Path:
@@ -321,7 +326,7 @@ def _checkout(root: str | Path | None) -> Path:
 
 
 def _graph(root: Path, targets: list[str] | None) -> dvc.StageGraph:
-    """Raises UserError for settings that the stages would refuse one after another."""
+    """The graph restricted to ``targets``; None: all. Raises UserError for settings that a stage would reject."""
     if (root / "params.yaml").is_file():
         require_settings(root)
     graph = dvc.read_graph(root)

@@ -1,4 +1,4 @@
-"""Flow ``retrain``: look for new clips, reproduce, let the gate compare challenger and champion, report.
+"""Flow ``retrain``: detect new clips, reproduce the pipeline, run the promotion gate, write a report.
 
 python -m flows.retrain
 """
@@ -27,11 +27,11 @@ from pipeline.report.tables import Table
 
 @flow(name="retrain", persist_result=False)
 def retrain(root: str | None = None) -> State[Any]:
-    """Bring the pipeline up to date and promote its model if the gate lets it through.
+    """Bring the pipeline up to date and promote its model if the gate accepts it.
 
-    ``root``: a checkout, by default the one around the working directory. The state's message says
-    what came of it; ``no change`` where the list of clips is the same, no other stage ran and the
-    registry stayed as it was. Cancelled where another flow is at work there.
+    ``root``: a checkout; default: the checkout that contains the working directory. The state holds the report; its
+    message is the outcome. The message starts with ``no change`` if the list of clips is the same, no stage ran and the
+    registry did not change. The state is Cancelled if another flow is running in the checkout.
     """
     checkout = find_root(Path(root) if root else None)
     try:
@@ -45,10 +45,10 @@ def _retrain(checkout: Path) -> State[Any]:
     variant = tasks.preflight(checkout)
     detected = tasks.detect(checkout, return_state=True)
     if not detected.is_completed():
-        return Failed(message=f"looking for new clips: {detected.message}")
+        return Failed(message=f"detection of new clips: {detected.message}")
     reproduced = reproduce(str(checkout), return_state=True)
     results = reproduced.result(raise_on_failure=False)
-    if not isinstance(results, list):  # it ended before any stage
+    if not isinstance(results, list):  # the flow ended before any stage
         return Failed(message=f"reproduce: {reproduced.message}")
     decision: dict[str, Any] | None = None
     fault = ""
@@ -63,12 +63,12 @@ def _retrain(checkout: Path) -> State[Any]:
 
 
 def headline(results: list[StageResult], decision: dict[str, Any] | None, fault: str = "") -> str:
-    """One line: what came of the run. ``fault``: why the gate gave no decision."""
+    """The outcome of the run in one line. ``fault``: why the gate made no decision."""
     if fault:
         return f"the gate failed: {fault.splitlines()[-1]}"
     if decision is None:
         failed = ", ".join(r.stage for r in results if r.outcome == "failed")
-        return f"failed: {failed}; the gate was not asked"
+        return f"failed: {failed}; the gate did not run"
     verdict = f"{decision['outcome']}: {decision['reason']}"
     is_same = all(r.outcome == "up_to_date" for r in results)
     if is_same and not decision["is_registry_changed"]:
@@ -77,7 +77,7 @@ def headline(results: list[StageResult], decision: dict[str, Any] | None, fault:
 
 
 def report(results: list[StageResult], decision: dict[str, Any] | None, fault: str = "") -> str:
-    """Markdown: the verdict, both models' figures, each rule with both figures, every stage's outcome."""
+    """Markdown with the verdict, both models' metrics, each rule with both values and every stage's outcome."""
     parts = [f"# Retraining: {headline(results, decision, fault)}"]
     if fault:
         parts.append(f"```\n{fault}\n```")
@@ -106,14 +106,14 @@ def _figures(decision: dict[str, Any]) -> str:
 
 
 def _clips(model: dict[str, Any]) -> str:
-    """How many clips the figures are of; a dash where that is not recorded."""
+    """Number of clips behind the metrics; a dash if it is not recorded."""
     if model["num_clips"] is None:
         return "-"
     return f"{model['num_clips']}" + (f" ({model['num_failed']} failed)" if model["num_failed"] else "")
 
 
 def _rescoring(decision: dict[str, Any]) -> str:
-    """Only where the champion had been scored differently."""
+    """A sentence on the rescoring of the champion; empty if the champion was not scored again."""
     rescoring = decision["rescoring"]
     if rescoring is None:
         return ""
@@ -123,16 +123,16 @@ def _rescoring(decision: dict[str, Any]) -> str:
 
 
 def _known_clips(decision: dict[str, Any]) -> str:
-    """What the champion may have learnt by heart of the clips both models were scored on."""
+    """A sentence on held-out clips that were in the champion's training split."""
     champion = decision["champion"]
     if not champion or decision["outcome"] == "already_champion":
         return ""
     known = champion["num_known_clips"]
     if known is None:
-        return "Which clips the champion was trained on is not recorded, so it may know some of the held-out ones."
+        return "The champion's training clips are not recorded, so some of the held-out clips may be among them."
     if known == 0:
         return "The champion was trained on none of the held-out clips."
-    return f"The champion was trained on {known} of the clips that are now held out, which can only flatter it."
+    return f"The champion was trained on {known} of the clips that are now held out, which can only improve its scores."
 
 
 def _rules(decision: dict[str, Any]) -> str:
@@ -163,18 +163,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _command(
     root: Annotated[
-        Path | None, typer.Option(help="The checkout. Default: the one around the working directory.")
+        Path | None, typer.Option(help="Checkout. Default: the one that contains the working directory.")
     ] = None,
 ) -> int:
-    """Look for new clips, reproduce the pipeline, let the gate compare challenger and champion, print the report.
+    """Detect new clips, reproduce the pipeline, compare challenger and champion, print the report.
 
-    Exit code 0 if the gate decided, whatever it decided, 1 on a failure, 2 for a bad request.
+    Exit code 0 if the gate made a decision, 1 on a failure, 2 for an invalid argument or setting.
     """
 
     def body() -> int:
         checkout = find_root(root)
         require_server()
-        require_settings(checkout)  # before a server starts
+        require_settings(checkout)  # reports invalid settings before a server starts
         state = retrain(str(checkout), return_state=True)
         text = state.result(raise_on_failure=False)
         sys.stdout.write(f"{text if isinstance(text, str) else state.message}\n")

@@ -1,4 +1,4 @@
-"""Serve both flows to a Prefect server: ``retrain`` on its schedule, ``reproduce`` on request."""
+"""Serves both flows to a Prefect server: ``retrain`` on a schedule, ``reproduce`` on demand."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from pipeline.params import load_params
 
 
 def deployments(root: Path, cron: str) -> list[RunnerDeployment]:
-    """``retrain/scheduled`` and ``reproduce/manual``.
+    """The deployments ``retrain/scheduled`` and ``reproduce/manual``.
 
-    A run that finds another at work in the checkout ends as Cancelled by itself (``flows.occupancy``). Prefect's limit
-    of one run at a time would outlive a server that was killed, and cancel every later run. Raises UserError for a
-    schedule that is no cron expression.
+    They have no concurrency limit: ``flows.occupancy`` already cancels a run while another flow runs in the checkout.
+    Prefect's limit would persist after a server was killed, and would cancel every later run. Raises UserError if
+    ``cron`` is not a cron expression.
     """
     try:
         CronSchedule(cron=cron)
     except ValidationError:
         raise UserError(
-            f"params.yaml: runtime.retrain_cron is {cron!r}, which is no cron expression: it takes five fields, "
+            f"params.yaml: runtime.retrain_cron is {cron!r}, which is not a cron expression; give five fields, "
             'such as "0 3 * * 1" for Mondays at 03:00 UTC'
         ) from None
     return [
@@ -59,12 +59,15 @@ def _deployment(
         entrypoint_type=EntrypointType.MODULE_PATH,
         description=description,
     )
-    assert isinstance(made, RunnerDeployment)  # a coroutine only inside an event loop
+    assert isinstance(made, RunnerDeployment)  # it is a coroutine only inside an event loop
     return made
 
 
 def require_own(made: Sequence[RunnerDeployment]) -> None:
-    """Raises UserError where the server has one of these for another checkout: runs of that would be made here."""
+    """Raise UserError if the server has one of these deployments for another checkout.
+
+    This process would otherwise execute the runs of that checkout.
+    """
     with get_client(sync_client=True) as client:
         for deployment in made:
             try:
@@ -74,15 +77,15 @@ def require_own(made: Sequence[RunnerDeployment]) -> None:
             own, other = deployment.parameters["root"], known.parameters.get("root")
             if other != own:
                 raise UserError(
-                    f"{deployment.flow_name}/{deployment.name} at {address()} is that of {other}, not of {own}: a "
-                    "server serves one checkout. Start another for this one on a port of its own (`prefect server "
-                    f"start --port 4201`), or if it was moved, `prefect deployment delete {deployment.flow_name}/"
-                    f"{deployment.name}`"
+                    f"{deployment.flow_name}/{deployment.name} at {address()} belongs to {other}, not to {own}: one "
+                    "server serves one checkout. Start another server for this checkout (`prefect server start "
+                    "--port 4201`). If this checkout was moved, run `prefect deployment delete "
+                    f"{deployment.flow_name}/{deployment.name}`"
                 )
 
 
 class _Runner(Runner):
-    """On SIGTERM ends each flow run together with its stage; Prefect's would kill the one and leave the other."""
+    """A runner that ends flow runs and their stages on SIGTERM. Prefect's own runner leaves the stages running."""
 
     def handle_sigterm(self, *args: Any, **kwargs: Any) -> None:
         end_children()
@@ -96,12 +99,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _command(
     root: Annotated[
-        Path | None, typer.Option(help="The checkout. Default: the one around the working directory.")
+        Path | None, typer.Option(help="Checkout. Default: the one that contains the working directory.")
     ] = None,
 ) -> int:
-    """Serve both flows to a Prefect server: retrain on runtime.retrain_cron of params.yaml, reproduce on request.
+    """Serve both flows to a Prefect server: retrain on a schedule, reproduce on demand.
 
-    Serves until SIGTERM or Ctrl-C, and then ends every flow run and stage that it started.
+    The schedule is runtime.retrain_cron of params.yaml. Serves until SIGTERM or Ctrl-C, then ends every flow run and
+    stage that it started.
 
     \b
     prefect server start                                in one terminal
@@ -121,7 +125,7 @@ def _command(
         require_server()
         made = deployments(checkout, cron)
         require_own(made)
-        os.chdir(CODE_DIR)  # flow runs import `flows` from their working directory
+        os.chdir(CODE_DIR)  # flow runs import `flows` from the working directory
         runner = _Runner(pause_on_shutdown=False)
         for deployment in made:
             runner.add_deployment(deployment)

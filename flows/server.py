@@ -1,4 +1,4 @@
-"""The Prefect server that flows report to. Without PREFECT_API_URL each flow starts one of its own."""
+"""The Prefect server that flows report to. Without PREFECT_API_URL each flow starts a temporary server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.core.errors import UserError
 
 
 def address() -> str | None:
-    """PREFECT_API_URL, of the environment or of Prefect's profile, without user name and password."""
+    """PREFECT_API_URL from the environment or Prefect's profile, without user name and password; None if unset."""
     url = PREFECT_API_URL.value()
     if not url:
         return None
@@ -20,13 +20,13 @@ def address() -> str | None:
 
 
 def require_server() -> None:
-    """Raises UserError where PREFECT_API_URL names a server that does not answer: a flow would end in a traceback."""
+    """Raise UserError if PREFECT_API_URL names a server that does not answer. A flow would raise a traceback."""
     if address() is None:
         return
     with get_client(sync_client=True) as client:
         problem = client.api_healthcheck()
     if problem is not None:
         raise UserError(
-            f"PREFECT_API_URL is {address()}, which does not answer ({problem}): start it (`prefect server start`), or "
-            "unset PREFECT_API_URL, and flows start a server of their own"
+            f"PREFECT_API_URL is {address()}, which does not answer ({problem}). Start the server (`prefect server "
+            "start`), or unset PREFECT_API_URL: flows then start a temporary server"
         )

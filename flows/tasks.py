@@ -1,6 +1,6 @@
-"""Prefect tasks: run one stage, ask the gate, publish what happened.
+"""Prefect tasks: run a stage, run the promotion gate, publish the results.
 
-Prefect caches and stores nothing here: DVC decides what is stale, and results live in files.
+Prefect caches and stores no results here: DVC decides what is stale, and results are files.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pipeline.core.layout import Layout
 from pipeline.params import load_params
 
 CODE_DIR = Path(__file__).resolve().parent.parent
-"""The checkout this code belongs to."""
+"""Root folder of the code that is running."""
 RETRY_DELAYS_S = [10.0, 60.0, 300.0]
 
 _STATE_NAMES: dict[dvc.StageOutcome, str] = {
@@ -43,7 +43,7 @@ _STATE_NAMES: dict[dvc.StageOutcome, str] = {
 
 @dataclass(frozen=True)
 class StageResult:
-    """One row of the outcome table. ``reason``: why it ran, failed or was skipped."""
+    """One row of the outcome table. ``reason``: why the stage ran, failed or was skipped."""
 
     stage: str
     outcome: dvc.StageOutcome
@@ -52,7 +52,7 @@ class StageResult:
 
 
 def may_retry(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
-    """Only a held lock or a stage's exit code 75; anything else would fail the same way again."""
+    """Whether the failure is a held lock or a stage's exit code 75. Any other failure would repeat."""
     return isinstance(state.result(raise_on_failure=False), dvc.TemporaryDvcError)
 
 
@@ -73,11 +73,11 @@ def run_stage_task(
     blocked_by: Iterable[str] = (),
     share: int | None = None,
 ) -> State[StageResult]:
-    """Bring one stage up to date; the state's name is its outcome.
+    """Bring one stage up to date and return a state whose name is the outcome.
 
-    ``reason``: why it is stale, empty where it is not (DVC is then not called); None asks DVC.
-    ``blocked_by``: stages before it that failed; it is then skipped. ``share``: how many cores it may
-    use; None: all.
+    ``reason``: why the stage is stale; empty if it is up to date, and DVC is then not called; None reads it from DVC.
+    ``blocked_by``: upstream stages that failed; the stage is then skipped. ``share``: number of cores for the stage;
+    None: all. Raises TemporaryDvcError for a failure that Prefect retries.
     """
     started = time.monotonic()
 
@@ -104,21 +104,21 @@ def run_stage_task(
 
 @task(name="status", task_run_name="status", **RETRIED)
 def read_reasons_task(root: Path) -> dict[str, str]:
-    """Stale stage -> why, for the whole repository."""
+    """Stale stage -> reason, for all stages."""
     return dvc.read_reasons(root)
 
 
 @task(task_run_name="preflight", **UNCACHED)
 def preflight(root: Path) -> str:
-    """Check the parameters before anything runs; return the variant to promote. Raises ParamsError."""
+    """Validate ``params.yaml`` before any stage runs and return the variant to promote. Raises ParamsError."""
     return load_params(Layout(root).params_path).promote.variant
 
 
 @task(name="detect", task_run_name="detect", **RETRIED)
 def detect(root: Path) -> None:
-    """List the source's clips again: DVC cannot see new ones, since their folder is no dependency of ``download``.
+    """Rerun ``download`` to list the source's clips. DVC does not track their folder, so it cannot detect new clips.
 
-    An equal list leaves everything up to date. The demo source renders its own clips, so it has no new ones.
+    An unchanged list makes no stage stale. The demo source renders its own clips and has no new ones.
     """
     if load_params(Layout(root).params_path).dataset.source != "demo":
         dvc.run_stage(root, "download", _logger().info, force=True)
@@ -126,9 +126,9 @@ def detect(root: Path) -> None:
 
 @task(task_run_name="gate", **UNCACHED)
 def gate(root: Path, variant: str) -> dict[str, Any]:
-    """Let ``pipeline.promote`` compare challenger and champion; returns its decision.
+    """Run ``pipeline.promote``, which compares challenger and champion, and return its decision.
 
-    Raises LipsmithError where it fails.
+    Raises LipsmithError if it fails.
     """
     tail: deque[str] = deque(maxlen=20)
     logger = _logger()
@@ -146,18 +146,18 @@ def gate(root: Path, variant: str) -> dict[str, Any]:
 
 
 def decision_path(root: Path) -> Path:
-    """Where ``pipeline.promote`` writes its decision."""
+    """Path of the decision that ``pipeline.promote`` writes."""
     return Layout(root).stage_dir("promote") / "decision.json"
 
 
 def publish_outcomes(results: list[StageResult]) -> None:
-    """The table artifact ``stages`` of this flow run."""
+    """Publish the results as the table artifact ``stages`` of this flow run."""
     rows = [{"stage": r.stage, "outcome": r.outcome, "reason": r.reason, "seconds": r.seconds} for r in results]
     create_table_artifact(table=rows, key="stages", description="Outcome of every stage, and why")
 
 
 def publish_comparison(root: Path, results: Iterable[StageResult]) -> None:
-    """The markdown artifact ``comparison``, where the table was made in this run."""
+    """Publish the comparison as the markdown artifact ``comparison`` if this run produced it."""
     path = Layout(root).comparison_path.with_suffix(".md")
     is_new = any(r.stage == "compare" and r.outcome in ("ran", "restored") for r in results)
     if is_new and path.is_file():
@@ -165,7 +165,7 @@ def publish_comparison(root: Path, results: Iterable[StageResult]) -> None:
 
 
 def publish_report(text: str) -> None:
-    """The markdown artifact ``retrain``."""
+    """Publish the report as the markdown artifact ``retrain``."""
     create_markdown_artifact(markdown=text, key="retrain", description="What retraining did")
 
 

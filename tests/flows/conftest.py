@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
-def _no_dvc_of_a_parent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """These tests may themselves run below a DVC stage."""
+def _no_inherited_dvc_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove DVC's variables, which are set if the tests run inside a DVC stage."""
     for name in [name for name in os.environ if name.startswith("DVC_")]:
         monkeypatch.delenv(name)
 
@@ -65,7 +65,7 @@ def tiny_repo(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def edit() -> Callable[[Path, str, str], None]:
-    """Replace text that must be there."""
+    """Replace text in a file. Fails if the file does not contain it."""
 
     def replace(path: Path, old: str, new: str) -> None:
         text = path.read_text()
@@ -76,7 +76,7 @@ def edit() -> Callable[[Path, str, str], None]:
 
 
 _STUB = '''
-"""Writes a model and its figures in the project's layout; quality.json says how good the model is."""
+"""Writes a model and its metrics in the project's layout. quality.json sets the metrics."""
 import hashlib, json, pathlib, sys, time
 import numpy as np
 from safetensors.numpy import load_file, save_file
@@ -111,7 +111,7 @@ folder.mkdir(parents=True, exist_ok=True)
 
 @pytest.fixture(scope="module")
 def stub_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shared by a module's tests."""
+    """A stub pipeline that the tests of a module share."""
     return _make_stub_pipeline(tmp_path_factory.mktemp("stub") / "checkout")
 
 
@@ -121,7 +121,7 @@ def own_stub_pipeline(tmp_path: Path) -> Path:
 
 
 def _make_stub_pipeline(folder: Path) -> Path:
-    """A list of clips and one variant's training and evaluation, stub-sized, with the project's ``params.yaml``."""
+    """Stub stages (download, one variant's training and evaluation) with values from the project's ``params.yaml``."""
     root = _init(
         folder,
         """

@@ -1,4 +1,4 @@
-"""DVC's graph, reasons, outcomes and failures, on a real repository of shell stages."""
+"""The graph, reasons, outcomes and failures of DVC, on a real repository of shell stages."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_reasons_name_parameters_files_and_commands() -> None:
     assert dvc.explain(many).endswith("f3 modified, and 2 more")
 
 
-def test_the_plan_separates_what_runs_from_what_follows() -> None:
+def test_the_plan_separates_stages_that_run_from_stages_that_follow() -> None:
     graph = dvc.StageGraph({"a": (), "b": ("a",), "c": ("b",), "d": ()})
     rows = dvc.plan(graph, {"b": "parameter x modified"})
     assert [(r.stage, r.action, r.reason) for r in rows] == [
@@ -64,7 +64,7 @@ def test_the_plan_separates_what_runs_from_what_follows() -> None:
 
 
 @pytest.mark.slow
-def test_a_repository_from_nothing_to_restored(tiny_repo: Path, edit: Edit) -> None:
+def test_stages_run_then_are_up_to_date_then_are_restored(tiny_repo: Path, edit: Edit) -> None:
     graph = dvc.read_graph(tiny_repo)
     assert graph.waves() == [["prepare"], ["train@a", "train@b"], ["compare"]]
     assert set(dvc.read_reasons(tiny_repo).values()) == {"never ran here"}
@@ -76,7 +76,7 @@ def test_a_repository_from_nothing_to_restored(tiny_repo: Path, edit: Edit) -> N
     expected = {"prepare": "up_to_date", "train@a": "up_to_date", "train@b": "ran", "compare": "ran"}
     assert run_all(tiny_repo) == expected
 
-    edit(tiny_repo / "params.yaml", "width: 3", "width: 2")  # DVC has seen this one
+    edit(tiny_repo / "params.yaml", "width: 3", "width: 2")  # this value is in DVC's run cache
     assert run_all(tiny_repo) == expected | {"train@b": "restored", "compare": "restored"}
 
 
@@ -97,7 +97,7 @@ def test_a_repository_from_nothing_to_restored(tiny_repo: Path, edit: Edit) -> N
         (["Killed"], False, "dvc exited with 255"),
     ],
 )
-def test_only_locks_and_exit_75_are_worth_a_retry(lines: list[str], retry: bool, cause: str) -> None:
+def test_only_locks_and_exit_code_75_are_temporary(lines: list[str], retry: bool, cause: str) -> None:
     output = dvc.ReproOutput("s")
     for line in ["Running stage 's':", *lines]:
         output.add(line)
@@ -128,7 +128,7 @@ FAILED = "ERROR: failed to reproduce 's': failed to run: x, exited with 2"
         ),
     ],
 )
-def test_a_failure_starts_with_the_stages_own_reason(lines: list[str], cause: str) -> None:
+def test_an_error_starts_with_the_message_of_the_stage(lines: list[str], cause: str) -> None:
     output = dvc.ReproOutput("s")
     for line in ["Running stage 's':", *lines]:
         output.add(line)
@@ -137,7 +137,7 @@ def test_a_failure_starts_with_the_stages_own_reason(lines: list[str], cause: st
     assert str(caught.value).split("\n")[0] == cause
 
 
-def test_a_stage_that_exits_75_or_1(tiny_repo: Path, edit: Edit) -> None:
+def test_exit_code_75_is_temporary_and_exit_code_1_is_not(tiny_repo: Path, edit: Edit) -> None:
     edit(tiny_repo / "dvc.yaml", "cat in.txt > prepared.txt", "exit 75")
     with pytest.raises(dvc.TemporaryDvcError, match="exited with 75"):
         dvc.run_stage(tiny_repo, "prepare", lambda line: None)
@@ -154,7 +154,7 @@ def test_a_held_lock_is_temporary(tiny_repo: Path, edit: Edit) -> None:
         wait_for((tiny_repo / "started").exists)
         with pytest.raises(dvc.TemporaryDvcError, match="is busy"):
             dvc.run_stage(tiny_repo, "prepare", lambda line: None)
-        with pytest.raises(dvc.TemporaryDvcError, match="another DVC process is at work"):
+        with pytest.raises(dvc.TemporaryDvcError, match="another DVC process is running"):
             dvc.read_reasons(tiny_repo)
     finally:
         family = [*psutil.Process(other.pid).children(recursive=True), psutil.Process(other.pid)]

@@ -1,4 +1,4 @@
-"""Two flows never work in one checkout at a time."""
+"""Two flows never run in one checkout at the same time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ with occupying(Path(sys.argv[1]), "retrain"):
 
 @pytest.fixture
 def holder(tiny_repo: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds the checkout until its input ends."""
+    """Another process that locks the checkout until its stdin closes."""
     command = [sys.executable, "-c", HOLD, str(tiny_repo)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -35,19 +35,19 @@ def holder(tiny_repo: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def test_a_second_process_is_told_who_is_at_work(tiny_repo: Path, holder: subprocess.Popen[str]) -> None:
+def test_the_error_in_a_second_process_names_the_holder(tiny_repo: Path, holder: subprocess.Popen[str]) -> None:
     with (
         pytest.raises(CheckoutBusyError, match=rf"retrain \(process {holder.pid}, since .*start reproduce again"),
         occupying(tiny_repo, "reproduce"),
     ):
         pass
-    holder.kill()  # its lock goes with it
+    holder.kill()  # the lock ends with the process
     holder.wait()
     with occupying(tiny_repo, "reproduce"):
         pass
 
 
-def test_both_flows_end_as_cancelled_and_run_nothing(tiny_repo: Path, holder: subprocess.Popen[str]) -> None:
+def test_both_flows_are_cancelled_and_run_nothing(tiny_repo: Path, holder: subprocess.Popen[str]) -> None:
     for flow in (reproduce, retrain):
         state = flow.fn(str(tiny_repo))
         assert state.is_cancelled()
@@ -55,10 +55,10 @@ def test_both_flows_end_as_cancelled_and_run_nothing(tiny_repo: Path, holder: su
     assert not (tiny_repo / "prepared.txt").exists()
 
 
-def test_a_flow_within_the_flow_that_holds_it_is_let_through(tiny_repo: Path) -> None:
+def test_a_subflow_may_enter_and_does_not_release_the_lock(tiny_repo: Path) -> None:
     with occupying(tiny_repo, "retrain"):
         with occupying(tiny_repo, "reproduce"):
             pass
         command = [sys.executable, "-c", HOLD, str(tiny_repo)]
         other = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        assert "CheckoutBusyError: retrain (process" in other.stderr  # the inner one did not give it away
+        assert "CheckoutBusyError: retrain (process" in other.stderr  # the subflow did not release the lock

@@ -1,4 +1,4 @@
-"""Whatever ends a command, nothing of its process tree is left."""
+"""However a command ends, no process of its tree is left."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: p
     assert gone(pids[0])
 
 
-def test_an_orphan_of_a_dead_command_ends_too(tmp_path: Path) -> None:
-    """The command dies by itself; its child holds the pipe open and must not hold up the caller."""
+def test_an_orphan_of_an_ended_command_is_ended(tmp_path: Path) -> None:
+    """The command ends by itself. Its child holds the pipe open, which must not delay the caller."""
     lines: list[str] = []
     started = time.monotonic()
     code = CHILD + "time.sleep(0.8); import os; os._exit(9)"
@@ -75,14 +75,14 @@ def test_an_orphan_of_a_dead_command_ends_too(tmp_path: Path) -> None:
 
 
 def test_sigterm_to_the_caller_ends_the_stage(tiny_repo: Path) -> None:
-    """The caller turns SIGTERM into an exception, as the flows' command lines do."""
+    """The caller runs the stage through `run_flow_command`, as the flows' command lines do."""
     text = (tiny_repo / "dvc.yaml").read_text()
     stage = "sh -c 'echo $$ > pid; sleep 300 & echo $! >> pid; wait'"
     (tiny_repo / "dvc.yaml").write_text(text.replace("cat in.txt > prepared.txt", stage))
     code = (
-        "import sys; from pathlib import Path; from flows import dvc; from flows.reproduce import run_command_line\n"
+        "import sys; from pathlib import Path; from flows import dvc; from flows.reproduce import run_flow_command\n"
         f"body = lambda: dvc.run_stage(Path({str(tiny_repo)!r}), 'prepare', print)\n"
-        "sys.exit(run_command_line(body))"
+        "sys.exit(run_flow_command(body))"
     )
     caller = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
     pid_path = tiny_repo / "pid"
@@ -98,7 +98,7 @@ def test_sigterm_to_the_caller_ends_the_stage(tiny_repo: Path) -> None:
 
 
 def test_everything_ends_and_no_thread_starts_another_command() -> None:
-    """In a process of its own, since nothing starts there any more."""
+    """Runs in a separate process, since no command can start in it afterwards."""
     code = """
 import sys, threading, time, psutil
 from pathlib import Path

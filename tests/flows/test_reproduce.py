@@ -1,4 +1,4 @@
-"""Walking the graph, and what the command line says; the Prefect task is called through ``.fn()``."""
+"""The walk over the graph, and the command line. The Prefect task is called through ``.fn()``."""
 
 from __future__ import annotations
 
@@ -34,52 +34,52 @@ ALONE = dict.fromkeys("abcdefgh", 1)
 
 
 def walk(reasons: dict[str, str], outcomes: dict[str, dvc.StageOutcome]) -> tuple[dict[str, str], list[str]]:
-    """Outcomes, and the stages that were not declared clean."""
-    asked: list[str] = []
+    """Run the walk with fixed outcomes. Returns stage -> outcome, and the stages for which DVC was called."""
+    called: list[str] = []
 
     def run(stage: str, *, reason: str | None, blocked_by: list[str], share: int) -> StageResult:
         if blocked_by:
             return StageResult(stage, "skipped", ", ".join(blocked_by), 0.0)
         if reason == "":
             return StageResult(stage, "up_to_date", "", 0.0)
-        asked.append(stage)
+        called.append(stage)
         return StageResult(stage, outcomes.get(stage, "ran"), "", 0.0)
 
-    return {r.stage: r.outcome for r in reproduce.walk(GRAPH, reasons, run, most_jobs=1, shares=ALONE)}, asked
+    return {r.stage: r.outcome for r in reproduce.walk(GRAPH, reasons, run, most_jobs=1, shares=ALONE)}, called
 
 
-def test_a_clean_repository_asks_dvc_nothing() -> None:
-    outcomes, asked = walk({}, {})
+def test_dvc_is_not_called_if_everything_is_up_to_date() -> None:
+    outcomes, called = walk({}, {})
     assert set(outcomes.values()) == {"up_to_date"}
-    assert asked == []
+    assert called == []
 
 
-def test_only_what_lies_after_a_change_is_asked() -> None:
-    outcomes, asked = walk({"b": "changed"}, {"d": "up_to_date"})
-    assert asked == ["b", "d"]  # e's inputs did not change, as d turned out the same
+def test_dvc_is_called_only_downstream_of_a_change() -> None:
+    outcomes, called = walk({"b": "changed"}, {"d": "up_to_date"})
+    assert called == ["b", "d"]  # e's inputs did not change, since d was up to date
     assert outcomes["e"] == "up_to_date"
 
 
-def test_a_failure_skips_what_depends_on_it_and_nothing_else() -> None:
-    outcomes, asked = walk(dict.fromkeys("abcde", "new"), {"b": "failed"})
+def test_a_failure_skips_only_downstream_stages() -> None:
+    outcomes, called = walk(dict.fromkeys("abcde", "new"), {"b": "failed"})
     assert outcomes == {"a": "ran", "b": "failed", "c": "ran", "d": "skipped", "e": "skipped"}
-    assert asked == ["a", "b", "c"]
+    assert called == ["a", "b", "c"]
 
 
-def test_what_is_skipped_is_told_which_stages_failed_not_which_were_skipped() -> None:
-    told: dict[str, list[str]] = {}
+def test_a_skipped_stage_gets_the_failed_stages_and_not_the_skipped_ones() -> None:
+    blockers: dict[str, list[str]] = {}
 
     def run(stage: str, *, reason: str | None, blocked_by: list[str], share: int) -> StageResult:
-        told[stage] = blocked_by
+        blockers[stage] = blocked_by
         outcome: dvc.StageOutcome = "skipped" if blocked_by else "failed" if stage in "bc" else "ran"
         return StageResult(stage, outcome, "", 0.0)
 
     reproduce.walk(GRAPH, dict.fromkeys("abcde", "new"), run, most_jobs=1, shares=ALONE)
-    assert told == {"a": [], "b": [], "c": [], "d": ["b"], "e": ["c", "b"]}
+    assert blockers == {"a": [], "b": [], "c": [], "d": ["b"], "e": ["c", "b"]}
 
 
-def test_independent_stages_run_at_once() -> None:
-    meeting = threading.Barrier(2, timeout=20)  # broken unless b and c run at the same time
+def test_independent_stages_run_in_parallel() -> None:
+    meeting = threading.Barrier(2, timeout=20)  # breaks unless b and c run in parallel
     ended: list[str] = []
 
     def run(stage: str, *, reason: str | None, blocked_by: list[str], share: int) -> StageResult:
@@ -94,7 +94,7 @@ def test_independent_stages_run_at_once() -> None:
     assert sorted(ended) == list("abcde")
 
 
-def test_no_more_stages_than_jobs_run_at_once() -> None:
+def test_at_most_most_jobs_stages_run_in_parallel() -> None:
     graph = dvc.StageGraph(dict.fromkeys("abcdefgh", ()))
     running: set[str] = set()
     most: list[int] = []
@@ -110,16 +110,16 @@ def test_no_more_stages_than_jobs_run_at_once() -> None:
     assert max(most) == 3
 
 
-def test_stages_of_one_wave_share_the_cores_equally_whatever_else_runs() -> None:
+def test_stages_of_one_wave_share_the_cores_equally() -> None:
     assert reproduce.shares_of(GRAPH, most_jobs=4, cores=6) == {"a": 6, "b": 3, "c": 3, "d": 6, "e": 6}
     assert set(reproduce.shares_of(GRAPH, most_jobs=1, cores=6).values()) == {6}
     assert set(reproduce.shares_of(dvc.StageGraph(dict.fromkeys("abc", ())), most_jobs=3, cores=2).values()) == {1}
 
 
-def test_what_ends_the_walk_ends_commands_that_run_and_those_about_to_start(tmp_path: Path) -> None:
+def test_an_exception_ends_running_commands_and_prevents_new_ones(tmp_path: Path) -> None:
     graph = dvc.StageGraph({"running": (), "starting": (), "bug": ()})
     pid_path, late_path = tmp_path / "pid", tmp_path / "late"
-    seen: list[str] = []
+    stopped: list[str] = []
 
     def run(stage: str, *, reason: str | None, blocked_by: list[str], share: int) -> StageResult:
         while stage != "running" and not (pid_path.is_file() and pid_path.read_text().strip()):
@@ -132,7 +132,7 @@ def test_what_ends_the_walk_ends_commands_that_run_and_those_about_to_start(tmp_
         try:
             stream(["sh", "-c", script], tmp_path, print)
         except CommandEndedError:
-            seen.append(stage)
+            stopped.append(stage)
             raise
         return StageResult(stage, "ran", "", 0.0)
 
@@ -140,13 +140,13 @@ def test_what_ends_the_walk_ends_commands_that_run_and_those_about_to_start(tmp_
         reproduce.walk(
             graph, dict.fromkeys(graph.upstream, "new"), run, most_jobs=3, shares=dict.fromkeys(graph.upstream, 1)
         )
-    assert sorted(seen) == ["running", "starting"]
+    assert sorted(stopped) == ["running", "starting"]
     assert not psutil.pid_exists(int(pid_path.read_text()))
     assert not late_path.exists()
 
 
 @pytest.mark.parametrize("ends_with", [signal.SIGTERM, signal.SIGINT])
-def test_what_ends_a_flow_leaves_none_of_the_stages_that_ran_at_once(
+def test_a_signal_ends_the_flow_and_its_parallel_stages(
     own_stub_pipeline: Path, tmp_path: Path, ends_with: signal.Signals
 ) -> None:
     params = yaml.safe_load((own_stub_pipeline / "params.yaml").read_text())
@@ -167,19 +167,19 @@ def test_what_ends_a_flow_leaves_none_of_the_stages_that_ran_at_once(
         assert flow.poll() is None and time.monotonic() < deadline
         time.sleep(0.2)
         below = psutil.Process(flow.pid).children(recursive=True)
-    if ends_with == signal.SIGINT:  # Ctrl-C reaches the stages, too
+    if ends_with == signal.SIGINT:  # Ctrl-C also reaches the stages
         os.killpg(flow.pid, ends_with)
     else:
         flow.send_signal(ends_with)
     assert flow.wait(timeout=60) == 128 + ends_with
     if ends_with == signal.SIGINT:
         log.seek(0)
-        assert "Stopping; the same command will go on from here.\n" in log.read()
+        assert "Stopping. The same command will resume from here.\n" in log.read()
     _, alive = psutil.wait_procs(below, timeout=5)
     assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
 
 
-def test_the_outcome_stands_last_and_the_server_has_recorded_every_task(
+def test_the_outcome_is_printed_last_and_the_server_has_recorded_every_task(
     own_stub_pipeline: Path, tmp_path: Path
 ) -> None:
     params = yaml.safe_load((own_stub_pipeline / "params.yaml").read_text())
@@ -213,7 +213,7 @@ def _trained_by(process: psutil.Process) -> list[str]:
     return command[-1:] if "stub.py" in command and "train_gan" in command else []
 
 
-def test_how_many_stages_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_num_jobs_follows_the_setting_the_cores_and_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     params = load_params(ROOT / "params.yaml")
     machine: dict[str, Any] = {"free": 64, "cores": 6, "limits": Limits(None, None)}
     monkeypatch.setattr(reproduce, "num_cores", lambda: machine["cores"])
@@ -245,7 +245,7 @@ def test_how_many_stages_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (jobs(device="auto"), jobs()) == (1, 6)
 
 
-def test_a_stage_knows_its_share(tiny_repo: Path, edit: Callable[[Path, str, str], None]) -> None:
+def test_num_cores_in_a_stage_is_its_share(tiny_repo: Path, edit: Callable[[Path, str, str], None]) -> None:
     code = "from pipeline.core.resources import num_cores; print(num_cores())"
     edit(tiny_repo / "dvc.yaml", "cat in.txt > prepared.txt", f"PYTHONPATH={ROOT} python -c '{code}' > prepared.txt")
     tasks.run_stage_task.fn(tiny_repo, "prepare", share=3)
@@ -275,13 +275,11 @@ def test_only_temporary_failures_are_retried() -> None:
     assert not retries(StageResult("a", "failed", "", 0.0))
 
 
-def test_a_comparison_of_this_run_is_published_and_an_old_one_is_not(
-    tiny_repo: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_a_comparison_of_this_run_is_published(tiny_repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     published: list[str] = []
     monkeypatch.setattr(tasks, "create_markdown_artifact", lambda markdown, **_: published.append(markdown))
     path = Layout(tiny_repo).comparison_path.with_suffix(".md")
-    tasks.publish_comparison(tiny_repo, [StageResult("compare", "ran", "", 1.0)])  # a graph without that table
+    tasks.publish_comparison(tiny_repo, [StageResult("compare", "ran", "", 1.0)])  # comparison.md does not exist
     path.parent.mkdir(parents=True)
     path.write_text("# Comparison")
     outcomes: tuple[dvc.StageOutcome, ...] = ("up_to_date", "failed", "skipped", "ran")
@@ -318,14 +316,14 @@ def test_plan_runs_nothing_and_needs_no_server(
 def test_targets_are_one_or_several_stages(
     arguments: list[str], wanted: list[str] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[list[str] | None] = []
+    given: list[list[str] | None] = []
     monkeypatch.setattr(reproduce, "_checkout", lambda root: tmp_path)
-    monkeypatch.setattr(reproduce, "plan_text", lambda root, targets: seen.append(targets) or "")
+    monkeypatch.setattr(reproduce, "plan_text", lambda root, targets: given.append(targets) or "")
     assert reproduce.main([*arguments, "--plan"]) == 0
-    assert seen == [wanted]
+    assert given == [wanted]
 
 
-def test_settings_that_stages_would_refuse_are_told_by_the_plan(
+def test_the_plan_reports_settings_that_stages_would_reject(
     own_stub_pipeline: Path, edit: Callable[[Path, str, str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert reproduce.main(["--plan", "--root", str(own_stub_pipeline)]) == 0
@@ -334,7 +332,7 @@ def test_settings_that_stages_would_refuse_are_told_by_the_plan(
     assert "compare.confidence: Input should be less than 1 (given 95)" in capsys.readouterr().err
 
 
-def test_clips_that_nothing_says_where_to_find_are_told_by_the_plan(
+def test_a_source_without_a_folder_is_reported_before_a_flow_starts(
     own_stub_pipeline: Path, edit: Callable[[Path, str, str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     edit(own_stub_pipeline / "params.yaml", "source: folder", "source: grid")
@@ -344,7 +342,7 @@ def test_clips_that_nothing_says_where_to_find_are_told_by_the_plan(
         assert "params.yaml: dataset.grid.root is not set" in capsys.readouterr().err
 
 
-def test_an_unknown_target_is_told_before_anything_starts(
+def test_an_unknown_target_is_reported_before_a_flow_starts(
     own_stub_pipeline: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reproduce, "reproduce", None)

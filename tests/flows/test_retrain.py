@@ -1,4 +1,4 @@
-"""What the report says, and the served deployment against a real Prefect server."""
+"""The report, and the served deployment on a real Prefect server."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_report_of_a_refusal_names_the_rule_and_both_figures() -> None:
     assert "train  ran      1.0 s  code" in text
 
 
-def test_the_report_says_how_many_clips_failed_even_of_a_first_model() -> None:
+def test_the_report_has_the_number_of_failed_clips_of_a_first_model() -> None:
     first = MODEL | {"num_clips": 4, "num_failed": 40}
     rule = {"rule": "no_more_failed", "metric": "clips", "champion": 0, "challenger": 40, "limit": 0, "passed": False}
     text = retrain.report([], decision(outcome="promoted", rules=[rule], challenger=first, champion=None))
@@ -78,60 +78,62 @@ def test_the_report_says_how_many_clips_failed_even_of_a_first_model() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rescoring", "said"),
+    ("rescoring", "sentence"),
     [
         (None, ""),
         ({"fault": ""}, "so it was scored again."),
         ({"fault": "no such file"}, "could not be scored again: no such file"),
     ],
 )
-def test_the_report_says_how_a_champion_of_another_evaluation_was_compared(
-    rescoring: dict[str, Any] | None, said: str
+def test_the_report_states_whether_the_champion_was_scored_again(
+    rescoring: dict[str, Any] | None, sentence: str
 ) -> None:
     text = retrain.report([], decision(rescoring=rescoring))
-    assert said in text
+    assert sentence in text
     assert ("scored differently" in text) is (rescoring is not None)
 
 
 @pytest.mark.parametrize(
-    ("num_known_clips", "said"),
+    ("num_known_clips", "sentence"),
     [
         (0, "The champion was trained on none of the held-out clips."),
-        (3, "The champion was trained on 3 of the clips that are now held out, which can only flatter it."),
-        (None, "Which clips the champion was trained on is not recorded"),
+        (3, "The champion was trained on 3 of the clips that are now held out, which can only improve its scores."),
+        (None, "The champion's training clips are not recorded"),
     ],
 )
-def test_the_report_says_what_the_champion_knows_of_the_held_out_clips(num_known_clips: int | None, said: str) -> None:
+def test_the_report_states_how_many_held_out_clips_the_champion_was_trained_on(
+    num_known_clips: int | None, sentence: str
+) -> None:
     champion = MODEL | {"num_known_clips": num_known_clips}
-    assert said in retrain.report([], decision(champion=champion))
-    assert said not in retrain.report([], decision(champion=champion, outcome="already_champion"))
-    assert said not in retrain.report([], decision(champion=None))
+    assert sentence in retrain.report([], decision(champion=champion))
+    assert sentence not in retrain.report([], decision(champion=champion, outcome="already_champion"))
+    assert sentence not in retrain.report([], decision(champion=None))
 
 
-def test_no_change_needs_both_still_stages_and_a_still_registry() -> None:
-    still, moved = StageResult("a", "up_to_date", "", 0.0), StageResult("a", "restored", "", 0.0)
+def test_no_change_requires_up_to_date_stages_and_an_unchanged_registry() -> None:
+    fresh, restored = StageResult("a", "up_to_date", "", 0.0), StageResult("a", "restored", "", 0.0)
     unchanged = decision(outcome="already_champion", is_registry_changed=False)
-    assert retrain.headline([still], unchanged).startswith("no change")
-    assert not retrain.headline([moved], unchanged).startswith("no change")
-    assert not retrain.headline([still], decision()).startswith("no change")
+    assert retrain.headline([fresh], unchanged).startswith("no change")
+    assert not retrain.headline([restored], unchanged).startswith("no change")
+    assert not retrain.headline([fresh], decision()).startswith("no change")
 
 
-def test_a_failed_stage_is_named_and_the_gate_is_not_asked() -> None:
+def test_a_failed_stage_is_named_and_the_gate_does_not_run() -> None:
     results = [StageResult("a", "failed", "exit 1\nthe cause", 0.0), StageResult("b", "skipped", "a", 0.0)]
     text = retrain.report(results, None)
-    assert text.startswith("# Retraining: failed: a; the gate was not asked")
+    assert text.startswith("# Retraining: failed: a; the gate did not run")
     assert "the cause" in text
 
 
 @pytest.mark.slow
-def test_a_gate_that_fails_is_reported_beside_the_stages() -> None:
+def test_a_failure_of_the_gate_is_reported_with_the_stages() -> None:
     results = [StageResult("train", "ran", "code", 1.0)]
     text = retrain.report(results, None, "pipeline.promote failed (exit code 2)\nno such table")
     assert text.startswith("# Retraining: the gate failed: no such table\n")
     assert "exit code 2" in text and "train  ran" in text
 
 
-def test_new_clips_are_seen_and_an_equal_list_makes_nothing_stale(own_stub_pipeline: Path) -> None:
+def test_new_clips_are_detected_and_an_unchanged_list_makes_nothing_stale(own_stub_pipeline: Path) -> None:
     root = own_stub_pipeline
     for stage in ("download", "train_gan@lstm_cbam", "evaluate@lstm_cbam"):
         dvc.run_stage(root, stage, lambda line: None)
@@ -150,7 +152,7 @@ def test_new_clips_are_seen_and_an_equal_list_makes_nothing_stale(own_stub_pipel
 
 
 class Served:
-    """A Prefect server and ``python -m flows.serve``, both on loopback."""
+    """A Prefect server and ``python -m flows.serve``, both on the loopback interface."""
 
     def __init__(self, checkout: Path, home: Path) -> None:
         with socket.socket() as probe:
@@ -194,7 +196,7 @@ class Served:
                 with urllib.request.urlopen(request, timeout=30) as answer:
                     return json.load(answer)
             except urllib.error.HTTPError as error:
-                if error.code != 503:  # a busy machine: the server's SQLite was locked
+                if error.code != 503:  # 503: the server's SQLite was locked, on a busy machine
                     raise
                 time.sleep(1)
         raise TimeoutError(path)
@@ -248,7 +250,7 @@ def served(stub_pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.mark.slow
-def test_the_served_deployment_promotes_refuses_and_rests(served: Served, stub_pipeline: Path) -> None:
+def test_the_served_deployment_promotes_refuses_and_reports_no_change(served: Served, stub_pipeline: Path) -> None:
     def retrain_with(quality: dict[str, float] | None) -> tuple[str, str, dict[str, Any]]:
         if quality:
             (stub_pipeline / "quality.json").write_text(json.dumps(quality))
@@ -280,7 +282,7 @@ def test_the_served_deployment_promotes_refuses_and_rests(served: Served, stub_p
 
 @pytest.mark.slow
 def test_a_second_run_is_cancelled_and_sigterm_leaves_nothing(served: Served, stub_pipeline: Path) -> None:
-    """Uses up the server of the test before it."""
+    """Runs last in this module, since it ends the server's process."""
     (stub_pipeline / "quality.json").write_text(json.dumps({"lse_d": 7.0, "fid": 20.0, "sleep_s": 600}))
     first = served.trigger()
     wait_for((stub_pipeline / "sleeping").exists, 60)
@@ -291,7 +293,7 @@ def test_a_second_run_is_cancelled_and_sigterm_leaves_nothing(served: Served, st
 
     other = served.try_to_serve(ROOT)
     assert other.returncode == 2
-    assert f"retrain/scheduled at {served.api} is that of {stub_pipeline}, not of {ROOT}" in other.stderr
+    assert f"retrain/scheduled at {served.api} belongs to {stub_pipeline}, not to {ROOT}" in other.stderr
 
     serve = served.processes[-1]
     below = psutil.Process(serve.pid).children(recursive=True)
@@ -300,7 +302,7 @@ def test_a_second_run_is_cancelled_and_sigterm_leaves_nothing(served: Served, st
     serve.wait(timeout=60)
     assert not [process for process in below if is_alive(process)]
     schedules = served.call("/deployments/name/retrain/scheduled")["schedules"]
-    assert [s["active"] for s in schedules] == [True]  # a restart of the service goes on with the schedule
+    assert [s["active"] for s in schedules] == [True]  # a restarted service continues with the schedule
 
 
 def is_alive(process: psutil.Process) -> bool:

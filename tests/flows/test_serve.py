@@ -1,4 +1,4 @@
-"""What is served, without a server."""
+"""The deployments, without a server."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from flows import serve
 from pipeline.core.errors import UserError
 
 
-def test_a_schedule_that_is_none_names_the_setting(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"runtime.retrain_cron is '0 3 \* \*', which is no cron expression"):
+def test_the_error_for_an_invalid_schedule_names_the_setting(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"runtime.retrain_cron is '0 3 \* \*', which is not a cron expression"):
         serve.deployments(tmp_path, "0 3 * *")
 
 
-def test_retraining_has_the_schedule_and_no_limit_that_outlives_a_killed_server(tmp_path: Path) -> None:
+def test_retrain_has_the_schedule_and_no_deployment_has_a_concurrency_limit(tmp_path: Path) -> None:
     retrain, reproduce = serve.deployments(tmp_path, "0 3 * * 1")
     assert [str(schedule.schedule.cron) for schedule in retrain.schedules or []] == ["0 3 * * 1"]
     assert not reproduce.schedules

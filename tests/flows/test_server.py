@@ -1,4 +1,4 @@
-"""A server that is named but not there."""
+"""PREFECT_API_URL that names no running server, and PREFECT_API_URL that is not set."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from flows import reproduce, retrain, serve, server
 
 
 @pytest.fixture
-def nobody() -> Iterator[str]:
-    """The address of a port where nothing listens."""
+def dead_address() -> Iterator[str]:
+    """The address of a port on which no server listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}/api"
 
 
-def test_a_server_that_does_not_answer_is_told_before_anything_starts(
-    own_stub_pipeline: Path, nobody: str, capsys: pytest.CaptureFixture[str]
+def test_a_server_that_does_not_answer_is_reported_before_a_flow_starts(
+    own_stub_pipeline: Path, dead_address: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = str(own_stub_pipeline)
     files = sorted(own_stub_pipeline.iterdir())
-    with temporary_settings({PREFECT_API_URL: nobody.replace("//", "//anna:hunter2@")}):
+    with temporary_settings({PREFECT_API_URL: dead_address.replace("//", "//anna:hunter2@")}):
         for command in (reproduce.main, retrain.main, serve.main):
             assert command(["--root", root]) == 2
-            said = capsys.readouterr().err
-            assert f"PREFECT_API_URL is {nobody}, which does not answer" in said
-            assert "`prefect server start`" in said and "Traceback" not in said and "hunter2" not in said
+            message = capsys.readouterr().err
+            assert f"PREFECT_API_URL is {dead_address}, which does not answer" in message
+            assert "`prefect server start`" in message and "Traceback" not in message and "hunter2" not in message
     assert sorted(own_stub_pipeline.iterdir()) == files
 
 
-def test_without_an_address_nothing_is_asked_and_serve_says_what_it_needs(
+def test_without_an_address_no_server_is_required_except_for_serve(
     own_stub_pipeline: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with temporary_settings(restore_defaults={PREFECT_API_URL}):
