@@ -1,4 +1,4 @@
-"""What every stage does around its own work: parameters, seed, scratch, tracking, metrics file, exit code."""
+"""The frame around every stage: parameters, seed, scratch folder, tracking, metrics file, exit code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StageContext:
-    """What a stage's body gets."""
+    """The argument of a stage's body.
+
+    ``fingerprint``: 16 hex digits that identify the computation. ``scratch``: folder for unfinished work.
+    """
 
     name: str
     variant: str | None
@@ -48,20 +51,19 @@ Body = Callable[[StageContext], Mapping[str, Any]]
 
 
 def stage_command_line(stage: str, command: Callable[..., int], argv: Sequence[str] | None) -> int:
-    """A stage's ``main``: parse ``argv`` (None: the process's own) for ``command``, which calls ``run``.
+    """A stage's ``main``: parse ``argv`` (None: ``sys.argv``), call ``command`` and return the exit code.
 
-    ``--help`` and mistakes return without a call of ``command``. A stage module imports what computes inside its
-    functions, so that both take no longer than this module.
+    ``command`` calls ``run``. ``--help`` and usage errors return without calling it. Stage modules import the packages
+    for computation inside functions, so that both return quickly.
     """
     return run_command(command, argv, f"python -m pipeline.stages.{stage}")
 
 
 def run(stage: str, body: Body, variant: str | None = None, *, dvc_stage: str | None = None) -> int:
-    """Run a stage's body and return the process's exit code.
+    """Run a stage's body, write its result to the stage's ``metrics.json`` and return the exit code.
 
-    ``dvc_stage`` is the name in ``dvc.yaml`` where it differs from ``stage``. What the body returns is written to
-    the stage's ``metrics.json``. A LipsmithError, or an error of the operating system, becomes one line and its exit
-    code; any other exception is a bug and passes through.
+    ``dvc_stage`` is the stage's name in ``dvc.yaml`` if it differs from ``stage``. A LipsmithError or an error of the
+    operating system is logged as one line and becomes its exit code. Any other exception is a bug and is raised.
     """
     _set_up_process()
     label = f"{stage}@{variant}" if variant else stage
@@ -86,7 +88,7 @@ def run(stage: str, body: Body, variant: str | None = None, *, dvc_stage: str | 
 def _run_body(dvc_stage: str, stage: str, body: Body, variant: str | None, params: Params, layout: Layout) -> None:
     random.seed(params.seed)
     np.random.seed(params.seed)
-    record(layout.code_path(stage), Code(CODE_ROOT), stage)  # the code that runs may be newer than the stage `code`
+    record(layout.code_path(stage), Code(CODE_ROOT), stage)  # the code may have changed since the stage `code` ran
     plain = params.model_dump(mode="json")
     digest = scratch.fingerprint(layout.root, dvc_stage, variant, plain)
     name = f"{stage}-{variant}" if variant else stage
@@ -106,5 +108,5 @@ def _set_up_process() -> None:
 
 
 def _exit_on_sigterm(signum: int, frame: FrameType | None) -> None:
-    """Unwind through ``finally`` blocks, so that children and temporary files go too."""
+    """Raise SystemExit, so that ``finally`` blocks end child processes and remove temporary files."""
     raise SystemExit(128 + signum)

@@ -1,1 +1,1 @@
-"""What every other folder may use: paths, files, logs, resources, Ray."""
+"""Shared basics that every other package may import: paths, files, errors, logs, resources, Ray."""

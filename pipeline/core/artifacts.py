@@ -1,4 +1,4 @@
-"""Reading what a stage wrote: an artifact that is missing or damaged is an error that names the file and the remedy."""
+"""Readers of artifacts. Errors for missing or damaged artifacts name the file and the remedy."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ REMAKE = "`dvc repro` makes it"
 
 
 def read_json(path: Path, remedy: str = REMAKE) -> Any:
-    """The parsed content of a JSON file. Raises UserError where it is missing or no JSON."""
+    """The parsed content of a JSON file. Raises UserError if the file is missing or is not valid JSON."""
     if not path.is_file():
         raise UserError(f"{path} does not exist; {remedy}")
     try:
         return json.loads(path.read_bytes())
-    except ValueError as error:  # no JSON, or no text
+    except ValueError as error:  # invalid JSON or invalid UTF-8
         raise UserError(f"{path} is damaged ({error}); remove it, {remedy}") from None
 
 
 def read_rows(path: Path, columns: Collection[str], remedy: str = REMAKE) -> list[dict[str, Any]]:
-    """The rows of a parquet table that has ``columns`` and perhaps others.
+    """The rows of a parquet table, which must have ``columns`` and may have others.
 
-    Raises UserError where it is missing, DataError where it is damaged or lacks a column.
+    Raises UserError if the file is missing, DataError if it is damaged or lacks a column.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -35,7 +35,7 @@ def read_rows(path: Path, columns: Collection[str], remedy: str = REMAKE) -> lis
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # the disk, not the file
+        if isinstance(error, OSError) and error.errno is not None:  # an error of the disk, not of the file's content
             raise
         raise DataError(f"{path} is damaged ({error}); {remedy}") from None
     if absent := [name for name in columns if name not in table.column_names]:

@@ -1,4 +1,4 @@
-"""Writing a file so that a reader never sees half of it."""
+"""Atomic writes: a file has its old content or its new content, never a part."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on success it replaces ``path``, on failure it is removed."""
+    """Yield a temporary path in the folder of ``path``. On success it replaces ``path``; on failure it is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
@@ -24,7 +24,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
-    """Write and flush to disk, then rename into place."""
+    """Write a temporary file, flush it to disk and rename it to ``path``."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         file.write(content)
         file.flush()
@@ -36,10 +36,7 @@ def write_text(path: Path, content: str) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Sorted, indented JSON with finite numbers only.
-
-    Raises ValueError naming the first value that is not finite.
-    """
+    """Write sorted, indented JSON. Raises ValueError that names the first value which is not finite."""
     _refuse_non_finite(content, "")
     write_text(path, json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
@@ -52,4 +49,4 @@ def _refuse_non_finite(value: Any, where: str) -> None:
         for index, item in enumerate(value):
             _refuse_non_finite(item, f"{where}[{index}]")
     elif isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{where} is {value}: only finite numbers may be written as a result")
+        raise ValueError(f"{where} is {value}: results must be finite numbers")

@@ -1,33 +1,33 @@
-"""Choices that params.yaml, command lines and functions share, each declared here and nowhere else.
+"""Sets of choices that params.yaml, command lines and functions share. Each is declared once, here.
 
-They have no imports, so that a command line can name them without waiting. A choice of one room alone is declared in
-that room: ``pipeline.dubbing.choices``, ``pipeline.promote.choices``.
+The module imports only ``typing``, so that command lines start quickly. Choices of a single package are declared in
+that package: ``pipeline.dubbing.choices``, ``pipeline.promote.choices``.
 """
 
 from typing import Literal
 
 Source = Literal["demo", "grid", "lrs2", "folder"]
-"""Where clips come from (``dataset.source``). Each has a profile of the same name."""
+"""Source of the clips (``dataset.source``). Each has a profile of the same name."""
 Split = Literal["train", "val", "test"]
 SplitBy = Literal["clip", "speaker"]
 ChooseFace = Literal["speaking", "largest"]
 
 Device = Literal["auto", "cpu", "cuda"]
-"""``auto`` is CUDA if torch has it, else the CPU."""
+"""``auto``: CUDA if torch supports it here, else the CPU."""
 Precision = Literal["auto", "fp32", "bf16"]
-"""``auto`` is bfloat16 on hardware that has it, else float32."""
+"""``auto``: bfloat16 on hardware that supports it, else float32."""
 LsePrecision = Literal["fp32", "bf16"]
 
 Augment = Literal["light", "strong"]
 Keep = Literal["best", "last"]
-"""Which weights of a training are its result: those of the least validation loss, or those of the last step."""
+"""Checkpoint that a training keeps: the one with the lowest validation loss, or the last one."""
 SyncObjective = Literal["infonce", "bce"]
 AudioStart = Literal["expert", "random"]
-"""What a generator's audio encoder starts from: the sync expert's weights, or random ones."""
+"""Initial weights of a generator's audio encoder: the sync expert's, or random ones."""
 
 Bound = Literal["real", "copy_input"]
-"""Rows of every comparison without a generator: real videos, and input videos as they are under other audio."""
+"""Rows of a comparison that need no generator: the real videos, and the unchanged input videos with other audio."""
 Reference = Literal["first", "same"]
-"""Picture that shows a generator the identity: the first frame of the shot or clip, or the frame itself."""
+"""Identity reference of a generator: the first frame of the shot or clip, or the frame that is generated."""
 Length = Literal["audio", "video"]
-"""Stream whose length a written video has."""
+"""Input stream that sets the length of the output video."""

@@ -1,7 +1,7 @@
-"""What a stage's code means, as digests: `dvc.yaml` depends on them instead of on source files.
+"""Digests of the stages' code. `dvc.yaml` depends on them instead of on source files.
 
-A stage depends on the definitions that its module reaches by name through imports. Comments, docstrings, layout, log
-calls and the modules in ``INERT`` do not count, so editing them reruns no stage.
+A stage's digest covers the definitions that its module reaches by name through imports. It excludes comments,
+docstrings, formatting, log calls and the modules in ``INERT``, so editing those reruns no stage.
 """
 
 from __future__ import annotations
@@ -33,22 +33,25 @@ INERT = (
     "pipeline.stage",
     "pipeline.tracking",
 )
-"""Modules and packages that cannot change a stage's output: paths, process set-up, logs, tracking, progress, files that
-are checked by digest once they are fetched, and declarations of parameters, whose values DVC compares itself."""
+"""Modules and packages that cannot change a stage's output: paths, process set-up, logs, tracking, progress.
+
+``pipeline.fetch`` is among them because fetched files are verified by digest, ``pipeline.params`` because DVC compares
+the values of parameters itself.
+"""
 _LOGGERS = ("log", "logger")
 _LOG_METHODS = ("debug", "info", "warning", "error", "exception", "critical", "log")
 _TOP_LEVEL = "<module>"
 
 
 class _Unit:
-    """Statements that count together: one definition, or all of a module that is none."""
+    """Statements with a common digest: one definition, or all statements of a module that define nothing."""
 
     def __init__(self) -> None:
         self.statements: list[ast.stmt] = []
 
     @cached_property
     def names(self) -> set[str]:
-        """Every identifier in the statements, attributes included."""
+        """All identifiers in the statements, including attributes."""
         nodes = [node for statement in self.statements for node in _walk(statement)]
         names = {node.id for node in nodes if isinstance(node, ast.Name)}
         return names | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
@@ -60,30 +63,31 @@ class _Unit:
 
 @dataclass(frozen=True)
 class _Module:
-    """One source file: its definitions by name, and what each imported name refers to."""
+    """One source file: its definitions by name, and the targets of its imported names."""
 
     path: Path
     units: dict[str, _Unit]
     imports: dict[str, set[tuple[str, str | None]]]
-    """Local name -> (module, name in it); the name is None where the module itself is imported."""
+    """Local name -> (module, name in that module). The name is None if the module itself is imported."""
 
 
 class Code:
-    """The source below ``root``, parsed once."""
+    """The source code below ``root``. Each file is parsed once."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._modules: dict[str, _Module | None] = {}
 
     def stages(self) -> list[str]:
-        """Stages that have a module, sorted, without the stage ``code``, which writes the digests."""
+        """Sorted names of the stages that have a module, without the stage ``code``."""
         names = (path.stem for path in (self._root / "pipeline" / "stages").glob("[!_]*.py"))
         return sorted(name for name in names if name != "code")
 
     def digest(self, stage: str) -> str:
-        """One line per definition and data file that the stage's module reaches: ``PATH:NAME DIGEST``, sorted.
+        """The digest of a stage as text: one sorted line per definition or data file that the stage's module reaches.
 
-        Raises FileNotFoundError for a stage without a module.
+        A line is ``PATH:NAME DIGEST`` for a definition, ``PATH DIGEST`` for a data file. Raises FileNotFoundError for a
+        stage without a module.
         """
         name = f"pipeline.stages.{stage}"
         if self._module(name) is None:
@@ -111,7 +115,7 @@ class Code:
             queue += self._needs(name, module, unit)
 
     def _needs(self, name: str, module: _Module, unit: _Unit) -> Iterator[tuple[str, str]]:
-        """The units that ``unit`` refers to, in its module and in others; rather one too many than one too few."""
+        """The units that ``unit`` refers to, in its module and in others. It may include units that are not used."""
         yield name, _TOP_LEVEL
         for package in _packages_above(name):
             yield package, _TOP_LEVEL
@@ -122,7 +126,7 @@ class Code:
                 yield from self._find(target, unit.names if attribute is None else {attribute})
 
     def _find(self, name: str, wanted: set[str]) -> Iterator[tuple[str, str]]:
-        """The units of a module with these names; a name that the module imports is followed."""
+        """The units of a module with these names. Names that the module imports are resolved to their definitions."""
         module = None if _is_inert_module(name) else self._module(name)
         if module is None:
             return
@@ -136,7 +140,7 @@ class Code:
                         yield from self._find(target, {attribute})
 
     def _module(self, name: str) -> _Module | None:
-        """The parsed module, None for one that is not ours."""
+        """The parsed module; None for a module outside ``PACKAGES``."""
         if name not in self._modules:
             path = self._source_of(name)
             self._modules[name] = None if path is None else self._parse(path)
@@ -164,7 +168,7 @@ class Code:
         return _Module(path, units, imports)
 
     def _imported(self, node: ast.AST) -> Iterator[tuple[str, tuple[str, str | None]]]:
-        """Local names that an import statement binds, with what they refer to."""
+        """The local names that an import statement binds, each with its target."""
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield (alias.asname or alias.name.split(".")[0]), (alias.name, None)
@@ -176,7 +180,7 @@ class Code:
 
 
 def record(path: Path, code: Code, stage: str) -> list[str]:
-    """Write the stage's digest to ``path`` unless it is there; returns the ``PATH:NAME`` of what changed."""
+    """Write the stage's digest to ``path`` if it differs. Returns the ``PATH:NAME`` of each changed definition."""
     old = path.read_text() if path.is_file() else ""
     new = code.digest(stage)
     if new != old:
@@ -185,7 +189,7 @@ def record(path: Path, code: Code, stage: str) -> list[str]:
 
 
 def changes(old: str, new: str) -> list[str]:
-    """``PATH:NAME`` of every definition that differs between two texts of `Code.digest`, sorted."""
+    """Sorted ``PATH:NAME`` of the definitions that differ between two results of `Code.digest`."""
     before, after = (dict(line.rsplit(" ", 1) for line in text.splitlines()) for text in (old, new))
     return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
 
@@ -195,14 +199,14 @@ def _is_inert_module(name: str) -> bool:
 
 
 def _packages_above(name: str) -> Iterator[str]:
-    """``a.b.c`` -> ``a``, ``a.b``: Python runs these first."""
+    """``a.b.c`` -> ``a``, ``a.b``. Python executes the packages before the module."""
     parts = name.split(".")
     for end in range(1, len(parts)):
         yield ".".join(parts[:end])
 
 
 def _defined(statement: ast.stmt) -> list[str]:
-    """The top-level names that a statement defines."""
+    """The names that a top-level statement defines."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return [statement.name]
     targets: list[ast.expr] = []
@@ -215,7 +219,10 @@ def _defined(statement: ast.stmt) -> list[str]:
 
 
 def _data_files(root: Path, folder: Path) -> Iterator[str]:
-    """Files beside a module, and in folders below it that hold no modules, that are not source: templates, weights."""
+    """Lines for files that are not source, such as templates and weights.
+
+    They are the files in a module's folder, and in folders below it that are not packages.
+    """
     for path in sorted((root / folder).rglob("*")):
         inside = path.relative_to(root / folder).parents
         in_package = any((root / folder / below / "__init__.py").is_file() for below in inside if below != Path())
@@ -228,7 +235,7 @@ def _short_sha256(content: bytes) -> str:
 
 
 def _is_inert(node: ast.AST) -> bool:
-    """Whether a statement is text for people: a docstring, a log call, or the setting up of a logger."""
+    """Whether a statement is a docstring, a log call or the creation of a logger."""
     if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
         return isinstance(node.value.func, ast.Attribute) and node.value.func.attr == "getLogger"
     if not isinstance(node, ast.Expr):
@@ -255,7 +262,7 @@ def _walk(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _dump(node: object) -> str:
-    """A node's fields as text, the same in every version of Python: empty fields and inert statements are left out."""
+    """A node's fields as text, without empty fields and inert statements: the same in every version of Python."""
     if isinstance(node, ast.AST):
         fields = ((name, _dump(value)) for name, value in ast.iter_fields(node) if name not in ("kind", "type_comment"))
         return f"{type(node).__name__}({','.join(f'{name}={text}' for name, text in fields if text)})"

@@ -1,7 +1,7 @@
-"""Command lines: typer with plain help, and a mistake as one line and exit code 2.
+"""Command lines: typer with plain help. A usage error prints one line and returns exit code 2.
 
-A command is a function that returns its exit code. Nothing here runs a command twice, catches what it raises or turns
-Ctrl-C into another exception.
+A command is a function that returns its exit code. It is called once. Its exceptions, including KeyboardInterrupt, are
+raised unchanged.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import typer
 
 EXIT_USAGE = 2
 _USAGE_ERROR: Any = typer.BadParameter.__base__
-"""Click's ``UsageError``. New typers bring a click of their own, old ones use the installed one."""
+"""Click's ``UsageError``. New versions of typer include their own click; old versions use the installed one."""
 
 
 def plain_app(help: str | None = None, epilog: str | None = None) -> typer.Typer:
-    """An app for several commands: no colours, no shell completion, no framed tracebacks."""
+    """An app for several commands, without colours, shell completion and framed tracebacks."""
     return typer.Typer(
         help=help,
         epilog=epilog,
@@ -30,10 +30,10 @@ def plain_app(help: str | None = None, epilog: str | None = None) -> typer.Typer
 
 
 def run_command(command: Callable[..., int], argv: Sequence[str] | None, prog: str) -> int:
-    """Parse ``argv`` (None: the process's own) for one command, run it and return its exit code.
+    """Parse ``argv`` (None: ``sys.argv``) for one command, run it and return its exit code.
 
-    The parameters of ``command`` are its options, as typer reads them; its docstring is the help text. ``--help``
-    returns 0 and a mistake returns 2, both without a call of ``command``.
+    Typer derives the options from the parameters of ``command`` and the help text from its docstring. ``--help``
+    returns 0 and a usage error returns 2, both without calling ``command``.
     """
     app = plain_app()
     app.command(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False)(command)
@@ -41,9 +41,10 @@ def run_command(command: Callable[..., int], argv: Sequence[str] | None, prog: s
 
 
 def run_app(app: typer.Typer, argv: Sequence[str] | None, prog: str) -> int:
-    """Parse ``argv`` (None: the process's own), run the command that it names and return the exit code.
+    """Parse ``argv`` (None: ``sys.argv``), run the command that it names and return the exit code.
 
-    A mistake in ``argv`` is one line on stderr and exit code 2; no command at all shows the help, also with 2.
+    A usage error prints one line on stderr and returns 2. Without a command, the help is printed on stderr and 2 is
+    returned.
     """
     command = typer.main.get_command(app)
     arguments = list(sys.argv[1:] if argv is None else argv)

@@ -1,4 +1,4 @@
-"""What a file holds, as a digest: it ties results to the clips and the weights they came from."""
+"""SHA-256 digests of files and name lists. They link results to their clips and weights."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 
 def sha256_of_names(names: Iterable[str]) -> str:
-    """Hex SHA-256 of a set of names, in whatever order they come."""
+    """Hex SHA-256 of a set of names, independent of their order."""
     return hashlib.sha256("".join(f"{name}\n" for name in sorted(names)).encode()).hexdigest()
 
 
 def sha256_of(path: Path) -> str:
-    """Hex SHA-256 of a file, read in pieces."""
+    """Hex SHA-256 of a file, which is read in chunks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,7 +1,7 @@
-"""Errors that one line explains, with the exit code each ends a command with; any other exception is a bug.
+"""The project's error classes and their exit codes. Any other exception is a bug.
 
-A command prints the message of a ``LipsmithError`` and exits with its code. A bare ValueError, TypeError, IndexError or
-KeyError is a broken contract between functions: it ends the command with its traceback and exit code 1.
+A command prints the message of a ``LipsmithError`` and exits with its code. A ValueError, TypeError, IndexError or
+KeyError is a broken contract between functions: the command ends with the traceback and exit code 1.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 
 class LipsmithError(Exception):
-    """The root of every error that this project defines; it survives pickling whatever its constructor takes."""
+    """Base class of the project's errors. Instances of subclasses can be pickled whatever their constructors take."""
 
     exit_code: ClassVar[int] = 1
 
@@ -22,28 +22,28 @@ class LipsmithError(Exception):
 
 
 class UserError(LipsmithError):
-    """A request, a setting or a file that the user can put right; the message names it and the remedy."""
+    """An invalid argument, setting or file that the user can correct. The message names it and the remedy."""
 
     exit_code = 2
 
 
 class DataError(LipsmithError):
-    """The data cannot be used: a clip, a table or a whole split of them."""
+    """Unusable data: a clip, a table or a whole split."""
 
     exit_code = 3
 
 
 class TemporaryError(LipsmithError):
-    """Something outside failed; trying again may work. The exit code is EX_TEMPFAIL, on which the flows retry."""
+    """A failure outside the program that may not recur. The exit code is EX_TEMPFAIL, on which the flows retry."""
 
     exit_code = 75
 
 
 def exit_code_of(error: Exception) -> int | None:
-    """The exit code of an error whose message is enough, None for a bug, whose traceback is needed.
+    """The exit code of an error that is reported by its message; None for a bug, which needs its traceback.
 
-    The operating system's own errors (disk full, no permission) count as the user's to put right. They carry its error
-    number; an OSError without one was made up by a program.
+    Errors of the operating system (disk full, no permission) return the code of UserError. They have an ``errno``. An
+    OSError without ``errno`` was raised by a program and counts as a bug.
     """
     if isinstance(error, LipsmithError):
         return error.exit_code

@@ -1,4 +1,4 @@
-"""Every path of the project, in one place. ``dvc.yaml`` repeats them; a test compares the two."""
+"""All paths of the project. ``dvc.yaml`` repeats them; a test compares the two."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.core.errors import UserError
 
 CODE_ROOT = Path(__file__).resolve().parents[2]
-"""The folder that holds the packages of the code that is running."""
+"""Folder that contains the packages of the running code."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Layout:
 
     @property
     def raw_dir(self) -> Path:
-        """Rendered or downloaded clips; outside DVC's cache."""
+        """Rendered or downloaded clips. DVC does not cache them."""
         return self.root / "data" / "raw"
 
     @property
@@ -37,7 +37,7 @@ class Layout:
 
     @property
     def clips_dir(self) -> Path:
-        """The index of the clips that are used, which points into the shards."""
+        """Index of the clips that are used. It refers to the shards."""
         return self.root / "data" / "clips"
 
     @property
@@ -46,7 +46,7 @@ class Layout:
 
     @property
     def weights_dir(self) -> Path:
-        """Downloaded weights; ``LIPSMITH_WEIGHTS_DIR`` shares one folder between checkouts."""
+        """Downloaded weights. ``LIPSMITH_WEIGHTS_DIR`` sets a folder that several checkouts share."""
         return Path(os.environ.get("LIPSMITH_WEIGHTS_DIR") or self.root / "weights")
 
     @property
@@ -62,11 +62,11 @@ class Layout:
         return self.stage_dir("compare") / "comparison.json"
 
     def code_path(self, stage: str) -> Path:
-        """The digest of a stage's code."""
+        """The file with the digest of a stage's code."""
         return self.artifacts_dir / "code" / f"{stage}.txt"
 
     def stage_dir(self, stage: str, variant: str | None = None) -> Path:
-        """Where a stage (of a variant) writes its outputs."""
+        """The output folder of a stage, or of one variant of it."""
         base = self.artifacts_dir / stage
         return base / variant if variant else base
 
@@ -75,7 +75,10 @@ class Layout:
 
 
 def find_root(start: Path | None = None) -> Path:
-    """The nearest folder at or above ``start`` that holds ``params.yaml`` and ``dvc.yaml``. Raises UserError."""
+    """The nearest folder at or above ``start`` (None: working directory) with ``params.yaml`` and ``dvc.yaml``.
+
+    Raises UserError if there is none.
+    """
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
         if (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file():

@@ -1,4 +1,4 @@
-"""Locks between processes. A lock is a file; it ends with its block, and with its process however that ends."""
+"""File locks between processes. A lock is released at the end of its block or of its process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PATIENCE_S = 1.0
 
 
 class LockHeldError(TemporaryError):
-    """Another process holds the lock. ``holder`` describes it; empty if that process has not described itself yet."""
+    """Another process holds the lock. ``holder`` describes that process; it is empty if no description was written."""
 
     def __init__(self, path: Path, holder: str) -> None:
         super().__init__(f"{path} is held by {holder or 'another process'}")
@@ -30,7 +30,7 @@ class LockHeldError(TemporaryError):
 
 @contextmanager
 def locked(path: Path, activity: str) -> Iterator[None]:
-    """Hold the lock ``path``; wait while another process or thread holds it.
+    """Hold the lock ``path``. Wait while another process or thread holds it.
 
     ``activity`` completes the log line "another process is ...; waiting for it".
     """
@@ -47,13 +47,13 @@ def locked(path: Path, activity: str) -> Iterator[None]:
 
 @contextmanager
 def locked_at_once(path: Path, holder: str) -> Iterator[None]:
-    """Hold the lock ``path``, or raise LockHeldError if another process holds it.
+    """Hold the lock ``path`` without waiting. Raises LockHeldError if another process holds it.
 
-    The process that holds it may enter again, from any thread. ``holder`` is what others read about it while it holds
-    the lock; its process id and the time are added.
+    The process that holds the lock may enter again from any thread. ``holder`` describes this process to others while
+    it holds the lock; the process id and the time are added.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path, thread_local=False, is_singleton=True)  # one object per process: it counts its holds
+    lock = FileLock(path, thread_local=False, is_singleton=True)  # one object per process counts nested holds
     note = path.with_name(f"{path.name}.holder")
     is_outermost = not lock.is_locked
     try:

@@ -1,4 +1,4 @@
-"""What the programs say while they work, on stderr: ``LIPSMITH_LOG_LEVEL`` sets how much."""
+"""Log output on stderr. ``LIPSMITH_LOG_LEVEL`` sets the level."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import os
 import sys
 
 LEVEL_VARIABLE = "LIPSMITH_LOG_LEVEL"
-_TALKATIVE = ("alembic", "mlflow", "numba", "matplotlib", "PIL")
+_VERBOSE = ("alembic", "mlflow", "numba", "matplotlib", "PIL")
 
 
 def log_to_stderr(form: str = "%(message)s") -> None:
-    """From now on, at INFO or the level that the environment asks for; of libraries that say much, warnings only."""
+    """Log to stderr at the level of ``LIPSMITH_LOG_LEVEL`` (default INFO). Verbose libraries log warnings only."""
     logging.basicConfig(level=_level(), format=form, datefmt="%H:%M:%S", stream=sys.stderr)
-    for name in _TALKATIVE:
+    for name in _VERBOSE:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def wants_tracebacks() -> bool:
-    """Whether mistakes of the user's, too, are to show where they were met."""
+    """Whether user errors are printed with their traceback: at level DEBUG and below."""
     return _level() <= logging.DEBUG
 
 

@@ -1,4 +1,4 @@
-"""Ray on this machine, or the cluster of RAY_ADDRESS: started or joined for the length of a block."""
+"""Ray for the length of a block: a local instance, or the cluster of RAY_ADDRESS."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _ANSWER_S = 10.0
 
 
 class WorkerError(TemporaryError):
-    """A worker died again and again, or the Ray cluster is gone."""
+    """A worker died repeatedly, or the Ray cluster is unreachable."""
 
 
 def is_cluster() -> bool:
-    """Whether work goes to a Ray cluster, that of RAY_ADDRESS, instead of this machine."""
+    """Whether RAY_ADDRESS names a Ray cluster. Otherwise work stays on this machine."""
     return os.environ.get("RAY_ADDRESS", "") not in ("", "local")
 
 
@@ -36,14 +36,14 @@ def is_cluster() -> bool:
 def open_ray(
     num_cpus: int, packages: Sequence[ModuleType], store_bytes: int, env_vars: Mapping[str, str]
 ) -> Iterator[Any]:
-    """Ray: the cluster of RAY_ADDRESS, or one of our own on this machine that ends with the block.
+    """Yield the module ``ray``, connected to the cluster of RAY_ADDRESS or to a local instance for this block.
 
-    A cluster's nodes get the packages' code, and nothing else of the checkout. ``num_cpus`` and ``store_bytes`` (room
-    for objects) are those of our own. Raises WorkerError if the cluster does not answer.
+    The nodes of a cluster receive the code of ``packages`` and no other files. ``num_cpus`` and ``store_bytes`` (size
+    of the object store) apply to a local instance. Raises WorkerError if the cluster does not answer.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_worker_niceness", "0")  # Ray would give way to everything else on the machine
+    os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's default gives its workers a low priority
     if not is_cluster():
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     import ray
@@ -51,7 +51,7 @@ def open_ray(
     if ray.is_initialized():
         yield ray
         return
-    folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))  # a short path: Ray puts sockets there
+    folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))  # short, since paths of Ray's sockets are limited
     if is_cluster():
         options = _cluster_options(folder, packages, env_vars)
     else:
@@ -62,7 +62,7 @@ def open_ray(
             _require_answer(os.environ["RAY_ADDRESS"])
         ray.init(log_to_driver=False, logging_level=logging.WARNING, **options)
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, on_sigterm)  # ray.init put its own there
+            signal.signal(signal.SIGTERM, on_sigterm)  # ray.init replaced the handler
         yield ray
     finally:
         ray.shutdown()
@@ -70,7 +70,7 @@ def open_ray(
 
 
 def _require_answer(address: str) -> None:
-    """Ray itself would try a silent address for minutes."""
+    """Raise WorkerError at once if nothing answers. Ray itself would retry the address for minutes."""
     host, _, port = address.rpartition(":")
     if "://" in address or not port.isdigit():
         return
@@ -81,8 +81,10 @@ def _require_answer(address: str) -> None:
 
 
 def _cluster_options(folder: Path, packages: Sequence[ModuleType], env_vars: Mapping[str, str]) -> dict[str, Any]:
-    """The code goes as a working directory, which comes before a checkout that a node may have at the same path. What
-    it imports must be installed there."""
+    """Options that send the packages' code to the nodes. The packages' dependencies must be installed there.
+
+    The code is sent as a working directory, which takes precedence over a checkout at the same path on a node.
+    """
     for package in packages:
         code = Path(str(package.__file__)).parent
         shutil.copytree(code, folder / code.name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -91,7 +93,7 @@ def _cluster_options(folder: Path, packages: Sequence[ModuleType], env_vars: Map
 
 def _local_options(num_cpus: int, folder: Path, store_bytes: int, env_vars: Mapping[str, str]) -> dict[str, Any]:
     return {
-        "address": "local",  # and not one that somebody else started on this machine
+        "address": "local",  # do not connect to another instance on this machine
         "num_cpus": num_cpus,
         "include_dashboard": False,
         "object_store_memory": _affordable(store_bytes),
@@ -101,7 +103,7 @@ def _local_options(num_cpus: int, folder: Path, store_bytes: int, env_vars: Mapp
 
 
 def _affordable(store_bytes: int) -> int:
-    """At most a quarter of the free memory."""
+    """``store_bytes``, limited to a quarter of the free memory and 90 % of the free shared memory."""
     room = psutil.virtual_memory().available // 4
     shared_memory = Path("/dev/shm")
     if shared_memory.is_dir():

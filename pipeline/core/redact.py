@@ -8,5 +8,5 @@ _USERINFO = re.compile(r"(?<=//)[^/@\s]+@")
 
 
 def redacted(text: str) -> str:
-    """The text without what stands between ``//`` and ``@`` in an address."""
+    """The text with the credentials of each address, between ``//`` and ``@``, replaced by ``***``."""
     return _USERINFO.sub("***@", text)

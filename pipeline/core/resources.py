@@ -1,4 +1,4 @@
-"""What of the processor and of the memory this process may use."""
+"""CPU cores and memory that this process may use."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from pathlib import Path
 from typing import NamedTuple
 
 _UNLIMITED_BYTES = 1 << 60
-"""Control groups of version 1 write a number above this for no limit."""
+"""Control groups of version 1 report a number above this if there is no limit."""
 SHARE_VARIABLE = "LIPSMITH_NUM_CORES"
-"""Environment variable by which a flow tells a stage its share of the cores, where several run at once."""
+"""Environment variable with a stage's share of the cores. A flow sets it for stages that run in parallel."""
 
 
 class Limits(NamedTuple):
-    """What control groups (containers, job schedulers) leave to this process; None where there is no limit."""
+    """Limits that control groups (containers, job schedulers) set for this process; None: no limit."""
 
     memory_bytes: int | None
     cores: float | None
 
 
 def num_cores(limits: Limits | None = None) -> int:
-    """Cores that this process may keep busy: its share if a flow gave it one, else ``visible_cores``, within its quota.
+    """Number of cores that this process may use: ``SHARE_VARIABLE`` if set, else ``visible_cores`` within the quota.
 
-    A quota is rounded down, to 1 at least: threads beyond it would wait for each other. ``limits``: default, those
-    that hold for this process.
+    The quota is rounded down, but to at least 1: threads beyond the quota would wait for each other. ``limits``:
+    default, the limits of this process.
     """
     if share := os.environ.get(SHARE_VARIABLE):
         return int(share)
@@ -32,14 +32,14 @@ def num_cores(limits: Limits | None = None) -> int:
 
 
 def visible_cores() -> int:
-    """Cores of this process's CPU set, or of the machine."""
+    """Number of cores of this process's CPU set, or of the machine."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def cgroup_limits(mounted: Path = Path("/sys/fs/cgroup"), process: Path = Path("/proc/self/cgroup")) -> Limits:
-    """The tightest limits of this process's group and those above it, versions 1 and 2."""
+    """The tightest limits among this process's control group and its parents, for cgroup versions 1 and 2."""
     memory: list[float] = []
     cores: list[float] = []
     for folder in _cgroup_folders(mounted, process):
@@ -62,7 +62,7 @@ def _cgroup_folders(mounted: Path, process: Path) -> list[Path]:
 
 
 def _numbers(path: Path) -> list[float]:
-    """The numbers of a limit file; ``max`` and files that are not there give none."""
+    """The numbers in a limit file; empty for ``max`` and for a missing file."""
     try:
         words = path.read_text().split()
     except OSError:

@@ -1,7 +1,7 @@
-"""Where unfinished work survives a crash: ``.scratch/<stage>/<fingerprint>/``.
+"""Scratch folders for unfinished work, which survive a crash: ``.scratch/<stage>/<fingerprint>/``.
 
-The fingerprint covers what ``dvc.yaml`` declares for the stage (parameters, input files, code), so a run never
-resumes from the state of a different one. The folder lies outside DVC's outputs; success removes it.
+The fingerprint covers the parameters, input files and code that ``dvc.yaml`` declares for the stage, so a run never
+resumes from the state of a different run. The folder is not an output of DVC. A successful run removes it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pipeline.core.errors import UserError
 
 
 def declared(root: Path, stage: str, variant: str | None = None) -> tuple[list[Path], list[str]]:
-    """Dependencies and parameter keys that ``dvc.yaml`` lists for a stage, with the variant filled in.
+    """The dependencies and parameter keys that ``dvc.yaml`` lists for a stage, with the variant filled in.
 
-    Raises UserError for a stage that ``dvc.yaml`` does not have, and where it is no YAML.
+    Raises UserError for an unknown stage, and if ``dvc.yaml`` is not valid YAML.
     """
     try:
         stages = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]
@@ -38,7 +38,7 @@ def declared(root: Path, stage: str, variant: str | None = None) -> tuple[list[P
 
 
 def select(params: Mapping[str, Any], dotted_keys: Iterable[str]) -> dict[str, Any]:
-    """The values of ``a.b.c`` style keys."""
+    """Key -> value for keys of the form ``a.b.c``."""
     values: dict[str, Any] = {}
     for dotted in dotted_keys:
         value: Any = params
@@ -49,9 +49,9 @@ def select(params: Mapping[str, Any], dotted_keys: Iterable[str]) -> dict[str, A
 
 
 def digest_paths(paths: Iterable[Path], root: Path) -> str:
-    """SHA-256 over the names and bytes of files; a folder counts as every file below it, caches left out.
+    """Hex SHA-256 over the names and contents of files.
 
-    Raises UserError for one that does not exist.
+    A folder stands for all files below it, without ``__pycache__``. Raises UserError for a path that does not exist.
     """
     digest = hashlib.sha256()
     files: set[Path] = set()
@@ -70,14 +70,14 @@ def digest_paths(paths: Iterable[Path], root: Path) -> str:
 
 
 def fingerprint(root: Path, stage: str, variant: str | None, params: Mapping[str, Any]) -> str:
-    """16 hex digits that name one exact computation."""
+    """16 hex digits that identify a computation by its parameters and input files."""
     deps, keys = declared(root, stage, variant)
     content = json.dumps([stage, variant, select(params, keys)], sort_keys=True, default=str)
     return hashlib.sha256((content + digest_paths(deps, root)).encode()).hexdigest()[:16]
 
 
 def open_scratch(scratch_dir: Path, name: str, fingerprint_hex: str) -> Path:
-    """The folder of this computation; folders of the stage's earlier fingerprints are removed."""
+    """Create and return the folder of a computation. Folders of the stage's other fingerprints are removed."""
     base = scratch_dir / name
     folder = base / fingerprint_hex
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Which versions of which packages made a figure. Figures may be compared across versions; the reader is told."""
+"""Versions of the packages that compute the metrics. Results of different versions may be compared with a note."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 
 DISTRIBUTION = "lipsmith"
 BEHIND_FIGURES = (DISTRIBUTION, "torch", "numpy", "scipy", "opencv-python-headless", "librosa")
-"""Whose arithmetic the judges use."""
+"""Packages whose arithmetic affects the metrics."""
 
 
 def version_of(name: str) -> str | None:
-    """The installed version, None where the package is not there."""
+    """The installed version; None if the package is not installed."""
     try:
         return importlib.metadata.version(name) or None
     except importlib.metadata.PackageNotFoundError:
@@ -19,14 +19,14 @@ def version_of(name: str) -> str | None:
 
 
 def versions_behind_figures() -> dict[str, str]:
-    """Package to version, without those that are not installed under that name. Imports none of them."""
+    """Package -> version for the installed ones of ``BEHIND_FIGURES``. Imports none of them."""
     return {name: version for name in BEHIND_FIGURES if (version := version_of(name))}
 
 
 def differing(results: Iterable[Mapping[str, str]]) -> list[str]:
-    """The packages of which two results name different versions, in alphabetical order."""
+    """Sorted names of the packages for which two results state different versions."""
     found: dict[str, set[str]] = {}
     for versions in results:
         for name, version in versions.items():
             found.setdefault(name, set()).add(version)
-    return sorted(name for name, seen in found.items() if len(seen) > 1)
+    return sorted(name for name, values in found.items() if len(values) > 1)

@@ -1,4 +1,4 @@
-"""What an edit costs: which stages' digests change, on a small tree and on the project itself."""
+"""Which stages' digests an edit changes, on a small source tree and on the project itself."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def tree(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def changed_by(tree: Path) -> Callable[[str, str, str], dict[str, list[str]]]:
-    """Replace text in a file -> stage -> the definitions that changed; stages without a change are left out."""
+    """A function that replaces text in a file and returns stage -> changed definitions, for the changed stages."""
     before = {stage: Code(tree).digest(stage) for stage in Code(tree).stages()}
 
     def edit(name: str, old: str, new: str) -> dict[str, list[str]]:
@@ -113,7 +113,7 @@ def test_an_edit_that_changes_no_output_changes_no_digest(
         ("pipeline/page/files/page.html", "<p>", "<b>", {"show": ["pipeline/page/files/page.html"]}),
     ],
 )  # fmt: skip
-def test_an_edit_that_may_change_an_output_names_the_stage_and_the_definition(
+def test_an_edit_that_may_change_an_output_changes_the_definition_in_the_stages_digest(
     changed_by: Callable[[str, str, str], dict[str, list[str]]],
     name: str,
     old: str,
@@ -123,7 +123,7 @@ def test_an_edit_that_may_change_an_output_names_the_stage_and_the_definition(
     assert changed_by(name, old, new) == expected
 
 
-def test_a_digest_is_written_once_and_then_only_when_it_changes(tree: Path, tmp_path: Path) -> None:
+def test_a_digest_is_rewritten_only_when_it_changes(tree: Path, tmp_path: Path) -> None:
     path = tmp_path / "code" / "train.txt"
     assert "models/losses.py:l1" in record(path, Code(tree), "train")
     written = path.stat().st_mtime_ns
@@ -157,7 +157,7 @@ def project(tmp_path: Path, repo_root: Path) -> Path:
         ("pipeline/promote/gate.py", ">= rules.min_lse_d_gain", "> rules.min_lse_d_gain", set()),
     ],
 )
-def test_an_edit_of_the_project_reruns_what_uses_it(
+def test_an_edit_of_the_project_changes_the_digests_of_the_stages_that_use_it(
     project: Path, name: str, old: str, new: str, stages: set[str]
 ) -> None:
     before = {stage: Code(project).digest(stage) for stage in Code(project).stages()}

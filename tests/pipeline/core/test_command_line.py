@@ -1,4 +1,4 @@
-"""One way to run a command line: its exit code is returned, a mistake is one line, nothing that is raised is lost."""
+"""Running a command line: exit codes, usage errors of one line, exceptions that are raised unchanged."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_commands_exit_code_is_returned(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out == "3 cpu\n"
 
 
-def test_without_arguments_the_processs_own_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_argv_the_arguments_come_from_sys_argv(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["x", "--count", "4"])
     assert run_command(command, None, PROG) == 4
 
@@ -46,7 +46,7 @@ def test_without_arguments_the_processs_own_are_read(monkeypatch: pytest.MonkeyP
         (["--count", "3", "--device", "tpu"], "'auto', 'cpu', 'cuda'"),
     ],
 )
-def test_a_mistake_is_one_line_and_runs_nothing(
+def test_a_usage_error_prints_one_line_and_does_not_call_the_command(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_command(command, arguments, PROG) == 2
@@ -67,7 +67,7 @@ def test_help_states_names_choices_and_defaults(option: str, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize("error", [ValueError("wrong"), EOFError(), KeyboardInterrupt(), SystemExit(143)])
-def test_what_a_command_raises_arrives_as_it_was(error: BaseException) -> None:
+def test_an_exception_of_a_command_is_raised_unchanged(error: BaseException) -> None:
     def failing() -> int:
         raise error
 

@@ -1,4 +1,4 @@
-"""The digest of a file, against the published one of "abc" (FIPS 180-4)."""
+"""The digest of a file, compared with the published digest of "abc" (FIPS 180-4)."""
 
 from __future__ import annotations
 

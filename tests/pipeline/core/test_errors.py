@@ -1,4 +1,4 @@
-"""Errors of our own: one root, four exit codes, and what counts as a bug."""
+"""The project's errors: one base class, four exit codes, and the exceptions that count as bugs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BUILT_IN = {name for name, kind in vars(builtins).items() if isinstance(kind, ty
 
 
 def _classes() -> Iterator[tuple[str, ast.ClassDef]]:
-    """Every class of our packages, with its module."""
+    """Every class in the project's packages, with its module."""
     for package in ("pipeline", "flows"):
         for path in sorted((ROOT / package).rglob("*.py")):
             module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -35,7 +35,7 @@ def _classes() -> Iterator[tuple[str, ast.ClassDef]]:
 
 
 def _exceptions() -> list[tuple[str, str]]:
-    """(module, name) of every class that derives, through whatever classes of ours, from an exception."""
+    """(module, name) of every class that derives from an exception, directly or through other classes."""
     bases = {
         (module, node.name): {
             base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", "") for base in node.bases
@@ -49,13 +49,13 @@ def _exceptions() -> list[tuple[str, str]]:
     return sorted(found)
 
 
-def test_the_walk_finds_the_classes_there_are() -> None:
+def test_the_search_finds_known_exceptions() -> None:
     found = {name for _, name in _exceptions()}
     assert {"LipsmithError", "MissingMediaError", "ArchiveError", "TemporaryDvcError", "_SourceError"} <= found
 
 
 @pytest.mark.parametrize(("module", "name"), _exceptions(), ids=".".join)
-def test_every_exception_of_ours_derives_from_the_root(module: str, name: str) -> None:
+def test_every_exception_derives_from_the_base_class(module: str, name: str) -> None:
     kind = getattr(importlib.import_module(module), name)
     assert inspect.isclass(kind) and issubclass(kind, LipsmithError)
     assert not {base.__name__ for base in kind.__mro__} & (BUILT_IN - {"Exception", "BaseException"})
@@ -74,12 +74,12 @@ def test_every_exception_of_ours_derives_from_the_root(module: str, name: str) -
         (CorruptMediaError("a.mp4", "cut off"), 3),
         (PermissionError(errno.EACCES, "Permission denied", "/data"), 2),
         (OSError(errno.ENOSPC, "No space left on device"), 2),
-        (FileNotFoundError("no error number: somebody raised it"), None),
+        (FileNotFoundError("no errno: raised by a program"), None),
         (ValueError("shapes differ"), None),
         (KeyError("name"), None),
     ],
 )
-def test_the_exit_code_of_an_error_and_none_of_a_bug(error: Exception, code: int | None) -> None:
+def test_an_error_has_an_exit_code_and_a_bug_has_none(error: Exception, code: int | None) -> None:
     assert exit_code_of(error) == code
 
 
@@ -92,8 +92,8 @@ def test_the_exit_code_of_an_error_and_none_of_a_bug(error: Exception, code: int
         RefusedTransferError("HTTP 403", 403),
     ],
 )
-def test_an_error_comes_back_from_another_process_as_it_was(error: LipsmithError) -> None:
+def test_pickling_preserves_an_error(error: LipsmithError) -> None:
     error.add_note("while preprocessing")
-    back = pickle.loads(pickle.dumps(error))
-    assert type(back) is type(error)
-    assert (str(back), back.args, vars(back)) == (str(error), error.args, vars(error))
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error)
+    assert (str(copy), copy.args, vars(copy)) == (str(error), error.args, vars(error))

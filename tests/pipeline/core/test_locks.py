@@ -1,4 +1,4 @@
-"""Locks keep other processes out, end with their process, and name who holds them."""
+"""Locks exclude other processes, end with their process, and name their holder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ with {call}:
 
 @contextmanager
 def holding(call: str) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds a lock until its input ends."""
+    """Another process that holds a lock until its stdin closes."""
     command = [sys.executable, "-c", HOLD.format(call=call)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -37,7 +37,7 @@ def holding(call: str) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def test_a_waiting_process_logs_what_it_waits_for_and_goes_on_when_the_holder_is_killed(
+def test_a_wait_is_logged_and_ends_when_the_holder_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(locks, "PATIENCE_S", 0.01)
@@ -52,7 +52,7 @@ def test_a_waiting_process_logs_what_it_waits_for_and_goes_on_when_the_holder_is
     assert "another process is fetching a.tar; waiting for it" in caplog.text
 
 
-def test_a_free_lock_is_taken_without_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_free_lock_is_acquired_without_a_log_message(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     for _ in range(2):
         with locked(tmp_path / ".lock", "busy"):
@@ -91,7 +91,7 @@ def test_the_holder_is_named_until_it_ends(tmp_path: Path, end: Callable[[subpro
     assert [found.name for found in tmp_path.iterdir()] == ["flow.lock"]
 
 
-def test_the_process_that_holds_it_may_enter_again_from_any_thread(tmp_path: Path) -> None:
+def test_the_process_that_holds_a_lock_may_enter_again_from_any_thread(tmp_path: Path) -> None:
     path = tmp_path / "flow.lock"
     failures: list[Exception] = []
 
@@ -110,5 +110,5 @@ def test_the_process_that_holds_it_may_enter_again_from_any_thread(tmp_path: Pat
         assert failures == []
         command = [sys.executable, "-c", HOLD.format(call=f"locked_at_once(Path({str(path)!r}), 'other')")]
         other = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        assert "LockHeldError" in other.stderr  # the inner ones did not give it away
+        assert "LockHeldError" in other.stderr  # the nested holds did not release it
         assert "held by outer (process" in other.stderr

@@ -1,4 +1,4 @@
-"""Cores and memory that control groups, CPU sets and flows leave to a process."""
+"""Limits on cores and memory that control groups, CPU sets and flows set for a process."""
 
 from __future__ import annotations
 
@@ -78,9 +78,17 @@ def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"job/cpu.max": "200000 100000\n", "job/step/cpu.max": "max 100000\n"}, 2),
         ({"cpu/job/cpu.cfs_quota_us": "250000\n", "cpu/job/cpu.cfs_period_us": "50000\n"}, 5),
     ],
-    ids=["no groups", "unlimited", "container", "less than one", "more than there are", "job above", "version 1"],
+    ids=[
+        "no groups",
+        "unlimited",
+        "container",
+        "less than one",
+        "more than the machine has",
+        "parent group",
+        "version 1",
+    ],
 )
-def test_a_quota_bounds_the_cores(
+def test_a_quota_limits_the_cores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], cores: int
 ) -> None:
     write(tmp_path / "cgroup", files)
@@ -92,6 +100,6 @@ def test_a_quota_bounds_the_cores(
 
 
 @pytest.mark.usefixtures("eight_cores")
-def test_a_flows_share_comes_before_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flows_share_overrides_quota_and_cpu_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SHARE_VARIABLE, "3")
     assert num_cores(Limits(None, 1.0)) == 3

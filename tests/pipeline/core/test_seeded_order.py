@@ -1,4 +1,4 @@
-"""The seeded order, and what is drawn with it: pinned, since splits, shards and pairings must never change."""
+"""The seeded order and its uses. Results are pinned, since splits, shards and pairings must never change."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pipeline.preprocess.plan import plan_shards
 
 IDS = [f"s{k}/c{k % 3}" for k in range(8)]
 ORDER = ["s4/c1", "s3/c0", "s1/c1", "s2/c2", "s5/c2", "s0/c0", "s6/c0", "s7/c1"]
-"""Of seed 1234."""
+"""The order for seed 1234."""
 
 
-def test_the_order_is_pinned_and_depends_on_the_names_alone() -> None:
+def test_the_order_is_pinned_and_depends_only_on_the_names() -> None:
     assert seeded_order(IDS, 1234) == ORDER
     assert seeded_order(Random(0).sample(IDS, len(IDS)), 1234) == ORDER
     assert seeded_order(IDS, 7) == ["s4/c1", "s1/c1", "s2/c2", "s3/c0", "s5/c2", "s6/c0", "s7/c1", "s0/c0"]
     assert seeded_order(IDS[1:], 1234) == [name for name in ORDER if name != IDS[0]]
 
 
-def test_items_of_one_name_stay_in_the_order_given() -> None:
+def test_items_with_equal_names_keep_their_order() -> None:
     items = [("b", 1), ("a", 2), ("b", 3)]
     assert [number for name, number in seeded_order(items, 0, lambda item: item[0]) if name == "b"] == [1, 3]
 

@@ -1,3 +1,5 @@
+"""Versions of the packages that compute the metrics."""
+
 from __future__ import annotations
 
 import importlib.metadata
@@ -12,13 +14,13 @@ import torch
 from pipeline.core.versions import differing, versions_behind_figures
 
 
-def test_versions_are_those_of_the_packages_in_use() -> None:
+def test_versions_match_the_imported_packages() -> None:
     found = versions_behind_figures()
     assert found["numpy"] == np.__version__
     assert found["torch"].split("+")[0] == torch.__version__.split("+")[0]
 
 
-def test_asking_imports_none_of_them(repo_root: Path) -> None:
+def test_reading_versions_imports_none_of_the_packages(repo_root: Path) -> None:
     code = "import sys, pipeline.core.versions as v; v.versions_behind_figures(); print('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=repo_root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
@@ -34,7 +36,7 @@ def test_a_package_that_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyP
     assert versions_behind_figures() == {"scipy": "1.2.3"}
 
 
-def test_only_what_two_results_name_can_differ() -> None:
+def test_only_packages_that_two_results_name_can_differ() -> None:
     first, other = {"numpy": "2.1", "torch": "2.11", "scipy": "1.0"}, {"torch": "2.12", "numpy": "2.0", "scipy": "1.0"}
     assert differing([first, first | {"librosa": "0.11"}, {}]) == []
     assert differing([first, {}, other]) == ["numpy", "torch"]
