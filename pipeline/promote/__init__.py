@@ -1,1 +1,1 @@
-"""The gate between a newly trained model and the champion."""
+"""The promotion gate: compares a newly trained model with the champion and moves the registry's aliases."""

@@ -1,4 +1,4 @@
-"""``python -m pipeline.promote``: the gate, by hand."""
+"""``python -m pipeline.promote``: runs the promotion gate."""
 
 from pipeline.promote.champion import main
 

@@ -1,4 +1,4 @@
-"""The newly trained model against the champion: score both alike, judge, move the aliases of the model registry."""
+"""Compares the newly trained model with the champion under one evaluation and moves the registry's aliases."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from pipeline.promote.registry import REGISTERED_NAME, Registry, open_registry
 logger = logging.getLogger(__name__)
 
 ScoreModel = Callable[[Layout, Params, Path], dict[str, Any]]
-"""A folder with a generator -> what ``evaluate`` would write into its ``metrics.json`` today."""
+"""(layout, params, folder of a generator) -> the metrics that ``evaluate`` would write for it now."""
 
 
 @dataclass(frozen=True)
 class Rescoring:
-    """The champion under today's evaluation, or why there are no such figures."""
+    """The champion's metrics under the current evaluation. ``fault``: why it could not be scored; empty on success."""
 
     scores: ModelScores
     fault: str = ""
 
 
 def score_registered(layout: Layout, params: Params, folder: Path) -> dict[str, Any]:
-    """Run today's evaluation on the generator in a folder."""
+    """Run the current evaluation on the generator in ``folder`` and return its metrics."""
     from pipeline.evaluation.judges import Evaluation
 
     return Evaluation.open(layout, params).score_model("champion", folder)
 
 
 def read_scores(layout: Layout, variant: str) -> ModelScores:
-    """The variant's model and its ``evaluate`` figures as they lie on disk.
+    """The metrics that ``evaluate`` wrote for the variant's model.
 
-    Raises UserError where one is missing or damaged, and where they do not belong together.
+    Raises UserError if the model or its metrics are missing or damaged, or if the metrics are of another model.
     """
     from pipeline.inference.saved_model import model_sha256
 
@@ -52,7 +52,7 @@ def read_scores(layout: Layout, variant: str) -> ModelScores:
     model_dir = model_folder(layout, variant)
     if not metrics_path.is_file() or not model_dir.is_dir():
         missing = model_dir if metrics_path.is_file() else metrics_path
-        raise UserError(f"{missing} does not exist; `dvc repro evaluate@{variant}` makes it")
+        raise UserError(f"{missing} does not exist; `dvc repro evaluate@{variant}` creates it")
     return parse_scores(read_json(metrics_path), model_sha256(model_dir), str(metrics_path))
 
 
@@ -63,10 +63,11 @@ def model_folder(layout: Layout, variant: str) -> Path:
 def promote(
     layout: Layout, variant: str, params: Params, *, force: bool = False, score_again: ScoreModel = score_registered
 ) -> dict[str, Any]:
-    """Judge the variant's model against the champion, move the aliases, write and return the decision.
+    """Compare the variant's model with the champion, move the aliases, write and return the decision.
 
-    A champion that was scored differently is scored again first. ``force`` lets the challenger through whatever the
-    verdict, which the decision records. Asking twice changes nothing. Raises RegistryError, and as ``read_scores``.
+    A champion with metrics of another evaluation is scored again first. ``force`` promotes the challenger even if a
+    rule fails; the decision records this. A second call with the same model changes nothing. Raises RegistryError, and
+    the errors of ``read_scores`` and ``require_variant``.
     """
     params.require_variant(variant)
     challenger = read_scores(layout, variant)
@@ -119,34 +120,34 @@ def _score_champion(
     params: Params,
     score_again: ScoreModel,
 ) -> Rescoring:
-    """Score the champion as the challenger was and give its version the new figures."""
-    logger.info("the champion, version %s, was scored differently: scoring it again", version)
+    """Score the champion with the current evaluation and store the metrics in its version's tags."""
+    logger.info("the champion, version %s, was scored under another evaluation; scoring it again", version)
     try:
         with registry.files(version) as folder:
             scores = parse_scores(score_again(layout, params, folder), champion.model_sha256, f"version {version}")
-    except LipsmithError as error:  # a model of other code, files that are gone
+    except LipsmithError as error:  # a model of incompatible code, missing files
         return Rescoring(champion, str(error))
     if scores.evaluation_digest != challenger.evaluation_digest:
-        return Rescoring(champion, "the files on disk are not those the challenger was scored with; run `dvc repro`")
+        return Rescoring(champion, "clips or settings changed after the challenger was scored; run `dvc repro`")
     registry.set_scores(version, scores)
     return Rescoring(scores)
 
 
 def _num_known_clips(registry: Registry, version: str, layout: Layout) -> int | None:
-    """Held-out clips of today that this version was trained on; None where its list of clips is not there."""
+    """Number of current held-out clips that this version was trained on; None if its clip list is missing."""
     known = registry.trained_on(version)
     return None if known is None else len(known & _clips_of(layout, "test"))
 
 
 def _clips_of(layout: Layout, split: str) -> set[str]:
-    """Ids of the source clips of a split as the pipeline uses them now; none where nothing has been preprocessed."""
+    """Ids of the source clips in a split; empty before preprocessing."""
     from pipeline.shards.read import read_index, source_ids
 
     return source_ids(read_index(layout.clips_dir, split)) if layout.clips_dir.is_dir() else set()
 
 
 def _trained_on(layout: Layout, folder: Path) -> set[str]:
-    """Ids of the clips the model in ``folder`` was trained on; none where they are no longer the training split."""
+    """Ids of the clips that the model in ``folder`` was trained on; empty if the training split has changed since."""
     from pipeline.core.digest import sha256_of_names
 
     info = read_json(folder / "model.json")["info"]
@@ -155,7 +156,7 @@ def _trained_on(layout: Layout, folder: Path) -> set[str]:
 
 
 def _described(scores: ModelScores, version: str) -> dict[str, Any]:
-    """For the decision; the evaluation is named by its digest."""
+    """A model's entry in the decision. The digest stands for the evaluation's description."""
     described = asdict(scores) | {"evaluation_digest": scores.evaluation_digest, "version": version}
     del described["evaluation"]
     return described
@@ -167,19 +168,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _command(
     variant: Annotated[
-        str | None, typer.Option(help="Variant whose model is the challenger. Default: promote.variant of params.yaml.")
+        str | None, typer.Option(help="Variant whose model is the challenger. Default: params.yaml: promote.variant.")
     ] = None,
     root: Annotated[
-        Path | None, typer.Option(help="The checkout. Default: the one around the working directory.")
+        Path | None, typer.Option(help="Checkout. Default: the one that contains the working directory.")
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Make the challenger the champion whatever the rules say.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Promote the challenger even if a rule fails.")] = False,
 ) -> int:
     """Compare a newly trained model with the champion and move the aliases of the model registry.
 
-    Both are scored alike; the rules of params.yaml, section promote, decide. Exit code 0 whatever they decide, 2 if
-    they could not be asked.
+    Both models are scored under the same evaluation. The rules are in params.yaml, section promote. Exit code 0 if a
+    decision was made, 2 for an invalid argument, setting or file.
 
     Example: python -m pipeline.promote --variant lstm_cbam
     """

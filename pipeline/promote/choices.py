@@ -1,6 +1,6 @@
-"""Choices of the model registry, without imports."""
+"""Choices of the model registry. The module imports only ``typing``, so that command lines start quickly."""
 
 from typing import Literal
 
 Alias = Literal["champion", "previous", "challenger"]
-"""Names of a registered version: the model in use, the one before it, the last one that the gate refused."""
+"""Aliases of registered versions: the model in use, its predecessor, the last model that the gate refused."""

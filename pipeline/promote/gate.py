@@ -1,4 +1,4 @@
-"""The gate's rules: may a challenger take the champion's place? Pure functions of both models' figures."""
+"""The promotion rules that compare a challenger with the champion: pure functions of both models' metrics."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ GateOutcome = Literal["promoted", "refused", "not_comparable", "already_champion
 
 @dataclass(frozen=True)
 class ModelScores:
-    """One model's figures under one evaluation.
+    """One model's metrics under one evaluation.
 
-    ``evaluation`` is the evaluation's own description of all they depend on besides the model, with its ``sha256``.
-    ``num_clips`` and ``num_failed`` count the clips with and without a score; None for a version that was registered
-    without them.
+    ``evaluation`` describes everything besides the model that affects the metrics; its key ``sha256`` is the digest.
+    ``num_clips`` and ``num_failed`` count the clips with and without a score. They are None for versions that were
+    registered without these counts.
     """
 
     model_sha256: str
@@ -32,15 +32,16 @@ class ModelScores:
 
     @property
     def evaluation_digest(self) -> str:
-        """Only figures with the same digest may be compared."""
+        """Digest of the evaluation. Only metrics with equal digests may be compared."""
         return str(self.evaluation["sha256"])
 
 
 @dataclass(frozen=True)
 class RuleCheck:
-    """One rule with both figures; ``change`` is challenger minus champion.
+    """The result of one rule. ``change`` is the challenger's value minus the champion's.
 
-    Rules are those of ``params.yaml: promote``, and ``no_more_failed``: means over fewer clips are no better figures.
+    The rules are those of ``params.yaml: promote`` and ``no_more_failed``: a mean over fewer clips is not an
+    improvement.
     """
 
     rule: str
@@ -69,10 +70,10 @@ class GateDecision:
 def judge(
     challenger: ModelScores, champion: ModelScores | None, rules: PromoteParams, variant: str, fault: str = ""
 ) -> GateDecision:
-    """Apply the rules. LSE-D and FID: lower is better.
+    """Apply the rules and return the decision. Lower LSE-D and lower FID are better.
 
-    The first model becomes champion. Figures of different evaluations are not compared. For the advice that is then
-    given: ``variant`` is the challenger's, ``fault`` says why the champion could not be scored again.
+    Without a champion the challenger is promoted. Metrics of different evaluations are not compared; the reason then
+    names ``variant``, the challenger's variant, and ``fault``, why the champion could not be scored again.
     """
     if champion is None:
         return GateDecision("promoted", "there was no champion")
@@ -82,11 +83,10 @@ def judge(
         differing = ", ".join(differing_settings(challenger.evaluation, champion.evaluation))
         return GateDecision(
             "not_comparable",
-            f"champion and challenger were scored differently (differing: {differing}), so a difference of their "
-            "figures may come from that alone"
+            f"champion and challenger were scored under different evaluations (differing: {differing}), so their "
+            "metrics cannot be compared"
             + (f"; the champion could not be scored again: {fault}" if fault else "")
-            + ". To make the challenger the champion by your own judgement: "
-            f"`python -m pipeline.promote --variant {variant} --force`",
+            + f". To promote the challenger anyway: `python -m pipeline.promote --variant {variant} --force`",
         )
     checks = check_rules(challenger, champion, rules)
     broken = [check for check in checks if not check.passed]
@@ -96,9 +96,9 @@ def judge(
 
 
 def check_rules(challenger: ModelScores, champion: ModelScores, rules: PromoteParams) -> tuple[RuleCheck, ...]:
-    """Every rule, broken or not; reaching a limit exactly is within it.
+    """The results of all rules, passed or broken. A value equal to the limit passes.
 
-    ``no_more_failed`` is among them where both numbers are known.
+    ``no_more_failed`` is included if both models have the count.
     """
     lse_d_change = challenger.lse_d - champion.lse_d
     fid_change = challenger.fid - champion.fid
@@ -119,19 +119,25 @@ def _check_failed(challenger: int | None, champion: int | None) -> tuple[RuleChe
 
 
 def parse_scores(metrics: Mapping[str, Any], model_digest: str, source: str) -> ModelScores:
-    """From the content of ``evaluate``'s ``metrics.json``; ``source`` is named in errors."""
+    """Metrics of a model from the content of ``evaluate``'s ``metrics.json``.
+
+    ``model_digest``: digest of the model on disk. ``source``: name of the file in error messages. Raises UserError if a
+    metric is missing or not finite, or if the metrics are of another model.
+    """
     evaluation = metrics.get("protocol", {})
     absent = [key for key in ("lse_d", "lse_c", "fid", "generator_sha256") if key not in metrics]
     absent += [] if "sha256" in evaluation else ["protocol.sha256"]
     if absent:
-        raise UserError(f"{source} lacks {', '.join(absent)}: the gate cannot judge this model")
+        raise UserError(f"{source} lacks {', '.join(absent)}: the gate cannot compare this model")
     figures = {key: metrics[key] for key in ("lse_d", "lse_c", "fid")}
     unusable = {k: v for k, v in figures.items() if not isinstance(v, int | float) or not math.isfinite(v)}
     if unusable:
-        raise UserError(f"{source} has no finite figure in {unusable}: the gate cannot judge this model")
+        raise UserError(f"{source} has metrics that are not finite, {unusable}: the gate cannot compare this model")
     scored = metrics["generator_sha256"]
     if scored != model_digest:
-        raise UserError(f"{source} scores model {scored[:12]}, on disk is {model_digest[:12]}; run `dvc repro`")
+        raise UserError(
+            f"{source} is of model {scored[:12]}, but the model on disk is {model_digest[:12]}; run `dvc repro`"
+        )
     return ModelScores(
         model_digest,
         float(figures["lse_d"]),
@@ -144,6 +150,6 @@ def parse_scores(metrics: Mapping[str, Any], model_digest: str, source: str) -> 
 
 
 def differing_settings(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """What two evaluations do not have in common, in alphabetical order."""
+    """Sorted keys whose values differ between two descriptions of an evaluation, without ``sha256``."""
     keys = sorted({*one, *other} - {"sha256"})
     return [key for key in keys if one.get(key) != other.get(key)]

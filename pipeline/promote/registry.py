@@ -1,9 +1,10 @@
-"""The MLflow model registry: the versions of ``lipsmith-generator`` and the aliases that say which one counts.
+"""The MLflow model registry: the versions of ``lipsmith-generator`` and their aliases.
 
-A version is plain files (safetensors and JSON) of an MLflow run; its tags are the figures of its latest evaluation.
-The clips it was trained on are listed in the same run, so that a later evaluation can tell which of its own it knew.
+The files of a version (safetensors and JSON) are artifacts of an MLflow run. Its tags hold the metrics of its latest
+evaluation. The run also lists the version's training clips, so that a later evaluation can find those among its
+held-out clips.
 
-Aliases: ``champion``; ``previous``, the champion before it; ``challenger``, the last one that was not let through.
+Aliases: ``champion``; ``previous``, the champion before it; ``challenger``, the last model that was not promoted.
 """
 
 from __future__ import annotations
@@ -34,18 +35,18 @@ logger = logging.getLogger(__name__)
 
 REGISTERED_NAME = "lipsmith-generator"
 _NUMBERS = ("num_clips", "num_failed")
-"""Tags that versions of before lack."""
+"""Tags that older versions lack."""
 _PACKAGES = {"google": "google-cloud-storage", "azure": "azure-storage-blob"}
-"""Of modules that packages of other names bring."""
+"""Module -> package that provides it, where the names differ."""
 
 
 class RegistryError(UserError):
-    """The MLflow store cannot be used, or does not hold what was asked for."""
+    """The MLflow store cannot be used, or lacks the requested version, alias or files."""
 
 
 @contextmanager
 def open_registry(layout: Layout) -> Iterator[Registry]:
-    """The registry in the checkout's MLflow store. What goes wrong there within the block is a RegistryError."""
+    """Yield the registry in the checkout's MLflow store. Errors of the store within the block become RegistryError."""
     set_mlflow_defaults()
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -63,7 +64,7 @@ class Registry:
         self._client = client
 
     def state(self) -> dict[str, Any]:
-        """Aliases and every version's tags: equal before and after means nothing changed."""
+        """The aliases and all versions' tags. Equal states mean that the registry did not change."""
         return {"aliases": self.aliases(), "tags": {v.version: dict(v.tags) for v in self._versions()}}
 
     def aliases(self) -> dict[str, str]:
@@ -72,7 +73,7 @@ class Registry:
         return {alias: str(version) for alias, version in found[0].aliases.items()} if found else {}
 
     def aliased(self, alias: Alias) -> str:
-        """The version an alias points to. Raises RegistryError that lists the aliases there are."""
+        """The version of an alias. Raises RegistryError that lists the existing aliases."""
         aliases = self.aliases()
         if alias not in aliases:
             known = ", ".join(sorted(aliases)) or "none yet"
@@ -83,13 +84,13 @@ class Registry:
         return aliases[alias]
 
     def scores(self, version: str) -> ModelScores:
-        """The figures that a version carries. Raises RegistryError for one that this pipeline did not register."""
+        """The metrics in a version's tags. Raises RegistryError for a version that this pipeline did not register."""
         tags = self._get(version).tags
         try:
             return _scores_of(tags)
         except (KeyError, ValueError) as error:
             raise RegistryError(
-                f"version {version} of {REGISTERED_NAME} has no usable figures in its tags ({error!r}): move its "
+                f"version {version} of {REGISTERED_NAME} has no usable metrics in its tags ({error!r}); move its "
                 "aliases to another version, or remove them, in the MLflow UI"
             ) from None
 
@@ -102,19 +103,21 @@ class Registry:
         params: Params,
         trained_on: Collection[str],
     ) -> str:
-        """The version of the model in ``folder``, made on first sight; its tags get the latest figures.
+        """The version of the model in ``folder``, created if the model is new. Its tags are set to ``scores``.
 
-        Files of a known version that are gone are uploaded again.
+        If files of an existing version are missing, they are uploaded again.
         """
         known = [v for v in self._versions() if v.tags.get("model_sha256") == scores.model_sha256]
         if known:
             version = str(known[0].version)
             source = self._source(version)
             root, _, name = source.rpartition(f"/{_model_folder(scores.model_sha256)}")
-            is_ours = root and not name  # not a version that somebody made in MLflow's page
+            is_ours = root and not name  # false for a version that was created in the MLflow UI
             if is_ours and not {path.name for path in folder.iterdir()} <= _names_at(source):
                 _upload(root, folder, scores.model_sha256, trained_on)
-                logger.info("the files of version %s were gone from %s: uploaded again", version, redacted(source))
+                logger.info(
+                    "files of version %s were missing at %s; they are uploaded again", version, redacted(source)
+                )
         else:
             version = self._create(layout, folder, variant, scores.model_sha256, params, trained_on)
         self.set_scores(version, scores)
@@ -126,7 +129,10 @@ class Registry:
             self._client.set_model_version_tag(REGISTERED_NAME, version, name, value)
 
     def move_aliases(self, version: str, champion: str | None, outcome: GateOutcome) -> None:
-        """``previous`` is set before ``champion``: a crash between the two leaves the old champion in place."""
+        """Move the aliases according to the outcome.
+
+        ``previous`` is set before ``champion``, so that a crash between the two keeps the old champion.
+        """
         set_alias = self._client.set_registered_model_alias
         aliases = self.aliases()
         if outcome == "promoted":
@@ -140,7 +146,7 @@ class Registry:
 
     @contextmanager
     def files(self, version: str) -> Iterator[Path]:
-        """The model's files in a folder that ends with the block. Raises RegistryError where there are none."""
+        """Yield a temporary folder with the version's files. Raises RegistryError if they are missing or unreadable."""
         from mlflow.artifacts import download_artifacts
         from mlflow.exceptions import MlflowException
 
@@ -156,17 +162,17 @@ class Registry:
                 ) from error
             if found is None:
                 raise RegistryError(
-                    f"the files of version {version} of {REGISTERED_NAME} are gone from {redacted(source)}: "
-                    "`python -m pipeline.promote` uploads them again if the trained model is that version, with "
-                    "--force it puts the trained model in its place; `python -m pipeline dub --model FOLDER` takes "
-                    "any other"
+                    f"the files of version {version} of {REGISTERED_NAME} are missing at {redacted(source)}. If the "
+                    "trained model is that version, `python -m pipeline.promote` uploads them again; with --force it "
+                    "promotes the trained model instead. `python -m pipeline dub --model FOLDER` uses a model from a "
+                    "folder"
                 )
             yield found
 
     def trained_on(self, version: str) -> set[str] | None:
-        """Ids of the clips that the version was trained on; None where the list is not there.
+        """Ids of the clips that the version was trained on; None if the list is missing.
 
-        Raises RegistryError where a package is missing to read it.
+        Raises RegistryError if the package that reads the artifact store is not installed.
         """
         from mlflow.artifacts import load_text
         from mlflow.exceptions import MlflowException
@@ -202,7 +208,7 @@ class Registry:
         return str(made.version)
 
     def _run_of(self, layout: Layout, variant: str, params: Params) -> str:
-        """The run that trained the model, or a new one where training was not tracked."""
+        """Id of the run that trained the model, or of a new run if the training was not tracked."""
         experiment = experiment_id(self._client, layout, params.dataset.source)
         key = run_key(layout, "evaluate", variant, "")
         found = self._client.search_runs([experiment], f"tags.`lipsmith.run_key` = '{key}'", max_results=1)
@@ -214,7 +220,7 @@ class Registry:
 
 
 def _upload(root: str, folder: Path, sha256: str, trained_on: Collection[str]) -> None:
-    """The model and the list of its clips, to an address that need not be that of a run any more."""
+    """Upload the model and its clip list to ``root``. The run at that address may have been deleted."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     with _naming_the_package(root), tempfile.TemporaryDirectory(prefix="lipsmith-") as temporary:
@@ -228,7 +234,7 @@ def _upload(root: str, folder: Path, sha256: str, trained_on: Collection[str]) -
 
 
 def _names_at(address: str) -> set[str]:
-    """Of the files in a folder of an artifact store; none where it is not there."""
+    """Names of the files in a folder of an artifact store; empty if the folder does not exist."""
     from mlflow.artifacts import list_artifacts
 
     with _naming_the_package(address):
@@ -237,14 +243,15 @@ def _names_at(address: str) -> set[str]:
 
 @contextmanager
 def _naming_the_package(address: str) -> Iterator[None]:
-    """Around what imports the client of an artifact store. Raises RegistryError where that is not installed."""
+    """Raise RegistryError that names the package if the client of an artifact store is not installed."""
     try:
         yield
     except ModuleNotFoundError as error:
         module = (error.name or "").partition(".")[0]
         package = _PACKAGES.get(module, module)
         raise RegistryError(
-            f"files at {redacted(address)} need the package {package}: `.venv/bin/python -m pip install {package}`"
+            f"files at {redacted(address)} need the package {package}; install it: "
+            f"`.venv/bin/python -m pip install {package}`"
         ) from error
 
 
@@ -253,7 +260,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _last_line(error: Exception) -> str:
-    """What MLflow says of the file, after a line that says only that some failed."""
+    """The last line of an error of MLflow. It describes the file; the first line only states that a download failed."""
     return str(error).strip().rsplit("\n", 1)[-1]
 
 

@@ -1,1 +1,1 @@
-"""Runs in MLflow."""
+"""MLflow tracking: the store and the runs."""

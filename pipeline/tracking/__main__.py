@@ -1,6 +1,6 @@
-"""``python -m pipeline.tracking``: runs before MLflow's page, which finds artifacts where the store says they are.
+"""``python -m pipeline.tracking``: updates artifact addresses of a moved checkout before the MLflow UI starts.
 
-The page reads the checkout's own store whatever MLFLOW_TRACKING_URI says, and so does this.
+`make ui` serves the checkout's own store and ignores MLFLOW_TRACKING_URI, and so does this module.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The MLflow store: where it is, opening it, and what must be right there before anything is logged.
+"""The MLflow store: its address, its client, its experiments.
 
-Without ``MLFLOW_TRACKING_URI`` it is the checkout's own: ``mlflow.db``, with the artifacts below ``mlruns``.
+Without ``MLFLOW_TRACKING_URI`` it is the checkout's own store: ``mlflow.db``, with the artifacts below ``mlruns``.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ logger = logging.getLogger(__name__)
 _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",  # seconds; a training waits meanwhile
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",  # seconds, during which a training waits
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",  # not how it makes its tables
+    "MLFLOW_LOGGING_LEVEL": "WARNING",  # hides the messages about database migrations
     "GIT_PYTHON_REFRESH": "quiet",
 }
 _ADDRESSES = (
@@ -37,23 +37,23 @@ _ADDRESSES = (
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
-"""Tables and columns in which MLflow keeps where files are."""
+"""Tables and columns in which MLflow stores the addresses of artifacts."""
 _LOCK_S = 20.0
 
 
 def set_mlflow_defaults() -> None:
-    """For variables that the environment leaves open. MLflow reads them when it is first imported: call this before."""
+    """Set MLflow's variables that the environment does not set. Call this before the first import of MLflow."""
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
 
 
 def store_uri(layout: Layout) -> str:
-    """``MLFLOW_TRACKING_URI`` where it is set, else the SQLite file at the root."""
+    """``MLFLOW_TRACKING_URI`` if it is set, else the URI of the SQLite file in the checkout."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{layout.mlflow_db_path}"
 
 
 def open_client(layout: Layout) -> MlflowClient:
-    """A client on an initialised store; creating a fresh SQLite store is done by one process at a time."""
+    """A client of the initialised store. One process at a time creates a new SQLite store."""
     set_mlflow_defaults()
     import mlflow
 
@@ -62,17 +62,17 @@ def open_client(layout: Layout) -> MlflowClient:
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(os.environ.get("MLFLOW_REGISTRY_URI") or uri)
         client = mlflow.MlflowClient()
-        client.search_experiments(max_results=1)  # runs the migrations of a fresh store
+        client.search_experiments(max_results=1)  # runs the migrations of a new store
         if _is_own(layout):
             _follow_the_checkout(layout)
         return client
 
 
 def adopt_artifacts(layout: Layout) -> None:
-    """Let the checkout's own store name its artifacts where they are now, if the checkout was moved or copied.
+    """Update the artifact addresses in the checkout's own store if the checkout was moved or copied.
 
-    MLflow's page reads the store as it is; a stage that opens the store does this by itself. Nothing happens to a
-    store that is not there, or that belongs to others too.
+    The MLflow UI needs this, since it reads the addresses unchanged; `open_client` does it by itself. A missing store
+    and a store that other checkouts share are left unchanged.
     """
     if layout.mlflow_db_path.is_file() and _is_own(layout):
         with _one_at_a_time(layout):
@@ -80,7 +80,7 @@ def adopt_artifacts(layout: Layout) -> None:
 
 
 def experiment_id(client: MlflowClient, layout: Layout, source: str) -> str:
-    """The experiment of a data source: created on first use, restored where it was deleted in MLflow's page."""
+    """Id of a data source's experiment. It is created on first use, and restored if it was deleted in the MLflow UI."""
     from mlflow.exceptions import MlflowException
 
     name = f"lipsmith-{source}"
@@ -92,19 +92,19 @@ def experiment_id(client: MlflowClient, layout: Layout, source: str) -> str:
                 return str(client.create_experiment(name, artifact_location=location))
             except MlflowException:
                 found = client.get_experiment_by_name(name)
-                if found is None:  # nobody else made it meanwhile
+                if found is None:  # no other process has created it meanwhile
                     raise
         if found.lifecycle_stage == "deleted":
             client.restore_experiment(found.experiment_id)
-            logger.warning("MLflow's experiment %s had been deleted: it is restored, with its runs", name)
+            logger.warning("the MLflow experiment %s was deleted; it is restored with its runs", name)
         return str(found.experiment_id)
 
 
 @contextmanager
 def _one_at_a_time(layout: Layout) -> Iterator[None]:
-    """Of this checkout's processes, where several find something missing or misplaced and mend it.
+    """Lock a local store, so that processes of this checkout create and repair it one after another.
 
-    On a server, which may keep each of them waiting, they need no turns.
+    A server needs no lock, and a slow one would make the processes wait for each other.
     """
     if not _is_local(layout):
         yield
@@ -122,24 +122,24 @@ def _is_local(layout: Layout) -> bool:
 
 
 def _is_own(layout: Layout) -> bool:
-    """Whether the store is this checkout's alone: a file in it, not one that a link or the environment shares."""
+    """Whether the store belongs to this checkout alone: a file in it that no link or variable shares with others."""
     scheme, _, path = store_uri(layout).partition(":///")
     return scheme == "sqlite" and Path(path.partition("?")[0]).resolve() == layout.root.resolve() / "mlflow.db"
 
 
 def _follow_the_checkout(layout: Layout) -> None:
-    """Where the checkout was moved or copied, let every address below its old ``mlruns`` point below the present one.
+    """If the checkout was moved or copied, replace its old ``mlruns`` by the current one in all artifact addresses.
 
-    MLflow keeps absolute addresses: it completes a relative one when it stores it, it takes ``mlflow-artifacts:`` only
-    where every client goes through a server, and no function of its API changes one. An old ``mlruns`` is one whose
-    folder is gone, or has an ``mlflow.db``, of which this one is a copy; of experiments elsewhere nothing is touched.
+    MLflow stores absolute addresses: it makes relative ones absolute, ``mlflow-artifacts:`` requires a server for every
+    client, and its API cannot change an address. An ``mlruns`` counts as old if its parent folder is missing (the
+    checkout was moved) or has an ``mlflow.db`` (the checkout was copied). Experiments at other addresses are unchanged.
     """
     here = _artifacts_uri(layout)
     with closing(sqlite3.connect(layout.mlflow_db_path, timeout=_LOCK_S)) as store, store:
         if not store.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchall():
-            return  # its first process ended before it had made the tables
-        named_alike = "SELECT DISTINCT artifact_location FROM experiments WHERE artifact_location LIKE 'file:%/mlruns'"
-        for (there,) in store.execute(named_alike).fetchall():
+            return  # the process that created the file ended before it created the tables
+        locations = "SELECT DISTINCT artifact_location FROM experiments WHERE artifact_location LIKE 'file:%/mlruns'"
+        for (there,) in store.execute(locations).fetchall():
             folder = Path(url2pathname(urlsplit(there).path)).parent
             if there == here or (folder.exists() and not (folder / "mlflow.db").exists()):
                 continue
@@ -150,5 +150,5 @@ def _follow_the_checkout(layout: Layout) -> None:
                     {"here": here, "there": there},
                 )
             logger.warning(
-                "the checkout was moved or copied: MLflow's files are now those below %s, not %s", here, there
+                "the checkout was moved or copied: MLflow now uses the artifacts below %s instead of %s", here, there
             )

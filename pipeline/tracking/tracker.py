@@ -1,7 +1,7 @@
-"""Runs in MLflow: settings, curves, figures and files of the stages.
+"""MLflow runs of the stages: parameters, curves, metrics and artifacts.
 
-Tracking never decides whether a stage succeeds: a store that cannot be reached costs a warning, not a training run.
-Of the other modules, only ``mlflow_store`` and ``registry`` talk to MLflow.
+Tracking errors never fail a stage: an unreachable store causes a warning. Besides this module, only
+``pipeline.tracking.store`` and ``pipeline.promote.registry`` use MLflow.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ logger = logging.getLogger(__name__)
 
 _BATCH = 500
 _PAUSE_S = 300.0
-"""Between two tries to reach a store that does not answer: each may cost as long as MLflow waits for it."""
+"""Shortest time between two attempts to reach a store that does not answer. Each may take MLflow's full timeout."""
 
 
 class Tracker:
-    """One MLflow run, or nothing where the store cannot be used. The stage goes on whatever the store does.
+    """One MLflow run. Without a client it records nothing. Errors of the store are logged and never raised.
 
-    While the store does not answer, what is to be logged waits in memory and is sent once it does, at ``finish`` at the
-    latest; what an answering store refuses is lost. A warning names what is.
+    While the store does not answer, records wait in memory. They are sent when it answers again, at the latest in
+    ``finish``. Records that an answering store rejects are lost. A warning names every lost record.
     """
 
     def __init__(self, client: MlflowClient | None, run_id: str | None) -> None:
@@ -49,10 +49,10 @@ class Tracker:
         self._retry_at_s = 0.0
 
     def log_params(self, params: Mapping[str, Any]) -> None:
-        """Settings; nested names are joined with dots.
+        """Log parameters. Nested names are joined with dots; values are cut to 500 characters.
 
-        MLflow never changes a run's parameter, so one that differs from an earlier stage's (an evaluation repeated
-        with other settings) becomes a tag ``param.NAME`` with the newest value.
+        MLflow cannot change a parameter of a run. If a value differs from an earlier stage's, as in an evaluation that
+        is repeated with other settings, the tag ``param.NAME`` holds the newest value.
         """
         flat = {name: str(value)[:500] for name, value in _flatten(params)}
 
@@ -69,11 +69,14 @@ class Tracker:
         self._send("settings", send)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Scalars at one step."""
+        """Log scalars at one step."""
         self.log_curve([(step, metrics)])
 
     def log_curve(self, rows: Iterable[tuple[int, Mapping[str, float]]]) -> bool:
-        """Scalars at several steps, sent together. Whether they, and all before them, have arrived."""
+        """Log scalars at several steps in one request. Returns whether nothing is waiting any more.
+
+        Values that are not finite are left out.
+        """
         now = int(time.time() * 1000)
         points = [
             (name, float(value), now, step)
@@ -93,10 +96,10 @@ class Tracker:
         return self.run_id is not None and not self._waiting
 
     def log_summary(self, stage: str, metrics: Mapping[str, Any]) -> None:
-        """The numbers of a stage's ``metrics.json``.
+        """Log the numbers of a stage's ``metrics.json``.
 
-        An evaluation's keep their names; a training's get the stage in front (``train_gan.seconds``), so that they
-        neither extend its curves nor meet the evaluation's in the run that both share.
+        Names of an evaluation are unchanged. Other stages prefix their names (``train_gan.seconds``), so that a
+        training's numbers do not extend its curves or collide with the evaluation's numbers in the run that both share.
         """
         prefix = "" if stage == "evaluate" else f"{stage}."
         numbers = {
@@ -107,19 +110,19 @@ class Tracker:
         self.log_metrics(numbers)
 
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
-        """A file, or every file of a folder."""
+        """Log a file, or every file of a folder. ``folder``: target folder among the run's artifacts."""
         if path.is_dir():
             self._send(path.name, lambda client, run: client.log_artifacts(run, str(path), folder))
         else:
             self._send(path.name, lambda client, run: client.log_artifact(run, str(path), folder))
 
     def finish(self, status: str) -> None:
-        """``FINISHED`` or ``FAILED``. The last try to send what waits."""
+        """Set the run's status, ``FINISHED`` or ``FAILED``, and try to send all waiting records."""
         self._retry_at_s = 0.0
         self._send(f"status {status}", lambda client, run: client.set_terminated(run, status))
         if self._waiting:
             lost = ", ".join(dict.fromkeys(what for what, _ in self._waiting))
-            logger.warning("MLflow did not answer to the end: run %s lacks %s", self.run_id, lost)
+            logger.warning("MLflow did not answer before the stage ended: run %s lacks %s", self.run_id, lost)
 
     def _send(self, what: str, action: Callable[[MlflowClient, str], Any]) -> None:
         if self._client is None or self.run_id is None:
@@ -134,31 +137,31 @@ class Tracker:
                 self._retry_at_s = time.monotonic() + _PAUSE_S
                 return
             self._is_away = False
-            logger.info("MLflow answers again: what waited is logged")
+            logger.info("MLflow answers again: sending the waiting records")
         while self._waiting:
             what, action = self._waiting[0]
             try:
                 action(client, run)
-            except Exception as error:  # whatever the store does, the stage goes on
+            except Exception as error:  # no error of the store may end the stage
                 cause = redacted(str(error))
                 _show_bug(error)
                 if not self._answers(client, run):
                     self._is_away = True
                     self._retry_at_s = time.monotonic() + _PAUSE_S
                     logger.warning(
-                        "MLflow does not answer; the stage goes on, the next try is in %.0f min at the earliest: %s",
+                        "MLflow does not answer; the stage continues and tries again in %.0f min at the earliest: %s",
                         _PAUSE_S / 60,
                         cause,
                     )
                     return
-                logger.warning("MLflow did not take %s; the stage goes on without: %s", what, cause)
+                logger.warning("MLflow rejected %s; the stage continues without it: %s", what, cause)
             self._waiting.popleft()
 
     @staticmethod
     def _answers(client: MlflowClient, run: str) -> bool:
         try:
             client.get_run(run)
-        except Exception:  # of any kind, as above
+        except Exception:  # see `_send_waiting`
             return False
         return True
 
@@ -172,7 +175,11 @@ def open_tracker(
     fingerprint: str,
     stage_params: Mapping[str, Any],
 ) -> Iterator[Tracker]:
-    """The run of a stage. Training and evaluation of one model share a run; a resumed stage reopens its own."""
+    """Yield the tracker of a stage's run.
+
+    Training and evaluation of a model share a run. A resumed stage reopens its run. ``stage_params``: parameters to
+    log. An exception in the block sets the status ``FAILED`` and is raised.
+    """
     tracker = _start(layout, stage, variant, params, fingerprint)
     tracker.log_params(stage_params)
     try:
@@ -196,21 +203,21 @@ def _start(layout: Layout, stage: str, variant: str | None, params: Params, fing
             tags = _tags(layout, stage, variant, params) | {"lipsmith.run_key": key}
             name = variant if variant else stage
             run_id = client.create_run(experiment, tags=tags, run_name=name).info.run_id
-    except Exception as error:  # whatever the store does, the stage goes on
+    except Exception as error:  # no error of the store may end the stage
         _show_bug(error)
-        logger.warning("MLflow cannot be used, this run is not tracked: %s", redacted(str(error)))
+        logger.warning("MLflow cannot be used; this run is not tracked: %s", redacted(str(error)))
         return Tracker(None, None)
     return Tracker(client, run_id)
 
 
 def _show_bug(error: Exception) -> None:
-    """Tracking goes on without what failed, but the traceback of what may be a bug of ours is not lost."""
+    """Log the traceback of an error that may be a bug of this module."""
     if isinstance(error, TypeError | LookupError | AttributeError | NameError | AssertionError):
-        logger.warning("tracking met a bug", exc_info=error)
+        logger.warning("tracking failed with an unexpected error", exc_info=error)
 
 
 def run_key(layout: Layout, stage: str, variant: str | None, fingerprint: str) -> str:
-    """What names a run: the computation, or for an evaluation the training of the model it scores."""
+    """Key of a run: the stage's computation, or for an evaluation the training of the model that it scores."""
     if stage == "evaluate" and variant:
         model = layout.stage_dir("train_gan", variant) / "model" / "model.json"
         if model.is_file():

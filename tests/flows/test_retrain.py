@@ -90,7 +90,7 @@ def test_the_report_states_whether_the_champion_was_scored_again(
 ) -> None:
     text = retrain.report([], decision(rescoring=rescoring))
     assert sentence in text
-    assert ("scored differently" in text) is (rescoring is not None)
+    assert ("scored under another evaluation" in text) is (rescoring is not None)
 
 
 @pytest.mark.parametrize(

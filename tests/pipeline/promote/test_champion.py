@@ -1,4 +1,4 @@
-"""The registry on a real SQLite store."""
+"""Promotion and the model registry on a real SQLite store."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def write_model(
 
 
 def figures(folder: Path, lse_d: float, fid: float, *, evaluator: str) -> dict[str, Any]:
-    """What an evaluation says of the model in ``folder``."""
+    """Metrics of an evaluation of the model in ``folder``."""
     return {
         "lse_d": lse_d,
         "lse_c": 5.0,
@@ -65,7 +65,7 @@ def figures(folder: Path, lse_d: float, fid: float, *, evaluator: str) -> dict[s
 
 
 def must_not_be_called(layout: Layout, params: Params, folder: Path) -> dict[str, Any]:
-    raise AssertionError("the champion was scored alike")
+    raise AssertionError("the champion has metrics of the same evaluation")
 
 
 def index_row(clip_id: str, split: str) -> IndexRow:
@@ -74,7 +74,7 @@ def index_row(clip_id: str, split: str) -> IndexRow:
     return IndexRow(clip_id=clip_id, key=clip_id, speaker="s", split=split, shard=shard, fps=25.0, **sizes)
 
 
-def test_missing_outputs_name_the_command_that_makes_them(tmp_path: Path) -> None:
+def test_the_error_for_missing_outputs_names_the_command_that_creates_them(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="dvc repro evaluate@lstm_cbam"):
         champion.read_scores(Layout(tmp_path), "lstm_cbam")
 
@@ -87,40 +87,40 @@ def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
 
 
 @pytest.mark.slow
-def test_the_life_of_a_champion(layout: Layout, params: Params) -> None:
-    def ask(*, force: bool = False) -> dict[str, Any]:
+def test_a_sequence_of_promotions_and_refusals(layout: Layout, params: Params) -> None:
+    def promote(*, force: bool = False) -> dict[str, Any]:
         decision = champion.promote(layout, "lstm_cbam", params, force=force, score_again=must_not_be_called)
         written = layout.stage_dir("promote") / "decision.json"
         assert json.loads(written.read_text()) == json.loads(json.dumps(decision))
         return decision
 
     write_model(layout, 8.0, 20.0, weight=1.0)
-    first = ask()
+    first = promote()
     assert (first["outcome"], first["aliases"]) == ("promoted", {"champion": "1"})
     assert first["champion"] is None
-    again = ask()
+    again = promote()
     assert (again["outcome"], again["is_registry_changed"]) == ("already_champion", False)
 
-    write_model(layout, 7.5, 31.0, weight=2.0)  # FID too much worse
-    worse = ask()
+    write_model(layout, 7.5, 31.0, weight=2.0)  # FID increases by more than the limit
+    worse = promote()
     assert (worse["outcome"], worse["aliases"]) == ("refused", {"champion": "1", "challenger": "2"})
     assert [r["rule"] for r in worse["rules"] if not r["passed"]] == ["max_fid_increase"]
     assert (worse["challenger"]["fid"], worse["champion"]["fid"]) == (31.0, 20.0)
-    assert ask()["is_registry_changed"] is False
+    assert promote()["is_registry_changed"] is False
 
     write_model(layout, 7.0, 18.0, weight=2.5, num_failed=40)
-    failing = ask()
+    failing = promote()
     assert (failing["outcome"], failing["aliases"]) == ("refused", {"champion": "1", "challenger": "3"})
     assert [r["rule"] for r in failing["rules"] if not r["passed"]] == ["no_more_failed"]
     numbers = [(failing[role]["num_clips"], failing[role]["num_failed"]) for role in ("challenger", "champion")]
     assert numbers == [(4, 40), (44, 0)]
 
     write_model(layout, 7.5, 21.0, weight=3.0)
-    better = ask()
+    better = promote()
     assert (better["outcome"], better["aliases"]) == ("promoted", {"champion": "4", "previous": "1"})
 
     write_model(layout, 9.0, 18.0, weight=4.0)
-    forced = ask(force=True)
+    forced = promote(force=True)
     assert (forced["outcome"], forced["forced"], forced["rescoring"]) == ("promoted", True, None)
     assert "min_lse_d_gain broken" in forced["reason"]
 
@@ -129,43 +129,43 @@ def test_the_life_of_a_champion(layout: Layout, params: Params) -> None:
 
 @pytest.mark.slow
 def test_a_champion_of_another_evaluation_is_scored_again(layout: Layout, params: Params) -> None:
-    asked: list[float] = []
+    scored: list[float] = []
 
     def score_again(layout: Layout, params: Params, folder: Path) -> dict[str, Any]:
-        asked.append(float(load_file(folder / "weights.safetensors")["w"][0]))
+        scored.append(float(load_file(folder / "weights.safetensors")["w"][0]))
         return figures(folder, 8.5, 22.0, evaluator="retrained")
 
-    def ask() -> dict[str, Any]:
+    def promote() -> dict[str, Any]:
         return champion.promote(layout, "lstm_cbam", params, score_again=score_again)
 
     write_index(layout.clips_dir, [index_row("a", "train"), index_row("b", "train"), index_row("c", "test")])
     write_model(layout, 7.0, 20.0, weight=1.0, trained_on={"a", "b"})
-    assert ask()["outcome"] == "promoted" and not asked
+    assert promote()["outcome"] == "promoted" and not scored
 
-    # One of the champion's clips is held out by now, in parts.
+    # One of the champion's training clips is now held out, split into parts.
     held_out = [index_row(name, "test") for name in ("b-p000", "b-p001", "c")]
     write_index(layout.clips_dir, [index_row("a", "train"), *held_out])
     write_model(layout, 9.0, 18.0, weight=2.0, evaluator="retrained")
-    refused = ask()
-    assert (refused["outcome"], asked) == ("refused", [1.0])
+    refused = promote()
+    assert (refused["outcome"], scored) == ("refused", [1.0])
     assert refused["champion"]["lse_d"] == 8.5
     assert (refused["rescoring"], refused["champion"]["num_known_clips"]) == ({"fault": ""}, 1)
 
     write_model(layout, 8.0, 18.0, weight=3.0, evaluator="retrained")
-    better = ask()
-    assert (better["aliases"], asked) == ({"champion": "3", "previous": "1"}, [1.0])  # its new figures are kept
+    better = promote()
+    assert (better["aliases"], scored) == ({"champion": "3", "previous": "1"}, [1.0])  # the new metrics are stored
     assert (better["rescoring"], better["champion"]["num_known_clips"]) == (None, 1)
 
 
 @pytest.mark.slow
-def test_a_champion_whose_files_are_gone_blocks_nothing(layout: Layout, params: Params) -> None:
+def test_a_champion_whose_files_are_missing_can_be_replaced(layout: Layout, params: Params) -> None:
     write_model(layout, 7.0, 20.0, weight=1.0)
     champion.promote(layout, "lstm_cbam", params, score_again=must_not_be_called)
     shutil.rmtree(layout.root / "mlruns")
     write_model(layout, 6.0, 18.0, weight=2.0, evaluator="retrained")
     stays = champion.promote(layout, "lstm_cbam", params, score_again=must_not_be_called)
     assert stays["outcome"] == "not_comparable"
-    assert "the files of version 1 of lipsmith-generator are gone" in stays["reason"]
+    assert "the files of version 1 of lipsmith-generator are missing at" in stays["reason"]
     assert "`python -m pipeline.promote` uploads them again" in stays["reason"]
     _purge_the_run_of(layout, "1")
     purged = champion.promote(layout, "lstm_cbam", params, score_again=must_not_be_called)
@@ -176,7 +176,7 @@ def test_a_champion_whose_files_are_gone_blocks_nothing(layout: Layout, params: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("is_run_purged", [False, True])
-def test_files_that_are_gone_are_uploaded_again(layout: Layout, params: Params, is_run_purged: bool) -> None:
+def test_missing_files_are_uploaded_again(layout: Layout, params: Params, is_run_purged: bool) -> None:
     write_index(layout.clips_dir, [index_row("a", "train"), index_row("c", "test")])
     write_model(layout, 7.0, 20.0, weight=1.0, trained_on={"a"})
     champion.promote(layout, "lstm_cbam", params, score_again=must_not_be_called)
@@ -203,7 +203,7 @@ def test_a_champion_moves_with_its_checkout(layout: Layout, params: Params, monk
     moved = Layout(layout.root / "moved")
     inside.root.rename(moved.root)
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
-        monkeypatch.delenv(name)  # MLflow's own, which the next process would not have
+        monkeypatch.delenv(name)  # MLflow set them; another process would not have them
     with open_registry(moved) as registry:
         with registry.files(registry.aliased("champion")) as folder:
             assert sorted(path.name for path in folder.iterdir()) == ["model.json", "weights.safetensors"]
@@ -225,25 +225,25 @@ def test_a_package_that_an_artifact_store_needs_is_named(
 
 
 @pytest.mark.slow
-def test_files_that_cannot_be_read_are_not_called_gone(layout: Layout, params: Params) -> None:
+def test_unreadable_files_are_not_reported_as_missing(layout: Layout, params: Params) -> None:
     write_model(layout, 7.0, 20.0, weight=1.0)
     champion.promote(layout, "lstm_cbam", params)
     (weights,) = (layout.root / "mlruns").rglob("weights.safetensors")
     weights.unlink()
-    weights.symlink_to(weights.name)  # listed, but a circle
+    weights.symlink_to(weights.name)  # listed, but a circular link
     unreadable = pytest.raises(RegistryError, match=r"version 1 .* cannot be read from .*: .*weights")
     with unreadable, open_registry(layout) as registry, registry.files("1"):
         pass
 
 
 @pytest.mark.slow
-def test_a_champion_that_cannot_be_scored_again_stays_and_the_reason_is_given(layout: Layout, params: Params) -> None:
+def test_a_champion_that_cannot_be_scored_again_stays_with_a_reason(layout: Layout, params: Params) -> None:
     write_model(layout, 7.0, 20.0, weight=1.0)
     champion.promote(layout, "lstm_cbam", params, score_again=must_not_be_called)
     write_model(layout, 6.0, 18.0, weight=2.0, evaluator="retrained")
 
     def too_old(layout: Layout, params: Params, folder: Path) -> dict[str, Any]:
-        raise ValueError("a generator of another version")
+        raise UserError("a generator of another version")
 
     for score_again, fault in (
         (too_old, "a generator of another version"),
@@ -256,8 +256,8 @@ def test_a_champion_that_cannot_be_scored_again_stays_and_the_reason_is_given(la
 
 
 @pytest.mark.slow
-def test_clips_are_listed_only_where_they_are_those_of_the_training(layout: Layout, params: Params) -> None:
-    """The training split may have changed since, for a model that is promoted by hand."""
+def test_training_clips_are_listed_only_if_the_split_is_unchanged(layout: Layout, params: Params) -> None:
+    """The training split may have changed between training and a promotion by hand."""
     write_index(layout.clips_dir, [index_row("a", "train"), index_row("new", "train"), index_row("c", "test")])
     write_model(layout, 7.0, 20.0, weight=1.0, trained_on={"a"})
     version = champion.promote(layout, "lstm_cbam", params)["challenger"]["version"]
@@ -265,7 +265,7 @@ def test_clips_are_listed_only_where_they_are_those_of_the_training(layout: Layo
         assert registry.trained_on(version) is None
 
 
-def test_a_password_of_the_store_is_not_repeated(
+def test_errors_do_not_contain_the_password_of_the_store(
     layout: Layout, params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://anna:hunter2@127.0.0.1:9")
@@ -276,18 +276,18 @@ def test_a_password_of_the_store_is_not_repeated(
 
 
 @pytest.mark.slow
-def test_a_version_that_someone_else_registered_is_named(layout: Layout, params: Params) -> None:
+def test_the_error_names_a_version_that_this_pipeline_did_not_register(layout: Layout, params: Params) -> None:
     write_model(layout, 7.0, 20.0, weight=1.0)
     client = open_client(layout)
     client.create_registered_model(REGISTERED_NAME)
     client.create_model_version(REGISTERED_NAME, source=layout.root.as_uri())
     client.set_registered_model_alias(REGISTERED_NAME, "champion", "1")
-    with pytest.raises(RegistryError, match="version 1 of lipsmith-generator has no usable figures"):
+    with pytest.raises(RegistryError, match="version 1 of lipsmith-generator has no usable metrics"):
         champion.promote(layout, "lstm_cbam", params)
 
 
 @pytest.mark.slow
-def test_a_bug_in_scoring_the_champion_again_ends_the_gate(layout: Layout, params: Params) -> None:
+def test_a_bug_in_the_rescoring_is_raised(layout: Layout, params: Params) -> None:
     write_model(layout, 8.0, 20.0, weight=1.0, evaluator="one")
     champion.promote(layout, "lstm_cbam", params)
     write_model(layout, 7.0, 20.0, weight=2.0, evaluator="two")
@@ -306,7 +306,7 @@ def test_a_bug_in_scoring_the_champion_again_ends_the_gate(layout: Layout, param
     assert (decision["outcome"], decision["rescoring"]) == ("not_comparable", {"fault": "of other code"})
 
 
-def test_a_store_that_fails_ends_in_a_line(
+def test_a_failing_store_is_reported_in_one_line(
     layout: Layout, params: Params, repo_root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("params.yaml", "dvc.yaml"):
@@ -318,7 +318,7 @@ def test_a_store_that_fails_ends_in_a_line(
 
 
 def _purge_the_run_of(layout: Layout, version: str) -> None:
-    """As ``mlflow gc`` does."""
+    """Delete the run of a version, as ``mlflow gc`` does."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     client = open_client(layout)
@@ -336,6 +336,6 @@ def _check_version_is_loadable(layout: Layout) -> None:
             assert weights == (champion.model_folder(layout, "lstm_cbam") / "weights.safetensors").read_bytes()
             assert sorted(path.name for path in folder.iterdir()) == ["model.json", "weights.safetensors"]
         assert registry.scores(version).lse_d == 9.0
-        assert registry.trained_on(version) is None  # there was no index of clips
+        assert registry.trained_on(version) is None  # no index of clips existed
     tags = open_client(layout).get_model_version(REGISTERED_NAME, version).tags
     assert {"lse_d", "lse_c", "fid", "evaluation_digest", "model_sha256", "variant"} <= set(tags)

@@ -1,4 +1,4 @@
-"""The gate's rules against figures worked out by hand."""
+"""The promotion rules on metrics whose results are calculated by hand."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def broken(scores: ModelScores, limits: PromoteParams) -> list[str]:
 @pytest.mark.parametrize(
     ("lse_d", "fid", "limits", "expected"),
     [
-        (8.0, 20.0, rules(), []),  # equal is within every limit
-        (8.0, 25.0, rules(), []),  # a limit reached exactly
+        (8.0, 20.0, rules(), []),  # equal metrics pass
+        (8.0, 25.0, rules(), []),  # a value equal to the limit passes
         (8.0, 25.25, rules(), ["max_fid_increase"]),
         (8.25, 20.0, rules(), ["min_lse_d_gain"]),
         (7.75, 20.0, rules(min_lse_d_gain=0.5), ["min_lse_d_gain"]),
         (7.5, 20.0, rules(min_lse_d_gain=0.5), []),
-        (8.25, 20.0, rules(min_lse_d_gain=-0.25), []),  # a loss up to there is allowed
+        (8.25, 20.0, rules(min_lse_d_gain=-0.25), []),  # a negative gain is allowed up to the limit
         (8.5, 20.0, rules(min_lse_d_gain=-0.25), ["min_lse_d_gain"]),
         (9.0, 30.0, rules(), ["min_lse_d_gain", "max_fid_increase"]),
         (7.0, 40.0, rules(max_fid_increase=20.0), []),
@@ -50,7 +50,7 @@ def test_each_rule(lse_d: float, fid: float, limits: PromoteParams, expected: li
     assert broken(challenger(lse_d=lse_d, fid=fid), limits) == expected
 
 
-def test_a_refusal_names_the_rule_and_both_figures() -> None:
+def test_a_refusal_names_the_rule_and_both_values() -> None:
     verdict = judge(challenger(lse_d=7.5, fid=31.25), CHAMPION, rules(), VARIANT)
     assert verdict.outcome == "refused"
     assert verdict.reason == ("max_fid_increase broken: FID 31.25 against the champion's 20 (+11.25), limit 5")
@@ -64,7 +64,7 @@ def test_a_refusal_names_the_rule_and_both_figures() -> None:
 def test_a_model_that_fails_on_more_clips_is_refused(
     failed: tuple[int | None, int | None], expected: list[str]
 ) -> None:
-    """However good the figures of the rest; a champion that was registered before has no such number."""
+    """Even if its metrics on the other clips are better. Without a count of the champion the rule is skipped."""
     champion = dataclasses.replace(CHAMPION, num_failed=failed[1])
     verdict = judge(challenger(lse_d=7.0, num_failed=failed[0]), champion, rules(), VARIANT)
     assert [check.rule for check in verdict.rules if not check.passed] == expected
@@ -79,17 +79,17 @@ def test_a_better_model_is_promoted() -> None:
     assert judge(challenger(lse_d=7.5, fid=19.0), CHAMPION, rules(), VARIANT).outcome == "promoted"
 
 
-def test_the_first_model_becomes_champion_whatever_its_figures() -> None:
+def test_the_first_model_becomes_champion_with_any_metrics() -> None:
     assert judge(challenger(lse_d=99.0, fid=999.0), None, rules(), VARIANT).outcome == "promoted"
 
 
-def test_the_same_weights_are_not_judged_again() -> None:
+def test_the_same_weights_are_not_compared_again() -> None:
     again = dataclasses.replace(CHAMPION, lse_d=9.0, evaluation={**EVALUATION, "sha256": "other"})
     assert judge(again, CHAMPION, rules(), VARIANT).outcome == "already_champion"
 
 
 @pytest.mark.parametrize("changed", [{"evaluator_sha256": "f"}, {"every_n_frames": 1}, {"new_key": 1}])
-def test_figures_of_different_evaluations_are_not_compared(changed: dict[str, Any]) -> None:
+def test_metrics_of_different_evaluations_are_not_compared(changed: dict[str, Any]) -> None:
     evaluation = EVALUATION | changed | {"sha256": "other"}
     verdict = judge(challenger(lse_d=1.0, evaluation=evaluation), CHAMPION, rules(), VARIANT)
     assert verdict.outcome == "not_comparable"
@@ -97,7 +97,7 @@ def test_figures_of_different_evaluations_are_not_compared(changed: dict[str, An
     assert "`python -m pipeline.promote --variant no_lstm --force`" in verdict.reason
     assert verdict.rules == ()
     unscored = judge(challenger(lse_d=1.0, evaluation=evaluation), CHAMPION, rules(), VARIANT, "no such file")
-    assert "the champion could not be scored again: no such file. To make" in unscored.reason
+    assert "the champion could not be scored again: no such file. To promote" in unscored.reason
 
 
 METRICS: dict[str, Any] = {
@@ -111,7 +111,7 @@ METRICS: dict[str, Any] = {
 }
 
 
-def test_figures_are_read_from_the_metrics() -> None:
+def test_scores_are_read_from_the_metrics() -> None:
     assert parse_scores(METRICS, "champion", "m.json") == dataclasses.replace(CHAMPION, num_clips=3, num_failed=1)
 
 
@@ -120,9 +120,12 @@ def test_figures_are_read_from_the_metrics() -> None:
     [
         ({k: v for k, v in METRICS.items() if k != "protocol"}, r"m\.json lacks protocol\.sha256"),
         (METRICS | {"protocol": {"id": "unseen"}}, r"m\.json lacks protocol\.sha256"),
-        (METRICS | {"fid": math.nan}, "no finite figure"),
-        (METRICS | {"lse_d": None}, "no finite figure"),
-        (METRICS | {"generator_sha256": "older"}, r"scores model older, on disk is champion; run `dvc repro`"),
+        (METRICS | {"fid": math.nan}, "has metrics that are not finite, {'fid': nan}"),
+        (METRICS | {"lse_d": None}, "has metrics that are not finite, {'lse_d': None}"),
+        (
+            METRICS | {"generator_sha256": "older"},
+            r"is of model older, but the model on disk is champion; run `dvc repro`",
+        ),
     ],
 )
 def test_unusable_metrics_are_refused(metrics: dict[str, Any], message: str) -> None:

@@ -1,4 +1,4 @@
-"""Opening the MLflow store: checkouts that moved, experiments that were deleted, what MLflow is told first."""
+"""Opening the MLflow store: moved checkouts, deleted experiments, variables that are set before MLflow's import."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def no_other_store(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def open_anew(monkeypatch: pytest.MonkeyPatch) -> Callable[[Layout], MlflowClient]:
-    """As a process would that has opened no store before: MLflow puts the addresses into the environment."""
+    """Open a store as a new process would, without the addresses that MLflow puts into the environment."""
 
     def opened(layout: Layout) -> MlflowClient:
         for name in ADDRESS_NAMES:
@@ -48,12 +48,12 @@ def open_anew(monkeypatch: pytest.MonkeyPatch) -> Callable[[Layout], MlflowClien
 
 
 def log_note(client: MlflowClient, experiment: str) -> None:
-    """An artifact in a new run."""
+    """Log an artifact in a new run."""
     client.log_text(client.create_run(experiment).info.run_id, "hello", "note.txt")
 
 
 def num_notes(client: MlflowClient, experiment: str) -> int:
-    """As MLflow finds them."""
+    """Number of artifacts that MLflow finds."""
     return sum(len(client.list_artifacts(run.info.run_id)) for run in client.search_runs([experiment]))
 
 
@@ -67,7 +67,7 @@ def addresses(layout: Layout) -> list[str]:
 
 
 @pytest.mark.slow
-def test_what_was_moved_or_copied_with_the_checkout_is_its_own(
+def test_artifacts_move_and_are_copied_with_the_checkout(
     tmp_path: Path,
     open_anew: Callable[[Layout], MlflowClient],
     monkeypatch: pytest.MonkeyPatch,
@@ -104,7 +104,7 @@ def test_what_was_moved_or_copied_with_the_checkout_is_its_own(
     assert num_note_files(copy) == num_notes(client, experiment) == 3
     assert (num_note_files(new), addresses(new)) == (2, known)
 
-    # A store that others have, too, stays as it is.
+    # A store that several checkouts share is left unchanged.
     third = Layout(tmp_path / "third")
     third.root.mkdir()
     third.mlflow_db_path.symlink_to(new.mlflow_db_path)
@@ -117,7 +117,7 @@ def test_what_was_moved_or_copied_with_the_checkout_is_its_own(
 
 
 @pytest.mark.slow
-def test_the_page_of_a_moved_checkout_finds_its_artifacts_before_any_stage_ran(
+def test_the_ui_of_a_moved_checkout_finds_its_artifacts_before_any_stage_runs(
     tmp_path: Path, repo_root: Path, open_anew: Callable[[Layout], MlflowClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, new = Layout(tmp_path / "old"), Layout(tmp_path / "new")
@@ -135,7 +135,7 @@ def test_the_page_of_a_moved_checkout_finds_its_artifacts_before_any_stage_ran(
     assert done.stderr.count("the checkout was moved or copied") == 1
     assert num_notes(MlflowClient(uri), experiment) == 1
 
-    # Without a store, or with one that has no tables yet, there is nothing to do.
+    # A missing store and a store without tables are left unchanged.
     new.mlflow_db_path.unlink()
     subprocess.run(command, cwd=new.root, env=environment, check=True)
     assert not new.mlflow_db_path.exists()
@@ -144,14 +144,14 @@ def test_the_page_of_a_moved_checkout_finds_its_artifacts_before_any_stage_ran(
 
 
 @pytest.mark.slow
-def test_an_experiment_that_was_deleted_is_restored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_deleted_experiment_is_restored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     layout = Layout(tmp_path)
     client = open_client(layout)
     experiment = experiment_id(client, layout, "demo")
     run_id = client.create_run(experiment).info.run_id
     client.delete_experiment(experiment)
     assert experiment_id(client, layout, "demo") == experiment
-    assert "lipsmith-demo had been deleted: it is restored" in caplog.text
+    assert "lipsmith-demo was deleted; it is restored" in caplog.text
     assert [run.info.run_id for run in client.search_runs([experiment])] == [run_id]
 
 
@@ -159,12 +159,12 @@ def test_an_experiment_that_was_deleted_is_restored(tmp_path: Path, caplog: pyte
 @pytest.mark.parametrize(
     "opening", ["store.open_client(layout)", "with registry.open_registry(layout) as it: it.aliases()"]
 )
-def test_mlflow_sends_no_usage_and_waits_briefly_whoever_imports_it_first(
+def test_telemetry_is_off_and_the_timeout_is_short_through_either_module(
     tmp_path: Path, repo_root: Path, opening: str
 ) -> None:
-    # MLflow looks for signs of a test run, too.
-    telling = ("MLFLOW_", "PYTEST_", "DO_NOT_TRACK", "CI", "GITHUB_", "GITLAB_")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(telling)}
+    # MLflow also turns telemetry off in test runs and CI, which it detects by these variables.
+    prefixes = ("MLFLOW_", "PYTEST_", "DO_NOT_TRACK", "CI", "GITHUB_", "GITLAB_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
     code = PROBE.format(root=str(tmp_path), opening=opening)
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=repo_root, env=environment, capture_output=True, text=True, check=True

@@ -1,4 +1,4 @@
-"""MLflow: one run per model, nothing twice, and a store that is away costs nothing but a warning."""
+"""MLflow runs: one run per model, no duplicates, and only a warning for an unreachable store."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def params(store: Layout) -> Params:
 
 
 class Client:
-    """Takes metrics unless it is away; what asks it then fails, and is counted."""
+    """A client that accepts metrics. While ``is_away`` is true every request fails and is counted."""
 
     def __init__(self) -> None:
         self.is_away = False
@@ -59,7 +59,7 @@ def client() -> Any:
     return Client()
 
 
-def test_a_store_that_is_away_does_not_stop_a_stage_and_its_password_is_not_repeated(
+def test_an_unreachable_store_does_not_stop_a_stage_and_its_password_is_not_logged(
     store: Layout, params: Params, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://anna:hunter2@127.0.0.1:9")
@@ -70,7 +70,7 @@ def test_a_store_that_is_away_does_not_stop_a_stage_and_its_password_is_not_repe
     assert "hunter2" not in caplog.text
 
 
-def test_what_is_logged_in_an_outage_arrives_after_it_and_one_warning_is_given(
+def test_records_of_an_outage_are_sent_after_it_with_one_warning(
     client: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("pipeline.tracking.tracker._PAUSE_S", 0.0)
@@ -84,7 +84,7 @@ def test_what_is_logged_in_an_outage_arrives_after_it_and_one_warning_is_given(
 
 
 @pytest.mark.parametrize("comes_back", [True, False])
-def test_a_store_that_hangs_is_asked_twice_and_then_left_alone_to_the_end(
+def test_a_store_that_hangs_gets_two_requests_and_then_none_until_the_end(
     client: Any, caplog: pytest.LogCaptureFixture, comes_back: bool
 ) -> None:
     tracker = Tracker(client, "run")
@@ -99,7 +99,7 @@ def test_a_store_that_hangs_is_asked_twice_and_then_left_alone_to_the_end(
     assert ("run run lacks metrics, status FINISHED" in caplog.text) is not comes_back
 
 
-def test_what_a_store_refuses_is_named_and_holds_nothing_up(
+def test_a_rejected_record_is_named_and_does_not_block_others(
     client: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tracker = Tracker(client, "run")
@@ -107,11 +107,11 @@ def test_what_a_store_refuses_is_named_and_holds_nothing_up(
     tracker.log_metrics({"x": 1.0}, 3)
     tracker.finish("FINISHED")
     assert (client.steps, client.status) == ([3], "FINISHED")
-    assert "MLflow did not take curve.png; the stage goes on without: too large" in caplog.text
+    assert "MLflow rejected curve.png; the stage continues without it: too large" in caplog.text
     assert "lacks" not in caplog.text
 
 
-def test_a_copy_of_a_variant_is_tagged_with_its_own_seed(store: Layout, params: Params) -> None:
+def test_a_repeat_of_a_variant_is_tagged_with_its_own_seed(store: Layout, params: Params) -> None:
     again = {"no_lstm-2": params.variants["no_lstm"].model_copy(update={"seed": 5})}
     more = params.model_copy(update={"variants": params.variants | again})
     seeds = [_tags(store, "train_gan", name, more)["seed"] for name in ("no_lstm", "no_lstm-2")]
@@ -148,7 +148,7 @@ def test_training_and_evaluation_share_a_run_and_a_resumed_training_reopens_it(
     summary = {"train_gan.l1": 0.3, "train_gan.seconds": 7.0}
     assert run.data.metrics == {"l1": 0.3, "fid": 12.5, "protocol.num_pairs": 3.0} | summary
     assert run.data.params == {"train_gan.num_steps": "3", "evaluate.reference": "same"}
-    assert run.data.tags["param.train_gan.num_steps"] == "4"  # a changed setting is told, not lost
+    assert run.data.tags["param.train_gan.num_steps"] == "4"  # the changed parameter is recorded as a tag
     assert {"variant", "host", "device"} <= set(run.data.tags)
     assert run.data.tags["seed"] == "1234"
     assert [a.path for a in client.list_artifacts(first.run_id, "model")] == [
