@@ -1,10 +1,11 @@
-"""How fast clips are scored, against the plain way of doing it with the same networks; every figure from this one run.
+"""Speed of scoring clips, compared with a direct implementation on the same networks. All numbers are from one run.
 
 python benchmarks/evaluate.py [--num-clips 12] [--full-size]
 
-Needs the clips and the evaluator of a run (`dvc repro`). Printed: LSE of whole clips in float32 and bfloat16 against
-one window at a time in float32, the share of it that is not the network, the largest difference of the scores; FID
-and KID against the bare Inception passes.
+Needs the clips and the evaluator of a run (`dvc repro`). Prints:
+- LSE: time of whole clips in float32 and bfloat16 compared with one window at a time in float32, share of the time
+  outside the network, largest difference between the scores;
+- FID and KID: time compared with the Inception passes alone.
 """
 
 from __future__ import annotations
@@ -45,10 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _command(
     num_clips: Annotated[int, typer.Option(help="Held-out clips to score.")] = 12,
     full_size: Annotated[
-        bool, typer.Option("--full-size", help="Take an evaluator of the published size with random weights.")
+        bool, typer.Option("--full-size", help="Use an evaluator of the published size with random weights.")
     ] = False,
 ) -> int:
-    """Measure how fast clips are scored, against the plain way of doing it with the same networks."""
+    """Measure the speed of scoring clips, compared with a direct implementation on the same networks."""
     layout = Layout(find_root())
     judges = Judges.open(layout, load_params(layout.params_path))
     if full_size:
@@ -65,19 +66,19 @@ def show_lse(clips: list[Clip], judges: Judges) -> None:
     plain = LseSyncNet(judges.evaluator.width)
     plain.load_state_dict(judges.evaluator.network.state_dict())
     plain.eval()
-    window_by_window(plain, clips[0])  # warm
+    window_by_window(plain, clips[0])  # warm-up
     slow, slow_s = timed(lambda: [lse_scores(*window_by_window(plain, clip)) for clip in clips])
-    print(f"LSE window by window in fp32: {slow_s / len(clips):.2f} s a clip")
+    print(f"LSE window by window in fp32: {slow_s / len(clips):.2f} s per clip")
     for precision in get_args(LsePrecision):
         evaluator = replace(judges.evaluator, precision=precision)
-        evaluator(clips[0].context(), clips[0].audio)  # warm
+        evaluator(clips[0].context(), clips[0].audio)  # warm-up
         fast, fast_s = timed(partial(score_all, evaluator, clips))
         network_s = networks_alone(evaluator, clips)
         worst = max(max(abs(a.lse_d - b.lse_d), abs(a.lse_c - b.lse_c)) for a, b in zip(slow, fast, strict=True))
         print(
-            f"LSE of whole clips in {precision}: {fast_s / len(clips):.2f} s a clip, {slow_s / fast_s:.2f} times as "
-            f"fast; scores differ by {worst:.1e} at most; {100 * (1 - network_s / fast_s):.0f} % of the time is not "
-            "the network"
+            f"LSE of whole clips in {precision}: {fast_s / len(clips):.2f} s per clip, {slow_s / fast_s:.2f} times as "
+            f"fast; scores differ by at most {worst:.1e}; {100 * (1 - network_s / fast_s):.0f} % of the time is "
+            "outside the network"
         )
 
 
@@ -87,7 +88,7 @@ def score_all(evaluator: Evaluator, clips: list[Clip]) -> list[LseScore]:
 
 @torch.inference_mode()
 def window_by_window(network: LseSyncNet, clip: Clip) -> Embeddings:
-    """As it is usually done: every window of 5 frames resized and embedded on its own, in contiguous float32."""
+    """The usual implementation: each window of 5 frames is resized and embedded alone, in contiguous float32."""
     frames, num = clip.context(), num_windows(clip.num_frames, clip.num_samples)
     steps = mfcc_windows(mfcc(clip.audio), num)
     device = torch.device("cpu")
@@ -98,9 +99,9 @@ def window_by_window(network: LseSyncNet, clip: Clip) -> Embeddings:
 
 @torch.inference_mode()
 def networks_alone(evaluator: Evaluator, clips: list[Clip]) -> float:
-    """Seconds that the network takes for every clip's windows, once pictures and sound are laid out for it.
+    """Seconds that the network takes for all windows of the clips, without the preparation of its inputs.
 
-    They are the real ones: on pictures of zeros it takes less.
+    The inputs are real clips: on images of zeros the network takes less time.
     """
     chunk, cpu, seconds = WINDOWS_PER_PASS["cpu"], torch.device("cpu"), 0.0
     with torch.autocast("cpu", torch.bfloat16, enabled=evaluator.precision == "bf16"):
@@ -110,25 +111,25 @@ def networks_alone(evaluator: Evaluator, clips: list[Clip]) -> float:
             steps = torch.from_numpy(mfcc_windows(mfcc(clip.audio), num))
             for start in range(0, num, chunk):
                 stop = min(start + chunk, num)
-                shown, heard = frames[:, :, start : stop + WINDOW_FRAMES - 1].contiguous(), steps[start:stop]
-                _, lips_s = timed(partial(evaluator.network.embed_lips, shown))
-                _, audio_s = timed(partial(evaluator.network.embed_audio, heard))
+                images, sounds = frames[:, :, start : stop + WINDOW_FRAMES - 1].contiguous(), steps[start:stop]
+                _, lips_s = timed(partial(evaluator.network.embed_lips, images))
+                _, audio_s = timed(partial(evaluator.network.embed_audio, sounds))
                 seconds += lips_s + audio_s
     return seconds
 
 
 def show_fid(clips: list[Clip], judges: Judges) -> None:
     real = np.concatenate([clip.crops()[:: judges.params.fid.every_n_frames] for clip in clips])
-    shown = real[:, :, ::-1].copy()
+    mirrored = real[:, :, ::-1].copy()
     network = load_inception(judges.inception_path, judges.device)
 
     def features(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         return inception_features(images, network)
 
-    features(real[:16])  # warm
-    _, bare_s = timed(lambda: [features(side) for side in (real, shown)])
-    _, whole_s = timed(lambda: distances(real, shown, features, features, seed=0))
-    print(f"FID and KID of {len(real)} images a side: {whole_s / bare_s:.2f} times the bare Inception passes")
+    features(real[:16])  # warm-up
+    _, bare_s = timed(lambda: [features(side) for side in (real, mirrored)])
+    _, whole_s = timed(lambda: distances(real, mirrored, features, features, seed=0))
+    print(f"FID and KID of {len(real)} images per side: {whole_s / bare_s:.2f} times the Inception passes alone")
 
 
 if __name__ == "__main__":

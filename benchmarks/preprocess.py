@@ -1,9 +1,9 @@
-"""How fast source clips become shards, and shards become training windows; every figure from this one run.
+"""Speed of preprocessing source clips to shards, and of cutting training windows from shards, in one run.
 
 python benchmarks/preprocess.py --clips FOLDER [--num-clips 96]
 
-FOLDER holds GRID's s1, s2, ... Printed: frames/s with one and two workers and their ratio, the shares of decoding,
-detecting, cropping and encoding in one worker, and the windows/s that a training's loader cuts from warm shards.
+FOLDER contains GRID's s1, s2, ... Prints the frames/s with one and two workers and their ratio, the shares of decoding,
+detection, cropping, encoding and sound on one thread, and the windows/s of a training's loader on cached shards.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command(
-    clips: Annotated[Path, typer.Option(help="Folder that holds GRID's s1, s2, ...")],
+    clips: Annotated[Path, typer.Option(help="Folder that contains GRID's s1, s2, ...")],
     num_clips: Annotated[int, typer.Option(help="Clips to use, spread evenly over the folder.")] = 96,
 ) -> int:
-    """Measure how fast source clips become shards, and shards become training windows."""
+    """Measure the speed of preprocessing source clips to shards, and of cutting training windows from shards."""
     params = load_params(Layout(find_root()).params_path).preprocess.model_copy(update={"clips_per_shard": 8})
     paths = sorted(path for path in clips.glob("s*/*") if path.suffix in (".mpg", ".mp4"))
     chosen = [paths[k] for k in np.linspace(0, len(paths) - 1, num_clips).round().astype(int)]
@@ -69,11 +69,13 @@ def _command(
 
 
 def build_rate(records: Sequence[ClipRecord], params: PreprocessParams, folder: Path, num_workers: int) -> float:
-    """Frames/s of the whole stage: hashing, decoding, faces, crops, mel, shards; starting Ray is not counted."""
-    if num_workers > 1:  # a cluster whose processes have imported the pipeline
+    """Frames/s of the whole stage: hashes, decoding, faces, crops, mel spectrograms, shards; without Ray's start."""
+    if num_workers > 1:  # start Ray and run a few clips, so that its processes have imported the pipeline
         ray.init(num_cpus=num_workers, include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
-        few, there = records[: params.clips_per_shard * num_workers], folder / "warm"
-        build_shards(few, params, 0, root=there, output_dir=there / "a", work_dir=there / "b", num_workers=num_workers)
+        few, warm_dir = records[: params.clips_per_shard * num_workers], folder / "warm"
+        build_shards(
+            few, params, 0, root=warm_dir, output_dir=warm_dir / "a", work_dir=warm_dir / "b", num_workers=num_workers
+        )
     started = time.monotonic()
     rows, rejects = build_shards(
         records, params, 0, root=folder, output_dir=folder / "shards", work_dir=folder / "work", num_workers=num_workers
@@ -86,7 +88,7 @@ def build_rate(records: Sequence[ClipRecord], params: PreprocessParams, folder: 
 
 
 def show_shares(paths: Sequence[Path], params: PreprocessParams) -> None:
-    """Time of each part on one thread, one after another, on the same clips."""
+    """Print the share of each part's time, measured on one thread on the same clips."""
     limit_opencv_threads(1)
     detector = YuNetDetector(params.detector_score, params.detector_max_px)
     frames, decode_s = timed(lambda: [frames_of(path) for path in paths])
@@ -122,7 +124,7 @@ def samples_of(path: Path) -> NDArray[np.float32]:
 
 
 def show_loader(shards_dir: Path) -> None:
-    """Windows/s that the loader cuts while nothing else happens: what a training step may use."""
+    """Print the windows/s of the loader without a training: the upper bound for a training."""
     for name, cut, clips_per_batch, windows in (
         ("expert", CutSyncWindows(4, 5), 24, 4),
         ("generator", CutGeneratorWindow(6, 7), 4, 1),
@@ -134,7 +136,7 @@ def show_loader(shards_dir: Path) -> None:
         batches.close()
         rate = NUM_BATCHES * clips_per_batch * windows / seconds
         batch_ms = 1000 * seconds / NUM_BATCHES
-        print(f"loader, {name}: {rate:.0f} windows/s, {batch_ms:.0f} ms a batch of {clips_per_batch} clips")
+        print(f"loader, {name}: {rate:.0f} windows/s, {batch_ms:.0f} ms per batch of {clips_per_batch} clips")
 
 
 if __name__ == "__main__":

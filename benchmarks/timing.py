@@ -1,4 +1,4 @@
-"""How long something takes."""
+"""Time measurement."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def timed(function: Callable[[], T]) -> tuple[T, float]:
-    """What the function returns, and the seconds it took."""
+    """The function's result, and its duration in seconds."""
     started = time.monotonic()
     result = function()
     return result, time.monotonic() - started

@@ -1,11 +1,14 @@
-"""How fast a generator trains, against the same network run the plain way; every figure from this one run.
+"""Speed of training a generator, compared with a plain implementation of the same network, in one run.
 
 python benchmarks/train.py [--width 1] [--clips 16] [--rounds 3] [--memory-steps 2000]
 
-Printed: a step (forward, L1, backward, Adam, running average) as training makes it, in bfloat16 where the processor has
-it and channels last, against one without the average in float32 and contiguous memory; what LSTM and CBAM add to it;
-how much memory a small training gains over many steps. Needs no clips. The rounds take turns, and each figure is the
-fastest of its rounds.
+Prints:
+- the time of a training step (forward, L1, backward, Adam, running average) in bfloat16 if the processor supports it
+  and channels-last memory, compared with a step without the average in float32 and contiguous memory;
+- the time that LSTM and CBAM add;
+- the growth of memory of a small training over many steps.
+
+Needs no clips. Rounds of the modes alternate; each number is the fastest of its rounds.
 """
 
 from __future__ import annotations
@@ -35,10 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _command(
     width: Annotated[float, typer.Option(help="Width of the generator; 1 is Wav2Lip's size.")] = 1.0,
     clips: Annotated[int, typer.Option(help="Clips in a batch, one window of 5 frames each.")] = 16,
-    rounds: Annotated[int, typer.Option(help="Measurements of each way; the fastest counts.")] = 3,
-    memory_steps: Annotated[int, typer.Option(help="Steps over which the memory's growth is measured.")] = 2000,
+    rounds: Annotated[int, typer.Option(help="Measurements of each mode; the fastest is printed.")] = 3,
+    memory_steps: Annotated[int, typer.Option(help="Steps over which the growth of memory is measured.")] = 2000,
 ) -> int:
-    """Measure how fast a generator trains, against the same network run the plain way."""
+    """Measure the speed of training a generator, compared with a plain implementation of the same network."""
     set_threads(0)
     seconds = race(
         {
@@ -50,25 +53,26 @@ def _command(
     )
     plain_s, ours_s, added = seconds["plain"], seconds["ours"], seconds["lstm_cbam"] / seconds["ours"] - 1
     print(
-        f"width {width:g}, {clips} x {FRAMES} frames, {torch.get_num_threads()} threads: {ours_s:.2f} s a step against "
-        f"{plain_s:.2f} in contiguous float32, {ours_s / plain_s:.2f} of its time; LSTM and CBAM add {added:.0%}"
+        f"width {width:g}, {clips} x {FRAMES} frames, {torch.get_num_threads()} threads: {ours_s:.2f} s per step, "
+        f"compared with {plain_s:.2f} s in contiguous float32 (ratio {ours_s / plain_s:.2f}); LSTM and CBAM add "
+        f"{added:.0%}"
     )
     show_memory(memory_steps)
     return 0
 
 
 def race(steps: dict[str, Step], rounds: int) -> dict[str, float]:
-    """The fastest round of each, in s; one round before counts for none."""
-    for make in steps.values():
-        make()
+    """Step name -> seconds of its fastest round. One round before the measurement is a warm-up."""
+    for run_step in steps.values():
+        run_step()
     return {name: min(each) for name, each in _rounds(steps, rounds).items()}
 
 
 def _rounds(steps: dict[str, Step], rounds: int) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):
-        for name, make in steps.items():
-            seconds[name].append(timed(make)[1])
+        for name, run_step in steps.items():
+            seconds[name].append(timed(run_step)[1])
     return seconds
 
 
@@ -77,12 +81,12 @@ def plain_step(width: float, clips: int) -> Step:
     optimiser = torch.optim.Adam(network.parameters(), 1e-4)
     mel, faces, target = batch(clips)
 
-    def make() -> None:
+    def run_step() -> None:
         optimiser.zero_grad(set_to_none=True)
         l1_loss(network(mel, faces), target).backward()
         optimiser.step()
 
-    return make
+    return run_step
 
 
 def step(width: float, clips: int, *, with_additions: bool) -> Step:
@@ -92,7 +96,7 @@ def step(width: float, clips: int, *, with_additions: bool) -> Step:
     mel, faces, target = batch(clips)
     faces = faces.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, faces.shape[:2])
 
-    def make() -> None:
+    def run_step() -> None:
         optimiser.zero_grad(set_to_none=True)
         with autocast("auto", torch.device("cpu")):
             drawn = network(mel, faces)
@@ -100,7 +104,7 @@ def step(width: float, clips: int, *, with_additions: bool) -> Step:
         optimiser.step()
         averaged.update(network)
 
-    return make
+    return run_step
 
 
 def batch(clips: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -109,12 +113,12 @@ def batch(clips: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 def show_memory(num_steps: int) -> None:
-    make = step(0.125, 2, with_additions=True)
+    run_step = step(0.125, 2, with_additions=True)
     for _ in range(num_steps // 10):
-        make()
+        run_step()
     before = _peak_mib()
     for _ in range(num_steps - num_steps // 10):
-        make()
+        run_step()
     print(
         f"peak memory of a small training: {before:.0f} MiB after {num_steps // 10} steps, {_peak_mib():.0f} MiB after "
         f"{num_steps}"

@@ -1,4 +1,4 @@
-"""Commands about the checkout itself: ``profile`` writes its scale, ``verify`` and ``doctor`` examine it."""
+"""Commands on the checkout: ``profile`` writes params.yaml, ``verify`` and ``doctor`` check clips and machine."""
 
 from __future__ import annotations
 
@@ -14,16 +14,14 @@ from pipeline.core.layout import Layout, find_root
 
 
 def profile(
-    name: Annotated[Source, typer.Argument(help="The scale to write.")],
-    params: Annotated[
-        Path | None, typer.Option(help="File to change. Without it: params.yaml of this checkout.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the changes and write nothing.")] = False,
+    name: Annotated[Source, typer.Argument(help="Profile to write; one per data source.")],
+    params: Annotated[Path | None, typer.Option(help="File to change. Default: params.yaml of this checkout.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the changes. Write nothing.")] = False,
 ) -> None:
-    """Write the params.yaml of a scale, keeping your paths.
+    """Write a profile's values to params.yaml. Paths are kept.
 
-    Source, sizes, widths, steps, rates, weights of losses and the evaluation's reference are replaced, each change is
-    printed; paths, seed, variants, rules, runtime settings and comments stay yours.
+    The profile replaces source, sizes, widths, steps, learning rates, loss weights and the evaluation's reference
+    frame. Paths, seed, variants, promotion rules, runtime settings and comments are kept. Every change is printed.
     """
     with user_errors():
         import yaml
@@ -33,7 +31,7 @@ def profile(
 
         path = params or Layout(find_root()).params_path
         if not path.is_file():
-            raise UserError(f"{path} does not exist; bring it back with `git restore params.yaml`")
+            raise UserError(f"{path} does not exist; restore it with `git restore params.yaml`")
         old = path.read_bytes()
         text, changes = apply_profile(name, old.decode())
         for change in changes:
@@ -45,14 +43,14 @@ def profile(
             atomic.write_bytes(path, text.encode())
             typer.echo(f"{path}: profile {name} written, {len(changes)} values changed")
         else:
-            typer.echo(f"{path}: has profile {name} already, nothing changed")
+            typer.echo(f"{path}: already has profile {name}, nothing changed")
         typer.echo(f"next: {next_step(yaml.safe_load(text))}")
 
 
 def verify() -> None:
-    """Compare the GRID or LRS2 clips on disk with the numbers their publishers state.
+    """Compare the GRID or LRS2 clips on disk with the published numbers.
 
-    Exit code 1 if they differ.
+    Exit code 1 if the numbers differ.
     """
     with user_errors():
         from pipeline.corpora import verify as counting
@@ -74,14 +72,14 @@ def verify() -> None:
 def doctor(
     no_track: Annotated[bool, typer.Option("--no-track", help="Record nothing in MLflow.")] = False,
 ) -> None:
-    """Examine this machine and its clips: packages, GPU, disk, services; sizes, sound and losses of the data.
+    """Check this machine (packages, GPU, disk, services) and its clips (sizes, sound, rejected clips).
 
-    Writes report.md, distributions.png and contact_sheet.png into artifacts/doctor. Exit code 1 if a check fails.
+    Writes report.md, distributions.png and contact_sheet.png to artifacts/doctor. Exit code 1 if a check fails.
     """
     try:
         from pipeline.doctor.examine import REPORT, STAGE, examine, track
         from pipeline.doctor.report import terminal
-    except ImportError as error:  # even its own needs are not met
+    except ImportError as error:  # a package that the checks themselves need is missing
         typer.echo(f"fail  packages  {error}\n      -> `make install`", err=True)
         raise typer.Exit(1) from None
     with user_errors():

@@ -1,4 +1,4 @@
-"""``python -m pipeline dub``: chooses the generator, dubs a video with it and reports the result."""
+"""``python -m pipeline dub``: selects a generator, dubs a video with it and prints a summary."""
 
 from __future__ import annotations
 
@@ -22,44 +22,44 @@ if TYPE_CHECKING:
 
 
 def dub(
-    face: Annotated[Path, typer.Option(help="Video (or picture) of one speaker.")],
-    audio: Annotated[Path, typer.Option(help="Speech: any sound file, or a video's sound.")],
-    out: Annotated[Path, typer.Option(help="MP4 to write; replaced if it exists.")],
-    variant: Annotated[str, typer.Option(help="Trained variant that draws the mouth.")] = "lstm_cbam",
-    model: Annotated[Path | None, typer.Option(help="Folder of a saved generator, instead of --variant.")] = None,
+    face: Annotated[Path, typer.Option(help="Video or image of one speaker.")],
+    audio: Annotated[Path, typer.Option(help="Speech: an audio file, or a video whose sound is used.")],
+    out: Annotated[Path, typer.Option(help="MP4 file to write. An existing file is replaced.")],
+    variant: Annotated[str, typer.Option(help="Trained variant that generates the mouth.")] = "lstm_cbam",
+    model: Annotated[Path | None, typer.Option(help="Folder of a saved generator. Overrides --variant.")] = None,
     registered: Annotated[
-        Alias | None, typer.Option(help="Model with this alias in the MLflow registry, instead of --variant.")
+        Alias | None, typer.Option(help="Model with this alias in the MLflow registry. Overrides --variant.")
     ] = None,
     length: Annotated[
         Length,
-        typer.Option(help="Input whose length the output has. A video longer than its sound ends in silence."),
+        typer.Option(help="Input that sets the output's length. A video longer than the sound ends in silence."),
     ] = "audio",
     fill: Annotated[
         Fill,
-        typer.Option(help="How a video shorter than the sound continues: backwards and forwards, or from its start."),
+        typer.Option(help="Extension of a video shorter than the sound: backwards and forwards, or from its start."),
     ] = "pingpong",
     on_missing: Annotated[
         OnMissing,
         typer.Option(
-            help="Frames without a face: keep leaves them as they are, error stops; auto keeps them unless all are "
-            "without."
+            help="Frames without a face: keep leaves them unchanged, error stops. auto is keep, but stops if no frame "
+            "has a face."
         ),
     ] = "auto",
     reference: Annotated[
         Reference,
         typer.Option(
-            help="Picture that shows the identity: the first frame of the shot, or the same frame, whose mouth shows "
-            "through."
+            help="Identity reference: the first frame of the shot, or the same frame. The same frame leaks its mouth "
+            "into the result."
         ),
     ] = "first",
     device: Annotated[
-        Device, typer.Option(help="Where the generator runs. auto is CUDA if it is available, else the CPU.")
+        Device, typer.Option(help="Device of the generator. auto is CUDA if it is available, else the CPU.")
     ] = "auto",
 ) -> None:
-    """Make the face in a video speak other words.
+    """Replace the speech in a video and generate matching lips.
 
-    The output keeps the video's frame rate and size; an odd side grows by one pixel, since H.264 wants even ones.
-    Only the mouth region of the picture is drawn anew. A small face is searched for in larger and larger pictures.
+    The output has the video's frame rate and size. An odd width or height grows by one pixel, since H.264 requires even
+    sizes. Only the mouth region changes. For a small face, detection is repeated at higher resolutions.
     """
     with user_errors():
         from pipeline.cli.main import _show_progress
@@ -74,7 +74,10 @@ def dub(
 def dub_video(
     layout: Layout, face: Path, audio: Path, out: Path, model_dir: Path, device: Device, report: Report, **choices: Any
 ) -> DubSummary:
-    """Dub with a saved generator and the checkout's face settings; ``choices`` are DubSettings' own."""
+    """Dub with a saved generator and the face settings of params.yaml. ``choices``: further fields of DubSettings.
+
+    Raises the errors of ``load_params``, ``MouthGenerator.load`` and ``dub_file``.
+    """
     from pipeline.dubbing import dub as dubbing
     from pipeline.dubbing.face_path import FollowSettings
     from pipeline.faces.detector import detectors_by_zoom
@@ -96,13 +99,13 @@ def dub_video(
 
 @contextmanager
 def generator_folder(layout: Layout, model: Path | None, registered: Alias | None, variant: str) -> Iterator[Path]:
-    """The folder of the generator that was asked for; a registered one's lasts as long as the block.
+    """Yield the folder of the requested generator. The folder of a registered model is temporary.
 
-    Raises UserError for two answers to one question, and with a remedy where nothing is trained.
+    Raises UserError if both ``registered`` and ``model`` are given, or if the folder has no trained generator.
     """
     if registered:
         if model:
-            raise UserError(f"--registered {registered} and --model {model} both name a model; give one of them")
+            raise UserError(f"--registered {registered} and --model {model} both name a model; give only one of them")
         from pipeline.promote.registry import open_registry
 
         with open_registry(layout) as registry, registry.files(registry.aliased(registered)) as folder:
@@ -122,6 +125,6 @@ def generator_folder(layout: Layout, model: Path | None, registered: Alias | Non
 def summary_line(summary: DubSummary) -> str:
     return (
         f"{summary.path}: {summary.num_frames} frames, {summary.width}x{summary.height} at {summary.fps:.6g} fps, "
-        f"{summary.duration_s:.2f} s; {summary.num_missing} frames without a face left as they were; "
+        f"{summary.duration_s:.2f} s; {summary.num_missing} frames without a face left unchanged; "
         f"took {summary.seconds:.1f} s ({summary.num_frames / summary.seconds:.1f} frames/s)"
     )

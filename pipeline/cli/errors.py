@@ -1,4 +1,4 @@
-"""Errors of a command that its user can correct."""
+"""Reports errors that the user can correct."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from pipeline.core.logs import wants_tracebacks
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """Turn an error of ours, or of the operating system, into its message and exit code; a bug keeps its traceback."""
+    """Print a LipsmithError or an error of the operating system and raise typer.Exit with its exit code.
+
+    Any other exception is a bug and is raised unchanged. At level DEBUG the traceback is printed too.
+    """
     try:
         yield
     except (LipsmithError, OSError) as error:

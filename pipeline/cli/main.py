@@ -1,4 +1,4 @@
-"""``python -m pipeline``: every command's name. Heavy imports wait until a command needs them."""
+"""``python -m pipeline``: the list of commands. Commands import heavy packages when they run."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ EPILOG = """\
 \b
 The pipeline itself runs through DVC and Prefect:
   dvc repro                              every stage whose inputs changed
-  dvc repro train_gan@lstm_cbam          one stage and what it needs
-  python -m flows.reproduce [--plan]     the same graph as a Prefect flow; --plan says what would run and why
-  python -m flows.retrain                look for new clips, reproduce, compare with the champion, promote
-  python -m flows.serve                  retrain on runtime.retrain_cron of params.yaml, reproduce on demand
-  python -m pipeline.promote --variant V --force    make V's model the champion whatever the gate says
-  make ui                                every run in MLflow: http://127.0.0.1:5000/#/experiments
+  dvc repro train_gan@lstm_cbam          one stage and all stages upstream of it
+  python -m flows.reproduce [--plan]     the same graph as a Prefect flow; --plan prints what would run and why
+  python -m flows.retrain                detect new clips, reproduce, compare with the champion, promote
+  python -m flows.serve                  retrain on a schedule (runtime.retrain_cron), reproduce on demand
+  python -m pipeline.promote --variant V --force    make V's model the champion even if a rule fails
+  make ui                                all MLflow runs: http://127.0.0.1:5000/#/experiments
 \b
-Stages, each runnable alone as python -m pipeline.stages.NAME:
+Stages; each can be run alone with python -m pipeline.stages.NAME:
   code  download  preprocess  sync_filter  train_syncnet  train_evaluator  train_gan --variant V
   evaluate --variant V  compare
 """
 
-app = plain_app("Raw talking-face clips in, a trained, scored and comparable lip-sync model out.", EPILOG)
+app = plain_app("Train, evaluate and compare lip-sync models on clips of talking faces.", EPILOG)
 app.command()(profile)
 app.command()(dub)
 app.command()(score)
@@ -40,7 +40,7 @@ app.command()(adopt)
 app.command("freeze-scorer")(freeze_scorer)
 app.command()(verify)
 app.command()(doctor)
-weights_app = plain_app("`weights fetch [NAME]`: published weights, checked.")
+weights_app = plain_app("Download and verify published weights: `weights fetch [NAME]`.")
 weights_app.command("fetch")(fetch_weights)
 app.add_typer(weights_app, name="weights")
 
@@ -51,7 +51,7 @@ def before_any_command() -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line, by default the process's own, and return its exit code."""
+    """Run one command line (None: ``sys.argv``) and return its exit code."""
     try:
         return run_app(app, argv, "python -m pipeline")
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Commands that take in a trained model: ``adopt`` published weights, ``freeze-scorer`` for the sync check."""
+"""Commands that import a trained model: ``adopt`` for published weights, ``freeze-scorer`` for the sync filter."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def adopt(
     released: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="Generator or expert as Wav2Lip's authors publish it, such as wav2lip_gan.pth."
+            metavar="FILE", help="Generator or expert published by Wav2Lip's authors, such as wav2lip_gan.pth."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write the model to.")],
 ) -> None:
-    """Make a model of Wav2Lip's published weights: a generator to dub and compare with, or an expert.
+    """Convert Wav2Lip's published weights to a model: a generator for dubbing and comparison, or a sync expert.
 
-    They are not part of lipsmith, and their licence is their authors': research and personal use, nothing commercial.
+    The weights are not part of lipsmith. Their authors' licence allows research and personal use, not commercial use.
     """
     with user_errors():
         from pipeline.inference.generator_kinds import KINDS
@@ -40,13 +40,13 @@ def freeze_scorer(
         Path | None,
         typer.Option(
             "--from",
-            help="Folder of a sync expert, or syncnet_v2.model. Without it: the expert that train_syncnet trained.",
+            help="Folder of a sync expert, or syncnet_v2.model. Default: the expert that train_syncnet trained.",
         ),
     ] = None,
 ) -> None:
-    """Copy a trained sync expert to weights/ and let the stage sync_filter judge clips with it.
+    """Copy a trained sync expert to weights/ and set it as the scorer of the stage sync_filter in params.yaml.
 
-    The next `dvc repro` corrects clips that are out of sync or leaves them out, and trains every network again.
+    The next `dvc repro` corrects or removes clips that are out of sync, and trains every network again.
     """
     with user_errors():
         from pipeline.sync_filter.freeze import freeze_scorer as freeze
@@ -55,9 +55,9 @@ def freeze_scorer(
         path, changes = freeze(layout, source)
     for change in changes:
         typer.echo(f"{change.key}: {change.old} -> {change.new}")
-    typer.echo(f"{path}: {'judges from now on; next: dvc repro' if changes else 'judges already, nothing changed'}")
+    typer.echo(f"{path}: {'set as scorer; next: dvc repro' if changes else 'is already the scorer, nothing changed'}")
     if changes:
-        typer.echo("null for both values in params.yaml ends that")
+        typer.echo("to disable the sync filter, set both values in params.yaml to null")
     if source is None:
         from pipeline.evaluation.evaluator_quality import accuracy_sentence
 

@@ -1,4 +1,4 @@
-"""``python -m pipeline score`` and ``score-model``: figures of videos, or of a saved generator, as lines of text."""
+"""``python -m pipeline score`` and ``score-model``: metrics of videos, and of a saved generator, as text."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ SCORE_COLUMNS = ("LSE-D ↓", "LSE-C ↑", "FID ↓", "1000 KID ↓", "≤ 1 fra
 
 
 def score(
-    generated: Annotated[Path, typer.Option(help="Folder of videos that some system made, with their sound.")],
-    reference: Annotated[Path, typer.Option(help="Folder of the real videos they were made from, by the same names.")],
+    generated: Annotated[Path, typer.Option(help="Folder of videos that a system generated, with sound.")],
+    reference: Annotated[Path, typer.Option(help="Folder of the real videos behind them, with the same names.")],
     out: Annotated[
         Path | None,
-        typer.Option(help="JSON to write; each clip's figures go into a CSV beside it. Without it: no files."),
+        typer.Option(help="JSON file to write, with a CSV file of each clip's metrics. Default: no files."),
     ] = None,
     against: Annotated[
-        Path | None, typer.Option(help="JSON that --out wrote for another system, to compare with.")
+        Path | None, typer.Option(help="JSON file that --out wrote for another system, for comparison.")
     ] = None,
 ) -> None:
-    """Score videos of any system: LSE-D, LSE-C, FID, KID and jitter, with the pipeline's own judges.
+    """Score videos of any system with the pipeline's metrics: LSE-D, LSE-C, FID, KID and jitter.
 
-    The face is looked for in the real video; both are cut out there. A clip that cannot be scored is named and counted:
-    exit code 0 as long as one was scored.
+    The face is detected in the real video, and both videos are cropped there. Clips that cannot be scored are listed.
+    Exit code 0 if at least one clip was scored.
     """
     with user_errors():
         for line in score_folders(Layout(find_root()), generated, reference, out, against):
@@ -41,11 +41,11 @@ def score(
 
 def score_model(
     model: Annotated[Path, typer.Option(help="Folder of a saved generator.")],
-    out: Annotated[Path | None, typer.Option(help="JSON to write. Without it: no file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write. Default: no file.")] = None,
 ) -> None:
-    """Score a generator on the held-out clips under unseen audio, as the stage evaluate scores variants.
+    """Score a generator on held-out clips with unseen audio, as the stage evaluate scores variants.
 
-    Says whether the comparison in artifacts/compare was made under the same protocol, and if so shows its rows, too.
+    If the comparison in artifacts/compare has the same protocol, its rows are printed too.
     """
     with user_errors():
         for line in score_saved(Layout(find_root()), model, out):
@@ -55,10 +55,10 @@ def score_model(
 def score_folders(
     layout: Layout, generated: Path, reference: Path, out: Path | None, against: Path | None
 ) -> Iterator[str]:
-    """Score the folders' videos, write ``out``, and tell the figures, beside those of ``against`` where it is given.
+    """Score the videos of a folder, write ``out`` and yield the result as lines of text.
 
-    Raises UserError for a request that cannot be met; what can be checked before the long work is. Raises DataError
-    where no clip could be scored.
+    ``against``: earlier result to compare with. Raises UserError for invalid arguments, before the computation where
+    possible, and DataError if no clip could be scored.
     """
     from pipeline.compare.intervals import level
     from pipeline.compare.table import clip_scores, intervals_over_clips
@@ -83,7 +83,7 @@ def score_folders(
     found = scoring.score_videos(pairs, judges, params.preprocess)
     by_clip = clips_csv(found)
     if out is not None:
-        atomic.write_text(out.with_suffix(".csv"), by_clip)  # with the reasons, even where none could be scored
+        atomic.write_text(out.with_suffix(".csv"), by_clip)  # it has the reasons even if no clip could be scored
     figures = judges.figures(found, is_generated=True) | {"protocol": protocol, "unmatched": unmatched}
     clips = clip_scores(by_clip)
     if len(clips) >= comparing.MIN_SHARED_CLIPS:
@@ -94,31 +94,31 @@ def score_folders(
     if other is None:
         yield comparing.figures_table(figures).markdown()
     else:
-        table, said = comparing.against_table(figures, clips, other, params.compare, params.seed)
+        table, sentences = comparing.against_table(figures, clips, other, params.compare, params.seed)
         yield table.markdown()
         yield from (
             "",
-            *said,
-            *(f"not the same: {difference}" for difference in comparing.protocol_differences(figures, other)),
+            *sentences,
+            *(f"difference: {difference}" for difference in comparing.protocol_differences(figures, other)),
         )
     if len(clips) >= comparing.MIN_SHARED_CLIPS:
         yield f"\n[]: {level(params.compare.confidence)} interval over clips"
     yield from _remarks(figures)
     if noted := [item for item, _ in found.scored if item.reason]:
         first = noted[0]
-        yield f"{len(noted)} scored after a change, such as {first.pair.video_id}: {first.reason}"
+        yield f"clips changed before scoring: {len(noted)}, such as {first.pair.video_id}: {first.reason}"
     if unmatched:
-        yield f"not looked at, for {reference} has no video of their name: {_some(unmatched)}"
+        yield f"not scored, since {reference} has no video with these names: {_some(unmatched)}"
     if judges.evaluator.name == TRAINED:
-        skill = accuracy_sentence(layout, "train_evaluator", "the evaluator")
-        yield f"{skill}; LSE of other clips can be no better founded"
+        accuracy = accuracy_sentence(layout, "train_evaluator", "the evaluator")
+        yield f"{accuracy}; LSE of other clips is not more reliable"
 
 
 def score_saved(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[str]:
-    """Score a saved generator as ``evaluate`` would, write ``out``, and tell the figures.
+    """Score a saved generator as ``evaluate`` does, write ``out`` and yield the result as lines of text.
 
-    The rows of the checkout's comparison stand beside them where both were scored alike. Raises as
-    ``Evaluation.open`` and ``MouthGenerator.load``, DataError where no clip was scored.
+    The table includes the rows of the checkout's comparison if both have the same protocol. Raises the errors of
+    ``Evaluation.open`` and ``MouthGenerator.load``, and DataError if no clip was scored.
     """
     from pipeline.core import atomic
     from pipeline.core.versions import differing
@@ -136,22 +136,22 @@ def score_saved(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[s
     protocol, compared = figures["protocol"], _comparison(layout)
     is_alike = protocol["sha256"] == compared["protocol"].get("sha256")
     rows = compared["rows"] if is_alike else []
-    yield _beside(str(model_dir), figures, rows).markdown()
+    yield _comparison_table(str(model_dir), figures, rows).markdown()
     yield from _remarks(figures)
     if figures["evaluator"] == TRAINED:
-        skill = accuracy_sentence(layout, "train_evaluator", "the evaluator")
-        yield f"{skill}; its LSE is for rows of this checkout, not for published figures"
+        accuracy = accuracy_sentence(layout, "train_evaluator", "the evaluator")
+        yield f"{accuracy}; compare its LSE with rows of this checkout, not with published results"
     yield f"protocol {protocol['id']}, digest {protocol['sha256']}, reference {protocol['reference']}"
     where = layout.comparison_path.parent
     if is_alike:
-        yield f"the comparison in {where} was made under the same protocol"
+        yield f"the comparison in {where} has the same protocol"
     elif compared["rows"]:
         others = ", ".join(differing_settings(protocol, compared["protocol"]))
-        yield f"the comparison in {where} was made under another protocol, so its rows are no measure: {others}"
+        yield f"the comparison in {where} has another protocol, so its rows cannot be compared; differing: {others}"
     else:
-        yield f"there is no comparison in {where}; `dvc repro` makes one"
+        yield f"{where} has no comparison; `dvc repro` creates it"
     if packages := differing([figures["versions"], *(row["versions"] for row in rows)]):
-        yield f"its rows are of other versions of {', '.join(packages)}: last digits may differ"
+        yield f"its rows were computed with other versions of {', '.join(packages)}: last digits may differ"
 
 
 def _require_json(out: Path | None) -> None:
@@ -160,21 +160,21 @@ def _require_json(out: Path | None) -> None:
 
 
 def _some(names: Sequence[str]) -> str:
-    """The first few, and how many there are."""
+    """The first ``MAX_NAMED`` names, and the number of the others."""
     shown = ", ".join(names[:MAX_NAMED])
     return shown if len(names) <= MAX_NAMED else f"{shown} and {len(names) - MAX_NAMED} more"
 
 
 def _comparison(layout: Layout) -> dict[str, Any]:
-    """What the stage compare wrote; without rows where it has not run."""
+    """The content of the stage compare's JSON file; without rows if the stage has not run."""
     if not layout.comparison_path.is_file():
         return {"protocol": {}, "rows": []}
     found: dict[str, Any] = read_json(layout.comparison_path)
     return found
 
 
-def _beside(name: str, figures: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Table:
-    """A model's figures above a comparison's rows."""
+def _comparison_table(name: str, figures: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Table:
+    """A table with a model's metrics above a comparison's rows."""
     named = [(name, figures), *((f"`{row['variant']}`", row) for row in rows)]
     cells = [
         [
@@ -192,11 +192,11 @@ def _beside(name: str, figures: Mapping[str, Any], rows: Sequence[Mapping[str, A
 
 def _remarks(figures: Mapping[str, Any]) -> Iterator[str]:
     yield (
-        f"\n{figures['num_clips']} clips, {figures['num_failed']} without a score; FID from "
-        f"{figures['fid_num_images']} images a side; {figures['evaluator']} evaluator"
+        f"\n{figures['num_clips']} clips scored, {figures['num_failed']} without a score; FID from "
+        f"{figures['fid_num_images']} images per side; {figures['evaluator']} evaluator"
     )
     failures = figures["failures"]
     for failure in failures[:MAX_NAMED]:
         yield f"no score: {failure['clip_id']}: {failure['reason']}"
     if len(failures) > MAX_NAMED:
-        yield f"no score for {len(failures) - MAX_NAMED} more: --out writes all with their reasons"
+        yield f"no score for {len(failures) - MAX_NAMED} more; --out writes all of them with reasons"

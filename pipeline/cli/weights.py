@@ -1,7 +1,7 @@
-"""``python -m pipeline weights fetch``: files that others publish, and what each is good for.
+"""``python -m pipeline weights fetch``: downloads and verifies files that others publish.
 
-Each function has its file in the weights folder and returns what the user should know, line by line. Raises
-WeightsError where no address gives the right bytes, or where other bytes are in the way; ParamsError.
+Each ``fetch_`` function puts its file into the weights folder and returns the lines to print. It raises WeightsError if
+no address provides the expected file or if the folder has another file of that name, and ParamsError.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ def fetch_weights(
     name: Annotated[
         WeightsName,
         typer.Argument(
-            help="inception: FID's network, which `dvc repro` needs (87 MB). syncnet_v2: the published evaluator "
-            "behind LSE (55 MB). syncnet_example: the video of its published scores."
+            help="inception: FID's network, required by `dvc repro` (87 MB). syncnet_v2: the published evaluator for "
+            "LSE (55 MB). syncnet_example: the video with published scores of that evaluator."
         ),
     ] = "inception",
 ) -> None:
-    """Fetch a published file into weights/ and check it; one that is there is only checked.
+    """Download a published file to weights/ and verify it. An existing file is only verified.
 
-    Addresses, sizes and hashes of all but inception are in params.yaml, section weights. A fetch that stopped resumes.
+    Addresses, sizes and hashes, except for inception, are in params.yaml, section weights. An interrupted download
+    resumes.
     """
     with user_errors():
         for line in FETCHERS[name](Layout(find_root())):
@@ -40,14 +41,14 @@ def fetch_weights(
 
 
 def fetch_inception(layout: Layout) -> list[str]:
-    """FID's network."""
+    """The Inception network for FID."""
     from pipeline.inference.pretrained import ensure_inception
 
     return [f"{ensure_inception(layout.weights_dir)}: ready"]
 
 
 def fetch_syncnet(layout: Layout) -> list[str]:
-    """The evaluator of Chung & Zisserman's "Out of time", by which other work states LSE-D and LSE-C."""
+    """The evaluator of Chung & Zisserman, "Out of time", with which other work reports LSE-D and LSE-C."""
     from pipeline.inference.pretrained import Weight, ensure
     from pipeline.params import load_params
 
@@ -57,12 +58,12 @@ def fetch_syncnet(layout: Layout) -> list[str]:
     named = path.relative_to(layout.root) if path.is_relative_to(layout.root) else path
     return [
         *_ready(path, "syncnet_v2", known.sha256),
-        f"next: params.yaml: evaluate.lse.weights: {named.as_posix()}, then: dvc repro",
+        f"next: set evaluate.lse.weights in params.yaml to {named.as_posix()}, then run `dvc repro`",
     ]
 
 
 def fetch_example(layout: Layout) -> list[str]:
-    """The video on which syncnet_python's README states what that evaluator says."""
+    """The video for which syncnet_python's README states the scores of that evaluator."""
     from pipeline.inference.pretrained import Weight, ensure
     from pipeline.params import load_params
 
@@ -71,7 +72,7 @@ def fetch_example(layout: Layout) -> list[str]:
     path = ensure(weight, layout.weights_dir)
     return [
         *_ready(path, "syncnet_example", known.sha256),
-        "next, with syncnet_v2 fetched too: python -m pytest tests/pipeline/evaluation/test_official_weights.py",
+        "next, after fetching syncnet_v2: python -m pytest tests/pipeline/evaluation/test_official_weights.py",
     ]
 
 
@@ -88,8 +89,8 @@ def _ready(path: Path, key: str, sha256: str | None) -> list[str]:
     from pipeline.core.digest import sha256_of
 
     return [
-        f"{path}: ready, its hash not checked",
-        f"params.yaml: weights.{key}.sha256: {sha256_of(path)} has the next fetch checked",
+        f"{path}: ready, but its hash was not verified",
+        f"to verify the next download, set weights.{key}.sha256 in params.yaml to {sha256_of(path)}",
     ]
 
 
@@ -111,5 +112,5 @@ def _video_problem(path: Path) -> str:
         with MediaFile(path) as media:
             _ = media.display
     except MediaError as error:
-        return f"is no video: {error.detail}"
+        return f"is not a video: {error.detail}"
     return ""

@@ -1,4 +1,4 @@
-"""The command line, params.yaml and the functions behind them take the same choices."""
+"""The command line, params.yaml and the functions behind them accept the same choices."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pipeline.params.profiles import PROFILES
 
 
 @pytest.mark.parametrize("option", ["length", "fill", "on_missing", "reference"])
-def test_dubs_options_are_its_settings(option: str) -> None:
+def test_dubs_options_share_the_choices_of_its_settings(option: str) -> None:
     choices = get_type_hints(DubSettings)[option]
     assert get_type_hints(dub)[option] is choices
     assert len(get_args(choices)) >= 2
 
 
-def test_params_and_dub_name_devices_and_references_alike() -> None:
+def test_params_and_dub_share_the_choices_of_device_and_reference() -> None:
     assert get_type_hints(dub)["device"] is get_type_hints(select_device)["name"] is Device
     assert RuntimeParams.model_fields["device"].annotation is Device
     assert EvaluateParams.model_fields["reference"].annotation is get_type_hints(dub)["reference"]

@@ -1,4 +1,4 @@
-"""Every module that ``python -m`` runs: its help starts nothing and is light, its mistakes are one line and code 2."""
+"""All modules for ``python -m``: help is quick and starts nothing; usage errors print one line and return 2."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEAVY = {"torch", "mlflow", "ray", "cv2", "av", "scipy", "matplotlib", "pandas",
 
 
 def _entry_points() -> list[str]:
-    """Names of the modules that end with a test for ``__main__``; a package stands for its ``__main__`` module."""
+    """Modules that end with a check for ``__main__``. A package's name stands for its ``__main__`` module."""
     found = []
     for package in ("pipeline", "flows"):
         for path in sorted((ROOT / package).rglob("*.py")):
@@ -36,14 +36,14 @@ FLOWS = [name for name in ENTRY_POINTS if name.startswith("flows.")]
 
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Python with the names of all imported modules on stderr."""
+    """Run Python with the names of all imported modules on stderr."""
     command = [sys.executable, "-X", "importtime", *arguments]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=env, timeout=120)
 
 
 def imported(done: subprocess.CompletedProcess[str]) -> set[str]:
-    """Top names of the imported modules; a process that writes anything else on stderr fails the test."""
+    """Top-level names of the imported modules. Fails if the process writes anything else to stderr."""
     lines = done.stderr.splitlines()
     assert all(line.startswith("import time:") for line in lines), done.stderr
     return {line.rpartition("|")[2].strip().split(".")[0] for line in lines}
@@ -63,8 +63,8 @@ def test_the_entry_points_are_these() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in ENTRY_POINTS if name not in FLOWS])
-def test_help_is_light_and_starts_nothing(name: str, tmp_path: Path) -> None:
-    """The working directory is no checkout: whatever looked for one would fail."""
+def test_help_imports_no_heavy_package_and_starts_nothing(name: str, tmp_path: Path) -> None:
+    """The working directory is not a checkout, so code that searches for one would fail."""
     done = run("-m", name, "--help", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"Usage: python -m {name} [OPTIONS]")
@@ -74,7 +74,7 @@ def test_help_is_light_and_starts_nothing(name: str, tmp_path: Path) -> None:
 
 
 def test_help_of_flows_needs_prefect_only_and_starts_nothing(tmp_path: Path) -> None:
-    """Each as ``python -m`` runs it, in one process: the import of Prefect alone takes seconds."""
+    """All flows run in one process, since the import of Prefect alone takes seconds."""
     code = f"""
 import runpy, sys
 for name in {FLOWS}:
@@ -104,16 +104,16 @@ def test_an_unknown_option_is_one_line(name: str, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize("name", [name for name in STAGES if name != "pipeline.stages.code"])
-def test_a_stage_runs_once_its_arguments_are_right(
+def test_a_stage_runs_only_with_valid_arguments(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runs: list[tuple[str, str | None]] = []
 
-    def note(name: str, body: stage.Body, variant: str | None = None, *, dvc_stage: str | None = None) -> int:
+    def fake_run(name: str, body: stage.Body, variant: str | None = None, *, dvc_stage: str | None = None) -> int:
         runs.append((name, variant))
         return 75
 
-    monkeypatch.setattr(stage, "run", note)
+    monkeypatch.setattr(stage, "run", fake_run)
     main, short = importlib.import_module(name).main, name.rpartition(".")[2]
     has_variants = short in ("train_gan", "evaluate")
     assert main(["--help"]) == 0
@@ -125,7 +125,7 @@ def test_a_stage_runs_once_its_arguments_are_right(
     assert runs == [(short, "lstm_cbam" if has_variants else None)]
 
 
-def test_an_unknown_variant_ends_a_stage_with_the_line_that_the_flows_read(tmp_path: Path) -> None:
+def test_an_unknown_variant_is_logged_in_the_format_that_the_flows_parse(tmp_path: Path) -> None:
     for file in ("params.yaml", "dvc.yaml"):
         shutil.copy(ROOT / file, tmp_path)
     done = run("-m", "pipeline.stages.train_gan", "--variant", "nope", cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""The command line: starts fast, says everything, and turns mistakes into one line and exit code 2."""
+"""The command line: quick start, complete help, user errors of one line with exit code 2."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def speech(tmp_path: Path) -> Path:
     return path
 
 
-def test_tracebacks_of_mistakes_are_for_those_who_ask(
+def test_tracebacks_of_user_errors_need_the_log_level_debug(
     tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ("score-model", "--model", tmp_path / "none")
@@ -71,7 +71,7 @@ def test_tracebacks_of_mistakes_are_for_those_who_ask(
     assert "Traceback (most recent call last)" in found.stderr and found.stderr.splitlines()[-1].startswith("error: ")
 
 
-def test_help_lists_everything_and_is_light() -> None:
+def test_help_lists_all_commands_and_is_quick() -> None:
     before = os.times().children_user
     result = cli("--help")
     assert os.times().children_user - before < 1.0
@@ -143,22 +143,20 @@ def test_profile_rewrites_the_checkouts_params(checkout: Path) -> None:
                 "--model",
                 "x",
             ],
-            "give one of them",
+            "give only one of them",
         ),
         (["fly"], "fly"),
         (["weights", "fetch", "syncnet"], "'inception', 'syncnet_v2', 'syncnet_example'"),
     ],
 )
-def test_mistakes(checkout: Path, arguments: list[str], message: str) -> None:
+def test_user_errors(checkout: Path, arguments: list[str], message: str) -> None:
     result = cli(*arguments, cwd=checkout)
     assert result.returncode == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_a_published_file_that_was_put_there_by_hand_is_checked(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_published_file_that_was_placed_by_hand_is_verified(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LIPSMITH_WEIGHTS_DIR", raising=False)
     path = checkout / "weights" / "example.avi"
     path.parent.mkdir()
@@ -168,11 +166,11 @@ def test_a_published_file_that_was_put_there_by_hand_is_checked(
     result = cli("weights", "fetch", "syncnet_example", cwd=checkout)
     assert result.returncode == 0, result.stderr
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert f"weights.syncnet_example.sha256: {digest}" in result.stdout
+    assert f"set weights.syncnet_example.sha256 in params.yaml to {digest}" in result.stdout
     path.write_bytes(b"no video")
     refused = cli("weights", "fetch", "syncnet_example", cwd=checkout)
     assert refused.returncode == 2
-    assert "is no video" in refused.stderr
+    assert "is not a video" in refused.stderr
 
 
 def test_outside_a_checkout(tmp_path: Path) -> None:
@@ -183,7 +181,7 @@ def test_outside_a_checkout(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_doctor_in_a_bare_checkout(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is there but the parameters: it says so, asks this machine for real, and what is set must answer."""
+    """A checkout with only params.yaml: the checks run on this machine, and services that are set must answer."""
     for name in ("RAY_ADDRESS", "PREFECT_API_URL", "MLFLOW_TRACKING_URI", "CUDA_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
@@ -201,7 +199,7 @@ def test_doctor_in_a_bare_checkout(checkout: Path, monkeypatch: pytest.MonkeyPat
     assert not (checkout / "mlflow.db").exists()
 
 
-def test_dub_without_a_face_stops_or_passes_the_video_through(
+def test_dub_without_a_face_fails_or_keeps_the_frames(
     checkout: Path, model_dir: Path, speech: Path, tmp_path: Path
 ) -> None:
     face, out = tmp_path / "no face.mp4", tmp_path / "new folder" / "out.mp4"
@@ -228,7 +226,7 @@ def test_dub_without_a_face_stops_or_passes_the_video_through(
     assert (absent.returncode, absent.stderr.count("\n")) == (2, 1)
 
 
-def test_dub_finds_a_small_face_in_a_large_picture(
+def test_dub_finds_a_small_face_in_a_large_image(
     checkout: Path, model_dir: Path, shared_data: Path, tmp_path: Path
 ) -> None:
     clip = sorted((shared_data / "wild").glob("*.mpg"))[0]
@@ -246,7 +244,7 @@ def test_dub_finds_a_small_face_in_a_large_picture(
 
 
 def test_dub_of_a_real_clip(checkout: Path, model_dir: Path, shared_data: Path, tmp_path: Path) -> None:
-    """The mouth changes, the rest stays, and it lasts as long as the other speaker's sound."""
+    """The mouth changes, the rest is unchanged, and the result is as long as the other speaker's sound."""
     face = sorted((shared_data / "grid" / "s1").glob("*.mpg"))[0]
     audio = sorted((shared_data / "wild").glob("*.mpg"))[-1]
     out = tmp_path / "out.mp4"
@@ -267,7 +265,7 @@ def test_dub_of_a_real_clip(checkout: Path, model_dir: Path, shared_data: Path, 
     assert change[outside].mean() < 3
 
 
-def test_progress_is_one_line_even_where_nobody_knows_how_many_frames_there_are(
+def test_progress_is_one_line_even_if_the_number_of_frames_is_unknown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     terminal = io.StringIO()

@@ -1,4 +1,4 @@
-"""`weights fetch NAME` from a loopback server: mirrors, resuming, bytes that are something else, what it says next."""
+"""`weights fetch NAME` from a loopback server: mirrors, resumed downloads, wrong files, printed next steps."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Configure = Callable[..., None]
 
 @pytest.fixture(scope="module")
 def evaluator() -> bytes:
-    """As published: the older of torch's formats, no counters of seen batches."""
+    """A file in the published form: torch's legacy format, without BatchNorm's counters of batches."""
     state = {key: value for key, value in LseSyncNet(1.0).state_dict().items() if "num_batches" not in key}
     buffer = io.BytesIO()
     torch.save(state, buffer, _use_new_zipfile_serialization=False)
@@ -51,7 +51,7 @@ def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
 
 @pytest.fixture
 def configure(server: Server, layout: Layout, repo_root: Path) -> Configure:
-    """Writes a params.yaml whose section weights has other values; urls are given as paths on the server."""
+    """A function that writes params.yaml with other values in the section weights. ``paths`` are URLs on the server."""
 
     def write(key: str, *paths: str, **known: Any) -> None:
         content = yaml.safe_load((repo_root / "params.yaml").read_text())
@@ -66,15 +66,15 @@ def fetched(layout: Layout) -> list[str]:
     return sorted(path.name for path in layout.weights_dir.iterdir() if not path.name.endswith(".lock"))
 
 
-def test_the_command_knows_the_names_that_can_be_fetched() -> None:
+def test_the_command_accepts_the_names_that_can_be_fetched() -> None:
     assert set(FETCHERS) == set(get_args(WeightsName)) == {"inception", *WeightsParams.model_fields}
 
 
-def test_the_next_mirror_has_it(server: Server, layout: Layout, configure: Configure, evaluator: bytes) -> None:
+def test_the_next_mirror_is_tried(server: Server, layout: Layout, configure: Configure, evaluator: bytes) -> None:
     sha256 = hashlib.sha256(evaluator).hexdigest()
     configure("syncnet_v2", "/none", "/good", size_bytes=len(evaluator), sha256=sha256)
     path = layout.weights_dir / "syncnet_v2.model"
-    next_step = "next: params.yaml: evaluate.lse.weights: weights/syncnet_v2.model, then: dvc repro"
+    next_step = "next: set evaluate.lse.weights in params.yaml to weights/syncnet_v2.model, then run `dvc repro`"
     assert fetch_syncnet(layout) == [f"{path}: ready", next_step]
     assert path.read_bytes() == evaluator
     assert server.requests == [("/none", None), ("/good", None)]
@@ -82,7 +82,9 @@ def test_the_next_mirror_has_it(server: Server, layout: Layout, configure: Confi
     assert len(server.requests) == 2
 
 
-def test_a_fetch_that_broke_off_goes_on(server: Server, layout: Layout, configure: Configure, evaluator: bytes) -> None:
+def test_an_interrupted_download_resumes(
+    server: Server, layout: Layout, configure: Configure, evaluator: bytes
+) -> None:
     configure("syncnet_v2", "/good")
     server.break_after = [http.CHUNK_BYTES]
     fetch_syncnet(layout)
@@ -90,23 +92,21 @@ def test_a_fetch_that_broke_off_goes_on(server: Server, layout: Layout, configur
     assert server.requests == [("/good", None), ("/good", f"bytes={http.CHUNK_BYTES}-")]
 
 
-def test_a_hash_that_is_not_known_is_told_and_then_checked(
+def test_an_unknown_hash_is_printed_and_verified_once_it_is_set(
     layout: Layout, configure: Configure, evaluator: bytes
 ) -> None:
     sha256 = hashlib.sha256(evaluator).hexdigest()
     configure("syncnet_v2", "/good")
     assert fetch_syncnet(layout)[:2] == [
-        f"{layout.weights_dir / 'syncnet_v2.model'}: ready, its hash not checked",
-        f"params.yaml: weights.syncnet_v2.sha256: {sha256} has the next fetch checked",
+        f"{layout.weights_dir / 'syncnet_v2.model'}: ready, but its hash was not verified",
+        f"to verify the next download, set weights.syncnet_v2.sha256 in params.yaml to {sha256}",
     ]
     configure("syncnet_v2", "/good", sha256="0" * 64)
     with pytest.raises(WeightsError, match=f"has sha256 {sha256}, not 0000"):
         fetch_syncnet(layout)
 
 
-def test_a_page_is_not_taken_for_the_file_even_without_a_hash(
-    layout: Layout, configure: Configure, evaluator: bytes
-) -> None:
+def test_a_web_page_is_rejected_even_without_a_hash(layout: Layout, configure: Configure, evaluator: bytes) -> None:
     configure("syncnet_v2", "/page")
     with pytest.raises(WeightsError, match="/page is not syncnet_v2: it is no file of tensors"):
         fetch_syncnet(layout)
@@ -116,7 +116,7 @@ def test_a_page_is_not_taken_for_the_file_even_without_a_hash(
     assert (layout.weights_dir / "syncnet_v2.model").read_bytes() == evaluator
 
 
-def test_another_network_and_another_hash_get_no_name(server: Server, layout: Layout, configure: Configure) -> None:
+def test_another_network_and_another_hash_are_rejected(server: Server, layout: Layout, configure: Configure) -> None:
     buffer = io.BytesIO()
     torch.save({"conv.weight": torch.zeros(1)}, buffer)
     server.files["/other"] = buffer.getvalue()
@@ -129,7 +129,7 @@ def test_another_network_and_another_hash_get_no_name(server: Server, layout: La
     assert fetched(layout) == []
 
 
-def test_another_file_in_the_way_is_left_alone(server: Server, layout: Layout, configure: Configure) -> None:
+def test_another_file_of_the_same_name_is_kept(server: Server, layout: Layout, configure: Configure) -> None:
     configure("syncnet_v2", "/good")
     path = layout.weights_dir / "syncnet_v2.model"
     path.parent.mkdir()
@@ -140,7 +140,7 @@ def test_another_file_in_the_way_is_left_alone(server: Server, layout: Layout, c
     assert server.requests == []
 
 
-def test_without_a_network_it_says_what_was_tried_and_where_the_file_goes(
+def test_without_a_network_the_error_lists_the_addresses_and_the_target_path(
     server: Server, layout: Layout, configure: Configure
 ) -> None:
     urls = ["http://127.0.0.1:9/a", "http://127.0.0.1:9/b"]
@@ -154,7 +154,7 @@ def test_without_a_network_it_says_what_was_tried_and_where_the_file_goes(
     assert last == f"Put the file (sha256 {'0' * 64}) at {layout.weights_dir / 'syncnet_v2.model'} and run again."
 
 
-def test_a_shared_weights_folder_is_named_whole(
+def test_a_shared_weights_folder_is_printed_with_its_full_path(
     layout: Layout, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layout = Layout(tmp_path / "checkout")
@@ -162,7 +162,10 @@ def test_a_shared_weights_folder_is_named_whole(
     configure("syncnet_v2", "/good")
     (tmp_path / "params.yaml").rename(layout.params_path)
     monkeypatch.setenv("LIPSMITH_WEIGHTS_DIR", str(tmp_path / "shared"))
-    assert f"evaluate.lse.weights: {tmp_path / 'shared' / 'syncnet_v2.model'}, then" in fetch_syncnet(layout)[-1]
+    assert (
+        f"evaluate.lse.weights in params.yaml to {tmp_path / 'shared' / 'syncnet_v2.model'}, then"
+        in fetch_syncnet(layout)[-1]
+    )
 
 
 def test_the_example_must_be_a_video(server: Server, layout: Layout, configure: Configure, tmp_path: Path) -> None:

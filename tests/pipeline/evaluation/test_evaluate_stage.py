@@ -138,7 +138,7 @@ def test_a_model_of_the_users_own_beside_the_comparison(
 
     folder = shutil.copytree(champion.model_folder(layout, "no_lstm"), layout.root / "real")
     said = score_model("--out", "out.json")
-    assert f"there is no comparison in {layout.stage_dir('compare')}; `dvc repro` makes one" in said
+    assert f"{layout.stage_dir('compare')} has no comparison; `dvc repro` creates it" in said
     assert "the evaluator on its own held-out clips: pairwise accuracy 0.90" in said
     figures = json.loads((layout.root / "out.json").read_text())
     assert {name: rows["no_lstm"][name] for name in figures} == figures
@@ -147,7 +147,7 @@ def test_a_model_of_the_users_own_beside_the_comparison(
     content = comparison([read_result(layout.stage_dir("evaluate", name)) for name in rows], 0.95, 50, 0)
     atomic.write_json(layout.comparison_path, content)
     alike = score_model()
-    assert "was made under the same protocol" in alike and f"digest {figures['protocol']['sha256']}" in alike
+    assert "has the same protocol" in alike and f"digest {figures['protocol']['sha256']}" in alike
     mine, theirs = (
         next(line for line in alike.splitlines() if f"| {name} |" in line) for name in (folder, "`no_lstm`")
     )
@@ -156,7 +156,7 @@ def test_a_model_of_the_users_own_beside_the_comparison(
 
     content["rows"][0]["versions"]["torch"] = "1.0"
     atomic.write_json(layout.comparison_path, content)
-    assert "its rows are of other versions of torch" in score_model()
+    assert "its rows were computed with other versions of torch" in score_model()
     content["protocol"] |= {"reference": "same", "sha256": "0" * 64}
     atomic.write_json(layout.comparison_path, content)
     other = score_model()
