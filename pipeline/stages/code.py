@@ -1,6 +1,6 @@
-"""Stage ``code``: what every other stage's code means, without comments, docstrings and log messages.
+"""Stage ``code``: digests of the other stages' code, without comments, docstrings and log messages.
 
-``dvc.yaml`` depends on these digests, so only an edit that can change a stage's output reruns the stage.
+The stages in ``dvc.yaml`` depend on these digests, so only an edit that can change a stage's output reruns the stage.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command() -> int:
-    """Write what every other stage's code means to artifacts/code: dvc.yaml depends on these digests.
+    """Write the digests of the other stages' code to artifacts/code. The stages in dvc.yaml depend on them.
 
-    It takes no options.
+    The command has no options.
     """
     log_to_stderr("%(asctime)s %(name)s: %(message)s")
     layout, code = Layout(find_root()), Code(CODE_ROOT)

@@ -1,4 +1,4 @@
-"""Stage ``compare``: one table and plots over every variant."""
+"""Stage ``compare``: a table, plots and a page that compare all variants."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command() -> int:
-    """Compare every variant in one table, with plots and a page, in artifacts/compare.
+    """Compare all variants in a table, plots and a page in artifacts/compare.
 
-    It takes no options: params.yaml has them all.
+    The command has no options: params.yaml has them all.
     """
     return stage.run("compare", _body)
 

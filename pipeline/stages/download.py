@@ -1,6 +1,6 @@
-"""Stage ``download``: the source's clips with digests and splits, as one manifest.
+"""Stage ``download``: a manifest of the source's clips with digests and splits.
 
-The clips themselves stay where they are (or under ``data/raw``), outside DVC's cache.
+The clips stay in their folder or in ``data/raw``. DVC does not cache them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SETTING_OF = {
     "folder": "dataset.folder.val_fraction, test_fraction, split_by and metadata",
     "lrs2": "the lists below dataset.lrs2.root",
 }
-"""What decides the size of a split."""
+"""Source -> setting that determines the size of its splits."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,8 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _command() -> int:
     """List the source's clips, with their digests and splits, in data/manifest.parquet.
 
-    Renders the demo's clips, and downloads those of GRID or LRS2 if params.yaml has their address. It takes no options:
-    params.yaml has them all.
+    The clips of the demo source are rendered. The clips of GRID or LRS2 are downloaded if params.yaml has their
+    address. The command has no options: params.yaml has them all.
     """
     return stage.run("download", _body)
 
@@ -63,10 +63,10 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
 
 
 def list_clips(params: Params, raw_dir: Path, root: Path) -> list[ClipRecord]:
-    """Every clip of the configured source; the demo source renders what is missing first.
+    """All clips of the configured source. The demo source renders missing clips first.
 
-    Raises UserError that names the setting where the source's folder is not set or not there, and what the source's
-    downloads and storage raise.
+    Raises UserError that names the setting if the source's folder is not set or does not exist, and the errors of the
+    source's download and storage.
     """
     source = params.dataset.source
     if source == "demo":
@@ -85,7 +85,7 @@ def _grid_clips(params: Params, raw_dir: Path) -> list[ClipRecord]:
     if grid.url:
         from pipeline.corpora.grid_download import download_grid
 
-        assert root is not None  # there is one where there is a url
+        assert root is not None  # corpus_root returns a folder if there is a url
         download_grid(grid, root, params.runtime.num_connections)
     return list_grid_clips(grid.model_copy(update={"root": root}), params.seed)
 
@@ -97,7 +97,7 @@ def _lrs2_clips(params: Params, raw_dir: Path) -> list[ClipRecord]:
     if lrs2.url:
         from pipeline.corpora.lrs2_download import download_lrs2
 
-        assert root is not None  # there is one where there is a url
+        assert root is not None  # corpus_root returns a folder if there is a url
         download_lrs2(lrs2, root, params.runtime.num_connections)
     return list_lrs2_clips(root)
 

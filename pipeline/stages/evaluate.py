@@ -1,4 +1,4 @@
-"""Stage ``evaluate``: one variant on held-out clips with unseen audio."""
+"""Stage ``evaluate``: scores of one variant on held-out clips with unseen audio."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _command(
     variant: Annotated[
         str,
-        typer.Option(help=f"Row to score: a key of params.yaml's variants, or {' or '.join(RESERVED_VARIANTS)}."),
+        typer.Option(help=f"Variant to score: a key of variants in params.yaml, or {' or '.join(RESERVED_VARIANTS)}."),
     ],
 ) -> int:
     """Score one variant on held-out clips with unseen audio.
 
-    Every other setting is in params.yaml.
+    All other settings are in params.yaml.
     """
     dvc_stage = "evaluate_bound" if variant in RESERVED_VARIANTS else "evaluate"
     return stage.run("evaluate", partial(_body, variant), variant, dvc_stage=dvc_stage)
@@ -64,7 +64,10 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
 
 
 def _open_evaluation(context: stage.StageContext) -> Evaluation:
-    """Raises TemporaryError where nobody has Inception's weights; a wrong file in the way is the user's to remove."""
+    """Open the evaluation. Raises TemporaryError if Inception's weights cannot be downloaded.
+
+    Raises WeightsError if the folder has a wrong file in their place, which the user has to remove.
+    """
     from pipeline.evaluation.judges import Evaluation
     from pipeline.inference.pretrained import INCEPTION, WeightsError
 
@@ -77,7 +80,7 @@ def _open_evaluation(context: stage.StageContext) -> Evaluation:
 
 
 def _num_rejected(clips_dir: Path) -> int:
-    """Held-out clips, or parts of clips, that preprocessing and the sync check left out: no row has them."""
+    """Number of held-out clips, or parts of clips, that preprocessing and the sync filter rejected."""
     from pipeline.evaluation.judges import SPLIT
     from pipeline.shards.read import read_rejects
 
@@ -91,7 +94,7 @@ def _write_videos(
     pairs: Sequence[Pair],
     generate: CropGenerator | None,
 ) -> None:
-    """A few clips as strips to look at, and alone for the comparison's page, with a list of what they show."""
+    """Write a few clips as strips for inspection and as videos for the comparison's page, with a list of them."""
     from pipeline.evaluation.strips import choose_strips, make_take, write_strip, write_take
 
     clips, params = evaluation.clips, evaluation.judges.params

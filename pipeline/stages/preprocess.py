@@ -1,4 +1,4 @@
-"""Stage ``preprocess``: source clips to shards of face crops, mel and sound."""
+"""Stage ``preprocess``: shards of face crops, mel spectrograms and sound from the source clips."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command() -> int:
-    """Turn the listed clips into shards of face crops, mel and sound in data/shards.
+    """Convert the listed clips to shards of face crops, mel spectrograms and sound in data/shards.
 
-    It takes no options: params.yaml has them all.
+    The command has no options: params.yaml has them all.
     """
     return stage.run("preprocess", _body)
 
@@ -46,7 +46,7 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
 
 
 def preprocess_metrics(rows: Sequence[IndexRow], rejects: Sequence[Reject]) -> dict[str, Any]:
-    """Counts of clips by split and of rejects by reason, and how much there is to train on."""
+    """Number of clips per split and of rejects per reason, and size of the data."""
     kept = Counter(row.split for row in rows)
     reasons = Counter(reject.reason for reject in rejects)
     num_frames = sum(row.num_frames for row in rows)
@@ -69,7 +69,7 @@ def _require_files(records: Sequence[ClipRecord], root: Path) -> None:
     if len(missing) > MAX_MISSING_SHARE * len(records):
         raise DataError(
             f"{len(missing)} of {len(records)} source clips are not on disk (first: {missing[0]}); "
-            "`dvc repro --force --single-item download` lists or renders them again"
+            "`dvc repro --force --single-item download` lists or renders the clips again"
         )
 
 
@@ -78,10 +78,10 @@ def _require_enough(records: Sequence[ClipRecord], rows: Sequence[IndexRow], rej
     for split in sorted(given):
         if kept[split] < MIN_CLIPS[split]:
             reasons = Counter(reject.reason for reject in rejects if reject.split == split)
-            told = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+            summary = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
             raise DataError(
-                f"{kept[split]} of {given[split]} clips of the {split} split are left, {MIN_CLIPS[split]} are needed "
-                f"(rejected: {told or 'none'}); data/shards/rejects.parquet has the details"
+                f"{kept[split]} of {given[split]} clips of the {split} split are left, at least {MIN_CLIPS[split]} are "
+                f"required (rejected: {summary or 'none'}); data/shards/rejects.parquet has the details"
             )
 
 

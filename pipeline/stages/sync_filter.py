@@ -1,6 +1,6 @@
-"""Stage ``sync_filter``: which clips of the shards are used, and with which correction of their sound.
+"""Stage ``sync_filter``: selects the clips to use and the correction of their audio offset.
 
-It copies no clip: its index points into the shards, and readers correct the offset as they read.
+It copies no clips: its index refers to the shards, and readers apply the correction.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command() -> int:
-    """Choose which clips are used, and correct their sound's offset, in data/clips.
+    """Select the clips to use and correct their audio offset, in data/clips.
 
-    Without sync_filter.scorer every clip is used as it is. It takes no options: params.yaml has them all.
+    Without sync_filter.scorer in params.yaml all clips are used unchanged. The command has no options: params.yaml has
+    them all.
     """
     return stage.run("sync_filter", _body)
 
@@ -63,7 +64,7 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
 def _filtered(
     context: stage.StageContext, rows: list[IndexRow]
 ) -> tuple[list[IndexRow], list[Reject], list[SyncScore]]:
-    """Kept rows with their shift, and the offset and the confidence among their stats; the refused; every score."""
+    """The rows to keep, with shift, offset and confidence, the rejects, and all scores."""
     from pipeline.inference.device import select_device, set_threads
     from pipeline.sync_filter.scorer import load_scorer
 
@@ -97,7 +98,7 @@ def _filtered(
 
 
 def corrected(row: IndexRow, score: SyncScore, shift_frames: int) -> IndexRow:
-    """The row of the clip as readers will see it: shorter by the shift that they undo."""
+    """The row of the corrected clip, which is shorter by the shift that readers undo."""
     num_frames = row.num_frames - abs(shift_frames)
     found = {"sync_offset_frames": float(score.offset_frames), "sync_confidence": score.confidence}
     return replace(
@@ -127,7 +128,7 @@ def _clips(context: stage.StageContext, scorer: Scorer, total: int) -> Iterator[
 
 
 def sync_metrics(kept: list[IndexRow], refused: list[Reject], scores: list[SyncScore]) -> dict[str, Any]:
-    """Counts, reasons, and how far out of sync the clips were."""
+    """Number of clips per split and of rejects per reason, and mean offset and median confidence of the clips."""
     counts = Counter(row.split for row in kept)
     metrics: dict[str, Any] = {
         "num_clips": len(kept),
@@ -148,10 +149,11 @@ def _require_enough(kept: list[IndexRow], rows: list[IndexRow], refused: list[Re
     for split in sorted(given):
         if left[split] < MIN_CLIPS[split]:
             reasons = Counter(reject.reason for reject in refused if reject.split == split)
-            told = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+            summary = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
             raise DataError(
-                f"the sync check leaves {left[split]} of {given[split]} clips of the {split} split, {MIN_CLIPS[split]} "
-                f"are needed (rejected: {told}); see sync_filter in params.yaml, or whether the scorer knows such faces"
+                f"the sync filter leaves {left[split]} of {given[split]} clips of the {split} split, at least "
+                f"{MIN_CLIPS[split]} are required (rejected: {summary}); change sync_filter in params.yaml, or use a "
+                "scorer that was trained on similar faces"
             )
 
 

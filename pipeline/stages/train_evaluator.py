@@ -1,4 +1,4 @@
-"""Stage ``train_evaluator``: the independent network behind LSE-D and LSE-C."""
+"""Stage ``train_evaluator``: the independent evaluator that computes LSE-D and LSE-C."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from pipeline import stage
 
 SEED_OFFSET = 1
-"""The evaluator draws other clips in another order than the expert."""
+"""Offset that gives the evaluator another order of clips and other windows than the expert."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -17,9 +17,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command() -> int:
-    """Train the independent network behind LSE-D and LSE-C.
+    """Train the independent evaluator that computes LSE-D and LSE-C.
 
-    A training that was stopped continues from its last checkpoint. It takes no options: params.yaml has them all.
+    An interrupted training resumes from its last checkpoint. The command has no options: params.yaml has them all.
     """
     return stage.run("train_evaluator", _body)
 

@@ -1,4 +1,4 @@
-"""Stage ``train_gan``: one variant of the generator."""
+"""Stage ``train_gan``: training of one variant of the generator."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 NUM_SAMPLES = 6
 MAX_GAN_VALIDATION_CLIPS = 256
-"""They are in memory while windows are cut from them."""
+"""Limit on validation clips, since they are in memory while windows are cut from them."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     return stage.stage_command_line("train_gan", _command, argv)
 
 
-def _command(variant: Annotated[str, typer.Option(help="Generator to train: a key of params.yaml's variants.")]) -> int:
+def _command(variant: Annotated[str, typer.Option(help="Variant to train: a key of variants in params.yaml.")]) -> int:
     """Train one variant of the generator.
 
-    A training that was stopped continues from its last checkpoint. Every other setting is in params.yaml.
+    An interrupted training resumes from its last checkpoint. All other settings are in params.yaml.
     """
     return stage.run("train_gan", partial(_body, variant), variant)
 
@@ -101,7 +101,11 @@ def build_trainee(
     clips: Sequence[Clip],
     device: torch.device,
 ) -> GanTrainee:
-    """The untrained variant. Raises as ``load_expert``; one that does not learn from the expert takes any."""
+    """The untrained variant.
+
+    ``clips``: validation clips. Raises the errors of ``load_expert``. The accuracy of the expert is not checked for a
+    variant whose losses do not use it.
+    """
     import torch
 
     from pipeline.training.gan import GanTrainee
@@ -109,21 +113,21 @@ def build_trainee(
 
     recipe = recipe_of(params, variant)
     expert = load_expert(expert_dir, params.min_expert_accuracy if recipe.uses_expert else 0.0)
-    torch.manual_seed(seed)  # loading drew numbers
+    torch.manual_seed(seed)  # again, since loading the expert has drawn random numbers
     return GanTrainee(params, recipe, expert, clips, device, validation_seed)
 
 
 def load_expert(folder: Path, min_accuracy: float) -> SyncNet:
-    """The trained expert. Raises UserError for one too close to chance to teach anything."""
+    """The trained expert. Raises UserError if its pairwise accuracy on validation clips is below ``min_accuracy``."""
     from pipeline.inference.sync_expert import read_expert
 
     expert, info = read_expert(folder)
     accuracy = float(info["val_pairwise_accuracy"])
     if accuracy < min_accuracy:
         raise UserError(
-            f"the sync expert's pairwise accuracy is {accuracy:.2f} (chance 0.50), below "
-            f"train_gan.min_expert_accuracy {min_accuracy}: a generator cannot learn sync from it. Raise "
-            "train_syncnet.num_steps, or lower the limit in params.yaml if you know why"
+            f"the sync expert's pairwise accuracy is {accuracy:.2f} (chance 0.50), below the limit {min_accuracy}: a "
+            "generator cannot learn sync from it. In params.yaml, increase train_syncnet.num_steps, or lower "
+            "train_gan.min_expert_accuracy if this is intended"
         )
     return expert
 

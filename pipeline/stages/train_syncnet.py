@@ -1,4 +1,4 @@
-"""Stage ``train_syncnet``: the sync expert that the generator's loss uses."""
+"""Stage ``train_syncnet``: the sync expert of the generator's sync loss."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command() -> int:
-    """Train the sync expert that the generator's loss uses.
+    """Train the sync expert of the generator's sync loss.
 
-    A training that was stopped continues from its last checkpoint. It takes no options: params.yaml has them all.
+    An interrupted training resumes from its last checkpoint. The command has no options: params.yaml has them all.
     """
     return stage.run("train_syncnet", _body)
 

@@ -1,3 +1,5 @@
+"""Stage ``download``: the minimum number of clips per split."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -21,7 +23,7 @@ from pipeline.tracking.tracker import Tracker
         (["train", "val", "test", "test"], None),
     ],
 )
-def test_every_split_has_what_later_stages_need(
+def test_every_split_needs_a_minimum_of_clips(
     splits: list[str], message: str | None, tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     records = [ClipRecord(str(number), "s", split, "", 0, "", "") for number, split in enumerate(splits)]

@@ -1,7 +1,7 @@
-"""A training that is killed ten times ends as one that was left alone, to the last bit.
+"""A training that is killed ten times and resumed gives bit-identical outputs to an undisturbed one.
 
-Real processes and SIGKILL. Exact equality needs one torch thread, float32 and the CPU: sums are then added in one
-order.
+The tests use real processes and SIGKILL. Exact equality requires one torch thread, float32 and the CPU, which fix the
+order of summation.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ NUM_STEPS = 40
 NUM_KILLS = 10
 CHECKPOINT_EVERY = 3
 NUM_CLIPS = {"train": (3, 3), "val": (1, 2), "test": (1, 2)}
-"""Shards of each split, and clips in each."""
+"""Split -> number of shards, number of clips per shard."""
 SCHEDULE: dict[str, Any] = {
     "width": 0.0625,
     "num_steps": NUM_STEPS,
@@ -64,12 +64,12 @@ CHANGED: dict[str, dict[str, Any]] = {
     "runtime": {"device": "cpu", "num_threads": 1, "log_every_steps": 2},
 }
 OF_THIS_RUN = {"seconds", "data_wait_share", "resumed_from_step"}
-"""Figures of metrics.json that tell how a run went, not what came of it."""
+"""Entries of metrics.json that depend on the course of a run and not only on its result."""
 STEP_LINE = re.compile(rf": step (\d+)/{NUM_STEPS} ")
 
 
 def _sample(clip_id: str, split: str) -> ClipSample:
-    """Blocks that change from frame to frame, and noise."""
+    """A clip of random blocks that change with every frame, and noise as sound."""
     rng = np.random.default_rng(list(clip_id.encode()))
     num_frames = int(rng.integers(16, 24))
     crops = rng.integers(0, 256, (num_frames, 12, 12, 3), np.uint8).repeat(8, axis=1).repeat(8, axis=2)
@@ -91,8 +91,8 @@ def _sample(clip_id: str, split: str) -> ClipSample:
 
 
 @pytest.fixture(scope="module")
-def left_alone(tmp_path_factory: pytest.TempPathFactory, repo_root: Path) -> Layout:
-    """A checkout with tiny clips, the smallest settings and an expert, whose trainings are not disturbed."""
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, repo_root: Path) -> Layout:
+    """A checkout with tiny clips, the smallest settings and a trained expert. Its trainings are not killed."""
     layout = Layout(copy_checkout(repo_root, tmp_path_factory.mktemp("alone") / "lipsmith"))
     params = yaml.safe_load(layout.params_path.read_text())
     for section, values in CHANGED.items():
@@ -110,7 +110,7 @@ def left_alone(tmp_path_factory: pytest.TempPathFactory, repo_root: Path) -> Lay
 
 
 class Stages:
-    """Stages in processes that are forked from one that has made their imports."""
+    """Runs stages in processes that are forked from a process which has made their imports."""
 
     def __init__(self, forks: subprocess.Popen[str]) -> None:
         assert forks.stdin is not None
@@ -118,19 +118,22 @@ class Stages:
         self._commands, self._output = forks.stdin, forks.stdout
 
     def run(self, layout: Layout, command: list[str]) -> str:
-        """A stage to its end, which must be a success; returns its log."""
+        """Run a stage, which must succeed, and return its log."""
         self._begin(layout, command)
         return self._read_until("ended 0\n".__eq__)
 
     def kill(self, layout: Layout, command: list[str], step: int, folders: Sequence[Path]) -> str:
-        """SIGKILL once the log has come to a step; with folders, when something in them changes after that."""
+        """Kill a stage when its log reaches ``step`` and return its log.
+
+        With ``folders``, the stage is killed when one of them changes after that step.
+        """
         pid = self._begin(layout, command)
-        said = self._read_until(lambda line: (found := STEP_LINE.search(line)) is not None and int(found[1]) >= step)
+        log = self._read_until(lambda line: (found := STEP_LINE.search(line)) is not None and int(found[1]) >= step)
         seen = [_changed_ns(folder) for folder in folders]
         while folders and psutil.pid_exists(pid) and seen == [_changed_ns(folder) for folder in folders]:
             pass
         os.kill(pid, signal.SIGKILL)
-        return said + self._read_until(f"ended {-signal.SIGKILL}\n".__eq__)
+        return log + self._read_until(f"ended {-signal.SIGKILL}\n".__eq__)
 
     def _begin(self, layout: Layout, command: list[str]) -> int:
         self._commands.write(json.dumps([str(layout.root), *command]) + "\n")
@@ -138,18 +141,18 @@ class Stages:
         return int(self._output.readline().removeprefix("started "))
 
     def _read_until(self, is_last: Callable[[str], bool]) -> str:
-        said = ""
+        log = ""
         for line in self._output:
-            said += line
+            log += line
             if is_last(line):
-                return said
-            assert not line.startswith("ended "), said[-6000:]
-        raise AssertionError(said[-6000:])
+                return log
+            assert not line.startswith("ended "), log[-6000:]
+        raise AssertionError(log[-6000:])
 
 
 @pytest.fixture(scope="module")
-def stages(left_alone: Layout) -> Iterator[Stages]:
-    process = start(left_alone.root, "python", stage_forks.__file__, stdin=subprocess.PIPE)
+def stages(undisturbed: Layout) -> Iterator[Stages]:
+    process = start(undisturbed.root, "python", stage_forks.__file__, stdin=subprocess.PIPE)
     yield Stages(process)
     process.communicate(timeout=60)
 
@@ -158,15 +161,15 @@ def stages(left_alone: Layout) -> Iterator[Stages]:
     ("stage", "variant"),
     [("train_syncnet", None), ("train_evaluator", None), ("train_gan", "lstm_cbam"), ("train_gan", "lipgan")],
 )
-def test_a_training_killed_ten_times_ends_as_if_left_alone(
-    stage: str, variant: str | None, left_alone: Layout, stages: Stages, tmp_path: Path
+def test_a_training_killed_ten_times_equals_an_undisturbed_one(
+    stage: str, variant: str | None, undisturbed: Layout, stages: Stages, tmp_path: Path
 ) -> None:
     killed = Layout(tmp_path / "killed")
-    shutil.copytree(left_alone.root, killed.root)
+    shutil.copytree(undisturbed.root, killed.root)
     shutil.rmtree(killed.stage_dir(stage), ignore_errors=True)
     command = [stage, *(["--variant", variant] if variant else [])]
-    if not left_alone.stage_dir(stage, variant).exists():
-        run(left_alone.root, "python", "-m", f"pipeline.stages.{command[0]}", *command[1:])
+    if not undisturbed.stage_dir(stage, variant).exists():
+        run(undisturbed.root, "python", "-m", f"pipeline.stages.{command[0]}", *command[1:])
 
     rng = np.random.default_rng(list(" ".join(command).encode()))
     steps = [*sorted((rng.choice(NUM_STEPS - 1, NUM_KILLS - 1, replace=False) + 1).tolist()), NUM_STEPS]
@@ -175,10 +178,10 @@ def test_a_training_killed_ten_times_ends_as_if_left_alone(
     for number, step in enumerate(steps):
         folders = [*checkpoints.glob("*"), killed.stage_dir(stage, variant)] if number % 2 else []
         assert _resumed_from(stages.kill(killed, command, step, folders)) >= saved
-        saved = (step - 1) // CHECKPOINT_EVERY * CHECKPOINT_EVERY  # before the step that was seen
+        saved = (step - 1) // CHECKPOINT_EVERY * CHECKPOINT_EVERY  # last checkpoint before the logged step
     assert _resumed_from(stages.run(killed, command)) >= saved
 
-    before, after = (layout.stage_dir(stage, variant) for layout in (left_alone, killed))
+    before, after = (layout.stage_dir(stage, variant) for layout in (undisturbed, killed))
     assert _names(after) == _names(before)
     for name in _names(before) - {"metrics.json"}:
         assert (after / name).read_bytes() == (before / name).read_bytes(), name
@@ -186,8 +189,8 @@ def test_a_training_killed_ten_times_ends_as_if_left_alone(
     assert not list(killed.scratch_dir.rglob("*.pt*"))
 
 
-def _resumed_from(said: str) -> int:
-    found = re.search(r"resumed from the checkpoint of step (\d+) of", said)
+def _resumed_from(log: str) -> int:
+    found = re.search(r"resumed from the checkpoint of step (\d+) of", log)
     return int(found[1]) if found else 0
 
 

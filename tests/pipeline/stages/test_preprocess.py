@@ -1,3 +1,5 @@
+"""Stage ``preprocess``: metrics, missing files, too few clips."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -60,21 +62,25 @@ def test_a_split_with_too_few_clips_left_is_an_error_with_reasons() -> None:
     records = [record(name, split) for name, split in (("a", "train"), ("b", "val"), ("c", "test"), ("d", "test"))]
     rows = [row("a", "train"), row("b", "val"), row("c", "test"), row("d", "test")]
     preprocess._require_enough(records, rows, [])
-    with pytest.raises(DataError, match=r"0 of 1 clips of the val split are left, 1 .*\(rejected: 1 no_face\)"):
+    with pytest.raises(
+        DataError, match=r"0 of 1 clips of the val split are left, at least 1 .*\(rejected: 1 no_face\)"
+    ):
         preprocess._require_enough(records, [rows[0], *rows[2:]], [reject("b", "val", "no_face")])
-    with pytest.raises(DataError, match=r"1 of 2 clips of the test split are left, 2 .*\(rejected: 1 no_audio\)"):
+    with pytest.raises(
+        DataError, match=r"1 of 2 clips of the test split are left, at least 2 .*\(rejected: 1 no_audio\)"
+    ):
         preprocess._require_enough(records, rows[:3], [reject("d", "test", "no_audio")])
 
 
-def test_a_folder_of_clips_that_is_gone_is_an_error_and_one_clip_that_is_gone_is_not(tmp_path: Path) -> None:
+def test_many_missing_clips_are_an_error_and_one_missing_clip_is_not(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").touch()
-    there = [record(str(k), "train", "a.mp4") for k in range(9)]
-    preprocess._require_files([*there, record("x", "train", "x.mp4")], tmp_path)
+    present = [record(str(k), "train", "a.mp4") for k in range(9)]
+    preprocess._require_files([*present, record("x", "train", "x.mp4")], tmp_path)
     with pytest.raises(DataError, match=r"10 of 19 source clips .*\(first: x\.mp4\).*--force --single-item download`"):
-        preprocess._require_files([*there, *[record(str(k), "train", "x.mp4") for k in range(10)]], tmp_path)
+        preprocess._require_files([*present, *[record(str(k), "train", "x.mp4") for k in range(10)]], tmp_path)
 
 
-def test_remote_clips_are_not_looked_for_on_disk(tmp_path: Path) -> None:
+def test_remote_clips_are_not_required_on_disk(tmp_path: Path) -> None:
     remote = [record(str(k), "train", f"memory://clips/{k}.mp4") for k in range(9)]
     preprocess._require_files(remote, tmp_path)
     preprocess._require_files([*remote, record("x", "train", "x.mp4")], tmp_path)
@@ -85,7 +91,7 @@ def test_remote_clips_are_not_looked_for_on_disk(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [WorkerError("a node"), OutageError("storage")])
-def test_what_trying_again_may_mend_is_temporary(error: Exception, tmp_path: Path, monkeypatch) -> None:
+def test_failures_of_workers_and_storage_are_temporary(error: Exception, tmp_path: Path, monkeypatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise error
 

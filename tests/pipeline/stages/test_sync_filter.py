@@ -1,3 +1,5 @@
+"""Stage ``sync_filter``: corrections, rejects, metrics."""
+
 from __future__ import annotations
 
 from collections import Counter
@@ -24,8 +26,8 @@ NUM_FRAMES = 40
 LEADS = {"a": 0, "b": 3, "c": -2, "d": 9, "e": 0}
 
 
-class ByName:
-    """Knows each clip's offset; is unsure about e."""
+class ScorerByName:
+    """A scorer whose similarity encodes the offset of each clip by its name. Clip e has confidence 0."""
 
     parts = ("frames", "mel")
 
@@ -37,7 +39,7 @@ class ByName:
 
 
 def sample(split: str, name: str) -> ClipSample:
-    """Frame k is of grey level 3k; the sound of frame k is the number k."""
+    """A clip whose frame k has grey level 3k and audio samples of value k."""
     pictures, sizes = encode_mjpeg([np.full((16, 16, 3), 3 * k, np.uint8) for k in range(NUM_FRAMES)])
     return ClipSample(
         clip_id=f"{split}/{name}",
@@ -73,14 +75,14 @@ def params(repo_root: Path) -> Params:
 
 
 def run(layout: Layout, params: Params, monkeypatch: pytest.MonkeyPatch, **changed: object) -> dict[str, object]:
-    monkeypatch.setattr(scorer, "load_scorer", lambda *_: ByName())
+    monkeypatch.setattr(scorer, "load_scorer", lambda *_: ScorerByName())
     chosen = params.sync_filter.model_copy(update={"scorer": Path("x"), "scorer_sha256": "0" * 64} | changed)
     used = params.model_copy(update={"sync_filter": chosen})
     context = StageContext("sync_filter", None, used, layout, Tracker(None, None), "0" * 16, layout.scratch_dir)
     return dict(sync_filter._body(context))
 
 
-def test_without_a_scorer_every_clip_is_used_as_it_is(layout: Layout, params: Params, monkeypatch) -> None:
+def test_without_a_scorer_all_clips_are_used_unchanged(layout: Layout, params: Params, monkeypatch) -> None:
     metrics = run(layout, params, monkeypatch, scorer=None, scorer_sha256=None)
     assert metrics["num_clips"] == 15
     assert metrics["num_scored"] == metrics["num_rejected"] == metrics["num_corrected"] == 0
@@ -92,7 +94,7 @@ def test_without_a_scorer_every_clip_is_used_as_it_is(layout: Layout, params: Pa
     assert [reject.clip_id for reject in read_rejects(layout.clips_dir)] == ["train/z"]
 
 
-def test_offsets_are_corrected_and_hopeless_clips_left_out(layout: Layout, params: Params, monkeypatch) -> None:
+def test_offsets_are_corrected_and_other_clips_rejected(layout: Layout, params: Params, monkeypatch) -> None:
     metrics = run(layout, params, monkeypatch)
     assert metrics["num_clips"] == 9
     assert metrics["num_scored"] == 15
@@ -103,17 +105,17 @@ def test_offsets_are_corrected_and_hopeless_clips_left_out(layout: Layout, param
     for name, lead in (("a", 0), ("b", 3), ("c", -2)):
         clip = clips[f"train/{name}"]
         assert clip.num_frames == NUM_FRAMES - abs(lead)
-        seen = np.rint(clip.crops().mean(axis=(1, 2, 3)) / 3).astype(int)
-        heard = clip.audio[::640].astype(int)
-        assert (seen - heard == lead).all()  # the audio that led by so many frames is heard so many later
+        picture_frames = np.rint(clip.crops().mean(axis=(1, 2, 3)) / 3).astype(int)
+        sound_frames = clip.audio[::640].astype(int)
+        assert (picture_frames - sound_frames == lead).all()  # audio that led by `lead` frames is delayed
         assert len(clip.audio) == clip.num_samples == 640 * clip.num_frames
-        assert (clip.crop_in_context[:, 0] == seen).all()
+        assert (clip.crop_in_context[:, 0] == picture_frames).all()
         assert (clip.context([0]) == clip.crops([0])).all()
     with pytest.raises(IndexError):
         clips["train/b"].crops([NUM_FRAMES - 3])
 
 
-def test_small_offsets_are_told_but_left_as_they_are(layout: Layout, params: Params, monkeypatch) -> None:
+def test_small_offsets_are_recorded_but_not_corrected(layout: Layout, params: Params, monkeypatch) -> None:
     metrics = run(layout, params, monkeypatch, min_offset_frames=3)
     assert metrics["num_corrected"] == 3
     rows = {row.clip_id: row for row in read_index(layout.clips_dir, "train")}
@@ -123,7 +125,7 @@ def test_small_offsets_are_told_but_left_as_they_are(layout: Layout, params: Par
     assert (clips["train/c"].num_frames, clips["train/b"].num_frames) == (NUM_FRAMES, NUM_FRAMES - 3)
 
 
-def test_every_clip_is_accounted_for_once(layout: Layout, params: Params, monkeypatch) -> None:
+def test_every_clip_is_either_kept_or_rejected(layout: Layout, params: Params, monkeypatch) -> None:
     run(layout, params, monkeypatch)
     kept = [row.clip_id for row in read_index(layout.clips_dir)]
     refused = {reject.clip_id: reject.reason for reject in read_rejects(layout.clips_dir)}
@@ -132,7 +134,9 @@ def test_every_clip_is_accounted_for_once(layout: Layout, params: Params, monkey
     assert Counter(refused.values()) == {"out_of_sync": 3, "low_sync_confidence": 3, "no_face": 1}
 
 
-def test_a_corrected_clips_mel_is_that_of_its_own_sound(layout: Layout, params: Params, monkeypatch) -> None:
+def test_a_corrected_clip_has_the_mel_spectrogram_of_its_corrected_sound(
+    layout: Layout, params: Params, monkeypatch
+) -> None:
     from pipeline.features.mel import mel_spectrogram
     from pipeline.features.samples import int16_to_float
 
@@ -141,10 +145,10 @@ def test_a_corrected_clips_mel_is_that_of_its_own_sound(layout: Layout, params: 
     clips = {clip.clip_id: clip for clip in (next(stream) for _ in range(3))}
     sound = np.repeat(np.arange(NUM_FRAMES - 3), 640).astype(np.int16)
     assert (clips["train/b"].mel == mel_spectrogram(int16_to_float(sound))).all()
-    assert (clips["train/a"].mel == 0).all()  # untouched
+    assert (clips["train/a"].mel == 0).all()  # not corrected
 
 
-def test_splits_that_are_not_asked_for_stay_as_they_are(layout: Layout, params: Params, monkeypatch) -> None:
+def test_other_splits_are_unchanged(layout: Layout, params: Params, monkeypatch) -> None:
     metrics = run(layout, params, monkeypatch, splits=("train",))
     assert metrics["num_scored"] == 5
     assert metrics["num_test_clips"] == 5
@@ -152,5 +156,5 @@ def test_splits_that_are_not_asked_for_stay_as_they_are(layout: Layout, params: 
 
 
 def test_too_few_clips_left_is_an_error_with_reasons(layout: Layout, params: Params, monkeypatch) -> None:
-    with pytest.raises(DataError, match=r"leaves 0 of 5 clips of the test split, 2 are needed .*5 low_sync"):
+    with pytest.raises(DataError, match=r"leaves 0 of 5 clips of the test split, at least 2 are required .*5 low_sync"):
         run(layout, params, monkeypatch, min_confidence=2.0)
