@@ -1,4 +1,4 @@
-"""Fixtures and switches that every test shares."""
+"""Fixtures and settings of all tests."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-hypothesis.settings.register_profile("lipsmith", deadline=None)  # a busy machine is no failure
+hypothesis.settings.register_profile("lipsmith", deadline=None)  # tests may be slow on a busy machine
 hypothesis.settings.load_profile("lipsmith")
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL_CLIPS = ("grid/s1/lwwm2p.mp4", "grid/s26/lbbo3n.mpg", "wild/hq_bbaf2a.mpg")
-"""From the GRID corpus: a clip re-encoded to H.264, one of speaker 26's ten as published, and the high-quality 720x576
-recording of s1's bbaf2a. Beside them lie more of s1 and, in wild, other speakers."""
+"""Clips of the GRID corpus: one re-encoded to H.264, one of speaker 26 as published, and the 720x576 recording of
+s1's bbaf2a. The folders contain further clips of s1 and, in wild, of other speakers."""
 
 
 @pytest.fixture(scope="session")
@@ -33,17 +33,17 @@ def repo_root() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Real talking-face clips, which are not part of the project."""
+    """Folder of real talking-face clips, which are not part of the project. Skips the test if it is missing."""
     folder = Path(os.environ.get("LIPSMITH_SHARED_DATA") or ROOT.parent / "shared" / "data")
     absent = [name for name in REAL_CLIPS if not (folder / name).exists()]
     if absent:
-        pytest.skip(f"{folder} lacks the real clips {', '.join(absent)}; LIPSMITH_SHARED_DATA names the folder")
+        pytest.skip(f"{folder} lacks the real clips {', '.join(absent)}; set LIPSMITH_SHARED_DATA to their folder")
     return folder
 
 
 @pytest.fixture(scope="session")
 def block_means() -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-    """Stands in for Inception: the mean of every 32-pixel block and channel, 27 features."""
+    """A replacement for Inception: uint8 [n, 96, 96, 3] -> float32 [n, 27], the means of 32-pixel blocks."""
 
     def features(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         blocks = images.reshape(len(images), 3, 32, 3, 32, 3).astype(np.float32)

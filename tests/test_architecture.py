@@ -1,4 +1,4 @@
-"""The directions between the packages, checked on the source."""
+"""The allowed imports between packages and other rules of the source tree, checked on the source code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pipeline.shards.index import IndexRow
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("flows", "pipeline", "models")
 HOMES = {
-    # Where a heavy tool may be imported.
+    # Heavy package -> paths that may import it.
     "mlflow": ("pipeline/tracking/", "pipeline/promote/registry.py"),
     "ray": ("pipeline/core/ray_cluster.py", "pipeline/preprocess/", "pipeline/training/distributed.py"),
     "webdataset": ("pipeline/shards/",),
@@ -38,9 +38,9 @@ HOMES = {
     "filelock": ("pipeline/core/locks.py",),
 }
 TRAINING_FREE = ("inference", "evaluation", "sync_filter", "metrics", "dubbing")
-"""Packages of ``pipeline`` that use trained networks and so must work without the code that trains them."""
+"""Packages of ``pipeline`` that use trained networks and must not import the code that trains them."""
 SHARED_BY_COMMANDS = {"evaluation", "report"}
-"""Packages that one stage imports, and commands outside the stages as well."""
+"""Packages that a single stage imports but that commands import too."""
 
 
 def _sources() -> list[Path]:
@@ -66,7 +66,7 @@ def _module_path(name: str) -> Path | None:
 
 @cache
 def _names_of(path: Path) -> frozenset[str]:
-    """Top-level names that a module defines; those of an ``__init__`` include what it imports."""
+    """Top-level names that a module defines. For an ``__init__`` module, imported names are included."""
     names: set[str] = set()
     for node in _top_level(ast.parse(path.read_text()).body):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -88,7 +88,7 @@ def _top_level(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def _reachable(start: Path) -> set[Path]:
-    """The sources that a source imports, directly or through others, and itself."""
+    """A source file and all source files that it imports, directly or indirectly."""
     seen: set[Path] = set()
     queue = [start]
     while queue:
@@ -105,7 +105,7 @@ def _own_imports(path: Path) -> tuple[Path, ...]:
     return tuple(source for source in found if source is not None)
 
 
-def test_flows_see_only_params_the_core_and_tables() -> None:
+def test_flows_import_only_params_core_and_tables() -> None:
     allowed = ("pipeline.core", "pipeline.params", "pipeline.report.tables")
     for path in sorted((ROOT / "flows").rglob("*.py")):
         for name in _imports(path):
@@ -120,7 +120,7 @@ def test_tables_import_the_standard_library_only() -> None:
     assert roots <= sys.stdlib_module_names
 
 
-def test_models_see_only_torch_and_the_standard_library() -> None:
+def test_models_import_only_torch_and_the_standard_library() -> None:
     allowed = {
         "torch",
         "models",
@@ -161,7 +161,7 @@ def test_pipeline_holds_folders_only() -> None:
     assert modules == {"__init__.py", "__main__.py", "stage.py"}
 
 
-def test_a_folder_that_one_stage_uses_bears_its_name() -> None:
+def test_a_folder_that_one_stage_uses_has_its_name() -> None:
     users: dict[str, set[str]] = {}
     for stage in (ROOT / "pipeline" / "stages").glob("[!_]*.py"):
         for path in _reachable(stage):
@@ -180,14 +180,14 @@ def test_the_schema_of_shards_imports_neither_their_reader_nor_their_writer() ->
 
 
 @pytest.mark.parametrize("package", TRAINING_FREE)
-def test_what_uses_trained_networks_never_imports_training(package: str) -> None:
+def test_packages_that_use_trained_networks_do_not_import_training(package: str) -> None:
     for start in sorted((ROOT / "pipeline" / package).rglob("*.py")):
         reached = {path.relative_to(ROOT).as_posix() for path in _reachable(start)}
         found = sorted(path for path in reached if path.startswith("pipeline/training/"))
         assert not found, f"{start.relative_to(ROOT)} imports {found}"
 
 
-def test_only_an_init_exports_what_it_imports() -> None:
+def test_only_an_init_module_re_exports_names() -> None:
     """A name is imported from the module that defines it, or from a package whose ``__init__`` imports it."""
     wrong = []
     own = (*PACKAGES, "tests", "benchmarks")
@@ -219,12 +219,12 @@ def test_a_stage_depends_on_the_digest_of_its_code_and_on_no_source(name: str) -
     assert not [dep for dep in stage["deps"] if dep.split("/")[0] in PACKAGES]
 
 
-def test_the_code_stage_sees_every_module_that_a_digest_can_hold() -> None:
+def test_the_stage_code_depends_on_every_package_in_the_digests() -> None:
     assert _dvc_stages()["code"]["deps"] == list(code_digest.PACKAGES)
 
 
-def test_what_cannot_change_an_output_is_still_there() -> None:
-    """A module of the list that was moved would count again; one that was deleted should leave the list."""
+def test_every_inert_module_exists() -> None:
+    """A moved module would be part of the digests again, and a deleted module should be removed from the list."""
     for name in code_digest.INERT:
         base = ROOT / Path(*name.split("."))
         assert base.with_suffix(".py").is_file() or (base / "__init__.py").is_file(), name
@@ -247,7 +247,7 @@ def test_dvc_and_layout_agree_on_every_output() -> None:
     assert layout.comparison_path.as_posix() in outs
 
 
-def test_our_import_names_belong_to_our_distribution_only() -> None:
+def test_no_other_distribution_provides_our_packages() -> None:
     owners = importlib.metadata.packages_distributions()
     for package in PACKAGES:
         assert set(owners.get(package, ["lipsmith"])) == {"lipsmith"}
@@ -261,7 +261,7 @@ def test_the_command_line_starts_without_heavy_packages() -> None:
 
 
 SHARED_NAMES = {
-    # A public name that several modules define, and why it means the same in each.
+    # Public names that several modules define -> why the meaning is the same in each.
     "Float32": "a type alias",
     "Images": "a type alias",
     "Row": "a type alias of a comparison's row",
@@ -297,7 +297,7 @@ def _defined_names(node: ast.stmt) -> list[str]:
 
 
 def _texts(node: ast.AST) -> frozenset[str]:
-    """The strings that a tuple, list or set of at least two constant strings spells, else none."""
+    """The strings of a tuple, list or set of at least two constant strings; otherwise empty."""
     if not isinstance(node, ast.Tuple | ast.List | ast.Set) or len(node.elts) < 2:
         return frozenset()
     texts = {element.value for element in node.elts if isinstance(element, ast.Constant)}
@@ -305,7 +305,7 @@ def _texts(node: ast.AST) -> frozenset[str]:
 
 
 def _declared(tree: ast.Module) -> Iterator[tuple[int, frozenset[str]]]:
-    """Line and members of each ``Literal[...]`` and enumeration."""
+    """Line number and members of each ``Literal[...]`` and enumeration."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Subscript) and ast.unparse(node.value) in ("Literal", "typing.Literal"):
             yield node.lineno, _texts(node.slice)
@@ -315,7 +315,7 @@ def _declared(tree: ast.Module) -> Iterator[tuple[int, frozenset[str]]]:
 
 
 def _tested_or_named(tree: ast.Module) -> Iterator[tuple[int, frozenset[str]]]:
-    """Line and members of each ``in (...)`` and of each constant of a module."""
+    """Line number and members of each ``in (...)`` and of each module constant."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Compare):
             for operator, right in zip(node.ops, node.comparators, strict=True):
@@ -326,7 +326,7 @@ def _tested_or_named(tree: ast.Module) -> Iterator[tuple[int, frozenset[str]]]:
             yield node.lineno, _texts(node.value)
 
 
-def test_each_set_of_choices_is_spelled_in_one_place() -> None:
+def test_each_set_of_choices_is_declared_once() -> None:
     declared, places = set[frozenset[str]](), defaultdict[frozenset[str], set[str]](set)
     for path in _sources():
         tree, name = ast.parse(path.read_text()), path.relative_to(ROOT).as_posix()
@@ -338,4 +338,4 @@ def test_each_set_of_choices_is_spelled_in_one_place() -> None:
     declared.discard(frozenset())
     assert frozenset({"first", "same"}) in declared and frozenset({"auto", "cpu", "cuda"}) in declared
     repeated = {", ".join(sorted(texts)): sorted(places[texts]) for texts in declared if len(places[texts]) > 1}
-    assert not repeated, f"import the Literal of these, or use typing.get_args: {repeated}"
+    assert not repeated, f"import the Literal with these choices, or use typing.get_args: {repeated}"

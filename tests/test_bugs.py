@@ -1,4 +1,4 @@
-"""A bug ends every command with its traceback and exit code 1; what a message explains ends it with that message."""
+"""A bug ends a command with its traceback and exit code 1; other errors end it with one message."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Runs a module of a copy of the code in a checkout with nothing but settings; ``plant`` edits the copy first."""
+    """A function that runs a module of a copied source tree in a checkout without data.
+
+    ``plant`` (path, old text, new text) edits the copy first.
+    """
     code, checkout = tmp_path / "code", tmp_path / "checkout"
     for package in ("flows", "models", "pipeline"):
         shutil.copytree(ROOT / package, code / package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -74,7 +77,7 @@ def test_a_bug_shows_its_traceback(command: str, run: Run) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_misspelt_key_is_one_line(command: str, run: Run, tmp_path: Path) -> None:
+def test_a_misspelt_key_is_reported_in_one_line(command: str, run: Run, tmp_path: Path) -> None:
     edit_params(tmp_path, "  confidence:", "  confidense: 0.9\n  confidence:")
     done = run(*COMMANDS[command])
     assert done.returncode == 2, done.stderr
@@ -83,7 +86,7 @@ def test_a_misspelt_key_is_one_line(command: str, run: Run, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_damaged_data_are_told_in_one_line(run: Run, tmp_path: Path) -> None:
+def test_damaged_data_are_reported_in_one_line(run: Run, tmp_path: Path) -> None:
     index = tmp_path / "checkout" / "data" / "shards" / "index.parquet"
     index.parent.mkdir(parents=True)
     index.write_bytes(b"PAR1 and no more PAR1")
@@ -97,7 +100,7 @@ def test_damaged_data_are_told_in_one_line(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_cluster_that_does_not_answer_is_worth_another_try(run: Run, tmp_path: Path) -> None:
+def test_a_cluster_that_does_not_answer_is_a_temporary_error(run: Run, tmp_path: Path) -> None:
     clip = tmp_path / "checkout" / "a.mp4"
     clip.touch()
     write_manifest(clip.with_name("data") / "manifest.parquet", [ClipRecord("a", "s", "train", "a.mp4", 0, "", "")])

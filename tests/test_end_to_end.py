@@ -1,4 +1,4 @@
-"""The real command on the real pipeline, at its smallest size, in a checkout of its own."""
+"""The whole pipeline at its smallest size, run by the real commands in a separate checkout."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ def _write_smallest_params(path: Path) -> None:
     params["evaluate"]["num_probes"] = 1
     params["runtime"]["log_every_steps"] = 1
     params["runtime"]["num_jobs"] = 2
-    params["runtime"]["num_threads"] = 1  # `dvc repro` alone would take more, and round differently
+    params["runtime"]["num_threads"] = 1  # `dvc repro` alone would use more threads, which changes rounding
     path.write_text(yaml.safe_dump(params, sort_keys=False))
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory, repo_root: Path) -> Layout:
-    """A clone of the working tree, with the package index's weights shared."""
+    """A copy of the working tree with the smallest settings."""
     folder = copy_checkout(repo_root, tmp_path_factory.mktemp("checkout") / "lipsmith")
     _write_smallest_params(folder / "params.yaml")
     return Layout(folder)
@@ -85,7 +85,7 @@ def _stages_that_ran(output: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def first_run(checkout: Layout, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """As `make repro` makes it: two stages at once."""
+    """Output of the first run, made as by `make repro` with two parallel jobs."""
     prefect = {"PREFECT_HOME": str(tmp_path_factory.mktemp("prefect"))}
     return run(checkout.root, sys.executable, "-m", "flows.reproduce", environment=prefect)
 
@@ -99,7 +99,7 @@ def test_every_stage_runs_and_the_comparison_has_finite_rows(checkout: Layout, f
         assert row["num_failed"] == 0
         assert all(math.isfinite(row[name]) for name in ("lse_d", "lse_c", "fid", "seconds"))
     page = (checkout.stage_dir("compare") / "index.html").read_text()
-    assert page.count("data-mp4=") == len(ARMS) + 2  # one clip in every row
+    assert page.count("data-mp4=") == len(ARMS) + 2  # one clip per row
     table = checkout.stage_dir("compare") / "comparison.md"
     assert "Wav2Lip" in table.read_text()
     for arm in ARMS:
@@ -107,8 +107,8 @@ def test_every_stage_runs_and_the_comparison_has_finite_rows(checkout: Layout, f
     assert not list(checkout.scratch_dir.glob("train_gan*/*/*"))
 
 
-def test_dvc_knows_every_file_that_a_stage_leaves(checkout: Layout, first_run: str) -> None:
-    """A file it does not know would stay behind, from another run, when DVC restores the rest from its cache."""
+def test_every_output_file_is_declared_to_dvc(checkout: Layout, first_run: str) -> None:
+    """An undeclared file of another run would remain when DVC restores the declared ones from its cache."""
     stages = yaml.safe_load((checkout.root / "dvc.lock").read_text())["stages"].values()
     declared = [checkout.root / out["path"] for stage in stages for out in stage["outs"]]
     files = [path for path in checkout.artifacts_dir.rglob("*") if path.is_file()]
@@ -116,7 +116,7 @@ def test_dvc_knows_every_file_that_a_stage_leaves(checkout: Layout, first_run: s
     assert [path for path in files if not any(path.is_relative_to(out) for out in declared)] == []
 
 
-def test_training_and_evaluation_of_an_arm_are_one_mlflow_run(checkout: Layout, first_run: str) -> None:
+def test_training_and_evaluation_of_a_variant_are_one_mlflow_run(checkout: Layout, first_run: str) -> None:
     import mlflow
 
     client = mlflow.MlflowClient(f"sqlite:///{checkout.mlflow_db_path}")
@@ -158,7 +158,7 @@ def test_comments_docstrings_log_messages_and_promote_rerun_nothing(checkout: La
     assert _stages_that_ran(_run(checkout, "dvc", "repro")) == []  # DVC restores the stage `code` from its run cache
 
 
-def test_a_constant_of_the_generators_loss_reruns_its_trainings_and_what_follows(
+def test_a_changed_constant_of_the_generators_loss_reruns_trainings_and_downstream_stages(
     checkout: Layout, first_run: str
 ) -> None:
     path = checkout.root / "models" / "losses.py"
@@ -184,7 +184,7 @@ def test_dvc_shows_metrics_and_plots(checkout: Layout, first_run: str) -> None:
     assert page.endswith("index.html")
 
 
-def test_edited_arms_rerun_alone_and_a_killed_training_resumes(checkout: Layout, first_run: str) -> None:
+def test_only_edited_variants_rerun_and_a_killed_training_resumes(checkout: Layout, first_run: str) -> None:
     def weights(arm: str) -> bytes:
         return (checkout.stage_dir("train_gan", arm) / "model" / "weights.safetensors").read_bytes()
 
@@ -208,9 +208,8 @@ def test_edited_arms_rerun_alone_and_a_killed_training_resumes(checkout: Layout,
         "train_gan@no_lstm",
     ]
     assert "resumed from the checkpoint of step" in output
-    assert (
-        weights("no_lstm") == undisturbed
-    )  # what lstm_cbam was: a resumed training ends where an uninterrupted one does
+    # The settings are those of lstm_cbam before: a resumed training equals an uninterrupted one.
+    assert weights("no_lstm") == undisturbed
 
 
 def _kill_training_after_its_first_checkpoint(process: subprocess.Popen[str], checkout: Layout) -> None:

@@ -1,4 +1,4 @@
-"""LRS2 from a server that wants a password, through the real stages; the password must be nowhere afterwards."""
+"""LRS2 from a password-protected server through the real stages. The password must not appear in any file or log."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from tests.support.loopback import Server, serving
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-PASSWORD = secrets.token_hex(12)  # written in no file, this one included
+PASSWORD = secrets.token_hex(12)  # random, so that it is in no file before the test
 SPEC = DemoSpec(
     num_speakers=4, num_clips_per_speaker=2, clip_seconds=1.2, num_val_speakers=1, num_test_speakers=1, seed=5
 )
 
 
 def _publish(server: Server, corpus: Path) -> list[str]:
-    """Put the corpus on the server as LRS2 is published, the archive in two parts; returns their names."""
+    """Serve the corpus in LRS2's published form, with the archive in two parts. Returns the names of the parts."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         archive.add(corpus / "mvlrs_v1", "mvlrs_v1")
@@ -44,16 +44,16 @@ def _publish(server: Server, corpus: Path) -> list[str]:
 
 @contextmanager
 def _watching() -> Iterator[list[str]]:
-    """Where the password turned up meanwhile: argument lists of all processes, and Ray's logs."""
+    """Yield a list that collects places with the password: argument lists of all processes, and Ray's logs."""
     places: list[str] = []
     stop = threading.Event()
 
-    def look() -> None:
+    def watch() -> None:
         while not stop.wait(0.5):
             for pattern in ("/proc/[0-9]*/cmdline", "/tmp/ray*/**/*.log", "/tmp/ray*/**/*.out", "/tmp/ray*/**/*.err"):
                 places.extend(_holding(Path("/").glob(pattern.removeprefix("/"))))
 
-    watcher = threading.Thread(target=look)
+    watcher = threading.Thread(target=watch)
     watcher.start()
     try:
         yield places
@@ -67,7 +67,7 @@ def _holding(paths: Iterator[Path]) -> Iterator[str]:
         try:
             if path.is_file() and PASSWORD.encode() in path.read_bytes():
                 yield str(path)
-        except OSError:  # gone meanwhile
+        except OSError:  # removed meanwhile
             continue
 
 
@@ -99,10 +99,10 @@ def test_the_clips_arrive_in_shards(done: tuple[Layout, str, list[str], Server])
     }
     assert (layout.raw_dir / "lrs2" / "mvlrs_v1" / "main").is_dir()
     assert re.search(r"lrs2: \d+ files, .* unpacked, 0 of them were there already", output)
-    assert all(server.authorizations)  # it was asked for and given
+    assert all(server.authorizations)  # every request had a password
 
 
-def test_the_password_is_nowhere(done: tuple[Layout, str, list[str], Server]) -> None:
+def test_the_password_is_in_no_file_or_log(done: tuple[Layout, str, list[str], Server]) -> None:
     layout, output, places, _ = done
     assert places == []
     assert PASSWORD not in output
@@ -112,7 +112,7 @@ def test_the_password_is_nowhere(done: tuple[Layout, str, list[str], Server]) ->
     assert list(_holding(iter(files))) == []
 
 
-def test_a_wrong_password_ends_it_with_a_remedy(done: tuple[Layout, str, list[str], Server]) -> None:
+def test_the_error_for_a_wrong_password_names_the_remedy(done: tuple[Layout, str, list[str], Server]) -> None:
     layout = done[0]
     for path in (layout.raw_dir / "lrs2").glob("*.txt"):
         path.unlink()
@@ -124,7 +124,7 @@ def test_a_wrong_password_ends_it_with_a_remedy(done: tuple[Layout, str, list[st
     assert "wrong-one" not in output
 
 
-def test_verify_says_what_differs_from_the_published_corpus(done: tuple[Layout, str, list[str], Server]) -> None:
+def test_verify_reports_differences_from_the_published_corpus(done: tuple[Layout, str, list[str], Server]) -> None:
     layout, _, _, server = done
     for name in ("train.txt", "val.txt", "test.txt", "pretrain.txt"):
         (layout.raw_dir / "lrs2" / name).write_bytes(server.files[f"/{name}"])

@@ -1,4 +1,4 @@
-"""Building shards in a test's folder, and what a build left there."""
+"""Helpers that build shards in a test's folder and read the files of a build."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.shards.index import IndexRow, Reject
 def build(
     clips: Sequence[ClipRecord], params: PreprocessParams, tmp_path: Path, name: str, num_workers: int = 1
 ) -> tuple[list[IndexRow], list[Reject]]:
-    """Shards in ``tmp_path/name``, unfinished ones in ``tmp_path/name-work``."""
+    """Build shards in ``tmp_path/name``, with unfinished ones in ``tmp_path/name-work``."""
     return build_shards(
         clips,
         params,

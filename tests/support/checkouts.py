@@ -1,4 +1,4 @@
-"""A checkout of its own for tests that run the real commands."""
+"""Separate checkouts for tests that run the real commands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def copy_checkout(repo_root: Path, folder: Path) -> Path:
-    """Copy the working tree's files, without what is generated, into a new repository; returns its folder."""
+    """Copy the working tree's files, without generated ones, into a new repository and return its folder."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=repo_root,
@@ -32,7 +32,7 @@ def copy_checkout(repo_root: Path, folder: Path) -> Path:
 def start(
     root: Path, *arguments: str, environment: Mapping[str, str] | None = None, stdin: int | None = None
 ) -> subprocess.Popen[str]:
-    """Start a command in the checkout with this interpreter's tools; stdout and stderr come together."""
+    """Start a command in the checkout with this interpreter's scripts on PATH and stderr redirected to stdout."""
     weights = os.environ.get("LIPSMITH_WEIGHTS_DIR") or str(Path(__file__).resolve().parents[2] / "weights")
     merged = os.environ | {"LIPSMITH_WEIGHTS_DIR": weights, "PYTHONPATH": str(root)} | dict(environment or {})
     merged.pop("OMP_NUM_THREADS", None)
@@ -43,7 +43,7 @@ def start(
 
 
 def run(root: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
-    """Run a command that must succeed; returns what it wrote."""
+    """Run a command, which must succeed, and return its output."""
     process = start(root, *arguments, environment=environment)
     output, _ = process.communicate(timeout=1200)
     assert process.returncode == 0, output[-6000:]

@@ -1,4 +1,4 @@
-"""A drawn face that the real detector finds, and a tone."""
+"""A drawn face that the real detector detects, and a sine tone."""
 
 from __future__ import annotations
 

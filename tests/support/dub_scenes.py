@@ -1,4 +1,4 @@
-"""Pictures and a detector that dubbing is tested with."""
+"""Images and a scripted face detector for tests of dubbing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WIDTH, HEIGHT = 128, 96
 
 
 LANDMARKS = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
-"""Where in its box a face has eyes, nose and mouth corners."""
+"""Positions of eyes, nose and mouth corners relative to a face's box: [5, 2], x and y."""
 
 
 def face_in(box: NDArray[np.float64]) -> Detection:
@@ -21,7 +21,7 @@ def face_in(box: NDArray[np.float64]) -> Detection:
 
 
 class ScriptedDetector:
-    """Gives the boxes that a script lists for its k-th call."""
+    """Returns the boxes that ``script`` lists for the k-th call, or ``every`` for all calls."""
 
     def __init__(self, script: Mapping[int, list[list[float]]] | None = None, every: list[list[float]] | None = None):
         self._script = script
@@ -35,7 +35,7 @@ class ScriptedDetector:
 
 
 def picture(index: int) -> NDArray[np.uint8]:
-    """A smooth picture that is different for every index: uint8 [96, 128, 3]."""
+    """A smooth image that differs for every index: uint8 [96, 128, 3]."""
     x, y = np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT))
     waves = [np.sin(x / 9 + index / 5), np.cos(y / 7 - index / 3), np.sin((x + y) / 11 + index)]
     return (127 + 100 * np.stack(waves, axis=-1)).astype(np.uint8)

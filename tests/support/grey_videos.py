@@ -1,4 +1,4 @@
-"""Videos whose frames tell their number by their brightness."""
+"""Videos whose frames encode their number in their brightness."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def grey(level: int, size: tuple[int, int] = SIZE) -> np.ndarray:
 
 
 def levels(images: Sequence[np.ndarray]) -> list[int]:
-    """Frame numbers back from frames painted with grey(10 * number)."""
+    """The frame numbers of frames that were made with grey(10 * number)."""
     return [round(float(image.mean()) / 10) for image in images]
 
 

@@ -1,4 +1,4 @@
-"""A small HTTP server on loopback with ranges, passwords and faults on demand."""
+"""An HTTP server on the loopback interface with ranges, passwords and configurable faults."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Server(ThreadingHTTPServer):
-    """Serves ``files`` (path -> content). Faults are used up one per request, in order."""
+    """Serves ``files`` (path -> content). Each request consumes the next configured fault."""
 
     daemon_threads = True
 
@@ -20,16 +20,16 @@ class Server(ThreadingHTTPServer):
         self.etag: str | None = '"v1"'
         self.last_modified: str | None = None
         self.password_of: dict[str, str] = {}
-        """User -> password; nobody needs one while it is empty."""
+        """User -> password. If it is empty, no password is required."""
         self.forbidden: set[str] = set()
         self.moved: dict[str, str] = {}
         self.break_after: list[int] = []
-        """The connection ends after so many bytes of a body."""
+        """Numbers of bytes of a body after which the connection is closed."""
         self.fail_with: list[int] = []
         self.retry_after: str | None = None
         self.has_head = True
         self.requests: list[tuple[str, str | None]] = []
-        """(path, Range) of every GET, refused ones too."""
+        """(path, Range header) of every GET request, including rejected ones."""
         self.authorizations: list[str | None] = []
 
     @property

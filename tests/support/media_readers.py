@@ -1,4 +1,4 @@
-"""Files read in one call, which only tests want: the pipeline keeps a file open and streams."""
+"""Functions for tests that read a media file in one call. The pipeline keeps files open and streams."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def display_of(path: str | Path) -> Display:
 
 
 def read_samples(path: str | Path) -> NDArray[np.float32]:
-    """A file's sound at 16 kHz, mono: float32 [n]."""
+    """The sound of a file at 16 kHz, mono: float32 [n]."""
     with MediaFile(path) as media:
         return media.samples()
 
 
 def read_native_samples(path: str | Path) -> tuple[NDArray[np.float32], int]:
-    """A file's sound as it is: float32 [n, channels] and its rate in Hz."""
+    """The sound of a file at its own rate: float32 [n, channels], and the rate in Hz."""
     with MediaFile(path) as media:
         return media.native_samples()
 

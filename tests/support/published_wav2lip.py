@@ -1,4 +1,4 @@
-"""Wav2Lip's networks described a second time, with the published names, for tests to compare ours with."""
+"""A second implementation of Wav2Lip's networks with the published names, as a reference for tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NUM_INPUTS = {1, 3, 6, 15}
 
 
 class Block(nn.Module):
-    """Convolution, BatchNorm, the input added where `residual`, ReLU; or convolution and LeakyReLU."""
+    """Convolution, BatchNorm, optional residual connection and ReLU; without norm, convolution and LeakyReLU."""
 
     def __init__(self, conv: nn.Module, out: int, *, residual: bool = False, norm: bool = True) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class Block(nn.Module):
 
 
 class Layers:
-    """Short names for the published layers at one width."""
+    """Constructors of the published layers for one width."""
 
     def __init__(self, width: float) -> None:
         self.width = width
@@ -45,7 +45,7 @@ class Layers:
         return [Block(nn.Conv2d(c, c, 3, 1, 1), c, residual=True) for _ in range(count)]
 
     def up(self, inputs: tuple[int, int], out: int, count: int) -> nn.Sequential:
-        """Doubles the size of an earlier stage's maps with a skip's."""
+        """A decoder stage that doubles the resolution. Its input is the previous output and a skip connection."""
         c = self.scaled(out)
         conv = nn.ConvTranspose2d(sum(map(self.scaled, inputs)), c, 3, 2, 1, 1)
         return nn.Sequential(Block(conv, c), *self.residual(out, count))
@@ -151,7 +151,7 @@ class PublishedDiscriminator(nn.Module):
 
 
 def trained(network: nn.Module) -> nn.Module:
-    """Every tensor of the state dict at a value of its own, signals of ordinary size."""
+    """Set every tensor of the state dict to random values that keep activations in a normal range."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             fan_in = module.weight[0].numel() if isinstance(module, nn.Conv2d) else module.weight[:, 0].numel()

@@ -1,4 +1,4 @@
-"""Made sounds, and sounds moved against their pictures."""
+"""Synthetic sounds, and sounds with an offset."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def speech_like(seconds: float = 1.5, seed: int = 0) -> np.ndarray:
 
 
 def early_by(samples: np.ndarray, lead_frames: int) -> np.ndarray:
-    """The samples so many frames earlier (negative: later); what comes before or after them is silence."""
+    """The samples shifted ``lead_frames`` earlier (negative: later) and padded with silence to the same length."""
     moved = np.zeros_like(samples)
     step = SAMPLES_PER_FRAME * abs(lead_frames)
     if lead_frames >= 0:

@@ -1,6 +1,6 @@
-"""Runs stages one after another, each in a process of its own that starts at once: its imports are made beforehand.
+"""Runs stages one after another in forked processes, which start quickly since the imports are already made.
 
-Reads lines of JSON, [checkout, stage, arguments ...]; writes `started PID`, what the stage writes, `ended STATUS`.
+Reads lines of JSON, [checkout, stage, arguments ...]. Prints `started PID`, the stage's output and `ended STATUS`.
 """
 
 from __future__ import annotations

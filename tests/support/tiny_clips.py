@@ -1,4 +1,4 @@
-"""Clips of a few grey frames, and the rows that list or reject them."""
+"""Clips of a few grey frames, and their rows in the manifest and in the rejects."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STATS = {
 
 
 def sample(clip_id: str, split: str, stats: Mapping[str, float], num_frames: int = 5) -> ClipSample:
-    """Grey frames, each lighter than the one before it."""
+    """A clip of grey frames, each lighter than the previous one."""
     frames = np.stack([np.full((16, 16, 3), 40 + 20 * k, np.uint8) for k in range(num_frames)])
     mjpeg, sizes = encode_mjpeg(frames)
     return ClipSample(
