@@ -99,8 +99,8 @@ def step(width: float, clips: int, *, with_additions: bool) -> Step:
     def run_step() -> None:
         optimiser.zero_grad(set_to_none=True)
         with autocast("auto", torch.device("cpu")):
-            drawn = network(mel, faces)
-        l1_loss(drawn, target).backward()
+            generated = network(mel, faces)
+        l1_loss(generated, target).backward()
         optimiser.step()
         averaged.update(network)
 

@@ -48,7 +48,7 @@ def profile(
 
 
 def verify() -> None:
-    """Compare the GRID or LRS2 clips on disk with the published numbers.
+    """Compare GRID or LRS2 clips with the published numbers.
 
     Exit code 1 if the numbers differ.
     """
@@ -72,9 +72,10 @@ def verify() -> None:
 def doctor(
     no_track: Annotated[bool, typer.Option("--no-track", help="Record nothing in MLflow.")] = False,
 ) -> None:
-    """Check this machine (packages, GPU, disk, services) and its clips (sizes, sound, rejected clips).
+    """Check this machine and its clips.
 
-    Writes report.md, distributions.png and contact_sheet.png to artifacts/doctor. Exit code 1 if a check fails.
+    The checks cover packages, GPU, disk, services, and sizes, sound and rejects of the clips. Writes report.md,
+    distributions.png and contact_sheet.png to artifacts/doctor. Exit code 1 if a check fails.
     """
     try:
         from pipeline.doctor.examine import REPORT, STAGE, examine, track

@@ -40,7 +40,7 @@ app.command()(adopt)
 app.command("freeze-scorer")(freeze_scorer)
 app.command()(verify)
 app.command()(doctor)
-weights_app = plain_app("Download and verify published weights: `weights fetch [NAME]`.")
+weights_app = plain_app("Download published weights: `weights fetch [NAME]`.")
 weights_app.command("fetch")(fetch_weights)
 app.add_typer(weights_app, name="weights")
 

@@ -20,9 +20,10 @@ def adopt(
     ],
     out: Annotated[Path, typer.Option(help="Folder to write the model to.")],
 ) -> None:
-    """Convert Wav2Lip's published weights to a model: a generator for dubbing and comparison, or a sync expert.
+    """Convert Wav2Lip's published weights to a model.
 
-    The weights are not part of lipsmith. Their authors' licence allows research and personal use, not commercial use.
+    The model is a generator for dubbing and comparison, or a sync expert. The weights are not part of lipsmith. Their
+    authors' licence allows research and personal use, not commercial use.
     """
     with user_errors():
         from pipeline.inference.generator_kinds import KINDS
@@ -44,9 +45,10 @@ def freeze_scorer(
         ),
     ] = None,
 ) -> None:
-    """Copy a trained sync expert to weights/ and set it as the scorer of the stage sync_filter in params.yaml.
+    """Set a trained sync expert as the scorer of sync_filter.
 
-    The next `dvc repro` corrects or removes clips that are out of sync, and trains every network again.
+    The expert is copied to weights/ and set in params.yaml. The next `dvc repro` corrects or removes clips that are out
+    of sync, and trains every network again.
     """
     with user_errors():
         from pipeline.sync_filter.freeze import freeze_scorer as freeze

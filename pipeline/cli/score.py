@@ -29,10 +29,10 @@ def score(
         Path | None, typer.Option(help="JSON file that --out wrote for another system, for comparison.")
     ] = None,
 ) -> None:
-    """Score videos of any system with the pipeline's metrics: LSE-D, LSE-C, FID, KID and jitter.
+    """Score videos of any system with the pipeline's metrics.
 
-    The face is detected in the real video, and both videos are cropped there. Clips that cannot be scored are listed.
-    Exit code 0 if at least one clip was scored.
+    The metrics are LSE-D, LSE-C, FID, KID and jitter. The face is detected in the real video, and both videos are
+    cropped there. Clips that cannot be scored are listed. Exit code 0 if at least one clip was scored.
     """
     with user_errors():
         for line in score_folders(Layout(find_root()), generated, reference, out, against):
@@ -43,9 +43,10 @@ def score_model(
     model: Annotated[Path, typer.Option(help="Folder of a saved generator.")],
     out: Annotated[Path | None, typer.Option(help="JSON file to write. Default: no file.")] = None,
 ) -> None:
-    """Score a generator on held-out clips with unseen audio, as the stage evaluate scores variants.
+    """Score a generator on held-out clips with unseen audio.
 
-    If the comparison in artifacts/compare has the same protocol, its rows are printed too.
+    The protocol is that of the stage evaluate. If the comparison in artifacts/compare has the same protocol, its rows
+    are printed too.
     """
     with user_errors():
         for line in score_saved(Layout(find_root()), model, out):

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.core.errors import DataError, UserError
 
-REMAKE = "`dvc repro` makes it"
+REMAKE = "`dvc repro` creates it"
 
 
 def read_json(path: Path, remedy: str = REMAKE) -> Any:

@@ -61,7 +61,7 @@ def digest_paths(paths: Iterable[Path], root: Path) -> str:
         elif path.is_file():
             files.add(path)
         else:
-            raise UserError(f"{path} does not exist; `dvc repro` makes what a stage needs")
+            raise UserError(f"{path} does not exist; `dvc repro` creates the inputs of a stage")
     for file in sorted(files):
         digest.update(file.relative_to(root).as_posix().encode())
         with file.open("rb") as opened:

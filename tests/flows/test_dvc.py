@@ -93,7 +93,7 @@ def test_stages_run_then_are_up_to_date_then_are_restored(tiny_repo: Path, edit:
             False,
             "command exited with 75",
         ),
-        (["Unable to acquire lock, says the stage itself", "x, exited with 75"], False, "dvc exited with 255"),
+        (["Unable to acquire lock, printed by the stage itself", "x, exited with 75"], False, "dvc exited with 255"),
         (["Killed"], False, "dvc exited with 255"),
     ],
 )

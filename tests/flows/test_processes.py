@@ -17,7 +17,7 @@ CHILD = "import subprocess, time; print(subprocess.Popen(['sleep', '300']).pid, 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def gone(pid: int) -> bool:
+def has_ended(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -47,7 +47,7 @@ def test_an_exception_ends_children_and_grandchildren(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         processes.stream([sys.executable, "-c", CHILD + "time.sleep(300)"], tmp_path, stop)
     assert len(pids) == 1
-    assert gone(pids[0])
+    assert has_ended(pids[0])
 
 
 def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +61,7 @@ def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: p
 
     with pytest.raises(KeyboardInterrupt):
         processes.stream([sys.executable, "-c", code], tmp_path, stop)
-    assert gone(pids[0])
+    assert has_ended(pids[0])
 
 
 def test_an_orphan_of_an_ended_command_is_ended(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_an_orphan_of_an_ended_command_is_ended(tmp_path: Path) -> None:
     code = CHILD + "time.sleep(0.8); import os; os._exit(9)"
     assert processes.stream([sys.executable, "-c", code], tmp_path, lines.append) == 9
     assert time.monotonic() - started < 20
-    assert gone(int(lines[0]))
+    assert has_ended(int(lines[0]))
 
 
 def test_sigterm_to_the_caller_ends_the_stage(tiny_repo: Path) -> None:
@@ -94,7 +94,7 @@ def test_sigterm_to_the_caller_ends_the_stage(tiny_repo: Path) -> None:
     caller.send_signal(signal.SIGTERM)
     assert caller.wait(timeout=30) == 128 + signal.SIGTERM
     assert len(below) >= 3  # dvc, the shell, sleep
-    assert all(gone(pid) for pid in [*(p.pid for p in below), *map(int, pid_path.read_text().split())])
+    assert all(has_ended(pid) for pid in [*(p.pid for p in below), *map(int, pid_path.read_text().split())])
 
 
 def test_everything_ends_and_no_thread_starts_another_command() -> None:

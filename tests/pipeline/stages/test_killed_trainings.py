@@ -129,8 +129,8 @@ class Stages:
         """
         pid = self._begin(layout, command)
         log = self._read_until(lambda line: (found := STEP_LINE.search(line)) is not None and int(found[1]) >= step)
-        seen = [_changed_ns(folder) for folder in folders]
-        while folders and psutil.pid_exists(pid) and seen == [_changed_ns(folder) for folder in folders]:
+        times = [_changed_ns(folder) for folder in folders]
+        while folders and psutil.pid_exists(pid) and times == [_changed_ns(folder) for folder in folders]:
             pass
         os.kill(pid, signal.SIGKILL)
         return log + self._read_until(f"ended {-signal.SIGKILL}\n".__eq__)
