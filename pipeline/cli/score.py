@@ -100,7 +100,7 @@ def score_folders(
         yield from (
             "",
             *sentences,
-            *(f"difference: {difference}" for difference in comparing.protocol_differences(figures, other)),
+            *(f"note: {difference}" for difference in comparing.protocol_differences(figures, other)),
         )
     if len(clips) >= comparing.MIN_SHARED_CLIPS:
         yield f"\n[]: {level(params.compare.confidence)} interval over clips"

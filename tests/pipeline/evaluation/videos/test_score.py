@@ -310,7 +310,7 @@ def test_a_system_that_copies_its_input_and_what_it_leaves_out(checkout: Path, t
     assert reasons["g"].startswith("the generated video is silent: RMS 0.000000")
     assert "clips changed before scoring: 1, such as h: the generated video has 30 fps, read at 25" in said
     assert "no score: d: there is no generated video" in said
-    assert "has no video of their name: z" in said
+    assert "has no video with these names: z" in said
     assert "| clips within 1 frame, % ↑ |" in said and "[]: 95 % interval over clips" in said
     rows = list(csv.DictReader(out.with_suffix(".csv").open(newline="")))
     assert [(row["clip_id"], row["status"]) for row in rows] == [
