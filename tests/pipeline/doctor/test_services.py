@@ -42,7 +42,7 @@ def test_connections(open_port: int, closed_port: int) -> None:
         assert services.connection_problem(address) == ""
     assert services.connection_problem(f"http://127.0.0.1:{closed_port}").startswith("does not answer")
     assert services.connection_problem("nonsense://") == "is not an address of a host and a port"
-    assert services.connection_problem("127.0.0.1:notaport").startswith("does not answer")
+    assert services.connection_problem("127.0.0.1:notaport").startswith("is not an address of a host and a port")
 
 
 def test_a_store_that_is_not_there_yet_is_fine(layout: Layout) -> None:
