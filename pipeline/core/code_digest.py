@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -177,6 +177,15 @@ class Code:
                 inner = f"{node.module}.{alias.name}"
                 is_module = self._source_of(inner) is not None
                 yield alias.asname or alias.name, ((inner, None) if is_module else (node.module, alias.name))
+
+
+def source_digest(paths: Iterable[Path]) -> str:
+    """Hex SHA-256 of Python files in the given order, without comments, docstrings, layout and log calls.
+
+    Raises FileNotFoundError and SyntaxError.
+    """
+    content = "\n".join(_dump(ast.parse(path.read_bytes())) for path in paths)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def record(path: Path, code: Code, stage: str) -> list[str]:

@@ -1,7 +1,7 @@
-"""Source ``demo``: a rendered talking-head corpus in LRS2's folder layout, made on the spot.
+"""Source ``demo``: render a talking-head corpus in LRS2's folder layout.
 
-Speech is synthesised, its phoneme times move the lips of painted portraits, so sound and picture are in
-sync by construction. A clip is a pure function of the spec, the speaker's number and the clip's number.
+The phoneme times of synthesised speech drive the lips of rendered portraits, so audio and video are in sync by
+construction. A clip is a pure function of the spec, the speaker's number and the clip's number.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core import atomic
+from pipeline.core.code_digest import source_digest
 from pipeline.core.errors import UserError
 from pipeline.corpora.demo.motion import head_track
 from pipeline.corpora.demo.portrait import Portrait, make_look
@@ -37,7 +38,7 @@ _FINGERPRINT = "demo.json"
 
 @dataclass(frozen=True)
 class DemoSpec:
-    """What to render; sizes are even. The last speakers are the test split, those before them the validation split."""
+    """What to render. ``size_px`` is even. The last speakers are in test, the speakers before them in val."""
 
     num_speakers: int = 12
     num_clips_per_speaker: int = 10
@@ -58,7 +59,7 @@ class DemoSpec:
 
 @dataclass(frozen=True)
 class DemoClip:
-    """One rendered clip; ``clip_id`` is ``<speaker>/<number>`` as in the split lists."""
+    """One rendered clip. ``clip_id`` is ``<speaker>/<number>``, as in the split lists."""
 
     clip_id: str
     speaker: str
@@ -70,10 +71,10 @@ class DemoClip:
 def render_corpus(
     spec: DemoSpec, root: Path, num_workers: int, progress: Callable[[int, int], None] | None = None
 ) -> list[DemoClip]:
-    """Render what is missing below ``root`` and list every clip; the bytes do not depend on the workers.
+    """Render the missing clips below ``root`` and return every clip. Bytes do not depend on ``num_workers``.
 
-    Clips that an earlier call with the same spec and the same code wrote are kept, others are replaced.
-    ``progress(done, total)`` is called after every few clips. Raises UserError where ``root`` holds an
+    Clips of an earlier call with the same spec and the same code are kept; clips of another spec or other code are
+    replaced. ``progress(done, total)`` is called after every few clips. Raises UserError if ``root`` has an
     ``mvlrs_v1`` that this function did not write.
     """
     _claim(root, spec)
@@ -94,7 +95,7 @@ def render_corpus(
 
 
 def _render_all(spec: DemoSpec, root: Path, missing: list[tuple[int, int]], num_workers: int) -> Iterator[int]:
-    """Render clips by few of one speaker, whose portrait is painted once; yields how many are done."""
+    """Render clips in tasks of a few clips of one speaker, whose portrait is painted once. Yields clips per task."""
     tasks: list[tuple[int, list[int]]] = []
     for speaker, clip in missing:
         if tasks and tasks[-1][0] == speaker and len(tasks[-1][1]) < _CLIPS_PER_TASK:
@@ -107,7 +108,7 @@ def _render_all(spec: DemoSpec, root: Path, missing: list[tuple[int, int]], num_
                 render_clip(spec, root, speaker, clip)
                 yield 1
         return
-    context = multiprocessing.get_context("spawn")  # fork would copy the threads of whoever calls
+    context = multiprocessing.get_context("spawn")  # fork would copy the caller's threads
     workers = min(num_workers, len(tasks))
     with ProcessPoolExecutor(workers, mp_context=context, initializer=limit_opencv_threads, initargs=(1,)) as pool:
         futures: list[Future[int]] = [pool.submit(_render_some, spec, root, *task) for task in tasks]
@@ -125,7 +126,7 @@ def _render_some(spec: DemoSpec, root: Path, speaker: int, clips: list[int]) -> 
 
 
 def render_clip(spec: DemoSpec, root: Path, speaker: int, clip: int) -> None:
-    """Write one clip's ``.mp4`` and, when that is complete, its ``.txt``."""
+    """Write one clip's ``.mp4`` and then its ``.txt``, which marks the clip as complete."""
     speech, transcript = speak_clip(speaker, clip, spec.num_samples, spec.seed)
     rng = np.random.default_rng([spec.seed, speaker, clip, 0xFACE])
     portrait = _portrait(speaker, spec.seed, spec.size_px)
@@ -151,7 +152,7 @@ def _portrait(speaker: int, seed: int, size_px: int) -> Portrait:
 
 
 def _speaker_id(seed: int, speaker: int) -> str:
-    """19 digits, as the programmes of LRS2 are named."""
+    """Return 19 digits, like the programme names of LRS2."""
     digest = hashlib.sha256(f"lipsmith demo {seed} {speaker}".encode()).digest()
     return str(10**18 + int.from_bytes(digest[:8]) % (9 * 10**18))
 
@@ -161,7 +162,7 @@ def _clip_path(root: Path, spec: DemoSpec, speaker: int, clip: int) -> Path:
 
 
 def _is_complete(path: Path) -> bool:
-    """The transcript is written last; someone may have deleted the video since."""
+    """Whether both files exist. The transcript is written last, but the video may have been deleted since."""
     return path.is_file() and path.with_suffix(".txt").is_file()
 
 
@@ -175,24 +176,24 @@ def _describe(root: Path, spec: DemoSpec, speaker: int, clip: int) -> DemoClip:
 
 
 def _claim(root: Path, spec: DemoSpec) -> None:
-    """Make ``root`` ours: drop clips of another spec or other code, leave foreign ones alone."""
+    """Delete clips of another spec or other code, and write the fingerprint. Raises UserError for foreign clips."""
     fingerprint = {"spec": asdict(spec), "code": _code_digest(), "made_by": "lipsmith demo"}
     marker, clips = root / _FINGERPRINT, root / "mvlrs_v1"
     if marker.is_file():
         if json.loads(marker.read_text()) == fingerprint:
             return
         if clips.exists():
-            shutil.rmtree(clips)  # before the marker: what a kill leaves of them is still of the old one
+            shutil.rmtree(clips)  # before the marker changes: clips that survive a kill still have the old marker
     elif clips.exists():
         raise UserError(
-            f"{clips} exists but was not rendered by lipsmith; to use real clips set dataset.source to lrs2 in "
-            "params.yaml, or move that folder away"
+            f"{clips} exists but was not rendered by lipsmith; set dataset.source to lrs2 in params.yaml to use these "
+            "clips, or move the folder away"
         )
     atomic.write_json(marker, fingerprint)
 
 
 def _code_digest() -> str:
-    """Digest of everything but the spec that decides the bytes: this code and the encoders' versions."""
+    """Digest of what determines a clip's bytes besides the spec: this code and the versions of the encoders."""
     here = Path(__file__).resolve().parent
     package = here.parents[1]
     files = [
@@ -200,9 +201,6 @@ def _code_digest() -> str:
         package / "features" / "alignment.py",  # the rates
         *(package / "media" / name for name in ("audio.py", "container.py", "writer.py")),
     ]
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.read_bytes())
-    for name in ("av", "espeakng-loader", "numpy", "opencv-python-headless", "soxr"):
-        digest.update(f"{name} {version(name)}\n".encode())
-    return digest.hexdigest()
+    encoders = ("av", "espeakng-loader", "numpy", "opencv-python-headless", "soxr")
+    versions = "\n".join(f"{name} {version(name)}" for name in encoders)
+    return hashlib.sha256(f"{source_digest(files)}\n{versions}".encode()).hexdigest()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.code_digest import Code, changes, record
+from pipeline.core.code_digest import Code, changes, record, source_digest
 
 FILES = {
     "models/__init__.py": "",
@@ -132,6 +132,27 @@ def test_a_digest_is_rewritten_only_when_it_changes(tree: Path, tmp_path: Path) 
     (tree / "models" / "losses.py").write_text(FILES["models/losses.py"].replace("2.0", "2.5"))
     assert record(path, Code(tree), "train") == ["models/losses.py:SCALE"]
     assert path.read_text() == Code(tree).digest("train")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_equal"),
+    [
+        ('"""Losses."""', '"""Other words."""  # and a comment', True),
+        ('"""Mean absolute error."""', '"""L1."""', True),
+        ("SCALE * abs(x)", "(SCALE*abs(x))", True),
+        ("SCALE = 2.0", "SCALE = 2.5", False),
+        ("UNUSED = 3.0", "UNUSED = 4.0", False),
+        ("import math", "import cmath as math", False),
+    ],
+)
+def test_the_digest_of_source_files_depends_on_their_code_only(tree: Path, old: str, new: str, is_equal: bool) -> None:
+    losses, tools = tree / "models" / "losses.py", tree / "pipeline" / "tools" / "halves.py"
+    before = source_digest([losses, tools])
+    assert source_digest([tools, losses]) != before
+    text = losses.read_text()
+    assert old in text
+    losses.write_text(text.replace(old, new))
+    assert (source_digest([losses, tools]) == before) is is_equal
 
 
 def test_a_stage_without_a_module_is_an_error(tree: Path) -> None:
