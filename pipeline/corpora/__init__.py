@@ -1,1 +1,1 @@
-"""Where clips come from: one module a source, and the manifest that all of them write."""
+"""Sources of clips: one or two modules per corpus, and the manifest that lists their clips."""

@@ -1,4 +1,4 @@
-"""Where a corpus' archives wait to be unpacked, and what has been: ``ROOT/.archives``."""
+"""The folder ``ROOT/.archives``: a corpus' downloaded archives, and records of those that were unpacked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class Depot:
-    """The archives of one corpus below its ``root``. Use it inside ``alone_in(depot.folder)``."""
+    """The archives of the corpus at ``root``. Hold ``alone_in(depot.folder)`` while you use it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -29,33 +29,33 @@ class Depot:
         return self.folder / name
 
     def is_unpacked(self, label: str, names: Sequence[str], folder: Path) -> bool:
-        """Whether ``finish`` noted these archives under this label and ``folder``, where they went, still has files.
+        """Whether ``finish`` recorded exactly these archives under ``label`` and ``folder`` still has files.
 
-        Fewer files than were unpacked are told, but left to whoever removed them.
+        Logs a warning if ``folder`` has fewer files than were unpacked into it. Missing files are not restored.
         """
-        path = self._note_path(label)
+        path = self._record_path(label)
         if not path.is_file():
             return False
-        note = json.loads(path.read_text())
-        if note["archives"] != list(names):
+        record = json.loads(path.read_text())
+        if record["archives"] != list(names):
             return False
         num_left = len(files_below(folder))
-        if 0 < num_left < note["num_files"]:
+        if 0 < num_left < record["num_files"]:
             logger.warning(
-                "%s has %d of the %d files that were unpacked; without %s they are fetched and unpacked again",
+                "%s has %d of the %d files that were unpacked; delete %s to download and unpack them again",
                 folder,
                 num_left,
-                note["num_files"],
+                record["num_files"],
                 path,
             )
         return num_left > 0
 
     def finish(self, label: str, names: Sequence[str], unpacked: Unpacked, *, keep_archives: bool) -> None:
-        """Note that the archives are unpacked, and remove them unless they are to be kept."""
+        """Record that the archives are unpacked. Delete them unless ``keep_archives``."""
         content = {"archives": list(names), "num_files": unpacked.num_files, "num_bytes": unpacked.num_bytes}
-        atomic.write_json(self._note_path(label), content)
+        atomic.write_json(self._record_path(label), content)
         logger.info(
-            "%s: %d files, %.2f GB unpacked, %d of them were there already",
+            "%s: unpacked %d files, %.2f GB; %d of them already existed",
             label,
             unpacked.num_files,
             unpacked.num_bytes / 1e9,
@@ -73,17 +73,20 @@ class Depot:
         num_connections: int,
         bytes_to_unpack: Callable[[Sequence[RemoteFile]], int],
     ) -> None:
-        """Have every file at its path, after a look at the room for them and for what is unpacked from them.
+        """Download every file to its path, if the disk has room for the files and for what they unpack to.
 
-        Raises TransferError.
+        ``bytes_to_unpack`` estimates the size of the unpacked files. Raises TransferError.
         """
         sized = with_sizes(files, credentials, num_connections)
         needed = num_missing_bytes(sized) + bytes_to_unpack(sized)
-        require_room(self.root, needed, "what is to be downloaded and unpacked there")
+        require_room(self.root, needed, "downloading and unpacking the corpus")
         fetch_all(sized, credentials, num_connections=num_connections)
 
     def unpack(self, names: Sequence[str], run: Callable[[list[Path], OnMember], Unpacked]) -> Unpacked:
-        """Run an unpacker over the archives with progress: it is given their paths and whom to tell its position."""
+        """Return ``run(paths, on_position)`` for the named archives, with a progress display.
+
+        ``run`` calls ``on_position`` with the number of archive bytes that it has read so far.
+        """
         paths = [self.path_of(name) for name in names]
         with ByteProgress("unpack", sum(path.stat().st_size for path in paths)) as progress:
             position = 0
@@ -95,5 +98,5 @@ class Depot:
 
             return run(paths, report_position)
 
-    def _note_path(self, label: str) -> Path:
+    def _record_path(self, label: str) -> Path:
         return self.folder / f"{label}.unpacked.json"

@@ -1,4 +1,4 @@
-"""Any tree of the user's own videos, split by video or by speaker."""
+"""Source ``folder``: a tree of the user's own videos, split by video or by speaker."""
 
 from __future__ import annotations
 
@@ -26,14 +26,16 @@ UNKNOWN_SPEAKER = "unknown"
 
 
 def list_folder_clips(params: FolderParams, seed: int, num_connections: int = 1) -> list[ClipRecord]:
-    """Every video below ``dataset.folder.root``, ids like ``holiday/take 1``; hidden files are left out.
+    """Return every video below ``dataset.folder.root`` as a clip with an id like ``holiday/take 1``.
 
-    The folder of a video stands for its speaker, a ``.txt`` beside it is its transcript, unless
-    ``dataset.folder.metadata`` says otherwise. Raises UserError where the folder, any video or a noted one is missing,
-    naming the setting to change, or where a name is not UTF-8; OutageError where remote storage does not answer.
+    Hidden files are skipped. The speaker is the video's folder, and the transcript is the ``.txt`` file with the
+    video's name. ``dataset.folder.metadata`` overrides both, and the split.
+
+    Raises UserError if the folder does not exist or has no video, if the metadata names a video that does not exist, or
+    if a name is not UTF-8. Raises OutageError if remote storage does not answer.
     """
     if params.root is None:
-        raise UserError("dataset.folder.root in params.yaml is not set: it is the folder that holds your videos")
+        raise UserError("dataset.folder.root is not set; set it in params.yaml to the folder that contains your videos")
     tree = (
         RemoteTree(params.root, num_connections)
         if is_url(params.root)
@@ -42,13 +44,13 @@ def list_folder_clips(params: FolderParams, seed: int, num_connections: int = 1)
     names = [name for name in tree.sizes if PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES]
     if not names:
         known = " ".join(sorted(VIDEO_SUFFIXES))
-        raise UserError(f"{tree.label} holds no video ({known}); set dataset.folder.root in params.yaml")
+        raise UserError(f"{tree.label} contains no video ({known}); set dataset.folder.root in params.yaml")
     _require_utf8_names(names, tree)
     ids, notes = _ids_of(names), _notes_of(names, tree, params.metadata)
     speakers = {name: notes[name].speaker or _speaker_of(name) for name in names}
     splits = _splits_of(names, notes, ids, speakers, params, seed)
     digests = tree.digests(names)
-    _warn_of_held_out_copies({name: digests[name] for name in names if tree.sizes[name]}, splits)
+    _warn_about_held_out_copies({name: digests[name] for name in names if tree.sizes[name]}, splits)
     return [
         ClipRecord(
             clip_id=ids[name],
@@ -64,22 +66,22 @@ def list_folder_clips(params: FolderParams, seed: int, num_connections: int = 1)
 
 
 def _require_utf8_names(names: Sequence[str], tree: VideoTree) -> None:
-    """Other names come from disk with stand-ins for their bytes, which no table can hold. Raises UserError."""
+    """Raise UserError for a name that is not UTF-8: Python decodes it to surrogates, which Parquet cannot store."""
     for name in names:
         try:
             name.encode()
         except UnicodeEncodeError:
-            raise UserError(f"{tree.label} has a video whose name is not UTF-8, {name!r}: rename it") from None
+            raise UserError(f"{tree.label} has a video whose name is not UTF-8: {name!r}; rename the file") from None
 
 
-def _warn_of_held_out_copies(digests: Mapping[str, str], splits: Mapping[str, str]) -> None:
-    """A held-out video that a model was trained on makes its scores too good."""
+def _warn_about_held_out_copies(digests: Mapping[str, str], splits: Mapping[str, str]) -> None:
+    """Log a warning if val or test has copies of training videos: they bias the scores."""
     trained_on = {digest: name for name, digest in digests.items() if splits[name] == "train"}
     copies = [name for name, digest in digests.items() if splits[name] != "train" and digest in trained_on]
     if copies:
         log.warning(
-            "%d videos of val and test are copies of training videos, the first is %s, a copy of %s: remove one of "
-            "each, or note the same split for both in dataset.folder.metadata",
+            "%d val or test videos are copies of training videos; the first is %s, a copy of %s. Remove one of each "
+            "pair, or give both the same split in dataset.folder.metadata",
             len(copies),
             copies[0],
             trained_on[digests[copies[0]]],
@@ -94,9 +96,12 @@ def _splits_of(
     params: FolderParams,
     seed: int,
 ) -> dict[str, str]:
-    """The noted split, else by speaker that of the speaker's noted videos, else a drawn one.
+    """Return the split of each video.
 
-    Raises UserError where a speaker's other videos are noted in several splits.
+    The metadata's split comes first. With ``split_by: speaker``, a video without one takes the split of the speaker's
+    other videos. The remaining videos or speakers are assigned at random with ``seed``.
+
+    Raises UserError if a video without a split has a speaker whose other videos are in several splits.
     """
     is_by_speaker = params.split_by == "speaker"
     unit_of = speakers if is_by_speaker else ids
@@ -109,34 +114,40 @@ def _splits_of(
         if len(noted[unit]) > 1:
             raise UserError(
                 f"dataset.folder.metadata puts videos of speaker {unit!r} into {' and '.join(sorted(noted[unit]))} and "
-                "leaves others open, which dataset.folder.split_by: speaker cannot decide: note a split for each of "
-                "them, or split_by: clip"
+                "leaves others without a split, but dataset.folder.split_by is speaker: give each of them a split in "
+                "the metadata file, or set split_by to clip in params.yaml"
             )
     if is_by_speaker and (several := sorted(unit for unit, found in noted.items() if len(found) > 1)):
-        log.warning("dataset.folder.metadata has speaker %s in several splits, against split_by: speaker", several[0])
-    drawn = assign_splits(
+        log.warning("dataset.folder.metadata has speaker %s in several splits, despite split_by: speaker", several[0])
+    assigned = assign_splits(
         undecided - noted.keys(), params.val_fraction, params.test_fraction, seed, least_test(params.split_by)
     )
-    drawn |= {unit: next(iter(found)) for unit, found in noted.items()}
-    return {name: notes[name].split or drawn[unit_of[name]] for name in names}
+    assigned |= {unit: next(iter(found)) for unit, found in noted.items()}
+    return {name: notes[name].split or assigned[unit_of[name]] for name in names}
 
 
 def _notes_of(names: Sequence[str], tree: VideoTree, metadata: Path | None) -> dict[str, VideoNote]:
-    """The user's notes, empty ones for videos without."""
+    """Return the metadata of each video, an empty note for a video without metadata."""
     if metadata is None:
         return dict.fromkeys(names, VideoNote())
     where, content = _read_metadata(tree, metadata)
     notes = _by_name_on_disk(parse_metadata(content, where), names)
     if absent := sorted(set(notes) - set(names)):
-        raise UserError(f"{where} names {len(absent)} videos that are not below {tree.label}, the first is {absent[0]}")
-    if len(notes) < len(names):
-        silent = len(names) - len(notes)
-        log.info("%s says nothing of %d of %d videos: their folders and the seed decide", where, silent, len(names))
+        raise UserError(
+            f"{where} names {len(absent)} videos that do not exist below {tree.label}; the first is {absent[0]}"
+        )
+    if num_without := len(names) - len(notes):
+        log.info(
+            "%s does not mention %d of %d videos: their folder gives the speaker, and the seed the split",
+            where,
+            num_without,
+            len(names),
+        )
     return {name: notes.get(name, VideoNote()) for name in names}
 
 
 def _by_name_on_disk(notes: Mapping[str, VideoNote], names: Sequence[str]) -> dict[str, VideoNote]:
-    """Macs may write an accent as a character of its own: what looks the same is taken for the same name."""
+    """Match names up to Unicode normalisation: macOS may store an accent as a separate combining character."""
     name_of = {unicodedata.normalize("NFC", name): name for name in names} | {name: name for name in names}
     return {
         name_of.get(path) or name_of.get(unicodedata.normalize("NFC", path), path): note for path, note in notes.items()
@@ -144,14 +155,14 @@ def _by_name_on_disk(notes: Mapping[str, VideoNote], names: Sequence[str]) -> di
 
 
 def _read_metadata(tree: VideoTree, metadata: Path) -> tuple[str, bytes]:
-    """Name and content of the file of notes; a relative one is looked for below the tree's root."""
+    """Return the name and the content of the metadata file. A relative path is relative to the tree's root."""
     path = metadata.expanduser()
     name = path.as_posix()
     if name in tree.sizes:
         return tree.path_of(name), tree.read(name)
     where = name if path.is_absolute() else tree.path_of(name)
     if not Path(where).is_file():
-        raise UserError(f"{where} does not exist; see dataset.folder.metadata in params.yaml")
+        raise UserError(f"{where} does not exist; correct dataset.folder.metadata in params.yaml, or set it to null")
     return where, Path(where).read_bytes()
 
 
@@ -161,9 +172,10 @@ def _transcript_of(name: str, tree: VideoTree) -> str:
 
 
 def _ids_of(names: Sequence[str]) -> dict[str, str]:
-    """Names without suffix.
+    """Return the clip id of each video: its name without suffix.
 
-    A digest tells apart those that are long, differ in punctuation only, or look like the name of a part of a clip.
+    A digest of the full name is appended if the name is too long, equals another one up to punctuation, or looks like
+    the id of a segment of a clip.
     """
     bare = {name: PurePosixPath(name).with_suffix("").as_posix() for name in names}
     plain = Counter(plain_name(clip_id) for clip_id in bare.values())

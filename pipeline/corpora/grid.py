@@ -1,6 +1,6 @@
-"""The GRID corpus in its own layout: ``s1/bbaf2n.mpg``, ... (Cooke, Barker, Cunningham and Shao 2006).
+"""Source ``grid``: the GRID corpus in its published layout, ``s1/bbaf2n.mpg`` (Cooke, Barker, Cunningham, Shao 2006).
 
-The file name is the sentence: one letter each for command, colour, preposition, letter, digit and adverb.
+The file name encodes the sentence: one letter each for command, colour, preposition, letter, digit and adverb.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from pipeline.params import GridParams
 log = logging.getLogger(__name__)
 
 SUFFIXES = (".mpg", ".mp4")
-"""As published, then re-encoded, in any case; the first found of a clip is read."""
+"""Suffixes of clips in order of preference: the published files, then re-encoded ones. Case is ignored."""
 
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _WORDS = (
     {"b": "bin", "l": "lay", "p": "place", "s": "set"},
     {"b": "blue", "g": "green", "r": "red", "w": "white"},
     {"a": "at", "b": "by", "i": "in", "w": "with"},
-    {letter: letter for letter in "abcdefghijklmnopqrstuvxyz"},  # "w" is never spoken: it is long
+    {letter: letter for letter in "abcdefghijklmnopqrstuvxyz"},  # GRID has no "w": its name is polysyllabic
     {"z": "zero", **{str(value): word for value, word in enumerate(_DIGITS)}},
     {"a": "again", "n": "now", "p": "please", "s": "soon"},
 )
 
 
 def list_grid_clips(params: GridParams, seed: int) -> list[ClipRecord]:
-    """Clips of the chosen speakers, ids like ``s1/bbaf2n``, split by clip or by speaker.
+    """Return the clips of the speakers in ``params``, with ids like ``s1/bbaf2n``, split by clip or by speaker.
 
-    Raises UserError where the folder or a speaker is missing, naming the setting to change.
+    Raises UserError, with the setting to change, if the folder or a speaker does not exist.
     """
     found = clips_by_speaker(params.root, params.speakers)
     clips = [(speaker, path) for speaker, paths in found.items() for path in paths]
@@ -50,52 +50,53 @@ def list_grid_clips(params: GridParams, seed: int) -> list[ClipRecord]:
 
 
 def clips_by_speaker(root: Path | None, chosen: tuple[str, ...]) -> dict[str, list[Path]]:
-    """One file per clip of the chosen speakers, of all where none is chosen.
+    """Return one file per clip of the ``chosen`` speakers, or of all speakers if ``chosen`` is empty.
 
-    Raises UserError where the folder, a chosen speaker or every clip is missing, naming the setting to change.
+    Raises UserError, with the setting to change, if the folder or a chosen speaker does not exist, or if there is no
+    clip.
     """
     root = _existing_root(root)
     found = {speaker: _clips_of(root / speaker) for speaker in _speakers_of(root, chosen)}
     if not any(found.values()):
-        inside = "; is it one speaker's folder? Then its parent is meant" if _clips_of(root) else ""
-        raise UserError(f"{root} has no GRID clip such as s1/bbaf2n.mpg; set dataset.grid.root in params.yaml{inside}")
+        hint = " to its parent: it looks like one speaker's folder" if _clips_of(root) else ""
+        raise UserError(f"{root} has no GRID clip such as s1/bbaf2n.mpg; set dataset.grid.root in params.yaml{hint}")
     return found
 
 
 def sentence_of(name: str) -> str:
-    """The words behind a GRID file name: ``bbaf2n`` -> ``bin blue at f two now``.
+    """Return the sentence that a GRID file name encodes: ``bbaf2n`` -> ``bin blue at f two now``.
 
-    Raises UserError naming the letter that GRID's grammar does not have.
+    Raises UserError, with the position of the wrong letter, for a name outside GRID's grammar.
     """
     if len(name) != len(_WORDS):
-        raise UserError(f"{name!r} is not a GRID clip name: it needs 6 letters, as bbaf2n has")
+        raise UserError(f"{name!r} is not a GRID clip name: it must have 6 letters, as in bbaf2n")
     words = []
     for place, (letter, allowed) in enumerate(zip(name.lower(), _WORDS, strict=True), start=1):
         if letter not in allowed:
             choice = ", ".join(allowed)
-            raise UserError(f"{name!r} is not a GRID clip name: letter {place} is none of {choice}")
+            raise UserError(f"{name!r} is not a GRID clip name: letter {place} must be one of {choice}")
         words.append(allowed[letter])
     return " ".join(words)
 
 
 def _existing_root(root: Path | None) -> Path:
-    """The corpus' folder. Raises UserError naming the setting where it is not set or not there."""
+    """Return the corpus' folder. Raises UserError, with the setting to change, if it is not set or does not exist."""
     if root is None:
         raise UserError(
-            "dataset.grid.root in params.yaml is not set: it is the folder that holds s1, s2, ...; "
-            "or set dataset.grid.url to download them"
+            "dataset.grid.root is not set; set it in params.yaml to the folder that contains s1, s2, ..., or set "
+            "dataset.grid.url to download them"
         )
     if not root.expanduser().is_dir():
-        raise UserError(f"{root} is no folder; set dataset.grid.root in params.yaml")
+        raise UserError(f"{root} is not a folder; set dataset.grid.root in params.yaml")
     return root.expanduser().resolve()
 
 
 def _speakers_of(root: Path, chosen: tuple[str, ...]) -> list[str]:
-    """The chosen speakers' folders by number, all of them where none is chosen. Raises UserError for an absent one."""
+    """Return the chosen speakers, or all if none is chosen, by number. Raises UserError if one does not exist."""
     found = {entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
     if missing := sorted(set(chosen) - found):
         raise UserError(
-            f"{root} has no folder {', '.join(missing)}; dataset.grid.speakers in params.yaml may name "
+            f"{root} has no folder {', '.join(missing)}; set dataset.grid.speakers in params.yaml to some of: "
             f"{', '.join(_by_number(found)) or 'none'}"
         )
     return _by_number(set(chosen) or {name for name in found if re.fullmatch(r"s\d+", name)})
@@ -106,7 +107,7 @@ def _by_number(names: set[str]) -> list[str]:
 
 
 def _clips_of(folder: Path) -> list[Path]:
-    """One file per clip, by name; also where the archive unpacks into sub-folders."""
+    """Return one file per clip in order of names. Sub-folders count: some archives unpack into one."""
     best: dict[str, Path] = {}
     files = files_below(folder)
     for suffix in SUFFIXES:

@@ -1,4 +1,4 @@
-"""The GRID corpus from Zenodo: the record names the files, their sizes and their md5; one zip holds one speaker."""
+"""Download the GRID corpus from Zenodo. The record lists files, sizes and MD5 checksums; each speaker is one zip."""
 
 from __future__ import annotations
 
@@ -35,26 +35,27 @@ class _Entry(BaseModel):
 
 
 class _Record(BaseModel):
-    """What of a Zenodo record is read here."""
+    """The fields of a Zenodo record that this module reads."""
 
     files: list[_Entry]
 
 
 def download_grid(params: GridParams, root: Path, num_connections: int) -> None:
-    """Have the chosen speakers' clips as ``root/s1/bbaf2n.mpg``; all that the record has where none is chosen.
+    """Download the clips of ``params.speakers`` as ``root/s1/bbaf2n.mpg``; of all speakers if that is empty.
 
-    What is there already is not fetched again. Raises TransferError, or UserError for a speaker that is not there.
+    Speakers that are already unpacked are skipped. Raises TransferError, or UserError for a speaker that the record
+    does not have.
     """
     assert params.url is not None
     depot = Depot(root)
     with alone_in(depot.folder):
-        on_offer = {remote.path.stem: remote for remote in _speaker_files(params.url, depot)}
-        if absent := sorted(set(params.speakers) - set(on_offer)):
+        available = {remote.path.stem: remote for remote in _speaker_files(params.url, depot)}
+        if absent := sorted(set(params.speakers) - set(available)):
             raise UserError(
-                f"{redacted(params.url)} has no speaker {', '.join(absent)}; dataset.grid.speakers in params.yaml may "
-                f"name {', '.join(on_offer)}"
+                f"{redacted(params.url)} has no speaker {', '.join(absent)}; set dataset.grid.speakers in params.yaml "
+                f"to some of: {', '.join(available)}"
             )
-        wanted = [on_offer[speaker] for speaker in dict.fromkeys(params.speakers or on_offer)]
+        wanted = [available[speaker] for speaker in dict.fromkeys(params.speakers or available)]
         todo = [
             remote
             for remote in wanted
@@ -62,7 +63,7 @@ def download_grid(params: GridParams, root: Path, num_connections: int) -> None:
         ]
         if not todo:
             return
-        depot.fetch(todo, num_connections=num_connections, bytes_to_unpack=_as_much_again)
+        depot.fetch(todo, num_connections=num_connections, bytes_to_unpack=_unpacked_bytes)
         for remote in todo:
             speaker, names = remote.path.stem, [remote.path.name]
             unpacked = depot.unpack(names, partial(_unpack, speaker, root))
@@ -70,16 +71,19 @@ def download_grid(params: GridParams, root: Path, num_connections: int) -> None:
 
 
 def speaker_files(record: Any, folder: Path) -> list[RemoteFile]:
-    """The speakers' archives in a Zenodo record, by number. Raises WrongContentError for anything else."""
+    """Return the speakers' archives of a parsed Zenodo record, in order of their numbers.
+
+    Raises WrongContentError if ``record`` is not a Zenodo record of GRID.
+    """
     try:
         parsed = _Record.model_validate(record)
     except ValidationError as error:
         first = error.errors()[0]
-        fault = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        raise WrongContentError(f"not a Zenodo record with files, sizes and checksums ({fault})") from None
+        problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise WrongContentError(f"not a Zenodo record with files, sizes and checksums ({problem})") from None
     found = {match[1]: entry for entry in parsed.files if (match := _SPEAKER_ZIP.fullmatch(entry.key))}
     if not found:
-        raise WrongContentError("the record has no s1.zip, s2.zip, ...: is it GRID's?")
+        raise WrongContentError("the Zenodo record has no s1.zip, s2.zip, ..., so it is not a record of GRID")
     return [
         RemoteFile(entry.links.self, folder / f"{speaker}.zip", entry.size, _checksum(entry.checksum))
         for speaker, entry in sorted(found.items(), key=lambda item: int(item[0][1:]))
@@ -87,16 +91,16 @@ def speaker_files(record: Any, folder: Path) -> list[RemoteFile]:
 
 
 def _checksum(text: str) -> Checksum:
-    """Of ``md5:0123...``. Raises WrongContentError for anything else."""
+    """Parse ``md5:0123...``. Raises WrongContentError for any other text."""
     algorithm, _, hexdigest = text.partition(":")
     try:
         return Checksum(algorithm, hexdigest)
-    except ValueError as error:  # an algorithm that hashlib does not know, or not its digits
+    except ValueError as error:  # hashlib does not know the algorithm, or the digest has the wrong form
         raise WrongContentError(f"not a Zenodo record with files, sizes and checksums ({error})") from None
 
 
 def _speaker_files(url: str, depot: Depot) -> list[RemoteFile]:
-    """The record is asked for once; Zenodo never changes a published one."""
+    """Return the record's archives. The record is downloaded once: Zenodo never changes a published record."""
     path = depot.path_of("record.json")
     if path.is_file():
         kept = json.loads(path.read_text())
@@ -106,13 +110,13 @@ def _speaker_files(url: str, depot: Depot) -> list[RemoteFile]:
     try:
         files = speaker_files(record, depot.folder)
     except WrongContentError as error:
-        raise WrongContentError(f"{redacted(url)}: {error}; see dataset.grid.url in params.yaml") from None
+        raise WrongContentError(f"{redacted(url)}: {error}; correct dataset.grid.url in params.yaml") from None
     atomic.write_json(path, {"url": url, "record": record})
     return files
 
 
-def _as_much_again(files: Sequence[RemoteFile]) -> int:
-    """MPEG does not shrink in a zip: it takes about the archive's room once more."""
+def _unpacked_bytes(files: Sequence[RemoteFile]) -> int:
+    """Return the archives' size: MPEG videos do not shrink in a zip."""
     return sum(file.size_bytes or 0 for file in files)
 
 
@@ -121,6 +125,6 @@ def _unpack(speaker: str, root: Path, paths: list[Path], on_position: OnMember) 
 
 
 def _place(speaker: str, name: PurePosixPath) -> PurePosixPath | None:
-    """Clips only, straight into the speaker's folder, however deep the archive has them."""
+    """Place clips directly in the speaker's folder, at whatever depth the archive has them. Skip other files."""
     is_clip = name.suffix == ".mpg" and not name.name.startswith(".") and "__MACOSX" not in name.parts
     return PurePosixPath(speaker, name.name) if is_clip else None

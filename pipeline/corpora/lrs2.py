@@ -1,7 +1,7 @@
-"""Clips in the layout of LRS2-BBC: ``mvlrs_v1/main/<programme>/<number>.mp4`` with ``.txt`` transcripts beside.
+"""Source ``lrs2``: clips in the layout of LRS2-BBC, which the demo source writes too.
 
-The lists ``train.txt``, ``val.txt`` and ``test.txt`` name them as ``<programme>/<number>``. The demo source
-writes the same layout.
+A clip is ``mvlrs_v1/main/<programme>/<number>.mp4``, with a transcript in ``<number>.txt``. The lists ``train.txt``,
+``val.txt`` and ``test.txt`` name clips as ``<programme>/<number>``.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ log = logging.getLogger(__name__)
 
 
 def list_lrs2_clips(root: Path | None) -> list[ClipRecord]:
-    """Every listed clip below ``root``; the programme's folder stands for the speaker.
+    """Return every listed clip below ``root``. The speaker is the programme's folder.
 
-    Only ``main`` is read, as in Wav2Lip. A listed clip that is not there is listed with 0 bytes, so that it is
-    counted among the rejects. Raises UserError where the folder, a list or many clips are missing, naming the
-    setting to change.
+    Only ``main`` is read, as in Wav2Lip. A clip without a file is returned with 0 bytes, and preprocessing rejects it.
+
+    Raises UserError if the folder or a list does not exist, if a clip is in two lists, or if more than
+    ``MAX_MISSING_SHARE`` of the clips have no file.
     """
     root = lrs2_root(root)
     main_dir = root / "mvlrs_v1" / "main"
@@ -28,15 +29,17 @@ def list_lrs2_clips(root: Path | None) -> list[ClipRecord]:
     for split in SPLITS:
         for clip_id in read_split_list(find_list(root, split)):
             if paths.get(clip_id, (split,))[0] != split:
-                raise UserError(f"clip {clip_id} is in both {paths[clip_id][0]}.txt and {split}.txt of {root}")
+                raise UserError(
+                    f"clip {clip_id} is in both {paths[clip_id][0]}.txt and {split}.txt of {root}; remove it from one"
+                )
             paths[clip_id] = split, main_dir / f"{clip_id}.mp4"
     missing = {clip_id for clip_id, (_, path) in paths.items() if not path.is_file()}
     if missing:
         first = main_dir / f"{min(missing)}.mp4"
-        told = f"{len(missing)} of {len(paths)} listed clips are missing, the first is {first}"
+        message = f"{len(missing)} of {len(paths)} listed clips have no file; the first is {first}"
         if len(missing) > MAX_MISSING_SHARE * len(paths):
-            raise UserError(f"{told}: unpack the archive again, or take them out of the lists")
-        log.warning("%s", told)
+            raise UserError(f"{message}. Unpack the archive again, or remove these clips from the lists")
+        log.warning("%s", message)
     return [
         absent_record(clip_id, _programme(clip_id), split, path)
         if clip_id in missing
@@ -46,11 +49,11 @@ def list_lrs2_clips(root: Path | None) -> list[ClipRecord]:
 
 
 def lrs2_root(root: Path | None) -> Path:
-    """The folder that holds ``mvlrs_v1``. Raises UserError naming the setting where it is not set or not there."""
+    """Return the folder that contains ``mvlrs_v1``. Raises UserError, with the setting, if it is unset or absent."""
     if root is None:
         raise UserError(
-            "dataset.lrs2.root in params.yaml is not set: it is the folder that holds mvlrs_v1; "
-            "or set dataset.lrs2.url to download it"
+            "dataset.lrs2.root is not set; set it in params.yaml to the folder that contains mvlrs_v1, or set "
+            "dataset.lrs2.url to download it"
         )
     root = root.expanduser().resolve()
     if not (root / "mvlrs_v1" / "main").is_dir():
@@ -63,36 +66,36 @@ def _programme(clip_id: str) -> str:
 
 
 def read_split_list(path: Path) -> list[str]:
-    """Clip ids of a list: the first word of each line (``test.txt`` carries a second one).
+    """Return the clip ids of a list: the first word of each line (``test.txt`` has a second one).
 
-    Raises UserError where it is not UTF-8.
+    Raises UserError if the file is not UTF-8.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")  # a byte order mark is not part of the first id
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not text in UTF-8: {error}; save it so") from None
+        raise UserError(f"{path} is not UTF-8 text: {error}; re-save it as UTF-8") from None
     return [line.split()[0] for line in text.splitlines() if line.strip()]
 
 
 def read_transcript(video_path: Path) -> str:
-    """The words of the ``.txt`` beside a video, empty without one."""
+    """Return the words in the ``.txt`` file with the video's name, or "" if there is none."""
     path = video_path.with_suffix(".txt")
     return spoken_words(path.read_bytes()) if path.is_file() else ""
 
 
 def spoken_words(content: bytes) -> str:
-    """Of a transcript's content the line ``Text:  ...``, or else the first that is not empty."""
+    """Return the line ``Text:  ...`` of a transcript, or else its first non-empty line."""
     lines = content.decode("utf-8-sig", errors="replace").strip().splitlines()
     spoken = [line for line in lines if line.startswith("Text:")] or lines[:1]
     return " ".join(spoken[0].removeprefix("Text:").split()) if spoken else ""
 
 
 def find_list(root: Path, split: str) -> Path:
-    """The split's list, beside ``mvlrs_v1`` or in it. Raises UserError where there is none."""
+    """Return the split's list: in ``root`` or in ``mvlrs_v1``. Raises UserError if neither has it."""
     for folder in (root, root / "mvlrs_v1"):
         if (folder / f"{split}.txt").is_file():
             return folder / f"{split}.txt"
     raise UserError(
-        f"{root} has no {split}.txt, the list of its {split} clips; it belongs beside mvlrs_v1 "
-        "(dataset.lrs2.root in params.yaml)"
+        f"{root} has no {split}.txt, the list of its {split} clips; put it into that folder, or correct "
+        "dataset.lrs2.root in params.yaml"
     )

@@ -1,6 +1,6 @@
-"""LRS2-BBC from its server, for those whom the BBC gave access: archives and split lists into one folder.
+"""Download the archives and split lists of LRS2-BBC from its server. The BBC grants access to researchers.
 
-The licence forbids passing the clips on; nothing here does, and other hosts' copies are not supported.
+The licence forbids redistribution: nothing here uploads clips, and copies on other hosts are not supported.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _LABEL = "lrs2"
 
 
 def download_lrs2(params: Lrs2Params, root: Path, num_connections: int) -> None:
-    """Have ``mvlrs_v1`` and the four lists below ``root``; what is there already is not fetched again.
+    """Download ``mvlrs_v1`` and the four lists into ``root``. Existing files are not downloaded again.
 
     User name and password come from ``LIPSMITH_LRS2_USER`` and ``LIPSMITH_LRS2_PASSWORD``, or from ~/.netrc.
-    Raises TransferError, or UserError for an environment or a setting that is not usable.
+    Raises TransferError, or UserError for wrong environment variables or settings.
     """
     assert params.url is not None
     _require_known_files(params)
@@ -51,13 +51,17 @@ def download_lrs2(params: Lrs2Params, root: Path, num_connections: int) -> None:
 
 
 def _require_known_files(params: Lrs2Params) -> None:
-    """A file twice would be written by two connections at once; a checksum under a wrong name would check nothing."""
+    """Raise UserError for a repeated archive or a checksum of an unknown file.
+
+    Two connections would write a repeated archive at once. A checksum of an unknown file would check nothing.
+    """
     if twice := [name for name, count in Counter(params.archives).items() if count > 1]:
-        raise UserError(f"dataset.lrs2.archives in params.yaml has {twice[0]} twice")
+        raise UserError(f"dataset.lrs2.archives in params.yaml lists {twice[0]} twice; remove one")
     files = (*params.archives, *LISTS)
     if unknown := sorted(params.md5.keys() - set(files)):
         raise UserError(
-            f"dataset.lrs2.md5 in params.yaml has {unknown[0]}, which is none of the files: {', '.join(files)}"
+            f"dataset.lrs2.md5 in params.yaml has {unknown[0]}, which is not a file to download; the files are "
+            f"{', '.join(files)}"
         )
 
 

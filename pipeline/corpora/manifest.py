@@ -1,4 +1,4 @@
-"""The list of source clips that every dataset yields and ``preprocess`` reads."""
+"""The manifest: the list of source clips that ``download`` writes and ``preprocess`` reads."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from pipeline.core.digest import sha256_of
 
 SPLITS: tuple[str, ...] = get_args(Split)
 MIN_CLIPS = {"train": 1, "val": 1, "test": 2}
-"""Fewest clips of a split that later stages can work with: a test clip is scored with another one's sound."""
+"""Fewest clips per split that later stages need. A test clip is also scored with the audio of another test clip."""
 
 MAX_MISSING_SHARE = 0.1
-"""Share of source files; with more of them gone it is the folder that is missing, not some clips."""
+"""Largest share of missing source files that is tolerated. A larger one suggests a wrong or unmounted folder."""
 
 
 @dataclass(frozen=True)
 class ClipRecord:
-    """One source clip. ``path`` is absolute, relative to the checkout's root, or a URL that fsspec reads (s3://...)."""
+    """One source clip. ``path`` is absolute, relative to the checkout's root, or an fsspec URL such as s3://..."""
 
     clip_id: str
     speaker: str
@@ -37,22 +37,25 @@ class ClipRecord:
 
 
 def record_of(clip_id: str, speaker: str, split: str, path: Path, transcript: str) -> ClipRecord:
-    """Describe a file on disk; its digest ties later stages to its content."""
+    """Return the record of a file on disk, with its size and SHA-256. The whole file is read."""
     return ClipRecord(clip_id, speaker, split, str(path), path.stat().st_size, sha256_of(path), transcript)
 
 
 def absent_record(clip_id: str, speaker: str, split: str, path: Path) -> ClipRecord:
-    """A clip that is listed but not on disk; preprocessing rejects it as a missing file."""
+    """Return the record of a clip without a file, with 0 bytes. Preprocessing rejects it as ``missing_file``."""
     return ClipRecord(clip_id, speaker, split, str(path), 0, "", "")
 
 
 def write_manifest(path: Path, records: Iterable[ClipRecord]) -> None:
-    """Write records sorted by clip id, byte-identical for equal records."""
+    """Write records to Parquet in order of clip ids. Equal records give equal bytes.
+
+    Raises ValueError for an unknown split or a repeated clip id.
+    """
     rows = sorted(records, key=lambda record: record.clip_id)
     seen: set[str] = set()
     for row in rows:
         if row.split not in SPLITS:
-            raise ValueError(f"clip {row.clip_id}: split {row.split!r} is none of {', '.join(SPLITS)}")
+            raise ValueError(f"clip {row.clip_id}: split {row.split!r} must be one of {', '.join(SPLITS)}")
         if row.clip_id in seen:
             raise ValueError(f"clip id {row.clip_id} occurs twice")
         seen.add(row.clip_id)
@@ -63,7 +66,10 @@ def write_manifest(path: Path, records: Iterable[ClipRecord]) -> None:
 
 
 def read_manifest(path: Path) -> list[ClipRecord]:
-    """Records in clip id order. Raises UserError or DataError with the command that writes the manifest."""
+    """Return the records in order of clip ids.
+
+    Raises UserError if the file does not exist and DataError if it is damaged, with the command that writes it.
+    """
     columns = [field.name for field in fields(ClipRecord)]
     rows = read_rows(path, columns, "`dvc repro download` writes it")
     return [ClipRecord(**{name: row[name] for name in columns}) for row in rows]

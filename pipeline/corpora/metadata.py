@@ -1,4 +1,4 @@
-"""What a user says about the videos of a folder: a CSV or JSON file with their speakers, splits and words."""
+"""The user's metadata of videos in a folder: a CSV or JSON file of speakers, splits and transcripts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ METADATA_COLUMNS = ("path", "speaker", "split", "transcript")
 
 @dataclass(frozen=True)
 class VideoNote:
-    """What is said about one video; None where nothing is."""
+    """The metadata of one video; None stands for a value that the file does not give."""
 
     speaker: str | None = None
     split: str | None = None
@@ -25,31 +25,31 @@ class VideoNote:
 
 
 def parse_metadata(content: bytes, name: str) -> dict[str, VideoNote]:
-    """Notes by the video's path below the folder, with ``/``, from the content of the file called ``name``.
+    """Parse the ``content`` of the metadata file ``name``. Keys are paths relative to the folder, with ``/``.
 
-    A CSV has a header line, a JSON file is a list of objects; both name ``path`` and any of ``speaker``, ``split``
-    (train, val, test) and ``transcript``. Raises UserError that names the file, the row and what is allowed.
+    A CSV file has a header line. A JSON file is a list of objects. Both have ``path`` and any of ``speaker``, ``split``
+    (train, val, test) and ``transcript``. Raises UserError with the file, the row and the allowed values.
     """
     try:
         text = content.decode("utf-8-sig")
         rows = _json_rows(text, name) if name.lower().endswith(".json") else _csv_rows(text)
     except UnicodeDecodeError as error:
-        raise UserError(f"{name} is not text in UTF-8: {error}; save it so") from None
+        raise UserError(f"{name} is not UTF-8 text: {error}; re-save it as UTF-8") from None
     except (json.JSONDecodeError, csv.Error) as error:
         raise UserError(f"{name} cannot be read: {error}") from None
     notes: dict[str, VideoNote] = {}
     for number, row in rows:
         where = f"{name}, row {number}"
         if unknown := sorted(set(row) - set(METADATA_COLUMNS)):
-            raise UserError(f"{where}: unknown column {', '.join(unknown)}; there are {', '.join(METADATA_COLUMNS)}")
+            raise UserError(f"{where}: unknown column {', '.join(unknown)}; allowed are {', '.join(METADATA_COLUMNS)}")
         values = {name: str(value).strip() for name, value in row.items() if value is not None and str(value).strip()}
         if "path" not in values:
             raise UserError(f"{where}: has no path")
         video = PurePosixPath(values.pop("path").replace("\\", "/")).as_posix()
         if video in notes:
-            raise UserError(f"{where}: {video} is there twice")
+            raise UserError(f"{where}: {video} is listed twice; remove one of the rows")
         if values.get("split", SPLITS[0]) not in SPLITS:
-            raise UserError(f"{where}: split {values['split']!r} is none of {', '.join(SPLITS)}")
+            raise UserError(f"{where}: split {values['split']!r} must be one of {', '.join(SPLITS)}")
         notes[video] = VideoNote(**values)
     return notes
 

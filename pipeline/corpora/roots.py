@@ -1,4 +1,4 @@
-"""Where the configured corpus lies on disk."""
+"""The folder of the published corpus that ``params.yaml`` selects."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from pipeline.params import Params
 
 
 def corpus_root(params: Params, raw_dir: Path) -> Path | None:
-    """The source's ``root``; where it is not set but a ``url`` is, a folder below ``raw_dir``, else None."""
+    """Return the source's ``root``; without one, a folder below ``raw_dir`` if ``url`` is set, else None.
+
+    Raises UserError for a source other than grid and lrs2.
+    """
     source = params.dataset.source
     if source not in ("grid", "lrs2"):
-        raise UserError(f"dataset.source {source} in params.yaml is no published corpus; grid and lrs2 are")
+        raise UserError(f"dataset.source in params.yaml is {source}, which is not a published corpus (grid or lrs2)")
     corpus = params.dataset.grid if source == "grid" else params.dataset.lrs2
     if corpus.root is None and corpus.url is None:
         return None

@@ -1,4 +1,4 @@
-"""Dividing clips or speakers into train, val and test."""
+"""Assign clips or speakers to the splits train, val and test."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pipeline.corpora.manifest import MIN_CLIPS
 def assign_splits(
     names: Iterable[str], val_fraction: float, test_fraction: float, seed: int, least_test: int = 1
 ) -> dict[str, str]:
-    """``train``, ``val`` or ``test`` for each name, the same on every machine.
+    """Return ``train``, ``val`` or ``test`` for each name, the same on every machine.
 
-    The order is ``seeded_order``'s, so a corpus that grows keeps nearly all of its
-    earlier assignments. A fraction above 0 gets at least one name, that of the test split ``least_test``.
+    Names are ranked by ``seeded_order``, so nearly all assignments stay when a corpus grows. A fraction above 0 gives
+    val at least one name and test at least ``least_test``.
     """
     ranked = seeded_order(set(names), seed)
     num_val = _share(val_fraction, len(ranked), 1)
@@ -27,7 +27,11 @@ def assign_splits(
 
 
 def least_test(split_by: SplitBy) -> int:
-    """A held-out clip is scored with another one's sound, so it takes two clips; one speaker may have several."""
+    """Return the fewest clips or speakers in test.
+
+    A test clip is also scored with the audio of another test clip, so test needs two clips. One speaker suffices: a
+    speaker usually has several clips.
+    """
     return MIN_CLIPS["test"] if split_by == "clip" else 1
 
 

@@ -1,7 +1,7 @@
-"""Clips wherever they are kept: on disk, or in remote storage under an fsspec URL.
+"""Access to clips on disk or in remote storage, which is addressed by fsspec URLs.
 
-Credentials of remote storage (``AWS_ACCESS_KEY_ID`` and the like) come from the environment of the process that
-fetches; on a cluster that is the worker's own.
+Credentials of remote storage, such as ``AWS_ACCESS_KEY_ID``, come from the environment of the process that reads. On a
+cluster that is the worker.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 RETRY_AFTER_S = (1.0, 5.0)
-"""Pauses between tries at one object; after the last it counts as an outage."""
+"""Pauses between attempts to read an object. A failure after the last pause is an outage."""
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(::.*)?://")
 _EXTRAS = {"s3": "s3", "s3a": "s3"}
 _PIECE_BYTES = 1 << 20
 _BUGS = (TypeError, LookupError, AttributeError, NameError, AssertionError)
-_MAX_NAME_CHARS = 60  # at most 240 bytes: file systems allow 255
+_MAX_NAME_CHARS = 60  # at most 240 bytes in UTF-8; file systems allow 255
 
 
 class OutageError(TemporaryError):
-    """Storage did not deliver; it may on the next try, or to another machine."""
+    """Remote storage failed. The next attempt, or another machine, may succeed."""
 
 
 class NoDriverError(UserError):
-    """A URL's protocol is unknown to fsspec, or the package that speaks it is not installed."""
+    """fsspec does not know a URL's protocol, or the package that implements it is not installed."""
 
 
 def is_url(path: str) -> bool:
-    """Whether this names something in remote storage rather than on disk."""
+    """Whether ``path`` is a URL of remote storage. ``file://`` URLs and plain paths are not."""
     return bool(_URL.match(path)) and not path.startswith("file://")
 
 
 def local_path(path: str, root: Path) -> Path | None:
-    """Where a manifest's path is on disk, seen from ``root`` if relative; None for a URL of remote storage."""
+    """Return a manifest's path on disk, relative paths below ``root``; None for a URL of remote storage."""
     return None if is_url(path) else root / path.removeprefix("file://")
 
 
 def require_drivers(paths: Iterable[str]) -> None:
-    """Raise NoDriverError, naming what to install, if this machine cannot read one of the URLs among ``paths``."""
+    """Raise NoDriverError, with the package to install, if this machine cannot read one of the URLs in ``paths``."""
     links = {link for path in paths if _URL.match(path) for link in path.split("::")}
     protocols = {link.partition("://")[0] for link in links if "://" in link}
     if protocols:
@@ -64,10 +64,10 @@ def require_drivers(paths: Iterable[str]) -> None:
 
 @contextmanager
 def local_file(path: str, root: Path) -> Iterator[Path]:
-    """A manifest's path as a local file. A remote one lies in a private folder that ends with the block.
+    """Yield a manifest's path as a local file. A remote file is downloaded to a folder that is deleted afterwards.
 
-    A path on disk is given back as it is, whether or not there is such a file. Raises MissingMediaError for a remote
-    object that does not exist, OutageError where storage does not answer, NoDriverError.
+    A path on disk is yielded unchanged, even if it does not exist. Raises MissingMediaError for a remote object that
+    does not exist, OutageError if storage does not answer, and NoDriverError if this machine cannot read the URL.
     """
     on_disk = local_path(path, root)
     if on_disk is not None:
@@ -80,7 +80,7 @@ def local_file(path: str, root: Path) -> Iterator[Path]:
 
 
 def _name_of(url: str) -> str:
-    """The object's own name, so that a sample tells the same source wherever its clip is kept; no query of a URL."""
+    """Return the object's name, without a URL's query: samples name the same source wherever the clip is stored."""
     link = next(link for link in url.split("::") if "://" in link)
     if link.startswith(("http://", "https://")):
         link = re.split("[?#]", link)[0]
@@ -89,28 +89,28 @@ def _name_of(url: str) -> str:
 
 def _fetch(url: str, target: Path) -> None:
     try:
-        _patiently(url, lambda: _fetch_once(url, target))
+        _with_retries(url, lambda: _fetch_once(url, target))
     except (FileNotFoundError, IsADirectoryError) as error:
         raise MissingMediaError(url, "no such object") from error
 
 
-def _patiently(url: str, ask: Callable[[], T]) -> T:
-    """What ``ask`` returns, asked again after a while where storage fails.
+def _with_retries(url: str, operation: Callable[[], T]) -> T:
+    """Return ``operation()``. Retry it after each pause in ``RETRY_AFTER_S`` if storage fails.
 
-    Raises FileNotFoundError and IsADirectoryError as they come, OutageError where trying again did not help,
-    NoDriverError, and bugs.
+    Raises OutageError after the last attempt. FileNotFoundError, IsADirectoryError, our own errors and bugs are raised
+    at once.
     """
     for pause_s in (*RETRY_AFTER_S, None):
         try:
-            return ask()
+            return operation()
         except (MemoryError, LipsmithError, FileNotFoundError, IsADirectoryError, *_BUGS):
             raise
-        except Exception as error:  # each storage has its own, and none says anything about the clip
+        except Exception as error:  # each storage raises its own types, and none is caused by the clip
             if pause_s is None:
                 raise OutageError(f"{url} cannot be fetched: {type(error).__name__}: {error}") from error
-            log.warning("%s: %s: %s; trying again in %.0f s", url, type(error).__name__, error, pause_s)
+            log.warning("%s: %s: %s; retrying in %.0f s", url, type(error).__name__, error, pause_s)
             time.sleep(pause_s)
-    raise AssertionError("the last try returns or raises")
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _fetch_once(url: str, target: Path) -> None:
@@ -119,15 +119,15 @@ def _fetch_once(url: str, target: Path) -> None:
     with _driver_errors(url):
         storage, inner = url_to_fs(url)
     storage.get_file(inner, str(target))
-    if not target.is_file():  # some make a folder for what is a folder there
+    if not target.is_file():  # for a remote folder, some storages create a local folder
         raise FileNotFoundError(url)
 
 
 class RemoteFolder:
-    """A folder of remote storage, such as ``s3://bucket/videos``, and what lies below it."""
+    """A folder in remote storage, such as ``s3://bucket/videos``, and the objects below it."""
 
     def __init__(self, url: str) -> None:
-        """Raises NoDriverError where this machine cannot read the URL."""
+        """Raises NoDriverError if this machine cannot read the URL."""
         from fsspec.core import url_to_fs
 
         self.url = url.rstrip("/")
@@ -135,9 +135,9 @@ class RemoteFolder:
             self._storage, self._path = url_to_fs(self.url)
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of every object below, by its path from here with ``/``; empty where there is none.
+        """Return the bytes of every object, keyed by its path relative to the folder; empty without objects.
 
-        Raises OutageError.
+        Raises OutageError, or UserError for an object of unknown size.
         """
 
         def find() -> dict[str, dict[str, Any]]:
@@ -146,7 +146,7 @@ class RemoteFolder:
             return found
 
         try:
-            found = _patiently(self.url, find)
+            found = _with_retries(self.url, find)
         except FileNotFoundError:
             return {}
         start = self._path.rstrip("/") + "/"
@@ -157,24 +157,27 @@ class RemoteFolder:
         }
 
     def _size_of(self, path: str, info: Mapping[str, Any]) -> int:
-        """Some listings, such as those of web servers, do not tell sizes. Raises UserError where nobody does."""
+        """Return an object's size. Listings of web servers may omit it. Raises UserError if the server omits it too."""
         size = info.get("size")
         if size is None:
-            size = _patiently(path, lambda: self._storage.info(path)).get("size")
+            size = _with_retries(path, lambda: self._storage.info(path)).get("size")
         if size is None:
-            raise UserError(f"the storage does not tell the size of {path}; take a copy on disk or in a bucket")
+            raise UserError(
+                f"the storage does not report the size of {path}; copy the videos to disk or to a bucket, and set "
+                "dataset.folder.root in params.yaml to the copy"
+            )
         return int(size)
 
     def url_of(self, name: str) -> str:
         return f"{self.url}/{name}"
 
     def read(self, name: str) -> bytes:
-        """A small object's content. Raises OutageError, or MissingMediaError for what is not there."""
-        content: bytes = self._ask(name, lambda: self._storage.cat_file(f"{self._path}/{name}"))
+        """Return the content of a small object. Raises OutageError, or MissingMediaError if it does not exist."""
+        content: bytes = self._request(name, lambda: self._storage.cat_file(f"{self._path}/{name}"))
         return content
 
     def sha256(self, name: str) -> str:
-        """Hex digest of an object, which is read once from end to end. Raises as ``read``."""
+        """Return the hex SHA-256 of an object. The whole object is read. Raises the errors of ``read``."""
 
         def digest() -> str:
             with self._storage.open(f"{self._path}/{name}", "rb") as file:
@@ -183,11 +186,11 @@ class RemoteFolder:
                     total.update(piece)
                 return total.hexdigest()
 
-        return self._ask(name, digest)
+        return self._request(name, digest)
 
-    def _ask(self, name: str, ask: Callable[[], T]) -> T:
+    def _request(self, name: str, operation: Callable[[], T]) -> T:
         try:
-            return _patiently(self.url_of(name), ask)
+            return _with_retries(self.url_of(name), operation)
         except FileNotFoundError as error:
             raise MissingMediaError(self.url_of(name), "no such object") from error
 
@@ -199,7 +202,7 @@ def _driver_errors(url: str) -> Iterator[None]:
         yield
     except ImportError as error:
         extra = _EXTRAS.get(protocol)
-        cure = f"pip install 'lipsmith[{extra}]'" if extra else str(error)
-        raise NoDriverError(f"{url} cannot be read without another package: {cure}") from error
+        remedy = f"pip install 'lipsmith[{extra}]'" if extra else str(error)
+        raise NoDriverError(f"{url} cannot be read without another package: {remedy}") from error
     except ValueError as error:
         raise NoDriverError(f"{url} cannot be read: {error}") from error

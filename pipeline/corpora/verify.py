@@ -1,4 +1,4 @@
-"""Is the corpus on disk the published one? Counts per split or speaker, compared with the publisher's."""
+"""Counts of a corpus' clips on disk, per split or speaker, compared with the published counts."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pipeline.corpora.lrs2 import find_list, lrs2_root, read_split_list
 from pipeline.report.tables import Table
 
 LRS2_COUNTS = {"pretrain": 96_318, "train": 45_839, "val": 1_082, "test": 1_243}
-"""Clips of LRS2-BBC as published; pretrain lies in a folder of its own, the others share ``main``."""
+"""Published counts of LRS2-BBC's clips. ``pretrain`` has its own folder; the other splits share ``main``."""
 GRID_CLIPS_PER_SPEAKER = 1000
 
 
 @dataclass(frozen=True)
 class CorpusCount:
-    """``listed`` clips, ``absent`` ones not on disk, ``empty`` ones without a byte, and the ``published`` number."""
+    """Clips that are ``listed``, ``absent`` from disk, ``empty`` (0 bytes), and the ``published`` count."""
 
     name: str
     listed: int
@@ -31,7 +31,7 @@ class CorpusCount:
 
 
 def verify_lrs2(root: Path | None) -> list[CorpusCount]:
-    """One row per split list. Raises UserError where the folder or a list of ``main`` is missing."""
+    """Return one row per split list. Raises UserError if the folder or a list of ``main`` does not exist."""
     root = lrs2_root(root)
     counts = []
     for split, published in LRS2_COUNTS.items():
@@ -45,7 +45,7 @@ def verify_lrs2(root: Path | None) -> list[CorpusCount]:
 
 
 def verify_grid(root: Path | None, speakers: Sequence[str]) -> list[CorpusCount]:
-    """One row per speaker. Raises UserError where the folder, a chosen speaker or every clip is missing."""
+    """Return one row per speaker. Raises UserError if the folder, a chosen speaker or every clip is missing."""
     found = clips_by_speaker(root, tuple(speakers))
     return [_count(speaker, paths, GRID_CLIPS_PER_SPEAKER) for speaker, paths in found.items()]
 

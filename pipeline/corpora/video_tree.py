@@ -1,6 +1,6 @@
-"""A tree of the user's videos, on disk or in remote storage, seen the same way.
+"""A tree of the user's videos, with one interface for disks and remote storage.
 
-Names are paths below the tree's root, with ``/``.
+Names are paths relative to the tree's root, with ``/``.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ log = logging.getLogger(__name__)
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Every file below a folder, in order. Linked folders are entered, each folder once: its place in the tree wins.
+    """Return every file below a folder, sorted. Symbolic links to folders are followed.
 
-    A folder that may not be listed is told and left out.
+    Each folder is read once. If it can be reached by a link and directly, its direct path is used. A folder without
+    read permission is skipped with a warning.
     """
     found: list[Path] = []
     seen: set[tuple[int, int]] = set()
     starts = deque([folder])
     while starts:
-        for name, folders, files in os.walk(starts.popleft(), onerror=_warn_of_folder):
+        for name, folders, files in os.walk(starts.popleft(), onerror=_warn_about_folder):
             here = Path(name)
             status = here.stat()
             if (status.st_dev, status.st_ino) in seen:
@@ -43,35 +44,35 @@ def files_below(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def _warn_of_folder(error: OSError) -> None:
+def _warn_about_folder(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):
-        log.warning("left out %s: %s", error.filename, error.strerror)
+        log.warning("skipped %s: %s", error.filename, error.strerror)
 
 
 class VideoTree(Protocol):
-    """``label`` names it in messages; ``sizes`` holds the bytes of every file that is not hidden."""
+    """A tree of videos. ``label`` names it in messages; ``sizes`` has the bytes of every file that is not hidden."""
 
     label: str
     sizes: Mapping[str, int]
 
     def read(self, name: str) -> bytes:
-        """The content of a small file among ``sizes``."""
+        """Return the content of a small file in ``sizes``."""
 
     def path_of(self, name: str) -> str:
-        """As a manifest names it."""
+        """Return the path or URL that a manifest stores."""
 
     def digests(self, names: list[str]) -> dict[str, str]:
-        """SHA-256 of each file; every byte is read."""
+        """Return the hex SHA-256 of each file. Every file is read completely."""
 
 
 class LocalTree:
-    """Videos below a folder. Raises UserError where it is none."""
+    """Videos below a folder. Raises UserError if ``root`` is not a folder."""
 
     def __init__(self, root: Path) -> None:
         self._root = root.expanduser().resolve()
         self.label = str(self._root)
         if not self._root.is_dir():
-            raise UserError(f"{self.label} is no folder; set dataset.folder.root in params.yaml")
+            raise UserError(f"{self.label} is not a folder; set dataset.folder.root in params.yaml")
         files = ((path.relative_to(self._root).as_posix(), path) for path in files_below(self._root))
         self.sizes: Mapping[str, int] = {name: path.stat().st_size for name, path in files if not is_hidden(name)}
 
@@ -86,7 +87,10 @@ class LocalTree:
 
 
 class RemoteTree:
-    """Videos below an fsspec URL. Raises OutageError, or UserError for storage or names that cannot be read."""
+    """Videos below an fsspec URL.
+
+    Raises OutageError if storage does not answer, and UserError for a URL or a name that cannot be read.
+    """
 
     def __init__(self, url: str, num_connections: int) -> None:
         self._folder = RemoteFolder(url)
@@ -96,7 +100,7 @@ class RemoteTree:
             name: size for name, size in sorted(self._folder.sizes().items()) if not is_hidden(name)
         }
         if chained := [name for name in self.sizes if "::" in name]:
-            raise UserError(f"{self.label}/{chained[0]}: fsspec takes :: for a chain of addresses; rename the file")
+            raise UserError(f"{self.label}/{chained[0]}: fsspec reads :: as a chain of URLs; rename the file")
 
     def read(self, name: str) -> bytes:
         return self._folder.read(name)

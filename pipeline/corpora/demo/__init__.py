@@ -1,1 +1,1 @@
-"""The demo source: rendered speakers with synthesised speech."""
+"""Source ``demo``: rendered speakers with synthesised speech."""

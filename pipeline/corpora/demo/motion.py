@@ -1,4 +1,4 @@
-"""How a rendered head moves: slow drift, nods on stressed syllables, blinks, glances."""
+"""Motion of the rendered head: slow drift, nods on stressed syllables, blinks, gaze shifts."""
 
 # ruff: noqa: RUF001  (IPA letters)
 from __future__ import annotations
@@ -19,7 +19,7 @@ _BLINK_S = 0.22
 
 
 def head_track(rng: np.random.Generator, phones: Sequence[Phone], num_frames: int, fps: float = FPS) -> list[HeadPose]:
-    """Pose of every frame, frame f at (f + 0.5) / fps; a pure function of the generator's state."""
+    """Return the pose of every frame. Frame f is at time (f + 0.5) / fps. Draws from ``rng`` only."""
     times = (np.arange(num_frames) + 0.5) / fps
     nod, lift = _emphasis(rng, phones, times)
     x, y = 0.055 * _drift(rng, times), 0.035 * _drift(rng, times)
@@ -46,7 +46,7 @@ def head_track(rng: np.random.Generator, phones: Sequence[Phone], num_frames: in
 
 
 def _drift(rng: np.random.Generator, times: MotionTrack) -> MotionTrack:
-    """Smooth wandering in about [-1, 1]: a few slow sines."""
+    """Smooth random motion in about [-1, 1], float64 [num_frames]: a sum of three slow sines."""
     out = np.zeros(len(times))
     for lowest, highest, size in ((0.10, 0.25, 0.6), (0.3, 0.6, 0.35), (0.8, 1.3, 0.12)):
         out += size * np.sin(2 * np.pi * (rng.uniform(lowest, highest) * times + rng.random()))
@@ -54,7 +54,7 @@ def _drift(rng: np.random.Generator, times: MotionTrack) -> MotionTrack:
 
 
 def _emphasis(rng: np.random.Generator, phones: Sequence[Phone], times: MotionTrack) -> tuple[MotionTrack, MotionTrack]:
-    """Nods and raised brows around some of the stressed vowels, each in about [0, 1]."""
+    """Nods at stressed vowels, and raised brows at some of them: two float64 [num_frames] in about [0, 1]."""
     nod, lift = np.zeros(len(times)), np.zeros(len(times))
     for phone in phones:
         if "ˈ" not in phone.ipa:
@@ -67,7 +67,7 @@ def _emphasis(rng: np.random.Generator, phones: Sequence[Phone], times: MotionTr
 
 
 def _blinks(rng: np.random.Generator, times: MotionTrack) -> MotionTrack:
-    """Closing faster than opening, every 1.4 to 4 s."""
+    """Eyelid closure, float64 [num_frames] in [0, 1]. A blink every 1.4 to 4 s; lids close faster than they open."""
     shut = np.zeros(len(times))
     at = rng.uniform(0.2, 1.8)
     while at < times[-1]:
@@ -80,7 +80,7 @@ def _blinks(rng: np.random.Generator, times: MotionTrack) -> MotionTrack:
 
 
 def _glances(rng: np.random.Generator, times: MotionTrack) -> tuple[MotionTrack, MotionTrack]:
-    """Gaze jumps between points near the camera."""
+    """Horizontal and vertical gaze, two float64 [num_frames]. It jumps between points near the camera."""
     x, y = np.zeros(len(times)), np.zeros(len(times))
     at = 0.0
     while at < times[-1] + 0.5:

@@ -1,4 +1,4 @@
-"""Sentences for the demo corpus: a small seeded grammar over everyday words of every lip shape."""
+"""Sentences for the demo corpus: a small random grammar over everyday words that cover all lip shapes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _JOINS = ("and", "but", "so", "because", "although")
 
 
 def compose(rng: np.random.Generator, num_clauses: int) -> str:
-    """A sentence of `num_clauses` clauses (1 is about two seconds of speech), lower case, no stop."""
+    """Return a sentence of ``num_clauses`` clauses, about two seconds of speech each, without a full stop."""
     words = [_first(rng)]
     for _ in range(num_clauses - 1):
         words += [_pick(rng, _JOINS), _pick(rng, _REMARKS) if rng.random() < 0.4 else _statement(rng)]
@@ -59,7 +59,7 @@ def compose(rng: np.random.Generator, num_clauses: int) -> str:
 
 
 def compose_short(rng: np.random.Generator) -> str:
-    """About one second of speech."""
+    """Return a sentence of about one second of speech."""
     return f"{_pick(rng, _PEOPLE)} {_pick(rng, _VERBS)} {_article(_pick(rng, _THINGS))}"
 
 

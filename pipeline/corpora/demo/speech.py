@@ -1,4 +1,4 @@
-"""Speech for the demo corpus: espeak-ng through its shared library, with phoneme times."""
+"""Synthesised speech with phoneme times for the demo corpus: espeak-ng through its shared library."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PEAK = 0.97
 
 @dataclass(frozen=True)
 class Voice:
-    """An espeak-ng voice: `name` such as "en-us+f2", pitch and its range 0..99, rate in words/min."""
+    """An espeak-ng voice: ``name`` such as "en-us+f2", pitch and pitch range in 0..99, rate in words/min."""
 
     name: str
     pitch: int
@@ -37,7 +37,7 @@ class Voice:
 
 @dataclass(frozen=True)
 class Phone:
-    """One phoneme: IPA with stress marks ("" for a pause) and its time in seconds."""
+    """One phoneme: IPA with stress marks ("" for a pause), start and end in seconds."""
 
     ipa: str
     start_s: float
@@ -46,7 +46,7 @@ class Phone:
 
 @dataclass(frozen=True)
 class SynthesisedSpeech:
-    """`samples`: float32 [n] in [-1, 1] at 16 kHz; phones in order, without gaps between them."""
+    """``samples``: float32 [n] in [-1, 1] at 16 kHz. Phones are in order and without gaps."""
 
     samples: NDArray[np.float32]
     phones: tuple[Phone, ...]
@@ -77,11 +77,11 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 
 def synthesise(text: str, voice: Voice, rate: int | None = None) -> SynthesisedSpeech:
-    """Speak `text`; `rate` (words/min) overrides the voice's. Loudness is levelled.
+    """Return the speech for ``text``, normalised in loudness. ``rate`` (words/min) overrides the voice's rate.
 
-    Equal arguments give equal samples: espeak-ng keeps random and filter state from one utterance to
-    the next, so the library is loaded afresh for each. Raises UserError where espeak-ng is not there,
-    RuntimeError where it refuses.
+    Equal arguments give equal samples. espeak-ng keeps random and filter state between utterances, so the library is
+    loaded anew for each call. Raises UserError if espeak-ng is missing or cannot start, and RuntimeError if it has no
+    such voice or returns no speech.
     """
     folder = _find_espeak()
     library = ctypes.CDLL(str(folder / "libespeak-ng.so"))
@@ -99,12 +99,12 @@ def synthesise(text: str, voice: Voice, rate: int | None = None) -> SynthesisedS
 def _speak(
     library: ctypes.CDLL, folder: Path, text: str, voice: Voice, rate: int
 ) -> tuple[int, NDArray[np.int16], list[tuple[int, str]]]:
-    """Rate in Hz, int16 samples and (sample, IPA) marks at the start of every phoneme."""
+    """Return the sample rate in Hz, int16 samples [n], and (first sample, IPA) of every phoneme."""
     options = _PHONEME_EVENTS_IPA | _DO_NOT_EXIT
     rate_hz = library.espeak_Initialize(_SYNCHRONOUS, 0, str(folder).encode(), options)
     if rate_hz <= 0:
         raise UserError(
-            f"espeak-ng cannot start with the data in {folder}: `pip install --force-reinstall espeakng-loader`"
+            f"espeak-ng cannot start with the data in {folder}; run `pip install --force-reinstall espeakng-loader`"
         )
     blocks: list[NDArray[np.int16]] = []
     marks: list[tuple[int, str]] = []
@@ -130,12 +130,12 @@ def _speak(
     content = text.encode() + b"\0"
     status = library.espeak_Synth(content, ctypes.c_size_t(len(content)), 0, 1, 0, _UTF8, None, None)
     if status != 0 or not blocks or not marks:
-        raise RuntimeError(f"espeak-ng said nothing for {text!r} (status {status})")
+        raise RuntimeError(f"espeak-ng returned no speech for {text!r} (status {status})")
     return rate_hz, np.concatenate(blocks), marks
 
 
 def _level(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """One loudness for all voices; peaks above the limit are rounded off, not clipped."""
+    """Scale to the same RMS for all voices, with soft limiting of peaks."""
     rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
     x = samples * np.float32(_RMS / max(rms, 1e-6))
     knee = 0.6
@@ -145,8 +145,8 @@ def _level(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _find_espeak() -> Path:
-    """Folder of espeak-ng's library and data, inside the package `espeakng_loader`."""
+    """Return the folder of espeak-ng's library and data in the package ``espeakng_loader``."""
     spec = importlib.util.find_spec("espeakng_loader")
     if spec is None or not spec.submodule_search_locations:
-        raise UserError("espeak-ng is missing: `pip install espeakng-loader`")
+        raise UserError("espeak-ng is missing; run `pip install espeakng-loader`")
     return Path(spec.submodule_search_locations[0])

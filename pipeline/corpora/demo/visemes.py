@@ -1,7 +1,7 @@
-"""From phonemes to lips: targets per phoneme, blended over time, closures kept whole.
+"""Mouth controls from phonemes: a target per phoneme, blended over time, with full lip closures.
 
-Targets are blended by dominance (after Cohen and Massaro, "Modeling coarticulation in synthetic visual
-speech", 1993): a phoneme pulls a control the harder the more that control matters to it.
+Targets are blended by dominance (after Cohen and Massaro, "Modeling coarticulation in synthetic visual speech", 1993):
+each phoneme has a weight per control, which is larger the more the control matters for that phoneme.
 """
 
 # ruff: noqa: RUF001  (IPA letters)
@@ -22,19 +22,19 @@ VisemeTrack = NDArray[np.floating[Any]]
 
 _STEP_S = 0.005
 _LEAD_S = 0.018
-"""Lips are in place this long before the sound."""
+"""Lips reach their target this long before the sound."""
 _RAMP_S = 0.045
 """Time to close or open the lips around a closure."""
 _BURST_LEAD_S = 0.060
-"""espeak-ng marks a voiceless stop at its burst; the closure is the silence before it."""
+"""Duration of a voiceless stop's closure. espeak-ng marks the stop at its burst, which follows the closure."""
 _MIN_HOLD_S = 0.050
-"""A closure lasts at least this long, so that it covers a frame at 25 fps."""
+"""Shortest closure: longer than a frame at 25 fps, so every closure covers the middle of a frame."""
 _SMOOTH_S = {"open": 0.026, "jaw": 0.045, "width": 0.048, "teeth": 0.024, "tongue": 0.022}
 
 
 @dataclass(frozen=True)
 class _Target:
-    """What a phoneme wants of the mouth, and how strongly (0 leaves it to its neighbours)."""
+    """A phoneme's target for the mouth controls. ``pull`` and ``width_pull`` are its weights against neighbours."""
 
     open: float
     width: float
@@ -82,7 +82,7 @@ _STRESS = {"ˈ": 1.0, "ˌ": 0.92, "": 0.80}
 
 @dataclass(frozen=True)
 class Gesture:
-    """One articulation: a symbol of the table ("" pause), its stress mark and time in seconds."""
+    """One articulation: a symbol of the tables ("" for a pause), its stress mark, start and end in seconds."""
 
     symbol: str
     stress: str
@@ -91,7 +91,7 @@ class Gesture:
 
 
 def gestures_of(phones: Sequence[Phone]) -> list[Gesture]:
-    """Split phonemes into single articulations (diphthongs in two) and mark the closure of stops."""
+    """Split phonemes into articulations: a diphthong into two vowels; a voiceless stop starts with its closure."""
     out: list[Gesture] = []
     for phone in phones:
         stress = next((c for c in phone.ipa if c in "ˈˌ"), "")
@@ -102,7 +102,7 @@ def gestures_of(phones: Sequence[Phone]) -> list[Gesture]:
             symbols = ["?"]
         shares = np.linspace(0.0, 1.0, len(symbols) + 1)
         if len(symbols) > 1:
-            shares[1:-1] += 0.08  # the first half of a diphthong is the longer one
+            shares[1:-1] += 0.08  # the first vowel of a diphthong is longer
         for symbol, lo, hi in zip(symbols, shares[:-1], shares[1:], strict=True):
             start, end = phone.start_s + lo * span, phone.start_s + hi * span
             if symbol in _BURSTS and out:
@@ -113,7 +113,7 @@ def gestures_of(phones: Sequence[Phone]) -> list[Gesture]:
 
 
 def closures_of(phones: Sequence[Phone], symbols: frozenset[str] = _CLOSED) -> list[tuple[float, float]]:
-    """When the lips are held (p, b, m by default), as (start, end) in s, each at least 50 ms."""
+    """Return (start, end) in seconds of the closures of ``symbols``, by default p, b and m; each at least 50 ms."""
     spans = []
     for phone in phones:
         if not symbols & set(phone.ipa):
@@ -129,10 +129,10 @@ def closures_of(phones: Sequence[Phone], symbols: frozenset[str] = _CLOSED) -> l
 def mouth_track(
     phones: Sequence[Phone], num_frames: int, fps: float = FPS, articulation: float = 1.0
 ) -> list[MouthShape]:
-    """Mouth controls of every frame; frame f shows the time (f + 0.5) / fps.
+    """Return the mouth controls of every frame. Frame f is at time (f + 0.5) / fps.
 
-    A pure function of the phoneme times. Lips are fully sealed (`seal` 1) at some frame of every p, b, m.
-    `articulation` scales how far the mouth opens, about 0.85 to 1.1.
+    Every p, b and m has a frame with fully closed lips (``seal`` 1). ``articulation`` scales how far the mouth opens,
+    about 0.85 to 1.1.
     """
     duration = num_frames / fps
     grid = np.arange(-0.2, duration + 0.2, _STEP_S)
@@ -168,7 +168,7 @@ def _target_of(gesture: Gesture) -> _Target:
 
 
 def _blend(gestures: Sequence[Gesture], grid: VisemeTrack) -> dict[str, VisemeTrack]:
-    """Dominance-weighted mean of the targets around each time, per control."""
+    """Return the dominance-weighted mean of the targets around each time, float64 [len(grid)] per control."""
     targets = [_PAUSE, *(_target_of(g) for g in gestures)]
     index = np.zeros(len(grid), np.int64)
     for i, gesture in enumerate(gestures, start=1):
@@ -176,7 +176,7 @@ def _blend(gestures: Sequence[Gesture], grid: VisemeTrack) -> dict[str, VisemeTr
         index[lo:hi] = i
     pull = np.array([t.pull for t in targets])[index]
     width_pull = np.array([t.width_pull for t in targets])[index]
-    # a short pause between words does not close the mouth
+    # Short pauses between words have a low weight: they do not close the mouth.
     pull = np.where(_short_pause(gestures, index), 0.15, pull)
     columns = {
         "open": (np.array([t.open for t in targets])[index], pull),
@@ -205,7 +205,7 @@ def _kernel(sigma_s: float) -> VisemeTrack:
 
 
 def _hold(spans: Sequence[tuple[float, float]], times: VisemeTrack) -> VisemeTrack:
-    """1 inside the spans, raised-cosine ramps around them, float64 [num_frames]."""
+    """Return 1 inside the spans with raised-cosine ramps around them, float64 [num_frames]."""
     held = np.zeros(len(times))
     for start, end in spans:
         away = np.maximum(np.maximum(start - times, times - end), 0.0)

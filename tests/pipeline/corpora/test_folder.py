@@ -60,7 +60,7 @@ def test_linked_folders_are_entered_and_none_is_listed_twice(tmp_path: Path) -> 
     assert speakers == {"anna/1": "anna", "bert/2": "bert", "bert/deep/3": "bert/deep"}
 
 
-def test_a_folder_that_may_not_be_listed_is_told(
+def test_a_folder_without_read_permission_is_skipped_with_a_warning(
     videos: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     scandir = os.scandir
@@ -72,11 +72,11 @@ def test_a_folder_that_may_not_be_listed_is_told(
 
     monkeypatch.setattr(os, "scandir", scan)
     assert "holiday/deep/c" not in {record.clip_id for record in list_folder_clips(params(videos), seed=0)}
-    assert f"left out {videos}/holiday/deep: Permission denied" in caplog.text
+    assert f"skipped {videos}/holiday/deep: Permission denied" in caplog.text
 
 
 def test_a_dozen_videos_are_enough_for_every_split(tmp_path: Path) -> None:
-    """A held-out clip needs another one's sound, whatever the fraction; of speakers one will do."""
+    """A test clip needs the audio of another test clip, whatever the fraction. One speaker suffices."""
     for number in range(12):
         path = tmp_path / f"s{number % 4}" / f"{number}.mp4"
         path.parent.mkdir(exist_ok=True)
@@ -98,7 +98,7 @@ def test_ids_stay_apart_and_short_inside_tars(tmp_path: Path) -> None:
     assert "other" in keys
 
 
-def test_no_video_is_taken_for_a_part_of_another(tmp_path: Path) -> None:
+def test_no_id_looks_like_a_segment_of_another_video(tmp_path: Path) -> None:
     for name in ("talk.mp4", "talk-p000.mp4", "talk-p001.mp4", "talk-p1.mp4"):
         (tmp_path / name).touch()
     ids = {record.clip_id for record in list_folder_clips(params(tmp_path), seed=0)}
@@ -107,7 +107,7 @@ def test_no_video_is_taken_for_a_part_of_another(tmp_path: Path) -> None:
     assert {"talk", "talk-p1"} < ids
 
 
-def test_what_is_missing_is_named(tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error_with_the_setting(tmp_path: Path) -> None:
     for root in (None, tmp_path / "absent", tmp_path):
         with pytest.raises(UserError, match=r"dataset\.folder\.root"):
             list_folder_clips(params(root), 0)
@@ -124,7 +124,7 @@ holiday/take 1.0.MKV,,val,
 """
 
 
-def test_notes_win_and_the_rest_stays_as_it_would_be(videos: Path) -> None:
+def test_metadata_overrides_folders_and_other_values_stay(videos: Path) -> None:
     (videos / "notes.csv").write_text(CSV, encoding="utf-8-sig")
     plain, noted = by_path(videos), by_path(videos, metadata="notes.csv")
     assert (noted["a.mp4"].speaker, noted["a.mp4"].split, noted["a.mp4"].transcript) == (
@@ -139,7 +139,7 @@ def test_notes_win_and_the_rest_stays_as_it_would_be(videos: Path) -> None:
     assert list(noted) == list(plain)
 
 
-def test_copies_across_splits_are_told(videos: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_copies_across_splits_log_a_warning(videos: Path, caplog: pytest.LogCaptureFixture) -> None:
     (videos / "holiday" / "b.webm").write_bytes((videos / "a.mp4").read_bytes())
     (videos / "a.mov").write_bytes(b"")
     (videos / "holiday" / "deep" / "c.mpg").write_bytes(b"")
@@ -150,12 +150,11 @@ def test_copies_across_splits_are_told(videos: Path, caplog: pytest.LogCaptureFi
     assert "copies" not in caplog.text
     notes.write_text(notes.read_text().replace("webm,test", "webm,train"))
     by_path(videos, metadata="notes.csv")
-    assert "1 videos of val and test are copies of training videos, the first is a.mp4, a copy of holiday/b.webm" in (
-        caplog.text
-    )
+    expected = "1 val or test videos are copies of training videos; the first is a.mp4, a copy of holiday/b.webm"
+    assert expected in caplog.text
 
 
-def test_json_notes_say_the_same(videos: Path) -> None:
+def test_json_metadata_equal_csv_metadata(videos: Path) -> None:
     (videos / "notes.csv").write_text(CSV)
     (videos / "notes.json").write_text(
         """[{"path": "a.mp4", "speaker": "anna", "split": "test", "transcript": "so it was said"},
@@ -177,7 +176,7 @@ def test_split_by_speaker_keeps_speakers_whole(tmp_path: Path) -> None:
     assert {next(iter(found)) for found in splits.values()} == {"train", "val", "test"}
 
 
-def test_by_speaker_a_noted_split_is_that_of_the_speakers_other_videos(
+def test_by_speaker_one_videos_split_holds_for_the_speakers_other_videos(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for speaker in "abcdef":
@@ -193,41 +192,41 @@ def test_by_speaker_a_noted_split_is_that_of_the_speakers_other_videos(
     assert sorted(map(sorted, (splits["d"], splits["e"], splits["f"]))) == [["test"], ["train"], ["val"]]
 
     notes.write_text("path,split\na/0.mp4,train\na/1.mp4,test\n")
-    with pytest.raises(UserError, match=r"videos of speaker 'a' into test and train and leaves others open"):
+    with pytest.raises(UserError, match=r"videos of speaker 'a' into test and train and leaves others without a split"):
         by_path(tmp_path, split_by="speaker", metadata="notes.csv")
     notes.write_text(notes.read_text() + "a/2.mp4,test\n")
     assert by_path(tmp_path, split_by="speaker", metadata="notes.csv")["a/0.mp4"].split == "train"
-    assert "has speaker a in several splits, against split_by: speaker" in caplog.text
+    assert "has speaker a in several splits, despite split_by: speaker" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("path,split\na.mp4,dev\n", "row 2: split 'dev' is none of train, val, test"),
-        ("path,actor\na.mp4,x\n", "row 2: unknown column actor; there are path, speaker"),
+        ("path,split\na.mp4,dev\n", "row 2: split 'dev' must be one of train, val, test"),
+        ("path,actor\na.mp4,x\n", "row 2: unknown column actor; allowed are path, speaker"),
         ("speaker\nanna\n", "row 2: has no path"),
-        ("path\na.mp4\na.mp4\n", "row 3: a.mp4 is there twice"),
-        ("path\nb.mp4\n", "names 1 videos that are not below .*, the first is b.mp4"),
+        ("path\na.mp4\na.mp4\n", "row 3: a.mp4 is listed twice"),
+        ("path\nb.mp4\n", "names 1 videos that do not exist below .*; the first is b.mp4"),
         ("path,speaker\na.mp4,x,y\n", "row 2: unknown column .more cells than columns"),
     ],
 )
-def test_mistakes_in_the_notes_are_named(videos: Path, text: str, problem: str) -> None:
+def test_errors_in_the_metadata_name_the_row(videos: Path, text: str, problem: str) -> None:
     (videos / "notes.csv").write_text(text)
     with pytest.raises(UserError, match=problem):
         by_path(videos, metadata="notes.csv")
 
 
-def test_notes_in_another_encoding_are_told_so_and_blanks_behind_commas_are_none(videos: Path) -> None:
+def test_metadata_must_be_utf8_and_spaces_after_commas_are_ignored(videos: Path) -> None:
     notes = videos / "notes.csv"
     notes.write_text('path, speaker, transcript\na.mp4, Jürgen, "so, it was said"\n', encoding="latin-1")
-    with pytest.raises(UserError, match=r"notes\.csv is not text in UTF-8: .*; save it so"):
+    with pytest.raises(UserError, match=r"notes\.csv is not UTF-8 text: .*; re-save it as UTF-8"):
         by_path(videos, metadata="notes.csv")
     notes.write_text(notes.read_text(encoding="latin-1"), encoding="utf-8")
     noted = by_path(videos, metadata="notes.csv")["a.mp4"]
     assert (noted.speaker, noted.transcript) == ("Jürgen", "so, it was said")
 
 
-def test_notes_name_a_video_however_its_accents_are_written(tmp_path: Path) -> None:
+def test_metadata_match_names_in_any_unicode_normalisation(tmp_path: Path) -> None:
     for form, name in (("NFC", "é1.mp4"), ("NFD", "é2.mp4"), ("NFC", "é3.mp4"), ("NFD", "é3.mp4")):
         (tmp_path / unicodedata.normalize(form, name)).touch()
     rows = [("NFD", "é1.mp4", "a"), ("NFC", "é2.mp4", "b"), ("NFC", "é3.mp4", "c"), ("NFD", "é3.mp4", "d")]
@@ -240,26 +239,26 @@ def test_notes_name_a_video_however_its_accents_are_written(tmp_path: Path) -> N
     }
 
 
-def test_a_name_that_is_not_utf8_is_told(videos: Path) -> None:
+def test_a_video_name_that_is_not_utf8_is_an_error(videos: Path) -> None:
     (videos / os.fsdecode(b"caf\xe9.pdf")).touch()
     assert len(by_path(videos)) == 5
     (videos / os.fsdecode(b"caf\xe9.mp4")).touch()
-    with pytest.raises(UserError, match=r"not UTF-8, 'caf\\udce9\.mp4': rename it"):
+    with pytest.raises(UserError, match=r"not UTF-8: 'caf\\udce9\.mp4'; rename the file"):
         by_path(videos)
 
 
 @pytest.mark.parametrize("text", ["{", '{"path": "a.mp4"}', "[1]"])
-def test_json_that_is_no_list_of_notes_is_named(videos: Path, text: str) -> None:
+def test_json_metadata_must_be_a_list_of_objects(videos: Path, text: str) -> None:
     (videos / "notes.json").write_text(text)
     with pytest.raises(UserError, match=r"notes\.json"):
         by_path(videos, metadata="notes.json")
-    with pytest.raises(UserError, match=r"absent\.csv does not exist; see dataset\.folder\.metadata"):
+    with pytest.raises(UserError, match=r"absent\.csv does not exist; correct dataset\.folder\.metadata"):
         by_path(videos, metadata="absent.csv")
 
 
 @pytest.fixture
 def bucket(videos: Path) -> Iterator[str]:
-    """The same videos in fsspec's storage in memory."""
+    """The same videos in fsspec's memory storage."""
     storage = fsspec.filesystem("memory")
     storage.store.clear()
     for path in sorted(videos.rglob("*")):
@@ -270,7 +269,7 @@ def bucket(videos: Path) -> Iterator[str]:
     storage.store.clear()
 
 
-def test_remote_storage_is_listed_as_the_same_folder_on_disk(videos: Path, bucket: str) -> None:
+def test_remote_storage_gives_the_same_records_as_a_folder_on_disk(videos: Path, bucket: str) -> None:
     fsspec.filesystem("memory").pipe_file("/bucket/takes/notes.csv", CSV.encode())
     (videos / "notes.csv").write_text(CSV)
     here = list_folder_clips(params(videos, metadata="notes.csv"), seed=0)
@@ -283,7 +282,7 @@ def test_remote_storage_is_listed_as_the_same_folder_on_disk(videos: Path, bucke
         assert len(there) == 5
 
 
-def test_notes_on_this_machine_may_speak_of_remote_videos(videos: Path, bucket: str, tmp_path: Path) -> None:
+def test_a_local_metadata_file_may_describe_remote_videos(videos: Path, bucket: str, tmp_path: Path) -> None:
     notes = tmp_path / "elsewhere.csv"
     notes.write_text(CSV)
     found = {r.clip_id: r for r in list_folder_clips(params(bucket, metadata=notes), seed=0)}
@@ -292,8 +291,8 @@ def test_notes_on_this_machine_may_speak_of_remote_videos(videos: Path, bucket: 
         list_folder_clips(params(bucket, metadata="gone.csv"), seed=0)
 
 
-def test_an_empty_or_unreadable_remote_folder_is_named(bucket: str) -> None:
-    with pytest.raises(UserError, match=r"memory://bucket/nothing holds no video .*dataset\.folder\.root"):
+def test_an_empty_or_unreadable_remote_folder_is_an_error(bucket: str) -> None:
+    with pytest.raises(UserError, match=r"memory://bucket/nothing contains no video .*dataset\.folder\.root"):
         list_folder_clips(params("memory://bucket/nothing"), seed=0)
     with pytest.raises(UserError, match=r"nosuch://bucket .*not known"):
         list_folder_clips(params("nosuch://bucket"), seed=0)
@@ -308,7 +307,7 @@ def test_a_password_in_the_address_is_refused_and_not_repeated(address: str, rep
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_name_that_would_be_taken_for_a_chain_of_addresses_is_told(bucket: str) -> None:
+def test_a_name_that_fsspec_reads_as_a_chain_of_urls_is_an_error(bucket: str) -> None:
     fsspec.filesystem("memory").pipe_file("/bucket/takes/a::b.mp4", b"x")
     with pytest.raises(UserError, match=r"memory://bucket/takes/a::b\.mp4: .*rename"):
         list_folder_clips(params(bucket), seed=0)

@@ -67,7 +67,7 @@ def test_published_files_win_over_re_encoded_ones_and_sub_folders_count(corpus: 
     assert records["s1/sbbe5p"].path.endswith("video/sbbe5p.mp4")
 
 
-def test_endings_in_capitals_and_linked_folders_count(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_suffixes_in_capitals_and_linked_folders_count(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     elsewhere = tmp_path_factory.mktemp("disk")
     (elsewhere / "sbbe5p.MPG").touch()
     (corpus / "s1" / "video").symlink_to(elsewhere)
@@ -89,7 +89,7 @@ def test_split_by_speaker_keeps_speakers_whole(corpus: Path) -> None:
     assert sorted(split for (split,) in by_speaker.values()) == ["test", "train", "val"]
 
 
-def test_what_is_missing_is_named(corpus: Path, tmp_path: Path) -> None:
+def test_a_missing_folder_speaker_or_clip_is_an_error(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"dataset\.grid\.root"):
         list_grid_clips(params(None), 0)
     with pytest.raises(UserError, match=r"absent.*dataset\.grid\.root"):
@@ -100,7 +100,7 @@ def test_what_is_missing_is_named(corpus: Path, tmp_path: Path) -> None:
         list_grid_clips(params(corpus / "align"), 0)
 
 
-def test_verify_of_a_folder_without_clips_is_no_success(corpus: Path) -> None:
+def test_verify_of_a_folder_without_clips_is_an_error(corpus: Path) -> None:
     with pytest.raises(UserError, match=r"align has no GRID clip .*dataset\.grid\.root"):
         verify_grid(corpus / "align", [])
     with pytest.raises(UserError, match="one speaker's folder"):
@@ -116,7 +116,7 @@ def test_a_growing_corpus_keeps_nearly_all_assignments() -> None:
     assert sum(before[name] != after[name] for name in before) < 0.05 * len(before)
 
 
-def test_a_small_fraction_still_gets_one() -> None:
+def test_a_small_fraction_still_gets_one_name() -> None:
     assert Counter(assign_splits("abcd", 0.01, 0.0, seed=0).values()) == {"train": 3, "val": 1}
 
 

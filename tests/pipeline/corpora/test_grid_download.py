@@ -72,7 +72,7 @@ def test_the_records_speakers_become_clips(server: Server, tmp_path: Path) -> No
     assert not list((tmp_path / ".archives").glob("*.zip"))
 
 
-def test_chosen_speakers_only_and_later_ones_come_on_top(server: Server, tmp_path: Path) -> None:
+def test_only_chosen_speakers_are_downloaded_and_later_ones_are_added(server: Server, tmp_path: Path) -> None:
     download_grid(settings(server, speakers=["s2"]), tmp_path, 2)
     assert [p.name for p in tmp_path.glob("s*")] == ["s2"]
     server.requests.clear()
@@ -89,7 +89,7 @@ def test_a_speaker_who_is_listed_twice_is_fetched_once(server: Server, tmp_path:
     assert len(list((tmp_path / "s2").iterdir())) == len(NAMES)
 
 
-def test_clips_that_are_gone_are_fetched_again_and_some_that_are_gone_are_told(
+def test_a_deleted_folder_is_downloaded_again_and_single_deleted_files_log_a_warning(
     server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     download_grid(settings(server, speakers=["s1", "s2"]), tmp_path, 2)
@@ -99,17 +99,19 @@ def test_clips_that_are_gone_are_fetched_again_and_some_that_are_gone_are_told(
     download_grid(settings(server, speakers=["s1", "s2"]), tmp_path, 2)
     assert [path for path, _ in server.requests] == ["/api/records/7/files/s1.zip/content"]
     assert len(list((tmp_path / "s1").iterdir())) == len(NAMES)
-    assert f"s2 has {len(NAMES) - 1} of the {len(NAMES)} files that were unpacked; without" in caplog.text
-    with pytest.raises(UserError, match=r"has no folder s9; dataset.grid.speakers in params.yaml may name s1, s2$"):
+    assert f"s2 has {len(NAMES) - 1} of the {len(NAMES)} files that were unpacked; delete" in caplog.text
+    with pytest.raises(
+        UserError, match=r"has no folder s9; set dataset.grid.speakers in params.yaml to some of: s1, s2$"
+    ):
         list_grid_clips(settings(server, root=tmp_path, speakers=["s9"]), seed=3)
 
 
-def test_an_unknown_speaker_is_named_with_those_on_offer(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"has no speaker s21; .* may name s1, s2, s10"):
+def test_an_unknown_speaker_is_an_error(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"has no speaker s21; set .* to some of: s1, s2, s10"):
         download_grid(settings(server, speakers=["s1", "s21"]), tmp_path, 2)
 
 
-def test_the_records_checksum_is_held_against_what_comes(server: Server, tmp_path: Path) -> None:
+def test_archives_are_compared_with_the_records_checksum(server: Server, tmp_path: Path) -> None:
     address = "/api/records/7/files/s1.zip/content"
     server.files[address] = server.files[address][:-1] + b"!"
     with pytest.raises(WrongContentError, match=r"has md5 .*, not"):
@@ -118,7 +120,7 @@ def test_the_records_checksum_is_held_against_what_comes(server: Server, tmp_pat
 
 
 @pytest.mark.parametrize("record", [None, [], {}, {"files": [{"key": "s1.zip"}]}, {"files": [{"key": "data.csv"}]}])
-def test_what_is_no_grid_record_is_said_to_be_none(server: Server, tmp_path: Path, record: Any) -> None:
+def test_another_record_is_an_error(server: Server, tmp_path: Path, record: Any) -> None:
     with pytest.raises(WrongContentError, match=r"record"):
         speaker_files(record, tmp_path)
     server.files["/api/records/7"] = json.dumps(record).encode()

@@ -37,12 +37,12 @@ def test_lists_may_lie_inside_mvlrs_v1(corpus: Path) -> None:
     assert len(list_lrs2_clips(corpus)) == 4
 
 
-def test_a_list_may_begin_with_a_byte_order_mark_and_other_encodings_are_named(corpus: Path) -> None:
+def test_a_list_may_begin_with_a_byte_order_mark_and_must_be_utf8(corpus: Path) -> None:
     plain = list_lrs2_clips(corpus)
     (corpus / "val.txt").write_text("200/00001\r\n", encoding="utf-8-sig")
     assert list_lrs2_clips(corpus) == plain
     (corpus / "val.txt").write_text("200/00001\n", encoding="utf-16")
-    with pytest.raises(UserError, match=r"val\.txt is not text in UTF-8: .*; save it so"):
+    with pytest.raises(UserError, match=r"val\.txt is not UTF-8 text: .*; re-save it as UTF-8"):
         list_lrs2_clips(corpus)
 
 
@@ -52,7 +52,7 @@ def test_a_clip_in_two_splits_is_an_error(corpus: Path) -> None:
         list_lrs2_clips(corpus)
 
 
-def test_what_is_missing_is_named(corpus: Path) -> None:
+def test_missing_folders_clips_and_lists_are_errors(corpus: Path) -> None:
     with pytest.raises(UserError, match=r"dataset\.lrs2\.root"):
         list_lrs2_clips(None)
     with pytest.raises(UserError, match="no mvlrs_v1/main"):

@@ -24,7 +24,7 @@ PASSWORD = "open sesame"
 
 
 def _corpus() -> tuple[bytes, dict[str, bytes]]:
-    """An archive in LRS2's layout and its lists."""
+    """Return an archive in LRS2's layout, and its split lists."""
     packed, lists = io.BytesIO(), dict.fromkeys(LISTS, b"")
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for number, (split, count) in enumerate(SPLITS.items()):
@@ -62,17 +62,17 @@ def settings(server: Server, **changed: Any) -> Lrs2Params:
 
 
 @pytest.mark.parametrize("archives", [["lrs2_v1.tar"], list(PARTS)])
-def test_both_published_layouts_end_as_the_same_clips(server: Server, tmp_path: Path, archives: list[str]) -> None:
+def test_both_published_forms_give_the_same_clips(server: Server, tmp_path: Path, archives: list[str]) -> None:
     sums = {name: hashlib.md5(server.files[f"/data2/{name}"]).hexdigest() for name in archives}
     download_lrs2(settings(server, archives=archives, md5=sums), tmp_path, 3)
     records = list_lrs2_clips(tmp_path)
     assert {split: sum(r.split == split for r in records) for split in SPLITS} == SPLITS
     assert all(record.num_bytes and record.transcript == "HELLO" for record in records)
     left = sorted(path.name for path in (tmp_path / ".archives").iterdir())
-    assert left == [".lock", "lrs2.unpacked.json"]  # nothing unfinished, no archive
+    assert left == [".lock", "lrs2.unpacked.json"]  # no partial file, no archive
 
 
-def test_done_again_it_asks_nobody_and_needs_no_password(
+def test_a_second_download_sends_no_request_and_needs_no_password(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     download_lrs2(settings(server), tmp_path, 2)
@@ -91,7 +91,7 @@ def test_clips_that_were_moved_and_linked_are_not_fetched_again(server: Server, 
     assert server.requests == []
 
 
-def test_archives_can_be_kept_and_brought_along(server: Server, tmp_path: Path) -> None:
+def test_kept_archives_can_be_copied_to_another_root(server: Server, tmp_path: Path) -> None:
     download_lrs2(settings(server, keep_archives=True), tmp_path / "a", 2)
     kept = tmp_path / "a" / ".archives" / "lrs2_v1.tar"
     assert kept.read_bytes() == ARCHIVE
@@ -103,13 +103,13 @@ def test_archives_can_be_kept_and_brought_along(server: Server, tmp_path: Path) 
     assert len(list_lrs2_clips(tmp_path / "b")) == sum(SPLITS.values())
 
 
-def test_a_dropped_connection_goes_on_in_the_next_run(server: Server, tmp_path: Path) -> None:
+def test_the_next_run_resumes_after_a_dropped_connection(server: Server, tmp_path: Path) -> None:
     download_lrs2(settings(server, archives=list(PARTS)), tmp_path / "first", 1)  # lists come first
     server.requests.clear()
     for name in LISTS:
         (tmp_path / name).write_bytes(LIST_FILES[name])
     server.break_after = [3 * http.CHUNK_BYTES, *[0] * http.ATTEMPTS]
-    with pytest.raises(InterruptedTransferError, match=r"lrs2_v1_partaa: gave up.*the 196,608 bytes .* are kept"):
+    with pytest.raises(InterruptedTransferError, match=r"lrs2_v1_partaa: stopped after.* 196,608 bytes are kept"):
         download_lrs2(settings(server, archives=list(PARTS)), tmp_path, 1)
     server.break_after.clear()
     download_lrs2(settings(server, archives=list(PARTS)), tmp_path, 1)
@@ -126,11 +126,11 @@ def test_a_wrong_checksum_stops_before_anything_is_unpacked(server: Server, tmp_
 @pytest.mark.parametrize(
     ("changed", "problem"),
     [
-        ({"archives": list(PARTS)}, r"md5 in params\.yaml has lrs2_v1\.tar, .*: lrs2_v1_partaa, .*, pretrain\.txt, "),
-        ({"archives": ["lrs2_v1.tar"] * 2}, r"archives in params\.yaml has lrs2_v1\.tar twice"),
+        ({"archives": list(PARTS)}, r"md5 in params\.yaml has lrs2_v1\.tar, .* lrs2_v1_partaa, .*, pretrain\.txt, "),
+        ({"archives": ["lrs2_v1.tar"] * 2}, r"archives in params\.yaml lists lrs2_v1\.tar twice"),
     ],
 )
-def test_a_checksum_of_no_file_and_a_file_twice_are_errors(
+def test_a_checksum_of_an_unknown_file_and_a_repeated_file_are_errors(
     server: Server, tmp_path: Path, changed: dict[str, Any], problem: str
 ) -> None:
     with pytest.raises(UserError, match=problem):
@@ -138,7 +138,7 @@ def test_a_checksum_of_no_file_and_a_file_twice_are_errors(
     assert server.requests == []
 
 
-def test_refusals_name_where_the_password_comes_from(
+def test_a_refusal_names_the_source_of_the_password(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LIPSMITH_LRS2_PASSWORD", "shibboleth")
@@ -153,29 +153,29 @@ def test_refusals_name_where_the_password_comes_from(
         download_lrs2(settings(server), tmp_path, 2)
 
 
-def test_room_is_looked_at_before_the_first_byte(
+def test_free_space_is_checked_before_the_first_request(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = shutil._ntuple_diskusage(10**12, 0, batch.RESERVE_BYTES + 2 * len(ARCHIVE) - 1000)
     monkeypatch.setattr(batch.shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(DiskFullError, match="free some, or choose another folder"):
+    with pytest.raises(DiskFullError, match="free some space, or choose another folder"):
         download_lrs2(settings(server), tmp_path, 2)
     assert server.requests == []
 
 
-def test_an_archive_that_is_there_already_needs_room_to_be_unpacked(
+def test_an_existing_archive_still_needs_free_space_for_unpacking(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / ".archives").mkdir()
     (tmp_path / ".archives" / "lrs2_v1.tar").write_bytes(ARCHIVE)
     usage = shutil._ntuple_diskusage(10**12, 0, batch.RESERVE_BYTES + len(ARCHIVE) - 1000)
     monkeypatch.setattr(batch.shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(DiskFullError, match="free some, or choose another folder"):
+    with pytest.raises(DiskFullError, match="free some space, or choose another folder"):
         download_lrs2(settings(server), tmp_path, 2)
     assert not (tmp_path / "mvlrs_v1").exists()
 
 
-def test_verify_counts_what_is_there(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verify_counts_clips_per_split(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     download_lrs2(settings(server), tmp_path, 2)
     main_dir = tmp_path / "mvlrs_v1" / "main"
     clips = [main_dir / f"{clip_id}.mp4" for clip_id in read_split_list(tmp_path / "train.txt")]
@@ -202,5 +202,5 @@ def test_a_few_missing_clips_become_rejects_and_many_are_an_error(server: Server
     absent = [record for record in list_lrs2_clips(tmp_path) if not record.num_bytes]
     assert [record.path for record in absent] == [str(clips[0])]
     clips[1].unlink()
-    with pytest.raises(UserError, match="2 of 11 listed clips are missing"):
+    with pytest.raises(UserError, match="2 of 11 listed clips have no file"):
         list_lrs2_clips(tmp_path)

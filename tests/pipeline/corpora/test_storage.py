@@ -37,11 +37,11 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 class Flaky(MemoryFileSystem):
-    """Fails as often as ``failures`` has entries, then works."""
+    """Raises each entry of ``failures`` once, then works."""
 
     protocol = "flaky"
     cachable = False
-    failures: list[Exception] = []  # noqa: RUF012  # shared on purpose: fsspec makes the instances
+    failures: list[Exception] = []  # noqa: RUF012  # a class attribute, because fsspec creates the instances
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:
@@ -63,7 +63,7 @@ def flaky(memory: MemoryFileSystem) -> Iterator[type[Flaky]]:
     del _registry["flaky"]
 
 
-def test_paths_on_disk_stay_where_they_are(tmp_path: Path) -> None:
+def test_paths_on_disk_are_not_copied(tmp_path: Path) -> None:
     assert local_path("data/a.mp4", ROOT) == ROOT / "data/a.mp4"
     assert local_path("/videos/a.mp4", ROOT) == Path("/videos/a.mp4")
     assert local_path("file:///videos/a b%20.mp4", ROOT) == Path("/videos/a b%20.mp4")
@@ -79,7 +79,7 @@ def test_paths_on_disk_stay_where_they_are(tmp_path: Path) -> None:
         assert not file.exists()
 
 
-def test_a_remote_file_is_there_under_its_name_for_as_long_as_it_is_needed(memory, tmp_path, monkeypatch) -> None:
+def test_a_remote_file_has_its_name_and_is_deleted_after_use(memory, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     memory.pipe_file("/clips/take 1.mp4", b"a clip")
     with local_file("memory://clips/take 1.mp4", ROOT) as file:
@@ -107,26 +107,26 @@ def test_names_of_remote_files(url: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["memory://clips/gone.mp4", "memory://clips", "zip://a.mp4::memory://gone.zip"])
-def test_what_is_not_there_is_missing_and_not_asked_for_again(url: str, memory, pauses) -> None:
+def test_a_missing_object_is_requested_once(url: str, memory, pauses) -> None:
     memory.pipe_file("/clips/a.mp4", b"a clip")
     with pytest.raises(MissingMediaError), local_file(url, ROOT):
         pass
     assert pauses == []
 
 
-def test_storage_that_fails_for_a_moment_is_asked_again(flaky, pauses, tmp_path, monkeypatch) -> None:
+def test_temporary_failures_of_storage_are_retried(flaky, pauses, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     flaky.failures += [TimeoutError("slow down"), RuntimeError("of its own kind")]
     with local_file("flaky://clips/a.mp4", ROOT) as file:
         assert file.read_bytes() == b"a clip"
     assert pauses == [1.0, 5.0]
     flaky.failures += [ConnectionResetError("gone")] * 3
-    told = r"flaky://clips/a\.mp4 cannot be fetched: ConnectionResetError: gone"
-    with pytest.raises(OutageError, match=told) as caught, local_file("flaky://clips/a.mp4", ROOT):
+    expected = r"flaky://clips/a\.mp4 cannot be fetched: ConnectionResetError: gone"
+    with pytest.raises(OutageError, match=expected) as caught, local_file("flaky://clips/a.mp4", ROOT):
         pass
     assert flaky.failures == []
     assert list(tmp_path.iterdir()) == []
-    again = pickle.loads(pickle.dumps(caught.value))  # as Ray sends it back
+    again = pickle.loads(pickle.dumps(caught.value))  # Ray pickles errors of workers
     assert (type(again), str(again)) == (OutageError, str(caught.value))
 
 
@@ -137,12 +137,12 @@ def server() -> Iterator[Server]:
         yield server
 
 
-def test_over_http(server: Server, pauses) -> None:
+def test_a_file_is_read_over_http(server: Server, pauses) -> None:
     server.break_after = [1000]
     server.fail_with = [503]
     with local_file(f"{server.url}/a.mp4", ROOT) as file:
         assert file.read_bytes() == server.files["/a.mp4"]
-    assert len(pauses) == 2  # a 503, then a connection that ended early
+    assert len(pauses) == 2  # a 503, then a truncated answer
     with pytest.raises(MissingMediaError), local_file(f"{server.url}/gone.mp4", ROOT):
         pass
     server.forbidden.add("/a.mp4")
@@ -150,9 +150,9 @@ def test_over_http(server: Server, pauses) -> None:
         pass
 
 
-def test_from_s3(server: Server, pauses, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_read_from_s3(server: Server, pauses, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading from S3 is HTTP GET; credentials and the endpoint come from the environment."""
-    pytest.importorskip("s3fs", reason="s3fs is missing; pip install 'lipsmith[s3]' brings it")
+    pytest.importorskip("s3fs", reason="s3fs is missing; run pip install 'lipsmith[s3]'")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "of-the-environment")
     monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
@@ -169,7 +169,7 @@ def test_from_s3(server: Server, pauses, monkeypatch: pytest.MonkeyPatch) -> Non
         pass
 
 
-def test_nobody_listens(pauses) -> None:
+def test_a_refused_connection_is_an_outage(pauses) -> None:
     with serving() as server:
         url = server.url
     with pytest.raises(OutageError, match="ClientConnector"), local_file(f"{url}/a.mp4", ROOT):
@@ -181,19 +181,19 @@ def test_a_missing_driver_names_what_to_install(monkeypatch: pytest.MonkeyPatch,
         monkeypatch.delitem(_registry, protocol, raising=False)
         monkeypatch.setitem(sys.modules, package, None)
     require_drivers(["a.mp4", "/b.mp4", "file:///c.mp4", "memory://d.mp4"])
-    for ask in (lambda url: require_drivers(["a.mp4", url]), lambda url: local_file(url, ROOT).__enter__()):
+    for read in (lambda url: require_drivers(["a.mp4", url]), lambda url: local_file(url, ROOT).__enter__()):
         with pytest.raises(NoDriverError, match=r"s3://.*pip install 'lipsmith\[s3\]'"):
-            ask("s3://bucket/a.mp4")
+            read("s3://bucket/a.mp4")
         with pytest.raises(NoDriverError, match=r"gs://.*gcsfs"):
-            ask("gs://bucket/a.mp4")
+            read("gs://bucket/a.mp4")
         with pytest.raises(NoDriverError, match=r"nosuch://.*not known"):
-            ask("nosuch://a.mp4")
+            read("nosuch://a.mp4")
     with pytest.raises(NoDriverError, match="s3://"):
         require_drivers(["simplecache::s3://bucket/a.mp4"])
     assert pauses == []
 
 
-def test_a_folder_of_remote_storage(memory: MemoryFileSystem, pauses: list[float]) -> None:
+def test_a_remote_folder_lists_and_reads_its_objects(memory: MemoryFileSystem, pauses: list[float]) -> None:
     memory.pipe_file("/bucket/a/1.mp4", b"one")
     memory.pipe_file("/bucket/2.mp4", b"second")
     memory.pipe_file("/bucket-of-others/3.mp4", b"third")
@@ -208,18 +208,16 @@ def test_a_folder_of_remote_storage(memory: MemoryFileSystem, pauses: list[float
     assert pauses == []
 
 
-def test_sizes_that_a_listing_leaves_out_are_asked_for(
-    memory: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sizes_that_a_listing_omits_are_requested(memory: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch) -> None:
     memory.pipe_file("/bucket/1.mp4", b"one")
     monkeypatch.setattr(MemoryFileSystem, "find", lambda self, path, detail: {"/bucket/1.mp4": {"size": None}})
     assert RemoteFolder("memory://bucket").sizes() == {"1.mp4": 3}
     monkeypatch.setattr(MemoryFileSystem, "info", lambda self, path: {"size": None})
-    with pytest.raises(UserError, match=r"does not tell the size of /bucket/1\.mp4"):
+    with pytest.raises(UserError, match=r"does not report the size of /bucket/1\.mp4"):
         RemoteFolder("memory://bucket").sizes()
 
 
-def test_a_folder_that_fails_for_a_moment_is_asked_again(
+def test_temporary_failures_of_a_remote_folder_are_retried(
     flaky: type[Flaky], pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = RemoteFolder("flaky://clips")

@@ -1,6 +1,6 @@
-"""Rendered talking portraits: a lit relief of a head with a mouth that articulates.
+"""Rendered talking portraits: a shaded height field of a head with an animated mouth.
 
-`Portrait(make_look(speaker, seed), size_px)` paints the still layers once; `render` draws a frame.
+``Portrait(make_look(speaker, seed), size_px)`` paints the static layers once; ``render`` returns a frame.
 """
 
 from pipeline.corpora.demo.portrait.look import Look, make_look

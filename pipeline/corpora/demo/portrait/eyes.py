@@ -1,4 +1,4 @@
-"""Eyes drawn per frame (lids, gaze), and what never changes around them: brows and glasses."""
+"""Eyes, painted per frame from lids and gaze; brows and glasses, painted once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _IRIS = 0.103
 
 
 class EyePainter:
-    """Draws both eyes of one speaker into the painted head."""
+    """Paints both eyes of one speaker onto the head."""
 
     def __init__(self, look: Look, canvas: Canvas, light: Field) -> None:
         self._look = look
@@ -38,7 +38,7 @@ class EyePainter:
         self._line = np.array((0.07, 0.06, 0.08), np.float32)
 
     def paint(self, image: NDArray[np.uint8], shut: float, gaze: tuple[float, float]) -> None:
-        """Draw in place on uint8 [H, W, >=3] BGR. `shut` 0 open .. 1 closed; gaze about [-1, 1]."""
+        """Paint in place on uint8 [H, W, >=3] BGR. ``shut``: 0 open to 1 closed; ``gaze``: (x, y) in about [-1, 1]."""
         x, y, s = self._x, self._y, self._s
         soft = self._soft
         look = self._look
@@ -90,7 +90,7 @@ class EyePainter:
 
 
 def paint_brows(look: Look, canvas: Canvas) -> tuple[Field, Field]:
-    """Eyebrows stroke by stroke: linear RGB float32 [3] colour and alpha float32 [H, W]."""
+    """Return eyebrows, painted hair by hair: linear RGB float32 [3] and alpha float32 [H, W]."""
     rng = np.random.default_rng([look.seed, 8])
     alpha = np.zeros((canvas.side_px, canvas.side_px), np.float32)
     count = 190
@@ -117,7 +117,7 @@ def paint_brows(look: Look, canvas: Canvas) -> tuple[Field, Field]:
 
 
 def paint_glasses(look: Look, canvas: Canvas) -> tuple[NDArray[np.float32], Field]:
-    """Frames, lens glare and their shadow: display BGR float32 [H, W, 3] and alpha [H, W]."""
+    """Return frame, glare and shadow of the glasses: display BGR float32 [H, W, 3] and alpha float32 [H, W]."""
     side = canvas.side_px
     fine = canvas.finer(2)
     rng = np.random.default_rng([look.seed, 9])

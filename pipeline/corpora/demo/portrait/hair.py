@@ -1,4 +1,4 @@
-"""Hair in three parts: behind the neck, on the head, and the texture of strands over both."""
+"""Hair behind the neck and on the head, with a texture of strands; beards."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from pipeline.corpora.demo.portrait.look import Look
 
 @dataclass(frozen=True)
 class _Cut:
-    """Shape of one style: thickness over the skull, and the opening that the face looks out of."""
+    """Shape of one hair style in face coordinates: thickness over the skull, and the opening for the face."""
 
     top: float
     side: float
     bottom: float
-    """v where the hair ends at the sides"""
+    """v at which the hair ends at the sides"""
     opening_half: float
     opening_top: float
     back_half: float
-    """half width behind the neck, 0 for none"""
+    """half width behind the neck, 0 without hair there"""
     back_bottom: float
     rough: float
-    """raggedness of the outer edge"""
+    """roughness of the outer edge"""
     part: float
-    """u of the parting, where the strands start"""
+    """u of the parting, at which the strands start"""
     density: float
 
 
@@ -54,7 +54,7 @@ _CUTS = {
 
 
 def _strands(look: Look, cut: _Cut, canvas: Canvas, u: Field, v: Field) -> Field:
-    """Light and dark of single strands, about [-1, 1], running away from the parting."""
+    """Return the brightness of single strands in about [-1, 1], float32 [H, W]. Strands start at the parting."""
     rng = np.random.default_rng([look.seed, 2])
     side = 256
     tile = noise(rng, side, 128, 10)
@@ -85,7 +85,7 @@ def _edge_noise(look: Look, cut: _Cut, u: Field, v: Field) -> Field:
 
 
 def _colour(look: Look, cut: _Cut, canvas: Canvas, u: Field, v: Field, body: Field) -> Field:
-    """Linear RGB of hair everywhere; `body` is how deep inside the hair a pixel lies, 0 to 1."""
+    """Return linear RGB of hair, float32 [H, W, 3]. ``body``: depth of each pixel inside the hair, 0 to 1."""
     base = to_linear(look.hair).astype(np.float32)
     strands = _strands(look, cut, canvas, u, v)
     lx = look.light[0]
@@ -99,7 +99,7 @@ def _colour(look: Look, cut: _Cut, canvas: Canvas, u: Field, v: Field, body: Fie
 
 
 def paint_back(look: Look, canvas: Canvas) -> tuple[Field, Field]:
-    """Hair behind neck and shoulders: linear RGB float32 [H, W, 3] and alpha [H, W]."""
+    """Return hair behind neck and shoulders: linear RGB float32 [H, W, 3] and alpha float32 [H, W]."""
     u, v = canvas.grid()
     cut = _CUTS[look.hair_style]
     if cut.back_half == 0.0:
@@ -118,7 +118,7 @@ def paint_back(look: Look, canvas: Canvas) -> tuple[Field, Field]:
 
 
 def paint_front(look: Look, canvas: Canvas) -> tuple[Field, Field, Field]:
-    """Hair on the head: linear RGB [H, W, 3], alpha [H, W], and the shadow it casts on the skin."""
+    """Return hair on the head: linear RGB float32 [H, W, 3], alpha and cast shadow on the skin, float32 [H, W]."""
     u, v = canvas.grid()
     cut = _CUTS[look.hair_style]
     a = np.abs(u)
@@ -137,7 +137,7 @@ def paint_front(look: Look, canvas: Canvas) -> tuple[Field, Field, Field]:
     centre = 0.35
     tall = centre - cut.opening_top
     lift: Field | float = 0.0
-    if look.hair_style in ("part", "long", "bob"):  # the fringe leaves the parting sideways
+    if look.hair_style in ("part", "long", "bob"):  # the fringe falls to the sides of the parting
         away = u - cut.part
         lift = 0.16 * bump(away / 0.20) - 0.13 * smoothstep(0.1, 0.8, away * (1.0 if cut.part < 0 else -1.0))
     fringe = _fringe(look, cut, u)
@@ -162,7 +162,7 @@ def paint_front(look: Look, canvas: Canvas) -> tuple[Field, Field, Field]:
 
 
 def _fringe(look: Look, cut: _Cut, u: Field) -> Field | float:
-    """How far strands of the fringe hang below the hairline, by u."""
+    """Return how far the fringe hangs below the hairline as a function of u, float32 [1, W]; 0.0 for other styles."""
     if look.hair_style not in ("bangs", "part", "crop"):
         return 0.0
     rng = np.random.default_rng([look.seed, 4])
@@ -173,7 +173,7 @@ def _fringe(look: Look, cut: _Cut, u: Field) -> Field | float:
 
 
 def paint_beard(look: Look, canvas: Canvas) -> tuple[Field, Field]:
-    """Beard or stubble on the lower face: linear RGB [H, W, 3] and alpha [H, W]."""
+    """Return beard or stubble on the lower face: linear RGB float32 [H, W, 3] and alpha float32 [H, W]."""
     u, v = canvas.grid()
     a = np.abs(u)
     side = canvas.side_px
@@ -203,7 +203,7 @@ def paint_beard(look: Look, canvas: Canvas) -> tuple[Field, Field]:
 
 
 def cover(colour: Field, alpha: Field, over: Field, over_alpha: Field) -> tuple[Field, Field]:
-    """Put one straight-alpha layer over another."""
+    """Composite a layer over another one. Alpha is straight (not premultiplied)."""
     out_alpha = over_alpha + alpha * (1.0 - over_alpha)
     weight = over_alpha / np.maximum(out_alpha, 1e-4)
     return mix(colour, over, weight), out_alpha

@@ -1,4 +1,4 @@
-"""The head as a lit relief: a height field of the face, its shading, and the skin over it."""
+"""The head: a height field of the face, its shading, and the skin."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from pipeline.corpora.demo.portrait.field import Canvas, Field, blur_field, bump
 from pipeline.corpora.demo.portrait.look import Look
 
 CRANIUM = 1.42
-"""Top of the skull above the eye line."""
+"""Height of the skull's top above the eye line, in face coordinates."""
 EYE_U = 0.44
-"""Distance of each eye's centre from the middle line."""
+"""Distance of each eye's centre from the middle line, in face coordinates."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """Painted skin and what later layers need to sit on it. Colours are linear RGB."""
+    """The painted skin, and its depth and lighting for later layers. Colours are linear RGB."""
 
     colour: Field
     """float32 [H, W, 3]"""
     alpha: Field
     """float32 [H, W] in [0, 1]"""
     depth: Field
-    """float32 [H, W]: height towards the viewer, smooth beyond the outline"""
+    """float32 [H, W]: height towards the viewer; smooth outside the outline too"""
     light: Field
-    """float32 [H, W, 3]: light that falls on the skin, about 1 where fully lit"""
+    """float32 [H, W, 3]: incident light, about 1 at full illumination"""
 
 
 def outline(look: Look, u: Field, v: Field) -> Field:
-    """Below 1 inside the face, 1 on its outline, growing smoothly outside: float32 [H, W]."""
+    """Return an implicit function of the face: below 1 inside, 1 on the outline, above 1 outside. float32 [H, W]."""
     power = 2.15 + (look.cheek_power - 2.15) * smoothstep(-0.5, 0.5, v)
     along = np.where(
         v > 0,
@@ -41,7 +41,7 @@ def outline(look: Look, u: Field, v: Field) -> Field:
 
 
 def relief(look: Look, u: Field, v: Field) -> tuple[Field, Field]:
-    """Height fields of the face, both float32 [H, W]: the whole, and the smooth skull alone."""
+    """Return two height fields, float32 [H, W]: the face with all features, and the smooth skull alone."""
     r = outline(look, u, v)
     skull = 0.80 * np.power(np.maximum(1.0 - np.power(r, 1.2), 0.0), 0.56)
     a = np.abs(u)
@@ -73,7 +73,7 @@ def relief(look: Look, u: Field, v: Field) -> tuple[Field, Field]:
 
 
 def _lit(look: Look, canvas: Canvas, height: Field) -> tuple[Field, Field, Field]:
-    """Diffuse term, highlight and hollow shading of a height field, each float32 [H, W]."""
+    """Return diffuse shading, specular highlight and ambient occlusion of a height field, each float32 [H, W]."""
     step = 1.0 / canvas.unit_px
     dz_dv, dz_du = np.gradient(blur_field(height, canvas.unit_px * 0.012), step)
     norm = 1.0 / np.sqrt(1.0 + dz_du**2 + dz_dv**2)
@@ -90,7 +90,7 @@ def _lit(look: Look, canvas: Canvas, height: Field) -> tuple[Field, Field, Field
 
 
 def paint_head(look: Look, canvas: Canvas) -> Head:
-    """Skin of face and ears, lit, without eyes, brows, mouth or hair."""
+    """Return the shaded skin of face and ears, without eyes, brows, mouth and hair."""
     u, v = canvas.grid()
     rng = np.random.default_rng([look.seed, 1])
     a = np.abs(u)
@@ -163,7 +163,7 @@ def _nostrils(look: Look, colour: Field, u: Field, v: Field) -> Field:
 
 
 def _wrinkles(look: Look, colour: Field, u: Field, v: Field) -> Field:
-    """Bags under the eyes, fold beside the mouth and lines on the forehead, all faint."""
+    """Add faint bags under the eyes and lines on the forehead."""
     a = np.abs(u)
     bag_at = 0.165 + 0.10 * np.square((a - EYE_U) / 0.25)
     bag = bump((v - bag_at + 0.05 * np.square((a - EYE_U) / 0.2)) / 0.02) * bump((a - EYE_U) / 0.2)

@@ -1,4 +1,4 @@
-"""What makes one rendered speaker different from the next: colours, proportions, hair, light."""
+"""Appearance of a rendered speaker: colours, proportions, hair and light."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BACKDROPS = (
     ("window", "d3c7b2"), ("studio", "5f6f66"), ("panels", "a98e9a"), ("bokeh", "38514a"),
 )  # fmt: skip
 
-# style of hair, wears a feminine presentation, beard (0 none, 1 stubble, 2 full), glasses
+# Hair style, whether the appearance is feminine, beard (0 none, 1 stubble, 2 full), glasses.
 _TYPES = (
     ("long", True, 0, False),
     ("crop", False, 2, False),
@@ -42,7 +42,7 @@ _TYPES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """Appearance of one speaker. Lengths are in half face widths, colours in display RGB."""
+    """Appearance of one speaker. Lengths are in half face widths; colours are display RGB."""
 
     seed: int
     is_feminine: bool
@@ -77,7 +77,7 @@ class Look:
 
     @property
     def light_side(self) -> float:
-        """1.0 where the key light comes from the right of the picture, else -1.0."""
+        """1.0 if the key light comes from the right of the image, else -1.0."""
         return 1.0 if self.light[0] > 0 else -1.0
 
 
@@ -92,12 +92,12 @@ def _jitter(rng: np.random.Generator, colour: Colour, amount: float) -> Colour:
 
 
 def make_look(speaker: int, seed: int) -> Look:
-    """The look of speaker number `speaker` (0-based); depends on nothing but its arguments."""
+    """Return the appearance of speaker number ``speaker`` (0-based). Equal arguments give equal results."""
     rng = np.random.default_rng([seed, speaker, 0x10C])
     kind = _TYPES[speaker % len(_TYPES)]
     turn = speaker // len(_TYPES)
     hair_style, is_feminine, beard, has_glasses = kind
-    if turn:  # later rounds reuse the types with other colours and accessories
+    if turn:  # further speakers reuse the types with other colours and accessories
         has_glasses = bool(rng.random() < 0.25)
         beard = 0 if is_feminine else int(rng.integers(0, 3))
     skin = _jitter(rng, _rgb(_SKINS[(speaker + 5 * turn) % len(_SKINS)]), 0.012)

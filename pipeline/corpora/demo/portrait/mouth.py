@@ -1,4 +1,4 @@
-"""The mouth, drawn per frame from a few articulatory controls: lips, teeth, tongue, cavity."""
+"""The mouth: lips, teeth, tongue and cavity, painted per frame from a few articulatory controls."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pipeline.corpora.demo.portrait.field import Canvas, Field, blur_field, bump
 from pipeline.corpora.demo.portrait.look import Look
 
 JAW_DROP = 0.24
-"""How far the chin moves down at jaw 1, in half face widths."""
+"""Downward motion of the chin at ``jaw`` 1, in half face widths."""
 
 
 @dataclass(frozen=True)
 class MouthShape:
-    """Articulation of one frame; every control is in [0, 1] except `width` in [-1, 1]."""
+    """Articulation of one frame. Controls are in [0, 1], except ``width`` in [-1, 1]."""
 
     open: float = 0.0
     """gap between the lips"""
@@ -25,7 +25,7 @@ class MouthShape:
     width: float = 0.0
     """-1 pursed and rounded, +1 spread"""
     seal: float = 0.0
-    """lips pressed together (p, b, m): 1 closes the gap whatever `open` says"""
+    """lips pressed together (p, b, m); 1 closes the gap for any value of ``open``"""
     tuck: float = 0.0
     """lower lip under the upper teeth (f, v)"""
     teeth: float = 0.0
@@ -35,7 +35,7 @@ class MouthShape:
 
 
 class MouthPainter:
-    """Draws the mouth of one speaker over bare skin that already follows the jaw."""
+    """Paints the mouth of one speaker onto skin that was already warped by the jaw's motion."""
 
     def __init__(self, look: Look, canvas: Canvas, light: Field) -> None:
         self._look = look
@@ -46,7 +46,7 @@ class MouthPainter:
         self._y = v[self.rows] - m
         self._soft = 1.0 / canvas.unit_px
         window = light[self.rows, self.columns]
-        # light is smooth here: below the lips it moves with the jaw, which no one can see
+        # The blurred light does not move with the jaw: it is so smooth that the difference is invisible.
         self._light = np.power(np.clip(blur_field(window, canvas.unit_px * 0.08), 0.05, 1.15), 1 / 2.2)
         self._light = np.ascontiguousarray(self._light[..., ::-1])
         self._lips = np.asarray(look.lips, np.float32)[::-1]
@@ -59,14 +59,14 @@ class MouthPainter:
         self._skin = to_display(np.power(np.asarray(look.skin, np.float32), 2.2) * 0.5)[::-1]
 
     def _tooth_profile(self, rng: np.random.Generator) -> Field:
-        """Brightness along the row of teeth, float32 [1, W]: gaps between crowns, dark corners."""
+        """Return the brightness along the row of teeth, float32 [1, W]: gaps between crowns, dark corners."""
         x = np.abs(self._x)
         edges = np.cumsum([0.0, 0.078, 0.062, 0.066, 0.060, 0.060])
         gaps = sum(bump((x - e) / 0.0085) * (0.20 if e else 0.15) for e in edges[:-1])
         return (1.0 - gaps) * (1.0 - 0.62 * smoothstep(0.10, 0.33, x))
 
     def paint(self, image: NDArray[np.uint8], shape: MouthShape) -> None:
-        """Draw in place on uint8 [H, W, >=3] BGR."""
+        """Paint in place on uint8 [H, W, >=3] BGR."""
         look, x, y, soft = self._look, self._x, self._y, self._soft
         free = 1.0 - shape.seal
         tuck = free * shape.tuck
@@ -78,7 +78,7 @@ class MouthPainter:
         s = np.clip(x / half, -1.0, 1.0)
         s2 = s * s
 
-        # Lip lines as functions of x (per column), y downwards from the closed mouth.
+        # Lip contours y(x) per column; y points downwards from the closed mouth.
         gap = 0.38 * shape.open + 0.085 * shape.teeth * (1.0 - shape.open)
         gap = gap * (1.0 - tuck) + 0.055 * tuck
         lift = 0.17 * gap + 0.035 * shape.teeth + 0.030 * tuck
@@ -119,7 +119,7 @@ class MouthPainter:
         target[...] = np.clip(out * 255.0 + 0.5, 0, 255).astype(np.uint8)
 
     def _surround(self, out: Field, s: Field, outer_up: Field, outer_low: Field, half: float) -> Field:
-        """Skin around the lips: shadow under the lower lip, light rim over the upper one."""
+        """Return the skin around the lips with a shadow under the lower lip and a highlight over the upper lip."""
         y = self._y
         window = smoothstep(1.15, 0.55, np.abs(self._x) / half)
         shadow = bump((y - outer_low - 0.028) / 0.042) * window
@@ -146,7 +146,7 @@ class MouthPainter:
         return colour + gloss[..., None] * self._light
 
     def _interior(self, shape: MouthShape, gap: float, up: Field, low: Field) -> Field:
-        """Cavity, teeth and tongue for every pixel of the window (masked by the caller)."""
+        """Return cavity, teeth and tongue at every pixel of the window. The caller applies the mask."""
         x, y, soft = self._x, self._y, self._soft
         depth = np.clip((y - up) / max(gap, 0.02), 0.0, 1.0)
         cavity = np.array((0.085, 0.075, 0.20), np.float32)
@@ -180,7 +180,7 @@ class MouthPainter:
         tone = self._tooth_line * (0.26 + 0.40 * bared) * (0.7 + 0.3 * smoothstep(0.10, 0.0, y - edge_low))
         colour = mix(colour, enamel * self._light * tone[..., None], 0.92 * teeth_low)
         colour = mix(colour, upper_teeth, 0.97 * teeth_up)
-        if shape.tongue > 0.6:  # the tip comes over the edge of the upper teeth (th)
+        if shape.tongue > 0.6:  # for th the tip covers the edge of the upper teeth
             tip = bump(x / 0.19, (y - 0.35 * up - 0.65 * low) / 0.042) * (shape.tongue - 0.6) * 2.4
             colour = mix(colour, flesh * 0.86, np.clip(tip, 0.0, 0.85))
         return colour

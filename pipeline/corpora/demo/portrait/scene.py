@@ -1,4 +1,4 @@
-"""One speaker on screen: still layers painted once, then frames from pose and mouth controls."""
+"""Frames of one speaker: static layers, painted once, composed with pose and mouth controls."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from pipeline.corpora.demo.portrait.look import Look
 from pipeline.corpora.demo.portrait.mouth import JAW_DROP, MouthPainter, MouthShape
 
 _SCALE = 2
-"""Frames are drawn this many times larger than they come out."""
+"""Supersampling factor of frames."""
 _MARGIN = 0.06
 
 
 @dataclass(frozen=True)
 class HeadPose:
-    """Pose of one frame; lengths in half face widths, angles in radians."""
+    """Pose of one frame. Lengths are in half face widths, angles in radians."""
 
     x: float = 0.0
     y: float = 0.0
@@ -32,14 +32,14 @@ class HeadPose:
     yaw: float = 0.0
     pitch: float = 0.0
     shut: float = 0.0
-    """eyelids, 0 open .. 1 closed"""
+    """eyelids, 0 open to 1 closed"""
     brow: float = 0.0
-    """raised brows, about [-1, 1]"""
+    """height of the brows in about [-1, 1]; 0 at rest"""
     gaze: tuple[float, float] = (0.0, 0.0)
 
 
 class Portrait:
-    """Renders frames of one speaker, `size_px` square. Same arguments, same bytes."""
+    """Renders frames of one speaker, ``size_px`` square. Equal arguments give equal bytes."""
 
     def __init__(self, look: Look, size_px: int) -> None:
         self.size_px = size_px
@@ -109,7 +109,7 @@ class Portrait:
         self._screen = side[None, :], side[:, None]
 
     def render(self, mouth: MouthShape, pose: HeadPose, frame: int) -> NDArray[np.uint8]:
-        """uint8 [size_px, size_px, 3] BGR; `frame` only chooses the grain."""
+        """Return uint8 [size_px, size_px, 3] BGR. ``frame`` only selects the film grain."""
         head = self._head.copy()
         head[self._low] = _remap(
             self._head,
@@ -126,7 +126,7 @@ class Portrait:
         return self._compose(head, pose, frame)
 
     def _compose(self, head: NDArray[np.uint8], pose: HeadPose, frame: int) -> NDArray[np.uint8]:
-        """Move the head over the scene, blend, shrink, add grain."""
+        """Warp the head by its pose, blend it over the scene, downsample and add grain."""
         canvas = self._canvas
         x, y = self._screen
         pivot_x = canvas.origin_x - self._pad

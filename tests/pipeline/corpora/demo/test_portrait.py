@@ -26,7 +26,7 @@ def mouth_of(image: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("speaker", range(12))
-def test_every_speaker_shows_one_face_in_every_pose(speaker: int) -> None:
+def test_the_detector_finds_one_face_of_every_speaker_in_every_pose(speaker: int) -> None:
     face = Portrait(make_look(speaker, seed=1234), 160)
     detector = YuNetDetector(min_score=0.7)
     poses = (HeadPose(), HeadPose(shut=1.0, roll=0.06), HeadPose(x=0.07, yaw=0.13), HeadPose(y=0.06, pitch=0.1))
@@ -38,7 +38,7 @@ def test_every_speaker_shows_one_face_in_every_pose(speaker: int) -> None:
         assert 0.16 * 160 < right[0] - left[0] < 0.6 * width
 
 
-def test_a_seal_closes_the_mouth_whatever_else_is_asked(portrait: Portrait) -> None:
+def test_a_seal_closes_the_mouth_for_any_other_controls(portrait: Portrait) -> None:
     shut = portrait.render(MouthShape(seal=1.0), HeadPose(), 0)
     forced = portrait.render(MouthShape(seal=1.0, open=1.0, teeth=1.0, tuck=1.0), HeadPose(), 0)
     np.testing.assert_array_equal(shut, forced)
@@ -59,7 +59,7 @@ def test_blinking_changes_the_eyes_and_leaves_the_mouth(portrait: Portrait) -> N
     assert np.abs(blink[60:85].astype(float) - rest[60:85]).mean() > 2.0
 
 
-def test_rendering_leaves_no_trace_on_the_next_frame(portrait: Portrait) -> None:
+def test_a_frame_does_not_depend_on_earlier_frames(portrait: Portrait) -> None:
     first = portrait.render(SHAPES[0], HeadPose(), 5)
     portrait.render(SHAPES[2], HeadPose(shut=1.0, yaw=0.1), 6)
     np.testing.assert_array_equal(portrait.render(SHAPES[0], HeadPose(), 5), first)

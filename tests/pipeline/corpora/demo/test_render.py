@@ -46,7 +46,7 @@ def test_layout_is_that_of_lrs2(corpus: tuple[Path, list[DemoClip]]) -> None:
         assert (record.speaker, record.split, record.transcript) == (clip.speaker, clip.split, clip.transcript)
 
 
-def test_picture_and_sound_have_the_length_asked_for(corpus: tuple[Path, list[DemoClip]]) -> None:
+def test_video_and_audio_have_the_specified_length(corpus: tuple[Path, list[DemoClip]]) -> None:
     for clip in corpus[1]:
         header, display = header_of(clip.path), display_of(clip.path)
         assert (display.width, display.height) == (160, 160)
@@ -57,7 +57,7 @@ def test_picture_and_sound_have_the_length_asked_for(corpus: tuple[Path, list[De
         assert 0.04 < float(np.sqrt(np.mean(samples**2))) < 0.15
 
 
-def test_the_detector_sees_one_steady_face_in_every_frame(corpus: tuple[Path, list[DemoClip]]) -> None:
+def test_the_detector_finds_one_steady_face_in_every_frame(corpus: tuple[Path, list[DemoClip]]) -> None:
     detector = YuNetDetector(min_score=0.7)
     for clip in corpus[1]:
         faces = [detector.detect(frame) for frame in read_frames(clip.path)]
@@ -97,7 +97,7 @@ def test_another_spec_replaces_the_clips(tmp_path: Path) -> None:
     assert not first[0].path.exists() and second[0].path.exists()
 
 
-def test_a_kill_while_clips_are_removed_leaves_them_to_their_old_spec(
+def test_clips_that_survive_a_kill_are_replaced_by_the_next_call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short = DemoSpec(

@@ -12,7 +12,7 @@ from pipeline.corpora.demo.visemes import mouth_track
 VOICE = Voice("en-us+f2", pitch=50, pitch_range=50, rate=170)
 
 
-def test_equal_words_give_equal_samples_whatever_was_said_before() -> None:
+def test_equal_arguments_give_equal_samples_after_other_speech() -> None:
     first = synthesise("maybe tomorrow", VOICE)
     synthesise("something else entirely", Voice("en+m3", 40, 60, 160))
     again = synthesise("maybe tomorrow", VOICE)
@@ -20,7 +20,7 @@ def test_equal_words_give_equal_samples_whatever_was_said_before() -> None:
     assert first.phones == again.phones
 
 
-def test_phones_follow_one_another_through_the_sound() -> None:
+def test_phones_cover_the_speech_without_gaps() -> None:
     speech = synthesise("a brave pilot", VOICE)
     for left, right in zip(speech.phones[:-1], speech.phones[1:], strict=True):
         assert left.start_s < left.end_s == right.start_s
@@ -28,7 +28,7 @@ def test_phones_follow_one_another_through_the_sound() -> None:
     assert [c for p in speech.phones for c in p.ipa if c in "pb"] == ["b", "p"]
 
 
-def test_an_unknown_voice_is_named() -> None:
+def test_an_unknown_voice_is_an_error() -> None:
     with pytest.raises(RuntimeError, match="no voice 'xx-nowhere'"):
         synthesise("hello", Voice("xx-nowhere", 50, 50, 170))
 
@@ -45,7 +45,7 @@ def test_a_clip_is_filled_with_speech_that_drives_the_mouth(speaker: int) -> Non
     assert max(lags) > 0.35 and abs(int(np.argmax(lags)) - 4) <= 1
 
 
-def test_speakers_have_voices_that_suit_them_and_differ() -> None:
+def test_voices_differ_between_speakers_and_fit_their_faces() -> None:
     voices = [voice_of(speaker, 1234) for speaker in range(12)]
     assert len({voice.name for voice in voices}) == 12
     for speaker, voice in enumerate(voices):

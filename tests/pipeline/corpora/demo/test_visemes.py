@@ -8,7 +8,7 @@ from pipeline.corpora.demo.speech import Phone
 from pipeline.corpora.demo.visemes import closures_of, gestures_of, mouth_track
 
 
-def say(*names: str, start: float = 0.2, each: float = 0.09) -> list[Phone]:
+def phones_of(*names: str, start: float = 0.2, each: float = 0.09) -> list[Phone]:
     return [Phone(name, start + i * each, start + (i + 1) * each) for i, name in enumerate(names)]
 
 
@@ -16,7 +16,7 @@ def say(*names: str, start: float = 0.2, each: float = 0.09) -> list[Phone]:
 @pytest.mark.parametrize("shift", [0.0, 0.01, 0.02, 0.03])
 @pytest.mark.parametrize("each", [0.03, 0.06, 0.12])
 def test_lips_seal_at_some_frame_of_every_bilabial(consonant: str, shift: float, each: float) -> None:
-    phones = say("ˈɑː", consonant, "ˈɑː", start=0.4 + shift, each=each)
+    phones = phones_of("ˈɑː", consonant, "ˈɑː", start=0.4 + shift, each=each)
     track = mouth_track(phones, num_frames=30)
     ((start, end),) = closures_of(phones)
     inside = [f for f in range(30) if start <= (f + 0.5) / 25 <= end]
@@ -24,7 +24,7 @@ def test_lips_seal_at_some_frame_of_every_bilabial(consonant: str, shift: float,
 
 
 def test_lips_never_seal_without_a_bilabial() -> None:
-    track = mouth_track(say("h", "ɛ", "l", "ˈəʊ", "f", "ɑː", "ð", "ə"), num_frames=30)
+    track = mouth_track(phones_of("h", "ɛ", "l", "ˈəʊ", "f", "ɑː", "ð", "ə"), num_frames=30)
     assert max(shape.seal for shape in track) == 0.0
 
 
@@ -36,37 +36,37 @@ def test_a_voiceless_stop_closes_before_its_burst() -> None:
 
 
 def at_peak(vowel: str, control: str) -> float:
-    track = mouth_track(say("t", f"ˈ{vowel}", "t", start=0.3, each=0.2), num_frames=30)
+    track = mouth_track(phones_of("t", f"ˈ{vowel}", "t", start=0.3, each=0.2), num_frames=30)
     values = [getattr(shape, control) for shape in track[13:16]]
     return float(np.mean(values))
 
 
-def test_vowels_differ_as_they_do_on_a_face() -> None:
+def test_vowels_differ_in_opening_width_and_jaw() -> None:
     assert at_peak("ɑː", "open") > 0.85 > at_peak("ɛ", "open") > at_peak("iː", "open") + 0.15
     assert at_peak("uː", "width") < -0.7 and at_peak("iː", "width") > 0.6
     assert at_peak("ɑː", "jaw") > at_peak("uː", "jaw") + 0.4
 
 
 def test_rounding_starts_before_the_rounded_vowel() -> None:
-    phones = say("ə", "t", "ˈuː", start=0.4, each=0.1)  # uː from 0.6 s
+    phones = phones_of("ə", "t", "ˈuː", start=0.4, each=0.1)  # uː from 0.6 s
     track = mouth_track(phones, num_frames=30)
     assert track[14].width < track[11].width - 0.2  # 0.58 s, still t, against 0.46 s
 
 
 def test_lower_lip_meets_the_teeth_on_f_and_the_tongue_shows_on_th() -> None:
-    assert max(s.tuck for s in mouth_track(say("ə", "f", "ə", start=0.4), 30)) == 1.0
-    assert max(s.tongue for s in mouth_track(say("ə", "θ", "ə", start=0.4), 30)) > 0.7
-    assert max(s.teeth for s in mouth_track(say("ə", "s", "ə", start=0.4), 30)) > 0.7
+    assert max(s.tuck for s in mouth_track(phones_of("ə", "f", "ə", start=0.4), 30)) == 1.0
+    assert max(s.tongue for s in mouth_track(phones_of("ə", "θ", "ə", start=0.4), 30)) > 0.7
+    assert max(s.teeth for s in mouth_track(phones_of("ə", "s", "ə", start=0.4), 30)) > 0.7
 
 
-def test_the_mouth_rests_when_nothing_is_said() -> None:
-    track = mouth_track(say("ˈɑː", start=0.2), num_frames=50)
+def test_the_mouth_closes_after_the_last_phone() -> None:
+    track = mouth_track(phones_of("ˈɑː", start=0.2), num_frames=50)
     assert all(shape.open < 0.06 for shape in track[20:])
 
 
-def test_controls_stay_in_range_and_move_no_faster_than_lips_do() -> None:
+def test_controls_stay_in_range_and_the_jaw_moves_at_most_half_way_per_frame() -> None:
     names = ["p", "ɑː", "m", "uː", "b", "iː", "f", "ɔɪ", "w", "ɑː", "ʃ", "aɪə", "θ", "", "k", "?"]
-    track = mouth_track(say(*names, each=0.07), num_frames=40)
+    track = mouth_track(phones_of(*names, each=0.07), num_frames=40)
     for name in ("open", "jaw", "seal", "tuck", "teeth", "tongue", "width"):
         values = np.array([getattr(shape, name) for shape in track])
         assert values.max() <= 1.0 and values.min() >= (-1.0 if name == "width" else 0.0)
