@@ -1,1 +1,1 @@
-"""Downloads and archives."""
+"""HTTP downloads and unpacking of archives."""

@@ -1,6 +1,6 @@
-"""Unpacking tar archives (whole, or in parts that are read as one) and zip archives without trusting their names.
+"""Unpack tar archives, whole or split into parts, and zip archives. Member names are not trusted.
 
-Files appear whole or not at all, and what is already there is skipped, so unpacking that was cut short goes on.
+Files are written atomically, and existing files of the right size are skipped, so interrupted unpacking can be resumed.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from pipeline.fetch.http import DiskFullError, WrongContentError
 
 COPY_BYTES = 1 << 20
 OnMember = Callable[[int], None]
-"""Told how many bytes of the archive are behind us now."""
+"""Callback with the number of archive bytes read so far."""
 PlaceMember = Callable[[PurePosixPath], PurePosixPath | None]
-"""A member's name in the archive -> its path below the target folder, or None to leave it out."""
+"""Maps a member's name to its path below the target folder, or to None to skip it."""
 
 
 @dataclass(frozen=True)
 class Unpacked:
-    """``num_skipped`` files were there already, in the right size."""
+    """Counts of an unpacked archive. ``num_skipped`` files already existed with the right size."""
 
     num_files: int
     num_skipped: int
@@ -41,7 +41,7 @@ class Unpacked:
 
 
 class ArchiveError(WrongContentError):
-    """An archive is damaged, or holds something that must not be unpacked."""
+    """An archive is damaged, or has a member that must not be unpacked."""
 
 
 def _as_named(name: PurePosixPath) -> PurePosixPath:
@@ -51,35 +51,37 @@ def _as_named(name: PurePosixPath) -> PurePosixPath:
 def unpack_tar(
     parts: Sequence[Path], target_dir: Path, *, place: PlaceMember = _as_named, on_position: OnMember | None = None
 ) -> Unpacked:
-    """Unpack the tar that ``parts`` give when read one after another; no joined copy is written.
+    """Unpack the tar archive that is the concatenation of ``parts``. No concatenated copy is written.
 
-    Members other than plain files and folders, and names that would leave ``target_dir``, end it with ArchiveError
-    before anything of them is written. Raises DiskFullError where there is no room.
+    Raises ArchiveError for a damaged archive, for a member that is neither a file nor a folder, and for a member name
+    outside ``target_dir``; members before it stay unpacked. Raises DiskFullError if the disk is full.
     """
-    told = ", ".join(part.name for part in parts)
+    label = ", ".join(part.name for part in parts)
     counts = _Counts()
     try:
         with io.BufferedReader(_Joined(parts), COPY_BYTES) as joined, tarfile.open(fileobj=joined) as archive:
             for member in archive:
-                name = _safe_name(member.name, told)
+                name = _safe_name(member.name, label)
                 if not (member.isreg() or member.isdir()):
-                    raise ArchiveError(f"{told}: {member.name!r} is neither a file nor a folder; unpack it by hand")
+                    raise ArchiveError(f"{label}: {member.name!r} is neither a file nor a folder; unpack it by hand")
                 if member.isreg() and (where := place(name)):
                     source = archive.extractfile(member)
                     assert source is not None  # a regular file
                     counts.add(_write(source, member.size, target_dir / where))
                 if on_position:
                     on_position(joined.tell())
-            _require_end(archive, told)
+            _require_end(archive, label)
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
-        raise ArchiveError(f"{told} cannot be unpacked: {error}; remove it to have it fetched again") from None
+        raise ArchiveError(
+            f"{label} cannot be unpacked: {error}; delete it and run again to download it anew"
+        ) from None
     return counts.result()
 
 
 def unpack_zip(
     path: Path, target_dir: Path, *, place: PlaceMember = _as_named, on_position: OnMember | None = None
 ) -> Unpacked:
-    """Unpack a zip archive; as ``unpack_tar``."""
+    """Unpack a zip archive. Raises the errors of ``unpack_tar``."""
     counts, position = _Counts(), 0
     try:
         with zipfile.ZipFile(path) as archive:
@@ -87,7 +89,9 @@ def unpack_zip(
                 name = _safe_name(member.filename, path.name)
                 kind = stat.S_IFMT(member.external_attr >> 16)
                 if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                    raise ArchiveError(f"{path.name}: {member.filename!r} is neither a file nor a folder")
+                    raise ArchiveError(
+                        f"{path.name}: {member.filename!r} is neither a file nor a folder; unpack it by hand"
+                    )
                 if not member.is_dir() and (where := place(name)):
                     with _opened(archive, member) as source:
                         counts.add(_write(source, member.file_size, target_dir / where))
@@ -95,14 +99,16 @@ def unpack_zip(
                 if on_position:
                     on_position(position)
     except (zipfile.BadZipFile, tarfile.ReadError, EOFError, zlib.error) as error:
-        raise ArchiveError(f"{path.name} cannot be unpacked: {error}; remove it to have it fetched again") from None
+        raise ArchiveError(
+            f"{path.name} cannot be unpacked: {error}; delete it and run again to download it anew"
+        ) from None
     return counts.result()
 
 
 def _opened(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
     try:
         return archive.open(member)
-    except RuntimeError as error:  # encrypted, or packed in a way that Python does not know (NotImplementedError)
+    except RuntimeError as error:  # encrypted, or an unknown compression (NotImplementedError)
         raise zipfile.BadZipFile(str(error)) from None
 
 
@@ -121,15 +127,15 @@ class _Counts:
 
 
 def _safe_name(name: str, archive: str) -> PurePosixPath:
-    """The member's path, relative and without ``..``. Raises ArchiveError."""
+    """Return the member's path. Raises ArchiveError for an absolute path or one with ``..``."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or not name:
-        raise ArchiveError(f"{archive}: refuses the member {name!r}: its name leads out of the folder it belongs in")
+        raise ArchiveError(f"{archive}: the member name {name!r} points outside the target folder")
     return path
 
 
 def _write(source: IO[bytes], size: int, target: Path) -> tuple[int, bool]:
-    """(bytes, whether the file was there). Nothing is written through a link that lies in the way."""
+    """Write one file; return its bytes and whether it existed already. A symbolic link is replaced, not followed."""
     if target.is_file() and not target.is_symlink() and target.stat().st_size == size:
         return size, True
     with _room_for(target), atomic.replacing(target) as temporary, temporary.open("wb") as file:
@@ -147,24 +153,28 @@ def _room_for(target: Path) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise DiskFullError(
-            f"no room left for {target} while unpacking; free some and run again, it goes on from there"
+            f"the disk is full; {target} cannot be unpacked. Free some space and run again to resume"
         ) from None
 
 
-def _require_end(archive: tarfile.TarFile, told: str) -> None:
-    """``tarfile`` takes a cut between two members, and rubbish after one, for the end; an archive ends in zeros."""
+def _require_end(archive: tarfile.TarFile, label: str) -> None:
+    """Raise ArchiveError unless a block of zeros follows the last member.
+
+    ``tarfile`` does not report an archive that is cut between two members, or has other bytes after a member.
+    """
     assert archive.fileobj is not None
     archive.fileobj.seek(archive.offset)
     if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         raise ArchiveError(
-            f"{told} ends too early: a part is missing, one is damaged, or one was not fetched to its end"
+            f"{label} ends too early: a part is missing, damaged or incomplete; delete it and run again to download it "
+            "anew"
         )
-    while archive.fileobj.read(1 << 20):  # a compressed one has its checksum behind tar's end
+    while archive.fileobj.read(1 << 20):  # reads the checksum of a compressed archive, which follows the tar's end
         pass
 
 
 class _Joined(io.RawIOBase):
-    """Files read one after another as one, seekable; only one of them is open at a time."""
+    """The concatenation of files as one seekable file. At most one of them is open at a time."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         super().__init__()

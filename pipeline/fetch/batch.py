@@ -1,4 +1,4 @@
-"""Several files at once: room on the disk looked at first, parallel connections, one progress line for all."""
+"""Download several files in parallel: check of free disk space, one progress display, a lock per folder."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from pipeline.fetch.http import DiskFullError, RemoteFile, download, remote_size
 from pipeline.fetch.progress import ByteProgress
 
 RESERVE_BYTES = 200_000_000
-"""Left free on the disk besides what is known to be needed."""
+"""Space that must stay free on the disk besides the files."""
 
 
 class _StoppedError(LipsmithError):
-    """Another file of the batch failed."""
+    """The download was stopped because another file of the batch failed."""
 
 
 def with_sizes(files: Sequence[RemoteFile], credentials: Credentials | None, num_connections: int) -> list[RemoteFile]:
-    """The same files; sizes that are not known are those on disk, or else asked of the server. Raises TransferError."""
+    """Return the files with unknown sizes filled in, from disk or else from the server. Raises TransferError."""
 
     def sized(remote: RemoteFile) -> RemoteFile:
         if remote.size_bytes is not None:
@@ -39,25 +39,25 @@ def with_sizes(files: Sequence[RemoteFile], credentials: Credentials | None, num
 
 
 def require_room(folder: Path, num_bytes: int, purpose: str) -> None:
-    """Raises DiskFullError where ``folder``'s disk has not that much room."""
+    """Raise DiskFullError if ``folder``'s disk has less than ``num_bytes`` free. The message names ``purpose``."""
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(existing).free
     if free < num_bytes + RESERVE_BYTES:
         raise DiskFullError(
-            f"{folder} has {free / 1e9:.1f} GB free, {purpose} needs about {(num_bytes + RESERVE_BYTES) / 1e9:.1f} GB; "
-            "free some, or choose another folder"
+            f"{folder} has {free / 1e9:.1f} GB free, but {purpose} needs about "
+            f"{(num_bytes + RESERVE_BYTES) / 1e9:.1f} GB; free some space, or choose another folder"
         )
 
 
 def num_missing_bytes(files: Sequence[RemoteFile]) -> int:
-    """What is still to come, as far as sizes are known."""
+    """Return the bytes still to download. Files of unknown size count as 0."""
     return sum(max(0, (remote.size_bytes or 0) - remote.num_present_bytes) for remote in files)
 
 
 def fetch_all(files: Sequence[RemoteFile], credentials: Credentials | None = None, *, num_connections: int = 4) -> None:
-    """Have every file at its path. The first failure ends the others at their next piece; what came stays.
+    """Download every file to its path, with ``num_connections`` downloads at a time.
 
-    Raises TransferError.
+    The first failure stops the other downloads; partial files are kept for the next call. Raises TransferError.
     """
     sizes = [remote.size_bytes for remote in files]
     total = sum(size for size in sizes if size is not None) if None not in sizes else None
@@ -81,6 +81,6 @@ def fetch_all(files: Sequence[RemoteFile], credentials: Credentials | None = Non
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Only one process at a time fetches into ``folder``; a second one waits."""
-    with locked(folder / ".lock", f"fetching into {folder}"):
+    """Hold the lock on downloads into ``folder``. Waits while another process holds it."""
+    with locked(folder / ".lock", f"downloading into {folder}"):
         yield

@@ -1,6 +1,6 @@
-"""User name and password for a server: from the environment or netrc, never from parameters or arguments.
+"""User name and password for a server, from environment variables or netrc; never from parameters or arguments.
 
-Nothing here, and no error text made from it, ever holds the password.
+Errors and ``repr`` do not contain the password.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 @dataclass(frozen=True)
 class Credentials:
-    """``remedy`` ends the message of a refusal: where they come from and how to change them."""
+    """User name and password. ``remedy`` is appended to the error of a refusal: it names their source."""
 
     user: str
     password: str = field(repr=False)
@@ -27,9 +27,9 @@ class Credentials:
 
 
 def from_environment(url: str, prefix: str, environment: Mapping[str, str] = os.environ) -> Credentials | None:
-    """``PREFIX_USER`` and ``PREFIX_PASSWORD``; None where neither is set: ``requests`` then asks netrc for the host.
+    """Return ``PREFIX_USER`` and ``PREFIX_PASSWORD``; None if neither is set, in which case ``requests`` reads netrc.
 
-    Raises UserError where only one is set, and where they would travel unencrypted.
+    Raises UserError if only one is set, or if ``url`` is not https. Loopback addresses may use http.
     """
     names = f"{prefix}_USER", f"{prefix}_PASSWORD"
     user, password = (environment.get(name, "") for name in names)
@@ -39,13 +39,13 @@ def from_environment(url: str, prefix: str, environment: Mapping[str, str] = os.
         return None
     if not user or not password:
         given, missing = names if user else names[::-1]
-        raise UserError(f"{given} is set but {missing} is not: set both, or neither to use ~/.netrc")
+        raise UserError(f"{given} is set but {missing} is not; set both, or unset {given} to use ~/.netrc")
     _require_encryption(url)
-    remedy = f"; they come from {names[0]} and {names[1]}"
+    remedy = f"; they come from the environment variables {names[0]} and {names[1]}"
     return Credentials(user, password, remedy)
 
 
 def _require_encryption(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
-        raise UserError(f"{url} is not https: the password would travel readable by anyone on the way")
+        raise UserError(f"{url} is not https, so the password would be sent unencrypted; use an https address")

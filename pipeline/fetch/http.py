@@ -1,4 +1,4 @@
-"""One file over HTTP: resumed where it stopped, tried again while that helps, checked before it gets its name."""
+"""Download one file over HTTP: resume partial files, retry temporary failures, verify before the final rename."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from pipeline.fetch.credentials import Credentials
 logger = logging.getLogger(__name__)
 
 CHUNK_BYTES = 1 << 16
-"""What a broken connection can lose at most."""
+"""Bytes per write. A broken connection loses at most this much."""
 TIMEOUT_S = 30.0
 ATTEMPTS = 5
-"""Tries in a row that bring no new byte before a transfer is given up."""
+"""Consecutive attempts without a new byte before a download fails."""
 RETRY_WAIT_S = 1.0
 MAX_RETRY_WAIT_S = 60.0
-_WORTH_ANOTHER_TRY = frozenset({408, 425, 429})
+_RETRY_STATUSES = frozenset({408, 425, 429})
 _CONNECTION = re.compile(r"^(<.*?>|HTTPS?Connection\(.*?\)): ")
-"""The object that begins what urllib3 says about a connection."""
+"""The connection object at the start of urllib3's messages."""
 
 OnBytes = Callable[[int, bool], None]
-"""Told of bytes that are there now: how many (negative where they were thrown away), and whether they came just now."""
+"""Callback (count, is_fresh) for bytes on disk: negative for discarded bytes; fresh ones were just downloaded."""
 
 
 class TransferError(LipsmithError):
-    """A file could not be had; the message says which, why, and what to do."""
+    """A download failed. The message names the file, the cause and the remedy."""
 
 
 class RefusedTransferError(TransferError, UserError):
-    """The server says no (401, 403, 404, ...): waiting changes nothing."""
+    """The server refused the request (401, 403, 404, ...). A retry would not help."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -50,20 +50,23 @@ class RefusedTransferError(TransferError, UserError):
 
 
 class InterruptedTransferError(TransferError, TemporaryError):
-    """The connection or the server failed; what came so far is kept, so trying again goes on from there."""
+    """The connection or the server failed. The partial file is kept, and the next call resumes it."""
 
 
 class WrongContentError(TransferError, DataError):
-    """What came is not the published file; it was removed."""
+    """The content is not the expected one. A downloaded file was deleted; a file that already existed is kept."""
 
 
 class DiskFullError(TransferError, UserError):
-    """No room for the file; what came so far is kept."""
+    """The disk is full. The partial file is kept."""
 
 
 @dataclass(frozen=True)
 class Checksum:
-    """``algorithm`` is one of hashlib's, ``hexdigest`` in lower case."""
+    """A checksum. ``algorithm`` is a name known to hashlib; ``hexdigest`` is in lower case.
+
+    Raises ValueError for an unknown algorithm or a digest of the wrong form.
+    """
 
     algorithm: str
     hexdigest: str
@@ -71,7 +74,9 @@ class Checksum:
     def __post_init__(self) -> None:
         size = hashlib.new(self.algorithm, usedforsecurity=False).digest_size
         if len(self.hexdigest) != 2 * size or set(self.hexdigest) - set("0123456789abcdef"):
-            raise ValueError(f"{self.hexdigest!r} is no {self.algorithm} checksum ({2 * size} digits 0-9a-f)")
+            raise ValueError(
+                f"{self.hexdigest!r} is not a valid {self.algorithm} checksum: it must have {2 * size} digits 0-9a-f"
+            )
 
     def __str__(self) -> str:
         return f"{self.algorithm} {self.hexdigest}"
@@ -79,10 +84,9 @@ class Checksum:
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file to have at ``path``; ``None`` means not published, hence not checked.
+    """A file to download to ``path``. A size or checksum of None is not checked.
 
-    ``content_problem`` looks into bytes whose size and checksum are right: what is wrong with them, empty where nothing
-    is.
+    ``content_problem`` is called on a file with the right size and checksum. It returns the problem, or "".
     """
 
     url: str
@@ -93,12 +97,12 @@ class RemoteFile:
 
     @property
     def partial_path(self) -> Path:
-        """Where its bytes are collected until they are complete and checked."""
+        """Path of the partial file, until it is complete and verified."""
         return self.path.with_name(f".{self.path.name}.part")
 
     @property
     def num_present_bytes(self) -> int:
-        """Bytes already on disk, complete or not."""
+        """Bytes on disk, of the complete or the partial file."""
         for path in (self.path, self.partial_path):
             if path.is_file():
                 return path.stat().st_size
@@ -110,11 +114,11 @@ def _ignore(_count: int, _is_fresh: bool) -> None:
 
 
 def remote_size(url: str, credentials: Credentials | None = None) -> int | None:
-    """The file's size in bytes as the server tells it, None where it does not. Raises TransferError."""
+    """Return the size in bytes that the server reports, or None if it reports none. Raises TransferError."""
     try:
-        response = _answer("HEAD", url, credentials)
+        response = _request("HEAD", url, credentials)
     except RefusedTransferError as error:
-        if error.status in (405, 501):  # a server that knows no HEAD
+        if error.status in (405, 501):  # the server does not support HEAD
             return None
         raise
     length = response.headers.get("Content-Length")
@@ -122,17 +126,17 @@ def remote_size(url: str, credentials: Credentials | None = None) -> int | None:
 
 
 def fetch_json(url: str) -> object:
-    """The parsed answer of a public address. Raises TransferError."""
-    response = _answer("GET", url, None)
+    """Return the parsed JSON at a public address. Raises TransferError."""
+    response = _request("GET", url, None)
     try:
         parsed: object = response.json()
     except requests.exceptions.JSONDecodeError:
-        raise WrongContentError(f"{redacted(url)} did not answer with JSON; is the address right?") from None
+        raise WrongContentError(f"{redacted(url)} did not return JSON; check the address") from None
     return parsed
 
 
-def _answer(method: str, url: str, credentials: Credentials | None) -> requests.Response:
-    """What the server answers to a small request, asked again as long as that may help. Raises TransferError."""
+def _request(method: str, url: str, credentials: Credentials | None) -> requests.Response:
+    """Return the response to a small request. Temporary failures are retried. Raises TransferError."""
     wait_s = None
     for attempt in range(ATTEMPTS):
         _pause(attempt, wait_s)
@@ -141,78 +145,78 @@ def _answer(method: str, url: str, credentials: Credentials | None) -> requests.
                 response = session.request(method, url, timeout=TIMEOUT_S)
             _raise_for(response, url, credentials)
             return response
-        except (requests.RequestException, _TryAgainError) as error:
+        except (requests.RequestException, _RetryError) as error:
             failure, wait_s = _cause(error), getattr(error, "wait_s", None)
-    raise InterruptedTransferError(_gave_up(url, failure))
+    raise InterruptedTransferError(_failure_message(url, failure))
 
 
 def download(remote: RemoteFile, credentials: Credentials | None = None, on_bytes: OnBytes = _ignore) -> None:
-    """Have ``remote`` at its path, going on from the bytes of an earlier try. A file that is there is only checked.
+    """Download ``remote`` to its path, or resume its partial file. A file that already exists is only verified.
 
-    Raises TransferError: RefusedError, InterruptedTransferError, WrongContentError, DiskFullError.
+    Raises a TransferError: RefusedTransferError, InterruptedTransferError, WrongContentError or DiskFullError.
     """
     if remote.path.is_file():
         if problem := mismatch(remote, remote.path):
-            raise WrongContentError(f"{remote.path} {problem}; remove it to have it fetched again")
+            raise WrongContentError(f"{remote.path} {problem}; delete it and run again to download it anew")
         on_bytes(remote.path.stat().st_size, False)
         return
     remote.path.parent.mkdir(parents=True, exist_ok=True)
     partial = _Partial(remote.partial_path)
     partial.drop_unless_resumable()
     on_bytes(partial.num_bytes, False)
-    if not _is_all_there(remote, partial):
-        _fetch_to_the_end(remote, partial, credentials, on_bytes)
+    if not _is_complete(remote, partial):
+        _fetch_with_retries(remote, partial, credentials, on_bytes)
         if problem := mismatch(remote, partial.path):
             on_bytes(-partial.num_bytes, False)
             partial.discard()
             raise WrongContentError(
-                f"what came from {redacted(remote.url)} {problem}; it was removed. Run again, and if it happens again "
-                "compare size and checksum with those the publisher states"
+                f"the file from {redacted(remote.url)} {problem}; it was deleted. Run again. If the error persists, "
+                "compare size and checksum with the values that the publisher states"
             )
     partial.path.replace(remote.path)
     partial.discard()
 
 
-def _is_all_there(remote: RemoteFile, partial: _Partial) -> bool:
-    """Whether an earlier run was stopped between the last byte and the end of the check."""
+def _is_complete(remote: RemoteFile, partial: _Partial) -> bool:
+    """Whether the partial file has all bytes, because an earlier run stopped before the final rename."""
     is_whole = remote.checksum is not None and partial.num_bytes == remote.size_bytes
     return is_whole and not mismatch(remote, partial.path)
 
 
-def _fetch_to_the_end(
+def _fetch_with_retries(
     remote: RemoteFile, partial: _Partial, credentials: Credentials | None, on_bytes: OnBytes
 ) -> None:
-    fruitless, wait_s = 0, None
+    num_failures, wait_s = 0, None
     while True:
-        _pause(fruitless, wait_s)
+        _pause(num_failures, wait_s)
         before = partial.num_bytes
         try:
             _fetch_once(remote.url, partial, credentials, on_bytes)
             break
-        except (requests.RequestException, _TryAgainError) as error:
+        except (requests.RequestException, _RetryError) as error:
             failure, wait_s = _cause(error), getattr(error, "wait_s", None)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             raise DiskFullError(
-                f"no room left for {remote.path.name} on the disk of {remote.path.parent} "
-                f"({partial.num_bytes:,} bytes are there, {shutil.disk_usage(remote.path.parent).free:,} free); free "
-                "some and run again, it goes on from there"
+                f"the disk of {remote.path.parent} is full; {remote.path.name} cannot be downloaded "
+                f"({partial.num_bytes:,} bytes are done, {shutil.disk_usage(remote.path.parent).free:,} are free). "
+                "Free some space and run again to resume"
             ) from None
-        fruitless = 0 if partial.num_bytes > before else fruitless + 1
-        if fruitless >= ATTEMPTS:
-            raise InterruptedTransferError(_gave_up(remote.url, failure, partial.num_bytes))
-        logger.warning("%s: %s; trying again from byte %d", redacted(remote.url), failure, partial.num_bytes)
+        num_failures = 0 if partial.num_bytes > before else num_failures + 1
+        if num_failures >= ATTEMPTS:
+            raise InterruptedTransferError(_failure_message(remote.url, failure, partial.num_bytes))
+        logger.warning("%s: %s; retrying from byte %d", redacted(remote.url), failure, partial.num_bytes)
 
 
 def mismatch(remote: RemoteFile, path: Path) -> str:
-    """What is wrong with the bytes at ``path``, empty where nothing is."""
+    """Return the difference between the file at ``path`` and ``remote``'s size, checksum and content, or ""."""
     size = path.stat().st_size
     if remote.size_bytes is not None and size != remote.size_bytes:
         return f"has {size:,} bytes, not {remote.size_bytes:,}"
-    wanted = remote.checksum
-    if wanted is not None and (found := _hexdigest(path, wanted.algorithm)) != wanted.hexdigest:
-        return f"has {wanted.algorithm} {found}, not {wanted.hexdigest}"
+    expected = remote.checksum
+    if expected is not None and (found := _hexdigest(path, expected.algorithm)) != expected.hexdigest:
+        return f"has {expected.algorithm} {found}, not {expected.hexdigest}"
     return remote.content_problem(path) if remote.content_problem is not None else ""
 
 
@@ -221,8 +225,8 @@ def _hexdigest(path: Path, algorithm: str) -> str:
         return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
 
 
-class _TryAgainError(TemporaryError):
-    """The server asks for patience, or gave something that cannot be used."""
+class _RetryError(TemporaryError):
+    """The server is busy, or its answer cannot be used. ``wait_s``: the pause it asks for, if any."""
 
     def __init__(self, message: str, wait_s: float | None = None) -> None:
         super().__init__(message)
@@ -230,7 +234,7 @@ class _TryAgainError(TemporaryError):
 
 
 class _Partial:
-    """Bytes of an unfinished file and, beside them, the ETag or date of the version they belong to."""
+    """A partial file, and a second file with the ETag or date of the version that it belongs to."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -245,7 +249,7 @@ class _Partial:
         return self._version_path.read_text() if self._version_path.is_file() else ""
 
     def drop_unless_resumable(self) -> None:
-        """Bytes whose version is unknown cannot be continued: the file may have changed since."""
+        """Delete a partial file of unknown version: the file on the server may have changed since."""
         if not self.version or not self.num_bytes:
             self.discard()
 
@@ -260,7 +264,7 @@ class _Partial:
 
 
 def _fetch_once(url: str, partial: _Partial, credentials: Credentials | None, on_bytes: OnBytes) -> None:
-    if partial.num_bytes and not partial.version:  # this server names no version
+    if partial.num_bytes and not partial.version:  # the server reports no version
         on_bytes(-partial.num_bytes, False)
         partial.discard()
     start = partial.num_bytes
@@ -272,13 +276,13 @@ def _fetch_once(url: str, partial: _Partial, credentials: Credentials | None, on
         if response.status_code == requests.codes.requested_range_not_satisfiable:
             on_bytes(-start, False)
             partial.discard()
-            raise _TryAgainError(f"the server has no byte {start}")
+            raise _RetryError(f"the server has no byte {start}")
         _raise_for(response, url, credentials)
         is_resumed = response.status_code == requests.codes.partial_content
         if is_resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
             on_bytes(-start, False)
             partial.discard()
-            raise _TryAgainError(f"asked for bytes from {start}, got {response.headers.get('Content-Range')}")
+            raise _RetryError(f"requested bytes from {start}, received {response.headers.get('Content-Range')}")
         if not is_resumed:
             on_bytes(-start, False)
             partial.start(_version_of(response))
@@ -289,15 +293,15 @@ def _fetch_once(url: str, partial: _Partial, credentials: Credentials | None, on
 
 
 def _version_of(response: requests.Response) -> str:
-    """What may stand in If-Range, empty where nothing may: a weak ETag is not for continuing (RFC 9110, 13.1.5)."""
+    """Return the validator for If-Range, or "": a strong ETag or a date. RFC 9110, 13.1.5, forbids weak ETags."""
     etag = response.headers.get("ETag", "")
     return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", "")
 
 
 def _session(credentials: Credentials | None) -> requests.Session:
-    """``requests`` drops the password when it is sent on to another host, and reads netrc where none is given."""
+    """Return a session. ``requests`` drops the password on a redirect to another host, and reads netrc without one."""
     session = requests.Session()
-    session.headers["Accept-Encoding"] = "identity"  # sizes and ranges count the file's own bytes
+    session.headers["Accept-Encoding"] = "identity"  # without compression, sizes and ranges count bytes of the file
     if credentials is not None:
         session.auth = (credentials.user, credentials.password)
     return session
@@ -307,26 +311,26 @@ def _raise_for(response: requests.Response, url: str, credentials: Credentials |
     status = response.status_code
     if status < 400:
         return
-    said = f"{redacted(url)}: HTTP {status} {response.reason}"
-    if status >= 500 or status in _WORTH_ANOTHER_TRY:
-        raise _TryAgainError(said, _retry_after_s(response.headers.get("Retry-After", "")))
+    message = f"{redacted(url)}: HTTP {status} {response.reason}"
+    if status >= 500 or status in _RETRY_STATUSES:
+        raise _RetryError(message, _retry_after_s(response.headers.get("Retry-After", "")))
     if status == requests.codes.unauthorized:
         has_sent = "Authorization" in response.request.headers
-        said += ". " + (
+        message += ". " + (
             "The server did not accept the user name and password"
             if has_sent
-            else "The server wants a user name and a password, none was found"
+            else "The server requires a user name and a password, and none was found"
         )
-        said += credentials.remedy if credentials else f"; a line for {urlsplit(url).hostname} in ~/.netrc gives them"
+        message += credentials.remedy if credentials else f"; set them for {urlsplit(url).hostname} in ~/.netrc"
     elif status == requests.codes.forbidden:
-        said += ". The server knows who asks and does not hand this file out: ask its owner for access"
+        message += ". The server denies access to this file; ask its owner for access"
     elif status in (requests.codes.not_found, requests.codes.gone):
-        said += ". There is no such file at that address; if it is from params.yaml, check it there"
-    raise RefusedTransferError(said, status)
+        message += ". The file does not exist at this address; if the address is from params.yaml, correct it there"
+    raise RefusedTransferError(message, status)
 
 
 def _retry_after_s(value: str) -> float | None:
-    """Seconds that a ``Retry-After`` header asks for, given as a number or as a date."""
+    """Return the seconds of a ``Retry-After`` header, which is a number or a date; None for anything else."""
     if value.isdigit():
         return float(value)
     try:
@@ -335,25 +339,23 @@ def _retry_after_s(value: str) -> float | None:
         return None
 
 
-def _pause(fruitless: int, wait_s: float | None = None) -> None:
-    if fruitless or wait_s:
-        patience_s = RETRY_WAIT_S * 2 ** max(0, fruitless - 1)
-        time.sleep(min(MAX_RETRY_WAIT_S, patience_s if wait_s is None else wait_s))
+def _pause(num_failures: int, wait_s: float | None = None) -> None:
+    if num_failures or wait_s:
+        backoff_s = RETRY_WAIT_S * 2 ** max(0, num_failures - 1)
+        time.sleep(min(MAX_RETRY_WAIT_S, backoff_s if wait_s is None else wait_s))
 
 
 def _cause(error: Exception) -> str:
     if isinstance(error, requests.Timeout):
         return f"no answer within {TIMEOUT_S:.0f} s"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "the connection ended in the middle of the file"
+        return "the connection closed before the end of the file"
     reason = getattr(error.args[0], "reason", None) if error.args else None
     if isinstance(error, requests.ConnectionError) and reason is not None:
         return redacted(_CONNECTION.sub("", str(reason)))
     return redacted(str(error)) or type(error).__name__
 
 
-def _gave_up(url: str, failure: str, num_bytes: int | None = None) -> str:
-    kept = f"; the {num_bytes:,} bytes that came are kept, run again to go on" if num_bytes else "; run again later"
-    return (
-        f"{redacted(url)}: gave up after {ATTEMPTS} tries in a row without a new byte, the last said: {failure}{kept}"
-    )
+def _failure_message(url: str, failure: str, num_bytes: int | None = None) -> str:
+    remedy = f"{num_bytes:,} bytes are kept, run again to resume" if num_bytes else "run again later"
+    return f"{redacted(url)}: stopped after {ATTEMPTS} attempts without a new byte; last error: {failure}; {remedy}"

@@ -11,7 +11,7 @@ from pipeline.fetch.credentials import from_environment
 HTTPS = "https://example.org/data"
 
 
-def test_both_or_none() -> None:
+def test_user_and_password_are_set_together_or_not_at_all() -> None:
     assert from_environment(HTTPS, "X", {}) is None
     found = from_environment(HTTPS, "X", {"X_USER": "anna", "X_PASSWORD": "hunter2"})
     assert found is not None
@@ -24,14 +24,14 @@ def test_both_or_none() -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_password_does_not_travel_in_the_clear_except_on_this_machine() -> None:
+def test_a_password_needs_https_except_on_loopback() -> None:
     environment = {"X_USER": "anna", "X_PASSWORD": "hunter2"}
     with pytest.raises(UserError, match="not https"):
         from_environment("http://example.org/data", "X", environment)
     assert from_environment("http://127.0.0.1:8000/data", "X", environment) is not None
 
 
-def test_neither_does_netrcs_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_password_from_netrc_needs_https(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine example.org login anna password hunter2\n")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -48,5 +48,5 @@ def test_neither_does_netrcs_password(tmp_path: Path, monkeypatch: pytest.Monkey
         ("https://example.org/a@b", "https://example.org/a@b"),
     ],
 )
-def test_addresses_lose_their_user_info(text: str, shown: str) -> None:
+def test_redacted_addresses_have_no_user_info(text: str, shown: str) -> None:
     assert redacted(text) == shown
