@@ -1,1 +1,1 @@
-"""Trained networks, ready for use: reading them from disk, and calling them on arrays."""
+"""Loading of trained networks, and inference on arrays."""

@@ -1,4 +1,4 @@
-"""Where and in which number format a network runs."""
+"""Device, precision and number of CPU threads."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ logger = logging.getLogger(__name__)
 
 
 def select_device(name: Device) -> torch.device:
-    """``auto`` takes CUDA where there is one. Raises UserError where ``cuda`` is asked for and absent."""
+    """``auto`` selects CUDA if torch can use it, else the CPU. Raises UserError if ``cuda`` is unavailable."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError(
-            "the device asked for is cuda, but torch sees no CUDA device; ask for auto or cpu "
+            "the device is set to cuda, but torch finds no CUDA device; set it to auto or cpu "
             "(params.yaml: runtime.device, or --device)"
         )
     return torch.device(name)
@@ -39,7 +39,7 @@ def _cpu_has_bf16() -> bool:
 
 
 def uses_bf16(precision: Precision, device: torch.device) -> bool:
-    """Whether ``auto | fp32 | bf16`` means bfloat16 autocast on this device."""
+    """Whether ``precision`` means bfloat16 autocast on this device. ``auto``: if the hardware supports bfloat16."""
     if precision == "auto":
         if device.type == "cuda":
             return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -48,13 +48,16 @@ def uses_bf16(precision: Precision, device: torch.device) -> bool:
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
-    """bfloat16 autocast where ``precision`` asks for it, else nothing."""
+    """Context of bfloat16 autocast if ``uses_bf16``, else a context without effect."""
     if uses_bf16(precision, device):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()
 
 
 def set_threads(num_threads: int) -> None:
-    """Torch's CPU threads; 0 means every core this process may use, shared with the others of its training here."""
+    """Set the number of torch's CPU threads.
+
+    0 means all cores available to this process, divided by the training's processes on this machine.
+    """
     num_sharing = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # set by Ray Train
     torch.set_num_threads(num_threads or max(1, num_cores() // num_sharing))

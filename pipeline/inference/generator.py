@@ -1,4 +1,4 @@
-"""A trained generator, from its folder to new mouths."""
+"""Inference with a trained generator: loads the model, and generates face crops."""
 
 from __future__ import annotations
 
@@ -22,13 +22,16 @@ from pipeline.inference.tensors import faces_to_float
 
 @dataclass
 class GeneratorState:
-    """What a generator remembers of the frames before, if it does: give one to each piece of a clip in turn."""
+    """Recurrent state of a generator. Pass the same object with each consecutive chunk of a clip."""
 
     memory: Memory | None = None
 
 
 class MouthGenerator:
-    """Redraws mouths. Pieces of any size give the same pictures, so long as they share their ``GeneratorState``."""
+    """Generates face crops with a new mouth.
+
+    The result does not depend on the size of the chunks if all chunks of a clip share one ``GeneratorState``.
+    """
 
     def __init__(
         self, model: torch.nn.Module, device: Device = "auto", precision: Precision = "auto", kind: GeneratorKind = OURS
@@ -41,12 +44,15 @@ class MouthGenerator:
 
     @classmethod
     def load(cls, folder: Path, device: Device = "auto", precision: Precision = "auto") -> MouthGenerator:
-        """Read a folder written by ``save_model``. Raises UserError with the remedy."""
+        """Load a generator from a folder written by ``save_model``.
+
+        Raises UserError if the folder holds no model, a damaged model, or a model of another kind or version.
+        """
         saved = load_model(folder)
         if saved.kind not in KINDS:
             raise UserError(
-                f"{folder} holds a model of kind {saved.kind!r}; this needs a generator, "
-                "such as artifacts/train_gan/lstm_cbam/model"
+                f"{folder} holds a model of kind {saved.kind!r}; a generator is needed "
+                f"({', '.join(KINDS)}), such as artifacts/train_gan/lstm_cbam/model"
             )
         kind = KINDS[saved.kind]
         model = restore(saved, kind.build, "a generator", folder)
@@ -58,7 +64,7 @@ class MouthGenerator:
         return float(self.network.config.width)  # type: ignore[union-attr, arg-type]
 
     def audio_windows(self, voice: AudioSource, frames: FrameIndices, fps: float = FPS) -> NDArray[np.float32]:
-        """What this generator hears of a voice at each frame: float32 [N, F, L]."""
+        """The generator's audio input, one window per frame: float32 [N, F, L]. ``fps``: frame rate in 1/s."""
         return self.kind.audio_windows(voice, frames, fps)
 
     @torch.inference_mode()
@@ -69,16 +75,17 @@ class MouthGenerator:
         references: NDArray[np.uint8],
         state: GeneratorState | None = None,
     ) -> NDArray[np.uint8]:
-        """``crops: uint8 [N, 96, 96, 3]`` BGR, ``windows: float32 [N, F, L]`` of ``audio_windows`` -> such crops.
+        """Generated crops uint8 [N, 96, 96, 3] BGR.
 
-        ``references``, of the crops' shape, show whose face it is; a generator of several stills gets each one that
-        often. Raises DataError where the network gives something that is not a number.
+        ``crops``: uint8 [N, 96, 96, 3] BGR. ``windows``: float32 [N, F, L] from ``audio_windows``. ``references``:
+        same shape as ``crops``; they show the speaker's identity. A generator with several stills repeats the
+        reference of each frame. Raises DataError if the network returns values that are not finite.
         """
         if len(crops) == 0:
             return np.empty((0, FACE_SIZE_PX, FACE_SIZE_PX, 3), np.uint8)
         target_BTCHW, references_BRCHW = self._to_tensor(crops)[None], self._to_tensor(references)[None]
         audio_BTCFL = torch.from_numpy(windows).to(self.device)[None, :, None]
-        if self.kind.num_stills is not None:  # every frame on its own
+        if self.kind.num_stills is not None:  # such a network processes each frame separately
             target_BTCHW, audio_BTCFL = target_BTCHW.transpose(0, 1), audio_BTCFL.transpose(0, 1)
             references_BRCHW = references_BRCHW.transpose(0, 1).expand(-1, self.kind.num_stills, -1, -1, -1)
         faces_BTCHW = self.kind.face_input(target_BTCHW, references_BRCHW)
@@ -92,10 +99,10 @@ class MouthGenerator:
                 drawn_BTCHW = self.network(audio_BTCFL, faces_BTCHW)
         drawn_NCHW = drawn_BTCHW.flatten(0, 1).float()
         if not bool(drawn_NCHW.isfinite().all()):
-            raise DataError("the generator gave values that are not finite; train it again")
+            raise DataError("the generator returned values that are not finite; train it again (dvc repro)")
         drawn_NHWC = (drawn_NCHW * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
         drawn: NDArray[np.uint8] = drawn_NHWC.contiguous().cpu().numpy()
         return drawn
 
     def _to_tensor(self, images: NDArray[np.uint8]) -> torch.Tensor:
-        return faces_to_float(torch.tensor(images), self.device)  # a copy: the caller's may be read-only
+        return faces_to_float(torch.tensor(images), self.device)  # copies, since the caller's array may be read-only

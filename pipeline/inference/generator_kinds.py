@@ -1,6 +1,6 @@
-"""The kinds of generator: how each is built, what of a voice it hears, and which faces it sees.
+"""Kinds of generator: for each, the network, its audio windows and its face input.
 
-Training, evaluation and dubbing all ask here, so a network is fed alike in each.
+Training, evaluation and dubbing all use these definitions, so a network gets the same inputs in each.
 Legend: B batch, T frames, R references, N frames, F audio features, L steps.
 """
 
@@ -28,7 +28,7 @@ from pipeline.inference.saved_model import parse_config
 
 
 class AudioSource(Protocol):
-    """Speech in the two forms that generators need; a clip is one."""
+    """Speech as mel spectrogram and as samples. ``Clip`` and ``ExtractedAudio`` satisfy it."""
 
     @property
     def mel(self) -> NDArray[np.float32]:
@@ -43,13 +43,14 @@ class AudioSource(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ExtractedAudio:
-    """A voice of its own, without a clip."""
+    """Speech that does not belong to a stored clip. ``mel``: float32 [L, 80]; ``audio``: int16 [n], 16 kHz mono."""
 
     mel: NDArray[np.float32]
     audio: NDArray[np.int16]
 
     @classmethod
     def silent(cls, num_samples: int) -> ExtractedAudio:
+        """Silence of ``num_samples`` samples at 16 kHz."""
         return cls(mel_spectrogram(np.zeros(num_samples, np.float32)), np.zeros(num_samples, np.int16))
 
 
@@ -58,28 +59,31 @@ FrameIndices = NDArray[np.int64] | range
 
 @dataclass(frozen=True)
 class GeneratorKind:
-    """One kind of generator. Its name is that of its saved models."""
+    """One kind of generator. ``name`` is the ``kind`` in the ``model.json`` of its saved models."""
 
     name: str
     build: Callable[[Mapping[str, Any]], nn.Module]
-    """A network, called as ``net(audio [B, T, 1, F, L], faces [B, T, C, 96, 96])``, from its saved config."""
+    """Saved config -> network, which is called as ``net(audio [B, T, 1, F, L], faces [B, T, C, 96, 96])``."""
     audio_windows: Callable[[AudioSource, FrameIndices, float], NDArray[np.float32]]
-    """Voice, frames and their rate in 1/s -> one window per frame, float32 [N, F, L]."""
+    """Audio source, frame indices and frame rate in 1/s -> one window per frame, float32 [N, F, L]."""
     face_input: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-    """Target float [B, T, 3, H, W] and references [B, R, 3, H, W] in [0, 1] -> the network's faces [B, T, C, H, W]."""
+    """Target [B, T, 3, H, W] and references [B, R, 3, H, W], float in [0, 1] -> face input [B, T, C, H, W]."""
     is_loudness_sensitive: bool = True
-    """Whether louder speech is larger numbers in its windows."""
+    """Whether the values of its audio windows grow with the loudness."""
     parts: tuple[str, ...] = ("mel",)
-    """What of a stored clip it hears."""
+    """Parts of a stored clip that its audio windows are computed from."""
     num_stills: int | None = None
-    """How many references every frame is shown; None: one each, R = T."""
+    """Number of reference images in the input of each frame. None: each frame has its own reference, R = T."""
 
 
 NUM_STILLS = Speech2VidConfig().num_stills
 
 
 def _stills(target_BTCHW: torch.Tensor, references_BRCHW: torch.Tensor) -> torch.Tensor:
-    """Of the target nothing but its length; every frame is shown the same stills, spread over the references."""
+    """Face input of Speech2Vid: the same stills for each frame, evenly spaced among the references.
+
+    Only the number of frames of the target is used.
+    """
     chosen = torch.linspace(0, references_BRCHW.shape[1] - 1, NUM_STILLS).round().long()
     stills_BCHW = references_BRCHW[:, chosen].flatten(1, 2)
     return stills_BCHW.unsqueeze(1).expand(-1, target_BTCHW.shape[1], -1, -1, -1)
@@ -88,12 +92,12 @@ def _stills(target_BTCHW: torch.Tensor, references_BRCHW: torch.Tensor) -> torch
 def _build_speech2vid(config: Mapping[str, Any]) -> nn.Module:
     known = parse_config(Speech2VidConfig, config)
     if known.num_stills != NUM_STILLS:
-        raise UserError(f"it takes {known.num_stills} stills, not {NUM_STILLS}")
+        raise UserError(f"its config has num_stills {known.num_stills}; only {NUM_STILLS} is supported")
     return Speech2Vid(known)
 
 
 def _mel(num_columns: int, late_s: float = 0.0) -> Callable[[AudioSource, FrameIndices, float], NDArray[np.float32]]:
-    """Windows centred on their frames, or that much later."""
+    """Function that returns mel windows, centred ``late_s`` seconds after the middle of each frame."""
 
     def audio_windows(voice: AudioSource, frames: FrameIndices, fps: float = FPS) -> NDArray[np.float32]:
         lead = alignment.centred_lead_frames(fps, num_columns) - late_s * fps
@@ -106,9 +110,9 @@ def _cepstra(voice: AudioSource, frames: FrameIndices, fps: float = FPS) -> NDAr
     return alignment.frame_mfcc_windows(_coefficients(voice), frames, SPEECH2VID_MFCC_STEPS, fps)
 
 
-@functools.lru_cache(maxsize=1)  # a long video asks a few frames at a time
+@functools.lru_cache(maxsize=1)  # dubbing requests a long video's windows in many small chunks
 def _coefficients(voice: AudioSource) -> NDArray[np.float32]:
-    """All but the loudness: float32 [L, 12]."""
+    """MFCC without the first coefficient, which is the loudness: float32 [L, 12]."""
     return mfcc(voice.audio)[:, 1 : 1 + NUM_MFCC]
 
 
@@ -118,10 +122,13 @@ OURS = GeneratorKind(
     audio_windows=_mel(alignment.MEL_WINDOW),
     face_input=face_input,
 )
-"""The paper's network; with both additions off, Wav2Lip's."""
+"""The paper's network. Without LSTM and CBAM it is Wav2Lip's."""
 WAV2LIP_RELEASED = replace(OURS, name="wav2lip_released", audio_windows=_mel(alignment.MEL_WINDOW, late_s=1 / FPS))
-"""With Wav2Lip's published weights, which learned from windows that start one frame before the one they draw, not two
-(`get_segmented_mels` of its training; its inference starts them at that frame)."""
+"""Wav2Lip's network with the published weights.
+
+They were trained on windows that start one frame before the generated frame (`get_segmented_mels` in Wav2Lip's
+training code). The windows of ``OURS`` start two frames before it; those in Wav2Lip's inference code start at it.
+"""
 LIPGAN = GeneratorKind(
     name="lipgan",
     build=lambda config: LipGANGenerator(parse_config(LipGANConfig, config)),

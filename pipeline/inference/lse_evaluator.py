@@ -1,4 +1,4 @@
-"""The networks that judge: which weights, and as functions of arrays."""
+"""The evaluator network of LSE-D and LSE-C: selection of its weights, and inference on arrays."""
 
 from __future__ import annotations
 
@@ -20,12 +20,15 @@ from pipeline.metrics.lse import embed_clip
 OFFICIAL, TRAINED = "official", "trained"
 OFFICIAL_WIDTH = 1.0
 _MAX_LETTERS = 300
-"""Of what torch says about tensors that do not fit: it lists all of them."""
+"""Maximum length of torch's message about tensors that do not match. Torch lists every tensor."""
 
 
 @dataclass(frozen=True)
 class Evaluator:
-    """The network behind LSE-D and LSE-C, and which one it is."""
+    """The network of LSE-D and LSE-C, with the identity of its weights.
+
+    ``name``: ``official`` or ``trained``. ``sha256``: digest of the weights file. ``width``: channel factor.
+    """
 
     network: LseSyncNet
     device: torch.device
@@ -33,21 +36,24 @@ class Evaluator:
     sha256: str
     width: float
     precision: LsePrecision = "fp32"
-    """fp32 gives the same scores on every machine; bf16 is faster where the processor has it, and close."""
+    """fp32 gives the same scores on every machine. bf16 is faster on hardware that supports it; scores differ a bit."""
 
     def __call__(
         self, context: NDArray[np.uint8], audio: NDArray[np.int16]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Context frames uint8 [N, P, P, 3] BGR and 16 kHz audio -> lip, audio embeddings float32 [V, 1024] each."""
+        """Lip embeddings and audio embeddings, float32 [V, 1024] each, V windows.
+
+        ``context``: uint8 [N, P, P, 3] BGR. ``audio``: int16 [n], 16 kHz mono.
+        """
         return embed_clip(self.network, context, audio, self.device, autocast=self.precision == "bf16")
 
 
 def load_evaluator(
     weights: Path | None, trained_dir: Path, device: torch.device, precision: LsePrecision = "fp32"
 ) -> Evaluator:
-    """The official syncnet_v2 weights where ``weights`` names them, else the network trained here.
+    """The evaluator with the weights of the file ``weights``, or the model in ``trained_dir`` if that is None.
 
-    Raises UserError for a file that does not hold syncnet_v2's tensors.
+    Raises UserError if the file or the model is missing, or if the file does not hold syncnet_v2's tensors.
     """
     if weights is None:
         saved = saved_model.load_model(trained_dir)
@@ -56,8 +62,8 @@ def load_evaluator(
     else:
         if not weights.is_file():
             raise UserError(
-                f"{weights} does not exist; `python -m pipeline weights fetch syncnet_v2` fetches the published file. "
-                "params.yaml: evaluate.lse.weights must name it, or be null to use the evaluator trained here"
+                f"{weights} does not exist; `python -m pipeline weights fetch syncnet_v2` downloads the published "
+                "file. Set params.yaml: evaluate.lse.weights to its path, or to null to use the evaluator trained here"
             )
         try:
             network = read_official(weights)
@@ -70,14 +76,14 @@ def load_evaluator(
 
 
 def read_official(path: Path) -> LseSyncNet:
-    """The network of ``syncnet_v2.model``.
+    """The network with the weights of ``syncnet_v2.model``.
 
-    Raises UserError that says what the file is instead.
+    Raises UserError if the file holds no tensors or other tensors.
     """
     state = saved_model.read_published(path)
     network = LseSyncNet(OFFICIAL_WIDTH)
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise UserError(f"it does not fit the evaluator: {shorten(str(error), _MAX_LETTERS)}") from None
+        raise UserError(f"its tensors do not fit the evaluator: {shorten(str(error), _MAX_LETTERS)}") from None
     return network

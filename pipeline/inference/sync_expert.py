@@ -1,4 +1,4 @@
-"""A trained sync expert: read from its folder, and applied to whole clips."""
+"""Inference with a trained sync expert: loads the model, and scores whole clips."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from pipeline.shards.clip import Clip
 
 EXPERT_KIND = "syncnet"
 CHUNK_WINDOWS = 256
-"""Windows embedded together: bounds the memory a long clip takes."""
+"""Number of windows per forward pass. It limits the memory for long clips."""
 
 
 def read_expert(folder: Path) -> tuple[SyncNet, dict[str, Any]]:
-    """The network and what its training noted beside it. Raises UserError with the remedy."""
+    """The network, and the ``info`` saved with it. Raises UserError if the folder holds no valid sync expert."""
     saved = saved_model.load_model(folder)
     if saved.kind != EXPERT_KIND:
-        raise UserError(f"{folder} holds a {saved.kind}, not a sync expert ({EXPERT_KIND})")
+        raise UserError(f"{folder} holds a model of kind {saved.kind!r}, not a sync expert ({EXPERT_KIND!r})")
     network = saved_model.restore(saved, _build, "a sync expert", folder)
     return network, saved.info
 
@@ -37,9 +37,12 @@ def read_expert(folder: Path) -> tuple[SyncNet, dict[str, Any]]:
 def clip_cosines(
     network: SyncNet, clip: Clip, device: torch.device, precision: Precision = "fp32"
 ) -> NDArray[np.float32]:
-    """Cosine of every face window of a clip with every audio window of it: float32 [V, V]. In eval mode only."""
+    """Cosines between all face windows (rows) and all audio windows (columns) of a clip: float32 [V, V].
+
+    Raises ValueError if the network is in training mode.
+    """
     if network.training:
-        raise ValueError("the expert is in training mode: its cosines would depend on the batch")
+        raise ValueError("the expert is in training mode, in which its cosines depend on the batch; call eval() first")
     crops = clip.crops(np.arange(clip.num_frames))
     lower = torch.from_numpy(crops[:, crops.shape[1] // 2 :])
     windows = lower.unfold(0, WINDOW_FRAMES, 1).movedim(-1, 1)

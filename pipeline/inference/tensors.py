@@ -1,4 +1,4 @@
-"""From the loader's uint8 images to what the networks read. Legend: B clips, K windows, T frames, H W pixels."""
+"""Conversion of the loader's uint8 images to network inputs. Legend: N windows, T frames, H W pixels."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from models.losses import stack_window
 
 
 def faces_to_float(images: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """``uint8 [..., H, W, 3]`` BGR -> float32 [..., 3, H, W] in [0, 1]."""
+    """Images uint8 [..., H, W, 3] BGR -> float32 [..., 3, H, W] in [0, 1]."""
     return images.to(device, non_blocking=True).movedim(-1, -3).float().div_(255)
 
 
 def expert_faces(lower: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """``uint8 [N, T, 48, 96, 3]`` -> float32 [N, 3 * T, 48, 96] in [0, 1], channels last."""
+    """Lower halves uint8 [N, T, 48, 96, 3] BGR -> float32 [N, 3 * T, 48, 96] in [0, 1], channels last."""
     stacked = stack_window(faces_to_float(lower, device))
     return stacked.contiguous(memory_format=torch.channels_last)

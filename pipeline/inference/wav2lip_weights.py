@@ -1,4 +1,4 @@
-"""Wav2Lip's published weights as a model's folder: a generator that dubs and is scored, an expert to be frozen."""
+"""Conversion of Wav2Lip's published weights, a generator or a sync expert, to a model folder."""
 
 from __future__ import annotations
 
@@ -22,15 +22,14 @@ from pipeline.inference.sync_expert import EXPERT_KIND
 
 
 def convert_wav2lip(path: Path, folder: Path) -> str:
-    """Write the published generator or expert in ``path`` into ``folder``; returns the model's kind.
+    """Convert the published generator or expert in ``path`` to a model in ``folder``. Returns the model's kind.
 
-    Raises UserError, UserError for a folder that holds a model, and UserError for a file without such
-    a network, saying what it is instead.
+    Raises UserError if ``folder`` already holds a model, or if ``path`` holds neither network.
     """
     if (folder / saved_model.MODEL_NAME).exists():
-        raise UserError(f"{folder} holds a model already; give another --out, or remove that folder")
+        raise UserError(f"{folder} already holds a model; choose another --out, or remove that folder")
     if not path.is_file():
-        raise UserError(f"{path} is no file; name one such as wav2lip_gan.pth")
+        raise UserError(f"{path} is not a file; give the path of a file such as wav2lip_gan.pth")
     try:
         network = _network_in(_read(path))
     except UserError as error:
@@ -51,21 +50,21 @@ def _network_in(released: Mapping[str, Any]) -> Generator | SyncNet:
     try:
         network = released_network(released)
         state = None if isinstance(network, QualityDiscriminator) else adapt_released(released, network)
-    except ValueError as error:  # how `models` refuses a file
+    except ValueError as error:  # raised by `models` for unknown weights
         raise UserError(str(error)) from None
     if isinstance(network, QualityDiscriminator) or state is None:
         raise UserError(
-            "it is the quality discriminator, which is of use in Wav2Lip's training only; the generator that it "
-            "trained is another file (wav2lip_gan.pth)"
+            "it is Wav2Lip's quality discriminator, which only training needs; the generator is another file "
+            "(wav2lip_gan.pth)"
         )
     network.load_state_dict(state)
     return network
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    """What ``torch.save`` or TorchScript wrote, in which the authors publish by now (Rudrabha/Wav2Lip issue 743).
+    """The content of a file that ``torch.save`` or TorchScript wrote. Raises UserError.
 
-    A script serves as a store of tensors; its code is not called.
+    The authors now publish TorchScript archives (Rudrabha/Wav2Lip issue 743). Only the tensors of an archive are used.
     """
     if not _is_script(path):
         return saved_model.read_published(path)
@@ -80,5 +79,5 @@ def _is_script(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith("/constants.pkl") for name in archive.namelist())
-    except zipfile.BadZipFile:  # torch's older format
+    except zipfile.BadZipFile:  # the format of torch before 1.6
         return False

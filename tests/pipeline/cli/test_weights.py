@@ -108,7 +108,7 @@ def test_an_unknown_hash_is_printed_and_verified_once_it_is_set(
 
 def test_a_web_page_is_rejected_even_without_a_hash(layout: Layout, configure: Configure, evaluator: bytes) -> None:
     configure("syncnet_v2", "/page")
-    with pytest.raises(WeightsError, match="/page is not syncnet_v2: it is no file of tensors"):
+    with pytest.raises(WeightsError, match="/page is not syncnet_v2: it is not a file of tensors"):
         fetch_syncnet(layout)
     assert fetched(layout) == []
     configure("syncnet_v2", "/page", "/good")
@@ -121,7 +121,7 @@ def test_another_network_and_another_hash_are_rejected(server: Server, layout: L
     torch.save({"conv.weight": torch.zeros(1)}, buffer)
     server.files["/other"] = buffer.getvalue()
     configure("syncnet_v2", "/other")
-    with pytest.raises(WeightsError, match="/other is not syncnet_v2: it does not fit the evaluator"):
+    with pytest.raises(WeightsError, match="/other is not syncnet_v2: its tensors do not fit the evaluator"):
         fetch_syncnet(layout)
     configure("syncnet_v2", "/good", sha256="0" * 64)
     with pytest.raises(WeightsError, match="/good has sha256"):
@@ -148,10 +148,13 @@ def test_without_a_network_the_error_lists_the_addresses_and_the_target_path(
     with pytest.raises(WeightsError) as caught:
         fetch_syncnet(layout)
     first, *tried, last = str(caught.value).splitlines()
-    assert first == "no source gives syncnet_v2.model:"
+    assert first == "syncnet_v2.model could not be downloaded:"
     assert [line.split(": ")[0].strip() for line in tried] == urls
     assert all("Connection refused" in line for line in tried)
-    assert last == f"Put the file (sha256 {'0' * 64}) at {layout.weights_dir / 'syncnet_v2.model'} and run again."
+    assert (
+        last
+        == f"Put the file (sha256 {'0' * 64}) at {layout.weights_dir / 'syncnet_v2.model'} and run the command again."
+    )
 
 
 def test_a_shared_weights_folder_is_printed_with_its_full_path(

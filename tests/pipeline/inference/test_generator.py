@@ -1,4 +1,4 @@
-"""A saved generator draws the same mouths in any batch, and wrong folders are refused with the remedy."""
+"""Inference with a saved generator: independence of the batch size, and errors of wrong folders."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def save_tiny(folder: Path, kind: str = "generator", **changes: float) -> Path:
     config = GeneratorConfig(width=0.125, lstm_hidden=16)
     model = Generator(config)
     with torch.no_grad():
-        for parameter in model.parameters():  # the LSTM starts switched off
+        for parameter in model.parameters():  # the LSTM's projection is initialised to zero
             parameter.add_(torch.randn_like(parameter) * 0.02)
     state = {name: torch.nan_to_num(value) for name, value in model.state_dict().items()}
     for name, value in changes.items():
@@ -41,7 +41,7 @@ def inputs(num):
     return crops, random.uniform(-4, 4, (num, 80, 16)).astype(np.float32), references
 
 
-def test_a_model_of_another_version_or_a_damaged_one_says_what_to_do(tmp_path: Path) -> None:
+def test_a_damaged_model_and_a_model_of_another_version_are_rejected(tmp_path: Path) -> None:
     save_tiny(tmp_path)
     weights, description_path = tmp_path / "weights.safetensors", tmp_path / "model.json"
     whole, description = weights.read_bytes(), json.loads(description_path.read_text())
@@ -66,10 +66,10 @@ def test_the_size_of_a_batch_does_not_matter(draw):
         assert np.abs(np.concatenate(parts).astype(int) - together).max() <= 1
 
 
-def test_the_mouth_depends_on_sound_and_reference_and_not_on_the_mouth_that_is_redrawn(draw):
+def test_the_mouth_depends_on_audio_and_reference_and_not_on_the_targets_mouth(draw):
     crops, windows, references = inputs(2)
     drawn = draw(crops, windows, references)
-    loud = draw(crops, 1000 * windows, references)  # untrained layers let little of the sound through
+    loud = draw(crops, 1000 * windows, references)  # audio has little effect on an untrained network
     assert (loud != drawn).any()
     assert (drawn != draw(crops, windows, np.roll(references, 1, axis=0))).any()
     muted = crops.copy()
@@ -81,17 +81,17 @@ def test_no_frames(draw):
     assert draw(*inputs(0)).shape == (0, 96, 96, 3)
 
 
-def test_a_model_that_is_no_generator(tmp_path):
+def test_a_model_of_another_kind_is_rejected(tmp_path):
     with pytest.raises(UserError, match=r"'syncnet'.*artifacts/train_gan/lstm_cbam/model"):
         MouthGenerator.load(save_tiny(tmp_path, kind="syncnet"))
 
 
-def test_a_missing_model(tmp_path):
+def test_a_missing_model_is_rejected(tmp_path):
     with pytest.raises(UserError, match="dvc repro"):
         MouthGenerator.load(tmp_path / "nowhere")
 
 
-def test_weights_that_are_not_numbers_are_noticed(tmp_path):
+def test_outputs_that_are_not_finite_are_an_error(tmp_path):
     draw = MouthGenerator.load(save_tiny(tmp_path, output__1__bias=float("nan")), "cpu", "fp32")
     with pytest.raises(DataError, match="not finite"):
         draw(*inputs(1))

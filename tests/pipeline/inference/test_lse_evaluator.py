@@ -1,3 +1,5 @@
+"""Selection of the evaluator's weights, and errors of wrong files."""
+
 from __future__ import annotations
 
 import pickle
@@ -41,10 +43,10 @@ def test_official_weights_are_used_where_given(trained_dir: Path, tmp_path: Path
         assert torch.equal(evaluator.network.state_dict()[name], tensor)
 
 
-def test_weights_that_do_not_fit_are_refused(trained_dir: Path, tmp_path: Path) -> None:
+def test_weights_of_another_network_are_rejected(trained_dir: Path, tmp_path: Path) -> None:
     path = tmp_path / "other.model"
     torch.save({"conv.weight": torch.zeros(1)}, path)
-    with pytest.raises(UserError, match=r"evaluate\.lse\.weights.*does not fit the evaluator.*Missing key"):
+    with pytest.raises(UserError, match=r"evaluate\.lse\.weights.*tensors do not fit the evaluator.*Missing key"):
         load_evaluator(path, trained_dir, CPU)
     torch.save([torch.zeros(1)], path)
     with pytest.raises(UserError, match="holds list, not a state dict"):
@@ -55,11 +57,11 @@ def test_weights_that_do_not_fit_are_refused(trained_dir: Path, tmp_path: Path) 
 def test_nothing_but_tensors_is_unpickled(trained_dir: Path, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "evil.model"
     path.write_bytes(content)
-    with pytest.raises(UserError, match="no file of tensors"):
+    with pytest.raises(UserError, match="it is not a file of tensors"):
         load_evaluator(path, trained_dir, CPU)
 
 
-def test_missing_weights_name_the_setting(trained_dir: Path, tmp_path: Path) -> None:
+def test_the_error_of_missing_weights_names_the_setting(trained_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"weights fetch syncnet_v2.*evaluate\.lse\.weights"):
         load_evaluator(tmp_path / "absent.model", trained_dir, CPU)
     with pytest.raises(UserError, match="dvc repro"):

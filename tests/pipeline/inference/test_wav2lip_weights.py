@@ -1,4 +1,4 @@
-"""Files as Wav2Lip's authors publish them, made here, through the commands that read them."""
+"""Conversion of files in the formats of Wav2Lip's authors, with the commands that read them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def layout(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def checkpoint_of(network: torch.nn.Module) -> dict[str, Any]:
-    """What Wav2Lip's training saves, here of several GPUs."""
+    """A checkpoint in the format of Wav2Lip's training on several GPUs."""
     parameter = next(network.parameters())
     parameter.grad = torch.ones_like(parameter)
     optimizer = torch.optim.Adam([parameter])
@@ -64,19 +64,19 @@ def published_picture(network: torch.nn.Module, windows: np.ndarray, faces: torc
     return drawn.permute(0, 2, 3, 1).numpy() * 255
 
 
-def test_an_adopted_generator_draws_what_the_published_one_draws(layout: Layout) -> None:
-    """From windows that start one frame early, as it learned; the file is in the format of torch before 1.6."""
+def test_an_adopted_generator_gives_the_images_of_the_published_network(layout: Layout) -> None:
+    """The audio windows start one frame early, as in its training. The file has the format of torch before 1.6."""
     published, path, folder = trained(PublishedGenerator(1)), layout.root / "wav2lip_gan.pth", layout.root / "adopted"
     torch.save(checkpoint_of(published), path, _use_new_zipfile_serialization=False)
-    code, said = run("adopt", path, "--out", folder)
-    assert code == 0 and f"dub --model {folder}" in said, said
+    code, output = run("adopt", path, "--out", folder)
+    assert code == 0 and f"dub --model {folder}" in output, output
     saved = saved_model.load_model(folder)
     assert saved.kind == "wav2lip_released"
     assert saved.info == {"file": "wav2lip_gan.pth", "file_sha256": sha256_of(path)}
 
     random = np.random.default_rng(0)
     crops, references = random.integers(0, 256, (2, 3, 96, 96, 3), dtype=np.uint8)
-    mel = 3e4 * random.uniform(-4, 4, (40, 80)).astype(np.float32)  # untrained layers let little of the sound through
+    mel = 3e4 * random.uniform(-4, 4, (40, 80)).astype(np.float32)  # audio has little effect on an untrained network
     draw = MouthGenerator.load(folder, "cpu", "fp32")
     drawn = draw(crops, draw.audio_windows(ExtractedAudio(mel, np.zeros(0, np.int16)), range(4, 7)), references)
     masked = crops.copy()
@@ -89,12 +89,12 @@ def test_an_adopted_generator_draws_what_the_published_one_draws(layout: Layout)
     assert np.abs(drawn - expected).max() <= 0.6
     assert np.abs(drawn - centred).max() > 5
 
-    code, said = run("adopt", path, "--out", folder)
-    assert code == 2 and "holds a model already" in said
+    code, output = run("adopt", path, "--out", folder)
+    assert code == 2 and "already holds a model" in output
 
 
-def test_an_adopted_expert_judges_clips_as_the_published_one(layout: Layout) -> None:
-    """From a TorchScript archive, by way of `freeze-scorer`."""
+def test_an_adopted_expert_gives_the_cosines_of_the_published_network(layout: Layout) -> None:
+    """The file is a TorchScript archive, and the expert is frozen with `freeze-scorer`."""
     published, path, folder = trained(PublishedSyncNet(1)), layout.root / "expert.pt", layout.root / "expert"
     random = np.random.default_rng(0)
     crops = random.integers(0, 256, (9, 96, 96, 3), dtype=np.uint8)
@@ -105,8 +105,8 @@ def test_an_adopted_expert_judges_clips_as_the_published_one(layout: Layout) -> 
     audio = torch.from_numpy(np.stack(windows))[:, None]
     torch.jit.trace(published, (faces[:1], audio[:1])).save(str(path))
 
-    code, said = run("adopt", path, "--out", folder)
-    assert code == 0 and f"freeze-scorer --from {folder}" in said, said
+    code, output = run("adopt", path, "--out", folder)
+    assert code == 0 and f"freeze-scorer --from {folder}" in output, output
     assert run("freeze-scorer", "--from", folder)[0] == 0
     scorer = load_scorer(load_params(layout.params_path).sync_filter, layout.root, torch.device("cpu"))
     clip: Any = SimpleNamespace(num_frames=len(crops), crops=lambda frames: crops[frames], mel=mel)
@@ -114,8 +114,8 @@ def test_an_adopted_expert_judges_clips_as_the_published_one(layout: Layout) -> 
         face, voice = published(faces, audio)
     np.testing.assert_allclose(scorer.similarity(clip), face @ voice.T, atol=1e-5)
     assert json.loads((folder / "model.json").read_text())["config"]["linear_heads"] is False
-    code, said = run("dub", "--face", "a.mp4", "--audio", "b.wav", "--out", "c.mp4", "--model", folder)
-    assert code == 2 and "of kind 'syncnet'; this needs a generator" in said
+    code, output = run("dub", "--face", "a.mp4", "--audio", "b.wav", "--out", "c.mp4", "--model", folder)
+    assert code == 2 and "of kind 'syncnet'; a generator is needed" in output
 
 
 def wider(state: dict[str, Any]) -> dict[str, Any]:
@@ -125,18 +125,21 @@ def wider(state: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (lambda: PublishedDiscriminator(0.125).state_dict(), "it is the quality discriminator, which is of use in"),
+        (
+            lambda: PublishedDiscriminator(0.125).state_dict(),
+            "it is Wav2Lip's quality discriminator, which only training needs",
+        ),
         (lambda: wider(PublishedGenerator(0.125).state_dict()), "published weights of this Generator: unexpected"),
         (lambda: PublishedSyncNet(0.125).state_dict(), "published weights of this SyncNet: of another shape"),
         (lambda: {"netcnnaud.0.weight": torch.zeros(1)}, "are those of none of Wav2Lip's networks"),
         (lambda: [torch.zeros(1)], "it holds list, not a state dict"),
     ],
 )
-def test_a_file_of_something_else_is_named(layout: Layout, content: Callable[[], Any], message: str) -> None:
+def test_a_file_with_other_tensors_is_rejected(layout: Layout, content: Callable[[], Any], message: str) -> None:
     path = layout.root / "file.pth"
     torch.save(content(), path)
-    code, said = run("adopt", path, "--out", layout.root / "adopted")
-    assert code == 2 and f"error: {path} cannot be adopted: " in said and message in said, said
+    code, output = run("adopt", path, "--out", layout.root / "adopted")
+    assert code == 2 and f"error: {path} cannot be adopted: " in output and message in output, output
     assert not (layout.root / "adopted").exists()
 
 
@@ -150,15 +153,15 @@ def script_without_its_tensors() -> bytes:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (pickle.dumps(Path("/"), protocol=2), "no file of tensors"),
-        (b"<html>", "no file of tensors"),
+        (pickle.dumps(Path("/"), protocol=2), "not a file of tensors"),
+        (b"<html>", "not a file of tensors"),
         (script_without_its_tensors(), "a damaged TorchScript archive"),
-        (None, "is no file; name one such as"),
+        (None, "is not a file; give the path of a file such as"),
     ],
 )
-def test_a_file_of_anything_else_is_named(layout: Layout, content: bytes | None, message: str) -> None:
+def test_a_file_without_tensors_is_rejected(layout: Layout, content: bytes | None, message: str) -> None:
     path = layout.root / "file.pth"
     if content is not None:
         path.write_bytes(content)
-    code, said = run("adopt", path, "--out", layout.root / "adopted")
-    assert code == 2 and message in said and str(path) in said, said
+    code, output = run("adopt", path, "--out", layout.root / "adopted")
+    assert code == 2 and message in output and str(path) in output, output
