@@ -1,1 +1,1 @@
-"""Which clips are in sync, by a frozen network."""
+"""Filtering of clips by lip sync, with a frozen network."""

@@ -1,4 +1,4 @@
-"""From a clip's similarities to its offset, how sure that is, and whether the clip is kept."""
+"""Offset and confidence of a clip from its similarity matrix, and the decision to keep or reject the clip."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.params import SyncFilterParams
 
 
 class SyncReason(StrEnum):
-    """Why the sync check rejects a clip; reason codes of its ``rejects.parquet``."""
+    """Reasons for which the sync filter rejects a clip: the reason codes in its ``rejects.parquet``."""
 
     OUT_OF_SYNC = "out_of_sync"
     LOW_SYNC_CONFIDENCE = "low_sync_confidence"
@@ -23,33 +23,40 @@ class SyncReason(StrEnum):
 
 @dataclass(frozen=True)
 class SyncScore:
-    """``offset_frames``: positive where the audio leads the video. ``confidence``: how far the best shift stands above
-    the median of all shifts, in the scorer's own units (cosines for an expert, distances for syncnet_v2)."""
+    """Sync score of a clip.
+
+    ``offset_frames``: positive if the audio leads the video. ``confidence``: mean similarity at the best shift minus
+    the median over all shifts, in the scorer's unit (cosine for an expert, distance for syncnet_v2).
+    """
 
     offset_frames: int
     confidence: float
 
 
 def score_clip(similarity: NDArray[np.float32], max_shift: int) -> SyncScore:
-    """``similarity: float32 [V, A]`` of one clip. Raises DataError where no shift has 5 windows to compare.
+    """Offset and confidence from the similarities of one clip, float32 [V, A], at shifts of up to ``max_shift`` frames.
 
-    As SyncNet's published score (Chung and Zisserman 2016, sec. 3), but a shift counts only windows that the clip has.
+    SyncNet's published score (Chung and Zisserman 2016, sec. 3), except that windows beyond the end of the clip are
+    left out instead of padded. Raises DataError if no shift has 5 windows.
     """
     if len(np.diagonal(similarity)) < MIN_WINDOWS:
-        raise DataError(f"a clip of {len(similarity)} windows is too short for a sync score, {MIN_WINDOWS} are needed")
+        raise DataError(f"a clip of {len(similarity)} windows is too short for a sync score; {MIN_WINDOWS} are needed")
     best = best_offset(*mean_similarities(similarity, max_shift))
     return SyncScore(best.offset_frames, best.margin)
 
 
 def correction_frames(score: SyncScore, params: SyncFilterParams) -> int:
-    """By how many frames the sound of a kept clip is moved: its offset, or nothing where that is within the error."""
+    """Number of frames by which a kept clip's audio is shifted.
+
+    It is the clip's offset, or 0 if that is below ``min_offset_frames``, within the measurement error.
+    """
     return score.offset_frames if abs(score.offset_frames) >= params.min_offset_frames else 0
 
 
 def refusal(
     score: SyncScore, num_frames: int, params: SyncFilterParams, min_frames: int
 ) -> tuple[SyncReason, str] | None:
-    """Why a clip with this score is left out, None where it is kept (its offset corrected)."""
+    """Reason code and explanation if a clip with this score is rejected, None if it is kept."""
     if score.confidence < params.min_confidence:
         return SyncReason.LOW_SYNC_CONFIDENCE, (
             f"confidence {score.confidence:.3f} (params.yaml: sync_filter.min_confidence {params.min_confidence})"
@@ -63,7 +70,7 @@ def refusal(
     left = num_frames - abs(correction)
     if left < min_frames:
         return SyncReason.TOO_SHORT_IN_SYNC, (
-            f"{left} frames are left once {correction} frames of offset are corrected "
+            f"{left} frames are left after a correction by {correction} frames "
             f"(params.yaml: preprocess.min_frames {min_frames})"
         )
     return None

@@ -1,4 +1,4 @@
-"""Taking a trained expert out of the pipeline's outputs, so that later trainings cannot change it."""
+"""Copy of a trained expert out of the pipeline's outputs, so that later trainings do not change it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from pipeline.sync_filter.scorer import weights_file
 
 
 def freeze_scorer(layout: Layout, source: Path | None) -> tuple[Path, list[Change]]:
-    """Copy ``source`` below ``weights/`` and name it in ``params.yaml``; returns its new path and what changed there.
+    """Copy ``source`` into the weights folder and set it as scorer in ``params.yaml``.
 
-    ``source``: a folder with a sync expert (default: the one trained here), or ``syncnet_v2.model``. Raises
-    UserError for a model of another kind and for another file.
+    ``source``: folder of a sync expert, or ``syncnet_v2.model``; None for the expert that ``train_syncnet`` trained.
+    Returns the path of the copy and the changes of ``params.yaml``. Raises UserError if ``source`` is neither.
     """
     import yaml
 
@@ -28,20 +28,22 @@ def freeze_scorer(layout: Layout, source: Path | None) -> tuple[Path, list[Chang
     if source.is_dir():
         read_expert(source)
     if not weights_file(source).is_file():
-        raise UserError(f"{source} is neither an expert's folder nor a file; `dvc repro train_syncnet` trains one")
+        raise UserError(
+            f"{source} is neither the folder of a sync expert nor a file; `dvc repro train_syncnet` trains an expert"
+        )
     if source.is_file():
         _require_official(source)
     digest = sha256_of(weights_file(source))
     target = layout.weights_dir / f"sync_scorer-{digest[:12]}"
     if source.resolve() == target.resolve():
-        pass  # frozen already
+        pass  # already frozen
     elif source.is_dir():
         shutil.copytree(source, target, dirs_exist_ok=True)
     else:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
     named = target.relative_to(layout.root) if target.is_relative_to(layout.root) else target
-    text = layout.params_path.read_bytes().decode()  # read_text would lose the file's own line ends
+    text = layout.params_path.read_bytes().decode()  # read_text would change CRLF line endings
     values = {"sync_filter.scorer": named.as_posix(), "sync_filter.scorer_sha256": digest}
     text, changes = replace_values(text, values)
     parse_params(yaml.safe_load(text), str(layout.params_path))
@@ -54,6 +56,6 @@ def _require_official(path: Path) -> None:
         read_official(path)
     except UserError as error:
         raise UserError(
-            f"{path} is not syncnet_v2.model: {error}; of Wav2Lip's expert `python -m pipeline adopt` makes a folder "
-            "first"
+            f"{path} is not syncnet_v2.model: {error}; if it is Wav2Lip's expert, convert it first "
+            "(python -m pipeline adopt)"
         ) from None

@@ -1,7 +1,7 @@
-"""A frozen network that says how well each moment of a clip's face fits each moment of its sound.
+"""Frozen network that scores the similarity of each face window and each audio window of a clip.
 
-It is frozen so that the data never depend on what is trained from them: an expert of an earlier run, copied out of the
-pipeline's outputs by ``python -m pipeline freeze-scorer``, or the published syncnet_v2.
+A frozen network keeps the data independent of the models trained on them. It is an expert of an earlier run, which
+``python -m pipeline freeze-scorer`` copied out of the pipeline's outputs, or the published syncnet_v2.
 """
 
 from __future__ import annotations
@@ -25,19 +25,24 @@ from pipeline.shards.clip import Clip
 
 
 class Scorer(Protocol):
+    """A network that compares face windows with audio windows."""
+
     @property
     def parts(self) -> tuple[str, ...]:
-        """Parts of a clip that it reads."""
+        """Parts of a stored clip that ``similarity`` reads."""
         ...
 
     def similarity(self, clip: Clip) -> NDArray[np.float32]:
-        """float32 [V, A]: larger where face window v fits audio window a better; row v belongs to column v."""
+        """Similarities of face windows (rows) and audio windows (columns): float32 [V, A].
+
+        A larger value means a better match. Row v and column v start at the same frame.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class ExpertScorer:
-    """A SyncNet trained here, or Wav2Lip's: cosines, in -1..1, behind ReLU in 0..1."""
+    """A SyncNet trained here, or Wav2Lip's. Similarities are cosines: in -1..1, or 0..1 for heads that end in ReLU."""
 
     network: SyncNet
     device: torch.device
@@ -49,7 +54,7 @@ class ExpertScorer:
 
 @dataclass(frozen=True)
 class OfficialScorer:
-    """syncnet_v2: distances, negated."""
+    """syncnet_v2. Similarities are negative distances."""
 
     evaluator: Evaluator
     parts: tuple[str, ...] = ("context", "audio")
@@ -60,14 +65,14 @@ class OfficialScorer:
 
 
 def weights_file(path: Path) -> Path:
-    """The file whose digest names a scorer: in a model's folder its weights, else the file itself."""
+    """The file whose digest identifies a scorer: the weights if ``path`` is a model's folder, else ``path`` itself."""
     return path / saved_model.WEIGHTS_NAME if path.is_dir() else path
 
 
 def load_scorer(params: SyncFilterParams, root: Path, device: torch.device) -> Scorer:
-    """The scorer that ``sync_filter.scorer`` names, checked against its digest.
+    """The scorer that ``sync_filter.scorer`` selects.
 
-    Raises UserError naming the setting.
+    Raises UserError if it is missing, does not match ``sync_filter.scorer_sha256``, or is not a sync expert.
     """
     assert params.scorer is not None
     where = "params.yaml: sync_filter.scorer"
@@ -75,13 +80,13 @@ def load_scorer(params: SyncFilterParams, root: Path, device: torch.device) -> S
     weights = weights_file(path)
     if not weights.is_file():
         raise UserError(
-            f"{where}: {weights} does not exist; `python -m pipeline freeze-scorer` makes one from the trained expert, "
-            "null keeps every clip as it is"
+            f"{where}: {weights} does not exist; run `python -m pipeline freeze-scorer` to freeze the trained expert, "
+            "or set it to null to keep every clip unchanged"
         )
     if (digest := sha256_of(weights)) != params.scorer_sha256:
         raise UserError(
-            f"{where}: {weights} has sha256 {digest}, not {params.scorer_sha256}: it is not the frozen one. Put that "
-            "back, or run `python -m pipeline freeze-scorer` again"
+            f"{where}: {weights} has sha256 {digest}, not {params.scorer_sha256} (sync_filter.scorer_sha256): it has "
+            "changed since it was frozen. Restore it, or run `python -m pipeline freeze-scorer` again"
         )
     if not path.is_dir():
         return OfficialScorer(load_evaluator(path, path, device))

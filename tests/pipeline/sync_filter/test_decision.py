@@ -1,3 +1,5 @@
+"""Offset, confidence and acceptance of clips."""
+
 from __future__ import annotations
 
 import re
@@ -21,7 +23,7 @@ PARAMS = SyncFilterParams(
 
 
 def similarity(lead: int, num: int = 60) -> np.ndarray:
-    """Frames and sound as random embeddings of the same moments, the sound ``lead`` frames early."""
+    """Similarities of random face and audio embeddings that match if the audio is shifted by ``lead`` frames."""
     moments = np.random.default_rng(0).standard_normal((num + 60, 64))
     moments /= np.linalg.norm(moments, axis=1, keepdims=True)
     faces, sounds = moments[30 : 30 + num], moments[30 + lead : 30 + lead + num]
@@ -35,25 +37,25 @@ def test_the_offset_is_how_far_the_audio_leads(lead: int) -> None:
     assert score.confidence == pytest.approx(1, abs=0.1)
 
 
-def test_unrelated_sound_has_no_confidence() -> None:
+def test_unrelated_audio_has_a_low_confidence() -> None:
     rng = np.random.default_rng(1)
     assert score_clip(rng.standard_normal((60, 60)).astype(np.float32) / 8, 15).confidence < 0.1
 
 
-def test_short_clips_look_at_fewer_shifts() -> None:
+def test_short_clips_are_compared_at_fewer_shifts() -> None:
     assert score_clip(similarity(2, num=8), 15).offset_frames == 2
     with pytest.raises(DataError, match="4 windows is too short"):
         score_clip(similarity(0, num=4), 15)
 
 
-def test_what_lies_within_the_error_is_left_as_it_is() -> None:
+def test_offsets_within_the_measurement_error_are_not_corrected() -> None:
     found = {offset: correction_frames(SyncScore(offset, 0.5), PARAMS) for offset in (-3, -2, -1, 0, 1, 2, 6)}
     assert found == {-3: -3, -2: -2, -1: 0, 0: 0, 1: 0, 2: 2, 6: 6}
-    assert refusal(SyncScore(-1, 0.5), 25, PARAMS, min_frames=25) is None  # it loses no frame
+    assert refusal(SyncScore(-1, 0.5), 25, PARAMS, min_frames=25) is None  # without a correction it loses no frame
 
 
 @pytest.mark.parametrize(
-    ("score", "num_frames", "reason", "told"),
+    ("score", "num_frames", "reason", "detail"),
     [
         (SyncScore(0, 0.5), 75, None, ""),
         (SyncScore(-6, 0.5), 75, None, ""),
@@ -62,11 +64,11 @@ def test_what_lies_within_the_error_is_left_as_it_is() -> None:
         (SyncScore(-6, 0.5), 30, SyncReason.TOO_SHORT_IN_SYNC, "24 frames are left .*preprocess.min_frames 25"),
     ],
 )
-def test_verdicts(score: SyncScore, num_frames: int, reason: SyncReason | None, told: str) -> None:
+def test_rejections(score: SyncScore, num_frames: int, reason: SyncReason | None, detail: str) -> None:
     found = refusal(score, num_frames, PARAMS, min_frames=25)
     if reason is None:
         assert found is None
         return
     assert found is not None
     assert found[0] == reason
-    assert re.search(told, found[1])
+    assert re.search(detail, found[1])

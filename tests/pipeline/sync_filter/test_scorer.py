@@ -1,3 +1,5 @@
+"""Freezing of sync scorers, and loading of frozen ones."""
+
 from __future__ import annotations
 
 import os
@@ -36,7 +38,7 @@ def layout(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return Layout(tmp_path)
 
 
-def test_a_frozen_expert_judges_whatever_is_trained_later(layout: Layout) -> None:
+def test_a_later_training_does_not_change_the_frozen_expert(layout: Layout) -> None:
     before = layout.params_path.read_text()
     model_dir = save_expert(layout.stage_dir("train_syncnet") / "model")
     frozen_digest = saved_model.model_sha256(model_dir)
@@ -56,7 +58,7 @@ def test_a_frozen_expert_judges_whatever_is_trained_later(layout: Layout) -> Non
     assert all("#" in line for line in changed)  # comments stay
 
 
-def test_freezing_keeps_the_line_ends_of_the_file(layout: Layout) -> None:
+def test_freezing_keeps_the_line_endings_of_params_yaml(layout: Layout) -> None:
     layout.params_path.write_bytes(layout.params_path.read_bytes().replace(b"\n", b"\r\n"))
     save_expert(layout.stage_dir("train_syncnet") / "model")
     assert CliRunner().invoke(app, ["freeze-scorer"]).exit_code == 0
@@ -65,7 +67,7 @@ def test_freezing_keeps_the_line_ends_of_the_file(layout: Layout) -> None:
     assert content.count(b"\r\n") == content.count(b"\n")
 
 
-def test_freezing_the_same_again_changes_nothing(layout: Layout) -> None:
+def test_freezing_the_same_expert_again_changes_nothing(layout: Layout) -> None:
     save_expert(layout.stage_dir("train_syncnet") / "model")
     CliRunner().invoke(app, ["freeze-scorer"])
     text = layout.params_path.read_text()
@@ -76,7 +78,7 @@ def test_freezing_the_same_again_changes_nothing(layout: Layout) -> None:
         assert layout.params_path.read_text() == text
 
 
-def test_a_frozen_expert_of_other_code_is_named(layout: Layout) -> None:
+def test_a_frozen_expert_of_another_version_is_rejected(layout: Layout) -> None:
     save_expert(layout.stage_dir("train_syncnet") / "model")
     CliRunner().invoke(app, ["freeze-scorer"])
     params = load_params(layout.params_path).sync_filter
@@ -87,14 +89,14 @@ def test_a_frozen_expert_of_other_code_is_named(layout: Layout) -> None:
         load_scorer(params, layout.root, torch.device("cpu"))
 
 
-def test_what_cannot_be_frozen_is_named(layout: Layout) -> None:
+def test_a_missing_expert_and_a_generator_cannot_be_frozen(layout: Layout) -> None:
     done = CliRunner().invoke(app, ["freeze-scorer"])
     assert done.exit_code == 2
     assert "dvc repro train_syncnet" in done.output
     generator = save_expert(layout.root / "g", kind="generator")
     done = CliRunner().invoke(app, ["freeze-scorer", "--from", str(generator)])
     assert done.exit_code == 2
-    assert "holds a generator, not a sync expert" in done.output
+    assert "holds a model of kind 'generator', not a sync expert" in done.output
 
 
 @pytest.mark.parametrize("content", [{"face_encoder.0.conv_block.0.weight": torch.zeros(1)}, None])
@@ -108,13 +110,13 @@ def test_a_file_is_frozen_only_if_it_is_syncnet_v2(layout: Layout, content: dict
     assert not layout.weights_dir.exists()
 
 
-def test_another_network_under_the_frozen_ones_name_is_refused(layout: Layout) -> None:
+def test_a_scorer_whose_weights_have_changed_is_rejected(layout: Layout) -> None:
     save_expert(layout.stage_dir("train_syncnet") / "model")
     CliRunner().invoke(app, ["freeze-scorer"])
     params = load_params(layout.params_path).sync_filter
     assert params.scorer is not None
     save_expert(layout.root / params.scorer, seed=2)
-    with pytest.raises(UserError, match="it is not the frozen one"):
+    with pytest.raises(UserError, match="it has changed since it was frozen"):
         load_scorer(params, layout.root, torch.device("cpu"))
     (layout.root / params.scorer / saved_model.WEIGHTS_NAME).unlink()
     with pytest.raises(UserError, match="freeze-scorer"):
@@ -123,7 +125,7 @@ def test_another_network_under_the_frozen_ones_name_is_refused(layout: Layout) -
 
 @pytest.mark.slow
 def test_known_shifts_of_real_clips_are_found(shared_data: Path, repo_root: Path) -> None:
-    """50 GRID clips, their sound shifted by -6 to 6 frames. Needs an expert that knows such faces."""
+    """50 GRID clips with audio shifted by -6 to 6 frames. Needs an expert trained on GRID."""
     from pipeline.corpora.manifest import record_of
     from pipeline.preprocess.clip import process_clip
     from pipeline.shards.clip import Clip, clip_rng
@@ -132,7 +134,9 @@ def test_known_shifts_of_real_clips_are_found(shared_data: Path, repo_root: Path
 
     folder = os.environ.get("LIPSMITH_TEST_EXPERT")
     if not folder:
-        pytest.skip("LIPSMITH_TEST_EXPERT names no folder of an expert trained on GRID (artifacts/train_syncnet/model)")
+        pytest.skip(
+            "set LIPSMITH_TEST_EXPERT to the folder of an expert trained on GRID (artifacts/train_syncnet/model)"
+        )
     saved = saved_model.load_model(Path(folder))
     network = SyncNet(SyncNetConfig(**saved.config))
     network.load_state_dict(saved.state)
@@ -141,7 +145,9 @@ def test_known_shifts_of_real_clips_are_found(shared_data: Path, repo_root: Path
     found = []
     for number, path in enumerate(sorted((shared_data / "grid" / "s1").glob("*.m*"))[5::14][:50]):
         outcomes = process_clip(record_of(path.stem, "s1", "test", path, ""), params, Path("/"))
-        (sample,) = (item for item in outcomes if isinstance(item, ClipSample))  # some begin with grey frames
+        (sample,) = (
+            item for item in outcomes if isinstance(item, ClipSample)
+        )  # files that begin with grey frames also yield a Reject
         lead = number % 13 - 6
         stored = Clip(sample.key, "", _members(sample), clip_rng(0, 0, sample.key))
         shifted = _with_sound_early(stored, lead)
