@@ -1,1 +1,1 @@
-"""``python -m pipeline doctor``: is this place fit to run the pipeline, and what do its clips look like?"""
+"""``python -m pipeline doctor``: check the environment, and describe the clips after preprocessing."""

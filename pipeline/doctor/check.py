@@ -1,4 +1,4 @@
-"""What a check says, and running checks so that none of them can stop or hold up the others."""
+"""Results of checks, and running checks in parallel: an error or a timeout of one does not affect the others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.core.errors import LipsmithError
 logger = logging.getLogger(__name__)
 
 TIME_LIMIT_S = 90.0
-"""For one check; each program that it asks has less."""
+"""Time limit of one check. Each program that it runs has a shorter one."""
 _INTERPRETER_S = 60.0
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,7 +31,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at: what was found, and what to do about it (empty where all is well)."""
+    """The result of one check: what it found, and the remedy ("" if the status is ok)."""
 
     name: str
     status: Status
@@ -54,31 +54,33 @@ def fail(name: str, found: str, remedy: str) -> Check:
     return Check(name, Status.FAIL, found, remedy)
 
 
-_FAULT = "a fault of the check itself, or of what it looked at"
+_UNKNOWN_CAUSE = "the check itself failed: read its error, and report it as a bug if the environment is not the cause"
 
 
-def raised(name: str, error: BaseException, remedy: str = _FAULT) -> Check:
-    """A check that could not finish is a failed one. The traceback of a bug is logged."""
+def failure_of(name: str, error: BaseException, remedy: str = _UNKNOWN_CAUSE) -> Check:
+    """Return a failed check for one that raised ``error``. Logs the traceback of a bug."""
     if isinstance(error, LipsmithError):
         return fail(name, str(error), remedy)
     if not isinstance(error, ImportError | OSError):
-        logger.error("the check of %s met a bug", name, exc_info=error)
+        logger.error("the check %s failed with a bug", name, exc_info=error)
     return fail(name, f"{type(error).__name__}: {error}", remedy)
 
 
 def run_checks(probes: Mapping[str, Probe], limit_s: float = TIME_LIMIT_S) -> list[Check]:
-    """What the probes say, in their order. They run side by side; one that raises or that takes over ``limit_s``
-    is reported as failed under its name."""
+    """Run the probes in parallel and return their checks in the order of the probes.
+
+    A probe that raises, or takes longer than ``limit_s``, gives a failed check under its name.
+    """
     found: dict[str, Sequence[Check]] = {}
 
-    def look(name: str, probe: Probe) -> None:
+    def run(name: str, probe: Probe) -> None:
         try:
             found[name] = probe()
-        except BaseException as error:  # one broken package must not hide what the other checks say
-            found[name] = [raised(name, error)]
+        except BaseException as error:  # a broken package must not hide the results of the other checks
+            found[name] = [failure_of(name, error)]
 
     threads = {
-        name: threading.Thread(target=look, args=(name, probe), daemon=True)  # a hung one must not hold the exit
+        name: threading.Thread(target=run, args=(name, probe), daemon=True)  # a hung thread must not block the exit
         for name, probe in probes.items()
     }
     for thread in threads.values():
@@ -86,42 +88,42 @@ def run_checks(probes: Mapping[str, Probe], limit_s: float = TIME_LIMIT_S) -> li
     for thread in threads.values():
         thread.join(limit_s)
     late = f"no answer in {limit_s:g} s"
-    remedy = "a disk, a driver or a program that it asks does not answer"
+    remedy = "check the disk, driver or program that it uses: it does not answer"
     return [check for name in probes for check in found.get(name, [fail(name, late, remedy)])]
 
 
 def worst_first(checks: Sequence[Check]) -> list[Check]:
-    """Failures, then warnings, then the rest; otherwise in their order."""
+    """Return failures, then warnings, then the rest; the order is otherwise kept."""
     return sorted(checks, key=lambda check: list(Status).index(check.status))
 
 
-class NoAnswerError(LipsmithError):
-    """A program that a check asks failed or took too long; the text is its last word."""
+class ProgramError(LipsmithError):
+    """A program that a check runs failed or timed out. The message is the last line of its output."""
 
 
-def answer_of(command: Sequence[str], limit_s: float, env: Mapping[str, str] | None = None) -> str:
-    """What a program prints. Raises NoAnswerError where it fails, is absent, or takes over ``limit_s``."""
+def output_of(command: Sequence[str], limit_s: float, env: Mapping[str, str] | None = None) -> str:
+    """Return a program's standard output. Raises ProgramError if it fails, is missing, or exceeds ``limit_s``."""
     try:
         done = subprocess.run(
             command, cwd=_ROOT, env=env, capture_output=True, text=True, timeout=limit_s, stdin=subprocess.DEVNULL
         )
     except subprocess.TimeoutExpired:
-        raise NoAnswerError(f"{Path(command[0]).name} did not answer in {limit_s:g} s") from None
+        raise ProgramError(f"{Path(command[0]).name} did not answer in {limit_s:g} s") from None
     except OSError as error:
-        raise NoAnswerError(str(error)) from None
+        raise ProgramError(str(error)) from None
     if done.returncode:
-        said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        raise NoAnswerError(said[-1].strip() if said else f"{Path(command[0]).name} ended with {done.returncode}")
+        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        raise ProgramError(lines[-1].strip() if lines else f"{Path(command[0]).name} exited with {done.returncode}")
     return done.stdout
 
 
-def ask_python(code: str) -> Any:
-    """What ``code`` prints as JSON in an interpreter of its own, where a crash or a hang does no harm.
+def run_python(code: str) -> Any:
+    """Run ``code`` in a new interpreter and return the JSON in its last line of output.
 
-    Raises NoAnswerError.
+    A crash or a hang of the code does not affect this process. Raises ProgramError.
     """
-    said = answer_of([sys.executable, "-c", code], _INTERPRETER_S).strip().splitlines()
+    lines = output_of([sys.executable, "-c", code], _INTERPRETER_S).strip().splitlines()
     try:
-        return json.loads(said[-1] if said else "")
+        return json.loads(lines[-1] if lines else "")
     except json.JSONDecodeError:
-        raise NoAnswerError(f"no answer in {said[-1:]}") from None
+        raise ProgramError(f"no JSON in {lines[-1:]}") from None

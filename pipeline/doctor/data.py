@@ -1,4 +1,4 @@
-"""The clips as they are listed, kept and rejected; counts that add up."""
+"""Listed, kept and rejected clips: the tables, counts per split and speaker, and a check of their consistency."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ from pipeline.shards.read import read_index, read_rejects
 
 @dataclass(frozen=True)
 class Tally:
-    """Clips of one split or speaker. One that was cut counts once as listed and part by part as kept or rejected."""
+    """Counts of clips of a split or speaker.
+
+    A clip that was cut counts once as listed; each of its segments counts as kept or rejected.
+    """
 
     name: str
     listed: int
@@ -30,18 +33,19 @@ class Tally:
 
     @property
     def rejected_share(self) -> float:
-        """Of the clips and parts of clips that were looked at, 0..1."""
+        """Share of rejected clips and segments among all that were examined, in [0, 1]."""
         return self.rejected / max(1, self.kept + self.rejected)
 
 
 @dataclass(frozen=True)
 class Survey:
-    """Every listed clip, the index rows of those kept, and the rejects."""
+    """The listed clips, the index rows of the kept clips, and the rejects."""
 
     listed: Sequence[ClipRecord]
     kept: Sequence[IndexRow]
     rejects: Sequence[Reject]
-    digest: str  # of the three tables
+    digest: str
+    """SHA-256 of the three tables"""
 
     @property
     def total(self) -> Tally:
@@ -49,18 +53,18 @@ class Survey:
 
     @cached_property
     def splits(self) -> list[Tally]:
-        """In the order train, val, test; those without a clip are left out."""
+        """Counts per split, in the order train, val, test. Splits without clips are omitted."""
         found = {tally.name: tally for tally in self._tallies("split")}
         return [found[split] for split in SPLITS if split in found]
 
     @cached_property
     def speakers(self) -> list[Tally]:
-        """Highest share of rejected clips first, then most clips."""
+        """Counts per speaker: highest share of rejected clips first, then most clips."""
         return sorted(self._tallies("speaker"), key=lambda t: (-t.rejected_share, -t.listed, t.name))
 
     @cached_property
     def reasons(self) -> dict[str, int]:
-        """Rejected clips by reason, most first."""
+        """Number of rejected clips per reason, in descending order."""
         return dict(Counter(reject.reason for reject in self.rejects).most_common())
 
     @property
@@ -79,12 +83,12 @@ class Survey:
 
 
 def read_survey(layout: Layout) -> Survey:
-    """Read the three tables. Raises UserError that names the command that writes the missing one."""
+    """Read the three tables. Raises UserError, with the command to run, if one does not exist."""
     listed, folder = read_manifest(layout.manifest_path), index_dir(layout)
     try:
         kept, rejects = read_index(folder), read_rejects(folder)
     except UserError as error:
-        raise UserError(f"{len(listed)} clips are listed, {error}") from None
+        raise UserError(f"{len(listed)} clips are listed, but {error}") from None
     digest = hashlib.sha256()
     for path in (layout.manifest_path, folder / INDEX_NAME, folder / REJECTS_NAME):
         digest.update(path.read_bytes())
@@ -92,22 +96,22 @@ def read_survey(layout: Layout) -> Survey:
 
 
 def index_dir(layout: Layout) -> Path:
-    """Where the clips that are used are listed: after a sync check of these shards if there was one, else in them."""
-    has_been_checked = (layout.clips_dir / INDEX_NAME).is_file() and not sync_check_is_old(layout)
-    return layout.clips_dir if has_been_checked else layout.shards_dir
+    """Return the folder of the index that later stages use: the sync filter's if it is current, else the shards'."""
+    is_filtered = (layout.clips_dir / INDEX_NAME).is_file() and not sync_check_is_old(layout)
+    return layout.clips_dir if is_filtered else layout.shards_dir
 
 
 def sync_check_is_old(layout: Layout) -> bool:
-    """Whether there is an index after the sync check that is of other shards than those there are."""
+    """Whether the sync filter's index belongs to earlier shards than the present ones; False without an index."""
     if not (layout.clips_dir / INDEX_NAME).is_file():
         return False
     try:
-        (packed, refused), (kept, left_out) = (
+        (packed, rejected), (kept, filtered) = (
             (read_index(folder), read_rejects(folder)) for folder in (layout.shards_dir, layout.clips_dir)
         )
     except UserError:
         return True
-    if _ids(packed, refused) != _ids(kept, left_out):
+    if _ids(packed, rejected) != _ids(kept, filtered):
         return True
     size_of = {(row.split, row.key): row.num_bytes for row in packed}
     return any(size_of.get((row.split, row.key)) != row.num_bytes for row in kept)
@@ -118,20 +122,21 @@ def _ids(kept: Sequence[IndexRow], rejects: Sequence[Reject]) -> set[str]:
 
 
 def sum_check(name: str, survey: Survey) -> Check:
-    """Do the shards belong to the list of clips?"""
+    """Check that the shards belong to the list of clips: every listed clip is either kept or rejected."""
     total = survey.total
-    said = f"{total.listed} clips listed, {total.kept} kept, {total.rejected} rejected"
+    summary = f"{total.listed} clips listed, {total.kept} kept, {total.rejected} rejected"
     listed = {record.clip_id for record in survey.listed}
     ids = _ids(survey.kept, survey.rejects)
     found = {clip_id if clip_id in listed else source_of(clip_id) for clip_id in ids}
     if found != listed:
-        problem = f"{len(listed - found)} listed ones are in neither, {len(found - listed)} are not listed"
-        return fail(name, f"{said}: {problem}", "`dvc repro sync_filter`: the shards are of another list of clips")
-    return ok(name, f"{said}; {survey.minutes:.1f} minutes")
+        problem = f"{len(listed - found)} listed clips are in neither table, {len(found - listed)} are not listed"
+        remedy = "run `dvc repro sync_filter`: the shards belong to another list of clips"
+        return fail(name, f"{summary}: {problem}", remedy)
+    return ok(name, f"{summary}; {survey.minutes:.1f} minutes")
 
 
 def numbers(survey: Survey) -> dict[str, float]:
-    """The survey as flat figures for MLflow: counts, and the spread of every measure in every split."""
+    """Return the survey as MLflow metrics: counts, and percentiles of every measure per split."""
     found: dict[str, float] = {"num_speakers": len(survey.speakers), "minutes": survey.minutes}
     for tally in (survey.total, *survey.splits):
         found |= {

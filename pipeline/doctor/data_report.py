@@ -1,4 +1,4 @@
-"""The data's part of the report, as Markdown."""
+"""The report's section on the data, as Markdown."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pipeline.report.tables import Table
 from pipeline.shards.index import IndexRow
 
 NUM_SPEAKERS = 20
-"""Lines of the table of speakers."""
+"""Number of speakers in the table of speakers."""
 _SPREAD_NOTE = "Median [5th percentile, 95th percentile] over the kept clips."
 
 
 def data_markdown(survey: Survey, params: Params | None, lines: Sequence[Line], pictures: Sequence[Path]) -> list[str]:
-    """Paragraphs: counts, reasons, spreads per split and speaker, the pictures beside the report, the worst clips."""
+    """Return paragraphs: counts, reasons, percentiles per split and speaker, links to ``pictures``, worst clips."""
     return [
         *_counts(survey, params),
         *_spreads(survey),
@@ -66,15 +66,15 @@ def _spreads(survey: Survey) -> list[str]:
         [_label(measure), *(_spread_text(rows, measure) for rows in groups.values())]
         for measure in measured(survey.kept)
     ]
-    parts = ["### What they are like", _SPREAD_NOTE, Table(["", *groups], cells).markdown()]
+    parts = ["### Statistics of the kept clips", _SPREAD_NOTE, Table(["", *groups], cells).markdown()]
     absent = [measure for measure in CLIP_MEASURES if measure not in measured(survey.kept)]
     if any(measure.name in SYNC_NAMES for measure in absent):
         parts.append("Sync was not measured: the index has no offsets or no confidence.")
     else:
-        parts.append("The sync offset is positive where audio leads; it is as found, before it was corrected.")
-    if older := [measure.title for measure in absent if measure.name not in SYNC_NAMES]:
+        parts.append("The sync offset is positive if audio leads. It is the measured offset, before correction.")
+    if lacking := [measure.title for measure in absent if measure.name not in SYNC_NAMES]:
         parts.append(
-            f"The index is of an older program and lacks: {', '.join(older)}. `dvc repro sync_filter` adds them."
+            f"An older version wrote the index, without {', '.join(lacking)}. `dvc repro sync_filter` adds them."
         )
     return parts
 
@@ -104,7 +104,7 @@ def _speakers(survey: Survey) -> list[str]:
     header = ["speaker", "listed", "kept", "rejected", "share", *map(_label, measures)]
     note = "Highest share of rejected clips first. " + _SPREAD_NOTE
     if (num_more := len(survey.speakers) - len(shown)) > 0:
-        note += f" {num_more} more speakers, with no higher share, are not shown."
+        note += f" {num_more} more speakers, with the same or a lower share, are not shown."
     return ["### Speakers", note, Table(header, cells).markdown()]
 
 

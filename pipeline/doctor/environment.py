@@ -1,4 +1,4 @@
-"""Every check of the place that the pipeline runs in."""
+"""All checks of the environment."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pipeline.params import Params
 
 
 def probes(layout: Layout, params: Params | None) -> dict[str, Probe]:
-    """What to look at, by the name under which a probe that fails is reported."""
+    """Return the probes by name. A probe that raises is reported under this name."""
     return {
         "python": packages.check_python,
         "packages": packages.check_packages,
-        "Prefect's caps": packages.check_traps,
+        "Prefect's caps": packages.check_caps,
         "opencv": packages.check_opencv,
         "torchvision": packages.check_torchvision,
         "GPU": partial(machine.check_gpu, params),
@@ -35,5 +35,5 @@ def probes(layout: Layout, params: Params | None) -> dict[str, Probe]:
 
 
 def check_environment(layout: Layout, params: Params | None) -> list[Check]:
-    """``params`` is None where ``params.yaml`` cannot be used: one of the checks says why."""
+    """Run all checks. ``params`` is None if ``params.yaml`` is not valid; one of the checks reports why."""
     return run_checks(probes(layout, params))

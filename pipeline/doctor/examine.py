@@ -1,4 +1,4 @@
-"""One visit: look at everything, write the report and its pictures, log them."""
+"""One run of ``doctor``: examine environment and data, write the report and its pictures, log them to MLflow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.core import atomic
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
-from pipeline.doctor.check import Check, Status, fail, raised, warn
+from pipeline.doctor.check import Check, Status, fail, failure_of, warn
 from pipeline.doctor.environment import check_environment
 from pipeline.doctor.report import DataPart, Examination, doctor_markdown
 from pipeline.params import Params, ParamsError, load_params
@@ -23,33 +23,34 @@ DATA = "data"
 
 
 def examine(layout: Layout) -> Examination:
-    """Look at environment and data, and write ``artifacts/doctor``. Whatever goes wrong on the way fails a check."""
+    """Examine environment and data, and write ``artifacts/doctor``. Errors on the way become failed checks."""
     try:
         params = load_params(layout.params_path)
     except ParamsError:
-        params = None  # `check_params` says why
+        params = None  # `check_params` reports why
     checks = check_environment(layout, params)
     folder = layout.stage_dir(STAGE)
-    for name in (REPORT, SHEET, DISTRIBUTIONS):  # of an earlier visit
-        with suppress(OSError):  # `check_disk` says which folders cannot be written
+    for name in (REPORT, SHEET, DISTRIBUTIONS):  # of an earlier run
+        with suppress(OSError):  # `check_disk` reports folders that are not writable
             (folder / name).unlink()
     try:
-        of_data, part = _look_at_data(layout, params)
+        data_checks, part = _examine_data(layout, params)
     except UserError as error:
-        of_data, part = [warn(DATA, str(error), "`dvc repro preprocess` lists the clips and makes the shards")], None
-    except Exception as error:  # damaged tables, a broken package, a bug: the environment's part is worth having
-        of_data, part = [raised(DATA, error)], None
-    found = Examination([*checks, *of_data], params, part)
+        remedy = "run `dvc repro preprocess` to list and preprocess the clips"
+        data_checks, part = [warn(DATA, str(error), remedy)], None
+    except Exception as error:  # damaged tables, a broken package, a bug: the environment's checks are still useful
+        data_checks, part = [failure_of(DATA, error)], None
+    found = Examination([*checks, *data_checks], params, part)
     try:
         atomic.write_text(folder / REPORT, doctor_markdown(found))
     except OSError as error:
-        problem = fail("report", f"cannot be written: {error}", "make room, or give yourself the right to write")
+        problem = fail("report", f"cannot be written: {error}", "free disk space, or make the folder writable")
         found = Examination([*found.checks, problem], params, part)
     return found
 
 
-def _look_at_data(layout: Layout, params: Params | None) -> tuple[list[Check], DataPart]:
-    """Raises UserError, which names the command, where there is nothing to look at."""
+def _examine_data(layout: Layout, params: Params | None) -> tuple[list[Check], DataPart]:
+    """Check and describe the data. Raises UserError, with the command to run, if there are no data."""
     from pipeline.doctor.advice import hints
     from pipeline.doctor.data import index_dir, numbers, read_survey, sum_check, sync_check_is_old
     from pipeline.doctor.data_report import data_markdown
@@ -69,15 +70,15 @@ def _look_at_data(layout: Layout, params: Params | None) -> tuple[list[Check], D
 
     checks, drawn = [sum_check(DATA, survey)], []
     if sync_check_is_old(layout):
-        found = f"{layout.clips_dir} is of earlier shards: what follows is of data/shards as they are now"
-        checks.append(warn("sync check", found, "`dvc repro sync_filter`, once `dvc repro preprocess` is content"))
+        found = f"{layout.clips_dir} belongs to earlier shards; this report describes the present data/shards instead"
+        checks.append(warn("sync check", found, "run `dvc repro sync_filter`"))
     drawings: dict[str, Callable[[Path], None]] = {DISTRIBUTIONS: distributions, SHEET: sheet}
     for name, draw in drawings.items() if survey.kept else ():
         path = layout.stage_dir(STAGE) / name
         try:
             draw(path)
         except Exception as error:  # a damaged shard, a full disk, a bug
-            checks.append(raised(name, error, "the report does without this picture"))
+            checks.append(failure_of(name, error, "fix the cause and run doctor again; the report lacks this picture"))
         else:
             drawn.append(path)
     paragraphs = data_markdown(survey, params, lines, drawn)
@@ -85,11 +86,11 @@ def _look_at_data(layout: Layout, params: Params | None) -> tuple[list[Check], D
 
 
 def track(found: Examination, layout: Layout) -> str:
-    """Log the report as MLflow's run ``doctor``, one for each state of the data; says what became of it."""
+    """Log the report to the MLflow run ``doctor``, one run per state of the data. Return a message on the outcome."""
     mlflow = next((check for check in found.checks if check.name == "MLflow"), None)
     if found.params is None or mlflow is None or mlflow.status is not Status.OK:
         return f"not logged: {'params.yaml' if found.params is None else 'MLflow'} cannot be used"
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")  # s; by default two minutes
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")  # seconds; the default is two minutes
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     from pipeline.tracking.tracker import open_tracker
 
@@ -106,7 +107,7 @@ def track(found: Examination, layout: Layout) -> str:
 
 
 def figures(found: Examination) -> dict[str, float]:
-    """What MLflow plots: how many checks said what, and the data's figures."""
+    """Return the metrics for MLflow: the number of checks per status, and the metrics of the data."""
     checks = {f"num_checks_{status.value}": float(found.num_of[status]) for status in Status}
     return checks | dict(found.data.figures if found.data else {})
 

@@ -1,4 +1,4 @@
-"""What is known of every kept clip, and where half of the clips and most of them lie."""
+"""Measures of kept clips, their percentiles, and the clips with the worst values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SILENCE_DB = -100.0
 
 
 class Worst(NamedTuple):
-    """The end of a measure where the clips lie that are worth a look; of their values only those past ``beyond``."""
+    """The end of a measure's range that has the worst clips. With ``beyond``, only values past it count."""
 
     end: Literal["low", "high"]
     title: str
@@ -25,7 +25,7 @@ class Worst(NamedTuple):
 
 @dataclass(frozen=True)
 class Measure:
-    """One number of a clip, None where its index row does not have it (an older index, a stage that did not run)."""
+    """One number per clip. ``of`` returns None if the index row lacks it: an old index, or a stage that did not run."""
 
     name: str
     title: str
@@ -35,7 +35,7 @@ class Measure:
     worst: Worst | None = None
 
     def text(self, value: float) -> str:
-        """The value with its unit."""
+        """Return the value as text, with its unit."""
         gap = "" if self.unit in ("", "%") else " "
         return f"{value:.{self.decimals}f}{gap}{self.unit}"
 
@@ -84,17 +84,17 @@ SYNC_NAMES = ("sync_offset_frames", "sync_confidence")
 
 
 def values_of(rows: Sequence[IndexRow], measure: Measure) -> NDArray[np.float64]:
-    """The values of the clips that have one: float64 [n]."""
+    """Return the values of the clips that have one: float64 [n]."""
     return np.array([value for row in rows if (value := measure.of(row)) is not None], np.float64)
 
 
 def measured(rows: Sequence[IndexRow]) -> list[Measure]:
-    """The measures that any of the clips has."""
+    """Return the measures that at least one clip has."""
     return [measure for measure in CLIP_MEASURES if any(measure.of(row) is not None for row in rows)]
 
 
 def measure_spread(rows: Sequence[IndexRow], measure: Measure) -> Spread | None:
-    """None where no clip has a value."""
+    """Return the percentiles of a measure; None if no clip has a value."""
     values = values_of(rows, measure)
     if not len(values):
         return None
@@ -103,7 +103,7 @@ def measure_spread(rows: Sequence[IndexRow], measure: Measure) -> Spread | None:
 
 
 def worst_clips(rows: Sequence[IndexRow], measure: Measure, num: int) -> list[tuple[IndexRow, float]]:
-    """At most ``num`` clips from the measure's bad end, worst first, equal ones by clip id; none where it has none."""
+    """Return at most ``num`` clips with the worst values, worst first, ties by clip id; empty without a bad end."""
     if measure.worst is None:
         return []
     sign, beyond = -1 if measure.worst.end == "high" else 1, measure.worst.beyond

@@ -1,4 +1,4 @@
-"""Python and the packages: are they the ones that ``pyproject.toml`` asks for, without the known traps?"""
+"""Checks of Python and the packages against ``pyproject.toml``, and of known conflicts between packages."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import platform
 import sys
 
 from pipeline.core.versions import DISTRIBUTION, version_of
-from pipeline.doctor.check import Check, NoAnswerError, ask_python, fail, ok, warn
+from pipeline.doctor.check import Check, ProgramError, fail, ok, run_python, warn
 
-TRAPS = {
-    "fastapi": "a newer one breaks Prefect's server when it starts",
-    "sqlalchemy": "from 2.1 on Prefect's cron runs are never created, without a word",
+CAPPED = {
+    "fastapi": "with a newer version Prefect's server fails to start",
+    "sqlalchemy": "from 2.1 on Prefect never creates its cron runs, without an error",
 }
-"""Ranges that hold a package back for another one's sake, and what happens outside them."""
+"""Packages whose versions are capped because of another package -> the effect of a newer version."""
 SHOWN = ("torch", "ray", "mlflow", "prefect", "dvc")
 OPENCV_FLAVOURS = (
     "opencv-python",
@@ -21,26 +21,26 @@ OPENCV_FLAVOURS = (
     "opencv-contrib-python",
     "opencv-contrib-python-headless",
 )
-_INSTALL = "`make install`, or `pip install -e .` in the environment that you use"
+_INSTALL = "run `make install`, or `pip install -e .` in the active environment"
 
 
 def requirements() -> dict[str, str]:
-    """Package to range (such as ``>=2.11,<2.14``) as the installed distribution asks; extras left out.
+    """Return package -> version range, such as ``>=2.11,<2.14``, of the installed distribution, without extras.
 
-    Raises PackageNotFoundError where it is not installed.
+    Raises PackageNotFoundError if the distribution is not installed.
     """
     from packaging.requirements import Requirement
 
-    asked = map(Requirement, importlib.metadata.requires(DISTRIBUTION) or [])
+    required = map(Requirement, importlib.metadata.requires(DISTRIBUTION) or [])
     return {
         one.name.lower(): str(one.specifier)
-        for one in asked
+        for one in required
         if one.marker is None or one.marker.evaluate({"extra": ""})
     }
 
 
 def is_within(version: str, wanted: str) -> bool:
-    """Local versions such as 2.13.0+cpu count as the release they are builds of."""
+    """Whether a version is in a range. Local versions such as 2.13.0+cpu count as their release."""
     from packaging.specifiers import SpecifierSet
 
     return SpecifierSet(wanted).contains(version, prereleases=True)
@@ -55,39 +55,40 @@ def check_python() -> list[Check]:
     found = f"{version} ({sys.executable})"
     if is_within(version, wanted):
         return [ok("python", found)]
-    return [fail("python", f"{found}, not {wanted}", "`make install PYTHON=python3.12` with a Python in that range")]
+    remedy = "run `make install PYTHON=python3.12` with a Python in this range"
+    return [fail("python", f"{found}, not {wanted}", remedy)]
 
 
 def check_packages() -> list[Check]:
-    """Every requirement but those of `check_traps`. One that is missing fails, one out of its range warns."""
+    """Check all requirements but those of ``check_caps``. A missing package fails; a wrong version warns."""
     try:
         wanted = requirements()
     except importlib.metadata.PackageNotFoundError:
         return [fail("packages", f"{DISTRIBUTION} is not installed in {sys.prefix}", _INSTALL)]
-    versions = {name: version_of(name) for name in wanted if name not in TRAPS}
+    versions = {name: version_of(name) for name in wanted if name not in CAPPED}
     missing = [name for name, version in versions.items() if version is None]
     outside = [f"{n} {v} is not {wanted[n]}" for n, v in versions.items() if v and not is_within(v, wanted[n])]
     problems = [*(f"{name} is missing" for name in missing), *outside]
     if problems:
-        say = fail if missing else warn
-        return [say("packages", "; ".join(problems), _INSTALL)]
+        result = fail if missing else warn
+        return [result("packages", "; ".join(problems), _INSTALL)]
     shown = ", ".join(f"{name} {versions[name]}" for name in SHOWN if versions.get(name))
-    return [ok("packages", f"all {len(versions)} within their ranges; {shown}")]
+    return [ok("packages", f"all {len(versions)} are in their ranges; {shown}")]
 
 
-def check_traps() -> list[Check]:
-    """The caps that Prefect needs."""
+def check_caps() -> list[Check]:
+    """Check the packages whose versions are capped because of Prefect. A missing package or a wrong version fails."""
     try:
         wanted = requirements()
     except importlib.metadata.PackageNotFoundError:
-        return []  # `check_packages` says it
+        return []  # `check_packages` reports it
     checks, fine = [], []
-    for name, harm in TRAPS.items():
+    for name, harm in CAPPED.items():
         version = version_of(name)
         if version is None:
             checks.append(fail(name, "is missing", _INSTALL))
         elif not is_within(version, wanted.get(name, "")):
-            remedy = f"`pip install '{name}{wanted[name]}'`"
+            remedy = f"run `pip install '{name}{wanted[name]}'`"
             checks.append(fail(name, f"{version} is not {wanted[name]}: {harm}", remedy))
         else:
             fine.append(f"{name} {version}")
@@ -95,34 +96,38 @@ def check_traps() -> list[Check]:
 
 
 def check_opencv() -> list[Check]:
-    """Two flavours share the folder ``cv2``: removing one removes the other's files."""
+    """Check that one OpenCV package is installed and can be imported.
+
+    All of them install the folder ``cv2``, so removing one deletes files of the others.
+    """
     installed = {name: version for name in OPENCV_FLAVOURS if (version := version_of(name))}
     if len(installed) > 1:
         return [
             warn(
                 "opencv",
                 f"{' and '.join(installed)} are installed: they overwrite each other's files",
-                f"`pip uninstall -y {' '.join(installed)}`, then `pip install opencv-python-headless`",
+                f"run `pip uninstall -y {' '.join(installed)}`, then `pip install opencv-python-headless`",
             )
         ]
     try:
-        version = ask_python("import cv2, json; print(json.dumps(cv2.__version__))")
-    except NoAnswerError as error:
+        version = run_python("import cv2, json; print(json.dumps(cv2.__version__))")
+    except ProgramError as error:
         return [
-            fail("opencv", f"cannot be imported: {error}", "`pip install --force-reinstall opencv-python-headless`")
+            fail("opencv", f"cannot be imported: {error}", "run `pip install --force-reinstall opencv-python-headless`")
         ]
-    return [ok("opencv", f"{version} ({next(iter(installed), 'of unknown origin')})")]
+    return [ok("opencv", f"{version} ({next(iter(installed), 'of an unknown package')})")]
 
 
 def check_torchvision() -> list[Check]:
-    """Nothing here needs it, but a broken one breaks packages that look for it."""
+    """Check that torchvision and torchaudio can be imported, if installed. Other packages import them optionally."""
     checks = []
     for name in ("torchvision", "torchaudio"):
         if (version := version_of(name)) is None:
             continue
         try:
-            ask_python(f"import {name}; print(1)")
-        except NoAnswerError as error:
+            run_python(f"import {name}; print(1)")
+        except ProgramError as error:
             found = f"{version} cannot be imported: {error}"
-            checks.append(warn(name, found, f"`pip uninstall {name}`: nothing here needs it, others trip over it"))
-    return checks or [ok("torchvision", "none that is broken")]
+            remedy = f"run `pip uninstall {name}`: lipsmith does not need it, and it breaks packages that import it"
+            checks.append(warn(name, found, remedy))
+    return checks or [ok("torchvision", "works, or is not installed")]

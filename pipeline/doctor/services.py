@@ -1,4 +1,4 @@
-"""What runs elsewhere: MLflow's store, Ray's cluster, Prefect's server. Only looked at, never started."""
+"""Checks of services: MLflow's store, Ray's cluster, Prefect's server. Nothing is started."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "ray": 10
 
 
 def connection_problem(address: str, limit_s: float = _CONNECT_S) -> str:
-    """Why no TCP connection to ``host:port`` or an address with a scheme comes about; empty where one does."""
+    """Return why a TCP connection to ``host:port`` or a URL fails, or "" if it succeeds."""
     try:
         parts = urlsplit(address if "://" in address else f"//{address}")
         host, port = parts.hostname, parts.port or _PORTS.get(parts.scheme.partition("+")[0])
     except ValueError as error:
-        return f"is not an address of a host and a port: {error}"
+        return f"is not an address with host and port: {error}"
     if not host or port is None:
-        return "is not an address of a host and a port"
+        return "is not an address with host and port"
     try:
         socket.create_connection((host, port), timeout=limit_s).close()
-    except (OSError, UnicodeError) as error:  # a name that cannot be looked up is refused as text
+    except (OSError, UnicodeError) as error:  # UnicodeError: a host name that IDNA cannot encode
         return f"does not answer: {error}"
     return ""
 
@@ -40,10 +40,10 @@ def check_mlflow(layout: Layout) -> list[Check]:
     if uri.startswith("sqlite:"):
         return [_check_sqlite(Path(uri.partition(":///")[2].partition("?")[0]))]
     if "://" not in uri or uri.startswith("file:"):
-        remedy = "unset MLFLOW_TRACKING_URI, or name a server or sqlite:///FILE: MLflow refuses folders"
+        remedy = "unset MLFLOW_TRACKING_URI, or set it to a server or to sqlite:///FILE: MLflow rejects folders"
         return [fail("MLflow", f"{uri} is neither a server nor a database", remedy)]
     if problem := connection_problem(uri):
-        remedy = "start the server, or unset MLFLOW_TRACKING_URI to use mlflow.db here; stages run on, untracked"
+        remedy = "start the server, or unset MLFLOW_TRACKING_URI to use mlflow.db; without either, runs are not tracked"
         return [warn("MLflow", f"{redacted(uri)} {problem}", remedy)]
     return [ok("MLflow", f"{redacted(uri)} answers")]
 
@@ -53,7 +53,7 @@ def _check_sqlite(path: Path) -> Check:
         folder = path.resolve().parent
         if os.access(folder, os.W_OK):
             return ok("MLflow", f"{path} will be created by the first stage")
-        return fail("MLflow", f"{folder} is not writable", "give yourself the right to write there")
+        return fail("MLflow", f"{folder} is not writable", "make the folder writable for this user")
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=_LOCK_S)) as store:
             store.execute("BEGIN IMMEDIATE")
@@ -62,24 +62,25 @@ def _check_sqlite(path: Path) -> Check:
             runs = 0 if is_new else store.execute("SELECT count(*) FROM runs").fetchone()[0]
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
-            return warn("MLflow", f"{path} is in use for over {_LOCK_S:g} s", "look again when nothing else runs")
-        return fail("MLflow", f"{path}: {error}", "give yourself the right to write it, or move it away")
+            remedy = "run doctor again when no other process writes to it"
+            return warn("MLflow", f"{path} was locked for {_LOCK_S:g} s", remedy)
+        return fail("MLflow", f"{path}: {error}", "make the file writable for this user, or move it away")
     except sqlite3.DatabaseError as error:
-        return fail("MLflow", f"{path}: {error}", "move it away; the next stage starts a new one")
+        return fail("MLflow", f"{path}: {error}", "move it away; the next stage creates a new one")
     return ok("MLflow", f"{path} is writable, {runs} runs")
 
 
 def check_ray() -> list[Check]:
     address = os.environ.get("RAY_ADDRESS")
     if not address:
-        return [ok("Ray", "RAY_ADDRESS is not set: preprocessing starts workers of its own")]
+        return [ok("Ray", "RAY_ADDRESS is not set: preprocessing starts its own workers")]
     if address in ("auto", "local"):
         return [ok("Ray", f"RAY_ADDRESS is {address}")]
     if problem := connection_problem(address):
-        remedy = "start the cluster (`ray start --head`), or unset RAY_ADDRESS to work on this machine"
+        remedy = "start the cluster (`ray start --head`), or unset RAY_ADDRESS to use this machine"
         return [fail("Ray", f"RAY_ADDRESS {address!r} {problem}", remedy)]
     if "RAY_AUTH_MODE" not in os.environ:
-        remedy = "set RAY_AUTH_MODE to token or disabled, the same on every node: the defaults disagree, and nodes wait"
+        remedy = "set RAY_AUTH_MODE to token or disabled on every node: the defaults differ, and connections then hang"
         return [warn("Ray", f"{address} answers, but RAY_AUTH_MODE is not set", remedy)]
     return [ok("Ray", f"{address} answers, RAY_AUTH_MODE is {os.environ['RAY_AUTH_MODE']}")]
 
@@ -87,7 +88,8 @@ def check_ray() -> list[Check]:
 def check_prefect() -> list[Check]:
     address = os.environ.get("PREFECT_API_URL")
     if not address:
-        return [ok("Prefect", "PREFECT_API_URL is not set: each flow starts a server of its own")]
+        return [ok("Prefect", "PREFECT_API_URL is not set: each flow starts its own server")]
     if problem := connection_problem(address):
-        return [fail("Prefect", f"{redacted(address)} {problem}", "`prefect server start`, or unset PREFECT_API_URL")]
+        remedy = "run `prefect server start`, or unset PREFECT_API_URL"
+        return [fail("Prefect", f"{redacted(address)} {problem}", remedy)]
     return [ok("Prefect", f"{redacted(address)} answers")]

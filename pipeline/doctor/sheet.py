@@ -1,4 +1,4 @@
-"""The worst clips as a contact sheet: a row per measure, a picture per clip."""
+"""A contact sheet of the worst clips: one row per measure, one picture per clip."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PAPER, _INK, _MUTED, _RULE = "#ffffff", "#1f2933", "#6b7785", "#e3e8ee"
 
 @dataclass(frozen=True)
 class Line:
-    """The worst clips of one measure, with their values; ``median`` is of all kept clips."""
+    """A row of the sheet: the worst clips of one measure, with their values. ``median`` is over all kept clips."""
 
     title: str
     measure: Measure
@@ -35,7 +35,7 @@ class Line:
 
 
 def worst_lines(survey: Survey, num: int = NUM_WORST) -> list[Line]:
-    """One line per measure that has a bad end and a clip there."""
+    """Return one line per measure that has a bad end and clips there."""
     lines = []
     for measure in CLIP_MEASURES:
         clips = worst_clips(survey.kept, measure, num)
@@ -46,9 +46,9 @@ def worst_lines(survey: Survey, num: int = NUM_WORST) -> list[Line]:
 
 
 def middle_frames(shards_dir: Path, rows: Iterable[IndexRow]) -> dict[str, Picture]:
-    """Clip id -> the wide crop of the clip's middle frame, ``uint8 [P, P, 3]`` BGR.
+    """Return clip id -> the context crop of the clip's middle frame, ``uint8 [P, P, 3]`` BGR.
 
-    Raises ShardError or UserError for a clip that is missing or damaged.
+    Raises ShardError or UserError if a clip is missing or damaged.
     """
     wanted: dict[str, set[str]] = {}
     for row in rows:
@@ -61,7 +61,7 @@ def middle_frames(shards_dir: Path, rows: Iterable[IndexRow]) -> dict[str, Pictu
 
 
 def draw_sheet(lines: Sequence[Line], pictures: dict[str, Picture], num_clips: int, path: Path) -> None:
-    """Write the PNG; ``num_clips`` is how many were looked at. Every clip of ``lines`` needs its picture."""
+    """Write the sheet as PNG. ``pictures`` must have every clip of ``lines``; ``num_clips`` counts all kept clips."""
     columns = max(len(line.clips) for line in lines)
     step_px = PICTURE_PX + _GAP_PX
     height_px = PICTURE_PX + _TEXT_PX
@@ -73,7 +73,7 @@ def draw_sheet(lines: Sequence[Line], pictures: dict[str, Picture], num_clips: i
     draw = ImageDraw.Draw(canvas)
     large, plain, small = (ImageFont.load_default(px) for px in (24, 17, 14))
     draw.text((_MARGIN_PX, 18), "Worst clips", fill=_INK, font=large)
-    remark = f"the middle frame of each, out of {num_clips} kept clips; grey lies beyond the picture's edge"
+    remark = f"middle frames of the worst of {num_clips} kept clips; grey areas are outside the video frame"
     draw.text((size[0] - _MARGIN_PX, 24), remark, fill=_MUTED, font=small, anchor="ra")
     for number, line in enumerate(lines):
         top = _HEAD_PX + number * (height_px + _GAP_PX)
@@ -92,7 +92,7 @@ def draw_sheet(lines: Sequence[Line], pictures: dict[str, Picture], num_clips: i
 
 
 def shortened(clip_id: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width_px: float) -> str:
-    """The id, or its end after three dots: the end tells clips of one speaker apart."""
+    """Return the id, cut at the start to fit ``width_px``: clips of a speaker differ at the end."""
     text = clip_id
     while font.getlength(text) > width_px:
         text = "..." + text.removeprefix("...")[1:]

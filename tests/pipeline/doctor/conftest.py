@@ -1,4 +1,4 @@
-"""A tiny checkout with clips that were listed, kept and rejected, and packages as a test wants them."""
+"""A small checkout with listed, kept and rejected clips, and a fake list of installed packages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.tiny_clips import STATS, MakeData, record, reject, sample
 
 @pytest.fixture
 def layout(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
-    """A checkout without data; the environment's variables that point elsewhere are gone."""
+    """A checkout without data. Environment variables that name services or folders are unset."""
     for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "PREFECT_API_URL", "MLFLOW_TRACKING_URI", "LIPSMITH_WEIGHTS_DIR"):
         monkeypatch.delenv(name, raising=False)
     root = tmp_path / "checkout"
@@ -35,7 +35,11 @@ def params(repo_root: Path) -> Params:
 
 @pytest.fixture
 def make_data(layout: Layout) -> MakeData:
-    """Writes the three tables and the shards: clip id -> split and what differs from STATS, or reason of rejection."""
+    """Writes the three tables and the shards.
+
+    ``kept``: clip id -> (split, changes to STATS). ``rejected``: clip id -> (split, reason). ``unlisted`` clips are
+    not listed; ``lost`` clips are listed but neither kept nor rejected.
+    """
 
     def make(
         kept: Mapping[str, tuple[str, Mapping[str, float]]],
@@ -61,7 +65,7 @@ def make_data(layout: Layout) -> MakeData:
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Makes importlib.metadata tell of these versions and requirements only."""
+    """Makes importlib.metadata return only these versions and requirements."""
 
     def pretend(versions: Mapping[str, str], requires: Sequence[str] | None = ()) -> None:
         def version(name: str) -> str:
@@ -69,12 +73,12 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
                 raise importlib.metadata.PackageNotFoundError(name)
             return versions[name]
 
-        def asked(name: str) -> list[str]:
+        def required(name: str) -> list[str]:
             if requires is None:
                 raise importlib.metadata.PackageNotFoundError(name)
             return list(requires)
 
         monkeypatch.setattr(importlib.metadata, "version", version)
-        monkeypatch.setattr(importlib.metadata, "requires", asked)
+        monkeypatch.setattr(importlib.metadata, "requires", required)
 
     return pretend

@@ -1,4 +1,4 @@
-"""Each hint is given where there is cause, and only there."""
+"""Each hint is given if and only if its condition holds."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pipeline.sync_filter.decision import SyncReason
 from tests.support.tiny_clips import STATS, record, reject
 
 LONG = 25 * 60 * 10
-"""Frames of ten minutes."""
+"""Number of frames in ten minutes."""
 
 
 def rows(speakers: Mapping[str, int], split: str = "train", num_frames: int = LONG, **stats: float) -> list[IndexRow]:
-    """``speakers``: how many clips of each."""
+    """Return index rows. ``speakers``: speaker -> number of clips."""
     return [
         IndexRow(
             clip_id=f"{speaker}/{split}{k}",
@@ -48,7 +48,7 @@ def survey(kept: Sequence[IndexRow], reasons: Sequence[str] = ()) -> Survey:
 GOOD = [*rows({f"s{k}": 2 for k in range(12)}), *rows({"t1": 2, "t2": 2}, "test")]
 
 
-def test_good_data_need_no_hint(params: Params) -> None:
+def test_good_data_give_no_hint(params: Params) -> None:
     assert hints(survey(GOOD), params) == []
     assert hints(survey([]), params) == []
 
@@ -67,13 +67,13 @@ def test_every_reason_has_a_remedy_with_keys_that_exist(params: Params) -> None:
     for reason in REMEDIES:
         assert "{" not in remedy_of(reason, params)
         assert "{" not in remedy_of(reason, None)
-    assert "rejects.parquet" in remedy_of("of a later program", params)
+    assert "rejects.parquet" in remedy_of("a reason of a later version", params)
 
 
 @pytest.mark.parametrize(
     ("stats", "words"),
     [
-        ({"face_px": 80.0}, "smaller than the 96 px"),
+        ({"face_px": 80.0}, "smaller than the generators' crops of 96 px"),
         ({"face_missing": 0.2}, "face was missing in over 10% of the frames"),
         ({"brightness": 30.0}, "are dark"),
         ({"audio_rms": 0.005}, "quieter than -40 dBFS"),
@@ -82,17 +82,17 @@ def test_every_reason_has_a_remedy_with_keys_that_exist(params: Params) -> None:
         ({"sync_offset_frames": -3.0}, "out of sync (median -3.0)"),
     ],
 )
-def test_what_clips_are_like(params: Params, stats: Mapping[str, float], words: str) -> None:
+def test_many_bad_clips_give_a_hint_and_one_does_not(params: Params, stats: Mapping[str, float], words: str) -> None:
     all_bad = [*rows({f"s{k}": 2 for k in range(12)}, **stats), *rows({"t1": 2, "t2": 2}, "test", **stats)]
     (hint,) = hints(survey(all_bad), params)
     assert hint.startswith(("100%", "In 100%"))
     assert words in hint
     one_bad = [*GOOD, *rows({"s0": 1}, "val", **stats)]
-    if "sync_offset_frames" not in stats:  # the only clip that has one
+    if "sync_offset_frames" not in stats:  # here the clip is the only one with an offset
         assert hints(survey(one_bad), params) == []
 
 
-def test_offsets_that_are_corrected_as_clips_are_read_are_no_trouble(params: Params) -> None:
+def test_corrected_offsets_give_no_hint(params: Params) -> None:
     found = rows({f"s{k}": 2 for k in range(12)}, sync_offset_frames=-3.0)
     corrected = [replace(row, sync_shift_frames=-3) for row in found]
     assert hints(survey([*corrected, *rows({"t": 2}, "test")]), params) == []
@@ -100,12 +100,12 @@ def test_offsets_that_are_corrected_as_clips_are_read_are_no_trouble(params: Par
 
 
 @pytest.mark.parametrize(
-    ("speakers", "is_said"),
+    ("speakers", "is_given"),
     [({"a": 9, **{f"s{k}": 1 for k in range(11)}}, True), ({f"s{k}": 1 for k in range(12)}, False)],
 )
-def test_one_speaker_that_dominates(params: Params, speakers: Mapping[str, int], is_said: bool) -> None:
+def test_one_speaker_that_dominates(params: Params, speakers: Mapping[str, int], is_given: bool) -> None:
     found = hints(survey(rows(speakers)), params)
-    assert [hint.startswith("Speaker a has 45% of the training clips") for hint in found] == [True] * is_said
+    assert [hint.startswith("Speaker a has 45% of the training clips") for hint in found] == [True] * is_given
 
 
 def test_of_two_speakers_more_than_three_quarters_dominate(params: Params) -> None:
@@ -113,13 +113,13 @@ def test_of_two_speakers_more_than_three_quarters_dominate(params: Params) -> No
     assert any("Speaker a has 80%" in hint for hint in hints(survey(rows({"a": 8, "b": 2})), params))
 
 
-def test_few_speakers_known_ones_and_few_minutes(params: Params) -> None:
+def test_few_speakers_shared_speakers_and_few_minutes(params: Params) -> None:
     found = hints(survey([*rows({"a": 2, "b": 2}, num_frames=750), *rows({"a": 2}, "test")]), params)
     assert [hint.split(":")[0] for hint in found] == [
         "2 training speakers",
-        "Every test speaker is in the training split too",
-        "2 minutes to train on",
+        "Every test speaker is also in the training split",
+        "2 minutes of training data",
     ]
     assert hints(survey(rows({"a": 10})), params) == [
-        "1 training speaker: expect good figures on this one and poor ones on other faces and voices."
+        "1 training speaker: expect good scores on this one and poor scores on other faces and voices."
     ]

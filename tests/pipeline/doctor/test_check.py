@@ -1,4 +1,4 @@
-"""Running checks: in order, side by side, and none of them can stop or hold up the rest."""
+"""Checks run in parallel and are returned in order; an error or a timeout of one does not affect the others."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import time
 
 import pytest
 
-from pipeline.doctor.check import NoAnswerError, Status, answer_of, ask_python, fail, ok, run_checks, warn, worst_first
+from pipeline.doctor.check import ProgramError, Status, fail, ok, output_of, run_checks, run_python, warn, worst_first
 
 
-def test_a_check_that_raises_is_reported_as_failed_and_the_others_stand() -> None:
+def test_a_probe_that_raises_gives_a_failed_check() -> None:
     def broken() -> list:
         raise KeyError("cuda")
 
-    def gives_up() -> list:
+    def exits() -> list:
         raise SystemExit(3)
 
-    found = run_checks({"a": lambda: [ok("a", "fine")], "b": broken, "c": gives_up, "d": lambda: [ok("d", "fine")]})
+    found = run_checks({"a": lambda: [ok("a", "fine")], "b": broken, "c": exits, "d": lambda: [ok("d", "fine")]})
     assert [(check.name, check.status) for check in found] == [
         ("a", Status.OK),
         ("b", Status.FAIL),
@@ -28,7 +28,7 @@ def test_a_check_that_raises_is_reported_as_failed_and_the_others_stand() -> Non
     assert found[1].found == "KeyError: 'cuda'"
 
 
-def test_a_check_that_hangs_is_reported_after_its_time() -> None:
+def test_a_probe_that_hangs_gives_a_failed_check_after_the_limit() -> None:
     release = threading.Event()
 
     def hangs() -> list:
@@ -43,7 +43,7 @@ def test_a_check_that_hangs_is_reported_after_its_time() -> None:
     assert found[1].status is Status.OK
 
 
-def test_a_probe_may_say_nothing_or_several_things() -> None:
+def test_a_probe_may_return_no_check_or_several() -> None:
     found = run_checks({"none": list, "two": lambda: [warn("x", "a", "b"), ok("y", "c")]})
     assert [check.name for check in found] == ["x", "y"]
 
@@ -53,17 +53,17 @@ def test_failures_come_first_and_equals_keep_their_order() -> None:
     assert [check.name for check in worst_first(checks)] == ["c", "e", "b", "a", "d"]
 
 
-def test_answers_of_programs() -> None:
-    assert ask_python("import json; print('noise'); print(json.dumps({'a': 1}))") == {"a": 1}
-    with pytest.raises(NoAnswerError, match="ModuleNotFoundError: No module named 'no_such'"):
-        ask_python("import no_such")
-    with pytest.raises(NoAnswerError, match="no answer in"):
-        ask_python("print('not json')")
-    with pytest.raises(NoAnswerError, match="no answer in"):
-        ask_python("")
-    with pytest.raises(NoAnswerError, match=r"did not answer in 0\.3 s"):
-        answer_of([sys.executable, "-c", "import time; time.sleep(30)"], 0.3)
-    with pytest.raises(NoAnswerError, match="no-such-program"):
-        answer_of(["/no-such-program"], 5)
-    with pytest.raises(NoAnswerError, match="ended with 7"):
-        answer_of([sys.executable, "-c", "raise SystemExit(7)"], 30)
+def test_output_and_errors_of_programs() -> None:
+    assert run_python("import json; print('noise'); print(json.dumps({'a': 1}))") == {"a": 1}
+    with pytest.raises(ProgramError, match="ModuleNotFoundError: No module named 'no_such'"):
+        run_python("import no_such")
+    with pytest.raises(ProgramError, match="no JSON in"):
+        run_python("print('not json')")
+    with pytest.raises(ProgramError, match="no JSON in"):
+        run_python("")
+    with pytest.raises(ProgramError, match=r"did not answer in 0\.3 s"):
+        output_of([sys.executable, "-c", "import time; time.sleep(30)"], 0.3)
+    with pytest.raises(ProgramError, match="no-such-program"):
+        output_of(["/no-such-program"], 5)
+    with pytest.raises(ProgramError, match="exited with 7"):
+        output_of([sys.executable, "-c", "raise SystemExit(7)"], 30)

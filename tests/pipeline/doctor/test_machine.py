@@ -1,4 +1,4 @@
-"""Graphics card, cores, memory and disks, each as it may be found."""
+"""Checks of GPU, cores, memory and disks, with fake hardware."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.core import resources
 from pipeline.core.layout import Layout
 from pipeline.core.resources import Limits
 from pipeline.doctor import machine
-from pipeline.doctor.check import NoAnswerError, Status
+from pipeline.doctor.check import ProgramError, Status
 from pipeline.doctor.machine import GB
 from pipeline.params import Params
 
@@ -26,18 +26,18 @@ CARD = "NVIDIA H100, 81559 MiB, 550.54.15"
 
 def torch_says(monkeypatch: pytest.MonkeyPatch, seen: list[str], cuda: str | None, error: str = "") -> None:
     answer = {"version": "2.13.0", "cuda": cuda, "cards": seen, "error": error}
-    monkeypatch.setattr(machine, "ask_python", lambda code: answer)
+    monkeypatch.setattr(machine, "run_python", lambda code: answer)
 
 
 def cards(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     monkeypatch.setattr(machine, "nvidia_cards", lambda: list(names))
 
 
-def wanting(params: Params, **runtime: Any) -> Params:
+def with_runtime(params: Params, **runtime: Any) -> Params:
     return params.model_copy(update={"runtime": params.runtime.model_copy(update=runtime)})
 
 
-def test_a_card_that_computes_is_named(monkeypatch: pytest.MonkeyPatch, params: Params) -> None:
+def test_a_working_gpu_is_ok(monkeypatch: pytest.MonkeyPatch, params: Params) -> None:
     torch_says(monkeypatch, ["NVIDIA H100, 85 GB"], "12.8")
     cards(monkeypatch, CARD)
     (check,) = machine.check_gpu(params)
@@ -47,10 +47,10 @@ def test_a_card_that_computes_is_named(monkeypatch: pytest.MonkeyPatch, params: 
 
 
 @pytest.mark.parametrize("is_named", [True, False])
-def test_torch_without_cuda_beside_a_card_warns(
+def test_torch_without_cuda_warns_if_there_is_a_gpu(
     monkeypatch: pytest.MonkeyPatch, params: Params, tmp_path: Path, is_named: bool
 ) -> None:
-    """Whether nvidia-smi names it or only its device file is there."""
+    """The GPU is reported by nvidia-smi, or only its device file exists."""
     torch_says(monkeypatch, [], None)
     device = tmp_path / "nvidia0"
     cards(monkeypatch, *([CARD] if is_named else []))
@@ -60,65 +60,66 @@ def test_torch_without_cuda_beside_a_card_warns(
     assert check.status is Status.WARN
     assert "without CUDA" in check.found
     assert "CUDA build" in check.remedy
-    (check,) = machine.check_gpu(wanting(params, device="cuda"), device)
+    (check,) = machine.check_gpu(with_runtime(params, device="cuda"), device)
     assert check.status is Status.FAIL
 
 
-def test_a_hidden_card_and_one_that_does_not_compute(monkeypatch: pytest.MonkeyPatch, params: Params) -> None:
+def test_a_hidden_gpu_and_one_that_cannot_compute(monkeypatch: pytest.MonkeyPatch, params: Params) -> None:
     cards(monkeypatch, CARD)
     torch_says(monkeypatch, [], "12.8")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert "a driver that knows CUDA 12.8" in machine.check_gpu(params, NO_CARD)[0].remedy
+    assert "its driver must support CUDA 12.8" in machine.check_gpu(params, NO_CARD)[0].remedy
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert "unset it" in machine.check_gpu(params, NO_CARD)[0].remedy
+    assert "unset CUDA_VISIBLE_DEVICES" in machine.check_gpu(params, NO_CARD)[0].remedy
     torch_says(monkeypatch, [], "12.8", "AcceleratorError: no kernel image is available")
     (check,) = machine.check_gpu(params, NO_CARD)
     assert check.status is Status.FAIL
     assert "no kernel image" in check.found
 
 
-def test_no_card_is_fine_unless_params_want_one(monkeypatch: pytest.MonkeyPatch, params: Params) -> None:
+def test_no_gpu_is_ok_unless_params_require_one(monkeypatch: pytest.MonkeyPatch, params: Params) -> None:
     torch_says(monkeypatch, [], None)
     cards(monkeypatch)
     assert machine.check_gpu(params, NO_CARD)[0].status is Status.OK
     assert machine.check_gpu(None, NO_CARD)[0].status is Status.OK
-    (check,) = machine.check_gpu(wanting(params, device="cuda"), NO_CARD)
+    (check,) = machine.check_gpu(with_runtime(params, device="cuda"), NO_CARD)
     assert check.status is Status.FAIL
     assert "runtime.device" in check.remedy
 
 
 def test_a_torch_that_cannot_be_imported_fails(monkeypatch: pytest.MonkeyPatch, params: Params) -> None:
-    def ask(code: str) -> None:
-        raise NoAnswerError("OSError: libcudart.so.12")
+    def fails(code: str) -> None:
+        raise ProgramError("OSError: libcudart.so.12")
 
-    monkeypatch.setattr(machine, "ask_python", ask)
+    monkeypatch.setattr(machine, "run_python", fails)
     (check,) = machine.check_gpu(params, NO_CARD)
     assert (check.name, check.status) == ("torch", Status.FAIL)
     assert "libcudart" in check.found
 
 
-def test_nvidia_smi_is_read_line_by_line_and_may_be_absent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "answer_of", lambda command, limit_s: f"{CARD}\n{CARD}\n\n")
+def test_nvidia_smi_gives_one_gpu_per_line_and_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "output_of", lambda command, limit_s: f"{CARD}\n{CARD}\n\n")
     assert machine.nvidia_cards() == [CARD, CARD]
 
     def absent(command: list[str], limit_s: float) -> str:
-        raise NoAnswerError("No such file or directory: 'nvidia-smi'")
+        raise ProgramError("No such file or directory: 'nvidia-smi'")
 
-    monkeypatch.setattr(machine, "answer_of", absent)
+    monkeypatch.setattr(machine, "output_of", absent)
     assert machine.nvidia_cards() == []
 
 
-def test_workers_beyond_a_containers_quota_warn(monkeypatch: pytest.MonkeyPatch, params: Params) -> None:
+def test_more_workers_than_a_containers_limit_warn(monkeypatch: pytest.MonkeyPatch, params: Params) -> None:
     monkeypatch.delenv("LIPSMITH_NUM_CORES", raising=False)
     monkeypatch.setattr(machine, "visible_cores", lambda: 64)
     monkeypatch.setattr(resources, "visible_cores", lambda: 64)
-    (check,) = machine.check_cores(wanting(params, num_workers=8), Limits(None, 4.5))
+    (check,) = machine.check_cores(with_runtime(params, num_workers=8), Limits(None, 4.5))
     assert check.status is Status.WARN
-    assert check.found == "4: this container may use 4.5 of 64; runtime.num_workers is 8"
-    assert "runtime.num_workers 0 starts 4" in check.remedy
-    for num_workers in (0, 4):  # 0 is one for each core that may be used
-        assert machine.check_cores(wanting(params, num_workers=num_workers), Limits(None, 4.5))[0].status is Status.OK
-    assert machine.check_cores(wanting(params, num_workers=80), Limits(None, None))[0].status is Status.OK
+    assert check.found == "4: this container's limit is 4.5 of 64; runtime.num_workers is 8"
+    assert "runtime.num_workers to 0 for 4 workers" in check.remedy
+    for num_workers in (0, 4):  # 0: one worker per usable core
+        (check,) = machine.check_cores(with_runtime(params, num_workers=num_workers), Limits(None, 4.5))
+        assert check.status is Status.OK
+    assert machine.check_cores(with_runtime(params, num_workers=80), Limits(None, None))[0].status is Status.OK
     (check,) = machine.check_cores(None, Limits(None, 64.0))
     assert (check.status, check.found) == (Status.OK, "64")
 
@@ -142,7 +143,7 @@ Usage = namedtuple("Usage", "total used free")
 @pytest.mark.parametrize(
     ("free_gb", "status"), [(50, Status.OK), (4.9, Status.WARN), (0.9, Status.FAIL)], ids=["room", "little", "none"]
 )
-def test_room_on_the_disk(monkeypatch: pytest.MonkeyPatch, layout: Layout, free_gb: float, status: Status) -> None:
+def test_free_disk_space(monkeypatch: pytest.MonkeyPatch, layout: Layout, free_gb: float, status: Status) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(100 * GB, 0, int(free_gb * GB)))
     (check,) = machine.check_disk(layout, layout.root / "tmp" / "not there yet")
     assert check.status is status
@@ -150,7 +151,7 @@ def test_room_on_the_disk(monkeypatch: pytest.MonkeyPatch, layout: Layout, free_
         assert place in check.found
 
 
-def test_each_file_system_is_asked_once_and_temporary_files_need_less(
+def test_each_file_system_is_checked_once_and_temporary_files_need_less(
     monkeypatch: pytest.MonkeyPatch, layout: Layout, tmp_path: Path
 ) -> None:
     temp = tmp_path / "other disk"
@@ -171,7 +172,7 @@ def test_each_file_system_is_asked_once_and_temporary_files_need_less(
     assert "TMPDIR" in last.remedy
 
 
-def test_a_folder_that_cannot_be_written_fails(monkeypatch: pytest.MonkeyPatch, layout: Layout) -> None:
+def test_a_folder_that_is_not_writable_fails(monkeypatch: pytest.MonkeyPatch, layout: Layout) -> None:
     layout.artifacts_dir.mkdir()
     monkeypatch.setattr(os, "access", lambda path, mode: path != layout.artifacts_dir)
     (check,) = machine.check_disk(layout, layout.root)

@@ -1,4 +1,4 @@
-"""Packages as they should be, and every trap."""
+"""Checks of packages: right, wrong, missing and conflicting ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from pipeline.doctor import packages
-from pipeline.doctor.check import NoAnswerError, Status
+from pipeline.doctor.check import ProgramError, Status
 
 Install = Callable[..., None]
 REQUIRES = [
@@ -22,12 +22,12 @@ REQUIRES = [
 GOOD = {"torch": "2.13.0+cpu", "fastapi": "0.150.0", "sqlalchemy": "2.0.58"}
 
 
-def test_good_packages_are_fine_and_extras_are_not_asked_for(install: Install) -> None:
+def test_packages_in_range_are_ok_and_extras_are_not_required(install: Install) -> None:
     install(GOOD, REQUIRES)
     (check,) = packages.check_packages()
     assert check.status is Status.OK
     assert "torch 2.13.0+cpu" in check.found
-    (caps,) = packages.check_traps()
+    (caps,) = packages.check_caps()
     assert (caps.status, caps.found) == (Status.OK, "fastapi 0.150.0, sqlalchemy 2.0.58")
 
 
@@ -41,12 +41,12 @@ def test_a_version_out_of_range_warns_and_a_missing_package_fails(install: Insta
     assert "pip install" in check.remedy
 
 
-def test_without_the_distribution_its_installation_is_the_remedy(install: Install) -> None:
+def test_without_the_distribution_the_remedy_is_to_install_it(install: Install) -> None:
     install(GOOD, None)
     (check,) = packages.check_packages()
     assert check.status is Status.FAIL
     assert "lipsmith is not installed" in check.found
-    assert packages.check_traps() == []
+    assert packages.check_caps() == []
 
 
 @pytest.mark.parametrize(
@@ -54,18 +54,18 @@ def test_without_the_distribution_its_installation_is_the_remedy(install: Instal
 )
 def test_prefects_caps(install: Install, name: str, version: str, harm: str) -> None:
     install(GOOD | {name: version}, REQUIRES)
-    bad, fine = packages.check_traps()
+    bad, fine = packages.check_caps()
     assert (bad.name, bad.status) == (name, Status.FAIL)
     assert bad.found.startswith(f"{version} is not ")
     assert harm in bad.found
-    assert f"pip install '{name}" in bad.remedy
+    assert f"run `pip install '{name}" in bad.remedy
     assert name not in fine.found
-    assert packages.check_packages()[0].status is Status.OK  # said once
+    assert packages.check_packages()[0].status is Status.OK  # reported once
 
 
 def test_the_caps_hold_in_the_projects_own_requirements() -> None:
     wanted = packages.requirements()
-    assert set(packages.TRAPS) <= set(wanted)
+    assert set(packages.CAPPED) <= set(wanted)
     assert not packages.is_within("0.155.0", wanted["fastapi"])
     assert not packages.is_within("2.1.0", wanted["sqlalchemy"])
     assert "pytest" not in wanted
@@ -80,20 +80,20 @@ def test_python_out_of_range_fails(monkeypatch: pytest.MonkeyPatch) -> None:
         assert check.found.startswith(f"{version} ({sys.executable})")
 
 
-def test_two_flavours_of_opencv_warn(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_opencv_packages_warn(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     install({"opencv-python-headless": "4.14.0.94", "opencv-python": "4.14.0.94"})
     (check,) = packages.check_opencv()
     assert check.status is Status.WARN
     assert "pip uninstall -y opencv-python opencv-python-headless" in check.remedy
     install({"opencv-python-headless": "4.14.0.94"})
-    monkeypatch.setattr(packages, "ask_python", lambda code: "4.14.0")
+    monkeypatch.setattr(packages, "run_python", lambda code: "4.14.0")
     (check,) = packages.check_opencv()
     assert (check.status, check.found) == (Status.OK, "4.14.0 (opencv-python-headless)")
 
 
 def test_opencv_that_cannot_be_imported_fails(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     install({"opencv-python": "4.14.0.94"})
-    monkeypatch.setattr(packages, "ask_python", _refuse("ImportError: libGL.so.1"))
+    monkeypatch.setattr(packages, "run_python", _failing("ImportError: libGL.so.1"))
     (check,) = packages.check_opencv()
     assert check.status is Status.FAIL
     assert "libGL.so.1" in check.found
@@ -103,20 +103,20 @@ def test_a_broken_torchvision_warns_and_a_working_or_absent_one_does_not(
     install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install({"torchvision": "0.20.0"})
-    monkeypatch.setattr(packages, "ask_python", _refuse("RuntimeError: operator torchvision::nms does not exist"))
+    monkeypatch.setattr(packages, "run_python", _failing("RuntimeError: operator torchvision::nms does not exist"))
     (check,) = packages.check_torchvision()
     assert check.status is Status.WARN
     assert "nms" in check.found
-    assert check.remedy.startswith("`pip uninstall torchvision`")
-    monkeypatch.setattr(packages, "ask_python", lambda code: 1)
+    assert check.remedy.startswith("run `pip uninstall torchvision`")
+    monkeypatch.setattr(packages, "run_python", lambda code: 1)
     assert [check.status for check in packages.check_torchvision()] == [Status.OK]
     install({})
-    monkeypatch.setattr(packages, "ask_python", _refuse("must not be asked"))
+    monkeypatch.setattr(packages, "run_python", _failing("must not run"))
     assert [check.status for check in packages.check_torchvision()] == [Status.OK]
 
 
-def _refuse(said: str) -> Callable[[str], None]:
-    def ask(code: str) -> None:
-        raise NoAnswerError(said)
+def _failing(message: str) -> Callable[[str], None]:
+    def run(code: str) -> None:
+        raise ProgramError(message)
 
-    return ask
+    return run

@@ -1,4 +1,4 @@
-"""MLflow's store, Ray's cluster and Prefect's server: there, away, or not asked for."""
+"""Checks of MLflow's store, Ray's cluster and Prefect's server: available, unavailable, or not configured."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ def test_connections(open_port: int, closed_port: int) -> None:
     for address in (f"127.0.0.1:{open_port}", f"http://127.0.0.1:{open_port}/api", f"ray://127.0.0.1:{open_port}"):
         assert services.connection_problem(address) == ""
     assert services.connection_problem(f"http://127.0.0.1:{closed_port}").startswith("does not answer")
-    assert services.connection_problem("nonsense://") == "is not an address of a host and a port"
-    assert services.connection_problem("127.0.0.1:notaport").startswith("is not an address of a host and a port")
+    assert services.connection_problem("nonsense://") == "is not an address with host and port"
+    assert services.connection_problem("127.0.0.1:notaport").startswith("is not an address with host and port: ")
 
 
-def test_a_store_that_is_not_there_yet_is_fine(layout: Layout) -> None:
+def test_a_store_that_does_not_exist_yet_is_ok(layout: Layout) -> None:
     check = mlflow(layout)
     assert check.status is Status.OK
     assert not layout.mlflow_db_path.exists()
 
 
-def test_a_store_is_opened_for_writing_and_left_as_it_was(layout: Layout) -> None:
+def test_a_store_is_opened_for_writing_and_not_changed(layout: Layout) -> None:
     make_store(layout, 3)
     before = layout.mlflow_db_path.read_bytes()
     check = mlflow(layout)
@@ -71,7 +71,7 @@ def test_a_store_in_use_warns_and_a_damaged_one_fails(layout: Layout, monkeypatc
     assert "move it away" in check.remedy
 
 
-def test_a_store_elsewhere(layout: Layout, monkeypatch: pytest.MonkeyPatch, open_port: int, closed_port: int) -> None:
+def test_a_configured_store(layout: Layout, monkeypatch: pytest.MonkeyPatch, open_port: int, closed_port: int) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{open_port}")
     assert mlflow(layout).status is Status.OK
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{closed_port}")
@@ -98,7 +98,7 @@ def test_ray(layout: Layout, monkeypatch: pytest.MonkeyPatch, open_port: int, cl
     away = ray(f"ray://127.0.0.1:{closed_port}", "token")
     assert away.status is Status.FAIL
     assert "unset RAY_ADDRESS" in away.remedy
-    assert ray("").status is Status.OK  # as the pipeline takes it
+    assert ray("").status is Status.OK  # the pipeline treats an empty address as none
 
 
 def test_prefect(layout: Layout, monkeypatch: pytest.MonkeyPatch, open_port: int, closed_port: int) -> None:

@@ -1,4 +1,4 @@
-"""Counts that add up, spreads by hand, and the clips at the bad end."""
+"""Consistent counts, percentiles of known values, and the worst clips."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ def test_kept_and_rejected_add_up_to_listed_everywhere(layout: Layout) -> None:
 
 
 @pytest.mark.parametrize("fault", ["lost", "unlisted"])
-def test_shards_of_another_list_fail(layout: Layout, make_data: MakeData, fault: str) -> None:
+def test_shards_of_another_list_of_clips_fail(layout: Layout, make_data: MakeData, fault: str) -> None:
     kept = {"a/1": ("train", {}), "a/2": ("train", {})}
     make_data(kept, lost=["a/9"]) if fault == "lost" else make_data(kept, unlisted=["a/2"])
     check = sum_check("data", read_survey(layout))
     assert check.status is Status.FAIL
     assert "dvc repro sync_filter" in check.remedy
-    assert ("1 listed ones are in neither" if fault == "lost" else "1 are not listed") in check.found
+    assert ("1 listed clips are in neither" if fault == "lost" else "1 are not listed") in check.found
 
 
 def test_another_list_of_the_same_length_fails_too(layout: Layout, make_data: MakeData) -> None:
@@ -77,19 +77,19 @@ def test_another_list_of_the_same_length_fails_too(layout: Layout, make_data: Ma
     assert "1 are not listed" in check.found
 
 
-def test_what_is_missing_names_its_command(layout: Layout, make_data: MakeData) -> None:
+def test_a_missing_table_is_an_error_with_the_command(layout: Layout, make_data: MakeData) -> None:
     with pytest.raises(UserError, match="dvc repro download"):
         read_survey(layout)
     make_data({"a/1": ("train", {})})
     (layout.shards_dir / "rejects.parquet").unlink()
-    with pytest.raises(UserError, match=r"1 clips are listed, .*dvc repro sync_filter"):
+    with pytest.raises(UserError, match=r"1 clips are listed, but .*dvc repro sync_filter"):
         read_survey(layout)
     (layout.shards_dir / "index.parquet").unlink()
-    with pytest.raises(UserError, match=r"1 clips are listed, .*dvc repro sync_filter"):
+    with pytest.raises(UserError, match=r"1 clips are listed, but .*dvc repro sync_filter"):
         read_survey(layout)
 
 
-def test_the_digest_follows_the_tables(layout: Layout, make_data: MakeData) -> None:
+def test_the_digest_changes_with_the_tables(layout: Layout, make_data: MakeData) -> None:
     make_data({"a/1": ("train", {})})
     first = read_survey(layout).digest
     assert read_survey(layout).digest == first
@@ -98,7 +98,7 @@ def test_the_digest_follows_the_tables(layout: Layout, make_data: MakeData) -> N
 
 
 @pytest.mark.usefixtures("two_speakers")
-def test_figures_for_the_tracker(layout: Layout) -> None:
+def test_metrics_for_mlflow(layout: Layout) -> None:
     found = numbers(read_survey(layout))
     assert (found["all.num_listed"], found["train.num_rejected"], found["rejected.no_face"]) == (9, 2, 2)
     assert found["test.face_px.median"] == 120
@@ -106,7 +106,7 @@ def test_figures_for_the_tracker(layout: Layout) -> None:
     assert found["num_speakers"] == 3
 
 
-def test_spreads_and_units() -> None:
+def test_percentiles_and_units() -> None:
     rows = [row(f"a/{k}", face_px=float(k), audio_rms=0.1, face_missing=0.25) for k in range(101)]
     spread = measure_spread(rows, BY_NAME["face_px"])
     assert spread == (101, 5.0, 50.0, 95.0)
@@ -118,7 +118,7 @@ def test_spreads_and_units() -> None:
     assert BY_NAME["face_missing"].text(12.34) == "12.3%"
 
 
-def test_what_an_index_lacks_is_not_measured() -> None:
+def test_measures_that_an_index_lacks_are_omitted() -> None:
     rows = [row("a/1", face_px=100.0), row("a/2", sync_confidence=float("nan"))]
     assert [measure.name for measure in measured(rows)] == ["face_px", "length_s"]
     assert measure_spread(rows, BY_NAME["sync_confidence"]) is None
@@ -136,5 +136,5 @@ def test_worst_clips_come_from_the_bad_end() -> None:
     assert [r.clip_id for r, _ in worst_clips(rows[::-1], BY_NAME["face_motion"], 9)] == ["a/0", "a/1", "a/2"]
 
 
-def test_measures_have_names_of_their_own() -> None:
+def test_measures_have_unique_names() -> None:
     assert len(BY_NAME) == len(CLIP_MEASURES)
