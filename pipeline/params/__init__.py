@@ -1,6 +1,6 @@
 """``params.yaml`` as frozen, validated objects.
 
-The file is the only source of values: nothing here has a default, so a key missing from the file is an error too.
+The file is the only source of values. No field has a default, so a missing key is an error.
 """
 
 from pipeline.core.choices import Augment, LsePrecision, Precision

@@ -1,4 +1,4 @@
-"""Sections ``dataset``, ``preprocess`` and ``sync_filter``: where clips come from, and which are used."""
+"""Sections ``dataset``, ``preprocess`` and ``sync_filter``: the sources of clips, and which clips are used."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class DemoParams(Section):
     def _leaves_training_speakers(self) -> DemoParams:
         if self.num_val_speakers + self.num_test_speakers >= self.num_speakers:
             raise ValueError(
-                f"num_val_speakers {self.num_val_speakers} + num_test_speakers {self.num_test_speakers} "
-                f"leave no training speaker out of num_speakers {self.num_speakers}"
+                f"num_val_speakers {self.num_val_speakers} + num_test_speakers {self.num_test_speakers} leave no "
+                f"training speaker: their sum must be below num_speakers {self.num_speakers}"
             )
         return self
 
@@ -83,7 +83,7 @@ class DatasetParams(Section):
 
     @property
     def unset_root(self) -> str | None:
-        """The setting that should say where the source's clips are, and nothing does; None where all is well."""
+        """The key of the source's ``root`` if neither ``root`` nor ``url`` is set, else None."""
         if self.source == "demo":
             return None
         chosen = getattr(self, self.source)
@@ -110,12 +110,12 @@ class PreprocessParams(Section):
     jpeg_quality: Annotated[int, Field(ge=50, le=100)]
 
     @model_validator(mode="after")
-    def _cuts_into_clips_that_are_long_enough(self) -> PreprocessParams:
+    def _segments_are_long_enough(self) -> PreprocessParams:
         least_s = 2 * self.min_frames / 25
         if self.max_clip_s < least_s:
             raise ValueError(
-                f"max_clip_s {self.max_clip_s} must be at least {least_s:g}, twice min_frames {self.min_frames} at 25 "
-                "fps: a longer clip is cut into equal parts"
+                f"max_clip_s {self.max_clip_s} must be at least {least_s:g}, which is twice min_frames "
+                f"{self.min_frames} at 25 fps: longer clips are cut into equal segments of at least min_frames"
             )
         return self
 
@@ -130,16 +130,18 @@ class SyncFilterParams(Section):
     min_confidence: float
 
     @model_validator(mode="after")
-    def _knows_its_scorer(self) -> SyncFilterParams:
+    def _scorer_has_a_digest(self) -> SyncFilterParams:
         if (self.scorer is None) != (self.scorer_sha256 is None):
-            raise ValueError("scorer and scorer_sha256 belong together; `python -m pipeline freeze-scorer` sets both")
+            raise ValueError(
+                "scorer and scorer_sha256 must both be set or both be null; run `python -m pipeline freeze-scorer`"
+            )
         return self
 
     @model_validator(mode="after")
-    def _measures_what_it_allows(self) -> SyncFilterParams:
+    def _search_range_exceeds_max_offset(self) -> SyncFilterParams:
         if self.max_offset_frames >= self.max_shift_frames:
             raise ValueError(
                 f"max_offset_frames {self.max_offset_frames} must be below max_shift_frames {self.max_shift_frames}: "
-                "an offset at the edge of what is looked at may be larger"
+                "an offset at the end of the search range may be larger in reality"
             )
         return self

@@ -1,7 +1,7 @@
-"""Changing values in the text of ``params.yaml``: every comment and every other byte stays as it is.
+"""Replace values in the text of ``params.yaml``. Comments and all other bytes stay unchanged.
 
-PyYAML says where each value begins and ends, and only those characters are replaced. A round trip through ruamel.yaml
-would move comments, indent lists anew, turn CRLF into LF and write 0.00001 as 1e-05, which PyYAML reads as text.
+PyYAML reports the position of each value, and only these characters are replaced. A round trip through ruamel.yaml
+would move comments, change indentation, turn CRLF into LF and write 0.00001 as 1e-05, which PyYAML reads as text.
 """
 
 from __future__ import annotations
@@ -26,11 +26,10 @@ class Change:
 
 
 def replace_values(text: str, values: Mapping[str, Any]) -> tuple[str, list[Change]]:
-    """Put ``values`` (dotted key -> number, word or None) into the text; returns it with what changed.
+    """Replace ``values`` (dotted key -> number, word or None) in the text; return the text and the changes.
 
-    ``train_gan.betas.0`` is the first value of a list.
-
-    Raises ParamsError for text that is no YAML or lacks a key. The result is not checked further.
+    ``train_gan.betas.0`` is the first value of a list. Raises ParamsError if the text is not YAML or lacks a key. The
+    new values are not validated.
     """
     changes: list[Change] = []
     spans: list[tuple[int, int, str]] = []
@@ -42,7 +41,7 @@ def replace_values(text: str, values: Mapping[str, Any]) -> tuple[str, list[Chan
             changes.append(Change(key, old, value))
             spans.append((node.start_mark.index, node.end_mark.index, _scalar(value)))
     for start, end, new in sorted(spans, reverse=True):
-        separator = " " if start == end else ""  # a key whose value was left empty
+        separator = " " if start == end else ""  # the key had no value
         text = text[:start] + separator + new + text[end:]
     return text, changes
 
@@ -53,7 +52,7 @@ def _compose(text: str) -> yaml.Node:
     except yaml.YAMLError as error:
         raise ParamsError(f"params.yaml is not valid YAML: {error}") from None
     if root is None:
-        raise ParamsError("params.yaml is empty; bring it back with `git restore params.yaml`")
+        raise ParamsError("params.yaml is empty; restore it with `git restore params.yaml`")
     return root
 
 
@@ -66,15 +65,15 @@ def _find(root: yaml.Node, key: str) -> yaml.ScalarNode:
         elif isinstance(node, yaml.SequenceNode) and part.isdigit():
             found = node.value[int(part) :][:1]
         if not found:
-            raise ParamsError(f"params.yaml has no {key}; add it, or start again from `git restore params.yaml`")
+            raise ParamsError(f"params.yaml has no {key}; add it, or restore the file with `git restore params.yaml`")
         node = found[-1]
     if not isinstance(node, yaml.ScalarNode):
-        raise ParamsError(f"params.yaml: {key} must be one value, not a section or a list")
+        raise ParamsError(f"params.yaml: {key} must be a single value, not a section or a list")
     return node
 
 
 def _scalar(value: Any) -> str:
-    """YAML of a number, a plain word or nothing; 1e-05 would be read back as text, so no exponents."""
+    """Return a number, a word or None as YAML. Floats have no exponent: PyYAML reads 1e-05 as text."""
     if value is None:
         return "null"
     if isinstance(value, bool):

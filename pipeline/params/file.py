@@ -1,4 +1,4 @@
-"""The whole of ``params.yaml``: reading it, and naming what is wrong with it."""
+"""The whole of ``params.yaml``: loading, validation across sections, and error messages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pipeline.params.training import (
 from pipeline.params.values import NonNegativeInt, ParamsError, Section
 
 RESERVED_VARIANTS = get_args(Bound)
-"""Rows of every comparison that need no generator."""
+"""Names of rows without a generator, which every comparison has. A variant must have another name."""
 
 
 class Params(Section):
@@ -50,31 +50,32 @@ class Params(Section):
 
     @field_validator("variants")
     @classmethod
-    def _names_files(cls, variants: dict[str, VariantParams]) -> dict[str, VariantParams]:
+    def _names_are_valid(cls, variants: dict[str, VariantParams]) -> dict[str, VariantParams]:
         if not variants:
-            raise ValueError("there is none: name at least one network to train")
+            raise ValueError("must have at least one variant")
         for name in variants:
             if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name in RESERVED_VARIANTS:
                 raise ValueError(
-                    f"{name!r} cannot name a variant: letters, digits, _ and - only, and not "
-                    f"{' or '.join(RESERVED_VARIANTS)}, which are rows of every comparison"
+                    f"{name!r} cannot name a variant: use letters, digits, _ and - only; "
+                    f"{' and '.join(RESERVED_VARIANTS)} are reserved for rows of every comparison"
                 )
         folders: dict[str, str] = {}
         for name in variants:
             if folders.setdefault(name.lower(), name) != name:
                 raise ValueError(
-                    f"{folders[name.lower()]} and {name} differ in capitals only, which many disks do not tell apart"
+                    f"{folders[name.lower()]} and {name} differ in case only, and some file systems ignore case; "
+                    "rename one of them"
                 )
         return variants
 
     @model_validator(mode="after")
-    def _matches_the_experts_width(self) -> Params:
+    def _widths_are_equal(self) -> Params:
         gan, expert = self.train_gan, self.train_syncnet
         uses_it = any(isinstance(variant, Wav2LipVariant) for variant in self.variants.values())
         if gan.audio_start == "expert" and uses_it and gan.width != expert.width:
             raise ValueError(
-                f"train_gan.audio_start expert needs equal widths: train_gan.width is {gan.width}, "
-                f"train_syncnet.width {expert.width}; make them equal, or set audio_start to random"
+                f"train_gan.audio_start expert needs equal widths, but train_gan.width is {gan.width} and "
+                f"train_syncnet.width is {expert.width}; make them equal, or set train_gan.audio_start to random"
             )
         return self
 
@@ -84,27 +85,29 @@ class Params(Section):
         least = 2 * gan.window_frames + gan.min_reference_gap_frames - 5
         if self.preprocess.min_frames < least:
             raise ValueError(
-                f"train_gan.window_frames {gan.window_frames} and its reference need clips of {least} frames, and "
-                f"preprocess.min_frames {self.preprocess.min_frames} lets shorter ones in; raise that, or take shorter "
-                "windows"
+                f"train_gan.window_frames {gan.window_frames} and its reference need clips of {least} frames, but "
+                f"preprocess.min_frames is {self.preprocess.min_frames}; raise it, or lower train_gan.window_frames"
             )
         return self
 
     @model_validator(mode="after")
     def _has_clips_for_several_windows(self) -> Params:
-        for name, window_frames in (("train_syncnet", 5), ("train_evaluator", 6)):  # MFCC reach into a sixth
+        for name, window_frames in (
+            ("train_syncnet", 5),
+            ("train_evaluator", 6),
+        ):  # the evaluator's MFCC extend into a sixth frame
             section = getattr(self, name)
             least = (section.windows_per_clip - 1) * section.min_gap_frames + window_frames
             if self.preprocess.min_frames < least:
                 raise ValueError(
-                    f"{name}.windows_per_clip {section.windows_per_clip}, {section.min_gap_frames} frames apart, need "
-                    f"clips of {least} frames, and preprocess.min_frames {self.preprocess.min_frames} lets shorter "
-                    f"ones in; raise that, or lower {name}.windows_per_clip or min_gap_frames"
+                    f"{name}.windows_per_clip {section.windows_per_clip} and min_gap_frames {section.min_gap_frames} "
+                    f"need clips of {least} frames, but preprocess.min_frames is {self.preprocess.min_frames}; raise "
+                    f"it, or lower {name}.windows_per_clip or min_gap_frames"
                 )
         return self
 
     @model_validator(mode="after")
-    def _shares_batches_equally(self) -> Params:
+    def _batches_divide_evenly(self) -> Params:
         num = self.runtime.num_processes
         parts = {"train_syncnet": num, "train_evaluator": num, "train_gan": num * self.train_gan.micro_batches}
         unequal = []
@@ -112,11 +115,11 @@ class Params(Section):
             clips = getattr(self, name).clips_per_batch
             if clips % factor:
                 fitting = " or ".join(str(multiple) for multiple in _multiples_around(clips, factor))
-                unequal.append(f"{name}.clips_per_batch {clips} into {factor} (make it {fitting})")
+                unequal.append(f"{name}.clips_per_batch {clips} into {factor} (set it to {fitting})")
         if unequal:
             raise ValueError(
-                f"runtime.num_processes {num} and train_gan.micro_batches {self.train_gan.micro_batches} cannot part "
-                f"batches equally: {', '.join(unequal)}"
+                f"runtime.num_processes {num} and train_gan.micro_batches {self.train_gan.micro_batches} do not divide "
+                f"batches evenly: {', '.join(unequal)}"
             )
         return self
 
@@ -126,8 +129,9 @@ class Params(Section):
         has_lipgan = any(isinstance(variant, LipGanVariant) for variant in self.variants.values())
         if has_lipgan and gan.clips_per_batch // gan.micro_batches < 2:
             raise ValueError(
-                f"train_gan.micro_batches {gan.micro_batches} leaves one clip in a part, and LipGAN's discriminator "
-                "takes the sound of another clip from there: make it smaller, or clips_per_batch larger"
+                f"train_gan.micro_batches {gan.micro_batches} leaves one clip per micro-batch, but LipGAN's "
+                "discriminator needs the audio of another clip of it; lower train_gan.micro_batches, or raise "
+                "train_gan.clips_per_batch"
             )
         return self
 
@@ -137,34 +141,37 @@ class Params(Section):
         num_candidates = gan.clips_per_batch // gan.micro_batches * gan.window_frames // 5 * (1 + gan.sync_negatives)
         if gan.sync_objective == "infonce" and gan.losses.sync.weight > 0 and num_candidates < 2:
             raise ValueError(
-                f"train_gan.micro_batches {gan.micro_batches} leaves one window in a part and train_gan.sync_negatives "
-                "is 0, so that the sync loss has no other audio to compare with: raise sync_negatives"
+                f"train_gan.micro_batches {gan.micro_batches} leaves one window per micro-batch and "
+                "train_gan.sync_negatives is 0, so the sync loss has no negative audio; raise train_gan.sync_negatives"
             )
         return self
 
     @model_validator(mode="after")
-    def _trains_nothing_twice(self) -> Params:
+    def _trainings_differ(self) -> Params:
         first: dict[str, str] = {}
         for name, variant in self.variants.items():
             seed = self.seed if variant.seed is None else variant.seed
             training = repr(variant.model_copy(update={"seed": seed}))
             if first.setdefault(training, name) != name:
                 raise ValueError(
-                    f"variants.{name} is the training of variants.{first[training]} once more, seed {seed} and all: "
-                    "give it another seed, change what it is to test, or remove it"
+                    f"variants.{name} repeats the training of variants.{first[training]}, with the same seed {seed}; "
+                    "change its seed or another setting, or remove it"
                 )
         return self
 
     @model_validator(mode="after")
     def _promotes_a_variant(self) -> Params:
         if self.promote.variant not in self.variants:
-            raise ValueError(f"promote.variant is {self.promote.variant!r}; variants has {', '.join(self.variants)}")
+            raise ValueError(
+                f"promote.variant is {self.promote.variant!r}, which must be one of the variants: "
+                f"{', '.join(self.variants)}"
+            )
         return self
 
     def require_variant(self, name: str) -> None:
-        """Raises ParamsError, which lists the arms, for one that ``variants`` does not have."""
+        """Raise ParamsError, with the list of variants, if ``variants`` does not have ``name``."""
         if name not in self.variants:
-            raise ParamsError(f"no variant {name!r} in params.yaml's variants; it has {', '.join(self.variants)}")
+            raise ParamsError(f"no variant {name!r} in params.yaml; its variants are {', '.join(self.variants)}")
 
 
 def _multiples_around(number: int, factor: int) -> list[int]:
@@ -173,7 +180,7 @@ def _multiples_around(number: int, factor: int) -> list[int]:
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """YAML as it is, but a key that a section has twice is an error; YAML libraries keep the last in silence."""
+    """A YAML loader that raises for a repeated key. PyYAML silently keeps the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         first: dict[Any, int] = {}
@@ -181,36 +188,36 @@ class _UniqueKeys(yaml.SafeLoader):
             key, line = self.construct_object(key_node, deep=True), key_node.start_mark.line + 1
             if not isinstance(key, Hashable):
                 raise yaml.constructor.ConstructorError(
-                    problem=f"{key} cannot be a key: are braces doubled?", problem_mark=key_node.start_mark
+                    problem=f"{key} cannot be a key; check for doubled braces", problem_mark=key_node.start_mark
                 )
             if first.setdefault(key, line) != line:
                 raise yaml.constructor.ConstructorError(
-                    problem=f"{key} is there twice, in lines {first[key]} and {line}", problem_mark=key_node.start_mark
+                    problem=f"key {key} is repeated, in lines {first[key]} and {line}", problem_mark=key_node.start_mark
                 )
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
         return mapping
 
 
 def load_params(path: Path) -> Params:
-    """Read and check ``params.yaml``.
+    """Load and validate ``params.yaml``.
 
-    Raises ParamsError naming each bad key, its value, and for an unknown key the nearest valid one.
+    Raises ParamsError with every wrong key and its value, and with the most similar valid key for an unknown one.
     """
     try:
         content = yaml.load(path.read_text(), _UniqueKeys)
     except FileNotFoundError:
-        raise ParamsError(f"{path} does not exist; `git restore params.yaml` brings the default back") from None
+        raise ParamsError(f"{path} does not exist; run `git restore params.yaml` for the default one") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path} cannot be read: {error}") from None
     except yaml.YAMLError as error:
         raise ParamsError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(content, dict):
-        raise ParamsError(f"{path} holds {type(content).__name__}, not sections")
+        raise ParamsError(f"{path} must contain sections, not a value of type {type(content).__name__}")
     return parse_params(content, str(path))
 
 
 def parse_params(content: dict[str, Any], source: str = "params.yaml") -> Params:
-    """Check already parsed content; ``source`` is named in errors."""
+    """Validate parsed YAML. Errors name ``source``. Raises ParamsError as ``load_params`` does."""
     try:
         return Params.model_validate(content)
     except ValidationError as error:
@@ -222,7 +229,7 @@ def parse_params(content: dict[str, Any], source: str = "params.yaml") -> Params
 
 def _explain(item: dict[str, Any]) -> str:
     loc = item["loc"]
-    if loc[:1] == ("variants",) and len(loc) > 2 and loc[2] in VARIANT_OF:  # pydantic names the network it read it as
+    if loc[:1] == ("variants",) and len(loc) > 2 and loc[2] in VARIANT_OF:  # pydantic inserts the network's name
         siblings, loc = list(VARIANT_OF[loc[2]].model_fields), loc[:2] + loc[3:]
     else:
         siblings = _siblings(loc)
@@ -232,8 +239,8 @@ def _explain(item: dict[str, Any]) -> str:
         hint = f"; did you mean {nearest[0]}?" if nearest else ""
         return f"{where}: unknown key{hint}"
     if item["type"] == "missing":
-        known = "that of another variant" if loc[:1] == ("variants",) else "it"
-        return f"{where}: missing; `git show HEAD:params.yaml` has {known}, with a comment"
+        known = "an example in another variant" if loc[:1] == ("variants",) else "it"
+        return f"{where}: missing; `git show HEAD:params.yaml` shows {known}, with a comment"
     if item["type"].startswith("union_tag"):
         return f"{where}.network: must be {', '.join(VARIANT_OF)} (given {item['ctx'].get('tag', 'nothing')})"
     message = item["msg"].removeprefix("Value error, ")
@@ -245,7 +252,7 @@ def _siblings(loc: tuple[Any, ...]) -> list[str]:
     model: Any = Params
     for part in loc[:-1]:
         field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
-        if field is None:  # below a key of the user's own, such as a variant
+        if field is None:  # below a key that the user names, such as a variant
             return []
         model = field.annotation
         if not hasattr(model, "model_fields"):

@@ -1,8 +1,8 @@
-"""Scales of the experiment: what ``python -m pipeline profile NAME`` writes into ``params.yaml``.
+"""Profiles: the values per scale of the experiment that ``python -m pipeline profile NAME`` writes to ``params.yaml``.
 
-What belongs to a scale: the source, sizes, widths, steps, rates, weights of losses, and how generators are evaluated
-there. Paths, the seed, variants, rules and the runtime section stay the user's.
-Values are replaced in place, so every comment and every other byte of the file stays as it is.
+A profile sets the source, sizes, widths, steps, learning rates, loss weights and evaluation settings. It does not
+change paths, the seed, variants, the rules of promotion and comparison, or the section ``runtime``. Values are replaced
+in place, so comments and all other bytes of the file stay unchanged.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pipeline.core.choices import Source
 from pipeline.params import ParamsError, parse_params
 from pipeline.params.edit import Change, replace_values
 
-# `make repro` took 13 minutes on 2 quiet CPU cores after installation, 23 minutes of processor time.
+# `make repro` took 13 minutes on 2 idle CPU cores after installation (23 minutes of CPU time).
 DEMO: dict[str, Any] = {
     "profile": "demo",
     "dataset.source": "demo",
@@ -78,7 +78,7 @@ DEMO: dict[str, Any] = {
     "evaluate.num_probes": 6,
 }
 
-# The stages of the whole graph add up to some 80 minutes on 2 CPU cores, two at a time, for 726 GRID clips.
+# All stages took about 80 minutes on 2 CPU cores, two stages at a time, for 726 GRID clips.
 GRID: dict[str, Any] = {
     **DEMO,
     "profile": "grid",
@@ -116,7 +116,7 @@ GRID: dict[str, Any] = {
     "evaluate.num_probes": 12,
 }
 
-# As grid, for as many clips; longer with more.
+# Like grid, for about as many clips. Train longer with more clips.
 FOLDER: dict[str, Any] = {
     **GRID,
     "profile": "folder",
@@ -126,8 +126,8 @@ FOLDER: dict[str, Any] = {
     "train_gan.augment": True,
 }
 
-# Published sizes and Wav2Lip's weights of losses, of which sync is InfoNCE here as elsewhere; `sync_objective: bce` is
-# Wav2Lip's own. Days on one data-centre GPU; not meant for a CPU.
+# Published sizes and Wav2Lip's loss weights. The sync loss is InfoNCE, as in the other profiles; `sync_objective: bce`
+# is Wav2Lip's. Training takes days on one data-centre GPU and is not practical on a CPU.
 LRS2: dict[str, Any] = {
     **GRID,
     "profile": "lrs2",
@@ -181,7 +181,7 @@ LRS2: dict[str, Any] = {
 
 PROFILES: dict[Source, dict[str, Any]] = {"demo": DEMO, "grid": GRID, "lrs2": LRS2, "folder": FOLDER}
 
-# What the user has to name before a source can be read.
+# Contents of the folder `dataset.SOURCE.root`, which the user must set.
 _ROOT_HOLDS = {
     "grid": "s1, s2, ...",
     "lrs2": "mvlrs_v1",
@@ -190,26 +190,25 @@ _ROOT_HOLDS = {
 
 
 def apply_profile(name: Source, text: str) -> tuple[str, list[Change]]:
-    """Put a profile's values into the text of a ``params.yaml``.
+    """Replace a profile's values in the text of a ``params.yaml``; return the text and the changes.
 
-    Returns the new text, checked, and what changed in it. Raises ParamsError for an unknown profile,
-    a file that lacks one of the profile's keys, or a result that is not valid.
+    Raises ParamsError for an unknown profile, a text that lacks one of the profile's keys, or an invalid result.
     """
     if name not in PROFILES:
-        raise ParamsError(f"no profile {name!r}; there are {', '.join(PROFILES)}")
+        raise ParamsError(f"no profile {name!r}; the profiles are {', '.join(PROFILES)}")
     text, changes = replace_values(text, PROFILES[name])
     parse_params(yaml.safe_load(text), f"params.yaml with profile {name}")
     return text, changes
 
 
 def next_step(content: Mapping[str, Any]) -> str:
-    """The command to run after a profile was written, or the path to fill in before it."""
+    """Return the command to run after a profile was written, preceded by the path to set if it is missing."""
     source = content["dataset"]["source"]
     settings = content["dataset"][source]
     if source in _ROOT_HOLDS and settings["root"] is None and settings.get("url") is None:
         download = f", or dataset.{source}.url to download them" if "url" in settings else ""
         return (
-            f"set dataset.{source}.root in params.yaml to the folder that holds {_ROOT_HOLDS[source]}{download}; then: "
-            "dvc repro"
+            f"set dataset.{source}.root in params.yaml to the folder that contains {_ROOT_HOLDS[source]}{download}; "
+            "then: dvc repro"
         )
     return "dvc repro"

@@ -32,9 +32,9 @@ class EvaluateParams(Section):
     num_probes: NonNegativeInt
 
     @model_validator(mode="after")
-    def _has_foreign_audio(self) -> EvaluateParams:
+    def _has_audio_of_another_clip(self) -> EvaluateParams:
         if self.max_clips == 1:
-            raise ValueError("max_clips must be 0 (all) or at least 2: every clip gets the audio of another one")
+            raise ValueError("max_clips must be 0 (all) or at least 2: each clip is paired with another clip's audio")
         return self
 
 
@@ -60,11 +60,11 @@ class RuntimeParams(Section):
     retrain_cron: str
 
     @model_validator(mode="after")
-    def _shares_one_machine_once(self) -> RuntimeParams:
+    def _has_several_jobs_or_several_processes(self) -> RuntimeParams:
         if self.num_jobs > 1 and self.num_processes > 1:
             raise ValueError(
-                f"num_jobs is {self.num_jobs} and num_processes {self.num_processes}: either several trainings at once "
-                "or several processes for each; set one of them to 1"
+                f"num_jobs is {self.num_jobs} and num_processes is {self.num_processes}: several trainings at a time "
+                "cannot have several processes each; set one of the two to 1"
             )
         return self
 

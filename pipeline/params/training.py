@@ -50,7 +50,7 @@ class TrainSyncnetParams(_ContrastiveParams):
     @model_validator(mode="after")
     def _has_negatives(self) -> TrainSyncnetParams:
         if self.objective == "bce" and self.windows_per_clip < 2:
-            raise ValueError("objective bce takes its negatives from the same clip: windows_per_clip must be 2 or more")
+            raise ValueError("objective bce takes negatives from the same clip: windows_per_clip must be at least 2")
         return self
 
 
@@ -59,7 +59,7 @@ class TrainEvaluatorParams(_ContrastiveParams):
 
 
 class LossParams(Section):
-    """A term of the generator's loss; ``pipeline.training.schedule`` gives its weight at each step."""
+    """A term of the generator's loss. ``pipeline.training.schedule`` computes its weight at each step."""
 
     weight: NonNegative
     start_step: NonNegativeInt
@@ -77,13 +77,16 @@ class LossesParams(Section):
     @model_validator(mode="after")
     def _leaves_reconstruction(self) -> LossesParams:
         if self.sync.weight + self.adversarial.weight >= 1:
-            raise ValueError("the weights of sync and adversarial must be below 1 together: the rest is L1's share")
+            raise ValueError("sync.weight + adversarial.weight must be below 1: the remainder is the weight of L1")
         return self
 
     @model_validator(mode="after")
-    def _matches_a_trained_discriminator(self) -> LossesParams:
+    def _discriminator_is_trained(self) -> LossesParams:
         if self.feature_matching.weight > 0 and self.adversarial.weight == 0:
-            raise ValueError("feature_matching compares the discriminator's features: it needs an adversarial.weight")
+            raise ValueError(
+                "feature_matching compares features of the discriminator, which is only trained with "
+                "adversarial.weight above 0; set that, or feature_matching.weight to 0"
+            )
         return self
 
 
@@ -111,13 +114,13 @@ class TrainGanParams(_TrainingParams):
         for name, loss in self.losses:
             if loss.weight > 0 and loss.start_step >= self.num_steps:
                 raise ValueError(
-                    f"losses.{name}.start_step {loss.start_step} is not below num_steps {self.num_steps}: that loss "
-                    f"would never be on; lower it, or set its weight to 0"
+                    f"losses.{name}.start_step {loss.start_step} must be below num_steps {self.num_steps}: the loss "
+                    f"would never be active; lower start_step, or set the weight to 0"
                 )
             if loss.weight > 0 and loss.start_step + loss.ramp_steps > self.num_steps:
                 raise ValueError(
-                    f"losses.{name} starts at step {loss.start_step} and takes {loss.ramp_steps} steps to its full "
-                    f"weight, which num_steps {self.num_steps} ends before; lower start_step or ramp_steps"
+                    f"losses.{name}.start_step {loss.start_step} + ramp_steps {loss.ramp_steps} must be at most "
+                    f"num_steps {self.num_steps}: the loss would never reach its full weight; lower one of the two"
                 )
         return self
 
@@ -127,7 +130,7 @@ class _Variant(Section):
 
 
 class Wav2LipVariant(_Variant):
-    """Wav2Lip's network, with the paper's additions or without."""
+    """Wav2Lip's network, with or without the paper's additions."""
 
     network: Literal["wav2lip"]
     use_lstm: bool

@@ -1,4 +1,4 @@
-"""Kinds of values in ``params.yaml``, and what a section is."""
+"""Types of values in ``params.yaml``, and the base class of sections."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _plain_address(value: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be an http or https address")
     if parts.username is not None or parts.password is not None:
-        raise ValueError("must not hold a user name or password: give them in the environment or in ~/.netrc")
+        raise ValueError("must not contain a user name or password: set them in the environment or in ~/.netrc")
     return value
 
 
@@ -31,13 +31,13 @@ Address = Annotated[str, AfterValidator(_plain_address)]
 
 
 def _without_secret(value: object) -> object:
-    """A path, or the address of remote storage, as text."""
+    """Return a path or a URL of remote storage as text. Raises ValueError for a chain of URLs or a password."""
     text = str(value) if isinstance(value, Path) else value
     if isinstance(text, str) and "://" in text:
         if "::" in text:
-            raise ValueError("must be a plain address such as s3://bucket/videos, not a chain of them")
+            raise ValueError("must be a single URL such as s3://bucket/videos, not a chain of URLs")
         if urlsplit(text).password is not None:
-            raise ValueError("must not hold a password: give it in the environment, as the storage's driver documents")
+            raise ValueError("must not contain a password: set it in the environment, as the driver documents")
     return text
 
 
@@ -48,8 +48,10 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class ParamsError(UserError):
-    """``params.yaml`` is not usable; the text names the key, the value and what is allowed."""
+    """``params.yaml`` is not valid. The message has the key, the value and the allowed values."""
 
 
 class Section(BaseModel):
+    """A frozen section of ``params.yaml``. Unknown keys, NaN and infinity are errors."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -132,7 +132,7 @@ def test_an_unknown_variant_is_logged_in_the_format_that_the_flows_parse(tmp_pat
     assert done.returncode == 2
     (line,) = (line for line in done.stderr.splitlines() if not line.startswith("import time:"))
     found = _STAGE_ERROR.match(line)
-    assert found and found["why"].startswith("no variant 'nope' in params.yaml's variants; it has lstm_cbam")
+    assert found and found["why"].startswith("no variant 'nope' in params.yaml; its variants are lstm_cbam")
 
 
 def test_an_unknown_option_ends_a_process_with_one_line(tmp_path: Path) -> None:

@@ -250,4 +250,4 @@ def test_unknown_variant_names_the_allowed_ones(
 ) -> None:
     monkeypatch.chdir(repo_root)
     assert evaluate.main(["--variant", "nope"]) == 2
-    assert "no variant 'nope' in params.yaml's variants; it has lstm_cbam, no_lstm" in caplog.text
+    assert "no variant 'nope' in params.yaml; its variants are lstm_cbam, no_lstm" in caplog.text

@@ -1,4 +1,4 @@
-"""Profiles change sizes only, and leave the rest of params.yaml byte for byte."""
+"""Profiles change their own values only; the other bytes of params.yaml stay unchanged."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ OWNED_BY_THE_USER = re.compile(
 
 
 def without_values(text: str) -> list[str]:
-    """Every line reduced to key and comment."""
+    """Return the lines with keys and comments, without values."""
     return [re.sub(r": [^#\s][^#]*?(?=\s*(#|$))", ": _", line) for line in text.splitlines()]
 
 
 def with_discriminator(line: str) -> str:
-    """The committed file with another line in place of the discriminator's width."""
+    """Return the committed file with ``line`` in place of the discriminator's width."""
     return re.sub(r"discriminator_width: \S+", line, COMMITTED)
 
 
-def test_demo_is_the_committed_file():
+def test_the_committed_file_has_the_profile_demo():
     text, changes = apply_profile("demo", COMMITTED)
     assert text == COMMITTED
     assert changes == []
 
 
 @pytest.mark.parametrize("name", PROFILES)
-def test_result_is_valid_and_holds_every_value(name):
+def test_the_result_is_valid_and_has_every_value(name):
     content = yaml.safe_load(apply_profile(name, COMMITTED)[0])
     params = parse_params(content)
     assert params.profile == name
@@ -50,7 +50,7 @@ def test_result_is_valid_and_holds_every_value(name):
 
 
 @pytest.mark.parametrize("name", PROFILES)
-def test_there_and_back_again_is_byte_identical(name):
+def test_changing_the_profile_and_back_restores_every_byte(name):
     scaled, _ = apply_profile(name, COMMITTED)
     assert without_values(scaled) == without_values(COMMITTED)
     back, _ = apply_profile("demo", scaled)
@@ -58,12 +58,12 @@ def test_there_and_back_again_is_byte_identical(name):
 
 
 @pytest.mark.parametrize("name", PROFILES)
-def test_profiles_name_the_same_keys_and_none_of_the_users(name):
+def test_profiles_have_the_same_keys_and_none_of_the_users(name):
     assert [key for key in PROFILES[name] if OWNED_BY_THE_USER.match(key)] == []
     assert PROFILES[name].keys() == PROFILES["demo"].keys()
 
 
-def test_the_users_paths_comments_and_line_ends_stay():
+def test_the_users_paths_comments_and_line_ends_are_kept():
     mine = (
         COMMITTED.replace("root: null  # folder that holds s1", "root: '/data/my grid'  # MINE")
         .replace("speakers: []", "speakers: [s1, s26]")
@@ -83,7 +83,7 @@ def test_the_users_paths_comments_and_line_ends_stay():
     assert {change.key for change in changes} >= {"dataset.source", "train_gan.num_steps"}
 
 
-def test_changes_state_old_and_new():
+def test_changes_have_the_old_and_the_new_value():
     _, changes = apply_profile("grid", with_discriminator("discriminator_width: 0.99"))
     [change] = [c for c in changes if c.key == "train_gan.discriminator_width"]
     assert (change.old, change.new) == (0.99, PROFILES["grid"]["train_gan.discriminator_width"])
@@ -96,22 +96,22 @@ def test_changes_state_old_and_new():
         ("grid", with_discriminator(""), "no train_gan.discriminator_width.*git restore"),
         ("grid", "", "git restore"),
         ("grid", "a: [", "not valid YAML"),
-        ("grid", with_discriminator("discriminator_width: [1]"), "must be one value"),
+        ("grid", with_discriminator("discriminator_width: [1]"), "must be a single value"),
         ("grid", COMMITTED + "surprise: 1\n", "surprise: unknown key"),
     ],
 )
-def test_errors_name_the_remedy(name, text, message):
+def test_errors_have_a_remedy(name, text, message):
     with pytest.raises(ParamsError, match=message):
         apply_profile(name, text)
 
 
 @pytest.mark.parametrize("value", [1e-5, 0.0005, 1.0, 0.375, 3, "demo"])
-def test_scalars_read_back_as_they_were(value):
+def test_scalars_are_read_back_unchanged(value):
     assert yaml.safe_load(_scalar(value)) == value
     assert type(yaml.safe_load(_scalar(value))) is type(value)
 
 
-def test_next_step_asks_for_a_missing_root_first():
+def test_next_step_names_a_missing_root_first():
     content = yaml.safe_load(apply_profile("grid", COMMITTED)[0])
     assert "dataset.grid.root" in next_step(content)
     assert "or dataset.grid.url" in next_step(content)
