@@ -98,7 +98,7 @@ def test_the_clips_arrive_in_shards(done: tuple[Layout, str, list[str], Server])
         "test": 2,
     }
     assert (layout.raw_dir / "lrs2" / "mvlrs_v1" / "main").is_dir()
-    assert re.search(r"lrs2: \d+ files, .* unpacked, 0 of them were there already", output)
+    assert re.search(r"lrs2: unpacked \d+ files, .*; 0 of them already existed", output)
     assert all(server.authorizations)  # every request had a password
 
 
