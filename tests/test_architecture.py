@@ -35,6 +35,7 @@ HOMES = {
     "prefect": ("flows/",),
     "requests": ("pipeline/fetch/",),
     "fsspec": ("pipeline/corpora/storage.py",),
+    "rich": ("pipeline/report/progress.py",),
     "filelock": ("pipeline/core/locks.py",),
 }
 TRAINING_FREE = ("inference", "evaluation", "sync_filter", "metrics", "dubbing")

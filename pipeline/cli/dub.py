@@ -18,7 +18,7 @@ from pipeline.dubbing.choices import Fill, OnMissing
 from pipeline.promote.choices import Alias
 
 if TYPE_CHECKING:
-    from pipeline.dubbing.dub import DubSummary, Report
+    from pipeline.dubbing.dub import DubSummary
 
 
 def dub(
@@ -62,17 +62,15 @@ def dub(
     sizes. Only the mouth region changes. For a small face, detection is repeated at higher resolutions.
     """
     with user_errors():
-        from pipeline.cli.main import _show_progress
-
         layout = Layout(find_root())
         choices = {"length": length, "fill": fill, "on_missing": on_missing, "reference": reference}
         with generator_folder(layout, model, registered, variant) as folder:
-            summary = dub_video(layout, face, audio, out, folder, device, _show_progress, **choices)
+            summary = dub_video(layout, face, audio, out, folder, device, **choices)
         typer.echo(summary_line(summary))
 
 
 def dub_video(
-    layout: Layout, face: Path, audio: Path, out: Path, model_dir: Path, device: Device, report: Report, **choices: Any
+    layout: Layout, face: Path, audio: Path, out: Path, model_dir: Path, device: Device, **choices: Any
 ) -> DubSummary:
     """Dub with a saved generator and the face settings of params.yaml. ``choices``: further fields of DubSettings.
 
@@ -93,7 +91,6 @@ def dub_video(
         MouthGenerator.load(model_dir, device),
         partial(detectors_by_zoom, preprocess.detector_score, preprocess.detector_max_px),
         dubbing.DubSettings(follow=follow, **choices),
-        report,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 import typer
@@ -57,11 +56,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         typer.echo("Aborted!", err=True)
         return 1
-
-
-def _show_progress(what: str, done: int, total: int) -> None:
-    """One line that counts up, on a terminal only."""
-    if sys.stderr.isatty() and (done % 10 == 0 or done == total):
-        end = "\n" if done == total else ""
-        of_all = f"/{total}" if total else ""
-        print(f"\r{what}: {done}{of_all} frames", end=end, file=sys.stderr, flush=True)

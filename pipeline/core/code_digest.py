@@ -30,6 +30,7 @@ INERT = (
     "pipeline.core.scratch",
     "pipeline.fetch",
     "pipeline.params",
+    "pipeline.report.progress",
     "pipeline.stage",
     "pipeline.tracking",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from typing import TextIO
 
 LEVEL_VARIABLE = "LIPSMITH_LOG_LEVEL"
 _VERBOSE = ("alembic", "mlflow", "numba", "matplotlib", "PIL")
@@ -12,9 +13,17 @@ _VERBOSE = ("alembic", "mlflow", "numba", "matplotlib", "PIL")
 
 def log_to_stderr(form: str = "%(message)s") -> None:
     """Log to stderr at the level of ``LIPSMITH_LOG_LEVEL`` (default INFO). Verbose libraries log warnings only."""
-    logging.basicConfig(level=_level(), format=form, datefmt="%H:%M:%S", stream=sys.stderr)
+    logging.basicConfig(level=_level(), format=form, datefmt="%H:%M:%S", handlers=[StderrHandler()])
     for name in _VERBOSE:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to the current ``sys.stderr``, which a progress bar replaces so that log lines stay above the bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.setStream(sys.stderr)
+        super().emit(record)
 
 
 def wants_tracebacks() -> bool:

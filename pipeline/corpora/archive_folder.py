@@ -13,7 +13,7 @@ from pipeline.fetch.archives import OnMember, Unpacked
 from pipeline.fetch.batch import fetch_all, num_missing_bytes, require_room, with_sizes
 from pipeline.fetch.credentials import Credentials
 from pipeline.fetch.http import RemoteFile
-from pipeline.fetch.progress import ByteProgress
+from pipeline.report.progress import BYTES, Progress
 
 logger = logging.getLogger(__name__)
 
@@ -88,12 +88,12 @@ class Depot:
         ``run`` calls ``on_position`` with the number of archive bytes that it has read so far.
         """
         paths = [self.path_of(name) for name in names]
-        with ByteProgress("unpack", sum(path.stat().st_size for path in paths)) as progress:
+        with Progress("unpack", sum(path.stat().st_size for path in paths), BYTES) as progress:
             position = 0
 
             def report_position(reached: int) -> None:
                 nonlocal position
-                progress.add(reached - position, True)
+                progress.add(reached - position)
                 position = reached
 
             return run(paths, report_position)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,13 +36,12 @@ from pipeline.inference.generator_kinds import AudioSource, FrameIndices
 from pipeline.media.audio import resample, to_mono
 from pipeline.media.file import Display, MediaFile
 from pipeline.media.writer import VideoWriter
+from pipeline.report.progress import tracked
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
 DetectorsFor = Callable[[int], Iterable[FaceDetector]]
 """The longer side of a video's frames, in pixels, to the detectors to try in turn."""
-Report = Callable[[str, int, int], None]
 """What is being done, frames done, frames in all: equal at the end only, 0 where nobody knows how many there are."""
 
 BATCH_FRAMES = 32
@@ -127,7 +126,6 @@ def dub_file(
     draw: DrawMouths,
     detectors_for: DetectorsFor,
     settings: DubSettings,
-    report: Report = lambda what, done, total: None,
 ) -> DubSummary:
     """Write ``out``: the video ``face`` at its own size and rate, speaking ``audio``.
 
@@ -135,7 +133,7 @@ def dub_file(
     be met.
     """
     with MediaFile(face) as video:
-        return _dub(video, audio, out, draw, detectors_for, settings, report)
+        return _dub(video, audio, out, draw, detectors_for, settings)
 
 
 def _dub(
@@ -145,7 +143,6 @@ def _dub(
     draw: DrawMouths,
     detectors_for: DetectorsFor,
     settings: DubSettings,
-    report: Report,
 ) -> DubSummary:
     started = time.monotonic()
     face, display, fps = video.path, video.display, video.fps
@@ -176,7 +173,7 @@ def _dub(
         return (timed.image for timed in video.frames(fps))
 
     def watched_frames() -> Iterator[Frame]:  # a short sound needs the beginning of a long video only
-        return _counted(itertools.islice(open_frames(), num_wanted), report, "finding the face", num_watched)
+        return tracked(itertools.islice(open_frames(), num_wanted), "finding the face", num_watched or None, "frames")
 
     followed = follow_face(
         watched_frames, detectors_for(max(display.width, display.height)), float(fps), settings.follow
@@ -189,7 +186,7 @@ def _dub(
     with writer:
         batch_frames = _batch_size(display, settings)
         dubbed = redraw(shown, boxes, speech, float(fps), draw, batch_frames, settings.reference, followed.cuts)
-        for source, image in _counted(dubbed, report, "drawing", num_shown):
+        for source, image in tracked(dubbed, "drawing", num_shown, "frames"):
             num_missing += bool(np.isnan(boxes[source, 0]))
             writer.write(image)
     with MediaFile(out) as written:
@@ -271,17 +268,6 @@ def _refuse_place(out: Path) -> None:
 
 def _batch_size(display: Display, settings: DubSettings) -> int:
     return max(1, min(settings.batch_frames, _BATCH_BYTES // (3 * display.width * display.height)))
-
-
-def _counted(items: Iterable[T], report: Report, what: str, total: int) -> Iterator[T]:
-    """The items, each reported; ``total`` is what a file's header says, 0 where it says nothing."""
-    done = 0
-    for done, item in enumerate(items, start=1):
-        yield item
-        if done != total:
-            report(what, done, total if done < total else 0)
-    if done:
-        report(what, done, done)
 
 
 def _refuse_missing(face: Path, boxes: NDArray[np.float64], fps: float, on_missing: OnMissing) -> None:

@@ -25,6 +25,7 @@ from pipeline.metrics.fid import FeatureStatistics, fid_of
 from pipeline.metrics.kid import kid
 from pipeline.metrics.lse import LseScore, lse_scores
 from pipeline.metrics.temporal import mouth_jitter
+from pipeline.report.progress import tracked
 from pipeline.shards.clip import Clip
 
 logger = logging.getLogger(__name__)
@@ -123,9 +124,7 @@ def score_variant(
     real: list[Images] = []
     shown: list[Images] = []
     compared: set[str] = set()
-    for number, pair in enumerate(pairs, start=1):
-        if number % max(1, len(pairs) // 10) == 0:
-            logger.info("clip %d of %d", number, len(pairs))
+    for pair in tracked(pairs, "score", len(pairs)):
         if absent := [name for name in (pair.video_id, pair.audio_id) if name not in clips]:
             results.append(Scored(pair=pair, reason=f"{absent[0]} is not among the held-out clips"))
             continue

@@ -14,7 +14,7 @@ from pipeline.core.errors import LipsmithError
 from pipeline.core.locks import locked
 from pipeline.fetch.credentials import Credentials
 from pipeline.fetch.http import DiskFullError, RemoteFile, download, remote_size
-from pipeline.fetch.progress import ByteProgress
+from pipeline.report.progress import BYTES, Progress
 
 RESERVE_BYTES = 200_000_000
 """Space that must stay free on the disk besides the files."""
@@ -62,10 +62,10 @@ def fetch_all(files: Sequence[RemoteFile], credentials: Credentials | None = Non
     sizes = [remote.size_bytes for remote in files]
     total = sum(size for size in sizes if size is not None) if None not in sizes else None
     stop = Event()
-    with ByteProgress("download", total) as progress, ThreadPoolExecutor(num_connections) as pool:
+    with Progress("download", total, BYTES) as progress, ThreadPoolExecutor(num_connections) as pool:
 
         def count_bytes(count: int, is_fresh: bool) -> None:
-            progress.add(count, is_fresh)
+            progress.add(count, is_fresh=is_fresh)
             if stop.is_set():
                 raise _StoppedError
 

@@ -23,10 +23,10 @@ from pipeline.corpora.manifest import ClipRecord
 from pipeline.corpora.storage import local_path
 from pipeline.params import PreprocessParams
 from pipeline.preprocess.plan import ShardResult, ShardTask, plan_shards
-from pipeline.preprocess.progress import BuildProgress
 from pipeline.preprocess.reasons import Reason
 from pipeline.preprocess.shard import PackedShard, process_shard
 from pipeline.preprocess.workers import run_tasks
+from pipeline.report.progress import Progress
 from pipeline.shards.index import IndexRow, Reject
 from pipeline.shards.write import write_index, write_rejects
 
@@ -62,9 +62,11 @@ def build_shards(
     todo = [task for task in tasks if task.name not in finished]
     process = functools.partial(process_shard, params=params, root=root)
     num_clips = {task.name: len(task.records) for task in tasks}
-    with BuildProgress(len(records)) as progress:
-        for result in finished.values():
-            progress.add(result, num_clips[result.name], was_reused=True)
+    with Progress("preprocess", len(records)) as progress:
+        num_rejects = sum(len(result.rejects) for result in finished.values())
+        num_reused = sum(num_clips[name] for name in finished)
+        num_frames = 0
+        progress.add(num_reused, is_fresh=False, note=f"{num_rejects} rejected")
         with closing(run_tasks(todo, process, num_workers or num_cores())) as fresh:
             for packed in fresh:
                 result = packed.result
@@ -72,7 +74,10 @@ def build_shards(
                     _refuse_unseen(result, root)
                 _keep(packed, work_dir)
                 del packed  # its tar is Ray's memory
-                progress.add(result, num_clips[result.name], was_reused=False)
+                num_rejects += len(result.rejects)
+                num_frames += sum(row.num_frames for row in result.rows)
+                note = f"{num_rejects} rejected, {num_frames / progress.seconds:.0f} frames/s"
+                progress.add(num_clips[result.name], note=note)
                 finished[result.name] = result
     results = [finished[task.name] for task in tasks]
     rows = [row for result in results for row in result.rows]

@@ -113,16 +113,11 @@ def _render_demo(params: Params, folder: Path, root: Path) -> list[ClipRecord]:
 
     spec = DemoSpec(**params.dataset.demo.model_dump(), seed=params.seed)
     num_workers = params.runtime.num_workers or num_cores()
-    clips = render_corpus(spec, folder, num_workers, _log_progress)
+    clips = render_corpus(spec, folder, num_workers)
     return [
         replace(record, path=Path(record.path).relative_to(root).as_posix())
         for record in (record_of(c.clip_id, c.speaker, c.split, c.path, c.transcript) for c in clips)
     ]
-
-
-def _log_progress(done: int, total: int) -> None:
-    if done == total or done % 10 == 0:
-        logger.info("rendered %d of %d clips", done, total)
 
 
 if __name__ == "__main__":

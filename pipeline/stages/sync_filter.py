@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -20,6 +19,7 @@ from pipeline import stage
 from pipeline.core.errors import DataError
 from pipeline.corpora.manifest import MIN_CLIPS, SPLITS
 from pipeline.features.alignment import num_samples_of
+from pipeline.report.progress import tracked
 from pipeline.shards.index import IndexRow, Reject
 from pipeline.shards.write import write_index, write_rejects
 from pipeline.sync_filter.decision import SyncScore, correction_frames, refusal, score_clip
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from pipeline.sync_filter.scorer import Scorer
 
 logger = logging.getLogger(__name__)
-
-LOG_EVERY_S = 5.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,7 +73,7 @@ def _filtered(
     refused: list[Reject] = []
     scores: list[SyncScore] = []
     row_of = {(row.split, row.key): row for row in rows}
-    for clip in _clips(context, scorer, len(rows) - len(kept)):
+    for clip in tracked(_clips(context, scorer), "sync_filter", len(rows) - len(kept)):
         row = row_of[clip.split, clip.key]
         score = score_clip(scorer.similarity(clip), params.max_shift_frames)
         scores.append(score)
@@ -110,21 +108,12 @@ def corrected(row: IndexRow, score: SyncScore, shift_frames: int) -> IndexRow:
     )
 
 
-def _clips(context: stage.StageContext, scorer: Scorer, total: int) -> Iterator[Clip]:
+def _clips(context: stage.StageContext, scorer: Scorer) -> Iterator[Clip]:
     from pipeline.shards.read import read_clips
 
-    started = logged = time.monotonic()
-    done = 0
     for split in SPLITS:
-        if split not in context.params.sync_filter.splits:
-            continue
-        for clip in read_clips(context.layout.shards_dir, split, parts=scorer.parts):
-            yield clip
-            done += 1
-            if (now := time.monotonic()) - logged >= LOG_EVERY_S:
-                logged = now
-                left = int((total - done) * (now - started) / done)
-                logger.info("%d of %d clips, about %d:%02d left", done, total, left // 60, left % 60)
+        if split in context.params.sync_filter.splits:
+            yield from read_clips(context.layout.shards_dir, split, parts=scorer.parts)
 
 
 def sync_metrics(kept: list[IndexRow], refused: list[Reject], scores: list[SyncScore]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import multiprocessing
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -31,6 +31,7 @@ from pipeline.corpora.manifest import SPLITS
 from pipeline.faces.detector import limit_opencv_threads
 from pipeline.features.alignment import FPS, SAMPLE_RATE_HZ, num_samples_of
 from pipeline.media.writer import VideoWriter
+from pipeline.report.progress import Progress
 
 _CLIPS_PER_TASK = 5
 _FINGERPRINT = "demo.json"
@@ -68,25 +69,19 @@ class DemoClip:
     transcript: str
 
 
-def render_corpus(
-    spec: DemoSpec, root: Path, num_workers: int, progress: Callable[[int, int], None] | None = None
-) -> list[DemoClip]:
+def render_corpus(spec: DemoSpec, root: Path, num_workers: int) -> list[DemoClip]:
     """Render the missing clips below ``root`` and return every clip. Bytes do not depend on ``num_workers``.
 
     Clips of an earlier call with the same spec and the same code are kept; clips of another spec or other code are
-    replaced. ``progress(done, total)`` is called after every few clips. Raises UserError if ``root`` has an
-    ``mvlrs_v1`` that this function did not write.
+    replaced. Raises UserError if ``root`` has an ``mvlrs_v1`` that this function did not write.
     """
     _claim(root, spec)
     names = [(s, c) for s in range(spec.num_speakers) for c in range(spec.num_clips_per_speaker)]
     missing = [name for name in names if not _is_complete(_clip_path(root, spec, *name))]
-    done = len(names) - len(missing)
-    if progress is not None and done:
-        progress(done, len(names))
-    for num_rendered in _render_all(spec, root, missing, num_workers):
-        done += num_rendered
-        if progress is not None:
-            progress(done, len(names))
+    with Progress("render", len(names)) as progress:
+        progress.add(len(names) - len(missing), is_fresh=False)
+        for num_rendered in _render_all(spec, root, missing, num_workers):
+            progress.add(num_rendered)
     clips = [_describe(root, spec, *name) for name in names]
     for split in SPLITS:
         lines = [f"{clip.clip_id}\n" for clip in clips if clip.split == split]

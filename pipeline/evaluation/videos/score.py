@@ -25,6 +25,7 @@ from pipeline.metrics.lse import lse_scores
 from pipeline.metrics.temporal import mouth_jitter
 from pipeline.params import PreprocessParams
 from pipeline.preprocess.reasons import RefusedError
+from pipeline.report.progress import tracked
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def score_videos(pairs: Sequence[VideoPair], judges: Judges, params: PreprocessP
     step = judges.params.fid.every_n_frames
     lengths: dict[str, int] = {}
     crops: dict[str, tuple[Images, Images]] = {}
-    for number, pair in enumerate(pairs, start=1):
+    for pair in tracked(pairs, "score", len(pairs), "videos"):
         try:
             result, (real, shown) = _score_pair(pair, judges, params)
         except DataError as error:
@@ -47,7 +48,6 @@ def score_videos(pairs: Sequence[VideoPair], judges: Judges, params: PreprocessP
         else:
             lengths[pair.name] = len(real)
             crops[pair.name] = real[::step].copy(), shown[::step].copy()  # FID looks at no others
-            logger.info("%d of %d: %s", number, len(pairs), pair.name)
         results.append(result)
     frames = protocol.spread_frames(lengths, step, judges.params.fid.max_frames)
     kept = {name: [frame // step for frame in chosen] for name, chosen in frames.items()}

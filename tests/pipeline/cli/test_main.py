@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import os
 import shutil
 import subprocess
@@ -19,7 +18,6 @@ import yaml
 from scipy.io import wavfile
 
 from models.generator import Generator, GeneratorConfig
-from pipeline.cli.main import _show_progress
 from pipeline.inference.saved_model import save_model
 from pipeline.media.writer import VideoWriter
 from tests.support.media_readers import display_of, header_of, iter_frames, read_frames
@@ -263,17 +261,3 @@ def test_dub_of_a_real_clip(checkout: Path, model_dir: Path, shared_data: Path, 
     outside = np.ones_like(changed)
     outside[box] = False
     assert change[outside].mean() < 3
-
-
-def test_progress_is_one_line_even_if_the_number_of_frames_is_unknown(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    terminal = io.StringIO()
-    monkeypatch.setattr(terminal, "isatty", lambda: True)
-    monkeypatch.setattr(sys, "stderr", terminal)
-    for done, total in ((1, 0), (10, 0), (20, 0), (23, 23)):
-        _show_progress("drawing", done, total)
-    _show_progress("drawing", 10, 40)
-    assert terminal.getvalue() == (
-        "\rdrawing: 10 frames\rdrawing: 20 frames\rdrawing: 23/23 frames\n\rdrawing: 10/40 frames"
-    )

@@ -1,0 +1,131 @@
+"""How far a long piece of work is: a bar on a terminal, a log line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+logger = logging.getLogger(__name__)
+
+LOG_EVERY_S = 5.0
+BYTES = "bytes"
+"""The unit that is shown as MB or GB."""
+T = TypeVar("T")
+
+
+class Progress(AbstractContextManager["Progress"]):
+    """Counts what is done of ``total`` and shows it with the rate and the time left. Thread-safe.
+
+    ``unit``: what is counted, in the plural. ``total`` is None where it is not known; a count beyond it means the same.
+    """
+
+    def __init__(
+        self, what: str, total: int | None, unit: str = "clips", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._what, self._total, self._unit, self._clock = what, total, unit, clock
+        self._started = self._logged = clock()
+        self._done = self._fresh = 0
+        self._note = self._shown = ""
+        self._lock = threading.Lock()
+        self._bar: tuple[Bar, TaskID] | None = None
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            self._bar = _start_bar(self._what, self._total)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar[0].stop()
+        elif self._fresh and error is None and (text := self.describe()) != self._shown:
+            logger.info("%s: %s", self._what, text)
+
+    def add(self, count: int = 1, *, is_fresh: bool = True, note: str | None = None) -> None:
+        """``count`` more are done (fewer if negative); only fresh ones count for the rate.
+
+        ``note``: shown between the count and the rate from now on; None leaves it as it is.
+        """
+        with self._lock:
+            self._done += count
+            self._fresh += count if is_fresh else 0
+            self._note = self._note if note is None else note
+            now = self._clock()
+            if self._bar:
+                bar, task = self._bar
+                bar.update(task, completed=self._done, total=self._known_total, text=self._text(now))
+                return
+            if now - self._logged < LOG_EVERY_S:
+                return
+            self._logged, self._shown = now, self._text(now)
+            text = self._shown
+        logger.info("%s: %s", self._what, text)
+
+    @property
+    def seconds(self) -> float:
+        """Since the start, above 0."""
+        return max(self._clock() - self._started, 1e-9)
+
+    def describe(self) -> str:
+        """Such as ``60 of 100 clips, 4 rejected, 2.0 clips/s, about 0:20 left``."""
+        with self._lock:
+            return self._text(self._clock())
+
+    @property
+    def _known_total(self) -> int | None:
+        return None if self._total is None or self._done > self._total else self._total
+
+    def _text(self, now: float) -> str:
+        parts = [self._count(), self._note]
+        rate = self._fresh / max(now - self._started, 1e-9)
+        if self._fresh > 0:
+            parts.append(f"{rate / 1e6:.1f} MB/s" if self._unit == BYTES else f"{rate:.1f} {self._unit}/s")
+            if (total := self._known_total) is not None and self._done < total:
+                parts.append(f"about {_duration((total - self._done) / rate)} left")
+        return ", ".join(filter(None, parts))
+
+    def _count(self) -> str:
+        done, total = self._done, self._known_total
+        if self._unit == BYTES:
+            return _size(done) if total is None else f"{_size(done)} of {_size(total)}"
+        return f"{done} {self._unit}" if total is None else f"{done} of {total} {self._unit}"
+
+
+def tracked(items: Iterable[T], what: str, total: int | None, unit: str = "clips") -> Iterator[T]:
+    """The items, each counted once the next is asked for."""
+    with Progress(what, total, unit) as progress:
+        for item in items:
+            yield item
+            progress.add()
+
+
+def _start_bar(what: str, total: int | None) -> tuple[Bar, TaskID]:
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    bar = Bar(TextColumn(what), BarColumn(), TextColumn("{task.fields[text]}"), console=Console(stderr=True))
+    task = bar.add_task(what, total=total, text="")
+    bar.start()
+    return bar, task
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
