@@ -1,1 +1,1 @@
-"""Video and sound: the only package that knows FFmpeg."""
+"""Video and audio input and output. Only this package uses FFmpeg."""

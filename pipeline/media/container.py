@@ -1,6 +1,6 @@
-"""Opening media files with FFmpeg (PyAV), and decoding that survives single damaged packets.
+"""Opens media files with FFmpeg (PyAV) and decodes them, tolerating single damaged packets.
 
-A stream object must not be touched after its container is closed: PyAV then crashes the interpreter.
+Do not use a stream object after its container is closed: PyAV then crashes the interpreter.
 """
 
 from __future__ import annotations
@@ -22,42 +22,42 @@ from pipeline.media.errors import CorruptMediaError
 
 log = logging.getLogger(__name__)
 
-# FFmpeg's default colour conversion rounds down: two grey levels darker after one round trip.
+# FFmpeg's default colour conversion rounds down: one round trip darkens a frame by two grey levels.
 EXACT_COLOUR = (
     Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 )
 
 MAX_PAUSE_S = 600
-"""Longest pause between two pictures or two sounds; a longer one is a damaged time stamp."""
+"""Longest allowed gap between two frames of a stream, s. A longer gap means a damaged timestamp."""
 MAX_STEP_BACK_S = 1
-"""Disorder of time stamps up to here is bridged; where they go back further, another recording begins."""
+"""Largest backward step of timestamps that is tolerated, s. A larger step means that another recording begins."""
 _ATTACHED_PICTURE = 0x0400  # AV_DISPOSITION_ATTACHED_PIC: cover art, not video
 _MAX_DAMAGED_SHARE = 0.1
-_MIN_PRESENT_SHARE = 0.8  # of the length that the header promises
+_MIN_PRESENT_SHARE = 0.8  # of the duration stated in the header
 _WITHOUT_LENGTH = frozenset({"aac", "ac3", "eac3"})
-"""Formats without such a header: FFmpeg guesses a length from the first blocks, many times too long after silence."""
+"""Formats whose header states no duration. FFmpeg estimates it from the first blocks; silence makes it far too long."""
 
 VIDEO_SUFFIXES = frozenset(
     {
         *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".ogv"),
-        *(".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".3gp"),  # the last four: television, camcorders, older telephones
+        *(".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".3gp"),  # the last four: television, camcorders, old phones
         *(".avi", ".wmv", ".flv"),
     }
 )
-"""What is taken for a video where a folder is searched."""
+"""Suffixes of the files that a search of a folder treats as videos."""
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a path, written with ``/``, or a folder on it begins with a dot."""
+    """Whether any part of a path, written with ``/``, begins with a dot."""
     return any(part.startswith(".") for part in PurePosixPath(name).parts)
 
 
 @contextmanager
 def open_container(file: BinaryIO, path: Path) -> Iterator[Any]:
-    """A PyAV container that reads the open ``file`` from its first byte, closed on exit; ``file`` stays open.
+    """Open a PyAV container on the open ``file``, starting at its first byte; closes the container, not ``file``.
 
-    Each container has its own place in the file. FFmpeg opens nothing by itself: no network, and none of the files that
-    a playlist names. Raises CorruptMediaError, naming ``path``.
+    Each container has its own read position. FFmpeg opens nothing itself: neither network addresses nor the files named
+    in a playlist. Raises CorruptMediaError with ``path`` in its message.
     """
     try:
         container = av.open(_Reader(file, path), metadata_errors="ignore", container_options={"protocol_whitelist": ""})
@@ -65,20 +65,20 @@ def open_container(file: BinaryIO, path: Path) -> Iterator[Any]:
         raise CorruptMediaError(path, f"cannot be opened: {error.strerror or error}") from error
     try:
         if not container.streams.video and not container.streams.audio:
-            raise CorruptMediaError(path, "holds neither picture nor sound: cut off, or not a media file")
+            raise CorruptMediaError(path, "has neither video nor audio: it is cut off, or not a media file")
         yield container
     except av.error.FFmpegError as error:
-        raise CorruptMediaError(path, f"cannot be read on: {error}") from error
+        raise CorruptMediaError(path, f"reading failed: {error}") from error
     finally:
         container.close()
 
 
 class _Reader:
-    """What PyAV needs of a file object: a place of its own in a file that is open elsewhere."""
+    """A file object for PyAV: an independent read position in a file that the caller opened."""
 
     def __init__(self, file: BinaryIO, path: Path) -> None:
         self.name = str(path.absolute())
-        """FFmpeg guesses the format by the ending, too."""
+        """FFmpeg also uses the suffix to detect the format."""
         self._file = file
         self._position = 0
 
@@ -88,7 +88,7 @@ class _Reader:
         return content
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As lseek(2) for FFmpeg: the new place, or a negative error number where there is none."""
+        """Like lseek(2): returns the new position, or a negative error number, which FFmpeg expects, if invalid."""
         starts = {os.SEEK_SET: 0, os.SEEK_CUR: self._position}
         start = starts[whence] if whence in starts else os.fstat(self._file.fileno()).st_size
         if start + offset < 0:
@@ -101,7 +101,7 @@ class _Reader:
 
 
 def as_fps(fps: float | Fraction) -> Fraction:
-    """A frame rate as an exact fraction: 25.0 is 25, 29.97 is 2997/100. Raises ValueError unless positive."""
+    """A frame rate as an exact fraction: 25.0 becomes 25, 29.97 becomes 2997/100. Raises ValueError unless positive."""
     fraction = Fraction(fps).limit_denominator(100_000)
     if fraction <= 0:
         raise ValueError(f"fps must be positive, got {fps}")
@@ -123,29 +123,31 @@ def find_audio_stream(container: Any) -> Any | None:
 
 
 def start_of(stream: Any) -> Fraction | None:
-    """When the stream begins on the container's clock, s; None where the file does not say."""
+    """Start time of the stream on the container's clock, s; None if the file does not state it."""
     if stream.start_time is None or stream.time_base is None:
         return None
     return Fraction(stream.start_time) * Fraction(stream.time_base)
 
 
 def refuse_step_back(path: Path, kind: str, step_back_s: float | Fraction) -> None:
-    """Raises CorruptMediaError where time stamps go back by more than disorder explains: what follows has no place."""
+    """Raises CorruptMediaError if timestamps step back by more than ``MAX_STEP_BACK_S``."""
     if step_back_s > MAX_STEP_BACK_S:
         raise CorruptMediaError(
-            path, f"its {kind} goes back by {float(step_back_s):.1f} s: recordings joined byte by byte, or damage"
+            path,
+            f"its {kind} timestamps step back by {float(step_back_s):.1f} s, at most {MAX_STEP_BACK_S} s is allowed: "
+            "the file is damaged, or several recordings were joined without remuxing",
         )
 
 
 def demux(container: Any, stream: Any, path: Path) -> Iterator[Any]:
-    """The stream's packets as they are stored. Raises CorruptMediaError where the file cannot be read on."""
+    """Yields the stream's packets in stored order. Raises CorruptMediaError if reading fails."""
     packets = container.demux(stream)
     while True:
         try:
             packet = next(packets, None)
         except av.error.FFmpegError as error:
-            raise CorruptMediaError(path, f"cannot be read on: {error}") from error
-        except IndexError:  # PyAV's end of a file in which another stream has begun since it was opened
+            raise CorruptMediaError(path, f"reading failed: {error}") from error
+        except IndexError:  # PyAV raises it at the end of a file if a stream appeared after opening
             return
         if packet is None:
             return
@@ -153,14 +155,14 @@ def demux(container: Any, stream: Any, path: Path) -> Iterator[Any]:
 
 
 def decode(container: Any, stream: Any, path: Path) -> Iterator[Any]:
-    """The stream's frames in presentation order, on one thread (small frames decode faster so).
+    """Yields the stream's frames in presentation order, decoded on one thread, which is faster for small frames.
 
-    A packet that cannot be decoded is skipped with a warning, its time stays empty: the callers
-    place frames by their time stamps. Raises CorruptMediaError for an unknown codec, if no frame or less than 90 % of
-    the packets can be decoded, or if the file ends before 80 % of the length its header promises.
+    Packets that cannot be decoded are skipped with a warning. They leave a gap, because callers position frames by
+    timestamp. Raises CorruptMediaError for an unknown codec, if no frame or less than 90 % of the packets can be
+    decoded, or if the file ends before 80 % of the duration in its header.
     """
     if stream.codec_context is None:
-        raise CorruptMediaError(path, f"its {stream.type} is in no known format")
+        raise CorruptMediaError(path, f"its {stream.type} stream has an unknown codec")
     stream.codec_context.thread_type = "SLICE"
     stream.codec_context.thread_count = 1
     num_packets = num_damaged = num_frames = 0
@@ -179,11 +181,11 @@ def decode(container: Any, stream: Any, path: Path) -> Iterator[Any]:
             yield frame
     kind = stream.type
     if num_frames == 0:
-        raise CorruptMediaError(path, f"its {kind} stream has no decodable frame")
+        raise CorruptMediaError(path, f"none of its {kind} frames can be decoded")
     if num_damaged > _MAX_DAMAGED_SHARE * num_packets:
         raise CorruptMediaError(path, f"{num_damaged} of {num_packets} {kind} packets are damaged")
-    is_promised = stream.duration and container.format.name not in _WITHOUT_LENGTH
-    if is_promised and end - start < _MIN_PRESENT_SHARE * stream.duration:
+    has_stated_length = stream.duration and container.format.name not in _WITHOUT_LENGTH
+    if has_stated_length and end - start < _MIN_PRESENT_SHARE * stream.duration:
         seconds = (float(ticks * stream.time_base) for ticks in (end - start, stream.duration))
         raise CorruptMediaError(path, "its {} is cut off after {:.2f} of {:.2f} s".format(kind, *seconds))
     if num_damaged:

@@ -1,4 +1,4 @@
-"""What can be wrong with a media file, as data: each error becomes one row of the reject list."""
+"""Errors of media files. Preprocessing turns each into a row of the reject list."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pipeline.core.errors import DataError, UserError
 
 
 class MediaError(DataError):
-    """A media file that cannot be used: its path, a short stable code, and what exactly was found."""
+    """A media file is unusable. Has the path, a stable reason code, and a detail for the user."""
 
     def __init__(self, path: str | Path, reason_code: str, detail: str) -> None:
         super().__init__(f"{path}: {detail} [{reason_code}]")
@@ -18,7 +18,7 @@ class MediaError(DataError):
 
 
 class MissingMediaError(MediaError):
-    """The file does not exist: where a command names it, the request is wrong, not the data."""
+    """The file does not exist. Exits as a user error: the path on the command line is wrong, not the data."""
 
     exit_code = UserError.exit_code
 

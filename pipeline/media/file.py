@@ -1,4 +1,4 @@
-"""One media file, opened once: its digest, what it holds, its sound and its pictures."""
+"""One media file, opened once: its digest, header, audio samples and video frames."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from pipeline.media.video import TimedFrame, frame_rate_of, iter_frames, quarter
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What the file states without a picture or a sound being decoded."""
+    """Properties of a file that need no decoding."""
 
     fps: Fraction | None
-    """None without video; measured on the time stamps where the file states its clock instead."""
+    """None without video. Measured from timestamps if the file states its clock rate instead of its frame rate."""
     num_frames: int
-    """Estimated from the duration where the file has no count; 0 where nothing is known, or without video."""
+    """Estimated from the duration if the file has no count; 0 if unknown or without video."""
     duration_s: float
-    """0 where the file does not say."""
+    """0 if the file does not state it."""
     pixel_aspect: Fraction
-    """Width over height of a stored pixel, 1 where the file does not say."""
+    """Width over height of a stored pixel; 1 if the file does not state it."""
     has_audio: bool
     audio_rate_hz: int | None
-    """None without sound, and of sound in no known format. Likewise ``audio_channels``."""
+    """None without audio or if its codec is unknown. The same holds for ``audio_channels``."""
     audio_channels: int | None
 
     @property
@@ -46,7 +46,7 @@ class Header:
 
 @dataclass(frozen=True, kw_only=True)
 class Display:
-    """The picture as players show it, upright: its size in pixels, and a pixel's width over its height."""
+    """The upright frame as players show it: size in pixels, and a pixel's width over its height."""
 
     width: int
     height: int
@@ -56,13 +56,13 @@ class Display:
 class MediaFile(AbstractContextManager["MediaFile"]):
     """One file, opened once and kept open until ``close`` or the end of a ``with``.
 
-    Facts are found when they are first asked for, and kept. Each pass over sound or pictures starts a new demuxer on
-    the open file: after seeking back to its start, FFmpeg decodes other sound from MP4 and WebM, and FLV refuses to
-    seek. Passes may overlap; none outlives the file. What is decoded is what was digested, even if another file takes
-    the name meanwhile.
+    Properties are computed on first access and cached. Each pass over audio or video starts a new demuxer on the open
+    file: after a seek to the start, FFmpeg decodes different audio from MP4 and WebM, and FLV does not support the
+    seek. Passes may overlap; none may outlive the file. The digest and the decoded data always belong to the same
+    bytes, even if another file replaces the path meanwhile.
 
-    Raises MissingMediaError for what is not a file, OSError for one that this machine cannot read. Facts and passes
-    raise CorruptMediaError, NoAudioError and NoVideoError.
+    Raises MissingMediaError if the path is not a file, OSError if the file is not readable. Properties and passes raise
+    CorruptMediaError, NoAudioError and NoVideoError.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -89,7 +89,7 @@ class MediaFile(AbstractContextManager["MediaFile"]):
 
     @cached_property
     def header(self) -> Header:
-        """Raises CorruptMediaError for a file that FFmpeg cannot open, or that holds neither picture nor sound."""
+        """The file's header. Raises CorruptMediaError if FFmpeg cannot open it, or it has neither video nor audio."""
         with self._start() as container:
             audio, video = find_audio_stream(container), find_video_stream(container)
             duration_s = (container.duration or 0) / 1_000_000
@@ -111,14 +111,14 @@ class MediaFile(AbstractContextManager["MediaFile"]):
 
     @property
     def fps(self) -> Fraction:
-        """The video's own rate, as in ``header``. Raises NoVideoError."""
+        """Frame rate of the video, as in ``header``. Raises NoVideoError."""
         if self.header.fps is None:
             raise NoVideoError(self.path)
         return self.header.fps
 
     @cached_property
     def display(self) -> Display:
-        """Of the first picture, which is decoded for this."""
+        """Display of the first frame. Decodes that frame. Raises NoVideoError, CorruptMediaError."""
         pixel_aspect = self.header.pixel_aspect
         with self._start() as container:
             video = find_video_stream(container)
@@ -131,32 +131,34 @@ class MediaFile(AbstractContextManager["MediaFile"]):
 
     @cached_property
     def sound_delay_s(self) -> Fraction:
-        """How long after the first picture the sound begins; 0 if it does not, if the file does not say, or without
-        either of them. ``samples`` are silent for as long."""
+        """Delay of the audio relative to the first video frame, in seconds; ``samples`` begins with as much silence.
+
+        0 if the audio does not start later, a stream is missing, or the file has no start times.
+        """
         with self._start() as container:
             return sound_delay_s(container, self.path)
 
     def samples(self, rate_hz: int = SAMPLE_RATE_HZ) -> NDArray[np.float32]:
-        """The sound in mono: ``float32 [n]`` at ``rate_hz``, about [-1, 1].
+        """The audio in mono: ``float32 [n]`` at ``rate_hz``, about [-1, 1].
 
-        Sample 0 belongs to the first picture where there is one, else to the first sound. Encoder padding at the end
-        stays.
+        Sample 0 is at the time of the first video frame or, without video, of the first audio sample. Encoder padding
+        at the end is kept.
         """
         samples, source_rate_hz = self.native_samples()
         return resample(to_mono(samples), source_rate_hz, rate_hz)
 
     def native_samples(self) -> tuple[NDArray[np.float32], int]:
-        """The sound as it is: ``float32 [n, channels]`` and its rate in Hz. Time zero as in ``samples``."""
+        """The audio at its own rate: ``float32 [n, channels]`` and the rate in Hz. Sample 0 is as in ``samples``."""
         with self._start() as container:
             return read_audio(container, self.path)
 
     def frames(self, fps: float | Fraction | None = None, *, square_pixels: bool = False) -> Iterator[TimedFrame]:
-        """The pictures upright and of the first one's size, in constant memory.
+        """Yields the frames upright and at the size of the first one, in constant memory.
 
-        ``square_pixels`` stretches them where the file's pixels are displayed as something else than squares. With
-        ``fps``, output k is the picture nearest in time to k / fps (of two equally near the earlier), so variable rates
-        and lost pictures keep their timing; without, every picture with its own time. Every image is its own memory.
-        Raises ValueError for an fps that is not positive.
+        ``square_pixels`` resizes frames whose pixels are not square. With ``fps``, output k is the frame nearest in
+        time to k / fps, the earlier one on a tie; this keeps the timing of variable frame rates and lost frames.
+        Without ``fps``, every frame is returned with its own time. No two images share memory. Raises ValueError if
+        ``fps`` is not positive.
         """
         source_fps = self.fps
         with self._start() as container:

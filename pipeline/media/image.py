@@ -1,4 +1,4 @@
-"""Still pictures on disk."""
+"""Images: writes PNG files, blurs and transforms."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.core import atomic
 
 
 def write_png(path: Path, image: NDArray[np.uint8]) -> None:
-    """``image: uint8 [H, W, 3]`` BGR."""
+    """Write ``image: uint8 [H, W, 3]`` BGR atomically. Raises ValueError if it cannot be encoded."""
     done, encoded = cv2.imencode(".png", image)
     if not done:
         raise ValueError(f"cannot encode an image of shape {image.shape} as PNG")
@@ -24,7 +24,7 @@ Pixel = TypeVar("Pixel", np.uint8, np.float32)
 
 
 def blur(images: NDArray[Pixel], sigma_px: float) -> NDArray[Pixel]:
-    """Gaussian blur of ``[N, H, W, 3]``; a sigma under a tenth of a pixel leaves them as they are."""
+    """Gaussian blur of ``[N, H, W, 3]``; a sigma below 0.1 px returns the input unchanged."""
     if sigma_px < 0.1:
         return images
     blurred: Any = [cv2.GaussianBlur(image, (0, 0), sigma_px) for image in images]
@@ -34,7 +34,7 @@ def blur(images: NDArray[Pixel], sigma_px: float) -> NDArray[Pixel]:
 def moved(
     images: NDArray[np.uint8], turn_degrees: float, growth: float, shift_px: tuple[float, float]
 ) -> NDArray[np.uint8]:
-    """``uint8 [N, H, W, 3]`` turned about the middle, grown and shifted right and down; the border is repeated."""
+    """Rotate about the centre, scale, and shift right and down: ``uint8 [N, H, W, 3]`` -> same; replicates borders."""
     height, width = images.shape[1:3]
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), turn_degrees, growth)
     matrix[:, 2] += shift_px

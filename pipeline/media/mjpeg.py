@@ -1,4 +1,4 @@
-"""Frames as concatenated JPEG files, the form they have in shards: any frame decodes on its own."""
+"""Frames as concatenated JPEG files, as shards store them. Each frame can be decoded separately."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FrameStack = NDArray[np.uint8]
 def encode_mjpeg(frames: Iterable[FrameStack], quality: int = 95) -> tuple[bytes, list[int]]:
     """Encode ``uint8 [H, W, 3]`` BGR frames; returns the bytes and each frame's number of bytes.
 
-    Raises ValueError for a quality outside 1..100 or a frame of another kind.
+    Raises ValueError for a quality outside 1..100 or a frame of another dtype or shape.
     """
     if not 1 <= quality <= 100:
         raise ValueError(f"quality {quality} is outside 1..100 (params.yaml: preprocess.jpeg_quality)")
@@ -37,13 +37,13 @@ def decode_mjpeg(
 ) -> FrameStack:
     """Decode the frames at ``indices`` (all by default) to ``uint8 [k, H, W, 3]`` BGR.
 
-    Raises IndexError for an index outside 0..len(sizes)-1, ValueError where there is no frame to decode, DataError if a
-    frame is no JPEG or the frames differ in size.
+    Raises IndexError for an index outside 0..len(sizes)-1, ValueError if no frame is selected, DataError if a frame is
+    not a JPEG image or the frames differ in size.
     """
     ends = np.cumsum(np.asarray(sizes, dtype=np.int64))
     chosen = range(len(sizes)) if indices is None else indices
     if len(chosen) == 0:
-        raise ValueError("no frame asked for, or none there")
+        raise ValueError("no frame to decode: indices or sizes are empty")
     buffer = np.frombuffer(content, np.uint8)
     decoded: FrameStack | None = None
     for row, index in enumerate(chosen):

@@ -1,4 +1,4 @@
-"""Where a video changes from one shot to the next."""
+"""Shot boundary detection."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 THUMBNAIL_PX = 24
 NEIGHBOURS = 2
-"""Frames on each side whose changes a cut must stand out from."""
+"""Number of frames on each side that the change at a cut is compared with."""
 STANDS_OUT = 3.0
-"""Times as large as the largest of its neighbours' changes: motion lasts, and a flash changes twice."""
+"""Smallest ratio of the change at a cut to the largest neighbouring change. Excludes lasting motion and flashes."""
 
 
 class ChangeMeter:
-    """How much each frame differs from the one before it, in grey levels (mean over pixels and channels, 0..255)."""
+    """Measures each frame's difference from the previous one: mean over pixels and channels, grey levels 0..255."""
 
     def __init__(self) -> None:
         self._last: NDArray[np.int16] | None = None
@@ -25,16 +25,17 @@ class ChangeMeter:
         """One per frame; the first is 0."""
 
     def add(self, frame_bgr: NDArray[np.uint8]) -> None:
-        """Take the next frame: uint8 [H, W, 3]."""
+        """Add the next frame: uint8 [H, W, 3]."""
         small = cv2.resize(frame_bgr, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA).astype(np.int16)
         self.changes.append(0.0 if self._last is None else float(np.abs(small - self._last).mean()))
         self._last = small
 
 
 def find_cuts(changes: Sequence[float], least_change: float) -> list[int]:
-    """First frames of new shots: where the change is at least ``least_change`` grey levels and stands out.
+    """Indices of the first frames of new shots.
 
-    ``changes[t]`` compares frames t - 1 and t. A ``least_change`` of 0 finds none.
+    ``changes[t]`` is the difference of frames t - 1 and t. A cut has a change of at least ``least_change`` grey levels
+    and at least ``STANDS_OUT`` times that of its neighbours. A ``least_change`` of 0 disables detection.
     """
     if least_change <= 0:
         return []
@@ -47,6 +48,6 @@ def find_cuts(changes: Sequence[float], least_change: float) -> list[int]:
 
 
 def shots_of(num_frames: int, cuts: Sequence[int]) -> list[tuple[int, int]]:
-    """First frame and end of each shot, in order."""
+    """First frame and end (exclusive) of each shot, in order."""
     edges = [0, *cuts, num_frames]
     return list(itertools.pairwise(edges))

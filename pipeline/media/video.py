@@ -1,4 +1,4 @@
-"""Picture: decoding any video stream to BGR frames at the wanted rate."""
+"""Video: decodes any stream to BGR frames at a given frame rate."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ FrameArray = NDArray[np.uint8]
 
 _FALLBACK_FPS = Fraction(25)
 _MAX_HEADER_FPS = 240
-"""A rate above is that of the clock by which frames are stamped: browsers' recordings state no other."""
+"""A higher rate is the timestamp clock, not the frame rate. Recordings made in browsers state only the clock."""
 _MEASURED_FRAMES = 250
 _HD_WIDTH, _PAL_HEIGHT = 1280, 576
 _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 _LEAST_STRETCH = Fraction(1, 100)
 _MOST_STRETCH = 4
-"""Pixels' shapes that are taken seriously: less is a rounding of the encoder's, more is damage."""
+"""Range of pixel aspect ratios that are applied: less is encoder rounding, more is a damaged header."""
 _MAX_REORDERED = 16
-"""Pictures that a decoder holds back at most to put them into order, as H.264 has it."""
+"""Largest number of frames that a decoder delays for reordering (H.264)."""
 
 
 class TimedFrame(NamedTuple):
@@ -49,7 +49,7 @@ class TimedFrame(NamedTuple):
 def iter_frames(
     container: Any, path: Path, source_fps: Fraction, fps: float | Fraction | None, *, square_pixels: bool
 ) -> Iterator[TimedFrame]:
-    """The pictures of a fresh container, as ``MediaFile.frames`` says; ``source_fps`` is the file's own rate."""
+    """Frames of a fresh container, see ``MediaFile.frames``; ``source_fps`` is the file's own rate."""
     step = None if fps is None else 1 / as_fps(fps)
     stream = find_video_stream(container)
     if stream is None:
@@ -75,10 +75,13 @@ def iter_frames(
 
 
 def _timed(container: Any, stream: Any, path: Path, spacing: Fraction) -> Iterator[tuple[Fraction, Fraction, Any]]:
-    """(start, end, frame) with times in s since the stream's start, never decreasing; frames are ``spacing`` apart."""
+    """Yields (start, end, frame) with non-decreasing times in s since the start of the stream.
+
+    ``spacing`` is the frame interval in s; it replaces missing timestamps and durations.
+    """
     origin = start_of(stream)
     time_base = Fraction(stream.time_base)
-    # AVI numbers pictures as they are coded; with B-frames that is another order, and FFmpeg's pts are guesses.
+    # AVI numbers frames in coding order, which B-frames change. FFmpeg's pts are then estimates.
     is_numbered_as_coded = container.format.name == "avi"
     previous: Fraction | None = None
     for frame in decode(container, stream, path):
@@ -92,17 +95,18 @@ def _timed(container: Any, stream: Any, path: Path, spacing: Fraction) -> Iterat
                 origin = stamp
             time = stamp - origin
             if previous is not None:
-                refuse_step_back(path, "picture", previous - time)
+                refuse_step_back(path, "video", previous - time)
                 time = max(time, previous)
         if time - (previous or 0) > MAX_PAUSE_S:
-            raise CorruptMediaError(path, f"its picture pauses for {float(time - (previous or 0)):.0f} s")
+            gap_s = float(time - (previous or 0))
+            raise CorruptMediaError(path, f"its video has a gap of {gap_s:.0f} s; at most {MAX_PAUSE_S} s is allowed")
         duration = (frame.duration or 0) * time_base
         yield time, time + (duration or spacing), frame
         previous = time
 
 
 def frame_rate_of(container: Any, stream: Any, path: Path) -> Fraction:
-    """Frames per second of a fresh container's video stream; may read on in it. Raises CorruptMediaError."""
+    """Frames per second of a fresh container's video stream; may read packets from it. Raises CorruptMediaError."""
     rate = stream.average_rate or stream.guessed_rate
     if not rate:
         return _FALLBACK_FPS
@@ -110,7 +114,7 @@ def frame_rate_of(container: Any, stream: Any, path: Path) -> Fraction:
 
 
 def _measured_rate(container: Any, stream: Any, path: Path) -> Fraction:
-    """Frames per second by the time stamps of the video's beginning, to a whole number."""
+    """Frames per second from the first timestamps of the stream, rounded to an integer."""
     packets = itertools.islice(demux(container, stream, path), _MEASURED_FRAMES)
     stamps = [packet.pts for packet in packets if packet.pts is not None]
     if len(stamps) < 2 or max(stamps) == min(stamps):
@@ -120,7 +124,7 @@ def _measured_rate(container: Any, stream: Any, path: Path) -> Fraction:
 
 
 def _repeat(to_bgr: _BgrConverter, frame: Any, start: int, stop: int, step: Fraction) -> Iterator[TimedFrame]:
-    """The frame as outputs start..stop-1, converted once, each with its own memory."""
+    """Yields the frame as outputs start..stop-1. Converts it once; each output has its own memory."""
     if start >= stop:
         return
     image = to_bgr(frame)
@@ -129,10 +133,10 @@ def _repeat(to_bgr: _BgrConverter, frame: Any, start: int, stop: int, step: Frac
 
 
 class _BgrConverter:
-    """Decoded frames to upright ``uint8 [H, W, 3]`` BGR of the first one's size; keeps FFmpeg's conversion tables.
+    """Converts decoded frames to upright ``uint8 [H, W, 3]`` BGR at the size of the first one.
 
-    Pictures that do not say what their colours mean are taken as players take them: BT.709 where they are larger than
-    PAL's, else BT.601, which is FFmpeg's guess for any size.
+    One instance keeps FFmpeg's conversion tables. Frames without a colour space are treated as players do: BT.709 above
+    PAL size, else BT.601. FFmpeg assumes BT.601 for every size.
     """
 
     def __init__(self, pixel_aspect: Fraction) -> None:
@@ -157,7 +161,7 @@ class _BgrConverter:
 
 
 def _stretched(width: int, height: int, pixel_aspect: Fraction) -> tuple[int, int]:
-    """Width and height in square pixels: a pixel's shorter side is stretched."""
+    """Width and height in square pixels: the shorter side of a pixel is stretched."""
     is_slight = abs(pixel_aspect - 1) <= _LEAST_STRETCH
     if is_slight or not Fraction(1, _MOST_STRETCH) <= pixel_aspect <= _MOST_STRETCH:
         return width, height
@@ -165,5 +169,5 @@ def _stretched(width: int, height: int, pixel_aspect: Fraction) -> tuple[int, in
 
 
 def quarter_turns(frame: Any) -> int:
-    """Counter-clockwise quarter turns that show the frame upright, 0..3."""
+    """Counter-clockwise quarter turns, 0..3, that make the frame upright."""
     return round(frame.rotation / 90) % 4

@@ -1,4 +1,4 @@
-"""Writing H.264 + AAC videos that browsers play, sound and picture of the same length."""
+"""Writes H.264 and AAC videos that browsers can play, with audio and video of equal length."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov"}
 _AAC_RATES_HZ = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
 _AAC_BLOCK_SAMPLES = 1024
 _LAYOUTS = {1: "mono", 2: "stereo"}
-_BT709, _LIMITED_RANGE = 1, 1  # stated in the file, so that no player guesses other colours
+_BT709, _LIMITED_RANGE = 1, 1  # written to the file, because players guess missing values differently
 
 
 class VideoWriter(AbstractContextManager["VideoWriter"]):
-    """Writes BGR frames, with sound if given, to one MP4; the file appears whole or not at all.
+    """Writes BGR frames and optional audio to one MP4 file, atomically.
 
-    ``size`` is (width, height) of the frames; an odd side is padded by repeating its last line, since
-    4:2:0 colour needs even ones. ``audio`` is ``float32 [n]`` or ``[n, 1..2 channels]`` in [-1, 1] at any
-    rate. With ``match="video"`` the sound is cut or padded with silence to the picture; with
-    ``"audio"`` frames beyond the sound are ignored and the last frame is held until its end. ``pixel_aspect``
-    is the width over the height at which players show a pixel. Encoded on one thread: equal input gives equal
-    bytes. Raises UserError for a name that names no such file, ValueError for input that does not fit.
+    ``size`` is (width, height) of the frames. An odd side is padded by repeating its last line, because 4:2:0 colour
+    needs even sides. ``audio`` is ``float32 [n]`` or ``[n, 1..2 channels]`` in [-1, 1] at ``audio_rate_hz``, any rate.
+    ``match="video"`` cuts the audio, or pads it with silence, to the length of the video. ``match="audio"`` ignores
+    frames after the end of the audio, or repeats the last frame until then. ``pixel_aspect`` is the displayed width of
+    a pixel over its height. Encoding uses one thread: equal input gives equal bytes. Raises UserError for a file name
+    with another suffix, ValueError for invalid input.
     """
 
     def __init__(
@@ -54,14 +54,14 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
     ) -> None:
         self._path = Path(path)
         if self._path.suffix.lower() not in _FORMATS:
-            raise UserError(f"{self._path}: the name must end in {', '.join(_FORMATS)}")
+            raise UserError(f"{self._path}: the file name must end in {', '.join(_FORMATS)}")
         if match not in get_args(Length) or (match == "audio" and audio is None):
             raise ValueError(f"match={match!r} with {'no' if audio is None else 'some'} audio")
         if min(size) < 1:
             raise ValueError(f"size must be positive, got {size}")
         self._fps = as_fps(fps)
         self._size, self._pixel_aspect = size, pixel_aspect
-        # x264's macroblock tree reads memory it did not write: with it, equal input gives unequal bytes.
+        # x264's macroblock tree reads uninitialised memory: with it, equal input gives unequal bytes.
         self._options = {"crf": str(crf), "preset": preset, "mbtree": "0"}
         self._audio: NDArray[np.float32] | None = None
         self._num_wanted: int | None = None
@@ -143,7 +143,7 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
         frame.pts, frame.time_base = self._num_frames, 1 / self._fps
         self._container.mux(self._video.encode(frame))
         self._num_frames += 1
-        if self._audio is not None:  # keep step: otherwise the muxer would hold back the picture
+        if self._audio is not None:  # interleave: otherwise the muxer buffers the video
             whole_blocks = self._samples_until_now() // _AAC_BLOCK_SAMPLES * _AAC_BLOCK_SAMPLES
             self._encode_sound(whole_blocks)
 
@@ -155,7 +155,7 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
         return num_samples if self._num_wanted is None else min(num_samples, len(self._audio))
 
     def _encode_sound(self, until: int) -> None:
-        """Encode samples up to ``until``; beyond the given sound they are silent."""
+        """Encode samples up to ``until``; silence follows the end of the audio."""
         assert self._audio is not None
         while self._num_samples < until:
             stop = min(self._num_samples + _AAC_BLOCK_SAMPLES, until)
@@ -181,12 +181,12 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
 
 
 def _encodable(audio: NDArray[np.float32], rate_hz: int) -> tuple[NDArray[np.float32], int]:
-    """The sound as ``float32 [n, channels]`` at a rate that AAC has."""
+    """The audio as ``float32 [n, channels]`` at a rate that AAC supports, and that rate in Hz."""
     samples = audio[:, None] if audio.ndim == 1 else audio
     if samples.ndim != 2 or samples.shape[1] not in _LAYOUTS or samples.dtype.kind != "f":
         raise ValueError(f"audio must be float [n] or [n, 1..2], got {audio.dtype} {audio.shape}")
     if not np.isfinite(samples).all():
-        raise ValueError("the audio holds NaN or infinity")
+        raise ValueError("the audio contains NaN or infinity")
     if rate_hz not in _AAC_RATES_HZ:
         samples, rate_hz = resample(samples, rate_hz, 48_000), 48_000
     return np.clip(samples, -1.0, 1.0).astype(np.float32), rate_hz

@@ -64,7 +64,7 @@ def test_resampling_takes_the_nearest_frame_in_time(
 
 def test_a_time_stamp_far_ahead_is_damage_not_hours_of_one_picture(tmp_path: Path) -> None:
     write_timed(tmp_path / "v.mkv", [0, 40, 3 * 3600 * 1000, 3 * 3600 * 1000 + 40])
-    with pytest.raises(CorruptMediaError, match=r"v\.mkv: its picture pauses for 10800 s"):
+    with pytest.raises(CorruptMediaError, match=r"v\.mkv: its video has a gap of 10800 s"):
         read_frames(tmp_path / "v.mkv", 25)
 
 
@@ -98,9 +98,12 @@ def test_recordings_joined_byte_by_byte_are_refused_not_read_halfway(tmp_path: P
     once = (tmp_path / "v.ts").read_bytes()
     assert len(read_frames(tmp_path / "v.ts")) == 50
     (tmp_path / "twice.ts").write_bytes(once + once)
-    with pytest.raises(CorruptMediaError, match=r"twice\.ts: its picture goes back by 1\.9 s: recordings joined"):
+    with pytest.raises(
+        CorruptMediaError,
+        match=r"twice\.ts: its video timestamps step back by 1\.9 s, .* several recordings were joined",
+    ):
         read_frames(tmp_path / "twice.ts")
-    with pytest.raises(CorruptMediaError, match=r"twice\.ts: its sound goes back by 2\.\d s"):
+    with pytest.raises(CorruptMediaError, match=r"twice\.ts: its audio timestamps step back by 2\.\d s"):
         read_samples(tmp_path / "twice.ts")
 
 
@@ -246,11 +249,11 @@ def test_read_errors_name_the_file(tmp_path: Path) -> None:
     write_frames(tmp_path / "v.mp4", 20)
     whole = (tmp_path / "v.mp4").read_bytes()
     (tmp_path / "cut.mp4").write_bytes(whole[:200])
-    with pytest.raises(CorruptMediaError, match=r"cut\.mp4: holds neither"):
+    with pytest.raises(CorruptMediaError, match=r"cut\.mp4: has neither video nor audio"):
         read_frames(tmp_path / "cut.mp4")
     media = whole.index(b"mdat") + 4
     (tmp_path / "bad.mp4").write_bytes(whole[:media] + np.random.default_rng(0).bytes(len(whole) - media))
-    with pytest.raises(CorruptMediaError, match=r"bad\.mp4: its video stream has no decodable frame"):
+    with pytest.raises(CorruptMediaError, match=r"bad\.mp4: none of its video frames can be decoded"):
         read_frames(tmp_path / "bad.mp4")
     with pytest.raises(ValueError, match="fps must be positive"):
         next(iter_frames(tmp_path / "v.mp4", 0))
