@@ -1,1 +1,1 @@
-"""Finding faces, following them, and cutting them out."""
+"""Face detection, tracking and cropping."""

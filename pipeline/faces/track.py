@@ -1,4 +1,4 @@
-"""Joining the detections of neighbouring frames into tracks, one per face."""
+"""Links the detections of neighbouring frames to tracks, one per face."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ MIN_LINK_IOU = 0.3
 
 @dataclass(frozen=True)
 class FaceTrack:
-    """One face over N frames; rows are NaN where it was not seen.
+    """One face over N frames. Rows without a detection are NaN, and their score is 0.
 
-    ``boxes: float64 [N, 4]``, ``landmarks: float64 [N, 5, 2]``, ``scores: float64 [N]``, 0 where not seen.
+    ``boxes: float64 [N, 4]``, ``landmarks: float64 [N, 5, 2]``, ``scores: float64 [N]``.
     """
 
     boxes: NDArray[np.float64]
@@ -30,28 +30,28 @@ class FaceTrack:
 
     @property
     def span(self) -> tuple[int, int]:
-        """The first row in which it was seen, and the one after the last. Raises IndexError where it never was."""
+        """First row with a detection and the row after the last. Raises IndexError for a track without detections."""
         seen = np.flatnonzero(self.is_seen)
         return int(seen[0]), int(seen[-1]) + 1
 
     @property
     def area(self) -> float:
-        """Summed over the rows in which it was seen, square pixels."""
+        """Sum of the box areas, square pixels."""
         sides = self.boxes[:, 2:] - self.boxes[:, :2]
         return float(np.nansum(sides[:, 0] * sides[:, 1]))
 
     def part(self, start: int, stop: int) -> FaceTrack:
-        """Rows ``start`` to ``stop``."""
+        """Rows ``start`` to ``stop`` (exclusive)."""
         return FaceTrack(self.boxes[start:stop], self.landmarks[start:stop], self.scores[start:stop])
 
 
 def link_detections(
     detections: Sequence[Sequence[Detection] | None], max_gap_frames: int, every: int = 1
 ) -> list[FaceTrack]:
-    """Join the faces of neighbouring frames by overlap of their boxes, in order of first appearance.
+    """Link faces of neighbouring frames by box overlap; returns tracks in order of first appearance.
 
-    A track may miss the face in ``max_gap_frames`` frames in a row; ``every`` says how far apart the frames are
-    that were looked at. A later face then starts a track of its own.
+    ``every`` is the distance between searched frames. A track may have gaps of up to ``max_gap_frames`` frames; after a
+    longer gap, a face starts a new track.
     """
     chains: list[list[tuple[int, Detection]]] = []
     for index, found in enumerate(detections):
@@ -84,7 +84,7 @@ def _track_of(chain: list[tuple[int, Detection]], num_frames: int) -> FaceTrack:
 
 
 def box_iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Overlap of two boxes over their union, 0..1."""
+    """Intersection over union of two boxes ``float64 [4]``, 0..1."""
     sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
     if (sides <= 0).any():
         return 0.0
