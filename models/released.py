@@ -72,10 +72,10 @@ def _tensors(released: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     """The tensors by published name, without `module.`. Raises ValueError if the file holds anything else."""
     tensors = released.get("state_dict", released)
     if not isinstance(tensors, Mapping):
-        raise ValueError(f"its state_dict is a {type(tensors).__name__}, expected a dict of tensors by name")
+        raise ValueError(f"its state_dict is {type(tensors).__name__}, expected a dict of tensors by name")
     for name, tensor in tensors.items():
         if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
-            raise ValueError(f"it holds a {type(tensor).__name__} under {name!r}, expected only tensors by name")
+            raise ValueError(f"it holds {type(tensor).__name__} under {name!r}, expected only tensors by name")
     return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
 
 
