@@ -1,1 +1,1 @@
-"""What the SyncNet, evaluator and generator trainings share."""
+"""Training of the sync expert, the evaluator and the generators."""

@@ -1,4 +1,4 @@
-"""Discriminators that are trained beside a generator.
+"""Discriminators that are trained together with a generator.
 
 Legend: B clips, T frames, N = B*T folded batch, C channels, H W pixels, F audio features, L steps.
 """
@@ -23,7 +23,7 @@ LIPGAN_BETAS = (0.9, 0.999)
 
 
 class Adversary(Protocol):
-    """What a generator is trained against."""
+    """A discriminator with its optimiser, and the generator's loss terms that depend on it."""
 
     def train_step(
         self,
@@ -33,8 +33,11 @@ class Adversary(Protocol):
         weights: LossWeights,
         rate: float,
     ) -> tuple[Terms, Terms]:
-        """One step of the discriminator, once its weight is on, at ``rate`` times its learning rate; the generator's
-        loss terms, and scalars to log."""
+        """Train the discriminator for one step; return the generator's loss terms and scalars to log.
+
+        ``rate`` is the factor of the discriminator's learning rate. Nothing is trained or returned while the weight
+        of the adversarial term is 0.
+        """
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -46,7 +49,7 @@ Network = TypeVar("Network", bound=torch.nn.Module)
 
 
 class _Trained(Generic[Loss]):
-    """What both have: settings, a device, and the discriminator with its optimiser, which make up the state."""
+    """Base of the adversaries: settings, device, and the loss, which holds the discriminator and its optimiser."""
 
     def __init__(self, params: TrainGanParams, device: torch.device, loss: Loss) -> None:
         self._params, self._device, self._loss = params, device, loss
@@ -66,9 +69,10 @@ def _with_adam(
 
 
 class QualityAdversary(_Trained[AdversarialLoss]):
-    """Wav2Lip's: is this lower half a picture of a face? (sec. 3.4) Terms: adversarial, feature_matching.
+    """Wav2Lip's quality discriminator, which classifies lower halves as real or generated (sec. 3.4).
 
-    The discriminator makes its step first and the generator faces the new one; Wav2Lip's code has it the other way.
+    Terms: adversarial, feature_matching. The discriminator is updated before the generator's loss is computed. In
+    Wav2Lip's code the order is reversed.
     """
 
     def __init__(self, params: TrainGanParams, device: torch.device) -> None:
@@ -96,7 +100,7 @@ class QualityAdversary(_Trained[AdversarialLoss]):
 
 
 class SyncAdversary(_Trained[SyncAdversarialLoss]):
-    """LipGAN's: does this face belong to this sound? Term: contrastive."""
+    """LipGAN's discriminator, which classifies pairs of face and audio as in sync or not. Term: contrastive."""
 
     def __init__(self, params: TrainGanParams, device: torch.device) -> None:
         discriminator = LipGANDiscriminator(params.discriminator_width)

@@ -1,4 +1,4 @@
-"""Changes to faces and sound that leave it true which belong together. Images are uint8 BGR.
+"""Augmentation of faces and audio that preserves their synchronisation. Images are uint8 BGR.
 
 Legend: K windows, T frames, H W pixels.
 """
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from pipeline.media.image import blur, moved
 
 MAX_BLUR_PX = 2.0
-"""Standard deviation of the strongest blur that the expert trains on."""
+"""Largest standard deviation of the blur in the expert's training."""
 MAX_TURN_DEGREES, MAX_GROWTH, MAX_SHIFT_PX = 6.0, 0.08, 4.0
 MAX_NOISE, MAX_MASKED_BINS, MAX_MASKED_STEPS = 0.4, 16, 2
-"""Of a mel window of 80 x 16: noise's standard deviation in mel units, and how much of it one mask hides."""
+"""For a mel window of 80 x 16: largest standard deviation of the noise in mel units, and largest size of the masks."""
 
 
 def augment_faces(windows: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """``uint8 [K, T, H, W, 3]``: mirror, contrast, brightness and tint, constant over each window's frames."""
+    """Random mirroring, contrast, brightness and tint, constant within each window: uint8 [K, T, H, W, 3]."""
     out = np.empty_like(windows)
     for index, window in enumerate(windows):
         if rng.random() < 0.5:
@@ -31,10 +31,10 @@ def augment_faces(windows: NDArray[np.uint8], rng: np.random.Generator) -> NDArr
 
 
 def degrade_faces(windows: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """``uint8 [K, T, H, W, 3]``: loss of colour, blur and noise, as strong in each of a window's frames.
+    """Random desaturation, blur and noise, of constant strength within each window: uint8 [K, T, H, W, 3].
 
-    What a generator draws is softer than video and off in colour. An expert that has seen only video takes such
-    faces for whatever they happen to resemble, and its gradient paints lips red instead of moving them.
+    Generated faces are blurrier than video, and their colours differ. The similarities of an expert trained on video
+    only are arbitrary for such faces, and its gradient then makes the lips red instead of moving them.
     """
     out = np.empty_like(windows)
     for index, window in enumerate(windows):
@@ -47,24 +47,24 @@ def degrade_faces(windows: NDArray[np.uint8], rng: np.random.Generator) -> NDArr
 
 
 def augment_mel(mel: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """``float32 [K, ..., 80, 16]``: one loudness for each of K, up to 6 dB either way (8 units span 100 dB)."""
+    """Random gain of up to 6 dB up or down per window: float32 [K, ..., 80, 16] (8 mel units span 100 dB)."""
     return louder(mel, draw_gains(rng, len(mel)).reshape(-1, *[1] * (mel.ndim - 1)))
 
 
 def draw_gains(rng: np.random.Generator, num: int) -> NDArray[np.float32]:
-    """Up to 6 dB either way, in mel units: float32 [num]."""
+    """Random gains of up to 6 dB up or down, in mel units: float32 [num]."""
     return rng.uniform(-0.5, 0.5, size=num).astype(np.float32)
 
 
 def louder(mel: NDArray[np.float32], gain: NDArray[np.float32] | np.float32) -> NDArray[np.float32]:
-    """Mel of any shape by a gain in mel units, within [-4, 4]."""
+    """Mel plus a gain in mel units, clipped to [-4, 4]. Same shape as ``mel``."""
     return np.clip(mel + gain, -4.0, 4.0)
 
 
 def move_faces(windows: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """``uint8 [K, T, H, W, 3]``: turned, grown and shifted a little, one draw for each window's frames.
+    """Small random rotation, scaling and shift, constant within each window: uint8 [K, T, H, W, 3].
 
-    A network that knows few speakers remembers where their mouths are.
+    Without it, a network trained on few speakers memorises the positions of their mouths.
     """
     out = np.empty_like(windows)
     for index, window in enumerate(windows):
@@ -75,7 +75,10 @@ def move_faces(windows: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[
 
 
 def mask_mel(mel: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """``float32 [K, 80, 16]``: noise, and a band of bins and some steps at the window's mean (Park et al. 2019)."""
+    """Noise, and one band of bins and one span of steps set to the window's mean: float32 [K, 80, 16].
+
+    The masks follow SpecAugment (Park et al. 2019).
+    """
     out = mel + rng.normal(size=mel.shape).astype(np.float32) * rng.uniform(0, MAX_NOISE, (len(mel), 1, 1))
     for window in out:
         num_bins, num_steps = rng.integers(0, MAX_MASKED_BINS + 1), rng.integers(0, MAX_MASKED_STEPS + 1)

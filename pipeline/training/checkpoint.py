@@ -1,4 +1,4 @@
-"""Training states on disk: the last good one, and the one before it."""
+"""Checkpoints on disk: the last one and the previous one."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ logger = logging.getLogger(__name__)
 
 
 class CheckpointStore:
-    """The last good training state of one run.
+    """The last two checkpoints of one training.
 
-    States are nested dicts and lists of tensors, numbers and strings. A state damaged by a crash of the machine is
-    moved aside and the one before it is used.
+    A checkpoint consists of nested dicts and lists of tensors, numbers and strings. A checkpoint that a crash of the
+    machine damaged is renamed, and the previous one is used.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -25,6 +25,7 @@ class CheckpointStore:
         self._paths = (folder / "last.pt", folder / "previous.pt")
 
     def save(self, state: dict[str, Any]) -> None:
+        """Write a checkpoint. The last checkpoint becomes the previous one."""
         last, previous = self._paths
         with atomic.replacing(folder_file := last.with_name("next.pt")) as temporary:
             torch.save(state, temporary)
@@ -33,16 +34,16 @@ class CheckpointStore:
         folder_file.replace(last)
 
     def load(self) -> dict[str, Any] | None:
-        """The newest readable state, or None where there is none. Raises OSError where the disk does not answer."""
+        """The newest readable checkpoint, or None. Raises OSError if the disk cannot be read."""
         for path in self._paths:
             if not path.is_file():
                 continue
             try:
                 state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
                 return state
-            except (OSError, MemoryError):  # the file may be whole
+            except (OSError, MemoryError):  # the file may be undamaged
                 raise
-            except Exception as error:  # torch raises many types for a damaged file
-                logger.warning("checkpoint %s is unreadable (%s); trying the one before it", path, error)
+            except Exception as error:  # torch raises exceptions of many types for damaged files
+                logger.warning("checkpoint %s is unreadable (%s); using the previous checkpoint", path, error)
                 path.replace(path.with_suffix(".damaged"))
         return None

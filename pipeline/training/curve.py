@@ -1,4 +1,4 @@
-"""A training's curve as CSV (for DVC) and as a picture."""
+"""The training curve as CSV (for DVC) and as PNG."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NOT_DRAWN = ("step", "learning_rate", "grad_norm", "temperature")
 
 
 def write_curve(path: Path, rows: Sequence[dict[str, float]]) -> None:
-    """One row per logged step; a scalar absent at a step is an empty cell."""
+    """Write the curve as CSV with one row per logged step. A scalar without a value at a step is an empty cell."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     with atomic.replacing(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, names, lineterminator="\n")
@@ -23,10 +23,11 @@ def write_curve(path: Path, rows: Sequence[dict[str, float]]) -> None:
 
 
 def plot_curve(path: Path, rows: Sequence[dict[str, float]], title: str) -> None:
-    """One panel per loss term; training as a line, validation as dots.
+    """Plot the curve as PNG with one panel per scalar: training as a line, validation as dots.
 
-    The sums have a panel each: validation's is at full weights and without the adversary's terms, or, of SyncNets,
-    among the sounds of one clip.
+    The total losses of training and validation have separate panels because they are not comparable. A generator's
+    validation loss uses the final weights and leaves out the adversarial terms. A sync network's validation loss
+    compares audio windows of one clip only.
     """
     import matplotlib
 
@@ -54,7 +55,7 @@ def plot_curve(path: Path, rows: Sequence[dict[str, float]], title: str) -> None
 
 
 def _panels(rows: Sequence[dict[str, float]]) -> dict[str, list[str]]:
-    """Title -> the scalars to draw."""
+    """Panel title -> names of the scalars in that panel."""
     panels: dict[str, list[str]] = {}
     for key in dict.fromkeys(key for row in rows for key in row):
         name = key.removeprefix("val_")

@@ -1,8 +1,7 @@
-"""The same work in several processes, through Ray Train: on this machine, or on the cluster of RAY_ADDRESS.
+"""Training in several processes with Ray Train, on this machine or on the cluster of RAY_ADDRESS.
 
-Work is restarted, in new processes, where one of them or its machine is lost; what it does not find again on disk it
-does again. What the program itself raises ends the run at once and reaches the caller as it was raised, a bug with its
-traceback.
+If a process or its machine is lost, all processes are restarted and continue from the last checkpoint. An error of the
+program itself ends the run at once. The caller gets the same exception, and a bug carries the traceback of its process.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ R = TypeVar("R")
 Rows = Iterable[tuple[int, Mapping[str, float]]]
 
 MAX_RESTARTS = 3
-_STORE_BYTES = 200_000_000  # only small messages pass through it
+_STORE_BYTES = 200_000_000  # it holds small messages only
 _POLL_S = 1.0
 
 
@@ -44,11 +43,12 @@ def run_in_processes(
     shared_dir: Path,
     log_curve: Callable[[Rows], object],
 ) -> R:
-    """What ``work``, called with a log for its curve in each of the processes, gives in the first one.
+    """Run ``work`` in each process and return the result of the first process.
 
-    ``device`` is ``auto | cpu | cuda``: a GPU for each process (NCCL) or none (gloo); ``auto`` takes GPUs where there
-    are any. The first process's log lines and curve arrive here. On a cluster every node must see ``shared_dir``.
-    Raises UserError where there are too few cores or GPUs, TemporaryError once there were too many restarts.
+    ``work`` gets a function that logs rows of the curve. Log lines and curve rows of the first process are forwarded
+    to this process. ``device``: each process has its own GPU (``cuda``, NCCL) or none (``cpu``, gloo); ``auto`` uses
+    GPUs if the machine or cluster has any. On a cluster every node needs access to ``shared_dir``.
+    Raises UserError if there are too few cores or GPUs, and TemporaryError after too many restarts.
     """
     with open_ray(num_processes, [pipeline, models], _STORE_BYTES, {}) as ray:
         use_gpu = _takes_gpus(ray.cluster_resources(), num_processes, device)
@@ -60,26 +60,29 @@ def run_in_processes(
             if attempt.results:
                 return attempt.results[0]
             if num_restarts < MAX_RESTARTS:
-                logger.warning("%s; starting the processes again", attempt.loss)
-    raise TemporaryError(f"{attempt.loss}, {MAX_RESTARTS + 1} times; running again goes on from the last checkpoint")
+                logger.warning("%s; restarting the processes", attempt.loss)
+    raise TemporaryError(
+        f"{attempt.loss}, {MAX_RESTARTS + 1} times; run the command again to continue from the last checkpoint"
+    )
 
 
 def _takes_gpus(resources: Mapping[str, float], num_processes: int, device: Device) -> bool:
     use_gpu = device == "cuda" or (device == "auto" and resources.get("GPU", 0) > 0)
     if use_gpu:
         num, unit, remedy = int(resources.get("GPU", 0)), "GPU", "lower it, or set runtime.device to cpu,"
-    else:  # Ray on this machine has as many cores as it was told
+    else:  # local Ray reports the number of cores that it was started with, not the machine's
         num, unit, remedy = int(resources["CPU"]) if is_cluster() else num_cores(), "core", "lower it"
     if num < num_processes:
         where = f"the cluster {os.environ['RAY_ADDRESS']}" if is_cluster() else "this machine"
         raise UserError(
-            f"runtime.num_processes is {num_processes}, one {unit} each, but {where} has {num}; {remedy} in params.yaml"
+            f"runtime.num_processes is {num_processes} and each process needs one {unit}, but {where} has {num}; "
+            f"{remedy} in params.yaml"
         )
     return use_gpu
 
 
 class _Attempt:
-    """One start of all processes."""
+    """One run of all processes, from their start to their end."""
 
     def __init__(self, work: Callable[..., Any], num_processes: int, use_gpu: bool, shared_dir: Path) -> None:
         import ray
@@ -94,7 +97,7 @@ class _Attempt:
             _work_in_process,
             train_loop_config={"work": work, "messages": self._messages, "level": logging.getLogger().level},
             scaling_config=ScalingConfig(num_workers=num_processes, use_gpu=use_gpu),
-            # Ray Train would restart after the program's own errors, too.
+            # Ray Train's own restarts are off, since it also restarts after errors of the program.
             run_config=RunConfig(
                 name="ray",
                 storage_path=str(shared_dir),
@@ -102,15 +105,15 @@ class _Attempt:
             ),
         )
         self.error: Exception | None = None
-        """What the program raised."""
+        """Exception of the program."""
         self.results: list[Any] = []
-        """Of the first process, once it is done."""
+        """Result of the first process, after it has finished."""
         self.loss = "a process of the training was lost"
-        """How the attempt ended, where it has neither."""
+        """Reason why the attempt ended without error and without result."""
 
     def follow(self, log_curve: Callable[[Rows], object]) -> None:
-        """Until all processes have ended."""
-        # In a thread, so that a signal finds this one, and Ray Train puts no handler of its own in place.
+        """Forward the messages of the processes until all processes have ended."""
+        # Ray Train runs in a thread so that the main thread receives signals. In a thread it installs no handlers.
         thread = threading.Thread(target=self._fit, name="ray-train", daemon=True)
         thread.start()
         while thread.is_alive() or not self._messages.empty():
@@ -136,11 +139,13 @@ class _Attempt:
         try:
             self._trainer.fit()
         except (TrainingFailedError, RayError) as error:
-            told = [line for line in str(error).splitlines() if line.strip()]
-            self.loss = f"a process of the training was lost ({told[-1].strip() if told else type(error).__name__})"
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            self.loss = f"a process of the training was lost ({lines[-1].strip() if lines else type(error).__name__})"
 
 
 class _SendLines(logging.Handler):
+    """Sends log records to the process that started the training."""
+
     def __init__(self, messages: Any) -> None:
         super().__init__()
         self._messages = messages
@@ -150,20 +155,20 @@ class _SendLines(logging.Handler):
 
 
 def _is_lost_process(error: Exception) -> bool:
-    """Whether it is what torch raises where another process is gone; gloo has no class of its own for that."""
+    """Whether torch raised the error because another process was lost. Gloo raises a plain RuntimeError for that."""
     if isinstance(error, ConnectionError | torch.distributed.DistError):
         return True
-    told = re.search(r"gloo|NCCL|onnection (closed|reset|refused)", str(error))
-    return type(error) is RuntimeError and told is not None
+    found = re.search(r"gloo|NCCL|onnection (closed|reset|refused)", str(error))
+    return type(error) is RuntimeError and found is not None
 
 
 def _portable(error: Exception) -> Exception:
-    """An error that reaches the process that started these, with the traceback of a bug as its note."""
+    """The error, or a RuntimeError in its place if it cannot be pickled. A bug gets its traceback as a note."""
     if exit_code_of(error) is None:
         error.add_note("".join(["in a process of the training:\n", *traceback.format_exception(error)]))
     try:
         pickle.loads(pickle.dumps(error))
-    except Exception as problem:  # of any kind: it is the error's own class that packs and unpacks it
+    except Exception as problem:  # pickling runs code of the error's class, which can raise anything
         stand_in = RuntimeError(f"{type(error).__name__}: {error} (not picklable: {problem})")
         for note in getattr(error, "__notes__", ()):
             stand_in.add_note(note)
@@ -184,7 +189,7 @@ def _work_in_process(config: dict[str, Any]) -> None:
 
     def send(rows: Rows) -> bool:
         messages.put(("curve", list(rows)))
-        return True  # with the process that started these
+        return True  # the starting process has the rows
 
     try:
         result = config["work"](send)

@@ -1,4 +1,4 @@
-"""A running average of a network's weights: steadier than any single step's, hence what is validated and handed on."""
+"""Exponential moving average of a network's weights. It varies less than the weights of single steps."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from torch import nn
 class AveragedWeights:
     """Exponential moving average of parameters and of BatchNorm's statistics.
 
-    The first steps weigh more, as in TensorFlow's `num_updates`: step n keeps min(decay, n / (n + 9)) of what was, so
-    that the random start is forgotten at once and a short training is averaged over little. A decay of 0 follows the
-    network itself.
+    The decay of update n = 0, 1, ... is min(decay, n / (n + 9)), similar to TensorFlow's `num_updates`. The initial
+    weights therefore have no influence, and a short training is averaged over few steps. With a decay of 0 the average
+    equals the network's weights.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
-        """The same network with the averaged weights, in eval mode."""
+        """Copy of the network with the averaged weights, in eval mode."""
         self._decay, self._num_updates = decay, 0
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Take in the weights after one more step."""
+        """Update the average with the network's weights. Call it after each step."""
         kept = min(self._decay, self._num_updates / (self._num_updates + 9))
         self._num_updates += 1
         averaged, new = self.network.state_dict(), network.state_dict()

@@ -1,7 +1,7 @@
-"""Training of the network behind LSE-D and LSE-C where the official weights are not given.
+"""Training of the evaluator network of LSE-D and LSE-C, which is used without the official weights.
 
-It learns from the expert's training clips and shares nothing else with it: other network (Chung and Zisserman, "Out of
-time"), other input (wide 224 px crops, MFCC), other objective (distances instead of cosines), other seed.
+The evaluator has the same training clips as the expert. Everything else differs: network (Chung and Zisserman, "Out of
+time"), input (wide 224 px crops and MFCC), objective (distances instead of cosines) and seed.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from pipeline.training.sync_validation import SyncValidation
 from pipeline.training.windows import Item, spread_starts
 
 MAX_SOFTNESS = 1 / 64
-"""Standard deviation of the strongest blur that it trains on, as a share of the picture's side: 2.5 of 160 px."""
+"""Largest standard deviation of the blur in training, as a fraction of the image's side: 2.5 px for 160 px."""
 
 
 @dataclass(frozen=True)
 class CutEvaluatorWindows:
-    """Wide crops with the MFCC that belong to them, for the evaluator."""
+    """Cuts wide face windows and their MFCC windows from a clip, for the evaluator."""
 
     windows_per_clip: int
     min_gap_frames: int
 
     def __call__(self, clip: Clip, rng: np.random.Generator) -> Item | None:
-        """``context: uint8 [K, T, H, W, 3]``, ``mfcc: float32 [K, 13, 20]``."""
+        """``context``: uint8 [K, T, H, W, 3] BGR, ``mfcc``: float32 [K, 13, 20]. None if the clip is too short."""
         num_starts = min(clip.num_frames, len(clip.audio) // SAMPLES_PER_FRAME) - DROPPED_WINDOWS
         starts = spread_starts(num_starts, self.windows_per_clip, self.min_gap_frames, rng)
         if starts is None:
@@ -53,30 +53,30 @@ class CutEvaluatorWindows:
 
 
 def soften_faces(windows: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """``uint8 [K, T, H, W, 3]``: half of the windows blurred, as strongly in each of a window's frames.
+    """Random blur of half of the windows, constant within each window: uint8 [K, T, H, W, 3].
 
-    Generated faces are softer than video. An evaluator that has seen only video takes softness for lost sync: it would
-    measure what FID measures.
+    Generated faces are blurrier than video. An evaluator trained on video only would score blurred faces as out of
+    sync, and so measure image quality, which FID already measures.
     """
     largest_px = MAX_SOFTNESS * windows.shape[-2]
     return np.stack([blur(window, rng.uniform(0, largest_px)) if rng.random() < 0.5 else window for window in windows])
 
 
 def augment_audio(samples: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.int16]:
-    """``int16 [n]``: loudness of up to 6 dB either way."""
+    """Random gain of up to 6 dB up or down: int16 [n]."""
     louder = samples * 10 ** (rng.uniform(-6, 6) / 20)
     return np.clip(np.round(louder), -32768, 32767).astype(np.int16)
 
 
 def evaluator_windows(context: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """``uint8 [N, T, H, W, 3]`` BGR -> uint8 [N, 3, T, 224, 224], as scoring prepares its frames."""
+    """Wide crops uint8 [N, T, H, W, 3] BGR -> uint8 [N, 3, T, 224, 224], resized in the same way as in scoring."""
     num, frames = context.shape[:2]
     images_CNHW = evaluator_frames(context.flatten(0, 1).numpy(), device)
     return images_CNHW.unflatten(1, (num, frames)).transpose(0, 1)
 
 
 class EvaluatorTrainee:
-    """One evaluator with its optimiser and fixed validation clips."""
+    """An evaluator with its optimiser and fixed validation clips."""
 
     def __init__(
         self, params: TrainEvaluatorParams, validation_clips: Sequence[Clip], device: torch.device, seed: int
@@ -93,7 +93,7 @@ class EvaluatorTrainee:
         self._validation = SyncValidation(params.num_validation_pairs, params.min_gap_frames, seed)
 
     def step(self, batch: Batch, step: int) -> dict[str, torch.Tensor | float]:
-        """``context: uint8 [B, K, T, H, W, 3]``, ``mfcc: float32 [B, K, 13, 20]``."""
+        """One optimiser step. ``context``: uint8 [B, K, T, H, W, 3], ``mfcc``: float32 [B, K, 13, 20]."""
         self.network.train()
         frames = evaluator_windows(batch["context"].flatten(0, 1), self._device)
         mfcc = batch["mfcc"].flatten(0, 1).unsqueeze(1).to(self._device)
@@ -120,7 +120,7 @@ class EvaluatorTrainee:
 
     @torch.inference_mode()
     def similarity(self, clip: Clip) -> NDArray[np.float32]:
-        """Negative distance of every lip window to every audio window of a clip: float32 [V, V]."""
+        """Negative distances between all lip windows (rows) and audio windows (columns) of a clip: float32 [V, V]."""
         self.network.eval()
         context = clip.context(np.arange(clip.num_frames))
         bf16 = uses_bf16(self._params.precision, self._device)

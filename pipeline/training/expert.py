@@ -1,7 +1,7 @@
-"""Training of the SyncNet expert, the judge inside the generator's loss.
+"""Training of the SyncNet expert, which the generator's sync loss uses.
 
-InfoNCE over clips and over windows of the same clip is the default: BCE on single pairs, the recipe of Wav2Lip
-(sec. 3.3), stays at chance for very long on small data. BCE is kept for fidelity.
+The default objective is InfoNCE over windows of the same clip and of other clips. BCE on single pairs, Wav2Lip's
+objective (sec. 3.3), stays at chance level for many steps on small data sets. It is available for comparison.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pipeline.training.sync_validation import SyncValidation
 
 
 def expert_config(params: TrainSyncnetParams) -> SyncNetConfig:
-    """The network that fits the objective: BCE needs cosines in [0, 1], InfoNCE linear heads."""
+    """Config of the network for the objective: BCE needs cosines in [0, 1], InfoNCE needs linear heads."""
     linear = params.objective == "infonce"
     return SyncNetConfig(
         width=params.width,
@@ -38,7 +38,7 @@ def expert_config(params: TrainSyncnetParams) -> SyncNetConfig:
 
 
 class ExpertTrainee:
-    """One expert with its optimiser and fixed validation clips."""
+    """A sync expert with its optimiser and fixed validation clips."""
 
     def __init__(
         self, params: TrainSyncnetParams, validation_clips: Sequence[Clip], device: torch.device, seed: int
@@ -59,7 +59,7 @@ class ExpertTrainee:
         self._validation = SyncValidation(params.num_validation_pairs, params.min_gap_frames, seed)
 
     def step(self, batch: Batch, step: int) -> dict[str, torch.Tensor | float]:
-        """``faces: uint8 [B, K, T, 48, 96, 3]``, ``mel: float32 [B, K, 80, 16]``."""
+        """One optimiser step. ``faces``: uint8 [B, K, T, 48, 96, 3], ``mel``: float32 [B, K, 80, 16]."""
         self.network.train()
         faces = expert_faces(batch["faces"].flatten(0, 1), self._device)
         mel = batch["mel"].flatten(0, 1).unsqueeze(1).to(self._device)
@@ -82,7 +82,7 @@ class ExpertTrainee:
         }
 
     def _bce(self, cosine_NN: torch.Tensor, windows_per_clip: int) -> torch.Tensor:
-        """Every pair in sync, and as many out of sync with another window of the same clip."""
+        """BCE of all pairs in sync, and of as many pairs with the audio of another window of the same clip."""
         true = cosine_NN.diagonal()
         index = torch.arange(len(cosine_NN), device=cosine_NN.device)
         inside = index % windows_per_clip
@@ -94,7 +94,7 @@ class ExpertTrainee:
         return self._validation.scores([self.similarity(clip) for clip in self._clips])
 
     def similarity(self, clip: Clip) -> NDArray[np.float32]:
-        """Cosine over temperature of every face window with every audio window of a clip: float32 [V, V]."""
+        """Cosines, divided by the temperature, of all face windows and audio windows of a clip: float32 [V, V]."""
         self.network.eval()
         cosines = clip_cosines(self.network, clip, self._device, self._params.precision)
         return cosines / float(self.network.temperature.detach())

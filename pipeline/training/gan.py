@@ -1,13 +1,13 @@
-"""Training of one variant of the generator: L1, the frozen expert's sync loss, and the quality discriminator's loss.
+"""Training of one generator variant: L1 loss, sync loss of the frozen expert, adversarial loss, further losses.
 
     loss = (1 - w_sync - w_adv) L1 + w_sync L_sync + w_adv L_adv        (Wav2Lip, sec. 3.4)
 
-plus, where their weights are not 0, the distance of the expert's features (perceptual), that of the discriminator's
-(feature matching), L1 of the change from frame to frame (temporal) and L1 about the mouth (mouth).
+Further terms are added if their weights are not 0: distance of the expert's features (perceptual), distance of the
+discriminator's features (feature matching), L1 of the change between consecutive frames (temporal), and L1 of the
+mouth region (mouth).
 
-The weights follow an explicit schedule in steps, so a curve can be read without knowing when an evaluation happened
-to switch a loss on, and a resumed run needs no hidden state. A running average of the weights is validated and
-handed on.
+The weights follow a schedule in steps. They do not depend on evaluation results, so a resumed run needs no further
+state. Validation and the saved model use a moving average of the generator's weights.
 """
 
 from __future__ import annotations
@@ -46,34 +46,34 @@ from pipeline.training.variants import Recipe
 
 
 def window_cut(params: TrainGanParams, kind: GeneratorKind, *, is_augmented: bool) -> CutGeneratorWindow:
-    """What one clip gives to a batch; other audio only where the sync loss compares with it."""
+    """The function that cuts one clip's window for a batch. Only the InfoNCE sync loss needs audio of other moments."""
     others = params.sync_negatives if params.sync_objective == "infonce" else 0
     return CutGeneratorWindow(params.min_reference_gap_frames, others, is_augmented, kind, params.window_frames)
 
 
 MEASURED = {"sync": 1.0}
-"""Validation measures sync whether it is trained for or not."""
+"""Validation measures the sync loss of every variant, including those trained without it."""
 
 
 def init_audio_encoder(generator: Generator, expert: SyncNet) -> None:
-    """Start the generator's audio encoder from the expert's audio tower, except for the last layer.
+    """Initialise the generator's audio encoder with the expert's weights, except for the last layer.
 
-    The expert has learned which sounds look different. Both have Wav2Lip's layers, but for one residual block that only
-    the expert has. Raises UserError where the widths differ.
+    The expert's audio features already separate sounds with different mouth shapes. Both encoders have Wav2Lip's
+    layers, except for one residual block that only the expert has. Raises UserError if the widths differ.
     """
     own, learned = generator.audio_encoder.state_dict(), expert.audio_encoder.state_dict()
     shared = {name: tensor for name, tensor in learned.items() if name in own and not name.startswith("head.")}
     if any(tensor.shape != own[name].shape for name, tensor in shared.items()):
         raise UserError(
-            f"train_gan.audio_start expert needs a generator as wide as the expert: train_gan.width is "
-            f"{generator.config.width}, the expert's {expert.config.width}; make them equal in params.yaml, or set "
-            "audio_start to random"
+            f"train_gan.audio_start is expert, but train_gan.width is {generator.config.width}, the expert's "
+            f"{expert.config.width}; set train_gan.width and train_syncnet.width to the same value in params.yaml, or "
+            "train_gan.audio_start to random"
         )
     generator.audio_encoder.load_state_dict(own | shared)
 
 
 class GanTrainee:
-    """A generator, its adversary if it has one, their optimisers, the frozen expert and fixed validation windows."""
+    """A generator and its adversary (if any) with their optimisers, the frozen expert, and fixed validation windows."""
 
     def __init__(
         self,
@@ -93,15 +93,18 @@ class GanTrainee:
         self._adversary = recipe.build_adversary(device) if recipe.build_adversary else None
         self._optimiser = torch.optim.Adam(self.generator.parameters(), lr=params.learning_rate, betas=recipe.betas)
         self._averaged = AveragedWeights(self.generator, params.ema_decay)
-        # A clip twice in a batch would have its own sound among the sync loss's negatives.
+        # If a clip occurred twice in a batch, the sync loss could use a window's own audio as a negative.
         self._validation_batch_size = min(params.clips_per_batch, len(validation_clips))
         self._validation = _validation_batch(
             validation_clips, window_cut(params, recipe.kind, is_augmented=False), params, seed
         )
 
     def step(self, batch: Batch, step: int) -> dict[str, torch.Tensor | float]:
-        """``target, reference: uint8 [B, T, 96, 96, 3]``, ``audio: float32 [B, T, F, L]``,
-        ``sync_mel: float32 [B, T / 5, K, 80, 16]``."""
+        """One optimiser step, of the adversary too.
+
+        ``target`` and ``reference``: uint8 [B, T, 96, 96, 3]. ``audio``: float32 [B, T, F, L]. ``sync_mel``: float32
+        [B, T / 5, K, 80, 16].
+        """
         p = self._params
         self.generator.train()
         weights, full = self._recipe.loss_weights(step), self._recipe.loss_weights(None)
@@ -125,9 +128,9 @@ class GanTrainee:
         }
 
     def _terms(self, batch: Batch, weights: LossWeights, measured: LossWeights, factor: float) -> tuple[Terms, Terms]:
-        """Every term, with a step of the discriminator, and what to log of that.
+        """All loss terms, and the adversary's scalars to log. The discriminator is trained for one step.
 
-        Of a batch in n parts the discriminator makes n steps, each at an nth of its rate.
+        With n micro-batches the discriminator makes n steps per batch, each at 1/n of its learning rate.
         """
         target_BTCHW, generated_BTCHW = self._generate(self.generator, batch)
         terms = self._against_the_target(generated_BTCHW, target_BTCHW, batch["sync_mel"], weights, measured)
@@ -145,8 +148,10 @@ class GanTrainee:
         weights: LossWeights,
         measured: LossWeights,
     ) -> Terms:
-        """Every term but the adversary's. The sync loss is measured before its weight is on, too, where ``measured``
-        gives it one."""
+        """All loss terms except the adversary's.
+
+        The sync loss is included if its weight in ``weights`` or in ``measured`` is above 0.
+        """
         terms = {"l1": l1_loss(generated_BTCHW, target_BTCHW)}
         sync, perceptual = weights.get("sync", 0.0), weights.get("perceptual", 0.0)
         if measured.get("sync", 0.0) + perceptual > 0:
@@ -171,11 +176,11 @@ class GanTrainee:
         return target_BTCHW, generated_BTCHW.float()
 
     def _audio(self, batch: Batch) -> torch.Tensor:
-        """What the generator hears: float32 [B, T, 1, F, L]."""
+        """The generator's audio input: float32 [B, T, 1, F, L]."""
         return batch["audio"].to(self._device).unsqueeze(2)
 
     def _expert_features(self, faces_BTCHW: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """The expert's embedding and maps of every 5 whole faces, the clips' one after another."""
+        """The expert's embeddings and feature maps of each 5 consecutive faces, clip by clip."""
         fives_NTCHW = lower_half(faces_BTCHW).unflatten(1, (-1, WINDOW_FRAMES)).flatten(0, 1)
         with autocast(self._params.precision, self._device):
             return self.expert.embed_faces_with_maps(stack_window(fives_NTCHW))
@@ -193,8 +198,11 @@ class GanTrainee:
 
     @torch.inference_mode()
     def validate(self) -> dict[str, float]:
-        """The averaged generator on the fixed windows: each term and, at full weights, their sum ``loss`` (without the
-        adversary's, whose scale drifts), L1 of the lower half, and the sync loss of generated and of real windows."""
+        """Mean scalars of the averaged generator on the fixed validation windows.
+
+        They are each loss term, their weighted sum ``loss`` at full weights, the L1 of the lower half, and the sync
+        loss of generated and of real windows. Adversarial terms are left out because their scale drifts.
+        """
         weights = self._recipe.loss_weights(None)
         totals: Counter[str] = Counter()
         size = self._validation_batch_size
@@ -214,13 +222,14 @@ class GanTrainee:
 
     @torch.inference_mode()
     def samples(self, num_windows: int) -> np.ndarray:
-        """Target, what the generator sees of it, reference and generated crops: uint8 [num * 96, 4 * 96, 3] BGR."""
+        """Columns: target, masked target, reference, generated crop. uint8 [num * 96, 4 * 96, 3] BGR."""
         batch = {name: tensor[:num_windows] for name, tensor in self._validation.items()}
         target, generated = self._generate(self._averaged.network, batch)
         reference = faces_to_float(batch["reference"], self._device)
-        # Beside a black reference the sum over the faces it is shown leaves what is shown of the target.
-        seen = self._recipe.kind.face_input(target, torch.zeros_like(reference))[:, 2].unflatten(1, (-1, 3)).sum(dim=1)
-        columns = (target[:, 2], seen, reference[:, 2], generated[:, 2])
+        # With a black reference, the sum over the images of the face input is the visible part of the target.
+        face_input = self._recipe.kind.face_input(target, torch.zeros_like(reference))
+        visible = face_input[:, 2].unflatten(1, (-1, 3)).sum(dim=1)
+        columns = (target[:, 2], visible, reference[:, 2], generated[:, 2])
         rows_NCHW = torch.cat([column.float() for column in columns], dim=-1)
         image = rows_NCHW.permute(0, 2, 3, 1).flatten(0, 1)
         return (image * 255).round().clamp(0, 255).byte().cpu().numpy()
@@ -248,7 +257,7 @@ class GanTrainee:
 
 
 def _micro_batches(batch: Batch, num: int) -> Iterator[Batch]:
-    """The batch in so many equal parts, its clips in order."""
+    """``num`` consecutive parts of equal size of the batch."""
     size = len(batch["target"]) // num
     for start in range(0, num * size, size):
         yield {name: tensor[start : start + size] for name, tensor in batch.items()}
@@ -262,12 +271,15 @@ def _weighted_sum(terms: Terms, weights: LossWeights) -> torch.Tensor:
 def _validation_batch(
     clips: Sequence[Clip], cut: CutGeneratorWindow, params: TrainGanParams, seed: int
 ) -> dict[str, torch.Tensor]:
-    """The same windows for every variant: they depend on the seed and the clips alone."""
+    """The fixed validation windows. They depend on the seed and the clips only, so all variants have the same."""
     items = []
     for index in range(params.num_validation_windows):
         item = cut(clips[index % len(clips)], np.random.default_rng([seed, index]))
         if item is not None:
             items.append(item)
     if not items:
-        raise DataError("no validation clip is long enough for a window and a reference; see preprocess.min_frames")
+        raise DataError(
+            "no validation clip is long enough for a window and a reference; raise preprocess.min_frames, or lower "
+            "train_gan.window_frames or train_gan.min_reference_gap_frames, in params.yaml"
+        )
     return {name: torch.from_numpy(np.stack([i[name] for i in items])) for name in items[0]}

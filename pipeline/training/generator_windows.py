@@ -1,4 +1,4 @@
-"""What a generator trains on: a moment of a clip, another moment of it, and the sound of both and of more."""
+"""Training windows of generators: target, reference, the generator's audio input, and audio for the sync loss."""
 
 from __future__ import annotations
 
@@ -17,29 +17,32 @@ from pipeline.training.windows import Item
 
 @dataclass(frozen=True)
 class CutGeneratorWindow:
-    """A target window, a reference window elsewhere in the clip, the audio of the target and of other moments."""
+    """Cuts a target window, a reference window, the target's audio and other audio from a clip."""
 
     min_reference_gap_frames: int
-    """Between the starts of windows of 5 frames; longer windows are as much further apart as they are longer."""
+    """Minimum distance of the starts of target and reference, for T = 5. It grows with T by T - 5 frames."""
     num_other_audio: int = 0
+    """Number of audio windows of other moments, per 5 frames."""
     is_augmented: bool = False
     kind: GeneratorKind = OURS
     num_frames: int = WINDOW_FRAMES
     """T, a multiple of 5."""
 
     def __call__(self, clip: Clip, rng: np.random.Generator) -> Item | None:
-        """``target, reference: uint8 [T, 96, 96, 3]``, ``audio: float32 [T, F, L]`` as the kind of generator hears it,
-        ``sync_mel: float32 [T / 5, 1 + num_other_audio, 80, 16]``, for every 5 frames their own first.
+        """The clip's window, or None if the clip is too short.
 
-        The reference never overlaps the target: an overlap would let the generator copy the mouth. The other audio
-        keeps the same distance, so that none of it is a near miss of the target's; a longer target's own fives are 5
-        frames apart. Augmentation is the same for target
-        and reference: colours that change from batch to batch have to be read off the reference, not remembered.
-        Every kind draws the same windows, references and augmentation.
+        ``target`` and ``reference``: uint8 [T, 96, 96, 3] BGR. ``audio``: float32 [T, F, L], the audio windows of the
+        kind of generator. ``sync_mel``: float32 [T / 5, 1 + num_other_audio, 80, 16]; for each 5 frames, their own
+        audio comes first.
+
+        The reference never overlaps the target, since the generator could copy the mouth from an overlap. The other
+        audio is at least ``min_reference_gap_frames`` away from each 5 frames of the target, so that it is clearly out
+        of sync with them. Target and reference get the same augmentation, so the generator has to take the colours
+        from the reference. All kinds of generator get the same windows, references and augmentation.
         """
         starts = np.arange(max(0, clip.num_frames - self.num_frames + 1))
         apart = self.min_reference_gap_frames + self.num_frames - WINDOW_FRAMES
-        with_room = starts[np.maximum(starts, len(starts) - 1 - starts) >= apart]  # for a reference before or behind
+        with_room = starts[np.maximum(starts, len(starts) - 1 - starts) >= apart]  # room for a reference
         if not len(with_room):
             return None
         start = int(with_room[rng.integers(0, len(with_room))])
@@ -62,9 +65,10 @@ class CutGeneratorWindow:
     def _with_others(
         self, clip: Clip, start: int, fives: NDArray[np.int64], rng: np.random.Generator
     ) -> NDArray[np.int64]:
-        """The start of 5 frames, and others far enough from each five of the target: int64 [1 + num_other_audio].
+        """``start``, and random starts at the minimum distance from all ``fives``: int64 [1 + num_other_audio].
 
-        The loss compares every five with all audio of the batch, so also with what another five drew.
+        The distance holds for all ``fives``, the starts of each 5 frames of the target, because the loss compares each
+        of them with all audio of the batch.
         """
         starts = np.arange(clip.num_frames - WINDOW_FRAMES + 1)
         starts = starts[np.abs(starts[:, None] - fives).min(axis=1) >= self.min_reference_gap_frames]

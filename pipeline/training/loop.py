@@ -1,6 +1,6 @@
-"""The loop that every training shares: steps, curve, validation, checkpoints, resume.
+"""The training loop: steps, curve, validation, checkpoints, resume.
 
-What is trained stays outside: a `Trainee` makes one step from one batch and names its losses.
+The loop is the same for all networks. A `Trainee` holds the network and its optimiser, and makes one step per batch.
 """
 
 from __future__ import annotations
@@ -24,28 +24,31 @@ logger = logging.getLogger(__name__)
 Batch = Mapping[str, torch.Tensor]
 REMEDY = "lower the learning rate, or set precision to fp32, in params.yaml"
 CurveLog = Callable[[Iterable[tuple[int, Mapping[str, float]]]], bool]
-"""Takes rows of the curve, a step and its scalars; says whether all that it ever took has arrived where it goes."""
+"""Logs rows of the curve: pairs of step and scalars. Returns whether all rows logged so far have been delivered."""
 
 
 class NonFiniteLossError(DataError):
-    """A loss or gradient became NaN or infinite; the last checkpoint is from before."""
+    """A loss or gradient became NaN or infinite. The last checkpoint is from an earlier step."""
 
 
 class Trainee(Protocol):
-    """What the loop drives."""
+    """A network in training, with its optimiser and validation data."""
 
     def step(self, batch: Batch, step: int) -> dict[str, torch.Tensor | float]:
-        """One optimiser step; returns one named scalar per loss term."""
+        """Make one optimiser step. Returns scalars by name. ``step`` counts from 0."""
 
     def validate(self) -> dict[str, float]:
-        """Scalars on the fixed validation list. Those with the least `loss` are the best, or, where there is a
-        `pairwise_accuracy`, with the highest: near chance, a loss favours weights that claim nothing."""
+        """Scalars on the fixed validation data, `loss` among them.
+
+        The best weights are those with the highest `pairwise_accuracy`, or with the lowest `loss` if that scalar is
+        missing. Near chance level, the loss is lowest for weights whose scores are nearly constant.
+        """
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """The state dict that `validate` judges and that the stage hands on."""
+        """The state dict of the network that `validate` measures. The stage saves it."""
 
     def use_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
-        """Judge and hand on these. Training is over then."""
+        """Replace the weights that `validate` measures and the stage saves. Called after training."""
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -53,7 +56,7 @@ class Trainee(Protocol):
 
 
 class BatchSource(Protocol):
-    """Batches with the position of the data stream right after each."""
+    """Iterable of batches, each with the state of the data stream after it."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
@@ -61,52 +64,52 @@ class BatchSource(Protocol):
 
     @property
     def wait_seconds(self) -> float:
-        """Time the consumer has spent waiting for data so far."""
+        """Total time in seconds that the training has waited for batches."""
 
     def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """When the loop does what, in steps."""
+    """Length of the training and intervals of its actions, in steps."""
 
     num_steps: int
     validate_every: int
     checkpoint_every: int
     log_every: int
     keep: Keep = "best"
-    """Which validated weights are handed on."""
+    """Which validated weights are kept: the best or the last."""
     keep_from: int = 0
-    """No weights before this step are handed on, unless training ends before: a loss may not have been on."""
+    """First step whose weights may be kept, since losses may be inactive before it. The last step may always be."""
     patience: int = 0
-    """Validations in a row that may fail to be the best before training ends; 0: any number."""
+    """Training ends after this number of consecutive validations without improvement. 0: no early stopping."""
 
 
 @dataclass(frozen=True)
 class TrainingReport:
-    """What happened: the whole curve (also of the part before a resume) and this process's share of it."""
+    """Results of a training. The curve includes the part before a resume."""
 
     curve: list[dict[str, float]]
     validation: dict[str, float]
-    """Of the weights that are handed on."""
+    """Validation scalars of the kept weights."""
     kept_step: int
-    """The step they are from."""
+    """Step of the kept weights."""
     resumed_from_step: int
     seconds: float
-    """Wall time, all resumed parts included."""
+    """Wall time in seconds, including the parts before a resume."""
     data_wait_share: float
-    """Share of this process's training time spent waiting for a batch, 0..1."""
+    """Fraction of this process's training time spent waiting for batches, 0..1."""
 
 
 def train(
     trainee: Trainee, batches: BatchSource, schedule: Schedule, store: CheckpointStore, log: CurveLog
 ) -> TrainingReport:
-    """Run to ``schedule.num_steps``, from the newest checkpoint where there is one.
+    """Train until ``schedule.num_steps`` or early stopping, starting from the newest checkpoint if one exists.
 
-    A resumed run continues the same curve: weights, optimisers, data position and curve are all in the checkpoint.
-    ``log`` gets a row once a checkpoint holds it; what had not arrived by then comes again after a resume.
-    Raises NonFiniteLossError naming the step before a bad step can reach a checkpoint.
-    Where processes share the batches, each calls this; the first one validates, logs and writes the checkpoints.
+    A checkpoint holds weights, optimisers, data position and curve, so a resumed run continues the same curve. Rows
+    are logged after a checkpoint holds them. Rows that were not delivered before an interruption are logged again.
+    If several processes share the batches, each calls this function. The first one validates, logs and writes the
+    checkpoints. Raises NonFiniteLossError with the step; such a step is never written to a checkpoint.
     """
     curve: list[dict[str, float]] = []
     chosen = _Choice(schedule.keep, schedule.patience)
@@ -122,14 +125,14 @@ def train(
             torch.cuda.set_rng_state(state["cuda_rng"])
         curve, start, spent = state["curve"], state["step"], state["seconds"]
         sums, count = state["sums"], state["count"]
-        logged = _LoggedCurve(log, state.get("num_logged", len(curve)))  # earlier versions logged first
+        logged = _LoggedCurve(log, state.get("num_logged", len(curve)))  # earlier versions logged before the checkpoint
         chosen.load_state_dict(state["chosen"])
         logger.info("resumed from the checkpoint of step %d of %d", start, schedule.num_steps)
         if parallel.rank() == 0:
             logged.send_rest(curve)
 
     began, waited = time.monotonic(), batches.wait_seconds
-    paced_at, paced_step = began, start  # since the last line: a slow start says nothing about the rest
+    paced_at, paced_step = began, start  # since the last log line, as the first steps are slower
     was_over = start >= schedule.num_steps or chosen.is_out_of_patience
     step, is_over, iterator = start, was_over, iter(batches)
     try:
@@ -176,7 +179,7 @@ def train(
     took = time.monotonic() - began
     trainee.use_weights(chosen.weights)
     if chosen.step < curve[-1]["step"]:
-        logger.info("the weights of step %d are handed on, the best of the validations", chosen.step)
+        logger.info("keeping the weights of step %d, which had the best validation", chosen.step)
     return TrainingReport(
         curve=merge_rows(curve),
         validation=chosen.validation,
@@ -188,7 +191,7 @@ def train(
 
 
 class _Choice:
-    """Which validated weights are handed on, and for how many validations in a row none was better."""
+    """The weights to keep, and the number of consecutive validations without improvement."""
 
     def __init__(self, keep: Keep, patience: int) -> None:
         self._keep, self._patience = keep, patience
@@ -202,7 +205,10 @@ class _Choice:
         return 0 < self._patience <= self._num_worse
 
     def consider(self, step: int, validation: dict[str, float], trainee: Trainee) -> None:
-        """Take the trainee's weights if they are the ones to keep. Raises NonFiniteLossError."""
+        """Store the trainee's weights if they are the best so far, or if the last are kept. Raises NonFiniteLossError.
+
+        ``validation``: the scalars of these weights.
+        """
         if not math.isfinite(loss := validation["loss"]):
             raise NonFiniteLossError(f"step {step}: the validation loss is {loss}; {REMEDY}")
         fault = -validation["pairwise_accuracy"] if "pairwise_accuracy" in validation else loss
@@ -228,12 +234,13 @@ class _Choice:
 
 
 class _LoggedCurve:
-    """How far a curve was handed to its log, each row once, and how far it has arrived."""
+    """Sends each row of a curve to its log once, and counts the delivered rows."""
 
     def __init__(self, log: CurveLog, num_arrived: int = 0) -> None:
         self._log, self._num_sent, self.num_arrived = log, num_arrived, num_arrived
 
     def send_rest(self, curve: list[dict[str, float]]) -> None:
+        """Log the rows that were not logged yet."""
         rows = curve[self._num_sent :]
         has_arrived = self._log(
             (int(row["step"]), {name: value for name, value in row.items() if name != "step"}) for row in rows
@@ -244,7 +251,7 @@ class _LoggedCurve:
 
 
 def merge_rows(curve: list[dict[str, float]]) -> list[dict[str, float]]:
-    """One row per step: training and validation scalars of the same step side by side."""
+    """One row per step, in order, with the training and validation scalars of that step."""
     merged: dict[float, dict[str, float]] = {}
     for row in curve:
         merged.setdefault(row["step"], {}).update(row)
@@ -252,7 +259,7 @@ def merge_rows(curve: list[dict[str, float]]) -> list[dict[str, float]]:
 
 
 def learning_rate_factor(step: int, warmup_steps: int, num_steps: int, floor: float = 0.05) -> float:
-    """Linear warm-up, then a half cosine down to ``floor`` at the last step."""
+    """Factor of the learning rate: linear warm-up to 1, then cosine decay to ``floor`` at the last step."""
     if step < warmup_steps:
         return (step + 1) / warmup_steps
     progress = (step - warmup_steps) / max(1, num_steps - warmup_steps)
@@ -262,10 +269,10 @@ def learning_rate_factor(step: int, warmup_steps: int, num_steps: int, floor: fl
 def clipped_step(
     optimiser: torch.optim.Optimizer, losses: Iterable[torch.Tensor], max_norm: float, factor: float
 ) -> float:
-    """Backward, clip, check, step at ``factor`` times the base learning rate; returns the gradient's norm.
+    """One optimiser step on the sum of ``losses`` with gradient clipping. Returns the gradient's norm before clipping.
 
-    The gradient is that of the sum of ``losses``; each is done with before the next is taken.
-    Raises FloatingPointError before the weights are touched.
+    The learning rate is ``factor`` times the base learning rate. Each loss is backpropagated before the next one is
+    computed. Raises FloatingPointError, without a change of the weights, if the norm is not finite.
     """
     optimiser.zero_grad(set_to_none=True)
     total = 0.0
@@ -283,7 +290,7 @@ def clipped_step(
 
 
 def scale_learning_rate(optimiser: torch.optim.Optimizer, factor: float) -> None:
-    """Step at ``factor`` times the rate that the optimiser was made with."""
+    """Set the learning rate to ``factor`` times the optimiser's initial learning rate."""
     for group in optimiser.param_groups:
         group.setdefault("base_lr", group["lr"])
         group["lr"] = group["base_lr"] * factor

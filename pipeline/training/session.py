@@ -1,4 +1,4 @@
-"""From a stage's context to a finished training: stream, loop, curve, model folder, metrics."""
+"""A stage's training: data stream, loop, curve, model folder, metrics."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from pipeline.training.windows import Cut, WindowBatches, require_equal_shares
 logger = logging.getLogger(__name__)
 
 MAX_VALIDATION_CLIPS = 24
-"""Spread over the split, where whole clips are embedded at each validation: enough for a stable figure, few enough not
-to dominate a short training."""
+"""Number of validation clips if each validation embeds whole clips. More clips would dominate a short training's time.
+"""
 MAX_TEST_CLIPS = 200
-"""Looked at once, after training."""
+"""Number of test clips. They are used once, after training."""
 
 
 def spread_clips(clips_dir: Path, split: str, limit: int) -> list[Clip]:
-    """At most ``limit`` clips of a split, evenly spread over it: the same ones in every run."""
+    """At most ``limit`` clips, evenly spaced in the split. Every run returns the same clips."""
     keys = [row.key for row in read_index(clips_dir, split)]
     chosen = np.linspace(0, len(keys) - 1, min(limit, len(keys))).round().astype(int)
     return list(read_clips(clips_dir, split, keys={keys[index] for index in chosen}))
@@ -49,23 +49,23 @@ T = TypeVar("T", bound=Trainee)
 
 @dataclass(frozen=True)
 class Training(Generic[T]):
-    """A training, as each of its processes gets it."""
+    """Definition of a training. It is sent to each of the training's processes."""
 
     params: TrainSyncnetParams | TrainEvaluatorParams | TrainGanParams
     cut: Cut
     parts: Sequence[str]
     seed: int
     build: Callable[[Sequence[Clip], torch.device], T]
-    """The trainee from its validation clips, on a device."""
+    """Validation clips and device -> trainee."""
     keep_from: int = 0
-    """The step from which on weights may be handed on."""
+    """First step whose weights may be kept."""
     num_validation_clips: int = MAX_VALIDATION_CLIPS
-    """At most; spread over the split."""
+    """Maximum number of validation clips, which are evenly spaced in the split."""
 
 
 @dataclass(frozen=True)
 class Trained(Generic[T]):
-    """A finished training."""
+    """A finished training. ``is_bf16``: whether it used bfloat16 autocast."""
 
     trainee: T
     report: TrainingReport
@@ -73,7 +73,10 @@ class Trained(Generic[T]):
 
 
 def run_training(context: StageContext, training: Training[T]) -> Trained[T]:
-    """Run (or resume) the loop, write ``curve.csv`` and ``curve.png``, log both."""
+    """Run or resume a training, write ``curve.csv`` and ``curve.png``, and log the curve.
+
+    Raises UserError for an impossible number of processes, NonFiniteLossError, or TemporaryError if processes are lost.
+    """
     runtime = context.params.runtime
     require_equal_shares(training.params.clips_per_batch, runtime.num_processes)
     if runtime.num_processes == 1:
@@ -84,7 +87,9 @@ def run_training(context: StageContext, training: Training[T]) -> Trained[T]:
             share, runtime.num_processes, runtime.device, context.scratch, context.tracker.log_curve
         )
         here = runtime.model_copy(update={"device": "cpu" if runtime.device == "cpu" else "auto"})
-        done = _train(training, here, context.layout.clips_dir, context.scratch, lambda rows: True)  # logged already
+        done = _train(
+            training, here, context.layout.clips_dir, context.scratch, lambda rows: True
+        )  # the curve is already logged
         trained = Trained(done.trainee, report, is_bf16)
     curve = trained.report.curve
     write_curve(context.output_dir / "curve.csv", curve)
@@ -94,7 +99,7 @@ def run_training(context: StageContext, training: Training[T]) -> Trained[T]:
 
 
 def _train(training: Training[T], runtime: RuntimeParams, clips_dir: Path, scratch: Path, log: CurveLog) -> Trained[T]:
-    """This process's share, or the weights of a training that is over."""
+    """Run this process's part of the training. If the training is finished, only load its weights."""
     params = training.params
     set_threads(runtime.num_threads)
     device = select_device(runtime.device)
@@ -123,13 +128,13 @@ def _train(training: Training[T], runtime: RuntimeParams, clips_dir: Path, scrat
 def _train_share(
     training: Training[Any], runtime: RuntimeParams, clips_dir: Path, scratch: Path, log: CurveLog
 ) -> tuple[TrainingReport, bool]:
-    """One of several processes: what of the training can be sent. The weights are in the checkpoint."""
+    """Run one process's part of the training. Returns its picklable results; the weights are in the checkpoint."""
     trained = _train(training, runtime, clips_dir, scratch, log)
     return trained.report, trained.is_bf16
 
 
 def training_metrics(trained: Trained[Any]) -> dict[str, Any]:
-    """What every training reports about itself."""
+    """Metrics that every training has, by name."""
     report = trained.report
     return {
         "num_steps": int(report.curve[-1]["step"]),
@@ -141,15 +146,15 @@ def training_metrics(trained: Trained[Any]) -> dict[str, Any]:
 
 
 class SyncTrainee(Trainee, Protocol):
-    """A trainee whose network judges sync."""
+    """A trainee whose network scores lip sync."""
 
     def similarity(self, clip: Clip) -> NDArray[np.float32]:
-        """float32 [V, A], larger is more in sync."""
+        """Similarities of face windows (rows) and audio windows (columns): float32 [V, A]. Larger is more in sync."""
 
 
 @dataclass(frozen=True)
 class SyncTraining:
-    """What tells the expert's training from the evaluator's."""
+    """Training of a sync network, the expert or the evaluator. ``kind`` and ``config`` describe the saved model."""
 
     kind: str
     config: Mapping[str, Any]
@@ -158,7 +163,7 @@ class SyncTraining:
 
 
 def run_sync_training(context: StageContext, sync: SyncTraining) -> dict[str, Any]:
-    """Train, save the model, and measure it on the held-out test split."""
+    """Train a sync network, save it, and measure it on the held-out test split. Returns the metrics by name."""
     params = sync.params
     trained = run_training(context, sync.training)
     trainee, report = trained.trainee, trained.report
@@ -174,7 +179,7 @@ def run_sync_training(context: StageContext, sync: SyncTraining) -> dict[str, An
     }
     if report.validation["pairwise_accuracy"] < 0.55:
         logger.warning(
-            "%s is still at chance (%.2f pairwise accuracy) after %d steps: raise params.yaml's %s.num_steps, "
+            "%s is near chance level (pairwise accuracy %.2f) after %d steps; raise %s.num_steps in params.yaml, "
             "or check that the clips are in sync",
             context.name,
             report.validation["pairwise_accuracy"],

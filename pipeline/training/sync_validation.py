@@ -1,7 +1,7 @@
-"""How well a pair of embeddings knows which audio belongs to which frames: the same measure for expert and evaluator.
+"""Validation of sync networks, the expert and the evaluator, on whole clips.
 
-Every window of a clip is compared with every audio window of the same clip. From that one similarity matrix come
-three figures with a known chance level each.
+Each face window of a clip is compared with each audio window of the same clip. Three scores with known chance levels
+are computed from the similarity matrix.
 """
 
 from __future__ import annotations
@@ -20,26 +20,30 @@ MAX_OFFSET_FRAMES = 15
 
 @dataclass(frozen=True)
 class SyncValidation:
-    """The fixed list of pairs: equal settings compare equal pairs in every run."""
+    """Scores on a fixed list of pairs. Equal settings give the same pairs in every run."""
 
     num_pairs: int
     min_gap_frames: int
     seed: int
 
     def scores(self, similarities: Sequence[NDArray[np.float32]]) -> dict[str, float]:
-        """``similarities``: per clip float [V, A], larger is more in sync, row v belongs to column v.
+        """Scores by name. ``similarities``: one float [V, A] per clip; larger is more in sync; row v matches column v.
 
-        - ``pairwise_accuracy``: share of fixed pairs (true audio, audio of the same clip at least ``min_gap_frames``
-          away) in which the true one is more similar; a tie counts as lost. Chance 0.5.
-        - ``offset_within_one_frame``: share of clips whose best mean similarity over offsets -15 .. 15 is at one of
-          at most 1 frame. Chance 0.1 on clips of 3 s, less on short ones, whose means at large offsets vary more.
-        - ``loss``: cross-entropy of the true audio among those of its clip; ``chance_loss`` is that of a constant.
+        - ``pairwise_accuracy``: fraction of the fixed pairs in which the matching audio is more similar than other
+          audio of the same clip, at least ``min_gap_frames`` away. A tie counts as wrong. Chance level 0.5.
+        - ``offset_within_one_frame``: fraction of clips whose mean similarity over offsets -15 .. 15 is highest at -1,
+          0 or 1. Chance level 0.1 for clips of 3 s, lower for shorter clips, whose means at large offsets vary more.
+        - ``loss``: cross-entropy of the matching audio among the clip's audio windows. ``chance_loss``: the same for
+          constant similarities.
 
-        Raises DataError where no clip is long enough to hold a negative.
+        Raises DataError if no clip is long enough for a negative.
         """
         usable = [s for s in similarities if len(s) > self.min_gap_frames]
         if not usable:
-            raise DataError(f"no validation clip has more than {self.min_gap_frames} windows")
+            raise DataError(
+                f"no clip has more than {self.min_gap_frames} windows; lower this stage's min_gap_frames, or raise "
+                "preprocess.min_frames, in params.yaml"
+            )
         wins = self._pairwise_wins(usable)
         offsets = [best_offset(*mean_similarities(s, MAX_OFFSET_FRAMES)).offset_frames for s in usable]
         losses, chances = zip(*(self._cross_entropy(s) for s in usable), strict=True)

@@ -1,9 +1,9 @@
-"""What tells one variant's training from another's: network, losses, adversary, optimiser.
+"""Differences between the trainings of the variants: network, losses, adversary, optimiser.
 
-Expert, clips, order of the data, number of steps and seen frames, learning rate and running average are the same for
-all. Adam's betas are, as published, ``params.yaml``'s with the quality discriminator and Adam's own without. Only
-Wav2Lip's network, arm or rival, uses `losses`, and it alone can start its audio encoder from the expert's
-(`audio_start`): LipGAN and Speech2Vid have other audio encoders.
+Expert, clips, order of the data, number of steps and frames, learning rate and moving average are the same for all
+variants. As published, Adam's betas are those of ``params.yaml`` with the quality discriminator, and Adam's defaults
+without it. The parameters `losses` and `audio_start` apply to variants with Wav2Lip's network only. LipGAN and
+Speech2Vid have their own losses, and their audio encoders cannot be initialised with the expert's weights.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from pipeline.training.adversaries import Adversary, LossWeights, QualityAdversa
 from pipeline.training.schedule import full_from, weights_at, without
 
 ADAM_BETAS = (0.9, 0.999)
-"""LipGAN's, Speech2Vid's and, without its quality discriminator, Wav2Lip's, which leave Adam as it comes."""
+"""Adam's defaults, which LipGAN, Speech2Vid, and Wav2Lip without its quality discriminator use."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One variant of ``params.yaml``, ready to be trained."""
+    """Training settings of one variant in ``params.yaml``."""
 
     kind: GeneratorKind
     config: GeneratorConfig | LipGANConfig | Speech2VidConfig
     loss_weights: Callable[[int | None], LossWeights]
-    """Loss weights at a step, or for None once everything is on."""
+    """Step -> loss weights. None -> full weights."""
     full_from: int
-    """After so many steps every loss has had its whole weight."""
+    """Number of steps after which every loss has had its full weight in at least one step."""
     betas: tuple[float, float]
     build_adversary: Callable[[torch.device], Adversary] | None
 
     @property
     def uses_expert(self) -> bool:
-        """Whether a loss of its asks the expert."""
+        """Whether a loss of the variant depends on the expert."""
         full = self.loss_weights(None)
         return full.get("sync", 0.0) + full.get("perceptual", 0.0) > 0
 
@@ -51,7 +51,7 @@ class Recipe:
 
 
 def recipe_of(params: TrainGanParams, variant: VariantParams) -> Recipe:
-    """The training that ``params.yaml`` describes for a variant."""
+    """The training settings of a variant."""
     if isinstance(variant, Wav2LipVariant):
         losses = params.losses
         if not variant.use_discriminator:

@@ -1,6 +1,6 @@
-"""Training windows cut from clips: which frames, which audio, which negatives.
+"""Training windows of sync networks, and batches of windows.
 
-Every random choice comes from the clip's own generator, so a resumed stream cuts the same windows.
+All random choices use the clip's own random generator, so a resumed stream returns the same windows.
 Legend: K windows, T = 5 frames, H W pixels, images uint8 BGR.
 """
 
@@ -25,13 +25,13 @@ from pipeline.training.augment import augment_faces, augment_mel, degrade_faces,
 
 Item = dict[str, NDArray[Any]]
 Cut = Callable[[Clip, np.random.Generator], Item | None]
-"""None where a clip has no room for its windows; that is known before a picture is asked for."""
+"""Cuts the windows of a clip. Returns None if the clip is too short, before it reads any image of the clip."""
 
 
 def spread_starts(
     num_starts: int, num_windows: int, min_gap: int, rng: np.random.Generator
 ) -> NDArray[np.int64] | None:
-    """Window starts in [0, num_starts), at least ``min_gap`` apart, spread over the clip; None where none fit."""
+    """Random window starts in [0, num_starts), at least ``min_gap`` apart: int64 [num_windows]. None if none fit."""
     slack = num_starts - 1 - (num_windows - 1) * min_gap
     if slack < 0:
         return None
@@ -41,16 +41,17 @@ def spread_starts(
 
 @dataclass(frozen=True)
 class CutSyncWindows:
-    """Lower half faces with the mel that belongs to them, for the expert."""
+    """Cuts windows of lower face halves and their mel windows from a clip, for the expert."""
 
     windows_per_clip: int
     min_gap_frames: int
     augment: Augment = "light"
 
     def __call__(self, clip: Clip, rng: np.random.Generator) -> Item | None:
-        """``faces: uint8 [K, T, 48, 96, 3]``, ``mel: float32 [K, 80, 16]``.
+        """``faces``: uint8 [K, T, 48, 96, 3], ``mel``: float32 [K, 80, 16]. None if the clip is too short.
 
-        Light augmentation is of colour, sharpness and loudness; strong also moves faces and hides parts of the sound.
+        Light augmentation changes colour, sharpness and loudness. Strong augmentation also moves the faces and masks
+        parts of the mel.
         """
         num_starts = clip.num_frames - WINDOW_FRAMES + 1
         starts = spread_starts(num_starts, self.windows_per_clip, self.min_gap_frames, rng)
@@ -67,46 +68,49 @@ class CutSyncWindows:
 
 
 def require_equal_shares(clips_per_batch: int, world_size: int) -> None:
-    """Raises UserError for a batch that cannot be shared equally: BatchNorm and the losses take means of shares."""
+    """Raise UserError if a batch cannot be divided equally among the processes.
+
+    BatchNorm and the losses average the means of the processes, which is correct for equal shares only.
+    """
     if clips_per_batch % world_size:
         fitting = [str(num) for num in range(1, clips_per_batch + 1) if clips_per_batch % num == 0]
         raise UserError(
-            f"a batch of {clips_per_batch} clips cannot be shared equally by {world_size} processes; set "
+            f"a batch of {clips_per_batch} clips cannot be divided equally among {world_size} processes; set "
             f"runtime.num_processes to one of {', '.join(fitting)}, or this stage's clips_per_batch to a multiple of "
             f"{world_size}, in params.yaml"
         )
 
 
-class _PicturesWantedError(LipsmithError):
-    pass
+class _ImagesRequestedError(LipsmithError):
+    """The images of a ``_ClipWithoutImages`` were requested."""
 
 
-class _Glimpse:
-    """A clip without its pictures, which would have to be decoded."""
+class _ClipWithoutImages:
+    """A clip whose images are not available, so that none is decoded."""
 
     def __init__(self, clip: Clip) -> None:
         self._clip = clip
 
     def __getattr__(self, name: str) -> Any:
         if name in ("crops", "context"):
-            raise _PicturesWantedError
+            raise _ImagesRequestedError
         return getattr(self._clip, name)
 
 
 def has_room(clip: Clip, cut: Cut) -> bool:
-    """Whether ``cut`` would give windows of this clip; nothing is decoded."""
+    """Whether the clip is long enough for ``cut``. No image is decoded."""
     try:
-        return cut(cast(Clip, _Glimpse(clip)), clip.rng) is not None
-    except _PicturesWantedError:
+        return cut(cast(Clip, _ClipWithoutImages(clip)), clip.rng) is not None
+    except _ImagesRequestedError:
         return True
 
 
 class WindowBatches:
-    """Batches of ``clips_per_batch`` clips' windows, cut in a background thread, with the stream's position.
+    """Iterable of batches with windows of ``clips_per_batch`` clips, each with the state of the stream after it.
 
-    Process ``rank`` of ``world_size`` cuts its share only, as many neighbouring clips of each batch as the others.
-    Which clips make up a batch, and how they are cut, depends on neither: the shares side by side are the batch of one
-    process. Raises UserError for a batch that does not fall into equal shares.
+    A background thread cuts the windows. Process ``rank`` of ``world_size`` cuts only its share, a contiguous part of
+    each batch. The shares have equal sizes. Concatenated in the order of the ranks, they are the batch that a single
+    process gets. Raises UserError if a batch cannot be divided equally, or if too few clips are long enough.
     """
 
     def __init__(
@@ -145,21 +149,22 @@ class WindowBatches:
         if self._stream.num_clips < self._clips_per_batch:
             raise UserError(
                 f"{self._stream.num_clips} training clips are fewer than clips_per_batch {self._clips_per_batch}: a "
-                "batch would hold a clip twice and call its windows each other's negatives; lower it in params.yaml"
+                "batch would contain a clip twice, with its own audio as negatives; lower this stage's "
+                "clips_per_batch in params.yaml"
             )
-        items: dict[str, Item | None] = {}  # None: another process has it
+        items: dict[str, Item | None] = {}  # None: the clip belongs to another process's share
         refused = 0
         for clip in self._stream:
             is_own = len(items) in self._own
             item = self._cut(clip, clip.rng) if is_own and clip.key not in items else None
-            # A key comes twice only where two epochs meet.
+            # A batch at the boundary of two epochs can contain a key twice.
             if clip.key in items or (item is None if is_own else not has_room(clip, self._cut)):
                 refused += 1
-                if refused > 2 * self._stream.num_clips:  # every clip has come by since the last that could be cut
+                if refused > 2 * self._stream.num_clips:  # all clips were tried since the last one that fits
                     raise UserError(
                         f"only {len(items)} of {self._stream.num_clips} training clips are long enough for their "
-                        f"windows, and a batch needs {self._clips_per_batch}; lower clips_per_batch, windows_per_clip "
-                        "or min_gap_frames, or raise preprocess.min_frames, in params.yaml"
+                        f"windows, and a batch needs {self._clips_per_batch}; lower this stage's clips_per_batch, "
+                        "windows_per_clip or min_gap_frames, or raise preprocess.min_frames, in params.yaml"
                     )
                 continue
             refused = 0

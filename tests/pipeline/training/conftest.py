@@ -1,4 +1,4 @@
-"""A little data set in shards, and a stage's context on it."""
+"""A small data set in shards, and the context of a stage that reads it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NUM_FRAMES = {"train": (30, 8, 30, 28, 30), "val": (30, 30)}
 
 
 def _sample(clip_id: str, split: str, num_frames: int) -> ClipSample:
-    """Smooth colours that drift, with random sound."""
+    """A clip of smooth, slowly changing colours with random audio."""
     rng = np.random.default_rng(list(clip_id.encode()))
     ramp = np.linspace(0, 1, 96)
     phase = rng.uniform(0, 6, (num_frames, 1, 1, 3)) + 4 * ramp[:, None, None] + 3 * ramp[:, None]
@@ -46,7 +46,7 @@ def _sample(clip_id: str, split: str, num_frames: int) -> ClipSample:
 
 @pytest.fixture(scope="session")
 def clips_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two shards of five clips to train on, one of two to validate on."""
+    """A data set with five training clips in two shards and two validation clips in one shard."""
     folder = tmp_path_factory.mktemp("data") / "clips"
     rows = []
     for split, num_shards in (("train", 2), ("val", 1)):
@@ -61,7 +61,7 @@ def clips_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_context(
     repo_root: Path, clips_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., StageContext]:
-    """A stage's context in a folder of its own; nothing is tracked but for what ``track`` gets."""
+    """Function that returns a stage's context in its own folder. Without ``track`` the curve is not tracked."""
 
     def make(num_processes: int, track: Callable[..., None] | None = None) -> StageContext:
         params = load_params(repo_root / "params.yaml")

@@ -1,4 +1,4 @@
-"""Models and training states on disk."""
+"""Saved models and checkpoints on disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.inference.saved_model import load_model, model_sha256, save_model
 from pipeline.training.checkpoint import CheckpointStore
 
 
-def test_a_model_comes_back_and_equal_models_have_equal_bytes(tmp_path: Path) -> None:
+def test_a_model_survives_a_round_trip_and_equal_models_have_equal_bytes(tmp_path: Path) -> None:
     state = {"a": torch.arange(6.0).reshape(2, 3).T, "b": torch.tensor(3)}
     for name in ("one", "two"):
         save_model(tmp_path / name, kind="generator", config={"width": 0.5}, state=state, info={"x": 1})
@@ -26,7 +26,7 @@ def test_a_model_comes_back_and_equal_models_have_equal_bytes(tmp_path: Path) ->
     assert model_sha256(tmp_path / "one") == model_sha256(tmp_path / "two")
 
 
-def test_a_missing_model_says_what_to_run(tmp_path: Path) -> None:
+def test_the_error_of_a_missing_model_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="dvc repro"):
         load_model(tmp_path)
 
@@ -42,14 +42,14 @@ def test_a_missing_model_says_what_to_run(tmp_path: Path) -> None:
         ("weights.safetensors", b"<!DOCTYPE html>"),
     ],
 )
-def test_a_damaged_model_is_named(tmp_path: Path, name: str, content: bytes) -> None:
+def test_the_error_of_a_damaged_model_names_its_folder(tmp_path: Path, name: str, content: bytes) -> None:
     save_model(tmp_path, kind="generator", config={}, state={"a": torch.zeros(1)}, info={})
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=re.escape(f"the model in {tmp_path} is damaged (")):
         load_model(tmp_path)
 
 
-def test_the_newest_state_is_loaded(tmp_path: Path) -> None:
+def test_the_newest_checkpoint_is_loaded(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path)
     assert store.load() is None
     for step in (1, 2, 3):
@@ -60,7 +60,7 @@ def test_the_newest_state_is_loaded(tmp_path: Path) -> None:
     assert torch.equal(state["weights"]["w"], torch.full((2,), 3.0))
 
 
-def test_a_damaged_state_falls_back_to_the_one_before(tmp_path: Path) -> None:
+def test_the_previous_checkpoint_is_used_if_the_last_is_damaged(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path)
     store.save({"step": 1})
     store.save({"step": 2})
@@ -71,7 +71,7 @@ def test_a_damaged_state_falls_back_to_the_one_before(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [OSError("stale file handle"), MemoryError()])
-def test_a_whole_state_that_cannot_be_read_now_is_kept(
+def test_a_checkpoint_that_cannot_be_read_at_the_moment_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     store = CheckpointStore(tmp_path)
@@ -109,20 +109,20 @@ for step in (1, 2, 3):
         resource.setrlimit(resource.RLIMIT_FSIZE, (max_bytes, max_bytes))
     store.save({"step": step, "weights": {"w": torch.full((50_000,), float(step))}})
 """
-"""Saves three states; ends by a signal before its n-th rename, or when the third state's file reaches a size."""
+"""Saves three checkpoints. A signal ends it before its n-th rename, or when the third file reaches a size."""
 
 
 @pytest.mark.parametrize(
     ("num_renames", "max_bytes", "step"),
     [
-        (0, 0, None),  # the first state is written but has no name yet
-        (1, 0, None),  # it is next.pt
-        (3, 0, 1),  # it is next.pt, the first is last.pt
-        (4, 0, 1),  # the first is previous.pt and there is no last.pt
+        (0, 0, None),  # the first checkpoint is still a temporary file
+        (1, 0, None),  # the first is next.pt
+        (3, 0, 1),  # the second is next.pt, the first is last.pt
+        (4, 0, 1),  # the second is next.pt, the first is previous.pt, last.pt does not exist
         (99, 100_000, 2),  # half of the third is written
     ],
 )
-def test_a_save_that_is_killed_leaves_the_state_before_it(
+def test_a_killed_save_keeps_the_previous_checkpoint(
     tmp_path: Path, num_renames: int, max_bytes: int, step: int | None
 ) -> None:
     ended = subprocess.run([sys.executable, "-c", SAVES_UNTIL_KILLED, tmp_path, str(num_renames), str(max_bytes)])

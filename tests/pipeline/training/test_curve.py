@@ -1,4 +1,4 @@
-"""A training's curve, as a table and as a picture."""
+"""The training curve as CSV and as PNG."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROWS = [
 ]
 
 
-def test_a_scalar_that_a_step_lacks_is_an_empty_cell(tmp_path: Path) -> None:
+def test_a_scalar_without_a_value_at_a_step_is_an_empty_cell(tmp_path: Path) -> None:
     write_curve(tmp_path / "curve.csv", [ROWS[0], ROWS[1] | {"d_loss": 1 / 3}])
     assert (tmp_path / "curve.csv").read_text().splitlines() == [
         "step,loss,l1,learning_rate,d_loss",
@@ -26,7 +26,7 @@ def test_a_scalar_that_a_step_lacks_is_an_empty_cell(tmp_path: Path) -> None:
     ]
 
 
-def test_terms_share_a_panel_with_their_validation_and_sums_do_not(
+def test_training_and_validation_share_a_panel_except_for_the_total_loss(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from matplotlib import pyplot as plt

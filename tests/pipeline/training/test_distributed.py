@@ -1,4 +1,4 @@
-"""Two processes through Ray Train: one process's curve and weights, whatever is killed."""
+"""Training in two processes with Ray Train: same curve and weights as one process, restarts, errors."""
 
 from __future__ import annotations
 
@@ -37,27 +37,27 @@ CLIPS_PER_BATCH = 4
 def two_cores() -> Iterator[None]:
     from ray import cloudpickle
 
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # processes do not find the tests
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the processes cannot import the tests
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_worker_niceness", "0")
         with open_ray(2, [pipeline, models], 1, {}):
             yield
 
 
-class DoomedTrainee(ExpertTrainee):
-    """An expert to which something happens in the last process at a step, as often as there are lines to write."""
+class FailingTrainee(ExpertTrainee):
+    """An expert that calls ``fail`` in the last process at a step, at most ``times`` times. ``record`` counts them."""
 
-    def __init__(self, *arguments: Any, step: int, times: int, diary: Path, fate: Callable[[], None], **named: Any):
+    def __init__(self, *arguments: Any, step: int, times: int, record: Path, fail: Callable[[], None], **named: Any):
         super().__init__(*arguments, **named)
-        self._doom = step, times, diary, fate
+        self._failure = step, times, record, fail
 
     def step(self, batch: Batch, step: int) -> dict[str, torch.Tensor | float]:
-        doomed_step, times, diary, fate = self._doom
-        if step == doomed_step and parallel.rank() == parallel.num_processes() - 1:
-            written = diary.read_text() if diary.exists() else ""
+        failing_step, times, record, fail = self._failure
+        if step == failing_step and parallel.rank() == parallel.num_processes() - 1:
+            written = record.read_text() if record.exists() else ""
             if len(written.splitlines()) < times:
-                diary.write_text(f"{written}{parallel.num_processes()} processes\n")
-                fate()
+                record.write_text(f"{written}{parallel.num_processes()} processes\n")
+                fail()
         return super().step(batch, step)
 
 
@@ -74,7 +74,7 @@ def meet_a_bug() -> None:
 
 
 class OddError(Exception):
-    """It cannot be unpickled: its constructor takes what its arguments are not."""
+    """An exception that cannot be unpickled, since its arguments do not match its constructor."""
 
     def __init__(self, code: int, *, text: str) -> None:
         super().__init__(f"{text} ({code})")
@@ -97,7 +97,7 @@ def weights(trained: Trained[Any]) -> torch.Tensor:
 
 
 ROUNDING = 5e-3
-"""Relative, of float32 over 8 steps of a network with a gradient of norm 500; test_shares.py has float64's."""
+"""Relative tolerance for float32 after 8 steps with a gradient of norm 500. test_shares.py compares in float64."""
 
 
 def assert_same_run(first: Trained[Any], second: Trained[Any], tolerance: float) -> None:
@@ -114,7 +114,7 @@ Tracked = list[tuple[int, Mapping[str, float]]]
 
 @pytest.fixture(scope="module")
 def alone(make_context: MakeContext) -> tuple[Trained[Any], Tracked]:
-    """One process, and what it tracked."""
+    """A training in one process, and its tracked curve."""
     rows: Tracked = []
     context = make_context(1, rows.extend)
     return run_training(context, training(context)), rows
@@ -122,19 +122,19 @@ def alone(make_context: MakeContext) -> tuple[Trained[Any], Tracked]:
 
 @pytest.fixture(scope="module")
 def shared(two_cores: None, make_context: MakeContext) -> tuple[Trained[Any], Tracked, Path]:
-    """Two processes, what they tracked, and where their checkpoints are."""
+    """A training in two processes, its tracked curve, and the folder of its checkpoints."""
     rows: Tracked = []
     context = make_context(2, rows.extend)
     return run_training(context, training(context)), rows, context.scratch
 
 
-def test_two_processes_draw_the_curve_of_one(alone: Any, shared: Any) -> None:
+def test_two_processes_have_the_curve_of_one(alone: Any, shared: Any) -> None:
     (one, one_rows), (two, two_rows, _) = alone, shared
     assert_same_run(one, two, ROUNDING)
     assert [(step, set(scalars)) for step, scalars in two_rows] == [(step, set(scalars)) for step, scalars in one_rows]
 
 
-def test_one_process_goes_on_from_the_checkpoint_of_two(alone: Any, shared: Any, make_context: MakeContext) -> None:
+def test_one_process_resumes_from_the_checkpoint_of_two(alone: Any, shared: Any, make_context: MakeContext) -> None:
     context = make_context(1)
     shutil.copy(shared[2] / "previous.pt", context.scratch / "last.pt")
     resumed = run_training(context, training(context))
@@ -142,51 +142,51 @@ def test_one_process_goes_on_from_the_checkpoint_of_two(alone: Any, shared: Any,
     assert_same_run(alone[0], resumed, ROUNDING)
 
 
-def test_a_killed_process_costs_the_steps_since_the_last_checkpoint(
+def test_after_a_killed_process_training_resumes_from_the_last_checkpoint(
     shared: Any, make_context: MakeContext, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    diary, context = tmp_path / "diary", make_context(2)
-    doomed = training(context, DoomedTrainee, step=5, times=1, diary=diary, fate=kill_this_process)
-    second = run_training(context, doomed)
-    assert diary.read_text() == "2 processes\n"
-    assert "starting the processes again" in caplog.text
+    record, context = tmp_path / "record", make_context(2)
+    failing = training(context, FailingTrainee, step=5, times=1, record=record, fail=kill_this_process)
+    second = run_training(context, failing)
+    assert record.read_text() == "2 processes\n"
+    assert "restarting the processes" in caplog.text
     assert second.report.resumed_from_step == 4
     assert_same_run(shared[0], second, 1e-6)
 
 
-def test_the_programs_own_error_comes_through_and_is_not_tried_again(
+def test_an_error_of_the_program_is_raised_without_a_restart(
     two_cores: None, make_context: MakeContext, tmp_path: Path
 ) -> None:
-    diary, context = tmp_path / "diary", make_context(2)
+    record, context = tmp_path / "record", make_context(2)
     with pytest.raises(NonFiniteLossError, match=r"step 4: the gradient's norm is nan; lower the learning rate"):
-        run_training(context, training(context, DoomedTrainee, step=3, times=9, diary=diary, fate=lose_the_gradient))
-    assert diary.read_text() == "2 processes\n"
+        run_training(context, training(context, FailingTrainee, step=3, times=9, record=record, fail=lose_the_gradient))
+    assert record.read_text() == "2 processes\n"
 
 
 @pytest.mark.parametrize(
-    ("fate", "kind", "text"),
+    ("fail", "kind", "text"),
     [
         (meet_a_bug, ZeroDivisionError, "ZeroDivisionError: of the trainee"),
         (meet_an_odd_error, RuntimeError, "OddError: odd (7)"),
     ],
 )
-def test_a_bug_in_a_process_comes_with_the_traceback_of_that_process(
-    fate: Callable[[], None],
+def test_a_bug_in_a_process_is_raised_with_the_traceback_of_that_process(
+    fail: Callable[[], None],
     kind: type[Exception],
     text: str,
     two_cores: None,
     make_context: MakeContext,
     tmp_path: Path,
 ) -> None:
-    diary, context = tmp_path / "diary", make_context(2)
+    record, context = tmp_path / "record", make_context(2)
     with pytest.raises(kind) as caught:
-        run_training(context, training(context, DoomedTrainee, step=0, times=9, diary=diary, fate=fate))
+        run_training(context, training(context, FailingTrainee, step=0, times=9, record=record, fail=fail))
     printed = "".join(traceback.format_exception(caught.value))
-    assert f"in {fate.__name__}\n" in printed and text in printed
-    assert diary.read_text() == "2 processes\n"
+    assert f"in {fail.__name__}\n" in printed and text in printed
+    assert record.read_text() == "2 processes\n"
 
 
-def test_after_a_few_restarts_it_is_left_to_the_caller(
+def test_too_many_restarts_are_a_temporary_error(
     two_cores: None, make_context: MakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     starts: list[int] = []
@@ -201,23 +201,25 @@ def test_after_a_few_restarts_it_is_left_to_the_caller(
 
     monkeypatch.setattr(distributed, "_Attempt", Lost)
     context = make_context(2)
-    with pytest.raises(TemporaryError, match="a node was lost, 4 times; running again goes on from the last"):
+    with pytest.raises(
+        TemporaryError, match="a node was lost, 4 times; run the command again to continue from the last"
+    ):
         run_training(context, training(context))
     assert starts == [2] * 4
 
 
-def test_a_batch_that_does_not_fall_into_equal_shares_is_refused(make_context: MakeContext) -> None:
+def test_a_batch_that_cannot_be_divided_equally_is_rejected(make_context: MakeContext) -> None:
     context = make_context(3)
-    with pytest.raises(UserError, match=r"4 clips cannot be shared equally by 3 processes; set .* one of 1, 2, 4"):
+    with pytest.raises(UserError, match=r"4 clips cannot be divided equally among 3 processes; set .* one of 1, 2, 4"):
         run_training(context, training(context))
 
 
-def test_more_processes_than_cores_are_refused(
+def test_more_processes_than_cores_are_rejected(
     two_cores: None, make_context: MakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(distributed, "num_cores", lambda: 2)
     context = make_context(4)
-    with pytest.raises(UserError, match=r"num_processes is 4, one core each, but this machine has 2; lower it in"):
+    with pytest.raises(UserError, match=r"is 4 and each process needs one core, but this machine has 2; lower it in"):
         run_training(context, training(context))
 
 
@@ -232,5 +234,5 @@ def test_more_processes_than_cores_are_refused(
         (ValueError("params.yaml"), False),
     ],
 )
-def test_a_lost_process_is_told_from_the_programs_own_errors(error: Exception, is_loss: bool) -> None:
+def test_a_lost_process_is_distinguished_from_errors_of_the_program(error: Exception, is_loss: bool) -> None:
     assert distributed._is_lost_process(error) is is_loss

@@ -1,4 +1,4 @@
-"""The running average of a network's weights."""
+"""The moving average of a network's weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def value(averaged: AveragedWeights) -> float:
     return float(averaged.network[0].weight.detach())
 
 
-def test_it_forgets_the_start_and_then_keeps_its_share() -> None:
+def test_the_decay_grows_from_0_to_its_maximum() -> None:
     averaged = AveragedWeights(network(100.0), decay=0.5)
     wanted = 0.0
     for step, new in enumerate([4.0, 8.0, 2.0, 6.0, *[1.0] * 20]):
@@ -33,7 +33,7 @@ def test_it_forgets_the_start_and_then_keeps_its_share() -> None:
     assert value(averaged) == pytest.approx(1.0, abs=1e-4)
 
 
-def test_it_averages_statistics_and_copies_counts() -> None:
+def test_batchnorm_statistics_are_averaged_and_counts_are_copied() -> None:
     averaged = AveragedWeights(network(0.0), decay=0.9)
     averaged.update(network(10.0))
     averaged.update(network(20.0))
@@ -43,14 +43,14 @@ def test_it_averages_statistics_and_copies_counts() -> None:
     assert not averaged.network.training
 
 
-def test_a_decay_of_0_follows_the_network() -> None:
+def test_with_a_decay_of_0_the_average_equals_the_network() -> None:
     averaged = AveragedWeights(network(0.0), decay=0.0)
     for new in (3.0, -7.0):
         averaged.update(network(new))
         assert value(averaged) == new
 
 
-def test_a_restored_average_goes_on_the_same() -> None:
+def test_a_restored_average_continues_identically() -> None:
     one, other = AveragedWeights(network(0.0), 0.9), AveragedWeights(network(5.0), 0.9)
     for new in (1.0, 2.0, 3.0):
         one.update(network(new))

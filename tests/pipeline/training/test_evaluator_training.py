@@ -1,3 +1,5 @@
+"""The blur in the evaluator's training."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -5,13 +7,13 @@ import numpy as np
 from pipeline.training.evaluator import MAX_SOFTNESS, soften_faces
 
 
-def test_half_of_the_windows_are_softened_all_frames_of_one_alike() -> None:
+def test_half_of_the_windows_are_blurred_with_constant_strength() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     windows = np.broadcast_to(noise, (40, 5, 64, 64, 3))
     softened = soften_faces(windows, np.random.default_rng(1))
     assert softened.shape == windows.shape
     assert softened.dtype == np.uint8
-    assert (softened == softened[:, :1]).all()  # as strongly in each frame
+    assert (softened == softened[:, :1]).all()  # the same strength in each frame
     is_sharp = (softened == windows).all(axis=(1, 2, 3, 4))
     assert 12 <= is_sharp.sum() <= 28
     spread = softened[~is_sharp].std(axis=(1, 2, 3, 4)) / noise.std()
@@ -19,7 +21,7 @@ def test_half_of_the_windows_are_softened_all_frames_of_one_alike() -> None:
     assert spread.min() > 0.5 / (2 * np.sqrt(np.pi) * MAX_SOFTNESS * 64)  # white noise under the strongest blur, halved
 
 
-def test_the_same_generator_softens_the_same() -> None:
+def test_the_blur_depends_on_the_random_generator_only() -> None:
     windows = np.random.default_rng(0).integers(0, 256, (6, 5, 32, 32, 3), np.uint8)
     first, second = (soften_faces(windows, np.random.default_rng(3)) for _ in range(2))
     assert (first == second).all()

@@ -11,8 +11,8 @@ from pipeline.params import load_params
 from pipeline.training.expert import ExpertTrainee
 
 
-def test_weights_decay_and_the_temperature_does_not(repo_root: Path) -> None:
-    """The learning rate times the decay is taken off a weight whose gradient is 0."""
+def test_weight_decay_applies_to_weights_and_not_to_the_temperature(repo_root: Path) -> None:
+    """AdamW reduces a weight whose gradient is 0 by the learning rate times the weight decay."""
     params = load_params(repo_root / "params.yaml").train_syncnet
     params = params.model_copy(update={"width": 0.0625, "weight_decay": 0.5, "learning_rate": 0.1})
     trainee = ExpertTrainee(params, [], torch.device("cpu"), seed=0)

@@ -1,4 +1,4 @@
-"""The generator's training step: schedule, frozen expert, gate on the expert, samples."""
+"""Training of generators: losses and their schedule, frozen expert, validation, samples, check of the expert."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class FakeClip(NamedTuple):
 
 
 def clip(seed: int) -> Any:
-    """A clip of 30 noisy frames with random sound."""
+    """A clip of 30 random frames with random audio."""
     rng = np.random.default_rng(seed)
     frames = rng.integers(0, 255, (30, 96, 96, 3), dtype=np.uint8)
     mel = rng.uniform(-4, 4, (97, 80)).astype(np.float32)
@@ -73,7 +73,7 @@ def params(repo_root: Path) -> TrainGanParams:
 
 
 def small_recipe(params: TrainGanParams, **changes: Any) -> Recipe:
-    """`lstm_cbam` with a small LSTM, or what is said in its place."""
+    """The recipe of `lstm_cbam` with a small LSTM. ``changes`` replace settings of the variant."""
     whole = {"use_lstm": True, "use_cbam": True, "use_discriminator": True, "use_further_losses": True}
     recipe = recipe_of(params, Wav2LipVariant(network="wav2lip", seed=None, **whole | changes))
     return replace(recipe, config=replace(recipe.config, lstm_hidden=8))
@@ -127,7 +127,7 @@ def test_terms_of_weight_0_are_neither_computed_nor_logged(params: TrainGanParam
     assert float(row["loss"]) == float(row["l1"])
 
 
-def test_the_discriminators_rate_falls_with_the_generators(params: TrainGanParams) -> None:
+def test_the_discriminators_learning_rate_decays_with_the_generators(params: TrainGanParams) -> None:
     trainee = trainee_of(params)
     adversary = trainee._adversary
     assert isinstance(adversary, QualityAdversary)
@@ -140,7 +140,7 @@ def test_the_discriminators_rate_falls_with_the_generators(params: TrainGanParam
 
 
 def betas_of(trainee: GanTrainee) -> tuple[Any, Any]:
-    """The generator's, and the discriminator's where there is one."""
+    """Adam's betas of the generator and of the discriminator, if the trainee has one."""
     state = trainee.state_dict()
     own = {group["betas"] for group in state["optimiser"]["param_groups"]}
     adversary = state["adversary"].get("_extra_state", {"param_groups": []})
@@ -156,8 +156,8 @@ def test_each_optimiser_has_its_variants_betas(params: TrainGanParams) -> None:
     assert betas_of(trainee_of(params, lipgan)) == ({(0.9, 0.999)}, {(0.9, 0.999)})
 
 
-def test_the_gradient_of_a_batch_in_parts_is_the_mean_of_theirs(params: TrainGanParams) -> None:
-    """Of twice the same clip it is that of the clip alone: norms and negatives are a part's."""
+def test_the_gradient_of_a_batch_is_the_mean_of_its_micro_batches(params: TrainGanParams) -> None:
+    """With two equal micro-batches it equals the gradient of one: BatchNorm and negatives use one micro-batch each."""
     plain = params.model_copy(update={"losses": without(params.losses, "adversarial", "feature_matching")})
     one = {name: tensor[:1] for name, tensor in batch().items()}
     two = {name: tensor.repeat(2, *[1] * (tensor.dim() - 1)) for name, tensor in one.items()}
@@ -171,7 +171,7 @@ def test_the_gradient_of_a_batch_in_parts_is_the_mean_of_theirs(params: TrainGan
         assert torch.allclose(own, other, atol=1e-6)
 
 
-def test_a_discriminator_steps_once_a_part_at_a_share_of_its_rate(params: TrainGanParams) -> None:
+def test_a_discriminator_makes_one_step_per_micro_batch_at_a_reduced_rate(params: TrainGanParams) -> None:
     rates: dict[int, float] = {}
     for num in (1, 2):
         trainee = trainee_of(params.model_copy(update={"micro_batches": num}))
@@ -183,7 +183,7 @@ def test_a_discriminator_steps_once_a_part_at_a_share_of_its_rate(params: TrainG
     assert rates[2] == pytest.approx(rates[1] / 2)
 
 
-def test_what_a_variant_leaves_out_is_not_learned_from(params: TrainGanParams) -> None:
+def test_losses_that_a_variant_leaves_out_are_not_trained(params: TrainGanParams) -> None:
     def terms(**changes: bool) -> set[str]:
         row = trainee_of(params, small_recipe(params, **changes)).step(batch(), 5)
         return {name for name in TERMS if name in row}
@@ -201,7 +201,7 @@ def test_what_a_variant_leaves_out_is_not_learned_from(params: TrainGanParams) -
         (Speech2VidVariant(network="speech2vid", seed=None), {"l1"}),
     ],
 )
-def test_a_rival_has_its_own_losses_and_is_judged_like_any_arm(
+def test_a_baseline_has_its_own_losses_and_the_same_validation(
     params: TrainGanParams, variant: Any, terms: set[str]
 ) -> None:
     recipe = recipe_of(params, variant)
@@ -244,7 +244,7 @@ def test_longer_windows_train_an_lstm_over_frames(params: TrainGanParams) -> Non
         Speech2VidVariant(network="speech2vid", seed=None),
     ],
 )
-def test_rivals_train_on_longer_windows_too(params: TrainGanParams, variant: Any) -> None:
+def test_baselines_train_on_longer_windows_too(params: TrainGanParams, variant: Any) -> None:
     longer = params.model_copy(update={"window_frames": 10})
     recipe = recipe_of(longer, variant)
     trainee = trainee_of(longer, recipe)
@@ -252,8 +252,8 @@ def test_rivals_train_on_longer_windows_too(params: TrainGanParams, variant: Any
     assert trainee.samples(1).shape == (96, 384, 3)
 
 
-def test_the_sync_loss_of_a_longer_window_is_that_of_its_fives(params: TrainGanParams) -> None:
-    """With cosines each five is judged alone: the loss is the mean of what they have as windows of their own."""
+def test_the_sync_loss_of_a_longer_window_is_the_mean_over_its_5_frame_windows(params: TrainGanParams) -> None:
+    """This holds for the BCE objective, which has no negatives from other windows."""
     trainee = trainee_of(params.model_copy(update={"sync_objective": "bce"}))
     faces, mel = torch.rand(3, 10, 3, 96, 96), torch.randn(3, 2, 1, 80, 16)
     whole = trainee._sync(trainee._expert_features(faces)[0], mel)
@@ -263,7 +263,9 @@ def test_the_sync_loss_of_a_longer_window_is_that_of_its_fives(params: TrainGanP
     assert float(whole.detach()) == pytest.approx(float(torch.stack(fives).mean().detach()), rel=1e-4)
 
 
-def test_validation_is_at_full_weights_and_judges_the_average(trainee: GanTrainee, params: TrainGanParams) -> None:
+def test_validation_uses_full_loss_weights_and_the_averaged_network(
+    trainee: GanTrainee, params: TrainGanParams
+) -> None:
     for step in range(2):
         trainee.step(batch(), step)
     first = trainee.validate()
@@ -273,18 +275,18 @@ def test_validation_is_at_full_weights_and_judges_the_average(trainee: GanTraine
     with torch.no_grad():
         for parameter in trainee.generator.parameters():
             parameter.zero_()
-    assert trainee.validate() == first  # the generator itself is not what is judged
+    assert trainee.validate() == first  # validation does not use the generator itself
     trainee.use_weights({name: torch.zeros_like(tensor) for name, tensor in trainee.weights().items()})
     assert trainee.validate()["l1"] != first["l1"]
 
 
-def test_no_clip_meets_itself_in_a_validation_batch(params: TrainGanParams) -> None:
+def test_a_validation_batch_contains_no_clip_twice(params: TrainGanParams) -> None:
     two = trainee_of(params)  # of two clips
     more = trainee_of(params.model_copy(update={"clips_per_batch": 6}))
     assert more.validate()["sync"] == pytest.approx(two.validate()["sync"])
 
 
-def test_infonce_reads_the_audio_of_other_moments_and_bce_does_not(params: TrainGanParams) -> None:
+def test_infonce_depends_on_the_audio_of_other_moments_and_bce_does_not(params: TrainGanParams) -> None:
     def sync(objective: str, batch: dict[str, torch.Tensor]) -> float:
         return float(trainee_of(params.model_copy(update={"sync_objective": objective})).step(batch, 0)["sync"])
 
@@ -296,7 +298,7 @@ def test_infonce_reads_the_audio_of_other_moments_and_bce_does_not(params: Train
     assert window_cut(params.model_copy(update={"sync_objective": "bce"}), OURS, is_augmented=True).num_other_audio == 0
 
 
-def test_the_audio_encoder_starts_from_the_experts_but_for_its_head() -> None:
+def test_the_audio_encoder_is_initialised_from_the_expert_except_for_its_head() -> None:
     generator, expert = Generator(GeneratorConfig(width=0.0625, lstm_hidden=8)), SyncNet(EXPERT)
     before = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
     init_audio_encoder(generator, expert)
@@ -310,7 +312,7 @@ def test_the_audio_encoder_starts_from_the_experts_but_for_its_head() -> None:
     assert {f"audio_encoder.{name}" for name in weights if not name.startswith("head.")} <= changed
     assert not any(".head." in name for name in changed)
 
-    with pytest.raises(UserError, match=r"train_gan\.width is 0\.25, the expert's 0\.0625"):
+    with pytest.raises(UserError, match=r"train_gan\.width is 0\.25, the expert's 0\.0625; set .* to the same value"):
         init_audio_encoder(Generator(GeneratorConfig(width=0.25)), expert)
 
 
@@ -339,7 +341,7 @@ def test_samples_show_target_mask_reference_and_result(trainee: GanTrainee) -> N
 
 
 @pytest.mark.parametrize(("variant", "sees_upper_half"), [("lipgan", True), ("speech2vid", False)])
-def test_samples_show_what_a_rival_sees_of_the_target(
+def test_samples_show_the_visible_part_of_the_target_for_a_baseline(
     params: TrainGanParams, variant: str, sees_upper_half: bool
 ) -> None:
     rival = (
@@ -358,14 +360,16 @@ def save_expert(folder: Path, accuracy: float) -> None:
     saved_model.save_model(folder, kind="syncnet", config=config, state=SyncNet(EXPERT).state_dict(), info=info)
 
 
-def test_an_expert_near_chance_is_refused_with_what_to_do(tmp_path: Path) -> None:
+def test_an_expert_near_chance_is_rejected_with_the_remedy(tmp_path: Path) -> None:
     save_expert(tmp_path, accuracy=0.52)
     with pytest.raises(UserError, match=r"0\.52.*chance 0\.50.*train_syncnet\.num_steps"):
         load_expert(tmp_path, 0.6)
     assert isinstance(load_expert(tmp_path, 0.5), SyncNet)
 
 
-def test_seeds_start_differently_and_are_validated_on_the_same_windows(params: TrainGanParams, tmp_path: Path) -> None:
+def test_seeds_change_the_initial_weights_and_not_the_validation_windows(
+    params: TrainGanParams, tmp_path: Path
+) -> None:
     save_expert(tmp_path, accuracy=0.9)
     arm = Wav2LipVariant(
         network="wav2lip", seed=None, use_lstm=False, use_cbam=False, use_discriminator=True, use_further_losses=True

@@ -1,4 +1,4 @@
-"""The training loop: a resumed run is the same run."""
+"""The training loop: resume, delivery of the curve, selection of weights, early stopping, bad losses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SCHEDULE = Schedule(num_steps=23, validate_every=7, checkpoint_every=5, log_ever
 
 
 class Numbers:
-    """Batch n is a function of n, like the real stream's."""
+    """A batch source. As with the real stream, batch n depends on n only."""
 
     def __init__(self) -> None:
         self.position = 0
@@ -46,7 +46,7 @@ class Numbers:
 
 
 class Regression:
-    """Fits a line; dies at a step when told to."""
+    """A linear regression. With ``dies_at`` it raises KeyboardInterrupt at that step."""
 
     def __init__(self, dies_at: int | None = None) -> None:
         torch.manual_seed(0)
@@ -57,7 +57,7 @@ class Regression:
     def step(self, batch: Batch, step: int) -> dict[str, torch.Tensor | float]:
         if step == self.dies_at:
             raise KeyboardInterrupt
-        noise = torch.rand(())  # the global generator is part of the state too
+        noise = torch.rand(())  # the state of the global generator must be restored too
         loss = (self.network(batch["x"]).squeeze(1) - batch["x"].sum(dim=1) - noise).square().mean()
         norm = clipped_step(self.optimiser, [loss], 1.0, learning_rate_factor(step, 3, 23))
         return {"loss": loss.detach(), "norm": norm}
@@ -80,7 +80,7 @@ class Regression:
 
 
 def into(rows: list) -> Callable[[Iterable[Any]], bool]:
-    """A log that keeps what it takes."""
+    """A log that appends to ``rows``."""
 
     def log(new: Iterable[Any]) -> bool:
         rows.extend(new)
@@ -106,13 +106,11 @@ def test_a_killed_run_continues_the_same_curve(tmp_path: Path, dies_at: int) -> 
     assert parts.curve == whole.curve
     assert (parts.kept_step, parts.validation) == (whole.kept_step, whole.validation)
     assert without_repeats(logged["parts"]) == logged["whole"]
-    assert len(logged["parts"]) <= len(logged["whole"]) + 3  # those of one checkpoint, at most
+    assert len(logged["parts"]) <= len(logged["whole"]) + 3  # at most the rows of one checkpoint are repeated
 
 
 @pytest.mark.parametrize("num_before", [0, 1, 4])
-def test_rows_are_logged_once_a_checkpoint_holds_them_and_none_is_lost_in_between(
-    tmp_path: Path, num_before: int
-) -> None:
+def test_rows_are_logged_after_a_checkpoint_holds_them_and_none_is_lost(tmp_path: Path, num_before: int) -> None:
     logged: list = []
     num_calls = 0
 
@@ -120,12 +118,12 @@ def test_rows_are_logged_once_a_checkpoint_holds_them_and_none_is_lost_in_betwee
         nonlocal num_calls
         state = store.load()
         assert state is not None
-        told = list(rows)
-        assert max(step for step, _ in told) <= state["step"]
+        new = list(rows)
+        assert max(step for step, _ in new) <= state["step"]
         if num_calls == num_before:
             raise KeyboardInterrupt
         num_calls += 1
-        logged.extend(told)
+        logged.extend(new)
         return True
 
     store = CheckpointStore(tmp_path / "parts")
@@ -137,16 +135,16 @@ def test_rows_are_logged_once_a_checkpoint_holds_them_and_none_is_lost_in_betwee
     assert without_repeats(logged) == whole
 
 
-def test_rows_that_only_waited_when_a_training_died_come_again(tmp_path: Path) -> None:
+def test_undelivered_rows_are_logged_again_after_a_resume(tmp_path: Path) -> None:
     arrived: list = []
-    answers = iter([True, False, False])  # the store was there for the first rows only
+    answers = iter([True, False, False])  # only the first rows are delivered
 
     def goes_away(rows: Iterable[Any]) -> bool:
-        told, answer = list(rows), next(answers, None)
+        new, answer = list(rows), next(answers, None)
         if answer is None:
             raise KeyboardInterrupt
         if answer:
-            arrived.extend(told)
+            arrived.extend(new)
         return answer
 
     store = CheckpointStore(tmp_path / "parts")
@@ -159,14 +157,14 @@ def test_rows_that_only_waited_when_a_training_died_come_again(tmp_path: Path) -
     assert arrived == whole
 
 
-def test_the_curve_has_one_row_a_step_with_validation_beside_training(tmp_path: Path) -> None:
+def test_the_curve_has_one_row_per_step_with_training_and_validation(tmp_path: Path) -> None:
     report = train(Regression(), Numbers(), SCHEDULE, CheckpointStore(tmp_path), lambda rows: True)
     assert [row["step"] for row in report.curve] == [1, 4, 7, 8, 12, 14, 16, 20, 21, 23]
     assert set(report.curve[-1]) == {"step", "loss", "norm", "val_loss"}
 
 
 class Scripted(Regression):
-    """Validates as it is told to."""
+    """A regression with given validation losses."""
 
     def __init__(self, losses: list[float]) -> None:
         super().__init__()
@@ -199,14 +197,14 @@ def test_the_best_or_the_last_weights_are_kept(
     assert all(torch.equal(tensor, reached.weights()[name]) for name, tensor in trainee.weights().items())
 
 
-def test_weights_from_before_all_losses_were_on_are_not_kept(tmp_path: Path) -> None:
-    for keep_from, kept_step in ((3, 4), (5, 6), (99, 6)):  # the best of LOSSES is at step 2
+def test_weights_before_keep_from_are_not_kept(tmp_path: Path) -> None:
+    for keep_from, kept_step in ((3, 4), (5, 6), (99, 6)):  # the lowest of LOSSES is at step 2
         schedule = replace(EVERY_STEP, keep_from=keep_from)
         store = CheckpointStore(tmp_path / str(keep_from))
         assert train(Scripted(LOSSES), Numbers(), schedule, store, lambda rows: True).kept_step == kept_step
 
 
-def test_sync_networks_are_chosen_by_accuracy(tmp_path: Path) -> None:
+def test_weights_of_sync_networks_are_selected_by_accuracy(tmp_path: Path) -> None:
     class Accurate(Scripted):
         def validate(self) -> dict[str, float]:
             loss = next(self.losses)
@@ -216,14 +214,14 @@ def test_sync_networks_are_chosen_by_accuracy(tmp_path: Path) -> None:
     assert (report.kept_step, report.validation["pairwise_accuracy"]) == (1, 0.5)
 
 
-def test_a_run_that_ended_early_has_ended(tmp_path: Path) -> None:
+def test_a_run_that_stopped_early_is_not_resumed(tmp_path: Path) -> None:
     schedule, store = replace(EVERY_STEP, patience=2), CheckpointStore(tmp_path)
     first = train(Scripted(LOSSES), Numbers(), schedule, store, lambda rows: True)
     again = train(Scripted([]), Numbers(), schedule, store, lambda rows: True)
     assert (again.curve, again.kept_step, again.data_wait_share) == (first.curve, 2, 0.0)
 
 
-def test_a_validation_loss_that_is_not_finite_is_named(tmp_path: Path) -> None:
+def test_a_validation_loss_that_is_not_finite_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NonFiniteLossError, match="step 2: the validation loss is nan"):
         train(Scripted([1.0, math.nan]), Numbers(), EVERY_STEP, CheckpointStore(tmp_path), lambda rows: True)
 

@@ -1,4 +1,4 @@
-"""Whatever is trained learns 64 fixed windows by heart, and from the audio: with other audio it is at a loss."""
+"""All networks can overfit 64 fixed windows, and they do it by means of the audio: other audio gives a high loss."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _seeded() -> None:
 
 
 def noise_windows(audio: str, audio_shape: tuple[int, int], faces: str, size: tuple[int, int]) -> Batch:
-    """Windows of 16 clips, each of random blocks and random sound: only their pairing can be learned."""
+    """Windows of 16 clips with random blocks and random audio. Only their pairing can be learned."""
     rng = np.random.default_rng(0)
     blocks = rng.integers(0, 256, (16, 4, 5, size[0] // 12, size[1] // 12, 3), np.uint8)
     sound = rng.uniform(-4, 4, (16, 4, *audio_shape)).astype(np.float32)
@@ -51,7 +51,7 @@ def noise_windows(audio: str, audio_shape: tuple[int, int], faces: str, size: tu
 
 
 def with_other_audio(batch: Batch, audio: str) -> Batch:
-    """Each window with the audio of the clip before."""
+    """The same windows, each with the audio of the previous window in the batch."""
     return {**batch, audio: batch[audio].roll(1, dims=0)}
 
 
@@ -76,14 +76,13 @@ def test_the_evaluator_learns_which_windows_belong_together(params: Params) -> N
 
 NUM_FACES = 8
 CHANGE = 90
-"""By so many grey levels the lower half is off the face's own colours, one way with low noise, the other with high."""
-LEAST_L1_OF_THE_DEAF = CHANGE / 255 / 2
-"""Of the best generator that knows the face but not the sound: half the picture is off by as much whatever it draws
-between the two."""
+"""Grey levels by which the lower half differs from the face's colours. The sign depends on the noise, low or high."""
+MIN_L1_WITHOUT_AUDIO = CHANGE / 255 / 2
+"""L1 of the best generator that ignores the audio. Any lower half between the two targets has this mean error."""
 
 
 class FaceWithSound:
-    """One of eight faces, with low or with high noise throughout."""
+    """A clip of one of eight faces with low-pass or high-pass noise as audio."""
 
     num_frames = 30
 
@@ -103,7 +102,7 @@ class FaceWithSound:
 
 
 def mouth_windows(params: TrainGanParams, recipe: Recipe) -> Batch:
-    """Windows of each face with each sound in turn. References have the face's own colours: they do not tell either."""
+    """Windows of each face with each of the two sounds. The references do not depend on the sound."""
     clips: list[Any] = [FaceWithSound(number) for number in range(2 * NUM_FACES)]
     cut = window_cut(params, recipe.kind, is_augmented=False)
     items = []
@@ -116,7 +115,7 @@ def mouth_windows(params: TrainGanParams, recipe: Recipe) -> Batch:
 
 
 @torch.inference_mode()
-def drawn_l1(recipe: Recipe, weights: Mapping[str, torch.Tensor], batch: Batch) -> float:
+def generated_l1(recipe: Recipe, weights: Mapping[str, torch.Tensor], batch: Batch) -> float:
     network = recipe.build().eval()
     network.load_state_dict(weights)
     target = faces_to_float(batch["target"], CPU)
@@ -125,16 +124,16 @@ def drawn_l1(recipe: Recipe, weights: Mapping[str, torch.Tensor], batch: Batch) 
 
 
 NUM_STEPS = {"wav2lip": 60, "lipgan": 80, "speech2vid": 120}
-"""From so many steps on every loss counts."""
+"""Number of steps of the shortened training, in which every loss becomes active."""
 LEARNING_RATE = {"wav2lip": 0.003, "lipgan": 0.005, "speech2vid": 0.003}
 PATIENCE = 5
-"""A training may take so many times as long: for a while all draw one picture for both sounds, and how long differs
-from machine to machine, by rounding alone."""
+"""Factor by which a training may take longer. All variants first generate the same image for both sounds. The length
+of that phase differs between machines because of rounding."""
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_a_variant_learns_from_the_audio_what_to_draw(params: Params, name: str) -> None:
-    """As params.yaml has it, but small, with the losses' schedules shortened in proportion."""
+def test_a_variant_learns_to_generate_from_the_audio(params: Params, name: str) -> None:
+    """The settings are those of params.yaml, with small networks and proportionally shortened loss schedules."""
     variant, section = params.variants[name], params.train_gan
     num_steps = NUM_STEPS[variant.network]
     losses = {
@@ -161,16 +160,16 @@ def test_a_variant_learns_from_the_audio_what_to_draw(params: Params, name: str)
     batch = mouth_windows(small, recipe)
     of_each = {part: tensor[: 2 * NUM_FACES] for part, tensor in batch.items()}
     with_the_other_sound = {**of_each, "audio": of_each["audio"].roll(NUM_FACES, dims=0)}
-    start = reached = drawn_l1(recipe, trainee.weights(), of_each)
-    goal = min(0.7 * LEAST_L1_OF_THE_DEAF, 0.6 * start)
+    start = reached = generated_l1(recipe, trainee.weights(), of_each)
+    goal = min(0.7 * MIN_L1_WITHOUT_AUDIO, 0.6 * start)
     order = np.random.default_rng(1)
     for step in range(PATIENCE * num_steps):
         chosen = torch.from_numpy(order.choice(NUM_WINDOWS, 4, replace=False))
         trainee.step({part: tensor[chosen] for part, tensor in batch.items()}, step)
         if step + 1 >= num_steps and (step + 1) % 20 == 0:
-            reached = drawn_l1(recipe, trainee.weights(), of_each)
+            reached = generated_l1(recipe, trainee.weights(), of_each)
             if reached < goal:
                 break
 
     assert reached < goal
-    assert drawn_l1(recipe, trainee.weights(), with_the_other_sound) > LEAST_L1_OF_THE_DEAF
+    assert generated_l1(recipe, trainee.weights(), with_the_other_sound) > MIN_L1_WITHOUT_AUDIO

@@ -1,4 +1,4 @@
-"""The weights of losses from step to step."""
+"""The schedule of the loss weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_a_weight_is_0_before_its_start_and_grows_over_its_ramp() -> None:
     assert [weight_at(at_once, step) for step in range(4)] == [0, 0, 0.8, 0.8]
 
 
-def test_l1_gets_what_sync_and_adversarial_leave() -> None:
+def test_the_weight_of_l1_is_1_minus_sync_and_adversarial() -> None:
     whole = weights_at(LOSSES, None)
     assert whole["l1"] == pytest.approx(1 - LOSSES.sync.weight - LOSSES.adversarial.weight)
     assert {name: whole[name] for name, _ in LOSSES} == {name: loss.weight for name, loss in LOSSES}
@@ -28,14 +28,14 @@ def test_l1_gets_what_sync_and_adversarial_leave() -> None:
     assert weights_at(nothing_yet, 0) == {"l1": 1.0} | dict.fromkeys(whole.keys() - {"l1"}, 0.0)
 
 
-def test_a_term_that_is_left_out_has_no_weight_and_the_others_keep_theirs() -> None:
+def test_a_removed_term_has_weight_0_and_the_others_are_unchanged() -> None:
     left = weights_at(without(LOSSES, "sync"), None)
     assert left == weights_at(LOSSES, None) | {"sync": 0.0, "l1": 1.0 - LOSSES.adversarial.weight}
     assert full_from(without(LOSSES, *(name for name, _ in LOSSES))) == 0
 
 
 @pytest.mark.parametrize("ramp_steps", [0, 1, 5])
-def test_everything_is_on_only_after_a_step_with_every_whole_weight(ramp_steps: int) -> None:
+def test_full_from_is_after_the_first_step_with_all_full_weights(ramp_steps: int) -> None:
     timed = LossParams(weight=0.1, start_step=7, ramp_steps=ramp_steps)
     losses = without(LOSSES, *(name for name, _ in LOSSES)).model_copy(update={"sync": timed})
     last_step = full_from(losses) - 1  # steps count from 0

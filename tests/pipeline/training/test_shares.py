@@ -1,5 +1,8 @@
-"""Processes that share each batch compute what one process does: in double precision, where rounding does not hide an
-error, with every loss that looks at the batch as a whole."""
+"""Several processes that share each batch compute the same as one process.
+
+The comparison is in double precision, so that rounding does not hide errors. It covers all losses that depend on the
+whole batch.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ Rows = list[dict[str, float]]
 
 @contextmanager
 def double_precision() -> Iterator[None]:
-    """What the networks and losses turn to float32 is float64 inside."""
+    """Conversions to float32 in the networks and losses give float64."""
     single, compute_dtype = torch.Tensor.float, lse_syncnet._compute_dtype
     torch.set_default_dtype(torch.float64)
     torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign]
@@ -110,7 +113,7 @@ KINDS: dict[str, tuple[Callable[[], Any], Callable[[np.random.Generator], dict[s
 
 
 def train_shares(kind: str) -> tuple[Rows, dict[str, torch.Tensor]]:
-    """Scalars of each step and the weights at the end."""
+    """Train for a few steps. Returns the scalars of each step and the final weights."""
     build, draw = KINDS[kind]
     torch.manual_seed(0)
     trainee = build()
@@ -120,7 +123,7 @@ def train_shares(kind: str) -> tuple[Rows, dict[str, torch.Tensor]]:
         share = {name: tensor.chunk(parallel.num_processes())[parallel.rank()] for name, tensor in batch.items()}
         scalars = trainee.step(share, step)
         rows.append(parallel.mean_scalars({name: float(value) for name, value in scalars.items()}))
-    if isinstance(trainee, GanTrainee):  # its losses must not wait for others that do not validate
+    if isinstance(trainee, GanTrainee):  # validation in one process must not wait for the others
         sounds = {name: trainee._validation[name].double() for name in ("audio", "sync_mel")}
         trainee._validation.update(sounds)
         rows.append(parallel.from_first(trainee.validate))
@@ -137,7 +140,7 @@ def work(rank: int, port: int, folder: str) -> None:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, tuple[Rows, dict[str, torch.Tensor]]]]:
-    """What each of two processes has, by kind."""
+    """Results of each of two processes, by kind of network."""
     folder = tmp_path_factory.mktemp("shared")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -148,7 +151,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, tuple[Row
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_two_shares_are_one_batch(shared: Any, kind: str) -> None:
+def test_two_processes_compute_the_same_as_one(shared: Any, kind: str) -> None:
     with double_precision():
         rows, weights = train_shares(kind)
     (first_rows, first), (second_rows, second) = (process[kind] for process in shared)
@@ -165,7 +168,7 @@ CUTS = [CutSyncWindows(2, 5), CutEvaluatorWindows(2, 5), CutGeneratorWindow(6, 3
 
 @pytest.mark.parametrize("cut", CUTS, ids=lambda cut: type(cut).__name__)
 @pytest.mark.parametrize("seed", range(5))
-def test_whether_a_clip_has_room_is_known_without_its_pictures(cut: Any, seed: int) -> None:
+def test_has_room_does_not_decode_images(cut: Any, seed: int) -> None:
     found = []
     for num_frames in range(4, 24):
         frames = np.zeros((num_frames, 96, 96, 3), np.uint8)
@@ -176,7 +179,7 @@ def test_whether_a_clip_has_room_is_known_without_its_pictures(cut: Any, seed: i
             return SimpleNamespace(num_frames=num_frames, mel=mel, audio=audio, rng=rng, crops=take, context=take)
 
         def refuse(indices: Any) -> Any:
-            pytest.fail("a picture was decoded")
+            pytest.fail("an image was decoded")
 
         whole = clip(lambda indices, frames=frames: frames[np.asarray(indices)])
         found.append(has_room(clip(refuse), cut))
@@ -185,7 +188,7 @@ def test_whether_a_clip_has_room_is_known_without_its_pictures(cut: Any, seed: i
 
 
 class Stream:
-    """Every third clip is too short."""
+    """A stream of nine clips, of which every third is too short."""
 
     num_clips = 9
 
@@ -204,7 +207,7 @@ def cut_number(clip: Any, rng: Any) -> Any:
     return {"number": np.array(clip.number)}
 
 
-def test_shares_side_by_side_are_the_whole_batch() -> None:
+def test_the_concatenated_shares_are_the_whole_batch() -> None:
     def numbers(rank: int, world_size: int) -> list[int]:
         stream: Any = Stream()
         batches = WindowBatches(stream, cut_number, 4, rank=rank, world_size=world_size)

@@ -1,4 +1,4 @@
-"""The sync measure on matrices whose answer is known."""
+"""Validation scores of similarity matrices with known results."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from pipeline.training.sync_validation import SyncValidation
 VALIDATION = SyncValidation(num_pairs=400, min_gap_frames=5, seed=0)
 
 
-def test_a_perfect_judge() -> None:
+def test_perfect_similarities() -> None:
     scores = VALIDATION.scores([np.eye(40, dtype=np.float32) * 50])
     assert scores["pairwise_accuracy"] == 1.0
     assert scores["offset_within_one_frame"] == 1.0
     assert scores["loss"] == pytest.approx(0.0, abs=1e-6)
 
 
-def test_a_judge_that_says_the_same_of_every_pair_is_at_chance() -> None:
+def test_constant_similarities_are_at_chance_level() -> None:
     scores = VALIDATION.scores([np.zeros((40, 40), np.float32)])
     assert scores["pairwise_accuracy"] == 0.0  # a tie is not a win
     assert scores["loss"] == pytest.approx(scores["chance_loss"])
     assert math.log(26) < scores["chance_loss"] < math.log(40)
 
 
-def test_a_random_judge_wins_half_the_pairs() -> None:
+def test_random_similarities_are_correct_for_half_of_the_pairs() -> None:
     rng = np.random.default_rng(1)
     scores = VALIDATION.scores([rng.normal(size=(60, 60)).astype(np.float32) for _ in range(20)])
     assert 0.4 < scores["pairwise_accuracy"] < 0.6
@@ -47,5 +47,5 @@ def test_the_list_of_pairs_is_fixed() -> None:
 
 
 def test_clips_too_short_for_a_negative_are_an_error() -> None:
-    with pytest.raises(DataError, match="more than 5 windows"):
+    with pytest.raises(DataError, match="no clip has more than 5 windows"):
         VALIDATION.scores([np.eye(4, dtype=np.float32)])

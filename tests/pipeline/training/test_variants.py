@@ -1,4 +1,4 @@
-"""What differs between the trainings of a comparison."""
+"""Differences between the trainings of the variants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training windows: the right audio, no overlap with the reference, negatives far enough apart."""
+"""Training windows: matching audio, no overlap of target and reference, distance of the negatives, augmentation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.training.windows import CutSyncWindows, WindowBatches, spread_star
 
 
 class CountingClip:
-    """Frame f is filled with the value f, mel column k with k / 100 - 4."""
+    """A clip in which all values of frame f are f, and all values of mel column k are k / 100 - 4."""
 
     def __init__(self, num_frames: int) -> None:
         self.num_frames = num_frames
@@ -51,14 +51,14 @@ def test_the_reference_never_overlaps_the_target_and_the_mel_is_the_targets(num_
     first_columns = np.round((item["sync_mel"][0, :, 0, 0] + 4) * 100).astype(int)
     assert first_columns[0] == target * 80 // 25
     assert len(first_columns) == 4
-    assert (np.abs(first_columns[1:] / 3.2 - target) > 5.5).all()  # 6 frames, less the truncated column
+    assert (np.abs(first_columns[1:] / 3.2 - target) > 5.5).all()  # 6 frames, minus the truncation to a column
     assert item["audio"].shape == (5, 80, 16)
     middle = round((item["audio"][2, 0, 8] + 4) * 100)
     assert middle == pytest.approx((target + 2 + 0.5) * 3.2, abs=1.6)
 
 
 @given(st.sampled_from([10, 15, 25]), st.integers(0, 2**32 - 1))
-def test_a_longer_window_has_a_sync_window_every_five_frames(num_frames: int, seed: int) -> None:
+def test_a_longer_window_has_one_sync_window_per_five_frames(num_frames: int, seed: int) -> None:
     cut = CutGeneratorWindow(6, 3, num_frames=num_frames)
     item = cut(CountingClip(75), np.random.default_rng(seed))  # type: ignore[arg-type]
     assert item is not None
@@ -68,11 +68,13 @@ def test_a_longer_window_has_a_sync_window_every_five_frames(num_frames: int, se
     columns = np.round((item["sync_mel"][:, :, 0, 0] + 4) * 100).astype(int)
     assert columns.shape == (num_frames // 5, 4)
     assert columns[:, 0].tolist() == [start * 80 // 25 for start in target[::5]]
-    distances = np.abs(columns[:, 1:, None] / 3.2 - target[::5])  # of every other audio from every five
+    distances = np.abs(
+        columns[:, 1:, None] / 3.2 - target[::5]
+    )  # distances of all other audio from all 5-frame windows
     assert (distances > 5.5).all()
 
 
-def test_a_clip_without_room_for_a_reference_gives_nothing() -> None:
+def test_a_clip_that_is_too_short_for_a_reference_returns_none() -> None:
     assert CutGeneratorWindow(6)(CountingClip(9), np.random.default_rng(0)) is None  # type: ignore[arg-type]
 
 
@@ -84,7 +86,7 @@ def test_expert_windows_are_lower_halves() -> None:
 
 
 class PairedClip(CountingClip):
-    """Every frame is the same noise, every mel column the same sound."""
+    """A clip in which all frames are equal and all mel columns are equal."""
 
     def __init__(self, num_frames: int) -> None:
         super().__init__(num_frames)
@@ -95,7 +97,7 @@ class PairedClip(CountingClip):
         return np.repeat(picture[None], len(indices), axis=0)
 
 
-def test_augmentation_is_one_draw_for_target_and_reference_and_one_for_all_the_clips_audio() -> None:
+def test_target_and_reference_share_an_augmentation_and_all_audio_shares_a_gain() -> None:
     clip: Any = PairedClip(40)
     plain = CutGeneratorWindow(6, 3)(clip, np.random.default_rng(7))
     item = CutGeneratorWindow(6, 3, is_augmented=True)(clip, np.random.default_rng(7))
@@ -108,7 +110,7 @@ def test_augmentation_is_one_draw_for_target_and_reference_and_one_for_all_the_c
     assert {name: part.shape for name, part in item.items()} == {name: part.shape for name, part in plain.items()}
 
 
-def test_every_kind_of_generator_draws_the_same_windows_and_hears_its_own_way() -> None:
+def test_all_kinds_of_generator_have_the_same_windows_and_their_own_audio_input() -> None:
     clip: Any = CountingClip(60)
     clip.audio = np.random.default_rng(2).integers(-9000, 9000, 60 * 640).astype(np.int16)
     items = [
@@ -120,7 +122,9 @@ def test_every_kind_of_generator_draws_the_same_windows_and_hears_its_own_way() 
         assert np.array_equal(ours[name], lipgan[name]) and np.array_equal(ours[name], speech2vid[name])
     assert [item["audio"].shape for item in (ours, lipgan, speech2vid)] == [(5, 80, 16), (5, 80, 27), (5, 12, 35)]
     quiet = CutGeneratorWindow(6, 3, False, SPEECH2VID)(clip, np.random.default_rng(8))
-    assert quiet is not None and np.array_equal(quiet["audio"], speech2vid["audio"])  # cepstra do not hear loudness
+    assert quiet is not None and np.array_equal(
+        quiet["audio"], speech2vid["audio"]
+    )  # the MFCC do not depend on the loudness
     wider = lipgan["audio"][2, 0, 13] - ours["audio"][2, 0, 8]  # the middles of windows of 27 and 16 columns
     assert abs(wider) <= 0.0101
 
@@ -133,18 +137,18 @@ def test_augmentation_is_constant_over_a_windows_frames() -> None:
     assert len({window.tobytes() for window in out}) > 1
 
 
-def test_faces_move_by_one_draw_a_window_and_not_far() -> None:
+def test_the_motion_of_faces_is_small_and_constant_within_a_window() -> None:
     windows = np.zeros((20, 5, 96, 96, 3), np.uint8)
     windows[:, :, 44:52, 44:52] = 255  # a square in the middle
     out = move_faces(windows, np.random.default_rng(6))
     assert (out == out[:, :1]).all()
     places = [np.argwhere(window[0, ..., 0] > 127).mean(axis=0) - 47.5 for window in out]
-    assert np.abs(places).max() < 4.6  # the shift; turning and growing leave the middle
+    assert np.abs(places).max() < 4.6  # only the shift moves the centre; rotation and scaling do not
     assert np.std(places, axis=0).min() > 1
     assert np.array_equal(out, move_faces(windows, np.random.default_rng(6)))
 
 
-def test_masked_sound_keeps_most_of_itself() -> None:
+def test_masks_and_noise_leave_most_of_the_mel_unchanged() -> None:
     mel = np.random.default_rng(0).uniform(-3, 3, (40, 80, 16)).astype(np.float32)
     out = mask_mel(mel, np.random.default_rng(7))
     assert out.dtype == np.float32 and np.abs(out).max() <= 4
@@ -155,7 +159,7 @@ def test_masked_sound_keeps_most_of_itself() -> None:
     assert len({window.tobytes() for window in out}) == 40
 
 
-def test_strong_augmentation_is_more_than_light() -> None:
+def test_strong_augmentation_changes_more_than_light() -> None:
     clip: Any = PairedClip(60)
     light, strong = (CutSyncWindows(3, 5, augment)(clip, np.random.default_rng(1)) for augment in ("light", "strong"))
     assert light is not None and strong is not None
@@ -169,7 +173,7 @@ def test_mel_gain_stays_in_range() -> None:
     assert mel.max() <= -3.5
 
 
-def test_a_batch_that_too_few_clips_can_fill_is_an_error_that_counts_them() -> None:
+def test_too_few_clips_for_a_batch_are_an_error_with_their_number() -> None:
     class Stream:
         num_clips = 3
 
@@ -192,13 +196,13 @@ def test_a_batch_that_too_few_clips_can_fill_is_an_error_that_counts_them() -> N
         next(iter(WindowBatches(stream, cut, 3)))
 
 
-def test_degraded_faces_are_softer_and_greyer_by_one_draw_for_a_window() -> None:
+def test_degradation_blurs_and_desaturates_with_constant_strength_within_a_window() -> None:
     sharp = np.zeros((6, 5, 48, 96, 3), np.uint8)
     sharp[..., ::4, :, 2] = 200  # red stripes
     out = degrade_faces(sharp, np.random.default_rng(1))
-    contrast = out.astype(float).std(axis=(2, 3)).max(axis=-1)  # one figure a frame
-    assert np.ptp(contrast, axis=1).max() < 1.5  # noise apart, the same in a window's frames
-    assert np.ptp(contrast, axis=0).max() > 20  # and another in each window
+    contrast = out.astype(float).std(axis=(2, 3)).max(axis=-1)  # one value per frame
+    assert np.ptp(contrast, axis=1).max() < 1.5  # equal within a window, except for the noise
+    assert np.ptp(contrast, axis=0).max() > 20  # different between windows
     redness = (out[..., 2].astype(float) - out[..., 0]).mean(axis=(1, 2, 3))
     assert redness.min() < 0.7 * redness.max()
     assert np.array_equal(out, degrade_faces(sharp, np.random.default_rng(1)))
