@@ -85,5 +85,7 @@ def read_official(path: Path) -> LseSyncNet:
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise UserError(f"its tensors do not fit the evaluator: {shorten(str(error), _MAX_LETTERS)}") from None
+        raise UserError(
+            f"it holds tensors that do not fit the evaluator: {shorten(str(error), _MAX_LETTERS)}"
+        ) from None
     return network

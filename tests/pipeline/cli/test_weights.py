@@ -121,7 +121,7 @@ def test_another_network_and_another_hash_are_rejected(server: Server, layout: L
     torch.save({"conv.weight": torch.zeros(1)}, buffer)
     server.files["/other"] = buffer.getvalue()
     configure("syncnet_v2", "/other")
-    with pytest.raises(WeightsError, match="/other is not syncnet_v2: its tensors do not fit the evaluator"):
+    with pytest.raises(WeightsError, match="/other is not syncnet_v2: it holds tensors that do not fit the evaluator"):
         fetch_syncnet(layout)
     configure("syncnet_v2", "/good", sha256="0" * 64)
     with pytest.raises(WeightsError, match="/good has sha256"):

@@ -46,7 +46,9 @@ def test_official_weights_are_used_where_given(trained_dir: Path, tmp_path: Path
 def test_weights_of_another_network_are_rejected(trained_dir: Path, tmp_path: Path) -> None:
     path = tmp_path / "other.model"
     torch.save({"conv.weight": torch.zeros(1)}, path)
-    with pytest.raises(UserError, match=r"evaluate\.lse\.weights.*tensors do not fit the evaluator.*Missing key"):
+    with pytest.raises(
+        UserError, match=r"evaluate\.lse\.weights.*it holds tensors that do not fit the evaluator.*Missing key"
+    ):
         load_evaluator(path, trained_dir, CPU)
     torch.save([torch.zeros(1)], path)
     with pytest.raises(UserError, match="holds list, not a state dict"):
