@@ -167,8 +167,8 @@ def _read_metadata(tree: VideoTree, metadata: Path) -> tuple[str, bytes]:
 
 
 def _transcript_of(name: str, tree: VideoTree) -> str:
-    beside = PurePosixPath(name).with_suffix(".txt").as_posix()
-    return spoken_words(tree.read(beside)) if beside in tree.sizes else ""
+    text_name = PurePosixPath(name).with_suffix(".txt").as_posix()
+    return spoken_words(tree.read(text_name)) if text_name in tree.sizes else ""
 
 
 def _ids_of(names: Sequence[str]) -> dict[str, str]:

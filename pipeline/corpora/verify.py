@@ -51,7 +51,7 @@ def verify_grid(root: Path | None, speakers: Sequence[str]) -> list[CorpusCount]
 
 
 def table_of(counts: Sequence[CorpusCount]) -> Table:
-    """A row per count, with whether it is complete at its end."""
+    """Return a table with a row per count. The last column states whether the corpus is complete."""
     cells = [
         [
             count.name,

@@ -1,4 +1,4 @@
-"""One histogram per measure, on one page."""
+"""Histograms of all measures in one figure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _COLOUR_OF = dict(zip(SPLITS, COLOURS, strict=False))
 
 
 def plot_distributions(survey: Survey, path: Path) -> None:
-    """Shares of each split's clips per measure; the largest split filled, the others as lines. Needs a kept clip."""
+    """Write a PNG with a histogram per measure: the largest split filled, the others as lines. Needs a kept clip."""
     shown = measured(survey.kept)
     splits = sorted((tally for tally in survey.splits if tally.kept), key=lambda tally: -tally.kept)
     lines = -(-len(shown) // _COLUMNS)

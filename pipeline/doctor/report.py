@@ -1,4 +1,4 @@
-"""The report, and its short form for the terminal. Imports little: it is needed most where packages are broken."""
+"""The report as Markdown, and a short form for the terminal. Imports little: it must work with broken packages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.report.tables import Table, bullets
 
 @dataclass(frozen=True)
 class DataPart:
-    """What the clips gave: paragraphs of Markdown, hints, figures for MLflow, and the digest of the data's tables."""
+    """Results on the data: Markdown paragraphs, hints, metrics for MLflow, and the digest of the data's tables."""
 
     paragraphs: Sequence[str]
     hints: Sequence[str]
@@ -23,7 +23,7 @@ class DataPart:
 
 @dataclass(frozen=True)
 class Examination:
-    """Everything that was found; ``params`` and ``data`` are None where there are none that can be used."""
+    """All results. ``params`` is None if ``params.yaml`` is not valid, ``data`` if no data could be examined."""
 
     checks: Sequence[Check]
     params: Params | None = None
@@ -31,7 +31,7 @@ class Examination:
 
     @property
     def num_of(self) -> Mapping[Status, int]:
-        """Checks by status."""
+        """Number of checks per status."""
         return Counter(check.status for check in self.checks)
 
     @property
@@ -40,17 +40,17 @@ class Examination:
 
 
 def doctor_markdown(found: Examination) -> str:
-    """``report.md``: the environment, worst first; the data; what to do."""
+    """Return ``report.md``: the checks of the environment, worst first; the data; hints."""
     parts = ["# Doctor", verdict(found), "## Environment", _check_table(found.checks), "## Data"]
     if found.data is None:
-        parts.append("Nothing to report: the line `data` above says why, and what makes the data.")
+        parts.append("No data were examined. The check `data` above has the cause and the remedy.")
     else:
         parts += [*found.data.paragraphs, "## What to do", bullets(_hints(found.data))]
     return "\n\n".join(parts) + "\n"
 
 
 def terminal(found: Examination) -> str:
-    """The checks, worst first, and what the data suggest."""
+    """Return the checks, worst first, and the hints as plain text."""
     cells = [
         [check.status, check.name, "\n".join([check.found, *([f"-> {check.remedy}"] if check.remedy else [])])]
         for check in worst_first(found.checks)
@@ -60,13 +60,13 @@ def terminal(found: Examination) -> str:
 
 
 def verdict(found: Examination) -> str:
-    """One sentence."""
-    failed, warned, fine = (found.num_of[status] for status in Status)
-    return f"{failed} failed, {warned} to look at, {fine} fine."
+    """Return one sentence with the number of checks per status."""
+    failed, warned, passed = (found.num_of[status] for status in Status)
+    return f"Checks: {failed} failed, {warned} with a warning, {passed} passed."
 
 
 def _hints(data: DataPart) -> Sequence[str]:
-    return data.hints or ["Nothing about the clips stands out."]
+    return data.hints or ["The clips need no change."]
 
 
 def _check_table(checks: Sequence[Check]) -> str:

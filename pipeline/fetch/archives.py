@@ -73,7 +73,7 @@ def unpack_tar(
             _require_end(archive, label)
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         raise ArchiveError(
-            f"{label} cannot be unpacked: {error}; delete it and run again to download it anew"
+            f"{label} cannot be unpacked: {error}; delete it, and the next run downloads it again"
         ) from None
     return counts.result()
 
@@ -100,7 +100,7 @@ def unpack_zip(
                     on_position(position)
     except (zipfile.BadZipFile, tarfile.ReadError, EOFError, zlib.error) as error:
         raise ArchiveError(
-            f"{path.name} cannot be unpacked: {error}; delete it and run again to download it anew"
+            f"{path.name} cannot be unpacked: {error}; delete it, and the next run downloads it again"
         ) from None
     return counts.result()
 
@@ -166,8 +166,8 @@ def _require_end(archive: tarfile.TarFile, label: str) -> None:
     archive.fileobj.seek(archive.offset)
     if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         raise ArchiveError(
-            f"{label} ends too early: a part is missing, damaged or incomplete; delete it and run again to download it "
-            "anew"
+            f"{label} ends too early: a part is missing, damaged or incomplete; delete it, and the next run downloads "
+            "it again"
         )
     while archive.fileobj.read(1 << 20):  # reads the checksum of a compressed archive, which follows the tar's end
         pass

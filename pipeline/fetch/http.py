@@ -157,7 +157,7 @@ def download(remote: RemoteFile, credentials: Credentials | None = None, on_byte
     """
     if remote.path.is_file():
         if problem := mismatch(remote, remote.path):
-            raise WrongContentError(f"{remote.path} {problem}; delete it and run again to download it anew")
+            raise WrongContentError(f"{remote.path} {problem}; delete it, and the next run downloads it again")
         on_bytes(remote.path.stat().st_size, False)
         return
     remote.path.parent.mkdir(parents=True, exist_ok=True)

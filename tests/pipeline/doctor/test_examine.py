@@ -259,6 +259,6 @@ def test_the_terminal_shows_checks_and_hints(layout: Layout, pretend: Pretend, m
     result = CliRunner().invoke(command_line.app, ["doctor"])
     assert result.exit_code == 0
     assert "5 clips listed, 4 kept, 1 rejected" in result.output
-    assert "0 failed, 0 to look at, 3 fine." in result.output
+    assert "Checks: 0 failed, 0 with a warning, 3 passed." in result.output
     assert "- 20% of the clips are rejected" in result.output
     assert result.output.splitlines()[-1] == "logged: somewhere"

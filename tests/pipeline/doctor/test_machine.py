@@ -24,12 +24,12 @@ NO_CARD = Path("/no/such/device")
 CARD = "NVIDIA H100, 81559 MiB, 550.54.15"
 
 
-def torch_says(monkeypatch: pytest.MonkeyPatch, seen: list[str], cuda: str | None, error: str = "") -> None:
-    answer = {"version": "2.13.0", "cuda": cuda, "cards": seen, "error": error}
+def set_torch(monkeypatch: pytest.MonkeyPatch, gpus: list[str], cuda: str | None, error: str = "") -> None:
+    answer = {"version": "2.13.0", "cuda": cuda, "cards": gpus, "error": error}
     monkeypatch.setattr(machine, "run_python", lambda code: answer)
 
 
-def cards(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+def set_cards(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     monkeypatch.setattr(machine, "nvidia_cards", lambda: list(names))
 
 
@@ -38,8 +38,8 @@ def with_runtime(params: Params, **runtime: Any) -> Params:
 
 
 def test_a_working_gpu_is_ok(monkeypatch: pytest.MonkeyPatch, params: Params) -> None:
-    torch_says(monkeypatch, ["NVIDIA H100, 85 GB"], "12.8")
-    cards(monkeypatch, CARD)
+    set_torch(monkeypatch, ["NVIDIA H100, 85 GB"], "12.8")
+    set_cards(monkeypatch, CARD)
     (check,) = machine.check_gpu(params)
     assert check.status is Status.OK
     for word in ("NVIDIA H100, 85 GB", "CUDA 12.8", "550.54.15"):
@@ -51,9 +51,9 @@ def test_torch_without_cuda_warns_if_there_is_a_gpu(
     monkeypatch: pytest.MonkeyPatch, params: Params, tmp_path: Path, is_named: bool
 ) -> None:
     """The GPU is reported by nvidia-smi, or only its device file exists."""
-    torch_says(monkeypatch, [], None)
+    set_torch(monkeypatch, [], None)
     device = tmp_path / "nvidia0"
-    cards(monkeypatch, *([CARD] if is_named else []))
+    set_cards(monkeypatch, *([CARD] if is_named else []))
     if not is_named:
         device.touch()
     (check,) = machine.check_gpu(params, device)
@@ -65,21 +65,21 @@ def test_torch_without_cuda_warns_if_there_is_a_gpu(
 
 
 def test_a_hidden_gpu_and_one_that_cannot_compute(monkeypatch: pytest.MonkeyPatch, params: Params) -> None:
-    cards(monkeypatch, CARD)
-    torch_says(monkeypatch, [], "12.8")
+    set_cards(monkeypatch, CARD)
+    set_torch(monkeypatch, [], "12.8")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert "its driver must support CUDA 12.8" in machine.check_gpu(params, NO_CARD)[0].remedy
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert "unset CUDA_VISIBLE_DEVICES" in machine.check_gpu(params, NO_CARD)[0].remedy
-    torch_says(monkeypatch, [], "12.8", "AcceleratorError: no kernel image is available")
+    set_torch(monkeypatch, [], "12.8", "AcceleratorError: no kernel image is available")
     (check,) = machine.check_gpu(params, NO_CARD)
     assert check.status is Status.FAIL
     assert "no kernel image" in check.found
 
 
 def test_no_gpu_is_ok_unless_params_require_one(monkeypatch: pytest.MonkeyPatch, params: Params) -> None:
-    torch_says(monkeypatch, [], None)
-    cards(monkeypatch)
+    set_torch(monkeypatch, [], None)
+    set_cards(monkeypatch)
     assert machine.check_gpu(params, NO_CARD)[0].status is Status.OK
     assert machine.check_gpu(None, NO_CARD)[0].status is Status.OK
     (check,) = machine.check_gpu(with_runtime(params, device="cuda"), NO_CARD)
