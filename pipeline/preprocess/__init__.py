@@ -1,1 +1,1 @@
-"""Source clips to shards: one clip (`source`, `clip`), one shard (`plan`, `shard`), all (`workers`, `build`)."""
+"""Source clips to shards: one clip (`footage`, `segments`, `clip`), one shard (`plan`, `shard`), all (`build`)."""

@@ -1,6 +1,6 @@
-"""All shards of a manifest: shared out, collected, published. The same bytes for any number of workers.
+"""Builds all shards of a manifest in parallel. The bytes do not depend on the number of workers.
 
-Only the process that calls this writes files. Finished shards wait in a work folder until all are there.
+Only the calling process writes files. Finished shards stay in a work folder until all are complete.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 class UnseenClipsError(UserError):
-    """Clips lie on this machine's disk, and the cluster's nodes do not see it."""
+    """Clips exist on this machine, but not on the Ray node that processed them."""
 
 
 def build_shards(
@@ -47,18 +47,17 @@ def build_shards(
     work_dir: Path,
     num_workers: int = 0,
 ) -> tuple[list[IndexRow], list[Reject]]:
-    """Write shards, ``index.parquet`` and ``rejects.parquet`` to ``output_dir``; returns their rows.
+    """Write shards, ``index.parquet`` and ``rejects.parquet`` to ``output_dir``; returns the rows of both tables.
 
-    ``num_workers`` 0 means one per core; with RAY_ADDRESS set the cluster's cores work instead. Finished shards wait
-    in ``work_dir``: a run that was cut short goes on from them, so ``work_dir`` must belong to exactly these records,
-    parameters and code. Every record becomes index rows, rejects, or both. Raises UnseenClipsError, and what
-    ``run_tasks`` raises.
+    ``num_workers`` 0 means one per core. If RAY_ADDRESS is set, the cluster's cores are used instead. An interrupted
+    run reuses the finished shards in ``work_dir``, so use one ``work_dir`` per set of records, parameters and code.
+    Every record becomes index rows, rejects, or both. Raises UnseenClipsError, and the errors of ``run_tasks``.
     """
     root, work_dir = root.resolve(), work_dir.resolve()
     tasks = plan_shards(records, params.clips_per_shard, seed)
     finished = {task.name: found for task in tasks if (found := _finished(work_dir, task))}
     if finished:
-        log.info("%d of %d shards are there from an earlier run", len(finished), len(tasks))
+        log.info("reusing %d of %d shards from an earlier run", len(finished), len(tasks))
     todo = [task for task in tasks if task.name not in finished]
     process = functools.partial(process_shard, params=params, root=root)
     num_clips = {task.name: len(task.records) for task in tasks}
@@ -71,9 +70,9 @@ def build_shards(
             for packed in fresh:
                 result = packed.result
                 if is_cluster():
-                    _refuse_unseen(result, root)
+                    _require_shared_storage(result, root)
                 _keep(packed, work_dir)
-                del packed  # its tar is Ray's memory
+                del packed  # frees its tar in Ray's object store
                 num_rejects += len(result.rejects)
                 num_frames += sum(row.num_frames for row in result.rows)
                 note = f"{num_rejects} rejected, {num_frames / progress.seconds:.0f} frames/s"
@@ -91,47 +90,47 @@ def build_shards(
     return rows, rejects
 
 
-def _refuse_unseen(result: ShardResult, root: Path) -> None:
+def _require_shared_storage(result: ShardResult, root: Path) -> None:
     missing = [reject.path for reject in result.rejects if reject.reason == Reason.MISSING_FILE]
     unseen = [name for name in missing if (path := local_path(name, root)) and path.is_file()]
     if unseen:
         raise UnseenClipsError(
-            f"{len(unseen)} clips of shard {result.name} are here, but not on the Ray node that was to read them "
-            f"(first: {unseen[0]}): put the clips on storage that all nodes see under the same path, or give fsspec "
-            "URLs such as s3://bucket/clip.mp4 in the manifest"
+            f"{len(unseen)} clips of shard {result.name} exist on this machine, but not on the Ray node that processed "
+            f"the shard (first: {unseen[0]}): put the clips on storage that all nodes mount at the same path, or use "
+            "fsspec URLs such as s3://bucket/clip.mp4 in the manifest"
         )
 
 
 def _keep(packed: PackedShard, work_dir: Path) -> None:
-    """Write a shard's tar and then its note: what has a note is finished."""
+    """Write a shard's tar, then its JSON result, which marks the shard as finished."""
     result, tar = packed
     if tar is not None:
         atomic.write_bytes(work_dir / result.name, tar.data)
-    atomic.write_json(_note_path(work_dir, result.name), asdict(result))
+    atomic.write_json(_result_path(work_dir, result.name), asdict(result))
 
 
-def _note_path(work_dir: Path, name: str) -> Path:
+def _result_path(work_dir: Path, name: str) -> Path:
     return (work_dir / name).with_suffix(".json")
 
 
 def _finished(work_dir: Path, task: ShardTask) -> ShardResult | None:
-    """The result of a shard that an earlier run completed."""
-    path = _note_path(work_dir, task.name)
+    """The result of a shard that an earlier run finished, or None."""
+    path = _result_path(work_dir, task.name)
     if not path.is_file():
         return None
-    note = json.loads(path.read_text())
-    rows = tuple(IndexRow(**row) for row in note["rows"])
+    content = json.loads(path.read_text())
+    rows = tuple(IndexRow(**row) for row in content["rows"])
     if rows and not (work_dir / task.name).is_file():
         return None
-    return ShardResult(task.name, rows, tuple(Reject(**reject) for reject in note["rejects"]))
+    return ShardResult(task.name, rows, tuple(Reject(**reject) for reject in content["rejects"]))
 
 
 def _publish(results: Sequence[ShardResult], work_dir: Path, output_dir: Path) -> None:
-    """Move the tars into an emptied ``output_dir``."""
+    """Empty ``output_dir`` and move the tars into it."""
     shutil.rmtree(output_dir, ignore_errors=True)
     for result in results:
         if result.rows:
             target = output_dir / result.name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(work_dir / result.name, target)
-            _note_path(work_dir, result.name).unlink()
+            _result_path(work_dir, result.name).unlink()

@@ -1,7 +1,7 @@
-"""One source clip to its shard samples, or to the reason why not. Nothing here depends on other clips.
+"""Converts one source clip to shard samples or rejects, independently of other clips.
 
-A sample shows one shot and one face: it begins and ends with the face, and where picture or sound ends. A clip with
-cuts, or longer than ``preprocess.max_clip_s``, gives several, named ``CLIP-p000``, ``CLIP-p001``, ...
+A sample has one shot and one face. It covers the frames with the face, audio and video. A clip with cuts, or longer
+than ``preprocess.max_clip_s``, gives several samples, named ``CLIP-p000``, ``CLIP-p001``, ...
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from pipeline.shards.key import segment_id
 from pipeline.shards.write import ClipSample
 
 CLIPPED_LEVEL = 0.99
-"""Of full scale; samples at or above it count as clipped."""
+"""Share of full scale at which an audio sample counts as clipped."""
 
 
 def process_clip(record: ClipRecord, params: PreprocessParams, root: Path) -> Iterator[ClipSample | Reject]:
-    """Decode, find and follow the face, crop, compute the mel. ``root`` is where relative paths start.
+    """Decode a clip, track the face, crop, and compute the mel spectrogram. Relative paths start at ``root``.
 
-    Every part of the clip is accounted for, in order: by a sample, or by a Reject with what is wrong with it. Only
-    trouble of the machine (memory, disk) and of the storage that holds the clip (OutageError, NoDriverError) raises.
+    Yields a sample or a Reject for each part of the clip, in order. Faults of the clip become Rejects. Faults of the
+    machine (memory, disk) and of the clip's storage (OutageError, NoDriverError) are raised.
     """
     try:
         with local_file(record.path, root) as path, MediaFile(path) as media:
@@ -73,13 +73,14 @@ def _outcomes_of(record: ClipRecord, params: PreprocessParams, media: MediaFile)
     if media.sha256 != record.sha256:
         raise RefusedError(
             Reason.CHANGED_FILE,
-            "not the file that was listed; `dvc repro --force --single-item download` lists the clips again",
+            "its SHA-256 differs from the manifest; run `dvc repro --force --single-item download` to list the clips "
+            "again",
         )
     header = _readable_header(media)
     samples = _sound(media, params)
     footage = Footage(media, square_pixels=True)
     segments = _best_segments(footage, samples, media.sound_delay_s, params)
-    cutting, source_fps = _Cutting(footage), float(header.fps or FPS)
+    reader, source_fps = _SegmentReader(footage), float(header.fps or FPS)
     for number, segment in enumerate(segments):
         clip_id = record.clip_id if len(segments) == 1 else segment_id(record.clip_id, number)
         where = "" if len(segments) == 1 else f"{segment.start / FPS:.2f} to {segment.stop / FPS:.2f} s: "
@@ -87,15 +88,15 @@ def _outcomes_of(record: ClipRecord, params: PreprocessParams, media: MediaFile)
             yield _reject(record, clip_id, segment.reason, where + segment.detail)
             continue
         try:
-            yield _sample_of(record, clip_id, segment, cutting.frames_of(segment), samples, source_fps, params)
+            yield _sample_of(record, clip_id, segment, reader.frames_of(segment), samples, source_fps, params)
         except RefusedError as refused:
-            if refused.reason not in (Reason.BLURRED, Reason.SILENT_AUDIO):  # the whole video is at fault
+            if refused.reason not in (Reason.BLURRED, Reason.SILENT_AUDIO):  # the error concerns the whole video
                 raise
             yield _reject(record, clip_id, refused.reason, where + refused.detail)
 
 
-class _Cutting:
-    """The frames of segments that are asked for in order, in one pass over the footage."""
+class _SegmentReader:
+    """Reads the frames of segments, requested in order, in one pass over the footage."""
 
     def __init__(self, footage: Footage) -> None:
         self._numbered = enumerate(footage)
@@ -111,15 +112,15 @@ class _Cutting:
 def _best_segments(
     footage: Footage, samples: NDArray[np.float32], delay_s: Fraction, params: PreprocessParams
 ) -> Sequence[Segment | Refusal]:
-    """Segments by the first detector that finds the face wherever there is one, else by the one that keeps most."""
+    """Segments of the first detector that misses no face, else of the detector that keeps the most frames."""
     best: list[Segment | Refusal] | None = None
     longer_side = max(next(iter(footage)).shape[:2])
     for detector in detectors_by_zoom(params.detector_score, params.detector_max_px, longer_side):
         segments = find_segments(scan_faces(footage, detector, params.detect_every), footage, samples, params, delay_s)
         if best is None or num_kept_frames(segments) > num_kept_frames(best):
             best = segments
-        unseen = (Reason.NO_FACE, Reason.FACE_LOST)
-        if not any(isinstance(segment, Refusal) and segment.reason in unseen for segment in segments):
+        no_face_reasons = (Reason.NO_FACE, Reason.FACE_LOST)
+        if not any(isinstance(segment, Refusal) and segment.reason in no_face_reasons for segment in segments):
             return segments
     assert best is not None  # there is at least one detector
     return best
@@ -135,8 +136,8 @@ def _sample_of(
     params: PreprocessParams,
 ) -> ClipSample:
     sound = np.zeros(num_samples_of(segment.stop - segment.start), np.float32)
-    heard = samples[num_samples_of(segment.start) :][: len(sound)]
-    sound[: len(heard)] = heard
+    available = samples[num_samples_of(segment.start) :][: len(sound)]
+    sound[: len(available)] = available
     _require_audible(sound, params)
     tight, wide = crop_boxes(segment.faces), context_boxes(segment.faces)
     cut_tight, cut_wide = Cropper(tight, CROP_PX), Cropper(wide, params.context_px)
@@ -153,7 +154,8 @@ def _sample_of(
     sharp = float(np.median(sharpnesses))
     if sharp < params.min_sharpness:
         raise RefusedError(
-            Reason.BLURRED, f"sharpness {sharp:.1f} (params.yaml: preprocess.min_sharpness {params.min_sharpness})"
+            Reason.BLURRED,
+            f"sharpness {sharp:.1f} is too low (params.yaml: preprocess.min_sharpness {params.min_sharpness})",
         )
     audio = float_to_int16(sound)
     return ClipSample(
@@ -206,5 +208,5 @@ def _require_audible(samples: NDArray[np.float32], params: PreprocessParams) -> 
     if not rms >= params.min_audio_rms:
         raise RefusedError(
             Reason.SILENT_AUDIO,
-            f"RMS {rms:.6f} (params.yaml: preprocess.min_audio_rms {params.min_audio_rms})",
+            f"the audio RMS {rms:.6f} is too low (params.yaml: preprocess.min_audio_rms {params.min_audio_rms})",
         )

@@ -1,4 +1,4 @@
-"""A source video's frames at 25 fps, as often as wanted, and the faces that one pass over them finds."""
+"""A source video's frames at 25 fps, which can be read repeatedly, and face detection in one pass over them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pipeline.media.shots import ChangeMeter
 from pipeline.preprocess.reasons import Reason, RefusedError
 
 MAX_HELD_BYTES = 400_000_000
-"""Decoded frames kept in memory; a longer video is decoded again instead."""
+"""Largest size of the decoded frames that are cached. A longer video is decoded again for each pass."""
 
 
 class Footage:
-    """A video's frames, ``uint8 [H, W, 3]`` BGR at 25 fps, in bounded memory. Raises RefusedError while decoding."""
+    """A video's frames, ``uint8 [H, W, 3]`` BGR at 25 fps, in bounded memory. Iteration raises RefusedError."""
 
     def __init__(self, media: MediaFile, *, square_pixels: bool = False) -> None:
         self._media, self._square_pixels = media, square_pixels
@@ -47,14 +47,14 @@ class Footage:
 
 @dataclass(frozen=True)
 class FaceScan:
-    """Per frame: the faces found (None where not searched) and the change from the frame before, in grey levels."""
+    """Per frame: the faces found (None if not searched) and the change from the previous frame, in grey levels."""
 
     faces: list[list[Detection] | None]
     changes: list[float]
 
 
 def scan_faces(footage: Footage, detector: FaceDetector, every: int) -> FaceScan:
-    """One pass over the video: faces in every n-th frame and the last, changes in all."""
+    """Detect faces in every n-th frame and the last, and measure the change of every frame, in one pass."""
     meter = ChangeMeter()
 
     def metered() -> Iterator[NDArray[np.uint8]]:

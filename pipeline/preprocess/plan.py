@@ -1,4 +1,4 @@
-"""Which clip goes into which shard: a pure function of clip ids, seed and shard size."""
+"""Assigns clips to shards: a pure function of clip ids, seed and shard size."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ShardTask:
 
 @dataclass(frozen=True)
 class ShardResult:
-    """What one shard holds and what it refused."""
+    """Index rows and rejects of one shard."""
 
     name: str
     rows: tuple[IndexRow, ...]
@@ -32,9 +32,9 @@ class ShardResult:
 
 
 def plan_shards(records: Iterable[ClipRecord], clips_per_shard: int, seed: int) -> list[ShardTask]:
-    """Shards in the order train, val, test. Clips are shuffled, so a shard is a fair sample of its split.
+    """Shards in the order train, val, test. Clips are shuffled by ``seeded_order``: a shard is a random sample.
 
-    The order is ``seeded_order``'s. Raises UserError for clip ids that give the same key.
+    Raises UserError if two clip ids have the same key.
     """
     by_split: dict[str, list[ClipRecord]] = {split: [] for split in SPLITS}
     key_owner: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Why a clip, or a segment of one, is not in the shards."""
+"""Reasons for rejecting a clip or a segment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Stable codes of ``rejects.parquet``."""
+    """Stable reason codes of ``rejects.parquet``."""
 
     MISSING_FILE = "missing_file"
     UNREADABLE_FILE = "unreadable_file"
@@ -24,7 +24,7 @@ class Reason(StrEnum):
 
 
 class RefusedError(Exception):
-    """A clip or segment cannot be used: the code, and the detail for a person."""
+    """A clip or segment cannot be used. Has the reason code and a detail for the user."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(f"{detail} [{reason}]")

@@ -1,4 +1,4 @@
-"""Which segments of a video become clips: one shot, one face that stays, neither too short nor too long."""
+"""Selects the segments of a video that become clips: one shot, one face, a length within the limits."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from pipeline.preprocess.reasons import Reason, RefusedError
 
 @dataclass(frozen=True)
 class Segment:
-    """Frames ``start`` to ``stop`` of the video, with one face in all of them.
+    """Frames ``start`` to ``stop`` (exclusive) of the video, with one face in all of them.
 
-    ``faces: float64 [stop - start, 3]``: centre x, centre y, half-size in source pixels, smoothed. Of the whole
-    appearance of the face: ``score`` is the detector's mean confidence, ``missing`` the share of the frames searched
-    without it.
+    ``faces: float64 [stop - start, 3]``: smoothed centre x, centre y and half-size in source pixels. ``score`` is the
+    detector's mean confidence, ``missing`` the share of searched frames without a detection. Both cover the whole
+    track.
     """
 
     start: int
@@ -43,7 +43,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Frames ``start`` to ``stop`` of the video, which are left out, and why."""
+    """Frames ``start`` to ``stop`` (exclusive) of the video, which are rejected, and the reason."""
 
     start: int
     stop: int
@@ -53,9 +53,9 @@ class Refusal:
 
 @dataclass(frozen=True)
 class _Stretch:
-    """Frames ``start`` to ``stop`` of the video, in each of which there is a face that could be followed.
+    """Frames ``start`` to ``stop`` (exclusive) of the video that are covered by at least one candidate face.
 
-    Its ``tracks`` overlap in time, each is as long as a clip must be at least, and their rows are the stretch's frames.
+    The ``tracks`` overlap in time and have at least the minimum length of a clip. Their rows are the stretch's frames.
     """
 
     start: int
@@ -70,11 +70,11 @@ def find_segments(
     params: PreprocessParams,
     sound_delay_s: float | Fraction = 0,
 ) -> list[Segment | Refusal]:
-    """The video's segments in order, with a refusal for what remains of each shot. Gaps that are short enough to bridge
-    and ends without sound get no refusal.
+    """The video's segments in order, and a refusal for each remaining part of a shot.
 
-    ``frames`` are read again only where several faces are candidates; ``samples`` are silence before ``sound_delay_s``.
-    Raises RefusedError where the lengths of picture and sound differ too much.
+    Gaps that are short enough to bridge, and ends without audio, get no refusal. ``frames`` are read again only to
+    choose among several faces. ``samples`` are silent before ``sound_delay_s``. Raises RefusedError if the lengths of
+    video and audio differ too much.
     """
     _require_equal_length(len(scan.faces), len(samples), params)
     shots = shots_of(len(scan.faces), find_cuts(scan.changes, params.cut_change))
@@ -86,12 +86,12 @@ def find_segments(
         made: list[Segment | Refusal] = []
         edge = shot[0]
         for stretch in in_shot:
-            for begin, track in _followed(stretch, next(speakers)):
+            for begin, track in _chosen_tracks(stretch, next(speakers)):
                 made += _refused_gap(scan, edge, begin, params)
                 edge = begin + len(track.boxes)
                 made += _segments_of(track, scan, begin, with_sound, params)
         made += _refused_gap(scan, edge, shot[1], params)
-        segments += made or [_refusal_without_followed(scan, *shot, params)]
+        segments += made or [_refusal_without_track(scan, *shot, params)]
     return segments
 
 
@@ -104,13 +104,13 @@ def _require_equal_length(num_frames: int, num_samples: int, params: PreprocessP
     if abs(picture_s - sound_s) > params.max_length_mismatch_s:
         raise RefusedError(
             Reason.LENGTH_MISMATCH,
-            f"{picture_s:.2f} s of picture, {sound_s:.2f} s of sound "
+            f"the video lasts {picture_s:.2f} s, the audio {sound_s:.2f} s "
             f"(params.yaml: preprocess.max_length_mismatch_s {params.max_length_mismatch_s})",
         )
 
 
 def _stretches_in(scan: FaceScan, shot: tuple[int, int], params: PreprocessParams) -> list[_Stretch]:
-    """Where in a shot there are faces to follow: tracks that overlap in time are one stretch's."""
+    """The stretches of a shot: each groups tracks that overlap in time."""
     start, stop = shot
     tracks = link_detections(scan.faces[start:stop], params.max_gap_frames, params.detect_every)
     groups: list[list[FaceTrack]] = []
@@ -135,7 +135,7 @@ def _speakers(
     samples: NDArray[np.float32],
     params: PreprocessParams,
 ) -> list[int | None]:
-    """Per stretch the track that speaks, None where that is not asked or cannot be said."""
+    """Index of the speaking track of each stretch, None if it is not determined."""
     if params.choose_face != "speaking" or all(len(stretch.tracks) < 2 for stretch in stretches):
         return [None] * len(stretches)
     remaining, position = iter(frames), 0
@@ -154,10 +154,10 @@ def _speakers(
     return chosen
 
 
-def _followed(stretch: _Stretch, speaker: int | None) -> Iterator[tuple[int, FaceTrack]]:
-    """The speaker, else the largest face, and who is there before and after it: nobody beside another.
+def _chosen_tracks(stretch: _Stretch, speaker: int | None) -> Iterator[tuple[int, FaceTrack]]:
+    """Yields the speaker's track, or else the largest face's, and further tracks that do not overlap in time.
 
-    In order of time: the frame of the video at which each begins, and its track from there to where it ends.
+    Ordered by time: the first frame of each track in the video, and the track cut to its span.
     """
     rest = sorted(stretch.tracks, key=lambda track: -track.area)
     chosen = [stretch.tracks[speaker] if speaker is not None else rest[0]]
@@ -170,36 +170,37 @@ def _followed(stretch: _Stretch, speaker: int | None) -> Iterator[tuple[int, Fac
 
 
 def _refused_gap(scan: FaceScan, start: int, stop: int, params: PreprocessParams) -> Iterator[Refusal]:
-    """Frames in which nobody is followed, if they are more than are bridged between two frames that are searched."""
+    """Yields a refusal for frames without a tracked face, unless the gap is short enough to be bridged."""
     if stop - start > params.max_gap_frames + params.detect_every - 1:
-        yield _refusal_without_followed(scan, start, stop, params)
+        yield _refusal_without_track(scan, start, stop, params)
 
 
-def _refusal_without_followed(scan: FaceScan, start: int, stop: int, params: PreprocessParams) -> Refusal:
+def _refusal_without_track(scan: FaceScan, start: int, stop: int, params: PreprocessParams) -> Refusal:
     num_seen = sum(bool(faces) for faces in scan.faces[start:stop])
     if num_seen == 0:
-        return Refusal(start, stop, Reason.NO_FACE, "no face")
+        return Refusal(start, stop, Reason.NO_FACE, "no face was found")
     if stop - start < params.min_frames:
         return Refusal(start, stop, Reason.TOO_SHORT, _too_few(stop - start, params))
     return Refusal(
         start,
         stop,
         Reason.FACE_LOST,
-        f"faces in {num_seen} frames, too briefly or beside one that was chosen (params.yaml: preprocess.min_frames "
-        f"{params.min_frames}, max_gap_frames {params.max_gap_frames}, choose_face {params.choose_face})",
+        f"faces in {num_seen} frames, but too briefly or at the same time as the chosen face (params.yaml: "
+        f"preprocess.min_frames {params.min_frames}, max_gap_frames {params.max_gap_frames}, choose_face "
+        f"{params.choose_face})",
     )
 
 
 def _too_few(num_frames: int, params: PreprocessParams) -> str:
-    return f"{num_frames} frames (params.yaml: preprocess.min_frames {params.min_frames})"
+    return f"only {num_frames} frames (params.yaml: preprocess.min_frames {params.min_frames})"
 
 
 def _segments_of(
     track: FaceTrack, scan: FaceScan, begin: int, with_sound: range, params: PreprocessParams
 ) -> Iterator[Segment | Refusal]:
-    """The face of ``track``, whose first row is frame ``begin``, cut where it is there for longer than a clip may be.
+    """Segments of ``track``, split at the maximum clip length. Its first row is frame ``begin``.
 
-    ``with_sound`` are the video's frames with sound.
+    ``with_sound`` is the range of the video's frames with audio.
     """
     num_frames = len(track.boxes)
     first, end = max(0, with_sound.start - begin), min(num_frames, with_sound.stop - begin)

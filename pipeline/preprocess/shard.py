@@ -1,4 +1,4 @@
-"""What one task does: a shard's clips to its tar. It writes nothing outside a private folder of its own machine."""
+"""Processes the clips of one shard to a tar. Writes only to a temporary folder of its own machine."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from pipeline.shards.write import ClipSample, write_shard
 
 
 class PackedShard(NamedTuple):
-    """What became of a shard's clips, and its tar, ``uint8 [bytes]``; None where all of them were rejected.
+    """A shard's result and its tar, ``uint8 [bytes]``, or None if all clips were rejected.
 
-    An array, because Ray hands arrays over without copying them.
+    The tar is an array because Ray transfers arrays without a copy.
     """
 
     result: ShardResult
@@ -32,9 +32,9 @@ class PackedShard(NamedTuple):
 
 
 def process_shard(task: ShardTask, params: PreprocessParams, root: Path) -> PackedShard:
-    """Process a shard's clips one after another on one thread. ``root`` is where relative paths start.
+    """Process a shard's clips sequentially on one thread. Relative paths start at ``root``.
 
-    Raises what ``process_clip`` raises.
+    Raises the errors of ``process_clip``.
     """
     rejects: list[Reject] = []
 
@@ -51,14 +51,14 @@ def process_shard(task: ShardTask, params: PreprocessParams, root: Path) -> Pack
         if first is None:
             return PackedShard(ShardResult(task.name, (), tuple(rejects)), None)
         rows = write_shard(Path(folder), task.name, chain([first], kept))
-        # Mapped, not read: the bytes stay on disk until they are handed over, though the name goes with the folder.
+        # Mapped, not read: the bytes stay on disk until the transfer, although the folder is deleted.
         tar = np.asarray(np.memmap(Path(folder) / task.name, np.uint8, "r"))
     return PackedShard(ShardResult(task.name, tuple(rows), tuple(rejects)), tar)
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """For OpenCV, whose threads would be too many, and for BLAS, whose sums depend on their number in the last bit."""
+    """Limit OpenCV and BLAS to one thread: cores are already in use, and BLAS sums depend on the thread count."""
     before = limit_opencv_threads(1)
     try:
         with threadpool_limits(1, user_api="blas"):

@@ -1,7 +1,7 @@
-"""Shards on one core, many cores or many machines: one Ray task each, done again when its worker or node dies.
+"""Runs shard tasks on one core, several cores or a Ray cluster. Retries a task whose worker or node dies.
 
-The machines share no disk. A finished shard waits in Ray's object store until the caller asks for it, and there are
-never more of them than tasks in flight.
+The machines need no shared disk. A finished shard stays in Ray's object store until the caller takes it. The number of
+tasks in flight limits the number of such shards.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from pipeline.preprocess.shard import PackedShard
 log = logging.getLogger(__name__)
 
 MAX_RETRIES = 3
-"""How often a shard is tried again when its worker or node dies, or its storage or disk fails."""
+"""Number of retries of a shard whose worker, node, storage or disk fails."""
 TASKS_PER_CORE = 2
-"""Tasks in flight: one that runs and one that waits for its turn, or whose bytes wait to be written."""
+"""Tasks in flight per core: one that runs, and one that is queued or finished but not written."""
 _SHARD_BYTES = 64_000_000  # room for each task in flight; larger shards go to disk
 _PATIENCE_S = 60.0
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -33,11 +33,13 @@ ProcessShard = Callable[[ShardTask], PackedShard]
 
 
 def run_tasks(tasks: Sequence[ShardTask], process: ProcessShard, num_workers: int) -> Generator[PackedShard]:
-    """Shards as they are finished. One worker runs here, more run in Ray; a cluster's cores all work.
+    """Yields shards in order of completion.
 
-    Let go of a shard before asking for the next: its tar is Ray's memory. Raises WorkerError, what ``process`` raises
-    where a message explains it (OutageError, a full disk), and for a bug in a worker Ray's RayTaskError, whose text is
-    the worker's traceback.
+    One worker runs in this process, several run in Ray. A cluster uses all its cores.
+
+    Delete a shard before taking the next: its tar occupies Ray's object store. Raises WorkerError, errors of
+    ``process`` that have an exit code (OutageError, a full disk), and RayTaskError with the worker's traceback for a
+    bug in a worker.
     """
     if not tasks:
         return
@@ -67,10 +69,10 @@ def _num_slots(ray: Any) -> int:
 
 
 def _next_of(ray: Any, running: dict[Any, ShardTask]) -> PackedShard:
-    """Wait for a shard and take it out of ``running``; no reference to it stays here, so its memory can go."""
+    """Wait for a shard and remove it from ``running``. Keeps no reference to it, so that its memory can be freed."""
     while not (done := ray.wait(list(running), num_returns=1, timeout=_PATIENCE_S)[0]):
         if not _num_slots(ray):
-            log.warning("the Ray cluster has no core just now: %d shards wait for one", len(running))
+            log.warning("the Ray cluster has no free core: %d shards are waiting", len(running))
     task = running.pop(done[0])
     try:
         return ray.get(done[0])
@@ -82,7 +84,7 @@ def _next_of(ray: Any, running: dict[Any, ShardTask]) -> PackedShard:
         clips = ", ".join(record.clip_id for record in task.records)
         what = f"{type(error).__name__}: {str(error).strip().partition(os.linesep)[0]}"
         raise WorkerError(
-            f"shard {task.name} was not made in {MAX_RETRIES + 1} tries ({what}); its clips are {clips}"
+            f"shard {task.name} failed {MAX_RETRIES + 1} times ({what}); its clips are {clips}"
         ) from error
 
 

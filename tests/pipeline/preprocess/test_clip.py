@@ -305,7 +305,7 @@ def test_a_shot_without_sound_is_refused_alone(make_clip, params) -> None:
     assert isinstance(heard, ClipSample)
     assert isinstance(silent, Reject)
     assert (silent.clip_id, silent.reason) == ("s1/a-p001", Reason.SILENT_AUDIO)
-    assert silent.detail.startswith("1.20 to 2.80 s: RMS 0.0000")
+    assert silent.detail.startswith("1.20 to 2.80 s: the audio RMS 0.0000")
 
 
 def test_a_long_clip_is_cut_into_equal_parts_that_lose_nothing(make_clip, params) -> None:
@@ -357,7 +357,7 @@ def test_reasons_of_rejection(make_clip, params, tmp_path, monkeypatch) -> None:
     hearing(monkeypatch, tone(3))
     mismatch = reject_of(good, params)
     assert mismatch.reason == Reason.LENGTH_MISMATCH
-    assert "1.20 s of picture, 3.00 s of sound" in mismatch.detail
+    assert "the video lasts 1.20 s, the audio 3.00 s" in mismatch.detail
 
 
 def test_a_bug_and_trouble_of_the_machine_are_no_rejects(make_clip, params, monkeypatch) -> None:
