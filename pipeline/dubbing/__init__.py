@@ -1,1 +1,1 @@
-"""Dubbing: a video's face and new speech in, the same video speaking it out, streamed in constant memory."""
+"""Dubbing: renders a video's face with new speech, streaming in bounded memory."""

@@ -1,8 +1,8 @@
-"""Choices of a dubbing that no other room shares, without imports."""
+"""Option values that only dubbing uses. The module imports no other code."""
 
 from typing import Literal
 
 Fill = Literal["pingpong", "loop"]
-"""How a video that is too short continues: backwards and forwards in turn, or from its start."""
+"""How to extend a video that is too short: alternately backwards and forwards, or from its start."""
 OnMissing = Literal["auto", "keep", "error"]
-"""What becomes of frames without a face: kept as they are, or an error; ``auto`` keeps them unless all are without."""
+"""How to treat frames without a face: keep them or raise an error. ``auto`` keeps them if any frame has a face."""

@@ -1,6 +1,6 @@
-"""A video's face speaks new words: detect, draw, blend and encode, a few frames at a time.
+"""Dubs a video: detects the face, generates the mouth, blends and encodes, in batches of frames.
 
-Memory holds one batch of frames, one box per frame, and the sound (23 MB per minute of 48 kHz stereo).
+Memory holds one batch of frames, one box per frame, and the audio (23 MB per minute of 48 kHz stereo).
 """
 
 from __future__ import annotations
@@ -41,8 +41,7 @@ from pipeline.report.progress import tracked
 logger = logging.getLogger(__name__)
 
 DetectorsFor = Callable[[int], Iterable[FaceDetector]]
-"""The longer side of a video's frames, in pixels, to the detectors to try in turn."""
-"""What is being done, frames done, frames in all: equal at the end only, 0 where nobody knows how many there are."""
+"""Maps the longer side of a video's frames, in pixels, to the detectors to try in turn."""
 
 BATCH_FRAMES = 32
 _BATCH_BYTES = 1 << 27  # 128 MiB of source frames at once
@@ -50,11 +49,11 @@ _BATCH_BYTES = 1 << 27  # 128 MiB of source frames at once
 
 @dataclass(frozen=True, kw_only=True)
 class DubSettings:
-    """How to dub; none of it changes the model.
+    """Settings of a dubbing. They do not change the model.
 
-    length: whose length the output has. fill: how a video that is too short goes on. on_missing: whether frames
-    without a face are kept as they are or are an error; ``auto`` keeps them unless there is no face at all.
-    reference: the picture that shows whose face it is, ``first`` of the shot or the ``same`` frame.
+    length: the input that sets the output's length. fill: how to extend a video that is too short. on_missing: whether
+    to keep frames without a face or to raise an error; ``auto`` keeps them if any frame has a face. reference: the
+    reference image of the generator, the ``first`` frame of the shot or the ``same`` frame.
     """
 
     follow: FollowSettings
@@ -67,18 +66,18 @@ class DubSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class DubSummary:
-    """What was written."""
+    """Summary of the written video."""
 
     path: Path
     num_frames: int
     num_missing: int
-    """Frames that show no face and were left as they are."""
+    """Frames without a face, which were copied unchanged."""
     width: int
-    """As written: an odd side grows by one pixel, since H.264 wants even ones. Likewise ``height``."""
+    """Width of the output, px. H.264 needs even sides: an odd one is padded by a pixel. ``height`` likewise."""
     height: int
     fps: float
     seconds: float
-    """Wall clock."""
+    """Wall-clock time of the dubbing."""
 
     @property
     def duration_s(self) -> float:
@@ -87,7 +86,7 @@ class DubSummary:
 
 @dataclass(frozen=True, eq=False)
 class SpeechTrack:
-    """Speech for the output, and the features that generators need: an ``AudioSource``.
+    """Speech of the output and its features for the generator. Implements ``AudioSource``.
 
     ``samples: float32 [n, 1..2]`` at ``rate_hz``; ``mel: float32 [L, 80]`` at 80 columns/s; ``audio: int16 [m]`` at
     16 kHz.
@@ -104,10 +103,10 @@ class SpeechTrack:
 
 
 class DrawMouths(Protocol):
-    """A generator, such as ``MouthGenerator``."""
+    """Interface of a generator, such as ``MouthGenerator``."""
 
     def audio_windows(self, voice: AudioSource, frames: FrameIndices, fps: float) -> NDArray[np.float32]:
-        """One window per frame: float32 [N, F, L]."""
+        """One audio window per frame: float32 [N, F, L]."""
 
     def __call__(
         self,
@@ -116,7 +115,7 @@ class DrawMouths(Protocol):
         references: NDArray[np.uint8],
         state: GeneratorState,
     ) -> NDArray[np.uint8]:
-        """Crops uint8 [N, 96, 96, 3], their windows and reference crops to new crops."""
+        """Generate crops from crops, their audio windows and reference crops; all crops are uint8 [N, 96, 96, 3]."""
 
 
 def dub_file(
@@ -127,10 +126,9 @@ def dub_file(
     detectors_for: DetectorsFor,
     settings: DubSettings,
 ) -> DubSummary:
-    """Write ``out``: the video ``face`` at its own size and rate, speaking ``audio``.
+    """Write ``out``: the video ``face`` at its own size and frame rate, dubbed with ``audio``.
 
-    ``out`` appears whole or not at all. Raises MediaError for an unusable file, UserError for a request that cannot
-    be met.
+    Writes ``out`` atomically. Raises MediaError for an unusable input, UserError for arguments that cannot be used.
     """
     with MediaFile(face) as video:
         return _dub(video, audio, out, draw, detectors_for, settings)
@@ -148,7 +146,7 @@ def _dub(
     face, display, fps = video.path, video.display, video.fps
     for flag, read in (("--face", face), ("--audio", audio)):
         if out.exists() and read.exists() and out.samefile(read):
-            raise UserError(f"--out {out} is the file that {flag} reads; give another name")
+            raise UserError(f"--out {out} is the same file as {flag}; choose another name for --out")
     speech = load_speech(audio)
     writer = VideoWriter(
         out,
@@ -157,11 +155,11 @@ def _dub(
         speech.samples,
         audio_rate_hz=speech.rate_hz,
         crf=17,
-        preset="veryfast",  # encoding at "medium" takes longer than drawing
+        preset="veryfast",  # encoding at "medium" takes longer than generation
         match=settings.length,
         pixel_aspect=display.pixel_aspect,
     )
-    _refuse_place(out)
+    _require_writable(out)
 
     num_wanted: int | None = None
     if settings.length == "audio":
@@ -172,7 +170,7 @@ def _dub(
     def open_frames() -> Iterator[Frame]:
         return (timed.image for timed in video.frames(fps))
 
-    def watched_frames() -> Iterator[Frame]:  # a short sound needs the beginning of a long video only
+    def watched_frames() -> Iterator[Frame]:  # short audio needs only the beginning of a long video
         return tracked(itertools.islice(open_frames(), num_wanted), "finding the face", num_watched or None, "frames")
 
     followed = follow_face(
@@ -182,7 +180,7 @@ def _dub(
     num_shown = len(boxes) if num_wanted is None else num_wanted
     shown = play(open_frames, len(boxes), num_shown, settings.fill, out.parent)
     num_missing = 0
-    _refuse_missing(face, boxes, float(fps), settings.on_missing)
+    _require_faces(face, boxes, float(fps), settings.on_missing)
     with writer:
         batch_frames = _batch_size(display, settings)
         dubbed = redraw(shown, boxes, speech, float(fps), draw, batch_frames, settings.reference, followed.cuts)
@@ -212,13 +210,13 @@ def redraw(
     reference: Reference = "first",
     cuts: Sequence[int] = (),
 ) -> Iterator[tuple[int, Frame]]:
-    """New mouths for a stream of (source frame index, picture), in batches; a frame without a box stays as it is.
+    """Generate mouths for a stream of (source frame index, frame), in batches; yields the stream with new frames.
 
-    ``boxes: float64 [N, 4]`` of the source's frames; ``cuts``: those at which a new shot begins. The k-th frame of the
-    stream hears the sound at k / fps.
+    ``boxes: float64 [N, 4]`` in pixels, one per source frame; frames whose box is NaN are returned unchanged. ``cuts``
+    are the first source frames of new shots. The k-th frame of the stream gets the audio at k / fps seconds.
     """
     has_face = np.isfinite(boxes[:, 0])
-    if has_face.any():  # absent faces must not decide how densely the others are sampled
+    if has_face.any():  # placeholder boxes must not affect the sampling density
         cut = Cropper(np.where(has_face[:, None], boxes, np.nanmedian(boxes, axis=0)), FACE_SIZE_PX)
     first_of_shot, state = ShotReference(cuts), GeneratorState()
     numbered = enumerate(shown)
@@ -237,28 +235,28 @@ def redraw(
 
 
 def load_speech(path: Path) -> SpeechTrack:
-    """Decode any sound file or a video's sound. Values that are not numbers become silence, with a warning.
+    """Decode an audio file or the audio of a video. NaN and infinite samples become silence, with a warning.
 
-    More than two channels are mixed to one. Raises MediaError for a file without usable sound.
+    More than two channels are mixed to one. Raises MediaError for a file without usable audio.
     """
     with MediaFile(path) as sound:
         samples, rate_hz = sound.native_samples()
     num_bad = int(samples.size - np.isfinite(samples).sum())
     if num_bad:
-        logger.warning("%s: %d samples are not numbers; they are taken as silence", path, num_bad)
+        logger.warning("%s: %d samples are NaN or infinite; they are replaced by silence", path, num_bad)
         samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
     samples = np.clip(samples, -1.0, 1.0)
     mono = to_mono(samples)
     if samples.shape[1] > 2:
         samples = mono[:, None]
-    heard = resample(mono, rate_hz, alignment.SAMPLE_RATE_HZ)
-    return SpeechTrack(samples, rate_hz, mel_spectrogram(heard), float_to_int16(heard))
+    speech_16k = resample(mono, rate_hz, alignment.SAMPLE_RATE_HZ)
+    return SpeechTrack(samples, rate_hz, mel_spectrogram(speech_16k), float_to_int16(speech_16k))
 
 
-def _refuse_place(out: Path) -> None:
-    """Says before the work, not after it, where ``out`` cannot be written."""
+def _require_writable(out: Path) -> None:
+    """Raises UserError if ``out`` is not writable. Called before the expensive work."""
     if out.is_dir():
-        raise UserError(f"--out {out} is a folder; name a file in it, such as {out / 'out.mp4'}")
+        raise UserError(f"--out {out} is a folder; give a file, such as {out / 'out.mp4'}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=out.parent).close()
@@ -276,5 +274,5 @@ def _refuse_missing(face: Path, boxes: NDArray[np.float64], fps: float, on_missi
     if is_refused[on_missing]:
         raise UserError(
             f"{face}: no face in {len(missing)} of {len(boxes)} frames, first at "
-            f"{missing[0] / fps:.2f} s; --on-missing keep leaves such frames as they are"
+            f"{missing[0] / fps:.2f} s; use --on-missing keep to keep such frames unchanged"
         )

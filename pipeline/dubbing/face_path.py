@@ -1,7 +1,7 @@
-"""Where the speaking face is in each frame of a video of any length.
+"""Locates the speaker's face in each frame of a video of any length.
 
-Frames pass through once per detector; only boxes are kept. Times are given in frames at 25 fps and scaled to the
-video's own rate.
+Each detector reads the frames once; only boxes are kept. Settings are in frames at 25 fps and are scaled to the video's
+frame rate.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from pipeline.features.alignment import FPS
 from pipeline.media.shots import ChangeMeter, find_cuts
 
 FRAMES_PER_PASS = 1000
-"""Detections linked at once: bounds the memory of videos with many cuts."""
+"""Number of frames whose detections are linked at once. Bounds the memory for videos with many cuts."""
 MIN_SEEN_S = 0.2
-"""A face seen for less is taken for a mistake of the detector, unless the video is that short."""
+"""Shortest total appearance of a face, s; less is a false detection, unless the video is shorter."""
 
 
 @dataclass(frozen=True)
 class FollowSettings:
-    """How a face is followed. Lengths in frames at 25 fps, as in ``params.yaml: preprocess``."""
+    """Settings of face tracking. Lengths are in frames at 25 fps, as in ``params.yaml: preprocess``."""
 
     max_gap_frames: int
     smooth_frames: int
@@ -37,7 +37,7 @@ class FollowSettings:
 
 @dataclass(frozen=True)
 class Followed:
-    """Tight crop box of the speaker in each frame: float64 [N, 4] in pixels, NaN where there is no face.
+    """Tight crop box of the speaker in each frame: float64 [N, 4] in pixels, NaN without a face.
 
     ``cuts`` are the first frames of new shots.
     """
@@ -48,7 +48,7 @@ class Followed:
 
 @dataclass
 class _Path:
-    """One face from the first frame it is seen in to the last, NaN where not seen.
+    """One face from its first to its last detection; frames without a detection are NaN.
 
     ``boxes: float64 [n, 4]``, ``landmarks: float64 [n, 5, 2]``.
     """
@@ -61,14 +61,14 @@ class _Path:
     def stop(self) -> int:
         return self.start + len(self.boxes)
 
-    def go_on(self, later: _Path) -> None:
-        """Append a path that starts later; the frames between count as not seen."""
+    def append(self, later: _Path) -> None:
+        """Append a path that starts later; the frames between become NaN."""
         gap = later.start - self.stop
         self.boxes = np.concatenate([self.boxes, np.full((gap, 4), np.nan), later.boxes])
         self.landmarks = np.concatenate([self.landmarks, np.full((gap, 5, 2), np.nan), later.landmarks])
 
     def shots(self, cuts: Sequence[int]) -> Iterator[_Path]:
-        """Its parts between ``cuts``, first frames of shots: each from the first to the last frame it is seen in."""
+        """Yields its parts in each shot, trimmed to their first and last detection; ``cuts`` are first frames."""
         edges = [self.start, *(cut for cut in cuts if self.start < cut < self.stop), self.stop]
         for first, end in itertools.pairwise(edges):
             seen = (
@@ -95,12 +95,12 @@ def follow_face(
     settings: FollowSettings,
     window_frames: int = FRAMES_PER_PASS,
 ) -> Followed:
-    """Where the speaker is in each frame of a video.
+    """Locate the speaker's face in each frame of a video.
 
-    ``open_frames()`` gives the video's frames from the first. Each detector, at least one, looks at the whole video;
-    the next looks only while frames without a face remain, and counts where it leaves fewer of them. Of several faces
-    the one with the most area over its whole appearance wins; others are used only where it is absent. Gaps of up to
-    ``max_gap_frames`` are bridged. Nothing is bridged or smoothed over a cut, where a face leaps.
+    ``open_frames()`` returns the video's frames from the first one. ``detectors`` must not be empty. Each detector
+    processes the whole video. The next one runs if frames without a face remain; the result with the fewest such frames
+    is returned. Among several faces, the one with the largest total area has priority; others fill the frames without
+    it. Gaps of up to ``max_gap_frames`` are bridged. Bridging and smoothing stop at cuts.
     """
     best: Followed | None = None
     for detector in detectors:
@@ -128,7 +128,7 @@ def _follow(
     paths: list[_Path] = []
     num_frames = 0
     meter = ChangeMeter()
-    detections = (detector.detect(frame) for frame in _seen_by(meter, frames))
+    detections = (detector.detect(frame) for frame in _metered(meter, frames))
     while window := list(itertools.islice(detections, window_frames)):
         _extend(paths, _paths_of(window, num_frames, max_gap), num_frames, max_gap)
         num_frames += len(window)
@@ -144,7 +144,7 @@ def _follow(
     return Followed(boxes, cuts)
 
 
-def _seen_by(meter: ChangeMeter, frames: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+def _metered(meter: ChangeMeter, frames: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
     for frame in frames:
         meter.add(frame)
         yield frame
@@ -160,7 +160,7 @@ def _paths_of(window: Sequence[Sequence[Detection]], start: int, max_gap: int) -
 
 
 def _extend(paths: list[_Path], new: list[_Path], seam: int, max_gap: int) -> None:
-    """Add the paths of the next window; one that goes on across the seam is joined to its beginning."""
+    """Add the paths of the next window. A path that continues one from before the seam is appended to it."""
     open_ends = [path for path in paths if path.stop + max_gap >= seam]
     for path in sorted(new, key=lambda path: -path.area):
         near = [end for end in open_ends if path.start - end.stop <= max_gap]
@@ -168,5 +168,5 @@ def _extend(paths: list[_Path], new: list[_Path], seam: int, max_gap: int) -> No
         if best is None or box_iou(best.boxes[-1], path.boxes[0]) < MIN_LINK_IOU:
             paths.append(path)
             continue
-        best.go_on(path)
+        best.append(path)
         open_ends.remove(best)

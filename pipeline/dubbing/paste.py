@@ -1,7 +1,7 @@
-"""Putting a generated mouth back into the picture it came from.
+"""Pastes a generated mouth into its source frame.
 
-Only the lower half of the crop is pasted, in the colours of the skin around it and through a soft mask; every other
-pixel keeps its bytes.
+Only the lower half of the crop is pasted, matched to the surrounding skin colour, through a soft mask. All other pixels
+are unchanged.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from numpy.typing import NDArray
 Float = NDArray[np.floating]
 
 MOUTH_TOP = 0.5
-"""Share of the crop's height above which nothing is pasted: the generator saw what is there (Wav2Lip, sec. 3.4)."""
+"""Share of the crop's height at which pasting begins: the part above is the generator's input (Wav2Lip, sec. 3.4)."""
 CENTRE_U, CENTRE_V = 0.5, 0.75
 HALF_WIDTH, HALF_HEIGHT = 0.4, 0.25
-"""The pasted region in shares of the crop: mouth, chin and the cheeks' inner part, no hair and no background."""
+"""The pasted region in shares of the crop: mouth, chin and inner cheeks, without hair and background."""
 ROUNDNESS = 2.6
-"""Exponent of the superellipse: 2 is an ellipse, more is squarer."""
+"""Exponent of the superellipse: 2 is an ellipse, larger values are squarer."""
 FEATHER = 0.4
-"""Share of the way from the region's border to its centre over which the mask rises to full."""
+"""Share of the distance from the region's border to its centre over which the mask rises to 1."""
 MIN_MIX, MAX_MIX = 0.08, 0.92
-"""The mask's values where both pictures show the same skin, and their colours are compared."""
+"""Range of mask values in which both images show the same skin; their colours are compared there."""
 
 
 def paste_mouth(frame: NDArray[np.uint8], generated: NDArray[np.uint8], box: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Blend the mouth of ``generated: uint8 [S, S, 3]`` into ``frame: uint8 [H, W, 3]`` at ``box``.
 
-    ``box`` is ``x0, y0, x1, y1`` in pixels, sub-pixel, and may leave the frame. The mouth is tinted by the median
-    difference of the two pictures where they mix: a speaker that the generator does not know it draws in the colours of
-    those it does. Returns a new frame.
+    ``box`` is ``x0, y0, x1, y1`` in continuous pixels and may extend beyond the frame. The mouth is tinted by the
+    median colour difference in the transition zone, because the generator renders unknown speakers in the colours of
+    its training speakers. Returns a new frame.
     """
     height, width = frame.shape[:2]
     x0, y0, x1, y1 = (float(v) for v in box)
@@ -51,7 +51,7 @@ def paste_mouth(frame: NDArray[np.uint8], generated: NDArray[np.uint8], box: NDA
 
 
 def _tint(difference: NDArray[np.float32], alpha: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Of ``difference: float32 [H, W, 3]`` the median per channel where the mask is neither full nor empty."""
+    """Median per channel of ``difference: float32 [H, W, 3]`` in the transition zone of the mask: float32 [3]."""
     is_mixed = (alpha > MIN_MIX) & (alpha < MAX_MIX)
     if not is_mixed.any():
         return np.zeros(3, np.float32)
@@ -60,24 +60,24 @@ def _tint(difference: NDArray[np.float32], alpha: NDArray[np.float32]) -> NDArra
 
 
 def mouth_mask(u: Float, v: Float) -> NDArray[np.float32]:
-    """Weight 0..1 of the generated picture at crop coordinates ``u [W]``, ``v [H]`` in 0..1: float32 [H, W].
+    """Weight 0..1 of the generated image at crop coordinates ``u [W]``, ``v [H]`` in 0..1: float32 [H, W].
 
-    A superellipse in the crop's lower half: zero on its border and outside, one in the middle, smooth between.
+    A superellipse in the lower half of the crop: 0 on its border and outside, 1 in the middle, smooth in between.
     """
     across = np.abs((u - CENTRE_U) / HALF_WIDTH) ** ROUNDNESS
     down = np.abs((v - CENTRE_V) / HALF_HEIGHT) ** ROUNDNESS
     radius = np.add.outer(down, across) ** (1 / ROUNDNESS)
-    return _rise((1 - radius) / FEATHER).astype(np.float32)
+    return _smooth_step((1 - radius) / FEATHER).astype(np.float32)
 
 
-def _rise(t: Float) -> Float:
+def _smooth_step(t: Float) -> Float:
     """Smooth step from 0 at t <= 0 to 1 at t >= 1."""
     t = np.clip(t, 0, 1)
     return t * t * (3 - 2 * t)
 
 
 def _pixels_between(start: float, stop: float, limit: int) -> NDArray[np.int64]:
-    """Indices of the pixels whose centre lies in [start, stop) and in the picture."""
+    """Indices of the pixels whose centre lies in [start, stop) and within the frame."""
     return np.arange(max(0, math.ceil(start - 0.5)), min(limit, math.ceil(stop - 0.5)))
 
 
@@ -89,7 +89,7 @@ def _resample(image: NDArray[np.uint8], u: Float, v: Float) -> NDArray[np.float3
 
 
 def _weights(where: Float, size: int) -> NDArray[np.float32]:
-    """Linear interpolation as a matrix [N, size]; beyond the outer pixel centres their value holds."""
+    """Matrix [N, size] of linear interpolation; positions beyond the outer pixel centres are clamped."""
     position = np.clip(where * size - 0.5, 0, size - 1)
     distance = np.abs(position[:, None] - np.arange(size))
     return np.maximum(0, 1 - distance).astype(np.float32)

@@ -1,8 +1,8 @@
-"""Making a video as long as the sound: which source frame is shown when, without holding the video in memory.
+"""Extends a video to the length of the audio: selects the source frame of each output frame, in bounded memory.
 
-Forwards a video can be decoded again and again. Backwards it is decoded forwards in blocks, from the last block to the
-first: each block is spooled, uncompressed, to a temporary file and read from its end. A video that fits into one block
-is spooled only once.
+Forward playback decodes the video again. Reverse playback decodes it in blocks, from the last block to the first. Each
+block is written, uncompressed, to a temporary file and read from its end. A video that fits into one block is written
+only once.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ SPOOL_BYTES = 1 << 30
 
 
 def runs(num_source: int, num_shown: int, fill: Fill) -> Iterator[range]:
-    """Source frames in the order they are shown, as straight runs that hold ``num_shown`` frames in all.
+    """Yields source frame indices in display order, as ascending or descending ranges of ``num_shown`` in total.
 
-    ``pingpong`` turns at both ends without showing the end frame twice; ``loop`` starts over.
+    ``pingpong`` reverses at both ends without repeating the end frame; ``loop`` starts again. Raises ValueError if
+    ``num_source`` is less than 1.
     """
     if num_source < 1:
-        raise ValueError("there is no frame to show")
+        raise ValueError(f"num_source must be at least 1, got {num_source}")
     there = range(num_source)
     back = range(num_source - 2, 0, -1)
     turn = (there, back) if fill == "pingpong" else (there,)
@@ -50,10 +51,10 @@ def play(
     scratch_dir: Path,
     spool_bytes: int = SPOOL_BYTES,
 ) -> Iterator[tuple[int, Frame]]:
-    """Show ``num_shown`` frames of a video of ``num_source`` frames: pairs of source index and frame.
+    """Yields ``num_shown`` pairs of source index and frame from a video of ``num_source`` frames.
 
-    ``open_frames()`` decodes the video from its first frame. A temporary file of at most ``spool_bytes`` (or one
-    frame) lies in ``scratch_dir`` while a video runs backwards.
+    ``open_frames()`` decodes the video from its first frame. Reverse playback keeps a temporary file of at most
+    ``spool_bytes`` (or one frame) in ``scratch_dir``.
     """
     spool: _Spool | None = None
     try:
@@ -70,7 +71,7 @@ def play(
 
 
 class _Spool:
-    """A block of consecutive frames in a temporary file without a name: it is gone with the process."""
+    """A block of consecutive frames in an unnamed temporary file, which is deleted when the process ends."""
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -82,14 +83,14 @@ class _Spool:
         self._file.close()
 
     def backwards(self, open_frames: OpenFrames, run: range) -> Iterator[tuple[int, Frame]]:
-        """The frames of a descending run."""
+        """Yields index and frame of a descending range."""
         for index in run:
             if index not in self._held:
                 self._fill(open_frames, index)
             yield index, self._read(index)
 
     def _fill(self, open_frames: OpenFrames, last: int) -> None:
-        """Hold frame ``last`` and as many frames before it as fit."""
+        """Write frame ``last`` and as many preceding frames as fit."""
         frames = iter(open_frames())
         first_frame = next(frames)
         self._shape = first_frame.shape

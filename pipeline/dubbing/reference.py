@@ -1,7 +1,7 @@
-"""Which picture shows the generator whose face it draws.
+"""Selects the generator's reference image, which defines the speaker's identity.
 
-The frame itself fits best in pose, but its mouth still says the old words, and a generator copies some of it. The
-first frame of a shot has one mouth for all of them, so whatever moves follows the new sound.
+The current frame has the best pose, but its mouth matches the original speech, and generators partly copy it. The first
+frame of the shot is constant, so only the new audio moves the mouth.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 CUT_DIFFERENCE = 40.0
-"""Mean difference of neighbouring crops, in grey levels, that is a cut for sure: at most 7.3 within 29 GRID clips. Of
-two GRID speakers under one light it is often less."""
+"""Mean difference of neighbouring crops, in grey levels, above which a cut is certain.
+
+Within 29 GRID clips it is at most 7.3. Between two GRID speakers under the same light it is often below the limit.
+"""
 
 
 class ShotReference:
-    """The first crop of each shot, remembered from batch to batch; ``cuts`` are the first frames of shots."""
+    """Returns the first crop of the current shot, also across batches; ``cuts`` are the first frames of shots."""
 
     def __init__(self, cuts: Sequence[int] = ()) -> None:
         self._cuts = frozenset(cuts)
@@ -26,10 +28,10 @@ class ShotReference:
         self._last_source = 0
 
     def __call__(self, crops: NDArray[np.uint8], sources: Sequence[int]) -> NDArray[np.uint8]:
-        """The reference of each of ``crops: uint8 [N, 96, 96, 3]``, taken from the video's frames ``sources``.
+        """Reference crops, uint8 [N, 96, 96, 3], for ``crops`` of the same shape from the source frames ``sources``.
 
-        A shot ends at a cut, where frames are left out (nobody was seen, or the video starts over) and where
-        neighbours have little in common.
+        A new shot begins at a cut, at a jump of the source index (no face, or the video restarts), and where
+        neighbouring crops differ by more than ``CUT_DIFFERENCE``.
         """
         references = []
         for crop, source in zip(crops, sources, strict=True):
