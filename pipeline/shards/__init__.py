@@ -1,1 +1,1 @@
-"""Preprocessed clips as WebDataset tars with a parquet index: the only package that knows WebDataset."""
+"""Preprocessed clips as WebDataset tars with a parquet index. Only this package uses WebDataset."""

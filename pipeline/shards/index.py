@@ -11,17 +11,17 @@ REJECTS_NAME = "rejects.parquet"
 
 @dataclass(frozen=True, kw_only=True)
 class IndexRow:
-    """Where one kept clip is and what may be known of it without opening its shard.
+    """Location and properties of one kept clip.
 
-    ``sync_shift_frames``: by so many frames the stored audio leads the stored video; readers correct it, and
-    ``num_frames`` and ``num_samples`` are those that are left then. ``stats`` describe the clip and control nothing.
+    ``sync_shift_frames`` is the lead of the stored audio over the stored video, in frames. Readers correct it;
+    ``num_frames`` and ``num_samples`` are the lengths after the correction. ``stats`` are informative only.
     """
 
     clip_id: str
     key: str
     speaker: str
     split: str
-    shard: str  # below the shards folder, such as train/train-00000.tar
+    shard: str  # relative to the shards folder, such as train/train-00000.tar
     fps: float
     num_frames: int
     num_samples: int
@@ -32,7 +32,7 @@ class IndexRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Reject:
-    """One clip that preprocessing refused: a stable reason code, and the detail for a person."""
+    """One rejected clip or segment, with a stable reason code and a detail for the user."""
 
     clip_id: str
     speaker: str

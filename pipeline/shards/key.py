@@ -1,4 +1,4 @@
-"""A clip's name inside tars."""
+"""Names of clips and segments, and their keys in tars."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import re
 from pipeline.core.errors import UserError
 
 MAX_ID_CHARS = 80
-"""A tar header holds names up to 100 characters, the member's ending included."""
+"""A tar header stores names of up to 100 characters, including the member's suffix."""
 SEGMENT_CHARS = 5
-"""What the name of a segment of a clip adds to the clip's: ``-p000``."""
+"""Length of the suffix of a segment's name: ``-p000``."""
 _SEGMENT = re.compile(r"-p\d{3,}$")
 
 
@@ -19,14 +19,14 @@ def segment_id(clip_id: str, number: int) -> str:
 
 
 def source_of(clip_id: str) -> str:
-    """The clip that a segment belongs to; a whole clip is its own."""
+    """Id of the source clip of a segment. The id of a whole clip is returned unchanged."""
     return _SEGMENT.sub("", clip_id)
 
 
 def sample_key(clip_id: str) -> str:
-    """The name of a clip: its id with every character but ``A-Za-z0-9_-`` as ``_``.
+    """Key of a clip: its id with every character except ``A-Za-z0-9_-`` replaced by ``_``.
 
-    Raises UserError for an empty or too long clip id.
+    Raises UserError for an empty clip id or one that is too long.
     """
     if not 0 < len(clip_id) <= MAX_ID_CHARS:
         raise UserError(f"clip id {clip_id!r} must have 1 to {MAX_ID_CHARS} characters: rename the file")
@@ -34,5 +34,5 @@ def sample_key(clip_id: str) -> str:
 
 
 def plain_name(text: str) -> str:
-    """``text`` of any length with every character but ``A-Za-z0-9_-`` as ``_``."""
+    """``text`` of any length with every character except ``A-Za-z0-9_-`` replaced by ``_``."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", text)

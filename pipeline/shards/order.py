@@ -1,4 +1,4 @@
-"""In which order a stream visits clips: a pure function of the index, so that a resume can recompute it."""
+"""Order of the clips in a stream: a pure function of index, seed and epoch, recomputed on resume."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Visit(NamedTuple):
 
 @dataclass(frozen=True)
 class EpochPlan:
-    """The shards in reading order, and every clip of them in visiting order."""
+    """The shards in reading order, and all their clips in visiting order."""
 
     shards: list[str]
     visits: list[Visit]
@@ -25,14 +25,14 @@ class EpochPlan:
 def plan_epoch(
     keys_of_shard: Mapping[str, Sequence[str]], seed: int, epoch: int, *, buffer_clips: int = 64
 ) -> EpochPlan:
-    """Shuffle the shards by (seed, epoch), then their clips through a small buffer; every clip comes once.
+    """Shuffle the shards by (seed, epoch), then their clips with a shuffle buffer. Every clip occurs once.
 
-    At most ``buffer_clips`` clips of the shards read so far are waiting at any time.
+    The buffer holds at most ``buffer_clips`` clips.
     """
     names = sorted(keys_of_shard)
     order = np.random.default_rng([seed, epoch]).permutation(len(names))
     shards = [names[index] for index in order]
-    rng = np.random.default_rng([seed, epoch, 0, 1])  # these two keep the order of earlier versions
+    rng = np.random.default_rng([seed, epoch, 0, 1])  # 0, 1: keep the order of earlier versions
     visits: list[Visit] = []
     waiting: list[Visit] = []
     for shard in shards:

@@ -1,4 +1,4 @@
-"""Making batches in a background thread, so that the consumer finds the next one ready."""
+"""Prepares batches in a background thread."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ T = TypeVar("T")
 
 
 class Prefetcher(Generic[T]):
-    """Runs an iterator in a thread, at most ``depth`` items ahead; decoding there overlaps with compute.
+    """Runs an iterator in a thread, up to ``depth`` items ahead, so that decoding overlaps with computation.
 
-    A state that belongs to an item (where its stream then stood) must travel with the item: ask the
-    stream for it inside the iterator, as ``yield batch, stream.state_dict()``. An exception of the
-    iterator is raised by ``next`` after the items before it. Close it, or use it as a context manager.
+    Read state that belongs to an item, such as the stream's position, inside the iterator:
+    ``yield batch, stream.state_dict()``. ``next`` raises an exception of the iterator after all items before it. Close
+    the object, or use it as a context manager. Raises ValueError if ``depth`` is less than 1.
     """
 
     def __init__(self, source: Iterator[T], depth: int = 2) -> None:
@@ -34,7 +34,7 @@ class Prefetcher(Generic[T]):
 
     @property
     def wait_seconds(self) -> float:
-        """How long ``next`` has waited for items in all, s."""
+        """Total time that ``next`` has waited for items, s."""
         return self._wait_seconds
 
     def __iter__(self) -> Iterator[T]:
@@ -56,7 +56,7 @@ class Prefetcher(Generic[T]):
         raise StopIteration
 
     def close(self) -> None:
-        """Stop the thread once it has finished the item at hand, and drop what is ready."""
+        """Stop the thread after its current item, and discard prepared items."""
         with self._changed:
             self._is_closed = True
             self._ready.clear()
@@ -81,12 +81,12 @@ class Prefetcher(Generic[T]):
                         return
                     self._ready.append(item)
                     self._changed.notify_all()
-        except BaseException as error:  # handed to the consumer, who raises it
+        except BaseException as error:  # raised again by __next__
             self._error = error
         finally:
             with self._changed:
                 self._is_exhausted = True
                 self._changed.notify_all()
-            close = getattr(self._source, "close", None)  # a generator then frees its files
+            close = getattr(self._source, "close", None)  # closing a generator releases its files
             if close is not None:
                 close()

@@ -1,4 +1,4 @@
-"""Reading shards: their index, and whole splits in a fixed order."""
+"""Reads the index of shards, and the clips of a split in a fixed order."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ log = logging.getLogger(__name__)
 REMAKE_CLIPS = "run `dvc repro sync_filter`"
 _SHIFT = "sync_shift_frames"
 _INDEX_COLUMNS = tuple(field.name for field in fields(IndexRow) if field.name not in ("stats", _SHIFT))
-"""Every index has these; one of an earlier version may lack the shift."""
+"""Required columns of an index. Indexes of earlier versions may lack the shift."""
 _NO_STATS = {*_INDEX_COLUMNS, _SHIFT}
 
 
 class ShardError(DataError):
-    """Shards that do not hold what their index says."""
+    """Shards do not match their index."""
 
 
 def read_index(shards_dir: Path, split: str | None = None) -> list[IndexRow]:
-    """The index rows of a split (or of all), by shard and key.
+    """The index rows of a split, or of all splits, ordered by shard and key.
 
-    Raises UserError without an index, DataError for one that is damaged and for a split without clips; each says what
-    to run.
+    Raises UserError if the index is missing, DataError if it is damaged or the split has no clips. Each message states
+    the command to run.
     """
     path = shards_dir / INDEX_NAME
     rows = [_index_row(row) for row in read_rows(path, _INDEX_COLUMNS, REMAKE_CLIPS)]
@@ -45,19 +45,20 @@ def read_index(shards_dir: Path, split: str | None = None) -> list[IndexRow]:
     if not chosen:
         counts = ", ".join(f"{name}: {count}" for name, count in sorted(Counter(r.split for r in rows).items()))
         raise DataError(
-            f"{path} has no clips in split {split!r} (it has {counts or 'none at all'}); check the splits of "
-            f"params.yaml's dataset and {REMAKE_CLIPS}; rejects.parquet beside it says which clips were refused and why"
+            f"{path} has no clips in split {split!r} (clips by split: {counts or 'none'}); check the splits of the "
+            f"dataset in params.yaml and {REMAKE_CLIPS}; {REJECTS_NAME} in the same folder lists the rejected clips "
+            "with reasons"
         )
     return chosen
 
 
 def source_ids(rows: Iterable[IndexRow]) -> set[str]:
-    """Ids of the source clips behind rows, which may be parts of them."""
+    """Ids of the source clips of index rows. A row may be a segment of its source clip."""
     return {source_of(row.clip_id) for row in rows}
 
 
 def read_rejects(shards_dir: Path) -> list[Reject]:
-    """What was refused, by clip id. Raises UserError or DataError that says what to run."""
+    """The rejected clips, ordered by clip id. Raises UserError or DataError with the command to run."""
     columns = [field.name for field in fields(Reject)]
     rows = read_rows(shards_dir / REJECTS_NAME, columns, REMAKE_CLIPS)
     return [Reject(**{name: row[name] for name in columns}) for row in rows]
@@ -65,7 +66,7 @@ def read_rejects(shards_dir: Path) -> list[Reject]:
 
 def _index_row(row: Mapping[str, Any]) -> IndexRow:
     own = {name: row[name] for name in _INDEX_COLUMNS}
-    shift_frames = int(row.get(_SHIFT) or 0)  # earlier indexes have it as a float, for some clips or none
+    shift_frames = int(row.get(_SHIFT) or 0)  # earlier indexes store a float, possibly missing
     stats = {name: value for name, value in row.items() if name not in _NO_STATS and value is not None}
     return IndexRow(**own, sync_shift_frames=shift_frames, stats=stats)
 
@@ -76,10 +77,10 @@ def read_clips(
     parts: Collection[str] = tuple(PARTS),
     keys: Collection[str] | None = None,
 ) -> Iterator[Clip]:
-    """The clips of a split (those of ``keys``, if given) in index order, each exactly once.
+    """Yields the clips of a split, or those in ``keys``, in index order, each exactly once.
 
-    Raises as ``read_index``, and ShardError at the first clip that is missing or damaged: an evaluation
-    must not lose clips silently.
+    Raises the errors of ``read_index``, and ShardError at the first missing or damaged clip, because an evaluation must
+    not skip clips silently.
     """
     rows = [row for row in read_index(shards_dir, split) if keys is None or row.key in keys]
     offsets = sync_shifts(rows)
@@ -93,7 +94,7 @@ def read_clips(
 
 
 def sync_shifts(rows: Iterable[IndexRow]) -> dict[str, int]:
-    """Key -> frames by which the audio leads, where that has to be corrected."""
+    """Map from key to the lead of the audio in frames, for clips that need a correction."""
     return {row.key: row.sync_shift_frames for row in rows if row.sync_shift_frames}
 
 
@@ -116,8 +117,8 @@ def parse_clip(
 def read_shard(
     shards_dir: Path, shard: str, keys: set[str], members: set[str]
 ) -> Iterator[tuple[str, dict[str, bytes], str | None]]:
-    """(key, members, problem) once for every wanted key: those found in the tar's order, then the missing."""
-    from webdataset import tariterators  # imports torch: too slow for the top
+    """Yields (key, members, problem) once per requested key: found keys in tar order, then missing keys."""
+    from webdataset import tariterators  # imports torch: too slow at module level
 
     path = shards_dir / shard
     problems: list[str] = []
@@ -127,7 +128,7 @@ def read_shard(
         return key in keys and member in members
 
     def stop_here(error: Exception) -> bool:
-        if not isinstance(error, tarfile.TarError | OSError | EOFError | ValueError):  # not what a damaged tar gives
+        if not isinstance(error, tarfile.TarError | OSError | EOFError | ValueError):  # not caused by a damaged tar
             raise error
         problems.append(str(error.args[0]) if error.args else repr(error))
         return False

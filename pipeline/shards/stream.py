@@ -1,4 +1,4 @@
-"""An endless shuffled stream of a split's clips that resumes exactly."""
+"""An endless shuffled stream of a split's clips with exact resume."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ log = logging.getLogger(__name__)
 
 
 class ClipStream(Iterator[Clip]):
-    """An endless shuffled stream of a split's clips, for training. Reads only the named parts.
+    """An endless shuffled stream of a split's clips, for training. Reads only ``parts``.
 
-    The order depends on (seed, epoch) and the index alone. A damaged clip is skipped with a warning; more than
-    ``max_bad_clips`` of them, or an epoch without a good one, raise ShardError. ``state_dict`` is the
-    position after the clip that ``next`` returned last.
+    The order depends only on the seed, the epoch and the index. A damaged clip is skipped with a warning. More than
+    ``max_bad_clips`` damaged clips, or an epoch without a readable clip, raise ShardError. ``state_dict`` is the
+    position after the last clip that ``next`` returned.
     """
 
     def __init__(
@@ -52,18 +52,18 @@ class ClipStream(Iterator[Clip]):
         self._visits: Iterator[Clip | None] | None = None
         self._found_good = False
         self.bad_clips: dict[str, str] = {}
-        """Key and reason of every clip that was skipped."""
+        """Maps the key of each skipped clip to the reason."""
 
     @property
     def num_clips(self) -> int:
-        """Clips in an epoch."""
+        """Number of clips in an epoch."""
         return len(self._plan.visits)
 
     def state_dict(self) -> dict[str, int]:
         return {"epoch": self._epoch, "clips_seen": self._clips_seen}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Continue after the clip at which ``state`` was taken. Raises UserError where the shards changed since."""
+        """Resume at position ``state``. Raises UserError if the shards have changed, ValueError for an invalid state."""
         if set(state) != {"epoch", "clips_seen"} or min(state.values()) < 0:
             raise ValueError(f"not a position of a clip stream: {dict(state)}")
         self._epoch, self._clips_seen = state["epoch"], state["clips_seen"]
@@ -71,7 +71,7 @@ class ClipStream(Iterator[Clip]):
         if self._clips_seen > self.num_clips:
             raise UserError(
                 f"position {self._clips_seen} is beyond the {self.num_clips} clips of an epoch: the shards "
-                "changed since it was saved; start this training anew"
+                "changed since it was saved; restart the training from scratch"
             )
 
     def __iter__(self) -> Self:
@@ -97,7 +97,7 @@ class ClipStream(Iterator[Clip]):
         return plan_epoch(self.keys_by_shard, self._seed, self._epoch, buffer_clips=self._buffer_clips)
 
     def _visit(self) -> Iterator[Clip | None]:
-        """The epoch's remaining clips in planned order, None for a bad one; holds compressed clips only."""
+        """Yields the epoch's remaining clips in planned order, None for a damaged one. Buffers compressed clips."""
         remaining = self._plan.visits[self._clips_seen :]
         source = self._read(remaining)
         waiting: dict[str, tuple[dict[str, bytes], str | None]] = {}

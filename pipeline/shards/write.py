@@ -1,4 +1,4 @@
-"""Writing shards: one tar member group per clip, the same bytes for the same clips, and the index.
+"""Writes shards, with one group of tar members per clip, and the index. Equal clips give equal bytes.
 
 A shard is ``<split>/<split>-00000.tar``. A sample is ``KEY.frames.mjpeg``, ``KEY.context.mjpeg``,
 ``KEY.mel.npy``, ``KEY.audio.npy`` and ``KEY.json``.
@@ -26,9 +26,9 @@ from pipeline.shards.key import sample_key
 
 @dataclass(frozen=True, kw_only=True)
 class ClipSample:
-    """One preprocessed clip on its way into a shard. Raises ValueError if its parts disagree.
+    """One preprocessed clip to write to a shard. Raises ValueError if its parts are inconsistent.
 
-    ``stats`` are named numbers (face size, brightness, ...) that become columns of the index.
+    ``stats`` are named values (face size, brightness, ...), which become columns of the index.
     """
 
     clip_id: str
@@ -74,21 +74,21 @@ _TYPES = {"str": pa.string(), "int": pa.int64(), "float": pa.float64()}
 
 
 def shard_name(split: str, number: int) -> str:
-    """The shard's path below the shards folder: ``train/train-00000.tar``."""
+    """The shard's path relative to the shards folder: ``train/train-00000.tar``."""
     return f"{split}/{split}-{number:05d}.tar"
 
 
 def write_shard(shards_dir: Path, name: str, samples: Iterable[ClipSample]) -> list[IndexRow]:
     """Write one tar, streaming and atomically; returns the index rows of its clips.
 
-    Equal samples give equal bytes. Raises UserError where two samples have the same key.
+    Equal samples give equal bytes. Raises UserError if two samples have the same key.
     """
     with atomic.replacing(shards_dir / name) as temporary, temporary.open("wb") as file:
         return _write_samples(file, name, samples)
 
 
 def _write_samples(file: IO[bytes], name: str, samples: Iterable[ClipSample]) -> list[IndexRow]:
-    import webdataset  # imports torch: too slow for the top of a module that workers import
+    import webdataset  # imports torch: too slow at module level, because workers import this module
 
     rows: list[IndexRow] = []
     owners: dict[str, str] = {}
@@ -150,9 +150,9 @@ def _npy(array: NDArray[Any]) -> bytes:
 
 
 def write_index(shards_dir: Path, rows: Iterable[IndexRow]) -> None:
-    """Write ``index.parquet``, sorted by shard and key; every stat of any row is a column.
+    """Write ``index.parquet``, sorted by split, shard and key. Each stat of any row becomes a column.
 
-    Raises ValueError if a key occurs twice in a split.
+    Raises ValueError if a key occurs twice in a split, or a stat has the name of another column.
     """
     ordered = sorted(rows, key=lambda row: (row.split, row.shard, row.key))
     seen: dict[tuple[str, str], str] = {}
@@ -171,7 +171,7 @@ def write_index(shards_dir: Path, rows: Iterable[IndexRow]) -> None:
 
 
 def write_rejects(shards_dir: Path, rejects: Iterable[Reject]) -> None:
-    """Write ``rejects.parquet``, sorted by clip id; an empty table says that nothing was rejected."""
+    """Write ``rejects.parquet``, sorted by clip id. The table is empty if nothing was rejected."""
     ordered = sorted(rejects, key=lambda reject: (reject.clip_id, reject.path))
     columns = {name: [getattr(row, name) for row in ordered] for name in _names(Reject)}
     _write_table(shards_dir / REJECTS_NAME, columns, _schema(Reject))

@@ -102,7 +102,7 @@ def test_missing_things_say_what_to_run(tmp_path: Path, write_shards: WriteShard
         (lambda name, content: content[:-9] if name == "s0_train_2.mel.npy" else content, "s0_train_2: .*reshape|EOF"),
         (
             lambda name, content: b"{" if name == "s0_train_2.json" else content,
-            "s0_train_2: its description is no JSON: Exp",
+            "s0_train_2: its description is not valid JSON: Exp",
         ),
         (lambda name, content: b"[]" if name == "s0_train_2.json" else content, "s0_train_2: its description is list"),
     ],
