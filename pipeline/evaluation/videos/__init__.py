@@ -1,1 +1,1 @@
-"""Scoring finished videos, of whatever system."""
+"""Scores finished videos of any system."""

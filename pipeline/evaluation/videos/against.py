@@ -1,4 +1,4 @@
-"""Figures of scored videos beside those of an earlier result."""
+"""Compares the metrics of scored videos with an earlier result."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ METRICS = (
     ("1000 KID ↓", "kid", 1000),
     ("jitter / real (both as encoded)", "jitter_ratio", 1),
 )
-"""Label, name in a result, and by what it is multiplied to be read."""
+"""Label, key in a result, and the factor applied for display."""
 OF_CLIPS = ("lse_d", "lse_c")
-"""Figures that are means over clips."""
+"""Metrics that are means over clips."""
 MIN_SHARED_CLIPS = 2
-"""Fewer have no interval: resampling one clip gives that clip."""
+"""Fewer clips give no interval: resampling a single clip always returns that clip."""
 CSV_DIGITS = 1e-5
 
 Figures = Mapping[str, Any]
@@ -43,7 +43,7 @@ class _Failure(BaseModel):
 
 
 class _Result(BaseModel):
-    """What of a result is read here."""
+    """The fields of a result that the comparison uses."""
 
     lse_d: FiniteFloat
     lse_c: FiniteFloat
@@ -64,7 +64,7 @@ class _Result(BaseModel):
 
 @dataclass(frozen=True)
 class EarlierResult:
-    """What ``score --out`` wrote: ``figures`` and the scored lines of the CSV beside them, None where that is gone."""
+    """An output of ``score --out``: ``figures``, and the scored rows of its CSV, or None if the CSV is missing."""
 
     path: Path
     figures: Figures
@@ -72,7 +72,7 @@ class EarlierResult:
 
     @classmethod
     def read(cls, path: Path) -> EarlierResult:
-        """Raises UserError that says what is wrong with the files."""
+        """Read a result and its CSV. Raises UserError if a file is unreadable or invalid, or if they do not match."""
         try:
             figures = _Result.model_validate_json(path.read_bytes()).model_dump(exclude_none=True)
         except OSError as error:
@@ -80,44 +80,44 @@ class EarlierResult:
         except ValidationError as error:
             faults = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}".lstrip(": ") for item in error.errors()]
             raise UserError(
-                f"--against {path} is no result of `python -m pipeline score --out`: {'; '.join(faults)}"
+                f"--against {path} is not a result of `python -m pipeline score --out`: {'; '.join(faults)}"
             ) from None
-        return cls(path, figures, _clips_beside(path, figures["lse_d"]))
+        return cls(path, figures, _read_clips(path, figures["lse_d"]))
 
 
-def _clips_beside(path: Path, mean_lse_d: float) -> ClipScores | None:
+def _read_clips(path: Path, mean_lse_d: float) -> ClipScores | None:
     csv_path = path.with_suffix(".csv")
     try:
         clips = clip_scores(csv_path.read_text())
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError, DataError) as error:
-        raise UserError(f"{csv_path} is not as `score --out` wrote it: {error}") from None
+        raise UserError(f"{csv_path} is not a CSV of `python -m pipeline score --out`: {error}") from None
     found = [clip.lse_d for clip in clips.values()]
     if not found or not math.isclose(sum(found) / len(found), mean_lse_d, abs_tol=CSV_DIGITS):
-        raise UserError(f"{csv_path} does not belong to {path}: the mean of its LSE-D is another; remove or restore it")
+        raise UserError(f"{csv_path} does not belong to {path}: their mean LSE-D differs; remove or restore the CSV")
     return clips
 
 
 _REMEDIES = {
-    "id": "only results of `python -m pipeline score` of one version compare; score those videos again",
-    "num_pairs": "give the --reference it was scored with",
-    "references_sha256": "the real videos are others: give the --reference it was scored with",
-    "evaluator_sha256": "another evaluator gave its LSE, on its own scale: score those videos again",
+    "id": "only results with the same protocol id are comparable; score those videos again",
+    "num_pairs": "use the --reference folder of that result",
+    "references_sha256": "the real videos differ; use the --reference folder of that result",
+    "evaluator_sha256": "the evaluators differ, and so do their LSE scales; score those videos again",
 }
 
 
 def require_alike(ours: Figures, theirs: Figures, name: str) -> None:
-    """Raises UserError naming the first setting in which two protocols differ; ``name`` says whose the other is."""
+    """Raises UserError with the first setting that differs between two protocols; ``name`` identifies ``theirs``."""
     for key in sorted({*ours, *theirs} - {"sha256"}, key=lambda key: (key != "id", key)):
         if ours.get(key) != theirs.get(key):
-            remedy = _REMEDIES.get(key, "score those videos again, or take its settings in params.yaml")
-            here, there = _apart(ours.get(key), theirs.get(key))
+            remedy = _REMEDIES.get(key, "score those videos again, or use its settings in params.yaml")
+            here, there = _unequal_parts(ours.get(key), theirs.get(key))
             raise UserError(f"{name} was scored differently: its {key} is {there}, here {here}; {remedy}")
 
 
-def _apart(one: Any, other: Any) -> tuple[str, str]:
-    """Two unequal values as text; of mappings what is unequal in them."""
+def _unequal_parts(one: Any, other: Any) -> tuple[str, str]:
+    """Two unequal values as text. Mappings are reduced to their unequal items."""
     if isinstance(one, dict) and isinstance(other, dict):
         keys = sorted(key for key in {*one, *other} if one.get(key) != other.get(key))
         one, other = ({key: side.get(key) for key in keys} for side in (one, other))
@@ -125,32 +125,32 @@ def _apart(one: Any, other: Any) -> tuple[str, str]:
 
 
 def protocol_differences(ours: Figures, other: EarlierResult) -> list[str]:
-    """What makes the figures of two results of one protocol less than comparable, in sentences."""
+    """Warnings about limited comparability of two results of the same protocol, one sentence each."""
     name, theirs = str(other.path), other.figures
-    lacking = [{failure["clip_id"] for failure in result["failures"]} for result in (ours, theirs)]
-    said = [
-        f"{who} without a score for {len(only)} clips that the other has, such as {min(only)}: the figures are of "
+    failed = [{failure["clip_id"] for failure in result["failures"]} for result in (ours, theirs)]
+    notes = [
+        f"{owner} no score for {len(only)} clips that the other result has, such as {min(only)}: the metrics cover "
         "different clips"
-        for who, only in (("these videos are", lacking[0] - lacking[1]), (f"{name} is", lacking[1] - lacking[0]))
+        for owner, only in (("these videos have", failed[0] - failed[1]), (f"{name} has", failed[1] - failed[0]))
         if only
     ]
     numbers = [result["fid_num_images"] for result in (ours, theirs)]
     if numbers[0] != numbers[1]:
-        said.append(
-            f"FID is of {numbers[0]} images here and of {numbers[1]} in {name}: it falls as they grow in number"
+        notes.append(
+            f"FID uses {numbers[0]} images here and {numbers[1]} in {name}: FID decreases with the number of images"
         )
-    versions = [result.get("versions", {}) for result in (ours, theirs)]  # earlier results name none
-    said += [
+    versions = [result.get("versions", {}) for result in (ours, theirs)]  # results of earlier releases have none
+    notes += [
         f"{package} is {versions[0][package]} here and was {versions[1][package]} for {name}: last digits may differ"
         for package in differing(versions)
     ]
     if other.clips is None:
-        said.append(f"{other.path.with_suffix('.csv')} is gone: without it the differences have no intervals")
-    return said
+        notes.append(f"{other.path.with_suffix('.csv')} is missing: the differences have no intervals")
+    return notes
 
 
 def figures_table(ours: Figures) -> Table:
-    """One line per figure, with its interval over clips where it has one."""
+    """One row per metric, with its confidence interval over clips if it has one."""
     return Table(["", "generated"], [[label, _with_interval(ours, key, scale)] for label, key, scale in METRICS])
 
 
@@ -165,10 +165,10 @@ def _with_interval(figures: Figures, key: str, scale: float) -> str:
 def against_table(
     ours: Figures, clips: ClipScores, other: EarlierResult, params: CompareParams, seed: int
 ) -> tuple[Table, list[str]]:
-    """The figures of both and their differences, and sentences on how these are to be read.
+    """A table of both results' metrics and their differences, and notes on the differences.
 
-    Differences of LSE have an interval over the clips that both scored, clip by clip: much narrower than the intervals
-    of the two means, since a clip that is hard for one system is hard for the other.
+    LSE differences have a paired confidence interval over the clips that both results scored. It is much narrower than
+    the intervals of the two means, because clips are similarly difficult for both systems.
     """
     theirs = other.clips or {}
     shared = sorted(clips.keys() & theirs.keys())
@@ -183,14 +183,16 @@ def against_table(
             if low <= 0 <= high:
                 unclear.append(label.split()[0])
         cells.append([label, _with_interval(ours, key, scale), _with_interval(other.figures, key, scale), difference])
-    said = _on_differences(shared, unclear) if other.clips is not None else []
-    return Table(["", "generated", other.path.name, "difference"], cells), said
+    notes = _on_differences(shared, unclear) if other.clips is not None else []
+    return Table(["", "generated", other.path.name, "difference"], cells), notes
 
 
 def _on_differences(shared: Sequence[tuple[str, str]], unclear: Sequence[str]) -> list[str]:
     if len(shared) < MIN_SHARED_CLIPS:
-        return [f"both have a score for {len(shared)} clips: too few for intervals of the differences"]
-    said = [f"differences of LSE are over the {len(shared)} clips that both have, clip by clip"]
+        return [f"both results have a score for only {len(shared)} clips: too few for intervals of the differences"]
+    notes = [f"LSE differences are paired over the {len(shared)} clips that both results have"]
     if unclear:
-        said.append(f"the interval of the difference in {' and '.join(unclear)} holds 0: which is better is not shown")
-    return said
+        notes.append(
+            f"the interval of the {' and '.join(unclear)} difference includes 0: the better result is undecided"
+        )
+    return notes

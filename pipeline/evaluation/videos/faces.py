@@ -1,7 +1,7 @@
-"""The face of a pair of videos, cut out of both at one place.
+"""Crops the face from a generated and a real video at the same position.
 
-Its place is that in the real video, so that a system gains nothing by moving the face. The generated video must show
-one there, through nearly all of the real one's length.
+The position comes from the real video, so a system cannot improve its score by moving the face. The generated video
+must show a face there for nearly the whole length of the real one.
 """
 
 from __future__ import annotations
@@ -27,24 +27,25 @@ from pipeline.preprocess.reasons import Reason, RefusedError
 from pipeline.preprocess.segments import Refusal, Segment, find_segments
 
 MAX_SHAPE_CHANGE = 0.02
-"""A generated video may have another size, but not another shape."""
+"""Largest relative difference of the aspect ratios. The sizes may differ."""
 MIN_LENGTH_SHARE = 0.9
-"""A generated video may end a little before the real one: the last frames lack audio after them."""
+"""Smallest length of the generated video relative to the real one. Generators may lack audio for the last frames."""
 MIN_SHOWN_SHARE = 0.5
-"""Of the frames looked at, so many must show a face at the real one's place. YuNet finds it even where the mouth is
+"""Smallest share of the searched frames with a face at the real one's position. YuNet also detects faces whose mouth is
 blurred or painted over."""
 
 _WHOLE_S = 1e6
-"""No real video is so long: it is not cut into parts."""
+"""Exceeds the length of any real video, which prevents splitting into parts."""
 
 Images = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class PairedFaces:
-    """``faces: float64 [N, 3]``, centre and half-size in the real video's pixels, from frame ``start`` on at 25 fps.
+    """A generated and a real video with the face positions of the real one.
 
-    Both files must stay open while crops and sound are taken.
+    ``faces: float64 [N, 3]`` has centre x, centre y and half-size in the real video's pixels, at 25 fps from frame
+    ``start``. Both files must stay open while crops and audio are read.
     """
 
     generated: MediaFile
@@ -54,21 +55,20 @@ class PairedFaces:
     scale: float
     """Pixels of the generated video per pixel of the real one."""
     note: str = ""
-    """What was done to a video before it could be compared; empty for nothing."""
+    """Conversions of the videos before the comparison; empty if none."""
 
     @classmethod
     def find(cls, generated: MediaFile, reference: MediaFile, params: PreprocessParams) -> PairedFaces:
-        """The longest segment of the real video that preprocessing would keep.
+        """Select the longest segment of the real video that preprocessing would keep.
 
-        Raises RefusedError as preprocessing does, MediaError for a file that cannot be read, DataError for a generated
-        video of another shape.
+        Raises RefusedError if there is none, MediaError for an unreadable file, DataError if the aspect ratios differ.
         """
         real, made = reference.display, generated.display
         scale = made.width / real.width
         if abs(made.height / real.height / scale - 1) > MAX_SHAPE_CHANGE:
             raise DataError(
                 f"the generated video is {made.width}x{made.height}, the real one {real.width}x{real.height}: "
-                "pictures of another shape cannot be compared"
+                "their aspect ratios must agree"
             )
         segment = _longest_segment(reference, params)
         resampled = [
@@ -79,54 +79,54 @@ class PairedFaces:
         return cls(generated, reference, segment.start, segment.faces, scale, "; ".join(resampled))
 
     def crops(self) -> tuple[Images, Images]:
-        """Tight crops of the real and of the generated video, equally many: uint8 [N, 96, 96, 3] each.
+        """Tight crops of the real and the generated video, uint8 [N, 96, 96, 3] each, with equal N.
 
-        Raises DataError for a generated video that ends too early.
+        Raises DataError if the generated video ends too early.
         """
         boxes = crop_boxes(self.faces)
         real = self._cut(self.reference, boxes, CROP_PX)
         shown = self._cut(self.generated, boxes * self.scale, CROP_PX)
         if len(shown) < MIN_LENGTH_SHARE * len(real):
             raise DataError(
-                f"the generated video ends too early: it has {len(shown)} of the {len(real)} frames (25 fps) in which "
-                f"the real one shows its face, {MIN_LENGTH_SHARE:.0%} are needed"
+                f"the generated video ends too early: it has {len(shown)} of the {len(real)} frames (25 fps) with a "
+                f"face in the real one; at least {MIN_LENGTH_SHARE:.0%} are required"
             )
         return real[: len(shown)], shown[: len(real)]
 
     def context(self, params: PreprocessParams) -> Images:
         """Wide crops of the generated video: uint8 [N, context_px, context_px, 3].
 
-        Raises RefusedError where fewer than half of the frames looked at have a face at the real one's place.
+        Raises RefusedError if less than half of the searched frames have a face at the real one's position.
         """
         boxes = context_boxes(self.faces)
         context = self._cut(self.generated, boxes * self.scale, params.context_px)
         places = boxes_within(crop_boxes(self.faces), boxes, params.context_px)
         detector = next(detectors_by_zoom(params.detector_score, params.detector_max_px, params.context_px))
-        looked = range(0, len(context), params.detect_every)
+        searched = range(0, len(context), params.detect_every)
         num_shown = sum(
             any(box_iou(found.box, places[index]) >= MIN_LINK_IOU for found in detector.detect(context[index]))
-            for index in looked
+            for index in searched
         )
-        if num_shown < MIN_SHOWN_SHARE * len(looked):
+        if num_shown < MIN_SHOWN_SHARE * len(searched):
             raise RefusedError(
                 Reason.NO_FACE,
-                f"the generated video: no face where the real one is in {len(looked) - num_shown} of {len(looked)} "
-                f"frames looked at, more than {1 - MIN_SHOWN_SHARE:.0%}",
+                f"the generated video: no face at the position of the real one in {len(searched) - num_shown} of "
+                f"{len(searched)} searched frames; at most {1 - MIN_SHOWN_SHARE:.0%} are allowed",
             )
         return context
 
     def speech(self, params: PreprocessParams) -> NDArray[np.int16]:
-        """The generated video's own sound from the first crop on: int16 [n], 16 kHz.
+        """The generated video's audio from the first crop on: int16 [n], 16 kHz.
 
-        Raises RefusedError for silence, with which no mouth can be in sync, DataError for sound that ends too early.
+        Raises RefusedError for silence, for which sync is undefined, and DataError for audio that ends too early.
         """
         num_wanted = num_samples_of(len(self.faces))
         samples = self.generated.samples()[num_samples_of(self.start) :][:num_wanted]
         if len(samples) < MIN_LENGTH_SHARE * num_wanted:
             raise DataError(
-                f"the generated video's sound ends too early: it lasts {len(samples) / SAMPLE_RATE_HZ:.2f} of the "
-                f"{num_wanted / SAMPLE_RATE_HZ:.2f} s in which the real one shows its face, {MIN_LENGTH_SHARE:.0%} are "
-                "needed"
+                f"the generated video's audio ends too early: it lasts {len(samples) / SAMPLE_RATE_HZ:.2f} of the "
+                f"{num_wanted / SAMPLE_RATE_HZ:.2f} s with a face in the real one; at least {MIN_LENGTH_SHARE:.0%} are "
+                "required"
             )
         rms = rms_of(samples)
         if not rms >= params.min_audio_rms:
@@ -160,7 +160,7 @@ def _longest_segment(media: MediaFile, params: PreprocessParams) -> Segment:
             elif best is None or segment.stop - segment.start > best.stop - best.start:
                 best = segment
         if best is not None and best.stop - best.start == len(scan.faces):
-            break  # a closer look cannot find more
+            break  # a larger input cannot find more
     if best is None:
         assert first is not None  # every shot gives a segment or a refusal
         raise RefusedError(first.reason, f"the real video: {first.detail}")

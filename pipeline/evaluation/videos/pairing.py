@@ -1,4 +1,4 @@
-"""Which generated video is compared with which real one."""
+"""Pairs generated videos with real ones by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.media.container import VIDEO_SUFFIXES, is_hidden
 
 @dataclass(frozen=True)
 class VideoPair:
-    """A real video and the one generated from it; None where there is none of that name."""
+    """A real video and the generated video of the same name, or None if it is missing."""
 
     name: str
     generated: Path | None
@@ -20,17 +20,18 @@ class VideoPair:
 
 
 def pair_videos(generated_dir: Path, reference_dir: Path) -> tuple[list[VideoPair], list[str]]:
-    """One pair for every real video, by the path below its folder without suffix, and the generated ones without one.
+    """One pair for every real video, and the names of the generated videos without a real one.
 
-    Raises UserError for a folder without videos, a name that occurs twice, or folders that share no name.
+    A name is the path relative to the folder, without suffix. Raises UserError for a folder without videos, a duplicate
+    name, or folders that share no name.
     """
     generated, reference = _by_name(generated_dir), _by_name(reference_dir)
     if generated == reference:
-        raise UserError(f"--generated and --reference are both {reference_dir}: real videos against themselves")
+        raise UserError(f"--generated and --reference are both {reference_dir}; give two different folders")
     if not generated.keys() & reference.keys():
         raise UserError(
-            f"no video in {generated_dir} is called as one in {reference_dir}: there is {min(generated)} in one, "
-            f"{min(reference)} in the other; pairs share the path below their folder, without the suffix"
+            f"no video in {generated_dir} has the name of one in {reference_dir}: for example, {min(generated)} and "
+            f"{min(reference)}; a pair has the same path relative to its folder, without the suffix"
         )
     pairs = [VideoPair(name, generated.get(name), path) for name, path in reference.items()]
     return pairs, sorted(generated.keys() - reference.keys())
@@ -40,13 +41,13 @@ def _by_name(folder: Path) -> dict[str, Path]:
     paths = [path for path in files_below(folder) if _is_video(path, folder)]
     if not paths:
         if not folder.is_dir():
-            raise UserError(f"{folder} is no folder; --generated and --reference each name one with videos")
-        raise UserError(f"{folder} holds no video ({' '.join(sorted(VIDEO_SUFFIXES))})")
+            raise UserError(f"{folder} is not a folder; --generated and --reference need folders with videos")
+        raise UserError(f"{folder} contains no video ({' '.join(sorted(VIDEO_SUFFIXES))})")
     named: dict[str, Path] = {}
     for path in paths:
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in named:
-            raise UserError(f"{folder} has two videos called {name}: {named[name].name} and {path.name}")
+            raise UserError(f"{folder} has two videos named {name}: {named[name].name} and {path.name}; remove one")
         named[name] = path
     return named
 

@@ -1,4 +1,4 @@
-"""Pairs of videos to figures."""
+"""Computes the metrics of pairs of videos."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Images = NDArray[np.uint8]
 
 
 def score_videos(pairs: Sequence[VideoPair], judges: Judges, params: PreprocessParams) -> VariantScore:
-    """Score every pair; one that cannot be scored is kept with its reason, and its frames leave both sides of FID."""
+    """Score every pair. A pair that cannot be scored has a reason instead and is excluded from FID on both sides."""
     results: list[Scored] = []
     step = judges.params.fid.every_n_frames
     lengths: dict[str, int] = {}
@@ -82,12 +82,12 @@ def _reason(error: DataError, pair: VideoPair) -> str:
 
 
 def _self_paired(pair: VideoPair) -> Pair:
-    """A generated video is heard with its own sound."""
+    """A pair of the generated video with its own audio."""
     return Pair(pair.name, pair.name)
 
 
 def describe_protocol(pairs: Sequence[VideoPair], judges: Judges, params: PreprocessParams) -> dict[str, Any]:
-    """Everything but the generated videos that the figures depend on, with its digest."""
+    """The protocol with its digest: all that the metrics depend on, except the generated videos."""
     digest = hashlib.sha256()
     for pair in pairs:
         digest.update(f"{pair.name} {sha256_of(pair.reference)}\n".encode())

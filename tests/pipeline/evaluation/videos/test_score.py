@@ -88,12 +88,12 @@ def test_real_videos_name_the_pairs_and_what_matches_none_is_told(tmp_path: Path
     found = {pair.name: pair.generated for pair in pairs}
     assert found == {"a/1": tmp_path / "made" / "a" / "1.mov", "a/2": None}
     assert unmatched == ["b"]
-    with pytest.raises(UserError, match=r"no video in .*made is called as one in .*a: there is a/1 in one, 1 in the"):
+    with pytest.raises(UserError, match=r"no video in .*made has the name of one in .*a: for example, a/1 and 1;"):
         pair_videos(tmp_path / "made", tmp_path / "real" / "a")
     (tmp_path / "made" / "b.avi").touch()
-    with pytest.raises(UserError, match=r"two videos called b: b\.avi and b\.mp4"):
+    with pytest.raises(UserError, match=r"two videos named b: b\.avi and b\.mp4"):
         pair_videos(tmp_path / "made", tmp_path / "real")
-    with pytest.raises(UserError, match="absent is no folder"):
+    with pytest.raises(UserError, match="absent is not a folder"):
         pair_videos(tmp_path / "absent", tmp_path / "real")
 
 
@@ -175,7 +175,10 @@ def test_a_generated_video_must_show_a_face_where_the_real_one_has_it(
     assert len(shown(blurred)) == NUM_FRAMES
     gone = [np.full_like(frame, 110) for frame in real]
     assert len(shown([*real[:24], *gone[24:]])) == NUM_FRAMES
-    with pytest.raises(RefusedError, match=r"the generated video: no face where the real one is in \d+ of \d+ frames"):
+    with pytest.raises(
+        RefusedError,
+        match=r"the generated video: no face at the position of the real one in \d+ of \d+ searched frames",
+    ):
         shown([*real[:12], *gone[12:]])
     with pytest.raises(RefusedError, match="the generated video: no face"):
         shown([np.roll(frame, 70, axis=1) for frame in real])
@@ -203,7 +206,7 @@ def test_sound_must_last_as_long_as_the_pictures_and_be_heard(
     write_video(tmp_path / "short.mp4", swaying_head(30))
     with (
         MediaFile(tmp_path / "short.mp4") as short,
-        pytest.raises(DataError, match=r"sound ends too early: it lasts 1\.\d\d of the 1\.60 s"),
+        pytest.raises(DataError, match=r"audio ends too early: it lasts 1\.\d\d of the 1\.60 s"),
     ):
         replace(faces, generated=short).speech(params)
     write_video(tmp_path / "silent.mp4", swaying_head(), loudness=0.0)
@@ -218,8 +221,8 @@ def test_sound_must_last_as_long_as_the_pictures_and_be_heard(
     ("changed", "said"),
     [
         ({"id": "lipsmith-unseen-1", "context_px": 1}, "its id is 'lipsmith-unseen-1', here 'a'; only results of"),
-        ({"references_sha256": "c"}, "the real videos are others: give the --reference it was scored with"),
-        ({"evaluator_sha256": "c"}, "another evaluator gave its LSE, on its own scale"),
+        ({"references_sha256": "c"}, "the real videos differ; use the --reference folder of that result"),
+        ({"evaluator_sha256": "c"}, "the evaluators differ, and so do their LSE scales"),
         ({"faces_settings": {"x": 1, "y": 2}}, "its faces_settings is {'y': 2}, here {'y': 3}; score those videos"),
     ],
 )
@@ -241,10 +244,10 @@ def test_results_say_where_they_are_of_different_clips() -> None:
     assert differences(result(50, "a"), result(50, "a")) == []
     said = differences(result(30, "a", "b", "c"), result(50, "a", "z"))
     assert [line.split(",")[0] for line in said[:2]] == [
-        "these videos are without a score for 2 clips that the other has",
-        "theirs.json is without a score for 1 clips that the other has",
+        "these videos have no score for 2 clips that the other result has",
+        "theirs.json has no score for 1 clips that the other result has",
     ]
-    assert said[2].startswith("FID is of 30 images here and of 50 in theirs.json")
+    assert said[2].startswith("FID uses 30 images here and 50 in theirs.json")
     other = result(50) | {"versions": {"numpy": "2.2.0", "torch": "2.11.0"}}
     (said_of_numpy,) = differences(result(50), other)
     assert said_of_numpy.startswith("numpy is 2.1.0 here and was 2.2.0 for theirs.json")
@@ -305,7 +308,7 @@ def test_a_system_that_copies_its_input_and_what_it_leaves_out(checkout: Path, t
     reasons = {failure["clip_id"]: failure["reason"] for failure in result["failures"]}
     assert "160x120, the real one 160x160" in reasons["c"]
     assert reasons["d"] == "there is no generated video of this name"
-    assert reasons["e"].startswith("the generated video: no face where the real one is in")
+    assert reasons["e"].startswith("the generated video: no face at the position of the real one in")
     assert reasons["f"].startswith("the generated video ends too early: it has 7 of the 40 frames")
     assert reasons["g"].startswith("the generated video is silent: RMS 0.000000")
     assert "clips changed before scoring: 1, such as h: the generated video has 30 fps, read at 25" in said
@@ -338,10 +341,10 @@ def test_a_system_that_copies_its_input_and_what_it_leaves_out(checkout: Path, t
     code, said = score("--generated", made, "--reference", real, "--against", out)
     assert code == 0, said
     assert re.search(r"LSE-D.*\+0\.000 \[\+0\.000, \+0\.000\]", said) and "| copied.json |" in said
-    assert "over the 2 clips that both have, clip by clip" in said
+    assert "LSE differences are paired over the 2 clips that both results have" in said
     out.with_suffix(".csv").unlink()
     code, said = score("--generated", made, "--reference", real, "--against", out)
-    assert code == 0 and "copied.csv is gone: without it the differences have no intervals" in said
+    assert code == 0 and "copied.csv is missing: the differences have no intervals" in said
 
 
 def test_a_bug_is_no_clip_without_a_score(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -371,7 +374,7 @@ def test_results_of_other_references_or_other_files_are_no_comparison(checkout: 
     assert code == 2 and "first.json was scored differently: its references_sha256 is" in said
     result = json.loads(out.read_text())
     for content, wrong in (
-        ("{}", "is no result of `python -m pipeline score --out`: lse_d: Field required; lse_c: Field required; "),
+        ("{}", "is not a result of `python -m pipeline score --out`: lse_d: Field required; lse_c: Field required; "),
         ("[1]", "Input should be an object"),
         ("LSE-D", "Invalid JSON"),
         (json.dumps(result | {"lse_c": math.nan}), "lse_c: Input should be a finite number"),
@@ -397,12 +400,12 @@ def test_a_difference_is_taken_clip_by_clip(repo_root: Path) -> None:
     assert differences["LSE-D ↓"] == "-0.500 [-0.500, -0.500]"  # and not 7.000 - 5.875: they have one clip more
     assert differences["FID ↓"] == "+0.000"
     assert "the 3 clips that both have" in said[0]
-    assert said[1].startswith("the interval of the difference in LSE-C holds 0")
+    assert said[1].startswith("the interval of the LSE-C difference includes 0")
     table, said = against.against_table(
         means | {"lse_d": 9.0, "lse_c": 3.0}, {("a", "a"): clip_of(9.0)}, other, params, seed=0
     )
     assert {row[0]: row[3] for row in table.cells}["LSE-D ↓"] == "+3.125"
-    assert said == ["both have a score for 1 clips: too few for intervals of the differences"]
+    assert said == ["both results have a score for only 1 clips: too few for intervals of the differences"]
 
 
 def clip_of(lse_d: float) -> ClipScore:
