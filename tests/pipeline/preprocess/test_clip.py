@@ -176,8 +176,16 @@ def test_a_face_that_comes_back_begins_another_sample(make_clip, uncut) -> None:
     assert isinstance(first, ClipSample) and isinstance(second, ClipSample)
     assert isinstance(away, Reject) and isinstance(gone, Reject)
     assert (first.num_frames, second.num_frames) == (29, 39)  # every second frame is looked at: 28, 44 and 82 have it
-    assert (away.clip_id, away.reason, away.detail) == ("s1/a-p001", Reason.NO_FACE, "1.16 to 1.76 s: no face")
-    assert (gone.clip_id, gone.reason, gone.detail) == ("s1/a-p003", Reason.NO_FACE, "3.32 to 3.92 s: no face")
+    assert (away.clip_id, away.reason, away.detail) == (
+        "s1/a-p001",
+        Reason.NO_FACE,
+        "1.16 to 1.76 s: no face was found",
+    )
+    assert (gone.clip_id, gone.reason, gone.detail) == (
+        "s1/a-p003",
+        Reason.NO_FACE,
+        "3.32 to 3.92 s: no face was found",
+    )
     assert first.stats["face_missing"] == second.stats["face_missing"] == 0
 
 
@@ -210,7 +218,7 @@ def test_a_moment_of_a_face_does_not_part_the_time_without_one(make_clip, uncut)
     first, away, second = process_clip(make_clip("s1/a", frames=frames), uncut, ANYWHERE)
     assert isinstance(first, ClipSample) and isinstance(second, ClipSample)
     assert isinstance(away, Reject) and away.reason == Reason.FACE_LOST
-    assert away.detail.startswith("1.16 to 3.20 s: faces in 2 frames, too briefly")
+    assert away.detail.startswith("1.16 to 3.20 s: faces in 2 frames, but too briefly")
 
 
 def test_a_face_that_leaps_is_followed_on_both_sides(make_clip, uncut) -> None:
@@ -292,7 +300,7 @@ def test_every_shot_is_a_sample_or_a_reject_that_says_where(make_clip, params) -
     assert isinstance(empty, Reject)
     assert isinstance(brief, Reject)
     assert (empty.clip_id, empty.reason) == ("s1/a-p001", Reason.NO_FACE)
-    assert empty.detail == "1.20 to 2.40 s: no face"
+    assert empty.detail == "1.20 to 2.40 s: no face was found"
     assert (brief.clip_id, brief.reason) == ("s1/a-p002", Reason.TOO_SHORT)
     assert brief.detail.startswith("2.40 to 2.80 s: ")
     assert last.clip_id == "s1/a-p003"

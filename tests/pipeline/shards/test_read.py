@@ -86,7 +86,9 @@ def test_missing_things_say_what_to_run(tmp_path: Path, write_shards: WriteShard
     write_shards("test", num_shards=1)
     assert len(read_index(tmp_path)) == 20
     assert read_index(tmp_path, "test")[0].stats == make_sample("s0/test.0").stats
-    with pytest.raises(DataError, match=r"index\.parquet has no clips in split 'val' \(it has test: 5, train: 15\)"):
+    with pytest.raises(
+        DataError, match=r"index\.parquet has no clips in split 'val' \(clips by split: test: 5, train: 15\)"
+    ):
         ClipStream(tmp_path, "val", seed=0)
     (tmp_path / "train" / "train-00001.tar").unlink()
     with pytest.raises(UserError, match=r"train-00001\.tar is in the index .* `dvc repro sync_filter`"):

@@ -399,7 +399,7 @@ def test_a_difference_is_taken_clip_by_clip(repo_root: Path) -> None:
     differences = {row[0]: row[3] for row in table.cells}
     assert differences["LSE-D ↓"] == "-0.500 [-0.500, -0.500]"  # and not 7.000 - 5.875: they have one clip more
     assert differences["FID ↓"] == "+0.000"
-    assert "the 3 clips that both have" in said[0]
+    assert "the 3 clips that both results have" in said[0]
     assert said[1].startswith("the interval of the LSE-C difference includes 0")
     table, said = against.against_table(
         means | {"lse_d": 9.0, "lse_c": 3.0}, {("a", "a"): clip_of(9.0)}, other, params, seed=0
