@@ -63,7 +63,7 @@ class ClipStream(Iterator[Clip]):
         return {"epoch": self._epoch, "clips_seen": self._clips_seen}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Resume at position ``state``. Raises UserError if the shards changed since, ValueError for an invalid state."""
+        """Resume at position ``state``. Raises UserError if the shards changed, ValueError if it is invalid."""
         if set(state) != {"epoch", "clips_seen"} or min(state.values()) < 0:
             raise ValueError(f"not a position of a clip stream: {dict(state)}")
         self._epoch, self._clips_seen = state["epoch"], state["clips_seen"]
