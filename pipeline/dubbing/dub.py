@@ -268,7 +268,7 @@ def _batch_size(display: Display, settings: DubSettings) -> int:
     return max(1, min(settings.batch_frames, _BATCH_BYTES // (3 * display.width * display.height)))
 
 
-def _refuse_missing(face: Path, boxes: NDArray[np.float64], fps: float, on_missing: OnMissing) -> None:
+def _require_faces(face: Path, boxes: NDArray[np.float64], fps: float, on_missing: OnMissing) -> None:
     missing = np.flatnonzero(np.isnan(boxes[:, 0]))
     is_refused = {"auto": len(missing) == len(boxes), "keep": False, "error": len(missing) > 0}
     if is_refused[on_missing]:

@@ -47,7 +47,7 @@ def score_videos(pairs: Sequence[VideoPair], judges: Judges, params: PreprocessP
             logger.warning("no score for %s: %s", pair.name, result.reason)
         else:
             lengths[pair.name] = len(real)
-            crops[pair.name] = real[::step].copy(), shown[::step].copy()  # FID looks at no others
+            crops[pair.name] = real[::step].copy(), shown[::step].copy()  # FID uses no other frames
         results.append(result)
     frames = protocol.spread_frames(lengths, step, judges.params.fid.max_frames)
     kept = {name: [frame // step for frame in chosen] for name, chosen in frames.items()}
