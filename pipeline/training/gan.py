@@ -1,5 +1,7 @@
 """Training of one generator variant: L1 loss, sync loss of the frozen expert, adversarial loss, further losses.
 
+For network `wav2lip` (`training.variants` has the losses of the others):
+
     loss = (1 - w_sync - w_adv) L1 + w_sync L_sync + w_adv L_adv        (Wav2Lip, sec. 3.4)
 
 Further terms are added if their weights are not 0: distance of the expert's features (perceptual), distance of the
@@ -150,7 +152,7 @@ class GanTrainee:
     ) -> Terms:
         """All loss terms except the adversary's.
 
-        The sync loss is included if its weight in ``weights`` or in ``measured`` is above 0.
+        The sync loss is included if its weight in ``measured`` or the perceptual weight is above 0.
         """
         terms = {"l1": l1_loss(generated_BTCHW, target_BTCHW)}
         sync, perceptual = weights.get("sync", 0.0), weights.get("perceptual", 0.0)
@@ -279,7 +281,7 @@ def _validation_batch(
             items.append(item)
     if not items:
         raise DataError(
-            "no validation clip is long enough for a window and a reference; raise preprocess.min_frames, or lower "
+            "no validation clip is long enough for a window and a reference; add longer clips to the split val, or lower "
             "train_gan.window_frames or train_gan.min_reference_gap_frames, in params.yaml"
         )
     return {name: torch.from_numpy(np.stack([i[name] for i in items])) for name in items[0]}
