@@ -281,7 +281,7 @@ def _validation_batch(
             items.append(item)
     if not items:
         raise DataError(
-            "no validation clip is long enough for a window and a reference; add longer clips to the split val, or lower "
-            "train_gan.window_frames or train_gan.min_reference_gap_frames, in params.yaml"
+            "no validation clip is long enough for a window and a reference; add longer clips to the split val, or "
+            "lower train_gan.window_frames or train_gan.min_reference_gap_frames, in params.yaml"
         )
     return {name: torch.from_numpy(np.stack([i[name] for i in items])) for name in items[0]}
