@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -37,6 +38,14 @@ HOMES = {
     "fsspec": ("pipeline/corpora/storage.py",),
     "rich": ("pipeline/report/progress.py",),
     "filelock": ("pipeline/core/locks.py",),
+}
+ONE_OF_EACH = {
+    # A pattern, and the only module where it may stand: text table, chart style, progress, seeded order, best offset.
+    r"\.[lr]just\(|\"-{3}:?\"": "pipeline/report/tables.py",
+    r"savefig\(|#[0-9a-fA-F]{6}\b|rcParams|pyplot": "pipeline/report/plot_style.py",
+    r"isatty\(": "pipeline/report/progress.py",
+    r"sha256\(f\"\{seed\}": "pipeline/core/seeded_order.py",
+    r"\.argm(ax|in)\(": "pipeline/metrics/best_offset.py",
 }
 TRAINING_FREE = ("inference", "evaluation", "sync_filter", "metrics", "dubbing")
 """Packages of ``pipeline`` that use trained networks and must not import the code that trains them."""
@@ -155,6 +164,12 @@ def test_each_heavy_tool_is_imported_in_its_homes_only() -> None:
         for name in _imports(path):
             homes = HOMES.get(name.split(".")[0])
             assert homes is None or relative.startswith(homes), f"{relative} imports {name}"
+
+
+@pytest.mark.parametrize(("pattern", "home"), ONE_OF_EACH.items())
+def test_there_is_one_text_table_chart_style_progress_order_and_search(pattern: str, home: str) -> None:
+    found = [path.relative_to(ROOT).as_posix() for path in _sources() if re.search(pattern, path.read_text())]
+    assert found == [home]
 
 
 def test_pipeline_holds_folders_only() -> None:

@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from pipeline.compare import charts
 from pipeline.compare.findings import findings, limits, setting
 from pipeline.compare.paper import ABLATION, CAVEATS
-from pipeline.compare.plots import Curve
+from pipeline.compare.plots import Curve, colours
 from pipeline.compare.report import (
     ABLATION_TITLE,
     DIFFERENCES_NOTE,
@@ -37,10 +37,10 @@ from pipeline.compare.report import (
     seed_table,
     version_table,
 )
-from pipeline.compare.seeds import places
 from pipeline.compare.table import Result
 from pipeline.core.artifacts import read_json
 from pipeline.corpora.manifest import SPLITS
+from pipeline.report.plot_style import DARK, LIGHT, Theme
 from pipeline.report.tables import Table
 from pipeline.shards.index import IndexRow, Reject
 
@@ -50,9 +50,6 @@ _SCORES = (
     ("LSE-C", "lse_c", 2, "higher is better"),
     ("FID", "fid", 1, "lower is better"),
 )
-_BOUND_HUES = {"real": "0", "copy_input": "last"}
-_NUM_HUES = 7
-"""``page.css`` defines --hue-1 to --hue-7 for generators, for the light and the dark theme."""
 RERUN = """\
 git clone <this project> && cd lipsmith
 make install && . .venv/bin/activate
@@ -112,7 +109,8 @@ def page(
         css=Markup((_FILES / "page.css").read_text()),
         js=Markup((_FILES / "page.js").read_text()),
         variants=variants,
-        hues=_hues(variants, repeats),
+        light=_css_colours(variants, repeats, LIGHT),
+        dark=_css_colours(variants, repeats, DARK),
         setting=setting(protocol),
         findings=findings(rows, comparison["differences"]),
         limits=limits(rows, protocol),
@@ -185,10 +183,11 @@ def reject_table(rejects: Sequence[Reject]) -> Table:
     return Table(["reason", "example", "clips"], cells, num_text=2)
 
 
-def _hues(variants: Sequence[str], repeats: Mapping[str, str]) -> list[str]:
-    """The name of each row's colour in ``page.css``."""
-    place = places([name for name in variants if name not in _BOUND_HUES], repeats)
-    return [_BOUND_HUES[name] if name in _BOUND_HUES else str(1 + place[name] % _NUM_HUES) for name in variants]
+def _css_colours(variants: Sequence[str], repeats: Mapping[str, str], theme: Theme) -> dict[str, str]:
+    """CSS variable -> colour, of text, rules and each row."""
+    shared = {"--ink": theme.ink, "--muted": theme.muted, "--rule": theme.rule, "--near": theme.near}
+    rows = colours(variants, repeats, theme)
+    return shared | {f"--series-{number}": rows[name] for number, name in enumerate(variants)}
 
 
 def _offset_chart(result: Result, number: int) -> Chart:

@@ -14,17 +14,19 @@ from matplotlib.figure import Figure
 from pipeline.compare.intervals import level
 from pipeline.compare.seeds import places
 from pipeline.core.errors import DataError, UserError
-from pipeline.report.plot_style import COLOURS, MUTED, TEXT, clean, save, set_title, spaced
+from pipeline.report.plot_style import LIGHT, MUTED, TEXT, Theme, clean, save, set_title, spaced
 
 _LEGEND_COLUMNS = 7
-_BOUND_COLOURS = {"real": "#1f2933", "copy_input": "#9aa5b1"}
 
 
-def colours(variants: Sequence[str], repeats: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+def colours(
+    variants: Sequence[str], repeats: Mapping[str, str] = MappingProxyType({}), theme: Theme = LIGHT
+) -> dict[str, str]:
     """One colour per variant, in order. ``repeats`` have the colour of the variant they repeat; bounds are grey."""
-    place = places([name for name in variants if name not in _BOUND_COLOURS], repeats)
-    chosen = {name: COLOURS[number % len(COLOURS)] for name, number in place.items()}
-    return {name: _BOUND_COLOURS.get(name) or chosen[name] for name in variants}
+    bounds = {"real": theme.real, "copy_input": theme.copy_input}
+    place = places([name for name in variants if name not in bounds], repeats)
+    chosen = {name: theme.series[number % len(theme.series)] for name, number in place.items()}
+    return {name: bounds.get(name) or chosen[name] for name in variants}
 
 
 def plot_scores(rows: Sequence[Mapping[str, Any]], confidence: float, path: Path) -> None:
@@ -80,7 +82,7 @@ def plot_offsets(
     for axis, (name, histogram) in zip(axes.flat, histograms.items(), strict=False):
         total = max(1, sum(histogram.values()))
         near = sum(n for offset, n in histogram.items() if abs(offset) <= 1)
-        axis.axvspan(-1.5, 1.5, color="#fff3bf", zorder=0)
+        axis.axvspan(-1.5, 1.5, color=LIGHT.near, zorder=0)
         axis.bar(list(histogram), [100 * n / total for n in histogram.values()], width=0.9, color=colour[name])
         set_title(axis, name, f"{near / total:.0%} within 1 frame")
         clean(axis, "y")

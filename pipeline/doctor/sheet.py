@@ -14,6 +14,7 @@ from PIL import ImageDraw, ImageFont
 from pipeline.core import atomic
 from pipeline.doctor.data import Survey
 from pipeline.doctor.measures import CLIP_MEASURES, Measure, measure_spread, worst_clips
+from pipeline.report.plot_style import BACKGROUND, INK, MUTED, RULE
 from pipeline.shards.index import IndexRow
 from pipeline.shards.read import read_clips
 
@@ -21,7 +22,6 @@ Picture = NDArray[np.uint8]
 NUM_WORST = 4
 PICTURE_PX = 208
 _GAP_PX, _MARGIN_PX, _LABEL_PX, _TEXT_PX, _HEAD_PX = 14, 24, 216, 50, 76
-_PAPER, _INK, _MUTED, _RULE = "#ffffff", "#1f2933", "#6b7785", "#e3e8ee"
 
 
 @dataclass(frozen=True)
@@ -69,24 +69,24 @@ def draw_sheet(lines: Sequence[Line], pictures: dict[str, Picture], num_clips: i
         2 * _MARGIN_PX + _LABEL_PX + columns * step_px - _GAP_PX,
         _HEAD_PX + len(lines) * (height_px + _GAP_PX) + _MARGIN_PX - _GAP_PX,
     )
-    canvas = PIL.Image.new("RGB", size, _PAPER)
+    canvas = PIL.Image.new("RGB", size, BACKGROUND)
     draw = ImageDraw.Draw(canvas)
     large, plain, small = (ImageFont.load_default(px) for px in (24, 17, 14))
-    draw.text((_MARGIN_PX, 18), "Worst clips", fill=_INK, font=large)
+    draw.text((_MARGIN_PX, 18), "Worst clips", fill=INK, font=large)
     remark = f"middle frames of the worst of {num_clips} kept clips; grey areas are outside the video frame"
-    draw.text((size[0] - _MARGIN_PX, 24), remark, fill=_MUTED, font=small, anchor="ra")
+    draw.text((size[0] - _MARGIN_PX, 24), remark, fill=MUTED, font=small, anchor="ra")
     for number, line in enumerate(lines):
         top = _HEAD_PX + number * (height_px + _GAP_PX)
-        draw.line([(_MARGIN_PX, top - 10), (size[0] - _MARGIN_PX, top - 10)], fill=_RULE)
-        draw.text((_MARGIN_PX, top + 2), line.title, fill=_INK, font=plain)
-        draw.text((_MARGIN_PX, top + 30), line.measure.title, fill=_MUTED, font=small)
-        draw.text((_MARGIN_PX, top + 52), f"median {line.measure.text(line.median)}", fill=_MUTED, font=small)
+        draw.line([(_MARGIN_PX, top - 10), (size[0] - _MARGIN_PX, top - 10)], fill=RULE)
+        draw.text((_MARGIN_PX, top + 2), line.title, fill=INK, font=plain)
+        draw.text((_MARGIN_PX, top + 30), line.measure.title, fill=MUTED, font=small)
+        draw.text((_MARGIN_PX, top + 52), f"median {line.measure.text(line.median)}", fill=MUTED, font=small)
         for column, (row, value) in enumerate(line.clips):
             left = _MARGIN_PX + _LABEL_PX + column * step_px
             canvas.paste(_thumbnail(pictures[row.clip_id]), (left, top))
             below = top + PICTURE_PX
-            draw.text((left, below + 5), line.measure.text(value), fill=_INK, font=plain)
-            draw.text((left, below + 27), shortened(row.clip_id, small, PICTURE_PX), fill=_MUTED, font=small)
+            draw.text((left, below + 5), line.measure.text(value), fill=INK, font=plain)
+            draw.text((left, below + 27), shortened(row.clip_id, small, PICTURE_PX), fill=MUTED, font=small)
     with atomic.replacing(path) as temporary:
         canvas.save(temporary, format="PNG")
 

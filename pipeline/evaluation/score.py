@@ -94,7 +94,7 @@ def num_paired_frames(video: Clip, audio: Clip) -> int:
 def render(video: Clip, audio: Clip, generate: Generate | None) -> tuple[Images, Images, Images]:
     """The video for the given audio: (real crops, shown crops, shown context), all of the paired length.
 
-    Without a generator the shown video is the real one. Raises ValueError if the generator's output is not finite.
+    Without a generator the shown video is the real one. Raises DataError if the generator's output is not finite.
     """
     frames = range(num_paired_frames(video, audio))
     crops, context = video.crops(frames), video.context(frames)

@@ -1,7 +1,8 @@
 """Converts one source clip to shard samples or rejects, independently of other clips.
 
-A sample has one shot and one face. It covers the frames with the face, audio and video. A clip with cuts, or longer
-than ``preprocess.max_clip_s``, gives several samples, named ``CLIP-p000``, ``CLIP-p001``, ...
+A sample has one shot and one face. It covers the frames with the face, audio and video. A clip with cuts or long
+gaps without a face, or longer than ``preprocess.max_clip_s``, gives several parts, each a sample or a reject, named
+``CLIP-p000``, ``CLIP-p001``, ...
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def _outcomes_of(record: ClipRecord, params: PreprocessParams, media: MediaFile)
         try:
             yield _sample_of(record, clip_id, segment, reader.frames_of(segment), samples, source_fps, params)
         except RefusedError as refused:
-            if refused.reason not in (Reason.BLURRED, Reason.SILENT_AUDIO):  # the error concerns the whole video
+            if refused.reason not in (Reason.BLURRED, Reason.SILENT_AUDIO):  # all other reasons concern the whole video
                 raise
             yield _reject(record, clip_id, refused.reason, where + refused.detail)
 

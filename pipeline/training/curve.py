@@ -9,6 +9,9 @@ from pathlib import Path
 from pipeline.core import atomic
 
 _NOT_DRAWN = ("step", "learning_rate", "grad_norm", "temperature")
+_NUM_COLUMNS = 3
+_TRAINING, _VALIDATION = ("training", "-", 0), ("validation", "o--", 1)
+"""Label, line style, and number of the colour."""
 
 
 def write_curve(path: Path, rows: Sequence[dict[str, float]]) -> None:
@@ -29,29 +32,30 @@ def plot_curve(path: Path, rows: Sequence[dict[str, float]], title: str) -> None
     validation loss uses the final weights and leaves out the adversarial terms. A sync network's validation loss
     compares audio windows of one clip only.
     """
-    import matplotlib
+    from matplotlib.figure import Figure  # here, because it takes seconds
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
+    from pipeline.report.plot_style import COLOURS, INK, MUTED, clean, save, set_title, spaced
 
     panels = _panels(rows)
-    num_rows = (len(panels) + 2) // 3
-    figure, axes = plt.subplots(num_rows, 3, figsize=(12, 2.8 * num_rows), squeeze=False, layout="constrained")
+    num_rows = -(-len(panels) // _NUM_COLUMNS)
+    figure = Figure(figsize=(4.2 * _NUM_COLUMNS, 0.9 + 2.4 * num_rows), layout=spaced())
+    axes = figure.subplots(num_rows, _NUM_COLUMNS, squeeze=False)
+    handles = {}
     for axis, (title_of_panel, keys) in zip(axes.flat, panels.items(), strict=False):
         for key in keys:
             points = [(row["step"], row[key]) for row in rows if key in row]
-            style, label = ("o--", "validation") if key.startswith("val_") else ("-", "training")
-            axis.plot(*zip(*points, strict=True), style, label=label, markersize=4)
-        axis.set_title(title_of_panel, fontsize=10)
-        axis.set_xlabel("step")
-        axis.grid(alpha=0.3)
-        axis.legend(fontsize=8, frameon=False)
+            label, style, colour = _VALIDATION if key.startswith("val_") else _TRAINING
+            (handles[label],) = axis.plot(
+                *zip(*points, strict=True), style, color=COLOURS[colour], label=label, linewidth=1.8, markersize=4
+            )
+        set_title(axis, title_of_panel, "")
+        clean(axis, "y")
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
-    figure.suptitle(title)
-    with atomic.replacing(path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png", metadata={"Software": None})
-    plt.close(figure)
+    figure.suptitle(title, fontsize=12, fontweight="bold", color=INK)
+    figure.supxlabel("training step", fontsize=9, color=MUTED)
+    figure.legend(handles.values(), handles.keys(), loc="outside upper right", ncols=2, frameon=False, fontsize=10)
+    save(figure, path)
 
 
 def _panels(rows: Sequence[dict[str, float]]) -> dict[str, list[str]]:

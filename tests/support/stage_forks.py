@@ -9,7 +9,7 @@ import json
 import os
 import sys
 
-import matplotlib.pyplot  # noqa: F401
+import matplotlib.figure  # noqa: F401
 import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 import webdataset  # noqa: F401
 

@@ -17,8 +17,10 @@ import numpy as np
 import pytest
 
 from pipeline.compare.page import page, read_takes, reject_table, split_table
+from pipeline.compare.plots import colours
 from pipeline.compare.table import comparison, read_result
 from pipeline.media.writer import VideoWriter
+from pipeline.report.plot_style import DARK, LIGHT
 from pipeline.shards.index import IndexRow, Reject
 
 NAMES = ("real", "lstm_cbam", "no_lstm", "copy_input")
@@ -124,8 +126,13 @@ def test_every_row_has_its_video_and_the_figure_of_that_clip(html: str) -> None:
         assert f"<b>{name}</b><span>LSE-C 3.00</span>" in html
         assert f'<g style="--colour:var(--series-{number})"><title>{name}: ' in html
     assert html.count("data-mp4=") == len(NAMES)
-    assert ":root { --series-0: var(--hue-0); --series-1: var(--hue-1); " in html
-    assert f"--series-{len(NAMES) - 1}: var(--hue-last); }}" in html
+
+
+def test_a_row_has_the_colour_of_the_plots_and_its_counterpart_on_a_dark_page(html: str) -> None:
+    light, dark = html.split("@media (prefers-color-scheme: dark) { :root { --ink", 1)
+    for part, theme in ((light, LIGHT), (dark, DARK)):
+        for number, colour in enumerate(colours(NAMES, theme=theme).values()):
+            assert f"--series-{number}: {colour}; " in part
 
 
 def test_clips_are_counted_by_split_and_rejects_by_reason() -> None:

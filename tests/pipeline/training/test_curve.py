@@ -8,6 +8,8 @@ from typing import Any
 import cv2
 import pytest
 
+from pipeline.report import plot_style
+from pipeline.report.plot_style import save
 from pipeline.training.curve import plot_curve, write_curve
 
 ROWS = [
@@ -29,16 +31,16 @@ def test_a_scalar_without_a_value_at_a_step_is_an_empty_cell(tmp_path: Path) -> 
 def test_training_and_validation_share_a_panel_except_for_the_total_loss(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from matplotlib import pyplot as plt
-
     drawn: dict[str, dict[str, list[list[float]]]] = {}
 
-    def close(figure: Any) -> None:
+    def save_and_read(figure: Any, path: Path) -> None:
         for axis in figure.axes:
             if axis.get_visible():
-                drawn[axis.get_title()] = {line.get_label(): line.get_xydata().tolist() for line in axis.lines}
+                lines = {line.get_label(): line.get_xydata().tolist() for line in axis.lines}
+                drawn[axis.get_title(loc="left")] = lines
+        save(figure, path)
 
-    monkeypatch.setattr(plt, "close", close)
+    monkeypatch.setattr(plot_style, "save", save_and_read)
     plot_curve(tmp_path / "curve.png", ROWS, "lstm_cbam")
     assert drawn == {
         "loss": {"training": [[1, 0.4], [2, 0.3]]},
