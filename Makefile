@@ -6,7 +6,10 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := 1
 
-.PHONY: help install weights repro plan test unit e2e lowest lint format ui clean forget
+# Each worker runs whole files, so that what a file's tests share is made once; the longest files come first.
+PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
+
+.PHONY: help install weights repro plan check test unit e2e lowest lint format hooks golden ui clean forget
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 18
@@ -29,10 +32,14 @@ repro: weights ## run the whole pipeline of params.yaml; the result is artifacts
 plan: install ## print what `make repro` would run and why; run nothing
 	$(BIN)/python -m flows.reproduce --plan
 
-test: lint unit e2e ## run lint, type checks and unit tests, then the whole pipeline at its smallest size
+check: lint weights ## run lint, type checks and the fast tests (about a minute on two cores)
+	$(PYTEST) -n 2 -m 'not slow and not e2e'
+
+test: lint weights ## run lint, type checks, all tests, and the whole pipeline at its smallest size
+	$(PYTEST) -n 3
 
 unit: weights
-	$(BIN)/python -m pytest -n 2 -m 'not e2e'
+	$(PYTEST) -n 2 -m 'not e2e'
 
 e2e: weights
 	$(BIN)/python -m pytest -m e2e
@@ -40,10 +47,17 @@ e2e: weights
 lowest: weights ## test media and flows with the lowest allowed version of every dependency
 	$(BIN)/python .ci/lowest_bounds
 
-lint: install ## run ruff and mypy
+golden: install ## compute tests/golden/curves.txt and print what changed
+	$(BIN)/python -m tests.golden.curves
+
+lint: install ## run ruff, mypy, codespell and the file checks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	SKIP=ruff-check,ruff-format,mypy $(BIN)/pre-commit run --all-files
+
+hooks: install ## let git run the linters before every commit
+	$(BIN)/pre-commit install
 
 format: install ## rewrite the code in the project's format
 	$(BIN)/ruff check --fix .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,3 +51,15 @@ def block_means() -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
         return blocks.mean(axis=(2, 4)).reshape(len(images), -1)
 
     return features
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with the longest tests first: workers take one file after another, and a long one that is left for the end
+    keeps the others waiting."""
+
+    def is_marked(item: pytest.Item, name: str) -> bool:
+        return item.get_closest_marker(name) is not None
+
+    has_e2e = {item.path for item in items if is_marked(item, "e2e")}
+    num_slow = Counter(item.path for item in items if is_marked(item, "slow"))
+    items.sort(key=lambda item: (item.path not in has_e2e, -num_slow[item.path]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -150,7 +150,8 @@ class Speech2VidVariant(_Variant):
 
 VariantParams = Annotated[Wav2LipVariant | LipGanVariant | Speech2VidVariant, Field(discriminator="network")]
 VARIANT_OF: dict[str, type[Section]] = {
-    "wav2lip": Wav2LipVariant,
-    "lipgan": LipGanVariant,
-    "speech2vid": Speech2VidVariant,
+    network: declared
+    for declared in get_args(get_args(VariantParams)[0])
+    for network in get_args(declared.model_fields["network"].annotation)
 }
+"""Declaration by the value of ``network``."""

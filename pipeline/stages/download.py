@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 from pipeline import stage
 from pipeline.core.errors import DataError
@@ -75,7 +75,9 @@ def list_clips(params: Params, raw_dir: Path, root: Path) -> list[ClipRecord]:
         return _grid_clips(params, raw_dir)
     if source == "lrs2":
         return _lrs2_clips(params, raw_dir)
-    return _folder_clips(params)
+    if source == "folder":
+        return _folder_clips(params)
+    assert_never(source)
 
 
 def _grid_clips(params: Params, raw_dir: Path) -> list[ClipRecord]:

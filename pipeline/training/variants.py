@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
+from typing import assert_never
 
 import torch
 
@@ -18,7 +19,7 @@ from models.baselines.lipgan import LipGANConfig
 from models.baselines.speech2vid import Speech2VidConfig
 from models.generator import GeneratorConfig
 from pipeline.inference.generator_kinds import LIPGAN, OURS, SPEECH2VID, GeneratorKind
-from pipeline.params import LipGanVariant, TrainGanParams, VariantParams, Wav2LipVariant
+from pipeline.params import LipGanVariant, Speech2VidVariant, TrainGanParams, VariantParams, Wav2LipVariant
 from pipeline.training.adversaries import Adversary, LossWeights, QualityAdversary, SyncAdversary
 from pipeline.training.schedule import full_from, weights_at, without
 
@@ -73,4 +74,6 @@ def recipe_of(params: TrainGanParams, variant: VariantParams) -> Recipe:
         weights = {"l1": 1.0, "contrastive": variant.contrastive_weight}
         sync = partial(SyncAdversary, params)
         return Recipe(LIPGAN, LipGANConfig(width=params.width), lambda step: weights, 0, ADAM_BETAS, sync)
-    return Recipe(SPEECH2VID, Speech2VidConfig(width=params.width), lambda step: {"l1": 1.0}, 0, ADAM_BETAS, None)
+    if isinstance(variant, Speech2VidVariant):
+        return Recipe(SPEECH2VID, Speech2VidConfig(width=params.width), lambda step: {"l1": 1.0}, 0, ADAM_BETAS, None)
+    assert_never(variant)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,9 +24,10 @@ def _no_inherited_dvc_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-def _init(root: Path, dvc_yaml: str) -> Path:
-    root.mkdir()
-    (root / "dvc.yaml").write_text(dedent(dvc_yaml))
+@pytest.fixture(scope="session")
+def empty_repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `dvc init` makes, to be copied: the command takes a second."""
+    root = tmp_path_factory.mktemp("dvc")
     subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=root, check=True)
     (root / ".dvc" / "config").write_text(
         "[core]\n    analytics = false\n    check_update = false\n    no_scm = true\n"
@@ -33,8 +35,14 @@ def _init(root: Path, dvc_yaml: str) -> Path:
     return root
 
 
+def _init(root: Path, dvc_yaml: str, empty_repo: Path) -> Path:
+    shutil.copytree(empty_repo, root)
+    (root / "dvc.yaml").write_text(dedent(dvc_yaml))
+    return root
+
+
 @pytest.fixture
-def tiny_repo(tmp_path: Path) -> Path:
+def tiny_repo(tmp_path: Path, empty_repo: Path) -> Path:
     """``prepare -> train@a, train@b -> compare``, each a shell command."""
     root = _init(
         tmp_path / "tiny",
@@ -57,6 +65,7 @@ def tiny_repo(tmp_path: Path) -> Path:
             deps: [models/a.txt, models/b.txt]
             outs: [compared.txt]
         """,
+        empty_repo,
     )
     (root / "params.yaml").write_text("seed: 1\nvariants: {a: {width: 1}, b: {width: 2}}\n")
     (root / "in.txt").write_text("in\n")
@@ -110,17 +119,17 @@ folder.mkdir(parents=True, exist_ok=True)
 
 
 @pytest.fixture(scope="module")
-def stub_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def stub_pipeline(tmp_path_factory: pytest.TempPathFactory, empty_repo: Path) -> Path:
     """A stub pipeline that the tests of a module share."""
-    return _make_stub_pipeline(tmp_path_factory.mktemp("stub") / "checkout")
+    return _make_stub_pipeline(tmp_path_factory.mktemp("stub") / "checkout", empty_repo)
 
 
 @pytest.fixture
-def own_stub_pipeline(tmp_path: Path) -> Path:
-    return _make_stub_pipeline(tmp_path / "checkout")
+def own_stub_pipeline(tmp_path: Path, empty_repo: Path) -> Path:
+    return _make_stub_pipeline(tmp_path / "checkout", empty_repo)
 
 
-def _make_stub_pipeline(folder: Path) -> Path:
+def _make_stub_pipeline(folder: Path, empty_repo: Path) -> Path:
     """Stub stages (download, one variant's training and evaluation) with values from the project's ``params.yaml``."""
     root = _init(
         folder,
@@ -146,6 +155,7 @@ def _make_stub_pipeline(folder: Path) -> Path:
               deps: [stub.py, "artifacts/train_gan/${key}/model"]
               metrics: ["artifacts/evaluate/${key}/metrics.json": {cache: false}]
         """,
+        empty_repo,
     )
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["variants"] = {"lstm_cbam": params["variants"]["lstm_cbam"]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -230,7 +231,6 @@ def test_one_worker_with_all_threads_of_blas_gives_the_same_bytes(clips, params,
 
 def test_a_run_killed_as_a_whole_redoes_only_what_is_missing(clips, params, tmp_path, monkeypatch) -> None:
     write_manifest(tmp_path / "manifest.parquet", clips)
-    before = set(Path("/tmp").glob("ray*"))
     script = tmp_path / "run.py"
     script.write_text(KILLED_RUN)
     root = Path(workers.__file__).parents[2]
@@ -244,6 +244,12 @@ def test_a_run_killed_as_a_whole_redoes_only_what_is_missing(clips, params, tmp_
             assert time.monotonic() < deadline
             time.sleep(0.1)
         started = psutil.Process(run.pid).children(recursive=True)
+        folders = {
+            found[0]
+            for process in started
+            for found in [re.search(r"/tmp/ray\w+", " ".join(process.cmdline()))]
+            if found
+        }
         agents = [process for process in started if process.name().endswith("Agent")]
         run.kill()
     _, alive = psutil.wait_procs(set(started) - set(agents), timeout=30)
@@ -251,8 +257,8 @@ def test_a_run_killed_as_a_whole_redoes_only_what_is_missing(clips, params, tmp_
         agent.kill()  # they would look for their node for another minute
     assert len(started) > len(agents)
     assert not alive
-    for folder in set(Path("/tmp").glob("ray*")) - before:
-        shutil.rmtree(folder)
+    assert len(folders) == 1  # of this run, not of what other tests do meanwhile
+    shutil.rmtree(folders.pop())
 
     redone: list[str] = []
     real = shard.process_clip

@@ -79,11 +79,23 @@ def test_the_error_for_missing_outputs_names_the_command_that_creates_them(tmp_p
         champion.read_scores(Layout(tmp_path), "lstm_cbam")
 
 
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's tables without rows, to be copied: the migrations that make them take seconds."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    folder = tmp_path_factory.mktemp("store")
+    SqlAlchemyStore(f"sqlite:///{folder}/mlflow.db", (folder / "mlruns").as_uri())
+    return folder / "mlflow.db"
+
+
 @pytest.fixture
-def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+def layout(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
-    return Layout(tmp_path)
+    layout = Layout(tmp_path)
+    shutil.copy(empty_store, layout.mlflow_db_path)
+    return layout
 
 
 @pytest.mark.slow
