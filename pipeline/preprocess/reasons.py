@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from pipeline.core.errors import DataError
+
 
 class Reason(StrEnum):
     """Stable reason codes of ``rejects.parquet``."""
@@ -23,7 +25,7 @@ class Reason(StrEnum):
     BLURRED = "blurred"
 
 
-class RefusedError(Exception):
+class RefusedError(DataError):
     """A clip or segment cannot be used. Has the reason code and a detail for the user."""
 
     def __init__(self, reason: Reason, detail: str) -> None:

@@ -26,7 +26,7 @@ def test_order(num_source, num_shown, fill, expected):
 
 
 def test_nothing_to_show():
-    with pytest.raises(ValueError, match="no frame"):
+    with pytest.raises(ValueError, match="num_source must be at least 1"):
         list(runs(0, 5, "loop"))
 
 
