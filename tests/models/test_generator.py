@@ -137,8 +137,13 @@ def test_channels_last_and_autocast_agree_with_float32() -> None:
         expected = net(mel, faces)
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         torch.testing.assert_close(net(mel, faces), expected, rtol=1e-4, atol=1e-5)
-        with torch.autocast("cpu", torch.bfloat16):
-            out = net(mel, faces)
+        try:
+            with torch.autocast("cpu", torch.bfloat16):
+                out = net(mel, faces)
+        except RuntimeError as error:
+            if "could not create a primitive" not in str(error):
+                raise
+            pytest.skip(f"this processor runs no LSTM in bfloat16: {error}")
     assert out.dtype == torch.float32
     assert (out - expected).abs().mean() < 0.02
 
