@@ -26,6 +26,7 @@ T = TypeVar("T")
 class Progress(AbstractContextManager["Progress"]):
     """Counts what is done of ``total`` and shows it with the rate and the time left. Thread-safe.
 
+    Without a terminal, work that takes less than 5 s logs nothing, and longer work that succeeds also logs its end.
     ``unit``: what is counted, in the plural. ``total`` is None where it is not known; a count beyond it means the same.
     """
 
@@ -49,7 +50,7 @@ class Progress(AbstractContextManager["Progress"]):
     ) -> None:
         if self._bar:
             self._bar[0].stop()
-        elif self._fresh and error is None and (text := self.describe()) != self._shown:
+        elif self._fresh and error is None and self.seconds >= LOG_EVERY_S and (text := self.describe()) != self._shown:
             logger.info("%s: %s", self._what, text)
 
     def add(self, count: int = 1, *, is_fresh: bool = True, note: str | None = None) -> None:

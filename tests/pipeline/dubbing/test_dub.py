@@ -97,7 +97,8 @@ def test_a_short_video_goes_on(make_video, make_sound, tmp_path, fill, expected)
 
 
 @pytest.mark.parametrize(("length", "last"), [("audio", "15 of 15 frames"), ("video", "20 frames")])
-def test_a_live_recording_does_not_say_how_long_it_is(make_sound, tmp_path, length, last, caplog):
+def test_a_live_recording_does_not_say_how_long_it_is(make_sound, tmp_path, length, last, caplog, monkeypatch):
+    monkeypatch.setattr("pipeline.report.progress.LOG_EVERY_S", 0.0)
     live = tmp_path / "live.webm"
     with av.open(str(live), "w", options={"live": "1"}) as container:
         stream = container.add_stream("libvpx", rate=25, width=WIDTH, height=HEIGHT, pix_fmt="yuv420p")
@@ -109,8 +110,8 @@ def test_a_live_recording_does_not_say_how_long_it_is(make_sound, tmp_path, leng
     settings = DubSettings(follow=FOLLOW, length=length)
     detectors = [ScriptedDetector(every=[FACE])]
     dub_file(live, make_sound(0.6), tmp_path / "out.mp4", darken, lambda side: detectors, settings)
-    (finding,) = [message for message in caplog.messages if message.startswith("finding the face: ")]
-    assert finding.removeprefix("finding the face: ").split(", ")[0] == last
+    finding = [message for message in caplog.messages if message.startswith("finding the face: ")]
+    assert finding[-1].removeprefix("finding the face: ").split(", ")[0] == last
 
 
 @pytest.mark.parametrize("rate_hz", [7_350, 8_000, 22_050, 192_000])

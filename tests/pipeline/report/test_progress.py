@@ -54,11 +54,14 @@ def test_lines_are_seconds_apart_and_the_end_is_logged_once(caplog: pytest.LogCa
     assert counts == ["render: 2 of 4 clips", "render: 4 of 4 clips"]
 
 
-def test_nothing_is_logged_of_work_that_failed_or_was_done_before(
+def test_nothing_is_logged_of_work_that_failed_was_done_before_or_is_short(
     caplog: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
     with Progress("render", 4, clock=clock) as progress:
         progress.add(4, is_fresh=False)
+    with Progress("render", 4, clock=clock) as progress:
+        progress.add(4)
+        clock.now += 4.9
     with pytest.raises(RuntimeError), Progress("render", 4, clock=clock) as progress:
         progress.add()
         raise RuntimeError
@@ -82,9 +85,12 @@ def test_without_a_total_or_beyond_it_the_count_stands_alone(total: int | None, 
         assert progress.describe() == "3 frames, 1.5 frames/s"
 
 
-def test_tracked_items_come_unchanged_and_are_counted(caplog: pytest.LogCaptureFixture, clock: Clock) -> None:
+def test_tracked_items_come_unchanged_and_are_counted(
+    caplog: pytest.LogCaptureFixture, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.report.progress.LOG_EVERY_S", 0.0)
     assert list(tracked(iter("abc"), "score", 3, "videos")) == ["a", "b", "c"]
-    assert caplog.messages[0].startswith("score: 3 of 3 videos, ")
+    assert caplog.messages[-1].startswith("score: 3 of 3 videos, ")
 
 
 def test_threads_lose_no_count(clock: Clock) -> None:

@@ -70,9 +70,13 @@ def test_the_detector_finds_one_steady_face_in_every_frame(corpus: tuple[Path, l
 
 
 def test_bytes_do_not_depend_on_the_number_of_workers(
-    corpus: tuple[Path, list[DemoClip]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    corpus: tuple[Path, list[DemoClip]],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     caplog.set_level(logging.INFO)
+    monkeypatch.setattr("pipeline.report.progress.LOG_EVERY_S", 0.0)
     render_corpus(SPEC, tmp_path, num_workers=2)
     assert digests(tmp_path) == digests(corpus[0])
     assert caplog.messages[-1].startswith("render: 3 of 3 clips, ")
