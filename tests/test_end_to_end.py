@@ -139,7 +139,7 @@ def test_a_second_run_runs_nothing(checkout: Layout, first_run: str) -> None:
 
 def test_comments_docstrings_log_messages_and_promote_rerun_nothing(checkout: Layout, first_run: str) -> None:
     edits = {
-        "models/losses.py": ('"""Mean absolute error of two tensors', '"""The mean absolute error of two tensors'),
+        "models/losses.py": ('"""Mean absolute error, scalar', '"""The mean absolute error, scalar'),
         "pipeline/features/alignment.py": ("FPS = 25.0", "FPS = 25.0  # of every clip in the shards"),
         "pipeline/training/loop.py": ("from __future__", "# how a network is trained\nfrom __future__"),
         "pipeline/shards/read.py": ("from __future__", "# how shards are read\nfrom __future__"),
