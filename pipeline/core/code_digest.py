@@ -1,8 +1,8 @@
 """Digests of the stages' code. `dvc.yaml` depends on them instead of on source files.
 
 A stage's digest covers the definitions that its module reaches by name through imports, and the data files beside
-them. It excludes comments,
-docstrings, formatting, log calls and the modules in ``INERT``, so editing those reruns no stage.
+them. It excludes comments, docstrings, formatting, log calls and the modules in ``INERT``, so editing those reruns no
+stage.
 """
 
 from __future__ import annotations
