@@ -121,7 +121,7 @@ def test_a_bug_in_preprocessing_fails_the_stage_and_rejects_no_clip(run: Run, tm
         (checkout / f"{name}.mp4").touch()
     records = [ClipRecord(name, "s", "train", f"{name}.mp4", 0, "", "") for name in names]
     write_manifest(checkout / "data" / "manifest.parquet", records)
-    line = "    if path.is_file() and sha256_of(path) != record.sha256:\n"
+    line = "    if media.sha256 != record.sha256:\n"
     done = run("pipeline.stages.preprocess", plant=("pipeline/preprocess/clip.py", line, "    [][1]\n" + line))
     assert done.returncode == 1, done.stderr
     assert "in _outcomes_of" in done.stderr and "[][1]" in done.stderr and "IndexError" in done.stderr

@@ -232,7 +232,7 @@ def test_a_package_that_an_artifact_store_needs_is_named(
     monkeypatch.setitem(sys.modules, "boto3", None)
     write_model(layout, 7.0, 20.0, weight=1.0)
     open_client(layout).create_experiment(f"lipsmith-{params.dataset.source}", artifact_location="s3://bucket/lips")
-    with pytest.raises(RegistryError, match=r"need the package boto3: .*pip install boto3"):
+    with pytest.raises(RegistryError, match=r"need the package boto3; .*pip install boto3"):
         champion.promote(layout, "lstm_cbam", params)
 
 
