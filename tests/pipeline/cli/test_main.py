@@ -124,7 +124,7 @@ def test_profile_rewrites_the_checkouts_params(checkout: Path) -> None:
         (["dub", "--face", "a.mp4", "--audio", "b.wav", "--out", "c.mp4", "--model", "x"], "another --model"),
         (
             ["dub", "--face", "a.mp4", "--audio", "b.wav", "--out", "c.mp4", "--variant", "best"],
-            "it has lstm_cbam, no_lstm",
+            "its variants are lstm_cbam, no_lstm",
         ),
         (["dub", "--face", "a.mp4"], "--audio"),
         (

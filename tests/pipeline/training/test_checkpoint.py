@@ -90,7 +90,7 @@ SAVES_UNTIL_KILLED = """
 import os, resource, signal, sys
 from pathlib import Path
 import torch
-from pipeline.inference.saved_model import CheckpointStore
+from pipeline.training.checkpoint import CheckpointStore
 
 folder, num_renames, max_bytes = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 
