@@ -225,7 +225,7 @@ def test_a_shape_bug_in_a_metric_fails_the_stage_and_no_clip(
     for name in ("params.yaml", "dvc.yaml"):
         atomic.write_bytes(layout.root / name, (repo_root / name).read_bytes())
     monkeypatch.chdir(layout.root)
-    with pytest.raises(ValueError, match=r"lip and audio embeddings must be \[V, D\] alike"):
+    with pytest.raises(ValueError, match=r"lip and audio embeddings must be \[V, D\] of equal shape"):
         evaluate.main(["--variant", "real"])
     assert "no score for" not in caplog.text
     assert not layout.stage_dir("evaluate", "real").exists()

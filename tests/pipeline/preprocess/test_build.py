@@ -104,7 +104,7 @@ def test_clips_that_only_this_machine_sees_are_an_error_on_a_cluster(clips, para
     monkeypatch.setenv("RAY_ADDRESS", "head:6379")
     gone = [ClipRecord("s/gone", "s", "train", "gone.mp4", 0, "", "")]
     build(gone, params, tmp_path, "gone")
-    with pytest.raises(UnseenClipsError, match=r"^2 clips of shard train.*storage that all nodes see.*s3://"):
+    with pytest.raises(UnseenClipsError, match=r"^2 clips of shard train.*storage that all nodes mount.*s3://"):
         build(clips, params, tmp_path, "out")
     assert not (tmp_path / "out").exists()
     assert contents(tmp_path / "out-work") == {}
