@@ -198,7 +198,7 @@ def test_clips_on_a_disk_that_nodes_do_not_see_are_an_error(
     blind_cluster, clips, params, tmp_path, monkeypatch
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", blind_cluster.address)
-    with pytest.raises(UnseenClipsError, match="storage that all nodes see"):
+    with pytest.raises(UnseenClipsError, match="storage that all nodes mount"):
         build(clips, params, tmp_path, "cluster")
     assert not (tmp_path / "cluster").exists()
 

@@ -107,7 +107,7 @@ def test_a_worker_that_dies_is_replaced_but_not_for_ever(tmp_path, two_cores, mo
     def always_dies(task: ShardTask) -> PackedShard:
         os._exit(1)
 
-    with pytest.raises(WorkerError, match=r"train-00000.* 2 tries \(WorkerCrashedError.*its clips are s/"):
+    with pytest.raises(WorkerError, match=r"train-00000.* failed 2 times \(WorkerCrashedError.*its clips are s/"):
         list(run_tasks(tasks[:2], always_dies, 2))
 
 
