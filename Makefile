@@ -35,8 +35,7 @@ plan: install ## print what `make repro` would run and why; run nothing
 check: lint weights ## run lint, type checks and the fast tests (about a minute on two cores)
 	$(PYTEST) -n 2 -m 'not slow and not e2e'
 
-test: lint weights ## run lint, type checks, all tests, and the whole pipeline at its smallest size
-	$(PYTEST) -n 3
+test: lint unit e2e ## run lint, type checks and unit tests, then the whole pipeline at its smallest size
 
 unit: weights
 	$(PYTEST) -n 2 -m 'not e2e'
