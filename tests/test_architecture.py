@@ -158,6 +158,28 @@ def test_nothing_imports_upward_and_stages_do_not_import_stages() -> None:
                 assert not name.startswith("pipeline.stages."), f"{relative} imports {name}"
 
 
+def _rows() -> dict[str, int]:
+    """Folder or module of ``pipeline`` -> its row in the picture of docs/architecture.md, from the top."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    picture = re.search(r"^```\n(cli\n[^`]*)```$", text, re.MULTILINE)
+    assert picture, "docs/architecture.md lacks the picture of rows that starts with cli"
+    return {name: row for row, line in enumerate(picture[1].splitlines()) for name in line.split()}
+
+
+def test_a_folder_imports_only_from_rows_below_it() -> None:
+    rows = _rows()
+    names = {path.name for path in (ROOT / "pipeline").iterdir() if path.is_dir() and (path / "__init__.py").exists()}
+    assert rows.keys() == names | {"stage.py"}
+    for path in sorted((ROOT / "pipeline").rglob("*.py")):
+        own = path.relative_to(ROOT / "pipeline").parts[0]
+        if own in ("__init__.py", "__main__.py"):
+            continue
+        for source in _own_imports(path):
+            parts = source.relative_to(ROOT).parts
+            if parts[0] == "pipeline" and parts[1] not in (own, "__init__.py"):
+                assert rows[parts[1]] > rows[own], f"{path.relative_to(ROOT)} imports {'/'.join(parts)}"
+
+
 def test_each_heavy_tool_is_imported_in_its_homes_only() -> None:
     for path in _sources():
         relative = path.relative_to(ROOT).as_posix()

@@ -38,12 +38,32 @@ def _cpu_has_bf16() -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
+@functools.cache
+def _cpu_runs_lstm_in_bf16() -> bool:
+    """Most layers run in bfloat16 on any processor, only slowly. torch's LSTM needs AVX-512 on x86."""
+    lstm = torch.nn.LSTM(1, 1)
+    try:
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            lstm(torch.zeros(1, 1, 1))
+    except RuntimeError:
+        return False
+    return True
+
+
 def uses_bf16(precision: Precision, device: torch.device) -> bool:
-    """Whether ``precision`` means bfloat16 autocast on this device. ``auto``: if the hardware supports bfloat16."""
+    """Whether ``precision`` means bfloat16 autocast on this device. ``auto``: if the hardware supports bfloat16.
+
+    Raises UserError if ``bf16`` is set and the processor cannot run an LSTM in bfloat16.
+    """
     if precision == "auto":
         if device.type == "cuda":
             return torch.cuda.is_bf16_supported(including_emulation=False)
         return _cpu_has_bf16()
+    if precision == "bf16" and device.type == "cpu" and not _cpu_runs_lstm_in_bf16():
+        raise UserError(
+            "the precision is set to bf16, but this processor cannot run an LSTM in bfloat16; "
+            "set it to auto or fp32 (params.yaml: precision of train_syncnet, train_evaluator and train_gan)"
+        )
     return precision == "bf16"
 
 
