@@ -33,7 +33,7 @@ from tests.support.checkouts import copy_checkout, run, start
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
-NUM_STEPS = 40
+NUM_STEPS = 24
 NUM_KILLS = 10
 CHECKPOINT_EVERY = 3
 NUM_CLIPS = {"train": (3, 3), "val": (1, 2), "test": (1, 2)}
