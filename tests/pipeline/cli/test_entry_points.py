@@ -135,6 +135,14 @@ def test_an_unknown_variant_is_logged_in_the_format_that_the_flows_parse(tmp_pat
     assert found and found["why"].startswith("no variant 'nope' in params.yaml; its variants are lstm_cbam")
 
 
+def test_the_stage_code_outside_a_checkout_is_one_line_in_that_format(tmp_path: Path) -> None:
+    done = run("-m", "pipeline.stages.code", cwd=tmp_path)
+    assert done.returncode == 2
+    (line,) = (line for line in done.stderr.splitlines() if not line.startswith("import time:"))
+    found = _STAGE_ERROR.match(line)
+    assert found and found["why"].startswith("no params.yaml and dvc.yaml at or above ")
+
+
 def test_an_unknown_option_ends_a_process_with_one_line(tmp_path: Path) -> None:
     done = run("-m", "pipeline.stages.preprocess", "--bogus", cwd=tmp_path)
     assert done.returncode == 2
