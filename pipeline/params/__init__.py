@@ -5,7 +5,7 @@ The file is the only source of values. No field has a default, so a missing key 
 
 from pipeline.core.choices import Augment, LsePrecision, Precision
 from pipeline.params.clips import FolderParams, GridParams, Lrs2Params, PreprocessParams, SyncFilterParams
-from pipeline.params.file import RESERVED_VARIANTS, Params, load_params, parse_params
+from pipeline.params.file import Params, load_params, parse_params
 from pipeline.params.scoring import EvaluateParams, PromoteParams, RuntimeParams, WeightsParams
 from pipeline.params.training import (
     LipGanVariant,
@@ -19,7 +19,6 @@ from pipeline.params.training import (
 from pipeline.params.values import ParamsError
 
 __all__ = [
-    "RESERVED_VARIANTS",
     "Augment",
     "EvaluateParams",
     "FolderParams",
