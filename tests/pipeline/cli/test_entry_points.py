@@ -73,6 +73,7 @@ def test_help_imports_no_heavy_package_and_starts_nothing(name: str, tmp_path: P
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_help_of_flows_needs_prefect_only_and_starts_nothing(tmp_path: Path) -> None:
     """All flows run in one process, since the import of Prefect alone takes seconds."""
     code = f"""

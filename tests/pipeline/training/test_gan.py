@@ -26,6 +26,8 @@ from pipeline.training.generator_windows import CutGeneratorWindow
 from pipeline.training.schedule import weights_at, without
 from pipeline.training.variants import ADAM_BETAS, Recipe, recipe_of
 
+pytestmark = pytest.mark.slow
+
 EXPERT = SyncNetConfig(width=0.0625, embedding_dim=16, linear_heads=True)
 
 
