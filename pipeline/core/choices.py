@@ -26,7 +26,8 @@ AudioStart = Literal["expert", "random"]
 """Initial weights of a generator's audio encoder: the sync expert's, or random ones."""
 
 Bound = Literal["real", "copy_input"]
-"""Rows of a comparison that need no generator: the real videos, and the unchanged input videos with other audio."""
+"""Rows of a comparison that need no generator: the real videos, and the unchanged input videos with the audio of
+another clip."""
 Reference = Literal["first", "same"]
 """Identity reference of a generator: the first frame of the shot or clip, or the frame that is generated."""
 Length = Literal["audio", "video"]

@@ -16,6 +16,13 @@ def log_to_stderr(form: str = "%(message)s") -> None:
     logging.basicConfig(level=_level(), format=form, datefmt="%H:%M:%S", handlers=[StderrHandler()])
     for name in _VERBOSE:
         logging.getLogger(name).setLevel(logging.WARNING)
+    level = os.environ.get(LEVEL_VARIABLE, "")
+    if level and level.upper() not in logging.getLevelNamesMapping():
+        logging.getLogger(__name__).warning(
+            "%s is %r, which is not a log level; using INFO. Allowed: DEBUG, INFO, WARNING, ERROR, CRITICAL",
+            LEVEL_VARIABLE,
+            level,
+        )
 
 
 class StderrHandler(logging.StreamHandler[TextIO]):

@@ -77,7 +77,10 @@ def _require_answer(address: str) -> None:
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
     except OSError as error:
-        raise WorkerError(f"nothing answers at RAY_ADDRESS {address}: {error}") from error
+        raise WorkerError(
+            f"RAY_ADDRESS is {address}, and no Ray cluster answers there ({error}); start the cluster "
+            "(docs/cluster.md), or unset RAY_ADDRESS to use this machine"
+        ) from error
 
 
 def _cluster_options(folder: Path, packages: Sequence[ModuleType], env_vars: Mapping[str, str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,12 +13,12 @@ import typer
 
 from pipeline.core import atomic
 from pipeline.core.artifacts import read_json
-from pipeline.core.command_line import run_command
-from pipeline.core.errors import LipsmithError, UserError, exit_code_of
+from pipeline.core.command_line import code_of, run_command
+from pipeline.core.errors import LipsmithError, UserError
 from pipeline.core.layout import Layout, find_root
-from pipeline.core.logs import log_to_stderr, wants_tracebacks
+from pipeline.core.logs import log_to_stderr
 from pipeline.params import Params, load_params
-from pipeline.promote.gate import GateDecision, ModelScores, judge, parse_scores
+from pipeline.promote.gate import GateDecision, ModelScores, decide, parse_scores
 from pipeline.promote.registry import REGISTERED_NAME, Registry, open_registry
 
 logger = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ def promote(
             rescoring = _score_champion(registry, champion_version, champion, challenger, layout, params, score_again)
             champion = rescoring.scores
         fault = rescoring.fault if rescoring else ""
-        verdict = judge(challenger, champion, params.promote, variant, fault)
+        verdict = decide(challenger, champion, params.promote, variant, fault)
         if force and verdict.outcome in ("refused", "not_comparable"):
             verdict = GateDecision("promoted", f"forced; without --force: {verdict.reason}", verdict.rules)
         folder = model_folder(layout, variant)
@@ -183,16 +184,13 @@ def _command(
     Example: python -m pipeline.promote --variant lstm_cbam
     """
     log_to_stderr()
-    try:
-        layout = Layout(find_root(root))
-        params = load_params(layout.params_path)
-        decision = promote(layout, variant or params.promote.variant, params, force=force)
-    except (LipsmithError, OSError) as error:
-        code = exit_code_of(error)
-        if code is None:
-            raise
-        logger.error("%s", error, exc_info=wants_tracebacks())
-        return code
+    return code_of(partial(_promote, variant, root, force), logger)
+
+
+def _promote(variant: str | None, root: Path | None, force: bool) -> int:
+    layout = Layout(find_root(root))
+    params = load_params(layout.params_path)
+    decision = promote(layout, variant or params.promote.variant, params, force=force)
     version = decision["challenger"]["version"]
     logger.info("%s, version %s: %s: %s", decision["variant"], version, decision["outcome"], decision["reason"])
     return 0

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 from collections.abc import Sequence
 
-from pipeline.core.command_line import run_command
-from pipeline.core.errors import LipsmithError
+from pipeline.core.command_line import code_of, run_command
+from pipeline.core.errors import TemporaryError
 from pipeline.core.layout import Layout, find_root
 from pipeline.core.logs import log_to_stderr
-from pipeline.tracking.store import adopt_artifacts
+from pipeline.tracking.store import update_artifact_addresses
+
+logger = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,11 +30,16 @@ def _command() -> int:
     """
     log_to_stderr()
     os.environ.pop("MLFLOW_TRACKING_URI", None)
+    return code_of(_adopt, logger)
+
+
+def _adopt() -> int:
     try:
-        adopt_artifacts(Layout(find_root()))
-    except LipsmithError as error:
-        logging.getLogger(__name__).error("%s", error)
-        return error.exit_code
+        update_artifact_addresses(Layout(find_root()))
+    except sqlite3.OperationalError as error:  # another program writes to it for longer than sqlite waits
+        raise TemporaryError(
+            f"mlflow.db cannot be updated: {error}; close other programs that use it, then try again"
+        ) from error
     return 0
 
 
