@@ -19,8 +19,6 @@ from pipeline.metrics.lse import embed_clip
 
 OFFICIAL, TRAINED = "official", "trained"
 OFFICIAL_WIDTH = 1.0
-_MAX_LETTERS = 300
-"""Maximum length of torch's message about tensors that do not match. Torch lists every tensor."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,8 @@ def load_evaluator(
         if not weights.is_file():
             raise UserError(
                 f"{weights} does not exist; `python -m pipeline weights fetch syncnet_v2` downloads the published "
-                "file. Set params.yaml: evaluate.lse.weights to its path, or to null to use the evaluator trained here"
+                "file. Set params.yaml: evaluate.lse.weights to its path, or to null to use the evaluator of the "
+                "stage train_evaluator"
             )
         try:
             network = read_official(weights)
@@ -86,6 +85,6 @@ def read_official(path: Path) -> LseSyncNet:
         network.load_state_dict(state)
     except RuntimeError as error:
         raise UserError(
-            f"it holds tensors that do not fit the evaluator: {shorten(str(error), _MAX_LETTERS)}"
+            f"it holds tensors that do not fit the evaluator: {shorten(str(error), saved_model.MAX_MESSAGE_CHARS)}"
         ) from None
     return network

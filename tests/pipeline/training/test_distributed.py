@@ -219,7 +219,10 @@ def test_more_processes_than_cores_are_rejected(
 ) -> None:
     monkeypatch.setattr(distributed, "num_cores", lambda: 2)
     context = make_context(4)
-    with pytest.raises(UserError, match=r"is 4 and each process needs one core, but this machine has 2; lower it in"):
+    with pytest.raises(
+        UserError,
+        match=r"is 4 and each process needs one core, but this machine has 2; in params.yaml, set .* to at most 2",
+    ):
         run_training(context, training(context))
 
 
