@@ -206,7 +206,7 @@ def plan_text(root: Path, targets: list[str] | None) -> str:
     runs = sum(row.action == "run" for row in rows)
     return (
         f"{lines}\n\n{runs} of {len(rows)} stages run or are restored from DVC's cache, "
-        f"{len(stale) - runs} follow if their inputs change."
+        f"{len(stale) - runs} run only if their inputs change."
         "\nRun them: python -m flows.reproduce"
     )
 
@@ -221,7 +221,7 @@ def run_flow_command(body: Callable[[], int]) -> int:
         raise SystemExit(128 + signum)
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
-        os.write(sys.stderr.fileno(), b"Stopping. The same command will resume from here.\n")
+        os.write(sys.stderr.fileno(), b"Stopping the stages. Run the same command again to resume.\n")
         if address() is not None:
             unwind(signum, frame)
         # Ctrl-C also ends a temporary server, and Prefect would try to reach it for minutes.

@@ -43,7 +43,7 @@ def score_model(
     model: Annotated[Path, typer.Option(help="Folder of a saved generator.")],
     out: Annotated[Path | None, typer.Option(help="JSON file to write. Default: no file.")] = None,
 ) -> None:
-    """Score a generator on held-out clips with unseen audio.
+    """Score a generator on held-out clips with the audio of another clip.
 
     The protocol is that of the stage evaluate. If the comparison in artifacts/compare has the same protocol, its rows
     are printed too.
@@ -107,12 +107,12 @@ def score_folders(
     yield from _remarks(figures)
     if noted := [item for item, _ in found.scored if item.reason]:
         first = noted[0]
-        yield f"clips changed before scoring: {len(noted)}, such as {first.pair.video_id}: {first.reason}"
+        yield f"clips resampled before scoring: {len(noted)}, such as {first.pair.video_id}: {first.reason}"
     if unmatched:
         yield f"not scored, since {reference} has no video with these names: {_some(unmatched)}"
     if judges.evaluator.name == TRAINED:
         accuracy = accuracy_sentence(layout, "train_evaluator", "the evaluator")
-        yield f"{accuracy}; LSE of other clips is not more reliable"
+        yield f"{accuracy}; on other clips its LSE may be less reliable"
 
 
 def score_saved(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[str]:

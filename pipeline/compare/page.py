@@ -53,7 +53,7 @@ _SCORES = (
 RERUN = """\
 git clone <this project> && cd lipsmith
 make install && . .venv/bin/activate
-python -m pipeline profile {profile}     # then set dataset.{source} in params.yaml
+python -m pipeline profile {profile}{then}
 dvc repro"""
 
 
@@ -140,7 +140,10 @@ def page(
         failures=failure_table({result.variant: result.metrics["failures"] for result in results}),
         protocol=protocol_table(protocol),
         versions=version_table(rows),
-        rerun=RERUN.format(profile=profile, source=source),
+        rerun=RERUN.format(
+            profile=profile,
+            then="" if source == "demo" else f"     # then set dataset.{source}.root in params.yaml",
+        ),
         profile=profile,
     )
 
@@ -148,7 +151,7 @@ def page(
 def read_takes(folders: Mapping[str, Path], results: Mapping[str, Result]) -> list[SharedClip]:
     """The takes in the rows' ``takes`` folders, in the order of the first row that has them.
 
-    ``folders``: ``artifacts/evaluate/<variant>`` per row. The caption is that of a row with foreign audio.
+    ``folders``: ``artifacts/evaluate/<variant>`` per row. The caption is that of a row with the audio of another clip.
     """
     players: dict[str, list[Player]] = {}
     said: dict[str, tuple[str, str]] = {}

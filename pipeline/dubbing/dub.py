@@ -171,7 +171,7 @@ def _dub(
         return (timed.image for timed in video.frames(fps))
 
     def watched_frames() -> Iterator[Frame]:  # short audio needs only the beginning of a long video
-        return tracked(itertools.islice(open_frames(), num_wanted), "finding the face", num_watched or None, "frames")
+        return tracked(itertools.islice(open_frames(), num_wanted), "detecting faces", num_watched or None, "frames")
 
     followed = follow_face(
         watched_frames, detectors_for(max(display.width, display.height)), float(fps), settings.follow
@@ -184,7 +184,7 @@ def _dub(
     with writer:
         batch_frames = _batch_size(display, settings)
         dubbed = redraw(shown, boxes, speech, float(fps), draw, batch_frames, settings.reference, followed.cuts)
-        for source, image in tracked(dubbed, "drawing", num_shown, "frames"):
+        for source, image in tracked(dubbed, "generating frames", num_shown, "frames"):
             num_missing += bool(np.isnan(boxes[source, 0]))
             writer.write(image)
     with MediaFile(out) as written:

@@ -53,7 +53,7 @@ class RuleCheck:
     passed: bool
 
     def __str__(self) -> str:
-        verdict = "passed" if self.passed else "broken"
+        verdict = "passed" if self.passed else "failed"
         return (
             f"{self.rule} {verdict}: {self.metric} {self.challenger:.4g} against the champion's "
             f"{self.champion:.4g} ({self.change:+.4g}), limit {self.limit:.4g}"
@@ -67,7 +67,7 @@ class GateDecision:
     rules: tuple[RuleCheck, ...] = ()
 
 
-def judge(
+def decide(
     challenger: ModelScores, champion: ModelScores | None, rules: PromoteParams, variant: str, fault: str = ""
 ) -> GateDecision:
     """Apply the rules and return the decision. Lower LSE-D and lower FID are better.
@@ -96,7 +96,7 @@ def judge(
 
 
 def check_rules(challenger: ModelScores, champion: ModelScores, rules: PromoteParams) -> tuple[RuleCheck, ...]:
-    """The results of all rules, passed or broken. A value equal to the limit passes.
+    """The results of all rules, passed or failed. A value equal to the limit passes.
 
     ``no_more_failed`` is included if both models have the count.
     """
@@ -128,11 +128,14 @@ def parse_scores(metrics: Mapping[str, Any], model_digest: str, source: str) -> 
     absent = [key for key in ("lse_d", "lse_c", "fid", "generator_sha256") if key not in metrics]
     absent += [] if "sha256" in evaluation else ["protocol.sha256"]
     if absent:
-        raise UserError(f"{source} lacks {', '.join(absent)}: the gate cannot compare this model")
+        raise UserError(
+            f"{source} lacks {', '.join(absent)}, which the gate compares; run `dvc repro` to evaluate the model again"
+        )
     figures = {key: metrics[key] for key in ("lse_d", "lse_c", "fid")}
     unusable = {k: v for k, v in figures.items() if not isinstance(v, int | float) or not math.isfinite(v)}
     if unusable:
-        raise UserError(f"{source} has metrics that are not finite, {unusable}: the gate cannot compare this model")
+        values = ", ".join(f"{name} is {value}" for name, value in unusable.items())
+        raise UserError(f"{source}: {values}, but the gate needs finite numbers; evaluate the model again")
     scored = metrics["generator_sha256"]
     if scored != model_digest:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Stage ``evaluate``: scores of one variant on held-out clips with unseen audio."""
+"""Stage ``evaluate``: scores of one variant on held-out clips with the audio of another clip."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _command(
         typer.Option(help=f"Variant to score: a key of variants in params.yaml, or {' or '.join(RESERVED_VARIANTS)}."),
     ],
 ) -> int:
-    """Score one variant on held-out clips with unseen audio.
+    """Score one variant on held-out clips with the audio of another clip.
 
     All other settings are in params.yaml.
     """

@@ -80,8 +80,9 @@ def _require_enough(records: Sequence[ClipRecord], rows: Sequence[IndexRow], rej
             reasons = Counter(reject.reason for reject in rejects if reject.split == split)
             summary = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
             raise DataError(
-                f"{kept[split]} of {given[split]} clips of the {split} split are left, at least {MIN_CLIPS[split]} are "
-                f"required (rejected: {summary or 'none'}); data/shards/rejects.parquet has the details"
+                f"preprocessing keeps {kept[split]} of {given[split]} clips of the split {split}, but at least "
+                f"{MIN_CLIPS[split]} are required (rejected: {summary or 'none'}). Add clips, or change preprocess in "
+                "params.yaml; data/shards/rejects.parquet lists each rejected clip with its reason"
             )
 
 

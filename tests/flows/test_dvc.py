@@ -47,7 +47,7 @@ def test_reasons_name_parameters_files_and_commands() -> None:
         "changed command",
     ]
     assert dvc.explain(entries) == "x.py modified, parameter gan.width modified, output model deleted, changed command"
-    assert dvc.explain(entries, has_run=False) == "never ran here"
+    assert dvc.explain(entries, has_run=False) == "has not run in this checkout"
     many = [{"changed deps": {f"f{i}": "modified" for i in range(6)}}]
     assert dvc.explain(many).endswith("f3 modified, and 2 more")
 
@@ -67,7 +67,7 @@ def test_the_plan_separates_stages_that_run_from_stages_that_follow() -> None:
 def test_stages_run_then_are_up_to_date_then_are_restored(tiny_repo: Path, edit: Edit) -> None:
     graph = dvc.read_graph(tiny_repo)
     assert graph.waves() == [["prepare"], ["train@a", "train@b"], ["compare"]]
-    assert set(dvc.read_reasons(tiny_repo).values()) == {"never ran here"}
+    assert set(dvc.read_reasons(tiny_repo).values()) == {"has not run in this checkout"}
     assert run_all(tiny_repo) == dict.fromkeys(graph.upstream, "ran")
     assert dvc.read_reasons(tiny_repo) == {}
 

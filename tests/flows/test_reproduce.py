@@ -175,7 +175,7 @@ def test_a_signal_ends_the_flow_and_its_parallel_stages(
     assert flow.wait(timeout=60) == 128 + ends_with
     if ends_with == signal.SIGINT:
         log.seek(0)
-        assert "Stopping. The same command will resume from here.\n" in log.read()
+        assert "Stopping the stages. Run the same command again to resume.\n" in log.read()
     _, alive = psutil.wait_procs(below, timeout=5)
     assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
 
@@ -261,7 +261,7 @@ def test_task_states_carry_the_outcome(tiny_repo: Path) -> None:
     assert (blocked.name, blocked.message) == ("Skipped", "compare: skipped (train@a failed)")
     assert tasks.run_stage_task.fn(tiny_repo, "prepare", reason="").name == "UpToDate"
     ran = tasks.run_stage_task.fn(tiny_repo, "prepare")
-    assert (ran.name, ran.message) == ("Completed", "prepare: ran (never ran here)")
+    assert (ran.name, ran.message) == ("Completed", "prepare: ran (has not run in this checkout)")
     failed = tasks.run_stage_task.fn(tiny_repo, "compare")  # its inputs are missing
     assert failed.is_failed()
     assert str(failed.message).startswith("compare: failed (")
@@ -302,8 +302,8 @@ def test_plan_runs_nothing_and_needs_no_server(
     lines = capsys.readouterr().out.splitlines()
     assert lines[:3] == [
         "stage                action  why",
-        "download             run     never ran here",
-        "train_gan@lstm_cbam  run     never ran here",
+        "download             run     has not run in this checkout",
+        "train_gan@lstm_cbam  run     has not run in this checkout",
     ]
     assert sorted(own_stub_pipeline.iterdir()) == files
 

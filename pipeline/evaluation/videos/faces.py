@@ -72,7 +72,7 @@ class PairedFaces:
             )
         segment = _longest_segment(reference, params)
         resampled = [
-            f"the {which} video has {float(fps):.6g} fps, read at {FPS}"
+            f"the {which} video is resampled from {float(fps):.6g} to {FPS:g} fps"
             for which, media in (("generated", generated), ("real", reference))
             if (fps := media.fps) != FPS
         ]

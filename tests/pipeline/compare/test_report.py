@@ -89,10 +89,10 @@ def test_an_evaluator_that_cannot_tell_is_called_so() -> None:
     assert findings(rows)[1:] == [of_fid_alone]
     rows = [row("real", 7.0, 6.0), row("lstm_cbam", 6.5, 7.0), row("copy_input", 6.4, 1.0)]
     assert findings(rows)[0].startswith(
-        "Real videos have a worse LSE-D (7.000) than the same videos with foreign audio"
+        "Real videos have a worse LSE-D (7.000) than the same videos with the audio of another clip"
     )
     assert findings(rows)[1:] == [of_fid_alone]
-    assert "Ignore LSE" not in "\n".join(findings(ORDERED))
+    assert "Do not use these LSE" not in "\n".join(findings(ORDERED))
 
 
 def test_real_speech_that_scores_worse_than_drawn_mouths_is_told_first() -> None:
@@ -200,7 +200,7 @@ def test_the_level_of_the_intervals_is_not_rounded(confidence: float, said: str)
 
 def test_limits_name_the_evaluator_and_a_small_number_of_images(protocol: dict[str, Any]) -> None:
     trained = "\n".join(limits(ORDERED, protocol))
-    assert "evaluator trained here" in trained and "width 0.125" in trained
+    assert "evaluator trained in this checkout" in trained and "width 0.125" in trained
     assert "0 by construction" in trained
     assert "300 images" in trained and "different numbers" not in trained
     assert "rejected 2 held-out clips or parts of clips (reasons: data/clips/rejects.parquet)" in trained

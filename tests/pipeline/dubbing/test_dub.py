@@ -110,8 +110,8 @@ def test_a_live_recording_does_not_say_how_long_it_is(make_sound, tmp_path, leng
     settings = DubSettings(follow=FOLLOW, length=length)
     detectors = [ScriptedDetector(every=[FACE])]
     dub_file(live, make_sound(0.6), tmp_path / "out.mp4", darken, lambda side: detectors, settings)
-    finding = [message for message in caplog.messages if message.startswith("finding the face: ")]
-    assert finding[-1].removeprefix("finding the face: ").split(", ")[0] == last
+    finding = [message for message in caplog.messages if message.startswith("detecting faces: ")]
+    assert finding[-1].removeprefix("detecting faces: ").split(", ")[0] == last
 
 
 @pytest.mark.parametrize("rate_hz", [7_350, 8_000, 22_050, 192_000])

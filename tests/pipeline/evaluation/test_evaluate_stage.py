@@ -108,7 +108,7 @@ def test_six_rows_end_to_end(run_stage: Callable[..., dict[str, Any]], layout: L
         assert row["fid"] == pytest.approx(0, abs=1e-6) or row["variant"] not in ("real", "copy_input")
     folder = layout.stage_dir("compare")
     assert {path.name for path in (folder / "plots").iterdir()} == {"scores.png", "offsets.png", "training.png"}
-    assert "evaluator trained here" in (folder / "comparison.md").read_text()
+    assert "evaluator trained in this checkout" in (folder / "comparison.md").read_text()
     assert (folder / "comparison.csv").read_text().startswith("variant,lse_d,lse_c,fid\nreal,")
 
 

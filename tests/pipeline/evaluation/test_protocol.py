@@ -89,11 +89,12 @@ def test_ids_with_spaces_are_parted_by_a_tab(tmp_path: Path) -> None:
     [
         ("a b\nc\n", r"line 2: 'c' is not two clip ids"),
         ("a\tb\nc d e\n", r"line 2: 'c d e' is not two .*; if an id contains a space, separate the two with a tab"),
-        ("a b\na b\n", r"lists a pair twice"),
+        ("a b\na b\n", r"lists `a b` 2 times; remove the repeats"),
         ("\n", r"pairs\.txt \(params\.yaml: evaluate\.pairs\) has no pair; write one `audio_id video_id` a line"),
         (
             "x b\ny a\n",
-            r"names 2 clips that are not held out here, the first is x; use a list of this corpus, with ids such as a",
+            r"names 2 clips that are not in the split test; the first is x; use a list of this corpus, "
+            r"with ids such as a",
         ),
     ],
 )

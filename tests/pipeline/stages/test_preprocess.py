@@ -63,11 +63,11 @@ def test_a_split_with_too_few_clips_left_is_an_error_with_reasons() -> None:
     rows = [row("a", "train"), row("b", "val"), row("c", "test"), row("d", "test")]
     preprocess._require_enough(records, rows, [])
     with pytest.raises(
-        DataError, match=r"0 of 1 clips of the val split are left, at least 1 .*\(rejected: 1 no_face\)"
+        DataError, match=r"keeps 0 of 1 clips of the split val, but at least 1 .*\(rejected: 1 no_face\)"
     ):
         preprocess._require_enough(records, [rows[0], *rows[2:]], [reject("b", "val", "no_face")])
     with pytest.raises(
-        DataError, match=r"1 of 2 clips of the test split are left, at least 2 .*\(rejected: 1 no_audio\)"
+        DataError, match=r"keeps 1 of 2 clips of the split test, but at least 2 .*\(rejected: 1 no_audio\)"
     ):
         preprocess._require_enough(records, rows[:3], [reject("d", "test", "no_audio")])
 

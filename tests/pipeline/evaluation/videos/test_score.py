@@ -313,7 +313,7 @@ def test_a_system_that_copies_its_input_and_what_it_leaves_out(checkout: Path, t
     assert reasons["e"].startswith("the generated video: no face at the position of the real one in")
     assert reasons["f"].startswith("the generated video ends too early: it has 7 of the 40 frames")
     assert reasons["g"].startswith("the generated video is silent: RMS 0.000000")
-    assert "clips changed before scoring: 1, such as h: the generated video has 30 fps, read at 25" in said
+    assert "clips resampled before scoring: 1, such as h: the generated video is resampled from 30 to 25 fps" in said
     assert "no score: d: there is no generated video" in said
     assert "has no video with these names: z" in said
     assert "| clips within 1 frame, % ↑ |" in said and "[]: 95 % interval over clips" in said
