@@ -222,10 +222,16 @@ def test_sound_must_last_as_long_as_the_pictures_and_be_heard(
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"id": "lipsmith-unseen-1", "context_px": 1}, "its id is 'lipsmith-unseen-1', here 'a'; only results with"),
+        (
+            {"id": "lipsmith-unseen-1", "context_px": 1},
+            "its id is 'lipsmith-unseen-1', and now it is 'a'; only results with",
+        ),
         ({"references_sha256": "c"}, "the real videos differ; use the --reference folder of that result"),
         ({"evaluator_sha256": "c"}, "the evaluators differ, and so do their LSE scales"),
-        ({"faces_settings": {"x": 1, "y": 2}}, "its faces_settings is {'y': 2}, here {'y': 3}; score those videos"),
+        (
+            {"faces_settings": {"x": 1, "y": 2}},
+            "its faces_settings is {'y': 2}, and now it is {'y': 3}; score those videos",
+        ),
     ],
 )
 def test_results_scored_otherwise_are_told_with_a_remedy(changed: dict[str, Any], said: str) -> None:
