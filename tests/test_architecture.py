@@ -225,6 +225,7 @@ def test_packages_that_use_trained_networks_do_not_import_training(package: str)
         assert not found, f"{start.relative_to(ROOT)} imports {found}"
 
 
+@pytest.mark.slow
 def test_only_an_init_module_re_exports_names() -> None:
     """A name is imported from the module that defines it, or from a package whose ``__init__`` imports it."""
     wrong = []
@@ -285,6 +286,7 @@ def test_dvc_and_layout_agree_on_every_output() -> None:
     assert layout.comparison_path.as_posix() in outs
 
 
+@pytest.mark.slow
 def test_no_other_distribution_provides_our_packages() -> None:
     owners = importlib.metadata.packages_distributions()
     for package in PACKAGES:
@@ -364,6 +366,7 @@ def _tested_or_named(tree: ast.Module) -> Iterator[tuple[int, frozenset[str]]]:
             yield node.lineno, _texts(node.value)
 
 
+@pytest.mark.slow
 def test_each_set_of_choices_is_declared_once() -> None:
     declared, places = set[frozenset[str]](), defaultdict[frozenset[str], set[str]](set)
     for path in _sources():

@@ -94,7 +94,7 @@ def read_pairs(path: Path, held_out: Collection[str], max_clips: int = 0) -> lis
     absent = [name for pair in pairs for name in (pair.audio_id, pair.video_id) if name not in held_out]
     if len(absent) > MAX_ABSENT_SHARE * len(pairs):
         raise UserError(
-            f"{path} (params.yaml: evaluate.pairs) names {len(set(absent))} clips that are not held out here, the "
+            f"{path} (params.yaml: evaluate.pairs) names {len(set(absent))} clips that are not in the split test; the "
             f"first is {absent[0]}; use a list of this corpus, with ids such as {next(iter(held_out))}"
         )
     return pairs

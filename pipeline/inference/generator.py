@@ -94,12 +94,15 @@ class MouthGenerator:
         with autocast(self.precision, self.device):
             if isinstance(self.network, Generator):
                 state = state or GeneratorState()
-                drawn_BTCHW, state.memory = self.network.forward_with_memory(audio_BTCFL, faces_BTCHW, state.memory)
+                drawn_BTCHW, state.memory = self.network.forward_with_state(audio_BTCFL, faces_BTCHW, state.memory)
             else:
                 drawn_BTCHW = self.network(audio_BTCFL, faces_BTCHW)
         drawn_NCHW = drawn_BTCHW.flatten(0, 1).float()
         if not bool(drawn_NCHW.isfinite().all()):
-            raise DataError("the generator returned values that are not finite; train it again (dvc repro)")
+            raise DataError(
+                "the generator returned values that are not finite; lower train_gan.learning_rate, or set "
+                "train_gan.precision to fp32, in params.yaml, then run dvc repro"
+            )
         drawn_NHWC = (drawn_NCHW * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
         drawn: NDArray[np.uint8] = drawn_NHWC.contiguous().cpu().numpy()
         return drawn

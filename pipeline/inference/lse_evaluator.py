@@ -19,8 +19,6 @@ from pipeline.metrics.lse import embed_clip
 
 OFFICIAL, TRAINED = "official", "trained"
 OFFICIAL_WIDTH = 1.0
-_MAX_LETTERS = 300
-"""Maximum length of torch's message about tensors that do not match. Torch lists every tensor."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +85,6 @@ def read_official(path: Path) -> LseSyncNet:
         network.load_state_dict(state)
     except RuntimeError as error:
         raise UserError(
-            f"it holds tensors that do not fit the evaluator: {shorten(str(error), _MAX_LETTERS)}"
+            f"it holds tensors that do not fit the evaluator: {shorten(str(error), saved_model.MAX_MESSAGE_CHARS)}"
         ) from None
     return network

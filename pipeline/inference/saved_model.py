@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, TypeVar
 
 import torch
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 WEIGHTS_NAME = "weights.safetensors"
 MODEL_NAME = "model.json"
+MAX_MESSAGE_CHARS = 300
+"""Maximum length of torch's message about tensors that do not match. Torch lists every tensor."""
 Network = TypeVar("Network", bound=nn.Module)
 Config = TypeVar("Config")
 
@@ -67,12 +70,8 @@ def load_model(folder: Path) -> SavedModel:
             state=load_file(folder / WEIGHTS_NAME),
             info=description["info"],
         )
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        SafetensorError,
-    ) as error:  # not text, not JSON, or JSON without these keys
+    # Not text, not JSON, or JSON without these keys.
+    except (ValueError, KeyError, TypeError, SafetensorError) as error:
         raise UserError(
             f"the model in {folder} is damaged ({error}); remove the folder, and create the model again (dvc repro)"
         ) from None
@@ -106,8 +105,8 @@ def parse_config(kind: type[Config], config: Mapping[str, Any]) -> Config:
 def _load_state(network: nn.Module, state: dict[str, torch.Tensor]) -> None:
     try:
         network.load_state_dict(state)
-    except RuntimeError as error:  # names or shapes differ
-        raise UserError(str(error)) from None
+    except RuntimeError as error:  # names or shapes differ, and the message lists all of them
+        raise UserError(shorten(str(error), MAX_MESSAGE_CHARS)) from None
 
 
 def read_published(path: Path) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from pipeline.training.loop import scale_learning_rate
 
 LossWeights = dict[str, float]
 Terms = dict[str, torch.Tensor]
-LIPGAN_BETAS = (0.9, 0.999)
+ADAM_BETAS = (0.9, 0.999)
+"""Adam's defaults, which LipGAN, Speech2Vid, and Wav2Lip without its quality discriminator use."""
 
 
 class Adversary(Protocol):
@@ -104,7 +105,7 @@ class SyncAdversary(_Trained[SyncAdversarialLoss]):
 
     def __init__(self, params: TrainGanParams, device: torch.device) -> None:
         discriminator = LipGANDiscriminator(params.discriminator_width)
-        super().__init__(params, device, SyncAdversarialLoss(*_with_adam(discriminator, params, device, LIPGAN_BETAS)))
+        super().__init__(params, device, SyncAdversarialLoss(*_with_adam(discriminator, params, device, ADAM_BETAS)))
 
     def train_step(
         self,

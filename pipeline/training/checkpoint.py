@@ -27,11 +27,11 @@ class CheckpointStore:
     def save(self, state: dict[str, Any]) -> None:
         """Write a checkpoint. The last checkpoint becomes the previous one."""
         last, previous = self._paths
-        with atomic.replacing(folder_file := last.with_name("next.pt")) as temporary:
+        with atomic.replacing(upcoming := last.with_name("next.pt")) as temporary:
             torch.save(state, temporary)
         if last.exists():
             last.replace(previous)
-        folder_file.replace(last)
+        upcoming.replace(last)
 
     def load(self) -> dict[str, Any] | None:
         """The newest readable checkpoint, or None. Raises OSError if the disk cannot be read."""
@@ -44,6 +44,9 @@ class CheckpointStore:
             except (OSError, MemoryError):  # the file may be undamaged
                 raise
             except Exception as error:  # torch raises exceptions of many types for damaged files
-                logger.warning("checkpoint %s is unreadable (%s); using the previous checkpoint", path, error)
-                path.replace(path.with_suffix(".damaged"))
+                damaged = path.with_suffix(".damaged")
+                path.replace(damaged)
+                logger.warning("checkpoint %s is unreadable (%s); it is now %s", path, error, damaged.name)
+        if any(path.with_suffix(".damaged").is_file() for path in self._paths):
+            logger.warning("no readable checkpoint in %s; the training starts again from step 0", self.folder)
         return None

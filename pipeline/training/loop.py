@@ -22,7 +22,10 @@ from pipeline.training.checkpoint import CheckpointStore
 logger = logging.getLogger(__name__)
 
 Batch = Mapping[str, torch.Tensor]
-REMEDY = "lower the learning rate, or set precision to fp32, in params.yaml"
+REMEDY = (
+    "in params.yaml, lower this stage's learning_rate (for d_loss: discriminator_learning_rate), or set its "
+    "precision to fp32"
+)
 CurveLog = Callable[[Iterable[tuple[int, Mapping[str, float]]]], bool]
 """Logs rows of the curve: pairs of step and scalars. Returns whether all rows logged so far have been delivered."""
 
@@ -107,7 +110,8 @@ def train(
     """Train until ``schedule.num_steps`` or early stopping, starting from the newest checkpoint if one exists.
 
     A checkpoint holds weights, optimisers, data position and curve, so a resumed run continues the same curve. Rows
-    are logged after a checkpoint holds them. Rows that were not delivered before an interruption are logged again.
+    are logged after a checkpoint holds them. After a resume, the rows of the last checkpoint and all undelivered rows
+    are logged again.
     If several processes share the batches, each calls this function. The first one validates, logs and writes the
     checkpoints. Raises NonFiniteLossError with the step; such a step is never written to a checkpoint.
     """
@@ -134,7 +138,8 @@ def train(
     began, waited = time.monotonic(), batches.wait_seconds
     paced_at, paced_step = began, start  # since the last log line, as the first steps are slower
     was_over = start >= schedule.num_steps or chosen.is_out_of_patience
-    step, is_over, iterator = start, was_over, iter(batches)
+    step, is_over = start, was_over
+    iterator = iter(()) if was_over else iter(batches)  # an iterator of batches starts a thread that cuts them
     try:
         while not is_over:
             step += 1
@@ -195,7 +200,7 @@ class _Choice:
 
     def __init__(self, keep: Keep, patience: int) -> None:
         self._keep, self._patience = keep, patience
-        self._least_fault, self._num_worse = math.inf, 0
+        self._best_criterion, self._num_worse = math.inf, 0
         self.step = 0
         self.validation: dict[str, float] = {}
         self.weights: dict[str, torch.Tensor] = {}
@@ -212,16 +217,16 @@ class _Choice:
         if not math.isfinite(loss := validation["loss"]):
             raise NonFiniteLossError(f"step {step}: the validation loss is {loss}; {REMEDY}")
         fault = -validation["pairwise_accuracy"] if "pairwise_accuracy" in validation else loss
-        is_best = fault < self._least_fault
+        is_best = fault < self._best_criterion
         self._num_worse = 0 if is_best else self._num_worse + 1
-        self._least_fault = min(fault, self._least_fault)
+        self._best_criterion = min(fault, self._best_criterion)
         if is_best or self._keep == "last":
             self.step, self.validation = step, validation
             self.weights = {name: tensor.detach().clone() for name, tensor in trainee.weights().items()}
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "least_fault": self._least_fault,
+            "least_fault": self._best_criterion,
             "num_worse": self._num_worse,
             "step": self.step,
             "validation": self.validation,
@@ -229,12 +234,12 @@ class _Choice:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._least_fault, self._num_worse = state["least_fault"], state["num_worse"]
+        self._best_criterion, self._num_worse = state["least_fault"], state["num_worse"]
         self.step, self.validation, self.weights = state["step"], state["validation"], state["weights"]
 
 
 class _LoggedCurve:
-    """Sends each row of a curve to its log once, and counts the delivered rows."""
+    """Sends the rows of a curve to its log, and counts the delivered rows."""
 
     def __init__(self, log: CurveLog, num_arrived: int = 0) -> None:
         self._log, self._num_sent, self.num_arrived = log, num_arrived, num_arrived

@@ -30,6 +30,9 @@ from pipeline.training.windows import Cut, WindowBatches, require_equal_shares
 
 logger = logging.getLogger(__name__)
 
+NEAR_CHANCE = 0.55
+"""Pairwise accuracy below which a sync network has not learned to tell pairs apart. Chance level is 0.5."""
+
 MAX_VALIDATION_CLIPS = 24
 """Number of validation clips if each validation embeds whole clips. More clips would dominate a short training's time.
 """
@@ -49,7 +52,10 @@ T = TypeVar("T", bound=Trainee)
 
 @dataclass(frozen=True)
 class Training(Generic[T]):
-    """Definition of a training. It is sent to each of the training's processes."""
+    """Definition of a training. It is sent to each of the training's processes.
+
+    ``parts``: parts of a clip that ``cut`` reads. ``seed``: of the initial weights and the order of the data.
+    """
 
     params: TrainSyncnetParams | TrainEvaluatorParams | TrainGanParams
     cut: Cut
@@ -86,10 +92,10 @@ def run_training(context: StageContext, training: Training[T]) -> Trained[T]:
         report, is_bf16 = run_in_processes(
             share, runtime.num_processes, runtime.device, context.scratch, context.tracker.log_curve
         )
+        # This only loads the weights. With cuda, the GPUs may be on other machines.
         here = runtime.model_copy(update={"device": "cpu" if runtime.device == "cpu" else "auto"})
-        done = _train(
-            training, here, context.layout.clips_dir, context.scratch, lambda rows: True
-        )  # the curve is already logged
+        is_logged = True  # the processes have logged the curve
+        done = _train(training, here, context.layout.clips_dir, context.scratch, lambda rows: is_logged)
         trained = Trained(done.trainee, report, is_bf16)
     curve = trained.report.curve
     write_curve(context.output_dir / "curve.csv", curve)
@@ -177,13 +183,14 @@ def run_sync_training(context: StageContext, sync: SyncTraining) -> dict[str, An
         "width": params.width,
         **training_metrics(trained),
     }
-    if report.validation["pairwise_accuracy"] < 0.55:
+    accuracy = report.validation["pairwise_accuracy"]
+    if accuracy < NEAR_CHANCE:
         logger.warning(
-            "%s is near chance level (pairwise accuracy %.2f) after %d steps; raise %s.num_steps in params.yaml, "
+            "%s: pairwise accuracy %.2f at step %d is near chance level (0.50); raise %s.num_steps in params.yaml, "
             "or check that the clips are in sync",
             context.name,
-            report.validation["pairwise_accuracy"],
-            params.num_steps,
+            accuracy,
+            report.kept_step,
             context.name,
         )
     folder = context.output_dir / "model"
@@ -194,7 +201,7 @@ def run_sync_training(context: StageContext, sync: SyncTraining) -> dict[str, An
         state=trainee.weights(),
         info={
             "fingerprint": context.fingerprint,
-            "val_pairwise_accuracy": report.validation["pairwise_accuracy"],
+            "val_pairwise_accuracy": accuracy,
             "test_pairwise_accuracy": test["pairwise_accuracy"],
         },
     )

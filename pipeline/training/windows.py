@@ -164,7 +164,8 @@ class WindowBatches:
                     raise UserError(
                         f"only {len(items)} of {self._stream.num_clips} training clips are long enough for their "
                         f"windows, and a batch needs {self._clips_per_batch}; lower this stage's clips_per_batch, "
-                        "windows_per_clip or min_gap_frames, or raise preprocess.min_frames, in params.yaml"
+                        "windows_per_clip or min_gap_frames (train_gan: clips_per_batch, window_frames or "
+                        "min_reference_gap_frames), or raise preprocess.min_frames, in params.yaml"
                     )
                 continue
             refused = 0

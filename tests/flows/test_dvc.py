@@ -137,6 +137,7 @@ def test_an_error_starts_with_the_message_of_the_stage(lines: list[str], cause: 
     assert str(caught.value).split("\n")[0] == cause
 
 
+@pytest.mark.slow
 def test_exit_code_75_is_temporary_and_exit_code_1_is_not(tiny_repo: Path, edit: Edit) -> None:
     edit(tiny_repo / "dvc.yaml", "cat in.txt > prepared.txt", "exit 75")
     with pytest.raises(dvc.TemporaryDvcError, match="exited with 75"):
@@ -147,6 +148,7 @@ def test_exit_code_75_is_temporary_and_exit_code_1_is_not(tiny_repo: Path, edit:
     assert not isinstance(caught.value, dvc.TemporaryDvcError)
 
 
+@pytest.mark.slow
 def test_a_held_lock_is_temporary(tiny_repo: Path, edit: Edit) -> None:
     edit(tiny_repo / "dvc.yaml", "cat in.txt >", "touch started; sleep 30; cat in.txt >")
     other = subprocess.Popen([sys.executable, "-m", "dvc", "repro", "-q", "-s", "prepare"], cwd=tiny_repo)

@@ -133,6 +133,7 @@ def test_a_failure_of_the_gate_is_reported_with_the_stages() -> None:
     assert "exit code 2" in text and "train  ran" in text
 
 
+@pytest.mark.slow
 def test_new_clips_are_detected_and_an_unchanged_list_makes_nothing_stale(own_stub_pipeline: Path) -> None:
     root = own_stub_pipeline
     for stage in ("download", "train_gan@lstm_cbam", "evaluate@lstm_cbam"):

@@ -115,7 +115,7 @@ def test_a_clip_in_pieces_is_drawn_as_a_whole(sizes: tuple[int, ...]) -> None:
         whole = net(mel, faces)
         memory, pieces = None, []
         for mel_piece, faces_piece in zip(mel.split(sizes, dim=1), faces.split(sizes, dim=1), strict=True):
-            piece, memory = net.forward_with_memory(mel_piece, faces_piece, memory)
+            piece, memory = net.forward_with_state(mel_piece, faces_piece, memory)
             pieces.append(piece)
         torch.testing.assert_close(torch.cat(pieces, dim=1), whole, rtol=1e-4, atol=1e-5)
         assert (net(mel[:, 3:], faces[:, 3:]) - whole[:, 3:]).abs().max() > 1e-3  # what was before is heard

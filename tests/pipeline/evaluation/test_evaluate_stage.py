@@ -35,6 +35,8 @@ from pipeline.tracking.tracker import Tracker
 from pipeline.training.variants import recipe_of
 from tests.support.media_readers import header_of
 
+pytestmark = pytest.mark.slow
+
 ROWS = ("real", "lstm_cbam", "no_lstm", "no_cbam", "no_lstm_cbam", "wav2lip", "lipgan", "speech2vid", "copy_input")
 
 SKILL = {"test_pairwise_accuracy": 0.9, "test_offset_within_one_frame": 0.8}

@@ -56,6 +56,7 @@ def test_a_damaged_model_and_a_model_of_another_version_are_rejected(tmp_path: P
             MouthGenerator.load(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_size_of_a_batch_does_not_matter(draw):
     crops, windows, references = inputs(7)
     together = draw(crops, windows, references)

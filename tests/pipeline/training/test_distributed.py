@@ -158,7 +158,7 @@ def test_an_error_of_the_program_is_raised_without_a_restart(
     two_cores: None, make_context: MakeContext, tmp_path: Path
 ) -> None:
     record, context = tmp_path / "record", make_context(2)
-    with pytest.raises(NonFiniteLossError, match=r"step 4: the gradient's norm is nan; lower the learning rate"):
+    with pytest.raises(NonFiniteLossError, match=r"step 4: the gradient's norm is nan; in params.yaml, lower this stage's learning_rate"):
         run_training(context, training(context, FailingTrainee, step=3, times=9, record=record, fail=lose_the_gradient))
     assert record.read_text() == "2 processes\n"
 
@@ -219,7 +219,10 @@ def test_more_processes_than_cores_are_rejected(
 ) -> None:
     monkeypatch.setattr(distributed, "num_cores", lambda: 2)
     context = make_context(4)
-    with pytest.raises(UserError, match=r"is 4 and each process needs one core, but this machine has 2; lower it in"):
+    with pytest.raises(
+        UserError,
+        match=r"is 4 and each process needs one core, but this machine has 2; in params.yaml, set .* to at most 2",
+    ):
         run_training(context, training(context))
 
 

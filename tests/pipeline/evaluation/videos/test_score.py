@@ -42,6 +42,8 @@ from pipeline.preprocess.reasons import RejectedError
 from tests.support.drawn_face import FPS, draw_face
 from tests.support.media_readers import read_samples
 
+pytestmark = pytest.mark.slow
+
 NUM_FRAMES = 40
 Frames = list[NDArray[np.uint8]]
 
