@@ -6,7 +6,6 @@ raised unchanged. A command reports the errors that a user can correct with ``re
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,21 +17,6 @@ from pipeline.core.errors import LipsmithError, exit_code_of
 EXIT_USAGE = 2
 _USAGE_ERROR: Any = typer.BadParameter.__base__
 """Click's ``UsageError``. New versions of typer include their own click; old versions use the installed one."""
-
-
-def code_of(body: Callable[[], int], logger: logging.Logger) -> int:
-    """Call ``body`` and return its exit code. A LipsmithError or an error of the operating system is logged.
-
-    Any other exception is a bug and is raised unchanged. At level DEBUG the traceback is logged too.
-    """
-    try:
-        return body()
-    except (LipsmithError, OSError) as error:
-        code = exit_code_of(error)
-        if code is None:
-            raise
-        logger.error("%s", error, exc_info=wants_tracebacks())
-        return code
 
 
 def plain_app(help: str | None = None, epilog: str | None = None) -> typer.Typer:

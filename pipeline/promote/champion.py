@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +15,7 @@ from pipeline.core.artifacts import read_json
 from pipeline.core.command_line import reported, run_command
 from pipeline.core.errors import LipsmithError, UserError
 from pipeline.core.layout import Layout, find_root
-from pipeline.core.logs import log_to_stderr
+from pipeline.core.logs import log_to_stderr, wants_tracebacks
 from pipeline.params import Params, load_params
 from pipeline.promote.gate import GateDecision, ModelScores, decide, parse_scores
 from pipeline.promote.registry import REGISTERED_NAME, Registry, open_registry

@@ -151,7 +151,7 @@ def test_an_unknown_option_ends_a_process_with_one_line(tmp_path: Path) -> None:
     assert line.startswith("error: ") and "--bogus" in line
 
 
-@pytest.mark.parametrize("name", ["pipeline.stages.code", "pipeline.stages.compare", "pipeline.tracking"])
+@pytest.mark.parametrize("name", ["pipeline.stages.compare", "pipeline.tracking"])
 def test_outside_a_checkout_the_error_is_one_line(name: str, tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", name]

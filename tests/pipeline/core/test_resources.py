@@ -101,13 +101,6 @@ def test_a_quota_limits_the_cores(
 
 
 @pytest.mark.usefixtures("eight_cores")
-@pytest.mark.parametrize("share", ["two", "0", "-1", "1.5"])
-def test_an_invalid_share_is_named(monkeypatch: pytest.MonkeyPatch, share: str) -> None:
-    monkeypatch.setenv(SHARE_VARIABLE, share)
-    with pytest.raises(UserError, match=rf"LIPSMITH_NUM_CORES is '{share}'; it must be an integer from 1, or unset"):
-        num_cores()
-
-
 def test_a_flows_share_overrides_quota_and_cpu_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SHARE_VARIABLE, "3")
     assert num_cores(Limits(None, 1.0)) == 3

@@ -158,7 +158,7 @@ def test_an_error_of_the_program_is_raised_without_a_restart(
     two_cores: None, make_context: MakeContext, tmp_path: Path
 ) -> None:
     record, context = tmp_path / "record", make_context(2)
-    with pytest.raises(NonFiniteLossError, match=r"step 4: the gradient's norm is nan; in params.yaml, lower this stage's learning_rate"):
+    with pytest.raises(NonFiniteLossError, match=r"step 4: the gradient's norm is nan; in params.yaml, lower this"):
         run_training(context, training(context, FailingTrainee, step=3, times=9, record=record, fail=lose_the_gradient))
     assert record.read_text() == "2 processes\n"
 
