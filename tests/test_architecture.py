@@ -18,6 +18,7 @@ import yaml
 
 from pipeline.core import code_digest
 from pipeline.core.layout import Layout
+from pipeline.core.ray_cluster import SENT_PACKAGES
 from pipeline.shards.index import IndexRow
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -156,6 +157,13 @@ def test_nothing_imports_upward_and_stages_do_not_import_stages() -> None:
                 assert name.split(".")[0] != "flows", f"{relative} imports {name}"
             if relative.startswith("pipeline/stages/"):
                 assert not name.startswith("pipeline.stages."), f"{relative} imports {name}"
+
+
+def test_the_nodes_of_a_cluster_receive_every_package_that_their_tasks_import() -> None:
+    """In the tests of clusters the nodes have all packages installed, so a missing one would go unnoticed."""
+    for task in ("preprocess/shard.py", "training/session.py"):
+        packages = {path.relative_to(ROOT).parts[0] for path in _reachable(ROOT / "pipeline" / task)}
+        assert packages <= set(SENT_PACKAGES)
 
 
 def _rows() -> dict[str, int]:
