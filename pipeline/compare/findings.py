@@ -11,7 +11,7 @@ from pipeline.core.choices import BOUNDS
 from pipeline.core.versions import differing
 
 Row = Mapping[str, Any]
-RIVALS = ("wav2lip", "lipgan", "speech2vid")
+BASELINES = ("wav2lip", "lipgan", "speech2vid")
 """The systems of the paper's Table 1."""
 MIN_FID_IMAGES = 2048
 """FID estimates a covariance of 2048 dimensions (Heusel et al. 2017)."""
@@ -46,7 +46,7 @@ def findings(rows: Sequence[Row], differences: Differences) -> list[str]:
     lines += _best_generators(generators, figures)
     lines += [
         _order(by_name, differences),
-        _against_rivals(by_name, differences),
+        _against_baselines(by_name, differences),
         _against_copy(by_name, generators, differences),
     ]
     return [line for line in lines if line]
@@ -129,16 +129,16 @@ def _order(by_name: Mapping[str, Row], differences: Differences) -> str | None:
     return f"The paper's order, neither < LSTM or CBAM alone < both, {' and '.join(statements)} ({seeds}).{doubts}"
 
 
-def _against_rivals(by_name: Mapping[str, Row], differences: Differences) -> str | None:
+def _against_baselines(by_name: Mapping[str, Row], differences: Differences) -> str | None:
     """Whether the paper's network is ahead of the systems of its Table 1, and whether that is established."""
     whole = by_name.get("lstm_cbam")
-    rivals = [by_name[name] for name in RIVALS if name in by_name]
-    if whole is None or not rivals:
+    baselines = [by_name[name] for name in BASELINES if name in by_name]
+    if whole is None or not baselines:
         return None
     statements, doubts = [], ""
     for label, key, sign in (*LSE, ("FID", "fid", -1)):
-        ahead = [row for row in rivals if sign * whole[key] > sign * row[key]]
-        of_whom = "all" if len(ahead) == len(rivals) else _listed([row["variant"] for row in ahead]) or "none"
+        ahead = [row for row in baselines if sign * whole[key] > sign * row[key]]
+        of_whom = "all" if len(ahead) == len(baselines) else _listed([row["variant"] for row in ahead]) or "none"
         statements.append(f"on {label} ahead of {of_whom}")
         close = [
             row["variant"]
@@ -147,8 +147,10 @@ def _against_rivals(by_name: Mapping[str, Row], differences: Differences) -> str
         ]
         if close:
             doubts += f" On {label} its lead over {_listed(close)} is not established: it may be 0."
-    text = f"`lstm_cbam` against the rivals of the paper's Table 1 ({_listed([row['variant'] for row in rivals])}): "
-    return f"{text}{'; '.join(statements)} ({_seeds([whole, *rivals])}).{doubts}"
+    text = (
+        f"`lstm_cbam` against the baselines of the paper's Table 1 ({_listed([row['variant'] for row in baselines])}): "
+    )
+    return f"{text}{'; '.join(statements)} ({_seeds([whole, *baselines])}).{doubts}"
 
 
 def _against_copy(by_name: Mapping[str, Row], generators: Sequence[Row], differences: Differences) -> str | None:
