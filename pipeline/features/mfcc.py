@@ -14,14 +14,16 @@ NUM_CEPSTRA = 13
 
 _MFCC_FRAME_SAMPLES, _MFCC_HOP_SAMPLES, _MFCC_FFT = 400, 160, 512
 _MFCC_FILTERS, _MFCC_LIFTER = 26, 22
+_WARP_KNEE_HZ = 4800.0
 
 
-def mfcc(samples: NDArray[np.int16]) -> Float32:
+def mfcc(samples: NDArray[np.int16], warp: float = 1.0) -> Float32:
     """MFCC of the evaluator, ``float32 [frames, 13]``, of 16 kHz mono ``int16 [n]``.
 
     Computed with the defaults of python_speech_features on int16 values: pre-emphasis 0.97, 25 ms rectangular frames
     every 10 ms, 26 triangular filters in 0-8000 Hz on a 512-point power spectrum, orthonormal DCT-II, lifter 22, and
-    the log energy as coefficient 0. Raises ValueError for another dtype or shape.
+    the log energy as coefficient 0. ``warp`` scales the frequencies of the filters, as another length of the speaker's
+    vocal tract would (Jaitly and Hinton 2013). Raises ValueError for another dtype or shape.
     """
     if samples.dtype != np.int16 or samples.ndim != 1:
         raise ValueError(f"mfcc needs int16 [n] samples, got {samples.dtype} {samples.shape}")
@@ -31,7 +33,7 @@ def mfcc(samples: NDArray[np.int16]) -> Float32:
     num_frames = 1 + -(-excess // _MFCC_HOP_SAMPLES)
     length = (num_frames - 1) * _MFCC_HOP_SAMPLES + _MFCC_FRAME_SAMPLES
     padded = np.pad(signal, (0, length - len(signal)))
-    bank, dct = _mfcc_filterbank().T, _lifted_dct()
+    bank, dct = _mfcc_filterbank(warp).T, _lifted_dct()
     smallest = np.finfo(np.float64).eps  # replaces zero before the logarithm
     cepstra = np.empty((num_frames, NUM_CEPSTRA), np.float32)
     for rows, frames in overlapping_frames(padded, _MFCC_FRAME_SAMPLES, _MFCC_HOP_SAMPLES):
@@ -42,17 +44,28 @@ def mfcc(samples: NDArray[np.int16]) -> Float32:
     return cepstra
 
 
-@lru_cache(maxsize=1)
-def _mfcc_filterbank() -> NDArray[np.float64]:
-    """Triangular filters ``float64 [26, 257]`` with edges at whole FFT bins, equally spaced in 2595 log10 mel."""
+@lru_cache(maxsize=64)
+def _mfcc_filterbank(warp: float) -> NDArray[np.float64]:
+    """Triangular filters ``float64 [26, 257]`` with edges at whole FFT bins, equally spaced in 2595 log10 mel.
+
+    ``warp`` multiplies the frequencies up to about 4800 Hz. Those above are moved so that 8000 Hz stays in place.
+    """
     top = 2595.0 * np.log10(1.0 + (SAMPLE_RATE_HZ / 2) / 700.0)
     hz = 700.0 * (10.0 ** (np.linspace(0.0, top, _MFCC_FILTERS + 2) / 2595.0) - 1.0)
-    edges = np.floor((_MFCC_FFT + 1) * hz / SAMPLE_RATE_HZ)
+    edges = np.floor((_MFCC_FFT + 1) * _warped(hz, warp) / SAMPLE_RATE_HZ)
     low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     bins = np.arange(_MFCC_FFT // 2 + 1)[None, :]
     rising = np.where((bins >= low) & (bins < centre), (bins - low) / (centre - low), 0.0)
     falling = np.where((bins >= centre) & (bins < high), (high - bins) / (high - centre), 0.0)
     return rising + falling
+
+
+def _warped(hz: NDArray[np.float64], warp: float) -> NDArray[np.float64]:
+    if warp == 1:
+        return hz
+    top, knee = SAMPLE_RATE_HZ / 2, _WARP_KNEE_HZ * min(warp, 1.0)
+    slope = (top - knee) / (top - knee / warp)
+    return np.where(hz <= knee / warp, hz * warp, top - slope * (top - hz))
 
 
 @lru_cache(maxsize=1)

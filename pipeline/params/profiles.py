@@ -35,6 +35,7 @@ DEMO: dict[str, Any] = {
     "train_syncnet.num_validation_pairs": 1024,
     "train_syncnet.validate_every": 100,
     "train_syncnet.checkpoint_every": 50,
+    "train_evaluator.augment": "light",
     "train_evaluator.width": 0.125,
     "train_evaluator.num_steps": 250,
     "train_evaluator.clips_per_batch": 16,

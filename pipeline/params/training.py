@@ -55,7 +55,7 @@ class TrainSyncnetParams(_ContrastiveParams):
 
 
 class TrainEvaluatorParams(_ContrastiveParams):
-    pass
+    augment: Augment
 
 
 class LossParams(Section):

@@ -31,7 +31,7 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
     params, seed = context.params.train_evaluator, context.params.seed + SEED_OFFSET
     training = Training[SyncTrainee](
         params,
-        cut=CutEvaluatorWindows(params.windows_per_clip, params.min_gap_frames),
+        cut=CutEvaluatorWindows(params.windows_per_clip, params.min_gap_frames, params.augment),
         parts=("context", "audio"),
         seed=seed,
         build=partial(EvaluatorTrainee, params, seed=seed),

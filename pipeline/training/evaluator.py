@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from models.losses import distance_softmax_loss, pairwise_distances
 from models.lse_syncnet import LseSyncNet
 from models.parallel import gather_batch, with_shared_statistics
+from pipeline.core.choices import Augment
 from pipeline.features.alignment import WINDOW_FRAMES
 from pipeline.features.mfcc import mfcc
 from pipeline.inference.device import autocast, uses_bf16
@@ -24,7 +25,7 @@ from pipeline.media.image import blur
 from pipeline.metrics.lse import DROPPED_WINDOWS, SAMPLES_PER_FRAME, embed_clip, evaluator_frames, mfcc_windows
 from pipeline.params import TrainEvaluatorParams
 from pipeline.shards.clip import Clip
-from pipeline.training.augment import augment_faces
+from pipeline.training.augment import augment_faces, move_faces
 from pipeline.training.loop import Batch, clipped_step, learning_rate_factor
 from pipeline.training.sync_validation import SyncValidation
 from pipeline.training.windows import Item, spread_starts
@@ -33,22 +34,38 @@ MAX_SOFTNESS = 1 / 64
 """Largest standard deviation of the blur in training, as a fraction of the image's side: 2.5 px for 160 px."""
 
 
+WARPS = tuple(round(0.86 + 0.02 * step, 2) for step in range(16))
+"""Factors of the frequencies in strong augmentation: 0.86 to 1.16."""
+MAX_TILT = 0.5
+"""Largest coefficient of the random filter y[n] = x[n] + c x[n-1] in strong augmentation."""
+NOISE_DB = (10.0, 50.0)
+"""Level of the noise below that of the speech in strong augmentation, dB."""
+
+
 @dataclass(frozen=True)
 class CutEvaluatorWindows:
     """Cuts wide face windows and their MFCC windows from a clip, for the evaluator."""
 
     windows_per_clip: int
     min_gap_frames: int
+    augment: Augment = "light"
 
     def __call__(self, clip: Clip, rng: np.random.Generator) -> Item | None:
-        """``context``: uint8 [K, T, H, W, 3] BGR, ``mfcc``: float32 [K, 13, 20]. None if the clip is too short."""
+        """``context``: uint8 [K, T, H, W, 3] BGR, ``mfcc``: float32 [K, 13, 20]. None if the clip is too short.
+
+        Light augmentation changes colour, sharpness and loudness. Strong augmentation also moves the faces, and changes
+        voice, timbre and noise of the audio.
+        """
         num_starts = min(clip.num_frames, len(clip.audio) // SAMPLES_PER_FRAME) - DROPPED_WINDOWS
         starts = spread_starts(num_starts, self.windows_per_clip, self.min_gap_frames, rng)
         if starts is None:
             return None
         frames = starts[:, None] + np.arange(WINDOW_FRAMES)
         context = clip.context(frames.reshape(-1)).reshape(*frames.shape, *clip.context([0]).shape[1:])
-        audio = mfcc_windows(mfcc(augment_audio(clip.audio, rng)), num_starts)
+        samples, warp = augment_audio(clip.audio, rng), 1.0
+        if self.augment == "strong":
+            context, samples, warp = move_faces(context, rng), change_timbre(samples, rng), float(rng.choice(WARPS))
+        audio = mfcc_windows(mfcc(samples, warp), num_starts)
         return {"context": soften_faces(augment_faces(context, rng), rng), "mfcc": audio[starts, 0]}
 
 
@@ -66,6 +83,16 @@ def augment_audio(samples: NDArray[np.int16], rng: np.random.Generator) -> NDArr
     """Random gain of up to 6 dB up or down: int16 [n]."""
     louder = samples * 10 ** (rng.uniform(-6, 6) / 20)
     return np.clip(np.round(louder), -32768, 32767).astype(np.int16)
+
+
+def change_timbre(samples: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.int16]:
+    """Random first-order filter, and noise 10 to 50 dB below the speech: int16 [n]."""
+    tilt = rng.uniform(-MAX_TILT, MAX_TILT)
+    filtered = samples.astype(np.float64)
+    filtered[1:] += tilt * samples[:-1]
+    level = np.sqrt(np.mean(np.square(filtered))) * 10 ** (-rng.uniform(*NOISE_DB) / 20)
+    noisy = filtered + level * rng.standard_normal(len(filtered))
+    return np.clip(np.round(noisy), -32768, 32767).astype(np.int16)
 
 
 def evaluator_windows(context: torch.Tensor, device: torch.device) -> torch.Tensor:

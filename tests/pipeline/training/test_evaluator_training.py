@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.training.evaluator import MAX_SOFTNESS, soften_faces
+from pipeline.features.samples import float_to_int16
+from pipeline.training.evaluator import MAX_SOFTNESS, change_timbre, soften_faces
+from tests.support.sound import speech_like
 
 
 def test_half_of_the_windows_are_blurred_with_constant_strength() -> None:
@@ -25,3 +27,13 @@ def test_the_blur_depends_on_the_random_generator_only() -> None:
     windows = np.random.default_rng(0).integers(0, 256, (6, 5, 32, 32, 3), np.uint8)
     first, second = (soften_faces(windows, np.random.default_rng(3)) for _ in range(2))
     assert (first == second).all()
+
+
+def test_another_timbre_has_the_timing_of_the_speech() -> None:
+    samples = float_to_int16(speech_like(1.0))
+    for seed in range(8):
+        changed = change_timbre(samples, np.random.default_rng(seed))
+        assert changed.dtype == np.int16 and changed.shape == samples.shape
+        assert not np.array_equal(changed, samples)
+        shifted = [np.dot(np.roll(samples, shift).astype(float), changed.astype(float)) for shift in range(-40, 41)]
+        assert abs(int(np.argmax(shifted)) - 40) <= 1  # the filter delays by less than a sample
