@@ -122,19 +122,28 @@ def _render_some(spec: DemoSpec, root: Path, speaker: int, clips: list[int]) -> 
 
 def render_clip(spec: DemoSpec, root: Path, speaker: int, clip: int) -> None:
     """Write one clip's ``.mp4`` and then its ``.txt``, which marks the clip as complete."""
+    path = _clip_path(root, spec, speaker, clip)
+    transcript = render_video(path, spec, speaker, clip, _articulation(spec, speaker), crf=16)
+    atomic.write_text(path.with_suffix(".txt"), f"Text:  {transcript}\nConf:  5\n")
+
+
+def render_video(path: Path, spec: DemoSpec, speaker: int, clip: int, articulation: float, crf: int) -> str:
+    """Write the video of one clip and return its words.
+
+    ``articulation``: factor of the mouth's motion. ``crf``: quality factor of x264, lower is better.
+    """
     speech, transcript = speak_clip(speaker, clip, spec.num_samples, spec.seed)
     rng = np.random.default_rng([spec.seed, speaker, clip, 0xFACE])
     portrait = _portrait(speaker, spec.seed, spec.size_px)
-    mouths = mouth_track(speech.phones, spec.num_frames, FPS, articulation=_articulation(spec, speaker))
+    mouths = mouth_track(speech.phones, spec.num_frames, FPS, articulation=articulation)
     poses = head_track(rng, speech.phones, spec.num_frames, FPS)
-    path = _clip_path(root, spec, speaker, clip)
     size = (spec.size_px, spec.size_px)
     with VideoWriter(
-        path, FPS, size, speech.samples, audio_rate_hz=SAMPLE_RATE_HZ, crf=16, preset="veryfast"
+        path, FPS, size, speech.samples, audio_rate_hz=SAMPLE_RATE_HZ, crf=crf, preset="veryfast"
     ) as writer:
         for frame, (mouth, pose) in enumerate(zip(mouths, poses, strict=True)):
             writer.write(portrait.render(mouth, pose, frame))
-    atomic.write_text(path.with_suffix(".txt"), f"Text:  {transcript}\nConf:  5\n")
+    return transcript
 
 
 def _articulation(spec: DemoSpec, speaker: int) -> float:
