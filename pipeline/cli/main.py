@@ -8,6 +8,7 @@ import typer
 
 from pipeline.cli.checkout import doctor, profile, verify
 from pipeline.cli.dub import dub
+from pipeline.cli.judge import train_judge
 from pipeline.cli.models import adopt, freeze_scorer
 from pipeline.cli.score import score, score_model
 from pipeline.cli.weights import fetch_weights
@@ -37,6 +38,7 @@ app.command()(score)
 app.command("score-model")(score_model)
 app.command()(adopt)
 app.command("freeze-scorer")(freeze_scorer)
+app.command("train-judge")(train_judge)
 app.command()(verify)
 app.command()(doctor)
 weights_app = plain_app("Download published weights: `weights fetch [NAME]`.")

@@ -2,6 +2,7 @@
 
 It has rendered speakers with varied faces, voices, sizes and compression, and GRID's speakers. The rendered speakers of
 ``val`` and ``test`` occur in no other split. GRID's clips are split by clip, so its speakers are known in all splits.
+More speakers of GRID may be in ``test`` only, to measure the judge on people that it has never seen.
 """
 
 from __future__ import annotations
@@ -36,9 +37,14 @@ _VAL_SHARE, _TEST_SHARE = 0.02, 0.06
 
 @dataclass(frozen=True)
 class JudgeCorpus:
-    """What to render and which speakers of GRID to use. ``grid_root`` holds a folder for each of them."""
+    """What to render and which speakers of GRID to use.
+
+    ``grid_root`` holds a folder for each speaker. ``unseen_root``: folder with videos of other speakers of GRID, named
+    ``SPEAKER_CLIP``, or None.
+    """
 
     grid_root: Path
+    unseen_root: Path | None = None
     grid_speakers: tuple[str, ...] = ("s1", "s26")
     num_speakers: int = 300
     num_clips_per_speaker: int = 6
@@ -50,12 +56,17 @@ def make_judge_corpus(corpus: JudgeCorpus, folder: Path, num_workers: int) -> No
 
     Raises UserError if a speaker of GRID has no folder or no video.
     """
-    grid = [_linked_speaker(corpus.grid_root / name, folder / "grid" / name) for name in corpus.grid_speakers]
+    grid = [_linked(corpus.grid_root / name, folder / "grid" / name) for name in corpus.grid_speakers]
+    unseen = _linked(corpus.unseen_root, folder / "unseen") if corpus.unseen_root else []
     _render_missing(corpus, folder, num_workers)
     rows = [row for speaker in range(corpus.num_speakers) for row in _rendered_rows(corpus, speaker)]
     rng = np.random.default_rng(corpus.seed)
     for name, videos in zip(corpus.grid_speakers, grid, strict=True):
         rows += _grid_rows(name, videos, rng)
+    for video in unseen:
+        speaker = video.removeprefix("hq_").partition("_")[0]
+        if speaker not in corpus.grid_speakers:
+            rows.append((f"unseen/{video}", f"unseen-{speaker}", "test"))
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(("path", "speaker", "split"))
@@ -63,11 +74,11 @@ def make_judge_corpus(corpus: JudgeCorpus, folder: Path, num_workers: int) -> No
     atomic.write_text(folder / METADATA, text.getvalue())
 
 
-def _linked_speaker(source: Path, link: Path) -> list[str]:
-    """Link the folder of a speaker and return the names of its videos."""
+def _linked(source: Path, link: Path) -> list[str]:
+    """Link a folder and return the names of its videos."""
     videos = sorted(path.name for path in source.iterdir() if path.suffix in VIDEO_SUFFIXES) if source.is_dir() else []
     if not videos:
-        raise UserError(f"{source} is not a folder with videos; --grid must name the folder of GRID's speakers")
+        raise UserError(f"{source} is not a folder with videos; --grid names the folder of GRID's speakers s1, s2, ...")
     link.parent.mkdir(parents=True, exist_ok=True)
     if link.resolve() != source.resolve():
         link.unlink(missing_ok=True)

@@ -1,0 +1,76 @@
+"""Command ``train-judge``: render a judge's corpus, train the judge, and measure it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.cli.errors import user_errors
+from pipeline.core.layout import CODE_ROOT, Layout
+from pipeline.core.resources import num_cores
+
+VALUES: dict[str, Any] = {
+    "dataset.folder.metadata": "metadata.csv",
+    "preprocess.choose_face": "largest",
+    "train_evaluator.augment": "strong",
+    "train_evaluator.num_steps": 2400,
+    "train_evaluator.warmup_steps": 100,
+    "train_evaluator.learning_rate": 0.0007,
+    "train_evaluator.num_validation_pairs": 4096,
+    "train_evaluator.validate_every": 250,
+}
+"""What differs from the profile ``folder``."""
+STAGES = ("download", "preprocess", "sync_filter", "train_evaluator")
+
+
+def train_judge(
+    folder: Annotated[Path, typer.Argument(help="Folder for the corpus, the stages' outputs and the judge.")],
+    grid: Annotated[Path, typer.Option(help="Folder that holds the GRID speakers s1 and s26.")],
+    unseen: Annotated[
+        Path | None,
+        typer.Option(help="Folder with videos SPEAKER_CLIP of other GRID speakers, to measure the judge on them."),
+    ] = None,
+) -> None:
+    """Train a judge: an evaluator that works on speakers it has never seen.
+
+    Renders 1800 clips of 300 speakers, adds GRID's clips, trains and measures. An interrupted command continues where
+    it was when it is called again. It takes hours on a CPU. The judge is in FOLDER/artifacts/train_evaluator/model, its
+    accuracy in FOLDER/judge.json.
+    """
+    with user_errors():
+        from pipeline.core import atomic
+        from pipeline.corpora.judge import JudgeCorpus, make_judge_corpus
+        from pipeline.inference.device import select_device
+        from pipeline.inference.lse_evaluator import load_evaluator
+        from pipeline.params import load_params
+        from pipeline.params.edit import replace_values
+        from pipeline.params.profiles import apply_profile
+        from pipeline.shards.read import read_clips
+        from pipeline.training.judge import judge_accuracy
+
+        folder = folder.resolve()
+        clips = folder / "clips"
+        make_judge_corpus(JudgeCorpus(grid.resolve(), unseen and unseen.resolve()), clips, num_cores())
+        text, _ = apply_profile("folder", (CODE_ROOT / "params.yaml").read_text())
+        text, _ = replace_values(text, VALUES | {"dataset.folder.root": str(clips)})
+        layout = Layout(folder)
+        atomic.write_text(layout.params_path, text)
+        atomic.write_bytes(folder / "dvc.yaml", (CODE_ROOT / "dvc.yaml").read_bytes())
+        for stage in STAGES:
+            if not layout.metrics_path(stage).is_file():
+                code = subprocess.run([sys.executable, "-m", f"pipeline.stages.{stage}"], cwd=folder).returncode
+                if code:
+                    raise typer.Exit(code)
+        params = load_params(layout.params_path)
+        evaluator = load_evaluator(None, layout.model_dir("train_evaluator"), select_device(params.runtime.device))
+        accuracy = judge_accuracy(evaluator, read_clips(layout.clips_dir, "test"), params.seed)
+        atomic.write_json(folder / "judge.json", {"accuracy": accuracy, "sha256": evaluator.sha256})
+    for group, scores in accuracy.items():
+        typer.echo(
+            f"{group}: pairwise {scores['pairwise_accuracy']:.3f}, within one frame "
+            f"{scores['offset_within_one_frame']:.0%}, {scores['num_clips']} clips of {scores['num_speakers']} speakers"
+        )
