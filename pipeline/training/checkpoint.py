@@ -17,7 +17,7 @@ class CheckpointStore:
     """The last two checkpoints of one training.
 
     A checkpoint consists of nested dicts and lists of tensors, numbers and strings. A checkpoint that a crash of the
-    machine damaged is renamed, and the previous one is used.
+    machine damaged is renamed, and the previous one is used. If both are damaged, the training starts again.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -27,14 +27,15 @@ class CheckpointStore:
     def save(self, state: dict[str, Any]) -> None:
         """Write a checkpoint. The last checkpoint becomes the previous one."""
         last, previous = self._paths
-        with atomic.replacing(folder_file := last.with_name("next.pt")) as temporary:
+        with atomic.replacing(upcoming := last.with_name("next.pt")) as temporary:
             torch.save(state, temporary)
         if last.exists():
             last.replace(previous)
-        folder_file.replace(last)
+        upcoming.replace(last)
 
     def load(self) -> dict[str, Any] | None:
         """The newest readable checkpoint, or None. Raises OSError if the disk cannot be read."""
+        was_damaged = False
         for path in self._paths:
             if not path.is_file():
                 continue
@@ -44,6 +45,9 @@ class CheckpointStore:
             except (OSError, MemoryError):  # the file may be undamaged
                 raise
             except Exception as error:  # torch raises exceptions of many types for damaged files
-                logger.warning("checkpoint %s is unreadable (%s); using the previous checkpoint", path, error)
-                path.replace(path.with_suffix(".damaged"))
+                damaged = path.replace(path.with_suffix(".damaged"))
+                logger.warning("checkpoint %s is unreadable (%s); renamed to %s", path, error, damaged)
+                was_damaged = True
+        if was_damaged:
+            logger.warning("no readable checkpoint in %s; the training starts again from step 0", self.folder)
         return None
