@@ -69,14 +69,17 @@ def run_in_processes(
 def _takes_gpus(resources: Mapping[str, float], num_processes: int, device: Device) -> bool:
     use_gpu = device == "cuda" or (device == "auto" and resources.get("GPU", 0) > 0)
     if use_gpu:
-        num, unit, remedy = int(resources.get("GPU", 0)), "GPU", "lower it, or set runtime.device to cpu,"
+        num, unit = int(resources.get("GPU", 0)), "GPU"
     else:  # local Ray reports the number of cores that it was started with, not the machine's
-        num, unit, remedy = int(resources["CPU"]) if is_cluster() else num_cores(), "core", "lower it"
+        num, unit = int(resources.get("CPU", 0)) if is_cluster() else num_cores(), "core"
     if num < num_processes:
         where = f"the cluster {os.environ['RAY_ADDRESS']}" if is_cluster() else "this machine"
+        remedies = [f"set runtime.num_processes to at most {num}"] if num > 0 else []
+        remedies += ["set runtime.device to cpu"] if use_gpu else []
+        remedy = f"in params.yaml, {' or '.join(remedies)}" if remedies else "add nodes with cores to the cluster"
         raise UserError(
             f"runtime.num_processes is {num_processes} and each process needs one {unit}, but {where} has {num}; "
-            f"{remedy} in params.yaml"
+            f"{remedy}"
         )
     return use_gpu
 
