@@ -26,7 +26,7 @@ from pipeline.training.curve import plot_curve, write_curve
 from pipeline.training.distributed import run_in_processes
 from pipeline.training.loop import CurveLog, Schedule, Trainee, TrainingReport, train
 from pipeline.training.sync_validation import SyncValidation
-from pipeline.training.windows import Cut, WindowBatches, require_equal_shares
+from pipeline.training.windows import SYNC_LENGTH_SETTINGS, Cut, WindowBatches, require_equal_shares
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +35,8 @@ MAX_VALIDATION_CLIPS = 24
 """
 MAX_TEST_CLIPS = 200
 """Number of test clips. They are used once, after training."""
+NEAR_CHANCE = 0.55
+"""A lower pairwise accuracy is logged as near chance level, which is 0.5."""
 
 
 def spread_clips(clips_dir: Path, split: str, limit: int) -> list[Clip]:
@@ -49,7 +51,10 @@ T = TypeVar("T", bound=Trainee)
 
 @dataclass(frozen=True)
 class Training(Generic[T]):
-    """Definition of a training. It is sent to each of the training's processes."""
+    """Definition of a training. It is sent to each of the training's processes.
+
+    ``parts``: parts of a clip that ``cut`` reads. ``seed``: of the initial weights and the data order.
+    """
 
     params: TrainSyncnetParams | TrainEvaluatorParams | TrainGanParams
     cut: Cut
@@ -61,6 +66,8 @@ class Training(Generic[T]):
     """First step whose weights may be kept."""
     num_validation_clips: int = MAX_VALIDATION_CLIPS
     """Maximum number of validation clips, which are evenly spaced in the split."""
+    length_settings: str = SYNC_LENGTH_SETTINGS
+    """Settings of the stage that determine the length of a clip's windows, as an error names them."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +93,10 @@ def run_training(context: StageContext, training: Training[T]) -> Trained[T]:
         report, is_bf16 = run_in_processes(
             share, runtime.num_processes, runtime.device, context.scratch, context.tracker.log_curve
         )
+        # This process only loads the weights. With cuda, the GPUs may be on other machines, hence auto.
         here = runtime.model_copy(update={"device": "cpu" if runtime.device == "cpu" else "auto"})
-        done = _train(
-            training, here, context.layout.clips_dir, context.scratch, lambda rows: True
-        )  # the curve is already logged
+        # The curve is already logged.
+        done = _train(training, here, context.layout.clips_dir, context.scratch, lambda rows: True)
         trained = Trained(done.trainee, report, is_bf16)
     curve = trained.report.curve
     write_curve(context.output_dir / "curve.csv", curve)
@@ -109,7 +116,14 @@ def _train(training: Training[T], runtime: RuntimeParams, clips_dir: Path, scrat
     rank, world_size = parallel.rank(), parallel.num_processes()
     report = train(
         trainee,
-        WindowBatches(stream, training.cut, params.clips_per_batch, rank=rank, world_size=world_size),
+        WindowBatches(
+            stream,
+            training.cut,
+            params.clips_per_batch,
+            rank=rank,
+            world_size=world_size,
+            length_settings=training.length_settings,
+        ),
         Schedule(
             num_steps=params.num_steps,
             validate_every=params.validate_every,
@@ -177,13 +191,13 @@ def run_sync_training(context: StageContext, sync: SyncTraining) -> dict[str, An
         "width": params.width,
         **training_metrics(trained),
     }
-    if report.validation["pairwise_accuracy"] < 0.55:
+    if report.validation["pairwise_accuracy"] < NEAR_CHANCE:
         logger.warning(
-            "%s is near chance level (pairwise accuracy %.2f) after %d steps; raise %s.num_steps in params.yaml, "
-            "or check that the clips are in sync",
+            "%s: pairwise accuracy %.2f at step %d is near chance level (0.50); raise %s.num_steps in params.yaml, or "
+            "check that the clips are in sync",
             context.name,
             report.validation["pairwise_accuracy"],
-            params.num_steps,
+            report.kept_step,
             context.name,
         )
     folder = context.output_dir / "model"
