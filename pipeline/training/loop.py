@@ -22,7 +22,10 @@ from pipeline.training.checkpoint import CheckpointStore
 logger = logging.getLogger(__name__)
 
 Batch = Mapping[str, torch.Tensor]
-REMEDY = "lower the learning rate, or set precision to fp32, in params.yaml"
+REMEDY = (
+    "in params.yaml, lower this stage's learning_rate (for d_loss: discriminator_learning_rate), or set its precision "
+    "to fp32"
+)
 CurveLog = Callable[[Iterable[tuple[int, Mapping[str, float]]]], bool]
 """Logs rows of the curve: pairs of step and scalars. Returns whether all rows logged so far have been delivered."""
 
@@ -134,7 +137,8 @@ def train(
     began, waited = time.monotonic(), batches.wait_seconds
     paced_at, paced_step = began, start  # since the last log line, as the first steps are slower
     was_over = start >= schedule.num_steps or chosen.is_out_of_patience
-    step, is_over, iterator = start, was_over, iter(batches)
+    iterator = iter(()) if was_over else iter(batches)  # the iteration starts the decoding of batches
+    step, is_over = start, was_over
     try:
         while not is_over:
             step += 1
