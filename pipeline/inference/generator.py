@@ -99,7 +99,10 @@ class MouthGenerator:
                 drawn_BTCHW = self.network(audio_BTCFL, faces_BTCHW)
         drawn_NCHW = drawn_BTCHW.flatten(0, 1).float()
         if not bool(drawn_NCHW.isfinite().all()):
-            raise DataError("the generator returned values that are not finite; train it again (dvc repro)")
+            raise DataError(
+                "the generator returned values that are not finite; lower train_gan.learning_rate, or set "
+                "train_gan.precision to fp32, in params.yaml, then run dvc repro"
+            )
         drawn_NHWC = (drawn_NCHW * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
         drawn: NDArray[np.uint8] = drawn_NHWC.contiguous().cpu().numpy()
         return drawn

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import shorten
 
 import numpy as np
 import torch
@@ -19,8 +18,6 @@ from pipeline.metrics.lse import embed_clip
 
 OFFICIAL, TRAINED = "official", "trained"
 OFFICIAL_WIDTH = 1.0
-_MAX_LETTERS = 300
-"""Maximum length of torch's message about tensors that do not match. Torch lists every tensor."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +80,7 @@ def read_official(path: Path) -> LseSyncNet:
     state = saved_model.read_published(path)
     network = LseSyncNet(OFFICIAL_WIDTH)
     try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise UserError(
-            f"it holds tensors that do not fit the evaluator: {shorten(str(error), _MAX_LETTERS)}"
-        ) from None
+        saved_model.load_tensors(network, state)
+    except UserError as error:
+        raise UserError(f"it holds tensors that do not fit the evaluator: {error}") from None
     return network

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, TypeVar
 
 import torch
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 WEIGHTS_NAME = "weights.safetensors"
 MODEL_NAME = "model.json"
+MAX_MESSAGE_CHARS = 300
+"""Maximum length of torch's message about tensors that do not match. Torch lists every tensor."""
 Network = TypeVar("Network", bound=nn.Module)
 Config = TypeVar("Config")
 
@@ -67,12 +70,8 @@ def load_model(folder: Path) -> SavedModel:
             state=load_file(folder / WEIGHTS_NAME),
             info=description["info"],
         )
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        SafetensorError,
-    ) as error:  # not text, not JSON, or JSON without these keys
+    # not text, not JSON, JSON without these keys, or not a file of tensors
+    except (ValueError, KeyError, TypeError, SafetensorError) as error:
         raise UserError(
             f"the model in {folder} is damaged ({error}); remove the folder, and create the model again (dvc repro)"
         ) from None
@@ -86,7 +85,7 @@ def restore(saved: SavedModel, build: Callable[[dict[str, Any]], Network], what:
     """
     try:
         network = build(saved.config)
-        _load_state(network, saved.state)
+        load_tensors(network, saved.state)
     except UserError as error:
         raise UserError(
             f"{folder} holds {what} of another version of lipsmith ({error}); train it again (dvc repro), or use "
@@ -103,11 +102,12 @@ def parse_config(kind: type[Config], config: Mapping[str, Any]) -> Config:
         raise UserError(str(error)) from None
 
 
-def _load_state(network: nn.Module, state: dict[str, torch.Tensor]) -> None:
+def load_tensors(network: nn.Module, state: Mapping[str, Any]) -> None:
+    """Load a state dict. Raises UserError with torch's message, shortened, if names or shapes of tensors differ."""
     try:
         network.load_state_dict(state)
-    except RuntimeError as error:  # names or shapes differ
-        raise UserError(str(error)) from None
+    except RuntimeError as error:
+        raise UserError(shorten(str(error), MAX_MESSAGE_CHARS)) from None
 
 
 def read_published(path: Path) -> dict[str, Any]:
