@@ -19,7 +19,8 @@ from pipeline.training.loop import scale_learning_rate
 
 LossWeights = dict[str, float]
 Terms = dict[str, torch.Tensor]
-LIPGAN_BETAS = (0.9, 0.999)
+ADAM_BETAS = (0.9, 0.999)
+"""Adam's defaults, which LipGAN, Speech2Vid, and Wav2Lip without its quality discriminator use."""
 
 
 class Adversary(Protocol):
@@ -33,10 +34,13 @@ class Adversary(Protocol):
         weights: LossWeights,
         rate: float,
     ) -> tuple[Terms, Terms]:
-        """Train the discriminator for one step; return the generator's loss terms and scalars to log.
+        """Train the discriminator for one step.
 
-        ``rate`` is the factor of the discriminator's learning rate. Nothing is trained or returned while the weight
-        of the adversarial term is 0.
+        Returns the generator's loss terms (scalars with gradient) and detached scalars to log. Both are empty, and
+        nothing is trained, while the weight of the adversarial or contrastive term is 0. Faces: float
+        [B, T, 3, 96, 96] in [0, 1], BGR; no gradient of the discriminator's loss reaches them. Audio: float
+        [B, T, 1, F, L], the generator's input. ``rate``: factor of ``discriminator_learning_rate``. Raises
+        FloatingPointError if the discriminator's loss is not finite.
         """
 
     def state_dict(self) -> dict[str, Any]: ...
@@ -104,7 +108,7 @@ class SyncAdversary(_Trained[SyncAdversarialLoss]):
 
     def __init__(self, params: TrainGanParams, device: torch.device) -> None:
         discriminator = LipGANDiscriminator(params.discriminator_width)
-        super().__init__(params, device, SyncAdversarialLoss(*_with_adam(discriminator, params, device, LIPGAN_BETAS)))
+        super().__init__(params, device, SyncAdversarialLoss(*_with_adam(discriminator, params, device, ADAM_BETAS)))
 
     def train_step(
         self,

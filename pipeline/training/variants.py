@@ -20,11 +20,8 @@ from models.baselines.speech2vid import Speech2VidConfig
 from models.generator import GeneratorConfig
 from pipeline.inference.generator_kinds import LIPGAN, OURS, SPEECH2VID, GeneratorKind
 from pipeline.params import LipGanVariant, Speech2VidVariant, TrainGanParams, VariantParams, Wav2LipVariant
-from pipeline.training.adversaries import Adversary, LossWeights, QualityAdversary, SyncAdversary
+from pipeline.training.adversaries import ADAM_BETAS, Adversary, LossWeights, QualityAdversary, SyncAdversary
 from pipeline.training.schedule import full_from, weights_at, without
-
-ADAM_BETAS = (0.9, 0.999)
-"""Adam's defaults, which LipGAN, Speech2Vid, and Wav2Lip without its quality discriminator use."""
 
 
 @dataclass(frozen=True)

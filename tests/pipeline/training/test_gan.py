@@ -20,11 +20,11 @@ from pipeline.inference import saved_model
 from pipeline.inference.generator_kinds import KINDS, OURS, GeneratorKind
 from pipeline.params import LipGanVariant, Speech2VidVariant, TrainGanParams, Wav2LipVariant
 from pipeline.stages.train_gan import build_trainee, load_expert
-from pipeline.training.adversaries import QualityAdversary
+from pipeline.training.adversaries import ADAM_BETAS, QualityAdversary
 from pipeline.training.gan import GanTrainee, init_audio_encoder, window_cut
 from pipeline.training.generator_windows import CutGeneratorWindow
 from pipeline.training.schedule import weights_at, without
-from pipeline.training.variants import ADAM_BETAS, Recipe, recipe_of
+from pipeline.training.variants import Recipe, recipe_of
 
 EXPERT = SyncNetConfig(width=0.0625, embedding_dim=16, linear_heads=True)
 

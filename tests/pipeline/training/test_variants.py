@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.params import load_params
-from pipeline.training.variants import ADAM_BETAS, recipe_of
+from pipeline.training.adversaries import ADAM_BETAS
+from pipeline.training.variants import recipe_of
 
 PARAMS = load_params(Path(__file__).resolve().parents[3] / "params.yaml")
 
