@@ -18,7 +18,8 @@ from models.parallel import dropout
 
 WINDOW_FRAMES = 5
 FACE_CHANNELS = 3 * WINDOW_FRAMES
-NUM_PLACED_MAPS = 4
+NUM_SPATIAL_MAPS = 4
+"""Number of face stages whose feature maps `embed_faces_with_maps` returns."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +103,7 @@ class SyncNet(nn.Module):
         for stage in stages:
             x_BCHW = stage(x_BCHW)
             maps.append(x_BCHW)
-        return _unit_length(head(self._dropout(x_BCHW))), maps[:NUM_PLACED_MAPS]
+        return _unit_length(head(self._dropout(x_BCHW))), maps[:NUM_SPATIAL_MAPS]
 
     def embed_audio(self, mel_B1ML: torch.Tensor) -> torch.Tensor:
         """mel float [B, 1, 80, 16] in [-4, 4] -> float32 [B, D] of unit length."""

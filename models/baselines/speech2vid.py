@@ -24,8 +24,8 @@ NUM_MFCC = 12
 SPEECH2VID_MFCC_STEPS = 35
 """0.35 s at 100 steps/s, centred on the frame."""
 FEATURE_SIZE = FACE_SIZE_PX // 16
-GRID_MAPS = 2
-"""Number of GRID x GRID maps to which audio and identity are projected; not scaled by `width`."""
+NUM_JOINT_MAPS = 2
+"""Number of FEATURE_SIZE x FEATURE_SIZE maps to which audio and identity are projected; not scaled by `width`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +80,9 @@ class Speech2Vid(FramewiseGenerator):
             *_projection(c512 * FEATURE_SIZE * FEATURE_SIZE, c512, c256),
         )
         self.grid = nn.Sequential(
-            nn.Linear(2 * c256, GRID_MAPS * FEATURE_SIZE * FEATURE_SIZE),
+            nn.Linear(2 * c256, NUM_JOINT_MAPS * FEATURE_SIZE * FEATURE_SIZE),
             nn.ReLU(inplace=True),
-            nn.Unflatten(1, (GRID_MAPS, FEATURE_SIZE, FEATURE_SIZE)),
+            nn.Unflatten(1, (NUM_JOINT_MAPS, FEATURE_SIZE, FEATURE_SIZE)),
         )
         self.decoder_stages = nn.ModuleList(
             [
@@ -90,7 +90,7 @@ class Speech2Vid(FramewiseGenerator):
                 # needs asymmetric padding.
                 nn.Sequential(
                     nn.ZeroPad2d((2, 3, 2, 3)),
-                    ConvBlock(GRID_MAPS, c512, 6),  # 6x6
+                    ConvBlock(NUM_JOINT_MAPS, c512, 6),  # 6x6
                     ConvBlock(c512, c256, 5, 1, 2),
                 ),
                 TransposedConvBlock(2 * c256, c96, 5, 2, 2, 1),  # 12x12
