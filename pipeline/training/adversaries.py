@@ -93,7 +93,7 @@ class QualityAdversary(_Trained[AdversarialLoss]):
     ) -> tuple[Terms, Terms]:
         if weights["adversarial"] == 0:
             return {}, {}
-        scale_learning_rate(self._loss.optimizer, rate)
+        scale_learning_rate(self._loss.optimiser, rate)
         fake_NCHW, real_NCHW = (lower_half(faces).flatten(0, 1) for faces in (generated_BTCHW, target_BTCHW))
         with autocast(self._params.precision, self._device):
             scalars = self._loss.train_adv(fake_NCHW, real_NCHW)
@@ -120,7 +120,7 @@ class SyncAdversary(_Trained[SyncAdversarialLoss]):
     ) -> tuple[Terms, Terms]:
         if weights["contrastive"] == 0:
             return {}, {}
-        scale_learning_rate(self._loss.optimizer, rate)
+        scale_learning_rate(self._loss.optimiser, rate)
         fake_NCHW, real_NCHW, mel_N1ML = (part.flatten(0, 1) for part in (generated_BTCHW, target_BTCHW, audio_BTCFL))
         with autocast(self._params.precision, self._device):
             scalars = self._loss.train_adv(fake_NCHW, real_NCHW, mel_N1ML)
