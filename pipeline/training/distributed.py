@@ -60,9 +60,9 @@ def run_in_processes(
             if attempt.results:
                 return attempt.results[0]
             if num_restarts < MAX_RESTARTS:
-                logger.warning("%s; restarting the processes", attempt.loss)
+                logger.warning("%s; restarting the processes", attempt.end_reason)
     raise TemporaryError(
-        f"{attempt.loss}, {MAX_RESTARTS + 1} times; run the command again to continue from the last checkpoint"
+        f"{attempt.end_reason}, {MAX_RESTARTS + 1} times; run the command again to continue from the last checkpoint"
     )
 
 
@@ -111,7 +111,7 @@ class _Attempt:
         """Exception of the program."""
         self.results: list[Any] = []
         """Result of the first process, after it has finished."""
-        self.loss = "a process of the training was lost"
+        self.end_reason = "a process of the training was lost"
         """Reason why the attempt ended without error and without result."""
 
     def follow(self, log_curve: Callable[[Rows], object]) -> None:
@@ -143,7 +143,8 @@ class _Attempt:
             self._trainer.fit()
         except (TrainingFailedError, RayError) as error:
             lines = [line for line in str(error).splitlines() if line.strip()]
-            self.loss = f"a process of the training was lost ({lines[-1].strip() if lines else type(error).__name__})"
+            cause = lines[-1].strip() if lines else type(error).__name__
+            self.end_reason = f"a process of the training was lost ({cause})"
 
 
 class _SendLines(logging.Handler):

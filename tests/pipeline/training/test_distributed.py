@@ -194,7 +194,7 @@ def test_too_many_restarts_are_a_temporary_error(
 
     class Lost(distributed._Attempt):
         def __init__(self, work: Any, num_processes: int, use_gpu: bool, shared_dir: Path) -> None:
-            self.error, self.results, self.loss = None, [], "a node was lost"
+            self.error, self.results, self.end_reason = None, [], "a node was lost"
             starts.append(num_processes)
 
         def follow(self, log_curve: Any) -> None:
