@@ -102,7 +102,7 @@ class Speech2Vid(FramewiseGenerator):
             nn.ConvTranspose2d(c64, 3, 5, 2, 2, 1),  # 96x96
         )
 
-    def draw(self, audio_NCFL: torch.Tensor, faces_NCHW: torch.Tensor) -> torch.Tensor:
+    def generate_logits(self, audio_NCFL: torch.Tensor, faces_NCHW: torch.Tensor) -> torch.Tensor:
         """mfcc float [N, 1, 12, 35] and stills [N, 3 * num_stills, 96, 96] -> logits [N, 3, 96, 96]."""
         skips: list[torch.Tensor] = []
         x_NCHW = faces_NCHW

@@ -34,7 +34,7 @@ def reference_frames(crops: Images, reference: Reference) -> Images:
 class CropGenerator:
     """A trained generator as a function from a clip's crops and any audio to generated crops."""
 
-    draw: MouthGenerator
+    generator: MouthGenerator
     reference: Reference = "same"
     batch_frames: int = 32
 
@@ -44,11 +44,11 @@ class CropGenerator:
         The audio window of every frame is that of ``alignment``, as in training. Raises DataError if the output of the
         network is not finite.
         """
-        windows = self.draw.audio_windows(voice, range(len(crops)))
+        windows = self.generator.audio_windows(voice, range(len(crops)))
         references = reference_frames(crops, self.reference)
         parts = [slice(start, start + self.batch_frames) for start in range(0, len(crops), self.batch_frames)]
         state = GeneratorState()
-        return np.concatenate([self.draw(crops[part], windows[part], references[part], state) for part in parts])
+        return np.concatenate([self.generator(crops[part], windows[part], references[part], state) for part in parts])
 
 
 def paste(context: Images, crops: Images, boxes: NDArray[np.float64]) -> Images:

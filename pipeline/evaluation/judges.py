@@ -156,8 +156,8 @@ class Evaluation:
 
     def load_generator(self, model_dir: Path) -> CropGenerator:
         """The trained generator in a folder, given its reference as ``evaluate.reference`` says."""
-        draw = MouthGenerator.load(model_dir, cast(Device, self.judges.device.type), GENERATOR_PRECISION)
-        return CropGenerator(draw, self.judges.params.reference)
+        generator = MouthGenerator.load(model_dir, cast(Device, self.judges.device.type), GENERATOR_PRECISION)
+        return CropGenerator(generator, self.judges.params.reference)
 
     def score(self, variant: str, generate: CropGenerator | None) -> VariantScore:
         """Score all pairs of video and audio; row ``real`` keeps the own audio. ``generate`` None keeps the videos."""

@@ -54,7 +54,7 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
     _write_videos(variant, context, evaluation, [item.pair for item, _ in score.scored], generate)
     if generate:
         metrics["generator_sha256"] = saved_model.model_sha256(model_dir)
-        metrics["generator_width"] = generate.draw.width
+        metrics["generator_width"] = generate.generator.width
     return {
         **metrics,
         "variant": variant,
