@@ -6,8 +6,8 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := 1
 
-# Each worker runs whole files, so that what a file's tests share is made once; the longest files come first. The tests
-# of servers and of Ray wait half of their time: three workers keep two cores busy.
+# Each worker runs whole files, so that what a file's tests share is made once; the longest files come first. A third
+# worker on two cores makes the whole slower: the tests that train take twice as long.
 PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
 .PHONY: help install weights repro plan check test unit e2e lowest lint format hooks golden ui clean forget
@@ -39,10 +39,10 @@ check: lint weights ## run lint, type checks and the fast tests (about a minute 
 test: lint unit e2e ## run lint, type checks and unit tests, then the whole pipeline at its smallest size
 
 unit: weights
-	$(PYTEST) -n 3 -m 'not e2e'
+	$(PYTEST) -n 2 -m 'not e2e'
 
 e2e: weights
-	$(PYTEST) -n 2 -m e2e
+	$(BIN)/python -m pytest -m e2e
 
 lowest: weights ## test media and flows with the lowest allowed version of every dependency
 	$(BIN)/python .ci/lowest_bounds

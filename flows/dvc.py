@@ -146,7 +146,7 @@ def read_code_reasons(root: Path) -> dict[str, str]:
 def explain(entries: list[Any], has_run: bool = True) -> str:
     """One stage's entry of ``dvc status --json`` as text. ``has_run``: whether ``dvc.lock`` lists the stage."""
     if not has_run:
-        return "never ran here"
+        return "has not run in this checkout"
     causes: list[str] = []
     for entry in entries:
         if isinstance(entry, str):  # "changed command", "always changed"

@@ -33,8 +33,8 @@ from flows.occupancy import CheckoutBusyError, occupying
 from flows.processes import ENDING_S, end_children, end_commands_by, end_everything
 from flows.server import address, require_server
 from flows.tasks import StageResult
-from pipeline.core.command_line import run_command
-from pipeline.core.errors import LipsmithError, UserError, exit_code_of
+from pipeline.core.command_line import reported, run_command
+from pipeline.core.errors import LipsmithError, UserError
 from pipeline.core.layout import Layout, find_root
 from pipeline.core.resources import cgroup_limits, num_cores
 from pipeline.params import Params, load_params
@@ -206,7 +206,7 @@ def plan_text(root: Path, targets: list[str] | None) -> str:
     runs = sum(row.action == "run" for row in rows)
     return (
         f"{lines}\n\n{runs} of {len(rows)} stages run or are restored from DVC's cache, "
-        f"{len(stale) - runs} follow if their inputs change."
+        f"{len(stale) - runs} run only if their inputs change."
         "\nRun them: python -m flows.reproduce"
     )
 
@@ -221,7 +221,7 @@ def run_flow_command(body: Callable[[], int]) -> int:
         raise SystemExit(128 + signum)
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
-        os.write(sys.stderr.fileno(), b"Stopping. The same command will resume from here.\n")
+        os.write(sys.stderr.fileno(), b"Stopping the stages. Run the same command again to resume.\n")
         if address() is not None:
             unwind(signum, frame)
         # Ctrl-C also ends a temporary server, and Prefect would try to reach it for minutes.
@@ -235,13 +235,7 @@ def run_flow_command(body: Callable[[], int]) -> int:
     before = signal.signal(signal.SIGINT, interrupt)
     atexit.register(end_children)  # runs after Prefect's own exit handlers, which still need the server
     try:
-        return body()
-    except (LipsmithError, OSError) as error:
-        code = exit_code_of(error)
-        if code is None:
-            raise
-        sys.stderr.write(f"{error}\n")
-        return code
+        return reported(body, lambda error: sys.stderr.write(f"{error}\n"))
     finally:
         signal.signal(signal.SIGINT, before)
 

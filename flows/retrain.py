@@ -146,7 +146,7 @@ def _rules(decision: dict[str, Any]) -> str:
                 f"{r[key]:.4f}" if isinstance(r[key], float) else str(r[key])
                 for key in ("challenger", "champion", "limit")
             ),
-            "passed" if r["passed"] else "**broken**",
+            "passed" if r["passed"] else "**failed**",
         ]
         for r in decision["rules"]
     ]

@@ -22,10 +22,9 @@ from flows.processes import end_children
 from flows.reproduce import reproduce, run_flow_command
 from flows.retrain import retrain
 from flows.server import address, require_server
-from flows.tasks import CODE_DIR
 from pipeline.core.command_line import run_command
 from pipeline.core.errors import UserError
-from pipeline.core.layout import Layout, find_root
+from pipeline.core.layout import CODE_ROOT, Layout, find_root
 from pipeline.params import load_params
 
 
@@ -125,7 +124,7 @@ def _command(
         require_server()
         made = deployments(checkout, cron)
         require_own(made)
-        os.chdir(CODE_DIR)  # flow runs import `flows` from the working directory
+        os.chdir(CODE_ROOT)  # flow runs import `flows` from the working directory
         runner = _Runner(pause_on_shutdown=False)
         for deployment in made:
             runner.add_deployment(deployment)

@@ -26,11 +26,9 @@ from prefect.states import Completed, Failed
 from flows import dvc
 from flows.processes import stream
 from pipeline.core.errors import LipsmithError
-from pipeline.core.layout import Layout
+from pipeline.core.layout import CODE_ROOT, Layout
 from pipeline.params import load_params
 
-CODE_DIR = Path(__file__).resolve().parent.parent
-"""Root folder of the code that is running."""
 RETRY_DELAYS_S = [10.0, 60.0, 300.0]
 
 _STATE_NAMES: dict[dvc.StageOutcome, str] = {
@@ -138,16 +136,11 @@ def gate(root: Path, variant: str) -> dict[str, Any]:
         logger.info(line)
 
     command = [sys.executable, "-m", "pipeline.promote", "--variant", variant, "--root", str(root)]
-    code = stream(command, CODE_DIR, on_output)
+    code = stream(command, CODE_ROOT, on_output)
     if code != 0:
         raise LipsmithError("\n".join([f"pipeline.promote failed (exit code {code})", *tail]))
-    decision: dict[str, Any] = json.loads(decision_path(root).read_text())
+    decision: dict[str, Any] = json.loads(Layout(root).decision_path.read_text())
     return decision
-
-
-def decision_path(root: Path) -> Path:
-    """Path of the decision that ``pipeline.promote`` writes."""
-    return Layout(root).stage_dir("promote") / "decision.json"
 
 
 def publish_outcomes(results: list[StageResult]) -> None:

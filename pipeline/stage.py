@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,8 +18,8 @@ import numpy as np
 
 from pipeline.core import atomic, scratch
 from pipeline.core.code_digest import Code, record
-from pipeline.core.command_line import run_command
-from pipeline.core.errors import LipsmithError, TemporaryError, exit_code_of
+from pipeline.core.command_line import reported, run_command
+from pipeline.core.errors import TemporaryError
 from pipeline.core.layout import CODE_ROOT, Layout, find_root
 from pipeline.core.logs import log_to_stderr, wants_tracebacks
 from pipeline.params import Params, load_params
@@ -67,22 +68,24 @@ def run(stage: str, body: Body, variant: str | None = None, *, dvc_stage: str | 
     """
     _set_up_process()
     label = f"{stage}@{variant}" if variant else stage
-    started = time.monotonic()
-    try:
+
+    def run_once() -> int:
+        started = time.monotonic()
         layout = Layout(find_root())
         params = load_params(layout.params_path)
         if variant is not None and dvc_stage in (None, stage):
             params.require_variant(variant)
         _run_body(dvc_stage or stage, stage, body, variant, params, layout)
-    except (LipsmithError, OSError) as error:
-        code = exit_code_of(error)
-        if code is None:
-            raise
-        advice = " (trying again may help)" if isinstance(error, TemporaryError) else ""
-        logger.error("%s: %s%s", label, error, advice, exc_info=wants_tracebacks())
-        return code
-    logger.info("%s: done in %.0f s", label, time.monotonic() - started)
-    return 0
+        logger.info("%s: done in %.0f s", label, time.monotonic() - started)
+        return 0
+
+    return reported(run_once, partial(log_error, label))
+
+
+def log_error(label: str, error: Exception) -> None:
+    """Log the error that ends the stage ``label`` as one line, in the format that ``flows.dvc`` parses."""
+    advice = " (trying again may help)" if isinstance(error, TemporaryError) else ""
+    logger.error("%s: %s%s", label, error, advice, exc_info=wants_tracebacks())
 
 
 def _run_body(dvc_stage: str, stage: str, body: Body, variant: str | None, params: Params, layout: Layout) -> None:

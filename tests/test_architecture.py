@@ -18,6 +18,7 @@ import yaml
 
 from pipeline.core import code_digest
 from pipeline.core.layout import Layout
+from pipeline.core.ray_cluster import SENT_PACKAGES
 from pipeline.shards.index import IndexRow
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -158,6 +159,13 @@ def test_nothing_imports_upward_and_stages_do_not_import_stages() -> None:
                 assert not name.startswith("pipeline.stages."), f"{relative} imports {name}"
 
 
+def test_the_nodes_of_a_cluster_receive_every_package_that_their_tasks_import() -> None:
+    """In the tests of clusters the nodes have all packages installed, so a missing one would go unnoticed."""
+    for task in ("preprocess/shard.py", "training/session.py"):
+        packages = {path.relative_to(ROOT).parts[0] for path in _reachable(ROOT / "pipeline" / task)}
+        assert packages <= set(SENT_PACKAGES)
+
+
 def _rows() -> dict[str, int]:
     """Folder or module of ``pipeline`` -> its row in the picture of docs/architecture.md, from the top."""
     text = (ROOT / "docs" / "architecture.md").read_text()
@@ -225,6 +233,7 @@ def test_packages_that_use_trained_networks_do_not_import_training(package: str)
         assert not found, f"{start.relative_to(ROOT)} imports {found}"
 
 
+@pytest.mark.slow
 def test_only_an_init_module_re_exports_names() -> None:
     """A name is imported from the module that defines it, or from a package whose ``__init__`` imports it."""
     wrong = []
@@ -285,6 +294,7 @@ def test_dvc_and_layout_agree_on_every_output() -> None:
     assert layout.comparison_path.as_posix() in outs
 
 
+@pytest.mark.slow
 def test_no_other_distribution_provides_our_packages() -> None:
     owners = importlib.metadata.packages_distributions()
     for package in PACKAGES:
@@ -364,6 +374,7 @@ def _tested_or_named(tree: ast.Module) -> Iterator[tuple[int, frozenset[str]]]:
             yield node.lineno, _texts(node.value)
 
 
+@pytest.mark.slow
 def test_each_set_of_choices_is_declared_once() -> None:
     declared, places = set[frozenset[str]](), defaultdict[frozenset[str], set[str]](set)
     for path in _sources():

@@ -186,7 +186,7 @@ def test_dvc_shows_metrics_and_plots(checkout: Layout, first_run: str) -> None:
 
 def test_only_edited_variants_rerun_and_a_killed_training_resumes(checkout: Layout, first_run: str) -> None:
     def weights(arm: str) -> bytes:
-        return (checkout.stage_dir("train_gan", arm) / "model" / "weights.safetensors").read_bytes()
+        return (checkout.model_dir("train_gan", arm) / "weights.safetensors").read_bytes()
 
     undisturbed = weights("lstm_cbam")
     params = yaml.safe_load(checkout.params_path.read_text())

@@ -1,4 +1,4 @@
-"""Base class of the rivals: audio windows and faces in, one generated frame per input frame out.
+"""Base class of the baselines: audio windows and faces in, one generated frame per input frame out.
 
 Legend: B batch, T window frames, N = B*T folded batch, C channels, H W pixels, F audio features, L steps.
 """

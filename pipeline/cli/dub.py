@@ -112,7 +112,7 @@ def generator_folder(layout: Layout, model: Path | None, registered: Alias | Non
         from pipeline.params import load_params
 
         load_params(layout.params_path).require_variant(variant)
-    folder = model or layout.stage_dir("train_gan", variant) / "model"
+    folder = model or layout.model_dir("train_gan", variant)
     if not (folder / "model.json").is_file():
         remedy = "give another --model" if model else f"`dvc repro train_gan@{variant}` trains it, or give --model"
         raise UserError(f"no trained generator in {folder}; {remedy}")

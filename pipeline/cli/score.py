@@ -43,7 +43,7 @@ def score_model(
     model: Annotated[Path, typer.Option(help="Folder of a saved generator.")],
     out: Annotated[Path | None, typer.Option(help="JSON file to write. Default: no file.")] = None,
 ) -> None:
-    """Score a generator on held-out clips with unseen audio.
+    """Score a generator on held-out clips with the audio of another clip.
 
     The protocol is that of the stage evaluate. If the comparison in artifacts/compare has the same protocol, its rows
     are printed too.
@@ -85,7 +85,7 @@ def score_folders(
     by_clip = clips_csv(found)
     if out is not None:
         atomic.write_text(out.with_suffix(".csv"), by_clip)  # it has the reasons even if no clip could be scored
-    figures = judges.figures(found, is_generated=True) | {"protocol": protocol, "unmatched": unmatched}
+    figures = judges.metrics(found, is_generated=True) | {"protocol": protocol, "unmatched": unmatched}
     clips = clip_scores(by_clip)
     if len(clips) >= comparing.MIN_SHARED_CLIPS:
         resampling = params.compare.confidence, params.compare.num_resamples, params.seed
@@ -105,14 +105,14 @@ def score_folders(
     if len(clips) >= comparing.MIN_SHARED_CLIPS:
         yield f"\n[]: {level(params.compare.confidence)} interval over clips"
     yield from _remarks(figures)
-    if noted := [item for item, _ in found.scored if item.reason]:
+    if noted := [item for item, _ in found.scored if item.note]:
         first = noted[0]
-        yield f"clips changed before scoring: {len(noted)}, such as {first.pair.video_id}: {first.reason}"
+        yield f"clips resampled before scoring: {len(noted)}, such as {first.pair.video_id}: {first.note}"
     if unmatched:
         yield f"not scored, since {reference} has no video with these names: {_some(unmatched)}"
     if judges.evaluator.name == TRAINED:
         accuracy = accuracy_sentence(layout, "train_evaluator", "the evaluator")
-        yield f"{accuracy}; LSE of other clips is not more reliable"
+        yield f"{accuracy}; on other clips its LSE may be less reliable"
 
 
 def score_saved(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[str]:

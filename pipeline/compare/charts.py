@@ -101,8 +101,8 @@ def _fitting(name: str) -> str:
 
 def _text(x: float, y: float, text: str, kind: str, title: str = "") -> str:
     """An SVG text element. ``title``: the full text, if ``text`` may be shortened."""
-    told = f"<title>{escape(title)}</title>" if title not in ("", text) else ""
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}">{told}{escape(text)}</text>'
+    title_element = f"<title>{escape(title)}</title>" if title not in ("", text) else ""
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}">{title_element}{escape(text)}</text>'
 
 
 def _svg(width: float, height: float, content: str, title: str) -> str:

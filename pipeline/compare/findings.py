@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, get_args
+from typing import Any
 
 from pipeline.compare.differences import DIRECTIONS, Differences, is_clear
 from pipeline.compare.seeds import averaged
-from pipeline.core.choices import Bound
+from pipeline.core.choices import BOUNDS
 from pipeline.core.versions import differing
 
 Row = Mapping[str, Any]
-BOUND_VARIANTS = get_args(Bound)
-RIVALS = ("wav2lip", "lipgan", "speech2vid")
+BASELINES = ("wav2lip", "lipgan", "speech2vid")
 """The systems of the paper's Table 1."""
 MIN_FID_IMAGES = 2048
 """FID estimates a covariance of 2048 dimensions (Heusel et al. 2017)."""
@@ -29,9 +28,9 @@ def findings(rows: Sequence[Row], differences: Differences) -> list[str]:
     established.
     """
     by_name = averaged(rows)
-    generators = [row for name, row in by_name.items() if name not in BOUND_VARIANTS]
-    if unfit := unfit_judge(by_name):
-        return [unfit, *_best_generators(generators, [("FID", "fid", min)])]
+    generators = [row for name, row in by_name.items() if name not in BOUNDS]
+    if problem := evaluator_problem(by_name):
+        return [problem, *_best_generators(generators, [("FID", "fid", min)])]
     best = min(by_name.values(), key=lambda row: row["lse_d"])
     real = by_name.get("real")
     lines = [
@@ -47,19 +46,19 @@ def findings(rows: Sequence[Row], differences: Differences) -> list[str]:
     lines += _best_generators(generators, figures)
     lines += [
         _order(by_name, differences),
-        _against_rivals(by_name, differences),
+        _against_baselines(by_name, differences),
         _against_copy(by_name, generators, differences),
     ]
     return [line for line in lines if line]
 
 
-def unfit_judge(by_name: Mapping[str, Row]) -> str | None:
-    """Why LSE does not measure sync here: real videos are not placed in sync, or score worse than foreign audio.
+def evaluator_problem(by_name: Mapping[str, Row]) -> str | None:
+    """Why the evaluator does not measure sync; None if it does.
 
-    None if it does.
+    Real videos are not placed in sync, or they score worse than the same videos with the audio of another clip.
     """
     real, copy = by_name.get("real"), by_name.get("copy_input")
-    remedy = "Ignore LSE here, and train the evaluator longer or on more clips."
+    remedy = "Do not use these LSE values. In params.yaml, raise train_evaluator.num_steps, or use more clips."
     if real and real["within_one_frame"] < TRUSTED_SHARE:
         return (
             f"The evaluator places only {real['within_one_frame']:.0%} of the real videos within one frame of sync: "
@@ -67,8 +66,8 @@ def unfit_judge(by_name: Mapping[str, Row]) -> str | None:
         )
     if real and copy and copy["lse_d"] < real["lse_d"]:
         return (
-            f"Real videos have a worse LSE-D ({real['lse_d']:.3f}) than the same videos with foreign audio "
-            f"({copy['lse_d']:.3f}): the evaluator does not measure sync. {remedy}"
+            f"Real videos have a worse LSE-D ({real['lse_d']:.3f}) than the same videos with the audio of "
+            f"another clip ({copy['lse_d']:.3f}): the evaluator does not measure sync. {remedy}"
         )
     return None
 
@@ -81,8 +80,8 @@ def _best_generators(generators: Sequence[Row], figures: Sequence[tuple[str, str
     figures_of: dict[str, list[str]] = {}
     for label, key, row in leaders:
         figures_of.setdefault(row["variant"], []).append(f"{label} ({row[key]:.3f})")
-    said = "; ".join(f"`{name}` on {', '.join(of_one)}" for name, of_one in figures_of.items())
-    return [f"Best generator: {said}."]
+    statements = "; ".join(f"`{name}` on {', '.join(of_one)}" for name, of_one in figures_of.items())
+    return [f"Best generator: {statements}."]
 
 
 def _real_behind(by_name: Mapping[str, Row], generators: Sequence[Row], differences: Differences) -> str | None:
@@ -111,7 +110,7 @@ def _order(by_name: Mapping[str, Row], differences: Differences) -> str | None:
     names = ("no_lstm_cbam", "no_lstm", "no_cbam", "lstm_cbam")
     if not all(name in by_name for name in names):
         return None
-    said, doubts = [], ""
+    statements, doubts = [], ""
     for label, key, sign in LSE:
         steps = [(worse, better) for worse in names[:1] for better in names[1:3]]
         steps += [(worse, better) for worse in names[1:3] for better in names[3:]]
@@ -120,27 +119,27 @@ def _order(by_name: Mapping[str, Row], differences: Differences) -> str | None:
             for worse, better in steps
             if sign * by_name[worse][key] >= sign * by_name[better][key]
         ]
-        said.append(f"does not hold on {label} ({', '.join(broken)})" if broken else f"holds on {label}")
+        statements.append(f"does not hold on {label} ({', '.join(broken)})" if broken else f"holds on {label}")
         close = [
             f"`{worse}` and `{better}`" for worse, better in steps if not is_clear(differences, better, worse, key)
         ]
         if close and not broken:
             doubts += f" On {label} it is not established: the difference may be 0 between {', '.join(close)}."
     seeds = _seeds([by_name[name] for name in names])
-    return f"The paper's order, neither < LSTM or CBAM alone < both, {' and '.join(said)} ({seeds}).{doubts}"
+    return f"The paper's order, neither < LSTM or CBAM alone < both, {' and '.join(statements)} ({seeds}).{doubts}"
 
 
-def _against_rivals(by_name: Mapping[str, Row], differences: Differences) -> str | None:
+def _against_baselines(by_name: Mapping[str, Row], differences: Differences) -> str | None:
     """Whether the paper's network is ahead of the systems of its Table 1, and whether that is established."""
     whole = by_name.get("lstm_cbam")
-    rivals = [by_name[name] for name in RIVALS if name in by_name]
-    if whole is None or not rivals:
+    baselines = [by_name[name] for name in BASELINES if name in by_name]
+    if whole is None or not baselines:
         return None
-    said, doubts = [], ""
+    statements, doubts = [], ""
     for label, key, sign in (*LSE, ("FID", "fid", -1)):
-        ahead = [row for row in rivals if sign * whole[key] > sign * row[key]]
-        of_whom = "all" if len(ahead) == len(rivals) else _listed([row["variant"] for row in ahead]) or "none"
-        said.append(f"on {label} ahead of {of_whom}")
+        ahead = [row for row in baselines if sign * whole[key] > sign * row[key]]
+        of_whom = "all" if len(ahead) == len(baselines) else _listed([row["variant"] for row in ahead]) or "none"
+        statements.append(f"on {label} ahead of {of_whom}")
         close = [
             row["variant"]
             for row in ahead
@@ -148,8 +147,10 @@ def _against_rivals(by_name: Mapping[str, Row], differences: Differences) -> str
         ]
         if close:
             doubts += f" On {label} its lead over {_listed(close)} is not established: it may be 0."
-    text = f"`lstm_cbam` against the rivals of the paper's Table 1 ({_listed([row['variant'] for row in rivals])}): "
-    return f"{text}{'; '.join(said)} ({_seeds([whole, *rivals])}).{doubts}"
+    text = (
+        f"`lstm_cbam` against the baselines of the paper's Table 1 ({_listed([row['variant'] for row in baselines])}): "
+    )
+    return f"{text}{'; '.join(statements)} ({_seeds([whole, *baselines])}).{doubts}"
 
 
 def _against_copy(by_name: Mapping[str, Row], generators: Sequence[Row], differences: Differences) -> str | None:
@@ -190,9 +191,9 @@ def limits(rows: Sequence[Row], protocol: Mapping[str, Any]) -> list[str]:
         lines.append("LSE-D and LSE-C come from the official syncnet_v2 weights.")
     else:
         lines.append(
-            "LSE-D and LSE-C come from an evaluator trained here (the network of Chung & Zisserman 2016 at width "
-            f"{protocol['evaluator_width']:g}), not from syncnet_v2. Its distances have their own scale: do not "
-            "compare the values with published ones."
+            "LSE-D and LSE-C come from an evaluator trained in this checkout (the network of Chung & Zisserman 2016 "
+            f"at width {protocol['evaluator_width']:g}), not from syncnet_v2. Its distances have their own scale: do "
+            "not compare the values with published ones."
         )
     lines.append(
         "FID and KID of `real` and `copy_input` are 0 by construction, because their face crops are the real ones. The "
@@ -210,7 +211,7 @@ def limits(rows: Sequence[Row], protocol: Mapping[str, Any]) -> list[str]:
     rejected = max(row["num_rejected"] for row in rows)
     if rejected:
         lines.append(
-            f"Preprocessing and the sync check rejected {rejected} held-out clips or parts of clips "
+            f"Preprocessing and the sync filter rejected {rejected} held-out clips or parts of clips "
             "(reasons: data/clips/rejects.parquet). They are missing from every row."
         )
     still = [row["variant"] for row in rows if row["jitter_ratio"] < STILL_MOUTH]

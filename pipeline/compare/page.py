@@ -53,7 +53,7 @@ _SCORES = (
 RERUN = """\
 git clone <this project> && cd lipsmith
 make install && . .venv/bin/activate
-python -m pipeline profile {profile}     # then set dataset.{source} in params.yaml
+python -m pipeline profile {profile}{remark}
 dvc repro"""
 
 
@@ -127,8 +127,8 @@ def page(
         paper_caveat=PAPER_CAVEAT,
         ablation=beside_paper(rows, ABLATION),
         ablation_title=ABLATION_TITLE,
-        rivals_title=TABLE_1_TITLE,
-        rivals=beside_paper(rows, TABLE_1_ROWS),
+        baselines_title=TABLE_1_TITLE,
+        baselines=beside_paper(rows, TABLE_1_ROWS),
         edges=edge_table(rows),
         edge_note=EDGE_NOTE,
         caveats=CAVEATS,
@@ -140,27 +140,33 @@ def page(
         failures=failure_table({result.variant: result.metrics["failures"] for result in results}),
         protocol=protocol_table(protocol),
         versions=version_table(rows),
-        rerun=RERUN.format(profile=profile, source=source),
+        rerun=_rerun(profile, source),
         profile=profile,
     )
+
+
+def _rerun(profile: str, source: str) -> str:
+    """The commands that repeat the comparison. The demo renders its clips and needs no folder."""
+    remark = "" if source == "demo" else f"     # then set dataset.{source}.root in params.yaml"
+    return RERUN.format(profile=profile, remark=remark)
 
 
 def read_takes(folders: Mapping[str, Path], results: Mapping[str, Result]) -> list[SharedClip]:
     """The takes in the rows' ``takes`` folders, in the order of the first row that has them.
 
-    ``folders``: ``artifacts/evaluate/<variant>`` per row. The caption is that of a row with foreign audio.
+    ``folders``: ``artifacts/evaluate/<variant>`` per row. The caption is that of a row with the audio of another clip.
     """
     players: dict[str, list[Player]] = {}
-    said: dict[str, tuple[str, str]] = {}
+    captions: dict[str, tuple[str, str]] = {}
     for variant, folder in folders.items():
         for take in read_json(folder / "takes" / "takes.json")["takes"]:
             content = base64.b64encode((folder / "takes" / take["file"]).read_bytes()).decode()
             score = results[variant].clips.get((take["clip_id"], take["audio_clip_id"]))
             remark = "" if score is None else f"LSE-C {score.lse_c:.2f}"
             players.setdefault(take["clip_id"], []).append(Player(variant, remark, content))
-            if variant != "real" or take["clip_id"] not in said:
-                said[take["clip_id"]] = take["clip_id"], take["caption"]
-    return [SharedClip(*said[clip_id], players=found) for clip_id, found in players.items()]
+            if variant != "real" or take["clip_id"] not in captions:
+                captions[take["clip_id"]] = take["clip_id"], take["caption"]
+    return [SharedClip(*captions[clip_id], players=found) for clip_id, found in players.items()]
 
 
 def split_table(kept: Sequence[IndexRow], rejects: Sequence[Reject]) -> Table:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from pipeline.compare.intervals import level
 from pipeline.compare.seeds import places
+from pipeline.core.artifacts import REMAKE
 from pipeline.core.errors import DataError, UserError
 from pipeline.report.plot_style import LIGHT, MUTED, TEXT, Theme, clean, save, set_title, spaced
 
@@ -102,7 +103,7 @@ def read_curve(path: Path) -> dict[str, list[tuple[int, float]]]:
     """Read a training's ``curve.csv`` as column -> (step, value) points, without empty cells."""
     points: dict[str, list[tuple[int, float]]] = {}
     if not path.is_file():
-        raise UserError(f"{path} does not exist; `dvc repro` makes it")
+        raise UserError(f"{path} does not exist; {REMAKE}")
     with path.open(newline="") as file:
         try:
             for row in csv.DictReader(file):
@@ -111,7 +112,7 @@ def read_curve(path: Path) -> dict[str, list[tuple[int, float]]]:
                     if name != "step" and cell not in ("", None):
                         points.setdefault(name, []).append((step, float(cell)))
         except (KeyError, TypeError, ValueError, csv.Error) as error:  # no such column, a short line, no number
-            raise DataError(f"{path} is damaged ({error!r}); remove it, `dvc repro` makes it") from None
+            raise DataError(f"{path} is damaged ({error!r}); remove it, {REMAKE}") from None
     return points
 
 
@@ -123,7 +124,7 @@ def plot_training(
 ) -> None:
     """Plot training curves. ``panels``: column of ``curve.csv`` -> title; absent columns are left out.
 
-    ``repeats`` have the colour of the variant they repeat and no entry in the legend. Raises ValueError if no curve has
+    ``repeats`` have the colour of the variant they repeat and no entry in the legend. Raises DataError if no curve has
     any of the columns.
     """
     shown = [name for name in panels if any(curve.get(name) for curve in curves.values())]

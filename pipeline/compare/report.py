@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.compare.differences import difference, num_videos
-from pipeline.compare.findings import LSE, findings, limits, setting, unfit_judge
+from pipeline.compare.findings import LSE, evaluator_problem, findings, limits, setting
 from pipeline.compare.intervals import level
 from pipeline.compare.paper import ABLATION, CAVEATS, REAL_VIDEO, TABLE_1, PaperScores
 from pipeline.compare.seeds import averaged, mean_of, runs_of, seed_spread
@@ -14,7 +14,7 @@ from pipeline.core.versions import differing
 from pipeline.report.tables import Table, bullets
 
 Row = Mapping[str, Any]
-BOUND_NAMES = {"real": "real video, own audio", "copy_input": "unchanged video, foreign audio"}
+BOUND_NAMES = {"real": "real video, own audio", "copy_input": "unchanged video, audio of another clip"}
 PROBES_NOTE = (
     "Clips generated again with their own audio, compared with the real video, and with silence, where the mouth "
     "should rest. Motion in silence is a share of the motion under the own audio; head motion is a part of it. Warping "
@@ -152,7 +152,7 @@ def difference_table(comparison: Mapping[str, Any]) -> Table:
     clips for intervals, or with an evaluator that does not measure sync.
     """
     by_name = averaged(comparison["rows"])
-    names = [] if unfit_judge(by_name) else list(by_name)
+    names = [] if evaluator_problem(by_name) else list(by_name)
     first = next((name for name in names if name not in BOUND_NAMES), "")
     apart, cells = comparison["differences"], []
     for other in names:

@@ -17,7 +17,7 @@ from pipeline.core.artifacts import read_json
 from pipeline.core.errors import DataError, UserError
 
 COMPARISON_CSV_COLUMNS = ("variant", "lse_d", "lse_c", "fid")
-COPIED = (
+ROW_METRICS = (
     "variant",
     "lse_d",
     "lse_c",
@@ -37,7 +37,7 @@ COPIED = (
 )
 
 
-OF_ARMS = (
+PROBE_METRICS = (
     "reconstruction_ssim",
     "reconstruction_psnr_db",
     "reconstruction_warping_error",
@@ -45,7 +45,7 @@ OF_ARMS = (
     "silence_motion",
     "num_probes",
 )
-"""Figures of rows with a generator only."""
+"""Metrics of rows with a generator only."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def comparison(
     """The content of ``comparison.json``: the shared protocol, one row per variant, and differences of variants.
 
     The intervals of rows are over clips, those of differences over videos and trainings. ``repeats``: variants that
-    repeat another one with another seed -> that variant. Raises ValueError if the protocols differ.
+    repeat another one with another seed -> that variant. Raises UserError if the protocols differ.
     """
     protocol = shared_protocol(results)
     trainings: dict[str, list[Result]] = {}
@@ -168,8 +168,8 @@ def comparison(
     }
     rows = []
     for result in results:
-        row = {key: result.metrics[key] for key in COPIED}
-        row |= {key: result.metrics[key] for key in OF_ARMS if key in result.metrics}
+        row = {key: result.metrics[key] for key in ROW_METRICS}
+        row |= {key: result.metrics[key] for key in PROBE_METRICS if key in result.metrics}
         row |= intervals_over_clips(result.clips, confidence, num_resamples, seed)
         if result.variant in repeats:
             row["repeats"] = repeats[result.variant]

@@ -4,7 +4,7 @@ The module imports only ``typing``, so that command lines start quickly. Choices
 that package: ``pipeline.dubbing.choices``, ``pipeline.promote.choices``.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 Source = Literal["demo", "grid", "lrs2", "folder"]
 """Source of the clips (``dataset.source``). Each has a profile of the same name."""
@@ -26,7 +26,9 @@ AudioStart = Literal["expert", "random"]
 """Initial weights of a generator's audio encoder: the sync expert's, or random ones."""
 
 Bound = Literal["real", "copy_input"]
-"""Rows of a comparison that need no generator: the real videos, and the unchanged input videos with other audio."""
+"""Rows of a comparison that need no generator: the real videos, and the unchanged videos with the audio of another
+clip."""
+BOUNDS: tuple[str, ...] = get_args(Bound)
 Reference = Literal["first", "same"]
 """Identity reference of a generator: the first frame of the shot or clip, or the frame that is generated."""
 Length = Literal["audio", "video"]

@@ -1,7 +1,7 @@
 """Command lines: typer with plain help. A usage error prints one line and returns exit code 2.
 
 A command is a function that returns its exit code. It is called once. Its exceptions, including KeyboardInterrupt, are
-raised unchanged.
+raised unchanged. A command reports the errors that a user can correct with ``reported``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import typer
+
+from pipeline.core.errors import LipsmithError, exit_code_of
 
 EXIT_USAGE = 2
 _USAGE_ERROR: Any = typer.BadParameter.__base__
@@ -57,6 +59,22 @@ def run_app(app: typer.Typer, argv: Sequence[str] | None, prog: str) -> int:
         typer.echo(_explanation(error), err=True)
         return EXIT_USAGE
     return code if isinstance(code, int) else 0
+
+
+def reported(body: Callable[[], int], report: Callable[[LipsmithError | OSError], object]) -> int:
+    """Call ``body`` and return its exit code.
+
+    A LipsmithError or an error of the operating system is passed to ``report`` and becomes its exit code. Any other
+    exception is a bug and is raised.
+    """
+    try:
+        return body()
+    except (LipsmithError, OSError) as error:
+        code = exit_code_of(error)
+        if code is None:
+            raise
+        report(error)
+        return code
 
 
 def _explanation(error: Any) -> str:

@@ -61,6 +61,11 @@ class Layout:
     def comparison_path(self) -> Path:
         return self.stage_dir("compare") / "comparison.json"
 
+    @property
+    def decision_path(self) -> Path:
+        """The decision that ``pipeline.promote`` writes."""
+        return self.stage_dir("promote") / "decision.json"
+
     def code_path(self, stage: str) -> Path:
         """The file with the digest of a stage's code."""
         return self.artifacts_dir / "code" / f"{stage}.txt"
@@ -69,6 +74,10 @@ class Layout:
         """The output folder of a stage, or of one variant of it."""
         base = self.artifacts_dir / stage
         return base / variant if variant else base
+
+    def model_dir(self, stage: str, variant: str | None = None) -> Path:
+        """The folder of the model that a training stage writes."""
+        return self.stage_dir(stage, variant) / "model"
 
     def metrics_path(self, stage: str, variant: str | None = None) -> Path:
         return self.stage_dir(stage, variant) / "metrics.json"

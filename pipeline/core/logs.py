@@ -7,7 +7,10 @@ import os
 import sys
 from typing import TextIO
 
+logger = logging.getLogger(__name__)
+
 LEVEL_VARIABLE = "LIPSMITH_LOG_LEVEL"
+_LEVELS = "DEBUG, INFO, WARNING, ERROR, CRITICAL"
 _VERBOSE = ("alembic", "mlflow", "numba", "matplotlib", "PIL")
 
 
@@ -16,6 +19,9 @@ def log_to_stderr(form: str = "%(message)s") -> None:
     logging.basicConfig(level=_level(), format=form, datefmt="%H:%M:%S", handlers=[StderrHandler()])
     for name in _VERBOSE:
         logging.getLogger(name).setLevel(logging.WARNING)
+    given = os.environ.get(LEVEL_VARIABLE, "")
+    if given and given.upper() not in logging.getLevelNamesMapping():
+        logger.warning("%s is %r, which is not a log level; using INFO. Allowed: %s", LEVEL_VARIABLE, given, _LEVELS)
 
 
 class StderrHandler(logging.StreamHandler[TextIO]):

@@ -9,18 +9,20 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import psutil
 
 from pipeline.core.errors import TemporaryError
+from pipeline.core.layout import CODE_ROOT
 
 _MIN_STORE_BYTES = 100_000_000
 _ANSWER_S = 10.0
+SENT_PACKAGES = ("pipeline", "models")
+"""Packages that the nodes of a cluster receive. The tasks of all stages import only from these two."""
 
 
 class WorkerError(TemporaryError):
@@ -33,13 +35,11 @@ def is_cluster() -> bool:
 
 
 @contextmanager
-def open_ray(
-    num_cpus: int, packages: Sequence[ModuleType], store_bytes: int, env_vars: Mapping[str, str]
-) -> Iterator[Any]:
+def open_ray(num_cpus: int, store_bytes: int, env_vars: Mapping[str, str]) -> Iterator[Any]:
     """Yield the module ``ray``, connected to the cluster of RAY_ADDRESS or to a local instance for this block.
 
-    The nodes of a cluster receive the code of ``packages`` and no other files. ``num_cpus`` and ``store_bytes`` (size
-    of the object store) apply to a local instance. Raises WorkerError if the cluster does not answer.
+    The nodes of a cluster receive ``SENT_PACKAGES`` and no other files. ``num_cpus`` and ``store_bytes`` (size of the
+    object store) apply to a local instance. Raises WorkerError if the cluster does not answer.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -53,7 +53,7 @@ def open_ray(
         return
     folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))  # short, since paths of Ray's sockets are limited
     if is_cluster():
-        options = _cluster_options(folder, packages, env_vars)
+        options = _cluster_options(folder, env_vars)
     else:
         options = _local_options(num_cpus, folder, store_bytes, env_vars)
     on_sigterm = signal.getsignal(signal.SIGTERM)
@@ -77,17 +77,19 @@ def _require_answer(address: str) -> None:
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
     except OSError as error:
-        raise WorkerError(f"nothing answers at RAY_ADDRESS {address}: {error}") from error
+        raise WorkerError(
+            f"RAY_ADDRESS is {address}, and no Ray cluster answers there ({error}); start the cluster "
+            "(docs/cluster.md), or unset RAY_ADDRESS to use this machine"
+        ) from error
 
 
-def _cluster_options(folder: Path, packages: Sequence[ModuleType], env_vars: Mapping[str, str]) -> dict[str, Any]:
-    """Options that send the packages' code to the nodes. The packages' dependencies must be installed there.
+def _cluster_options(folder: Path, env_vars: Mapping[str, str]) -> dict[str, Any]:
+    """Options that send ``SENT_PACKAGES`` to the nodes. The packages' dependencies must be installed there.
 
     The code is sent as a working directory, which takes precedence over a checkout at the same path on a node.
     """
-    for package in packages:
-        code = Path(str(package.__file__)).parent
-        shutil.copytree(code, folder / code.name, ignore=shutil.ignore_patterns("__pycache__"))
+    for package in SENT_PACKAGES:
+        shutil.copytree(CODE_ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     return {"runtime_env": {"env_vars": dict(env_vars), "working_dir": str(folder)}}
 
 

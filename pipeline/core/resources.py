@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from pipeline.core.errors import UserError
+
 _UNLIMITED_BYTES = 1 << 60
 """Control groups of version 1 report a number above this if there is no limit."""
 SHARE_VARIABLE = "LIPSMITH_NUM_CORES"
@@ -23,9 +25,11 @@ def num_cores(limits: Limits | None = None) -> int:
     """Number of cores that this process may use: ``SHARE_VARIABLE`` if set, else ``visible_cores`` within the quota.
 
     The quota is rounded down, but to at least 1: threads beyond the quota would wait for each other. ``limits``:
-    default, the limits of this process.
+    default, the limits of this process. Raises UserError if ``SHARE_VARIABLE`` is not an integer from 1.
     """
     if share := os.environ.get(SHARE_VARIABLE):
+        if not share.isdecimal() or int(share) < 1:
+            raise UserError(f"{SHARE_VARIABLE} is {share!r}; it must be an integer from 1, or unset")
         return int(share)
     quota = (limits or cgroup_limits()).cores
     return visible_cores() if quota is None else max(1, min(visible_cores(), int(quota)))

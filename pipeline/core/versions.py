@@ -6,7 +6,7 @@ import importlib.metadata
 from collections.abc import Iterable, Mapping
 
 DISTRIBUTION = "lipsmith"
-BEHIND_FIGURES = (DISTRIBUTION, "torch", "numpy", "scipy", "opencv-python-headless", "librosa")
+METRIC_PACKAGES = (DISTRIBUTION, "torch", "numpy", "scipy", "opencv-python-headless", "librosa")
 """Packages whose arithmetic affects the metrics."""
 
 
@@ -18,9 +18,9 @@ def version_of(name: str) -> str | None:
         return None
 
 
-def versions_behind_figures() -> dict[str, str]:
-    """Package -> version for the installed ones of ``BEHIND_FIGURES``. Imports none of them."""
-    return {name: version for name in BEHIND_FIGURES if (version := version_of(name))}
+def metric_package_versions() -> dict[str, str]:
+    """Package -> version for the installed ones of ``METRIC_PACKAGES``. Imports none of them."""
+    return {name: version for name in METRIC_PACKAGES if (version := version_of(name))}
 
 
 def differing(results: Iterable[Mapping[str, str]]) -> list[str]:

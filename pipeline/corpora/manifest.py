@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,6 +15,8 @@ from pipeline.core import atomic
 from pipeline.core.artifacts import read_rows
 from pipeline.core.choices import Split
 from pipeline.core.digest import sha256_of
+from pipeline.core.errors import DataError
+from pipeline.shards.index import IndexRow, Reject
 
 SPLITS: tuple[str, ...] = get_args(Split)
 MIN_CLIPS = {"train": 1, "val": 1, "test": 2}
@@ -73,3 +76,26 @@ def read_manifest(path: Path) -> list[ClipRecord]:
     columns = [field.name for field in fields(ClipRecord)]
     rows = read_rows(path, columns, "`dvc repro download` writes it")
     return [ClipRecord(**{name: row[name] for name in columns}) for row in rows]
+
+
+def require_enough(
+    given: Iterable[ClipRecord | IndexRow],
+    kept: Iterable[IndexRow],
+    rejects: Iterable[Reject],
+    *,
+    by: str,
+    remedy: str,
+) -> None:
+    """Raise DataError if fewer than ``MIN_CLIPS`` of the ``given`` clips of a split were ``kept``.
+
+    ``by``: what rejected the others.
+    """
+    num_given, num_kept = (Counter(item.split for item in items) for items in (given, kept))
+    reasons = Counter((reject.split, reject.reason) for reject in rejects)
+    for split in sorted(num_given):
+        if num_kept[split] < MIN_CLIPS[split]:
+            counts = [f"{count} {reason}" for (of, reason), count in reasons.most_common() if of == split]
+            raise DataError(
+                f"{by} keeps {num_kept[split]} of {num_given[split]} clips of the split {split}, but at least "
+                f"{MIN_CLIPS[split]} are required (rejected: {', '.join(counts) or 'none'}). {remedy}"
+            )

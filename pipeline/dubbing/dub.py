@@ -102,7 +102,7 @@ class SpeechTrack:
         return len(self.samples) / self.rate_hz
 
 
-class DrawMouths(Protocol):
+class GenerateMouths(Protocol):
     """Interface of a generator, such as ``MouthGenerator``."""
 
     def audio_windows(self, voice: AudioSource, frames: FrameIndices, fps: float) -> NDArray[np.float32]:
@@ -122,7 +122,7 @@ def dub_file(
     face: Path,
     audio: Path,
     out: Path,
-    draw: DrawMouths,
+    generate: GenerateMouths,
     detectors_for: DetectorsFor,
     settings: DubSettings,
 ) -> DubSummary:
@@ -131,14 +131,14 @@ def dub_file(
     Writes ``out`` atomically. Raises MediaError for an unusable input, UserError for arguments that cannot be used.
     """
     with MediaFile(face) as video:
-        return _dub(video, audio, out, draw, detectors_for, settings)
+        return _dub(video, audio, out, generate, detectors_for, settings)
 
 
 def _dub(
     video: MediaFile,
     audio: Path,
     out: Path,
-    draw: DrawMouths,
+    generate: GenerateMouths,
     detectors_for: DetectorsFor,
     settings: DubSettings,
 ) -> DubSummary:
@@ -171,7 +171,7 @@ def _dub(
         return (timed.image for timed in video.frames(fps))
 
     def watched_frames() -> Iterator[Frame]:  # short audio needs only the beginning of a long video
-        return tracked(itertools.islice(open_frames(), num_wanted), "finding the face", num_watched or None, "frames")
+        return tracked(itertools.islice(open_frames(), num_wanted), "detecting faces", num_watched or None, "frames")
 
     followed = follow_face(
         watched_frames, detectors_for(max(display.width, display.height)), float(fps), settings.follow
@@ -183,8 +183,8 @@ def _dub(
     _require_faces(face, boxes, float(fps), settings.on_missing)
     with writer:
         batch_frames = _batch_size(display, settings)
-        dubbed = redraw(shown, boxes, speech, float(fps), draw, batch_frames, settings.reference, followed.cuts)
-        for source, image in tracked(dubbed, "drawing", num_shown, "frames"):
+        dubbed = regenerate(shown, boxes, speech, float(fps), generate, batch_frames, settings.reference, followed.cuts)
+        for source, image in tracked(dubbed, "generating frames", num_shown, "frames"):
             num_missing += bool(np.isnan(boxes[source, 0]))
             writer.write(image)
     with MediaFile(out) as written:
@@ -200,12 +200,12 @@ def _dub(
     )
 
 
-def redraw(
+def regenerate(
     shown: Iterable[tuple[int, Frame]],
     boxes: NDArray[np.float64],
     voice: AudioSource,
     fps: float,
-    draw: DrawMouths,
+    generate: GenerateMouths,
     batch_frames: int = BATCH_FRAMES,
     reference: Reference = "first",
     cuts: Sequence[int] = (),
@@ -227,7 +227,7 @@ def redraw(
             crops = np.stack([cut(pictures[place], source) for place, source in faces])
             places = np.array([place for place, _ in faces])
             references = crops if reference == "same" else first_of_shot(crops, [source for _, source in faces])
-            mouths = draw(crops, draw.audio_windows(voice, places, fps), references, state)
+            mouths = generate(crops, generate.audio_windows(voice, places, fps), references, state)
             for (place, source), mouth in zip(faces, mouths, strict=True):
                 pictures[place] = paste_mouth(pictures[place], mouth, boxes[source])
         for place, (source, _) in batch:

@@ -16,6 +16,6 @@ def accuracy_sentence(layout: Layout, stage: str, name: str) -> str:
         return f"{name}: its accuracy is unknown, because {path} does not exist"
     metrics = read_json(path)
     return (
-        f"{name} on its own held-out clips: pairwise accuracy {metrics['test_pairwise_accuracy']:.2f} (chance 0.5), "
-        f"offset within one frame for {metrics['test_offset_within_one_frame']:.0%}"
+        f"{name} on the held-out clips of its corpus: pairwise accuracy {metrics['test_pairwise_accuracy']:.2f} "
+        f"(chance 0.50), {metrics['test_offset_within_one_frame']:.0%} of the clips within one frame of offset"
     )

@@ -18,7 +18,7 @@ import torch
 from pipeline.core.choices import Device, Precision
 from pipeline.core.digest import sha256_of
 from pipeline.core.layout import Layout
-from pipeline.core.versions import versions_behind_figures
+from pipeline.core.versions import metric_package_versions
 from pipeline.evaluation import protocol
 from pipeline.evaluation.generate import CropGenerator
 from pipeline.evaluation.probes import run_probes
@@ -72,7 +72,7 @@ class Judges:
             seed=params.seed,
             evaluator=load_evaluator(
                 None if official is None else layout.root / official.expanduser(),
-                layout.stage_dir("train_evaluator") / "model",
+                layout.model_dir("train_evaluator"),
                 device,
                 params.evaluate.lse.precision,
             ),
@@ -82,12 +82,12 @@ class Judges:
             device=device,
         )
 
-    def figures(self, score: VariantScore, *, is_generated: bool) -> dict[str, Any]:
+    def metrics(self, score: VariantScore, *, is_generated: bool) -> dict[str, Any]:
         """LSE-D, LSE-C, FID and KID, with evaluator, weights, number of images and package versions.
 
         ``is_generated``: whether the shown crops differ from the real ones. Raises DataError if no clip was scored.
         """
-        metrics = score_summary(score)
+        summary = score_summary(score)
         inception = load_inception(self.inception_path, self.device)
         cache = FeatureCache(self.feature_cache, self.inception_sha256)
         features = partial(inception_features, network=inception)
@@ -97,17 +97,16 @@ class Judges:
             logger.warning(
                 "FID is computed from %d images a side; below %d it is biased upward", num_images, MIN_IMAGES
             )
-        shown_features = (
-            features if is_generated else remembered
-        )  # the crops of a bound are real ones and may be cached
+        # The crops of a bound are real ones and may be cached.
+        shown_features = features if is_generated else remembered
         return {
-            **metrics,
+            **summary,
             **distances(score.real_crops, score.generated_crops, shown_features, remembered, self.seed),
             "evaluator": self.evaluator.name,
             "evaluator_sha256": self.evaluator.sha256,
             "fid_num_images": num_images,
             "fid_weights_sha256": self.inception_sha256,
-            "versions": versions_behind_figures(),
+            "versions": metric_package_versions(),
         }
 
     def describe(self) -> dict[str, Any]:
@@ -140,7 +139,8 @@ class Evaluation:
     def open(cls, layout: Layout, params: Params) -> Evaluation:
         """The evaluation that ``params.yaml`` and the files of the checkout describe.
 
-        Raises as ``Judges.open``, and as ``read_clips`` for missing clips.
+        Raises as ``Judges.open``, as ``read_clips`` for missing clips, UserError for an invalid list of pairs, and
+        DataError for fewer than two clips.
         """
         judges = Judges.open(layout, params)  # first, so that missing weights are reported before the long work
         key_of = {row.clip_id: row.key for row in read_index(layout.clips_dir, SPLIT)}
@@ -178,18 +178,18 @@ class Evaluation:
             vshift_frames=params.lse.vshift_frames,
         )
 
-    def figures(self, score: VariantScore, *, is_generated: bool) -> dict[str, Any]:
-        """``Judges.figures`` with the protocol. Raises DataError if no clip was scored."""
-        return {**self.judges.figures(score, is_generated=is_generated), "protocol": self.describe_protocol()}
+    def metrics(self, score: VariantScore, *, is_generated: bool) -> dict[str, Any]:
+        """``Judges.metrics`` with the protocol. Raises DataError if no clip was scored."""
+        return {**self.judges.metrics(score, is_generated=is_generated), "protocol": self.describe_protocol()}
 
     def score_model(self, name: str, model_dir: Path) -> dict[str, Any]:
-        """The figures of one trained generator, as the stage ``evaluate`` computes them."""
+        """The metrics of one trained generator, as the stage ``evaluate`` computes them."""
         score = self.score(name, self.load_generator(model_dir))
-        figures = self.figures(score, is_generated=True)
-        return {**figures, "generator_sha256": saved_model.model_sha256(model_dir)}
+        metrics = self.metrics(score, is_generated=True)
+        return {**metrics, "generator_sha256": saved_model.model_sha256(model_dir)}
 
     def probe(self, generate: CropGenerator) -> dict[str, float]:
-        """Figures of the probes (own audio, silence) on the first clips of the protocol; empty without probes."""
+        """Metrics of the probes (own audio, silence) on the first clips of the protocol; empty without probes."""
         found = run_probes(itertools.islice(self._videos(), self.judges.params.num_probes), generate)
         return found.metrics() if found else {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +14,12 @@ import numpy as np
 
 from pipeline.core.errors import DataError, UserError
 from pipeline.core.seeded_order import seeded_order
-from pipeline.params import RESERVED_VARIANTS
 from pipeline.shards.clip import Clip
 
 PROTOCOL_ID = "lipsmith-unseen-2"
 """Increase the number when the meaning of a score changes."""
-BOUNDS = (REAL, COPY_INPUT) = RESERVED_VARIANTS
-"""Rows without a generator: the real videos, and the unchanged videos with foreign audio."""
+REAL = "real"
+"""The row of ``BOUNDS`` that keeps its own audio."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ def derange(clip_ids: Sequence[str], seed: int, max_clips: int = 0) -> list[Pair
         ring = ring[:max_clips]
     if len(ring) < 2:
         raise DataError(
-            f"unseen audio needs at least 2 clips, got {len(ring)}: put more clips into the test split "
-            "(params.yaml: dataset) or raise evaluate.max_clips"
+            f"the split test has {len(ring)} clips; the evaluation pairs each video with the audio of another clip and "
+            "needs at least 2. Enlarge the split test (params.yaml: dataset)"
         )
     return [Pair(ring[k], ring[(k + 1) % len(ring)]) for k in range(len(ring))]
 
@@ -58,9 +58,9 @@ def read_pairs(path: Path, held_out: Collection[str], max_clips: int = 0) -> lis
     """Read a list of pairs in the layout of Wav2Lip's test lists: one ``audio_id video_id`` a line.
 
     A line with a tab is split at the tab only, so ids may contain spaces. A pair with a clip that is not in
-    ``held_out`` is kept and counts as a failure. ``max_clips`` keeps the first pairs; 0 keeps all. Raises
-    UserError for a missing file, and UserError for a folder, for text that is not UTF-8, for a line that is
-    not a pair, for a list without pairs or with repeated ones, and if many clips are not in ``held_out``.
+    ``held_out`` is kept and counts as a failure. ``max_clips`` keeps the first pairs; 0 keeps all. Raises UserError if
+    the file is missing, is a folder or is not UTF-8, if a line is not a pair, if the list is empty or repeats a pair,
+    or if many clips are not in ``held_out``.
     """
     if path.is_dir():
         raise UserError(f"{path} (params.yaml: evaluate.pairs) is a folder; it must be a text file of {_LINE} lines")
@@ -84,13 +84,17 @@ def read_pairs(path: Path, held_out: Collection[str], max_clips: int = 0) -> lis
             pairs.append(Pair(video_id=words[1], audio_id=words[0]))
     if not pairs:
         raise UserError(f"{path} (params.yaml: evaluate.pairs) has no pair; write one {_LINE} a line, two clip ids")
-    if len(set(pairs)) != len(pairs):
-        raise UserError(f"{path} lists a pair twice: {max(pairs, key=pairs.count)}")
+    pair, count = Counter(pairs).most_common(1)[0]
+    if count > 1:
+        raise UserError(
+            f"{path} (params.yaml: evaluate.pairs) lists {pair.audio_id} {pair.video_id} {count} times; "
+            "remove the repeats"
+        )
     pairs = pairs[:max_clips] if max_clips else pairs
     absent = [name for pair in pairs for name in (pair.audio_id, pair.video_id) if name not in held_out]
     if len(absent) > MAX_ABSENT_SHARE * len(pairs):
         raise UserError(
-            f"{path} (params.yaml: evaluate.pairs) names {len(set(absent))} clips that are not held out here, the "
+            f"{path} (params.yaml: evaluate.pairs) names {len(set(absent))} clips that are not in the split test; the "
             f"first is {absent[0]}; use a list of this corpus, with ids such as {next(iter(held_out))}"
         )
     return pairs
@@ -107,10 +111,10 @@ def pairing_sha256(pairs: Iterable[Pair]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def clips_sha256(clips: Iterable[Clip], heard: Iterable[Clip] = ()) -> str:
+def clips_sha256(clips: Iterable[Clip], audio_only: Iterable[Clip] = ()) -> str:
     """Digest of the scored data: id, length, frames, audio, mel spectrogram and crop position of each clip.
 
-    ``heard``: clips used for their audio only; their id, length, audio and mel spectrogram count.
+    ``audio_only``: clips used for their audio only; their id, length, audio and mel spectrogram count.
     """
     digest = hashlib.sha256()
     for clip in clips:
@@ -120,7 +124,7 @@ def clips_sha256(clips: Iterable[Clip], heard: Iterable[Clip] = ()) -> str:
         digest.update(np.ascontiguousarray(clip.audio).tobytes())
         digest.update(np.ascontiguousarray(clip.mel).tobytes())
         digest.update(np.ascontiguousarray(clip.crop_in_context).tobytes())
-    for clip in heard:
+    for clip in audio_only:
         digest.update(f"heard {clip.clip_id} {clip.num_samples}\n".encode())
         digest.update(np.ascontiguousarray(clip.audio).tobytes())
         digest.update(np.ascontiguousarray(clip.mel).tobytes())

@@ -55,16 +55,17 @@ OK, FAILED = "ok", "failed"
 
 
 @dataclass(frozen=True)
-class Scored:
-    """Result of one pair of video and audio. If it failed, ``lse`` is None and ``reason`` is the cause.
+class PairResult:
+    """Result of one pair of video and audio. If it failed, ``lse`` is None and ``failure`` is the cause.
 
-    The ``reason`` of a scored pair names changes that were made to it before, if any.
+    ``note``: changes that were made to a scored pair before, if any.
     """
 
     pair: Pair
     num_frames: int = 0
     lse: LseScore | None = None
-    reason: str = ""
+    failure: str = ""
+    note: str = ""
     mouth_jitter: float = 0.0
     real_mouth_jitter: float = 0.0
 
@@ -73,17 +74,17 @@ class Scored:
 class VariantScore:
     """Results of all pairs in protocol order, and the crops for FID (equal numbers on both sides)."""
 
-    pairs: tuple[Scored, ...]
+    results: tuple[PairResult, ...]
     real_crops: Images
     generated_crops: Images
 
     @property
-    def scored(self) -> list[tuple[Scored, LseScore]]:
-        return [(item, item.lse) for item in self.pairs if item.lse is not None]
+    def scored(self) -> list[tuple[PairResult, LseScore]]:
+        return [(item, item.lse) for item in self.results if item.lse is not None]
 
     @property
     def failures(self) -> list[dict[str, str]]:
-        return [{"clip_id": item.pair.video_id, "reason": item.reason} for item in self.pairs if item.lse is None]
+        return [{"clip_id": item.pair.video_id, "reason": item.failure} for item in self.results if item.lse is None]
 
 
 def num_paired_frames(video: Clip, audio: Clip) -> int:
@@ -114,28 +115,28 @@ def score_variant(
     fid_frames: Mapping[str, Sequence[int]],
     vshift_frames: int,
 ) -> VariantScore:
-    """Score every pair. A pair that cannot be scored is kept with its reason; its frames do not enter FID.
+    """Score every pair. A pair that cannot be scored is kept with the cause; its frames do not enter FID.
 
     ``fid_frames``: frames by video. A video that is not in it has no audio to be scored with, so it is not scored with
     its own audio either. A video in several pairs enters FID once, with the first pair that could be scored, because
     its real frames are equal in all of them.
     """
-    results: list[Scored] = []
+    results: list[PairResult] = []
     real: list[Images] = []
     shown: list[Images] = []
     compared: set[str] = set()
     for pair in tracked(pairs, "score", len(pairs)):
         if absent := [name for name in (pair.video_id, pair.audio_id) if name not in clips]:
-            results.append(Scored(pair=pair, reason=f"{absent[0]} is not among the held-out clips"))
+            results.append(PairResult(pair=pair, failure=f"{absent[0]} is not among the held-out clips"))
             continue
         if pair.video_id not in fid_frames:
-            results.append(Scored(pair=pair, reason="no audio it is listed with is among the held-out clips"))
+            results.append(PairResult(pair=pair, failure="no audio it is listed with is among the held-out clips"))
             continue
         try:
             crops, generated, context = render(clips[pair.video_id], clips[pair.audio_id], generate)
             lip, audio = embed(context, clips[pair.audio_id].audio)
             score = lse_scores(lip, audio, vshift_frames)
-            result = Scored(
+            result = PairResult(
                 pair=pair,
                 num_frames=len(crops),
                 lse=score,
@@ -145,7 +146,7 @@ def score_variant(
             chosen = [frame for frame in fid_frames[pair.video_id] if frame < len(crops)]
         except DataError as error:
             logger.warning("no score for %s with %s: %s", pair.video_id, pair.audio_id, error)
-            results.append(Scored(pair=pair, reason=str(error)))
+            results.append(PairResult(pair=pair, failure=str(error)))
             continue
         results.append(result)
         if pair.video_id not in compared:
@@ -154,7 +155,7 @@ def score_variant(
             shown.append(generated[chosen])
     empty = np.empty((0, 96, 96, 3), np.uint8)
     return VariantScore(
-        pairs=tuple(results),
+        results=tuple(results),
         real_crops=np.concatenate(real) if real else empty,
         generated_crops=np.concatenate(shown) if shown else empty,
     )
@@ -163,7 +164,10 @@ def score_variant(
 def distances(
     real_crops: Images, generated_crops: Images, features: ExtractFeatures, real_features: ExtractFeatures, seed: int
 ) -> dict[str, float]:
-    """FID and KID of two sets of crops uint8 [N, 96, 96, 3]; ``real_features`` may use a cache that variants share."""
+    """FID and KID of two sets of crops uint8 [N, 96, 96, 3]. Keys: ``fid``, ``kid``.
+
+    ``real_features`` may use a cache that variants share. Raises DataError for fewer than 2 images.
+    """
     real, generated = real_features(real_crops), features(generated_crops)
     sides = [FeatureStatistics(found.shape[1]) for found in (real, generated)]
     for statistics, found in zip(sides, (real, generated), strict=True):
@@ -178,9 +182,9 @@ def score_summary(score: VariantScore) -> dict[str, Any]:
     """
     scored = score.scored
     if not scored:
-        reasons = Counter(item.reason for item in score.pairs)
+        reasons = Counter(item.failure for item in score.results)
         reason, count = reasons.most_common(1)[0]
-        raise DataError(f"none of {len(score.pairs)} clips could be scored; {count} of them: {reason}")
+        raise DataError(f"none of {len(score.results)} clips could be scored; {count} of them: {reason}")
     offsets = [lse.offset_frames for _, lse in scored]
     real_jitter = sum(item.real_mouth_jitter for item, _ in scored)
     if real_jitter == 0:
@@ -192,7 +196,7 @@ def score_summary(score: VariantScore) -> dict[str, Any]:
         "lse_d_valid": float(np.mean([lse.lse_d_valid for _, lse in scored])),
         "lse_c_valid": float(np.mean([lse.lse_c_valid for _, lse in scored])),
         "num_clips": len(scored),
-        "num_failed": len(score.pairs) - len(scored),
+        "num_failed": len(score.results) - len(scored),
         "offset_mean_frames": float(np.mean(offsets)),
         "within_one_frame": float(np.mean([abs(offset) <= 1 for offset in offsets])),
         "offset_histogram": {str(offset): offsets.count(offset) for offset in range(-limit, limit + 1)},
@@ -206,12 +210,12 @@ def clips_csv(score: VariantScore) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, CLIP_CSV_COLUMNS, lineterminator="\n", restval="")
     writer.writeheader()
-    for item in score.pairs:
+    for item in score.results:
         row: dict[str, Any] = {
             "clip_id": item.pair.video_id,
             "audio_clip_id": item.pair.audio_id,
             "status": FAILED if item.lse is None else OK,
-            "reason": item.reason,
+            "reason": item.failure or item.note,
         }
         if item.lse is not None:
             row |= {

@@ -12,9 +12,9 @@ import PIL.Image
 from numpy.typing import NDArray
 from PIL import ImageDraw, ImageFont
 
-from pipeline.core.choices import Reference
+from pipeline.core.choices import BOUNDS, Reference
 from pipeline.evaluation.generate import reference_frames
-from pipeline.evaluation.protocol import BOUNDS, Pair
+from pipeline.evaluation.protocol import Pair
 from pipeline.evaluation.score import Generate, render
 from pipeline.features.alignment import FPS, SAMPLE_RATE_HZ, num_samples_of
 from pipeline.features.samples import int16_to_float

@@ -62,7 +62,8 @@ def load_evaluator(
         if not weights.is_file():
             raise UserError(
                 f"{weights} does not exist; `python -m pipeline weights fetch syncnet_v2` downloads the published "
-                "file. Set params.yaml: evaluate.lse.weights to its path, or to null to use the evaluator trained here"
+                "file. Set params.yaml: evaluate.lse.weights to its path, or to null to use the evaluator of the stage "
+                "train_evaluator"
             )
         try:
             network = read_official(weights)

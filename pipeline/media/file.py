@@ -39,10 +39,6 @@ class Header:
     """None without audio or if its codec is unknown. The same holds for ``audio_channels``."""
     audio_channels: int | None
 
-    @property
-    def has_video(self) -> bool:
-        return self.fps is not None
-
 
 @dataclass(frozen=True, kw_only=True)
 class Display:

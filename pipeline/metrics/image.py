@@ -18,26 +18,26 @@ SSIM_SIGMA, SSIM_REACH = 1.5, 5
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
-def psnr(real: Images, drawn: Images) -> float:
+def psnr(real: Images, generated: Images) -> float:
     """Peak signal-to-noise ratio in dB, from the mean squared error over all images; infinite for equal images.
 
     Raises ValueError if the shapes differ.
     """
-    _require_pairs(real, drawn)
-    error = float(np.mean(np.square(real.astype(np.float64) - drawn)))
+    _require_pairs(real, generated)
+    error = float(np.mean(np.square(real.astype(np.float64) - generated)))
     return float("inf") if error == 0 else float(10 * np.log10(255.0**2 / error))
 
 
-def ssim(real: Images, drawn: Images) -> float:
+def ssim(real: Images, generated: Images) -> float:
     """Mean structural similarity (Wang et al. 2004, eq. 13) of the images in grey; 1 for equal images.
 
     As published: a Gaussian window of 11 x 11 with sigma 1.5, at the positions where it lies within the image. Raises
     ValueError if the shapes differ or the images are smaller than the window.
     """
-    _require_pairs(real, drawn)
+    _require_pairs(real, generated)
     if min(real.shape[1:3]) <= 2 * SSIM_REACH:
         raise ValueError(f"SSIM needs images of at least {2 * SSIM_REACH + 1} px, got {real.shape[1:3]}")
-    return float(np.mean([_ssim_of(one, other) for one, other in zip(_grey(real), _grey(drawn), strict=True)]))
+    return float(np.mean([_ssim_of(one, other) for one, other in zip(_grey(real), _grey(generated), strict=True)]))
 
 
 def _ssim_of(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
@@ -65,6 +65,6 @@ def _grey(images: Images) -> NDArray[np.float64]:
     return grey
 
 
-def _require_pairs(real: NDArray[Any], drawn: NDArray[Any]) -> None:
-    if real.shape != drawn.shape or real.ndim != 4 or real.shape[3] != 3 or not len(real):
-        raise ValueError(f"images must be uint8 [N, H, W, 3] of equal shape, got {real.shape} and {drawn.shape}")
+def _require_pairs(real: NDArray[Any], generated: NDArray[Any]) -> None:
+    if real.shape != generated.shape or real.ndim != 4 or real.shape[3] != 3 or not len(real):
+        raise ValueError(f"images must be uint8 [N, H, W, 3] of equal shape, got {real.shape} and {generated.shape}")

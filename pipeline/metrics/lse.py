@@ -132,8 +132,8 @@ def lse_scores(
 def _valid_similarities(distances: NDArray[np.float64], vshift: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Offsets that leave enough windows whose audio exists, and the negative mean distance of those: at most [S]."""
     num, num_shifts = distances.shape
-    heard = np.arange(num)[:, None] + np.arange(num_shifts) - vshift
-    is_valid = (heard >= 0) & (heard < num)
+    audio_index = np.arange(num)[:, None] + np.arange(num_shifts) - vshift
+    is_valid = (audio_index >= 0) & (audio_index < num)
     counts = is_valid.sum(axis=0)
     enough = counts >= min(MIN_WINDOWS, num)
     means: NDArray[np.float64] = np.where(is_valid, distances, 0.0).sum(axis=0)[enough] / counts[enough]

@@ -4,7 +4,7 @@ The file is the only source of values. No field has a default, so a missing key 
 """
 
 from pipeline.params.clips import FolderParams, GridParams, Lrs2Params, PreprocessParams, SyncFilterParams
-from pipeline.params.file import RESERVED_VARIANTS, Params, load_params, parse_params
+from pipeline.params.file import Params, load_params, parse_params
 from pipeline.params.scoring import EvaluateParams, PromoteParams, RuntimeParams, WeightsParams
 from pipeline.params.training import (
     LipGanVariant,

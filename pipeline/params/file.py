@@ -11,7 +11,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError, field_validator, model_validator
 
-from pipeline.core.choices import Bound
+from pipeline.core.choices import BOUNDS
 from pipeline.core.redact import redacted
 from pipeline.params.clips import DatasetParams, PreprocessParams, SyncFilterParams
 from pipeline.params.scoring import CompareParams, EvaluateParams, PromoteParams, RuntimeParams, WeightsParams
@@ -26,7 +26,6 @@ from pipeline.params.training import (
 )
 from pipeline.params.values import NonNegativeInt, ParamsError, Section
 
-RESERVED_VARIANTS = get_args(Bound)
 """Names of rows without a generator, which every comparison has. A variant must have another name."""
 
 
@@ -54,10 +53,10 @@ class Params(Section):
         if not variants:
             raise ValueError("must have at least one variant")
         for name in variants:
-            if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name in RESERVED_VARIANTS:
+            if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name in BOUNDS:
                 raise ValueError(
                     f"{name!r} cannot name a variant: use letters, digits, _ and - only; "
-                    f"{' and '.join(RESERVED_VARIANTS)} are reserved for rows of every comparison"
+                    f"{' and '.join(BOUNDS)} are reserved for rows of every comparison"
                 )
         folders: dict[str, str] = {}
         for name in variants:
@@ -92,10 +91,8 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _has_clips_for_several_windows(self) -> Params:
-        for name, window_frames in (
-            ("train_syncnet", 5),
-            ("train_evaluator", 6),
-        ):  # the evaluator's MFCC extend into a sixth frame
+        # The evaluator's MFCC extend into a sixth frame.
+        for name, window_frames in (("train_syncnet", 5), ("train_evaluator", 6)):
             section = getattr(self, name)
             least = (section.windows_per_clip - 1) * section.min_gap_frames + window_frames
             if self.preprocess.min_frames < least:

@@ -28,8 +28,8 @@ from pipeline.media.file import Header, MediaFile
 from pipeline.media.mjpeg import encode_mjpeg
 from pipeline.params import PreprocessParams
 from pipeline.preprocess.footage import Footage, scan_faces
-from pipeline.preprocess.reasons import Reason, RefusedError
-from pipeline.preprocess.segments import Refusal, Segment, find_segments, num_kept_frames
+from pipeline.preprocess.reasons import Reason, RejectedError
+from pipeline.preprocess.segments import RejectedSegment, Segment, find_segments, num_kept_frames
 from pipeline.shards.index import Reject
 from pipeline.shards.key import segment_id
 from pipeline.shards.write import ClipSample
@@ -47,8 +47,8 @@ def process_clip(record: ClipRecord, params: PreprocessParams, root: Path) -> It
     try:
         with local_file(record.path, root) as path, MediaFile(path) as media:
             yield from _outcomes_of(record, params, media)
-    except RefusedError as refused:
-        yield _reject(record, record.clip_id, refused.reason, refused.detail)
+    except RejectedError as rejected:
+        yield _reject(record, record.clip_id, rejected.reason, rejected.detail)
     except MissingMediaError as missing:
         yield _reject(record, record.clip_id, Reason.MISSING_FILE, missing.detail)
     except MediaError as damage:
@@ -72,7 +72,7 @@ def _reject(record: ClipRecord, clip_id: str, reason: Reason, detail: str) -> Re
 
 def _outcomes_of(record: ClipRecord, params: PreprocessParams, media: MediaFile) -> Iterator[ClipSample | Reject]:
     if media.sha256 != record.sha256:
-        raise RefusedError(
+        raise RejectedError(
             Reason.CHANGED_FILE,
             "its SHA-256 differs from the manifest; run `dvc repro --force --single-item download` to list the clips "
             "again",
@@ -85,15 +85,15 @@ def _outcomes_of(record: ClipRecord, params: PreprocessParams, media: MediaFile)
     for number, segment in enumerate(segments):
         clip_id = record.clip_id if len(segments) == 1 else segment_id(record.clip_id, number)
         where = "" if len(segments) == 1 else f"{segment.start / FPS:.2f} to {segment.stop / FPS:.2f} s: "
-        if isinstance(segment, Refusal):
+        if isinstance(segment, RejectedSegment):
             yield _reject(record, clip_id, segment.reason, where + segment.detail)
             continue
         try:
             yield _sample_of(record, clip_id, segment, reader.frames_of(segment), samples, source_fps, params)
-        except RefusedError as refused:
-            if refused.reason not in (Reason.BLURRED, Reason.SILENT_AUDIO):  # all other reasons concern the whole video
+        except RejectedError as rejected:
+            if rejected.reason not in (Reason.BLURRED, Reason.SILENT_AUDIO):  # others concern the whole video
                 raise
-            yield _reject(record, clip_id, refused.reason, where + refused.detail)
+            yield _reject(record, clip_id, rejected.reason, where + rejected.detail)
 
 
 class _SegmentReader:
@@ -112,16 +112,16 @@ class _SegmentReader:
 
 def _best_segments(
     footage: Footage, samples: NDArray[np.float32], delay_s: Fraction, params: PreprocessParams
-) -> Sequence[Segment | Refusal]:
+) -> Sequence[Segment | RejectedSegment]:
     """Segments of the first detector that misses no face, else of the detector that keeps the most frames."""
-    best: list[Segment | Refusal] | None = None
+    best: list[Segment | RejectedSegment] | None = None
     longer_side = max(next(iter(footage)).shape[:2])
     for detector in detectors_by_zoom(params.detector_score, params.detector_max_px, longer_side):
         segments = find_segments(scan_faces(footage, detector, params.detect_every), footage, samples, params, delay_s)
         if best is None or num_kept_frames(segments) > num_kept_frames(best):
             best = segments
         no_face_reasons = (Reason.NO_FACE, Reason.FACE_LOST)
-        if not any(isinstance(segment, Refusal) and segment.reason in no_face_reasons for segment in segments):
+        if not any(isinstance(segment, RejectedSegment) and segment.reason in no_face_reasons for segment in segments):
             return segments
     assert best is not None  # there is at least one detector
     return best
@@ -154,7 +154,7 @@ def _sample_of(
         wide_jpegs.append(encode_mjpeg([cut_wide(frame, index)], params.jpeg_quality)[0])
     sharp = float(np.median(sharpnesses))
     if sharp < params.min_sharpness:
-        raise RefusedError(
+        raise RejectedError(
             Reason.BLURRED,
             f"sharpness {sharp:.1f} is too low (params.yaml: preprocess.min_sharpness {params.min_sharpness})",
         )
@@ -191,7 +191,7 @@ def _readable_header(media: MediaFile) -> Header:
     try:
         return media.header
     except MediaError as error:
-        raise RefusedError(Reason.UNREADABLE_FILE, error.detail) from error
+        raise RejectedError(Reason.UNREADABLE_FILE, error.detail) from error
 
 
 def _sound(media: MediaFile, params: PreprocessParams) -> NDArray[np.float32]:
@@ -199,7 +199,7 @@ def _sound(media: MediaFile, params: PreprocessParams) -> NDArray[np.float32]:
         samples = media.samples()
     except MediaError as error:
         is_absent = isinstance(error, NoAudioError)
-        raise RefusedError(Reason.NO_AUDIO if is_absent else Reason.BROKEN_AUDIO, error.detail) from error
+        raise RejectedError(Reason.NO_AUDIO if is_absent else Reason.BROKEN_AUDIO, error.detail) from error
     _require_audible(samples, params)
     return samples
 
@@ -207,7 +207,7 @@ def _sound(media: MediaFile, params: PreprocessParams) -> NDArray[np.float32]:
 def _require_audible(samples: NDArray[np.float32], params: PreprocessParams) -> None:
     rms = rms_of(samples)
     if not rms >= params.min_audio_rms:
-        raise RefusedError(
+        raise RejectedError(
             Reason.SILENT_AUDIO,
             f"the audio RMS {rms:.6f} is too low (params.yaml: preprocess.min_audio_rms {params.min_audio_rms})",
         )

@@ -13,14 +13,14 @@ from pipeline.features.alignment import FPS
 from pipeline.media.errors import MediaError
 from pipeline.media.file import MediaFile
 from pipeline.media.shots import ChangeMeter
-from pipeline.preprocess.reasons import Reason, RefusedError
+from pipeline.preprocess.reasons import Reason, RejectedError
 
 MAX_HELD_BYTES = 400_000_000
 """Largest size of the decoded frames that are cached. A longer video is decoded again for each pass."""
 
 
 class Footage:
-    """A video's frames, ``uint8 [H, W, 3]`` BGR at 25 fps, in bounded memory. Iteration raises RefusedError."""
+    """A video's frames, ``uint8 [H, W, 3]`` BGR at 25 fps, in bounded memory. Iteration raises RejectedError."""
 
     def __init__(self, media: MediaFile, *, square_pixels: bool = False) -> None:
         self._media, self._square_pixels = media, square_pixels
@@ -39,7 +39,7 @@ class Footage:
                     self._held.append(frame.image)
                 yield frame.image
         except MediaError as error:
-            raise RefusedError(Reason.BROKEN_VIDEO, error.detail) from error
+            raise RejectedError(Reason.BROKEN_VIDEO, error.detail) from error
         self._are_held = num_bytes <= MAX_HELD_BYTES
         if not self._are_held:
             self._held = []

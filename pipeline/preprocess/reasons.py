@@ -25,7 +25,7 @@ class Reason(StrEnum):
     BLURRED = "blurred"
 
 
-class RefusedError(DataError):
+class RejectedError(DataError):
     """A clip or segment cannot be used. Has the reason code and a detail for the user."""
 
     def __init__(self, reason: Reason, detail: str) -> None:

@@ -18,7 +18,7 @@ from pipeline.features.alignment import FPS, SAMPLE_RATE_HZ, num_samples_of
 from pipeline.media.shots import find_cuts, shots_of
 from pipeline.params import PreprocessParams
 from pipeline.preprocess.footage import FaceScan
-from pipeline.preprocess.reasons import Reason, RefusedError
+from pipeline.preprocess.reasons import Reason, RejectedError
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Refusal:
+class RejectedSegment:
     """Frames ``start`` to ``stop`` (exclusive) of the video, which are rejected, and the reason."""
 
     start: int
@@ -69,11 +69,11 @@ def find_segments(
     samples: NDArray[np.float32],
     params: PreprocessParams,
     sound_delay_s: float | Fraction = 0,
-) -> list[Segment | Refusal]:
-    """The video's segments in order, and a refusal for each remaining part of a shot.
+) -> list[Segment | RejectedSegment]:
+    """The video's segments in order, and a rejected segment for each remaining part of a shot.
 
-    Gaps that are short enough to bridge, and ends without audio, get no refusal. ``frames`` are read again only to
-    choose among several faces. ``samples`` are silent before ``sound_delay_s``. Raises RefusedError if the lengths of
+    Gaps that are short enough to bridge, and ends without audio, are left out. ``frames`` are read again only to
+    choose among several faces. ``samples`` are silent before ``sound_delay_s``. Raises RejectedError if the lengths of
     video and audio differ too much.
     """
     _require_equal_length(len(scan.faces), len(samples), params)
@@ -81,28 +81,28 @@ def find_segments(
     stretches = [_stretches_in(scan, shot, params) for shot in shots]
     speakers = iter(_speakers(list(itertools.chain(*stretches)), frames, samples, params))
     with_sound = range(int(sound_delay_s * int(FPS)), math.ceil(len(samples) / SAMPLE_RATE_HZ * FPS - 1e-9))
-    segments: list[Segment | Refusal] = []
+    segments: list[Segment | RejectedSegment] = []
     for shot, in_shot in zip(shots, stretches, strict=True):
-        made: list[Segment | Refusal] = []
+        made: list[Segment | RejectedSegment] = []
         edge = shot[0]
         for stretch in in_shot:
             for begin, track in _chosen_tracks(stretch, next(speakers)):
-                made += _refused_gap(scan, edge, begin, params)
+                made += _rejected_gap(scan, edge, begin, params)
                 edge = begin + len(track.boxes)
                 made += _segments_of(track, scan, begin, with_sound, params)
-        made += _refused_gap(scan, edge, shot[1], params)
-        segments += made or [_refusal_without_track(scan, *shot, params)]
+        made += _rejected_gap(scan, edge, shot[1], params)
+        segments += made or [_rejected_without_track(scan, *shot, params)]
     return segments
 
 
-def num_kept_frames(segments: Iterable[Segment | Refusal]) -> int:
+def num_kept_frames(segments: Iterable[Segment | RejectedSegment]) -> int:
     return sum(segment.stop - segment.start for segment in segments if isinstance(segment, Segment))
 
 
 def _require_equal_length(num_frames: int, num_samples: int, params: PreprocessParams) -> None:
     picture_s, sound_s = num_frames / FPS, num_samples / SAMPLE_RATE_HZ
     if abs(picture_s - sound_s) > params.max_length_mismatch_s:
-        raise RefusedError(
+        raise RejectedError(
             Reason.LENGTH_MISMATCH,
             f"the video lasts {picture_s:.2f} s, the audio {sound_s:.2f} s "
             f"(params.yaml: preprocess.max_length_mismatch_s {params.max_length_mismatch_s})",
@@ -169,19 +169,19 @@ def _chosen_tracks(stretch: _Stretch, speaker: int | None) -> Iterator[tuple[int
         yield stretch.start + track.span[0], track.part(*track.span)
 
 
-def _refused_gap(scan: FaceScan, start: int, stop: int, params: PreprocessParams) -> Iterator[Refusal]:
-    """Yields a refusal for frames without a tracked face, unless the gap is short enough to be bridged."""
+def _rejected_gap(scan: FaceScan, start: int, stop: int, params: PreprocessParams) -> Iterator[RejectedSegment]:
+    """Yields a rejected segment for frames without a tracked face, unless the gap is short enough to be bridged."""
     if stop - start > params.max_gap_frames + params.detect_every - 1:
-        yield _refusal_without_track(scan, start, stop, params)
+        yield _rejected_without_track(scan, start, stop, params)
 
 
-def _refusal_without_track(scan: FaceScan, start: int, stop: int, params: PreprocessParams) -> Refusal:
+def _rejected_without_track(scan: FaceScan, start: int, stop: int, params: PreprocessParams) -> RejectedSegment:
     num_seen = sum(bool(faces) for faces in scan.faces[start:stop])
     if num_seen == 0:
-        return Refusal(start, stop, Reason.NO_FACE, "no face was found")
+        return RejectedSegment(start, stop, Reason.NO_FACE, "no face was found")
     if stop - start < params.min_frames:
-        return Refusal(start, stop, Reason.TOO_SHORT, _too_few(stop - start, params))
-    return Refusal(
+        return RejectedSegment(start, stop, Reason.TOO_SHORT, _too_few(stop - start, params))
+    return RejectedSegment(
         start,
         stop,
         Reason.FACE_LOST,
@@ -197,7 +197,7 @@ def _too_few(num_frames: int, params: PreprocessParams) -> str:
 
 def _segments_of(
     track: FaceTrack, scan: FaceScan, begin: int, with_sound: range, params: PreprocessParams
-) -> Iterator[Segment | Refusal]:
+) -> Iterator[Segment | RejectedSegment]:
     """Segments of ``track``, split at the maximum clip length. Its first row is frame ``begin``.
 
     ``with_sound`` is the range of the video's frames with audio.
@@ -205,7 +205,7 @@ def _segments_of(
     num_frames = len(track.boxes)
     first, end = max(0, with_sound.start - begin), min(num_frames, with_sound.stop - begin)
     if end - first < params.min_frames:
-        yield Refusal(begin, begin + num_frames, Reason.TOO_SHORT, _too_few(max(0, end - first), params))
+        yield RejectedSegment(begin, begin + num_frames, Reason.TOO_SHORT, _too_few(max(0, end - first), params))
         return
     faces = smooth_faces(track, params.smooth_frames)[first:end]
     score = float(track.scores[track.is_seen].mean())
@@ -213,7 +213,7 @@ def _segments_of(
     missing = 1 - np.count_nonzero(track.is_seen) / num_searched
     whole = Segment(begin + first, begin + end, faces, score, float(missing))
     if whole.face_px < params.min_face_px:
-        yield Refusal(
+        yield RejectedSegment(
             begin,
             begin + num_frames,
             Reason.FACE_TOO_SMALL,

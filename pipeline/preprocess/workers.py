@@ -12,7 +12,6 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-import pipeline
 from pipeline.core.errors import TemporaryError, exit_code_of
 from pipeline.core.ray_cluster import WorkerError, is_cluster, open_ray
 from pipeline.preprocess.plan import ShardTask
@@ -89,4 +88,4 @@ def _next_of(ray: Any, running: dict[Any, ShardTask]) -> PackedShard:
 
 
 def _ray(num_workers: int) -> AbstractContextManager[Any]:
-    return open_ray(num_workers, [pipeline], TASKS_PER_CORE * num_workers * _SHARD_BYTES, _ONE_THREAD)
+    return open_ray(num_workers, TASKS_PER_CORE * num_workers * _SHARD_BYTES, _ONE_THREAD)

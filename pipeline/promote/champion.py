@@ -12,12 +12,12 @@ import typer
 
 from pipeline.core import atomic
 from pipeline.core.artifacts import read_json
-from pipeline.core.command_line import run_command
-from pipeline.core.errors import LipsmithError, UserError, exit_code_of
+from pipeline.core.command_line import reported, run_command
+from pipeline.core.errors import LipsmithError, UserError
 from pipeline.core.layout import Layout, find_root
 from pipeline.core.logs import log_to_stderr, wants_tracebacks
 from pipeline.params import Params, load_params
-from pipeline.promote.gate import GateDecision, ModelScores, judge, parse_scores
+from pipeline.promote.gate import GateDecision, ModelScores, decide, parse_scores
 from pipeline.promote.registry import REGISTERED_NAME, Registry, open_registry
 
 logger = logging.getLogger(__name__)
@@ -49,15 +49,11 @@ def read_scores(layout: Layout, variant: str) -> ModelScores:
     from pipeline.inference.saved_model import model_sha256
 
     metrics_path = layout.metrics_path("evaluate", variant)
-    model_dir = model_folder(layout, variant)
+    model_dir = layout.model_dir("train_gan", variant)
     if not metrics_path.is_file() or not model_dir.is_dir():
         missing = model_dir if metrics_path.is_file() else metrics_path
         raise UserError(f"{missing} does not exist; `dvc repro evaluate@{variant}` creates it")
     return parse_scores(read_json(metrics_path), model_sha256(model_dir), str(metrics_path))
-
-
-def model_folder(layout: Layout, variant: str) -> Path:
-    return layout.stage_dir("train_gan", variant) / "model"
 
 
 def promote(
@@ -81,10 +77,10 @@ def promote(
             rescoring = _score_champion(registry, champion_version, champion, challenger, layout, params, score_again)
             champion = rescoring.scores
         fault = rescoring.fault if rescoring else ""
-        verdict = judge(challenger, champion, params.promote, variant, fault)
+        verdict = decide(challenger, champion, params.promote, variant, fault)
         if force and verdict.outcome in ("refused", "not_comparable"):
             verdict = GateDecision("promoted", f"forced; without --force: {verdict.reason}", verdict.rules)
-        folder = model_folder(layout, variant)
+        folder = layout.model_dir("train_gan", variant)
         version = registry.register(layout, folder, variant, challenger, params, _trained_on(layout, folder))
         registry.move_aliases(version, champion_version, verdict.outcome)
         decision = {
@@ -94,15 +90,13 @@ def promote(
             "rules": [asdict(check) for check in verdict.rules],
             "variant": variant,
             "challenger": _described(challenger, version),
-            "champion": champion
-            and champion_version
-            and _described(champion, champion_version) | {"num_known_clips": num_known},
+            "champion": _described_champion(champion, champion_version, num_known),
             "rescoring": rescoring and {"fault": rescoring.fault},
             "aliases": registry.aliases(),
             "registered_model": REGISTERED_NAME,
             "is_registry_changed": registry.state() != before,
         }
-    atomic.write_json(layout.stage_dir("promote") / "decision.json", decision)
+    atomic.write_json(layout.decision_path, decision)
     return decision
 
 
@@ -124,7 +118,8 @@ def _score_champion(
     logger.info("the champion, version %s, was scored under another evaluation; scoring it again", version)
     try:
         with registry.files(version) as folder:
-            scores = parse_scores(score_again(layout, params, folder), champion.model_sha256, f"version {version}")
+            metrics = score_again(layout, params, folder)
+            scores = parse_scores(metrics, champion.model_sha256, f"version {version}", remedy="")
     except LipsmithError as error:  # a model of incompatible code, missing files
         return Rescoring(champion, str(error))
     if scores.evaluation_digest != challenger.evaluation_digest:
@@ -162,6 +157,13 @@ def _described(scores: ModelScores, version: str) -> dict[str, Any]:
     return described
 
 
+def _described_champion(scores: ModelScores | None, version: str | None, num_known: int | None) -> Any:
+    """The champion's entry in the decision; None without a champion or without its scores."""
+    if not scores or not version:
+        return None
+    return _described(scores, version) | {"num_known_clips": num_known}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     return run_command(_command, argv, "python -m pipeline.promote")
 
@@ -183,16 +185,13 @@ def _command(
     Example: python -m pipeline.promote --variant lstm_cbam
     """
     log_to_stderr()
-    try:
+
+    def body() -> int:
         layout = Layout(find_root(root))
         params = load_params(layout.params_path)
         decision = promote(layout, variant or params.promote.variant, params, force=force)
-    except (LipsmithError, OSError) as error:
-        code = exit_code_of(error)
-        if code is None:
-            raise
-        logger.error("%s", error, exc_info=wants_tracebacks())
-        return code
-    version = decision["challenger"]["version"]
-    logger.info("%s, version %s: %s: %s", decision["variant"], version, decision["outcome"], decision["reason"])
-    return 0
+        version = decision["challenger"]["version"]
+        logger.info("%s, version %s: %s: %s", decision["variant"], version, decision["outcome"], decision["reason"])
+        return 0
+
+    return reported(body, lambda error: logger.error("%s", error, exc_info=wants_tracebacks()))

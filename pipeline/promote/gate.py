@@ -53,7 +53,7 @@ class RuleCheck:
     passed: bool
 
     def __str__(self) -> str:
-        verdict = "passed" if self.passed else "broken"
+        verdict = "passed" if self.passed else "failed"
         return (
             f"{self.rule} {verdict}: {self.metric} {self.challenger:.4g} against the champion's "
             f"{self.champion:.4g} ({self.change:+.4g}), limit {self.limit:.4g}"
@@ -67,7 +67,7 @@ class GateDecision:
     rules: tuple[RuleCheck, ...] = ()
 
 
-def judge(
+def decide(
     challenger: ModelScores, champion: ModelScores | None, rules: PromoteParams, variant: str, fault: str = ""
 ) -> GateDecision:
     """Apply the rules and return the decision. Lower LSE-D and lower FID are better.
@@ -89,14 +89,14 @@ def judge(
             + f". To promote the challenger anyway: `python -m pipeline.promote --variant {variant} --force`",
         )
     checks = check_rules(challenger, champion, rules)
-    broken = [check for check in checks if not check.passed]
-    if broken:
-        return GateDecision("refused", "; ".join(map(str, broken)), checks)
+    failed = [check for check in checks if not check.passed]
+    if failed:
+        return GateDecision("refused", "; ".join(map(str, failed)), checks)
     return GateDecision("promoted", "; ".join(map(str, checks)), checks)
 
 
 def check_rules(challenger: ModelScores, champion: ModelScores, rules: PromoteParams) -> tuple[RuleCheck, ...]:
-    """The results of all rules, passed or broken. A value equal to the limit passes.
+    """The results of all rules, passed or failed. A value equal to the limit passes.
 
     ``no_more_failed`` is included if both models have the count.
     """
@@ -118,21 +118,30 @@ def _check_failed(challenger: int | None, champion: int | None) -> tuple[RuleChe
     return (RuleCheck("no_more_failed", "clips without a score", champion, challenger, more, 0, more <= 0),)
 
 
-def parse_scores(metrics: Mapping[str, Any], model_digest: str, source: str) -> ModelScores:
+def parse_scores(
+    metrics: Mapping[str, Any],
+    model_digest: str,
+    source: str,
+    remedy: str = "; run `dvc repro --force --single-item evaluate`",
+) -> ModelScores:
     """Metrics of a model from the content of ``evaluate``'s ``metrics.json``.
 
-    ``model_digest``: digest of the model on disk. ``source``: name of the file in error messages. Raises UserError if a
-    metric is missing or not finite, or if the metrics are of another model.
+    ``model_digest``: digest of the model on disk. ``source``: name of the file in error messages. ``remedy``: end of
+    the message about a metric that is not finite. Raises UserError if a metric is missing or not finite, or if the
+    metrics are of another model.
     """
     evaluation = metrics.get("protocol", {})
     absent = [key for key in ("lse_d", "lse_c", "fid", "generator_sha256") if key not in metrics]
     absent += [] if "sha256" in evaluation else ["protocol.sha256"]
     if absent:
-        raise UserError(f"{source} lacks {', '.join(absent)}: the gate cannot compare this model")
+        raise UserError(
+            f"{source} lacks {', '.join(absent)}, which the gate compares; run `dvc repro` to evaluate the model again"
+        )
     figures = {key: metrics[key] for key in ("lse_d", "lse_c", "fid")}
     unusable = {k: v for k, v in figures.items() if not isinstance(v, int | float) or not math.isfinite(v)}
     if unusable:
-        raise UserError(f"{source} has metrics that are not finite, {unusable}: the gate cannot compare this model")
+        values = ", ".join(f"{key} is {value}" for key, value in unusable.items())
+        raise UserError(f"{source}: {values}, but the gate needs finite numbers{remedy}")
     scored = metrics["generator_sha256"]
     if scored != model_digest:
         raise UserError(

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 from pipeline import stage
 from pipeline.core.code_digest import Code, record
+from pipeline.core.command_line import reported
 from pipeline.core.layout import CODE_ROOT, Layout, find_root
 from pipeline.core.logs import log_to_stderr
 
@@ -28,6 +30,10 @@ def _command() -> int:
     The command has no options.
     """
     log_to_stderr("%(asctime)s %(name)s: %(message)s")
+    return reported(_write_digests, partial(stage.log_error, "code"))
+
+
+def _write_digests() -> int:
     layout, code = Layout(find_root()), Code(CODE_ROOT)
     for name in code.stages():
         path = layout.code_path(name)
@@ -35,7 +41,9 @@ def _command() -> int:
         changed = record(path, code, name)
         if changed and not is_first:
             more = f" and {len(changed) - _MAX_NAMED} more" if len(changed) > _MAX_NAMED else ""
-            logger.info("%s reruns, changed: %s%s", name, ", ".join(changed[:_MAX_NAMED]), more)
+            logger.info(
+                "the stage %s will rerun, because its code changed: %s%s", name, ", ".join(changed[:_MAX_NAMED]), more
+            )
     return 0
 
 

@@ -45,8 +45,8 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
     params, layout = context.params.compare, context.layout
     variants = {name: variant.model_dump() for name, variant in context.params.variants.items()}
     repeats = repeats_among(variants)
-    arms = grouped(list(variants), repeats)
-    folders = {name: layout.stage_dir("evaluate", name) for name in ("real", *arms, "copy_input")}
+    names = grouped(list(variants), repeats)
+    folders = {name: layout.stage_dir("evaluate", name) for name in ("real", *names, "copy_input")}
     results = {name: read_result(folder) for name, folder in folders.items()}
     content = comparison(list(results.values()), params.confidence, params.num_resamples, context.params.seed, repeats)
     failures = {name: result.metrics["failures"] for name, result in results.items()}
@@ -58,7 +58,7 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
     plots_dir = context.output_dir / "plots"
     plots.plot_scores(content["rows"], params.confidence, plots_dir / "scores.png")
     plots.plot_offsets({name: r.offset_histogram for name, r in results.items()}, plots_dir / "offsets.png", repeats)
-    curves = {name: plots.read_curve(layout.stage_dir("train_gan", name) / "curve.csv") for name in arms}
+    curves = {name: plots.read_curve(layout.stage_dir("train_gan", name) / "curve.csv") for name in names}
     plots.plot_training(curves, TRAINING_PANELS, plots_dir / "training.png", repeats)
     html = page(
         content,

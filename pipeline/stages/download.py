@@ -25,7 +25,7 @@ _SETTING_OF = {
     "demo": "dataset.demo.num_val_speakers and num_test_speakers",
     "grid": "dataset.grid.val_fraction, test_fraction and split_by",
     "folder": "dataset.folder.val_fraction, test_fraction, split_by and metadata",
-    "lrs2": "the lists below dataset.lrs2.root",
+    "lrs2": "dataset.lrs2.root, whose train.txt, val.txt and test.txt list the clips,",
 }
 """Source -> setting that determines the size of its splits."""
 
@@ -50,7 +50,7 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
         if counts[split] < MIN_CLIPS[split]:
             raise DataError(
                 f"the {split} split has {counts[split]} of {len(records)} clips and needs at least "
-                f"{MIN_CLIPS[split]}; see {_SETTING_OF[context.params.dataset.source]} in params.yaml"
+                f"{MIN_CLIPS[split]}; check {_SETTING_OF[context.params.dataset.source]} in params.yaml"
             )
     write_manifest(context.layout.manifest_path, records)
     metrics: dict[str, Any] = {f"num_{split}_clips": counts[split] for split in SPLITS}

@@ -1,4 +1,4 @@
-"""Stage ``evaluate``: scores of one variant on held-out clips with unseen audio."""
+"""Stage ``evaluate``: scores of one variant on held-out clips with the audio of another clip."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import typer
 
 from pipeline import stage
 from pipeline.core import atomic
+from pipeline.core.choices import BOUNDS
 from pipeline.core.errors import TemporaryError
-from pipeline.params import RESERVED_VARIANTS
 
 if TYPE_CHECKING:
     from pipeline.evaluation.generate import CropGenerator
@@ -28,14 +28,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _command(
     variant: Annotated[
         str,
-        typer.Option(help=f"Variant to score: a key of variants in params.yaml, or {' or '.join(RESERVED_VARIANTS)}."),
+        typer.Option(help=f"Variant to score: a key of variants in params.yaml, or {' or '.join(BOUNDS)}."),
     ],
 ) -> int:
-    """Score one variant on held-out clips with unseen audio.
+    """Score one variant on held-out clips with the audio of another clip.
 
     All other settings are in params.yaml.
     """
-    dvc_stage = "evaluate_bound" if variant in RESERVED_VARIANTS else "evaluate"
+    dvc_stage = "evaluate_bound" if variant in BOUNDS else "evaluate"
     return stage.run("evaluate", partial(_body, variant), variant, dvc_stage=dvc_stage)
 
 
@@ -45,10 +45,10 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
 
     started = time.monotonic()
     evaluation = _open_evaluation(context)
-    model_dir = context.layout.stage_dir("train_gan", variant) / "model"
-    generate = None if variant in RESERVED_VARIANTS else evaluation.load_generator(model_dir)
+    model_dir = context.layout.model_dir("train_gan", variant)
+    generate = None if variant in BOUNDS else evaluation.load_generator(model_dir)
     score = evaluation.score(variant, generate)
-    metrics = evaluation.figures(score, is_generated=generate is not None)
+    metrics = evaluation.metrics(score, is_generated=generate is not None)
     metrics |= evaluation.probe(generate) if generate else {}
     atomic.write_text(context.output_dir / "clips.csv", clips_csv(score))
     _write_videos(variant, context, evaluation, [item.pair for item, _ in score.scored], generate)
@@ -102,8 +102,8 @@ def _write_videos(
     listed = []
     for folder in (strips_dir, takes_dir):
         folder.mkdir(parents=True, exist_ok=True)
-    pair_of, known = _first_of_each_video(pairs), _first_of_each_video(evaluation.unseen)
-    here = [pair for pair in known.values() if pair.video_id in clips]
+    pair_of, first_pairs = _first_of_each_video(pairs), _first_of_each_video(evaluation.unseen)
+    here = [pair for pair in first_pairs.values() if pair.video_id in clips]
     chosen = choose_strips(here, clips, params.num_strips)  # the same clips in every row
     shown = [pair_of[pair.video_id] for pair in chosen if pair.video_id in pair_of]
     for number, pair in enumerate(shown):

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline import stage
 from pipeline.core.errors import DataError
-from pipeline.corpora.manifest import MAX_MISSING_SHARE, MIN_CLIPS, SPLITS, ClipRecord, read_manifest
+from pipeline.corpora.manifest import MAX_MISSING_SHARE, SPLITS, ClipRecord, read_manifest, require_enough
 from pipeline.corpora.storage import local_path, require_drivers
 from pipeline.shards.index import IndexRow, Reject
 
@@ -41,7 +41,14 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
         work_dir=context.scratch,
         num_workers=params.runtime.num_workers,
     )
-    _require_enough(records, rows, rejects)
+    require_enough(
+        records,
+        rows,
+        rejects,
+        by="preprocessing",
+        remedy="Add clips, or change preprocess in params.yaml; data/shards/rejects.parquet lists each rejected clip "
+        "with its reason",
+    )
     return preprocess_metrics(rows, rejects)
 
 
@@ -71,18 +78,6 @@ def _require_files(records: Sequence[ClipRecord], root: Path) -> None:
             f"{len(missing)} of {len(records)} source clips are not on disk (first: {missing[0]}); "
             "`dvc repro --force --single-item download` lists or renders the clips again"
         )
-
-
-def _require_enough(records: Sequence[ClipRecord], rows: Sequence[IndexRow], rejects: Sequence[Reject]) -> None:
-    given, kept = (Counter(item.split for item in items) for items in (records, rows))
-    for split in sorted(given):
-        if kept[split] < MIN_CLIPS[split]:
-            reasons = Counter(reject.reason for reject in rejects if reject.split == split)
-            summary = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-            raise DataError(
-                f"{kept[split]} of {given[split]} clips of the {split} split are left, at least {MIN_CLIPS[split]} are "
-                f"required (rejected: {summary or 'none'}); data/shards/rejects.parquet has the details"
-            )
 
 
 if __name__ == "__main__":

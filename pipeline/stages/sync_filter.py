@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline import stage
-from pipeline.core.errors import DataError
-from pipeline.corpora.manifest import MIN_CLIPS, SPLITS
+from pipeline.corpora.manifest import SPLITS, require_enough
 from pipeline.features.alignment import num_samples_of
 from pipeline.report.progress import tracked
 from pipeline.shards.index import IndexRow, Reject
 from pipeline.shards.write import write_index, write_rejects
-from pipeline.sync_filter.decision import SyncScore, correction_frames, refusal, score_clip
+from pipeline.sync_filter.decision import SyncScore, correction_frames, rejection, score_clip
 
 if TYPE_CHECKING:
     from pipeline.shards.clip import Clip
@@ -49,14 +48,20 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
 
     layout, params = context.layout, context.params.sync_filter
     rows, rejects = read_index(layout.shards_dir), read_rejects(layout.shards_dir)
-    kept, refused, scores = rows, list[Reject](), list[SyncScore]()
+    kept, rejected, scores = rows, list[Reject](), list[SyncScore]()
     if params.scorer is not None:
-        kept, refused, scores = _filtered(context, rows)
-    _require_enough(kept, rows, refused)
+        kept, rejected, scores = _filtered(context, rows)
+    require_enough(
+        rows,
+        kept,
+        rejected,
+        by="the sync filter",
+        remedy="Change sync_filter in params.yaml, or use a scorer that was trained on similar faces",
+    )
     to_shards = Path(os.path.relpath(layout.shards_dir, layout.clips_dir)).as_posix()
     write_index(layout.clips_dir, [replace(row, shard=f"{to_shards}/{row.shard}") for row in kept])
-    write_rejects(layout.clips_dir, [*rejects, *refused])
-    return sync_metrics(kept, refused, scores)
+    write_rejects(layout.clips_dir, [*rejects, *rejected])
+    return sync_metrics(kept, rejected, scores)
 
 
 def _filtered(
@@ -70,19 +75,19 @@ def _filtered(
     set_threads(runtime.num_threads)
     scorer = load_scorer(params, context.layout.root, select_device(runtime.device))
     kept = [row for row in rows if row.split not in params.splits]
-    refused: list[Reject] = []
+    rejected: list[Reject] = []
     scores: list[SyncScore] = []
     row_of = {(row.split, row.key): row for row in rows}
     for clip in tracked(_clips(context, scorer), "sync_filter", len(rows) - len(kept)):
         row = row_of[clip.split, clip.key]
         score = score_clip(scorer.similarity(clip), params.max_shift_frames)
         scores.append(score)
-        reason = refusal(score, row.num_frames, params, context.params.preprocess.min_frames)
+        reason = rejection(score, row.num_frames, params, context.params.preprocess.min_frames)
         if reason is None:
             kept.append(corrected(row, score, correction_frames(score, params)))
         else:
             code, detail = reason
-            refused.append(
+            rejected.append(
                 Reject(
                     clip_id=row.clip_id,
                     speaker=row.speaker,
@@ -92,7 +97,7 @@ def _filtered(
                     detail=detail,
                 )
             )
-    return kept, refused, scores
+    return kept, rejected, scores
 
 
 def corrected(row: IndexRow, score: SyncScore, shift_frames: int) -> IndexRow:
@@ -116,34 +121,21 @@ def _clips(context: stage.StageContext, scorer: Scorer) -> Iterator[Clip]:
             yield from read_clips(context.layout.shards_dir, split, parts=scorer.parts)
 
 
-def sync_metrics(kept: list[IndexRow], refused: list[Reject], scores: list[SyncScore]) -> dict[str, Any]:
+def sync_metrics(kept: list[IndexRow], rejected: list[Reject], scores: list[SyncScore]) -> dict[str, Any]:
     """Number of clips per split and of rejects per reason, and mean offset and median confidence of the clips."""
     counts = Counter(row.split for row in kept)
     metrics: dict[str, Any] = {
         "num_clips": len(kept),
         **{f"num_{split}_clips": counts[split] for split in SPLITS},
         "num_scored": len(scores),
-        "num_rejected": len(refused),
-        **{f"num_{reason}": count for reason, count in Counter(reject.reason for reject in refused).items()},
+        "num_rejected": len(rejected),
+        **{f"num_{reason}": count for reason, count in Counter(reject.reason for reject in rejected).items()},
         "num_corrected": sum(row.sync_shift_frames != 0 for row in kept),
     }
     if scores:
         metrics["median_confidence"] = float(np.median([score.confidence for score in scores]))
         metrics["mean_abs_offset_frames"] = float(np.mean([abs(score.offset_frames) for score in scores]))
     return metrics
-
-
-def _require_enough(kept: list[IndexRow], rows: list[IndexRow], refused: list[Reject]) -> None:
-    given, left = (Counter(row.split for row in some) for some in (rows, kept))
-    for split in sorted(given):
-        if left[split] < MIN_CLIPS[split]:
-            reasons = Counter(reject.reason for reject in refused if reject.split == split)
-            summary = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-            raise DataError(
-                f"the sync filter leaves {left[split]} of {given[split]} clips of the {split} split, at least "
-                f"{MIN_CLIPS[split]} are required (rejected: {summary}); change sync_filter in params.yaml, or use a "
-                "scorer that was trained on similar faces"
-            )
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
 
     params, wanted = context.params.train_gan, context.params.variants[variant]
     seed = context.params.seed if wanted.seed is None else wanted.seed
-    expert_dir = context.layout.stage_dir("train_syncnet") / "model"
+    expert_dir = context.layout.model_dir("train_syncnet")
     recipe = recipe_of(params, wanted)
     training = Training(
         params,

@@ -53,7 +53,7 @@ def correction_frames(score: SyncScore, params: SyncFilterParams) -> int:
     return score.offset_frames if abs(score.offset_frames) >= params.min_offset_frames else 0
 
 
-def refusal(
+def rejection(
     score: SyncScore, num_frames: int, params: SyncFilterParams, min_frames: int
 ) -> tuple[SyncReason, str] | None:
     """Reason code and explanation if a clip with this score is rejected, None if it is kept."""

@@ -24,7 +24,7 @@ def freeze_scorer(layout: Layout, source: Path | None) -> tuple[Path, list[Chang
     """
     import yaml
 
-    source = source or layout.stage_dir("train_syncnet") / "model"
+    source = source or layout.model_dir("train_syncnet")
     if source.is_dir():
         read_expert(source)
     if not weights_file(source).is_file():

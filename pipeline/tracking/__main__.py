@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 from collections.abc import Sequence
 
-from pipeline.core.command_line import run_command
-from pipeline.core.errors import LipsmithError
+from pipeline.core.command_line import reported, run_command
+from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.layout import Layout, find_root
-from pipeline.core.logs import log_to_stderr
-from pipeline.tracking.store import adopt_artifacts
+from pipeline.core.logs import log_to_stderr, wants_tracebacks
+from pipeline.tracking.store import update_artifact_addresses
+
+logger = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,11 +30,21 @@ def _command() -> int:
     """
     log_to_stderr()
     os.environ.pop("MLFLOW_TRACKING_URI", None)
+    return reported(_update_store, lambda error: logger.error("%s", error, exc_info=wants_tracebacks()))
+
+
+def _update_store() -> int:
+    layout = Layout(find_root())
     try:
-        adopt_artifacts(Layout(find_root()))
-    except LipsmithError as error:
-        logging.getLogger(__name__).error("%s", error)
-        return error.exit_code
+        update_artifact_addresses(layout)
+    except sqlite3.OperationalError as error:
+        raise TemporaryError(
+            f"{layout.mlflow_db_path} cannot be updated: {error}; close other programs that use it, then try again"
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise UserError(
+            f"{layout.mlflow_db_path} is damaged: {error}; restore it from a copy, or remove it and lose its runs"
+        ) from error
     return 0
 
 

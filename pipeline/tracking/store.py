@@ -64,11 +64,11 @@ def open_client(layout: Layout) -> MlflowClient:
         client = mlflow.MlflowClient()
         client.search_experiments(max_results=1)  # runs the migrations of a new store
         if _is_own(layout):
-            _follow_the_checkout(layout)
+            _update_addresses(layout)
         return client
 
 
-def adopt_artifacts(layout: Layout) -> None:
+def update_artifact_addresses(layout: Layout) -> None:
     """Update the artifact addresses in the checkout's own store if the checkout was moved or copied.
 
     The MLflow UI needs this, since it reads the addresses unchanged; `open_client` does it by itself. A missing store
@@ -76,7 +76,7 @@ def adopt_artifacts(layout: Layout) -> None:
     """
     if layout.mlflow_db_path.is_file() and _is_own(layout):
         with _one_at_a_time(layout):
-            _follow_the_checkout(layout)
+            _update_addresses(layout)
 
 
 def experiment_id(client: MlflowClient, layout: Layout, source: str) -> str:
@@ -127,7 +127,7 @@ def _is_own(layout: Layout) -> bool:
     return scheme == "sqlite" and Path(path.partition("?")[0]).resolve() == layout.root.resolve() / "mlflow.db"
 
 
-def _follow_the_checkout(layout: Layout) -> None:
+def _update_addresses(layout: Layout) -> None:
     """If the checkout was moved or copied, replace its old ``mlruns`` by the current one in all artifact addresses.
 
     MLflow stores absolute addresses: it makes relative ones absolute, ``mlflow-artifacts:`` requires a server for every

@@ -219,7 +219,7 @@ def _show_bug(error: Exception) -> None:
 def run_key(layout: Layout, stage: str, variant: str | None, fingerprint: str) -> str:
     """Key of a run: the stage's computation, or for an evaluation the training of the model that it scores."""
     if stage == "evaluate" and variant:
-        model = layout.stage_dir("train_gan", variant) / "model" / "model.json"
+        model = layout.model_dir("train_gan", variant) / "model.json"
         if model.is_file():
             trained = read_json(model)["info"].get("fingerprint")
             if trained:

@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 
 import torch
 
-import models
 import pipeline
 from pipeline.core.choices import Device
 from pipeline.core.errors import TemporaryError, UserError, exit_code_of
@@ -50,7 +49,7 @@ def run_in_processes(
     GPUs if the machine or cluster has any. On a cluster every node needs access to ``shared_dir``.
     Raises UserError if there are too few cores or GPUs, and TemporaryError after too many restarts.
     """
-    with open_ray(num_processes, [pipeline, models], _STORE_BYTES, {}) as ray:
+    with open_ray(num_processes, _STORE_BYTES, {}) as ray:
         use_gpu = _takes_gpus(ray.cluster_resources(), num_processes, device)
         for num_restarts in range(MAX_RESTARTS + 1):
             attempt = _Attempt(work, num_processes, use_gpu, shared_dir)

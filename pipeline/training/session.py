@@ -30,6 +30,9 @@ from pipeline.training.windows import SYNC_LENGTH_SETTINGS, Cut, WindowBatches, 
 
 logger = logging.getLogger(__name__)
 
+NEAR_CHANCE = 0.55
+"""Pairwise accuracy below which a sync network has not learned to tell pairs apart. Chance level is 0.5."""
+
 MAX_VALIDATION_CLIPS = 24
 """Number of validation clips if each validation embeds whole clips. More clips would dominate a short training's time.
 """
@@ -208,7 +211,7 @@ def run_sync_training(context: StageContext, sync: SyncTraining) -> dict[str, An
         state=trainee.weights(),
         info={
             "fingerprint": context.fingerprint,
-            "val_pairwise_accuracy": report.validation["pairwise_accuracy"],
+            "val_pairwise_accuracy": accuracy,
             "test_pairwise_accuracy": test["pairwise_accuracy"],
         },
     )

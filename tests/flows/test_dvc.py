@@ -47,7 +47,7 @@ def test_reasons_name_parameters_files_and_commands() -> None:
         "changed command",
     ]
     assert dvc.explain(entries) == "x.py modified, parameter gan.width modified, output model deleted, changed command"
-    assert dvc.explain(entries, has_run=False) == "never ran here"
+    assert dvc.explain(entries, has_run=False) == "has not run in this checkout"
     many = [{"changed deps": {f"f{i}": "modified" for i in range(6)}}]
     assert dvc.explain(many).endswith("f3 modified, and 2 more")
 
@@ -67,7 +67,7 @@ def test_the_plan_separates_stages_that_run_from_stages_that_follow() -> None:
 def test_stages_run_then_are_up_to_date_then_are_restored(tiny_repo: Path, edit: Edit) -> None:
     graph = dvc.read_graph(tiny_repo)
     assert graph.waves() == [["prepare"], ["train@a", "train@b"], ["compare"]]
-    assert set(dvc.read_reasons(tiny_repo).values()) == {"never ran here"}
+    assert set(dvc.read_reasons(tiny_repo).values()) == {"has not run in this checkout"}
     assert run_all(tiny_repo) == dict.fromkeys(graph.upstream, "ran")
     assert dvc.read_reasons(tiny_repo) == {}
 
@@ -137,6 +137,7 @@ def test_an_error_starts_with_the_message_of_the_stage(lines: list[str], cause: 
     assert str(caught.value).split("\n")[0] == cause
 
 
+@pytest.mark.slow
 def test_exit_code_75_is_temporary_and_exit_code_1_is_not(tiny_repo: Path, edit: Edit) -> None:
     edit(tiny_repo / "dvc.yaml", "cat in.txt > prepared.txt", "exit 75")
     with pytest.raises(dvc.TemporaryDvcError, match="exited with 75"):
@@ -147,6 +148,7 @@ def test_exit_code_75_is_temporary_and_exit_code_1_is_not(tiny_repo: Path, edit:
     assert not isinstance(caught.value, dvc.TemporaryDvcError)
 
 
+@pytest.mark.slow
 def test_a_held_lock_is_temporary(tiny_repo: Path, edit: Edit) -> None:
     edit(tiny_repo / "dvc.yaml", "cat in.txt >", "touch started; sleep 30; cat in.txt >")
     other = subprocess.Popen([sys.executable, "-m", "dvc", "repro", "-q", "-s", "prepare"], cwd=tiny_repo)

@@ -35,6 +35,7 @@ def holder(tiny_repo: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
+@pytest.mark.slow
 def test_the_error_in_a_second_process_names_the_holder(tiny_repo: Path, holder: subprocess.Popen[str]) -> None:
     with (
         pytest.raises(CheckoutBusyError, match=rf"retrain \(process {holder.pid}, since .*start reproduce again"),

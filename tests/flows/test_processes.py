@@ -64,6 +64,7 @@ def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: p
     assert has_ended(pids[0])
 
 
+@pytest.mark.slow
 def test_an_orphan_of_an_ended_command_is_ended(tmp_path: Path) -> None:
     """The command ends by itself. Its child holds the pipe open, which must not delay the caller."""
     lines: list[str] = []
@@ -74,6 +75,7 @@ def test_an_orphan_of_an_ended_command_is_ended(tmp_path: Path) -> None:
     assert has_ended(int(lines[0]))
 
 
+@pytest.mark.slow
 def test_sigterm_to_the_caller_ends_the_stage(tiny_repo: Path) -> None:
     """The caller runs the stage through `run_flow_command`, as the flows' command lines do."""
     text = (tiny_repo / "dvc.yaml").read_text()

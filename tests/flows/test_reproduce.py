@@ -145,6 +145,7 @@ def test_an_exception_ends_running_commands_and_prevents_new_ones(tmp_path: Path
     assert not late_path.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ends_with", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_flow_and_its_parallel_stages(
     own_stub_pipeline: Path, tmp_path: Path, ends_with: signal.Signals
@@ -174,11 +175,12 @@ def test_a_signal_ends_the_flow_and_its_parallel_stages(
     assert flow.wait(timeout=60) == 128 + ends_with
     if ends_with == signal.SIGINT:
         log.seek(0)
-        assert "Stopping. The same command will resume from here.\n" in log.read()
+        assert "Stopping the stages. Run the same command again to resume.\n" in log.read()
     _, alive = psutil.wait_procs(below, timeout=5)
     assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
 
 
+@pytest.mark.slow
 def test_the_outcome_is_printed_last_and_the_server_has_recorded_every_task(
     own_stub_pipeline: Path, tmp_path: Path
 ) -> None:
@@ -245,6 +247,7 @@ def test_num_jobs_follows_the_setting_the_cores_and_the_memory(monkeypatch: pyte
     assert (jobs(device="auto"), jobs()) == (1, 6)
 
 
+@pytest.mark.slow
 def test_num_cores_in_a_stage_is_its_share(tiny_repo: Path, edit: Callable[[Path, str, str], None]) -> None:
     code = "from pipeline.core.resources import num_cores; print(num_cores())"
     edit(tiny_repo / "dvc.yaml", "cat in.txt > prepared.txt", f"PYTHONPATH={ROOT} python -c '{code}' > prepared.txt")
@@ -252,12 +255,13 @@ def test_num_cores_in_a_stage_is_its_share(tiny_repo: Path, edit: Callable[[Path
     assert (tiny_repo / "prepared.txt").read_text() == "3\n"
 
 
+@pytest.mark.slow
 def test_task_states_carry_the_outcome(tiny_repo: Path) -> None:
     blocked = tasks.run_stage_task.fn(tiny_repo, "compare", blocked_by=["train@a"])
     assert (blocked.name, blocked.message) == ("Skipped", "compare: skipped (train@a failed)")
     assert tasks.run_stage_task.fn(tiny_repo, "prepare", reason="").name == "UpToDate"
     ran = tasks.run_stage_task.fn(tiny_repo, "prepare")
-    assert (ran.name, ran.message) == ("Completed", "prepare: ran (never ran here)")
+    assert (ran.name, ran.message) == ("Completed", "prepare: ran (has not run in this checkout)")
     failed = tasks.run_stage_task.fn(tiny_repo, "compare")  # its inputs are missing
     assert failed.is_failed()
     assert str(failed.message).startswith("compare: failed (")
@@ -288,6 +292,7 @@ def test_only_a_comparison_of_this_run_is_published(tiny_repo: Path, monkeypatch
     assert published == ["# Comparison"]
 
 
+@pytest.mark.slow
 def test_plan_runs_nothing_and_needs_no_server(
     own_stub_pipeline: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -297,8 +302,8 @@ def test_plan_runs_nothing_and_needs_no_server(
     lines = capsys.readouterr().out.splitlines()
     assert lines[:3] == [
         "stage                action  why",
-        "download             run     never ran here",
-        "train_gan@lstm_cbam  run     never ran here",
+        "download             run     has not run in this checkout",
+        "train_gan@lstm_cbam  run     has not run in this checkout",
     ]
     assert sorted(own_stub_pipeline.iterdir()) == files
 
@@ -323,6 +328,7 @@ def test_targets_are_one_or_several_stages(
     assert given == [wanted]
 
 
+@pytest.mark.slow
 def test_the_plan_reports_settings_that_stages_would_reject(
     own_stub_pipeline: Path, edit: Callable[[Path, str, str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:

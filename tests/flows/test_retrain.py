@@ -62,7 +62,7 @@ def decision(**changed: Any) -> dict[str, Any]:
 def test_the_report_of_a_refusal_names_the_rule_and_both_figures() -> None:
     text = retrain.report([StageResult("train", "ran", "code", 1.0)], decision())
     assert text.startswith("# Retraining: refused: FID\n")
-    assert "| max_fid_increase | FID | 31.0000 | 20.0000 | 5.0000 | **broken** |" in text
+    assert "| max_fid_increase | FID | 31.0000 | 20.0000 | 5.0000 | **failed** |" in text
     assert "Registry `lipsmith-generator`: challenger = version 2, champion = version 1." in text
     assert "train  ran      1.0 s  code" in text
 
@@ -71,7 +71,7 @@ def test_the_report_has_the_number_of_failed_clips_of_a_first_model() -> None:
     first = MODEL | {"num_clips": 4, "num_failed": 40}
     rule = {"rule": "no_more_failed", "metric": "clips", "champion": 0, "challenger": 40, "limit": 0, "passed": False}
     text = retrain.report([], decision(outcome="promoted", rules=[rule], challenger=first, champion=None))
-    assert "| no_more_failed | clips | 40 | 0 | 0 | **broken** |" in text
+    assert "| no_more_failed | clips | 40 | 0 | 0 | **failed** |" in text
     assert "| challenger | 1 | 8.0000 | 5.0000 | 20.0000 | 4 (40 failed) | a | d |" in text
     unknown = MODEL | {"num_known_clips": 0, "num_clips": None, "num_failed": None}
     assert "| champion | 1 | 8.0000 | 5.0000 | 20.0000 | - | a | d |" in retrain.report([], decision(champion=unknown))
@@ -133,6 +133,7 @@ def test_a_failure_of_the_gate_is_reported_with_the_stages() -> None:
     assert "exit code 2" in text and "train  ran" in text
 
 
+@pytest.mark.slow
 def test_new_clips_are_detected_and_an_unchanged_list_makes_nothing_stale(own_stub_pipeline: Path) -> None:
     root = own_stub_pipeline
     for stage in ("download", "train_gan@lstm_cbam", "evaluate@lstm_cbam"):
@@ -263,7 +264,7 @@ def test_the_served_deployment_promotes_refuses_and_reports_no_change(served: Se
     message, text, decided = retrain_with({"lse_d": 8.0, "fid": 20.0})
     assert message == "promoted: there was no champion"
     assert decided["aliases"] == {"champion": "1"}
-    assert "never ran here" in text
+    assert "has not run in this checkout" in text
 
     message, _, decided = retrain_with(None)
     assert message.startswith("no change")
@@ -275,8 +276,8 @@ def test_the_served_deployment_promotes_refuses_and_reports_no_change(served: Se
     assert message.startswith("already_champion")
 
     message, text, decided = retrain_with({"lse_d": 7.5, "fid": 31.0})
-    assert message.startswith("refused: max_fid_increase broken: FID 31 against the champion's 20")
-    assert "| max_fid_increase | FID | 31.0000 | 20.0000 | 5.0000 | **broken** |" in text
+    assert message.startswith("refused: max_fid_increase failed: FID 31 against the champion's 20")
+    assert "| max_fid_increase | FID | 31.0000 | 20.0000 | 5.0000 | **failed** |" in text
     assert decided["aliases"] == {"champion": "1", "challenger": "2"}
 
 

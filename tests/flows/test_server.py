@@ -20,6 +20,7 @@ def dead_address() -> Iterator[str]:
         yield f"http://127.0.0.1:{taken.getsockname()[1]}/api"
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_answer_is_reported_before_a_flow_starts(
     own_stub_pipeline: Path, dead_address: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

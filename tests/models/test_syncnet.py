@@ -80,6 +80,7 @@ def test_linear_heads_centre_the_faces() -> None:
     assert maps.std(dim=(2, 3)).max() < 1e-6
 
 
+@pytest.mark.slow
 def test_overfits_a_handful_of_windows() -> None:
     net = small(True)
     optimizer = torch.optim.Adam(net.parameters(), 1e-3)

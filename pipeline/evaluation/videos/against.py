@@ -31,7 +31,7 @@ OF_CLIPS = ("lse_d", "lse_c")
 """Metrics that are means over clips."""
 MIN_SHARED_CLIPS = 2
 """Fewer clips give no interval: resampling a single clip always returns that clip."""
-CSV_DIGITS = 1e-5
+CSV_TOLERANCE = 1e-5
 
 Figures = Mapping[str, Any]
 ClipScores = Mapping[tuple[str, str], ClipScore]
@@ -94,7 +94,7 @@ def _read_clips(path: Path, mean_lse_d: float) -> ClipScores | None:
     except (OSError, UnicodeDecodeError, DataError) as error:
         raise UserError(f"{csv_path} is not a CSV of `python -m pipeline score --out`: {error}") from None
     found = [clip.lse_d for clip in clips.values()]
-    if not found or not math.isclose(sum(found) / len(found), mean_lse_d, abs_tol=CSV_DIGITS):
+    if not found or not math.isclose(sum(found) / len(found), mean_lse_d, abs_tol=CSV_TOLERANCE):
         raise UserError(f"{csv_path} does not belong to {path}: their mean LSE-D differs; remove or restore the CSV")
     return clips
 
@@ -112,8 +112,8 @@ def require_alike(ours: Figures, theirs: Figures, name: str) -> None:
     for key in sorted({*ours, *theirs} - {"sha256"}, key=lambda key: (key != "id", key)):
         if ours.get(key) != theirs.get(key):
             remedy = _REMEDIES.get(key, "score those videos again, or use its settings in params.yaml")
-            here, there = _unequal_parts(ours.get(key), theirs.get(key))
-            raise UserError(f"{name} was scored differently: its {key} is {there}, here {here}; {remedy}")
+            now, then = _unequal_parts(ours.get(key), theirs.get(key))
+            raise UserError(f"{name} has another protocol: {key} was {then} and is now {now}; {remedy}")
 
 
 def _unequal_parts(one: Any, other: Any) -> tuple[str, str]:

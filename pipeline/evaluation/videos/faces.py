@@ -23,8 +23,8 @@ from pipeline.media.audio import rms_of
 from pipeline.media.file import MediaFile
 from pipeline.params import PreprocessParams
 from pipeline.preprocess.footage import Footage, scan_faces
-from pipeline.preprocess.reasons import Reason, RefusedError
-from pipeline.preprocess.segments import Refusal, Segment, find_segments
+from pipeline.preprocess.reasons import Reason, RejectedError
+from pipeline.preprocess.segments import RejectedSegment, Segment, find_segments
 
 MAX_SHAPE_CHANGE = 0.02
 """Largest relative difference of the aspect ratios. The sizes may differ."""
@@ -61,7 +61,7 @@ class PairedFaces:
     def find(cls, generated: MediaFile, reference: MediaFile, params: PreprocessParams) -> PairedFaces:
         """Select the longest segment of the real video that preprocessing would keep.
 
-        Raises RefusedError if there is none, MediaError for an unreadable file, DataError if the aspect ratios differ.
+        Raises RejectedError if there is none, MediaError for an unreadable file, DataError if the aspect ratios differ.
         """
         real, made = reference.display, generated.display
         scale = made.width / real.width
@@ -72,7 +72,7 @@ class PairedFaces:
             )
         segment = _longest_segment(reference, params)
         resampled = [
-            f"the {which} video has {float(fps):.6g} fps, read at {FPS}"
+            f"the {which} video is resampled from {float(fps):.6g} to {FPS:g} fps"
             for which, media in (("generated", generated), ("real", reference))
             if (fps := media.fps) != FPS
         ]
@@ -96,7 +96,7 @@ class PairedFaces:
     def context(self, params: PreprocessParams) -> Images:
         """Wide crops of the generated video: uint8 [N, context_px, context_px, 3].
 
-        Raises RefusedError if less than half of the searched frames have a face at the real one's position.
+        Raises RejectedError if less than half of the searched frames have a face at the real one's position.
         """
         boxes = context_boxes(self.faces)
         context = self._cut(self.generated, boxes * self.scale, params.context_px)
@@ -108,7 +108,7 @@ class PairedFaces:
             for index in searched
         )
         if num_shown < MIN_SHOWN_SHARE * len(searched):
-            raise RefusedError(
+            raise RejectedError(
                 Reason.NO_FACE,
                 f"the generated video: no face at the position of the real one in {len(searched) - num_shown} of "
                 f"{len(searched)} searched frames; at most {1 - MIN_SHOWN_SHARE:.0%} are allowed",
@@ -118,7 +118,7 @@ class PairedFaces:
     def speech(self, params: PreprocessParams) -> NDArray[np.int16]:
         """The generated video's audio from the first crop on: int16 [n], 16 kHz.
 
-        Raises RefusedError for silence, for which sync is undefined, and DataError for audio that ends too early.
+        Raises RejectedError for silence, for which sync is undefined, and DataError for audio that ends too early.
         """
         num_wanted = num_samples_of(len(self.faces))
         samples = self.generated.samples()[num_samples_of(self.start) :][:num_wanted]
@@ -130,7 +130,7 @@ class PairedFaces:
             )
         rms = rms_of(samples)
         if not rms >= params.min_audio_rms:
-            raise RefusedError(
+            raise RejectedError(
                 Reason.SILENT_AUDIO,
                 f"the generated video is silent: RMS {rms:.6f} (params.yaml: preprocess.min_audio_rms "
                 f"{params.min_audio_rms})",
@@ -150,18 +150,18 @@ def _longest_segment(media: MediaFile, params: PreprocessParams) -> Segment:
     settings = params.model_copy(update={"choose_face": "largest", "max_clip_s": _WHOLE_S})
     longer_side = max(next(iter(footage)).shape[:2])
     best: Segment | None = None
-    first: Refusal | None = None
+    first: RejectedSegment | None = None
     for detector in detectors_by_zoom(params.detector_score, params.detector_max_px, longer_side):
         scan = scan_faces(footage, detector, params.detect_every)
         silence = np.zeros(num_samples_of(len(scan.faces)), np.float32)
         for segment in find_segments(scan, footage, silence, settings):
-            if isinstance(segment, Refusal):
+            if isinstance(segment, RejectedSegment):
                 first = first or segment
             elif best is None or segment.stop - segment.start > best.stop - best.start:
                 best = segment
         if best is not None and best.stop - best.start == len(scan.faces):
             break  # a larger input cannot find more
     if best is None:
-        assert first is not None  # every shot gives a segment or a refusal
-        raise RefusedError(first.reason, f"the real video: {first.detail}")
+        assert first is not None  # every shot gives a segment or a rejected one
+        raise RejectedError(first.reason, f"the real video: {first.detail}")
     return best

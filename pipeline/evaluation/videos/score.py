@@ -15,7 +15,7 @@ from pipeline.core.errors import DataError
 from pipeline.evaluation import protocol
 from pipeline.evaluation.judges import Judges
 from pipeline.evaluation.protocol import Pair
-from pipeline.evaluation.score import Scored, VariantScore
+from pipeline.evaluation.score import PairResult, VariantScore
 from pipeline.evaluation.videos.faces import MIN_LENGTH_SHARE, MIN_SHOWN_SHARE, PairedFaces
 from pipeline.evaluation.videos.pairing import VideoPair
 from pipeline.faces.crops import CROP_PX
@@ -24,7 +24,7 @@ from pipeline.media.file import MediaFile
 from pipeline.metrics.lse import lse_scores
 from pipeline.metrics.temporal import mouth_jitter
 from pipeline.params import PreprocessParams
-from pipeline.preprocess.reasons import RefusedError
+from pipeline.preprocess.reasons import RejectedError
 from pipeline.report.progress import tracked
 
 logger = logging.getLogger(__name__)
@@ -34,8 +34,8 @@ Images = NDArray[np.uint8]
 
 
 def score_videos(pairs: Sequence[VideoPair], judges: Judges, params: PreprocessParams) -> VariantScore:
-    """Score every pair. A pair that cannot be scored has a reason instead and is excluded from FID on both sides."""
-    results: list[Scored] = []
+    """Score every pair. A pair that cannot be scored has a failure instead and is excluded from FID on both sides."""
+    results: list[PairResult] = []
     step = judges.params.fid.every_n_frames
     lengths: dict[str, int] = {}
     crops: dict[str, tuple[Images, Images]] = {}
@@ -43,8 +43,8 @@ def score_videos(pairs: Sequence[VideoPair], judges: Judges, params: PreprocessP
         try:
             result, (real, shown) = _score_pair(pair, judges, params)
         except DataError as error:
-            result = Scored(_self_paired(pair), reason=_reason(error, pair))
-            logger.warning("no score for %s: %s", pair.name, result.reason)
+            result = PairResult(_self_paired(pair), failure=_failure(error, pair))
+            logger.warning("no score for %s: %s", pair.name, result.failure)
         else:
             lengths[pair.name] = len(real)
             crops[pair.name] = real[::step].copy(), shown[::step].copy()  # FID uses no other frames
@@ -56,7 +56,7 @@ def score_videos(pairs: Sequence[VideoPair], judges: Judges, params: PreprocessP
     return VariantScore(tuple(results), *sides)
 
 
-def _score_pair(pair: VideoPair, judges: Judges, params: PreprocessParams) -> tuple[Scored, tuple[Images, Images]]:
+def _score_pair(pair: VideoPair, judges: Judges, params: PreprocessParams) -> tuple[PairResult, tuple[Images, Images]]:
     if pair.generated is None:
         raise DataError("there is no generated video of this name")
     with MediaFile(pair.reference) as reference, MediaFile(pair.generated) as generated:
@@ -64,21 +64,21 @@ def _score_pair(pair: VideoPair, judges: Judges, params: PreprocessParams) -> tu
         real, shown = faces.crops()
         context, sound = faces.context(params), faces.speech(params)
     lip, audio = judges.evaluator(context, sound)
-    scored = Scored(
+    result = PairResult(
         pair=_self_paired(pair),
         num_frames=len(shown),
-        reason=faces.note,
+        note=faces.note,
         lse=lse_scores(lip, audio, judges.params.lse.vshift_frames),
         mouth_jitter=mouth_jitter(shown),
         real_mouth_jitter=mouth_jitter(real),
     )
-    return scored, (real, shown)
+    return result, (real, shown)
 
 
-def _reason(error: DataError, pair: VideoPair) -> str:
+def _failure(error: DataError, pair: VideoPair) -> str:
     if isinstance(error, MediaError):
         return f"the {'generated' if error.path == pair.generated else 'real'} video {error.path.name}: {error.detail}"
-    return error.detail if isinstance(error, RefusedError) else str(error)
+    return error.detail if isinstance(error, RejectedError) else str(error)
 
 
 def _self_paired(pair: VideoPair) -> Pair:

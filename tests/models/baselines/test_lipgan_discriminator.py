@@ -82,6 +82,7 @@ def test_contrastive_loss_closed_form() -> None:
         lipgan_contrastive_loss(torch.ones(2), torch.ones(2, 1))
 
 
+@pytest.mark.slow
 def test_a_step_pushes_true_pairs_together_and_others_apart() -> None:
     loss = adversary()
     fake, real, mel = batch()

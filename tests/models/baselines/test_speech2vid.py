@@ -98,6 +98,7 @@ def test_channels_last_and_autocast_agree_with_float32() -> None:
     assert (out - expected).abs().mean() < 0.02
 
 
+@pytest.mark.slow
 def test_overfits_colours_that_only_the_audio_tells() -> None:
     net = small()
     optimizer = torch.optim.Adam(net.parameters(), 1e-2)

@@ -73,6 +73,7 @@ def test_help_imports_no_heavy_package_and_starts_nothing(name: str, tmp_path: P
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_help_of_flows_needs_prefect_only_and_starts_nothing(tmp_path: Path) -> None:
     """All flows run in one process, since the import of Prefect alone takes seconds."""
     code = f"""
@@ -135,8 +136,26 @@ def test_an_unknown_variant_is_logged_in_the_format_that_the_flows_parse(tmp_pat
     assert found and found["why"].startswith("no variant 'nope' in params.yaml; its variants are lstm_cbam")
 
 
+def test_the_stage_code_outside_a_checkout_is_one_line_in_that_format(tmp_path: Path) -> None:
+    done = run("-m", "pipeline.stages.code", cwd=tmp_path)
+    assert done.returncode == 2
+    (line,) = (line for line in done.stderr.splitlines() if not line.startswith("import time:"))
+    found = _STAGE_ERROR.match(line)
+    assert found and found["why"].startswith("no params.yaml and dvc.yaml at or above ")
+
+
 def test_an_unknown_option_ends_a_process_with_one_line(tmp_path: Path) -> None:
     done = run("-m", "pipeline.stages.preprocess", "--bogus", cwd=tmp_path)
     assert done.returncode == 2
     (line,) = (line for line in done.stderr.splitlines() if not line.startswith("import time:"))
     assert line.startswith("error: ") and "--bogus" in line
+
+
+@pytest.mark.parametrize("name", ["pipeline.stages.compare", "pipeline.tracking"])
+def test_outside_a_checkout_the_error_is_one_line(name: str, tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", name]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "run this inside a lipsmith checkout" in done.stderr

@@ -58,6 +58,7 @@ def speech(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_tracebacks_of_user_errors_need_the_log_level_debug(
     tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,6 +100,7 @@ def test_no_heavy_import_at_start() -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
+@pytest.mark.slow
 def test_profile_rewrites_the_checkouts_params(checkout: Path) -> None:
     path = checkout / "params.yaml"
     before = path.read_bytes()
@@ -154,6 +156,7 @@ def test_user_errors(checkout: Path, arguments: list[str], message: str) -> None
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_a_published_file_that_was_placed_by_hand_is_verified(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LIPSMITH_WEIGHTS_DIR", raising=False)
     path = checkout / "weights" / "example.avi"
@@ -197,6 +200,7 @@ def test_doctor_in_a_bare_checkout(checkout: Path, monkeypatch: pytest.MonkeyPat
     assert not (checkout / "mlflow.db").exists()
 
 
+@pytest.mark.slow
 def test_dub_without_a_face_fails_or_keeps_the_frames(
     checkout: Path, model_dir: Path, speech: Path, tmp_path: Path
 ) -> None:

@@ -167,6 +167,7 @@ def project(tmp_path: Path, repo_root: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "old", "new", "stages"),
     [

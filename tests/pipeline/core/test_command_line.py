@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import pytest
 import typer
 
 from pipeline.core.choices import Device
-from pipeline.core.command_line import plain_app, run_app, run_command
+from pipeline.core.command_line import plain_app, reported, run_app, run_command
+from pipeline.core.errors import DataError
 
 PROG = "python -m somewhere"
 
@@ -100,3 +102,29 @@ def test_an_app_returns_its_commands_exit_code(arguments: list[str], code: int) 
 def test_an_app_without_a_command_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
     run_app(_app(), [], PROG)
     assert "The second." in capsys.readouterr().err
+
+
+def _raising(error: Exception) -> Callable[[], int]:
+    def body() -> int:
+        raise error
+
+    return body
+
+
+@pytest.mark.parametrize(("error", "code"), [(DataError("no clip"), 3), (OSError(28, "disk full"), 2)])
+def test_an_error_that_the_user_can_correct_is_reported_once(error: Exception, code: int) -> None:
+    told: list[Exception] = []
+    assert reported(_raising(error), told.append) == code
+    assert told == [error]
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), OSError("raised by a program")])
+def test_a_bug_is_raised_and_not_reported(error: Exception) -> None:
+    told: list[Exception] = []
+    with pytest.raises(type(error)):
+        reported(_raising(error), told.append)
+    assert told == []
+
+
+def test_without_an_error_the_exit_code_is_that_of_the_body() -> None:
+    assert reported(lambda: 4, pytest.fail) == 4

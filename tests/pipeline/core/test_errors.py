@@ -18,7 +18,7 @@ from pipeline.corpora.storage import OutageError
 from pipeline.fetch.http import RefusedTransferError as RefusedTransferError
 from pipeline.fetch.http import WrongContentError
 from pipeline.media.errors import CorruptMediaError, MissingMediaError
-from pipeline.preprocess.reasons import Reason, RefusedError
+from pipeline.preprocess.reasons import Reason, RejectedError
 
 ROOT = Path(__file__).resolve().parents[3]
 BUILT_IN = {name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, BaseException)}
@@ -87,7 +87,7 @@ def test_an_error_has_an_exit_code_and_a_bug_has_none(error: Exception, code: in
     "error",
     [
         UserError("misspelt"),
-        RefusedError(Reason.NO_FACE, "0 of 40 frames"),
+        RejectedError(Reason.NO_FACE, "0 of 40 frames"),
         CorruptMediaError("a.mp4", "cut off"),
         RefusedTransferError("HTTP 403", 403),
     ],

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core import resources
+from pipeline.core.errors import UserError
 from pipeline.core.resources import SHARE_VARIABLE, Limits, cgroup_limits, num_cores
 
 GB = 1_000_000_000
@@ -103,3 +104,10 @@ def test_a_quota_limits_the_cores(
 def test_a_flows_share_overrides_quota_and_cpu_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SHARE_VARIABLE, "3")
     assert num_cores(Limits(None, 1.0)) == 3
+
+
+@pytest.mark.parametrize("share", ["two", "0", "-1", "1.5"])
+def test_a_share_that_is_no_number_of_cores_is_an_error(share: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SHARE_VARIABLE, share)
+    with pytest.raises(UserError, match=f"LIPSMITH_NUM_CORES is '{share}'; it must be an integer from 1, or unset"):
+        num_cores()

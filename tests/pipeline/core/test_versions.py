@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.core.versions import differing, versions_behind_figures
+from pipeline.core.versions import differing, metric_package_versions
 
 
 def test_versions_match_the_imported_packages() -> None:
-    found = versions_behind_figures()
+    found = metric_package_versions()
     assert found["numpy"] == np.__version__
     assert found["torch"].split("+")[0] == torch.__version__.split("+")[0]
 
 
 def test_reading_versions_imports_none_of_the_packages(repo_root: Path) -> None:
-    code = "import sys, pipeline.core.versions as v; v.versions_behind_figures(); print('numpy' in sys.modules)"
+    code = "import sys, pipeline.core.versions as v; v.metric_package_versions(); print('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=repo_root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
@@ -33,7 +33,7 @@ def test_a_package_that_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyP
         return "1.2.3"
 
     monkeypatch.setattr(importlib.metadata, "version", version)
-    assert versions_behind_figures() == {"scipy": "1.2.3"}
+    assert metric_package_versions() == {"scipy": "1.2.3"}
 
 
 def test_only_packages_that_two_results_name_can_differ() -> None:

@@ -24,6 +24,8 @@ from pipeline.shards.write import write_index, write_rejects
 from pipeline.tracking import tracker
 from tests.support.tiny_clips import MakeData, reject
 
+pytestmark = pytest.mark.slow
+
 FINE = [ok("python", "3.11"), ok("MLflow", "answers")]
 Pretend = Callable[[list[Check]], None]
 
@@ -196,7 +198,6 @@ def test_every_check_is_run(layout: Layout, params: Params) -> None:
 # tracking
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("some_data")
 def test_the_run_is_one_for_each_state_of_the_data(layout: Layout, pretend: Pretend, make_data: MakeData) -> None:
     for _ in range(2):

@@ -44,6 +44,7 @@ def test_the_middle_frame_is_taken(layout: Layout) -> None:
     assert all(abs(float(picture.mean()) - 80) < 2 for picture in pictures.values())  # 40, 60, 80, 100 or 120
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("six_clips")
 def test_equal_data_give_equal_pictures(layout: Layout, tmp_path: Path) -> None:
     survey = read_survey(layout)

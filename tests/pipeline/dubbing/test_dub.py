@@ -11,7 +11,7 @@ import pytest
 from scipy.io import wavfile
 
 from pipeline.core.errors import UserError
-from pipeline.dubbing.dub import DubSettings, dub_file, load_speech, redraw
+from pipeline.dubbing.dub import DubSettings, dub_file, load_speech, regenerate
 from pipeline.dubbing.face_path import FollowSettings
 from pipeline.inference.generator import GeneratorState
 from pipeline.inference.generator_kinds import OURS, ExtractedAudio
@@ -110,8 +110,8 @@ def test_a_live_recording_does_not_say_how_long_it_is(make_sound, tmp_path, leng
     settings = DubSettings(follow=FOLLOW, length=length)
     detectors = [ScriptedDetector(every=[FACE])]
     dub_file(live, make_sound(0.6), tmp_path / "out.mp4", darken, lambda side: detectors, settings)
-    finding = [message for message in caplog.messages if message.startswith("finding the face: ")]
-    assert finding[-1].removeprefix("finding the face: ").split(", ")[0] == last
+    finding = [message for message in caplog.messages if message.startswith("detecting faces: ")]
+    assert finding[-1].removeprefix("detecting faces: ").split(", ")[0] == last
 
 
 @pytest.mark.parametrize("rate_hz", [7_350, 8_000, 22_050, 192_000])
@@ -248,8 +248,8 @@ def test_the_batch_does_not_matter_and_each_frame_hears_its_own_time(batch_frame
     def shown():
         return ((k, picture(k)) for k in [*range(10), *range(8, 0, -1)])
 
-    one = list(redraw(shown(), boxes, voice, 30.0, mix, 18))
-    parts = list(redraw(shown(), boxes, voice, 30.0, mix, batch_frames))
+    one = list(regenerate(shown(), boxes, voice, 30.0, mix, 18))
+    parts = list(regenerate(shown(), boxes, voice, 30.0, mix, batch_frames))
     assert [k for k, _ in parts] == [*range(10), *range(8, 0, -1)]
     for (_, a), (_, b) in zip(one, parts, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -268,7 +268,7 @@ def test_the_reference_is_the_shots_first_crop_unless_told_otherwise(reference):
 
     calm = np.repeat(picture(0)[None], 6, axis=0) + np.arange(6, dtype=np.uint8)[:, None, None, None]
     boxes = np.tile(np.array([[30.0, 10, 90, 70]]), (6, 1))
-    list(redraw(enumerate(calm), boxes, ExtractedAudio.silent(16_000), 25.0, watch, 4, reference))
+    list(regenerate(enumerate(calm), boxes, ExtractedAudio.silent(16_000), 25.0, watch, 4, reference))
     crops, references = (np.concatenate(part) for part in zip(*seen, strict=True))
     expected = crops if reference == "same" else np.repeat(crops[:1], 6, axis=0)
     np.testing.assert_array_equal(references, expected)

@@ -35,6 +35,8 @@ from pipeline.tracking.tracker import Tracker
 from pipeline.training.variants import recipe_of
 from tests.support.media_readers import header_of
 
+pytestmark = pytest.mark.slow
+
 ROWS = ("real", "lstm_cbam", "no_lstm", "no_cbam", "no_lstm_cbam", "wav2lip", "lipgan", "speech2vid", "copy_input")
 
 SKILL = {"test_pairwise_accuracy": 0.9, "test_offset_within_one_frame": 0.8}
@@ -53,7 +55,7 @@ def layout(tmp_path: Path, shards_dir: Path, params: Params) -> Layout:
     write_rejects(layout.clips_dir, [])
     torch.manual_seed(0)
     state = LseSyncNet(0.03).state_dict()
-    folder = layout.stage_dir("train_evaluator") / "model"
+    folder = layout.model_dir("train_evaluator")
     saved_model.save_model(folder, kind="lse_syncnet", config={"width": 0.03}, state=state, info={})
     for name, variant in params.variants.items():
         recipe = recipe_of(params.train_gan.model_copy(update={"width": 0.03}), variant)
@@ -106,7 +108,7 @@ def test_six_rows_end_to_end(run_stage: Callable[..., dict[str, Any]], layout: L
         assert row["fid"] == pytest.approx(0, abs=1e-6) or row["variant"] not in ("real", "copy_input")
     folder = layout.stage_dir("compare")
     assert {path.name for path in (folder / "plots").iterdir()} == {"scores.png", "offsets.png", "training.png"}
-    assert "evaluator trained here" in (folder / "comparison.md").read_text()
+    assert "evaluator trained in this checkout" in (folder / "comparison.md").read_text()
     assert (folder / "comparison.csv").read_text().startswith("variant,lse_d,lse_c,fid\nreal,")
 
 
@@ -114,7 +116,7 @@ def test_a_model_scored_again_by_the_gate_gets_the_figures_of_its_row(
     run_stage: Callable[..., dict[str, Any]], layout: Layout, params: Params
 ) -> None:
     row = run_stage("evaluate", partial(evaluate._body, "no_lstm"), "no_lstm")
-    again = champion.score_registered(layout, params, champion.model_folder(layout, "no_lstm"))
+    again = champion.score_registered(layout, params, layout.model_dir("train_gan", "no_lstm"))
     assert {name: row[name] for name in again} == again
     assert row["num_probes"] == 4 and 0 < row["reconstruction_ssim"] < 1
     assert row["reconstruction_warping_error"] > 0 and row["real_warping_error"] > 0
@@ -136,10 +138,10 @@ def test_a_model_of_the_users_own_beside_the_comparison(
         assert done.exit_code == 0, done.output
         return done.stdout
 
-    folder = shutil.copytree(champion.model_folder(layout, "no_lstm"), layout.root / "real")
+    folder = shutil.copytree(layout.model_dir("train_gan", "no_lstm"), layout.root / "real")
     said = score_model("--out", "out.json")
     assert f"{layout.stage_dir('compare')} has no comparison; `dvc repro` creates it" in said
-    assert "the evaluator on its own held-out clips: pairwise accuracy 0.90" in said
+    assert "the evaluator on the held-out clips of its corpus: pairwise accuracy 0.90" in said
     figures = json.loads((layout.root / "out.json").read_text())
     assert {name: rows["no_lstm"][name] for name in figures} == figures
 

@@ -26,7 +26,7 @@ def test_known_offsets_of_held_out_clips_are_found() -> None:
     if not run:
         pytest.skip("LIPSMITH_TEST_RUN names no checkout with a finished run on GRID (data, artifacts/train_evaluator)")
     layout, device = Layout(Path(run)), torch.device("cpu")
-    evaluator = load_evaluator(None, layout.stage_dir("train_evaluator") / "model", device)
+    evaluator = load_evaluator(None, layout.model_dir("train_evaluator"), device)
     num_leads = 2 * LARGEST_LEAD + 1
     errors = []
     for number, clip in enumerate(read_clips(layout.clips_dir, "test")):

@@ -29,6 +29,7 @@ PINNED_SHA256 = "816bbd2154ee8629260dd9410f5cc2e5758525f2faac26be2a29f5f426765d9
 clip_ids = st.lists(st.text(min_size=1, max_size=12), min_size=2, max_size=60, unique=True)
 
 
+@pytest.mark.slow
 @given(clip_ids, st.integers(0, 2**32))
 def test_no_clip_gets_its_own_audio_and_every_audio_is_used_once(ids: list[str], seed: int) -> None:
     pairs = derange(ids, seed)
@@ -88,11 +89,12 @@ def test_ids_with_spaces_are_parted_by_a_tab(tmp_path: Path) -> None:
     [
         ("a b\nc\n", r"line 2: 'c' is not two clip ids"),
         ("a\tb\nc d e\n", r"line 2: 'c d e' is not two .*; if an id contains a space, separate the two with a tab"),
-        ("a b\na b\n", r"lists a pair twice"),
+        ("a b\na b\n", r"lists a b 2 times; remove the repeats"),
         ("\n", r"pairs\.txt \(params\.yaml: evaluate\.pairs\) has no pair; write one `audio_id video_id` a line"),
         (
             "x b\ny a\n",
-            r"names 2 clips that are not held out here, the first is x; use a list of this corpus, with ids such as a",
+            r"names 2 clips that are not in the split test; the first is x; use a list of this corpus, "
+            r"with ids such as a",
         ),
     ],
 )

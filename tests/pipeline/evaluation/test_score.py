@@ -112,7 +112,7 @@ def test_scores_are_the_metrics_of_the_rendered_frames(
     clips: Clips, evaluator: Evaluator, generate: CropGenerator
 ) -> None:
     pairs = [Pair("a/2", "b/1")]
-    (item,) = score(clips, pairs, evaluator, generate).pairs
+    (item,) = score(clips, pairs, evaluator, generate).results
     _, _, context = render(clips["a/2"], clips["b/1"], generate)
     assert item.lse == lse_scores(*embed_clip(evaluator.network, context, clips["b/1"].audio, CPU))
     assert item.num_frames == 16
@@ -144,7 +144,7 @@ def test_a_clip_too_short_for_lse_fails_alone(clips: Clips, evaluator: Evaluator
     short = clips["c/1"]
     short.num_samples = num_samples_of(5)
     result = score(clips, [Pair("a/1", "c/1"), Pair("b/1", "a/1")], evaluator)
-    assert [item.lse is None for item in result.pairs] == [True, False]
+    assert [item.lse is None for item in result.results] == [True, False]
     assert "LSE needs" in result.failures[0]["reason"]
 
 

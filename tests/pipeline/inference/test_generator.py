@@ -58,6 +58,7 @@ def test_a_damaged_model_and_a_model_of_another_version_are_rejected(tmp_path: P
         assert "\n" not in message and len(message) < MAX_MESSAGE_CHARS + len(str(tmp_path)) + 200
 
 
+@pytest.mark.slow
 def test_the_size_of_a_batch_does_not_matter(draw):
     crops, windows, references = inputs(7)
     together = draw(crops, windows, references)

@@ -64,6 +64,7 @@ def published_picture(network: torch.nn.Module, windows: np.ndarray, faces: torc
     return drawn.permute(0, 2, 3, 1).numpy() * 255
 
 
+@pytest.mark.slow
 def test_an_adopted_generator_gives_the_images_of_the_published_network(layout: Layout) -> None:
     """The audio windows start one frame early, as in its training. The file has the format of torch before 1.6."""
     published, path, folder = trained(PublishedGenerator(1)), layout.root / "wav2lip_gan.pth", layout.root / "adopted"
@@ -93,6 +94,7 @@ def test_an_adopted_generator_gives_the_images_of_the_published_network(layout: 
     assert code == 2 and "already holds a model" in output
 
 
+@pytest.mark.slow
 def test_an_adopted_expert_gives_the_cosines_of_the_published_network(layout: Layout) -> None:
     """The file is a TorchScript archive, and the expert is frozen with `freeze-scorer`."""
     published, path, folder = trained(PublishedSyncNet(1)), layout.root / "expert.pt", layout.root / "expert"

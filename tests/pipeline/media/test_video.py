@@ -245,7 +245,7 @@ def test_read_errors_name_the_file(tmp_path: Path) -> None:
         container.mux(stream.encode(frame))
     with pytest.raises(NoVideoError, match=r"s\.wav: has no video"):
         read_frames(tmp_path / "s.wav")
-    assert header_of(tmp_path / "s.wav").has_video is False
+    assert header_of(tmp_path / "s.wav").fps is None
     write_frames(tmp_path / "v.mp4", 20)
     whole = (tmp_path / "v.mp4").read_bytes()
     (tmp_path / "cut.mp4").write_bytes(whole[:200])

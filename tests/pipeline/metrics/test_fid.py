@@ -110,6 +110,7 @@ def test_images_reach_the_network_as_scaled_rgb() -> None:
         assert seen[:, channel].unique().numpy() == pytest.approx((value - 128) / 128, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_resize_is_bilinear_between_pixel_centres_without_antialiasing() -> None:
     image = np.random.default_rng(7).integers(0, 256, (1, 598, 598, 3), dtype=np.uint8)
     network = Seen()
@@ -127,6 +128,7 @@ def test_images_of_another_form_are_refused(shape: tuple[int, ...]) -> None:
         inception_features(np.zeros(shape, np.uint8), Seen())
 
 
+@pytest.mark.slow
 def test_features_equal_those_of_the_published_graph(inception_path: Path) -> None:
     images = np.random.default_rng(8).integers(0, 256, (2, 20, 20, 3), dtype=np.uint8)
     network = load_inception(inception_path, torch.device("cpu"))

@@ -18,8 +18,8 @@ def content(repo_root: Path) -> dict[str, Any]:
 
 
 def test_the_committed_file_is_valid(repo_root: Path) -> None:
-    arms, rivals = ("lstm_cbam", "no_lstm", "no_cbam", "no_lstm_cbam"), ("wav2lip", "lipgan", "speech2vid")
-    assert tuple(load_params(repo_root / "params.yaml").variants) == (*arms, *rivals)
+    arms, baselines = ("lstm_cbam", "no_lstm", "no_cbam", "no_lstm_cbam"), ("wav2lip", "lipgan", "speech2vid")
+    assert tuple(load_params(repo_root / "params.yaml").variants) == (*arms, *baselines)
 
 
 @pytest.mark.parametrize(

@@ -306,7 +306,7 @@ def test_every_shot_is_a_sample_or_a_reject_that_says_where(make_clip, params) -
     assert last.clip_id == "s1/a-p003"
 
 
-def test_a_shot_without_sound_is_refused_alone(make_clip, params) -> None:
+def test_a_shot_without_sound_is_rejected_alone(make_clip, params) -> None:
     half = np.concatenate([tone(30 / 25), np.zeros(40 * 640, np.float32)])
     record = make_clip("s1/a", frames=scene(60, 30) + scene(200, 40, x=70), sound=half)
     heard, silent = process_clip(record, params, ANYWHERE)
@@ -331,9 +331,9 @@ def test_blurred_clips_are_rejected_when_asked(make_clip, params) -> None:
     soft = [cv2.GaussianBlur(draw_face(80, 80), (0, 0), 4) for _ in range(30)]
     strict = params.model_copy(update={"min_sharpness": sharp / 2})
     assert sample_of(make_clip("sharp"), strict).stats["sharpness"] == sharp
-    refused = reject_of(make_clip("soft", frames=soft), strict)
-    assert refused.reason == Reason.BLURRED
-    assert "preprocess.min_sharpness" in refused.detail
+    rejected = reject_of(make_clip("soft", frames=soft), strict)
+    assert rejected.reason == Reason.BLURRED
+    assert "preprocess.min_sharpness" in rejected.detail
 
 
 def test_reasons_of_rejection(make_clip, params, tmp_path, monkeypatch) -> None:

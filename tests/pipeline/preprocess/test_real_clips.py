@@ -17,7 +17,7 @@ from pipeline.media.file import MediaFile
 from pipeline.params import PreprocessParams, load_params
 from pipeline.preprocess.footage import Footage, scan_faces
 from pipeline.preprocess.reasons import Reason
-from pipeline.preprocess.segments import Refusal, Segment, find_segments
+from pipeline.preprocess.segments import RejectedSegment, Segment, find_segments
 
 WINDOW_FRAMES = 25
 STILL_PX = 0.25
@@ -29,7 +29,9 @@ def real_params(repo_root: Path) -> PreprocessParams:
     return load_params(repo_root / "params.yaml").preprocess
 
 
-def segments_of(path: Path, params: PreprocessParams) -> tuple[list[NDArray[np.uint8]], list[Segment | Refusal]]:
+def segments_of(
+    path: Path, params: PreprocessParams
+) -> tuple[list[NDArray[np.uint8]], list[Segment | RejectedSegment]]:
     with MediaFile(path) as media:
         footage = Footage(media)
         frames = list(footage)
@@ -71,6 +73,6 @@ def test_frames_without_their_key_frame_are_left_out(real_params: PreprocessPara
     """The clip as published begins with 12 grey frames: its first key frame is missing. A cut follows, then a face."""
     frames, segments = segments_of(shared_data / "grid" / "s1" / "bbizzn.mpg", real_params)
     lost, kept = segments
-    assert isinstance(lost, Refusal) and lost.reason == Reason.NO_FACE
+    assert isinstance(lost, RejectedSegment) and lost.reason == Reason.NO_FACE
     assert isinstance(kept, Segment) and (lost.start, kept.start, kept.stop) == (0, lost.stop, len(frames))
     assert lost.stop / FPS < 0.5

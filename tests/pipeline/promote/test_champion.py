@@ -42,7 +42,7 @@ def write_model(
     trained_on: Collection[str] = (),
     num_failed: int = 0,
 ) -> None:
-    folder = champion.model_folder(layout, "lstm_cbam")
+    folder = layout.model_dir("train_gan", "lstm_cbam")
     folder.mkdir(parents=True, exist_ok=True)
     save_file({"w": np.array([weight])}, folder / "weights.safetensors")
     info = {"trained_on_sha256": sha256_of_names(trained_on)}
@@ -102,7 +102,7 @@ def layout(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_a_sequence_of_promotions_and_refusals(layout: Layout, params: Params) -> None:
     def promote(*, force: bool = False) -> dict[str, Any]:
         decision = champion.promote(layout, "lstm_cbam", params, force=force, score_again=must_not_be_called)
-        written = layout.stage_dir("promote") / "decision.json"
+        written = layout.decision_path
         assert json.loads(written.read_text()) == json.loads(json.dumps(decision))
         return decision
 
@@ -134,7 +134,7 @@ def test_a_sequence_of_promotions_and_refusals(layout: Layout, params: Params) -
     write_model(layout, 9.0, 18.0, weight=4.0)
     forced = promote(force=True)
     assert (forced["outcome"], forced["forced"], forced["rescoring"]) == ("promoted", True, None)
-    assert "min_lse_d_gain broken" in forced["reason"]
+    assert "min_lse_d_gain failed" in forced["reason"]
 
     _check_version_is_loadable(layout)
 
@@ -200,7 +200,7 @@ def test_missing_files_are_uploaded_again(layout: Layout, params: Params, is_run
     with open_registry(layout) as registry:
         assert registry.trained_on("1") == {"a"}
         with registry.files("1") as folder:
-            assert model_sha256(folder) == model_sha256(champion.model_folder(layout, "lstm_cbam"))
+            assert model_sha256(folder) == model_sha256(layout.model_dir("train_gan", "lstm_cbam"))
 
 
 @pytest.mark.slow
@@ -345,7 +345,7 @@ def _check_version_is_loadable(layout: Layout) -> None:
         version = registry.aliased("champion")
         with registry.files(version) as folder:
             weights = (folder / "weights.safetensors").read_bytes()
-            assert weights == (champion.model_folder(layout, "lstm_cbam") / "weights.safetensors").read_bytes()
+            assert weights == (layout.model_dir("train_gan", "lstm_cbam") / "weights.safetensors").read_bytes()
             assert sorted(path.name for path in folder.iterdir()) == ["model.json", "weights.safetensors"]
         assert registry.scores(version).lse_d == 9.0
         assert registry.trained_on(version) is None  # no index of clips existed

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.core.errors import UserError
 from pipeline.params import PromoteParams
-from pipeline.promote.gate import ModelScores, check_rules, judge, parse_scores
+from pipeline.promote.gate import ModelScores, check_rules, decide, parse_scores
 
 EVALUATION: dict[str, Any] = {"id": "unseen", "every_n_frames": 5, "evaluator_sha256": "e", "sha256": "digest"}
 CHAMPION = ModelScores("champion", lse_d=8.0, lse_c=5.0, fid=20.0, evaluation=EVALUATION)
@@ -51,9 +51,9 @@ def test_each_rule(lse_d: float, fid: float, limits: PromoteParams, expected: li
 
 
 def test_a_refusal_names_the_rule_and_both_values() -> None:
-    verdict = judge(challenger(lse_d=7.5, fid=31.25), CHAMPION, rules(), VARIANT)
+    verdict = decide(challenger(lse_d=7.5, fid=31.25), CHAMPION, rules(), VARIANT)
     assert verdict.outcome == "refused"
-    assert verdict.reason == ("max_fid_increase broken: FID 31.25 against the champion's 20 (+11.25), limit 5")
+    assert verdict.reason == ("max_fid_increase failed: FID 31.25 against the champion's 20 (+11.25), limit 5")
     assert [check.passed for check in verdict.rules] == [True, False]
 
 
@@ -66,37 +66,37 @@ def test_a_model_that_fails_on_more_clips_is_refused(
 ) -> None:
     """Even if its metrics on the other clips are better. Without a count of the champion the rule is skipped."""
     champion = dataclasses.replace(CHAMPION, num_failed=failed[1])
-    verdict = judge(challenger(lse_d=7.0, num_failed=failed[0]), champion, rules(), VARIANT)
+    verdict = decide(challenger(lse_d=7.0, num_failed=failed[0]), champion, rules(), VARIANT)
     assert [check.rule for check in verdict.rules if not check.passed] == expected
     assert verdict.outcome == ("refused" if expected else "promoted")
     if expected:
         assert (
-            verdict.reason == "no_more_failed broken: clips without a score 40 against the champion's 0 (+40), limit 0"
+            verdict.reason == "no_more_failed failed: clips without a score 40 against the champion's 0 (+40), limit 0"
         )
 
 
 def test_a_better_model_is_promoted() -> None:
-    assert judge(challenger(lse_d=7.5, fid=19.0), CHAMPION, rules(), VARIANT).outcome == "promoted"
+    assert decide(challenger(lse_d=7.5, fid=19.0), CHAMPION, rules(), VARIANT).outcome == "promoted"
 
 
 def test_the_first_model_becomes_champion_with_any_metrics() -> None:
-    assert judge(challenger(lse_d=99.0, fid=999.0), None, rules(), VARIANT).outcome == "promoted"
+    assert decide(challenger(lse_d=99.0, fid=999.0), None, rules(), VARIANT).outcome == "promoted"
 
 
 def test_the_same_weights_are_not_compared_again() -> None:
     again = dataclasses.replace(CHAMPION, lse_d=9.0, evaluation={**EVALUATION, "sha256": "other"})
-    assert judge(again, CHAMPION, rules(), VARIANT).outcome == "already_champion"
+    assert decide(again, CHAMPION, rules(), VARIANT).outcome == "already_champion"
 
 
 @pytest.mark.parametrize("changed", [{"evaluator_sha256": "f"}, {"every_n_frames": 1}, {"new_key": 1}])
 def test_metrics_of_different_evaluations_are_not_compared(changed: dict[str, Any]) -> None:
     evaluation = EVALUATION | changed | {"sha256": "other"}
-    verdict = judge(challenger(lse_d=1.0, evaluation=evaluation), CHAMPION, rules(), VARIANT)
+    verdict = decide(challenger(lse_d=1.0, evaluation=evaluation), CHAMPION, rules(), VARIANT)
     assert verdict.outcome == "not_comparable"
     assert f"(differing: {next(iter(changed))})" in verdict.reason
     assert "`python -m pipeline.promote --variant no_lstm --force`" in verdict.reason
     assert verdict.rules == ()
-    unscored = judge(challenger(lse_d=1.0, evaluation=evaluation), CHAMPION, rules(), VARIANT, "no such file")
+    unscored = decide(challenger(lse_d=1.0, evaluation=evaluation), CHAMPION, rules(), VARIANT, "no such file")
     assert "the champion could not be scored again: no such file. To promote" in unscored.reason
 
 
@@ -120,8 +120,8 @@ def test_scores_are_read_from_the_metrics() -> None:
     [
         ({k: v for k, v in METRICS.items() if k != "protocol"}, r"m\.json lacks protocol\.sha256"),
         (METRICS | {"protocol": {"id": "unseen"}}, r"m\.json lacks protocol\.sha256"),
-        (METRICS | {"fid": math.nan}, "has metrics that are not finite, {'fid': nan}"),
-        (METRICS | {"lse_d": None}, "has metrics that are not finite, {'lse_d': None}"),
+        (METRICS | {"fid": math.nan}, r"m\.json: fid is nan, but the gate needs finite numbers"),
+        (METRICS | {"lse_d": None}, r"m\.json: lse_d is None, but the gate needs finite numbers"),
         (
             METRICS | {"generator_sha256": "older"},
             r"is of model older, but the model on disk is champion; run `dvc repro`",

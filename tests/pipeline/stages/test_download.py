@@ -35,6 +35,6 @@ def test_every_split_needs_a_minimum_of_clips(
         assert download._body(context)["num_test_clips"] == 2
         assert read_manifest(layout.manifest_path) == records
         return
-    with pytest.raises(DataError, match=rf"{message}; see dataset\.demo"):
+    with pytest.raises(DataError, match=rf"{message}; check dataset\.demo"):
         download._body(context)
     assert not layout.manifest_path.exists()

@@ -10,7 +10,7 @@ import pytest
 from pipeline.core.errors import DataError, TemporaryError
 from pipeline.core.layout import Layout
 from pipeline.core.ray_cluster import WorkerError
-from pipeline.corpora.manifest import ClipRecord
+from pipeline.corpora.manifest import ClipRecord, require_enough
 from pipeline.corpora.storage import NoDriverError, OutageError
 from pipeline.preprocess import build
 from pipeline.shards.index import IndexRow, Reject
@@ -61,15 +61,18 @@ def record(clip_id: str, split: str, path: str = "") -> ClipRecord:
 def test_a_split_with_too_few_clips_left_is_an_error_with_reasons() -> None:
     records = [record(name, split) for name, split in (("a", "train"), ("b", "val"), ("c", "test"), ("d", "test"))]
     rows = [row("a", "train"), row("b", "val"), row("c", "test"), row("d", "test")]
-    preprocess._require_enough(records, rows, [])
-    with pytest.raises(
-        DataError, match=r"0 of 1 clips of the val split are left, at least 1 .*\(rejected: 1 no_face\)"
-    ):
-        preprocess._require_enough(records, [rows[0], *rows[2:]], [reject("b", "val", "no_face")])
-    with pytest.raises(
-        DataError, match=r"1 of 2 clips of the test split are left, at least 2 .*\(rejected: 1 no_audio\)"
-    ):
-        preprocess._require_enough(records, rows[:3], [reject("d", "test", "no_audio")])
+
+    def require(rows: list[IndexRow], rejects: list[Reject]) -> None:
+        require_enough(records, rows, rejects, by="it", remedy="Add clips")
+
+    require(rows, [])
+    with pytest.raises(DataError) as found:
+        require([rows[0], *rows[2:]], [reject("b", "val", "no_face")])
+    assert str(found.value) == (
+        "it keeps 0 of 1 clips of the split val, but at least 1 are required (rejected: 1 no_face). Add clips"
+    )
+    with pytest.raises(DataError, match=r"it keeps 1 of 2 .* split test, .* 2 are required \(rejected: none\)"):
+        require(rows[:3], [reject("b", "val", "no_face")])
 
 
 def test_many_missing_clips_are_an_error_and_one_missing_clip_is_not(tmp_path: Path) -> None:

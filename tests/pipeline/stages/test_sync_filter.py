@@ -156,5 +156,8 @@ def test_other_splits_are_unchanged(layout: Layout, params: Params, monkeypatch)
 
 
 def test_too_few_clips_left_is_an_error_with_reasons(layout: Layout, params: Params, monkeypatch) -> None:
-    with pytest.raises(DataError, match=r"leaves 0 of 5 clips of the test split, at least 2 are required .*5 low_sync"):
+    with pytest.raises(
+        DataError,
+        match=r"the sync filter keeps 0 of 5 clips of the split test, .*5 low_sync",
+    ):
         run(layout, params, monkeypatch, min_confidence=2.0)

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.core.errors import DataError
 from pipeline.params import SyncFilterParams
-from pipeline.sync_filter.decision import SyncReason, SyncScore, correction_frames, refusal, score_clip
+from pipeline.sync_filter.decision import SyncReason, SyncScore, correction_frames, rejection, score_clip
 
 PARAMS = SyncFilterParams(
     scorer=None,
@@ -51,7 +51,7 @@ def test_short_clips_are_compared_at_fewer_shifts() -> None:
 def test_offsets_within_the_measurement_error_are_not_corrected() -> None:
     found = {offset: correction_frames(SyncScore(offset, 0.5), PARAMS) for offset in (-3, -2, -1, 0, 1, 2, 6)}
     assert found == {-3: -3, -2: -2, -1: 0, 0: 0, 1: 0, 2: 2, 6: 6}
-    assert refusal(SyncScore(-1, 0.5), 25, PARAMS, min_frames=25) is None  # without a correction it loses no frame
+    assert rejection(SyncScore(-1, 0.5), 25, PARAMS, min_frames=25) is None  # without a correction it loses no frame
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_offsets_within_the_measurement_error_are_not_corrected() -> None:
     ],
 )
 def test_rejections(score: SyncScore, num_frames: int, reason: SyncReason | None, detail: str) -> None:
-    found = refusal(score, num_frames, PARAMS, min_frames=25)
+    found = rejection(score, num_frames, PARAMS, min_frames=25)
     if reason is None:
         assert found is None
         return

@@ -40,7 +40,7 @@ def layout(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_later_training_does_not_change_the_frozen_expert(layout: Layout) -> None:
     before = layout.params_path.read_text()
-    model_dir = save_expert(layout.stage_dir("train_syncnet") / "model")
+    model_dir = save_expert(layout.model_dir("train_syncnet"))
     frozen_digest = saved_model.model_sha256(model_dir)
     done = CliRunner().invoke(app, ["freeze-scorer"])
     assert done.exit_code == 0, done.output
@@ -60,7 +60,7 @@ def test_a_later_training_does_not_change_the_frozen_expert(layout: Layout) -> N
 
 def test_freezing_keeps_the_line_endings_of_params_yaml(layout: Layout) -> None:
     layout.params_path.write_bytes(layout.params_path.read_bytes().replace(b"\n", b"\r\n"))
-    save_expert(layout.stage_dir("train_syncnet") / "model")
+    save_expert(layout.model_dir("train_syncnet"))
     assert CliRunner().invoke(app, ["freeze-scorer"]).exit_code == 0
     content = layout.params_path.read_bytes()
     assert b"scorer: weights/sync_scorer-" in content
@@ -68,7 +68,7 @@ def test_freezing_keeps_the_line_endings_of_params_yaml(layout: Layout) -> None:
 
 
 def test_freezing_the_same_expert_again_changes_nothing(layout: Layout) -> None:
-    save_expert(layout.stage_dir("train_syncnet") / "model")
+    save_expert(layout.model_dir("train_syncnet"))
     CliRunner().invoke(app, ["freeze-scorer"])
     text = layout.params_path.read_text()
     frozen = next(layout.weights_dir.glob("sync_scorer-*"))
@@ -79,7 +79,7 @@ def test_freezing_the_same_expert_again_changes_nothing(layout: Layout) -> None:
 
 
 def test_a_frozen_expert_of_another_version_is_rejected(layout: Layout) -> None:
-    save_expert(layout.stage_dir("train_syncnet") / "model")
+    save_expert(layout.model_dir("train_syncnet"))
     CliRunner().invoke(app, ["freeze-scorer"])
     params = load_params(layout.params_path).sync_filter
     assert params.scorer is not None
@@ -111,7 +111,7 @@ def test_a_file_is_frozen_only_if_it_is_syncnet_v2(layout: Layout, content: dict
 
 
 def test_a_scorer_whose_weights_have_changed_is_rejected(layout: Layout) -> None:
-    save_expert(layout.stage_dir("train_syncnet") / "model")
+    save_expert(layout.model_dir("train_syncnet"))
     CliRunner().invoke(app, ["freeze-scorer"])
     params = load_params(layout.params_path).sync_filter
     assert params.scorer is not None

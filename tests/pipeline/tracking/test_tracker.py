@@ -128,7 +128,7 @@ def test_training_and_evaluation_share_a_run_and_a_resumed_training_reopens_it(
         raise KeyboardInterrupt
     with open_tracker(store, "train_gan", "no_lstm", params, "abc", {"train_gan": {"num_steps": 3}}) as again:
         again.log_curve([(3, {"l1": 0.3, "bad": float("nan")})])
-        folder = store.stage_dir("train_gan", "no_lstm") / "model"
+        folder = store.model_dir("train_gan", "no_lstm")
         save_model(folder, kind="generator", config={}, state={}, info={"fingerprint": "abc"})
         again.log_artifact(folder, "model")
         again.log_summary("train_gan", {"l1": 0.3, "seconds": 7})

@@ -123,6 +123,7 @@ for step in (1, 2, 3):
 """Saves three checkpoints. A signal ends it before its n-th rename, or when the third file reaches a size."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("num_renames", "max_bytes", "step"),
     [

@@ -16,8 +16,6 @@ from typing import Any
 import pytest
 import torch
 
-import models
-import pipeline
 from models import parallel
 from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.ray_cluster import open_ray
@@ -41,7 +39,7 @@ def two_cores() -> Iterator[None]:
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the processes cannot import the tests
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_worker_niceness", "0")
-        with open_ray(2, [pipeline, models], 1, {}):
+        with open_ray(2, 1, {}):
             yield
 
 

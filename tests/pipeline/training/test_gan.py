@@ -344,12 +344,12 @@ def test_samples_show_target_mask_reference_and_result(trainee: GanTrainee) -> N
 def test_samples_show_the_visible_part_of_the_target_for_a_baseline(
     params: TrainGanParams, variant: str, sees_upper_half: bool
 ) -> None:
-    rival = (
+    baseline = (
         LipGanVariant(network="lipgan", seed=None, contrastive_weight=0.01)
         if variant == "lipgan"
         else Speech2VidVariant(network="speech2vid", seed=None)
     )
-    image = trainee_of(params, recipe_of(params, rival)).samples(1)
+    image = trainee_of(params, recipe_of(params, baseline)).samples(1)
     assert (image[48:96, 96:192] == 0).all()
     assert bool((image[:48, 96:192] == image[:48, :96]).all()) is sees_upper_half
 

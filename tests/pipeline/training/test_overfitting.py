@@ -123,7 +123,7 @@ def generated_l1(recipe: Recipe, weights: Mapping[str, torch.Tensor], batch: Bat
     return float((network(batch["audio"].unsqueeze(2), faces) - target).abs().mean())
 
 
-NUM_STEPS = {"wav2lip": 60, "lipgan": 80, "speech2vid": 120}
+NUM_STEPS = {"wav2lip": 40, "lipgan": 80, "speech2vid": 120}
 """Number of steps of the shortened training, in which every loss becomes active."""
 LEARNING_RATE = {"wav2lip": 0.003, "lipgan": 0.005, "speech2vid": 0.003}
 PATIENCE = 5

@@ -25,6 +25,7 @@ def mouth_of(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     return image[98:132, 58:102].astype(np.float64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("speaker", range(12))
 def test_the_detector_finds_one_face_of_every_speaker_in_every_pose(speaker: int) -> None:
     face = Portrait(make_look(speaker, seed=1234), 160)

@@ -14,6 +14,8 @@ from pipeline.corpora.lrs2 import list_lrs2_clips
 from pipeline.faces.detector import YuNetDetector
 from tests.support.media_readers import display_of, header_of, read_frames, read_samples
 
+pytestmark = pytest.mark.slow
+
 SPEC = DemoSpec(
     num_speakers=3, num_clips_per_speaker=1, clip_seconds=0.8, num_val_speakers=1, num_test_speakers=1, seed=7
 )

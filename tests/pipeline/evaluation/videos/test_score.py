@@ -38,9 +38,11 @@ from pipeline.media.errors import NoVideoError
 from pipeline.media.file import MediaFile
 from pipeline.media.writer import VideoWriter
 from pipeline.params import PreprocessParams, load_params
-from pipeline.preprocess.reasons import RefusedError
+from pipeline.preprocess.reasons import RejectedError
 from tests.support.drawn_face import FPS, draw_face
 from tests.support.media_readers import read_samples
+
+pytestmark = pytest.mark.slow
 
 NUM_FRAMES = 40
 Frames = list[NDArray[np.uint8]]
@@ -176,11 +178,11 @@ def test_a_generated_video_must_show_a_face_where_the_real_one_has_it(
     gone = [np.full_like(frame, 110) for frame in real]
     assert len(shown([*real[:24], *gone[24:]])) == NUM_FRAMES
     with pytest.raises(
-        RefusedError,
+        RejectedError,
         match=r"the generated video: no face at the position of the real one in \d+ of \d+ searched frames",
     ):
         shown([*real[:12], *gone[12:]])
-    with pytest.raises(RefusedError, match="the generated video: no face"):
+    with pytest.raises(RejectedError, match="the generated video: no face"):
         shown([np.roll(frame, 70, axis=1) for frame in real])
 
 
@@ -212,7 +214,7 @@ def test_sound_must_last_as_long_as_the_pictures_and_be_heard(
     write_video(tmp_path / "silent.mp4", swaying_head(), loudness=0.0)
     with (
         MediaFile(tmp_path / "silent.mp4") as silent,
-        pytest.raises(RefusedError, match="the generated video is silent"),
+        pytest.raises(RejectedError, match="the generated video is silent"),
     ):
         replace(faces, generated=silent).speech(params)
 
@@ -220,10 +222,10 @@ def test_sound_must_last_as_long_as_the_pictures_and_be_heard(
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"id": "lipsmith-unseen-1", "context_px": 1}, "its id is 'lipsmith-unseen-1', here 'a'; only results with"),
+        ({"id": "lipsmith-unseen-1", "context_px": 1}, "id was 'lipsmith-unseen-1' and is now 'a'; only results with"),
         ({"references_sha256": "c"}, "the real videos differ; use the --reference folder of that result"),
         ({"evaluator_sha256": "c"}, "the evaluators differ, and so do their LSE scales"),
-        ({"faces_settings": {"x": 1, "y": 2}}, "its faces_settings is {'y': 2}, here {'y': 3}; score those videos"),
+        ({"faces_settings": {"x": 1, "y": 2}}, "faces_settings was {'y': 2} and is now {'y': 3}; score those videos"),
     ],
 )
 def test_results_scored_otherwise_are_told_with_a_remedy(changed: dict[str, Any], said: str) -> None:
@@ -264,7 +266,7 @@ def checkout(
     for name in ("params.yaml", "dvc.yaml"):
         atomic.write_bytes(layout.root / name, (repo_root / name).read_bytes())
     torch.manual_seed(0)
-    folder = layout.stage_dir("train_evaluator") / "model"
+    folder = layout.model_dir("train_evaluator")
     state = LseSyncNet(0.03).state_dict()
     saved_model.save_model(folder, kind="lse_syncnet", config={"width": 0.03}, state=state, info={})
     atomic.write_bytes(layout.weights_dir / "inception.pt", b"weights")
@@ -311,7 +313,7 @@ def test_a_system_that_copies_its_input_and_what_it_leaves_out(checkout: Path, t
     assert reasons["e"].startswith("the generated video: no face at the position of the real one in")
     assert reasons["f"].startswith("the generated video ends too early: it has 7 of the 40 frames")
     assert reasons["g"].startswith("the generated video is silent: RMS 0.000000")
-    assert "clips changed before scoring: 1, such as h: the generated video has 30 fps, read at 25" in said
+    assert "clips resampled before scoring: 1, such as h: the generated video is resampled from 30 to 25 fps" in said
     assert "no score: d: there is no generated video" in said
     assert "has no video with these names: z" in said
     assert "| clips within 1 frame, % ↑ |" in said and "[]: 95 % interval over clips" in said
@@ -371,7 +373,7 @@ def test_results_of_other_references_or_other_files_are_no_comparison(checkout: 
     assert score("--generated", made, "--reference", real, "--out", out)[0] == 0
     write_video(real / "a.mp4", swaying_head(), seed=7)
     code, said = score("--generated", made, "--reference", real, "--against", out)
-    assert code == 2 and "first.json was scored differently: its references_sha256 is" in said
+    assert code == 2 and "first.json has another protocol: references_sha256 was" in said
     result = json.loads(out.read_text())
     for content, wrong in (
         ("{}", "is not a result of `python -m pipeline score --out`: lse_d: Field required; lse_c: Field required; "),
