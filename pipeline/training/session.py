@@ -211,7 +211,7 @@ def run_sync_training(context: StageContext, sync: SyncTraining) -> dict[str, An
         state=trainee.weights(),
         info={
             "fingerprint": context.fingerprint,
-            "val_pairwise_accuracy": accuracy,
+            "val_pairwise_accuracy": report.validation["pairwise_accuracy"],
             "test_pairwise_accuracy": test["pairwise_accuracy"],
         },
     )
