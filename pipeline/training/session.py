@@ -32,14 +32,11 @@ logger = logging.getLogger(__name__)
 
 NEAR_CHANCE = 0.55
 """Pairwise accuracy below which a sync network has not learned to tell pairs apart. Chance level is 0.5."""
-
 MAX_VALIDATION_CLIPS = 24
 """Number of validation clips if each validation embeds whole clips. More clips would dominate a short training's time.
 """
 MAX_TEST_CLIPS = 200
 """Number of test clips. They are used once, after training."""
-NEAR_CHANCE = 0.55
-"""A lower pairwise accuracy is logged as near chance level, which is 0.5."""
 
 
 def spread_clips(clips_dir: Path, split: str, limit: int) -> list[Clip]:
