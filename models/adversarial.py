@@ -36,10 +36,10 @@ class TrainedAdversary(nn.Module):
     The forward pass runs under the caller's autocast; losses, backward pass and step are float32.
     """
 
-    def __init__(self, discriminator: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def __init__(self, discriminator: nn.Module, optimiser: torch.optim.Optimizer) -> None:
         super().__init__()
         self.discriminator = discriminator
-        self.optimizer = optimizer
+        self.optimiser = optimiser
 
     def _learn(self, **terms: torch.Tensor) -> dict[str, torch.Tensor]:
         """One optimiser step on the sum of the scalar terms; returns the sum as `d_loss` and each term, detached.
@@ -49,20 +49,20 @@ class TrainedAdversary(nn.Module):
         loss = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(loss):
             raise FloatingPointError(f"d_loss is {loss.item()}: the discriminator's step was not taken")
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimiser.zero_grad(set_to_none=True)
         with torch.autocast(loss.device.type, enabled=False):
             loss.backward()
         average_gradients(self.discriminator.parameters())
-        self.optimizer.step()
+        self.optimiser.step()
         return {"d_loss": loss.detach(), **{name: term.detach() for name, term in terms.items()}}
 
     def get_extra_state(self) -> dict[str, Any]:
         """State of the optimiser; part of `state_dict()`."""
-        return self.optimizer.state_dict()
+        return self.optimiser.state_dict()
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restore the state of the optimiser; called by `load_state_dict()`."""
-        self.optimizer.load_state_dict(state)
+        self.optimiser.load_state_dict(state)
 
 
 class AdversarialLoss(TrainedAdversary):

@@ -35,11 +35,11 @@ class MelLSTM(nn.Module):
     def forward(self, mel_N1ML: torch.Tensor) -> torch.Tensor:
         """float [N, 1, M, L] -> float [N, 1, M, L]."""
         mel_NLM = mel_N1ML.squeeze(1).transpose(1, 2)
-        memory_NLH, _ = self.lstm(mel_NLM)
-        return mel_N1ML + self.projection(memory_NLH).transpose(1, 2).unsqueeze(1)
+        hidden_NLH, _ = self.lstm(mel_NLM)
+        return mel_N1ML + self.projection(hidden_NLH).transpose(1, 2).unsqueeze(1)
 
 
-Memory = tuple[torch.Tensor, torch.Tensor]
+LstmState = tuple[torch.Tensor, torch.Tensor]
 """Hidden and cell state of an LSTM after its last step, float [1, B, H] each."""
 
 
@@ -57,10 +57,10 @@ class FrameLSTM(nn.Module):
         nn.init.zeros_(self.projection.weight)
         nn.init.zeros_(self.projection.bias)
 
-    def forward(self, audio_BTC: torch.Tensor, memory: Memory | None = None) -> tuple[torch.Tensor, Memory]:
+    def forward(self, audio_BTC: torch.Tensor, state: LstmState | None = None) -> tuple[torch.Tensor, LstmState]:
         """float [B, T, C] and the state before it (None: zeros) -> float [B, T, C] and the state after it."""
-        memory_BTC, memory = self.lstm(audio_BTC, memory)
-        return audio_BTC + self.projection(memory_BTC), memory
+        hidden_BTC, state = self.lstm(audio_BTC, state)
+        return audio_BTC + self.projection(hidden_BTC), state
 
 
 class AudioEncoder(nn.Module):

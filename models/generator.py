@@ -11,7 +11,7 @@ from typing import get_args
 import torch
 from torch import nn
 
-from models.audio_encoder import AudioEncoder, FrameLSTM, MelLSTM, Memory
+from models.audio_encoder import AudioEncoder, FrameLSTM, LstmState, MelLSTM
 from models.blocks import (
     ConvBlock,
     TransposedConvBlock,
@@ -129,11 +129,11 @@ class Generator(nn.Module):
         return self.forward_with_state(mel_BTCML, faces_BTCHW)[0]
 
     def forward_with_state(
-        self, mel_BTCML: torch.Tensor, faces_BTCHW: torch.Tensor, memory: Memory | None = None
-    ) -> tuple[torch.Tensor, Memory | None]:
+        self, mel_BTCML: torch.Tensor, faces_BTCHW: torch.Tensor, state: LstmState | None = None
+    ) -> tuple[torch.Tensor, LstmState | None]:
         """As `forward`, for one segment of a clip.
 
-        `memory` is the LSTM state after the previous segment; None for the first one. Returns the frames and the state
+        `state` is the LSTM state after the previous segment; None for the first one. Returns the frames and the state
         for the next segment; the state is None without an LSTM over frames.
         """
         if mel_BTCML.shape[:2] != faces_BTCHW.shape[:2]:
@@ -144,10 +144,10 @@ class Generator(nn.Module):
         num_windows = faces_BTCHW.shape[:2]
         audio_NC11 = self._encode_audio(mel_BTCML.flatten(0, 1))
         if self.frame_lstm is not None:
-            audio_BTC, memory = self.frame_lstm(audio_NC11.flatten(1).unflatten(0, num_windows), memory)
+            audio_BTC, state = self.frame_lstm(audio_NC11.flatten(1).unflatten(0, num_windows), state)
             audio_NC11 = audio_BTC.flatten(0, 1)[..., None, None]
-        frames_NCHW = self._decode(audio_NC11, faces_BTCHW.flatten(0, 1))
-        return frames_NCHW.unflatten(0, num_windows), memory
+        frames_NCHW = self._generate_frames(audio_NC11, faces_BTCHW.flatten(0, 1))
+        return frames_NCHW.unflatten(0, num_windows), state
 
     def _encode_audio(self, mel_N1ML: torch.Tensor) -> torch.Tensor:
         if self.mel_lstm is not None:
@@ -155,7 +155,7 @@ class Generator(nn.Module):
         audio_NC11: torch.Tensor = self.audio_encoder(mel_N1ML, self.audio_cbam)
         return audio_NC11
 
-    def _decode(self, audio_NC11: torch.Tensor, faces_NCHW: torch.Tensor) -> torch.Tensor:
+    def _generate_frames(self, audio_NC11: torch.Tensor, faces_NCHW: torch.Tensor) -> torch.Tensor:
         skips: list[torch.Tensor] = []
         x_NCHW = faces_NCHW
         for index, stage in enumerate(self.face_stages):

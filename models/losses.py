@@ -124,10 +124,10 @@ def feature_loss(generated: Sequence[torch.Tensor], real: Sequence[torch.Tensor]
     if len(generated) != len(real) or not generated:
         raise ValueError(f"expected as many maps on both sides, at least one, got {len(generated)} and {len(real)}")
     levels = []
-    for drawn, wanted in zip(generated, real, strict=True):
-        _require_same_shape(drawn, wanted)
+    for fake, wanted in zip(generated, real, strict=True):
+        _require_same_shape(fake, wanted)
         wanted = wanted.detach().float()
-        levels.append(F.l1_loss(drawn.float(), wanted) / batch_mean(wanted.abs()).clamp_min(FEATURE_EPS))
+        levels.append(F.l1_loss(fake.float(), wanted) / batch_mean(wanted.abs()).clamp_min(FEATURE_EPS))
     return torch.stack(levels).mean()
 
 

@@ -146,14 +146,14 @@ class SharedBatchNorm(_BatchNorm):
         mean_WC, var_WC = gather_batch(torch.stack((mean_C, var_C))[None]).unbind(dim=1)
         mean_C = mean_WC.mean(dim=0)
         var_C = (var_WC + (mean_WC - mean_C).square()).mean(dim=0)
-        self._follow(mean_C.detach(), var_C.detach(), len(mean_WC) * x_NC.numel() // len(mean_C))
+        self._update_running_statistics(mean_C.detach(), var_C.detach(), len(mean_WC) * x_NC.numel() // len(mean_C))
         scale_C = self.weight * torch.rsqrt(var_C + self.eps)
         shift_C = self.bias - mean_C * scale_C
         shape = [-1 if dim == 1 else 1 for dim in range(x_NC.dim())]
         return (x_NC * scale_C.view(shape) + shift_C.view(shape)).to(x_NC.dtype)
 
     @torch.no_grad()
-    def _follow(self, mean_C: torch.Tensor, var_C: torch.Tensor, num_values: int) -> None:
+    def _update_running_statistics(self, mean_C: torch.Tensor, var_C: torch.Tensor, num_values: int) -> None:
         assert self.running_mean is not None and self.running_var is not None
         assert self.num_batches_tracked is not None and self.momentum is not None
         self.num_batches_tracked.add_(1)

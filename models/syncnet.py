@@ -19,6 +19,7 @@ from models.parallel import dropout
 WINDOW_FRAMES = 5
 FACE_CHANNELS = 3 * WINDOW_FRAMES
 NUM_SPATIAL_MAPS = 4
+"""Number of face stages whose feature maps `embed_faces_with_maps` returns."""
 
 
 @dataclass(frozen=True, kw_only=True)

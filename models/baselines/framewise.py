@@ -15,7 +15,7 @@ class FramewiseGenerator(nn.Module, ABC):
     """Folds the frames into the batch, so that they are independent, and applies a float32 sigmoid to the logits.
 
     The call is that of `Generator`: `net(audio, faces)`. Subclasses pass their input shapes to `__init__` and compute
-    logits in `draw`.
+    logits in `generate_logits`.
     """
 
     def __init__(self, audio_shape: tuple[int, int, int], face_shape: tuple[int, int, int]) -> None:
@@ -37,11 +37,11 @@ class FramewiseGenerator(nn.Module, ABC):
                 f"{type(self).__name__} takes audio [B, T, {_sizes(self.audio_shape)}] and faces "
                 f"[B, T, {_sizes(self.face_shape)}] that agree in B and T, got {given[0]} and {given[1]}"
             )
-        logits_NCHW = self.draw(audio_BTCFL.flatten(0, 1), faces_BTCHW.flatten(0, 1))
+        logits_NCHW = self.generate_logits(audio_BTCFL.flatten(0, 1), faces_BTCHW.flatten(0, 1))
         return torch.sigmoid(logits_NCHW.float()).unflatten(0, num_windows)
 
     @abstractmethod
-    def draw(self, audio_NCFL: torch.Tensor, faces_NCHW: torch.Tensor) -> torch.Tensor:
+    def generate_logits(self, audio_NCFL: torch.Tensor, faces_NCHW: torch.Tensor) -> torch.Tensor:
         """float [N, *audio_shape] and [N, *face_shape] -> logits [N, 3, 96, 96]."""
 
 

@@ -90,7 +90,7 @@ class LipGANGenerator(FramewiseGenerator):
             nn.Conv2d(c16, 3, kernel_size=1),
         )
 
-    def draw(self, audio_NCFL: torch.Tensor, faces_NCHW: torch.Tensor) -> torch.Tensor:
+    def generate_logits(self, audio_NCFL: torch.Tensor, faces_NCHW: torch.Tensor) -> torch.Tensor:
         """mel float [N, 1, 80, 27] and faces [N, 6, 96, 96] -> logits [N, 3, 96, 96]."""
         skips: list[torch.Tensor] = []
         x_NCHW = faces_NCHW

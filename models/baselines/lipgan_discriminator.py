@@ -92,9 +92,9 @@ class SyncAdversarialLoss(TrainedAdversary):
         `d_unsynced`. Raises FloatingPointError if the loss is not finite.
         """
         with torch.no_grad():
-            is_drawn = bool(torch.rand(()) < 0.5)
-            other_N1ML = mel_N1ML if is_drawn else roll_batch(mel_N1ML)
-            other_NCHW = fake_NCHW.detach() if is_drawn else real_NCHW
+            is_generated = bool(torch.rand(()) < 0.5)
+            other_N1ML = mel_N1ML if is_generated else roll_batch(mel_N1ML)
+            other_NCHW = fake_NCHW.detach() if is_generated else real_NCHW
         synced_N = self.discriminator(real_NCHW, mel_N1ML)
         unsynced_N = self.discriminator(other_NCHW, other_N1ML)
         return self._learn(

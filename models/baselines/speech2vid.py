@@ -24,7 +24,7 @@ NUM_MFCC = 12
 SPEECH2VID_MFCC_STEPS = 35
 """0.35 s at 100 steps/s, centred on the frame."""
 FEATURE_SIZE = FACE_SIZE_PX // 16
-NUM_SPEECH2VID_MAPS = 2
+NUM_JOINT_MAPS = 2
 """Number of FEATURE_SIZE x FEATURE_SIZE maps to which audio and identity are projected; not scaled by `width`."""
 
 
@@ -80,9 +80,9 @@ class Speech2Vid(FramewiseGenerator):
             *_projection(c512 * FEATURE_SIZE * FEATURE_SIZE, c512, c256),
         )
         self.grid = nn.Sequential(
-            nn.Linear(2 * c256, NUM_SPEECH2VID_MAPS * FEATURE_SIZE * FEATURE_SIZE),
+            nn.Linear(2 * c256, NUM_JOINT_MAPS * FEATURE_SIZE * FEATURE_SIZE),
             nn.ReLU(inplace=True),
-            nn.Unflatten(1, (NUM_SPEECH2VID_MAPS, FEATURE_SIZE, FEATURE_SIZE)),
+            nn.Unflatten(1, (NUM_JOINT_MAPS, FEATURE_SIZE, FEATURE_SIZE)),
         )
         self.decoder_stages = nn.ModuleList(
             [
@@ -90,7 +90,7 @@ class Speech2Vid(FramewiseGenerator):
                 # needs asymmetric padding.
                 nn.Sequential(
                     nn.ZeroPad2d((2, 3, 2, 3)),
-                    ConvBlock(NUM_SPEECH2VID_MAPS, c512, 6),  # 6x6
+                    ConvBlock(NUM_JOINT_MAPS, c512, 6),  # 6x6
                     ConvBlock(c512, c256, 5, 1, 2),
                 ),
                 TransposedConvBlock(2 * c256, c96, 5, 2, 2, 1),  # 12x12
@@ -102,7 +102,7 @@ class Speech2Vid(FramewiseGenerator):
             nn.ConvTranspose2d(c64, 3, 5, 2, 2, 1),  # 96x96
         )
 
-    def draw(self, audio_NCFL: torch.Tensor, faces_NCHW: torch.Tensor) -> torch.Tensor:
+    def generate_logits(self, audio_NCFL: torch.Tensor, faces_NCHW: torch.Tensor) -> torch.Tensor:
         """mfcc float [N, 1, 12, 35] and stills [N, 3 * num_stills, 96, 96] -> logits [N, 3, 96, 96]."""
         skips: list[torch.Tensor] = []
         x_NCHW = faces_NCHW

@@ -155,10 +155,7 @@ class Evaluation:
         return cls(judges, clips, unseen)
 
     def load_generator(self, model_dir: Path) -> CropGenerator:
-        """The generator in a folder, with the reference frame of ``evaluate.reference``.
-
-        Raises the errors of ``MouthGenerator.load``.
-        """
+        """The trained generator in a folder, given its reference as ``evaluate.reference`` says."""
         generator = MouthGenerator.load(model_dir, cast(Device, self.judges.device.type), GENERATOR_PRECISION)
         return CropGenerator(generator, self.judges.params.reference)
 

@@ -61,8 +61,8 @@ def uses_bf16(precision: Precision, device: torch.device) -> bool:
         return _cpu_has_bf16()
     if precision == "bf16" and device.type == "cpu" and not _cpu_runs_lstm_in_bf16():
         raise UserError(
-            "the precision is set to bf16, but torch cannot compute all layers in bfloat16 on this processor: its LSTM "
-            "needs AVX-512. Set it to auto or fp32 (params.yaml: precision of train_syncnet, train_evaluator and "
+            "precision is bf16, but torch cannot compute all layers in bfloat16 on this processor (its LSTM needs "
+            "AVX-512); allowed here: auto, fp32 (params.yaml: precision of train_syncnet, train_evaluator and "
             "train_gan)"
         )
     return precision == "bf16"

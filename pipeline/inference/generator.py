@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.audio_encoder import Memory
+from models.audio_encoder import LstmState
 from models.generator import FACE_SIZE_PX, Generator
 from pipeline.core.choices import Device, Precision
 from pipeline.core.errors import DataError, UserError
@@ -24,7 +24,7 @@ from pipeline.inference.tensors import faces_to_float
 class GeneratorState:
     """Recurrent state of a generator. Pass the same object with each consecutive chunk of a clip."""
 
-    memory: Memory | None = None
+    lstm: LstmState | None = None
 
 
 class MouthGenerator:
@@ -94,18 +94,18 @@ class MouthGenerator:
         with autocast(self.precision, self.device):
             if isinstance(self.network, Generator):
                 state = state or GeneratorState()
-                drawn_BTCHW, state.memory = self.network.forward_with_state(audio_BTCFL, faces_BTCHW, state.memory)
+                generated_BTCHW, state.lstm = self.network.forward_with_state(audio_BTCFL, faces_BTCHW, state.lstm)
             else:
-                drawn_BTCHW = self.network(audio_BTCFL, faces_BTCHW)
-        drawn_NCHW = drawn_BTCHW.flatten(0, 1).float()
-        if not bool(drawn_NCHW.isfinite().all()):
+                generated_BTCHW = self.network(audio_BTCFL, faces_BTCHW)
+        generated_NCHW = generated_BTCHW.flatten(0, 1).float()
+        if not bool(generated_NCHW.isfinite().all()):
             raise DataError(
                 "the generator returned values that are not finite; lower train_gan.learning_rate, or set "
                 "train_gan.precision to fp32, in params.yaml, then run dvc repro"
             )
-        drawn_NHWC = (drawn_NCHW * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
-        drawn: NDArray[np.uint8] = drawn_NHWC.contiguous().cpu().numpy()
-        return drawn
+        generated_NHWC = (generated_NCHW * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+        generated: NDArray[np.uint8] = generated_NHWC.contiguous().cpu().numpy()
+        return generated
 
     def _to_tensor(self, images: NDArray[np.uint8]) -> torch.Tensor:
         return faces_to_float(torch.tensor(images), self.device)  # copies, since the caller's array may be read-only

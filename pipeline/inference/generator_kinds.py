@@ -71,7 +71,7 @@ class GeneratorKind:
     is_loudness_sensitive: bool = True
     """Whether the values of its audio windows grow with the loudness."""
     parts: tuple[str, ...] = ("mel",)
-    """Audio parts of a stored clip that its training reads: its audio windows' and, for the sync loss, ``mel``."""
+    """Audio parts of a stored clip that its training reads: those of its windows, and ``mel`` for the sync loss."""
     num_stills: int | None = None
     """Number of reference images in the input of each frame. None: each frame has its own reference, R = T."""
 

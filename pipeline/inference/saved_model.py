@@ -70,7 +70,7 @@ def load_model(folder: Path) -> SavedModel:
             state=load_file(folder / WEIGHTS_NAME),
             info=description["info"],
         )
-    # Not text, not JSON, or JSON without these keys.
+    # not text, not JSON, JSON without these keys, or not a file of tensors
     except (ValueError, KeyError, TypeError, SafetensorError) as error:
         raise UserError(
             f"the model in {folder} is damaged ({error}); remove the folder, and create the model again (dvc repro)"
@@ -85,7 +85,7 @@ def restore(saved: SavedModel, build: Callable[[dict[str, Any]], Network], what:
     """
     try:
         network = build(saved.config)
-        _load_state(network, saved.state)
+        load_tensors(network, saved.state)
     except UserError as error:
         raise UserError(
             f"{folder} holds {what} of another version of lipsmith ({error}); train it again (dvc repro), or use "
@@ -102,10 +102,11 @@ def parse_config(kind: type[Config], config: Mapping[str, Any]) -> Config:
         raise UserError(str(error)) from None
 
 
-def _load_state(network: nn.Module, state: dict[str, torch.Tensor]) -> None:
+def load_tensors(network: nn.Module, state: Mapping[str, Any]) -> None:
+    """Load a state dict. Raises UserError with torch's message, shortened, if names or shapes of tensors differ."""
     try:
         network.load_state_dict(state)
-    except RuntimeError as error:  # names or shapes differ, and the message lists all of them
+    except RuntimeError as error:
         raise UserError(shorten(str(error), MAX_MESSAGE_CHARS)) from None
 
 

@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from models.syncnet import SyncNet, SyncNetConfig
+from pipeline.core.choices import Precision
 from pipeline.core.errors import UserError
 from pipeline.features import alignment
 from pipeline.features.alignment import WINDOW_FRAMES
 from pipeline.inference import saved_model
 from pipeline.inference.device import autocast
 from pipeline.inference.tensors import expert_faces
-from pipeline.params import Precision
 from pipeline.shards.clip import Clip
 
 EXPERT_KIND = "syncnet"

@@ -3,7 +3,6 @@
 The file is the only source of values. No field has a default, so a missing key is an error.
 """
 
-from pipeline.core.choices import Augment, LsePrecision, Precision
 from pipeline.params.clips import FolderParams, GridParams, Lrs2Params, PreprocessParams, SyncFilterParams
 from pipeline.params.file import Params, load_params, parse_params
 from pipeline.params.scoring import EvaluateParams, PromoteParams, RuntimeParams, WeightsParams
@@ -19,16 +18,14 @@ from pipeline.params.training import (
 from pipeline.params.values import ParamsError
 
 __all__ = [
-    "Augment",
+    "RESERVED_VARIANTS",
     "EvaluateParams",
     "FolderParams",
     "GridParams",
     "LipGanVariant",
     "Lrs2Params",
-    "LsePrecision",
     "Params",
     "ParamsError",
-    "Precision",
     "PreprocessParams",
     "PromoteParams",
     "RuntimeParams",

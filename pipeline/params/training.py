@@ -59,7 +59,7 @@ class TrainEvaluatorParams(_ContrastiveParams):
 
 
 class LossParams(Section):
-    """A term of the generator's loss. ``pipeline.training.schedule`` computes its weight at each step."""
+    """A term of the generator's loss. ``pipeline.training.loss_weights`` computes its weight at each step."""
 
     weight: NonNegative
     start_step: NonNegativeInt

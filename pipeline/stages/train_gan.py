@@ -57,6 +57,7 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
         parts=("frames", *recipe.kind.parts),
         seed=seed,
         keep_from=recipe.full_from,
+        length_settings="window_frames or min_reference_gap_frames",
         num_validation_clips=min(params.num_validation_windows, MAX_GAN_VALIDATION_CLIPS),
         build=partial(build_trainee, params, wanted, expert_dir, seed, context.params.seed),
     )

@@ -23,6 +23,7 @@ def _command() -> int:
 
 
 def _body(context: stage.StageContext) -> dict[str, Any]:
+    from pipeline.inference.sync_expert import EXPERT_KIND
     from pipeline.training.expert import ExpertTrainee, expert_config
     from pipeline.training.session import SyncTrainee, SyncTraining, Training, run_sync_training
     from pipeline.training.windows import CutSyncWindows
@@ -35,7 +36,7 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
         seed=seed,
         build=partial(ExpertTrainee, params, seed=seed),
     )
-    return run_sync_training(context, SyncTraining("syncnet", asdict(expert_config(params)), training, params))
+    return run_sync_training(context, SyncTraining(EXPERT_KIND, asdict(expert_config(params)), training, params))
 
 
 if __name__ == "__main__":

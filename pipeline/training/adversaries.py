@@ -34,10 +34,13 @@ class Adversary(Protocol):
         weights: LossWeights,
         rate: float,
     ) -> tuple[Terms, Terms]:
-        """Train the discriminator for one step; return the generator's loss terms and scalars to log.
+        """Train the discriminator for one step.
 
-        ``rate`` is the factor of the discriminator's learning rate. Nothing is trained or returned while the weight
-        of the adversarial term is 0.
+        Returns the generator's loss terms (scalars with gradient) and detached scalars to log. Both are empty, and
+        nothing is trained, while the weight of the adversarial or contrastive term is 0. Faces: float
+        [B, T, 3, 96, 96] in [0, 1], BGR; no gradient of the discriminator's loss reaches them. Audio: float
+        [B, T, 1, F, L], the generator's input. ``rate``: factor of ``discriminator_learning_rate``. Raises
+        FloatingPointError if the discriminator's loss is not finite.
         """
 
     def state_dict(self) -> dict[str, Any]: ...
@@ -90,7 +93,7 @@ class QualityAdversary(_Trained[AdversarialLoss]):
     ) -> tuple[Terms, Terms]:
         if weights["adversarial"] == 0:
             return {}, {}
-        scale_learning_rate(self._loss.optimizer, rate)
+        scale_learning_rate(self._loss.optimiser, rate)
         fake_NCHW, real_NCHW = (lower_half(faces).flatten(0, 1) for faces in (generated_BTCHW, target_BTCHW))
         with autocast(self._params.precision, self._device):
             scalars = self._loss.train_adv(fake_NCHW, real_NCHW)
@@ -117,7 +120,7 @@ class SyncAdversary(_Trained[SyncAdversarialLoss]):
     ) -> tuple[Terms, Terms]:
         if weights["contrastive"] == 0:
             return {}, {}
-        scale_learning_rate(self._loss.optimizer, rate)
+        scale_learning_rate(self._loss.optimiser, rate)
         fake_NCHW, real_NCHW, mel_N1ML = (part.flatten(0, 1) for part in (generated_BTCHW, target_BTCHW, audio_BTCFL))
         with autocast(self._params.precision, self._device):
             scalars = self._loss.train_adv(fake_NCHW, real_NCHW, mel_N1ML)

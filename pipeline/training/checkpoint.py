@@ -17,7 +17,7 @@ class CheckpointStore:
     """The last two checkpoints of one training.
 
     A checkpoint consists of nested dicts and lists of tensors, numbers and strings. A checkpoint that a crash of the
-    machine damaged is renamed, and the previous one is used.
+    machine damaged is renamed, and the previous one is used. If both are damaged, the training starts again.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -35,6 +35,7 @@ class CheckpointStore:
 
     def load(self) -> dict[str, Any] | None:
         """The newest readable checkpoint, or None. Raises OSError if the disk cannot be read."""
+        was_damaged = False
         for path in self._paths:
             if not path.is_file():
                 continue
@@ -44,9 +45,9 @@ class CheckpointStore:
             except (OSError, MemoryError):  # the file may be undamaged
                 raise
             except Exception as error:  # torch raises exceptions of many types for damaged files
-                damaged = path.with_suffix(".damaged")
-                path.replace(damaged)
-                logger.warning("checkpoint %s is unreadable (%s); it is now %s", path, error, damaged.name)
-        if any(path.with_suffix(".damaged").is_file() for path in self._paths):
+                damaged = path.replace(path.with_suffix(".damaged"))
+                logger.warning("checkpoint %s is unreadable (%s); renamed to %s", path, error, damaged)
+                was_damaged = True
+        if was_damaged:
             logger.warning("no readable checkpoint in %s; the training starts again from step 0", self.folder)
         return None

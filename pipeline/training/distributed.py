@@ -59,25 +59,26 @@ def run_in_processes(
             if attempt.results:
                 return attempt.results[0]
             if num_restarts < MAX_RESTARTS:
-                logger.warning("%s; restarting the processes", attempt.loss)
+                logger.warning("%s; restarting the processes", attempt.end_reason)
     raise TemporaryError(
-        f"{attempt.loss}, {MAX_RESTARTS + 1} times; run the command again to continue from the last checkpoint"
+        f"{attempt.end_reason}, {MAX_RESTARTS + 1} times; run the command again to continue from the last checkpoint"
     )
 
 
 def _takes_gpus(resources: Mapping[str, float], num_processes: int, device: Device) -> bool:
     use_gpu = device == "cuda" or (device == "auto" and resources.get("GPU", 0) > 0)
     if use_gpu:
-        num, unit, remedy = int(resources.get("GPU", 0)), "GPU", "set runtime.device to cpu"
+        num, unit = int(resources.get("GPU", 0)), "GPU"
     else:  # local Ray reports the number of cores that it was started with, not the machine's
-        num, unit, remedy = int(resources["CPU"]) if is_cluster() else num_cores(), "core", ""
+        num, unit = int(resources.get("CPU", 0)) if is_cluster() else num_cores(), "core"
     if num < num_processes:
         where = f"the cluster {os.environ['RAY_ADDRESS']}" if is_cluster() else "this machine"
-        remedies = [f"set runtime.num_processes to at most {num}"] if num else []
-        remedies += [remedy] if remedy else []
+        remedies = [f"set runtime.num_processes to at most {num}"] if num > 0 else []
+        remedies += ["set runtime.device to cpu"] if use_gpu else []
+        remedy = f"in params.yaml, {' or '.join(remedies)}" if remedies else "add nodes with cores to the cluster"
         raise UserError(
             f"runtime.num_processes is {num_processes} and each process needs one {unit}, but {where} has {num}; "
-            f"in params.yaml, {' or '.join(remedies)}"
+            f"{remedy}"
         )
     return use_gpu
 
@@ -109,7 +110,7 @@ class _Attempt:
         """Exception of the program."""
         self.results: list[Any] = []
         """Result of the first process, after it has finished."""
-        self.loss = "a process of the training was lost"
+        self.end_reason = "a process of the training was lost"
         """Reason why the attempt ended without error and without result."""
 
     def follow(self, log_curve: Callable[[Rows], object]) -> None:
@@ -141,7 +142,8 @@ class _Attempt:
             self._trainer.fit()
         except (TrainingFailedError, RayError) as error:
             lines = [line for line in str(error).splitlines() if line.strip()]
-            self.loss = f"a process of the training was lost ({lines[-1].strip() if lines else type(error).__name__})"
+            cause = lines[-1].strip() if lines else type(error).__name__
+            self.end_reason = f"a process of the training was lost ({cause})"
 
 
 class _SendLines(logging.Handler):

@@ -123,10 +123,10 @@ class EvaluatorTrainee:
         """One optimiser step. ``context``: uint8 [B, K, T, H, W, 3], ``mfcc``: float32 [B, K, 13, 20]."""
         self.network.train()
         frames = evaluator_windows(batch["context"].flatten(0, 1), self._device)
-        mfcc = batch["mfcc"].flatten(0, 1).unsqueeze(1).to(self._device)
+        mfcc_N1CL = batch["mfcc"].flatten(0, 1).unsqueeze(1).to(self._device)
         with autocast(self._params.precision, self._device):
             lip_ND = gather_batch(self.network.embed_lips(frames)[:, 0].float())
-            audio_ND = gather_batch(self.network.embed_audio(mfcc).float())
+            audio_ND = gather_batch(self.network.embed_audio(mfcc_N1CL).float())
         loss = distance_softmax_loss(pairwise_distances(lip_ND, audio_ND))
         factor = learning_rate_factor(step, self._params.warmup_steps, self._params.num_steps)
         norm = clipped_step(self._optimiser, [loss], self._params.grad_clip, factor)

@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 
 Batch = Mapping[str, torch.Tensor]
 REMEDY = (
-    "in params.yaml, lower this stage's learning_rate (for d_loss: discriminator_learning_rate), or set its "
-    "precision to fp32"
+    "in params.yaml, lower this stage's learning_rate (for d_loss: discriminator_learning_rate), or set its precision "
+    "to fp32"
 )
 CurveLog = Callable[[Iterable[tuple[int, Mapping[str, float]]]], bool]
 """Logs rows of the curve: pairs of step and scalars. Returns whether all rows logged so far have been delivered."""
@@ -111,35 +111,29 @@ def train(
 
     A checkpoint holds weights, optimisers, data position and curve, so a resumed run continues the same curve. Rows
     are logged after a checkpoint holds them. After a resume, the rows of the last checkpoint and all undelivered rows
-    are logged again.
-    If several processes share the batches, each calls this function. The first one validates, logs and writes the
-    checkpoints. Raises NonFiniteLossError with the step; such a step is never written to a checkpoint.
+    are logged again. If several processes share the batches, each calls this function. The first one validates, logs
+    and writes the checkpoints. Raises NonFiniteLossError with the step; such a step is never written to a checkpoint.
     """
     curve: list[dict[str, float]] = []
-    chosen = _Choice(schedule.keep, schedule.patience)
+    kept = _KeptWeights(schedule.keep, schedule.patience)
     sums: dict[str, float] = {}
     start, spent, count = 0, 0.0, 0
     logged = _LoggedCurve(log)
     state = parallel.from_first(store.load)
     if state is not None:
-        trainee.load_state_dict(state["trainee"])
-        batches.load_state_dict(state["data"])
-        torch.set_rng_state(state["torch_rng"])
-        if state["cuda_rng"] is not None and torch.cuda.is_available():
-            torch.cuda.set_rng_state(state["cuda_rng"])
+        _restore(state, trainee, batches, kept)
         curve, start, spent = state["curve"], state["step"], state["seconds"]
         sums, count = state["sums"], state["count"]
         logged = _LoggedCurve(log, state.get("num_logged", len(curve)))  # earlier versions logged before the checkpoint
-        chosen.load_state_dict(state["chosen"])
         logger.info("resumed from the checkpoint of step %d of %d", start, schedule.num_steps)
         if parallel.rank() == 0:
             logged.send_rest(curve)
 
     began, waited = time.monotonic(), batches.wait_seconds
     paced_at, paced_step = began, start  # since the last log line, as the first steps are slower
-    was_over = start >= schedule.num_steps or chosen.is_out_of_patience
+    was_over = start >= schedule.num_steps or kept.is_out_of_patience
+    iterator = iter(()) if was_over else iter(batches)  # the iteration starts the decoding of batches
     step, is_over = start, was_over
-    iterator = iter(()) if was_over else iter(batches)  # an iterator of batches starts a thread that cuts them
     try:
         while not is_over:
             step += 1
@@ -153,8 +147,8 @@ def train(
                 logger.info("step %d validation: %s", step, _format(validation))
                 curve.append({"step": float(step)} | {f"val_{k}": v for k, v in validation.items()})
                 if is_over or step >= schedule.keep_from:
-                    chosen.consider(step, validation, trainee)
-                    is_over = is_over or chosen.is_out_of_patience
+                    kept.consider(step, validation, trainee)
+                    is_over = is_over or kept.is_out_of_patience
             if is_over or step % schedule.log_every == 0 or step == 1:
                 now = time.monotonic()
                 pace, paced_at, paced_step = (now - paced_at) / (step - paced_step), now, step
@@ -174,7 +168,7 @@ def train(
                         "num_logged": logged.num_arrived,
                         "sums": sums,
                         "count": count,
-                        "chosen": chosen.state_dict(),
+                        "chosen": kept.state_dict(),
                         "seconds": spent + time.monotonic() - began,
                     }
                 )
@@ -182,20 +176,30 @@ def train(
     finally:
         batches.close()
     took = time.monotonic() - began
-    trainee.use_weights(chosen.weights)
-    if chosen.step < curve[-1]["step"]:
-        logger.info("keeping the weights of step %d, which had the best validation", chosen.step)
+    trainee.use_weights(kept.weights)
+    if kept.step < curve[-1]["step"]:
+        logger.info("keeping the weights of step %d, which had the best validation", kept.step)
     return TrainingReport(
         curve=merge_rows(curve),
-        validation=chosen.validation,
-        kept_step=chosen.step,
+        validation=kept.validation,
+        kept_step=kept.step,
         resumed_from_step=start,
         seconds=spent + took,
         data_wait_share=(batches.wait_seconds - waited) / took if not was_over else 0.0,
     )
 
 
-class _Choice:
+def _restore(state: Mapping[str, Any], trainee: Trainee, batches: BatchSource, kept: _KeptWeights) -> None:
+    """Restore trainee, data position, kept weights and torch's random states from a checkpoint."""
+    trainee.load_state_dict(state["trainee"])
+    batches.load_state_dict(state["data"])
+    kept.load_state_dict(state["chosen"])
+    torch.set_rng_state(state["torch_rng"])
+    if state["cuda_rng"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda_rng"])
+
+
+class _KeptWeights:
     """The weights to keep, and the number of consecutive validations without improvement."""
 
     def __init__(self, keep: Keep, patience: int) -> None:
@@ -216,17 +220,17 @@ class _Choice:
         """
         if not math.isfinite(loss := validation["loss"]):
             raise NonFiniteLossError(f"step {step}: the validation loss is {loss}; {REMEDY}")
-        fault = -validation["pairwise_accuracy"] if "pairwise_accuracy" in validation else loss
-        is_best = fault < self._best_criterion
+        criterion = -validation["pairwise_accuracy"] if "pairwise_accuracy" in validation else loss  # lower is better
+        is_best = criterion < self._best_criterion
         self._num_worse = 0 if is_best else self._num_worse + 1
-        self._best_criterion = min(fault, self._best_criterion)
+        self._best_criterion = min(criterion, self._best_criterion)
         if is_best or self._keep == "last":
             self.step, self.validation = step, validation
             self.weights = {name: tensor.detach().clone() for name, tensor in trainee.weights().items()}
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "least_fault": self._best_criterion,
+            "least_fault": self._best_criterion,  # named as in the checkpoints of earlier versions
             "num_worse": self._num_worse,
             "step": self.step,
             "validation": self.validation,

@@ -26,13 +26,12 @@ from pipeline.training.curve import plot_curve, write_curve
 from pipeline.training.distributed import run_in_processes
 from pipeline.training.loop import CurveLog, Schedule, Trainee, TrainingReport, train
 from pipeline.training.sync_validation import SyncValidation
-from pipeline.training.windows import Cut, WindowBatches, require_equal_shares
+from pipeline.training.windows import SYNC_LENGTH_SETTINGS, Cut, WindowBatches, require_equal_shares
 
 logger = logging.getLogger(__name__)
 
 NEAR_CHANCE = 0.55
 """Pairwise accuracy below which a sync network has not learned to tell pairs apart. Chance level is 0.5."""
-
 MAX_VALIDATION_CLIPS = 24
 """Number of validation clips if each validation embeds whole clips. More clips would dominate a short training's time.
 """
@@ -54,7 +53,7 @@ T = TypeVar("T", bound=Trainee)
 class Training(Generic[T]):
     """Definition of a training. It is sent to each of the training's processes.
 
-    ``parts``: parts of a clip that ``cut`` reads. ``seed``: of the initial weights and the order of the data.
+    ``parts``: parts of a clip that ``cut`` reads. ``seed``: of the initial weights and the data order.
     """
 
     params: TrainSyncnetParams | TrainEvaluatorParams | TrainGanParams
@@ -67,6 +66,8 @@ class Training(Generic[T]):
     """First step whose weights may be kept."""
     num_validation_clips: int = MAX_VALIDATION_CLIPS
     """Maximum number of validation clips, which are evenly spaced in the split."""
+    length_settings: str = SYNC_LENGTH_SETTINGS
+    """Settings of the stage that determine the length of a clip's windows, as an error names them."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,10 @@ def run_training(context: StageContext, training: Training[T]) -> Trained[T]:
         report, is_bf16 = run_in_processes(
             share, runtime.num_processes, runtime.device, context.scratch, context.tracker.log_curve
         )
-        # This only loads the weights. With cuda, the GPUs may be on other machines.
+        # This process only loads the weights. With cuda, the GPUs may be on other machines, hence auto.
         here = runtime.model_copy(update={"device": "cpu" if runtime.device == "cpu" else "auto"})
-        is_logged = True  # the processes have logged the curve
-        done = _train(training, here, context.layout.clips_dir, context.scratch, lambda rows: is_logged)
+        # The curve is already logged.
+        done = _train(training, here, context.layout.clips_dir, context.scratch, lambda rows: True)
         trained = Trained(done.trainee, report, is_bf16)
     curve = trained.report.curve
     write_curve(context.output_dir / "curve.csv", curve)
@@ -115,7 +116,14 @@ def _train(training: Training[T], runtime: RuntimeParams, clips_dir: Path, scrat
     rank, world_size = parallel.rank(), parallel.num_processes()
     report = train(
         trainee,
-        WindowBatches(stream, training.cut, params.clips_per_batch, rank=rank, world_size=world_size),
+        WindowBatches(
+            stream,
+            training.cut,
+            params.clips_per_batch,
+            rank=rank,
+            world_size=world_size,
+            length_settings=training.length_settings,
+        ),
         Schedule(
             num_steps=params.num_steps,
             validate_every=params.validate_every,
@@ -183,13 +191,12 @@ def run_sync_training(context: StageContext, sync: SyncTraining) -> dict[str, An
         "width": params.width,
         **training_metrics(trained),
     }
-    accuracy = report.validation["pairwise_accuracy"]
-    if accuracy < NEAR_CHANCE:
+    if report.validation["pairwise_accuracy"] < NEAR_CHANCE:
         logger.warning(
-            "%s: pairwise accuracy %.2f at step %d is near chance level (0.50); raise %s.num_steps in params.yaml, "
-            "or check that the clips are in sync",
+            "%s: pairwise accuracy %.2f at step %d is near chance level (0.50); raise %s.num_steps in params.yaml, or "
+            "check that the clips are in sync",
             context.name,
-            accuracy,
+            report.validation["pairwise_accuracy"],
             report.kept_step,
             context.name,
         )
@@ -201,7 +208,7 @@ def run_sync_training(context: StageContext, sync: SyncTraining) -> dict[str, An
         state=trainee.weights(),
         info={
             "fingerprint": context.fingerprint,
-            "val_pairwise_accuracy": accuracy,
+            "val_pairwise_accuracy": report.validation["pairwise_accuracy"],
             "test_pairwise_accuracy": test["pairwise_accuracy"],
         },
     )

@@ -21,7 +21,7 @@ from models.generator import GeneratorConfig
 from pipeline.inference.generator_kinds import LIPGAN, OURS, SPEECH2VID, GeneratorKind
 from pipeline.params import LipGanVariant, Speech2VidVariant, TrainGanParams, VariantParams, Wav2LipVariant
 from pipeline.training.adversaries import ADAM_BETAS, Adversary, LossWeights, QualityAdversary, SyncAdversary
-from pipeline.training.schedule import full_from, weights_at, without
+from pipeline.training.loss_weights import full_from, weights_at, without
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ from pipeline.shards.stream import ClipStream
 from pipeline.training.augment import augment_faces, augment_mel, degrade_faces, mask_mel, move_faces
 
 Item = dict[str, NDArray[Any]]
+SYNC_LENGTH_SETTINGS = "windows_per_clip or min_gap_frames"
+"""Settings of a sync network's stage that determine the length of a clip's windows, as an error names them."""
 Cut = Callable[[Clip, np.random.Generator], Item | None]
 """Cuts the windows of a clip. Returns None if the clip is too short, before it reads any image of the clip."""
 
@@ -110,7 +112,8 @@ class WindowBatches:
 
     A background thread cuts the windows. Process ``rank`` of ``world_size`` cuts only its share, a contiguous part of
     each batch. The shares have equal sizes. Concatenated in the order of the ranks, they are the batch that a single
-    process gets. Raises UserError if a batch cannot be divided equally, or if too few clips are long enough.
+    process gets. Raises UserError if a batch cannot be divided equally, or if too few clips are long enough; the error
+    names ``length_settings``, the settings that determine the length of a clip's windows.
     """
 
     def __init__(
@@ -122,6 +125,7 @@ class WindowBatches:
         *,
         rank: int = 0,
         world_size: int = 1,
+        length_settings: str = SYNC_LENGTH_SETTINGS,
     ) -> None:
         require_equal_shares(clips_per_batch, world_size)
         self._stream, self._cut, self._clips_per_batch = stream, cut, clips_per_batch
@@ -129,6 +133,7 @@ class WindowBatches:
         self._own = range(rank * num_own, (rank + 1) * num_own)
         self._prefetcher: Prefetcher[tuple[dict[str, torch.Tensor], dict[str, Any]]] | None = None
         self._prefetch = prefetch
+        self._length_settings = length_settings
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._stream.load_state_dict(state)
@@ -153,22 +158,21 @@ class WindowBatches:
                 "clips_per_batch in params.yaml"
             )
         items: dict[str, Item | None] = {}  # None: the clip belongs to another process's share
-        refused = 0
+        num_skipped = 0
         for clip in self._stream:
             is_own = len(items) in self._own
             item = self._cut(clip, clip.rng) if is_own and clip.key not in items else None
             # A batch at the boundary of two epochs can contain a key twice.
             if clip.key in items or (item is None if is_own else not has_room(clip, self._cut)):
-                refused += 1
-                if refused > 2 * self._stream.num_clips:  # all clips were tried since the last one that fits
+                num_skipped += 1
+                if num_skipped > 2 * self._stream.num_clips:  # all clips were tried since the last one that fits
                     raise UserError(
                         f"only {len(items)} of {self._stream.num_clips} training clips are long enough for their "
                         f"windows, and a batch needs {self._clips_per_batch}; lower this stage's clips_per_batch, "
-                        "windows_per_clip or min_gap_frames (train_gan: clips_per_batch, window_frames or "
-                        "min_reference_gap_frames), or raise preprocess.min_frames, in params.yaml"
+                        f"{self._length_settings}, or raise preprocess.min_frames, in params.yaml"
                     )
                 continue
-            refused = 0
+            num_skipped = 0
             items[clip.key] = item
             if len(items) == self._clips_per_batch:
                 cut = [item for item in items.values() if item is not None]

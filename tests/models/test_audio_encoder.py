@@ -44,20 +44,20 @@ def test_lstm_is_causal_along_the_steps() -> None:
     changed[..., 10:] += 1
     before, after = lstm(mel), lstm(changed)
     torch.testing.assert_close(before[..., :10], after[..., :10])
-    # Memory: one changed step alters the steps after it.
+    # State: one changed step alters the steps after it.
     changed = mel.clone()
     changed[..., 4] += 1
     assert (lstm(changed) - before)[..., 5].abs().max() > 1e-4
 
 
-def test_lstm_over_frames_starts_as_the_identity_and_carries_its_memory() -> None:
+def test_lstm_over_frames_starts_as_the_identity_and_carries_its_state() -> None:
     lstm = FrameLSTM(16)
     audio = torch.randn(2, 9, 16)
     assert torch.equal(lstm(audio)[0], audio)
     torch.nn.init.normal_(lstm.projection.weight)
     whole, _ = lstm(audio)
-    first, memory = lstm(audio[:, :4])
-    rest, _ = lstm(audio[:, 4:], memory)
+    first, state = lstm(audio[:, :4])
+    rest, _ = lstm(audio[:, 4:], state)
     torch.testing.assert_close(torch.cat((first, rest), dim=1), whole)
     forgetful, _ = lstm(audio[:, 4:])
     assert (forgetful - whole[:, 4:]).abs().max() > 1e-3

@@ -106,16 +106,16 @@ def test_parameters_of_the_other_placements_at_width_1() -> None:
 
 
 @pytest.mark.parametrize("sizes", [(6,), (1, 5), (2, 2, 2), (1, 1, 1, 1, 1, 1)])
-def test_a_clip_in_pieces_is_drawn_as_a_whole(sizes: tuple[int, ...]) -> None:
+def test_a_clip_in_pieces_is_generated_as_a_whole(sizes: tuple[int, ...]) -> None:
     net = small(lstm_over="frames").eval()
     assert net.frame_lstm is not None
     torch.nn.init.normal_(net.frame_lstm.projection.weight, std=1000.0)  # untrained layers let little through
     mel, faces = batch(2, 6)
     with torch.no_grad():
         whole = net(mel, faces)
-        memory, pieces = None, []
+        state, pieces = None, []
         for mel_piece, faces_piece in zip(mel.split(sizes, dim=1), faces.split(sizes, dim=1), strict=True):
-            piece, memory = net.forward_with_state(mel_piece, faces_piece, memory)
+            piece, state = net.forward_with_state(mel_piece, faces_piece, state)
             pieces.append(piece)
         torch.testing.assert_close(torch.cat(pieces, dim=1), whole, rtol=1e-4, atol=1e-5)
         assert (net(mel[:, 3:], faces[:, 3:]) - whole[:, 3:]).abs().max() > 1e-3  # what was before is heard

@@ -64,11 +64,11 @@ def test_feature_loss_is_relative_to_the_real_maps() -> None:
             losses.feature_loss(broken, real)
 
 
-def test_feature_loss_moves_the_drawn_maps_only() -> None:
-    drawn, real = torch.ones(1, 2, requires_grad=True), torch.zeros(1, 2, requires_grad=True)
-    losses.feature_loss([drawn], [real]).backward()
+def test_feature_loss_moves_the_generated_maps_only() -> None:
+    generated, real = torch.ones(1, 2, requires_grad=True), torch.zeros(1, 2, requires_grad=True)
+    losses.feature_loss([generated], [real]).backward()
     assert real.grad is None
-    assert drawn.grad is not None and (drawn.grad > 0).all()
+    assert generated.grad is not None and (generated.grad > 0).all()
 
 
 def test_sync_loss_closed_form() -> None:

@@ -60,7 +60,9 @@ def test_the_newest_checkpoint_is_loaded(tmp_path: Path) -> None:
     assert torch.equal(state["weights"]["w"], torch.full((2,), 3.0))
 
 
-def test_the_previous_checkpoint_is_used_if_the_last_is_damaged(tmp_path: Path) -> None:
+def test_the_previous_checkpoint_is_used_if_the_last_is_damaged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     store = CheckpointStore(tmp_path)
     store.save({"step": 1})
     store.save({"step": 2})
@@ -68,6 +70,15 @@ def test_the_previous_checkpoint_is_used_if_the_last_is_damaged(tmp_path: Path) 
     state = store.load()
     assert state == {"step": 1}
     assert (tmp_path / "last.damaged").exists()
+    assert "step 0" not in caplog.text
+
+
+def test_two_damaged_checkpoints_are_logged_as_a_new_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("last", "previous"):
+        (tmp_path / f"{name}.pt").write_bytes(b"half a checkpoint")
+    assert CheckpointStore(tmp_path).load() is None
+    assert f"renamed to {tmp_path / 'previous.damaged'}" in caplog.text
+    assert f"no readable checkpoint in {tmp_path}; the training starts again from step 0" in caplog.text
 
 
 @pytest.mark.parametrize("error", [OSError("stale file handle"), MemoryError()])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import sys
@@ -156,7 +157,7 @@ def test_an_error_of_the_program_is_raised_without_a_restart(
     two_cores: None, make_context: MakeContext, tmp_path: Path
 ) -> None:
     record, context = tmp_path / "record", make_context(2)
-    with pytest.raises(NonFiniteLossError, match=r"step 4: the gradient's norm is nan; in params.yaml, lower this"):
+    with pytest.raises(NonFiniteLossError, match=r"step 4: the gradient's norm is nan; in params\.yaml, lower this"):
         run_training(context, training(context, FailingTrainee, step=3, times=9, record=record, fail=lose_the_gradient))
     assert record.read_text() == "2 processes\n"
 
@@ -191,7 +192,7 @@ def test_too_many_restarts_are_a_temporary_error(
 
     class Lost(distributed._Attempt):
         def __init__(self, work: Any, num_processes: int, use_gpu: bool, shared_dir: Path) -> None:
-            self.error, self.results, self.loss = None, [], "a node was lost"
+            self.error, self.results, self.end_reason = None, [], "a node was lost"
             starts.append(num_processes)
 
         def follow(self, log_curve: Any) -> None:
@@ -217,11 +218,27 @@ def test_more_processes_than_cores_are_rejected(
 ) -> None:
     monkeypatch.setattr(distributed, "num_cores", lambda: 2)
     context = make_context(4)
-    with pytest.raises(
-        UserError,
-        match=r"is 4 and each process needs one core, but this machine has 2; in params.yaml, set .* to at most 2",
-    ):
+    with pytest.raises(UserError, match=r"is 4 and each process needs one core, but this machine has 2; in params"):
         run_training(context, training(context))
+
+
+@pytest.mark.parametrize(
+    ("address", "resources", "device", "remedy"),
+    [
+        (None, {"GPU": 1}, "auto", "set runtime.num_processes to at most 1 or set runtime.device to cpu"),
+        (None, {}, "cuda", "in params.yaml, set runtime.device to cpu"),
+        ("10.0.0.1:6379", {"CPU": 2}, "cpu", "in params.yaml, set runtime.num_processes to at most 2"),
+        ("10.0.0.1:6379", {}, "auto", "add nodes with cores to the cluster"),
+    ],
+)
+def test_the_error_of_too_few_devices_names_what_helps(
+    monkeypatch: pytest.MonkeyPatch, address: str | None, resources: dict[str, float], device: Any, remedy: str
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if address:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(UserError, match=rf"; .*{re.escape(remedy)}$"):
+        distributed._takes_gpus(resources, 4, device)
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,8 @@ from pipeline.stages.train_gan import build_trainee, load_expert
 from pipeline.training.adversaries import ADAM_BETAS, QualityAdversary
 from pipeline.training.gan import GanTrainee, init_audio_encoder, window_cut
 from pipeline.training.generator_windows import CutGeneratorWindow
-from pipeline.training.schedule import weights_at, without
+from pipeline.training.loss_weights import weights_at, without
 from pipeline.training.variants import Recipe, recipe_of
-
-pytestmark = pytest.mark.slow
 
 EXPERT = SyncNetConfig(width=0.0625, embedding_dim=16, linear_heads=True)
 
@@ -135,7 +133,7 @@ def test_the_discriminators_learning_rate_decays_with_the_generators(params: Tra
     assert isinstance(adversary, QualityAdversary)
     for step in (4, 5):
         row = trainee.step(batch(), step)
-        (group,) = adversary._loss.optimizer.param_groups
+        (group,) = adversary._loss.optimiser.param_groups
         expected = params.discriminator_learning_rate * float(row["learning_rate"]) / params.learning_rate
         assert group["lr"] == pytest.approx(expected)
         assert group["lr"] < params.discriminator_learning_rate
@@ -179,7 +177,7 @@ def test_a_discriminator_makes_one_step_per_micro_batch_at_a_reduced_rate(params
         trainee = trainee_of(params.model_copy(update={"micro_batches": num}))
         trainee.step(batch(), 5)
         assert isinstance(trainee._adversary, QualityAdversary)
-        optimiser = trainee._adversary._loss.optimizer
+        optimiser = trainee._adversary._loss.optimiser
         assert all(state["step"] == num for state in optimiser.state.values())
         rates[num] = optimiser.param_groups[0]["lr"]
     assert rates[2] == pytest.approx(rates[1] / 2)

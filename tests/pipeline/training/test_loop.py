@@ -217,7 +217,12 @@ def test_weights_of_sync_networks_are_selected_by_accuracy(tmp_path: Path) -> No
 def test_a_run_that_stopped_early_is_not_resumed(tmp_path: Path) -> None:
     schedule, store = replace(EVERY_STEP, patience=2), CheckpointStore(tmp_path)
     first = train(Scripted(LOSSES), Numbers(), schedule, store, lambda rows: True)
-    again = train(Scripted([]), Numbers(), schedule, store, lambda rows: True)
+
+    class Unread(Numbers):
+        def __iter__(self) -> Iterator[tuple[Batch, dict[str, Any]]]:
+            raise AssertionError("the training is over")
+
+    again = train(Scripted([]), Unread(), schedule, store, lambda rows: True)
     assert (again.curve, again.kept_step, again.data_wait_share) == (first.curve, 2, 0.0)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.params import load_params
 from pipeline.params.training import LossParams
-from pipeline.training.schedule import full_from, weight_at, weights_at, without
+from pipeline.training.loss_weights import full_from, weight_at, weights_at, without
 
 LOSSES = load_params(Path(__file__).resolve().parents[3] / "params.yaml").train_gan.losses
 
