@@ -1,0 +1,39 @@
+"""The accuracy of a judge by groups of speakers."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.training.judge import group_of, judge_accuracy
+
+
+def test_groups_are_told_apart_by_the_speakers_name() -> None:
+    names = ["r0000", "s1", "unseen-s2"]
+    assert [group_of(name) for name in names] == ["rendered_unseen", "grid_known", "grid_unseen"]
+
+
+def test_each_group_has_its_own_accuracy() -> None:
+    """The evaluator embeds clips of s1 in sync and those of rendered speakers five frames late."""
+
+    def embeddings(context: Any, audio: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        places = np.eye(60, dtype=np.float32)
+        return places[:40], places[audio : audio + 40]
+
+    def clip(speaker: str, late: int) -> Any:
+        return SimpleNamespace(speaker=speaker, num_frames=44, context=lambda indices: indices, audio=late)
+
+    clips = [clip("s1", 0), clip("s1", 0), clip("r0000", 5), clip("r0015", 5)]
+    found = judge_accuracy(embeddings, clips, seed=1)  # type: ignore[arg-type]
+    assert found["grid_known"] == {
+        "pairwise_accuracy": 1.0,
+        "offset_within_one_frame": 1.0,
+        "num_clips": 2,
+        "num_speakers": 1,
+    }
+    assert found["rendered_unseen"]["offset_within_one_frame"] == 0.0
+    assert found["rendered_unseen"]["pairwise_accuracy"] < 0.1
+    assert found["rendered_unseen"]["num_speakers"] == 2
