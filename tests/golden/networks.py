@@ -148,7 +148,7 @@ def _expert(objective: str) -> Training[Any]:
 
 
 def _evaluator() -> Training[Any]:
-    params = TrainEvaluatorParams(**{**TRAINING, **CONTRASTIVE})
+    params = TrainEvaluatorParams(**{**TRAINING, **CONTRASTIVE, "augment": "light"})
     return Training(
         params,
         cut=CutEvaluatorWindows(params.windows_per_clip, params.min_gap_frames),
