@@ -1,8 +1,8 @@
-"""Speed-up of `runtime.num_jobs`: parallel trainings with a share of the cores each, compared with sequential ones.
+"""Speed-up of `runtime.num_jobs`: parallel training runs with a share of the cores each, compared with sequential ones.
 
 python benchmarks/jobs.py [--jobs 2] [--width 0.25] [--clips 4] [--steps 40] [--rounds 3]
 
-Prints the time of ``jobs`` trainings one after another on all cores, and in parallel with an equal share of the cores
+Prints the time of ``jobs`` training runs one after another on all cores, and in parallel with a share of the cores
 each. A training is a number of steps of the generator with LSTM and CBAM (forward, L1, backward, Adam). Needs no clips.
 Rounds of the two modes alternate; each number is the fastest of its rounds.
 """
@@ -33,7 +33,7 @@ def _command(
     jobs: Annotated[int, typer.Option(help="Number of trainings.")] = num_cores(),
     width: Annotated[float, typer.Option(help="Width of the generator; 1 is Wav2Lip's size.")] = 0.25,
     clips: Annotated[int, typer.Option(help="Clips in a batch, one window of 5 frames each.")] = 4,
-    steps: Annotated[int, typer.Option(help="Steps of each training.")] = 40,
+    steps: Annotated[int, typer.Option(help="Steps of each training run.")] = 40,
     rounds: Annotated[int, typer.Option(help="Measurements of each mode; the fastest is printed.")] = 3,
 ) -> int:
     """Measure parallel trainings with a share of the cores each, compared with sequential trainings."""
@@ -44,7 +44,7 @@ def _command(
         sequential.append(jobs * seconds_of(1, num_cores(), work))
         parallel.append(seconds_of(jobs, share, work))
     print(
-        f"{jobs} trainings of {steps} steps, width {width:g}, {clips} x {train.FRAMES} "
+        f"{jobs} training runs of {steps} steps, width {width:g}, {clips} x {train.FRAMES} "
         f"frames: {min(sequential):.1f} s one after another on {num_cores()} threads, {min(parallel):.1f} s in "
         f"parallel on {share} threads each, {min(sequential) / min(parallel):.2f} times as fast"
     )
@@ -64,7 +64,7 @@ def seconds_of(num_processes: int, num_threads: int, work: tuple[float, int, int
         process.join()
     seconds = time.monotonic() - started
     if any(process.exitcode for process in processes):
-        raise SystemExit("a training failed; see its output above")
+        raise SystemExit("a training run failed; see its output above")
     return seconds
 
 

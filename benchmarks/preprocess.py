@@ -3,7 +3,7 @@
 python benchmarks/preprocess.py --clips FOLDER [--num-clips 96]
 
 FOLDER contains GRID's s1, s2, ... Prints the frames/s with one and two workers and their ratio, the shares of decoding,
-detection, cropping, encoding and sound on one thread, and the windows/s of a training's loader on cached shards.
+detection, cropping, encoding and sound on one thread, and the windows/s of a training run's loader on cached shards.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def samples_of(path: Path) -> NDArray[np.float32]:
 
 
 def show_loader(shards_dir: Path) -> None:
-    """Print the windows/s of the loader without a training: the upper bound for a training."""
+    """Print the windows/s of the loader alone: the upper bound for training."""
     for name, cut, clips_per_batch, windows in (
         ("expert", CutSyncWindows(4, 5), 24, 4),
         ("generator", CutGeneratorWindow(6, 7), 4, 1),

@@ -115,7 +115,7 @@ def walk(
 def num_jobs(params: Params) -> int:
     """How many stages may run in parallel: ``runtime.num_jobs``, or for 0 a number that fits this machine.
 
-    For 0 the number is bounded by cores, free memory and 8. It is 1 if a training uses a GPU or several processes.
+    For 0 the number is bounded by cores, free memory and 8. It is 1 if a training run uses a GPU or several processes.
     """
     import torch  # imported here because the import takes seconds
 

@@ -28,8 +28,8 @@ def differences(
 ) -> dict[str, dict[str, dict[str, list[float]]]]:
     """Differences of all pairs of variants, first minus second; none for pairs that share fewer than two videos.
 
-    ``runs``: by measure and variant, the scores of each training. A pair is compared on the videos that all trainings
-    of both have. Each resample draws videos, the same ones for every training, and also trainings of variants with
+    ``runs``: by measure and variant, the scores of each training run. A pair is compared on the videos that all runs of
+    both have. Each resample draws videos, the same ones for every run, and also training runs of variants with
     several (two-level bootstrap). A video that is hard for all variants therefore does not widen an interval. With few
     seeds their spread is underestimated.
     """
@@ -69,7 +69,7 @@ def _resampled_differences(
 ) -> dict[tuple[str, str], NDArray[np.float64]]:
     """The difference of means in every resample, float64 [at most K], for each pair of variants.
 
-    ``tables``: scores of each variant, float64 [R trainings, V videos]. ``shared``: bool [V], the videos that both of a
+    ``tables``: scores of each variant, float64 [R runs, V videos]. ``shared``: bool [V], the videos that both of a
     pair have. All pairs have the same resamples, without those that hold none of the pair's videos.
     """
     random = np.random.default_rng(seed)

@@ -100,7 +100,7 @@ Curve = Mapping[str, Sequence[tuple[int, float]]]
 
 
 def read_curve(path: Path) -> dict[str, list[tuple[int, float]]]:
-    """Read a training's ``curve.csv`` as column -> (step, value) points, without empty cells."""
+    """Read a training run's ``curve.csv`` as column -> (step, value) points, without empty cells."""
     points: dict[str, list[tuple[int, float]]] = {}
     if not path.is_file():
         raise UserError(f"{path} does not exist; {REMAKE}")

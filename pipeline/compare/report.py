@@ -21,7 +21,7 @@ PROBES_NOTE = (
     "is the error left after the real video's motion is compensated from frame to frame, divided by that of the real "
     "video. Above 1 the mouth flickers; far below 1 it is smoother than real video."
 )
-SEEDS_NOTE = "Mean and standard deviation over trainings with different seeds:"
+SEEDS_NOTE = "Mean and standard deviation over training runs with different seeds:"
 EDGE_NOTE = (
     "In the published metric, audio beyond the ends of a clip is a zero vector. This changes LSE-C on clips of fewer "
     "than about 31 windows. Edge valid averages each shift over the windows whose audio exists, if there are at least "
@@ -39,8 +39,8 @@ PAPER_CAVEAT = (
 DIFFERENCES_NOTE = (
     "Paired differences over clips. Their intervals are much narrower than those of the two means, because a clip that "
     "is hard for one variant is hard for the other. Variants with several seeds enter with their mean over seeds, and "
-    "the bootstrap resamples trainings as well as clips. With few seeds it underestimates their spread. Videos that "
-    "lack a score of one of the two are left out. Unclear: the interval contains 0."
+    "the bootstrap resamples training runs as well as clips. With few seeds the interval understates the spread over "
+    "seeds. Videos that lack a score of one of the two are left out. Unclear: the interval contains 0."
 )
 
 

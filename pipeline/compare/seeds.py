@@ -1,4 +1,4 @@
-"""Several trainings of one variant with different seeds: their mean and standard deviation."""
+"""Several training runs of one variant with different seeds: their mean and standard deviation."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ LsePrecision = Literal["fp32", "bf16"]
 
 Augment = Literal["light", "strong"]
 Keep = Literal["best", "last"]
-"""Checkpoint that a training keeps: the best one in validation, or the last one."""
+"""Checkpoint that a training run keeps: the best one in validation, or the last one."""
 SyncObjective = Literal["infonce", "bce"]
 AudioStart = Literal["expert", "random"]
 """Initial weights of a generator's audio encoder: the sync expert's, or random ones."""

@@ -63,8 +63,8 @@ class RuntimeParams(Section):
     def _has_several_jobs_or_several_processes(self) -> RuntimeParams:
         if self.num_jobs > 1 and self.num_processes > 1:
             raise ValueError(
-                f"num_jobs is {self.num_jobs} and num_processes is {self.num_processes}: several trainings at a time "
-                "cannot have several processes each; set one of the two to 1"
+                f"num_jobs is {self.num_jobs} and num_processes is {self.num_processes}: several training runs at "
+                "a time cannot have several processes each; set one of the two to 1"
             )
         return self
 

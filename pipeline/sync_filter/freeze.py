@@ -1,4 +1,4 @@
-"""Copy of a trained expert out of the pipeline's outputs, so that later trainings do not change it."""
+"""Copy of a trained expert out of the pipeline's outputs, so that later training runs do not change it."""
 
 from __future__ import annotations
 

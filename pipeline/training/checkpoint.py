@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class CheckpointStore:
-    """The last two checkpoints of one training.
+    """The last two checkpoints of one training run.
 
     A checkpoint consists of nested dicts and lists of tensors, numbers and strings. A checkpoint that a crash of the
     machine damaged is renamed, and the previous one is used. If both are damaged, the training starts again.

@@ -90,7 +90,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class TrainingReport:
-    """Results of a training. The curve includes the part before a resume."""
+    """Results of a training run. The curve includes the part before a resume."""
 
     curve: list[dict[str, float]]
     validation: dict[str, float]

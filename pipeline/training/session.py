@@ -51,7 +51,7 @@ T = TypeVar("T", bound=Trainee)
 
 @dataclass(frozen=True)
 class Training(Generic[T]):
-    """Definition of a training. It is sent to each of the training's processes.
+    """Definition of a training run. It is sent to each process of the run.
 
     ``parts``: parts of a clip that ``cut`` reads. ``seed``: of the initial weights and the data order.
     """
@@ -80,7 +80,7 @@ class Trained(Generic[T]):
 
 
 def run_training(context: StageContext, training: Training[T]) -> Trained[T]:
-    """Run or resume a training, write ``curve.csv`` and ``curve.png``, and log the curve.
+    """Train, or resume a training run; write ``curve.csv`` and ``curve.png``, and log the curve.
 
     Raises UserError for an impossible number of processes, NonFiniteLossError, or TemporaryError if processes are lost.
     """

@@ -1,4 +1,4 @@
-"""Differences between the trainings of the variants: network, losses, adversary, optimiser.
+"""Differences between the training runs of the variants: network, losses, adversary, optimiser.
 
 Expert, clips, order of the data, number of steps and frames, learning rate and moving average are the same for all
 variants. As published, Adam's betas are those of ``params.yaml`` with the quality discriminator, and Adam's defaults

@@ -1,4 +1,4 @@
-"""Several trainings of one variant."""
+"""Several training runs of one variant."""
 
 from __future__ import annotations
 

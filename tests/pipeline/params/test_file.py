@@ -82,7 +82,7 @@ def test_several_trainings_at_a_time_cannot_have_several_processes_each(content:
     content["runtime"]["num_jobs"] = 2
     parse_params(content)
     content["runtime"]["num_processes"] = 2
-    with pytest.raises(ParamsError, match="num_jobs is 2 and num_processes is 2: several trainings"):
+    with pytest.raises(ParamsError, match="num_jobs is 2 and num_processes is 2: several training runs"):
         parse_params(content)
 
 

@@ -92,7 +92,7 @@ def _sample(clip_id: str, split: str) -> ClipSample:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, repo_root: Path) -> Layout:
-    """A checkout with tiny clips, the smallest settings and a trained expert. Its trainings are not killed."""
+    """A checkout with tiny clips, the smallest settings and a trained expert. Its training runs are not killed."""
     layout = Layout(copy_checkout(repo_root, tmp_path_factory.mktemp("alone") / "lipsmith"))
     params = yaml.safe_load(layout.params_path.read_text())
     for section, values in CHANGED.items():

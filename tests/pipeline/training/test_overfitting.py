@@ -127,7 +127,7 @@ NUM_STEPS = {"wav2lip": 40, "lipgan": 80, "speech2vid": 120}
 """Number of steps of the shortened training, in which every loss becomes active."""
 LEARNING_RATE = {"wav2lip": 0.003, "lipgan": 0.005, "speech2vid": 0.003}
 PATIENCE = 5
-"""Factor by which a training may take longer. All variants first generate the same image for both sounds. The length
+"""Factor by which training may take longer. All variants first generate the same image for both sounds. The length
 of that phase differs between machines because of rounding."""
 
 

@@ -1,4 +1,4 @@
-"""Differences between the trainings of the variants."""
+"""Differences between the training runs of the variants."""
 
 from __future__ import annotations
 
