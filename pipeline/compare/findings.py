@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.compare.differences import DIRECTIONS, Differences, is_clear
 from pipeline.compare.seeds import averaged
-from pipeline.core.choices import BOUNDS
+from pipeline.core.choices import BOUNDS, JUDGE_NAMES
 from pipeline.core.versions import differing
 
 Row = Mapping[str, Any]
@@ -21,15 +21,15 @@ TRUSTED_SHARE = 0.8
 """Least share of real videos within one frame; with a lower one the evaluator does not measure sync."""
 
 
-def findings(rows: Sequence[Row], differences: Differences) -> list[str]:
+def findings(rows: Sequence[Row], differences: Differences, evaluator: str) -> list[str]:
     """Findings from the rows as sentences; none about sync if the evaluator does not measure it.
 
-    ``differences``: as from ``differences.differences``. A lead whose interval contains 0 is reported as not
+    ``evaluator``: its name in the protocol. ``differences``: as from ``differences.differences``. A lead whose interval contains 0 is reported as not
     established.
     """
     by_name = averaged(rows)
     generators = [row for name, row in by_name.items() if name not in BOUNDS]
-    if problem := evaluator_problem(by_name):
+    if problem := evaluator_problem(by_name, evaluator):
         return [problem, *_best_generators(generators, [("FID", "fid", min)])]
     best = min(by_name.values(), key=lambda row: row["lse_d"])
     real = by_name.get("real")
@@ -52,13 +52,13 @@ def findings(rows: Sequence[Row], differences: Differences) -> list[str]:
     return [line for line in lines if line]
 
 
-def evaluator_problem(by_name: Mapping[str, Row]) -> str | None:
+def evaluator_problem(by_name: Mapping[str, Row], evaluator: str) -> str | None:
     """Why the evaluator does not measure sync; None if it does.
 
     Real videos are not placed in sync, or they score worse than the same videos with the audio of another clip.
     """
     real, copy = by_name.get("real"), by_name.get("copy_input")
-    remedy = "Do not use these LSE values. In params.yaml, raise train_evaluator.num_steps, or use more clips."
+    remedy = f"Do not use these LSE values. {_remedy(evaluator)}"
     if real and real["within_one_frame"] < TRUSTED_SHARE:
         return (
             f"The evaluator places only {real['within_one_frame']:.0%} of the real videos within one frame of sync: "
@@ -70,6 +70,17 @@ def evaluator_problem(by_name: Mapping[str, Row]) -> str | None:
             f"another clip ({copy['lse_d']:.3f}): the evaluator does not measure sync. {remedy}"
         )
     return None
+
+
+def _remedy(evaluator: str) -> str:
+    """What to do about an evaluator that does not measure sync."""
+    if evaluator == "trained":
+        return "In params.yaml, raise train_evaluator.num_steps, or use more clips."
+    other = "the path of syncnet_v2.model" if evaluator in JUDGE_NAMES else "judge-1"
+    return (
+        f"In params.yaml, set evaluate.lse.weights to null, which trains an evaluator on these clips, or to {other}. "
+        "If none of them helps, check that the clips are in sync."
+    )
 
 
 def _best_generators(generators: Sequence[Row], figures: Sequence[tuple[str, str, Callable[..., Row]]]) -> list[str]:
@@ -189,6 +200,12 @@ def limits(rows: Sequence[Row], protocol: Mapping[str, Any]) -> list[str]:
     lines = []
     if protocol["evaluator"] == "official":
         lines.append("LSE-D and LSE-C come from the official syncnet_v2 weights.")
+    elif protocol["evaluator"] in JUDGE_NAMES:
+        lines.append(
+            f"LSE-D and LSE-C come from {protocol['evaluator']} (the network of Chung & Zisserman 2016 at width "
+            f"{protocol['evaluator_width']:g}, trained on rendered speakers and on GRID), not from syncnet_v2. Compare "
+            "them with other results of the same judge only, not with published values."
+        )
     else:
         lines.append(
             "LSE-D and LSE-C come from an evaluator trained in this checkout (the network of Chung & Zisserman 2016 "

@@ -112,7 +112,7 @@ def page(
         light=_css_colours(variants, repeats, LIGHT),
         dark=_css_colours(variants, repeats, DARK),
         setting=setting(protocol),
-        findings=findings(rows, comparison["differences"]),
+        findings=findings(rows, comparison["differences"], protocol["evaluator"]),
         limits=limits(rows, protocol),
         takes=takes,
         ours=our_table(rows),

@@ -64,7 +64,7 @@ def comparison_markdown(comparison: Mapping[str, Any], failures: Mapping[str, Se
         *([apart.markdown(), DIFFERENCES_NOTE] if (apart := difference_table(comparison)).cells else []),
         *([probes.markdown(), PROBES_NOTE] if (probes := probe_table(rows)).cells else []),
         "## Findings",
-        bullets([*findings(rows, comparison["differences"]), *limits(rows, protocol)]),
+        bullets([*findings(rows, comparison["differences"], protocol["evaluator"]), *limits(rows, protocol)]),
         "## Comparison with the paper",
         PAPER_CAVEAT,
         ABLATION_TITLE,
@@ -152,7 +152,7 @@ def difference_table(comparison: Mapping[str, Any]) -> Table:
     clips for intervals, or with an evaluator that does not measure sync.
     """
     by_name = averaged(comparison["rows"])
-    names = [] if evaluator_problem(by_name) else list(by_name)
+    names = [] if evaluator_problem(by_name, comparison["protocol"]["evaluator"]) else list(by_name)
     first = next((name for name in names if name not in BOUND_NAMES), "")
     apart, cells = comparison["differences"], []
     for other in names:

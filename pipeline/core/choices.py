@@ -18,6 +18,10 @@ Precision = Literal["auto", "fp32", "bf16"]
 """``auto``: bfloat16 on hardware that supports it, else float32."""
 LsePrecision = Literal["fp32", "bf16"]
 
+JudgeName = Literal["judge-1"]
+"""An evaluator that is part of the package (``evaluate.lse.weights``). Published weights keep their name."""
+JUDGE_NAMES: tuple[str, ...] = get_args(JudgeName)
+
 Augment = Literal["light", "strong"]
 Keep = Literal["best", "last"]
 """Checkpoint that a training run keeps: the best one in validation, or the last one."""

@@ -89,7 +89,7 @@ def check_clips(params: Params | None) -> list[Check]:
 
 
 def check_weights(layout: Layout, params: Params | None) -> list[Check]:
-    """Check the FID network's weights, and the official evaluator's if ``evaluate.lse.weights`` is set."""
+    """Check the FID network's weights, and the evaluator's if ``evaluate.lse.weights`` is a path."""
     from pipeline.fetch.http import mismatch
     from pipeline.inference.pretrained import INCEPTION
 
@@ -103,14 +103,14 @@ def check_weights(layout: Layout, params: Params | None) -> list[Check]:
         checks.append(fail("FID weights", f"{path} {problem}", remedy))
     else:
         checks.append(ok("FID weights", f"{path} has the published SHA-256"))
-    if params is not None and params.evaluate.lse.weights is not None:
+    if params is not None and isinstance(params.evaluate.lse.weights, Path):
         official = layout.root / params.evaluate.lse.weights
         if official.is_file():
             checks.append(ok("LSE weights", f"{official} exists"))
         else:
             remedy = (
                 "run `python -m pipeline weights fetch syncnet_v2`, and set params.yaml: evaluate.lse.weights to its "
-                "file or to null"
+                "file, to judge-1 or to null"
             )
             checks.append(fail("LSE weights", f"{official} does not exist", remedy))
     return checks

@@ -66,12 +66,12 @@ class Judges:
         set_threads(params.runtime.num_threads)
         device = select_device(params.runtime.device)
         inception_path = ensure_inception(layout.weights_dir)
-        official = params.evaluate.lse.weights
+        weights = params.evaluate.lse.weights
         return cls(
             params=params.evaluate,
             seed=params.seed,
             evaluator=load_evaluator(
-                None if official is None else layout.root / official.expanduser(),
+                layout.root / weights.expanduser() if isinstance(weights, Path) else weights,
                 layout.model_dir("train_evaluator"),
                 device,
                 params.evaluate.lse.precision,

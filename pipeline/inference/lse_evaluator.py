@@ -1,4 +1,7 @@
-"""The evaluator network of LSE-D and LSE-C: selection of its weights, and inference on arrays."""
+"""The evaluator network of LSE-D and LSE-C: selection of its weights, and inference on arrays.
+
+A judge is an evaluator that is part of the package. docs/judge-1.md describes it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.lse_syncnet import LseSyncNet
-from pipeline.core.choices import LsePrecision
+from pipeline.core.choices import JudgeName, LsePrecision
 from pipeline.core.digest import sha256_of
 from pipeline.core.errors import UserError
 from pipeline.inference import saved_model
@@ -18,13 +21,14 @@ from pipeline.metrics.lse import embed_clip
 
 OFFICIAL, TRAINED = "official", "trained"
 OFFICIAL_WIDTH = 1.0
+_JUDGES_DIR = Path(__file__).with_name("judges")
 
 
 @dataclass(frozen=True)
 class Evaluator:
     """The network of LSE-D and LSE-C, with the identity of its weights.
 
-    ``name``: ``official`` or ``trained``. ``sha256``: digest of the weights file. ``width``: channel factor.
+    ``name``: ``official``, ``trained`` or the name of a judge. ``sha256``: digest of the weights file. ``width``: channel factor.
     """
 
     network: LseSyncNet
@@ -48,22 +52,23 @@ class Evaluator:
 
 
 def load_evaluator(
-    weights: Path | None, trained_dir: Path, device: torch.device, precision: LsePrecision = "fp32"
+    weights: JudgeName | Path | None, trained_dir: Path, device: torch.device, precision: LsePrecision = "fp32"
 ) -> Evaluator:
-    """The evaluator with the weights of the file ``weights``, or the model in ``trained_dir`` if that is None.
+    """The judge ``weights``, the evaluator with the weights of that file, or for None the model in ``trained_dir``.
 
     Raises UserError if the file or the model is missing, or if the file does not hold syncnet_v2's tensors.
     """
-    if weights is None:
-        saved = saved_model.load_model(trained_dir)
-        name, sha256, width = TRAINED, saved_model.model_sha256(trained_dir), float(saved.config["width"])
-        network = saved_model.restore(saved, lambda config: LseSyncNet(width), "an evaluator", trained_dir)
+    if not isinstance(weights, Path):
+        folder = trained_dir if weights is None else judge_dir(weights)
+        saved = saved_model.load_model(folder)
+        name, sha256, width = weights or TRAINED, saved_model.model_sha256(folder), float(saved.config["width"])
+        network = saved_model.restore(saved, lambda config: LseSyncNet(width), "an evaluator", folder)
     else:
         if not weights.is_file():
             raise UserError(
                 f"{weights} does not exist; `python -m pipeline weights fetch syncnet_v2` downloads the published "
-                "file. Set params.yaml: evaluate.lse.weights to its path, or to null to use the evaluator of the stage "
-                "train_evaluator"
+                "file. Set params.yaml: evaluate.lse.weights to its path, to judge-1, or to null to use the evaluator "
+                "that the stage train_evaluator trains"
             )
         try:
             network = read_official(weights)
@@ -73,6 +78,11 @@ def load_evaluator(
     network = network.eval().requires_grad_(False).to(device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Evaluator(network, device, name, sha256, width, precision)
+
+
+def judge_dir(name: JudgeName) -> Path:
+    """The folder of a judge: its model, and ``curve.csv``, the curve of its training run."""
+    return _JUDGES_DIR / name
 
 
 def read_official(path: Path) -> LseSyncNet:

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.core.choices import Source
+from pipeline.core.choices import JUDGE_NAMES, Source
 from pipeline.params import ParamsError, parse_params
 from pipeline.params.edit import Change, replace_values
 
@@ -73,6 +73,7 @@ DEMO: dict[str, Any] = {
     "train_gan.validate_every": 100,
     "train_gan.num_validation_windows": 64,
     "train_gan.checkpoint_every": 50,
+    "evaluate.lse.weights": "judge-1",
     "evaluate.reference": "first",
     "evaluate.fid.every_n_frames": 5,
     "evaluate.fid.max_frames": 200,
@@ -113,6 +114,7 @@ GRID: dict[str, Any] = {
     "train_gan.min_expert_accuracy": 0.85,
     "train_gan.validate_every": 600,
     "train_gan.checkpoint_every": 150,
+    "evaluate.lse.weights": None,
     "evaluate.fid.max_frames": 1000,
     "evaluate.num_probes": 12,
 }
@@ -182,6 +184,8 @@ LRS2: dict[str, Any] = {
 
 PROFILES: dict[Source, dict[str, Any]] = {"demo": DEMO, "grid": GRID, "lrs2": LRS2, "folder": FOLDER}
 
+_LSE_WEIGHTS = "evaluate.lse.weights"
+
 # Contents of the folder `dataset.SOURCE.root`, which the user must set.
 _ROOT_HOLDS = {
     "grid": "s1, s2, ...",
@@ -193,13 +197,25 @@ _ROOT_HOLDS = {
 def apply_profile(name: Source, text: str) -> tuple[str, list[Change]]:
     """Replace a profile's values in the text of a ``params.yaml``; return the text and the changes.
 
-    Raises ParamsError for an unknown profile, a text that lacks one of the profile's keys, or an invalid result.
+    A path of weights in ``evaluate.lse.weights`` is kept. Raises ParamsError for an unknown profile, a text that lacks one of the profile's keys, or an invalid result.
     """
     if name not in PROFILES:
         raise ParamsError(f"no profile {name!r}; the profiles are {', '.join(PROFILES)}")
-    text, changes = replace_values(text, PROFILES[name])
+    values = PROFILES[name]
+    if _has_weights_file(text):
+        values = {key: value for key, value in values.items() if key != _LSE_WEIGHTS}
+    text, changes = replace_values(text, values)
     parse_params(yaml.safe_load(text), f"params.yaml with profile {name}")
     return text, changes
+
+
+def _has_weights_file(text: str) -> bool:
+    """Whether ``evaluate.lse.weights`` is a path, not a judge or null. False for a text that lacks the key."""
+    try:
+        weights = yaml.safe_load(text)["evaluate"]["lse"]["weights"]
+    except (yaml.YAMLError, KeyError, TypeError):
+        return False  # replace_values reports it
+    return weights is not None and weights not in JUDGE_NAMES
 
 
 def next_step(content: Mapping[str, Any]) -> str:

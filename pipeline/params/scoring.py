@@ -7,12 +7,12 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from pipeline.core.choices import Device, LsePrecision, Reference
+from pipeline.core.choices import Device, JudgeName, LsePrecision, Reference
 from pipeline.params.values import Address, NonNegative, NonNegativeInt, PositiveInt, Section, Sha256
 
 
 class LseParams(Section):
-    weights: Path | None
+    weights: JudgeName | Path | None
     vshift_frames: PositiveInt
     precision: LsePrecision
 

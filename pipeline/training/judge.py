@@ -1,4 +1,4 @@
-"""Measures a judge, an evaluator for many corpora, on held-out clips of several groups of speakers."""
+"""A judge, an evaluator for many corpora: its use in place of a trained evaluator, and its accuracy."""
 
 from __future__ import annotations
 
@@ -11,12 +11,53 @@ import torch
 from numpy.typing import NDArray
 
 from models.losses import pairwise_distances
-from pipeline.inference.lse_evaluator import Evaluator
+from pipeline.core import atomic
+from pipeline.core.choices import JudgeName
+from pipeline.inference import saved_model
+from pipeline.inference.device import select_device, set_threads
+from pipeline.inference.lse_evaluator import Evaluator, judge_dir, load_evaluator
 from pipeline.shards.clip import Clip
+from pipeline.stage import StageContext
+from pipeline.training.curve import plot_curve, read_curve
+from pipeline.training.session import MAX_TEST_CLIPS, spread_clips
 from pipeline.training.sync_validation import SyncValidation
 
 PAIRS_PER_CLIP = 100
 MIN_GAP_FRAMES = 5
+
+
+def use_judge(name: JudgeName, context: StageContext) -> dict[str, Any]:
+    """Copy a judge and its training curve to the stage's output, and measure it on the held-out test split.
+
+    Returns the metrics by name. Raises DataError if no clip is long enough.
+    """
+    params, folder, source = context.params, context.output_dir / "model", judge_dir(name)
+    for file in (saved_model.WEIGHTS_NAME, saved_model.MODEL_NAME):
+        atomic.write_bytes(folder / file, (source / file).read_bytes())
+    curve = context.output_dir / "curve.csv"
+    atomic.write_bytes(curve, (source / curve.name).read_bytes())
+    plot_curve(context.output_dir / "curve.png", read_curve(curve), f"{name}, trained on its own corpus")
+    set_threads(params.runtime.num_threads)
+    evaluator = load_evaluator(name, folder, select_device(params.runtime.device))
+    validation = SyncValidation(
+        params.train_evaluator.num_validation_pairs, params.train_evaluator.min_gap_frames, params.seed
+    )
+    test = validation.scores(
+        [_similarity(evaluator, clip) for clip in spread_clips(context.layout.clips_dir, "test", MAX_TEST_CLIPS)]
+    )
+    return {
+        **{f"test_{name}": value for name, value in test.items()},
+        "chance_pairwise_accuracy": 0.5,
+        "width": evaluator.width,
+        "judge": name,
+    }
+
+
+def _similarity(evaluator: Evaluator, clip: Clip) -> NDArray[np.float32]:
+    """Negative distances between all lip windows (rows) and audio windows (columns) of a clip: float32 [V, V]."""
+    lips, audio = evaluator(clip.context(np.arange(clip.num_frames)), clip.audio)
+    distances: NDArray[np.float32] = pairwise_distances(torch.from_numpy(lips), torch.from_numpy(audio)).numpy()
+    return -distances
 
 
 def judge_accuracy(evaluator: Evaluator, clips: Iterable[Clip], seed: int) -> Mapping[str, dict[str, Any]]:
@@ -27,9 +68,8 @@ def judge_accuracy(evaluator: Evaluator, clips: Iterable[Clip], seed: int) -> Ma
     similarities: dict[str, list[NDArray[np.float32]]] = defaultdict(list)
     speakers: dict[str, set[str]] = defaultdict(set)
     for clip in clips:
-        lips, audio = evaluator(clip.context(np.arange(clip.num_frames)), clip.audio)
         group = group_of(clip.speaker)
-        similarities[group].append(-pairwise_distances(torch.from_numpy(lips), torch.from_numpy(audio)).numpy())
+        similarities[group].append(_similarity(evaluator, clip))
         speakers[group].add(clip.speaker)
     found = {}
     for group, matrices in sorted(similarities.items()):

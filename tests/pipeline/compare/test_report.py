@@ -62,8 +62,8 @@ def apart(rows: Sequence[Mapping[str, Any]], reach: float = 0.2) -> dict[str, An
     return found
 
 
-def findings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    return findings_of(rows, apart(rows))
+def findings(rows: Sequence[Mapping[str, Any]], evaluator: str = "trained") -> list[str]:
+    return findings_of(rows, apart(rows), evaluator)
 
 
 def test_says_which_row_is_best_and_that_the_order_holds() -> None:
@@ -93,6 +93,19 @@ def test_an_evaluator_that_cannot_tell_is_called_so() -> None:
     )
     assert findings(rows)[1:] == [of_fid_alone]
     assert "Do not use these LSE values" not in "\n".join(findings(ORDERED))
+
+
+@pytest.mark.parametrize(
+    ("evaluator", "remedy"),
+    [
+        ("trained", "raise train_evaluator.num_steps, or use more clips"),
+        ("judge-1", "set evaluate.lse.weights to null, which trains an evaluator on these clips, or to the path of"),
+        ("official", "set evaluate.lse.weights to null, which trains an evaluator on these clips, or to judge-1"),
+    ],
+)
+def test_the_remedy_depends_on_the_evaluator(evaluator: str, remedy: str) -> None:
+    rows = [row("real", 6.0, 6.0, within_one_frame=0.3), row("lstm_cbam", 6.5, 5.0)]
+    assert remedy in findings(rows, evaluator)[0]
 
 
 def test_real_speech_that_scores_worse_than_drawn_mouths_is_told_first() -> None:
@@ -172,7 +185,7 @@ def test_a_lead_over_the_unchanged_video_that_may_be_none_is_not_established() -
 
 
 def test_without_intervals_nothing_is_established() -> None:
-    text = "\n".join(findings_of(ORDERED, {}))
+    text = "\n".join(findings_of(ORDERED, {}, "trained"))
     assert "On LSE-D it is not established" in text and "On LSE-C it is not established" in text
 
 
@@ -207,6 +220,8 @@ def test_limits_name_the_evaluator_and_a_small_number_of_images(protocol: dict[s
     many = [r | {"fid_num_images": 2048} for r in ORDERED]
     official = "\n".join(limits(many, protocol | {"evaluator": "official"}))
     assert "official syncnet_v2" in official and "biased" not in official
+    of_judge = "\n".join(limits(many, protocol | {"evaluator": "judge-1", "evaluator_width": 0.3125}))
+    assert "come from judge-1 (the network of Chung & Zisserman 2016 at width 0.3125" in of_judge
     assert "hardly move" not in trained
     frozen = [*ORDERED[:1], ORDERED[1] | {"jitter_ratio": 0.01}]
     assert "Mouths hardly move (jitter under 5% of the real videos'): `lstm_cbam`." in "\n".join(

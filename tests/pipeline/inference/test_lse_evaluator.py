@@ -12,7 +12,7 @@ import torch
 from models.lse_syncnet import LseSyncNet
 from pipeline.core.errors import UserError
 from pipeline.inference import saved_model
-from pipeline.inference.lse_evaluator import load_evaluator
+from pipeline.inference.lse_evaluator import judge_dir, load_evaluator
 
 CPU = torch.device("cpu")
 
@@ -41,6 +41,16 @@ def test_official_weights_are_used_where_given(trained_dir: Path, tmp_path: Path
     assert (evaluator.name, evaluator.width) == ("official", 1.0)
     for name, tensor in network.state_dict().items():
         assert torch.equal(evaluator.network.state_dict()[name], tensor)
+
+
+def test_a_judge_needs_no_trained_model(tmp_path: Path) -> None:
+    evaluator = load_evaluator("judge-1", tmp_path / "absent", CPU)
+    assert evaluator.name == "judge-1"
+    assert evaluator.sha256 == JUDGE_SHA256
+    assert evaluator.width == 0.3125
+    files = {path.name: path.stat().st_size for path in judge_dir("judge-1").iterdir()}
+    assert set(files) == {"weights.safetensors", "model.json", "curve.csv"}
+    assert sum(files.values()) <= 8_000_000
 
 
 def test_weights_of_another_network_are_rejected(trained_dir: Path, tmp_path: Path) -> None:

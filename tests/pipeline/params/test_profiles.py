@@ -14,7 +14,7 @@ from pipeline.params.profiles import PROFILES, apply_profile, next_step
 
 COMMITTED = (Path(__file__).parents[3] / "params.yaml").read_text()
 OWNED_BY_THE_USER = re.compile(
-    r"seed|runtime\.|weights\.|variants\.|promote\.|compare\.|evaluate\.lse\."
+    r"seed|runtime\.|weights\.|variants\.|promote\.|compare\.|evaluate\.lse\.(?!weights$)"
     r"|dataset\.(?!source$)"
 )
 
@@ -67,7 +67,7 @@ def test_the_users_paths_comments_and_line_ends_are_kept():
     mine = (
         COMMITTED.replace("root: null  # folder that holds s1", "root: '/data/my grid'  # MINE")
         .replace("speakers: []", "speakers: [s1, s26]")
-        .replace("weights: null", "weights: /w/syncnet_v2.model")
+        .replace("weights: judge-1", "weights: /w/syncnet_v2.model")
         .replace("seed: 1234", "seed: 7")
         .replace("device: auto", "device: cpu")
         .replace("\n", "\r\n")
@@ -81,6 +81,13 @@ def test_the_users_paths_comments_and_line_ends_are_kept():
     assert "# MINE" in text
     assert text.count("\r\n") == text.count("\n") == COMMITTED.count("\n")
     assert {change.key for change in changes} >= {"dataset.source", "train_gan.num_steps"}
+
+
+def test_a_judge_or_null_is_replaced() -> None:
+    text, changes = apply_profile("grid", COMMITTED)
+    assert yaml.safe_load(text)["evaluate"]["lse"]["weights"] is None
+    assert [(c.old, c.new) for c in changes if c.key == "evaluate.lse.weights"] == [("judge-1", None)]
+    assert yaml.safe_load(apply_profile("demo", text)[0])["evaluate"]["lse"]["weights"] == "judge-1"
 
 
 def test_changes_have_the_old_and_the_new_value():
