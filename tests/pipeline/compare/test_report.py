@@ -22,6 +22,7 @@ from pipeline.compare.report import (
 )
 from pipeline.compare.seeds import averaged
 from pipeline.compare.table import comparison, read_result
+from pipeline.report.tables import Table
 
 ARMS = ("lstm_cbam", "no_lstm", "no_cbam", "no_lstm_cbam")
 WriteResult = Callable[..., Path]
@@ -189,19 +190,23 @@ def test_without_intervals_nothing_is_established() -> None:
     assert "On LSE-D it is not established" in text and "On LSE-C it is not established" in text
 
 
+def _difference_table(comparison: Mapping[str, Any]) -> Table:
+    return difference_table({"protocol": {"evaluator": "trained"}, **comparison})
+
+
 def test_differences_from_the_first_generator() -> None:
     intervals = {"num_videos": 44}
-    table = difference_table({"rows": ORDERED, "differences": apart(ORDERED), "intervals": intervals})
+    table = _difference_table({"rows": ORDERED, "differences": apart(ORDERED), "intervals": intervals})
     assert table.header[0] == "`lstm_cbam` minus"
     assert table.cells[0] == ["`real`", "+0.500 [+0.300, +0.700] worse", "-1.000 [-1.200, -0.800] worse"]
     assert table.cells[1] == ["`no_lstm`", "-0.500 [-0.700, -0.300] better", "+1.000 [+0.800, +1.200] better"]
-    vague = difference_table({"rows": ORDERED, "differences": apart(ORDERED, 0.5), "intervals": {"num_videos": 50}})
+    vague = _difference_table({"rows": ORDERED, "differences": apart(ORDERED, 0.5), "intervals": {"num_videos": 50}})
     assert vague.cells[1][0] == "`no_lstm` (44 of 50 videos)"
     assert vague.cells[1][1] == "-0.500 [-1.000, +0.000] unclear"
-    assert difference_table({"rows": ORDERED, "differences": {}}).cells == []
+    assert _difference_table({"rows": ORDERED, "differences": {}}).cells == []
     deaf = [r | {"within_one_frame": 0.3} if r["variant"] == "real" else r for r in ORDERED]
-    assert difference_table({"rows": deaf, "differences": apart(deaf)}).cells == []
-    assert difference_table({"rows": ORDERED[:1], "differences": {}}).cells == []
+    assert _difference_table({"rows": deaf, "differences": apart(deaf)}).cells == []
+    assert _difference_table({"rows": ORDERED[:1], "differences": {}}).cells == []
 
 
 @pytest.mark.parametrize(("confidence", "said"), [(0.95, "95 %"), (0.975, "97.5 %"), (0.995, "99.5 %"), (0.29, "29 %")])

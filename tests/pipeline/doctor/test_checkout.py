@@ -129,7 +129,7 @@ def test_missing_correct_and_damaged_weights(layout: Layout, small_weights: str)
 
 
 def test_configured_official_evaluator_must_exist(layout: Layout, small_weights: str, params: Params) -> None:
-    lse = params.evaluate.lse.model_copy(update={"weights": "weights/syncnet_v2.model"})
+    lse = params.evaluate.lse.model_copy(update={"weights": Path("weights/syncnet_v2.model")})
     named = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"lse": lse})})
     assert checkout.check_weights(layout, named)[1].status is Status.FAIL
     assert "weights fetch syncnet_v2" in checkout.check_weights(layout, named)[1].remedy

@@ -45,7 +45,10 @@ SKILL = {"test_pairwise_accuracy": 0.9, "test_offset_within_one_frame": 0.8}
 @pytest.fixture
 def params(repo_root: Path) -> Params:
     params = load_params(repo_root / "params.yaml")
-    return params.model_copy(update={"runtime": params.runtime.model_copy(update={"num_threads": 1, "device": "cpu"})})
+    runtime = params.runtime.model_copy(update={"num_threads": 1, "device": "cpu"})
+    lse = params.evaluate.lse.model_copy(update={"weights": None})
+    evaluate = params.evaluate.model_copy(update={"lse": lse})
+    return params.model_copy(update={"runtime": runtime, "evaluate": evaluate})
 
 
 @pytest.fixture

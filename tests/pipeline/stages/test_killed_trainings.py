@@ -97,6 +97,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, repo_root: Path) -> La
     params = yaml.safe_load(layout.params_path.read_text())
     for section, values in CHANGED.items():
         params[section].update(values)
+    params["evaluate"]["lse"]["weights"] = None  # train an evaluator
     layout.params_path.write_text(yaml.safe_dump(params, sort_keys=False))
     rows = []
     for split, (num_shards, num_clips) in NUM_CLIPS.items():
