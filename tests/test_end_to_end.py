@@ -57,7 +57,8 @@ def _write_smallest_params(path: Path) -> None:
     params = yaml.safe_load(path.read_text())
     for section, values in SMALLEST.items():
         params[section].update(values)
-    params["dataset"]["demo"].update(num_speakers=4, num_clips_per_speaker=3, clip_seconds=2.0, num_test_speakers=1)
+    params["dataset"]["demo"].update(num_speakers=4, num_clips_per_speaker=3, clip_seconds=2.0, split_by="speaker")
+    params["dataset"]["demo"].update(val_fraction=0.25, test_fraction=0.25)
     params["evaluate"]["lse"]["weights"] = None
     params["evaluate"]["fid"]["max_frames"] = 12
     params["evaluate"]["num_strips"] = 1

@@ -25,7 +25,13 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 PASSWORD = secrets.token_hex(12)  # random, so that it is in no file before the test
 SPEC = DemoSpec(
-    num_speakers=4, num_clips_per_speaker=2, clip_seconds=1.2, num_val_speakers=1, num_test_speakers=1, seed=5
+    num_speakers=4,
+    num_clips_per_speaker=2,
+    clip_seconds=1.2,
+    split_by="speaker",
+    val_fraction=0.25,
+    test_fraction=0.25,
+    seed=5,
 )
 
 

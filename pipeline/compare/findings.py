@@ -24,8 +24,8 @@ TRUSTED_SHARE = 0.8
 def findings(rows: Sequence[Row], differences: Differences, evaluator: str) -> list[str]:
     """Findings from the rows as sentences; none about sync if the evaluator does not measure it.
 
-    ``evaluator``: its name in the protocol. ``differences``: as from ``differences.differences``. A lead whose interval contains 0 is reported as not
-    established.
+    ``evaluator``: its name in the protocol. ``differences``: as from ``differences.differences``. A lead whose interval
+    contains 0 is reported as not established.
     """
     by_name = averaged(rows)
     generators = [row for name, row in by_name.items() if name not in BOUNDS]

@@ -128,7 +128,7 @@ def _render_speaker(corpus: JudgeCorpus, folder: Path, speaker: int, clips: list
     rng = np.random.default_rng([corpus.seed, speaker, 0x1D6E])
     size_px, crf = int(rng.choice(SIZES_PX)), int(rng.integers(*CRF))
     articulation = float(np.random.default_rng([corpus.seed, speaker, 0xA7]).uniform(*ARTICULATION))
-    spec = DemoSpec(size_px=size_px, seed=corpus.seed)
+    spec = DemoSpec(corpus.num_speakers, corpus.num_clips_per_speaker, size_px=size_px, seed=corpus.seed)
     for clip in clips:
         path = folder / _clip_name(speaker, clip)
         with atomic.replacing(path) as temporary:

@@ -28,7 +28,8 @@ _JUDGES_DIR = Path(__file__).with_name("judges")
 class Evaluator:
     """The network of LSE-D and LSE-C, with the identity of its weights.
 
-    ``name``: ``official``, ``trained`` or the name of a judge. ``sha256``: digest of the weights file. ``width``: channel factor.
+    ``name``: ``official``, ``trained`` or the name of a judge. ``sha256``: digest of the weights file. ``width``:
+    channel factor.
     """
 
     network: LseSyncNet

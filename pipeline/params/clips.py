@@ -23,24 +23,6 @@ from pipeline.params.values import (
 )
 
 
-class DemoParams(Section):
-    num_speakers: Annotated[int, Field(ge=3)]
-    num_clips_per_speaker: PositiveInt
-    clip_seconds: Annotated[float, Field(ge=1, le=30)]
-    size_px: Annotated[int, Field(ge=96, le=512, multiple_of=2)]
-    num_val_speakers: PositiveInt
-    num_test_speakers: PositiveInt
-
-    @model_validator(mode="after")
-    def _leaves_training_speakers(self) -> DemoParams:
-        if self.num_val_speakers + self.num_test_speakers >= self.num_speakers:
-            raise ValueError(
-                f"num_val_speakers {self.num_val_speakers} + num_test_speakers {self.num_test_speakers} leave no "
-                f"training speaker: their sum must be below num_speakers {self.num_speakers}"
-            )
-        return self
-
-
 class _Fractions(Section):
     val_fraction: Fraction
     test_fraction: Fraction
@@ -49,6 +31,20 @@ class _Fractions(Section):
     def _leaves_training_clips(self) -> _Fractions:
         if self.val_fraction + self.test_fraction >= 1:
             raise ValueError("val_fraction + test_fraction must be below 1")
+        return self
+
+
+class DemoParams(_Fractions):
+    num_speakers: PositiveInt
+    num_clips_per_speaker: PositiveInt
+    clip_seconds: Annotated[float, Field(ge=1, le=30)]
+    size_px: Annotated[int, Field(ge=96, le=512, multiple_of=2)]
+    split_by: SplitBy
+
+    @model_validator(mode="after")
+    def _has_a_speaker_for_each_split(self) -> DemoParams:
+        if self.split_by == "speaker" and self.num_speakers < 3:
+            raise ValueError(f"num_speakers is {self.num_speakers}; with split_by speaker it must be at least 3")
         return self
 
 

@@ -197,7 +197,8 @@ _ROOT_HOLDS = {
 def apply_profile(name: Source, text: str) -> tuple[str, list[Change]]:
     """Replace a profile's values in the text of a ``params.yaml``; return the text and the changes.
 
-    A path of weights in ``evaluate.lse.weights`` is kept. Raises ParamsError for an unknown profile, a text that lacks one of the profile's keys, or an invalid result.
+    A path of weights in ``evaluate.lse.weights`` is kept. Raises ParamsError for an unknown profile, a text that lacks
+    one of the profile's keys, or an invalid result.
     """
     if name not in PROFILES:
         raise ParamsError(f"no profile {name!r}; the profiles are {', '.join(PROFILES)}")

@@ -22,7 +22,7 @@ from pipeline.params import Params
 logger = logging.getLogger(__name__)
 
 _SETTING_OF = {
-    "demo": "dataset.demo.num_val_speakers and num_test_speakers",
+    "demo": "dataset.demo.val_fraction, test_fraction and split_by",
     "grid": "dataset.grid.val_fraction, test_fraction and split_by",
     "folder": "dataset.folder.val_fraction, test_fraction, split_by and metadata",
     "lrs2": "dataset.lrs2.root, whose train.txt, val.txt and test.txt list the clips,",

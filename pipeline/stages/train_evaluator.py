@@ -19,7 +19,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _command() -> int:
     """Train the independent evaluator that computes LSE-D and LSE-C, or measure the judge that replaces it.
 
-    If evaluate.lse.weights in params.yaml names a judge, nothing is trained. An interrupted training resumes from its last checkpoint. The command has no options: params.yaml has them all.
+    If evaluate.lse.weights in params.yaml names a judge, nothing is trained. An interrupted training resumes from its
+    last checkpoint. The command has no options: params.yaml has them all.
     """
     return stage.run("train_evaluator", _body)
 

@@ -16,10 +16,12 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pipeline.core import atomic
+from pipeline.core.choices import SplitBy
 from pipeline.core.code_digest import source_digest
 from pipeline.core.errors import UserError
 from pipeline.corpora.demo.motion import head_track
@@ -28,6 +30,7 @@ from pipeline.corpora.demo.script import speak_clip
 from pipeline.corpora.demo.visemes import mouth_track
 from pipeline.corpora.lrs2 import read_transcript
 from pipeline.corpora.manifest import SPLITS
+from pipeline.corpora.split import assign_splits, least_test
 from pipeline.faces.detector import limit_opencv_threads
 from pipeline.features.alignment import FPS, SAMPLE_RATE_HZ, num_samples_of
 from pipeline.media.writer import VideoWriter
@@ -35,18 +38,24 @@ from pipeline.report.progress import Progress
 
 _CLIPS_PER_TASK = 5
 _FINGERPRINT = "demo.json"
+_SPLIT_FIELDS = ("split_by", "val_fraction", "test_fraction")
 
 
 @dataclass(frozen=True)
 class DemoSpec:
-    """What to render. ``size_px`` is even. The last speakers are in test, the speakers before them in val."""
+    """What to render, and its splits. ``size_px`` is even.
 
-    num_speakers: int = 12
-    num_clips_per_speaker: int = 10
+    ``split_by``: clip (all splits share the speakers) or speaker. ``val_fraction`` and ``test_fraction``: shares of the
+    clips or speakers.
+    """
+
+    num_speakers: int
+    num_clips_per_speaker: int
     clip_seconds: float = 3.0
     size_px: int = 160
-    num_val_speakers: int = 1
-    num_test_speakers: int = 2
+    split_by: SplitBy = "clip"
+    val_fraction: float = 0.0
+    test_fraction: float = 0.0
     seed: int = 1234
 
     @property
@@ -56,6 +65,11 @@ class DemoSpec:
     @property
     def num_samples(self) -> int:
         return num_samples_of(self.num_frames)
+
+    @property
+    def look(self) -> dict[str, Any]:
+        """The fields that determine the clips' bytes."""
+        return {name: value for name, value in asdict(self).items() if name not in _SPLIT_FIELDS}
 
 
 @dataclass(frozen=True)
@@ -72,8 +86,8 @@ class DemoClip:
 def render_corpus(spec: DemoSpec, root: Path, num_workers: int) -> list[DemoClip]:
     """Render the missing clips below ``root`` and return every clip. Bytes do not depend on ``num_workers``.
 
-    Clips of an earlier call with the same spec and the same code are kept; clips of another spec or other code are
-    replaced. Raises UserError if ``root`` has an ``mvlrs_v1`` that this function did not write.
+    Clips of an earlier call are kept if spec and code are the same; otherwise they are replaced. Other splits replace
+    no clip. Raises UserError if ``root`` has an ``mvlrs_v1`` that this function did not write.
     """
     _claim(root, spec)
     names = [(s, c) for s in range(spec.num_speakers) for c in range(spec.num_clips_per_speaker)]
@@ -82,7 +96,8 @@ def render_corpus(spec: DemoSpec, root: Path, num_workers: int) -> list[DemoClip
         progress.add(len(names) - len(missing), is_fresh=False)
         for num_rendered in _render_all(spec, root, missing, num_workers):
             progress.add(num_rendered)
-    clips = [_describe(root, spec, *name) for name in names]
+    split_of = _splits(spec)
+    clips = [_describe(root, spec, split_of[name], *name) for name in names]
     for split in SPLITS:
         lines = [f"{clip.clip_id}\n" for clip in clips if clip.split == split]
         atomic.write_text(root / f"{split}.txt", "".join(lines))
@@ -170,18 +185,26 @@ def _is_complete(path: Path) -> bool:
     return path.is_file() and path.with_suffix(".txt").is_file()
 
 
-def _describe(root: Path, spec: DemoSpec, speaker: int, clip: int) -> DemoClip:
+def _splits(spec: DemoSpec) -> dict[tuple[int, int], str]:
+    """The split of each clip, by the numbers of its speaker and of itself."""
+    by_speaker = spec.split_by == "speaker"
+    names = [(s, c) for s in range(spec.num_speakers) for c in range(spec.num_clips_per_speaker)]
+    unit_of = {(s, c): f"{s}" if by_speaker else f"{s}/{c}" for s, c in names}
+    splits = assign_splits(
+        unit_of.values(), spec.val_fraction, spec.test_fraction, spec.seed, least_test(spec.split_by)
+    )
+    return {name: splits[unit] for name, unit in unit_of.items()}
+
+
+def _describe(root: Path, spec: DemoSpec, split: str, speaker: int, clip: int) -> DemoClip:
     path = _clip_path(root, spec, speaker, clip)
-    from_end = spec.num_speakers - speaker
-    held_out = spec.num_val_speakers + spec.num_test_speakers
-    split = "test" if from_end <= spec.num_test_speakers else "val" if from_end <= held_out else "train"
     name = path.parent.name
     return DemoClip(f"{name}/{path.stem}", name, split, path, read_transcript(path))
 
 
 def _claim(root: Path, spec: DemoSpec) -> None:
     """Delete clips of another spec or other code, and write the fingerprint. Raises UserError for foreign clips."""
-    fingerprint = {"spec": asdict(spec), "code": _code_digest(), "made_by": "lipsmith demo"}
+    fingerprint = {"spec": spec.look, "code": _code_digest(), "made_by": "lipsmith demo"}
     marker, clips = root / _FINGERPRINT, root / "mvlrs_v1"
     if marker.is_file():
         if json.loads(marker.read_text()) == fingerprint:

@@ -11,6 +11,16 @@ import yaml
 
 from pipeline.params import ParamsError, load_params, parse_params
 
+TWO_SPEAKERS = {
+    "num_speakers": 2,
+    "num_clips_per_speaker": 10,
+    "clip_seconds": 3.0,
+    "size_px": 160,
+    "split_by": "speaker",
+    "val_fraction": 0.1,
+    "test_fraction": 0.2,
+}
+
 
 @pytest.fixture
 def content(repo_root: Path) -> dict[str, Any]:
@@ -61,7 +71,8 @@ def test_the_committed_file_is_valid(repo_root: Path) -> None:
         ("train_gan.micro_batches", 3, "train_gan.clips_per_batch 4 into 3 (set it to 3 or 6)"),
         ("train_gan.micro_batches", 4, "leaves one clip per micro-batch, but LipGAN's discriminator"),
         ("train_gan.losses.sync.weight", 0.999, "sync.weight + adversarial.weight must be below 1"),
-        ("dataset.demo.num_test_speakers", 12, "leave no training speaker"),
+        ("dataset.demo.test_fraction", 0.93, "val_fraction + test_fraction must be below 1"),
+        ("dataset.demo", TWO_SPEAKERS, "with split_by speaker it must be at least 3"),
         ("weights.syncnet_v2.urls", ["/mnt/syncnet_v2.model"], "weights.syncnet_v2.urls.0: must be an http or https"),
         ("weights.syncnet_v2.urls", [], "weights.syncnet_v2.urls"),
         ("weights.syncnet_v2.sha256", "961e", "weights.syncnet_v2.sha256"),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,13 @@ from tests.support.media_readers import display_of, header_of, read_frames, read
 pytestmark = pytest.mark.slow
 
 SPEC = DemoSpec(
-    num_speakers=3, num_clips_per_speaker=1, clip_seconds=0.8, num_val_speakers=1, num_test_speakers=1, seed=7
+    num_speakers=3,
+    num_clips_per_speaker=1,
+    clip_seconds=0.8,
+    split_by="speaker",
+    val_fraction=0.3,
+    test_fraction=0.3,
+    seed=7,
 )
 
 
@@ -34,7 +41,7 @@ def digests(root: Path) -> dict[str, str]:
 
 def test_layout_is_that_of_lrs2(corpus: tuple[Path, list[DemoClip]]) -> None:
     root, clips = corpus
-    assert [clip.split for clip in clips] == ["train", "val", "test"]
+    assert sorted(clip.split for clip in clips) == ["test", "train", "val"]
     for clip in clips:
         folder, number = clip.clip_id.split("/")
         assert len(folder) == 19 and folder.isdigit() and number == "00001"
@@ -97,21 +104,30 @@ def test_a_second_call_renders_only_what_is_missing(corpus: tuple[Path, list[Dem
 
 
 def test_another_spec_replaces_the_clips(tmp_path: Path) -> None:
-    short = DemoSpec(
-        num_speakers=1, num_clips_per_speaker=1, clip_seconds=0.6, num_val_speakers=0, num_test_speakers=0, size_px=64
-    )
+    short = DemoSpec(num_speakers=1, num_clips_per_speaker=1, clip_seconds=0.6, size_px=64)
     first = render_corpus(short, tmp_path, num_workers=1)
     other = DemoSpec(**{**vars(short), "seed": 5})
     second = render_corpus(other, tmp_path, num_workers=1)
     assert not first[0].path.exists() and second[0].path.exists()
 
 
+def test_other_splits_replace_no_clip(tmp_path: Path) -> None:
+    by_clip = DemoSpec(
+        num_speakers=1, num_clips_per_speaker=3, clip_seconds=0.6, size_px=64, val_fraction=0.3, test_fraction=0.3
+    )
+    first = render_corpus(by_clip, tmp_path, num_workers=1)
+    assert sorted(clip.split for clip in first) == ["test", "test", "val"]  # test has at least two clips
+    times = [clip.path.stat().st_mtime_ns for clip in first]
+    second = render_corpus(replace(by_clip, val_fraction=0.0, test_fraction=0.0), tmp_path, num_workers=1)
+    assert {clip.split for clip in second} == {"train"}
+    assert (tmp_path / "test.txt").read_text() == ""
+    assert [clip.path.stat().st_mtime_ns for clip in second] == times
+
+
 def test_clips_that_survive_a_kill_are_replaced_by_the_next_call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    short = DemoSpec(
-        num_speakers=1, num_clips_per_speaker=1, clip_seconds=0.6, num_val_speakers=0, num_test_speakers=0, size_px=64
-    )
+    short = DemoSpec(num_speakers=1, num_clips_per_speaker=1, clip_seconds=0.6, size_px=64)
     (clip,) = render_corpus(short, tmp_path, num_workers=1)
     old = clip.path.read_bytes()
     longer = DemoSpec(**{**vars(short), "clip_seconds": 0.8})
