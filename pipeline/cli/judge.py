@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -70,7 +71,13 @@ def train_judge(
         accuracy = judge_accuracy(evaluator, read_clips(layout.clips_dir, "test"), params.seed)
         atomic.write_json(folder / "judge.json", {"accuracy": accuracy, "sha256": evaluator.sha256})
     for group, scores in accuracy.items():
-        typer.echo(
-            f"{group}: pairwise {scores['pairwise_accuracy']:.3f}, within one frame "
-            f"{scores['offset_within_one_frame']:.0%}, {scores['num_clips']} clips of {scores['num_speakers']} speakers"
-        )
+        typer.echo(f"{group}: {_describe(scores)}")
+
+
+def _describe(scores: Mapping[str, Any]) -> str:
+    recovered = scores["known_offsets_found"]
+    return (
+        f"pairwise {scores['pairwise_accuracy']:.3f}, within one frame {scores['offset_within_one_frame']:.1%}, "
+        f"known offsets found {'-' if recovered is None else f'{recovered:.1%}'}, "
+        f"{scores['num_clips']} clips of {scores['num_speakers']} speakers"
+    )

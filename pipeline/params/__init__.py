@@ -18,7 +18,6 @@ from pipeline.params.training import (
 from pipeline.params.values import ParamsError
 
 __all__ = [
-    "RESERVED_VARIANTS",
     "EvaluateParams",
     "FolderParams",
     "GridParams",

@@ -16,6 +16,7 @@ from pipeline.core.choices import JudgeName
 from pipeline.inference import saved_model
 from pipeline.inference.device import select_device, set_threads
 from pipeline.inference.lse_evaluator import Evaluator, judge_dir, load_evaluator
+from pipeline.metrics.lse import lse_scores
 from pipeline.shards.clip import Clip
 from pipeline.stage import StageContext
 from pipeline.training.curve import plot_curve, read_curve
@@ -24,6 +25,7 @@ from pipeline.training.sync_validation import SyncValidation
 
 PAIRS_PER_CLIP = 100
 MIN_GAP_FRAMES = 5
+MAX_KNOWN_OFFSET_FRAMES = 10
 
 
 def use_judge(name: JudgeName, context: StageContext) -> dict[str, Any]:
@@ -43,7 +45,10 @@ def use_judge(name: JudgeName, context: StageContext) -> dict[str, Any]:
         params.train_evaluator.num_validation_pairs, params.train_evaluator.min_gap_frames, params.seed
     )
     test = validation.scores(
-        [_similarity(evaluator, clip) for clip in spread_clips(context.layout.clips_dir, "test", MAX_TEST_CLIPS)]
+        [
+            _similarity(*evaluator(clip.context(np.arange(clip.num_frames)), clip.audio))
+            for clip in spread_clips(context.layout.clips_dir, "test", MAX_TEST_CLIPS)
+        ]
     )
     return {
         **{f"test_{name}": value for name, value in test.items()},
@@ -53,23 +58,26 @@ def use_judge(name: JudgeName, context: StageContext) -> dict[str, Any]:
     }
 
 
-def _similarity(evaluator: Evaluator, clip: Clip) -> NDArray[np.float32]:
+def _similarity(lips: NDArray[np.float32], audio: NDArray[np.float32]) -> NDArray[np.float32]:
     """Negative distances between all lip windows (rows) and audio windows (columns) of a clip: float32 [V, V]."""
-    lips, audio = evaluator(clip.context(np.arange(clip.num_frames)), clip.audio)
     distances: NDArray[np.float32] = pairwise_distances(torch.from_numpy(lips), torch.from_numpy(audio)).numpy()
     return -distances
 
 
 def judge_accuracy(evaluator: Evaluator, clips: Iterable[Clip], seed: int) -> Mapping[str, dict[str, Any]]:
-    """Group -> ``pairwise_accuracy``, ``offset_within_one_frame``, ``num_clips`` and ``num_speakers``.
+    """Group -> accuracy (``pairwise_accuracy``, ``offset_within_one_frame``, ``known_offsets_found``) and numbers of
+    clips and speakers. ``known_offsets_found`` is None if all clips of the group are too short for it.
 
     The groups are those of `group_of`. Raises DataError if no clip of a group is long enough.
     """
     similarities: dict[str, list[NDArray[np.float32]]] = defaultdict(list)
     speakers: dict[str, set[str]] = defaultdict(set)
+    recovered: dict[str, list[bool]] = defaultdict(list)
     for clip in clips:
         group = group_of(clip.speaker)
-        similarities[group].append(_similarity(evaluator, clip))
+        lips, audio = evaluator(clip.context(np.arange(clip.num_frames)), clip.audio)
+        similarities[group].append(_similarity(lips, audio))
+        recovered[group] += known_offsets_found(lips, audio)
         speakers[group].add(clip.speaker)
     found = {}
     for group, matrices in sorted(similarities.items()):
@@ -77,9 +85,27 @@ def judge_accuracy(evaluator: Evaluator, clips: Iterable[Clip], seed: int) -> Ma
         found[group] = {
             "pairwise_accuracy": round(scores["pairwise_accuracy"], 4),
             "offset_within_one_frame": round(scores["offset_within_one_frame"], 4),
+            "known_offsets_found": round(float(np.mean(recovered[group])), 4) if recovered[group] else None,
             "num_clips": int(scores["num_clips"]),
             "num_speakers": len(speakers[group]),
         }
+    return found
+
+
+def known_offsets_found(lips: NDArray[np.float32], audio: NDArray[np.float32]) -> list[bool]:
+    """Whether LSE's offset is within one frame of the true one, for each known offset of -10 to 10 frames.
+
+    ``lips`` and ``audio``: embeddings float32 [V, D] of a clip in sync. The audio is moved by whole frames, which leaves its
+    windows unchanged, and both ends are cut off. Empty for a clip of fewer than 41 windows.
+    """
+    most = MAX_KNOWN_OFFSET_FRAMES
+    num = len(lips) - 2 * most
+    if num <= 2 * most:
+        return []
+    found = []
+    for offset in range(-most, most + 1):
+        moved = audio[most + offset : most + offset + num]
+        found.append(abs(lse_scores(lips[most : most + num], moved).offset_frames - offset) <= 1)
     return found
 
 

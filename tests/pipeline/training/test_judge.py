@@ -6,14 +6,24 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
-from pipeline.training.judge import group_of, judge_accuracy
+from pipeline.training.judge import group_of, judge_accuracy, known_offsets_found
 
 
 def test_groups_are_told_apart_by_the_speakers_name() -> None:
     names = ["r0000", "s1", "unseen-s2"]
     assert [group_of(name) for name in names] == ["rendered_unseen", "grid_known", "grid_unseen"]
+
+
+@pytest.mark.parametrize("audio_leads", [-3, 0, 3])
+def test_known_offsets_are_found_only_in_a_clip_in_sync(audio_leads: int) -> None:
+    sequence = np.random.default_rng(0).standard_normal((70, 8)).astype(np.float32)
+    found = known_offsets_found(sequence, np.roll(sequence, -audio_leads, axis=0))
+    assert len(found) == 21
+    assert np.mean(found) == (1.0 if audio_leads == 0 else 0.0)
+    assert known_offsets_found(sequence[:40], sequence[:40]) == []
 
 
 def test_each_group_has_its_own_accuracy() -> None:
@@ -31,6 +41,7 @@ def test_each_group_has_its_own_accuracy() -> None:
     assert found["grid_known"] == {
         "pairwise_accuracy": 1.0,
         "offset_within_one_frame": 1.0,
+        "known_offsets_found": None,  # the clips are too short
         "num_clips": 2,
         "num_speakers": 1,
     }
