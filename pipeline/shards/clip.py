@@ -85,11 +85,9 @@ class Clip:
         """Tight face crops ``uint8 [k, H, W, 3]`` BGR at the frame indices (all by default)."""
         if self._cut_again is None:
             return self._decode("frames", indices)
-        wanted = np.arange(self.num_frames) if indices is None else np.asarray(indices, np.intp)
-        crops = np.empty((len(wanted), CROP_PX, CROP_PX, 3), np.uint8)
-        for place, (index, image) in enumerate(zip(wanted, self.context(wanted), strict=True)):
-            crops[place] = self._cut_again(image, index)
-        return crops
+        wanted = np.arange(self.num_frames) if indices is None else np.asarray(indices)
+        images = self.context(wanted)
+        return np.stack([self._cut_again(image, index) for image, index in zip(images, wanted, strict=True)])
 
     def context(self, indices: Indices | None = None) -> NDArray[np.uint8]:
         """Wide face crops ``uint8 [k, H, W, 3]`` BGR at the frame indices (all by default)."""

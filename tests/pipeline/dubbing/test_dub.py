@@ -27,6 +27,8 @@ FACE = [30.0, 10, 90, 70]
 class Draw:
     """Stands in for a generator that hears as ours does."""
 
+    geometry = "square"
+
     def __init__(self, draw):
         self._draw = draw
 
@@ -136,6 +138,29 @@ def test_frames_without_a_face_pass_through_and_are_counted(make_video, make_sou
     untouched = np.array([picture(k)[48:62, 50:70].mean() for k in range(24)])
     is_kept = np.abs(mouth_brightness - untouched) < 10
     assert np.flatnonzero(is_kept).tolist() == list(range(8, 16))
+
+
+@pytest.mark.parametrize("geometry", ["square", "box"])
+def test_a_mouth_is_pasted_where_its_generators_crops_come_from(make_video, make_sound, tmp_path, geometry):
+    """The detector's box is 48 wide and 72 high, so its crop is stretched; a mark keeps its place in the frame."""
+    box, spots = [40.0, 12, 88, 84], []
+
+    @Draw
+    def mark(crops, windows, references):
+        drawn = np.full_like(crops, 128)
+        drawn[:, 64:80, 40:56] = 255
+        return drawn
+
+    mark.geometry = geometry
+    run(make_video(6), make_sound(0.24), tmp_path / "out.mp4", draw=mark, detector=ScriptedDetector(every=[box]))
+    for frame in read_frames(tmp_path / "out.mp4", None).astype(float):
+        grey = frame.mean(axis=2)[54:82, 50:78]
+        rows, columns = np.nonzero(grey > (grey.min() + grey.max()) / 2)
+        spots.append([np.ptp(columns) + 1, np.ptp(rows) + 1, columns.mean() + 50.5, rows.mean() + 54.5])
+    crop_width = {"square": 72 * 1.06, "box": 48}[geometry]
+    crop_height = {"square": 72 * 1.06, "box": 72}[geometry]
+    expected = [crop_width / 6, crop_height / 6, 64, 12 + 0.75 * crop_height]
+    np.testing.assert_allclose(np.median(spots, axis=0), expected, atol=1.5)
 
 
 def test_missing_faces_can_stop_it(make_video, make_sound, tmp_path):

@@ -48,7 +48,7 @@ def test_a_later_training_does_not_change_the_frozen_expert(layout: Layout) -> N
     save_expert(model_dir, seed=1)
     params = load_params(layout.params_path).sync_filter
     assert params.scorer_sha256 == frozen_digest
-    scorer = load_scorer(params, layout.root, torch.device("cpu"))
+    scorer = load_scorer(params, layout.root, torch.device("cpu"), "square")
     assert isinstance(scorer, ExpertScorer)
     torch.manual_seed(0)
     assert torch.equal(next(scorer.network.parameters()), next(SyncNet(CONFIG).parameters()))
@@ -86,7 +86,7 @@ def test_a_frozen_expert_of_another_version_is_rejected(layout: Layout) -> None:
     described = layout.root / params.scorer / saved_model.MODEL_NAME
     described.write_text(described.read_text().replace('"width"', '"girth"'))
     with pytest.raises(UserError, match=r"sync_filter\.scorer: .* holds a sync expert of another version of lipsmith"):
-        load_scorer(params, layout.root, torch.device("cpu"))
+        load_scorer(params, layout.root, torch.device("cpu"), "square")
 
 
 def test_a_missing_expert_and_a_generator_cannot_be_frozen(layout: Layout) -> None:
@@ -117,10 +117,10 @@ def test_a_scorer_whose_weights_have_changed_is_rejected(layout: Layout) -> None
     assert params.scorer is not None
     save_expert(layout.root / params.scorer, seed=2)
     with pytest.raises(UserError, match="it has changed since it was frozen"):
-        load_scorer(params, layout.root, torch.device("cpu"))
+        load_scorer(params, layout.root, torch.device("cpu"), "square")
     (layout.root / params.scorer / saved_model.WEIGHTS_NAME).unlink()
     with pytest.raises(UserError, match="freeze-scorer"):
-        load_scorer(params, layout.root, torch.device("cpu"))
+        load_scorer(params, layout.root, torch.device("cpu"), "square")
 
 
 @pytest.mark.slow

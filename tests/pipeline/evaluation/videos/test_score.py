@@ -114,10 +114,10 @@ def test_both_videos_are_cut_where_the_real_face_is(tmp_path: Path, find_faces: 
     write_video(tmp_path / "real.mp4", real)
     write_video(tmp_path / "twice.mp4", [cv2.resize(frame, (320, 320)) for frame in real])
     write_video(tmp_path / "moved.mp4", [np.roll(frame, 20, axis=1) for frame in real])
-    kept, shown = find_faces(tmp_path / "twice.mp4", tmp_path / "real.mp4").crops()
+    kept, shown = find_faces(tmp_path / "twice.mp4", tmp_path / "real.mp4").crops("square")
     assert kept.shape == shown.shape == (NUM_FRAMES, 96, 96, 3)
     assert np.abs(kept.astype(int) - shown).mean() < 4
-    _, moved = find_faces(tmp_path / "moved.mp4", tmp_path / "real.mp4").crops()
+    _, moved = find_faces(tmp_path / "moved.mp4", tmp_path / "real.mp4").crops("square")
     assert np.abs(kept.astype(int) - moved).mean() > 15  # no detector brings it back to its place
 
 
@@ -192,11 +192,11 @@ def test_a_generated_video_may_lack_a_tenth_at_its_end(
 ) -> None:
     write_video(tmp_path / "real.mp4", swaying_head())
     write_video(tmp_path / "made.mp4", swaying_head(num_made))
-    kept, shown = find_faces(tmp_path / "made.mp4", tmp_path / "real.mp4").crops()
+    kept, shown = find_faces(tmp_path / "made.mp4", tmp_path / "real.mp4").crops("square")
     assert len(kept) == len(shown) == num_kept
     write_video(tmp_path / "made.mp4", swaying_head(NUM_FRAMES - 5))
     with pytest.raises(DataError, match="ends too early: it has 35 of the 40 frames"):
-        find_faces(tmp_path / "made.mp4", tmp_path / "real.mp4").crops()
+        find_faces(tmp_path / "made.mp4", tmp_path / "real.mp4").crops("square")
 
 
 def test_sound_must_last_as_long_as_the_pictures_and_be_heard(
