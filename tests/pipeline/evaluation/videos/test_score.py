@@ -117,6 +117,8 @@ def test_both_videos_are_cut_where_the_real_face_is(tmp_path: Path, find_faces: 
     kept, shown = find_faces(tmp_path / "twice.mp4", tmp_path / "real.mp4").crops("square")
     assert kept.shape == shown.shape == (NUM_FRAMES, 96, 96, 3)
     assert np.abs(kept.astype(int) - shown).mean() < 4
+    narrow, _ = find_faces(tmp_path / "twice.mp4", tmp_path / "real.mp4").crops("box")
+    assert (narrow < 60).sum() > 1.2 * (kept < 60).sum()  # features of the face are wider in a box crop
     _, moved = find_faces(tmp_path / "moved.mp4", tmp_path / "real.mp4").crops("square")
     assert np.abs(kept.astype(int) - moved).mean() > 15  # no detector brings it back to its place
 
@@ -223,14 +225,17 @@ def test_sound_must_last_as_long_as_the_pictures_and_be_heard(
     ("changed", "said"),
     [
         ({"id": "lipsmith-unseen-1", "context_px": 1}, "id was 'lipsmith-unseen-1' and is now 'a'; only results with"),
+        ({"crop": "box"}, "crop was 'box' and is now 'square'; their face crops show other parts; set preprocess.crop"),
         ({"references_sha256": "c"}, "the real videos differ; use the --reference folder of that result"),
         ({"evaluator_sha256": "c"}, "the evaluators differ, and so do their LSE scales"),
         ({"faces_settings": {"x": 1, "y": 2}}, "faces_settings was {'y': 2} and is now {'y': 3}; score those videos"),
     ],
 )
 def test_results_scored_otherwise_are_told_with_a_remedy(changed: dict[str, Any], said: str) -> None:
-    ours = {"id": "a", "references_sha256": "b", "evaluator_sha256": "b", "faces_settings": {"x": 1, "y": 3}}
+    earlier = {"id": "a", "references_sha256": "b", "evaluator_sha256": "b", "faces_settings": {"x": 1, "y": 3}}
+    ours = earlier | {"crop": "square"}
     against.require_alike(ours, dict(ours), "theirs.json")
+    against.require_alike(ours, earlier, "theirs.json")  # as results were before, all with square crops
     with pytest.raises(UserError, match=re.escape(said)):
         against.require_alike(ours, ours | changed, "theirs.json")
 
