@@ -81,10 +81,10 @@ def small_recipe(params: TrainGanParams, **changes: Any) -> Recipe:
     return replace(recipe, config=replace(recipe.config, lstm_hidden=8))
 
 
-def trainee_of(params: TrainGanParams, recipe: Recipe | None = None) -> GanTrainee:
+def trainee_of(params: TrainGanParams, recipe: Recipe | None = None, geometry: CropGeometry = "square") -> GanTrainee:
     torch.manual_seed(0)
-    expert = SyncNet(EXPERT)
-    return GanTrainee(params, recipe or small_recipe(params), expert, [clip(0), clip(1)], torch.device("cpu"), seed=3)
+    expert, clips = SyncNet(EXPERT), [clip(seed)._replace(geometry=geometry) for seed in (0, 1)]
+    return GanTrainee(params, recipe or small_recipe(params), expert, clips, torch.device("cpu"), seed=3)
 
 
 @pytest.fixture
@@ -119,6 +119,12 @@ def test_the_loss_is_the_weighted_sum_and_the_schedule_is_logged(trainee: GanTra
         assert row["loss"] == pytest.approx(sum(row[f"{name}_weight"] * row.get(name, 0.0) for name in TERMS), rel=1e-5)
         assert ("d_loss" in row) == (row["adversarial_weight"] > 0)
         assert all(row[name] > 0 for name in TERMS if row[f"{name}_weight"] > 0)
+
+
+def test_the_mouth_loss_looks_where_the_mouth_is_in_crops_of_this_geometry(params: TrainGanParams) -> None:
+    square, box = (trainee_of(params, geometry=geometry).step(batch(), 0) for geometry in ("square", "box"))
+    assert float(square["l1"]) == float(box["l1"])
+    assert float(square["mouth"]) != float(box["mouth"])
 
 
 def test_terms_of_weight_0_are_neither_computed_nor_logged(params: TrainGanParams) -> None:
