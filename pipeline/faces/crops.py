@@ -61,14 +61,18 @@ class Cropper:
     """Crops ``boxes: float64 [N, 4]`` from the frames of one clip, with sub-pixel accuracy, in any order.
 
     Boxes that are not square are stretched. Each output pixel is the mean over the area it covers. Pixels outside the
-    frame have grey level 110, or with ``repeat_edge`` that of the frame's nearest pixel. All frames of a clip use one
-    sampling density per axis, which keeps the sharpness constant.
+    frame have grey level 110. All frames of a clip use one sampling density per axis, so that their sharpness is equal.
+
+    ``of_crops``: the frames are crops of slightly more pixels per face. Interpolation is then bicubic and as sparse as
+    possible, because a second averaging would blur them. Their edge is repeated outside.
     """
 
-    def __init__(self, boxes: NDArray[np.float64], size_px: int, *, repeat_edge: bool = False) -> None:
+    def __init__(self, boxes: NDArray[np.float64], size_px: int, *, of_crops: bool = False) -> None:
         self._boxes, self._size_px = boxes, size_px
-        self._border = cv2.BORDER_REPLICATE if repeat_edge else cv2.BORDER_CONSTANT
-        self._num_samples = tuple(size_px * _density(boxes[:, k + 2] - boxes[:, k], size_px) for k in (0, 1))
+        self._border = cv2.BORDER_REPLICATE if of_crops else cv2.BORDER_CONSTANT
+        self._interpolation = cv2.INTER_CUBIC if of_crops else cv2.INTER_LINEAR
+        slack = 0.5 if of_crops else 0.1
+        self._num_samples = tuple(size_px * _density(boxes[:, k + 2] - boxes[:, k], size_px, slack) for k in (0, 1))
 
     def __call__(self, frame_bgr: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
         """Crop of frame ``index``: uint8 [size_px, size_px, 3]."""
@@ -76,7 +80,7 @@ class Cropper:
             frame_bgr,
             crop_to_frame(self._boxes[index], *self._num_samples),
             self._num_samples,
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            flags=self._interpolation | cv2.WARP_INVERSE_MAP,
             borderMode=self._border,
             borderValue=(BORDER_VALUE,) * 3,
         )
@@ -84,10 +88,13 @@ class Cropper:
         return crop if self._num_samples == size else cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
 
 
-def _density(sides: NDArray[np.float64], size_px: int) -> int:
-    """Number of samples per output pixel along one axis for boxes with these ``sides: float64 [N]``."""
+def _density(sides: NDArray[np.float64], size_px: int, slack: float) -> int:
+    """Number of samples per output pixel along one axis for boxes with these ``sides: float64 [N]``.
+
+    ``slack``: excess of the shrinking factor over a whole number up to which no further sample is taken.
+    """
     shrink = float(np.median(sides)) / size_px if len(sides) else 1.0
-    return max(1, math.ceil(shrink - 0.1))
+    return max(1, math.ceil(shrink - slack))
 
 
 def crop_to_frame(box: NDArray[np.float64], width_px: int, height_px: int) -> NDArray[np.float64]:

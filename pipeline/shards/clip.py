@@ -117,7 +117,7 @@ class Clip:
             )
         other = copy.copy(self)
         other.geometry, other.crop_in_context = geometry, boxes
-        other._cut_again = Cropper(boxes.astype(np.float64), CROP_PX, repeat_edge=True)
+        other._cut_again = Cropper(boxes.astype(np.float64), CROP_PX, of_crops=True)
         return other
 
     def _remove_offset(self, offset_frames: int) -> None:

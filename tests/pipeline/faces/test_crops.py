@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 
 from pipeline.core.choices import CropGeometry
-from pipeline.faces.crops import BORDER_VALUE, Cropper, boxes_within, context_boxes, crop_boxes, crop_to_frame
+from pipeline.faces.crops import (
+    BORDER_VALUE,
+    Cropper,
+    boxes_within,
+    context_boxes,
+    crop_boxes,
+    crop_to_frame,
+    sharpness,
+)
 from tests.support.media_readers import crop_frames
 
 FACE = np.array([[100.0, 80.0, 50.0, 37.0, 50.0]])
@@ -134,11 +142,25 @@ def test_outside_the_frame_is_grey() -> None:
     assert (crop[50:] == BORDER_VALUE).all()
 
 
-def test_the_edge_can_be_repeated_outside_of_the_frame() -> None:
+def test_a_crop_of_a_crop_repeats_its_edge() -> None:
     frame = np.zeros((50, 50, 3), np.uint8)
     frame[:, 49] = 200
-    crop = Cropper(np.array([[-50.0, 0.0, 100.0, 50.0]]), 96, repeat_edge=True)(frame, 0)
-    assert (crop[:, :32] == 0).all() and (crop[:, 65:] == 200).all()
+    crop = Cropper(np.array([[-50.0, 0.0, 100.0, 50.0]]), 96, of_crops=True)(frame, 0)
+    assert (crop[:, :31] == 0).all() and (crop[:, 67:] == 200).all()
+
+
+@pytest.mark.parametrize(("first", "second"), [("square", "box"), ("box", "square")])
+def test_a_crop_of_the_context_is_about_as_sharp_as_one_of_the_frame(first: CropGeometry, second: CropGeometry) -> None:
+    face = np.array([[150.0, 150.0, 70.0, 52.0, 70.0]])
+    frame = textured_picture(300, 300)[None]
+    outer, inner = context_boxes(face), crop_boxes(face, second)
+    direct = crop_frames(frame, inner, 96)[0]
+    context = crop_frames(frame, outer, 160)[0]
+    again = Cropper(boxes_within(inner, outer, 160), 96, of_crops=True)(context, 0)
+    assert 0.8 < sharpness(again) / sharpness(direct) < 1.15
+    assert np.abs(again.astype(int) - direct).mean() < 4
+    (other,) = crop_frames(frame, crop_boxes(face, first), 96)
+    assert np.abs(other.astype(int) - direct).mean() > 20
 
 
 def test_crop_coordinates_map_back_to_the_frame() -> None:
