@@ -102,7 +102,10 @@ def show_shares(paths: Sequence[Path], params: PreprocessParams) -> None:
         lambda: [
             [cut(frame, index) for index, frame in enumerate(clip)]
             for clip, face in zip(frames, faces, strict=True)
-            for cut in (Cropper(crop_boxes(face), CROP_PX), Cropper(context_boxes(face), params.context_px))
+            for cut in (
+                Cropper(crop_boxes(face, params.crop), CROP_PX),
+                Cropper(context_boxes(face), params.context_px),
+            )
         ]
     )
     _, encode_s = timed(lambda: [encode_mjpeg(images, params.jpeg_quality) for images in crops])

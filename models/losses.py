@@ -18,6 +18,9 @@ MOUTH_CENTRE = (0.69, 0.5)
 """Centre of the mouth in a face crop, as shares of height and width; on GRID the detected corners are at 0.68."""
 MOUTH_SPREAD = (0.1, 0.15)
 """Standard deviations as shares of height and width; the mouth corners are 0.13 from the centre."""
+BOX_MOUTH_CENTRE = (0.72, 0.5)
+BOX_MOUTH_SPREAD = (0.1, 0.21)
+"""The same for crops of the geometry ``box``, in which the mouth corners are 0.2 from the centre on GRID."""
 
 
 def lower_half(frames: torch.Tensor) -> torch.Tensor:
@@ -36,16 +39,18 @@ def l1_loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return F.l1_loss(prediction.float(), target.float())
 
 
-def mouth_loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+def mouth_loss(prediction: torch.Tensor, target: torch.Tensor, *, is_box: bool = False) -> torch.Tensor:
     """Mean absolute error with Gaussian weights around the mouth, scalar float32; face crops float [..., H, W].
 
     The lips are a few percent of the area of a crop, and hence of its L1. The weights are normalised: an error that is
-    constant over the crop gives `l1_loss`. Raises ValueError if the shapes differ.
+    constant over the crop gives `l1_loss`. ``is_box``: whether the crops have the geometry ``box``. Raises ValueError
+    if the shapes differ.
     """
     _require_same_shape(prediction, target)
+    region = (BOX_MOUTH_CENTRE, BOX_MOUTH_SPREAD) if is_box else (MOUTH_CENTRE, MOUTH_SPREAD)
     rows_H, columns_W = (
         torch.exp(-0.5 * (((torch.arange(size, device=target.device) + 0.5) / size - centre) / spread) ** 2)
-        for size, centre, spread in zip(target.shape[-2:], MOUTH_CENTRE, MOUTH_SPREAD, strict=True)
+        for size, centre, spread in zip(target.shape[-2:], *region, strict=True)
     )
     weight_HW = rows_H[:, None] * columns_W
     error_HW = (prediction.float() - target.float()).abs().reshape(-1, *target.shape[-2:]).mean(dim=0)

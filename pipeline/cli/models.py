@@ -22,8 +22,8 @@ def adopt(
 ) -> None:
     """Convert Wav2Lip's published weights to a model.
 
-    The model is a generator for dubbing and comparison, or a sync expert. The weights are not part of lipsmith. Their
-    authors' licence allows research and personal use, not commercial use.
+    The model is a generator for dubbing and comparison, or a sync expert. It gets face crops as in its training. The
+    weights are not part of lipsmith. Their authors' licence allows research and personal use, not commercial use.
     """
     with user_errors():
         from pipeline.inference.generator_kinds import KINDS

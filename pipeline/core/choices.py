@@ -11,6 +11,14 @@ Source = Literal["demo", "grid", "lrs2", "folder"]
 Split = Literal["train", "val", "test"]
 SplitBy = Literal["clip", "speaker"]
 ChooseFace = Literal["speaking", "largest"]
+CropGeometry = Literal["square", "box"]
+"""What a face crop shows (``preprocess.crop``). A model is trained on one geometry and works on no other.
+
+``square``: a square as high as the face box, with a margin below the chin. ``box``: the face box without a margin,
+stretched to a square, as in Wav2Lip's training.
+"""
+UNNAMED_GEOMETRY: CropGeometry = "square"
+"""The geometry of shards, models and results that do not name one: those of versions that had no other."""
 
 Device = Literal["auto", "cpu", "cuda"]
 """``auto``: CUDA if torch supports it here, else the CPU."""

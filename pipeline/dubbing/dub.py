@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.generator import FACE_SIZE_PX
-from pipeline.core.choices import Length, Reference
+from pipeline.core.choices import CropGeometry, Length, Reference
 from pipeline.core.errors import UserError
 from pipeline.dubbing.choices import Fill, OnMissing
 from pipeline.dubbing.face_path import FollowSettings, follow_face
@@ -105,6 +105,10 @@ class SpeechTrack:
 class GenerateMouths(Protocol):
     """Interface of a generator, such as ``MouthGenerator``."""
 
+    @property
+    def geometry(self) -> CropGeometry:
+        """What its crops show of the face."""
+
     def audio_windows(self, voice: AudioSource, frames: FrameIndices, fps: float) -> NDArray[np.float32]:
         """One audio window per frame: float32 [N, F, L]."""
 
@@ -173,9 +177,8 @@ def _dub(
     def watched_frames() -> Iterator[Frame]:  # short audio needs only the beginning of a long video
         return tracked(itertools.islice(open_frames(), num_wanted), "detecting faces", num_watched or None, "frames")
 
-    followed = follow_face(
-        watched_frames, detectors_for(max(display.width, display.height)), float(fps), settings.follow
-    )
+    detectors = detectors_for(max(display.width, display.height))
+    followed = follow_face(watched_frames, detectors, float(fps), settings.follow, generate.geometry)
     boxes = followed.boxes
     num_shown = len(boxes) if num_wanted is None else num_wanted
     shown = play(open_frames, len(boxes), num_shown, settings.fill, out.parent)

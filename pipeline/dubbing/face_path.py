@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.choices import CropGeometry
 from pipeline.faces.crops import crop_boxes
 from pipeline.faces.detector import Detection, FaceDetector
 from pipeline.faces.smooth import smooth_faces
@@ -93,9 +94,10 @@ def follow_face(
     detectors: Iterable[FaceDetector],
     fps: float,
     settings: FollowSettings,
+    geometry: CropGeometry,
     window_frames: int = FRAMES_PER_PASS,
 ) -> Followed:
-    """Locate the speaker's face in each frame of a video.
+    """Locate the speaker's face in each frame of a video, for crops of this geometry.
 
     ``open_frames()`` returns the video's frames from the first one. ``detectors`` must not be empty. Each detector
     processes the whole video. The next one runs if frames without a face remain; the result with the fewest such frames
@@ -104,7 +106,7 @@ def follow_face(
     """
     best: Followed | None = None
     for detector in detectors:
-        found = _follow(open_frames(), detector, fps, settings, window_frames)
+        found = _follow(open_frames(), detector, fps, settings, geometry, window_frames)
         if best is None or _num_missing(found) < _num_missing(best):
             best = found
         if not _num_missing(best):
@@ -122,6 +124,7 @@ def _follow(
     detector: FaceDetector,
     fps: float,
     settings: FollowSettings,
+    geometry: CropGeometry,
     window_frames: int,
 ) -> Followed:
     max_gap = round(settings.max_gap_frames * fps / FPS)
@@ -138,7 +141,7 @@ def _follow(
     boxes = np.full((num_frames, 4), np.nan)
     for shot in itertools.chain.from_iterable(path.shots(cuts) for path in followed):
         track = FaceTrack(shot.boxes, shot.landmarks, np.empty(0))
-        smooth = crop_boxes(smooth_faces(track, settings.smooth_frames * fps / FPS))
+        smooth = crop_boxes(smooth_faces(track, settings.smooth_frames * fps / FPS), geometry)
         place = boxes[shot.start : shot.stop]
         place[:] = np.where(np.isnan(place), smooth, place)
     return Followed(boxes, cuts)

@@ -8,14 +8,14 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 
-from pipeline.core.choices import Device, Precision
+from pipeline.core.choices import CropGeometry, Device, Precision
 from pipeline.core.digest import sha256_of
 from pipeline.core.layout import Layout
 from pipeline.core.versions import metric_package_versions
@@ -154,6 +154,18 @@ class Evaluation:
         clips = {clip.clip_id: clip for clip in read_clips(layout.clips_dir, SPLIT, keys=keys)}
         return cls(judges, clips, unseen)
 
+    @property
+    def geometry(self) -> CropGeometry:
+        """What the tight crops of the clips show."""
+        return next(iter(self.clips.values())).geometry
+
+    def recut(self, geometry: CropGeometry) -> Evaluation:
+        """The evaluation on the same clips with crops of ``geometry``, and thus with another protocol if it differs.
+
+        Raises UserError if these crops cannot be cut out of the context crops.
+        """
+        return replace(self, clips={name: clip.recut(geometry) for name, clip in self.clips.items()})
+
     def load_generator(self, model_dir: Path) -> CropGenerator:
         """The trained generator in a folder, given its reference as ``evaluate.reference`` says."""
         generator = MouthGenerator.load(model_dir, cast(Device, self.judges.device.type), GENERATOR_PRECISION)
@@ -183,9 +195,13 @@ class Evaluation:
         return {**self.judges.metrics(score, is_generated=is_generated), "protocol": self.describe_protocol()}
 
     def score_model(self, name: str, model_dir: Path) -> dict[str, Any]:
-        """The metrics of one trained generator, as the stage ``evaluate`` computes them."""
-        score = self.score(name, self.load_generator(model_dir))
-        metrics = self.metrics(score, is_generated=True)
+        """The metrics of one trained generator, as the stage ``evaluate`` computes them.
+
+        The crops have the geometry of the generator's training.
+        """
+        generate = self.load_generator(model_dir)
+        own = self.recut(generate.generator.geometry)
+        metrics = own.metrics(own.score(name, generate), is_generated=True)
         return {**metrics, "generator_sha256": saved_model.model_sha256(model_dir)}
 
     def probe(self, generate: CropGenerator) -> dict[str, float]:
@@ -214,6 +230,7 @@ class Evaluation:
                 "pairing_sha256": protocol.pairing_sha256(self.unseen),
                 "num_pairs": len(self.unseen),
                 "clips_sha256": protocol.clips_sha256(self._videos(), self._audio_only_clips()),
+                "crop": self.geometry,
                 "length": "the shorter of video and audio, 25 fps",
                 "reference": self.judges.params.reference,
                 "generator_precision": GENERATOR_PRECISION,

@@ -104,7 +104,10 @@ class _MouthPatch:
     def _cut(self, frame: NDArray[np.uint8], centre: NDArray[np.float64]) -> NDArray[np.float32]:
         box = np.concatenate([centre - self._half, centre + self._half])
         patch = cv2.warpAffine(
-            frame, crop_to_frame(box, PATCH_PX), (PATCH_PX, PATCH_PX), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+            frame,
+            crop_to_frame(box, PATCH_PX, PATCH_PX),
+            (PATCH_PX, PATCH_PX),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         )
         grey = cv2.cvtColor(patch, cv2.COLOR_BGR2GRAY).astype(np.float32)
         return np.asarray(cv2.GaussianBlur(grey, (0, 0), 1.5), np.float32)

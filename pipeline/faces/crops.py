@@ -1,7 +1,7 @@
-"""Square crop boxes around a face, and crops without jitter or aliasing.
+"""Crop boxes around a face, and crops without jitter or aliasing.
 
-A face is a row ``centre x, centre y, half-size`` of `pipeline.faces.smooth.smooth_faces`; a box is ``x0, y0, x1, y1``.
-Both are in pixels.
+A face is a row ``centre x, centre y, half-size, half-width, half-height`` of `pipeline.faces.smooth.smooth_faces`; a
+box is ``x0, y0, x1, y1``. Both are in pixels.
 """
 
 from __future__ import annotations
@@ -13,27 +13,39 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.choices import CropGeometry
+
 CROP_PX = 96
 BORDER_VALUE = 110
 """Grey level outside the frame, as in syncnet_python."""
 CHIN_MARGIN = 0.06
-"""Share of the face box's height that the tight crop adds below the chin, to contain an open jaw."""
+"""Share of the face box's height that a ``square`` crop adds below the chin, to contain an open jaw."""
 CONTEXT_MARGIN = 0.4
 
 
-def crop_boxes(faces: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Tight boxes for the generator, forehead to chin: float64 [N, 3] -> [N, 4]. The mouth is in the lower half."""
-    return _squares(faces, CHIN_MARGIN)
+def crop_boxes(faces: NDArray[np.float64], geometry: CropGeometry) -> NDArray[np.float64]:
+    """Tight boxes for generator and expert, forehead to chin: float64 [N, 5] -> [N, 4]. The mouth is in the lower half.
+
+    A ``box`` is higher than wide; the crop stretches it to a square. Unlike Wav2Lip's, it is smoothed, and its part
+    outside the frame is not cut off.
+    """
+    if geometry == "square":
+        return _squares(faces, CHIN_MARGIN)
+    centres, halves = faces[:, :2], faces[:, 3:]
+    return np.concatenate([centres - halves, centres + halves], axis=1)
 
 
 def context_boxes(faces: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Wide boxes for the sync evaluator (syncnet_python, crop scale 0.4): float64 [N, 3] -> [N, 4]."""
+    """Wide boxes for the sync evaluator (syncnet_python, crop scale 0.4): float64 [N, 5] -> [N, 4].
+
+    They contain the tight boxes of both geometries.
+    """
     return _squares(faces, CONTEXT_MARGIN)
 
 
 def _squares(faces: NDArray[np.float64], margin: float) -> NDArray[np.float64]:
     """The face's square extended by ``margin`` at the bottom and half of it at each side, relative to its size."""
-    x, y, half = faces.T
+    x, y, half = faces[:, :3].T
     grown = half * (1 + margin)
     return np.column_stack([x - grown, y - half, x + grown, y - half + 2 * grown])
 
@@ -46,37 +58,49 @@ def boxes_within(boxes: NDArray[np.float64], outer: NDArray[np.float64], outer_p
 
 
 class Cropper:
-    """Crops the square ``boxes: float64 [N, 4]`` from the frames of one clip, with sub-pixel accuracy, in any order.
+    """Crops ``boxes: float64 [N, 4]`` from the frames of one clip, with sub-pixel accuracy, in any order.
 
-    Each output pixel is the mean over the area it covers. Pixels outside the frame have grey level 110. All frames of a
-    clip use one sampling density, which keeps the sharpness constant.
+    Boxes that are not square are stretched. Each output pixel is the mean over the area it covers. Pixels outside the
+    frame have grey level 110. All frames of a clip use one sampling density per axis, so that their sharpness is equal.
+
+    ``of_crops``: the frames are crops of slightly more pixels per face. Interpolation is then bicubic and as sparse as
+    possible, because a second averaging would blur them. Their edge is repeated outside.
     """
 
-    def __init__(self, boxes: NDArray[np.float64], size_px: int) -> None:
+    def __init__(self, boxes: NDArray[np.float64], size_px: int, *, of_crops: bool = False) -> None:
         self._boxes, self._size_px = boxes, size_px
-        shrink = float(np.median(boxes[:, 2] - boxes[:, 0])) / size_px if len(boxes) else 1.0
-        self._density = max(1, math.ceil(shrink - 0.1))
+        self._border = cv2.BORDER_REPLICATE if of_crops else cv2.BORDER_CONSTANT
+        self._interpolation = cv2.INTER_CUBIC if of_crops else cv2.INTER_LINEAR
+        slack = 0.5 if of_crops else 0.1
+        self._num_samples = tuple(size_px * _density(boxes[:, k + 2] - boxes[:, k], size_px, slack) for k in (0, 1))
 
     def __call__(self, frame_bgr: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
         """Crop of frame ``index``: uint8 [size_px, size_px, 3]."""
-        num = self._size_px * self._density
         crop: Any = cv2.warpAffine(
             frame_bgr,
-            crop_to_frame(self._boxes[index], num),
-            (num, num),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_CONSTANT,
+            crop_to_frame(self._boxes[index], *self._num_samples),
+            self._num_samples,
+            flags=self._interpolation | cv2.WARP_INVERSE_MAP,
+            borderMode=self._border,
             borderValue=(BORDER_VALUE,) * 3,
         )
-        if self._density > 1:
-            crop = cv2.resize(crop, (self._size_px, self._size_px), interpolation=cv2.INTER_AREA)
-        return crop
+        size = (self._size_px, self._size_px)
+        return crop if self._num_samples == size else cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
 
 
-def crop_to_frame(box: NDArray[np.float64], size_px: int) -> NDArray[np.float64]:
-    """Affine map float64 [2, 3] from pixel indices of a crop with side ``size_px`` to pixel indices of the frame."""
+def _density(sides: NDArray[np.float64], size_px: int, slack: float) -> int:
+    """Number of samples per output pixel along one axis for boxes with these ``sides: float64 [N]``.
+
+    ``slack``: excess of the shrinking factor over a whole number up to which no further sample is taken.
+    """
+    shrink = float(np.median(sides)) / size_px if len(sides) else 1.0
+    return max(1, math.ceil(shrink - slack))
+
+
+def crop_to_frame(box: NDArray[np.float64], width_px: int, height_px: int) -> NDArray[np.float64]:
+    """Affine map float64 [2, 3] from pixel indices of a crop of this size to pixel indices of the frame."""
     x0, y0, x1, y1 = box
-    sx, sy = (x1 - x0) / size_px, (y1 - y0) / size_px
+    sx, sy = (x1 - x0) / width_px, (y1 - y0) / height_px
     return np.array([[sx, 0.0, x0 + sx / 2 - 0.5], [0.0, sy, y0 + sy / 2 - 0.5]])
 
 

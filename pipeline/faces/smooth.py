@@ -1,4 +1,4 @@
-"""Smooths a face track to one square per frame, without jitter and lag."""
+"""Smooths a face track to one place and size per frame, without jitter and lag."""
 
 from __future__ import annotations
 
@@ -13,25 +13,29 @@ SPIKE_SHARE = 0.1
 
 
 def smooth_faces(track: FaceTrack, width_frames: float) -> NDArray[np.float64]:
-    """The track as smoothed squares: float64 [N, 3] of centre x, centre y and half-size in pixels.
+    """The smoothed track: float64 [N, 5] of centre x, centre y, half-size, half-width and half-height in pixels.
 
-    Half-size is half the longer side of the box, as in syncnet_python. The centre is the mean of the box centre and a
-    point derived from eyes and nose, which jaw motion does not affect. Outliers of one or two detections are replaced.
-    Gaps are interpolated linearly; the ends are held constant. `smooth_series` then smooths the clip, with three times
-    the width for the size. Raises ValueError for a track without a face.
+    Half-size is half the longer side of the box, as in syncnet_python; half-width and half-height are of the box
+    itself. The centre is the mean of the box centre and a point derived from eyes and nose, which jaw motion does not
+    affect. Outliers of one or two detections are replaced. Gaps are interpolated linearly; the ends are held constant.
+    `smooth_series` then smooths the clip, with three times the width for the sizes. Raises ValueError for a track
+    without a face.
     """
     seen = np.flatnonzero(track.is_seen)
     if len(seen) == 0:
         raise ValueError("the track has no face to smooth")
     boxes = track.boxes[seen]
-    squares = np.column_stack([(boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).max(axis=1) / 2])
+    sides = boxes[:, 2:] - boxes[:, :2]
+    squares = np.column_stack([(boxes[:, :2] + boxes[:, 2:]) / 2, sides.max(axis=1) / 2])
     typical = float(np.median(squares[:, 2]))
     anchors = track.landmarks[seen, :3].mean(axis=1)
     offset = np.median((squares[:, :2] - anchors) / squares[:, 2:], axis=0)
     squares[:, :2] = (squares[:, :2] + anchors + offset * squares[:, 2:]) / 2
-    squares = _without_spikes(squares, SPIKE_SHARE * typical)
+    limit = SPIKE_SHARE * typical
+    # Apart, so that the squares do not depend on the box's width.
+    faces = np.concatenate([_without_spikes(squares, limit), _without_spikes(sides / 2, limit)], axis=1)
     frames = np.arange(len(track.boxes))
-    filled = np.column_stack([np.interp(frames, seen, column) for column in squares.T])
+    filled = np.column_stack([np.interp(frames, seen, column) for column in faces.T])
     place = smooth_series(filled[:, :2], width_frames)
     size = smooth_series(filled[:, 2:], SIZE_WIDTH_FACTOR * width_frames)
     return np.concatenate([place, size], axis=1)

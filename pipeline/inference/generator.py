@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from models.audio_encoder import LstmState
 from models.generator import FACE_SIZE_PX, Generator
-from pipeline.core.choices import Device, Precision
+from pipeline.core.choices import UNNAMED_GEOMETRY, CropGeometry, Device, Precision
 from pipeline.core.errors import DataError, UserError
 from pipeline.features.alignment import FPS
 from pipeline.inference.device import autocast, select_device
 from pipeline.inference.generator_kinds import KINDS, OURS, AudioSource, FrameIndices, GeneratorKind
-from pipeline.inference.saved_model import load_model, restore
+from pipeline.inference.saved_model import geometry_of, load_model, restore
 from pipeline.inference.tensors import faces_to_float
 
 
@@ -28,17 +28,23 @@ class GeneratorState:
 
 
 class MouthGenerator:
-    """Generates face crops with a new mouth.
+    """Generates face crops with a new mouth. ``geometry`` is that of the crops it was trained on.
 
     The result does not depend on the size of the chunks if all chunks of a clip share one ``GeneratorState``.
     """
 
     def __init__(
-        self, model: torch.nn.Module, device: Device = "auto", precision: Precision = "auto", kind: GeneratorKind = OURS
+        self,
+        model: torch.nn.Module,
+        device: Device = "auto",
+        precision: Precision = "auto",
+        kind: GeneratorKind = OURS,
+        geometry: CropGeometry = UNNAMED_GEOMETRY,
     ) -> None:
         self.device = select_device(device)
         self.precision = precision
         self.kind = kind
+        self.geometry = geometry
         self.network = model.eval().to(self.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -56,7 +62,7 @@ class MouthGenerator:
             )
         kind = KINDS[saved.kind]
         model = restore(saved, kind.build, "a generator", folder)
-        return cls(model, device, precision, kind)
+        return cls(model, device, precision, kind, geometry_of(saved, folder))
 
     @property
     def width(self) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import torch
 from safetensors import SafetensorError
@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from pipeline.core import atomic
+from pipeline.core.choices import UNNAMED_GEOMETRY, CropGeometry
 from pipeline.core.digest import sha256_of
 from pipeline.core.errors import UserError
 
@@ -55,6 +56,21 @@ def save_model(
     with atomic.replacing(folder / WEIGHTS_NAME) as temporary:
         save_file(tensors, temporary)
     atomic.write_json(folder / MODEL_NAME, {"kind": kind, "config": config, "info": info})
+
+
+def geometry_of(saved: SavedModel, folder: Path) -> CropGeometry:
+    """The geometry of the face crops that a generator or an expert was trained on, its info ``crop``.
+
+    Raises UserError for an unknown one.
+    """
+    name = saved.info.get("crop", UNNAMED_GEOMETRY)
+    for known in get_args(CropGeometry):
+        if name == known:
+            return known
+    raise UserError(
+        f"the model in {folder} needs face crops of the geometry {name!r}, but this version of lipsmith has only "
+        f"{', '.join(get_args(CropGeometry))}; use another model, or a later version"
+    )
 
 
 def load_model(folder: Path) -> SavedModel:

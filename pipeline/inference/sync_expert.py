@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.syncnet import SyncNet, SyncNetConfig
-from pipeline.core.choices import Precision
+from pipeline.core.choices import CropGeometry, Precision
 from pipeline.core.errors import UserError
 from pipeline.features import alignment
 from pipeline.features.alignment import WINDOW_FRAMES
@@ -24,13 +26,22 @@ CHUNK_WINDOWS = 256
 """Number of windows per forward pass. It limits the memory for long clips."""
 
 
-def read_expert(folder: Path) -> tuple[SyncNet, dict[str, Any]]:
-    """The network, and the ``info`` saved with it. Raises UserError if the folder holds no valid sync expert."""
+@dataclass(frozen=True)
+class SyncExpert:
+    """A saved sync expert. ``geometry``: that of the crops it was trained on. ``info``: provenance of its weights."""
+
+    network: SyncNet
+    geometry: CropGeometry
+    info: Mapping[str, Any]
+
+
+def read_expert(folder: Path) -> SyncExpert:
+    """The expert in a folder written by ``save_model``. Raises UserError if the folder holds no valid sync expert."""
     saved = saved_model.load_model(folder)
     if saved.kind != EXPERT_KIND:
         raise UserError(f"{folder} holds a model of kind {saved.kind!r}, not a sync expert ({EXPERT_KIND!r})")
     network = saved_model.restore(saved, _build, "a sync expert", folder)
-    return network, saved.info
+    return SyncExpert(network, saved_model.geometry_of(saved, folder), saved.info)
 
 
 @torch.inference_mode()
@@ -39,7 +50,8 @@ def clip_cosines(
 ) -> NDArray[np.float32]:
     """Cosines between all face windows (rows) and all audio windows (columns) of a clip: float32 [V, V].
 
-    Raises ValueError if the network is in training mode.
+    The clip must have the crop geometry of the network's training. Raises ValueError if the network is in training
+    mode.
     """
     if network.training:
         raise ValueError("the expert is in training mode, in which its cosines depend on the batch; call eval() first")

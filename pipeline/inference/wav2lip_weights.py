@@ -1,4 +1,7 @@
-"""Conversion of Wav2Lip's published weights, a generator or a sync expert, to a model folder."""
+"""Conversion of Wav2Lip's published weights, a generator or a sync expert, to a model folder.
+
+They were trained on face boxes without a margin, stretched to 96x96, so the model has the geometry ``box``.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,14 @@ from models.discriminator import QualityDiscriminator
 from models.generator import Generator
 from models.released import adapt_released, released_network
 from models.syncnet import SyncNet
+from pipeline.core.choices import CropGeometry
 from pipeline.core.digest import sha256_of
 from pipeline.core.errors import UserError
 from pipeline.inference import saved_model
 from pipeline.inference.generator_kinds import WAV2LIP_RELEASED
 from pipeline.inference.sync_expert import EXPERT_KIND
+
+GEOMETRY: CropGeometry = "box"
 
 
 def convert_wav2lip(path: Path, folder: Path) -> str:
@@ -40,7 +46,7 @@ def convert_wav2lip(path: Path, folder: Path) -> str:
         kind=kind,
         config=asdict(network.config),
         state=network.state_dict(),
-        info={"file": path.name, "file_sha256": sha256_of(path)},
+        info={"file": path.name, "file_sha256": sha256_of(path), "crop": GEOMETRY},
     )
     return kind
 

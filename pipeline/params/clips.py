@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from pipeline.core.choices import ChooseFace, Source, Split, SplitBy
+from pipeline.core.choices import ChooseFace, CropGeometry, Source, Split, SplitBy
 from pipeline.params.values import (
     Address,
     FileName,
@@ -102,6 +102,7 @@ class PreprocessParams(Section):
     max_clip_s: Positive
     max_length_mismatch_s: NonNegative
     min_audio_rms: Fraction
+    crop: CropGeometry
     context_px: Annotated[int, Field(ge=96, le=512)]
     jpeg_quality: Annotated[int, Field(ge=50, le=100)]
 

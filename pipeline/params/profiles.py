@@ -22,6 +22,7 @@ DEMO: dict[str, Any] = {
     "dataset.source": "demo",
     "preprocess.clips_per_shard": 12,
     "preprocess.detector_max_px": 160,
+    "preprocess.crop": "square",
     "train_syncnet.objective": "infonce",
     "train_syncnet.augment": "light",
     "train_syncnet.dropout": 0.0,

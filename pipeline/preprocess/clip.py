@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.choices import CropGeometry
 from pipeline.core.errors import LipsmithError
 from pipeline.corpora.manifest import ClipRecord
 from pipeline.corpora.storage import local_file
@@ -140,8 +142,10 @@ def _sample_of(
     available = samples[num_samples_of(segment.start) :][: len(sound)]
     sound[: len(available)] = available
     _require_audible(sound, params)
-    tight, wide = crop_boxes(segment.faces), context_boxes(segment.faces)
-    cut_tight, cut_wide = Cropper(tight, CROP_PX), Cropper(wide, params.context_px)
+    tight = {geometry: crop_boxes(segment.faces, geometry) for geometry in get_args(CropGeometry)}
+    wide = context_boxes(segment.faces)
+    in_context = {geometry: boxes_within(boxes, wide, params.context_px) for geometry, boxes in tight.items()}
+    cut_tight, cut_wide = Cropper(tight[params.crop], CROP_PX), Cropper(wide, params.context_px)
     tight_jpegs: list[bytes] = []
     wide_jpegs: list[bytes] = []
     brightness: list[float] = []
@@ -168,7 +172,9 @@ def _sample_of(
         frame_bytes=[len(jpeg) for jpeg in tight_jpegs],
         context_mjpeg=b"".join(wide_jpegs),
         context_bytes=[len(jpeg) for jpeg in wide_jpegs],
-        crop_in_context=boxes_within(tight, wide, params.context_px),
+        crop=params.crop,
+        crop_in_context=in_context[params.crop],
+        other_crops_in_context={other: boxes for other, boxes in in_context.items() if other != params.crop},
         mel=mel_spectrogram(int16_to_float(audio)),
         audio=audio,
         transcript=record.transcript,

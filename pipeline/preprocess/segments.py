@@ -25,8 +25,8 @@ from pipeline.preprocess.reasons import Reason, RejectedError
 class Segment:
     """Frames ``start`` to ``stop`` (exclusive) of the video, with one face in all of them.
 
-    ``faces: float64 [stop - start, 3]``: smoothed centre x, centre y and half-size in source pixels. ``score`` is the
-    detector's mean confidence, ``missing`` the share of searched frames without a detection. Both cover the whole
+    ``faces: float64 [stop - start, 5]``: rows of `smooth_faces`, in source pixels. ``score`` is the detector's mean
+    confidence, ``missing`` the share of searched frames without a detection. Both cover the whole
     track.
     """
 

@@ -12,6 +12,7 @@ import typer
 
 from pipeline.core import atomic
 from pipeline.core.artifacts import read_json
+from pipeline.core.choices import UNNAMED_GEOMETRY
 from pipeline.core.command_line import reported, run_command
 from pipeline.core.errors import LipsmithError, UserError
 from pipeline.core.layout import Layout, find_root
@@ -123,6 +124,9 @@ def _score_champion(
     except LipsmithError as error:  # a model of incompatible code, missing files
         return Rescoring(champion, str(error))
     if scores.evaluation_digest != challenger.evaluation_digest:
+        crops = [scored.evaluation.get("crop", UNNAMED_GEOMETRY) for scored in (scores, challenger)]
+        if crops[0] != crops[1]:
+            return Rescoring(champion, f"its face crops have the geometry {crops[0]}, the challenger's {crops[1]}")
         return Rescoring(champion, "clips or settings changed after the challenger was scored; run `dvc repro`")
     registry.set_scores(version, scores)
     return Rescoring(scores)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import json
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.errors import DataError
+from pipeline.core.choices import UNNAMED_GEOMETRY, CropGeometry
+from pipeline.core.errors import DataError, UserError
+from pipeline.faces.crops import CONTEXT_MARGIN, CROP_PX, Cropper
 from pipeline.features.alignment import num_samples_of
 from pipeline.features.mel import mel_spectrogram
 from pipeline.features.samples import int16_to_float
@@ -52,7 +56,10 @@ class Clip:
             self.transcript: str = description["transcript"]
             self.source: str = description["source"]
             self.stats: dict[str, float] = description["stats"]
+            self.geometry: CropGeometry = description.get("crop", UNNAMED_GEOMETRY)
             self.crop_in_context = _boxes(description["crop_in_context"])
+            others: dict[CropGeometry, Any] = description.get("other_crops_in_context", {})
+            self._boxes_of = {self.geometry: self.crop_in_context, **{name: _boxes(others[name]) for name in others}}
             sizes = {"frames": description["frame_bytes"], "context": description["context_bytes"]}
         except KeyError as error:
             raise DataError(f"its description lacks {error}") from error
@@ -65,6 +72,8 @@ class Clip:
         self._arrays = {
             part: _array_in(members[PARTS[part]], PARTS[part]) for part in ("mel", "audio") if PARTS[part] in members
         }
+        self._cut_again: Cropper | None = None
+        """Cuts the tight crops out of the wide ones; None if the tight ones are stored."""
         self._first_frame = 0
         if offset_frames:
             self._remove_offset(offset_frames)
@@ -74,18 +83,51 @@ class Clip:
 
     def crops(self, indices: Indices | None = None) -> NDArray[np.uint8]:
         """Tight face crops ``uint8 [k, H, W, 3]`` BGR at the frame indices (all by default)."""
-        return self._decode("frames", indices)
+        if self._cut_again is None:
+            return self._decode("frames", indices)
+        wanted = np.arange(self.num_frames) if indices is None else np.asarray(indices)
+        images = self.context(wanted)
+        return np.stack([self._cut_again(image, index) for image, index in zip(images, wanted, strict=True)])
 
     def context(self, indices: Indices | None = None) -> NDArray[np.uint8]:
         """Wide face crops ``uint8 [k, H, W, 3]`` BGR at the frame indices (all by default)."""
         return self._decode("context", indices)
+
+    def recut(self, geometry: CropGeometry) -> Clip:
+        """The clip with tight crops of ``geometry``: itself, or a copy that cuts them out of the wide crops.
+
+        ``crops`` of a copy needs the part ``context``. Raises UserError if the shard lacks the boxes of the geometry,
+        or if the wide crops are too small.
+        """
+        if geometry == self.geometry:
+            return self
+        needed = f"{self.clip_id}: its crops have the geometry {self.geometry}, but the model needs {geometry}"
+        boxes = self._boxes_of.get(geometry)
+        if boxes is None:
+            raise UserError(
+                f"{needed}, whose boxes its shard, of an earlier version, lacks; run `dvc repro --force --single-item "
+                "preprocess`, then `dvc repro sync_filter`"
+            )
+        side_px = float(np.median((boxes[:, 2:] - boxes[:, :2]).max(axis=1)))
+        if side_px < CROP_PX:
+            raise UserError(
+                f"{needed}, which its context crops show at {side_px:.0f} px, and {CROP_PX} are needed; in "
+                f"params.yaml, set preprocess.crop to {geometry}, or preprocess.context_px to at least "
+                f"{math.ceil(CROP_PX * (1 + CONTEXT_MARGIN))}, and run `dvc repro sync_filter`"
+            )
+        other = copy.copy(self)
+        other.geometry, other.crop_in_context = geometry, boxes
+        other._cut_again = Cropper(boxes.astype(np.float64), CROP_PX, of_crops=True)
+        return other
 
     def _remove_offset(self, offset_frames: int) -> None:
         self.num_frames -= abs(offset_frames)
         if self.num_frames < 1:
             raise DataError(f"a sync offset of {offset_frames} frames exceeds its length")
         self._first_frame = max(0, offset_frames)
-        self.crop_in_context = self.crop_in_context[self._first_frame :][: self.num_frames]
+        kept = slice(self._first_frame, self._first_frame + self.num_frames)
+        self._boxes_of = {geometry: boxes[kept] for geometry, boxes in self._boxes_of.items()}
+        self.crop_in_context = self._boxes_of[self.geometry]
         self.num_samples = num_samples_of(self.num_frames)
         if (audio := self._arrays.pop("audio", None)) is not None:
             self._arrays["audio"] = audio[num_samples_of(max(0, -offset_frames)) :][: self.num_samples]
@@ -153,6 +195,11 @@ def _array_in(content: bytes, name: str) -> NDArray[Any]:
 
 def _not_read(clip: Clip, part: str) -> ValueError:
     return ValueError(f"{clip}: part {part!r} was not read; add it to parts")
+
+
+def picture_part(stored: CropGeometry, wanted: CropGeometry) -> str:
+    """The part of a clip with crops ``stored`` that ``recut(wanted).crops`` reads: ``frames`` or ``context``."""
+    return "frames" if stored == wanted else "context"
 
 
 def members_of(parts: Collection[str], *, with_offsets: bool = False) -> set[str]:

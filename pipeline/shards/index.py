@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pipeline.core.choices import UNNAMED_GEOMETRY, CropGeometry
+
 INDEX_NAME = "index.parquet"
 REJECTS_NAME = "rejects.parquet"
 
@@ -13,8 +15,9 @@ REJECTS_NAME = "rejects.parquet"
 class IndexRow:
     """Location and properties of one kept clip.
 
-    ``sync_shift_frames`` is the lead of the stored audio over the stored video, in frames. Readers correct it;
-    ``num_frames`` and ``num_samples`` are the lengths after the correction. ``stats`` are informative only.
+    ``crop`` is the geometry of its tight crops. ``sync_shift_frames`` is the lead of the stored audio over the stored
+    video, in frames. Readers correct it; ``num_frames`` and ``num_samples`` are the lengths after the correction.
+    ``stats`` are informative only.
     """
 
     clip_id: str
@@ -26,6 +29,7 @@ class IndexRow:
     num_frames: int
     num_samples: int
     num_bytes: int
+    crop: CropGeometry = UNNAMED_GEOMETRY
     sync_shift_frames: int = 0
     stats: Mapping[str, float] = field(default_factory=dict)
 

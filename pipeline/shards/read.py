@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.artifacts import read_rows
+from pipeline.core.choices import UNNAMED_GEOMETRY, CropGeometry
 from pipeline.core.errors import DataError, UserError
 from pipeline.shards.clip import PARTS, Clip, clip_rng, members_of
 from pipeline.shards.index import INDEX_NAME, REJECTS_NAME, IndexRow, Reject
@@ -21,10 +22,10 @@ from pipeline.shards.key import source_of
 log = logging.getLogger(__name__)
 
 REMAKE_CLIPS = "run `dvc repro sync_filter`"
-_SHIFT = "sync_shift_frames"
-_INDEX_COLUMNS = tuple(field.name for field in fields(IndexRow) if field.name not in ("stats", _SHIFT))
-"""Required columns of an index. Indexes of earlier versions may lack the shift."""
-_NO_STATS = {*_INDEX_COLUMNS, _SHIFT}
+_SHIFT, _CROP = "sync_shift_frames", "crop"
+_INDEX_COLUMNS = tuple(field.name for field in fields(IndexRow) if field.name not in ("stats", _SHIFT, _CROP))
+"""Required columns of an index. Indexes of earlier versions may lack the shift and the geometry of the crops."""
+_NO_STATS = {*_INDEX_COLUMNS, _SHIFT, _CROP}
 
 
 class ShardError(DataError):
@@ -57,6 +58,17 @@ def source_ids(rows: Iterable[IndexRow]) -> set[str]:
     return {source_of(row.clip_id) for row in rows}
 
 
+def shared_geometry(rows: Iterable[IndexRow]) -> CropGeometry:
+    """The geometry of the tight crops of all clips. Raises DataError if they have several."""
+    (first, *others) = sorted({row.crop for row in rows})
+    if others:
+        raise DataError(
+            f"the clips have face crops of the geometries {first} and {', '.join(others)}; run `dvc repro --force "
+            f"--single-item preprocess`, then {REMAKE_CLIPS.removeprefix('run ')}"
+        )
+    return first
+
+
 def read_rejects(shards_dir: Path) -> list[Reject]:
     """The rejected clips, ordered by clip id. Raises UserError or DataError with the command to run."""
     columns = [field.name for field in fields(Reject)]
@@ -67,8 +79,9 @@ def read_rejects(shards_dir: Path) -> list[Reject]:
 def _index_row(row: Mapping[str, Any]) -> IndexRow:
     own = {name: row[name] for name in _INDEX_COLUMNS}
     shift_frames = int(row.get(_SHIFT) or 0)  # earlier indexes store a float, possibly missing
+    crop: CropGeometry = row.get(_CROP) or UNNAMED_GEOMETRY
     stats = {name: value for name, value in row.items() if name not in _NO_STATS and value is not None}
-    return IndexRow(**own, sync_shift_frames=shift_frames, stats=stats)
+    return IndexRow(**own, crop=crop, sync_shift_frames=shift_frames, stats=stats)
 
 
 def read_clips(

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.core import atomic
+from pipeline.core.choices import UNNAMED_GEOMETRY, CropGeometry
 from pipeline.core.errors import UserError
 from pipeline.shards.index import INDEX_NAME, REJECTS_NAME, IndexRow, Reject
 from pipeline.shards.key import sample_key
@@ -28,7 +29,9 @@ from pipeline.shards.key import sample_key
 class ClipSample:
     """One preprocessed clip to write to a shard. Raises ValueError if its parts are inconsistent.
 
-    ``stats`` are named values (face size, brightness, ...), which become columns of the index.
+    ``crop`` is the geometry of the tight crops. ``other_crops_in_context`` has the boxes of the other geometries, with
+    which readers cut those crops out of the wide ones. ``stats`` are named values (face size, brightness, ...), which
+    become columns of the index.
     """
 
     clip_id: str
@@ -42,6 +45,8 @@ class ClipSample:
     crop_in_context: NDArray[np.floating]  # [N, 4]: x0, y0, x1, y1 of the tight crop, context px
     mel: NDArray[np.float32]  # [L, 80]
     audio: NDArray[np.int16]  # [n], 16 kHz
+    crop: CropGeometry = UNNAMED_GEOMETRY
+    other_crops_in_context: Mapping[CropGeometry, NDArray[np.floating]] = field(default_factory=dict)  # [N, 4] each
     transcript: str = ""
     source: str = ""
     stats: Mapping[str, float] = field(default_factory=dict)
@@ -54,6 +59,10 @@ class ClipSample:
             "frame_bytes do not add up": sum(self.frame_bytes) != len(self.frames_mjpeg),
             "context_bytes do not add up": sum(self.context_bytes) != len(self.context_mjpeg),
             f"crop_in_context {self.crop_in_context.shape}": self.crop_in_context.shape != (num_frames, 4),
+            **{
+                f"other_crops_in_context {other} {boxes.shape}": boxes.shape != (num_frames, 4)
+                for other, boxes in self.other_crops_in_context.items()
+            },
             f"mel {self.mel.dtype} {self.mel.shape}": self.mel.dtype != np.float32 or self.mel.ndim != 2,
             f"audio {self.audio.dtype} {self.audio.shape}": self.audio.dtype != np.int16 or self.audio.ndim != 1,
         }
@@ -70,7 +79,7 @@ class ClipSample:
         return len(self.frame_bytes)
 
 
-_TYPES = {"str": pa.string(), "int": pa.int64(), "float": pa.float64()}
+_TYPES = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "CropGeometry": pa.string()}
 
 
 def shard_name(split: str, number: int) -> str:
@@ -112,6 +121,7 @@ def _write_samples(file: IO[bytes], name: str, samples: Iterable[ClipSample]) ->
                     num_frames=sample.num_frames,
                     num_samples=len(sample.audio),
                     num_bytes=num_bytes,
+                    crop=sample.crop,
                     stats=dict(sample.stats),
                 )
             )
@@ -127,7 +137,9 @@ def _members(sample: ClipSample) -> dict[str, bytes]:
         "num_frames": sample.num_frames,
         "frame_bytes": [int(size) for size in sample.frame_bytes],
         "context_bytes": [int(size) for size in sample.context_bytes],
-        "crop_in_context": np.round(sample.crop_in_context.astype(np.float64), 3).tolist(),
+        "crop": sample.crop,
+        "crop_in_context": _rounded(sample.crop_in_context),
+        "other_crops_in_context": {other: _rounded(boxes) for other, boxes in sample.other_crops_in_context.items()},
         "num_samples": len(sample.audio),
         "transcript": sample.transcript,
         "source": sample.source,
@@ -141,6 +153,12 @@ def _members(sample: ClipSample) -> dict[str, bytes]:
         "audio.npy": _npy(sample.audio),
         "json": text.encode(),
     }
+
+
+def _rounded(boxes: NDArray[np.floating]) -> list[list[float]]:
+    """Boxes in pixels with three decimals, for JSON."""
+    rounded: list[list[float]] = np.round(boxes.astype(np.float64), 3).tolist()
+    return rounded
 
 
 def _npy(array: NDArray[Any]) -> bytes:

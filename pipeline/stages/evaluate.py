@@ -47,6 +47,8 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
     evaluation = _open_evaluation(context)
     model_dir = context.layout.model_dir("train_gan", variant)
     generate = None if variant in BOUNDS else evaluation.load_generator(model_dir)
+    if generate:
+        evaluation = evaluation.recut(generate.generator.geometry)
     score = evaluation.score(variant, generate)
     metrics = evaluation.metrics(score, is_generated=generate is not None)
     metrics |= evaluation.probe(generate) if generate else {}

@@ -69,11 +69,12 @@ def _filtered(
 ) -> tuple[list[IndexRow], list[Reject], list[SyncScore]]:
     """The rows to keep, with shift, offset and confidence, the rejects, and all scores."""
     from pipeline.inference.device import select_device, set_threads
+    from pipeline.shards.read import shared_geometry
     from pipeline.sync_filter.scorer import load_scorer
 
     params, runtime = context.params.sync_filter, context.params.runtime
     set_threads(runtime.num_threads)
-    scorer = load_scorer(params, context.layout.root, select_device(runtime.device))
+    scorer = load_scorer(params, context.layout.root, select_device(runtime.device), shared_geometry(rows))
     kept = [row for row in rows if row.split not in params.splits]
     rejected: list[Reject] = []
     scores: list[SyncScore] = []

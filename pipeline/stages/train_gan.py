@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline import stage
+from pipeline.core.choices import CropGeometry
 from pipeline.core.digest import sha256_of_names
 from pipeline.core.errors import UserError
 from pipeline.params import TrainGanParams, VariantParams
@@ -42,7 +43,7 @@ def _command(variant: Annotated[str, typer.Option(help="Variant to train: a key 
 def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
     from pipeline.inference import saved_model
     from pipeline.media.image import write_png
-    from pipeline.shards.read import read_index, source_ids
+    from pipeline.shards.read import read_index, shared_geometry, source_ids
     from pipeline.training.gan import window_cut
     from pipeline.training.session import Training, run_training, training_metrics
     from pipeline.training.variants import recipe_of
@@ -64,7 +65,7 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
     trained = run_training(context, training)
     trainee, report = trained.trainee, trained.report
 
-    folder = context.output_dir / "model"
+    folder, rows = context.output_dir / "model", read_index(context.layout.clips_dir, "train")
     saved_model.save_model(
         folder,
         kind=recipe.kind.name,
@@ -77,7 +78,8 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
             "expert_sha256": saved_model.model_sha256(expert_dir),
             "num_steps": int(report.curve[-1]["step"]),
             "kept_step": report.kept_step,
-            "trained_on_sha256": sha256_of_names(source_ids(read_index(context.layout.clips_dir, "train"))),
+            "trained_on_sha256": sha256_of_names(source_ids(rows)),
+            "crop": shared_geometry(rows),
         },
     )
     samples = context.output_dir / "samples.png"
@@ -113,24 +115,33 @@ def build_trainee(
     from pipeline.training.variants import recipe_of
 
     recipe = recipe_of(params, variant)
-    expert = load_expert(expert_dir, params.min_expert_accuracy if recipe.uses_expert else 0.0)
+    expert = load_expert(expert_dir, params.min_expert_accuracy if recipe.uses_expert else 0.0, clips[0].geometry)
     torch.manual_seed(seed)  # again, since loading the expert has drawn random numbers
     return GanTrainee(params, recipe, expert, clips, device, validation_seed)
 
 
-def load_expert(folder: Path, min_accuracy: float) -> SyncNet:
-    """The trained expert. Raises UserError if its pairwise accuracy on validation clips is below ``min_accuracy``."""
+def load_expert(folder: Path, min_accuracy: float, geometry: CropGeometry) -> SyncNet:
+    """The trained expert, for clips with crops of ``geometry``.
+
+    Raises UserError if it was trained on another geometry, or if its pairwise accuracy on validation clips is below
+    ``min_accuracy``.
+    """
     from pipeline.inference.sync_expert import read_expert
 
-    expert, info = read_expert(folder)
-    accuracy = float(info["val_pairwise_accuracy"])
+    expert = read_expert(folder)
+    if expert.geometry != geometry:
+        raise UserError(
+            f"the sync expert in {folder} was trained on face crops of the geometry {expert.geometry}, but the clips "
+            f"have {geometry} (params.yaml: preprocess.crop); `dvc repro train_syncnet` trains it again"
+        )
+    accuracy = float(expert.info["val_pairwise_accuracy"])
     if accuracy < min_accuracy:
         raise UserError(
             f"the sync expert's pairwise accuracy is {accuracy:.2f} (chance 0.50), below the limit {min_accuracy}: a "
             "generator cannot learn sync from it. In params.yaml, increase train_syncnet.num_steps, or lower "
             "train_gan.min_expert_accuracy if this is intended"
         )
-    return expert
+    return expert.network
 
 
 if __name__ == "__main__":

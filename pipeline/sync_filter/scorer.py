@@ -15,13 +15,14 @@ import torch
 from numpy.typing import NDArray
 
 from models.syncnet import SyncNet
+from pipeline.core.choices import UNNAMED_GEOMETRY, CropGeometry
 from pipeline.core.digest import sha256_of
 from pipeline.core.errors import UserError
 from pipeline.inference import saved_model
 from pipeline.inference.lse_evaluator import Evaluator, load_evaluator
 from pipeline.inference.sync_expert import clip_cosines, read_expert
 from pipeline.params import SyncFilterParams
-from pipeline.shards.clip import Clip
+from pipeline.shards.clip import Clip, picture_part
 
 
 class Scorer(Protocol):
@@ -42,14 +43,18 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True)
 class ExpertScorer:
-    """A SyncNet trained here, or Wav2Lip's. Similarities are cosines: in -1..1, or 0..1 for heads that end in ReLU."""
+    """A SyncNet trained here, or Wav2Lip's. Similarities are cosines: in -1..1, or 0..1 for heads that end in ReLU.
+
+    ``geometry``: that of the crops it was trained on. Clips of another one are cut again.
+    """
 
     network: SyncNet
     device: torch.device
+    geometry: CropGeometry = UNNAMED_GEOMETRY
     parts: tuple[str, ...] = ("frames", "mel")
 
     def similarity(self, clip: Clip) -> NDArray[np.float32]:
-        return clip_cosines(self.network, clip, self.device)
+        return clip_cosines(self.network, clip.recut(self.geometry), self.device)
 
 
 @dataclass(frozen=True)
@@ -69,8 +74,8 @@ def weights_file(path: Path) -> Path:
     return path / saved_model.WEIGHTS_NAME if path.is_dir() else path
 
 
-def load_scorer(params: SyncFilterParams, root: Path, device: torch.device) -> Scorer:
-    """The scorer that ``sync_filter.scorer`` selects.
+def load_scorer(params: SyncFilterParams, root: Path, device: torch.device, stored: CropGeometry) -> Scorer:
+    """The scorer that ``sync_filter.scorer`` selects, for clips with crops of the geometry ``stored``.
 
     Raises UserError if it is missing, does not match ``sync_filter.scorer_sha256``, or is not a sync expert.
     """
@@ -91,7 +96,8 @@ def load_scorer(params: SyncFilterParams, root: Path, device: torch.device) -> S
     if not path.is_dir():
         return OfficialScorer(load_evaluator(path, path, device))
     try:
-        network, _ = read_expert(path)
+        expert = read_expert(path)
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
-    return ExpertScorer(network.eval().requires_grad_(False).to(device), device)
+    network = expert.network.eval().requires_grad_(False).to(device)
+    return ExpertScorer(network, device, expert.geometry, (picture_part(stored, expert.geometry), "mel"))

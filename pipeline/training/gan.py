@@ -95,6 +95,7 @@ class GanTrainee:
         self._adversary = recipe.build_adversary(device) if recipe.build_adversary else None
         self._optimiser = torch.optim.Adam(self.generator.parameters(), lr=params.learning_rate, betas=recipe.betas)
         self._averaged = AveragedWeights(self.generator, params.ema_decay)
+        self._is_box = validation_clips[0].geometry == "box"
         # If a clip occurred twice in a batch, the sync loss could use a window's own audio as a negative.
         self._validation_batch_size = min(params.clips_per_batch, len(validation_clips))
         self._validation = _validation_batch(
@@ -167,7 +168,7 @@ class GanTrainee:
         if weights.get("temporal", 0.0) > 0:
             terms["temporal"] = temporal_loss(generated_BTCHW, target_BTCHW)
         if weights.get("mouth", 0.0) > 0:
-            terms["mouth"] = mouth_loss(generated_BTCHW, target_BTCHW)
+            terms["mouth"] = mouth_loss(generated_BTCHW, target_BTCHW, is_box=self._is_box)
         return terms
 
     def _generate(self, generator: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:

@@ -18,7 +18,7 @@ from pipeline.inference import saved_model
 from pipeline.inference.device import select_device, set_threads, uses_bf16
 from pipeline.params import RuntimeParams, TrainEvaluatorParams, TrainGanParams, TrainSyncnetParams
 from pipeline.shards.clip import Clip
-from pipeline.shards.read import read_clips, read_index
+from pipeline.shards.read import read_clips, read_index, shared_geometry
 from pipeline.shards.stream import ClipStream
 from pipeline.stage import StageContext
 from pipeline.training import checkpoint
@@ -200,7 +200,7 @@ def run_sync_training(context: StageContext, sync: SyncTraining) -> dict[str, An
             report.kept_step,
             context.name,
         )
-    folder = context.output_dir / "model"
+    folder, uses_crops = context.output_dir / "model", "frames" in sync.training.parts
     saved_model.save_model(
         folder,
         kind=sync.kind,
@@ -210,6 +210,7 @@ def run_sync_training(context: StageContext, sync: SyncTraining) -> dict[str, An
             "fingerprint": context.fingerprint,
             "val_pairwise_accuracy": report.validation["pairwise_accuracy"],
             "test_pairwise_accuracy": test["pairwise_accuracy"],
+            **({"crop": shared_geometry(read_index(context.layout.clips_dir, "train"))} if uses_crops else {}),
         },
     )
     context.tracker.log_artifact(folder, "model")

@@ -48,6 +48,9 @@ def test_mouth_loss_is_l1_where_the_mouth_is() -> None:
     off = target.clone()
     off[:, :, :, 60, 40] += 0.5
     assert losses.mouth_loss(off, target).item() == pytest.approx(float(0.5 * bell[60, 40] / bell.sum()), rel=1e-4)
+    wide = torch.exp(-(((rows - 0.72) / 0.1) ** 2 + ((columns - 0.5) / 0.21) ** 2) / 2)
+    in_box = losses.mouth_loss(off, target, is_box=True).item()
+    assert in_box == pytest.approx(float(0.5 * wide[60, 40] / wide.sum()), rel=1e-4)
     with pytest.raises(ValueError, match="shapes"):
         losses.mouth_loss(target, target[:1])
     assert losses.mouth_loss(off[0, 0, 0], target[0, 0, 0]) > 0

@@ -11,6 +11,7 @@ import sys
 
 import matplotlib.figure  # noqa: F401
 import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+import torch._dynamo  # noqa: F401  (optimisers import it)
 import webdataset  # noqa: F401
 
 import pipeline.training.evaluator

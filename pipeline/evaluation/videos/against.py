@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
 from pipeline.compare.intervals import mean_interval
 from pipeline.compare.table import ClipScore, clip_scores
+from pipeline.core.choices import UNNAMED_GEOMETRY
 from pipeline.core.errors import DataError, UserError
 from pipeline.core.versions import differing
 from pipeline.params.scoring import CompareParams
@@ -100,6 +101,7 @@ def _read_clips(path: Path, mean_lse_d: float) -> ClipScores | None:
 
 
 _REMEDIES = {
+    "crop": "their face crops show other parts; set preprocess.crop in params.yaml to the value of that result",
     "id": "only results with the same protocol id are comparable; score those videos again",
     "num_pairs": "use the --reference folder of that result",
     "references_sha256": "the real videos differ; use the --reference folder of that result",
@@ -109,6 +111,7 @@ _REMEDIES = {
 
 def require_alike(ours: Figures, theirs: Figures, name: str) -> None:
     """Raises UserError with the first setting that differs between two protocols; ``name`` identifies ``theirs``."""
+    theirs = {"crop": UNNAMED_GEOMETRY, **theirs}  # results of earlier releases do not name it
     for key in sorted({*ours, *theirs} - {"sha256"}, key=lambda key: (key != "id", key)):
         if ours.get(key) != theirs.get(key):
             remedy = _REMEDIES.get(key, "score those videos again, or use its settings in params.yaml")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.choices import CropGeometry
 from pipeline.core.errors import DataError
 from pipeline.faces.crops import CROP_PX, Cropper, boxes_within, context_boxes, crop_boxes
 from pipeline.faces.detector import detectors_by_zoom
@@ -44,8 +45,8 @@ Images = NDArray[np.uint8]
 class PairedFaces:
     """A generated and a real video with the face positions of the real one.
 
-    ``faces: float64 [N, 3]`` has centre x, centre y and half-size in the real video's pixels, at 25 fps from frame
-    ``start``. Both files must stay open while crops and audio are read.
+    ``faces: float64 [N, 5]`` has rows of `smooth_faces` in the real video's pixels, at 25 fps from frame ``start``.
+    Both files must stay open while crops and audio are read.
     """
 
     generated: MediaFile
@@ -78,12 +79,12 @@ class PairedFaces:
         ]
         return cls(generated, reference, segment.start, segment.faces, scale, "; ".join(resampled))
 
-    def crops(self) -> tuple[Images, Images]:
+    def crops(self, geometry: CropGeometry) -> tuple[Images, Images]:
         """Tight crops of the real and the generated video, uint8 [N, 96, 96, 3] each, with equal N.
 
         Raises DataError if the generated video ends too early.
         """
-        boxes = crop_boxes(self.faces)
+        boxes = crop_boxes(self.faces, geometry)
         real = self._cut(self.reference, boxes, CROP_PX)
         shown = self._cut(self.generated, boxes * self.scale, CROP_PX)
         if len(shown) < MIN_LENGTH_SHARE * len(real):
@@ -100,7 +101,7 @@ class PairedFaces:
         """
         boxes = context_boxes(self.faces)
         context = self._cut(self.generated, boxes * self.scale, params.context_px)
-        places = boxes_within(crop_boxes(self.faces), boxes, params.context_px)
+        places = boxes_within(crop_boxes(self.faces, "square"), boxes, params.context_px)
         detector = next(detectors_by_zoom(params.detector_score, params.detector_max_px, params.context_px))
         searched = range(0, len(context), params.detect_every)
         num_shown = sum(

@@ -61,7 +61,7 @@ def _score_pair(pair: VideoPair, judges: Judges, params: PreprocessParams) -> tu
         raise DataError("there is no generated video of this name")
     with MediaFile(pair.reference) as reference, MediaFile(pair.generated) as generated:
         faces = PairedFaces.find(generated, reference, params)
-        real, shown = faces.crops()
+        real, shown = faces.crops(params.crop)
         context, sound = faces.context(params), faces.speech(params)
     lip, audio = judges.evaluator(context, sound)
     result = PairResult(
@@ -101,6 +101,7 @@ def describe_protocol(pairs: Sequence[VideoPair], judges: Judges, params: Prepro
             "faces_settings": {
                 name: getattr(params, name) for name in (*settings, "min_frames", "min_face_px", "min_audio_rms")
             },
+            "crop": params.crop,
             "context_px": params.context_px,
             "audio": "of the generated video",
             "length": "the shorter of both videos, 25 fps",

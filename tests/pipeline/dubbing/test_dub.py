@@ -27,6 +27,8 @@ FACE = [30.0, 10, 90, 70]
 class Draw:
     """Stands in for a generator that hears as ours does."""
 
+    geometry = "square"
+
     def __init__(self, draw):
         self._draw = draw
 
@@ -136,6 +138,29 @@ def test_frames_without_a_face_pass_through_and_are_counted(make_video, make_sou
     untouched = np.array([picture(k)[48:62, 50:70].mean() for k in range(24)])
     is_kept = np.abs(mouth_brightness - untouched) < 10
     assert np.flatnonzero(is_kept).tolist() == list(range(8, 16))
+
+
+@pytest.mark.parametrize(("geometry", "width", "height"), [("square", 1.06 * 72, 1.06 * 72), ("box", 48, 72)])
+def test_a_mouth_is_pasted_where_its_generators_crops_come_from(
+    make_video, make_sound, tmp_path, geometry, width, height
+):
+    """The detector's box is 48 px wide and 72 high. A box crop of it is stretched, and squeezed again when pasted."""
+    x0, y0, detector = 40.0, 12.0, ScriptedDetector(every=[[40.0, 12, 88, 84]])
+    face, audio, shown = make_video(6), make_sound(0.24), []
+    for brightness in (0, 255):
+
+        @Draw
+        def mark(crops, windows, references, brightness=brightness):
+            drawn = np.full_like(crops, 128)
+            drawn[:, 64:80, 40:56] = brightness
+            return drawn
+
+        mark.geometry = geometry
+        run(face, audio, tmp_path / "out.mp4", draw=mark, detector=detector)
+        shown.append(read_frames(tmp_path / "out.mp4", None).astype(float).mean(axis=(0, 3)))
+    rows, columns = np.nonzero(shown[1] - shown[0] > 127)
+    found = [np.ptp(columns) + 1, np.ptp(rows) + 1, columns.mean() + 0.5, rows.mean() + 0.5]
+    np.testing.assert_allclose(found, [width / 6, height / 6, x0 + 24, y0 + 0.75 * height], atol=1)
 
 
 def test_missing_faces_can_stop_it(make_video, make_sound, tmp_path):

@@ -17,7 +17,7 @@ SMALL = [100.0, 20, 120, 40]
 def follow(*scripts, num_frames=40, fps=25.0, **options):
     """One script for each detector that is tried."""
     frames = [np.zeros((4, 4, 3), np.uint8)] * num_frames
-    return follow_face(lambda: frames, map(ScriptedDetector, scripts), fps, SETTINGS, **options).boxes
+    return follow_face(lambda: frames, map(ScriptedDetector, scripts), fps, SETTINGS, "square", **options).boxes
 
 
 def missing(boxes):
@@ -31,6 +31,13 @@ def test_a_still_face_has_one_tight_square_around_it():
     assert x1 - x0 == pytest.approx(y1 - y0)
     assert y0 == pytest.approx(20)
     assert x0 <= 20 and x1 >= 60 and y1 >= 60
+
+
+def test_the_box_of_a_box_generator_is_the_detectors():
+    higher = [20.0, 20, 50, 60]
+    frames = [np.zeros((4, 4, 3), np.uint8)] * 40
+    boxes = follow_face(lambda: frames, [ScriptedDetector(every=[higher])], 25.0, SETTINGS, "box").boxes
+    np.testing.assert_allclose(boxes, np.tile([higher], (40, 1)), atol=1e-9)
 
 
 def test_a_moving_jaw_moves_the_box_half_as_far_as_the_detectors():
@@ -48,7 +55,7 @@ def test_a_moving_jaw_moves_the_box_half_as_far_as_the_detectors():
             return [Detection(np.array([x0, y0, x1, y1 + opening]), landmarks, 0.9)]
 
     frames = [np.zeros((4, 4, 3), np.uint8)] * 80
-    steady = follow_face(lambda: frames, [Jaw()], 25.0, SETTINGS).boxes
+    steady = follow_face(lambda: frames, [Jaw()], 25.0, SETTINGS, "square").boxes
     moves = {k: [[*LARGE[:3], LARGE[3] + 3 * np.sin(2 * np.pi * k / 40)]] for k in range(80)}
     led = follow(moves, num_frames=80)  # whose landmarks go with the box
     assert np.ptp(steady[:, 1]) < 0.6 * np.ptp(led[:, 1])
@@ -66,7 +73,7 @@ def test_a_cut_is_not_smoothed_or_bridged():
     nearer = [26.0, 16, 76, 66]
     script = {k: [LARGE if k < 20 else nearer] for k in range(40) if k not in (20, 21)}
     frames = [np.full((4, 4, 3), 0 if k < 20 else 90, np.uint8) for k in range(40)]
-    followed = follow_face(lambda: frames, [ScriptedDetector(script)], 25.0, SETTINGS)
+    followed = follow_face(lambda: frames, [ScriptedDetector(script)], 25.0, SETTINGS, "square")
     boxes = followed.boxes
     assert followed.cuts == [20]
     assert missing(boxes) == [20, 21]
@@ -115,7 +122,7 @@ def test_a_face_seen_throughout_is_not_looked_for_again():
             yield ScriptedDetector(script)
 
     frames = [np.zeros((4, 4, 3), np.uint8)] * 40
-    assert missing(follow_face(lambda: frames, detectors(), 25.0, SETTINGS).boxes) == []
+    assert missing(follow_face(lambda: frames, detectors(), 25.0, SETTINGS, "square").boxes) == []
     assert len(tried) == 1
 
 

@@ -19,6 +19,8 @@ from tests.support.media_readers import crop_frames
 
 LENGTHS = {"a/1": 14, "a/2": 20, "b/1": 16, "c/1": 12}
 BOX = (20.0, 30.25, 140.0, 150.25)
+NARROW_BOX = (36.0, 30.25, 124.0, 143.25)
+"""Where crops of the geometry ``box`` are."""
 
 
 def _sample(clip_id: str, num_frames: int, seed: int) -> ClipSample:
@@ -40,6 +42,7 @@ def _sample(clip_id: str, num_frames: int, seed: int) -> ClipSample:
         context_mjpeg=context_mjpeg,
         context_bytes=context_bytes,
         crop_in_context=boxes,
+        other_crops_in_context={"box": np.tile(NARROW_BOX, (num_frames, 1))},
         mel=mel_spectrogram(int16_to_float(audio)),
         audio=audio,
         transcript=f"the words of {clip_id}",

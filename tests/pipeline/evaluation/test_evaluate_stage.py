@@ -33,6 +33,7 @@ from pipeline.stage import StageContext
 from pipeline.stages import compare, evaluate
 from pipeline.tracking.tracker import Tracker
 from pipeline.training.variants import recipe_of
+from tests.pipeline.evaluation.conftest import NARROW_BOX
 from tests.support.media_readers import header_of
 
 pytestmark = pytest.mark.slow
@@ -167,6 +168,25 @@ def test_a_model_of_the_users_own_beside_the_comparison(
     other = score_model()
     assert "another protocol, so its rows cannot be compared; differing: reference" in other
     assert "`copy_input`" not in other
+
+
+def test_a_model_of_another_crop_geometry_gets_its_crops_and_a_protocol_of_its_own(
+    run_stage: Callable[..., dict[str, Any]], layout: Layout, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shards are square. A box model is shown box crops, which are pasted where they come from."""
+    row = run_stage("evaluate", partial(evaluate._body, "no_lstm"), "no_lstm")
+    assert row["protocol"]["crop"] == "square"
+    folder = shutil.copytree(layout.model_dir("train_gan", "no_lstm"), layout.root / "adopted")
+    path = folder / saved_model.MODEL_NAME
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"info": {"crop": "box"}}))
+    seen: list[Any] = []
+    real: Callable[..., Any] = score.paste
+    monkeypatch.setattr(score, "paste", lambda context, crops, boxes: real(context, crops, seen.append(boxes) or boxes))
+    figures = champion.score_registered(layout, params, folder)
+    assert {tuple(box) for boxes in seen for box in boxes.tolist()} == {NARROW_BOX}
+    assert figures["protocol"]["crop"] == "box" and figures["num_clips"] == 4
+    assert figures["protocol"]["sha256"] != row["protocol"]["sha256"]
+    assert figures["lse_d"] != row["lse_d"]
 
 
 def test_pairs_of_a_list_and_one_whose_clip_is_gone(run_stage: Callable[..., dict[str, Any]], layout: Layout) -> None:

@@ -84,7 +84,7 @@ def test_the_large_face_that_stays_has_the_most_area_and_a_part_of_it_its_share(
 
 def test_smoothing_keeps_a_still_head_still_and_centres_the_square() -> None:
     smooth = smooth_faces(a_track([a_face(10, 20)] * 30), width_frames=15)
-    assert smooth == pytest.approx(np.tile([45.0, 70.0, 50.0], (30, 1)))
+    assert smooth == pytest.approx(np.tile([45.0, 70.0, 50.0, 35.0, 50.0], (30, 1)))
 
 
 def test_smoothing_has_no_lag() -> None:
@@ -109,6 +109,20 @@ def test_smoothing_quiets_the_detectors_noise() -> None:
     sigma = 15 / 2.3548
     expected = 1 / np.sqrt(2 * sigma * np.sqrt(np.pi))
     assert smooth[20:-20, 0].std() == pytest.approx(expected, rel=0.3)
+
+
+def test_width_and_height_of_the_box_are_smoothed_and_do_not_move_the_square() -> None:
+    rng = np.random.default_rng(0)
+    sizes = rng.normal(70, 2, 200)
+    steady = smooth_faces(a_track([a_face(50, 50)] * 200), 15)
+    varying = [a_face(50 + (70 - width) / 2, 50, width) for width in sizes]
+    for detection in varying:
+        detection.landmarks[:] = a_face(50, 50).landmarks
+    smooth = smooth_faces(a_track(list(varying)), 15)
+    assert smooth[:, :3] == pytest.approx(steady[:, :3])
+    assert smooth[:, 4] == pytest.approx(50)
+    assert smooth[:, 3].mean() == pytest.approx(35, abs=0.2)
+    assert smooth[30:-30, 3].std() < 0.3 * (sizes / 2).std()
 
 
 def test_a_slip_of_the_detector_leaves_no_trace() -> None:

@@ -58,6 +58,18 @@ def test_a_damaged_model_and_a_model_of_another_version_are_rejected(tmp_path: P
         assert "\n" not in message and len(message) < MAX_MESSAGE_CHARS + len(str(tmp_path)) + 200
 
 
+def test_a_generator_knows_the_geometry_of_its_crops(tmp_path: Path) -> None:
+    """Models of earlier versions do not name it; theirs is square. One of a later version may be unknown."""
+    path = save_tiny(tmp_path) / "model.json"
+    assert MouthGenerator.load(tmp_path, "cpu").geometry == "square"
+    description = json.loads(path.read_text())
+    path.write_text(json.dumps(description | {"info": {"crop": "box"}}))
+    assert MouthGenerator.load(tmp_path, "cpu").geometry == "box"
+    path.write_text(json.dumps(description | {"info": {"crop": "round"}}))
+    with pytest.raises(UserError, match=r"needs face crops of the geometry 'round', .* has only square, box; use"):
+        MouthGenerator.load(tmp_path, "cpu")
+
+
 @pytest.mark.slow
 def test_the_size_of_a_batch_does_not_matter(draw):
     crops, windows, references = inputs(7)

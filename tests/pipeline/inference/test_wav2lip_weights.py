@@ -73,12 +73,13 @@ def test_an_adopted_generator_gives_the_images_of_the_published_network(layout: 
     assert code == 0 and f"dub --model {folder}" in output, output
     saved = saved_model.load_model(folder)
     assert saved.kind == "wav2lip_released"
-    assert saved.info == {"file": "wav2lip_gan.pth", "file_sha256": sha256_of(path)}
+    assert saved.info == {"file": "wav2lip_gan.pth", "file_sha256": sha256_of(path), "crop": "box"}
 
     random = np.random.default_rng(0)
     crops, references = random.integers(0, 256, (2, 3, 96, 96, 3), dtype=np.uint8)
     mel = 3e4 * random.uniform(-4, 4, (40, 80)).astype(np.float32)  # audio has little effect on an untrained network
     draw = MouthGenerator.load(folder, "cpu", "fp32")
+    assert draw.geometry == "box"
     drawn = draw(crops, draw.audio_windows(ExtractedAudio(mel, np.zeros(0, np.int16)), range(4, 7)), references)
     masked = crops.copy()
     masked[:, 48:] = 0
@@ -110,8 +111,9 @@ def test_an_adopted_expert_gives_the_cosines_of_the_published_network(layout: La
     code, output = run("adopt", path, "--out", folder)
     assert code == 0 and f"freeze-scorer --from {folder}" in output, output
     assert run("freeze-scorer", "--from", folder)[0] == 0
-    scorer = load_scorer(load_params(layout.params_path).sync_filter, layout.root, torch.device("cpu"))
+    scorer = load_scorer(load_params(layout.params_path).sync_filter, layout.root, torch.device("cpu"), "box")
     clip: Any = SimpleNamespace(num_frames=len(crops), crops=lambda frames: crops[frames], mel=mel)
+    clip.recut = {"box": clip}.__getitem__
     with torch.no_grad():
         face, voice = published(faces, audio)
     np.testing.assert_allclose(scorer.similarity(clip), face @ voice.T, atol=1e-5)

@@ -31,6 +31,7 @@ def params() -> PreprocessParams:
         max_clip_s=10.0,
         max_length_mismatch_s=0.5,
         min_audio_rms=0.0005,
+        crop="square",
         context_px=160,
         jpeg_quality=95,
     )

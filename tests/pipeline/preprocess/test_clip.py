@@ -25,8 +25,9 @@ from pipeline.preprocess import clip as clip_module
 from pipeline.preprocess import footage, segments
 from pipeline.preprocess.clip import process_clip
 from pipeline.preprocess.reasons import Reason
+from pipeline.shards.clip import Clip, clip_rng
 from pipeline.shards.index import Reject
-from pipeline.shards.write import ClipSample
+from pipeline.shards.write import ClipSample, _members
 from tests.support.drawn_face import draw_face, tone
 
 EMPTY = np.full((160, 160, 3), 110, np.uint8)
@@ -90,6 +91,23 @@ def test_the_tight_crop_is_found_again_inside_the_context(make_clip, params) -> 
     assert (boxes >= -1e-6).all()
     assert (boxes <= 160 + 1e-6).all()
     assert np.ptp(boxes, axis=0).max() < 1e-6
+
+
+def test_crops_of_either_geometry_can_be_cut_out_of_the_context(make_clip, params) -> None:
+    """Both geometries give the same context crops; from them, each gives nearly the crops that the other one stores."""
+    record = make_clip()
+    square, box = (sample_of(record, params.model_copy(update={"crop": crop})) for crop in ("square", "box"))
+    assert (square.crop, box.crop) == ("square", "box")
+    assert square.context_mjpeg == box.context_mjpeg
+    width, height = np.median(box.crop_in_context[:, 2:] - box.crop_in_context[:, :2], axis=0)
+    assert 0.6 < width / height < 0.9
+    for stored, other in ((square, box), (box, square)):
+        clip = Clip(stored.key, "", _members(stored), clip_rng(0, 0, stored.key))
+        again = clip.recut(other.crop)
+        assert (clip.geometry, again.geometry) == (stored.crop, other.crop)
+        np.testing.assert_allclose(again.crop_in_context, other.crop_in_context, atol=1e-3)
+        direct = decode_mjpeg(other.frames_mjpeg, other.frame_bytes).astype(int)
+        assert np.abs(again.crops() - direct).mean() < 3 < 8 < np.abs(clip.crops() - direct).mean()
 
 
 def test_the_clip_ends_with_its_sound(make_clip, params, monkeypatch) -> None:

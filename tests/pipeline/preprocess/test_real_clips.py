@@ -57,7 +57,7 @@ def test_a_still_head_gives_a_still_crop(real_params: PreprocessParams, shared_d
     for path in paths:
         frames, segments = segments_of(path, real_params)
         segment = max((p for p in segments if isinstance(p, Segment)), key=lambda p: p.stop - p.start)
-        boxes = crop_boxes(segment.faces)
+        boxes = crop_boxes(segment.faces, "square")
         to_crop_px = CROP_PX / float(np.median(boxes[:, 2] - boxes[:, 0]))
         centres = (boxes[:, :2] + boxes[:, 2:]) / 2 * to_crop_px
         for start in range(0, len(boxes) - WINDOW_FRAMES, WINDOW_FRAMES // 5):

@@ -170,6 +170,20 @@ def test_a_champion_of_another_evaluation_is_scored_again(layout: Layout, params
 
 
 @pytest.mark.slow
+def test_a_champion_of_another_crop_geometry_is_not_compared(layout: Layout, params: Params) -> None:
+    def score_again(layout: Layout, params: Params, folder: Path) -> dict[str, Any]:
+        scored = figures(folder, 8.5, 22.0, evaluator="of box crops")
+        return scored | {"protocol": scored["protocol"] | {"crop": "box"}}
+
+    write_model(layout, 7.0, 20.0, weight=1.0)
+    champion.promote(layout, "lstm_cbam", params, score_again=must_not_be_called)
+    write_model(layout, 6.0, 18.0, weight=2.0, evaluator="of square crops")
+    decision = champion.promote(layout, "lstm_cbam", params, score_again=score_again)
+    assert decision["outcome"] == "not_comparable"
+    assert "its face crops have the geometry box, the challenger's square" in decision["reason"]
+
+
+@pytest.mark.slow
 def test_a_champion_whose_files_are_missing_can_be_replaced(layout: Layout, params: Params) -> None:
     write_model(layout, 7.0, 20.0, weight=1.0)
     champion.promote(layout, "lstm_cbam", params, score_again=must_not_be_called)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.core.errors import DataError, UserError
 from pipeline.shards import read
 from pipeline.shards.index import IndexRow
-from pipeline.shards.read import ShardError, read_clips, read_index
+from pipeline.shards.read import ShardError, read_clips, read_index, shared_geometry
 from pipeline.shards.stream import ClipStream
-from pipeline.shards.write import ClipSample
+from pipeline.shards.write import ClipSample, write_index
 
 MakeSample = Callable[..., ClipSample]
 WriteShards = Callable[..., list[IndexRow]]
@@ -60,6 +62,22 @@ def test_clips_come_back_as_they_were_written(
         assert clip.context([3, 0]).shape == (2, 24, 24, 3)
         shade = sample.stats["shade"]
         assert clip.crops(np.array([2]))[0].mean() == pytest.approx(shade + 10, abs=2)
+
+
+def test_the_index_tells_the_geometry_of_the_crops(tmp_path: Path, write_shards: WriteShards) -> None:
+    """An index of an earlier version does not; its crops are square."""
+    rows = write_shards()
+    assert shared_geometry(read_index(tmp_path)) == "square"
+    write_index(tmp_path, [replace(row, crop="box") for row in rows])
+    assert shared_geometry(read_index(tmp_path)) == "box" and "crop" not in read_index(tmp_path)[0].stats
+    index = tmp_path / "index.parquet"
+    pq.write_table(pq.read_table(index).drop_columns(["crop"]), index)
+    assert shared_geometry(read_index(tmp_path)) == "square"
+    write_index(tmp_path, [replace(rows[0], crop="box"), *rows[1:]])
+    with pytest.raises(
+        DataError, match=r"geometries box and square; run `dvc repro --force .*, then `dvc repro sync_f"
+    ):
+        shared_geometry(read_index(tmp_path))
 
 
 def test_unneeded_parts_are_not_read(tmp_path: Path, write_shards: WriteShards) -> None:

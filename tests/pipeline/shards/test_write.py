@@ -60,6 +60,7 @@ def test_clips_with_one_key_are_refused(tmp_path: Path, make_sample: MakeSample)
         ({"frame_bytes": [1, 2, 3, 4]}, "frame_bytes do not add up"),
         ({"context_bytes": []}, "0 context frames"),
         ({"crop_in_context": np.zeros((3, 4))}, "crop_in_context"),
+        ({"other_crops_in_context": {"box": np.zeros((3, 4))}}, r"other_crops_in_context box \(3, 4\)"),
         ({"mel": np.zeros((5, 80))}, "mel float64"),
         ({"audio": np.zeros(5, np.float32)}, "audio float32"),
     ],

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -13,9 +15,11 @@ from typer.testing import CliRunner
 
 from models.syncnet import SyncNet, SyncNetConfig
 from pipeline.cli.main import app
+from pipeline.core.choices import CropGeometry
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
 from pipeline.inference import saved_model
+from pipeline.inference.sync_expert import clip_cosines
 from pipeline.params import load_params
 from pipeline.sync_filter.scorer import ExpertScorer, load_scorer
 from tests.support.sound import early_by
@@ -23,9 +27,9 @@ from tests.support.sound import early_by
 CONFIG = SyncNetConfig(width=0.0625, embedding_dim=16)
 
 
-def save_expert(folder: Path, kind: str = "syncnet", seed: int = 0) -> Path:
+def save_expert(folder: Path, kind: str = "syncnet", seed: int = 0, **info: str) -> Path:
     torch.manual_seed(seed)
-    saved_model.save_model(folder, kind=kind, config=asdict(CONFIG), state=SyncNet(CONFIG).state_dict(), info={})
+    saved_model.save_model(folder, kind=kind, config=asdict(CONFIG), state=SyncNet(CONFIG).state_dict(), info=info)
     return folder
 
 
@@ -48,7 +52,7 @@ def test_a_later_training_does_not_change_the_frozen_expert(layout: Layout) -> N
     save_expert(model_dir, seed=1)
     params = load_params(layout.params_path).sync_filter
     assert params.scorer_sha256 == frozen_digest
-    scorer = load_scorer(params, layout.root, torch.device("cpu"))
+    scorer = load_scorer(params, layout.root, torch.device("cpu"), "square")
     assert isinstance(scorer, ExpertScorer)
     torch.manual_seed(0)
     assert torch.equal(next(scorer.network.parameters()), next(SyncNet(CONFIG).parameters()))
@@ -56,6 +60,31 @@ def test_a_later_training_does_not_change_the_frozen_expert(layout: Layout) -> N
     changed = [line for line in after.splitlines() if line not in before.splitlines()]
     assert [line.split(":")[0].strip() for line in changed] == ["scorer", "scorer_sha256"]
     assert all("#" in line for line in changed)  # comments stay
+
+
+@pytest.mark.parametrize("crop", get_args(CropGeometry))
+def test_a_frozen_expert_is_shown_crops_of_its_own_geometry(layout: Layout, crop: CropGeometry) -> None:
+    save_expert(layout.model_dir("train_syncnet"), crop=crop)
+    assert CliRunner().invoke(app, ["freeze-scorer"]).exit_code == 0
+    params = load_params(layout.params_path).sync_filter
+    scorers = {
+        stored: load_scorer(params, layout.root, torch.device("cpu"), stored) for stored in get_args(CropGeometry)
+    }
+    assert {stored: scorer.parts for stored, scorer in scorers.items()} == {
+        stored: ("frames" if stored == crop else "context", "mel") for stored in scorers
+    }
+    random = np.random.default_rng(0)
+    cuts: dict[str, Any] = {}
+    for geometry in scorers:
+        crops = random.integers(0, 256, (9, 96, 96, 3), dtype=np.uint8)
+        cuts[geometry] = SimpleNamespace(num_frames=9, mel=np.zeros((30, 80), np.float32), crops=crops.__getitem__)
+        cuts[geometry].recut = cuts.__getitem__
+    network = SyncNet(CONFIG).eval()
+    network.load_state_dict(saved_model.load_model(layout.model_dir("train_syncnet")).state)
+    expected = {geometry: clip_cosines(network, clip, torch.device("cpu")) for geometry, clip in cuts.items()}
+    assert (expected["square"] != expected["box"]).any()
+    for stored, scorer in scorers.items():
+        np.testing.assert_array_equal(scorer.similarity(cuts[stored]), expected[crop])
 
 
 def test_freezing_keeps_the_line_endings_of_params_yaml(layout: Layout) -> None:
@@ -86,7 +115,7 @@ def test_a_frozen_expert_of_another_version_is_rejected(layout: Layout) -> None:
     described = layout.root / params.scorer / saved_model.MODEL_NAME
     described.write_text(described.read_text().replace('"width"', '"girth"'))
     with pytest.raises(UserError, match=r"sync_filter\.scorer: .* holds a sync expert of another version of lipsmith"):
-        load_scorer(params, layout.root, torch.device("cpu"))
+        load_scorer(params, layout.root, torch.device("cpu"), "square")
 
 
 def test_a_missing_expert_and_a_generator_cannot_be_frozen(layout: Layout) -> None:
@@ -117,10 +146,10 @@ def test_a_scorer_whose_weights_have_changed_is_rejected(layout: Layout) -> None
     assert params.scorer is not None
     save_expert(layout.root / params.scorer, seed=2)
     with pytest.raises(UserError, match="it has changed since it was frozen"):
-        load_scorer(params, layout.root, torch.device("cpu"))
+        load_scorer(params, layout.root, torch.device("cpu"), "square")
     (layout.root / params.scorer / saved_model.WEIGHTS_NAME).unlink()
     with pytest.raises(UserError, match="freeze-scorer"):
-        load_scorer(params, layout.root, torch.device("cpu"))
+        load_scorer(params, layout.root, torch.device("cpu"), "square")
 
 
 @pytest.mark.slow

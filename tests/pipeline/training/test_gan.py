@@ -15,6 +15,7 @@ import yaml
 
 from models.generator import Generator, GeneratorConfig
 from models.syncnet import SyncNet, SyncNetConfig
+from pipeline.core.choices import CropGeometry
 from pipeline.core.errors import UserError
 from pipeline.inference import saved_model
 from pipeline.inference.generator_kinds import KINDS, OURS, GeneratorKind
@@ -34,6 +35,7 @@ class FakeClip(NamedTuple):
     mel: np.ndarray
     audio: np.ndarray
     crops: Callable[[Any], np.ndarray]
+    geometry: CropGeometry = "square"
 
     def __hash__(self) -> int:
         return id(self)
@@ -79,10 +81,10 @@ def small_recipe(params: TrainGanParams, **changes: Any) -> Recipe:
     return replace(recipe, config=replace(recipe.config, lstm_hidden=8))
 
 
-def trainee_of(params: TrainGanParams, recipe: Recipe | None = None) -> GanTrainee:
+def trainee_of(params: TrainGanParams, recipe: Recipe | None = None, geometry: CropGeometry = "square") -> GanTrainee:
     torch.manual_seed(0)
-    expert = SyncNet(EXPERT)
-    return GanTrainee(params, recipe or small_recipe(params), expert, [clip(0), clip(1)], torch.device("cpu"), seed=3)
+    expert, clips = SyncNet(EXPERT), [clip(seed)._replace(geometry=geometry) for seed in (0, 1)]
+    return GanTrainee(params, recipe or small_recipe(params), expert, clips, torch.device("cpu"), seed=3)
 
 
 @pytest.fixture
@@ -117,6 +119,12 @@ def test_the_loss_is_the_weighted_sum_and_the_schedule_is_logged(trainee: GanTra
         assert row["loss"] == pytest.approx(sum(row[f"{name}_weight"] * row.get(name, 0.0) for name in TERMS), rel=1e-5)
         assert ("d_loss" in row) == (row["adversarial_weight"] > 0)
         assert all(row[name] > 0 for name in TERMS if row[f"{name}_weight"] > 0)
+
+
+def test_the_mouth_loss_looks_where_the_mouth_is_in_crops_of_this_geometry(params: TrainGanParams) -> None:
+    square, box = (trainee_of(params, geometry=geometry).step(batch(), 0) for geometry in ("square", "box"))
+    assert float(square["l1"]) == float(box["l1"])
+    assert float(square["mouth"]) != float(box["mouth"])
 
 
 def test_terms_of_weight_0_are_neither_computed_nor_logged(params: TrainGanParams) -> None:
@@ -354,17 +362,25 @@ def test_samples_show_the_visible_part_of_the_target_for_a_baseline(
     assert bool((image[:48, 96:192] == image[:48, :96]).all()) is sees_upper_half
 
 
-def save_expert(folder: Path, accuracy: float) -> None:
+def save_expert(folder: Path, accuracy: float, **further: str) -> None:
     config = {"width": EXPERT.width, "embedding_dim": EXPERT.embedding_dim, "linear_heads": True}
-    info = {"val_pairwise_accuracy": accuracy}
+    info = {"val_pairwise_accuracy": accuracy, **further}
     saved_model.save_model(folder, kind="syncnet", config=config, state=SyncNet(EXPERT).state_dict(), info=info)
 
 
 def test_an_expert_near_chance_is_rejected_with_the_remedy(tmp_path: Path) -> None:
     save_expert(tmp_path, accuracy=0.52)
     with pytest.raises(UserError, match=r"0\.52.*chance 0\.50.*train_syncnet\.num_steps"):
-        load_expert(tmp_path, 0.6)
-    assert isinstance(load_expert(tmp_path, 0.5), SyncNet)
+        load_expert(tmp_path, 0.6, "square")
+    assert isinstance(load_expert(tmp_path, 0.5, "square"), SyncNet)
+
+
+def test_an_expert_of_another_crop_geometry_is_rejected_with_the_remedy(tmp_path: Path) -> None:
+    save_expert(tmp_path, accuracy=0.9, crop="box")
+    assert isinstance(load_expert(tmp_path, 0.5, "box"), SyncNet)
+    said = r"trained on face crops of the geometry box, but the clips have square .*`dvc repro train_syncnet`"
+    with pytest.raises(UserError, match=said):
+        load_expert(tmp_path, 0.5, "square")
 
 
 def test_seeds_change_the_initial_weights_and_not_the_validation_windows(

@@ -84,7 +84,7 @@ MIN_L1_WITHOUT_AUDIO = CHANGE / 255 / 2
 class FaceWithSound:
     """A clip of one of eight faces with low-pass or high-pass noise as audio."""
 
-    num_frames = 30
+    num_frames, geometry = 30, "square"
 
     def __init__(self, number: int) -> None:
         rng = np.random.default_rng(number % NUM_FACES)

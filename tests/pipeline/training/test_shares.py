@@ -93,7 +93,9 @@ def generator(variant: str) -> GanTrainee:
         )
     )
     frames = np.zeros((20, 96, 96, 3), np.uint8)
-    clip: Any = SimpleNamespace(num_frames=20, mel=np.zeros((65, 80), np.float32), crops=lambda index: frames[index])
+    clip: Any = SimpleNamespace(
+        geometry="square", num_frames=20, mel=np.zeros((65, 80), np.float32), crops=lambda index: frames[index]
+    )
     network = SyncNet(SyncNetConfig(width=0.0625, embedding_dim=16, linear_heads=True))
     recipe = recipe_of(params, load_params(ROOT / "params.yaml").variants[variant])
     return GanTrainee(params, recipe, network, [clip], CPU, seed=0)

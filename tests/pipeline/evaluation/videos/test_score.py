@@ -114,10 +114,12 @@ def test_both_videos_are_cut_where_the_real_face_is(tmp_path: Path, find_faces: 
     write_video(tmp_path / "real.mp4", real)
     write_video(tmp_path / "twice.mp4", [cv2.resize(frame, (320, 320)) for frame in real])
     write_video(tmp_path / "moved.mp4", [np.roll(frame, 20, axis=1) for frame in real])
-    kept, shown = find_faces(tmp_path / "twice.mp4", tmp_path / "real.mp4").crops()
+    kept, shown = find_faces(tmp_path / "twice.mp4", tmp_path / "real.mp4").crops("square")
     assert kept.shape == shown.shape == (NUM_FRAMES, 96, 96, 3)
     assert np.abs(kept.astype(int) - shown).mean() < 4
-    _, moved = find_faces(tmp_path / "moved.mp4", tmp_path / "real.mp4").crops()
+    narrow, _ = find_faces(tmp_path / "twice.mp4", tmp_path / "real.mp4").crops("box")
+    assert (narrow < 60).sum() > 1.2 * (kept < 60).sum()  # features of the face are wider in a box crop
+    _, moved = find_faces(tmp_path / "moved.mp4", tmp_path / "real.mp4").crops("square")
     assert np.abs(kept.astype(int) - moved).mean() > 15  # no detector brings it back to its place
 
 
@@ -192,11 +194,11 @@ def test_a_generated_video_may_lack_a_tenth_at_its_end(
 ) -> None:
     write_video(tmp_path / "real.mp4", swaying_head())
     write_video(tmp_path / "made.mp4", swaying_head(num_made))
-    kept, shown = find_faces(tmp_path / "made.mp4", tmp_path / "real.mp4").crops()
+    kept, shown = find_faces(tmp_path / "made.mp4", tmp_path / "real.mp4").crops("square")
     assert len(kept) == len(shown) == num_kept
     write_video(tmp_path / "made.mp4", swaying_head(NUM_FRAMES - 5))
     with pytest.raises(DataError, match="ends too early: it has 35 of the 40 frames"):
-        find_faces(tmp_path / "made.mp4", tmp_path / "real.mp4").crops()
+        find_faces(tmp_path / "made.mp4", tmp_path / "real.mp4").crops("square")
 
 
 def test_sound_must_last_as_long_as_the_pictures_and_be_heard(
@@ -223,14 +225,17 @@ def test_sound_must_last_as_long_as_the_pictures_and_be_heard(
     ("changed", "said"),
     [
         ({"id": "lipsmith-unseen-1", "context_px": 1}, "id was 'lipsmith-unseen-1' and is now 'a'; only results with"),
+        ({"crop": "box"}, "crop was 'box' and is now 'square'; their face crops show other parts; set preprocess.crop"),
         ({"references_sha256": "c"}, "the real videos differ; use the --reference folder of that result"),
         ({"evaluator_sha256": "c"}, "the evaluators differ, and so do their LSE scales"),
         ({"faces_settings": {"x": 1, "y": 2}}, "faces_settings was {'y': 2} and is now {'y': 3}; score those videos"),
     ],
 )
 def test_results_scored_otherwise_are_told_with_a_remedy(changed: dict[str, Any], said: str) -> None:
-    ours = {"id": "a", "references_sha256": "b", "evaluator_sha256": "b", "faces_settings": {"x": 1, "y": 3}}
+    earlier = {"id": "a", "references_sha256": "b", "evaluator_sha256": "b", "faces_settings": {"x": 1, "y": 3}}
+    ours = earlier | {"crop": "square"}
     against.require_alike(ours, dict(ours), "theirs.json")
+    against.require_alike(ours, earlier, "theirs.json")  # as results were before, all with square crops
     with pytest.raises(UserError, match=re.escape(said)):
         against.require_alike(ours, ours | changed, "theirs.json")
 
