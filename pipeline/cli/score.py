@@ -10,6 +10,7 @@ import typer
 
 from pipeline.cli.errors import user_errors
 from pipeline.core.artifacts import read_json
+from pipeline.core.choices import JUDGE_NAMES
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout, find_root
 from pipeline.report.tables import Table
@@ -61,6 +62,7 @@ def score_folders(
     ``against``: earlier result to compare with. Raises UserError for invalid arguments, before the computation where
     possible, and DataError if no clip could be scored.
     """
+    from pipeline.compare.findings import TRUSTED_SHARE
     from pipeline.compare.intervals import level
     from pipeline.compare.table import clip_scores, intervals_over_clips
     from pipeline.core import atomic
@@ -113,6 +115,12 @@ def score_folders(
     if judges.evaluator.name == TRAINED:
         accuracy = accuracy_sentence(layout, "train_evaluator", "the evaluator")
         yield f"{accuracy}; on other clips its LSE may be less reliable"
+    elif judges.evaluator.name in JUDGE_NAMES:
+        yield (
+            f"LSE is comparable with other results of {judges.evaluator.name} only. To see whether it can judge these "
+            f"clips, score the real videos against themselves (--generated {reference} --reference {reference}): "
+            f"at least {TRUSTED_SHARE:.0%} of them must be within one frame"
+        )
 
 
 def score_saved(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[str]:
@@ -142,6 +150,9 @@ def score_saved(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[s
     if figures["evaluator"] == TRAINED:
         accuracy = accuracy_sentence(layout, "train_evaluator", "the evaluator")
         yield f"{accuracy}; compare its LSE with rows of this checkout, not with published results"
+    elif figures["evaluator"] in JUDGE_NAMES:
+        accuracy = accuracy_sentence(layout, "train_evaluator", figures["evaluator"])
+        yield f"{accuracy}; compare its LSE with other results of the same judge only"
     yield f"protocol {protocol['id']}, digest {protocol['sha256']}, reference {protocol['reference']}"
     where = layout.comparison_path.parent
     if is_alike:

@@ -1,4 +1,4 @@
-"""Accuracy of a sync network that was trained here, as a sentence."""
+"""Accuracy of a sync network on the clips of this checkout, as a sentence."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pipeline.core.layout import Layout
 
 
 def accuracy_sentence(layout: Layout, stage: str, name: str) -> str:
-    """Accuracy of a network on the held-out clips of its own corpus, from the metrics of its training stage.
+    """Accuracy of a network on the held-out clips of this checkout, from the metrics of its stage.
 
-    ``stage``: the training stage. ``name``: the network's name in the sentence.
+    ``name``: the network's name in the sentence.
     """
     path = layout.metrics_path(stage)
     if not path.is_file():
         return f"{name}: its accuracy is unknown, because {path} does not exist"
     metrics = read_json(path)
     return (
-        f"{name} on the held-out clips of its corpus: pairwise accuracy {metrics['test_pairwise_accuracy']:.2f} "
+        f"{name} on the held-out clips of this checkout: pairwise accuracy {metrics['test_pairwise_accuracy']:.2f} "
         f"(chance 0.50), {metrics['test_offset_within_one_frame']:.0%} of the clips within one frame of offset"
     )

@@ -145,7 +145,7 @@ def test_a_model_of_the_users_own_beside_the_comparison(
     folder = shutil.copytree(layout.model_dir("train_gan", "no_lstm"), layout.root / "real")
     said = score_model("--out", "out.json")
     assert f"{layout.stage_dir('compare')} has no comparison; `dvc repro` creates it" in said
-    assert "the evaluator on the held-out clips of its corpus: pairwise accuracy 0.90" in said
+    assert "the evaluator on the held-out clips of this checkout: pairwise accuracy 0.90" in said
     figures = json.loads((layout.root / "out.json").read_text())
     assert {name: rows["no_lstm"][name] for name in figures} == figures
 
