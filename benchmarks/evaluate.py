@@ -26,8 +26,8 @@ from models.lse_syncnet import WINDOW_FRAMES, LseSyncNet
 from pipeline.core.choices import LsePrecision
 from pipeline.core.command_line import run_command
 from pipeline.core.layout import Layout, find_root
-from pipeline.evaluation.judges import SPLIT, Judges
 from pipeline.evaluation.score import distances
+from pipeline.evaluation.setup import SPLIT, Networks
 from pipeline.features.mfcc import mfcc
 from pipeline.inference.lse_evaluator import Evaluator
 from pipeline.metrics.fid import inception_features, load_inception
@@ -51,26 +51,26 @@ def _command(
 ) -> int:
     """Measure the speed of scoring clips, compared with a direct implementation on the same networks."""
     layout = Layout(find_root())
-    judges = Judges.open(layout, load_params(layout.params_path))
+    networks = Networks.open(layout, load_params(layout.params_path))
     if full_size:
         network = LseSyncNet(1.0).eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        judges = replace(judges, evaluator=replace(judges.evaluator, network=network, width=1.0))
+        networks = replace(networks, evaluator=replace(networks.evaluator, network=network, width=1.0))
     clips = list(itertools.islice(read_clips(layout.clips_dir, SPLIT), num_clips))
-    print(f"{len(clips)} clips, {torch.get_num_threads()} threads, evaluator of width {judges.evaluator.width:g}")
-    show_lse(clips, judges)
-    show_fid(clips, judges)
+    print(f"{len(clips)} clips, {torch.get_num_threads()} threads, evaluator of width {networks.evaluator.width:g}")
+    show_lse(clips, networks)
+    show_fid(clips, networks)
     return 0
 
 
-def show_lse(clips: list[Clip], judges: Judges) -> None:
-    plain = LseSyncNet(judges.evaluator.width)
-    plain.load_state_dict(judges.evaluator.network.state_dict())
+def show_lse(clips: list[Clip], networks: Networks) -> None:
+    plain = LseSyncNet(networks.evaluator.width)
+    plain.load_state_dict(networks.evaluator.network.state_dict())
     plain.eval()
     window_by_window(plain, clips[0])  # warm-up
     slow, slow_s = timed(lambda: [lse_scores(*window_by_window(plain, clip)) for clip in clips])
     print(f"LSE window by window in fp32: {slow_s / len(clips):.2f} s per clip")
     for precision in get_args(LsePrecision):
-        evaluator = replace(judges.evaluator, precision=precision)
+        evaluator = replace(networks.evaluator, precision=precision)
         evaluator(clips[0].context(), clips[0].audio)  # warm-up
         fast, fast_s = timed(partial(score_all, evaluator, clips))
         network_s = networks_alone(evaluator, clips)
@@ -118,10 +118,10 @@ def networks_alone(evaluator: Evaluator, clips: list[Clip]) -> float:
     return seconds
 
 
-def show_fid(clips: list[Clip], judges: Judges) -> None:
-    real = np.concatenate([clip.crops()[:: judges.params.fid.every_n_frames] for clip in clips])
+def show_fid(clips: list[Clip], networks: Networks) -> None:
+    real = np.concatenate([clip.crops()[:: networks.params.fid.every_n_frames] for clip in clips])
     mirrored = real[:, :, ::-1].copy()
-    network = load_inception(judges.inception_path, judges.device)
+    network = load_inception(networks.inception_path, networks.device)
 
     def features(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         return inception_features(images, network)

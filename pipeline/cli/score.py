@@ -67,8 +67,8 @@ def score_folders(
     from pipeline.compare.table import clip_scores, intervals_over_clips
     from pipeline.core import atomic
     from pipeline.evaluation.evaluator_quality import accuracy_sentence
-    from pipeline.evaluation.judges import Judges
     from pipeline.evaluation.score import clips_csv
+    from pipeline.evaluation.setup import Networks
     from pipeline.evaluation.videos import against as comparing
     from pipeline.evaluation.videos import score as scoring
     from pipeline.evaluation.videos.pairing import pair_videos
@@ -79,15 +79,15 @@ def score_folders(
     params = load_params(layout.params_path)
     other = None if against is None else comparing.EarlierResult.read(against)
     pairs, unmatched = pair_videos(generated, reference)
-    judges = Judges.open(layout, params)
-    protocol = scoring.describe_protocol(pairs, judges, params.preprocess)
+    networks = Networks.open(layout, params)
+    protocol = scoring.describe_protocol(pairs, networks, params.preprocess)
     if other is not None:
         comparing.require_alike(protocol, other.figures["protocol"], str(other.path))
-    found = scoring.score_videos(pairs, judges, params.preprocess)
+    found = scoring.score_videos(pairs, networks, params.preprocess)
     by_clip = clips_csv(found)
     if out is not None:
         atomic.write_text(out.with_suffix(".csv"), by_clip)  # it has the reasons even if no clip could be scored
-    figures = judges.metrics(found, is_generated=True) | {"protocol": protocol, "unmatched": unmatched}
+    figures = networks.metrics(found, is_generated=True) | {"protocol": protocol, "unmatched": unmatched}
     clips = clip_scores(by_clip)
     if len(clips) >= comparing.MIN_SHARED_CLIPS:
         resampling = params.compare.confidence, params.compare.num_resamples, params.seed
@@ -112,14 +112,14 @@ def score_folders(
         yield f"clips resampled before scoring: {len(noted)}, such as {first.pair.video_id}: {first.note}"
     if unmatched:
         yield f"not scored, since {reference} has no video with these names: {_some(unmatched)}"
-    if judges.evaluator.name == TRAINED:
+    if networks.evaluator.name == TRAINED:
         accuracy = accuracy_sentence(layout, "train_evaluator", "the evaluator")
         yield f"{accuracy}; on other clips its LSE may be less reliable"
-    elif judges.evaluator.name in JUDGE_NAMES:
+    elif networks.evaluator.name in JUDGE_NAMES:
         yield (
-            f"LSE is comparable with other results of {judges.evaluator.name} only. To see whether it can judge these "
-            f"clips, score the real videos against themselves (--generated {reference} --reference {reference}): "
-            f"at least {TRUSTED_SHARE:.0%} of them must be within one frame"
+            f"LSE is comparable with other results of {networks.evaluator.name} only. To see whether it can judge "
+            f"these clips, score the real videos against themselves (--generated {reference} --reference {reference}):"
+            f" at least {TRUSTED_SHARE:.0%} of them must be within one frame"
         )
 
 
@@ -132,7 +132,7 @@ def score_saved(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[s
     from pipeline.core import atomic
     from pipeline.core.versions import differing
     from pipeline.evaluation.evaluator_quality import accuracy_sentence
-    from pipeline.evaluation.judges import Evaluation
+    from pipeline.evaluation.setup import Evaluation
     from pipeline.inference.lse_evaluator import TRAINED
     from pipeline.params import load_params
     from pipeline.promote.gate import differing_settings

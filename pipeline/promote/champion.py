@@ -37,7 +37,7 @@ class Rescoring:
 
 def score_registered(layout: Layout, params: Params, folder: Path) -> dict[str, Any]:
     """Run the current evaluation on the generator in ``folder`` and return its metrics."""
-    from pipeline.evaluation.judges import Evaluation
+    from pipeline.evaluation.setup import Evaluation
 
     return Evaluation.open(layout, params).score_model("champion", folder)
 

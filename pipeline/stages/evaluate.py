@@ -17,8 +17,8 @@ from pipeline.core.errors import TemporaryError
 
 if TYPE_CHECKING:
     from pipeline.evaluation.generate import CropGenerator
-    from pipeline.evaluation.judges import Evaluation
     from pipeline.evaluation.protocol import Pair
+    from pipeline.evaluation.setup import Evaluation
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,7 +70,7 @@ def _open_evaluation(context: stage.StageContext) -> Evaluation:
 
     Raises WeightsError if the folder has a wrong file in their place, which the user has to remove.
     """
-    from pipeline.evaluation.judges import Evaluation
+    from pipeline.evaluation.setup import Evaluation
     from pipeline.inference.pretrained import INCEPTION, WeightsError
 
     try:
@@ -83,7 +83,7 @@ def _open_evaluation(context: stage.StageContext) -> Evaluation:
 
 def _num_rejected(clips_dir: Path) -> int:
     """Number of held-out clips, or parts of clips, that preprocessing and the sync filter rejected."""
-    from pipeline.evaluation.judges import SPLIT
+    from pipeline.evaluation.setup import SPLIT
     from pipeline.shards.read import read_rejects
 
     return sum(reject.split == SPLIT for reject in read_rejects(clips_dir))
@@ -99,7 +99,7 @@ def _write_videos(
     """Write a few clips as strips for inspection and as videos for the comparison's page, with a list of them."""
     from pipeline.evaluation.strips import choose_strips, make_take, write_strip, write_take
 
-    clips, params = evaluation.clips, evaluation.judges.params
+    clips, params = evaluation.clips, evaluation.networks.params
     strips_dir, takes_dir = context.output_dir / "strips", context.output_dir / "takes"
     listed = []
     for folder in (strips_dir, takes_dir):

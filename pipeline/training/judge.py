@@ -95,8 +95,8 @@ def judge_accuracy(evaluator: Evaluator, clips: Iterable[Clip], seed: int) -> Ma
 def known_offsets_found(lips: NDArray[np.float32], audio: NDArray[np.float32]) -> list[bool]:
     """Whether LSE's offset is within one frame of the true one, for each known offset of -10 to 10 frames.
 
-    ``lips`` and ``audio``: embeddings float32 [V, D] of a clip in sync. The audio is moved by whole frames, which leaves its
-    windows unchanged, and both ends are cut off. Empty for a clip of fewer than 41 windows.
+    ``lips`` and ``audio``: embeddings float32 [V, D] of a clip in sync. The audio is moved by whole frames, which keeps
+    its windows, and both ends are cut off. Empty for a clip of fewer than 41 windows.
     """
     most = MAX_KNOWN_OFFSET_FRAMES
     num = len(lips) - 2 * most

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from pipeline.core.digest import sha256_of
 from pipeline.core.errors import DataError
 from pipeline.evaluation import protocol
-from pipeline.evaluation.judges import Judges
 from pipeline.evaluation.protocol import Pair
 from pipeline.evaluation.score import PairResult, VariantScore
+from pipeline.evaluation.setup import Networks
 from pipeline.evaluation.videos.faces import MIN_LENGTH_SHARE, MIN_SHOWN_SHARE, PairedFaces
 from pipeline.evaluation.videos.pairing import VideoPair
 from pipeline.faces.crops import CROP_PX
@@ -33,15 +33,15 @@ VIDEOS_PROTOCOL_ID = "lipsmith-videos-3"
 Images = NDArray[np.uint8]
 
 
-def score_videos(pairs: Sequence[VideoPair], judges: Judges, params: PreprocessParams) -> VariantScore:
+def score_videos(pairs: Sequence[VideoPair], networks: Networks, params: PreprocessParams) -> VariantScore:
     """Score every pair. A pair that cannot be scored has a failure instead and is excluded from FID on both sides."""
     results: list[PairResult] = []
-    step = judges.params.fid.every_n_frames
+    step = networks.params.fid.every_n_frames
     lengths: dict[str, int] = {}
     crops: dict[str, tuple[Images, Images]] = {}
     for pair in tracked(pairs, "score", len(pairs), "videos"):
         try:
-            result, (real, shown) = _score_pair(pair, judges, params)
+            result, (real, shown) = _score_pair(pair, networks, params)
         except DataError as error:
             result = PairResult(_self_paired(pair), failure=_failure(error, pair))
             logger.warning("no score for %s: %s", pair.name, result.failure)
@@ -49,26 +49,28 @@ def score_videos(pairs: Sequence[VideoPair], judges: Judges, params: PreprocessP
             lengths[pair.name] = len(real)
             crops[pair.name] = real[::step].copy(), shown[::step].copy()  # FID uses no other frames
         results.append(result)
-    frames = protocol.spread_frames(lengths, step, judges.params.fid.max_frames)
+    frames = protocol.spread_frames(lengths, step, networks.params.fid.max_frames)
     kept = {name: [frame // step for frame in chosen] for name, chosen in frames.items()}
     empty = np.empty((0, CROP_PX, CROP_PX, 3), np.uint8)
     sides = [np.concatenate([empty, *(crops[name][side][kept[name]] for name in crops)]) for side in (0, 1)]
     return VariantScore(tuple(results), *sides)
 
 
-def _score_pair(pair: VideoPair, judges: Judges, params: PreprocessParams) -> tuple[PairResult, tuple[Images, Images]]:
+def _score_pair(
+    pair: VideoPair, networks: Networks, params: PreprocessParams
+) -> tuple[PairResult, tuple[Images, Images]]:
     if pair.generated is None:
         raise DataError("there is no generated video of this name")
     with MediaFile(pair.reference) as reference, MediaFile(pair.generated) as generated:
         faces = PairedFaces.find(generated, reference, params)
         real, shown = faces.crops(params.crop)
         context, sound = faces.context(params), faces.speech(params)
-    lip, audio = judges.evaluator(context, sound)
+    lip, audio = networks.evaluator(context, sound)
     result = PairResult(
         pair=_self_paired(pair),
         num_frames=len(shown),
         note=faces.note,
-        lse=lse_scores(lip, audio, judges.params.lse.vshift_frames),
+        lse=lse_scores(lip, audio, networks.params.lse.vshift_frames),
         mouth_jitter=mouth_jitter(shown),
         real_mouth_jitter=mouth_jitter(real),
     )
@@ -86,7 +88,7 @@ def _self_paired(pair: VideoPair) -> Pair:
     return Pair(pair.name, pair.name)
 
 
-def describe_protocol(pairs: Sequence[VideoPair], judges: Judges, params: PreprocessParams) -> dict[str, Any]:
+def describe_protocol(pairs: Sequence[VideoPair], networks: Networks, params: PreprocessParams) -> dict[str, Any]:
     """The protocol with its digest: all that the metrics depend on, except the generated videos."""
     digest = hashlib.sha256()
     for pair in pairs:
@@ -106,6 +108,6 @@ def describe_protocol(pairs: Sequence[VideoPair], judges: Judges, params: Prepro
             "audio": "of the generated video",
             "length": "the shorter of both videos, 25 fps",
             "generated_at_least": {"of_length": MIN_LENGTH_SHARE, "of_frames_with_a_face": MIN_SHOWN_SHARE},
-            **judges.describe(),
+            **networks.describe(),
         }
     )

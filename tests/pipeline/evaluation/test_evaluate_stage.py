@@ -22,7 +22,7 @@ from pipeline.compare.table import comparison, read_result, shared_protocol
 from pipeline.core import atomic, scratch
 from pipeline.core.errors import DataError, TemporaryError, UserError
 from pipeline.core.layout import Layout
-from pipeline.evaluation import judges, score, strips
+from pipeline.evaluation import setup, score, strips
 from pipeline.inference import saved_model
 from pipeline.inference.pretrained import INCEPTION, WeightsError
 from pipeline.params import Params, load_params
@@ -78,9 +78,9 @@ def run_stage(
 ) -> Callable[..., dict[str, Any]]:
     weights = layout.weights_dir / "inception.pt"
     atomic.write_bytes(weights, b"weights")
-    monkeypatch.setattr(judges, "ensure_inception", lambda folder: weights)
-    monkeypatch.setattr(judges, "load_inception", lambda path, device: None)
-    monkeypatch.setattr(judges, "inception_features", lambda images, network: block_means(images))
+    monkeypatch.setattr(setup, "ensure_inception", lambda folder: weights)
+    monkeypatch.setattr(setup, "load_inception", lambda path, device: None)
+    monkeypatch.setattr(setup, "inception_features", lambda images, network: block_means(images))
 
     def run_one(
         stage: str, body: Callable[[StageContext], Any], variant: str | None = None, **changed: Any
@@ -149,7 +149,7 @@ def test_a_model_of_the_users_own_beside_the_comparison(
     figures = json.loads((layout.root / "out.json").read_text())
     assert {name: rows["no_lstm"][name] for name in figures} == figures
 
-    monkeypatch.setattr(judges.Evaluation, "score_model", lambda *_: figures)
+    monkeypatch.setattr(networks.Evaluation, "score_model", lambda *_: figures)
     content = comparison([read_result(layout.stage_dir("evaluate", name)) for name in rows], 0.95, 50, 0)
     atomic.write_json(layout.comparison_path, content)
     alike = score_model()
@@ -262,7 +262,7 @@ def test_weights_that_nobody_could_be_asked_for_are_worth_another_try(
     def fail(folder: Path) -> Path:
         raise WeightsError("nobody answers")
 
-    monkeypatch.setattr(judges, "ensure_inception", fail)
+    monkeypatch.setattr(setup, "ensure_inception", fail)
     with pytest.raises(TemporaryError, match="nobody answers"):
         run_stage("evaluate", partial(evaluate._body, "real"), "real")
     atomic.write_bytes(layout.weights_dir / INCEPTION.name, b"something else")

@@ -15,9 +15,9 @@ from models.generator import Generator, GeneratorConfig
 from models.lse_syncnet import LseSyncNet
 from pipeline.core.errors import DataError
 from pipeline.evaluation.generate import CropGenerator
-from pipeline.evaluation.judges import Evaluation, Judges
 from pipeline.evaluation.protocol import Pair, clips_sha256, derange, self_paired, spread_frames
 from pipeline.evaluation.score import clips_csv, distances, num_paired_frames, render, score_summary, score_variant
+from pipeline.evaluation.setup import Evaluation, Networks
 from pipeline.features.alignment import num_samples_of
 from pipeline.inference.generator import MouthGenerator
 from pipeline.inference.generator_kinds import AudioSource
@@ -193,10 +193,10 @@ def test_the_protocol_sees_the_sound_of_a_clip_that_is_only_heard(
     clips: Clips, evaluator: Evaluator, repo_root: Path, tmp_path: Path
 ) -> None:
     params = load_params(repo_root / "params.yaml").evaluate
-    judges = Judges(params, 0, evaluator, tmp_path, "0" * 64, tmp_path, CPU)
+    networks = Networks(params, 0, evaluator, tmp_path, "0" * 64, tmp_path, CPU)
 
     def digest(pairs: list[Pair]) -> str:
-        return str(Evaluation(judges, clips, pairs).describe_protocol()["clips_sha256"])
+        return str(Evaluation(networks, clips, pairs).describe_protocol()["clips_sha256"])
 
     ring, listed = [Pair("a/1", "b/1"), Pair("b/1", "a/1")], [Pair("a/1", "b/1"), Pair("a/1", "gone")]
     assert digest(ring) == clips_sha256([clips["a/1"], clips["b/1"]])

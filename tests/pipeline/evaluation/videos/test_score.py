@@ -27,7 +27,7 @@ from pipeline.compare.table import ClipScore
 from pipeline.core import atomic
 from pipeline.core.errors import DataError, UserError
 from pipeline.core.layout import Layout
-from pipeline.evaluation import judges
+from pipeline.evaluation import setup
 from pipeline.evaluation.videos import against
 from pipeline.evaluation.videos import score as score_module
 from pipeline.evaluation.videos.against import EarlierResult
@@ -275,9 +275,9 @@ def checkout(
     state = LseSyncNet(0.03).state_dict()
     saved_model.save_model(folder, kind="lse_syncnet", config={"width": 0.03}, state=state, info={})
     atomic.write_bytes(layout.weights_dir / "inception.pt", b"weights")
-    monkeypatch.setattr(judges, "ensure_inception", lambda weights_dir: weights_dir / "inception.pt")
-    monkeypatch.setattr(judges, "load_inception", lambda path, device: None)
-    monkeypatch.setattr(judges, "inception_features", lambda images, network: block_means(images))
+    monkeypatch.setattr(setup, "ensure_inception", lambda weights_dir: weights_dir / "inception.pt")
+    monkeypatch.setattr(setup, "load_inception", lambda path, device: None)
+    monkeypatch.setattr(setup, "inception_features", lambda images, network: block_means(images))
     monkeypatch.chdir(layout.root)
     yield layout.root
 

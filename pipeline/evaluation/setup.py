@@ -45,7 +45,7 @@ GENERATOR_PRECISION: Precision = "fp32"
 
 
 @dataclass(frozen=True)
-class Judges:
+class Networks:
     """The networks that score, and their settings."""
 
     params: EvaluateParams
@@ -57,7 +57,7 @@ class Judges:
     device: torch.device
 
     @classmethod
-    def open(cls, layout: Layout, params: Params) -> Judges:
+    def open(cls, layout: Layout, params: Params) -> Networks:
         """The networks that ``params.yaml`` and the files of the checkout describe.
 
         Raises WeightsError if the weights of Inception are not available, and UserError if there
@@ -131,7 +131,7 @@ class Judges:
 class Evaluation:
     """Clips, pairs and scoring networks that all rows of a comparison share."""
 
-    judges: Judges
+    networks: Networks
     clips: Mapping[str, Clip]
     unseen: Sequence[protocol.Pair]
 
@@ -139,10 +139,10 @@ class Evaluation:
     def open(cls, layout: Layout, params: Params) -> Evaluation:
         """The evaluation that ``params.yaml`` and the files of the checkout describe.
 
-        Raises as ``Judges.open``, as ``read_clips`` for missing clips, UserError for an invalid list of pairs, and
+        Raises as ``Networks.open``, as ``read_clips`` for missing clips, UserError for an invalid list of pairs, and
         DataError for fewer than two clips.
         """
-        judges = Judges.open(layout, params)  # first, so that missing weights are reported before the long work
+        networks = Networks.open(layout, params)  # first, so that missing weights are reported before the long work
         key_of = {row.clip_id: row.key for row in read_index(layout.clips_dir, SPLIT)}
         listed, most = params.evaluate.pairs, params.evaluate.max_clips
         if listed is None:
@@ -152,7 +152,7 @@ class Evaluation:
         named = {name for pair in unseen for name in (pair.video_id, pair.audio_id)}
         keys = {key_of[name] for name in named if name in key_of}
         clips = {clip.clip_id: clip for clip in read_clips(layout.clips_dir, SPLIT, keys=keys)}
-        return cls(judges, clips, unseen)
+        return cls(networks, clips, unseen)
 
     @property
     def geometry(self) -> CropGeometry:
@@ -168,14 +168,14 @@ class Evaluation:
 
     def load_generator(self, model_dir: Path) -> CropGenerator:
         """The trained generator in a folder, given its reference as ``evaluate.reference`` says."""
-        generator = MouthGenerator.load(model_dir, cast(Device, self.judges.device.type), GENERATOR_PRECISION)
-        return CropGenerator(generator, self.judges.params.reference)
+        generator = MouthGenerator.load(model_dir, cast(Device, self.networks.device.type), GENERATOR_PRECISION)
+        return CropGenerator(generator, self.networks.params.reference)
 
     def score(self, variant: str, generate: CropGenerator | None) -> VariantScore:
         """Score all pairs of video and audio; row ``real`` keeps the own audio. ``generate`` None keeps the videos."""
-        params = self.judges.params
+        params = self.networks.params
         pairs = protocol.self_paired(self.unseen) if variant == protocol.REAL else self.unseen
-        logger.info("%s: %d clips, %s evaluator", variant, len(pairs), self.judges.evaluator.name)
+        logger.info("%s: %d clips, %s evaluator", variant, len(pairs), self.networks.evaluator.name)
         lengths: dict[str, int] = {}  # the shortest length for a video in several pairs
         for pair in self.unseen:
             if pair.video_id in self.clips and pair.audio_id in self.clips:
@@ -185,14 +185,14 @@ class Evaluation:
             self.clips,
             pairs,
             generate=generate,
-            embed=self.judges.evaluator,
+            embed=self.networks.evaluator,
             fid_frames=protocol.spread_frames(lengths, params.fid.every_n_frames, params.fid.max_frames),
             vshift_frames=params.lse.vshift_frames,
         )
 
     def metrics(self, score: VariantScore, *, is_generated: bool) -> dict[str, Any]:
-        """``Judges.metrics`` with the protocol. Raises DataError if no clip was scored."""
-        return {**self.judges.metrics(score, is_generated=is_generated), "protocol": self.describe_protocol()}
+        """``Networks.metrics`` with the protocol. Raises DataError if no clip was scored."""
+        return {**self.networks.metrics(score, is_generated=is_generated), "protocol": self.describe_protocol()}
 
     def score_model(self, name: str, model_dir: Path) -> dict[str, Any]:
         """The metrics of one trained generator, as the stage ``evaluate`` computes them.
@@ -206,7 +206,7 @@ class Evaluation:
 
     def probe(self, generate: CropGenerator) -> dict[str, float]:
         """Metrics of the probes (own audio, silence) on the first clips of the protocol; empty without probes."""
-        found = run_probes(itertools.islice(self._videos(), self.judges.params.num_probes), generate)
+        found = run_probes(itertools.islice(self._videos(), self.networks.params.num_probes), generate)
         return found.metrics() if found else {}
 
     def _videos(self) -> Iterator[Clip]:
@@ -226,16 +226,16 @@ class Evaluation:
             {
                 "id": protocol.PROTOCOL_ID,
                 "split": SPLIT,
-                "pairing": PAIRINGS[self.judges.params.pairs is not None],
+                "pairing": PAIRINGS[self.networks.params.pairs is not None],
                 "pairing_sha256": protocol.pairing_sha256(self.unseen),
                 "num_pairs": len(self.unseen),
                 "clips_sha256": protocol.clips_sha256(self._videos(), self._audio_only_clips()),
                 "crop": self.geometry,
                 "length": "the shorter of video and audio, 25 fps",
-                "reference": self.judges.params.reference,
+                "reference": self.networks.params.reference,
                 "generator_precision": GENERATOR_PRECISION,
                 "paste": "whole crop, hard edges",
-                "num_probes": min(self.judges.params.num_probes, len(list(self._videos()))),
-                **self.judges.describe(),
+                "num_probes": min(self.networks.params.num_probes, len(list(self._videos()))),
+                **self.networks.describe(),
             }
         )
