@@ -25,7 +25,7 @@ def write_curve(path: Path, rows: Sequence[dict[str, float]]) -> None:
             writer.writerow(cells | {"step": str(int(row["step"]))})
 
 
-def read_rows(path: Path) -> list[dict[str, float]]:
+def load_curve_rows(path: Path) -> list[dict[str, float]]:
     """Read rows that ``write_curve`` wrote, to six digits."""
     with path.open(newline="") as file:
         return [{name: float(cell) for name, cell in row.items() if cell} for row in csv.DictReader(file)]

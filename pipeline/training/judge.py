@@ -19,7 +19,7 @@ from pipeline.inference.lse_evaluator import Evaluator, judge_dir, load_evaluato
 from pipeline.metrics.lse import lse_scores
 from pipeline.shards.clip import Clip
 from pipeline.stage import StageContext
-from pipeline.training.curve import plot_curve, read_rows
+from pipeline.training.curve import load_curve_rows, plot_curve
 from pipeline.training.session import MAX_TEST_CLIPS, spread_clips
 from pipeline.training.sync_validation import SyncValidation
 
@@ -38,7 +38,7 @@ def use_judge(name: JudgeName, context: StageContext) -> dict[str, Any]:
         atomic.write_bytes(folder / file, (source / file).read_bytes())
     curve = context.output_dir / "curve.csv"
     atomic.write_bytes(curve, (source / curve.name).read_bytes())
-    plot_curve(context.output_dir / "curve.png", read_rows(curve), f"{name}, trained on its own corpus")
+    plot_curve(context.output_dir / "curve.png", load_curve_rows(curve), f"{name}, trained on its own corpus")
     set_threads(params.runtime.num_threads)
     evaluator = load_evaluator(name, folder, select_device(params.runtime.device))
     validation = SyncValidation(

@@ -22,7 +22,7 @@ from pipeline.compare.table import comparison, read_result, shared_protocol
 from pipeline.core import atomic, scratch
 from pipeline.core.errors import DataError, TemporaryError, UserError
 from pipeline.core.layout import Layout
-from pipeline.evaluation import setup, score, strips
+from pipeline.evaluation import score, setup, strips
 from pipeline.inference import saved_model
 from pipeline.inference.pretrained import INCEPTION, WeightsError
 from pipeline.params import Params, load_params
