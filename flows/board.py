@@ -35,18 +35,31 @@ class Row:
 
 
 @dataclass(frozen=True)
+class LoggedWarning:
+    """A warning and the stage that logged it first."""
+
+    stage: str
+    text: str
+
+    @property
+    def line(self) -> str:
+        """The warning after the name of its stage, which some texts begin with themselves."""
+        return f"{self.stage}: {self.text.removeprefix(self.stage.split('@')[0] + ': ')}"
+
+
+@dataclass(frozen=True)
 class View:
     """The whole run at one moment.
 
     ``left_s``: seconds until its end. It leaves out the stages of ``unknown``, whose durations nothing tells.
-    ``warnings``: stage and text, each text once, the newest last.
+    ``warnings``: each text once, the newest last.
     """
 
     rows: tuple[Row, ...]
     elapsed_s: float = 0.0
     left_s: float = 0.0
     unknown: tuple[str, ...] = ()
-    warnings: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[LoggedWarning, ...] = ()
 
 
 @dataclass
@@ -141,7 +154,7 @@ class Board:
                 self._read_events(stage, row)
             rows = tuple(self._row(stage, row) for stage, row in self._rows.items())
             left_s, unknown = self._time_left(rows)
-            warnings = tuple((stage, text) for text, stage in self._warnings.items())
+            warnings = tuple(LoggedWarning(stage, text) for text, stage in self._warnings.items())
             return View(rows, self._clock() - self._began, left_s, unknown, warnings)
 
     def _read_events(self, stage: str, row: _Tracked) -> None:

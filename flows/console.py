@@ -19,6 +19,8 @@ _MOST_WARNINGS = 3
 _FEWEST_LINES_FOR_WARNINGS = 12
 _WIDE = 100
 """Columns from which the progress bars are longer."""
+_STATE_WIDTH, _TIME_WIDTH = len("up to date"), len("1:02:05")
+"""Least widths, so that columns stay in place when a stage starts or ends."""
 _MOST_COUNTED = 1_000_000
 """Larger totals, such as bytes, are shown in per cent."""
 _STYLES: dict[RowState, str] = {"running": "bold", "failed": "bold red", "waiting": "dim", "up_to_date": "dim"}
@@ -32,10 +34,11 @@ def picture(view: View, width: int, height: int) -> Group:
     If the table does not fit, failed and running stages are shown first, and the others are counted.
     """
     warnings = view.warnings[-_MOST_WARNINGS:] if height >= _FEWEST_LINES_FOR_WARNINGS else ()
-    below = [_one_line(run_text(view)), *(_one_line(f"warning, {stage}: {text}") for stage, text in warnings)]
+    below = [_one_line(run_text(view)), *(_one_line(f"warning: {warning.line}") for warning in warnings)]
     num_rows = height - len(below) - 2  # the header, and the line of the cursor
     shown = chosen_rows(view.rows, num_rows)
-    parts: list[Table | Text] = [_table(shown, _bar_width(width))]
+    name_width = max((len(row.stage) for row in view.rows), default=0)
+    parts: list[Table | Text] = [_table(shown, width, name_width)] if shown else []
     if rest := [row for row in view.rows if row not in shown]:
         parts.append(_one_line(f"not shown: {counts_text(rest)}", "dim"))
     return Group(*parts, *below)
@@ -59,6 +62,8 @@ def counts_text(rows: Sequence[Row]) -> str:
 
 def run_text(view: View) -> str:
     """The time that the whole run has taken and still takes. A number is given only if something tells it."""
+    if not view.rows:
+        return f"finding out which stages have to run, {duration_text(view.elapsed_s)} elapsed"
     if not view.unknown:
         left = f"about {duration_text(view.left_s)}"
     elif view.left_s >= 1:
@@ -68,13 +73,14 @@ def run_text(view: View) -> str:
     return f"whole run: {duration_text(view.elapsed_s)} elapsed, time left: {left}"
 
 
-def _table(rows: Sequence[Row], bar_width: int) -> Table:
+def _table(rows: Sequence[Row], width: int, name_width: int) -> Table:
     table = Table(box=None, expand=True, padding=(0, 1, 0, 0), pad_edge=False, header_style="")
-    table.add_column("stage", no_wrap=True)
-    table.add_column("state", no_wrap=True)
+    table.add_column("stage", no_wrap=True, min_width=min(name_width, width // 3))
+    table.add_column("state", no_wrap=True, min_width=_STATE_WIDTH)
     table.add_column("progress or result", no_wrap=True, ratio=1)
-    table.add_column("elapsed", no_wrap=True, justify="right")
-    table.add_column("left", no_wrap=True, justify="right")
+    table.add_column("elapsed", no_wrap=True, justify="right", min_width=_TIME_WIDTH)
+    table.add_column("left", no_wrap=True, justify="right", min_width=_TIME_WIDTH)
+    bar_width = 16 if width >= _WIDE else 6
     for row in rows:
         cells = [row.stage, _words(row.state), _middle(row, bar_width), _time(row.elapsed_s), _time(row.left_s)]
         table.add_row(*map(_one_line, cells), style=_STYLES.get(row.state, ""))
@@ -86,20 +92,17 @@ def _middle(row: Row, bar_width: int) -> str:
     if row.progress is None:
         return row.result
     done, total = row.progress.done, row.progress.total
+    figure = f", {row.progress.figure}" if row.progress.figure else ""
     if total is None:
-        return f"{done}  {row.progress.figure}"
+        return f"{done}{figure}"
     fraction = min(1.0, done / total) if total > 0 else 1.0
     count = f"{done}/{total}" if total < _MOST_COUNTED else f"{fraction:.0%}"
-    return f"{_bar(fraction, bar_width)} {count}  {row.progress.figure}".rstrip()
+    return f"{_bar(fraction, bar_width)} {count}{figure}"
 
 
 def _bar(fraction: float, width: int) -> str:
     num_full = int(fraction * width)
     return "█" * num_full + "░" * (width - num_full)
-
-
-def _bar_width(width: int) -> int:
-    return 16 if width >= _WIDE else 8
 
 
 def _words(state: RowState) -> str:

@@ -83,7 +83,7 @@ def closing_text(view: View, started: Sequence[str], root: Path) -> str:
 
     Empty if no stage was started. ``started``: stages that have a log.
     """
-    lines = [f"Warning of {stage}: {text}" for stage, text in view.warnings]
+    lines = [f"Warning: {warning.line}" for warning in view.warnings]
     folder = Layout(root).logs_dir.relative_to(root)
     failed = [row.stage for row in view.rows if row.state == "failed" and row.stage in started]
     lines += [f"Log of the failed {stage}: {folder / stage}.log" for stage in failed]
