@@ -24,7 +24,8 @@ _STATE_WIDTH, _TIME_WIDTH = len("up to date"), len("1:02:05")
 _MOST_COUNTED = 1_000_000
 """Larger totals, such as bytes, are shown in per cent."""
 _STYLES: dict[RowState, str] = {"running": "bold", "failed": "bold red", "waiting": "dim", "up_to_date": "dim"}
-_URGENCY: tuple[tuple[RowState, ...], ...] = (("failed", "running"), ("ran", "restored"), ("waiting",))
+_FINISHED: tuple[RowState, ...] = ("ran", "restored")
+_URGENCY: tuple[tuple[RowState, ...], ...] = (("failed", "running"), _FINISHED, ("waiting",))
 """States in the order in which their rows are shown if not all fit."""
 
 
@@ -45,13 +46,20 @@ def picture(view: View, width: int, height: int) -> Group:
 
 
 def chosen_rows(rows: Sequence[Row], num_lines: int) -> list[Row]:
-    """The rows that fit into ``num_lines``, in their order; a line is kept for the count of the others."""
+    """The rows that fit into ``num_lines``, in their order; a line is kept for the count of the others.
+
+    First come failed and running stages, then the last ones that finished, then the next ones that wait.
+    """
     if len(rows) <= num_lines:
         return list(rows)
     ranks = {state: rank for rank, states in enumerate(_URGENCY) for state in states}
-    by_urgency = sorted(rows, key=lambda row: ranks.get(row.state, len(_URGENCY)))
-    kept = by_urgency[: max(1, num_lines - 1)]
-    return [row for row in rows if row in kept]
+
+    def urgency(place: int) -> tuple[int, int]:
+        state = rows[place].state
+        return ranks.get(state, len(_URGENCY)), -place if state in _FINISHED else place
+
+    kept = sorted(range(len(rows)), key=urgency)[: max(1, num_lines - 1)]
+    return [rows[place] for place in sorted(kept)]
 
 
 def counts_text(rows: Sequence[Row]) -> str:

@@ -232,7 +232,7 @@ def run_stage(
 
 
 def is_hint(line: str) -> bool:
-    """Whether a line of ``dvc repro`` is blank or only advises what to do with git and DVC's storage afterwards."""
+    """Whether a line of ``dvc repro`` tells nothing of the stage: it is blank, or about lock file, git and storage."""
     return not line.strip() or line.startswith(_HINT_STARTS)
 
 

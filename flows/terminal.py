@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -42,11 +42,10 @@ class FlowConsole:
         with using(self.board):
             console = Console(stderr=True)
             if not (is_terminal(sys.stderr) and console.encoding.startswith("utf")):
-                _filter_console_lines(lambda record: not is_hint(record.getMessage()))
+                _hide_hints()
                 yield
                 return
-            _write_lines_to(Layout(root).logs_dir / _FLOW_LOG)
-            _filter_console_lines(lambda record: False)
+            _move_console_lines(Layout(root).logs_dir / _FLOW_LOG)
             self._live = Live(
                 get_renderable=lambda: self._picture(console),
                 console=console,
@@ -75,20 +74,24 @@ class FlowConsole:
 
     def closing_text(self, root: Path) -> str:
         """The warnings of the run and its log files."""
-        return closing_text(self.board.view(), self.board.started(), root)
+        text = closing_text(self.board.view(), self.board.started(), root)
+        if self._live is None:
+            return text
+        return f"{text}\nPrefect's lines: {Layout(root).logs_dir.relative_to(root) / _FLOW_LOG}".lstrip()
 
 
 def closing_text(view: View, started: Sequence[str], root: Path) -> str:
-    """Every warning once, the log of each failed stage, and the stages of this run that have a log.
+    """Every warning once, and the log files.
 
-    Empty if no stage was started. ``started``: stages that have a log.
+    ``started``: stages that have a log; empty if nothing ran.
     """
-    lines = [f"Warning: {warning.line}" for warning in view.warnings]
     folder = Layout(root).logs_dir.relative_to(root)
+    lines = [f"Warning: {warning.line}" for warning in view.warnings]
     failed = [row.stage for row in view.rows if row.state == "failed" and row.stage in started]
     lines += [f"Log of the failed {stage}: {folder / stage}.log" for stage in failed]
     if started:
-        lines.append(f"Full logs: {folder}/STAGE.log for {', '.join(started)}")
+        of_which = f"each of the {len(started)} stages that ran" if len(started) > _MOST_NAMED else _names(started)
+        lines.append(f"Full logs: {folder}/STAGE.log for {of_which}")
     return "\n".join(lines)
 
 
@@ -105,17 +108,22 @@ def _say(line: str) -> None:
         os.write(sys.stderr.fileno(), f"{line}\n".encode())
 
 
-def _filter_console_lines(keep: Callable[[logging.LogRecord], bool]) -> None:
-    """Let Prefect's handler of the console pass only some lines. Its handler of the server gets all of them."""
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, PrefectConsoleHandler):
-            handler.addFilter(keep)
+def _console_handlers() -> list[logging.Handler]:
+    """Prefect's handlers that print. Its handlers that send to the server stay as they are."""
+    return [handler for handler in logging.getLogger().handlers if isinstance(handler, PrefectConsoleHandler)]
 
 
-def _write_lines_to(path: Path) -> None:
-    """Write the lines that Prefect would print to a file. Without a writable file they are lost on the console only."""
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(path, mode="w")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        logging.getLogger().addHandler(handler)
+def _hide_hints() -> None:
+    for handler in _console_handlers():
+        handler.addFilter(lambda record: not is_hint(record.getMessage()))
+
+
+def _move_console_lines(path: Path) -> None:
+    """Write the lines that Prefect would print to a file, which begins anew. If it cannot be written they are lost."""
+    for handler in _console_handlers():
+        handler.addFilter(lambda record: False)
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            to_file = logging.FileHandler(path, mode="w")
+            to_file.setFormatter(handler.formatter)
+            logging.getLogger().addHandler(to_file)

@@ -126,7 +126,12 @@ def train(
         curve, start, spent = state["curve"], state["step"], state["seconds"]
         sums, count = state["sums"], state["count"]
         logged = _LoggedCurve(log, state.get("num_logged", len(curve)))  # earlier versions logged before the checkpoint
-        logger.info("resumed from the checkpoint of step %d of %d", start, schedule.num_steps)
+        logger.info(
+            "resumed from the checkpoint of step %d of %d",
+            start,
+            schedule.num_steps,
+            extra={"progress": StageProgress("train", start, schedule.num_steps)},
+        )
         if parallel.rank() == 0:
             logged.send_rest(curve)
 

@@ -102,6 +102,7 @@ def test_rows_keep_their_order_and_finished_ones_come_before_waiting_ones() -> N
         "train_gan@a",
         "train_gan@b",
     ]
+    assert [row.stage for row in chosen_rows(ROWS, 4)] == ["train_evaluator", "train_gan@a", "train_gan@b"]
     assert [row.stage for row in chosen_rows(ROWS, 3)] == ["train_evaluator", "train_gan@a"]
 
 

@@ -175,7 +175,9 @@ def test_a_signal_ends_the_flow_and_its_parallel_stages(
     assert flow.wait(timeout=60) == 128 + ends_with
     if ends_with == signal.SIGINT:
         log.seek(0)
-        assert "Stopping the stages. Run the same command again to resume.\n" in log.read()
+        lines = log.read().splitlines()
+        assert "Stopping train_gan@a and train_gan@b. Ctrl-C again ends them at once." in lines
+        assert lines[-1] == "Stopped train_gan@a and train_gan@b. Run the same command again to resume."
     _, alive = psutil.wait_procs(below, timeout=5)
     assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
 
