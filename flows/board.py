@@ -72,6 +72,7 @@ class _Tracked:
     state: RowState = "waiting"
     result: str = ""
     num_starts: int = 0
+    is_resumed: bool = False
     started_at: float | None = None
     seconds: float | None = None
     events: EventReader | None = None
@@ -108,7 +109,7 @@ class Board:
         with self._lock:
             row = self._rows.setdefault(stage, _Tracked())
             row.state, row.result, row.num_starts = "running", "", row.num_starts + 1
-            row.started_at, row.seconds = self._clock(), None
+            row.started_at, row.seconds, row.is_resumed = self._clock(), None, False
             row.events, row.base, row.latest = EventReader(events_path), None, None
             return row.num_starts
 
@@ -126,11 +127,14 @@ class Board:
             self._rows.setdefault(stage, _Tracked()).result = why.split("\n", 1)[0]
 
     def finish(self, stage: str, outcome: StageOutcome, result: str = "") -> float | None:
-        """Set the outcome of a stage and return the seconds of its last start; None if it was not started."""
+        """Set the outcome of a stage and return how many seconds it took.
+
+        None if it was not started, or if it continued the work of an interrupted process.
+        """
         with self._lock:
             row = self._rows.setdefault(stage, _Tracked())
             row.state, row.result = outcome, result
-            return row.seconds
+            return None if row.is_resumed else row.seconds
 
     def finish_started(self, stage: str, outcome: StageOutcome, result: str = "") -> None:
         """Like `finish`, for a row that is shown only if it was started."""
@@ -162,6 +166,7 @@ class Board:
             if isinstance(event, StageWarning):
                 self._warnings.setdefault(event.text, stage)
                 continue
+            row.is_resumed |= event.num_before > 0
             before = row.latest[1] if row.latest else None
             row.latest = self._clock(), event
             if before is None or before.what != event.what or event.done < before.done:

@@ -29,13 +29,15 @@ class StageProgress:
     """How far a stage is: ``done`` of ``total`` units of one piece of work.
 
     ``what``: name of the work, such as ``score``; a stage may do several one after another. ``total``: None if it is
-    not known. ``figure``: short text of the value to watch, such as ``loss 0.031`` or ``12.3 clips/s``.
+    not known. ``figure``: short text of the value to watch, such as ``loss 0.031`` or ``12.3 clips/s``. ``num_before``:
+    units of ``done`` that an earlier, interrupted process did.
     """
 
     what: str
     done: int
     total: int | None
     figure: str = ""
+    num_before: int = 0
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,7 @@ def _parsed(line: bytes) -> StageEvent | None:
             int(content["done"]),
             None if total is None else int(total),
             str(content["figure"]),
+            int(content["num_before"]),
         )
     except (ValueError, KeyError, TypeError):
         return None

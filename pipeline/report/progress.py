@@ -122,7 +122,8 @@ class Progress(AbstractContextManager["Progress"]):
 
     def _report(self, now: float, *, is_last: bool = False) -> None:
         if self._events.is_on:
-            event = StageProgress(self._what, self._done, self._known_total, self._rate_text(now))
+            num_before = self._done - self._fresh
+            event = StageProgress(self._what, self._done, self._known_total, self._rate_text(now), num_before)
             self._events.progress(event, is_last=is_last)
 
     def _count(self) -> str:

@@ -130,7 +130,7 @@ def train(
             "resumed from the checkpoint of step %d of %d",
             start,
             schedule.num_steps,
-            extra={"progress": StageProgress("train", start, schedule.num_steps)},
+            extra={"progress": StageProgress("train", start, schedule.num_steps, num_before=start)},
         )
         if parallel.rank() == 0:
             logged.send_rest(curve)

@@ -58,6 +58,20 @@ def test_a_stage_waits_runs_and_ends(board: Board, clock: Clock, tmp_path: Path)
     assert rows_of(board)["train@a"].elapsed_s is None
 
 
+def test_a_resumed_stage_has_no_duration_for_later_estimates(board: Board, clock: Clock, tmp_path: Path) -> None:
+    path = tmp_path / "events"
+    board.start("train@a", path)
+    EventWriter(path).progress(StageProgress("train", 60, 100, num_before=60))
+    report(path, 61)
+    clock.now = 5.0
+    board.stop("train@a")
+    assert board.finish("train@a", "ran") is None
+    assert rows_of(board)["train@a"].elapsed_s == 5.0
+    board.start("train@a", tmp_path / "from the beginning")
+    board.stop("train@a")
+    assert board.finish("train@a", "ran") == 0.0
+
+
 def test_the_pace_is_of_this_start_and_of_one_piece_of_work(board: Board, clock: Clock, tmp_path: Path) -> None:
     path = tmp_path / "events"
     board.start("train@a", path)

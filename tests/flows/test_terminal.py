@@ -150,6 +150,11 @@ def _run_on_terminal(command: list[str], environment: dict[str, str], interrupt_
     return process.wait(timeout=60), output
 
 
+def _plain(output: str) -> str:
+    """The output without escape sequences and carriage returns."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", output)
+
+
 def _environment(home: Path) -> dict[str, str]:
     inherited = {k: v for k, v in os.environ.items() if k not in ("PREFECT_API_URL", "NO_COLOR")}
     return inherited | {"PREFECT_HOME": str(home), "TERM": "xterm-256color", "PYTHONUTF8": "1"}
@@ -165,7 +170,7 @@ def test_the_table_of_a_run_is_calm_and_the_outcome_stays(own_stub_pipeline: Pat
     assert "LSE-D 8.00, LSE-C 5.00" in output
     for line in ("To track the changes", "git add", "dvc push", "Updating lock file", "Task run", "Flow run"):
         assert line not in output
-    end = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", output).replace("\r", "").split("stage  ")[-1]
+    end = _plain(output).split("stage  ")[-1]
     assert "evaluate@lstm_cbam   ran" in end
     assert "Full logs: .scratch/logs/STAGE.log for download, train_gan@lstm_cbam and evaluate@lstm_cbam" in end
     folder = own_stub_pipeline / ".scratch" / "logs"
@@ -184,7 +189,7 @@ def test_ctrl_c_leaves_a_readable_last_line_on_a_terminal(own_stub_pipeline: Pat
     )
     assert code == 128 + signal.SIGINT
     assert "\x1b[?25h" in output  # the cursor is shown again
-    assert output.splitlines()[-2:] == [
+    assert _plain(output).splitlines()[-2:] == [
         "Stopping train_gan@lstm_cbam. Ctrl-C again ends them at once.",
         "Stopped train_gan@lstm_cbam. Run the same command again to resume.",
     ]

@@ -57,7 +57,15 @@ def test_a_half_written_line_is_read_when_it_is_whole(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    [b"\xff\xfe", b"[1, 2]", b"7", b"{}", b'{"what": "train", "done": "many", "total": 3, "figure": ""}', b"{", b""],
+    [
+        b"\xff\xfe",
+        b"[1, 2]",
+        b"7",
+        b"{}",
+        b'{"what": "train", "done": "many", "total": 3, "figure": "", "num_before": 0}',
+        b"{",
+        b"",
+    ],
 )
 def test_a_line_that_is_no_event_is_skipped(path: Path, line: bytes) -> None:
     path.write_bytes(line + b"\n")
@@ -125,6 +133,6 @@ def test_progress_reports_the_rate_as_its_figure(path: Path, monkeypatch: pytest
         now = 10.0
         progress.add(20)
     assert EventReader(path).read() == [
-        StageProgress("preprocess", 40, 100, ""),
-        StageProgress("preprocess", 60, 100, "2.0 clips/s"),
+        StageProgress("preprocess", 40, 100, "", num_before=40),
+        StageProgress("preprocess", 60, 100, "2.0 clips/s", num_before=40),
     ]
