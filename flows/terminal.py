@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from pipeline.core.layout import Layout
 from pipeline.core.logs import is_terminal
 
 _REDRAWS_PER_S = 2.0
+_LEAVING_S = 2.0
 _MOST_NAMED = 4
 _FLOW_LOG = "flow.log"
 
@@ -30,47 +32,72 @@ class FlowConsole:
     def __init__(self) -> None:
         self.board = Board()
         self._live: Live | None = None
+        self._terminal: int | None = None
         self._stopped: list[str] | None = None
 
     @contextmanager
     def show(self, root: Path) -> Iterator[None]:
         """Show the run of the block: a live table if stderr is a terminal, otherwise the flow's log lines.
 
-        Prefect's lines then go to ``.scratch/logs/flow.log`` until the process ends. Prefect's server gets all lines in
-        both cases.
+        With the table, Prefect's lines go to ``.scratch/logs/flow.log`` until the process ends, and so does what the
+        block and its child processes write to stderr. Prefect's server gets all lines in both cases.
         """
         with using(self.board):
-            console = Console(stderr=True)
-            if not (is_terminal(sys.stderr) and console.encoding.startswith("utf")):
+            if not (is_terminal(sys.stderr) and sys.stderr.encoding.lower().startswith("utf")):
                 _hide_hints()
                 yield
                 return
-            _move_console_lines(Layout(root).logs_dir / _FLOW_LOG)
+            path = Layout(root).logs_dir / _FLOW_LOG
+            _move_console_lines(path)
+            with _moved_stderr(path) as self._terminal, self._table(self._terminal):
+                yield
+        self._terminal = None
+
+    @contextmanager
+    def _table(self, terminal: int) -> Iterator[None]:
+        """Draw the board on a terminal until the block ends, then remove the drawing."""
+        with os.fdopen(os.dup(terminal), "w", encoding="utf-8") as stream:
+            console = Console(file=stream)
+
+            def draw() -> Group:
+                size = os.get_terminal_size(terminal)
+                console.size = size
+                return picture(self.board.view(), size.columns, size.lines)
+
             self._live = Live(
-                get_renderable=lambda: self._picture(console),
+                get_renderable=draw,
                 console=console,
                 refresh_per_second=_REDRAWS_PER_S,
                 transient=True,
+                redirect_stderr=False,
             )
             with self._live:
                 yield
-
-    def _picture(self, console: Console) -> Group:
-        return picture(self.board.view(), console.width, console.height)
 
     def interrupt(self) -> None:
         """Leave the last picture on the terminal and say which stages are being stopped."""
         self._stopped = self.board.running()
         if self._live:
-            with suppress(Exception):  # nothing may prevent the end of the stages
-                self._live.transient = False
-                self._live.stop()
-        _say(f"Stopping {_names(self._stopped)}. Ctrl-C again ends them at once.")
+            # In a thread: the interrupted code may hold a lock that drawing needs, and the picture then stays as it is.
+            leaving = threading.Thread(target=self._leave_picture, args=(self._live,), daemon=True)
+            leaving.start()
+            leaving.join(_LEAVING_S)
+        self._say(f"Stopping {_names(self._stopped)}. Ctrl-C again ends them at once.")
+
+    @staticmethod
+    def _leave_picture(live: Live) -> None:
+        live.transient = False
+        live.stop()
 
     def say_stopped(self) -> None:
         """After `interrupt`, say what was stopped and how to resume."""
         if self._stopped is not None:
-            _say(f"Stopped {_names(self._stopped)}. Run the same command again to resume.")
+            self._say(f"Stopped {_names(self._stopped)}. Run the same command again to resume.")
+
+    def _say(self, line: str) -> None:
+        """Write a line at once, past Python's buffers, since a signal may have interrupted a write to them."""
+        with suppress(OSError, ValueError):
+            os.write(sys.stderr.fileno() if self._terminal is None else self._terminal, f"{line}\n".encode())
 
     def closing_text(self, root: Path) -> str:
         """The warnings of the run and its log files."""
@@ -102,12 +129,6 @@ def _names(stages: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(named[:-1]), named[-1]]))
 
 
-def _say(line: str) -> None:
-    """Write a line at once, past Python's buffers, since a signal may have interrupted a write to them."""
-    with suppress(OSError, ValueError):
-        os.write(sys.stderr.fileno(), f"{line}\n".encode())
-
-
 def _console_handlers() -> list[logging.Handler]:
     """Prefect's handlers that print. Its handlers that send to the server stay as they are."""
     return [handler for handler in logging.getLogger().handlers if isinstance(handler, PrefectConsoleHandler)]
@@ -120,10 +141,35 @@ def _hide_hints() -> None:
 
 def _move_console_lines(path: Path) -> None:
     """Write the lines that Prefect would print to a file, which begins anew. If it cannot be written they are lost."""
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
     for handler in _console_handlers():
         handler.addFilter(lambda record: False)
         with suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            to_file = logging.FileHandler(path, mode="w")
+            to_file = logging.FileHandler(path)
             to_file.setFormatter(handler.formatter)
             logging.getLogger().addHandler(to_file)
+
+
+@contextmanager
+def _moved_stderr(path: Path) -> Iterator[int]:
+    """Append stderr of this process and of processes that it starts to a file. Yields a descriptor of the terminal.
+
+    Prefect's temporary server writes there, and with Ctrl-C it prints a traceback. It keeps the file until it ends.
+    """
+    sys.stderr.flush()
+    errors = sys.stderr.fileno()
+    terminal = os.dup(errors)
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    except OSError:
+        file = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(file, errors)
+        yield terminal
+    finally:
+        sys.stderr.flush()
+        os.dup2(terminal, errors)
+        os.close(file)
+        os.close(terminal)

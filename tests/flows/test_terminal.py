@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import io
 import json
@@ -10,6 +11,7 @@ import os
 import pty
 import re
 import signal
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -26,11 +28,23 @@ from flows.terminal import FlowConsole, closing_text
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class Terminal(io.StringIO):
-    encoding = "utf-8"  # type: ignore[assignment]
+class Terminal:
+    """A terminal as stderr, of 100 columns and 30 lines."""
 
-    def isatty(self) -> bool:
-        return True
+    def __init__(self, encoding: str = "utf-8") -> None:
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+        self.stderr = os.fdopen(theirs, "w", encoding=encoding)
+
+    def text(self) -> str:
+        """What was written; to be called once."""
+        self.stderr.close()
+        parts = []
+        with contextlib.suppress(OSError):  # Linux reports the end of a terminal in this way
+            while part := os.read(self._ours, 65536):
+                parts.append(part)
+        os.close(self._ours)
+        return b"".join(parts).decode()
 
 
 @pytest.fixture
@@ -65,30 +79,46 @@ def test_a_terminal_gets_a_table_and_the_lines_go_to_a_file(
     tmp_path: Path, printed: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(sys, "stderr", terminal.stderr)
     monkeypatch.setenv("TERM", "xterm")
     console = FlowConsole()
     with console.show(tmp_path):
         console.board.start("train_gan@a", tmp_path / "events")
         log_lines()
+        subprocess.run(["sh", "-c", "echo a child >&2"], stderr=terminal.stderr, check=True)
+    terminal.stderr.write("after it\n")
+    text = terminal.text()
     assert printed.getvalue() == ""
-    assert "train_gan@a" in terminal.getvalue()
-    assert "resumed" not in terminal.getvalue()
-    assert (tmp_path / ".scratch/logs/flow.log").read_text().splitlines()[-1] == "resumed"
+    assert "train_gan@a" in text
+    assert "after it" in text
+    assert "resumed" not in text
+    assert "a child" not in text
+    assert (tmp_path / ".scratch/logs/flow.log").read_text().splitlines()[-2:] == ["resumed", "a child"]
     assert console.closing_text(tmp_path).endswith("\nPrefect's lines: .scratch/logs/flow.log")
+
+
+def test_a_log_that_cannot_be_written_does_not_hide_the_table(
+    tmp_path: Path, printed: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".scratch").write_text("no folder")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal.stderr)
+    monkeypatch.setenv("TERM", "xterm")
+    with FlowConsole().show(tmp_path):
+        log_lines()
+    assert "finding out which stages have to run" in terminal.text()
 
 
 @pytest.mark.parametrize(("term", "encoding"), [("dumb", "utf-8"), ("xterm", "ascii")])
 def test_a_terminal_that_cannot_draw_gets_lines(
     tmp_path: Path, printed: io.StringIO, monkeypatch: pytest.MonkeyPatch, term: str, encoding: str
 ) -> None:
-    terminal = Terminal()
-    monkeypatch.setattr(Terminal, "encoding", encoding)
-    monkeypatch.setattr(sys, "stderr", terminal)
+    terminal = Terminal(encoding)
+    monkeypatch.setattr(sys, "stderr", terminal.stderr)
     monkeypatch.setenv("TERM", term)
     with FlowConsole().show(tmp_path):
         log_lines()
-    assert terminal.getvalue() == ""
+    assert terminal.text() == ""
     assert printed.getvalue() == "step 20/300\nresumed\n"
 
 
@@ -176,6 +206,9 @@ def test_the_table_of_a_run_is_calm_and_the_outcome_stays(own_stub_pipeline: Pat
     folder = own_stub_pipeline / ".scratch" / "logs"
     assert "Running stage 'train_gan@lstm_cbam':" in (folder / "train_gan@lstm_cbam.log").read_text()
     assert "Task run 'download'" in (folder / "flow.log").read_text()
+    with contextlib.closing(sqlite3.connect(tmp_path / "home" / "prefect.db")) as database:
+        (num_lines,) = database.execute("SELECT count(*) FROM log WHERE message LIKE 'Running stage %'").fetchone()
+    assert num_lines == 3  # Prefect has its lines, though they were not shown
     durations = json.loads((own_stub_pipeline / ".scratch" / "durations.json").read_text())
     assert durations.keys() == {"download", "train_gan@lstm_cbam", "evaluate@lstm_cbam"}
 
