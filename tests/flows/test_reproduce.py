@@ -203,7 +203,13 @@ def test_the_outcome_is_printed_last_and_the_server_has_recorded_every_task(
     assert lines[1].startswith("download       failed"), done.stdout
     assert "its command exited with 1: FileNotFoundError" in lines[1]
     assert lines[2].endswith("download failed")
-    assert [line for line in lines[82:] if "Stopping temporary server" not in line] == ["failed: download"]
+    assert [line for line in lines[82:] if "Stopping temporary server" not in line] == [
+        "",
+        "Log of the failed download: .scratch/logs/download.log",
+        "Full logs: .scratch/logs/STAGE.log for download",
+        "",
+        "failed: download",
+    ]
     with contextlib.closing(sqlite3.connect(tmp_path / "prefect.db")) as database:
         states = database.execute("SELECT state_type, count(*) FROM task_run GROUP BY state_type").fetchall()
     assert dict(states) == {"COMPLETED": 81, "FAILED": 1}

@@ -63,7 +63,7 @@ def printed() -> Iterator[io.StringIO]:
 
 def log_lines() -> None:
     for line in ("step 20/300", "To track the changes with git, run:", "\tgit add dvc.lock", "", "resumed"):
-        logging.getLogger("prefect.task_runs").warning(line)
+        logging.getLogger("prefect.a test").warning(line)
 
 
 def test_a_pipe_gets_the_lines_without_hints(tmp_path: Path, printed: io.StringIO) -> None:
