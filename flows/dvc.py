@@ -31,6 +31,15 @@ _MAX_CAUSES = 4
 _CODE_PREFIX = "artifacts/code/"
 CODE_STAGE = "code"
 """Stage that writes the code digests. A run of it does not by itself make other stages stale."""
+_HINT_STARTS = (
+    "Generating lock file ",
+    "Updating lock file ",
+    "To track the changes with git, run:",
+    "\tgit add ",
+    "To enable auto staging, run:",
+    "\tdvc config core.autostage true",
+    "Use `dvc push` to send your updates to remote storage.",
+)
 _LOCK_TEXTS = ("is busy, it is being blocked by", "Unable to acquire lock")
 _NODE = re.compile(r'^"(?P<node>[^"]+)";$')
 _EDGE = re.compile(r'^"(?P<upstream>[^"]+)" -> "(?P<downstream>[^"]+)";$')
@@ -196,11 +205,18 @@ def plan(graph: StageGraph, reasons: Mapping[str, str]) -> list[PlanRow]:
 
 
 def run_stage(
-    root: Path, stage: str, on_line: Callable[[str], None], *, force: bool = False, share: int | None = None
+    root: Path,
+    stage: str,
+    on_line: Callable[[str], None],
+    *,
+    force: bool = False,
+    share: int | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> StageOutcome:
     """``dvc repro`` of one stage alone. Its dependencies must be up to date.
 
     ``force`` runs the stage even if it is up to date. ``share``: number of cores for the stage; None: all.
+    ``environment``: further variables for its process.
     Raises TemporaryDvcError if a lock is held or the stage exits with code 75, DvcError for any other failure.
     """
     output = ReproOutput(stage)
@@ -210,9 +226,14 @@ def run_stage(
         on_line(line)
 
     options = ["--single-item", *(["--force"] if force else [])]
-    environment = {} if share is None else {SHARE_VARIABLE: str(share), "OMP_NUM_THREADS": str(share)}
-    code = stream(_command("repro", *options, stage), root, on_output, environment)
+    cores = {} if share is None else {SHARE_VARIABLE: str(share), "OMP_NUM_THREADS": str(share)}
+    code = stream(_command("repro", *options, stage), root, on_output, {**cores, **(environment or {})})
     return output.outcome(code)
+
+
+def is_hint(line: str) -> bool:
+    """Whether a line of ``dvc repro`` tells nothing of the stage: it is blank, or about lock file, git and storage."""
+    return not line.strip() or line.startswith(_HINT_STARTS)
 
 
 class ReproOutput:

@@ -29,10 +29,14 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
 from flows import dvc, tasks
+from flows.board import current_board
+from flows.estimate import read_durations, record_duration
+from flows.key_figures import key_figure
 from flows.occupancy import CheckoutBusyError, occupying
 from flows.processes import ENDING_S, end_children, end_commands_by, end_everything
 from flows.server import address, require_server
 from flows.tasks import StageResult
+from flows.terminal import FlowConsole
 from pipeline.core.command_line import reported, run_command
 from pipeline.core.errors import LipsmithError, UserError
 from pipeline.core.layout import Layout, find_root
@@ -158,26 +162,44 @@ def _reproduce(checkout: Path, targets: list[str] | None) -> State[Any]:
     whole = _graph(checkout, None)
     graph = whole.restricted_to(targets) if targets else whole
 
-    def run_task(stage: str, *, reason: str | None, blocked_by: list[str], share: int) -> StageResult:
-        state = tasks.run_stage_task(
-            checkout, stage, reason=reason, blocked_by=blocked_by, share=share, return_state=True
-        )
-        result = state.result(raise_on_failure=False)
-        if isinstance(result, StageResult):
-            return result
-        if state.is_failed() and isinstance(result, Exception) and not isinstance(result, LipsmithError):
-            raise result  # a bug
-        return StageResult(stage, "failed", str(result), 0.0)  # no retries left
+    layout, board = Layout(checkout), current_board()
 
-    most_jobs = num_jobs(load_params(Layout(checkout).params_path))
+    def run_task(stage: str, *, reason: str | None, blocked_by: list[str], share: int) -> StageResult:
+        result = _run_task(checkout, stage, reason, blocked_by, share)
+        _finish_row(checkout, result)
+        return result
+
+    most_jobs = num_jobs(load_params(layout.params_path))
     shares = shares_of(whole, most_jobs, num_cores())
-    results = walk(graph, tasks.read_reasons_task(checkout), run_task, most_jobs=most_jobs, shares=shares)
+    reasons = tasks.read_reasons_task(checkout)
+    stale = {row.stage for row in dvc.plan(graph, reasons) if row.action != "-"}
+    board.expect(graph, stale, most_jobs, read_durations(layout.durations_path))
+    results = walk(graph, reasons, run_task, most_jobs=most_jobs, shares=shares)
     tasks.publish_outcomes(results)
     tasks.publish_comparison(checkout, results)
     failed = [r.stage for r in results if r.outcome == "failed"]
     if failed:
         return Failed(message=f"failed: {', '.join(failed)}", data=results)
     return Completed(message=outcome_summary(results), data=results)
+
+
+def _run_task(checkout: Path, stage: str, reason: str | None, blocked_by: list[str], share: int) -> StageResult:
+    state = tasks.run_stage_task(checkout, stage, reason=reason, blocked_by=blocked_by, share=share, return_state=True)
+    result = state.result(raise_on_failure=False)
+    if isinstance(result, StageResult):
+        return result
+    if state.is_failed() and isinstance(result, Exception) and not isinstance(result, LipsmithError):
+        raise result  # a bug
+    return StageResult(stage, "failed", str(result), 0.0)  # no retries left
+
+
+def _finish_row(checkout: Path, result: StageResult) -> None:
+    """Show a stage's outcome with its key metric, or why it has none. Keep how long it ran."""
+    is_bad = result.outcome in ("failed", "skipped")
+    text = _first_line(result.reason) if is_bad else key_figure(checkout, result.stage)
+    seconds = current_board().finish(result.stage, result.outcome, text)
+    if result.outcome == "ran" and seconds is not None:
+        record_duration(Layout(checkout).durations_path, result.stage, seconds)
 
 
 def outcome_summary(results: list[StageResult]) -> str:
@@ -211,28 +233,33 @@ def plan_text(root: Path, targets: list[str] | None) -> str:
     )
 
 
-def run_flow_command(body: Callable[[], int]) -> int:
+def run_flow_command(body: Callable[[], int], console: FlowConsole | None = None) -> int:
     """Run a command's body and return its exit code. SIGTERM and Ctrl-C unwind the body and end all child processes.
 
+    ``console``: shows the body's flow, and says after Ctrl-C what was stopped.
     A LipsmithError or an error of the operating system is printed as one message and becomes its exit code.
     """
+
+    shown = console or FlowConsole()
 
     def unwind(signum: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + signum)
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
-        os.write(sys.stderr.fileno(), b"Stopping the stages. Run the same command again to resume.\n")
+        shown.interrupt()
         if address() is not None:
             unwind(signum, frame)
         # Ctrl-C also ends a temporary server, and Prefect would try to reach it for minutes.
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C kills stages without waiting
         try:
             end_everything()
+            shown.say_stopped()
         finally:
             os._exit(128 + signum)
 
     signal.signal(signal.SIGTERM, unwind)
     before = signal.signal(signal.SIGINT, interrupt)
+    atexit.register(shown.say_stopped)  # runs after end_children
     atexit.register(end_children)  # runs after Prefect's own exit handlers, which still need the server
     try:
         return reported(body, lambda error: sys.stderr.write(f"{error}\n"))
@@ -289,6 +316,7 @@ def _command(
     Exit code 0 if every stage is up to date, 1 if a stage failed, 2 for an invalid argument or setting.
     """
     wanted = [*(targets or []), *(stages or [])] or None
+    console = FlowConsole()
 
     def body() -> int:
         checkout = _checkout(root)
@@ -297,15 +325,18 @@ def _command(
             return 0
         _graph(checkout, wanted)  # an unknown stage is reported before a server starts
         require_server()
-        state = reproduce(str(checkout), wanted, return_state=True)
+        with console.show(checkout):
+            state = reproduce(str(checkout), wanted, return_state=True)
         results = state.result(raise_on_failure=False)
         if isinstance(results, list):
             sys.stdout.write(outcome_table(results) + "\n")
+        if notes := console.closing_text(checkout):
+            sys.stdout.write(f"\n{notes}\n\n")
         sys.stdout.write(f"{state.message}\n")
         settle(state)
         return 0 if state.is_completed() else 1
 
-    return run_flow_command(body)
+    return run_flow_command(body, console)
 
 
 def require_settings(root: Path) -> None:

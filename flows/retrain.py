@@ -16,10 +16,12 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
 from flows import tasks
+from flows.board import current_board
 from flows.occupancy import CheckoutBusyError, occupying
 from flows.reproduce import outcome_table, reproduce, require_settings, run_flow_command, settle
 from flows.server import require_server
 from flows.tasks import StageResult
+from flows.terminal import FlowConsole
 from pipeline.core.command_line import run_command
 from pipeline.core.layout import find_root
 from pipeline.report.tables import Table
@@ -43,7 +45,9 @@ def retrain(root: str | None = None) -> State[Any]:
 
 def _retrain(checkout: Path) -> State[Any]:
     variant = tasks.preflight(checkout)
+    board = current_board()
     detected = tasks.detect(checkout, return_state=True)
+    board.finish_started("detect", "ran" if detected.is_completed() else "failed")
     if not detected.is_completed():
         return Failed(message=f"detection of new clips: {detected.message}")
     reproduced = reproduce(str(checkout), return_state=True)
@@ -56,6 +60,7 @@ def _retrain(checkout: Path) -> State[Any]:
         gated = tasks.gate(checkout, variant, return_state=True)
         outcome = gated.result(raise_on_failure=False)
         decision, fault = (outcome, "") if gated.is_completed() else (None, str(outcome))
+        board.finish_started("gate", "ran" if decision else "failed", decision["outcome"] if decision else "")
     text = report(results, decision, fault)
     tasks.publish_report(text)
     message = headline(results, decision, fault)
@@ -173,17 +178,22 @@ def _command(
     Exit code 0 if the gate made a decision, 1 on a failure, 2 for an invalid argument or setting.
     """
 
+    console = FlowConsole()
+
     def body() -> int:
         checkout = find_root(root)
         require_server()
         require_settings(checkout)  # reports invalid settings before a server starts
-        state = retrain(str(checkout), return_state=True)
+        with console.show(checkout):
+            state = retrain(str(checkout), return_state=True)
         text = state.result(raise_on_failure=False)
         sys.stdout.write(f"{text if isinstance(text, str) else state.message}\n")
+        if notes := console.closing_text(checkout):
+            sys.stdout.write(f"\n{notes}\n")
         settle(state)
         return 0 if state.is_completed() else 1
 
-    return run_flow_command(body)
+    return run_flow_command(body, console)
 
 
 if __name__ == "__main__":

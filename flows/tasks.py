@@ -24,7 +24,9 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
 from flows import dvc
+from flows.board import current_board
 from flows.processes import stream
+from flows.recording import recording
 from pipeline.core.errors import LipsmithError
 from pipeline.core.layout import CODE_ROOT, Layout
 from pipeline.params import load_params
@@ -93,8 +95,11 @@ def run_stage_task(
         why = dvc.read_reasons(root, stage).get(stage, "") if reason is None else reason
         if not why:
             return finished("up_to_date")
-        return finished(dvc.run_stage(root, stage, _logger().info, share=share), why)
-    except dvc.TemporaryDvcError:
+        with recording(root, stage, _logger().info) as record:
+            outcome = dvc.run_stage(root, stage, record.on_line, share=share, environment=record.environment)
+        return finished(outcome, why)
+    except dvc.TemporaryDvcError as error:
+        current_board().delay(stage, f"may be tried again: {error}")
         raise
     except dvc.DvcError as error:
         return finished("failed", str(error))
@@ -119,7 +124,8 @@ def detect(root: Path) -> None:
     An unchanged list makes no stage stale. The demo source renders its own clips and has no new ones.
     """
     if load_params(Layout(root).params_path).dataset.source != "demo":
-        dvc.run_stage(root, "download", _logger().info, force=True)
+        with recording(root, "detect", _logger().info) as record:
+            dvc.run_stage(root, "download", record.on_line, force=True, environment=record.environment)
 
 
 @task(task_run_name="gate", **UNCACHED)
@@ -136,7 +142,8 @@ def gate(root: Path, variant: str) -> dict[str, Any]:
         logger.info(line)
 
     command = [sys.executable, "-m", "pipeline.promote", "--variant", variant, "--root", str(root)]
-    code = stream(command, CODE_ROOT, on_output)
+    with recording(root, "gate", on_output) as record:
+        code = stream(command, CODE_ROOT, record.on_line, record.environment)
     if code != 0:
         raise LipsmithError("\n".join([f"pipeline.promote failed (exit code {code})", *tail]))
     decision: dict[str, Any] = json.loads(Layout(root).decision_path.read_text())

@@ -37,14 +37,14 @@ HOMES = {
     "prefect": ("flows/",),
     "requests": ("pipeline/fetch/",),
     "fsspec": ("pipeline/corpora/storage.py",),
-    "rich": ("pipeline/report/progress.py",),
+    "rich": ("pipeline/report/progress.py", "flows/console.py", "flows/terminal.py"),
     "filelock": ("pipeline/core/locks.py",),
 }
 ONE_OF_EACH = {
-    # A pattern, and the only module where it may stand: text table, chart style, progress, seeded order, best offset.
+    # A pattern, and the only module where it may stand: text table, chart style, terminal, seeded order, best offset.
     r"\.[lr]just\(|\"-{3}:?\"": "pipeline/report/tables.py",
     r"savefig\(|#[0-9a-fA-F]{6}\b|rcParams|pyplot": "pipeline/report/plot_style.py",
-    r"isatty\(": "pipeline/report/progress.py",
+    r"isatty\(": "pipeline/core/logs.py",
     r"sha256\(f\"\{seed\}": "pipeline/core/seeded_order.py",
     r"\.argm(ax|in)\(": "pipeline/metrics/best_offset.py",
 }

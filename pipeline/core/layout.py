@@ -54,6 +54,16 @@ class Layout:
         return self.root / ".scratch"
 
     @property
+    def logs_dir(self) -> Path:
+        """The full log of every stage's last run, ``STAGE.log``, which the flows write."""
+        return self.scratch_dir / "logs"
+
+    @property
+    def durations_path(self) -> Path:
+        """Seconds that every stage took when it last ran in a flow."""
+        return self.scratch_dir / "durations.json"
+
+    @property
     def mlflow_db_path(self) -> Path:
         return self.root / "mlflow.db"
 

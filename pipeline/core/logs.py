@@ -7,6 +7,8 @@ import os
 import sys
 from typing import TextIO
 
+from pipeline.core.stage_events import EventHandler, EventWriter
+
 logger = logging.getLogger(__name__)
 
 LEVEL_VARIABLE = "LIPSMITH_LOG_LEVEL"
@@ -15,8 +17,12 @@ _VERBOSE = ("alembic", "mlflow", "numba", "matplotlib", "PIL")
 
 
 def log_to_stderr(form: str = "%(message)s") -> None:
-    """Log to stderr at the level of ``LIPSMITH_LOG_LEVEL`` (default INFO). Verbose libraries log warnings only."""
-    logging.basicConfig(level=_level(), format=form, datefmt="%H:%M:%S", handlers=[StderrHandler()])
+    """Log to stderr at the level of ``LIPSMITH_LOG_LEVEL`` (default INFO). Verbose libraries log warnings only.
+
+    Warnings and progress are also passed to the flow that started the process, if one did.
+    """
+    handlers = [StderrHandler(), EventHandler(EventWriter.of_environment())]
+    logging.basicConfig(level=_level(), format=form, datefmt="%H:%M:%S", handlers=handlers)
     for name in _VERBOSE:
         logging.getLogger(name).setLevel(logging.WARNING)
     given = os.environ.get(LEVEL_VARIABLE, "")
@@ -30,6 +36,11 @@ class StderrHandler(logging.StreamHandler[TextIO]):
     def emit(self, record: logging.LogRecord) -> None:
         self.setStream(sys.stderr)
         super().emit(record)
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Whether lines of the stream can be redrawn: it is a terminal and no simple one."""
+    return stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
 
 
 def wants_tracebacks() -> bool:

@@ -1,4 +1,7 @@
-"""How far a long piece of work is: a bar on a terminal, a log line every few seconds elsewhere."""
+"""How far a long piece of work is: a bar on a terminal, a log line now and then elsewhere.
+
+A flow that started the process also gets it as events.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,10 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from pipeline.core.durations import duration_text
+from pipeline.core.logs import is_terminal
+from pipeline.core.stage_events import EventWriter, StageProgress
+
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
@@ -18,6 +25,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LOG_EVERY_S = 5.0
+"""Time in seconds before the first log line, and the shortest between two."""
+_GROWS_AFTER_S = 20.0
+_MOST_GROWTH = 12.0
+"""The interval between two lines grows with the time that the work takes, up to this factor: a line a minute."""
 BYTES = "bytes"
 """The unit that is shown as MB or GB."""
 T = TypeVar("T")
@@ -39,15 +50,17 @@ class Progress(AbstractContextManager["Progress"]):
         self._note = self._shown = ""
         self._lock = threading.Lock()
         self._bar: tuple[Bar, TaskID] | None = None
+        self._events = EventWriter.of_environment()
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
+        if is_terminal(sys.stderr):
             self._bar = _start_bar(self._what, self._total)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._report(self._clock(), is_last=True)
         if self._bar:
             self._bar[0].stop()
         elif self._fresh and error is None and self.seconds >= LOG_EVERY_S and (text := self.describe()) != self._shown:
@@ -63,11 +76,12 @@ class Progress(AbstractContextManager["Progress"]):
             self._fresh += count if is_fresh else 0
             self._note = self._note if note is None else note
             now = self._clock()
+            self._report(now)
             if self._bar:
                 bar, task = self._bar
                 bar.update(task, completed=self._done, total=self._known_total, text=self._text(now))
                 return
-            if now - self._logged < LOG_EVERY_S:
+            if now - self._logged < self._pause(now):
                 return
             self._logged, self._shown = now, self._text(now)
             text = self._shown
@@ -88,13 +102,29 @@ class Progress(AbstractContextManager["Progress"]):
         return None if self._total is None or self._done > self._total else self._total
 
     def _text(self, now: float) -> str:
-        parts = [self._count(), self._note]
-        rate = self._fresh / max(now - self._started, 1e-9)
-        if self._fresh > 0:
-            parts.append(f"{rate / 1e6:.1f} MB/s" if self._unit == BYTES else f"{rate:.1f} {self._unit}/s")
-            if (total := self._known_total) is not None and self._done < total:
-                parts.append(f"about {_duration((total - self._done) / rate)} left")
+        parts = [self._count(), self._note, self._rate_text(now)]
+        if self._fresh > 0 and (total := self._known_total) is not None and self._done < total:
+            parts.append(f"about {duration_text((total - self._done) / self._rate(now))} left")
         return ", ".join(filter(None, parts))
+
+    def _rate(self, now: float) -> float:
+        return self._fresh / max(now - self._started, 1e-9)
+
+    def _rate_text(self, now: float) -> str:
+        if self._fresh <= 0:
+            return ""
+        rate = self._rate(now)
+        return f"{rate / 1e6:.1f} MB/s" if self._unit == BYTES else f"{rate:.1f} {self._unit}/s"
+
+    def _pause(self, now: float) -> float:
+        """Seconds between two log lines: the longer the work takes, the more."""
+        return LOG_EVERY_S * min(max(1.0, (now - self._started) / _GROWS_AFTER_S), _MOST_GROWTH)
+
+    def _report(self, now: float, *, is_last: bool = False) -> None:
+        if self._events.is_on:
+            num_before = self._done - self._fresh
+            event = StageProgress(self._what, self._done, self._known_total, self._rate_text(now), num_before)
+            self._events.progress(event, is_last=is_last)
 
     def _count(self) -> str:
         done, total = self._done, self._known_total
@@ -124,9 +154,3 @@ def _start_bar(what: str, total: int | None) -> tuple[Bar, TaskID]:
 
 def _size(num_bytes: int) -> str:
     return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -17,6 +17,7 @@ import torch
 from models import parallel
 from pipeline.core.choices import Keep
 from pipeline.core.errors import DataError
+from pipeline.core.stage_events import StageProgress
 from pipeline.training.checkpoint import CheckpointStore
 
 logger = logging.getLogger(__name__)
@@ -125,7 +126,12 @@ def train(
         curve, start, spent = state["curve"], state["step"], state["seconds"]
         sums, count = state["sums"], state["count"]
         logged = _LoggedCurve(log, state.get("num_logged", len(curve)))  # earlier versions logged before the checkpoint
-        logger.info("resumed from the checkpoint of step %d of %d", start, schedule.num_steps)
+        logger.info(
+            "resumed from the checkpoint of step %d of %d",
+            start,
+            schedule.num_steps,
+            extra={"progress": StageProgress("train", start, schedule.num_steps, num_before=start)},
+        )
         if parallel.rank() == 0:
             logged.send_rest(curve)
 
@@ -323,4 +329,18 @@ def _format(scalars: Mapping[str, float]) -> str:
 
 def _log_line(row: Mapping[str, float], step: int, num_steps: int, pace: float) -> None:
     left = pace * (num_steps - step)
-    logger.info("step %d/%d %s | %.2f s/step, %.0f s left", step, num_steps, _format(row), pace, left)
+    logger.info(
+        "step %d/%d %s | %.2f s/step, %.0f s left",
+        step,
+        num_steps,
+        _format(row),
+        pace,
+        left,
+        extra={"progress": StageProgress("train", step, num_steps, _key_figure(row))},
+    )
+
+
+def _key_figure(row: Mapping[str, float]) -> str:
+    """L1 of a generator, the loss of other networks."""
+    name = "l1" if "l1" in row else "loss"
+    return f"{name} {row[name]:.4g}" if name in row else ""

@@ -170,3 +170,36 @@ def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < deadline, "timed out"
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Updating lock file 'dvc.lock'",
+        "To track the changes with git, run:",
+        "\tgit add dvc.lock artifacts/.gitignore",
+        "To enable auto staging, run:",
+        "\tdvc config core.autostage true",
+        "Use `dvc push` to send your updates to remote storage.",
+        "",
+        "  ",
+    ],
+)
+def test_advice_of_dvc_is_a_hint(line: str) -> None:
+    assert dvc.is_hint(line)
+
+
+@pytest.mark.parametrize("line", ["Running stage 'a':", "> python -m pipeline.stages.a", "ERROR: git add failed"])
+def test_what_dvc_says_about_the_stage_is_no_hint(line: str) -> None:
+    assert not dvc.is_hint(line)
+
+
+@pytest.mark.slow
+def test_the_installed_dvc_prints_its_advice_in_the_known_words(tiny_repo: Path) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=tiny_repo, check=True)
+    (tiny_repo / ".dvc" / "config").write_text("[core]\n    analytics = false\n    check_update = false\n")
+    lines: list[str] = []
+    dvc.run_stage(tiny_repo, "prepare", lines.append)
+    shown = [line for line in lines if not dvc.is_hint(line)]
+    assert len(shown) < len(lines)
+    assert shown == ["Running stage 'prepare':", "> cat in.txt > prepared.txt"]

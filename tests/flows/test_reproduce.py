@@ -175,7 +175,9 @@ def test_a_signal_ends_the_flow_and_its_parallel_stages(
     assert flow.wait(timeout=60) == 128 + ends_with
     if ends_with == signal.SIGINT:
         log.seek(0)
-        assert "Stopping the stages. Run the same command again to resume.\n" in log.read()
+        lines = log.read().splitlines()
+        assert "Stopping train_gan@a and train_gan@b. Ctrl-C again ends them at once." in lines
+        assert lines[-1] == "Stopped train_gan@a and train_gan@b. Run the same command again to resume."
     _, alive = psutil.wait_procs(below, timeout=5)
     assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
 
@@ -201,7 +203,13 @@ def test_the_outcome_is_printed_last_and_the_server_has_recorded_every_task(
     assert lines[1].startswith("download       failed"), done.stdout
     assert "its command exited with 1: FileNotFoundError" in lines[1]
     assert lines[2].endswith("download failed")
-    assert [line for line in lines[82:] if "Stopping temporary server" not in line] == ["failed: download"]
+    assert [line for line in lines[82:] if "Stopping temporary server" not in line] == [
+        "",
+        "Log of the failed download: .scratch/logs/download.log",
+        "Full logs: .scratch/logs/STAGE.log for download",
+        "",
+        "failed: download",
+    ]
     with contextlib.closing(sqlite3.connect(tmp_path / "prefect.db")) as database:
         states = database.execute("SELECT state_type, count(*) FROM task_run GROUP BY state_type").fetchall()
     assert dict(states) == {"COMPLETED": 81, "FAILED": 1}

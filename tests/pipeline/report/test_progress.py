@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import logging
 import subprocess
 import sys
@@ -52,6 +53,17 @@ def test_lines_are_seconds_apart_and_the_end_is_logged_once(caplog: pytest.LogCa
             progress.add()
     counts = [message.split(",")[0] for message in caplog.messages]
     assert counts == ["render: 2 of 4 clips", "render: 4 of 4 clips"]
+
+
+def test_long_work_logs_a_line_a_minute(caplog: pytest.LogCaptureFixture, clock: Clock) -> None:
+    with Progress("render", 7200, clock=clock) as progress:
+        times = []
+        for clock.now in range(1, 7200):
+            progress.add()
+            times += [clock.now] * (len(caplog.messages) - len(times))
+    pauses = [int(after - before) for before, after in itertools.pairwise(times)]
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[-1]) == (5, 60)
 
 
 def test_nothing_is_logged_of_work_that_failed_was_done_before_or_is_short(

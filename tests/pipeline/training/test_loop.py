@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -16,6 +17,7 @@ from pipeline.training.loop import (
     Batch,
     NonFiniteLossError,
     Schedule,
+    _key_figure,
     clipped_step,
     learning_rate_factor,
     merge_rows,
@@ -107,6 +109,30 @@ def test_a_killed_run_continues_the_same_curve(tmp_path: Path, dies_at: int) -> 
     assert (parts.kept_step, parts.validation) == (whole.kept_step, whole.validation)
     assert without_repeats(logged["parts"]) == logged["whole"]
     assert len(logged["parts"]) <= len(logged["whole"]) + 3  # at most the rows of one checkpoint are repeated
+
+
+def test_the_loop_reports_its_steps_to_the_flow_also_where_it_resumes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    store = CheckpointStore(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        train(Regression(17), Numbers(), SCHEDULE, store, into([]))
+    caplog.clear()
+    report = train(Regression(), Numbers(), SCHEDULE, store, into([]))
+    events = [record.progress for record in caplog.records if hasattr(record, "progress")]
+    assert all(event.what == "train" and event.total == 23 for event in events)
+    assert [event.done for event in events] == [15, 16, 20, 23]
+    assert [event.num_before for event in events] == [15, 0, 0, 0]
+    assert [event.figure for event in events][::3] == ["", f"loss {report.curve[-1]['loss']:.4g}"]
+
+
+@pytest.mark.parametrize(
+    ("row", "figure"),
+    [({"step": 1.0, "l1": 0.03125, "loss": 2.0}, "l1 0.03125"), ({"loss": 0.5}, "loss 0.5"), ({}, "")],
+)
+def test_l1_is_the_figure_of_a_generator(row: dict[str, float], figure: str) -> None:
+    assert _key_figure(row) == figure
 
 
 @pytest.mark.parametrize("num_before", [0, 1, 4])

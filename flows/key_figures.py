@@ -1,0 +1,36 @@
+"""The one metric by which a finished stage is judged at a glance."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pipeline.core.layout import Layout
+
+_CLIPS = "{num_clips} clips"
+_ACCURACY = "pairwise accuracy {test_pairwise_accuracy:.3f}"
+_TEXTS = {
+    # Stage -> text with the keys of its metrics.json.
+    "download": _CLIPS,
+    "preprocess": _CLIPS,
+    "sync_filter": _CLIPS,
+    "train_syncnet": _ACCURACY,
+    "train_evaluator": _ACCURACY,
+    "train_gan": "L1 {val_l1:.4f}",
+    "evaluate": "LSE-D {lse_d:.2f}, LSE-C {lse_c:.2f}",
+}
+_MODULES = {"evaluate_bound": "evaluate"}
+"""Stage of ``dvc.yaml`` -> the stage whose folder has its results, where the two differ."""
+
+
+def key_figure(root: Path, stage: str) -> str:
+    """The key metric of a finished stage from its ``metrics.json``, such as ``L1 0.0312``; empty if it has none."""
+    name, _, variant = stage.partition("@")
+    name = _MODULES.get(name, name)
+    if name not in _TEXTS:
+        return ""
+    try:
+        metrics = json.loads(Layout(root).metrics_path(name, variant or None).read_text())
+        return _TEXTS[name].format_map(metrics)
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
