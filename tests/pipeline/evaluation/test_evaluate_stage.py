@@ -149,7 +149,7 @@ def test_a_model_of_the_users_own_beside_the_comparison(
     figures = json.loads((layout.root / "out.json").read_text())
     assert {name: rows["no_lstm"][name] for name in figures} == figures
 
-    monkeypatch.setattr(networks.Evaluation, "score_model", lambda *_: figures)
+    monkeypatch.setattr(setup.Evaluation, "score_model", lambda *_: figures)
     content = comparison([read_result(layout.stage_dir("evaluate", name)) for name in rows], 0.95, 50, 0)
     atomic.write_json(layout.comparison_path, content)
     alike = score_model()
