@@ -15,6 +15,8 @@ from pipeline.inference import saved_model
 from pipeline.inference.lse_evaluator import judge_dir, load_evaluator
 
 CPU = torch.device("cpu")
+JUDGE_SHA256 = "77eb32e42a10173d059faf7b235230b905523da66fd0d258a37daccadf89c661"
+"""A published judge never changes: results name it."""
 
 
 @pytest.fixture(scope="module")
