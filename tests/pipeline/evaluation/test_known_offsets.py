@@ -1,39 +1,55 @@
-"""The trained evaluator on clips it never saw, whose sound is moved by known amounts."""
+"""judge-1 measures known offsets of clips that it was not trained on."""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from pipeline.core.layout import Layout
+from pipeline.core.layout import CODE_ROOT
+from pipeline.corpora.demo.render import DemoSpec, render_video
+from pipeline.corpora.manifest import record_of
 from pipeline.inference.lse_evaluator import load_evaluator
-from pipeline.metrics.lse import lse_scores
-from pipeline.shards.read import read_clips
-from tests.support.sound import early_by
+from pipeline.media.mjpeg import decode_mjpeg
+from pipeline.params import load_params
+from pipeline.preprocess.clip import process_clip
+from pipeline.shards.write import ClipSample
+from pipeline.training.judge import known_offsets_found
 
-LARGEST_LEAD = 10
-MOVES_PER_CLIP = 3
+pytestmark = pytest.mark.slow
+
+NUM_OFFSETS = 21
+NUM_CLIPS = 3
+SPEC = DemoSpec(num_speakers=NUM_CLIPS, num_clips_per_speaker=1, seed=7)
+"""Speakers of another seed than those of the judge's corpus."""
 
 
-@pytest.mark.slow
-def test_known_offsets_of_held_out_clips_are_found() -> None:
-    """-10 to 10 frames, three moves of every held-out clip. Needs the clips and the evaluator of a finished run."""
-    run = os.environ.get("LIPSMITH_TEST_RUN")
-    if not run:
-        pytest.skip("LIPSMITH_TEST_RUN names no checkout with a finished run on GRID (data, artifacts/train_evaluator)")
-    layout, device = Layout(Path(run)), torch.device("cpu")
-    evaluator = load_evaluator(None, layout.model_dir("train_evaluator"), device)
-    num_leads = 2 * LARGEST_LEAD + 1
-    errors = []
-    for number, clip in enumerate(read_clips(layout.clips_dir, "test")):
-        context = clip.context()
-        for move in range(MOVES_PER_CLIP):
-            lead = (number + move * num_leads // MOVES_PER_CLIP) % num_leads - LARGEST_LEAD
-            score = lse_scores(*evaluator(context, early_by(clip.audio, lead)))
-            errors.append(score.offset_frames - lead)
-    assert len(errors) >= num_leads
-    assert np.mean(np.abs(errors) <= 1) >= 0.95, errors
+def found_in(videos: Iterable[Path]) -> list[bool]:
+    """Whether each known offset of each video is found within one frame."""
+    params = load_params(CODE_ROOT / "params.yaml").preprocess.model_copy(update={"choose_face": "largest"})
+    evaluator = load_evaluator("judge-1", Path("unused"), torch.device("cpu"))
+    found: list[bool] = []
+    for video in videos:
+        (sample,) = process_clip(record_of(f"a/{video.stem}", "a", "test", video, ""), params, Path("/"))
+        assert isinstance(sample, ClipSample)
+        found += known_offsets_found(*evaluator(decode_mjpeg(sample.context_mjpeg, sample.context_bytes), sample.audio))
+    return found
+
+
+def test_rendered_speakers_that_the_judge_has_never_seen(tmp_path: Path) -> None:
+    videos = [tmp_path / f"{speaker}.mp4" for speaker in range(NUM_CLIPS)]
+    for speaker, video in enumerate(videos):
+        render_video(video, SPEC, speaker, 0, articulation=1.0, crf=18)
+    found = found_in(videos)
+    assert len(found) == NUM_CLIPS * NUM_OFFSETS
+    assert np.mean(found) >= 0.95
+
+
+def test_a_speaker_of_grid(shared_data: Path) -> None:
+    videos = sorted((shared_data / "grid" / "s1").glob("*.mp4"))[:NUM_CLIPS]
+    found = found_in(videos)
+    assert len(found) == NUM_CLIPS * NUM_OFFSETS
+    assert np.mean(found) >= 0.95
