@@ -26,6 +26,7 @@ from pipeline.evaluation import score, setup, strips
 from pipeline.inference import saved_model
 from pipeline.inference.pretrained import INCEPTION, WeightsError
 from pipeline.params import Params, load_params
+from pipeline.params.edit import replace_values
 from pipeline.promote import champion
 from pipeline.shards.clip import Clip
 from pipeline.shards.write import write_rejects
@@ -70,6 +71,13 @@ def layout(tmp_path: Path, shards_dir: Path, params: Params) -> Layout:
         )
         (folder / "curve.csv").write_text("step,l1\n1,0.5\n2,0.4\n")
     return layout
+
+
+def write_settings(layout: Layout, repo_root: Path) -> None:
+    """Write the files of a checkout that uses the trained evaluator of `layout`."""
+    text, _ = replace_values((repo_root / "params.yaml").read_text(), {"evaluate.lse.weights": None})
+    atomic.write_text(layout.params_path, text)
+    atomic.write_bytes(layout.root / "dvc.yaml", (repo_root / "dvc.yaml").read_bytes())
 
 
 @pytest.fixture
@@ -132,8 +140,7 @@ def test_a_model_of_the_users_own_beside_the_comparison(
 ) -> None:
     """Whatever its folder is called; rows of another protocol are not shown."""
     rows = {name: run_stage("evaluate", partial(evaluate._body, name), name) for name in ("copy_input", "no_lstm")}
-    for name in ("params.yaml", "dvc.yaml"):
-        atomic.write_bytes(layout.root / name, (repo_root / name).read_bytes())
+    write_settings(layout, repo_root)
     atomic.write_json(layout.metrics_path("train_evaluator"), SKILL)
     monkeypatch.chdir(layout.root)
 
@@ -247,8 +254,7 @@ def test_a_shape_bug_in_a_metric_fails_the_stage_and_no_clip(
     monkeypatch.setattr(scratch, "fingerprint", lambda *_: "0" * 16)
     monkeypatch.setattr(stage, "_set_up_process", lambda: None)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    for name in ("params.yaml", "dvc.yaml"):
-        atomic.write_bytes(layout.root / name, (repo_root / name).read_bytes())
+    write_settings(layout, repo_root)
     monkeypatch.chdir(layout.root)
     with pytest.raises(ValueError, match=r"lip and audio embeddings must be \[V, D\] of equal shape"):
         evaluate.main(["--variant", "real"])
