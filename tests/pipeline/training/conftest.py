@@ -19,7 +19,7 @@ NUM_FRAMES = {"train": (30, 8, 30, 28, 30), "val": (30, 30)}
 """A clip of 8 frames has no room for two windows."""
 
 
-def _sample(clip_id: str, split: str, num_frames: int) -> ClipSample:
+def make_sample(clip_id: str, split: str, num_frames: int) -> ClipSample:
     """A clip of smooth, slowly changing colours with random audio."""
     rng = np.random.default_rng(list(clip_id.encode()))
     ramp = np.linspace(0, 1, 96)
@@ -51,7 +51,7 @@ def clips_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = []
     for split, num_shards in (("train", 2), ("val", 1)):
         for number in range(num_shards):
-            samples = [_sample(f"{split}{number}/{k}", split, num) for k, num in enumerate(NUM_FRAMES[split])]
+            samples = [make_sample(f"{split}{number}/{k}", split, num) for k, num in enumerate(NUM_FRAMES[split])]
             rows.extend(write_shard(folder, shard_name(split, number), samples))
     write_index(folder, rows)
     return folder

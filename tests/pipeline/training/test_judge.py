@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pipeline.inference.lse_evaluator import judge_dir
+from pipeline.shards.write import shard_name, write_index, write_shard
+from pipeline.stage import StageContext
+from pipeline.stages import train_evaluator
 from pipeline.training.judge import group_of, judge_accuracy, known_offsets_found
+from tests.pipeline.training.conftest import make_sample
 
 
 def test_groups_are_told_apart_by_the_speakers_name() -> None:
@@ -48,3 +54,23 @@ def test_each_group_has_its_own_accuracy() -> None:
     assert found["rendered_unseen"]["offset_within_one_frame"] == 0.0
     assert found["rendered_unseen"]["pairwise_accuracy"] < 0.1
     assert found["rendered_unseen"]["num_speakers"] == 2
+
+
+def test_the_stage_measures_the_judge_and_trains_nothing(make_context: Callable[..., StageContext]) -> None:
+    context = make_context(1)
+    clips_dir = context.layout.clips_dir
+    clips_dir.unlink()
+    samples = [make_sample(f"a/{number}", "test", 30) for number in range(2)]
+    write_index(clips_dir, write_shard(clips_dir, shard_name("test", 0), samples))
+
+    metrics = train_evaluator._body(context)
+
+    assert metrics["judge"] == "judge-1"
+    assert metrics["test_num_clips"] == 2
+    assert metrics["test_pairwise_accuracy"] < 0.8  # the audio is noise
+    source, made = judge_dir("judge-1"), context.output_dir
+    for name in ("weights.safetensors", "model.json"):
+        assert (made / "model" / name).read_bytes() == (source / name).read_bytes()
+    assert (made / "curve.csv").read_bytes() == (source / "curve.csv").read_bytes()
+    assert (made / "curve.png").stat().st_size > 0
+    assert not list(context.scratch.iterdir())
