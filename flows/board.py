@@ -121,7 +121,7 @@ class Board:
             row.state, row.events = "waiting", None
             row.seconds = None if row.started_at is None else self._clock() - row.started_at
 
-    def delay(self, stage: str, why: str) -> None:
+    def note_waiting(self, stage: str, why: str) -> None:
         """Say why a stage waits, after a failure that may be temporary."""
         with self._lock:
             self._rows.setdefault(stage, _Tracked()).result = why.split("\n", 1)[0]
@@ -185,7 +185,10 @@ class Board:
         )
 
     def _left_of(self, stage: str, row: _Tracked, elapsed_s: float) -> float | None:
-        """Seconds that a running stage still takes: at its pace, else as long as the last time; None if unknown."""
+        """Seconds left in the current work at its pace; otherwise until the expected duration.
+
+        None if there is no expected duration, or if it is exceeded.
+        """
         if row.base and row.latest:
             (began, base), (at, latest) = row.base, row.latest
             if latest.total is not None and latest.done < latest.total:

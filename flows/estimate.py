@@ -14,7 +14,7 @@ _writing = threading.Lock()
 
 
 def read_durations(path: Path) -> dict[str, float]:
-    """Stage -> seconds of its last run. Empty if the file is missing or no such file."""
+    """Stage -> seconds of its last run. Returns an empty dict if the file is missing or holds no durations."""
     try:
         content = json.loads(path.read_text())
         return {str(stage): float(seconds) for stage, seconds in content.items()}
@@ -40,9 +40,9 @@ def expected_duration(stage: str, last_run: Mapping[str, float], this_run: Mappi
     return sum(alike) / len(alike) if alike else None
 
 
-def progress_left(done: float, total: float, seconds: float) -> float | None:
-    """Seconds for the rest at the pace so far: ``done`` units took ``seconds``, ``total`` units are left."""
-    return total * seconds / done if done > 0 and seconds > 0 else None
+def progress_left(done: float, left: float, seconds: float) -> float | None:
+    """Seconds for the ``left`` units at the pace of the ``done`` units, which took ``seconds``. None without a pace."""
+    return left * seconds / done if done > 0 and seconds > 0 else None
 
 
 def time_to_end(

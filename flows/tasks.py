@@ -99,7 +99,7 @@ def run_stage_task(
             outcome = dvc.run_stage(root, stage, record.on_line, share=share, environment=record.environment)
         return finished(outcome, why)
     except dvc.TemporaryDvcError as error:
-        current_board().delay(stage, f"may be tried again: {error}")
+        current_board().note_waiting(stage, f"may be tried again: {error}")
         raise
     except dvc.DvcError as error:
         return finished("failed", str(error))

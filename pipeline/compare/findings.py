@@ -75,11 +75,14 @@ def evaluator_problem(by_name: Mapping[str, Row], evaluator: str) -> str | None:
 def _remedy(evaluator: str) -> str:
     """What to do about an evaluator that does not measure sync."""
     if evaluator == "trained":
-        return "In params.yaml, raise train_evaluator.num_steps, or use more clips."
+        return (
+            "In params.yaml, raise train_evaluator.num_steps, use more clips, or set evaluate.lse.weights to judge-1 "
+            "or to the path of syncnet_v2.model."
+        )
     other = "the path of syncnet_v2.model" if evaluator in JUDGE_NAMES else "judge-1"
     return (
         f"In params.yaml, set evaluate.lse.weights to null, which trains an evaluator on these clips, or to {other}. "
-        "If none of them helps, check that the clips are in sync."
+        "If neither helps, check that the clips are in sync."
     )
 
 
@@ -96,6 +99,7 @@ def _best_generators(generators: Sequence[Row], figures: Sequence[tuple[str, str
 
 
 def _real_behind(by_name: Mapping[str, Row], generators: Sequence[Row], differences: Differences) -> str | None:
+    """Which generators have a clearly higher LSE-C than ``real``; None if none has."""
     real = by_name.get("real")
     if real is None:
         return None
@@ -131,11 +135,11 @@ def _order(by_name: Mapping[str, Row], differences: Differences) -> str | None:
             if sign * by_name[worse][key] >= sign * by_name[better][key]
         ]
         statements.append(f"does not hold on {label} ({', '.join(broken)})" if broken else f"holds on {label}")
-        close = [
+        unclear = [
             f"`{worse}` and `{better}`" for worse, better in steps if not is_clear(differences, better, worse, key)
         ]
-        if close and not broken:
-            doubts += f" On {label} it is not established: the difference may be 0 between {', '.join(close)}."
+        if unclear and not broken:
+            doubts += f" On {label} it is not established: the difference may be 0 between {', '.join(unclear)}."
     seeds = _seeds([by_name[name] for name in names])
     return f"The paper's order, neither < LSTM or CBAM alone < both, {' and '.join(statements)} ({seeds}).{doubts}"
 
@@ -151,13 +155,13 @@ def _against_baselines(by_name: Mapping[str, Row], differences: Differences) -> 
         ahead = [row for row in baselines if sign * whole[key] > sign * row[key]]
         of_whom = "all" if len(ahead) == len(baselines) else _listed([row["variant"] for row in ahead]) or "none"
         statements.append(f"on {label} ahead of {of_whom}")
-        close = [
+        unclear = [
             row["variant"]
             for row in ahead
             if key in DIRECTIONS and not is_clear(differences, "lstm_cbam", row["variant"], key)
         ]
-        if close:
-            doubts += f" On {label} its lead over {_listed(close)} is not established: it may be 0."
+        if unclear:
+            doubts += f" On {label} its lead over {_listed(unclear)} is not established: it may be 0."
     text = (
         f"`lstm_cbam` against the baselines of the paper's Table 1 ({_listed([row['variant'] for row in baselines])}): "
     )
@@ -165,12 +169,13 @@ def _against_baselines(by_name: Mapping[str, Row], differences: Differences) -> 
 
 
 def _against_copy(by_name: Mapping[str, Row], generators: Sequence[Row], differences: Differences) -> str | None:
+    """Which generators have a higher LSE-C than ``copy_input``, and which leads are unclear."""
     copy = by_name.get("copy_input")
     if copy is None or not generators:
         return None
     behind = [row["variant"] for row in generators if row["lse_c"] <= copy["lse_c"]]
     ahead = [row for row in generators if row["lse_c"] > copy["lse_c"]]
-    close = [row["variant"] for row in ahead if not is_clear(differences, row["variant"], "copy_input", "lse_c")]
+    unclear = [row["variant"] for row in ahead if not is_clear(differences, row["variant"], "copy_input", "lse_c")]
     if behind:
         text = (
             f"No higher LSE-C than the unchanged video `copy_input` ({copy['lse_c']:.3f}): {_listed(behind)}. "
@@ -178,8 +183,8 @@ def _against_copy(by_name: Mapping[str, Row], generators: Sequence[Row], differe
         )
     else:
         text = f"Every generator has a higher LSE-C than the unchanged video `copy_input` ({copy['lse_c']:.3f})."
-    if close:
-        text += f" The lead is not established, because it may be 0: {_listed(close)}."
+    if unclear:
+        text += f" The lead is not established, because it may be 0: {_listed(unclear)}."
     return text
 
 
@@ -213,8 +218,7 @@ def limits(rows: Sequence[Row], protocol: Mapping[str, Any]) -> list[str]:
             "not compare the values with published ones."
         )
     lines.append(
-        "FID and KID of `real` and `copy_input` are 0 by construction, because their face crops are the real ones. The "
-        "same code computes them."
+        "FID and KID of `real` and `copy_input` are 0 by construction, because their face crops are the real ones. "
     )
     images = min(row["fid_num_images"] for row in rows)
     if images < MIN_FID_IMAGES:

@@ -74,7 +74,7 @@ class EventWriter:
         return self._path is not None
 
     def progress(self, event: StageProgress, *, is_last: bool = False) -> None:
-        """Write how far the stage is, at most every `WRITE_EVERY_S`. The last event of a work is always written."""
+        """Write how far the stage is, at most every `WRITE_EVERY_S` and at the end of a piece of work (``is_last``)."""
         if self._path is None:
             return
         with self._lock:

@@ -40,7 +40,7 @@ class JudgeCorpus:
     """What to render and which speakers of GRID to use.
 
     ``grid_root`` holds a folder for each speaker. ``unseen_root``: folder with videos of other speakers of GRID, named
-    ``SPEAKER_CLIP``, or None.
+    ``SPEAKER_CLIP`` or ``hq_SPEAKER_CLIP``, or None.
     """
 
     grid_root: Path
@@ -54,10 +54,10 @@ class JudgeCorpus:
 def make_judge_corpus(corpus: JudgeCorpus, folder: Path, num_workers: int) -> None:
     """Render the missing clips into ``folder``, link GRID's speakers and write ``metadata.csv``.
 
-    Raises UserError if a speaker of GRID has no folder or no video.
+    Raises UserError if the folder of a GRID speaker or ``unseen_root`` is missing or has no video.
     """
-    grid = [_linked(corpus.grid_root / name, folder / "grid" / name) for name in corpus.grid_speakers]
-    unseen = _linked(corpus.unseen_root, folder / "unseen") if corpus.unseen_root else []
+    grid = [_link_and_list(corpus.grid_root / name, folder / "grid" / name, "--grid") for name in corpus.grid_speakers]
+    unseen = _link_and_list(corpus.unseen_root, folder / "unseen", "--unseen") if corpus.unseen_root else []
     _render_missing(corpus, folder, num_workers)
     rows = [row for speaker in range(corpus.num_speakers) for row in _rendered_rows(corpus, speaker)]
     rng = np.random.default_rng(corpus.seed)
@@ -74,11 +74,15 @@ def make_judge_corpus(corpus: JudgeCorpus, folder: Path, num_workers: int) -> No
     atomic.write_text(folder / METADATA, text.getvalue())
 
 
-def _linked(source: Path, link: Path) -> list[str]:
+def _link_and_list(source: Path, link: Path, option: str) -> list[str]:
     """Link a folder and return the names of its videos."""
     videos = sorted(path.name for path in source.iterdir() if path.suffix in VIDEO_SUFFIXES) if source.is_dir() else []
     if not videos:
-        raise UserError(f"{source} is not a folder with videos; --grid names the folder of GRID's speakers s1, s2, ...")
+        expected = {
+            "--grid": "the folder that holds the GRID speakers",
+            "--unseen": "a folder with videos SPEAKER_CLIP",
+        }
+        raise UserError(f"{source} is not a folder with videos; {option} must name {expected[option]}")
     link.parent.mkdir(parents=True, exist_ok=True)
     if link.resolve() != source.resolve():
         link.unlink(missing_ok=True)
@@ -94,6 +98,7 @@ def _grid_rows(speaker: str, videos: list[str], rng: np.random.Generator) -> lis
 
 
 def _rendered_rows(corpus: JudgeCorpus, speaker: int) -> list[tuple[str, str, str]]:
+    # Of 30 speakers, 0 and 15 are in test, and 7 is in val.
     is_test, is_val = speaker % _HELD_OUT_EVERY == 0, speaker % (2 * _HELD_OUT_EVERY) == 7
     split = "test" if is_test else "val" if is_val else "train"
     clips = range(corpus.num_clips_per_speaker)

@@ -21,6 +21,7 @@ BORDER_VALUE = 110
 CHIN_MARGIN = 0.06
 """Share of the face box's height that a ``square`` crop adds below the chin, to contain an open jaw."""
 CONTEXT_MARGIN = 0.4
+"""Share of the face's size that a context crop adds at the bottom; half of it at each side."""
 
 
 def crop_boxes(faces: NDArray[np.float64], geometry: CropGeometry) -> NDArray[np.float64]:
@@ -63,8 +64,8 @@ class Cropper:
     Boxes that are not square are stretched. Each output pixel is the mean over the area it covers. Pixels outside the
     frame have grey level 110. All frames of a clip use one sampling density per axis, so that their sharpness is equal.
 
-    ``of_crops``: the frames are crops of slightly more pixels per face. Interpolation is then bicubic and as sparse as
-    possible, because a second averaging would blur them. Their edge is repeated outside.
+    ``of_crops``: the frames are themselves crops, of little more resolution. They are then interpolated bicubically
+    with few samples, because averaging again would blur. Pixels outside the frame repeat its edge.
     """
 
     def __init__(self, boxes: NDArray[np.float64], size_px: int, *, of_crops: bool = False) -> None:
@@ -91,7 +92,7 @@ class Cropper:
 def _density(sides: NDArray[np.float64], size_px: int, slack: float) -> int:
     """Number of samples per output pixel along one axis for boxes with these ``sides: float64 [N]``.
 
-    ``slack``: excess of the shrinking factor over a whole number up to which no further sample is taken.
+    ``slack``: a shrinking factor of at most n + ``slack`` takes n samples.
     """
     shrink = float(np.median(sides)) / size_px if len(sides) else 1.0
     return max(1, math.ceil(shrink - slack))

@@ -57,6 +57,8 @@ def load_evaluator(
 ) -> Evaluator:
     """The judge ``weights``, the evaluator with the weights of that file, or for None the model in ``trained_dir``.
 
+    ``trained_dir`` is read only if ``weights`` is None.
+
     Raises UserError if the file or the model is missing, or if the file does not hold syncnet_v2's tensors.
     """
     if not isinstance(weights, Path):

@@ -101,17 +101,17 @@ class Clip:
         """
         if geometry == self.geometry:
             return self
-        needed = f"{self.clip_id}: its crops have the geometry {self.geometry}, but the model needs {geometry}"
+        needed = f"{self.clip_id}: the crops have the geometry {self.geometry}, but the model needs {geometry}"
         boxes = self._boxes_of.get(geometry)
         if boxes is None:
             raise UserError(
-                f"{needed}, whose boxes its shard, of an earlier version, lacks; run `dvc repro --force --single-item "
-                "preprocess`, then `dvc repro sync_filter`"
+                f"{needed}. An earlier version wrote the shard without the boxes of this geometry. Run `dvc repro "
+                "--force --single-item preprocess`, then `dvc repro sync_filter`"
             )
         side_px = float(np.median((boxes[:, 2:] - boxes[:, :2]).max(axis=1)))
         if side_px < CROP_PX:
             raise UserError(
-                f"{needed}, which its context crops show at {side_px:.0f} px, and {CROP_PX} are needed; in "
+                f"{needed}. The context crops show it at {side_px:.0f} px, below the {CROP_PX} px of a crop. In "
                 f"params.yaml, set preprocess.crop to {geometry}, or preprocess.context_px to at least "
                 f"{math.ceil(CROP_PX * (1 + CONTEXT_MARGIN))}, and run `dvc repro sync_filter`"
             )

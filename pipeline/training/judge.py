@@ -51,7 +51,7 @@ def use_judge(name: JudgeName, context: StageContext) -> dict[str, Any]:
         ]
     )
     return {
-        **{f"test_{name}": value for name, value in test.items()},
+        **{f"test_{key}": value for key, value in test.items()},
         "chance_pairwise_accuracy": 0.5,
         "width": evaluator.width,
         "judge": name,
@@ -67,8 +67,10 @@ def _similarity(lips: NDArray[np.float32], audio: NDArray[np.float32]) -> NDArra
 def judge_accuracy(evaluator: Evaluator, clips: Iterable[Clip], seed: int) -> Mapping[str, dict[str, Any]]:
     """Group -> accuracy (``pairwise_accuracy``, ``offset_within_one_frame``, ``known_offsets_found``) and numbers of
     clips and speakers. ``known_offsets_found`` is None if all clips of the group are too short for it.
+    Clips of at most 5 windows are left out of the other scores.
 
-    The groups are those of `group_of`. Raises DataError if no clip of a group is long enough.
+    The groups are those of `group_of`. Raises ClipTooShortError for a clip without windows, and DataError
+    if no clip of a group is long enough.
     """
     similarities: dict[str, list[NDArray[np.float32]]] = defaultdict(list)
     speakers: dict[str, set[str]] = defaultdict(set)

@@ -143,7 +143,7 @@ def test_another_start_begins_again_and_the_reason_of_the_wait_is_shown(board: B
     board.start("train@a", path)
     report(path, 40)
     board.stop("train@a")
-    board.delay("train@a", "DVC is busy\nlong tail")
+    board.note_waiting("train@a", "DVC is busy\nlong tail")
     assert rows_of(board)["train@a"].result == "DVC is busy"
     path.unlink()
     assert board.start("train@a", path) == 2

@@ -67,8 +67,8 @@ class DemoSpec:
         return num_samples_of(self.num_frames)
 
     @property
-    def look(self) -> dict[str, Any]:
-        """The fields that determine the clips' bytes."""
+    def fingerprint_fields(self) -> dict[str, Any]:
+        """All fields except those of the splits. Another value renders every clip again."""
         return {name: value for name, value in asdict(self).items() if name not in _SPLIT_FIELDS}
 
 
@@ -204,7 +204,7 @@ def _describe(root: Path, spec: DemoSpec, split: str, speaker: int, clip: int) -
 
 def _claim(root: Path, spec: DemoSpec) -> None:
     """Delete clips of another spec or other code, and write the fingerprint. Raises UserError for foreign clips."""
-    fingerprint = {"spec": spec.look, "code": _code_digest(), "made_by": "lipsmith demo"}
+    fingerprint = {"spec": spec.fingerprint_fields, "code": _code_digest(), "made_by": "lipsmith demo"}
     marker, clips = root / _FINGERPRINT, root / "mvlrs_v1"
     if marker.is_file():
         if json.loads(marker.read_text()) == fingerprint:

@@ -99,7 +99,7 @@ def test_an_evaluator_that_cannot_tell_is_called_so() -> None:
 @pytest.mark.parametrize(
     ("evaluator", "remedy"),
     [
-        ("trained", "raise train_evaluator.num_steps, or use more clips"),
+        ("trained", "raise train_evaluator.num_steps, use more clips, or set evaluate.lse.weights to judge-1"),
         ("judge-1", "set evaluate.lse.weights to null, which trains an evaluator on these clips, or to the path of"),
         ("official", "set evaluate.lse.weights to null, which trains an evaluator on these clips, or to judge-1"),
     ],
