@@ -69,7 +69,9 @@ def test_every_listed_file_exists_and_a_second_call_changes_nothing(corpus: Judg
 
 def test_a_missing_speaker_is_named(corpus: JudgeCorpus, tmp_path: Path) -> None:
     (tmp_path / "grid" / "s26").rename(tmp_path / "grid" / "s27")
-    with pytest.raises(UserError, match="s26 is not a folder with videos; --grid names the folder of GRID's speakers"):
+    with pytest.raises(
+        UserError, match="s26 is not a folder with videos; --grid must name the folder that holds the GRID speakers"
+    ):
         make_judge_corpus(corpus, tmp_path / "clips", 1)
 
 
