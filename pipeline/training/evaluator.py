@@ -102,6 +102,12 @@ def evaluator_windows(context: torch.Tensor, device: torch.device) -> torch.Tens
     return images_CNHW.unflatten(1, (num, frames)).transpose(0, 1)
 
 
+def negative_distances(lip: NDArray[np.float32], audio: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Similarity of all lip windows (rows) and audio windows (columns): float32 [V, D] each -> [V, V]."""
+    distances: NDArray[np.float32] = pairwise_distances(torch.from_numpy(lip), torch.from_numpy(audio)).numpy()
+    return -distances
+
+
 class EvaluatorTrainee:
     """An evaluator with its optimiser and fixed validation clips."""
 
@@ -152,8 +158,7 @@ class EvaluatorTrainee:
         context = clip.context(np.arange(clip.num_frames))
         bf16 = uses_bf16(self._params.precision, self._device)
         lip, audio = embed_clip(self.network, context, clip.audio, self._device, bf16)
-        distances: NDArray[np.float32] = pairwise_distances(torch.from_numpy(lip), torch.from_numpy(audio)).numpy()
-        return -distances
+        return negative_distances(lip, audio)
 
     def weights(self) -> dict[str, torch.Tensor]:
         return self.network.state_dict()

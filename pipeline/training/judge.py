@@ -7,10 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from models.losses import pairwise_distances
 from pipeline.core import atomic
 from pipeline.core.choices import JudgeName
 from pipeline.inference import saved_model
@@ -20,6 +18,7 @@ from pipeline.metrics.lse import lse_scores
 from pipeline.shards.clip import Clip
 from pipeline.stage import StageContext
 from pipeline.training.curve import load_curve_rows, plot_curve
+from pipeline.training.evaluator import negative_distances
 from pipeline.training.session import MAX_TEST_CLIPS, spread_clips
 from pipeline.training.sync_validation import SyncValidation
 
@@ -46,7 +45,7 @@ def use_judge(name: JudgeName, context: StageContext) -> dict[str, Any]:
     )
     test = validation.scores(
         [
-            _similarity(*evaluator(clip.context(np.arange(clip.num_frames)), clip.audio))
+            negative_distances(*evaluator(clip.context(np.arange(clip.num_frames)), clip.audio))
             for clip in spread_clips(context.layout.clips_dir, "test", MAX_TEST_CLIPS)
         ]
     )
@@ -56,12 +55,6 @@ def use_judge(name: JudgeName, context: StageContext) -> dict[str, Any]:
         "width": evaluator.width,
         "judge": name,
     }
-
-
-def _similarity(lips: NDArray[np.float32], audio: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Negative distances between all lip windows (rows) and audio windows (columns) of a clip: float32 [V, V]."""
-    distances: NDArray[np.float32] = pairwise_distances(torch.from_numpy(lips), torch.from_numpy(audio)).numpy()
-    return -distances
 
 
 def judge_accuracy(evaluator: Evaluator, clips: Iterable[Clip], seed: int) -> Mapping[str, dict[str, Any]]:
@@ -78,7 +71,7 @@ def judge_accuracy(evaluator: Evaluator, clips: Iterable[Clip], seed: int) -> Ma
     for clip in clips:
         group = group_of(clip.speaker)
         lips, audio = evaluator(clip.context(np.arange(clip.num_frames)), clip.audio)
-        similarities[group].append(_similarity(lips, audio))
+        similarities[group].append(negative_distances(lips, audio))
         recovered[group] += known_offsets_found(lips, audio)
         speakers[group].add(clip.speaker)
     found = {}

@@ -10,16 +10,9 @@ import pytest
 from flows.board import Board, LoggedWarning, Row, current_board, using
 from flows.dvc import StageGraph
 from pipeline.core.stage_events import EventWriter, StageProgress
+from tests.support.clock import Clock
 
 GRAPH = StageGraph({"prepare": (), "train@a": ("prepare",), "train@b": ("prepare",), "compare": ("train@a", "train@b")})
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -14,19 +14,12 @@ import pytest
 
 from pipeline.core.logs import StderrHandler
 from pipeline.report.progress import BYTES, Progress, tracked
+from tests.support.clock import Clock
 
 
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
