@@ -20,9 +20,11 @@ from models.blocks import (
     scaled_channels,
 )
 from models.cbam import ResidualCBAM
-from models.choices import LstmOver
+from models.choices import LstmOver, Predicts
 
 FACE_SIZE_PX = 96
+COPY_MARGIN = 0.02
+"""Least distance of a copied value from 0 and 1, where its logit would be infinite."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,8 @@ class GeneratorConfig:
     """Units of the LSTM over mel steps; not scaled by `width`. The LSTM over frames has the size of the embedding."""
     use_decoder_cbam: bool = False
     """With `use_cbam`, also add CBAM after the decoder stages from 3x3 on."""
+    predicts: Predicts = "image"
+    """image: the face, as in Wav2Lip. change: what to add to `copy_logits`; before training it is zero."""
 
     def __post_init__(self) -> None:
         scaled_channels(8, self.width)
@@ -49,6 +53,13 @@ class GeneratorConfig:
             raise ValueError(f"lstm_over must be {' or '.join(get_args(LstmOver))}, got {self.lstm_over!r}")
         if self.lstm_hidden < 1:
             raise ValueError(f"lstm_hidden must be at least 1, got {self.lstm_hidden}")
+        require_predicts(self.predicts)
+
+
+def require_predicts(value: str) -> None:
+    """Raise ValueError unless the value is one of `Predicts`."""
+    if value not in get_args(Predicts):
+        raise ValueError(f"predicts must be {' or '.join(get_args(Predicts))}, got {value!r}")
 
 
 def face_input(target: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
@@ -59,6 +70,24 @@ def face_input(target: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     pose = target.clone()
     pose[..., target.shape[-2] // 2 :, :] = 0
     return torch.cat((pose, reference), dim=-3)
+
+
+def copy_logits(pose: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    """Logits of a copied face: the upper half of the pose above the lower half of the reference.
+
+    Both float [..., 3, H, W] in [0, 1] -> float32 [..., 3, H, W]; the sigmoid is the copy, within `COPY_MARGIN` of 0
+    and 1. A network that predicts the change only has to learn the mouth and the motion of the head. Neither Wav2Lip
+    nor the paper has this connection.
+    """
+    half = pose.shape[-2] // 2
+    copied = torch.cat((pose[..., :half, :], reference[..., half:, :]), dim=-2)
+    return torch.logit(copied.float(), eps=COPY_MARGIN)
+
+
+def start_at_zero(layer: nn.Module) -> None:
+    """Set all weights of a layer to zero, so that a network that predicts the change starts with the copy."""
+    for weights in layer.parameters():
+        nn.init.zeros_(weights)
 
 
 class Generator(nn.Module):
@@ -95,6 +124,8 @@ class Generator(nn.Module):
         self.decoder_stages = nn.ModuleList(stages)
         out = scaled_channels(32, config.width)
         self.output = nn.Sequential(ConvBlock(dec[6] + face[0], out, 3, 1, 1), nn.Conv2d(out, 3, kernel_size=1))
+        if config.predicts == "change":
+            start_at_zero(self.output[-1])
         with torch.random.fork_rng(devices=[]):
             over = config.lstm_over if config.use_lstm else None
             self.mel_lstm = MelLSTM(config.lstm_hidden) if over == "mel" else None
@@ -170,4 +201,8 @@ class Generator(nn.Module):
             if index > 0 and self.decoder_cbam:
                 x_NCHW = self.decoder_cbam[index - 1](x_NCHW)
             x_NCHW = torch.cat((x_NCHW, skips.pop()), dim=1)
-        return torch.sigmoid(self.output(x_NCHW).float())
+        logits_NCHW = self.output(x_NCHW).float()
+        if self.config.predicts == "change":
+            pose_NCHW, reference_NCHW = faces_NCHW.chunk(2, dim=1)
+            logits_NCHW = logits_NCHW + copy_logits(pose_NCHW, reference_NCHW)
+        return torch.sigmoid(logits_NCHW)

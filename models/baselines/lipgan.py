@@ -18,7 +18,8 @@ from torch import nn
 from models.audio_encoder import NUM_MEL_BINS
 from models.baselines.framewise import FramewiseGenerator
 from models.blocks import ConvBlock, TransposedConvBlock, scaled_channels
-from models.generator import FACE_SIZE_PX, face_input
+from models.choices import Predicts
+from models.generator import FACE_SIZE_PX, copy_logits, face_input, require_predicts, start_at_zero
 
 MEL_STEPS = 27
 """0.34 s at 80 steps/s, centred on the frame."""
@@ -26,13 +27,16 @@ MEL_STEPS = 27
 
 @dataclass(frozen=True, kw_only=True)
 class LipGANConfig:
-    """Settings that determine the parameters of the generator. Raises ValueError for an invalid width."""
+    """Settings that determine the parameters of the generator. Raises ValueError for values out of range."""
 
     width: float = 1.0
     """Channel factor; 1 is the size of LipGAN."""
+    predicts: Predicts = "image"
+    """image: the face, as in LipGAN. change: what to add to `copy_logits`; before training it is zero."""
 
     def __post_init__(self) -> None:
         scaled_channels(8, self.width)
+        require_predicts(self.predicts)
 
 
 def lipgan_face_input(target: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
@@ -89,6 +93,8 @@ class LipGANGenerator(FramewiseGenerator):
             ConvBlock(c16, c16, 3, 1, 1),
             nn.Conv2d(c16, 3, kernel_size=1),
         )
+        if config.predicts == "change":
+            start_at_zero(self.output[-1])
 
     def generate_logits(self, audio_NCFL: torch.Tensor, faces_NCHW: torch.Tensor) -> torch.Tensor:
         """mel float [N, 1, 80, 27] and faces [N, 6, 96, 96] -> logits [N, 3, 96, 96]."""
@@ -101,6 +107,9 @@ class LipGANGenerator(FramewiseGenerator):
         for stage in self.decoder_stages:
             x_NCHW = torch.cat((skips.pop(), stage(x_NCHW)), dim=1)
         logits_NCHW: torch.Tensor = self.output(x_NCHW)
+        if self.config.predicts == "change":
+            reference_NCHW, pose_NCHW = faces_NCHW.chunk(2, dim=1)
+            logits_NCHW = logits_NCHW.float() + copy_logits(pose_NCHW, reference_NCHW)
         return logits_NCHW
 
 

@@ -39,6 +39,7 @@ class DemoParams(_Fractions):
     num_clips_per_speaker: PositiveInt
     clip_seconds: Annotated[float, Field(ge=1, le=30)]
     size_px: Annotated[int, Field(ge=96, le=512, multiple_of=2)]
+    head_motion: Annotated[float, Field(ge=0, le=2)]
     split_by: SplitBy
 
     @model_validator(mode="after")

@@ -62,6 +62,7 @@ def recipe_of(params: TrainGanParams, variant: VariantParams) -> Recipe:
             use_cbam=variant.use_cbam,
             lstm_over=params.lstm_over,
             use_decoder_cbam=params.use_decoder_cbam,
+            predicts=params.predicts,
         )
         has_adversary = losses.adversarial.weight > 0
         quality = partial(QualityAdversary, params) if has_adversary else None
@@ -70,7 +71,14 @@ def recipe_of(params: TrainGanParams, variant: VariantParams) -> Recipe:
     if isinstance(variant, LipGanVariant):
         weights = {"l1": 1.0, "contrastive": variant.contrastive_weight}
         sync = partial(SyncAdversary, params)
-        return Recipe(LIPGAN, LipGANConfig(width=params.width), lambda step: weights, 0, ADAM_BETAS, sync)
+        return Recipe(
+            LIPGAN,
+            LipGANConfig(width=params.width, predicts=params.predicts),
+            lambda step: weights,
+            0,
+            ADAM_BETAS,
+            sync,
+        )
     if isinstance(variant, Speech2VidVariant):
         return Recipe(SPEECH2VID, Speech2VidConfig(width=params.width), lambda step: {"l1": 1.0}, 0, ADAM_BETAS, None)
     assert_never(variant)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from models.generator import Generator, GeneratorConfig, face_input
+from models.generator import COPY_MARGIN, Generator, GeneratorConfig, face_input
 
 VARIANTS = list(itertools.product((False, True), repeat=2))
 
@@ -168,3 +168,30 @@ def test_bad_input_is_refused() -> None:
         GeneratorConfig(lstm_over="words")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="lstm_hidden"):
         GeneratorConfig(lstm_hidden=0)
+    with pytest.raises(ValueError, match="predicts must be image or change, got 'mouth'"):
+        GeneratorConfig(predicts="mouth")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("use_cbam", [True, False])
+def test_a_network_that_predicts_the_change_starts_with_a_copy_of_its_input(use_cbam: bool) -> None:
+    mel, _ = batch()
+    target, reference = torch.rand(2, 2, 3, 3, 96, 96).clamp(COPY_MARGIN, 1 - COPY_MARGIN)
+    net = small(use_cbam=use_cbam, predicts="change")
+    out = net(mel, face_input(target, reference))
+    torch.testing.assert_close(out[..., :48, :], target[..., :48, :])
+    torch.testing.assert_close(out[..., 48:, :], reference[..., 48:, :])
+
+
+def test_the_change_may_be_any_and_white_and_black_stay_finite() -> None:
+    mel, _ = batch()
+    faces = face_input(torch.ones(2, 3, 3, 96, 96), torch.zeros(2, 3, 3, 96, 96))
+    net = small(predicts="change")
+    torch.testing.assert_close(net(mel, faces)[..., 48:, :], torch.full((2, 3, 3, 48, 96), COPY_MARGIN))
+    torch.nn.init.constant_(net.output[-1].bias, 20.0)
+    assert net(mel, faces).min() > 0.99
+
+
+def test_both_outputs_have_the_same_initial_weights_but_for_the_last_layer() -> None:
+    image, change = (small(predicts=predicts).state_dict() for predicts in ("image", "change"))
+    differing = [name for name in image if not torch.equal(image[name], change[name])]
+    assert image.keys() == change.keys() and differing == ["output.1.weight", "output.1.bias"]

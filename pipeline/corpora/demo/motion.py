@@ -18,15 +18,21 @@ MotionTrack = NDArray[np.floating[Any]]
 _BLINK_S = 0.22
 
 
-def head_track(rng: np.random.Generator, phones: Sequence[Phone], num_frames: int, fps: float = FPS) -> list[HeadPose]:
-    """Return the pose of every frame. Frame f is at time (f + 0.5) / fps. Draws from ``rng`` only."""
+def head_track(
+    rng: np.random.Generator, phones: Sequence[Phone], num_frames: int, fps: float = FPS, motion: float = 1.0
+) -> list[HeadPose]:
+    """Return the pose of every frame. Frame f is at time (f + 0.5) / fps. Draws from ``rng`` only.
+
+    ``motion``: factor of the head's drift and nods. Blinks, gaze and the head's mean pose do not depend on it.
+    """
     times = (np.arange(num_frames) + 0.5) / fps
     nod, lift = _emphasis(rng, phones, times)
-    x, y = 0.055 * _drift(rng, times), 0.035 * _drift(rng, times)
-    roll = 0.035 * _drift(rng, times) + rng.normal(0.0, 0.015)
-    yaw = 0.075 * _drift(rng, times) + rng.normal(0.0, 0.03)
-    pitch = 0.040 * _drift(rng, times) + 0.045 * nod
-    zoom = 1.0 + 0.012 * _drift(rng, times)
+    nod *= motion
+    x, y = 0.055 * motion * _drift(rng, times), 0.035 * motion * _drift(rng, times)
+    roll = 0.035 * motion * _drift(rng, times) + rng.normal(0.0, 0.015)
+    yaw = 0.075 * motion * _drift(rng, times) + rng.normal(0.0, 0.03)
+    pitch = 0.040 * motion * _drift(rng, times) + 0.045 * nod
+    zoom = 1.0 + 0.012 * motion * _drift(rng, times)
     shut = _blinks(rng, times)
     gaze_x, gaze_y = _glances(rng, times)
     return [

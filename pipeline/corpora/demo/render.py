@@ -43,7 +43,7 @@ _SPLIT_FIELDS = ("split_by", "val_fraction", "test_fraction")
 
 @dataclass(frozen=True)
 class DemoSpec:
-    """What to render, and its splits. ``size_px`` is even.
+    """What to render, and its splits. ``size_px`` is even. ``head_motion``: factor of the head's drift and nods.
 
     ``split_by``: clip (all splits share the speakers) or speaker. ``val_fraction`` and ``test_fraction``: shares of the
     clips or speakers.
@@ -53,6 +53,7 @@ class DemoSpec:
     num_clips_per_speaker: int
     clip_seconds: float = 3.0
     size_px: int = 160
+    head_motion: float = 1.0
     split_by: SplitBy = "clip"
     val_fraction: float = 0.0
     test_fraction: float = 0.0
@@ -151,7 +152,7 @@ def render_video(path: Path, spec: DemoSpec, speaker: int, clip: int, articulati
     rng = np.random.default_rng([spec.seed, speaker, clip, 0xFACE])
     portrait = _portrait(speaker, spec.seed, spec.size_px)
     mouths = mouth_track(speech.phones, spec.num_frames, FPS, articulation=articulation)
-    poses = head_track(rng, speech.phones, spec.num_frames, FPS)
+    poses = head_track(rng, speech.phones, spec.num_frames, FPS, spec.head_motion)
     size = (spec.size_px, spec.size_px)
     with VideoWriter(
         path, FPS, size, speech.samples, audio_rate_hz=SAMPLE_RATE_HZ, crf=crf, preset="veryfast"
@@ -162,7 +163,7 @@ def render_video(path: Path, spec: DemoSpec, speaker: int, clip: int, articulati
 
 
 def _articulation(spec: DemoSpec, speaker: int) -> float:
-    return float(np.random.default_rng([spec.seed, speaker, 0xA7]).uniform(0.9, 1.06))
+    return float(np.random.default_rng([spec.seed, speaker, 0xA7]).uniform(1.0, 1.15))
 
 
 @lru_cache(maxsize=1)

@@ -16,6 +16,7 @@ TWO_SPEAKERS = {
     "num_clips_per_speaker": 10,
     "clip_seconds": 3.0,
     "size_px": 160,
+    "head_motion": 1.0,
     "split_by": "speaker",
     "val_fraction": 0.1,
     "test_fraction": 0.2,
