@@ -30,13 +30,13 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows import dvc, tasks
 from flows.board import current_board
+from flows.console import FlowConsole
 from flows.estimate import read_durations, record_duration
 from flows.key_figures import key_figure
 from flows.occupancy import CheckoutBusyError, occupying
 from flows.processes import ENDING_S, end_children, end_commands_by, end_everything
 from flows.server import address, require_server
 from flows.tasks import StageResult
-from flows.terminal import FlowConsole
 from pipeline.core.command_line import reported, run_command
 from pipeline.core.errors import LipsmithError, UserError
 from pipeline.core.layout import Layout, find_root

@@ -37,7 +37,7 @@ HOMES = {
     "prefect": ("flows/",),
     "requests": ("pipeline/fetch/",),
     "fsspec": ("pipeline/corpora/storage.py",),
-    "rich": ("pipeline/report/progress.py", "flows/console.py", "flows/terminal.py"),
+    "rich": ("pipeline/report/progress.py", "flows/console.py", "flows/picture.py"),
     "filelock": ("pipeline/core/locks.py",),
 }
 ONE_OF_EACH = {
