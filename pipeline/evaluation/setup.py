@@ -36,10 +36,8 @@ from pipeline.shards.read import read_clips, read_index
 logger = logging.getLogger(__name__)
 
 SPLIT = "test"
-PAIRINGS = (
-    "each clip with the audio of the next clip of a seeded ring; real keeps its own",
-    "a list of pairs; real keeps its own audio",
-)
+RING_PAIRING = "each clip with the audio of the next clip of a seeded ring; real keeps its own"
+LISTED_PAIRING = "a list of pairs; real keeps its own audio"
 GENERATOR_PRECISION: Precision = "fp32"
 """The same on every machine: rows scored on different ones may share a table."""
 
@@ -227,7 +225,7 @@ class Evaluation:
             {
                 "id": protocol.PROTOCOL_ID,
                 "split": SPLIT,
-                "pairing": PAIRINGS[self.networks.params.pairs is not None],
+                "pairing": RING_PAIRING if self.networks.params.pairs is None else LISTED_PAIRING,
                 "pairing_sha256": protocol.pairing_sha256(self.pairs),
                 "num_pairs": len(self.pairs),
                 "clips_sha256": protocol.clips_sha256(self._videos(), self._audio_only_clips()),
