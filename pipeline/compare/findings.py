@@ -9,12 +9,11 @@ from pipeline.compare.differences import DIRECTIONS, Differences, is_clear
 from pipeline.compare.seeds import averaged
 from pipeline.core.choices import BOUNDS, JUDGE_NAMES
 from pipeline.core.versions import differing
+from pipeline.metrics import MIN_FID_IMAGES
 
 Row = Mapping[str, Any]
 BASELINES = ("wav2lip", "lipgan", "speech2vid")
 """The systems of the paper's Table 1."""
-MIN_FID_IMAGES = 2048
-"""FID estimates a covariance of 2048 dimensions (Heusel et al. 2017)."""
 STILL_MOUTH = 0.05
 """Share of the real videos' jitter below which a generated mouth counts as still."""
 TRUSTED_SHARE = 0.8

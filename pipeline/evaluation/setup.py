@@ -28,7 +28,8 @@ from pipeline.inference.device import select_device, set_threads
 from pipeline.inference.generator import MouthGenerator
 from pipeline.inference.lse_evaluator import Evaluator, load_evaluator
 from pipeline.inference.pretrained import ensure_inception
-from pipeline.metrics.fid import MIN_IMAGES, FeatureCache, inception_features, load_inception
+from pipeline.metrics import MIN_FID_IMAGES
+from pipeline.metrics.fid import FeatureCache, inception_features, load_inception
 from pipeline.params import EvaluateParams, Params
 from pipeline.shards.clip import Clip
 from pipeline.shards.read import read_clips, read_index
@@ -91,9 +92,9 @@ class Networks:
         features = partial(inception_features, network=inception)
         remembered = partial(cache.get, compute=features)
         num_images = len(score.real_crops)
-        if num_images < MIN_IMAGES:
+        if num_images < MIN_FID_IMAGES:
             logger.warning(
-                "FID is computed from %d images a side; below %d it is biased upward", num_images, MIN_IMAGES
+                "FID is computed from %d images a side; below %d it is biased upward", num_images, MIN_FID_IMAGES
             )
         # The crops of a bound are real ones and may be cached.
         shown_features = features if is_generated else remembered
