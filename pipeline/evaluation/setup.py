@@ -156,7 +156,7 @@ class Evaluation:
 
     @property
     def geometry(self) -> CropGeometry:
-        """What the tight crops of the clips show."""
+        """The geometry of the clips' face crops."""
         return next(iter(self.clips.values())).geometry
 
     def recut(self, geometry: CropGeometry) -> Evaluation:

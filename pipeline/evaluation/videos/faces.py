@@ -80,7 +80,7 @@ class PairedFaces:
         return cls(generated, reference, segment.start, segment.faces, scale, "; ".join(resampled))
 
     def crops(self, geometry: CropGeometry) -> tuple[Images, Images]:
-        """Tight crops of the real and the generated video, uint8 [N, 96, 96, 3] each, with equal N.
+        """Face crops of the real and the generated video, uint8 [N, 96, 96, 3] each, with equal N.
 
         Raises DataError if the generated video ends too early.
         """
@@ -95,7 +95,7 @@ class PairedFaces:
         return real[: len(shown)], shown[: len(real)]
 
     def context(self, params: PreprocessParams) -> Images:
-        """Wide crops of the generated video: uint8 [N, context_px, context_px, 3].
+        """Context crops of the generated video: uint8 [N, context_px, context_px, 3].
 
         Raises RejectedError if less than half of the searched frames have a face at the real one's position.
         """
