@@ -292,6 +292,7 @@ def test_dvc_and_layout_agree_on_every_output() -> None:
     assert layout.shards_dir.as_posix() in outs
     assert layout.clips_dir.as_posix() in outs
     assert layout.comparison_path.as_posix() in outs
+    assert layout.summary_path.as_posix() in outs
 
 
 @pytest.mark.slow

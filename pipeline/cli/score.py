@@ -62,7 +62,7 @@ def score_folders(
     ``against``: earlier result to compare with. Raises UserError for invalid arguments, before the computation where
     possible, and DataError if no clip could be scored.
     """
-    from pipeline.compare.findings import TRUSTED_SHARE
+    from pipeline.compare.fitness import TRUSTED_SHARE
     from pipeline.compare.intervals import level
     from pipeline.compare.table import clip_scores, intervals_over_clips
     from pipeline.core import atomic
