@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +78,10 @@ class PairedFaces:
             if (fps := media.fps) != FPS
         ]
         return cls(generated, reference, segment.start, segment.faces, scale, "; ".join(resampled))
+
+    def of_real(self) -> PairedFaces:
+        """The real video in place of the generated one, at the same positions."""
+        return replace(self, generated=self.reference, scale=1.0, note="")
 
     def crops(self, geometry: CropGeometry) -> tuple[Images, Images]:
         """Face crops of the real and the generated video, uint8 [N, 96, 96, 3] each, with equal N.
