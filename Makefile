@@ -28,7 +28,6 @@ weights: install ## fetch and check the Inception weights that FID needs
 
 repro: weights ## run the whole pipeline of params.yaml; the result is artifacts/compare/index.html
 	$(BIN)/python -m flows.reproduce
-	@echo; sed '/^## Comparison with the paper/,$$d' artifacts/compare/comparison.md; echo "Full comparison with videos: artifacts/compare/index.html"
 
 plan: install ## print what `make repro` would run and why; run nothing
 	$(BIN)/python -m flows.reproduce --plan

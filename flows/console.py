@@ -1,125 +1,175 @@
-"""The picture of a run on a terminal: a table of the stages, the time left, the last warnings.
-
-Drawing is a pure function of a `View` and the terminal's size.
-"""
+"""What a flow's command shows: one live table on a terminal, plain lines elsewhere, the log files at the end."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+import logging
+import os
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
-from rich.console import Group
-from rich.table import Table
-from rich.text import Text
+from prefect.logging.handlers import PrefectConsoleHandler
+from rich.console import Console, Group
+from rich.live import Live
 
-from flows.board import Row, RowState, View
-from pipeline.core.durations import duration_text
+from flows.board import Board, View, using
+from flows.dvc import is_hint
+from flows.picture import picture
+from pipeline.core.layout import Layout
+from pipeline.core.logs import is_terminal
 
-_MOST_WARNINGS = 3
-_FEWEST_LINES_FOR_WARNINGS = 12
-_WIDE = 100
-"""Columns from which the progress bars are longer."""
-_STATE_WIDTH, _TIME_WIDTH = len("up to date"), len("1:02:05")
-"""Least widths, so that columns stay in place when a stage starts or ends."""
-_MOST_COUNTED = 1_000_000
-"""Larger totals, such as bytes, are shown in per cent."""
-_STYLES: dict[RowState, str] = {"running": "bold", "failed": "bold red", "waiting": "dim", "up_to_date": "dim"}
-_FINISHED: tuple[RowState, ...] = ("ran", "restored")
-_URGENCY: tuple[tuple[RowState, ...], ...] = (("failed", "running"), _FINISHED, ("waiting",))
-"""States in the order in which their rows are shown if not all fit."""
+_REDRAWS_PER_S = 2.0
+_LEAVING_S = 2.0
+_MOST_NAMED = 4
+_FLOW_LOG = "flow.log"
 
 
-def picture(view: View, width: int, height: int) -> Group:
-    """The run as lines for a terminal of ``width`` columns and ``height`` lines.
+class FlowConsole:
+    """The console of one flow run. `show` follows the run, `interrupt` belongs to the handler of Ctrl-C."""
 
-    If the table does not fit, failed and running stages are shown first, and the others are counted.
+    def __init__(self) -> None:
+        self.board = Board()
+        self._live: Live | None = None
+        self._terminal: int | None = None
+        self._stopped: list[str] | None = None
+
+    @contextmanager
+    def show(self, root: Path) -> Iterator[None]:
+        """Show the run of the block: a live table if stderr is a terminal, otherwise the flow's log lines.
+
+        With the table, Prefect's lines go to ``.scratch/logs/flow.log`` until the process ends, and so does what the
+        block and its child processes write to stderr. Prefect's server gets all lines in both cases.
+        """
+        with using(self.board):
+            if not (is_terminal(sys.stderr) and sys.stderr.encoding.lower().startswith("utf")):
+                _hide_hints()
+                yield
+                return
+            path = Layout(root).logs_dir / _FLOW_LOG
+            _move_console_lines(path)
+            with _moved_stderr(path) as self._terminal, self._table(self._terminal):
+                yield
+        self._terminal = None
+
+    @contextmanager
+    def _table(self, terminal: int) -> Iterator[None]:
+        """Draw the board on a terminal until the block ends, then remove the drawing."""
+        with os.fdopen(os.dup(terminal), "w", encoding="utf-8") as stream:
+            console = Console(file=stream)
+
+            def draw() -> Group:
+                size = os.get_terminal_size(terminal)
+                console.size = size
+                return picture(self.board.view(), size.columns, size.lines)
+
+            self._live = Live(
+                get_renderable=draw,
+                console=console,
+                refresh_per_second=_REDRAWS_PER_S,
+                transient=True,
+                redirect_stderr=False,
+            )
+            with self._live:
+                yield
+
+    def interrupt(self) -> None:
+        """Leave the last picture on the terminal and say which stages are being stopped."""
+        self._stopped = self.board.running()
+        if self._live:
+            # In a thread: the interrupted code may hold a lock that drawing needs, and the picture then stays as it is.
+            leaving = threading.Thread(target=self._leave_picture, args=(self._live,), daemon=True)
+            leaving.start()
+            leaving.join(_LEAVING_S)
+        self._say(f"Stopping {_names(self._stopped)}. Ctrl-C again ends them at once.")
+
+    @staticmethod
+    def _leave_picture(live: Live) -> None:
+        live.transient = False
+        live.stop()
+
+    def say_stopped(self) -> None:
+        """After `interrupt`, say what was stopped and how to resume."""
+        if self._stopped is not None:
+            self._say(f"Stopped {_names(self._stopped)}. Run the same command again to resume.")
+
+    def _say(self, line: str) -> None:
+        """Write a line at once, past Python's buffers, since a signal may have interrupted a write to them."""
+        with suppress(OSError, ValueError):
+            os.write(sys.stderr.fileno() if self._terminal is None else self._terminal, f"{line}\n".encode())
+
+    def closing_text(self, root: Path) -> str:
+        """The warnings of the run and its log files."""
+        text = closing_text(self.board.view(), self.board.started(), root)
+        if self._live is None:
+            return text
+        return f"{text}\nPrefect's lines: {Layout(root).logs_dir.relative_to(root) / _FLOW_LOG}".lstrip()
+
+
+def closing_text(view: View, started: Sequence[str], root: Path) -> str:
+    """Every warning once, and the log files.
+
+    ``started``: stages that have a log; empty if nothing ran.
     """
-    warnings = view.warnings[-_MOST_WARNINGS:] if height >= _FEWEST_LINES_FOR_WARNINGS else ()
-    below = [_one_line(run_text(view)), *(_one_line(f"warning: {warning.line}") for warning in warnings)]
-    num_rows = height - len(below) - 2  # the header, and the line of the cursor
-    shown = chosen_rows(view.rows, num_rows)
-    name_width = max((len(row.stage) for row in view.rows), default=0)
-    parts: list[Table | Text] = [_table(shown, width, name_width)] if shown else []
-    if rest := [row for row in view.rows if row not in shown]:
-        parts.append(_one_line(f"not shown: {counts_text(rest)}", "dim"))
-    return Group(*parts, *below)
+    folder = Layout(root).logs_dir.relative_to(root)
+    lines = [f"Warning: {warning.line}" for warning in view.warnings]
+    failed = [row.stage for row in view.rows if row.state == "failed" and row.stage in started]
+    lines += [f"Log of the failed {stage}: {folder / stage}.log" for stage in failed]
+    if started:
+        of_which = f"each of the {len(started)} stages that ran" if len(started) > _MOST_NAMED else _names(started)
+        lines.append(f"Full logs: {folder}/STAGE.log for {of_which}")
+    return "\n".join(lines)
 
 
-def chosen_rows(rows: Sequence[Row], num_lines: int) -> list[Row]:
-    """The rows that fit into ``num_lines``, in their order; a line is kept for the count of the others.
+def _names(stages: Sequence[str]) -> str:
+    named = [*stages[:_MOST_NAMED], *([f"{len(stages) - _MOST_NAMED} more"] if len(stages) > _MOST_NAMED else [])]
+    if not named:
+        return "the flow"
+    return " and ".join(filter(None, [", ".join(named[:-1]), named[-1]]))
 
-    First come failed and running stages, then the last ones that finished, then the next ones that wait.
+
+def _console_handlers() -> list[logging.Handler]:
+    """Prefect's handlers that print. Its handlers that send to the server stay as they are."""
+    return [handler for handler in logging.getLogger().handlers if isinstance(handler, PrefectConsoleHandler)]
+
+
+def _hide_hints() -> None:
+    for handler in _console_handlers():
+        handler.addFilter(lambda record: not is_hint(record.getMessage()))
+
+
+def _move_console_lines(path: Path) -> None:
+    """Write the lines that Prefect would print to a file, which begins anew. If it cannot be written they are lost."""
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    for handler in _console_handlers():
+        handler.addFilter(lambda record: False)
+        with suppress(OSError):
+            to_file = logging.FileHandler(path)
+            to_file.setFormatter(handler.formatter)
+            logging.getLogger().addHandler(to_file)
+
+
+@contextmanager
+def _moved_stderr(path: Path) -> Iterator[int]:
+    """Append stderr of this process and of processes that it starts to a file. Yields a descriptor of the terminal.
+
+    Prefect's temporary server writes there, and with Ctrl-C it prints a traceback. It keeps the file until it ends.
     """
-    if len(rows) <= num_lines:
-        return list(rows)
-    ranks = {state: rank for rank, states in enumerate(_URGENCY) for state in states}
-
-    def urgency(place: int) -> tuple[int, int]:
-        state = rows[place].state
-        return ranks.get(state, len(_URGENCY)), -place if state in _FINISHED else place
-
-    kept = sorted(range(len(rows)), key=urgency)[: max(1, num_lines - 1)]
-    return [rows[place] for place in sorted(kept)]
-
-
-def counts_text(rows: Sequence[Row]) -> str:
-    """The number of rows in each state, such as ``12 waiting, 5 up to date``."""
-    counts = Counter(_words(row.state) for row in rows)
-    return ", ".join(f"{count} {state}" for state, count in counts.items())
-
-
-def run_text(view: View) -> str:
-    """The time that the whole run has taken and still takes. A number is given only if something tells it."""
-    if not view.rows:
-        return f"finding out which stages have to run, {duration_text(view.elapsed_s)} elapsed"
-    if not view.unknown:
-        left = f"about {duration_text(view.left_s)}"
-    elif view.left_s >= 1:
-        left = f"unknown, at least {duration_text(view.left_s)}"
-    else:
-        left = "unknown"
-    return f"whole run: {duration_text(view.elapsed_s)} elapsed, time left: {left}"
-
-
-def _table(rows: Sequence[Row], width: int, name_width: int) -> Table:
-    table = Table(box=None, expand=True, padding=(0, 1, 0, 0), pad_edge=False, header_style="")
-    table.add_column("stage", no_wrap=True, min_width=min(name_width, width // 3))
-    table.add_column("state", no_wrap=True, min_width=_STATE_WIDTH)
-    table.add_column("progress or result", no_wrap=True, ratio=1)
-    table.add_column("elapsed", no_wrap=True, justify="right", min_width=_TIME_WIDTH)
-    table.add_column("left", no_wrap=True, justify="right", min_width=_TIME_WIDTH)
-    bar_width = 16 if width >= _WIDE else 6
-    for row in rows:
-        cells = [row.stage, _words(row.state), _middle(row, bar_width), _time(row.elapsed_s), _time(row.left_s)]
-        table.add_row(*map(_one_line, cells), style=_STYLES.get(row.state, ""))
-    return table
-
-
-def _middle(row: Row, bar_width: int) -> str:
-    """The bar, the count and the value to watch of a running stage; the result of any other."""
-    if row.progress is None:
-        return row.result
-    done, total = row.progress.done, row.progress.total
-    figure = f", {row.progress.figure}" if row.progress.figure else ""
-    if total is None:
-        return f"{done}{figure}"
-    fraction = min(1.0, done / total) if total > 0 else 1.0
-    count = f"{done}/{total}" if total < _MOST_COUNTED else f"{fraction:.0%}"
-    return f"{_bar(fraction, bar_width)} {count}{figure}"
-
-
-def _bar(fraction: float, width: int) -> str:
-    num_full = int(fraction * width)
-    return "█" * num_full + "░" * (width - num_full)
-
-
-def _words(state: RowState) -> str:
-    return state.replace("_", " ")
-
-
-def _time(seconds: float | None) -> str:
-    return "" if seconds is None else duration_text(seconds)
-
-
-def _one_line(text: str, style: str = "") -> Text:
-    return Text(" ".join(text.split()), style=style, no_wrap=True, overflow="ellipsis")
+    sys.stderr.flush()
+    errors = sys.stderr.fileno()
+    terminal = os.dup(errors)
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    except OSError:
+        file = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(file, errors)
+        yield terminal
+    finally:
+        sys.stderr.flush()
+        os.dup2(terminal, errors)
+        os.close(file)
+        os.close(terminal)

@@ -30,13 +30,13 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows import dvc, tasks
 from flows.board import current_board
+from flows.console import FlowConsole
 from flows.estimate import read_durations, record_duration
 from flows.key_figures import key_figure
 from flows.occupancy import CheckoutBusyError, occupying
 from flows.processes import ENDING_S, end_children, end_commands_by, end_everything
 from flows.server import address, require_server
 from flows.tasks import StageResult
-from flows.terminal import FlowConsole
 from pipeline.core.command_line import reported, run_command
 from pipeline.core.errors import LipsmithError, UserError
 from pipeline.core.layout import Layout, find_root
@@ -208,6 +208,16 @@ def outcome_summary(results: list[StageResult]) -> str:
     return ", ".join(f"{outcomes.count(o)} {o}" for o in dict.fromkeys(outcomes))
 
 
+def comparison_summary(root: Path, results: Sequence[StageResult]) -> str:
+    """The comparison's findings, scores and page, after an empty line; empty if the comparison is not up to date."""
+    path = Layout(root).summary_path
+    is_current = any(r.stage == "compare" and r.outcome in ("ran", "restored", "up_to_date") for r in results)
+    if not (is_current and path.is_file()):
+        return ""
+    encoding = sys.stdout.encoding or "utf-8"  # a terminal may lack the signs of the table
+    return "\n" + path.read_bytes().decode().encode(encoding, "replace").decode(encoding)
+
+
 def outcome_table(results: list[StageResult]) -> str:
     rows = [[r.stage, r.outcome, f"{r.seconds:.1f} s", _first_line(r.reason)] for r in results]
     return Table(["stage", "outcome", "took", "reason"], rows, num_text=4).plain()
@@ -333,6 +343,8 @@ def _command(
         if notes := console.closing_text(checkout):
             sys.stdout.write(f"\n{notes}\n\n")
         sys.stdout.write(f"{state.message}\n")
+        if isinstance(results, list):
+            sys.stdout.write(comparison_summary(checkout, results))
         settle(state)
         return 0 if state.is_completed() else 1
 

@@ -17,11 +17,11 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows import tasks
 from flows.board import current_board
+from flows.console import FlowConsole
 from flows.occupancy import CheckoutBusyError, occupying
 from flows.reproduce import outcome_table, reproduce, require_settings, run_flow_command, settle
 from flows.server import require_server
 from flows.tasks import StageResult
-from flows.terminal import FlowConsole
 from pipeline.core.command_line import run_command
 from pipeline.core.layout import find_root
 from pipeline.report.tables import Table

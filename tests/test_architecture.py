@@ -37,7 +37,7 @@ HOMES = {
     "prefect": ("flows/",),
     "requests": ("pipeline/fetch/",),
     "fsspec": ("pipeline/corpora/storage.py",),
-    "rich": ("pipeline/report/progress.py", "flows/console.py", "flows/terminal.py"),
+    "rich": ("pipeline/report/progress.py", "flows/console.py", "flows/picture.py"),
     "filelock": ("pipeline/core/locks.py",),
 }
 ONE_OF_EACH = {
@@ -292,6 +292,7 @@ def test_dvc_and_layout_agree_on_every_output() -> None:
     assert layout.shards_dir.as_posix() in outs
     assert layout.clips_dir.as_posix() in outs
     assert layout.comparison_path.as_posix() in outs
+    assert layout.summary_path.as_posix() in outs
 
 
 @pytest.mark.slow

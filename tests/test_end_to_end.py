@@ -104,6 +104,7 @@ def test_every_stage_runs_and_the_comparison_has_finite_rows(checkout: Layout, f
     assert page.count("data-mp4=") == len(ARMS) + 2  # one clip per row
     table = checkout.stage_dir("compare") / "comparison.md"
     assert "Wav2Lip" in table.read_text()
+    assert "Caveats, intervals, charts and videos: artifacts/compare/index.html" in first_run.splitlines()
     for arm in ARMS:
         assert list((checkout.stage_dir("evaluate", arm) / "strips").glob("*.mp4"))
     assert not list(checkout.scratch_dir.glob("train_gan*/*/*"))

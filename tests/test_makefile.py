@@ -19,9 +19,3 @@ def test_the_mlflow_ui_is_started_by_python_and_not_by_a_script() -> None:
 def test_artifact_addresses_are_updated_before_the_mlflow_ui_starts() -> None:
     shown = subprocess.run(["make", "-n", "ui"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert shown.index("python -m pipeline.tracking") < shown.index("mlflow server")
-
-
-def test_make_repro_prints_the_report_up_to_the_comparison_with_the_paper() -> None:
-    shown = subprocess.run(["make", "-n", "repro"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    (heading,) = re.findall(r"\^(## [^/]+)/", shown)
-    assert f'"{heading}"' in (ROOT / "pipeline" / "compare" / "report.py").read_text()

@@ -47,7 +47,7 @@ def train_judge(
         from pipeline.core import atomic
         from pipeline.corpora.judge import JudgeCorpus, make_judge_corpus
         from pipeline.inference.device import select_device
-        from pipeline.inference.lse_evaluator import load_evaluator
+        from pipeline.inference.lse_evaluator import load_trained
         from pipeline.params import load_params
         from pipeline.params.edit import replace_values
         from pipeline.params.profiles import apply_profile
@@ -68,7 +68,7 @@ def train_judge(
                 if code:
                     raise typer.Exit(code)
         params = load_params(layout.params_path)
-        evaluator = load_evaluator(None, layout.model_dir("train_evaluator"), select_device(params.runtime.device))
+        evaluator = load_trained(layout.model_dir("train_evaluator"), select_device(params.runtime.device))
         accuracy = judge_accuracy(evaluator, read_clips(layout.clips_dir, "test"), params.seed)
         atomic.write_json(folder / "judge.json", {"accuracy": accuracy, "sha256": evaluator.sha256})
     for group, scores in accuracy.items():

@@ -33,7 +33,8 @@ def score(
     """Score videos of any system with the pipeline's metrics.
 
     The metrics are LSE-D, LSE-C, FID, KID and jitter. The face is detected in the real video, and both videos are
-    cropped there. Clips that cannot be scored are listed. Exit code 0 if at least one clip was scored.
+    cropped there. The evaluator also places the real videos, and the output says whether it can judge them. Clips that
+    cannot be scored are listed. Exit code 0 if at least one clip was scored.
     """
     with user_errors():
         for line in score_folders(Layout(find_root()), generated, reference, out, against):
@@ -62,7 +63,6 @@ def score_folders(
     ``against``: earlier result to compare with. Raises UserError for invalid arguments, before the computation where
     possible, and DataError if no clip could be scored.
     """
-    from pipeline.compare.findings import TRUSTED_SHARE
     from pipeline.compare.intervals import level
     from pipeline.compare.table import clip_scores, intervals_over_clips
     from pipeline.core import atomic
@@ -87,13 +87,16 @@ def score_folders(
     by_clip = clips_csv(found)
     if out is not None:
         atomic.write_text(out.with_suffix(".csv"), by_clip)  # it has the reasons even if no clip could be scored
-    figures = networks.metrics(found, is_generated=True) | {"protocol": protocol, "unmatched": unmatched}
+    fitness = scoring.RealVideos.of(found).figures(networks.evaluator.name)
+    figures = networks.metrics(found, is_generated=True)
+    figures |= {"protocol": protocol, "unmatched": unmatched, "fitness": fitness}
     clips = clip_scores(by_clip)
     if len(clips) >= comparing.MIN_SHARED_CLIPS:
         resampling = params.compare.confidence, params.compare.num_resamples, params.seed
         figures |= intervals_over_clips(clips, *resampling)
     if out is not None:
         atomic.write_json(out, figures)
+    yield f"{fitness['text']}\n"
     if other is None:
         yield comparing.figures_table(figures).markdown()
     else:
@@ -112,15 +115,13 @@ def score_folders(
         yield f"clips resampled before scoring: {len(noted)}, such as {first.pair.video_id}: {first.note}"
     if unmatched:
         yield f"not scored, since {reference} has no video with these names: {_some(unmatched)}"
+    if fitness["is_fit"] is False:
+        return
     if networks.evaluator.name == TRAINED:
         accuracy = accuracy_sentence(layout, "train_evaluator", "the evaluator")
         yield f"{accuracy}; on other clips its LSE may be less reliable"
     elif networks.evaluator.name in JUDGE_NAMES:
-        yield (
-            f"LSE is comparable with other results of {networks.evaluator.name} only. To see whether it can judge "
-            f"these clips, score the real videos against themselves (--generated {reference} --reference {reference}):"
-            f" at least {TRUSTED_SHARE:.0%} of them must be within one frame"
-        )
+        yield f"LSE is comparable with other results of {networks.evaluator.name} only"
 
 
 def score_saved(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[str]:

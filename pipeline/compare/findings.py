@@ -1,123 +1,129 @@
-"""Findings and limits of a comparison as sentences."""
+"""What a comparison shows, as sentences in the order in which every report states them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from pipeline.compare.caveats import caveats_of
 from pipeline.compare.differences import DIRECTIONS, Differences, is_clear
+from pipeline.compare.fitness import Fitness, fitness_of_rows
 from pipeline.compare.seeds import averaged
-from pipeline.core.choices import BOUNDS, JUDGE_NAMES
-from pipeline.core.versions import differing
+from pipeline.core.choices import BOUNDS
 
 Row = Mapping[str, Any]
 BASELINES = ("wav2lip", "lipgan", "speech2vid")
 """The systems of the paper's Table 1."""
-MIN_FID_IMAGES = 2048
-"""FID estimates a covariance of 2048 dimensions (Heusel et al. 2017)."""
-STILL_MOUTH = 0.05
-"""Share of the real videos' jitter below which a generated mouth counts as still."""
-TRUSTED_SHARE = 0.8
-"""Least share of real videos within one frame; with a lower one the evaluator does not measure sync."""
-
-
-def findings(rows: Sequence[Row], differences: Differences, evaluator: str) -> list[str]:
-    """Findings from the rows as sentences; none about sync if the evaluator does not measure it.
-
-    ``evaluator``: its name in the protocol. ``differences``: as from ``differences.differences``. A lead whose interval
-    contains 0 is reported as not established.
-    """
-    by_name = averaged(rows)
-    generators = [row for name, row in by_name.items() if name not in BOUNDS]
-    if problem := evaluator_problem(by_name, evaluator):
-        return [problem, *_best_generators(generators, [("FID", "fid", min)])]
-    best = min(by_name.values(), key=lambda row: row["lse_d"])
-    real = by_name.get("real")
-    lines = [
-        _real_behind(by_name, generators, differences),
-        f"`{best['variant']}` has the best LSE-D of all rows ({best['lse_d']:.3f}).",
-    ]
-    if real and best["variant"] != "real":
-        lines.append(
-            f"`real` does not have the best LSE-D ({real['lse_d']:.3f}). Either the generator is fitted to the "
-            "evaluator, or the evaluator is too weak. A lower value does not mean better lips."
-        )
-    figures = [("LSE-D", "lse_d", min), ("LSE-C", "lse_c", max), ("FID", "fid", min)]
-    lines += _best_generators(generators, figures)
-    lines += [
-        _order(by_name, differences),
-        _against_baselines(by_name, differences),
-        _against_copy(by_name, generators, differences),
-    ]
-    return [line for line in lines if line]
-
-
-def evaluator_problem(by_name: Mapping[str, Row], evaluator: str) -> str | None:
-    """Why the evaluator does not measure sync; None if it does.
-
-    Real videos are not placed in sync, or they score worse than the same videos with the audio of another clip.
-    """
-    real, copy = by_name.get("real"), by_name.get("copy_input")
-    remedy = f"Do not use these LSE values. {_remedy(evaluator)}"
-    if real and real["within_one_frame"] < TRUSTED_SHARE:
-        return (
-            f"The evaluator places only {real['within_one_frame']:.0%} of the real videos within one frame of sync: "
-            f"it does not measure sync. {remedy}"
-        )
-    if real and copy and copy["lse_d"] < real["lse_d"]:
-        return (
-            f"Real videos have a worse LSE-D ({real['lse_d']:.3f}) than the same videos with the audio of "
-            f"another clip ({copy['lse_d']:.3f}): the evaluator does not measure sync. {remedy}"
-        )
-    return None
-
-
-def _remedy(evaluator: str) -> str:
-    """What to do about an evaluator that does not measure sync."""
-    if evaluator == "trained":
-        return (
-            "In params.yaml, raise train_evaluator.num_steps, use more clips, or set evaluate.lse.weights to judge-1 "
-            "or to the path of syncnet_v2.model."
-        )
-    other = "the path of syncnet_v2.model" if evaluator in JUDGE_NAMES else "judge-1"
-    return (
-        f"In params.yaml, set evaluate.lse.weights to null, which trains an evaluator on these clips, or to {other}. "
-        "If neither helps, check that the clips are in sync."
-    )
-
-
-def _best_generators(generators: Sequence[Row], figures: Sequence[tuple[str, str, Callable[..., Row]]]) -> list[str]:
-    """The best generator in each of ``figures``: label, key, and min or max."""
-    if not generators:
-        return []
-    leaders = [(label, key, pick(generators, key=lambda row, key=key: row[key])) for label, key, pick in figures]
-    figures_of: dict[str, list[str]] = {}
-    for label, key, row in leaders:
-        figures_of.setdefault(row["variant"], []).append(f"{label} ({row[key]:.3f})")
-    statements = "; ".join(f"`{name}` on {', '.join(of_one)}" for name, of_one in figures_of.items())
-    return [f"Best generator: {statements}."]
-
-
-def _real_behind(by_name: Mapping[str, Row], generators: Sequence[Row], differences: Differences) -> str | None:
-    """Which generators have a clearly higher LSE-C than ``real``; None if none has."""
-    real = by_name.get("real")
-    if real is None:
-        return None
-    ahead = [
-        row["variant"]
-        for row in generators
-        if row["lse_c"] > real["lse_c"] and is_clear(differences, row["variant"], "real", "lse_c")
-    ]
-    if not ahead:
-        return None
-    return (
-        f"`real` has a lower LSE-C ({real['lse_c']:.3f}) than {_listed(ahead)}: real videos should have the highest. "
-        "LSE-C is not reliable here."
-    )
-
-
 LSE = tuple((label, key, DIRECTIONS[key]) for label, key in (("LSE-D", "lse_d"), ("LSE-C", "lse_c")))
 """Label, key, and the sign with which larger is better."""
+FID = ("FID", "fid", -1)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The findings of a comparison and its caveats, in the order in which a report states them.
+
+    If the evaluator cannot judge the clips, no sentence but ``fitness`` is about sync.
+    """
+
+    fitness: Fitness
+    against_copy: Sequence[str]
+    """Which generators beat ``copy_input`` on LSE-D and on LSE-C, clearly or not, and which do not."""
+    best: Sequence[str]
+    """The best generator on LSE-D, LSE-C and FID, and whether its lead over the next one is established."""
+    paper: Sequence[str]
+    """Whether the order of the paper's ablation and of its Table 1 holds."""
+    caveats: Sequence[str]
+
+    @property
+    def answers(self) -> list[str]:
+        """What a reader wants to know first: fitness, generators against ``copy_input``, best generators."""
+        return [self.fitness.text, *self.against_copy, *self.best]
+
+
+def findings_of(comparison: Mapping[str, Any]) -> Findings:
+    """The findings of a comparison.
+
+    ``comparison``: as from ``table.comparison``. Variants with several seeds enter with their means. A lead is
+    established if the interval of the difference does not contain 0.
+    """
+    rows, differences, protocol = comparison["rows"], comparison["differences"], comparison["protocol"]
+    by_name = averaged(rows)
+    generators = [row for name, row in by_name.items() if name not in BOUNDS]
+    fitness = fitness_of_rows(by_name, protocol["evaluator"])
+    caveats = caveats_of(rows, protocol, is_about_sync=not fitness.is_unfit)
+    if fitness.is_unfit:
+        return Findings(fitness, [], _best(generators, [FID], differences), [], caveats)
+    doubts = _better_than_real(by_name, generators, differences)
+    order = [_order(by_name, differences), _against_baselines(by_name, differences)]
+    return Findings(
+        fitness=replace(fitness, text=" ".join([fitness.text, *doubts])),
+        against_copy=_against_copy(by_name, generators, differences),
+        best=_best(generators, [*LSE, FID], differences),
+        paper=[line for line in order if line],
+        caveats=caveats,
+    )
+
+
+def _better_than_real(by_name: Mapping[str, Row], generators: Sequence[Row], differences: Differences) -> list[str]:
+    """Which generators are clearly better than ``real`` on a metric, which is then not reliable."""
+    real = by_name.get("real")
+    lines = []
+    for label, key, _ in LSE:
+        better = [row["variant"] for row in generators if is_clear(differences, row["variant"], "real", key)]
+        if real is not None and better:
+            lines.append(
+                f"But these are clearly better than `real` on {label} ({real[key]:.3f}): {_listed(better)}. Real "
+                f"videos should be best, so a better {label} does not mean better lips here."
+            )
+    return lines
+
+
+def _against_copy(by_name: Mapping[str, Row], generators: Sequence[Row], differences: Differences) -> list[str]:
+    """Which generators are better than ``copy_input`` on LSE-D and LSE-C, which not clearly, and which are not."""
+    copy = by_name.get("copy_input")
+    if copy is None or not generators:
+        return []
+    metrics_of: dict[str, list[str]] = {}  # statement -> the metrics on which it holds
+    for label, key, sign in LSE:
+        ahead = [row["variant"] for row in generators if sign * row[key] > sign * copy[key]]
+        clear = [name for name in ahead if is_clear(differences, name, "copy_input", key)]
+        unclear = [name for name in ahead if name not in clear]
+        behind = [row["variant"] for row in generators if row["variant"] not in ahead]
+        statement = f"{_of_all(clear, generators)}."
+        if unclear:
+            statement += f" Ahead, but not clearly, because the difference may be 0: {_of_all(unclear, generators)}."
+        if behind:
+            statement += f" Not better: {_of_all(behind, generators)}."
+        metrics_of.setdefault(statement, []).append(f"{label} ({copy[key]:.3f})")
+    return [
+        f"Clearly better than the unchanged video `copy_input` on {' and '.join(metrics)}: {statement}"
+        for statement, metrics in metrics_of.items()
+    ]
+
+
+def _best(generators: Sequence[Row], metrics: Sequence[tuple[str, str, int]], differences: Differences) -> list[str]:
+    """The best generator on each of ``metrics``, and whether its lead over the next one is established."""
+    lines = []
+    for label, key, sign in metrics:
+        ranked = sorted(generators, key=lambda row: -sign * row[key])
+        named = [f"`{row['variant']}` ({row[key]:.{2 if key == 'fid' else 3}f})" for row in ranked[:2]]
+        if len(named) == 1:
+            lines.append(f"Best on {label}: {named[0]}, the only generator.")
+        elif named:
+            lead = _lead(ranked[0], ranked[1], key, differences)
+            lines.append(f"Best on {label}: {named[0]}, before {named[1]}. {lead}")
+    return lines
+
+
+def _lead(best: Row, following: Row, key: str, differences: Differences) -> str:
+    """Whether the best generator's lead over the next one is established."""
+    if key not in DIRECTIONS:
+        return "The lead is not established: FID has no interval."
+    if is_clear(differences, best["variant"], following["variant"], key):
+        return f"The lead is established ({_seeds([best, following])})."
+    return "The lead is not established: it may be 0."
 
 
 def _order(by_name: Mapping[str, Row], differences: Differences) -> str | None:
@@ -151,7 +157,7 @@ def _against_baselines(by_name: Mapping[str, Row], differences: Differences) -> 
     if whole is None or not baselines:
         return None
     statements, doubts = [], ""
-    for label, key, sign in (*LSE, ("FID", "fid", -1)):
+    for label, key, sign in (*LSE, FID):
         ahead = [row for row in baselines if sign * whole[key] > sign * row[key]]
         of_whom = "all" if len(ahead) == len(baselines) else _listed([row["variant"] for row in ahead]) or "none"
         statements.append(f"on {label} ahead of {of_whom}")
@@ -168,26 +174,6 @@ def _against_baselines(by_name: Mapping[str, Row], differences: Differences) -> 
     return f"{text}{'; '.join(statements)} ({_seeds([whole, *baselines])}).{doubts}"
 
 
-def _against_copy(by_name: Mapping[str, Row], generators: Sequence[Row], differences: Differences) -> str | None:
-    """Which generators have a higher LSE-C than ``copy_input``, and which leads are unclear."""
-    copy = by_name.get("copy_input")
-    if copy is None or not generators:
-        return None
-    behind = [row["variant"] for row in generators if row["lse_c"] <= copy["lse_c"]]
-    ahead = [row for row in generators if row["lse_c"] > copy["lse_c"]]
-    unclear = [row["variant"] for row in ahead if not is_clear(differences, row["variant"], "copy_input", "lse_c")]
-    if behind:
-        text = (
-            f"No higher LSE-C than the unchanged video `copy_input` ({copy['lse_c']:.3f}): {_listed(behind)}. "
-            "By this metric their lips follow the audio no better than those of the unchanged video."
-        )
-    else:
-        text = f"Every generator has a higher LSE-C than the unchanged video `copy_input` ({copy['lse_c']:.3f})."
-    if unclear:
-        text += f" The lead is not established, because it may be 0: {_listed(unclear)}."
-    return text
-
-
 def _seeds(rows: Sequence[Row]) -> str:
     """Number of seeds behind a statement about averaged rows."""
     numbers = sorted({row["num_seeds"] for row in rows})
@@ -196,63 +182,15 @@ def _seeds(rows: Sequence[Row]) -> str:
     return f"means over {' to '.join(str(number) for number in (numbers[0], numbers[-1])[: len(numbers)])} seeds"
 
 
+def _of_all(names: Sequence[str], generators: Sequence[Row]) -> str:
+    """The names among those of ``generators``, in the shorter way: the names, or the others."""
+    others = [row["variant"] for row in generators if row["variant"] not in names]
+    if not names:
+        return "none"
+    if len(generators) == 1 or len(names) <= len(others) + 1:
+        return _listed(names)
+    return f"all {len(generators)} generators" if not others else f"all generators but {_listed(others)}"
+
+
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
-
-
-def limits(rows: Sequence[Row], protocol: Mapping[str, Any]) -> list[str]:
-    """Limits of the scores as sentences."""
-    lines = []
-    if protocol["evaluator"] == "official":
-        lines.append("LSE-D and LSE-C come from the official syncnet_v2 weights.")
-    elif protocol["evaluator"] in JUDGE_NAMES:
-        lines.append(
-            f"LSE-D and LSE-C come from {protocol['evaluator']} (the network of Chung & Zisserman 2016 at width "
-            f"{protocol['evaluator_width']:g}, trained on rendered speakers and on GRID), not from syncnet_v2. Compare "
-            "them with other results of the same judge only, not with published values."
-        )
-    else:
-        lines.append(
-            "LSE-D and LSE-C come from an evaluator trained in this checkout (the network of Chung & Zisserman 2016 "
-            f"at width {protocol['evaluator_width']:g}), not from syncnet_v2. Its distances have their own scale: do "
-            "not compare the values with published ones."
-        )
-    lines.append(
-        "FID and KID of `real` and `copy_input` are 0 by construction, because their face crops are the real ones. "
-    )
-    images = min(row["fid_num_images"] for row in rows)
-    if images < MIN_FID_IMAGES:
-        lines.append(
-            f"FID compares {images} images on each side. Below {MIN_FID_IMAGES} it is biased upward: compare the rows "
-            "with each other, not with other work. KID has no such bias; by chance it may be below 0."
-        )
-    if len({row["fid_num_images"] for row in rows}) > 1:
-        numbers = ", ".join(f"`{row['variant']}` {row['fid_num_images']}" for row in rows)
-        lines.append(f"FID decreases with the number of images, and the rows have different numbers: {numbers}.")
-    rejected = max(row["num_rejected"] for row in rows)
-    if rejected:
-        lines.append(
-            f"Preprocessing and the sync filter rejected {rejected} held-out clips or parts of clips "
-            "(reasons: data/clips/rejects.parquet). They are missing from every row."
-        )
-    still = [row["variant"] for row in rows if row["jitter_ratio"] < STILL_MOUTH]
-    if still:
-        lines.append(f"Mouths hardly move (jitter under {STILL_MOUTH:.0%} of the real videos'): {_listed(still)}.")
-    failed = [row for row in rows if row["num_failed"]]
-    if failed:
-        named = ", ".join(f"`{row['variant']}` {row['num_failed']}" for row in failed)
-        lines.append(f"Clips without a score are left out of the means and listed below: {named}.")
-    if packages := differing(row["versions"] for row in rows):
-        lines.append(
-            f"Rows were scored with different versions of {_listed(packages)} (listed below). Small differences "
-            "between rows may come from that."
-        )
-    return lines
-
-
-def setting(protocol: Mapping[str, Any]) -> str:
-    """The pairs and the protocol, in two sentences."""
-    return (
-        f"{protocol['num_pairs']} pairs of a held-out video and an audio track: {protocol['pairing']} (digest "
-        f"`{protocol['pairing_sha256'][:12]}`). Protocol `{protocol['id']}`, digest `{protocol['sha256'][:12]}`."
-    )

@@ -14,31 +14,28 @@ import jinja2
 from markupsafe import Markup, escape
 
 from pipeline.compare import charts
-from pipeline.compare.findings import findings, limits, setting
-from pipeline.compare.paper import ABLATION, CAVEATS
+from pipeline.compare.findings import findings_of
+from pipeline.compare.paper import CAVEATS
 from pipeline.compare.plots import Curve, colours
-from pipeline.compare.report import (
+from pipeline.compare.report import setting
+from pipeline.compare.report_tables import (
     ABLATION_TITLE,
     DIFFERENCES_NOTE,
     EDGE_NOTE,
     PAPER_CAVEAT,
     PROBES_NOTE,
     SEEDS_NOTE,
-    TABLE_1_ROWS,
     TABLE_1_TITLE,
-    beside_paper,
-    difference_table,
-    edge_table,
     failure_table,
     intervals_note,
-    our_table,
-    probe_table,
     protocol_table,
-    seed_table,
+    report_tables,
     version_table,
 )
+from pipeline.compare.seeds import averaged
 from pipeline.compare.table import Result
 from pipeline.core.artifacts import read_json
+from pipeline.core.choices import BOUNDS
 from pipeline.corpora.manifest import SPLITS
 from pipeline.report.plot_style import DARK, LIGHT, Theme
 from pipeline.report.tables import Table
@@ -95,12 +92,17 @@ def page(
 ) -> str:
     """The content of ``index.html``.
 
+    If the evaluator cannot judge the clips, the page has no score, chart or table of sync.
+
     ``comparison``: as from ``table.comparison``. ``curves``: columns of the training curve per variant. ``panels``: the
     columns to show, with their titles. ``kept`` and ``rejects``: the clips that preprocessing kept and rejected.
     """
     rows, protocol = comparison["rows"], comparison["protocol"]
     variants = [row["variant"] for row in rows]
     repeats = {row["variant"]: row["repeats"] for row in rows if "repeats" in row}
+    found = findings_of(comparison)
+    has_sync = not found.fitness.is_unfit
+    metrics = [metric for metric in _SCORES if has_sync or metric[1] == "fid"]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_FILES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
@@ -111,28 +113,24 @@ def page(
         variants=variants,
         light=_css_colours(variants, repeats, LIGHT),
         dark=_css_colours(variants, repeats, DARK),
-        setting=setting(protocol),
-        findings=findings(rows, comparison["differences"], protocol["evaluator"]),
-        limits=limits(rows, protocol),
+        num_generators=sum(name not in BOUNDS for name in averaged(rows)),
+        num_pairs=protocol["num_pairs"],
+        found=found,
+        has_sync=has_sync,
         takes=takes,
-        ours=our_table(rows),
+        setting=setting(protocol),
+        tables=report_tables(comparison, has_sync=has_sync),
         intervals_note=intervals_note(comparison),
-        seeds=seed_table(rows),
         seeds_note=SEEDS_NOTE,
-        apart=difference_table(comparison),
-        apart_note=DIFFERENCES_NOTE,
-        probes=probe_table(rows),
+        differences_note=DIFFERENCES_NOTE,
         probes_note=PROBES_NOTE,
-        charts=[Chart(title, remark, charts.intervals(rows, key, digits)) for title, key, digits, remark in _SCORES],
+        charts=[Chart(title, remark, charts.intervals(rows, key, digits)) for title, key, digits, remark in metrics],
         paper_caveat=PAPER_CAVEAT,
-        ablation=beside_paper(rows, ABLATION),
+        paper_caveats=CAVEATS if has_sync else [],
         ablation_title=ABLATION_TITLE,
-        baselines_title=TABLE_1_TITLE,
-        baselines=beside_paper(rows, TABLE_1_ROWS),
-        edges=edge_table(rows),
+        table_1_title=TABLE_1_TITLE,
         edge_note=EDGE_NOTE,
-        caveats=CAVEATS,
-        offsets=[_offset_chart(result, variants.index(result.variant)) for result in results],
+        offsets=[_offset_chart(result, variants.index(result.variant)) for result in results] if has_sync else [],
         trained=[(variants.index(name), name) for name in curves if name not in repeats],
         training=_training_charts(curves, panels, variants),
         splits=split_table(kept, rejects),
@@ -211,5 +209,6 @@ def _training_charts(curves: Mapping[str, Curve], panels: Mapping[str, str], var
 
 
 def _with_code(text: str) -> Markup:
-    """The text escaped for HTML, with text between backticks as code."""
-    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
+    """The text escaped for HTML, with text between backticks as code, and without line breaks in LSE-D and LSE-C."""
+    marked = re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text)))
+    return Markup(re.sub(r"LSE-[DC]", r'<span class="whole">\g<0></span>', marked))

@@ -1,219 +1,84 @@
-"""The comparison as Markdown, and the tables that Markdown and page share."""
+"""The comparison as Markdown, and as a summary for a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.compare.differences import difference, num_videos
-from pipeline.compare.findings import LSE, evaluator_problem, findings, limits, setting
-from pipeline.compare.intervals import level
-from pipeline.compare.paper import ABLATION, CAVEATS, REAL_VIDEO, TABLE_1, PaperScores
-from pipeline.compare.seeds import averaged, mean_of, runs_of, seed_spread
-from pipeline.core.versions import differing
-from pipeline.report.tables import Table, bullets
+from pipeline.compare.findings import findings_of
+from pipeline.compare.paper import CAVEATS
+from pipeline.compare.report_tables import (
+    ABLATION_TITLE,
+    DIFFERENCES_NOTE,
+    EDGE_NOTE,
+    PAPER_CAVEAT,
+    PROBES_NOTE,
+    SEEDS_NOTE,
+    TABLE_1_TITLE,
+    failure_table,
+    intervals_note,
+    protocol_table,
+    report_tables,
+    short_table,
+    version_table,
+    without_sync,
+)
+from pipeline.report.tables import bullets
 
 Row = Mapping[str, Any]
-BOUND_NAMES = {"real": "real video, own audio", "copy_input": "unchanged video, audio of another clip"}
-PROBES_NOTE = (
-    "Clips generated again with their own audio, compared with the real video, and with silence, where the mouth "
-    "should rest. Motion in silence is a share of the motion under the own audio; head motion is a part of it. Warping "
-    "is the error left after the real video's motion is compensated from frame to frame, divided by that of the real "
-    "video. Above 1 the mouth flickers; far below 1 it is smoother than real video."
-)
-SEEDS_NOTE = "Mean and standard deviation over training runs with different seeds:"
-EDGE_NOTE = (
-    "In the published metric, audio beyond the ends of a clip is a zero vector. This changes LSE-C on clips of fewer "
-    "than about 31 windows. Edge valid averages each shift over the windows whose audio exists, if there are at least "
-    "5. On short clips it favours noise: a minimum over few windows is low by chance."
-)
-ABLATION_TITLE = "The paper's ablation:"
-TABLE_1_TITLE = "The paper's Table 1 (the row of real video is Wav2Lip's):"
-TABLE_1_ROWS = (*TABLE_1, REAL_VIDEO)
-PAPER_CAVEAT = (
-    "The paper's values are from LRS2, with another protocol and another evaluator. Compare the order of the rows, not "
-    "the values."
-)
 
 
-DIFFERENCES_NOTE = (
-    "Paired differences over clips. Their intervals are much narrower than those of the two means, because a clip that "
-    "is hard for one variant is hard for the other. Variants with several seeds enter with their mean over seeds, and "
-    "the bootstrap resamples training runs as well as clips. With few seeds the interval understates the spread over "
-    "seeds. Videos that lack a score of one of the two are left out. Unclear: the interval contains 0."
-)
-
-
-def intervals_note(comparison: Mapping[str, Any]) -> str:
-    confidence = comparison["intervals"]["confidence"]
+def setting(protocol: Mapping[str, Any]) -> str:
+    """The pairs and the protocol, in two sentences."""
     return (
-        f"Square brackets: {level(confidence)} confidence interval over clips, by bootstrap; for the share within one "
-        "frame by Wilson's formula. FID and KID have no interval, because resampling images biases them."
+        f"{protocol['num_pairs']} pairs of a held-out video and an audio track: {protocol['pairing']} (digest "
+        f"`{protocol['pairing_sha256'][:12]}`). Protocol `{protocol['id']}`, digest `{protocol['sha256'][:12]}`."
     )
 
 
 def comparison_markdown(comparison: Mapping[str, Any], failures: Mapping[str, Sequence[Row]]) -> str:
     """The content of ``comparison.md``. ``failures``: the clips without a score of each variant, with reasons."""
-    rows, protocol = comparison["rows"], comparison["protocol"]
+    rows, protocol, found = comparison["rows"], comparison["protocol"], findings_of(comparison)
+    has_sync = not found.fitness.is_unfit
+    tables = report_tables(comparison, has_sync=has_sync)
     parts = [
         "# Comparison",
-        setting(protocol),
-        our_table(rows).markdown(),
-        intervals_note(comparison),
-        *([SEEDS_NOTE, seeds.markdown()] if (seeds := seed_table(rows)).cells else []),
-        *([apart.markdown(), DIFFERENCES_NOTE] if (apart := difference_table(comparison)).cells else []),
-        *([probes.markdown(), PROBES_NOTE] if (probes := probe_table(rows)).cells else []),
+        found.fitness.text,
         "## Findings",
-        bullets([*findings(rows, comparison["differences"], protocol["evaluator"]), *limits(rows, protocol)]),
+        bullets([*found.against_copy, *found.best, *found.paper]),
+        "## Caveats",
+        bullets(found.caveats),
+        "## Scores",
+        setting(protocol),
+        tables.scores.markdown(),
+        intervals_note(comparison),
+    ]
+    if tables.seeds.cells:
+        parts += [SEEDS_NOTE, tables.seeds.markdown()]
+    if tables.differences.cells:
+        parts += [tables.differences.markdown(), DIFFERENCES_NOTE]
+    if tables.probes.cells:
+        parts += [tables.probes.markdown(), PROBES_NOTE]
+    parts += [
         "## Comparison with the paper",
         PAPER_CAVEAT,
         ABLATION_TITLE,
-        beside_paper(rows, ABLATION).markdown(),
+        tables.ablation.markdown(),
         TABLE_1_TITLE,
-        beside_paper(rows, TABLE_1_ROWS).markdown(),
-        bullets(CAVEATS),
+        tables.table_1.markdown(),
+        *([bullets(CAVEATS)] if has_sync else []),  # all of them are about LSE
     ]
     if any(failures.values()):
         parts += ["## Clips without a score", failure_table(failures).markdown()]
-    parts += ["## LSE at the ends of clips", EDGE_NOTE, edge_table(rows).markdown()]
+    if tables.edges.cells:
+        parts += ["## LSE at the ends of clips", EDGE_NOTE, tables.edges.markdown()]
     parts += ["## Protocol", protocol_table(protocol).markdown(), "## Versions", version_table(rows).markdown()]
     return "\n\n".join(parts) + "\n"
 
 
-def our_table(rows: Sequence[Row]) -> Table:
-    """Scores of all rows, with intervals in square brackets."""
-    header = [
-        "row",
-        "LSE-D ↓",
-        "LSE-C ↑",
-        "FID ↓",
-        "1000 KID ↓",
-        "≤ 1 frame ↑",
-        "jitter / real",
-        "clips",
-    ]
-    cells = []
-    for row in rows:
-        name = f"`{row['variant']}`"
-        if row["variant"] in BOUND_NAMES:
-            name += f" ({BOUND_NAMES[row['variant']]})"
-        cells.append(
-            [
-                name,
-                *(f"{row[key]:.3f} {_interval(row[f'{key}_ci'], '.3f')}" for key in ("lse_d", "lse_c")),
-                f"{row['fid']:.2f}",
-                f"{1000 * row['kid']:.2f}",
-                f"{row['within_one_frame']:.0%} {_interval(row['within_one_frame_ci'], '.0%')}",
-                f"{row['jitter_ratio']:.2f} {_interval(row['jitter_ratio_ci'], '.2f')}",
-                str(row["num_clips"]) + (f" ({row['num_failed']} failed)" if row["num_failed"] else ""),
-            ]
-        )
-    return Table(header, cells)
-
-
-def _interval(bounds: Sequence[float], form: str) -> str:
-    return f"[{bounds[0]:{form}}, {bounds[1]:{form}}]"
-
-
-def probe_table(rows: Sequence[Row]) -> Table:
-    """Scores of generated clips with a known result (``evaluation.probes``); no cells without probes."""
-    header = ["row", "SSIM, own audio ↑", "PSNR, own audio ↑", "warping / real", "motion in silence ↓", "clips"]
-    cells = [
-        [
-            f"`{row['variant']}`",
-            f"{row['reconstruction_ssim']:.3f}",
-            f"{row['reconstruction_psnr_db']:.2f} dB",
-            f"{row['reconstruction_warping_error'] / row['real_warping_error']:.2f}",
-            f"{row['silence_motion']:.0%}",
-            str(row["num_probes"]),
-        ]
-        for row in rows
-        if "silence_motion" in row
-    ]
-    return Table(header, cells)
-
-
-def seed_table(rows: Sequence[Row]) -> Table:
-    """Mean and standard deviation over the runs of every variant with several seeds; no cells without one."""
-    header = ["variant", "LSE-D ↓", "LSE-C ↑", "FID ↓", "≤ 1 frame ↑", "jitter / real", "seeds"]
-    forms = {"lse_d": ".3f", "lse_c": ".3f", "fid": ".2f", "within_one_frame": ".0%", "jitter_ratio": ".2f"}
-    cells = []
-    for name, runs in runs_of(rows).items():
-        if len(runs) > 1:
-            figures = [f"{mean_of(runs, key):{form}} ± {seed_spread(runs, key):{form}}" for key, form in forms.items()]
-            cells.append([f"`{name}`", *figures, str(len(runs))])
-    return Table(header, cells)
-
-
-def difference_table(comparison: Mapping[str, Any]) -> Table:
-    """Mean of the first generator minus that of every other row, with interval, and whether it is better or worse.
-
-    A row with fewer videos than the whole comparison states their number. No cells without a generator, with too few
-    clips for intervals, or with an evaluator that does not measure sync.
-    """
-    by_name = averaged(comparison["rows"])
-    names = [] if evaluator_problem(by_name, comparison["protocol"]["evaluator"]) else list(by_name)
-    first = next((name for name in names if name not in BOUND_NAMES), "")
-    apart, cells = comparison["differences"], []
-    for other in names:
-        leads = [(difference(apart, first, other, key), sign) for _, key, sign in LSE]
-        texts = [_lead(*figures, sign) for figures, sign in leads if figures]
-        if texts:
-            num, num_all = num_videos(apart, first, other, "lse_d"), comparison["intervals"]["num_videos"]
-            of_fewer = f" ({num} of {num_all} videos)" if num < num_all else ""
-            cells.append([f"`{other}`{of_fewer}", *texts])
-    return Table([f"`{first}` minus", "LSE-D ↓", "LSE-C ↑"], cells)
-
-
-def _lead(mean: float, low: float, high: float, sign: int) -> str:
-    verdict = "unclear" if low <= 0 <= high else "better" if sign * mean > 0 else "worse"
-    return f"{mean:+.3f} {_interval((low, high), '+.3f')} {verdict}"
-
-
-def beside_paper(rows: Sequence[Row], printed: Sequence[PaperScores]) -> Table:
-    """Our values (means over seeds) and the paper's side by side; a dash for a missing value."""
-    by_name = averaged(rows)
-    header = ["row", "LSE-D ours", "paper", "LSE-C ours", "paper", "FID ours", "paper"]
-    cells = []
-    for theirs in printed:
-        ours = by_name.get(theirs.variant or "")
-        line = [f"`{theirs.variant}` ({theirs.method})"]
-        for key, digits in (("lse_d", 3), ("lse_c", 3), ("fid", 2)):
-            value = getattr(theirs, key)
-            line.append(f"{ours[key]:.{digits}f}" if ours else "-")
-            line.append("-" if value is None else f"{value:.3f}")
-        cells.append(line)
-    return Table(header, cells)
-
-
-def edge_table(rows: Sequence[Row]) -> Table:
-    """LSE as published, and without the zero vectors for audio beyond the ends of a clip."""
-    header = ["row", "LSE-D", "edge valid", "LSE-C", "edge valid"]
-    keys = ("lse_d", "lse_d_valid", "lse_c", "lse_c_valid")
-    return Table(header, [[f"`{row['variant']}`", *(f"{row[key]:.3f}" for key in keys)] for row in rows])
-
-
-def failure_table(failures: Mapping[str, Sequence[Row]]) -> Table:
-    """All clips without a score, by row, with reasons."""
-    cells = [
-        [f"`{variant}`", failure["clip_id"], failure["reason"]]
-        for variant, failed in failures.items()
-        for failure in failed
-    ]
-    return Table(["row", "clip", "reason"], cells, num_text=3)
-
-
-def protocol_table(protocol: Mapping[str, Any]) -> Table:
-    """Settings that are equal for all rows."""
-    cells = [[key, f"`{value}`"] for key, value in sorted(protocol.items())]
-    return Table(["setting", "value"], cells, num_text=2)
-
-
-def version_table(rows: Sequence[Row]) -> Table:
-    """Package versions: one column if all rows agree, else one per row."""
-    versions = {f"`{row['variant']}`": row["versions"] for row in rows}
-    if not differing(versions.values()):
-        versions = {"version": {name: version for found in versions.values() for name, version in found.items()}}
-    names = sorted({name for found in versions.values() for name in found})
-    cells = [[name, *(found.get(name, "-") for found in versions.values())] for name in names]
-    return Table(["package", *versions], cells, num_text=1 + len(versions))
+def summary_text(comparison: Mapping[str, Any], page: str) -> str:
+    """The content of ``summary.txt``, for a terminal: the answers, a narrow table, and where ``page`` is."""
+    found = findings_of(comparison)
+    table = short_table(comparison["rows"])
+    shown = without_sync(table) if found.fitness.is_unfit else table
+    return f"{bullets(found.answers)}\n\n{shown.plain()}\n\nCaveats, intervals, charts and videos: {page}\n"

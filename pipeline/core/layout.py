@@ -72,6 +72,11 @@ class Layout:
         return self.stage_dir("compare") / "comparison.json"
 
     @property
+    def summary_path(self) -> Path:
+        """The comparison's findings and scores as a text for a terminal."""
+        return self.stage_dir("compare") / "summary.txt"
+
+    @property
     def decision_path(self) -> Path:
         """The decision that ``pipeline.promote`` writes."""
         return self.stage_dir("promote") / "decision.json"

@@ -1,4 +1,4 @@
-"""Generates a clip's frames for any audio and pastes them into the wide crop that is the evaluator's input.
+"""Generates a clip's frames for any audio and pastes them into the context crops, the evaluator's input.
 
 N frames, P side of the context crop in pixels. Images are BGR.
 """

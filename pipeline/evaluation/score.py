@@ -58,7 +58,8 @@ OK, FAILED = "ok", "failed"
 class PairResult:
     """Result of one pair of video and audio. If it failed, ``lse`` is None and ``failure`` is the cause.
 
-    ``note``: changes that were made to a scored pair before, if any.
+    ``note``: changes that were made to a scored pair before, if any. ``real_offset_frames``: offset that the evaluator
+    measures in the real video with its own audio; None if it was not measured.
     """
 
     pair: Pair
@@ -68,6 +69,7 @@ class PairResult:
     note: str = ""
     mouth_jitter: float = 0.0
     real_mouth_jitter: float = 0.0
+    real_offset_frames: int | None = None
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ from pipeline.inference.device import select_device, set_threads
 from pipeline.inference.generator import MouthGenerator
 from pipeline.inference.lse_evaluator import Evaluator, load_evaluator
 from pipeline.inference.pretrained import ensure_inception
-from pipeline.metrics.fid import MIN_IMAGES, FeatureCache, inception_features, load_inception
+from pipeline.metrics import MIN_FID_IMAGES
+from pipeline.metrics.fid import FeatureCache, inception_features, load_inception
 from pipeline.params import EvaluateParams, Params
 from pipeline.shards.clip import Clip
 from pipeline.shards.read import read_clips, read_index
@@ -36,10 +37,8 @@ from pipeline.shards.read import read_clips, read_index
 logger = logging.getLogger(__name__)
 
 SPLIT = "test"
-PAIRINGS = (
-    "each clip with the audio of the next clip of a seeded ring; real keeps its own",
-    "a list of pairs; real keeps its own audio",
-)
+RING_PAIRING = "each clip with the audio of the next clip of a seeded ring; real keeps its own"
+LISTED_PAIRING = "a list of pairs; real keeps its own audio"
 GENERATOR_PRECISION: Precision = "fp32"
 """The same on every machine: rows scored on different ones may share a table."""
 
@@ -93,9 +92,9 @@ class Networks:
         features = partial(inception_features, network=inception)
         remembered = partial(cache.get, compute=features)
         num_images = len(score.real_crops)
-        if num_images < MIN_IMAGES:
+        if num_images < MIN_FID_IMAGES:
             logger.warning(
-                "FID is computed from %d images a side; below %d it is biased upward", num_images, MIN_IMAGES
+                "FID is computed from %d images a side; below %d it is biased upward", num_images, MIN_FID_IMAGES
             )
         # The crops of a bound are real ones and may be cached.
         shown_features = features if is_generated else remembered
@@ -133,7 +132,8 @@ class Evaluation:
 
     networks: Networks
     clips: Mapping[str, Clip]
-    unseen: Sequence[protocol.Pair]
+    pairs: Sequence[protocol.Pair]
+    """Every video and the audio that it is scored with; row ``real`` keeps the own audio."""
 
     @classmethod
     def open(cls, layout: Layout, params: Params) -> Evaluation:
@@ -146,17 +146,17 @@ class Evaluation:
         key_of = {row.clip_id: row.key for row in read_index(layout.clips_dir, SPLIT)}
         listed, most = params.evaluate.pairs, params.evaluate.max_clips
         if listed is None:
-            unseen = protocol.derange(list(key_of), params.seed, most)
+            pairs = protocol.derange(list(key_of), params.seed, most)
         else:
-            unseen = protocol.read_pairs(layout.root / listed.expanduser(), key_of, most)
-        named = {name for pair in unseen for name in (pair.video_id, pair.audio_id)}
+            pairs = protocol.read_pairs(layout.root / listed.expanduser(), key_of, most)
+        named = {name for pair in pairs for name in (pair.video_id, pair.audio_id)}
         keys = {key_of[name] for name in named if name in key_of}
         clips = {clip.clip_id: clip for clip in read_clips(layout.clips_dir, SPLIT, keys=keys)}
-        return cls(networks, clips, unseen)
+        return cls(networks, clips, pairs)
 
     @property
     def geometry(self) -> CropGeometry:
-        """What the tight crops of the clips show."""
+        """The geometry of the clips' face crops."""
         return next(iter(self.clips.values())).geometry
 
     def recut(self, geometry: CropGeometry) -> Evaluation:
@@ -174,10 +174,10 @@ class Evaluation:
     def score(self, variant: str, generate: CropGenerator | None) -> VariantScore:
         """Score all pairs of video and audio; row ``real`` keeps the own audio. ``generate`` None keeps the videos."""
         params = self.networks.params
-        pairs = protocol.self_paired(self.unseen) if variant == protocol.REAL else self.unseen
+        pairs = protocol.self_paired(self.pairs) if variant == protocol.REAL else self.pairs
         logger.info("%s: %d clips, %s evaluator", variant, len(pairs), self.networks.evaluator.name)
         lengths: dict[str, int] = {}  # the shortest length for a video in several pairs
-        for pair in self.unseen:
+        for pair in self.pairs:
             if pair.video_id in self.clips and pair.audio_id in self.clips:
                 num = num_paired_frames(self.clips[pair.video_id], self.clips[pair.audio_id])
                 lengths[pair.video_id] = min(num, lengths.get(pair.video_id, num))
@@ -211,14 +211,14 @@ class Evaluation:
 
     def _videos(self) -> Iterator[Clip]:
         """The clips whose video is scored, each once, in the order of the protocol."""
-        names = dict.fromkeys(pair.video_id for pair in self.unseen)
+        names = dict.fromkeys(pair.video_id for pair in self.pairs)
         return (self.clips[name] for name in names if name in self.clips)
 
     def _audio_only_clips(self) -> Iterator[Clip]:
         """The clips used for their audio only, each once; none if all clips are paired in a ring."""
-        names = dict.fromkeys(pair.audio_id for pair in self.unseen)
-        seen = {pair.video_id for pair in self.unseen}
-        return (self.clips[name] for name in names if name in self.clips and name not in seen)
+        names = dict.fromkeys(pair.audio_id for pair in self.pairs)
+        with_video = {pair.video_id for pair in self.pairs}
+        return (self.clips[name] for name in names if name in self.clips and name not in with_video)
 
     def describe_protocol(self) -> dict[str, Any]:
         """All settings that must be equal for two results to be comparable, with their digest."""
@@ -226,9 +226,9 @@ class Evaluation:
             {
                 "id": protocol.PROTOCOL_ID,
                 "split": SPLIT,
-                "pairing": PAIRINGS[self.networks.params.pairs is not None],
-                "pairing_sha256": protocol.pairing_sha256(self.unseen),
-                "num_pairs": len(self.unseen),
+                "pairing": RING_PAIRING if self.networks.params.pairs is None else LISTED_PAIRING,
+                "pairing_sha256": protocol.pairing_sha256(self.pairs),
+                "num_pairs": len(self.pairs),
                 "clips_sha256": protocol.clips_sha256(self._videos(), self._audio_only_clips()),
                 "crop": self.geometry,
                 "length": "the shorter of video and audio, 25 fps",

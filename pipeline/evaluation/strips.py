@@ -53,7 +53,7 @@ class Take:
     crops: Image
     """Crops of the real face: uint8 [N, 96, 96, 3]."""
     shown: Image
-    """The wide crop that is scored: uint8 [N, P, P, 3]."""
+    """The context crops that are scored: uint8 [N, P, P, 3]."""
 
     @property
     def caption(self) -> str:

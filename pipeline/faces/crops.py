@@ -25,10 +25,10 @@ CONTEXT_MARGIN = 0.4
 
 
 def crop_boxes(faces: NDArray[np.float64], geometry: CropGeometry) -> NDArray[np.float64]:
-    """Tight boxes for generator and expert, forehead to chin: float64 [N, 5] -> [N, 4]. The mouth is in the lower half.
+    """Boxes of face crops, for generator and expert, forehead to chin: float64 [N, 5] -> [N, 4].
 
-    A ``box`` is higher than wide; the crop stretches it to a square. Unlike Wav2Lip's, it is smoothed, and its part
-    outside the frame is not cut off.
+    The mouth is in the lower half. A ``box`` is higher than wide; the crop stretches it to a square. Unlike Wav2Lip's,
+    it is smoothed, and its part outside the frame is not cut off.
     """
     if geometry == "square":
         return _squares(faces, CHIN_MARGIN)
@@ -37,9 +37,9 @@ def crop_boxes(faces: NDArray[np.float64], geometry: CropGeometry) -> NDArray[np
 
 
 def context_boxes(faces: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Wide boxes for the sync evaluator (syncnet_python, crop scale 0.4): float64 [N, 5] -> [N, 4].
+    """Boxes of context crops, for the evaluator (syncnet_python, crop scale 0.4): float64 [N, 5] -> [N, 4].
 
-    They contain the tight boxes of both geometries.
+    They contain the boxes of face crops of both geometries.
     """
     return _squares(faces, CONTEXT_MARGIN)
 

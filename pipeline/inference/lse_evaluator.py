@@ -55,29 +55,59 @@ class Evaluator:
 def load_evaluator(
     weights: JudgeName | Path | None, trained_dir: Path, device: torch.device, precision: LsePrecision = "fp32"
 ) -> Evaluator:
-    """The judge ``weights``, the evaluator with the weights of that file, or for None the model in ``trained_dir``.
+    """The evaluator that ``evaluate.lse.weights`` selects: a judge, ``syncnet_v2.model``, or None for a trained one.
 
-    ``trained_dir`` is read only if ``weights`` is None.
-
-    Raises UserError if the file or the model is missing, or if the file does not hold syncnet_v2's tensors.
+    ``trained_dir``: where the stage ``train_evaluator`` writes its model. Raises as the function for the selected kind:
+    `load_judge`, `load_official` or `load_trained`.
     """
-    if not isinstance(weights, Path):
-        folder = trained_dir if weights is None else judge_dir(weights)
-        saved = saved_model.load_model(folder)
-        name, sha256, width = weights or TRAINED, saved_model.model_sha256(folder), float(saved.config["width"])
-        network = saved_model.restore(saved, lambda config: LseSyncNet(width), "an evaluator", folder)
-    else:
-        if not weights.is_file():
-            raise UserError(
-                f"{weights} does not exist; `python -m pipeline weights fetch syncnet_v2` downloads the published "
-                "file. Set params.yaml: evaluate.lse.weights to its path, to judge-1, or to null to use the evaluator "
-                "that the stage train_evaluator trains"
-            )
-        try:
-            network = read_official(weights)
-        except UserError as error:
-            raise UserError(f"{weights} (params.yaml: evaluate.lse.weights) is not syncnet_v2: {error}") from None
-        name, sha256, width = OFFICIAL, sha256_of(weights), OFFICIAL_WIDTH
+    if weights is None:
+        return load_trained(trained_dir, device, precision)
+    if isinstance(weights, Path):
+        return load_official(weights, device, precision)
+    return load_judge(weights, device, precision)
+
+
+def load_judge(name: JudgeName, device: torch.device, precision: LsePrecision = "fp32") -> Evaluator:
+    """A judge, which is part of the package."""
+    return _load_saved(name, judge_dir(name), device, precision)
+
+
+def load_trained(folder: Path, device: torch.device, precision: LsePrecision = "fp32") -> Evaluator:
+    """The evaluator in a folder that ``train_evaluator`` wrote.
+
+    Raises UserError if the folder holds no model or another one.
+    """
+    return _load_saved(TRAINED, folder, device, precision)
+
+
+def load_official(path: Path, device: torch.device, precision: LsePrecision = "fp32") -> Evaluator:
+    """The evaluator with the published weights, the file ``syncnet_v2.model``.
+
+    Raises UserError if the file is missing or does not hold these tensors.
+    """
+    if not path.is_file():
+        raise UserError(
+            f"{path} does not exist; `python -m pipeline weights fetch syncnet_v2` downloads the published "
+            "file. Set params.yaml: evaluate.lse.weights to its path, to judge-1, or to null to use the evaluator "
+            "that the stage train_evaluator trains"
+        )
+    try:
+        network = read_official(path)
+    except UserError as error:
+        raise UserError(f"{path} (params.yaml: evaluate.lse.weights) is not syncnet_v2: {error}") from None
+    return _evaluator(network, device, OFFICIAL, sha256_of(path), OFFICIAL_WIDTH, precision)
+
+
+def _load_saved(name: str, folder: Path, device: torch.device, precision: LsePrecision) -> Evaluator:
+    saved = saved_model.load_model(folder)
+    width = float(saved.config["width"])
+    network = saved_model.restore(saved, lambda config: LseSyncNet(width), "an evaluator", folder)
+    return _evaluator(network, device, name, saved_model.model_sha256(folder), width, precision)
+
+
+def _evaluator(
+    network: LseSyncNet, device: torch.device, name: str, sha256: str, width: float, precision: LsePrecision
+) -> Evaluator:
     network = network.eval().requires_grad_(False).to(device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Evaluator(network, device, name, sha256, width, precision)

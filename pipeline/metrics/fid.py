@@ -25,8 +25,6 @@ from pipeline.metrics.exact import full_float32
 
 logger = logging.getLogger(__name__)
 
-MIN_IMAGES = NUM_FEATURES
-"""With fewer images than features the covariance is singular and FID is biased upward: report N with it."""
 BATCH_IMAGES = 16
 
 

@@ -165,7 +165,7 @@ def embed_clip(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Embeddings of a clip's windows: (lip, audio), float32 [V, 1024] each.
 
-    ``context_frames``: uint8 [N, H, W, 3] BGR, wide face crops at 25 fps; ``audio``: int16 [n], 16 kHz mono.
+    ``context_frames``: uint8 [N, H, W, 3] BGR, context crops at 25 fps; ``audio``: int16 [n], 16 kHz mono.
     ``network`` must be on ``device`` and in eval mode. It runs ``chunk_windows`` windows at a time (None: the default
     of the device), so memory does not grow with the clip. The chunk size does not change the result. With ``autocast``
     it runs in bfloat16, else in float32 without TF32.

@@ -142,20 +142,20 @@ def _sample_of(
     available = samples[num_samples_of(segment.start) :][: len(sound)]
     sound[: len(available)] = available
     _require_audible(sound, params)
-    tight = {geometry: crop_boxes(segment.faces, geometry) for geometry in get_args(CropGeometry)}
-    wide = context_boxes(segment.faces)
-    in_context = {geometry: boxes_within(boxes, wide, params.context_px) for geometry, boxes in tight.items()}
-    cut_tight, cut_wide = Cropper(tight[params.crop], CROP_PX), Cropper(wide, params.context_px)
-    tight_jpegs: list[bytes] = []
-    wide_jpegs: list[bytes] = []
+    boxes_of = {geometry: crop_boxes(segment.faces, geometry) for geometry in get_args(CropGeometry)}
+    around = context_boxes(segment.faces)
+    in_context = {geometry: boxes_within(boxes, around, params.context_px) for geometry, boxes in boxes_of.items()}
+    cut_crop, cut_context = Cropper(boxes_of[params.crop], CROP_PX), Cropper(around, params.context_px)
+    crop_jpegs: list[bytes] = []
+    context_jpegs: list[bytes] = []
     brightness: list[float] = []
     sharpnesses: list[float] = []
     for index, frame in enumerate(frames):
-        crop = cut_tight(frame, index)
+        crop = cut_crop(frame, index)
         brightness.append(float(crop.mean()))
         sharpnesses.append(sharpness(crop))
-        tight_jpegs.append(encode_mjpeg([crop], params.jpeg_quality)[0])
-        wide_jpegs.append(encode_mjpeg([cut_wide(frame, index)], params.jpeg_quality)[0])
+        crop_jpegs.append(encode_mjpeg([crop], params.jpeg_quality)[0])
+        context_jpegs.append(encode_mjpeg([cut_context(frame, index)], params.jpeg_quality)[0])
     sharp = float(np.median(sharpnesses))
     if sharp < params.min_sharpness:
         raise RejectedError(
@@ -168,10 +168,10 @@ def _sample_of(
         speaker=record.speaker,
         split=record.split,
         fps=FPS,
-        frames_mjpeg=b"".join(tight_jpegs),
-        frame_bytes=[len(jpeg) for jpeg in tight_jpegs],
-        context_mjpeg=b"".join(wide_jpegs),
-        context_bytes=[len(jpeg) for jpeg in wide_jpegs],
+        frames_mjpeg=b"".join(crop_jpegs),
+        frame_bytes=[len(jpeg) for jpeg in crop_jpegs],
+        context_mjpeg=b"".join(context_jpegs),
+        context_bytes=[len(jpeg) for jpeg in context_jpegs],
         crop=params.crop,
         crop_in_context=in_context[params.crop],
         other_crops_in_context={other: boxes for other, boxes in in_context.items() if other != params.crop},

@@ -73,7 +73,7 @@ class Clip:
             part: _array_in(members[PARTS[part]], PARTS[part]) for part in ("mel", "audio") if PARTS[part] in members
         }
         self._cut_again: Cropper | None = None
-        """Cuts the tight crops out of the wide ones; None if the tight ones are stored."""
+        """Cuts the face crops out of the context crops; None if the face crops are stored."""
         self._first_frame = 0
         if offset_frames:
             self._remove_offset(offset_frames)
@@ -82,7 +82,7 @@ class Clip:
         return f"Clip({self.clip_id!r}, {self.num_frames} frames, {self.shard})"
 
     def crops(self, indices: Indices | None = None) -> NDArray[np.uint8]:
-        """Tight face crops ``uint8 [k, H, W, 3]`` BGR at the frame indices (all by default)."""
+        """Face crops ``uint8 [k, H, W, 3]`` BGR at the frame indices (all by default)."""
         if self._cut_again is None:
             return self._decode("frames", indices)
         wanted = np.arange(self.num_frames) if indices is None else np.asarray(indices)
@@ -90,14 +90,14 @@ class Clip:
         return np.stack([self._cut_again(image, index) for image, index in zip(images, wanted, strict=True)])
 
     def context(self, indices: Indices | None = None) -> NDArray[np.uint8]:
-        """Wide face crops ``uint8 [k, H, W, 3]`` BGR at the frame indices (all by default)."""
+        """Context crops ``uint8 [k, H, W, 3]`` BGR at the frame indices (all by default)."""
         return self._decode("context", indices)
 
     def recut(self, geometry: CropGeometry) -> Clip:
-        """The clip with tight crops of ``geometry``: itself, or a copy that cuts them out of the wide crops.
+        """The clip with face crops of ``geometry``: itself, or a copy that cuts them out of the context crops.
 
         ``crops`` of a copy needs the part ``context``. Raises UserError if the shard lacks the boxes of the geometry,
-        or if the wide crops are too small.
+        or if the context crops are too small.
         """
         if geometry == self.geometry:
             return self

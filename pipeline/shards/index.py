@@ -15,7 +15,7 @@ REJECTS_NAME = "rejects.parquet"
 class IndexRow:
     """Location and properties of one kept clip.
 
-    ``crop`` is the geometry of its tight crops. ``sync_shift_frames`` is the lead of the stored audio over the stored
+    ``crop`` is the geometry of its face crops. ``sync_shift_frames`` is the lead of the stored audio over the stored
     video, in frames. Readers correct it; ``num_frames`` and ``num_samples`` are the lengths after the correction.
     ``stats`` are informative only.
     """

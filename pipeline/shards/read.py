@@ -59,7 +59,7 @@ def source_ids(rows: Iterable[IndexRow]) -> set[str]:
 
 
 def shared_geometry(rows: Iterable[IndexRow]) -> CropGeometry:
-    """The geometry of the tight crops of all clips. Raises DataError if they have several."""
+    """The geometry of the face crops of all clips. Raises DataError if they have several."""
     (first, *others) = sorted({row.crop for row in rows})
     if others:
         raise DataError(

@@ -29,20 +29,20 @@ from pipeline.shards.key import sample_key
 class ClipSample:
     """One preprocessed clip to write to a shard. Raises ValueError if its parts are inconsistent.
 
-    ``crop`` is the geometry of the tight crops. ``other_crops_in_context`` has the boxes of the other geometries, with
-    which readers cut those crops out of the wide ones. ``stats`` are named values (face size, brightness, ...), which
-    become columns of the index.
+    ``crop`` is the geometry of the face crops. ``other_crops_in_context`` has the boxes of the other geometries, with
+    which readers cut those crops out of the context crops. ``stats`` are named values (face size, brightness, ...),
+    which become columns of the index.
     """
 
     clip_id: str
     speaker: str
     split: str
     fps: float
-    frames_mjpeg: bytes  # tight crops
+    frames_mjpeg: bytes  # face crops
     frame_bytes: Sequence[int]
-    context_mjpeg: bytes  # wide crops
+    context_mjpeg: bytes  # context crops
     context_bytes: Sequence[int]
-    crop_in_context: NDArray[np.floating]  # [N, 4]: x0, y0, x1, y1 of the tight crop, context px
+    crop_in_context: NDArray[np.floating]  # [N, 4]: x0, y0, x1, y1 of the face crop, context px
     mel: NDArray[np.float32]  # [L, 80]
     audio: NDArray[np.int16]  # [n], 16 kHz
     crop: CropGeometry = UNNAMED_GEOMETRY

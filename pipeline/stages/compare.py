@@ -37,7 +37,7 @@ def _command() -> int:
 def _body(context: stage.StageContext) -> dict[str, Any]:
     from pipeline.compare import plots
     from pipeline.compare.page import page, read_takes
-    from pipeline.compare.report import comparison_markdown, our_table
+    from pipeline.compare.report import comparison_markdown, summary_text
     from pipeline.compare.seeds import grouped, repeats_among
     from pipeline.compare.table import comparison, csv_text, read_result
     from pipeline.shards.read import read_index, read_rejects
@@ -51,10 +51,12 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
     content = comparison(list(results.values()), params.confidence, params.num_resamples, context.params.seed, repeats)
     failures = {name: result.metrics["failures"] for name, result in results.items()}
     report = comparison_markdown(content, failures)
+    summary = summary_text(content, (context.output_dir / PAGE).relative_to(layout.root).as_posix())
 
     atomic.write_json(layout.comparison_path, content)
     atomic.write_text(context.output_dir / "comparison.csv", csv_text(content["rows"]))
     atomic.write_text(context.output_dir / "comparison.md", report)
+    atomic.write_text(layout.summary_path, summary)
     plots_dir = context.output_dir / "plots"
     plots.plot_scores(content["rows"], params.confidence, plots_dir / "scores.png")
     plots.plot_offsets({name: r.offset_histogram for name, r in results.items()}, plots_dir / "offsets.png", repeats)
@@ -74,7 +76,7 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
     atomic.write_text(context.output_dir / PAGE, html)
     for path in (plots_dir, context.output_dir / PAGE, context.output_dir / "comparison.md", layout.comparison_path):
         context.tracker.log_artifact(path)
-    logger.info("\n%s\n\nthe whole comparison: %s", our_table(content["rows"]).markdown(), context.output_dir / PAGE)
+    logger.info("\n%s", summary.rstrip())
     return {row["variant"]: {key: row[key] for key in ("lse_d", "lse_c", "fid")} for row in content["rows"]}
 
 

@@ -104,7 +104,7 @@ def _write_videos(
     listed = []
     for folder in (strips_dir, takes_dir):
         folder.mkdir(parents=True, exist_ok=True)
-    pair_of, first_pairs = _first_of_each_video(pairs), _first_of_each_video(evaluation.unseen)
+    pair_of, first_pairs = _first_of_each_video(pairs), _first_of_each_video(evaluation.pairs)
     here = [pair for pair in first_pairs.values() if pair.video_id in clips]
     chosen = choose_strips(here, clips, params.num_strips)  # the same clips in every row
     shown = [pair_of[pair.video_id] for pair in chosen if pair.video_id in pair_of]

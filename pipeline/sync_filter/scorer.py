@@ -19,7 +19,7 @@ from pipeline.core.choices import UNNAMED_GEOMETRY, CropGeometry
 from pipeline.core.digest import sha256_of
 from pipeline.core.errors import UserError
 from pipeline.inference import saved_model
-from pipeline.inference.lse_evaluator import Evaluator, load_evaluator
+from pipeline.inference.lse_evaluator import Evaluator, load_official
 from pipeline.inference.sync_expert import clip_cosines, read_expert
 from pipeline.params import SyncFilterParams
 from pipeline.shards.clip import Clip, picture_part
@@ -94,7 +94,7 @@ def load_scorer(params: SyncFilterParams, root: Path, device: torch.device, stor
             "changed since it was frozen. Restore it, or run `python -m pipeline freeze-scorer` again"
         )
     if not path.is_dir():
-        return OfficialScorer(load_evaluator(path, path, device))
+        return OfficialScorer(load_official(path, device))
     try:
         expert = read_expert(path)
     except UserError as error:

@@ -1,144 +1,228 @@
-"""The picture of a run, drawn to text."""
+"""What a command shows on a terminal, in a pipe and after Ctrl-C."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import io
+import json
+import logging
+import os
+import pty
 import re
+import signal
+import sqlite3
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from rich.console import Console
+from prefect.logging.handlers import PrefectConsoleHandler
 
 from flows.board import LoggedWarning, Row, View
-from flows.console import chosen_rows, counts_text, picture, run_text
-from pipeline.core.stage_events import StageProgress
+from flows.console import FlowConsole, closing_text
 
-HALF = StageProgress("train", 150, 300, "loss 0.031")
-ROWS = (
-    Row("download", "up_to_date", result="120 clips"),
-    Row("train_syncnet", "ran", result="pairwise accuracy 0.934", elapsed_s=62.0),
-    Row("train_evaluator", "running", HALF, elapsed_s=3725.0, left_s=20.0),
-    Row("train_gan@a", "failed", result="its command exited with 3: no face in any clip", elapsed_s=6.0),
-    Row("train_gan@b", "restored", result="L1 0.0312", elapsed_s=1.0),
-    Row("evaluate@a", "skipped", result="train_gan@a failed"),
-    Row("evaluate@b", "waiting"),
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Terminal:
+    """A terminal as stderr, of 100 columns and 30 lines."""
+
+    def __init__(self, encoding: str = "utf-8") -> None:
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+        self.stderr = os.fdopen(theirs, "w", encoding=encoding)
+
+    def text(self) -> str:
+        """What was written; to be called once."""
+        self.stderr.close()
+        parts = []
+        with contextlib.suppress(OSError):  # Linux reports the end of a terminal in this way
+            while part := os.read(self._ours, 65536):
+                parts.append(part)
+        os.close(self._ours)
+        return b"".join(parts).decode()
+
+
+@pytest.fixture
+def printed() -> Iterator[io.StringIO]:
+    """What Prefect's handler prints."""
+    stream, root = io.StringIO(), logging.getLogger()
+    handlers = list(root.handlers)
+    printing = PrefectConsoleHandler(stream)
+    root.addHandler(printing)
+    yield stream
+    root.removeHandler(printing)
+    for handler in (handler for handler in root.handlers if handler not in handlers):
+        root.removeHandler(handler)
+        handler.close()
+
+
+def log_lines() -> None:
+    for line in ("step 20/300", "To track the changes with git, run:", "\tgit add dvc.lock", "", "resumed"):
+        logging.getLogger("prefect.a test").warning(line)
+
+
+def test_a_pipe_gets_the_lines_without_hints(tmp_path: Path, printed: io.StringIO) -> None:
+    console = FlowConsole()
+    with console.show(tmp_path):
+        log_lines()
+    assert printed.getvalue() == "step 20/300\nresumed\n"
+    assert console.closing_text(tmp_path) == ""
+    assert not (tmp_path / ".scratch").exists()
+
+
+def test_a_terminal_gets_a_table_and_the_lines_go_to_a_file(
+    tmp_path: Path, printed: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal.stderr)
+    monkeypatch.setenv("TERM", "xterm")
+    console = FlowConsole()
+    with console.show(tmp_path):
+        console.board.start("train_gan@a", tmp_path / "events")
+        log_lines()
+        subprocess.run(["sh", "-c", "echo a child >&2"], stderr=terminal.stderr, check=True)
+    terminal.stderr.write("after it\n")
+    text = terminal.text()
+    assert printed.getvalue() == ""
+    assert "train_gan@a" in text
+    assert "after it" in text
+    assert "resumed" not in text
+    assert "a child" not in text
+    assert (tmp_path / ".scratch/logs/flow.log").read_text().splitlines()[-2:] == ["resumed", "a child"]
+    assert console.closing_text(tmp_path).endswith("\nPrefect's lines: .scratch/logs/flow.log")
+
+
+def test_a_log_that_cannot_be_written_does_not_hide_the_table(
+    tmp_path: Path, printed: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".scratch").write_text("no folder")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal.stderr)
+    monkeypatch.setenv("TERM", "xterm")
+    with FlowConsole().show(tmp_path):
+        log_lines()
+    assert "finding out which stages have to run" in terminal.text()
+
+
+@pytest.mark.parametrize(("term", "encoding"), [("dumb", "utf-8"), ("xterm", "ascii")])
+def test_a_terminal_that_cannot_draw_gets_lines(
+    tmp_path: Path, printed: io.StringIO, monkeypatch: pytest.MonkeyPatch, term: str, encoding: str
+) -> None:
+    terminal = Terminal(encoding)
+    monkeypatch.setattr(sys, "stderr", terminal.stderr)
+    monkeypatch.setenv("TERM", term)
+    with FlowConsole().show(tmp_path):
+        log_lines()
+    assert terminal.text() == ""
+    assert printed.getvalue() == "step 20/300\nresumed\n"
+
+
+def test_the_end_names_warnings_and_log_files() -> None:
+    rows = (Row("a", "ran"), Row("b", "failed"), Row("c", "failed"), Row("d", "skipped"))
+    view = View(rows, warnings=(LoggedWarning("a", "accuracy is low"),))
+    assert closing_text(view, ["a", "b"], Path("/checkout")).splitlines() == [
+        "Warning: a: accuracy is low",
+        "Log of the failed b: .scratch/logs/b.log",  # c was never started
+        "Full logs: .scratch/logs/STAGE.log for a and b",
+    ]
+    many = closing_text(View(()), [f"evaluate@{number}" for number in range(19)], Path("/checkout"))
+    assert many == "Full logs: .scratch/logs/STAGE.log for each of the 19 stages that ran"
+    assert closing_text(View(()), [], Path("/checkout")) == ""
+
+
+@pytest.mark.parametrize(
+    ("running", "names"),
+    [([], "the flow"), (["a"], "a"), (["a", "b", "c"], "a, b and c"), (list("abcdef"), "a, b, c, d and 2 more")],
 )
-
-
-def drawn(view: View, width: int = 100, height: int = 40, **options: object) -> str:
-    console = Console(record=True, width=width, height=height, file=io.StringIO(), **options)  # type: ignore[arg-type]
-    console.print(picture(view, width, height))
-    return console.export_text()
-
-
-def lines_of(view: View, width: int = 100, height: int = 40) -> list[str]:
-    return [line.rstrip() for line in drawn(view, width, height).splitlines()]
-
-
-def test_every_state_is_drawn() -> None:
-    lines = lines_of(View(ROWS, elapsed_s=3800.0, left_s=20.0))
-    # The width of the columns depends on the version of rich.
-    assert [re.sub(r" {2,}", "  ", line) for line in lines] == [
-        "stage  state  progress or result  elapsed  left",
-        "download  up to date 120 clips",
-        "train_syncnet  ran  pairwise accuracy 0.934  1:02",
-        "train_evaluator running  ████████░░░░░░░░ 150/300, loss 0.031  1:02:05  0:20",
-        "train_gan@a  failed  its command exited with 3: no face in any clip  0:06",
-        "train_gan@b  restored  L1 0.0312  0:01",
-        "evaluate@a  skipped  train_gan@a failed",
-        "evaluate@b  waiting",
-        "whole run: 1:03:20 elapsed, time left: about 0:20",
+def test_ctrl_c_says_what_was_stopped(
+    running: list[str], names: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    console = FlowConsole()
+    console.say_stopped()  # nothing was interrupted
+    for stage in running:
+        console.board.start(stage, tmp_path / stage)
+    console.interrupt()
+    for stage in running:
+        console.board.stop(stage)
+    console.say_stopped()
+    assert capfd.readouterr().err.splitlines() == [
+        f"Stopping {names}. Ctrl-C again ends them at once.",
+        f"Stopped {names}. Run the same command again to resume.",
     ]
 
 
-def test_eighty_columns_suffice_for_long_names_and_counts() -> None:
-    row = Row(
-        "train_gan@no_lstm_cbam", "running", StageProgress("train", 1500, 30000, "l1 0.0312"), "", 36000.0, 72000.0
+def _run_on_terminal(command: list[str], environment: dict[str, str], interrupt_at: str = "") -> tuple[int, str]:
+    """Run a command on a terminal of 100 x 30. Returns exit code and output. Ctrl-C is typed once a text appears."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
     )
-    assert lines_of(View((row,)), width=80)[1] == (
-        "train_gan@no_lstm_cbam running    ░░░░░░ 1500/30000, l1 0.0312 10:00:00 20:00:00"
+    os.close(theirs)
+    output = ""
+    while True:
+        try:
+            content = os.read(ours, 65536)
+        except OSError:  # Linux reports the end of a terminal in this way
+            break
+        if not content:
+            break
+        output += content.decode(errors="replace")
+        if interrupt_at and re.search(interrupt_at, output):
+            os.killpg(process.pid, signal.SIGINT)
+            interrupt_at = ""
+    os.close(ours)
+    return process.wait(timeout=60), output
+
+
+def _plain(output: str) -> str:
+    """The output without escape sequences and carriage returns."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", output)
+
+
+def _environment(home: Path) -> dict[str, str]:
+    inherited = {k: v for k, v in os.environ.items() if k not in ("PREFECT_API_URL", "NO_COLOR")}
+    return inherited | {"PREFECT_HOME": str(home), "TERM": "xterm-256color", "PYTHONUTF8": "1"}
+
+
+@pytest.mark.slow
+def test_the_table_of_a_run_is_calm_and_the_outcome_stays(own_stub_pipeline: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "flows.reproduce", "--root", str(own_stub_pipeline)]
+    code, output = _run_on_terminal(command, _environment(tmp_path / "home"))
+    assert code == 0
+    assert "progress or result" in output
+    assert "L1" not in output  # the stub has no val_l1
+    assert "LSE-D 8.00, LSE-C 5.00" in output
+    for line in ("To track the changes", "git add", "dvc push", "Updating lock file", "Task run", "Flow run"):
+        assert line not in output
+    end = _plain(output).split("stage  ")[-1]
+    assert "evaluate@lstm_cbam   ran" in end
+    assert "Full logs: .scratch/logs/STAGE.log for download, train_gan@lstm_cbam and evaluate@lstm_cbam" in end
+    folder = own_stub_pipeline / ".scratch" / "logs"
+    assert "Running stage 'train_gan@lstm_cbam':" in (folder / "train_gan@lstm_cbam.log").read_text()
+    assert "Task run 'download'" in (folder / "flow.log").read_text()
+    with contextlib.closing(sqlite3.connect(tmp_path / "home" / "prefect.db")) as database:
+        (num_lines,) = database.execute("SELECT count(*) FROM log WHERE message LIKE 'Running stage %'").fetchone()
+    assert num_lines == 3  # Prefect has its lines, though they were not shown
+    durations = json.loads((own_stub_pipeline / ".scratch" / "durations.json").read_text())
+    assert durations.keys() == {"download", "train_gan@lstm_cbam", "evaluate@lstm_cbam"}
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_a_readable_last_line_on_a_terminal(own_stub_pipeline: Path, tmp_path: Path) -> None:
+    (own_stub_pipeline / "quality.json").write_text(json.dumps({"lse_d": 8.0, "fid": 20.0, "sleep_s": 300}))
+    command = [sys.executable, "-m", "flows.reproduce", "--root", str(own_stub_pipeline)]
+    code, output = _run_on_terminal(
+        command, _environment(tmp_path / "home"), interrupt_at=r"train_gan@lstm_cbam\S* *\S*running"
     )
-
-
-@pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
-def test_no_line_is_wider_than_the_terminal(width: int) -> None:
-    warnings = tuple(LoggedWarning("train_syncnet", f"{'long ' * 60}{number}") for number in range(3))
-    text = drawn(View(ROWS, unknown=("evaluate@b",), warnings=warnings), width)
-    assert max(map(len, text.splitlines())) <= width
-    assert len(text.splitlines()) == 1 + len(ROWS) + 1 + 3
-
-
-def test_a_count_without_a_total_and_bytes_without_their_digits() -> None:
-    rows = (
-        Row("a", "running", StageProgress("detect", 7, None, "1.5 frames/s")),
-        Row("b", "running", StageProgress("download", 12_500_000_000, 50_000_000_000, "12.5 MB/s")),
-        Row("c", "running", StageProgress("score", 0, 0)),
-        Row("d", "running"),
-    )
-    middles = [line[17:].strip() for line in lines_of(View(rows))[1:5]]
-    assert middles[0] == "7, 1.5 frames/s"
-    assert middles[1] == "████░░░░░░░░░░░░ 25%, 12.5 MB/s"
-    assert middles[2] == f"{'█' * 16} 0/0"
-    assert middles[3] == ""
-
-
-@pytest.mark.parametrize("height", [5, 8, 12, 24, 30])
-def test_a_short_terminal_shows_what_runs_and_failed_and_counts_the_others(height: int) -> None:
-    rows = [Row(f"evaluate@{number}") for number in range(21)]
-    rows[12], rows[15] = Row("evaluate@12", "running"), Row("evaluate@15", "failed", result="no face")
-    warnings = tuple(LoggedWarning("compare", f"warning {number}") for number in range(5))
-    lines = lines_of(View((*rows, Row("compare", "up_to_date")), warnings=warnings), height=height)
-    assert len(lines) < height
-    assert any(line.startswith("evaluate@12") for line in lines)
-    assert height < 8 or any(line.startswith("evaluate@15") for line in lines)
-    shown = sum(line.startswith(("evaluate", "compare")) for line in lines)
-    rest = [line for line in lines if line.startswith("not shown: ")]
-    assert (shown < 22) == bool(rest)
-    if height == 8:
-        assert rest == ["not shown: 17 waiting, 1 up to date"]
-
-
-def test_rows_keep_their_order_and_finished_ones_come_before_waiting_ones() -> None:
-    assert chosen_rows(ROWS, 7) == list(ROWS)
-    assert [row.stage for row in chosen_rows(ROWS, 5)] == [
-        "train_syncnet",
-        "train_evaluator",
-        "train_gan@a",
-        "train_gan@b",
+    assert code == 128 + signal.SIGINT
+    assert "\x1b[?25h" in output  # the cursor is shown again
+    assert _plain(output).splitlines()[-2:] == [
+        "Stopping train_gan@lstm_cbam. Ctrl-C again ends them at once.",
+        "Stopped train_gan@lstm_cbam. Run the same command again to resume.",
     ]
-    assert [row.stage for row in chosen_rows(ROWS, 4)] == ["train_evaluator", "train_gan@a", "train_gan@b"]
-    assert [row.stage for row in chosen_rows(ROWS, 3)] == ["train_evaluator", "train_gan@a"]
-
-
-def test_states_are_counted_in_words() -> None:
-    assert counts_text([Row("a"), Row("b", "up_to_date"), Row("c")]) == "2 waiting, 1 up to date"
-
-
-def test_an_unknown_time_is_no_number() -> None:
-    row = (Row("a"),)
-    assert run_text(View(row, 5.0, 61.0)).endswith("time left: about 1:01")
-    assert run_text(View(row, 5.0, 0.0, unknown=("a",))).endswith("time left: unknown")
-    assert run_text(View(row, 5.0, 61.0, unknown=("a",))).endswith("time left: unknown, at least 1:01")
-    assert run_text(View((), 5.0)) == "finding out which stages have to run, 0:05 elapsed"
-
-
-def test_the_last_warnings_are_shown_with_their_stage_once() -> None:
-    texts = ["train_gan: accuracy is low", "no score for a", "no score for b", "no score for c"]
-    warnings = tuple(LoggedWarning("train_gan@a", text) for text in texts)
-    assert lines_of(View(ROWS, warnings=warnings))[-3:] == [
-        "warning: train_gan@a: no score for a",
-        "warning: train_gan@a: no score for b",
-        "warning: train_gan@a: no score for c",
-    ]
-    assert lines_of(View(ROWS, warnings=warnings[:1]))[-1] == "warning: train_gan@a: accuracy is low"
-
-
-def test_the_text_is_the_same_without_colour() -> None:
-    view = View(ROWS, unknown=("evaluate@b",))
-    coloured = drawn(view, force_terminal=True, color_system="truecolor")
-    assert drawn(view, no_color=True, force_terminal=True) == coloured
-    assert all(row.state.replace("_", " ") in coloured for row in ROWS)
-
-
-def test_text_that_looks_like_markup_is_drawn_as_it_is() -> None:
-    row = Row("a", "failed", result="KeyError: [bold] in [a.mp4]\nsecond line")
-    assert "KeyError: [bold] in [a.mp4] second line" in drawn(View((row,)))

@@ -300,6 +300,33 @@ def test_only_a_comparison_of_this_run_is_published(tiny_repo: Path, monkeypatch
     assert published == ["# Comparison"]
 
 
+@pytest.mark.parametrize(
+    ("outcome", "is_shown"),
+    [("ran", True), ("restored", True), ("up_to_date", True), ("failed", False), ("skipped", False)],
+)
+def test_the_summary_of_an_up_to_date_comparison_is_shown(
+    tmp_path: Path, outcome: dvc.StageOutcome, is_shown: bool
+) -> None:
+    results = [StageResult("evaluate@a", "ran", "", 1.0), StageResult("compare", outcome, "", 1.0)]
+    assert reproduce.comparison_summary(tmp_path, results) == ""  # summary.txt does not exist
+    path = Layout(tmp_path).summary_path
+    path.parent.mkdir(parents=True)
+    path.write_text("- Best on LSE-D ↓\n")
+    assert reproduce.comparison_summary(tmp_path, results) == ("\n- Best on LSE-D ↓\n" if is_shown else "")
+    assert reproduce.comparison_summary(tmp_path, results[:1]) == ""
+
+
+def test_a_terminal_without_the_signs_of_the_summary_gets_it_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Layout(tmp_path).summary_path
+    path.parent.mkdir(parents=True)
+    path.write_text("LSE-D ↓ 9.0\n")
+    monkeypatch.setattr(reproduce.sys, "stdout", SimpleNamespace(encoding="latin-1"))
+    shown = reproduce.comparison_summary(tmp_path, [StageResult("compare", "up_to_date", "", 1.0)])
+    assert shown == "\nLSE-D ? 9.0\n"
+
+
 @pytest.mark.slow
 def test_plan_runs_nothing_and_needs_no_server(
     own_stub_pipeline: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -28,6 +28,7 @@ METRICS = (
     ("jitter / real (both as encoded)", "jitter_ratio", 1),
 )
 """Label, key in a result, and the factor applied for display."""
+FITNESS_LABEL = "evaluator can judge these clips"
 OF_CLIPS = ("lse_d", "lse_c")
 """Metrics that are means over clips."""
 MIN_SHARED_CLIPS = 2
@@ -153,8 +154,17 @@ def protocol_differences(ours: Figures, other: EarlierResult) -> list[str]:
 
 
 def figures_table(ours: Figures) -> Table:
-    """One row per metric, with its confidence interval over clips if it has one."""
-    return Table(["", "generated"], [[label, _with_interval(ours, key, scale)] for label, key, scale in METRICS])
+    """Whether the evaluator can judge the clips, then one row per metric, with its interval over clips if any."""
+    cells = [[label, _with_interval(ours, key, scale)] for label, key, scale in METRICS]
+    return Table(["", "generated"], [[FITNESS_LABEL, _verdict(ours)], *cells])
+
+
+def _verdict(figures: Figures) -> str:
+    fitness = figures["fitness"]
+    if fitness["is_fit"] is None:
+        return "unknown"
+    numbers = f"{fitness['num_within_one_frame']} of {fitness['num_real_videos']} real videos within 1 frame"
+    return f"{'yes' if fitness['is_fit'] else 'no'}: {numbers}"
 
 
 def _with_interval(figures: Figures, key: str, scale: float) -> str:
@@ -170,12 +180,13 @@ def against_table(
 ) -> tuple[Table, list[str]]:
     """A table of both results' metrics and their differences, and notes on the differences.
 
+    There is no note if the evaluator cannot judge the clips. Its fitness is the same for both results.
     LSE differences have a paired confidence interval over the clips that both results scored. It is much narrower than
     the intervals of the two means, because clips are similarly difficult for both systems.
     """
     theirs = other.clips or {}
     shared = sorted(clips.keys() & theirs.keys())
-    cells, unclear = [], []
+    cells, unclear = [[FITNESS_LABEL, _verdict(ours), "", ""]], []
     for label, key, scale in METRICS:
         values = [figures[key] * scale for figures in (ours, other.figures)]
         difference = f"{values[0] - values[1]:+.3f}"
@@ -186,7 +197,8 @@ def against_table(
             if low <= 0 <= high:
                 unclear.append(label.split()[0])
         cells.append([label, _with_interval(ours, key, scale), _with_interval(other.figures, key, scale), difference])
-    notes = _on_differences(shared, unclear) if other.clips is not None else []
+    is_unfit = ours["fitness"]["is_fit"] is False
+    notes = _on_differences(shared, unclear) if other.clips is not None and not is_unfit else []
     return Table(["", "generated", other.path.name, "difference"], cells), notes
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,8 +79,12 @@ class PairedFaces:
         ]
         return cls(generated, reference, segment.start, segment.faces, scale, "; ".join(resampled))
 
+    def of_real(self) -> PairedFaces:
+        """The real video in place of the generated one, at the same positions."""
+        return replace(self, generated=self.reference, scale=1.0, note="")
+
     def crops(self, geometry: CropGeometry) -> tuple[Images, Images]:
-        """Tight crops of the real and the generated video, uint8 [N, 96, 96, 3] each, with equal N.
+        """Face crops of the real and the generated video, uint8 [N, 96, 96, 3] each, with equal N.
 
         Raises DataError if the generated video ends too early.
         """
@@ -95,7 +99,7 @@ class PairedFaces:
         return real[: len(shown)], shown[: len(real)]
 
     def context(self, params: PreprocessParams) -> Images:
-        """Wide crops of the generated video: uint8 [N, context_px, context_px, 3].
+        """Context crops of the generated video: uint8 [N, context_px, context_px, 3].
 
         Raises RejectedError if less than half of the searched frames have a face at the real one's position.
         """

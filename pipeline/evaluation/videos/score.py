@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.compare.fitness import Fitness, fitness_of_share, unknown_fitness
 from pipeline.core.digest import sha256_of
 from pipeline.core.errors import DataError
 from pipeline.evaluation import protocol
@@ -33,8 +35,38 @@ VIDEOS_PROTOCOL_ID = "lipsmith-videos-3"
 Images = NDArray[np.uint8]
 
 
+@dataclass(frozen=True)
+class RealVideos:
+    """How many real videos the evaluator placed, and how many of them within one frame of sync."""
+
+    num: int
+    num_near: int
+
+    @classmethod
+    def of(cls, score: VariantScore) -> RealVideos:
+        """The real videos behind the scored videos."""
+        offsets = [item.real_offset_frames for item in score.results if item.real_offset_frames is not None]
+        return cls(len(offsets), sum(abs(offset) <= 1 for offset in offsets))
+
+    def fitness(self, evaluator: str) -> Fitness:
+        """Whether the evaluator can judge these videos. ``evaluator``: its name in the protocol."""
+        if not self.num:
+            reason = "none of the real videos could be placed. Give --reference videos with their own sound"
+            return unknown_fitness(evaluator, reason)
+        return fitness_of_share(self.num_near / self.num, evaluator)
+
+    def figures(self, evaluator: str) -> dict[str, Any]:
+        """The fitness for a result's JSON: ``is_fit`` (None: unknown), ``text`` and the numbers behind it."""
+        fitness = self.fitness(evaluator)
+        numbers = {"num_real_videos": self.num, "num_within_one_frame": self.num_near}
+        return {"is_fit": fitness.is_fit, "text": fitness.text, **numbers}
+
+
 def score_videos(pairs: Sequence[VideoPair], networks: Networks, params: PreprocessParams) -> VariantScore:
-    """Score every pair. A pair that cannot be scored has a failure instead and is excluded from FID on both sides."""
+    """Score every pair, and place its real video. A pair that cannot be scored has a failure instead.
+
+    It is then excluded from FID on both sides.
+    """
     results: list[PairResult] = []
     step = networks.params.fid.every_n_frames
     lengths: dict[str, int] = {}
@@ -65,6 +97,7 @@ def _score_pair(
         faces = PairedFaces.find(generated, reference, params)
         real, shown = faces.crops(params.crop)
         context, sound = faces.context(params), faces.speech(params)
+        real_offset_frames = _real_offset(faces, networks, params)
     lip, audio = networks.evaluator(context, sound)
     result = PairResult(
         pair=_self_paired(pair),
@@ -73,8 +106,20 @@ def _score_pair(
         lse=lse_scores(lip, audio, networks.params.lse.vshift_frames),
         mouth_jitter=mouth_jitter(shown),
         real_mouth_jitter=mouth_jitter(real),
+        real_offset_frames=real_offset_frames,
     )
     return result, (real, shown)
+
+
+def _real_offset(faces: PairedFaces, networks: Networks, params: PreprocessParams) -> int | None:
+    """The offset that the evaluator measures in the real video with its own audio; None if it has no usable audio."""
+    real = faces.of_real()
+    try:
+        lip, audio = networks.evaluator(real.context(params), real.speech(params))
+    except DataError as error:
+        logger.info("the real video %s is not placed: %s", faces.reference.path.name, error)
+        return None
+    return lse_scores(lip, audio, networks.params.lse.vshift_frames).offset_frames
 
 
 def _failure(error: DataError, pair: VideoPair) -> str:

@@ -38,6 +38,7 @@ def write_result(tmp_path: Path) -> Callable[..., Path]:
         failures: Sequence[dict[str, str]] = (),
         protocol: dict[str, Any] | None = None,
         num_images: int = 60,
+        within_one_frame: float = 1.0,
         versions: Mapping[str, str] = MappingProxyType({"numpy": "2.1.0", "torch": "2.11.0"}),
     ) -> Path:
         folder = tmp_path / "evaluate" / variant
@@ -54,7 +55,7 @@ def write_result(tmp_path: Path) -> Callable[..., Path]:
             "num_rejected": 0,
             "seconds": 12.5,
             "offset_mean_frames": 0.0,
-            "within_one_frame": 1.0,
+            "within_one_frame": within_one_frame,
             "offset_histogram": {str(k): len(lse_d) * (k == 0) for k in range(-15, 16)},
             "jitter_ratio": 1.0,
             "kid": 0.0125,

@@ -87,9 +87,13 @@ def write_takes() -> Callable[[Path, str, int], None]:
     return write
 
 
-@pytest.fixture
-def html(write_result: Callable[..., Path], write_takes: Callable[[Path, str, int], None]) -> str:
-    folders = {name: write_result(name, lse_d=(6.0 + k, 7.0, 8.0)) for k, name in enumerate(NAMES)}
+def page_of(
+    write_result: Callable[..., Path], write_takes: Callable[[Path, str, int], None], within_one_frame: float
+) -> str:
+    folders = {
+        name: write_result(name, lse_d=(6.0 + k, 7.0, 8.0), within_one_frame=within_one_frame)
+        for k, name in enumerate(NAMES)
+    }
     for name, folder in folders.items():
         write_takes(
             folder, "its own voice" if name == "real" else "voice of c1: <so> & so", 25 if name == "copy_input" else 75
@@ -106,6 +110,30 @@ def html(write_result: Callable[..., Path], write_takes: Callable[[Path, str, in
         "grid",
         "grid",
     )
+
+
+@pytest.fixture
+def html(write_result: Callable[..., Path], write_takes: Callable[[Path, str, int], None]) -> str:
+    return page_of(write_result, write_takes, within_one_frame=1.0)
+
+
+def test_the_page_has_the_answers_first_then_the_caveats_the_scores_and_the_videos(html: str) -> None:
+    marks = ['<p class="fitness">The evaluator', "Clearly better than the unchanged video", "Best on ", "<aside>"]
+    marks += ["sortable", 'class="take', '<svg viewBox="0 0 400']
+    places = [html.index(mark, html.index("<main>")) for mark in marks]
+    assert places == sorted(places)
+
+
+def test_a_page_of_an_evaluator_that_cannot_judge_has_no_score_of_it(
+    write_result: Callable[..., Path], write_takes: Callable[[Path, str, int], None]
+) -> None:
+    html = page_of(write_result, write_takes, within_one_frame=0.5)
+    body = html[html.index("<body>") : html.index("<script>")]
+    fitness = re.search(r'<p class="fitness unfit">(.*?)</p>', body)
+    assert fitness is not None
+    assert "cannot judge these clips: it places only 50.0% of the real videos" in fitness[1]
+    assert "LSE" not in body.replace(fitness[0], "") and "offset" not in body
+    assert "<h3>FID " in body and body.count("data-mp4=") == len(NAMES)
 
 
 def test_nothing_is_loaded_from_anywhere(html: str) -> None:

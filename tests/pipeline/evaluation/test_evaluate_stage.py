@@ -121,6 +121,9 @@ def test_six_rows_end_to_end(run_stage: Callable[..., dict[str, Any]], layout: L
     folder = layout.stage_dir("compare")
     assert {path.name for path in (folder / "plots").iterdir()} == {"scores.png", "offsets.png", "training.png"}
     assert "evaluator trained in this checkout" in (folder / "comparison.md").read_text()
+    summary = layout.summary_path.read_text()
+    assert summary.startswith("- The evaluator trained in this checkout can")
+    assert summary.endswith("\nCaveats, intervals, charts and videos: artifacts/compare/index.html\n")
     assert (folder / "comparison.csv").read_text().startswith("variant,lse_d,lse_c,fid\nreal,")
 
 

@@ -12,7 +12,7 @@ import torch
 from pipeline.core.layout import CODE_ROOT
 from pipeline.corpora.demo.render import DemoSpec, render_video
 from pipeline.corpora.manifest import record_of
-from pipeline.inference.lse_evaluator import load_evaluator
+from pipeline.inference.lse_evaluator import load_judge
 from pipeline.media.mjpeg import decode_mjpeg
 from pipeline.params import load_params
 from pipeline.preprocess.clip import process_clip
@@ -30,7 +30,7 @@ SPEC = DemoSpec(num_speakers=NUM_CLIPS, num_clips_per_speaker=1, seed=7)
 def found_in(videos: Iterable[Path]) -> list[bool]:
     """Whether each known offset of each video is found within one frame."""
     params = load_params(CODE_ROOT / "params.yaml").preprocess.model_copy(update={"choose_face": "largest"})
-    evaluator = load_evaluator("judge-1", Path("unused"), torch.device("cpu"))
+    evaluator = load_judge("judge-1", torch.device("cpu"))
     found: list[bool] = []
     for video in videos:
         (sample,) = process_clip(record_of(f"a/{video.stem}", "a", "test", video, ""), params, Path("/"))

@@ -11,7 +11,7 @@ import torch
 from pipeline.cli.weights import EXAMPLE_NAME, SYNCNET_NAME
 from pipeline.core.layout import Layout
 from pipeline.features.samples import float_to_int16
-from pipeline.inference.lse_evaluator import OFFICIAL, load_evaluator
+from pipeline.inference.lse_evaluator import OFFICIAL, load_official
 from pipeline.metrics.lse import lse_scores
 from tests.support.media_readers import read_frames, read_samples
 
@@ -28,7 +28,7 @@ def test_the_example_of_syncnet_python_scores_as_its_readme_says(repo_root: Path
             f"needs {' and '.join(absent)}: `python -m pipeline weights fetch syncnet_v2`, then `... syncnet_example`, "
             "or LIPSMITH_SYNCNET_WEIGHTS and LIPSMITH_SYNCNET_EXAMPLE name the files"
         )
-    evaluator = load_evaluator(weights, Path("unused"), torch.device("cpu"))
+    evaluator = load_official(weights, torch.device("cpu"))
     assert evaluator.name == OFFICIAL
     score = lse_scores(*evaluator(read_frames(example), float_to_int16(read_samples(example))))
     assert score.offset_frames == 3

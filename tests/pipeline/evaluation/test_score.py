@@ -203,3 +203,18 @@ def test_the_protocol_sees_the_sound_of_a_clip_that_is_only_heard(
     before = digest(listed)
     clips["b/1"].audio[100] += 1
     assert digest(listed) != before
+
+
+@pytest.mark.parametrize(
+    ("listed", "pairing"),
+    [
+        (None, "each clip with the audio of the next clip of a seeded ring; real keeps its own"),
+        (Path("pairs.txt"), "a list of pairs; real keeps its own audio"),
+    ],
+)
+def test_the_protocol_states_where_the_pairs_come_from(
+    clips: Clips, evaluator: Evaluator, repo_root: Path, tmp_path: Path, listed: Path | None, pairing: str
+) -> None:
+    params = load_params(repo_root / "params.yaml").evaluate.model_copy(update={"pairs": listed})
+    networks = Networks(params, 0, evaluator, tmp_path, "0" * 64, tmp_path, CPU)
+    assert Evaluation(networks, clips, [Pair("a/1", "b/1")]).describe_protocol()["pairing"] == pairing

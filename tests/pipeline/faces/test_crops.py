@@ -30,7 +30,7 @@ def test_context_is_the_square_of_syncnet_python() -> None:
     assert context_boxes(FACE)[0] == pytest.approx([30, 30, 170, 170])
 
 
-def test_the_tight_crop_keeps_the_forehead_and_adds_room_below_the_chin() -> None:
+def test_the_face_crop_keeps_the_forehead_and_adds_room_below_the_chin() -> None:
     x0, y0, x1, y1 = crop_boxes(FACE, "square")[0]
     assert y0 == 30
     assert 130 < y1 < 140

@@ -9,8 +9,9 @@ import pytest
 import scipy.linalg
 import torch
 
-from models.inception import InceptionFeatures
+from models.inception import NUM_FEATURES, InceptionFeatures
 from pipeline.core.errors import DataError
+from pipeline.metrics import MIN_FID_IMAGES
 from pipeline.metrics.fid import (
     FeatureCache,
     FeatureStatistics,
@@ -30,6 +31,10 @@ def statistics(features: np.ndarray) -> FeatureStatistics:
     stats = FeatureStatistics(features.shape[1])
     stats.update(features)
     return stats
+
+
+def test_fid_needs_as_many_images_as_there_are_features() -> None:
+    assert MIN_FID_IMAGES == NUM_FEATURES
 
 
 def test_gaussians_with_diagonal_covariances_have_a_closed_form() -> None:

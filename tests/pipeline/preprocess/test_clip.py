@@ -85,7 +85,7 @@ def test_the_mouth_is_in_the_lower_half_and_stays_where_it_is(make_clip, params)
     assert places.std(axis=0).max() < 0.7
 
 
-def test_the_tight_crop_is_found_again_inside_the_context(make_clip, params) -> None:
+def test_the_face_crop_is_found_again_inside_the_context_crop(make_clip, params) -> None:
     sample = sample_of(make_clip(), params)
     boxes = sample.crop_in_context
     assert (boxes >= -1e-6).all()

@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 
 from models.lse_syncnet import LseSyncNet
 from pipeline.cli.main import app
+from pipeline.compare.fitness import fitness_of_share
 from pipeline.compare.table import ClipScore
 from pipeline.core import atomic
 from pipeline.core.errors import DataError, UserError
@@ -289,7 +290,26 @@ def score(*arguments: object) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
-def test_a_system_that_copies_its_input_and_what_it_leaves_out(checkout: Path, tmp_path: Path) -> None:
+LOUD = 0.3
+
+
+class LoudnessEvaluator:
+    """Places a video in sync, or 5 frames off it if its sound is loud. LSE-D grows with the loudness."""
+
+    name, sha256, width, precision = "judge-1", "e" * 64, 0.3125, "fp32"
+
+    def __call__(self, context: NDArray[np.uint8], audio: NDArray[np.int16]) -> tuple[NDArray, NDArray]:
+        num, offset = len(context) - 5, 5 * int(audio.std() / 32768 > LOUD / 2)
+        embeddings = np.random.default_rng(0).normal(size=(num + offset, 16)).astype(np.float32)
+        return embeddings[:num] + float(audio.std()) / 10_000, embeddings[offset:]
+
+
+@pytest.fixture
+def loudness_evaluator(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(setup, "load_evaluator", lambda *arguments: LoudnessEvaluator())
+
+
+def test_a_system_that_copies_its_input_and_what_it_leaves_out(loudness_evaluator: None, tmp_path: Path) -> None:
     real, made = tmp_path / "real", tmp_path / "made"
     for number, name in enumerate("abcdefgh"):
         write_video(real / f"{name}.mp4", swaying_head(), seed=number)
@@ -354,6 +374,59 @@ def test_a_system_that_copies_its_input_and_what_it_leaves_out(checkout: Path, t
     assert code == 0 and "copied.csv is missing: the differences have no intervals" in said
 
 
+def write_pairs(folder: Path, num_in_sync: int, num: int = 5) -> tuple[Path, Path]:
+    """Folders of loud generated videos, and of real ones, of which ``num_in_sync`` are placed in sync."""
+    made, real = folder / "made", folder / "real"
+    for k in range(num):
+        write_video(made / f"{k}.mp4", swaying_head(), loudness=LOUD)
+        write_video(real / f"{k}.mp4", swaying_head(), loudness=LOUD / 10 if k < num_in_sync else LOUD)
+    return made, real
+
+
+@pytest.mark.parametrize(("num_in_sync", "is_fit"), [(4, True), (3, False)])
+def test_the_evaluator_must_place_four_fifths_of_the_real_videos(
+    loudness_evaluator: None, tmp_path: Path, num_in_sync: int, is_fit: bool
+) -> None:
+    made, real = write_pairs(tmp_path, num_in_sync)
+    out = tmp_path / "made.json"
+    code, said = score("--generated", made, "--reference", real, "--out", out)
+    assert code == 0, said
+    result = json.loads(out.read_text())
+    assert result["within_one_frame"] == 0  # of the generated videos, all of which are loud
+    assert result["fitness"] == {
+        "is_fit": is_fit,
+        "num_real_videos": 5,
+        "num_within_one_frame": num_in_sync,
+        "text": fitness_of_share(num_in_sync / 5, "judge-1").text,
+    }
+    assert said.startswith(f"{result['fitness']['text']}\n\n| ")
+    verdict = f"{'yes' if is_fit else 'no'}: {num_in_sync} of 5 real videos within 1 frame"
+    assert f"| evaluator can judge these clips | {verdict} |" in said
+    assert ("Do not use its LSE values. In params.yaml, set evaluate.lse.weights to null" in said) is not is_fit
+    assert ("LSE is comparable with other results of judge-1 only" in said) is is_fit
+    assert "fitness" not in result["protocol"]
+
+    code, said = score("--generated", made, "--reference", real, "--against", out)
+    assert code == 0, said
+    assert f"| evaluator can judge these clips | {verdict} |  |  |" in said
+    assert ("LSE differences are paired over the 5 clips" in said) is is_fit
+
+
+def test_without_sound_of_the_real_videos_the_fitness_is_unknown(loudness_evaluator: None, tmp_path: Path) -> None:
+    made, real = write_pairs(tmp_path, num_in_sync=1, num=1)
+    write_video(real / "0.mp4", swaying_head(), loudness=0.0)
+    out = tmp_path / "made.json"
+    code, said = score("--generated", made, "--reference", real, "--out", out)
+    assert code == 0, said
+    fitness = json.loads(out.read_text())["fitness"]
+    assert (fitness["is_fit"], fitness["num_real_videos"]) == (None, 0)
+    assert said.startswith(
+        "Whether the evaluator judge-1 can judge these clips is unknown: none of the real videos could be placed. Give "
+        "--reference videos with their own sound.\n"
+    )
+    assert "| evaluator can judge these clips | unknown |" in said
+
+
 def test_a_bug_is_no_clip_without_a_score(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, made = tmp_path / "real", tmp_path / "made"
     write_video(real / "a.mp4", swaying_head())
@@ -397,7 +470,15 @@ def test_results_of_other_references_or_other_files_are_no_comparison(checkout: 
 
 def test_a_difference_is_taken_clip_by_clip(repo_root: Path) -> None:
     """Clips differ by far more than the systems do; the same small gain in each is sure all the same."""
-    means = {"fid": 20.0, "kid": 0.01, "jitter_ratio": 0.5, "within_one_frame": 1.0, "offset_mean_frames": 0.0}
+    fitness = {"is_fit": True, "num_real_videos": 3, "num_within_one_frame": 3}
+    means: dict[str, Any] = {
+        "fitness": fitness,
+        "fid": 20.0,
+        "kid": 0.01,
+        "jitter_ratio": 0.5,
+        "within_one_frame": 1.0,
+        "offset_mean_frames": 0.0,
+    }
     ours = {("a", "a"): clip_of(9.0), ("b", "b"): clip_of(5.0), ("c", "c"): clip_of(7.0)}
     theirs = {name: clip_of(score.lse_d + 0.5) for name, score in ours.items()} | {("d", "d"): clip_of(1.0)}
     other = EarlierResult(Path("theirs.json"), means | {"lse_d": 5.875, "lse_c": 3.0}, theirs)

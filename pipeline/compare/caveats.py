@@ -1,0 +1,88 @@
+"""Caveats of a comparison as sentences: what limits the meaning of its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.compare.seeds import runs_of
+from pipeline.core.choices import BOUNDS, JUDGE_NAMES
+from pipeline.core.versions import differing
+from pipeline.metrics import MIN_FID_IMAGES
+
+Row = Mapping[str, Any]
+STILL_MOUTH = 0.05
+"""Share of the real videos' jitter below which a generated mouth counts as still."""
+
+
+def caveats_of(rows: Sequence[Row], protocol: Mapping[str, Any], *, is_about_sync: bool = True) -> list[str]:
+    """Caveats of the scores as sentences; none on LSE if ``is_about_sync`` is False."""
+    about_lse = [_on_the_evaluator(protocol)] if is_about_sync else []
+    found = [*about_lse, *_on_seeds(rows), *_on_fid(rows), *_on_clips(rows)]
+    if packages := differing(row["versions"] for row in rows):
+        found.append(
+            f"Rows were scored with different versions of {_listed(packages)} (listed below). Small differences "
+            "between rows may come from that."
+        )
+    return found
+
+
+def _on_the_evaluator(protocol: Mapping[str, Any]) -> str:
+    """Where LSE comes from, and which other values it may be compared with."""
+    evaluator = protocol["evaluator"]
+    if evaluator == "official":
+        return "LSE-D and LSE-C come from the official syncnet_v2 weights."
+    network = f"the network of Chung & Zisserman 2016 at width {protocol['evaluator_width']:g}"
+    if evaluator in JUDGE_NAMES:
+        return (
+            f"LSE-D and LSE-C come from {evaluator} ({network}, trained on rendered speakers and on GRID), not from "
+            "syncnet_v2. Compare them with other results of the same judge only, not with published values."
+        )
+    return (
+        f"LSE-D and LSE-C come from an evaluator trained in this checkout ({network}), not from syncnet_v2. Its "
+        "distances have their own scale: do not compare the values with published ones."
+    )
+
+
+def _on_seeds(rows: Sequence[Row]) -> list[str]:
+    generators = {name: runs for name, runs in runs_of(rows).items() if name not in BOUNDS}
+    single = [name for name, runs in generators.items() if len(runs) == 1]
+    if not single:
+        return []
+    named = "every generator" if len(single) == len(generators) else _listed(single)
+    return [f"One training run of {named}: its intervals are over clips only, and another seed may change the order."]
+
+
+def _on_fid(rows: Sequence[Row]) -> list[str]:
+    found = [
+        "FID and KID of `real` and `copy_input` are 0 by construction, because their face crops are the real ones."
+    ]
+    images = min(row["fid_num_images"] for row in rows)
+    if images < MIN_FID_IMAGES:
+        found.append(
+            f"FID compares {images} images on each side. Below {MIN_FID_IMAGES} it is biased upward: compare the rows "
+            "with each other, not with other work. KID has no such bias; by chance it may be below 0."
+        )
+    if len({row["fid_num_images"] for row in rows}) > 1:
+        numbers = ", ".join(f"`{row['variant']}` {row['fid_num_images']}" for row in rows)
+        found.append(f"FID decreases with the number of images, and the rows have different numbers: {numbers}.")
+    return found
+
+
+def _on_clips(rows: Sequence[Row]) -> list[str]:
+    """Clips that are missing or have no score, and mouths that do not move."""
+    found = []
+    if rejected := max(row["num_rejected"] for row in rows):
+        found.append(
+            f"Preprocessing and the sync filter rejected {rejected} held-out clips or parts of clips "
+            "(reasons: data/clips/rejects.parquet). They are missing from every row."
+        )
+    if still := [row["variant"] for row in rows if row["jitter_ratio"] < STILL_MOUTH]:
+        found.append(f"Mouths hardly move (jitter under {STILL_MOUTH:.0%} of the real videos'): {_listed(still)}.")
+    if failed := [f"`{row['variant']}` {row['num_failed']}" for row in rows if row["num_failed"]]:
+        found.append(f"Clips without a score are left out of the means and listed below: {', '.join(failed)}.")
+    return found
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)

@@ -1,0 +1,104 @@
+"""Whether an evaluator can judge a set of clips, from where it places the real videos."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.core.choices import JUDGE_NAMES
+
+Row = Mapping[str, Any]
+TRUSTED_SHARE = 0.8
+"""Least share of real videos within one frame; with a lower one the evaluator does not measure sync."""
+_NAMES = {"trained": "the evaluator trained in this checkout", "official": "the evaluator syncnet_v2"}
+
+
+@dataclass(frozen=True)
+class Fitness:
+    """Whether an evaluator can judge the clips (None: unknown), and a text that says so with the reason."""
+
+    is_fit: bool | None
+    text: str
+
+    @property
+    def is_unfit(self) -> bool:
+        """Whether the evaluator cannot judge the clips. Reports then state no result about sync."""
+        return self.is_fit is False
+
+
+def fitness_of_rows(by_name: Mapping[str, Row], evaluator: str) -> Fitness:
+    """Whether the evaluator can judge the clips of a comparison.
+
+    It cannot if too few real videos are placed in sync, or if they score worse than the same videos with the audio of
+    another clip. ``by_name``: row by variant. ``evaluator``: its name in the protocol.
+    """
+    real, copy = by_name.get("real"), by_name.get("copy_input")
+    if real is None:
+        return unknown_fitness(evaluator, "the comparison has no row `real`")
+    share = real["within_one_frame"]
+    if share < TRUSTED_SHARE or copy is None:
+        return fitness_of_share(share, evaluator)
+    for label, key, sign in (("LSE-D", "lse_d", -1), ("LSE-C", "lse_c", 1)):
+        if sign * copy[key] > sign * real[key]:
+            return _unfit(
+                evaluator,
+                f"real videos have a worse {label} ({real[key]:.3f}) than the same videos with the audio of another "
+                f"clip ({copy[key]:.3f})",
+            )
+    return _fit(
+        evaluator,
+        f"it places {_near(share, '.0%')}, and LSE-C is {real['lse_c']:.3f} for `real` and {copy['lse_c']:.3f} for "
+        "`copy_input`, the same videos with the audio of another clip",
+    )
+
+
+def fitness_of_share(share: float, evaluator: str) -> Fitness:
+    """Whether the evaluator can judge clips, if it places ``share`` of the real videos within one frame of sync.
+
+    ``share``: 0 to 1. ``evaluator``: its name in the protocol.
+    """
+    if share < TRUSTED_SHARE:
+        return _unfit(evaluator, f"it places only {_near(share, '.1%')}")  # .0% would round 79.6% to 80%
+    return _fit(evaluator, f"it places {_near(share, '.0%')}")
+
+
+def unknown_fitness(evaluator: str, reason: str) -> Fitness:
+    """The fitness of an evaluator that placed no real video. ``reason``: why it placed none."""
+    return Fitness(None, f"Whether {_named(evaluator)} can judge these clips is unknown: {reason}.")
+
+
+def _near(share: float, form: str) -> str:
+    needed = f"at least {TRUSTED_SHARE:.0%} are required"
+    return f"{share:{form}} of the real videos within one frame of sync ({needed})"
+
+
+def _fit(evaluator: str, reason: str) -> Fitness:
+    return Fitness(True, f"{_capitalised(_named(evaluator))} can judge these clips: {reason}.")
+
+
+def _unfit(evaluator: str, reason: str) -> Fitness:
+    verdict = f"{_capitalised(_named(evaluator))} cannot judge these clips: {reason}."
+    return Fitness(False, f"{verdict} Do not use its LSE values. {_remedy(evaluator)}")
+
+
+def _named(evaluator: str) -> str:
+    return _NAMES.get(evaluator, f"the evaluator {evaluator}")
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _remedy(evaluator: str) -> str:
+    """What to do about an evaluator that cannot judge the clips."""
+    if evaluator == "trained":
+        return (
+            "In params.yaml, raise train_evaluator.num_steps, use more clips, or set evaluate.lse.weights to judge-1 "
+            "or to the path of syncnet_v2.model."
+        )
+    other = "the path of syncnet_v2.model" if evaluator in JUDGE_NAMES else "judge-1"
+    return (
+        "In params.yaml, set evaluate.lse.weights to null, which trains an evaluator on the clips of this checkout, or "
+        f"to {other}. If neither helps, check that the clips are in sync."
+    )
