@@ -1,7 +1,7 @@
 """Training of the evaluator network of LSE-D and LSE-C, which is used without the official weights.
 
 The evaluator has the same training clips as the expert. Everything else differs: network (Chung and Zisserman, "Out of
-time"), input (wide 224 px crops and MFCC), objective (distances instead of cosines) and seed.
+time"), input (context crops at 224 px and MFCC), objective (distances instead of cosines) and seed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ NOISE_DB = (10.0, 50.0)
 
 @dataclass(frozen=True)
 class CutEvaluatorWindows:
-    """Cuts wide face windows and their MFCC windows from a clip, for the evaluator."""
+    """Cuts windows of context crops and their MFCC windows from a clip, for the evaluator."""
 
     windows_per_clip: int
     min_gap_frames: int
@@ -96,7 +96,7 @@ def change_timbre(samples: NDArray[np.int16], rng: np.random.Generator) -> NDArr
 
 
 def evaluator_windows(context: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Wide crops uint8 [N, T, H, W, 3] BGR -> uint8 [N, 3, T, 224, 224], resized in the same way as in scoring."""
+    """Context crops uint8 [N, T, H, W, 3] BGR -> uint8 [N, 3, T, 224, 224], resized in the same way as in scoring."""
     num, frames = context.shape[:2]
     images_CNHW = evaluator_frames(context.flatten(0, 1).numpy(), device)
     return images_CNHW.unflatten(1, (num, frames)).transpose(0, 1)

@@ -13,7 +13,7 @@ from pipeline.core import atomic
 from pipeline.core.choices import JudgeName
 from pipeline.inference import saved_model
 from pipeline.inference.device import select_device, set_threads
-from pipeline.inference.lse_evaluator import Evaluator, judge_dir, load_evaluator
+from pipeline.inference.lse_evaluator import Evaluator, judge_dir, load_judge
 from pipeline.metrics.lse import lse_scores
 from pipeline.shards.clip import Clip
 from pipeline.stage import StageContext
@@ -39,7 +39,7 @@ def use_judge(name: JudgeName, context: StageContext) -> dict[str, Any]:
     atomic.write_bytes(curve, (source / curve.name).read_bytes())
     plot_curve(context.output_dir / "curve.png", load_curve_rows(curve), f"{name}, trained on its own corpus")
     set_threads(params.runtime.num_threads)
-    evaluator = load_evaluator(name, folder, select_device(params.runtime.device))
+    evaluator = load_judge(name, select_device(params.runtime.device))
     validation = SyncValidation(
         params.train_evaluator.num_validation_pairs, params.train_evaluator.min_gap_frames, params.seed
     )

@@ -8,7 +8,8 @@ from pipeline.corpora.demo.motion import head_track
 from pipeline.corpora.demo.portrait import HeadPose
 from pipeline.corpora.demo.speech import Phone
 
-PHONES = [Phone("ˈa", 0.5, 0.8), Phone("t", 0.8, 0.9), Phone("ˈe", 1.6, 1.9)]
+STRESS = "\N{MODIFIER LETTER VERTICAL LINE}"
+PHONES = [Phone(f"{STRESS}a", 0.5, 0.8), Phone("t", 0.8, 0.9), Phone(f"{STRESS}e", 1.6, 1.9)]
 
 
 def track(motion: float) -> list[HeadPose]:
