@@ -22,6 +22,8 @@ ROUNDNESS = 2.6
 """Exponent of the superellipse: 2 is an ellipse, larger values are squarer."""
 FEATHER = 0.4
 """Share of the distance from the region's border to its centre over which the mask rises to 1."""
+SHARPNESS = -0.75
+"""Slope of the cubic at the first neighbour, as in OpenCV. Lanczos gains another 0.4 dB, but rings."""
 MIN_MIX, MAX_MIX = 0.08, 0.92
 """Range of mask values in which both images show the same skin; their colours are compared there."""
 
@@ -82,14 +84,19 @@ def _pixels_between(start: float, stop: float, limit: int) -> NDArray[np.int64]:
 
 
 def _resample(image: NDArray[np.uint8], u: Float, v: Float) -> NDArray[np.float32]:
-    """Bilinear samples of ``image: uint8 [S, S, 3]`` on the grid ``v`` x ``u``: float32 [H, W, 3]."""
+    """Bicubic samples of ``image: uint8 [S, S, 3]`` on the grid ``v`` x ``u``: float32 [H, W, 3], not clipped."""
     across, down = _weights(u, image.shape[1]), _weights(v, image.shape[0])
     half_way = np.tensordot(down, image.astype(np.float32), axes=(1, 0))
     return np.einsum("wi,hic->hwc", across, half_way, optimize=True)
 
 
 def _weights(where: Float, size: int) -> NDArray[np.float32]:
-    """Matrix [N, size] of linear interpolation; positions beyond the outer pixel centres are clamped."""
+    """Matrix [N, size] of cubic convolution (Keys 1981); the outer pixels are repeated beyond the border."""
     position = np.clip(where * size - 0.5, 0, size - 1)
-    distance = np.abs(position[:, None] - np.arange(size))
-    return np.maximum(0, 1 - distance).astype(np.float32)
+    d = np.abs(position[:, None] - np.arange(-1, size + 1))
+    near = ((SHARPNESS + 2) * d - (SHARPNESS + 3)) * d * d + 1
+    far = SHARPNESS * (((d - 5) * d + 8) * d - 4)
+    taps = np.where(d < 1, near, np.where(d < 2, far, 0))
+    taps[:, 1] += taps[:, 0]
+    taps[:, -2] += taps[:, -1]
+    return taps[:, 1:-1].astype(np.float32)

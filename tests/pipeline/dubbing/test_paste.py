@@ -75,6 +75,24 @@ def test_pasting_its_own_crop_back_changes_little():
     assert difference.max() <= 4
 
 
+def test_fine_texture_survives_enlarging():
+    """A wave of 5 crop pixels, enlarged twice, keeps its height; bilinear samples lose up to 11 grey levels."""
+    x = (np.arange(400) + 0.5) / 400 * 96
+    wave = 128 + 60 * np.sin(2 * np.pi * (np.arange(96) + 0.5) / 5)
+    drawn = np.tile(wave.round().astype(np.uint8)[None, :, None], (96, 1, 3))
+    frame = np.tile((128 + 60 * np.sin(2 * np.pi * x / 5)).round().astype(np.uint8)[None, :, None], (400, 1, 3))
+    middle = np.s_[300, 120:280, 0]
+    pasted = paste_mouth(frame, drawn, np.array([0.0, 0, 400, 400]))
+    assert np.abs(pasted[middle].astype(int) - frame[middle]).max() < 5
+
+
+@pytest.mark.parametrize("side", [40.0, 96.0, 333.3])
+def test_an_even_colour_stays_even_up_to_the_border(side):
+    frame = np.full((340, 340, 3), 77, np.uint8)
+    drawn = np.full((96, 96, 3), 77, np.uint8)
+    np.testing.assert_array_equal(paste_mouth(frame, drawn, np.array([2.2, 3.4, 2.2 + side, 3.4 + side])), frame)
+
+
 def test_mask_is_symmetric_smooth_and_between_zero_and_one():
     u, v = np.linspace(0, 1, 101), np.linspace(0, 1, 101)
     mask = mouth_mask(u, v)
