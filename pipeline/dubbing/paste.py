@@ -1,6 +1,6 @@
 """Pastes a generated mouth into its source frame.
 
-Only the lower half of the crop is pasted, matched to the surrounding skin colour, through a soft mask. All other pixels
+Only the lower half of the crop is pasted, in the colour of the surrounding skin, through a soft mask. All other pixels
 are unchanged.
 """
 
@@ -24,16 +24,15 @@ FEATHER = 0.4
 """Share of the distance from the region's border to its centre over which the mask rises to 1."""
 SHARPNESS = -0.75
 """Slope of the cubic at the first neighbour, as in OpenCV. Lanczos gains another 0.4 dB, but rings."""
-MIN_MIX, MAX_MIX = 0.08, 0.92
-"""Range of mask values in which both images show the same skin; their colours are compared there."""
 
 
-def paste_mouth(frame: NDArray[np.uint8], generated: NDArray[np.uint8], box: NDArray[np.float64]) -> NDArray[np.uint8]:
+def paste_mouth(
+    frame: NDArray[np.uint8], generated: NDArray[np.uint8], box: NDArray[np.float64], tint: NDArray[np.float32]
+) -> NDArray[np.uint8]:
     """Blend the mouth of ``generated: uint8 [S, S, 3]`` into ``frame: uint8 [H, W, 3]`` at ``box``.
 
-    ``box`` is ``x0, y0, x1, y1`` in continuous pixels and may extend beyond the frame. The mouth is tinted by the
-    median colour difference in the transition zone, because the generator renders unknown speakers in the colours of
-    its training speakers. Returns a new frame.
+    ``box`` is ``x0, y0, x1, y1`` in continuous pixels and may extend beyond the frame. ``tint: float32 [3]``, in grey
+    levels, is added to the mouth (``SkinTint``). Returns a new frame.
     """
     height, width = frame.shape[:2]
     x0, y0, x1, y1 = (float(v) for v in box)
@@ -44,21 +43,11 @@ def paste_mouth(frame: NDArray[np.uint8], generated: NDArray[np.uint8], box: NDA
         return pasted
     u, v = (columns + 0.5 - x0) / (x1 - x0), (rows + 0.5 - y0) / (y1 - y0)
     alpha = mouth_mask(u, v)[..., None]
-    patch = _resample(generated, u, v)
+    patch = _resample(generated, u, v) + tint
     area = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    patch += _tint(frame[area] - patch, alpha[..., 0])
     mixed = alpha * np.clip(patch, 0, 255) + (1 - alpha) * frame[area]
     pasted[area] = np.where(alpha > 0, np.rint(mixed), frame[area]).astype(np.uint8)
     return pasted
-
-
-def _tint(difference: NDArray[np.float32], alpha: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Median per channel of ``difference: float32 [H, W, 3]`` in the transition zone of the mask: float32 [3]."""
-    is_mixed = (alpha > MIN_MIX) & (alpha < MAX_MIX)
-    if not is_mixed.any():
-        return np.zeros(3, np.float32)
-    median: NDArray[np.float32] = np.median(difference[is_mixed], axis=0)
-    return median
 
 
 def mouth_mask(u: Float, v: Float) -> NDArray[np.float32]:
