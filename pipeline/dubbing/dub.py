@@ -234,7 +234,8 @@ def regenerate(
             mouths = generate(crops, generate.audio_windows(voice, places, fps), references, state)
             for (place, source), crop, mouth in zip(faces, crops, mouths, strict=True):
                 frame, box = pictures[place], boxes[source]
-                tint = tint_of(crop, mouth, pixels_inside(box, *frame.shape[:2], FACE_SIZE_PX), source)
+                height, width = frame.shape[:2]
+                tint = tint_of(crop, mouth, pixels_inside(box, height, width, FACE_SIZE_PX), source)
                 pictures[place] = paste_mouth(frame, mouth, box, tint)
         for place, (source, _) in batch:
             yield source, pictures[place]
