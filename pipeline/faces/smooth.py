@@ -72,8 +72,8 @@ def _without_spikes(values: NDArray[np.float64], limit: float) -> NDArray[np.flo
     median = _running_median(values, 5)
     speed = _running_median(np.abs(np.gradient(values, axis=0)), 9)
     away: NDArray[np.float64] = np.abs(values - median) - SPIKE_SPEED * speed
-    is_spike = (away > limit).any(axis=1)
-    return np.where(is_spike[:, None], median, values)
+    is_spike = (away > limit).any(axis=1, keepdims=True)
+    return np.where(is_spike, median, values)
 
 
 def _running_median(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
