@@ -26,6 +26,7 @@ from pipeline.dubbing.face_path import FollowSettings, follow_face
 from pipeline.dubbing.paste import paste_mouth
 from pipeline.dubbing.playback import Frame, play
 from pipeline.dubbing.reference import ShotReference
+from pipeline.dubbing.tint import SkinTint, pixels_inside
 from pipeline.faces.crops import Cropper
 from pipeline.faces.detector import FaceDetector
 from pipeline.features import alignment
@@ -221,7 +222,7 @@ def regenerate(
     has_face = np.isfinite(boxes[:, 0])
     if has_face.any():  # placeholder boxes must not affect the sampling density
         cut = Cropper(np.where(has_face[:, None], boxes, np.nanmedian(boxes, axis=0)), FACE_SIZE_PX)
-    first_of_shot, state = ShotReference(cuts), GeneratorState()
+    first_of_shot, tint_of, state = ShotReference(cuts), SkinTint(fps, cuts), GeneratorState()
     numbered = enumerate(shown)
     while batch := list(itertools.islice(numbered, batch_frames)):
         pictures = {place: frame for place, (_, frame) in batch}
@@ -231,8 +232,11 @@ def regenerate(
             places = np.array([place for place, _ in faces])
             references = crops if reference == "same" else first_of_shot(crops, [source for _, source in faces])
             mouths = generate(crops, generate.audio_windows(voice, places, fps), references, state)
-            for (place, source), mouth in zip(faces, mouths, strict=True):
-                pictures[place] = paste_mouth(pictures[place], mouth, boxes[source])
+            for (place, source), crop, mouth in zip(faces, crops, mouths, strict=True):
+                frame, box = pictures[place], boxes[source]
+                height, width = frame.shape[:2]
+                tint = tint_of(crop, mouth, pixels_inside(box, height, width, FACE_SIZE_PX), source)
+                pictures[place] = paste_mouth(frame, mouth, box, tint)
         for place, (source, _) in batch:
             yield source, pictures[place]
 
