@@ -16,7 +16,7 @@ from pipeline.core.choices import JUDGE_NAMES, Source
 from pipeline.params import ParamsError, parse_params
 from pipeline.params.edit import Change, replace_values
 
-# `make repro` took 15 minutes on 2 CPU cores after installation.
+# `make repro` takes about 15 minutes on 2 CPU cores with bfloat16 after installation.
 DEMO: dict[str, Any] = {
     "profile": "demo",
     "dataset.source": "demo",
