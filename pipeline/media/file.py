@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,7 +20,10 @@ from pipeline.features.alignment import SAMPLE_RATE_HZ
 from pipeline.media.audio import read_audio, resample, sound_delay_s, to_mono
 from pipeline.media.container import decode, find_audio_stream, find_video_stream, open_container
 from pipeline.media.errors import MissingMediaError, NoVideoError
-from pipeline.media.video import TimedFrame, frame_rate_of, iter_frames, quarter_turns
+from pipeline.media.orientation import orientation_of
+from pipeline.media.video import TimedFrame, frame_rate_of, iter_frames
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +72,7 @@ class MediaFile(AbstractContextManager["MediaFile"]):
         if not self.path.is_file():
             raise MissingMediaError(self.path)
         self._file = self.path.open("rb", buffering=0)
+        self._notes: list[str] = []
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -76,6 +81,11 @@ class MediaFile(AbstractContextManager["MediaFile"]):
 
     def close(self) -> None:
         self._file.close()
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the passes until now changed or missed, one phrase each, such as ``its HDR (PQ) is converted ...``."""
+        return tuple(self._notes)
 
     @cached_property
     def sha256(self) -> str:
@@ -121,7 +131,7 @@ class MediaFile(AbstractContextManager["MediaFile"]):
             if video is None:
                 raise NoVideoError(self.path)
             first = next(decode(container, video, self.path))
-            if quarter_turns(first) % 2:
+            if orientation_of(first).is_transposed:
                 return Display(width=first.height, height=first.width, pixel_aspect=1 / pixel_aspect)
             return Display(width=first.width, height=first.height, pixel_aspect=pixel_aspect)
 
@@ -158,7 +168,12 @@ class MediaFile(AbstractContextManager["MediaFile"]):
         """
         source_fps = self.fps
         with self._start() as container:
-            yield from iter_frames(container, self.path, source_fps, fps, square_pixels=square_pixels)
+            yield from iter_frames(container, self.path, source_fps, fps, self._note, square_pixels=square_pixels)
+
+    def _note(self, text: str) -> None:
+        if text not in self._notes:
+            self._notes.append(text)
+            log.warning("%s: %s", self.path, text)
 
     def _start(self) -> AbstractContextManager[Any]:
         return open_container(self._file, self.path)

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from av.video.reformatter import Colorspace, VideoReformatter
-from numpy.typing import NDArray
-
+from pipeline.media.colour import BgrConverter, FrameArray
 from pipeline.media.container import (
-    EXACT_COLOUR,
     MAX_PAUSE_S,
     as_fps,
     decode,
@@ -24,17 +20,10 @@ from pipeline.media.container import (
 )
 from pipeline.media.errors import CorruptMediaError, NoVideoError
 
-FrameArray = NDArray[np.uint8]
-
 _FALLBACK_FPS = Fraction(25)
 _MAX_HEADER_FPS = 240
 """A higher rate is the timestamp clock, not the frame rate. Recordings made in browsers state only the clock."""
 _MEASURED_FRAMES = 250
-_HD_WIDTH, _PAL_HEIGHT = 1280, 576
-_UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
-_LEAST_STRETCH = Fraction(1, 100)
-_MOST_STRETCH = 4
-"""Range of pixel aspect ratios that are applied: less is encoder rounding, more is a damaged header."""
 _MAX_REORDERED = 16
 """Largest number of frames that a decoder delays for reordering (H.264)."""
 
@@ -47,14 +36,23 @@ class TimedFrame(NamedTuple):
 
 
 def iter_frames(
-    container: Any, path: Path, source_fps: Fraction, fps: float | Fraction | None, *, square_pixels: bool
+    container: Any,
+    path: Path,
+    source_fps: Fraction,
+    fps: float | Fraction | None,
+    note: Callable[[str], None],
+    *,
+    square_pixels: bool,
 ) -> Iterator[TimedFrame]:
-    """Frames of a fresh container, see ``MediaFile.frames``; ``source_fps`` is the file's own rate."""
+    """Frames of a fresh container, see ``MediaFile.frames``; ``source_fps`` is the file's own rate.
+
+    ``note`` is called with a sentence about each conversion of the pictures.
+    """
     step = None if fps is None else 1 / as_fps(fps)
     stream = find_video_stream(container)
     if stream is None:
         raise NoVideoError(path)
-    to_bgr = _BgrConverter(Fraction(stream.sample_aspect_ratio or 1) if square_pixels else Fraction(1))
+    to_bgr = BgrConverter(Fraction(stream.sample_aspect_ratio or 1) if square_pixels else Fraction(1), note)
     timed = _timed(container, stream, path, 1 / source_fps)
     if step is None:
         for time, _, frame in timed:
@@ -123,51 +121,10 @@ def _measured_rate(container: Any, stream: Any, path: Path) -> Fraction:
     return Fraction(max(1, round(1 / spacing)))
 
 
-def _repeat(to_bgr: _BgrConverter, frame: Any, start: int, stop: int, step: Fraction) -> Iterator[TimedFrame]:
+def _repeat(to_bgr: BgrConverter, frame: Any, start: int, stop: int, step: Fraction) -> Iterator[TimedFrame]:
     """Yields the frame as outputs start..stop-1. Converts it once; each output has its own memory."""
     if start >= stop:
         return
     image = to_bgr(frame)
     for index in range(start, stop):
         yield TimedFrame(float(index * step), image if index == stop - 1 else image.copy())
-
-
-class _BgrConverter:
-    """Converts decoded frames to upright ``uint8 [H, W, 3]`` BGR at the size of the first one.
-
-    One instance keeps FFmpeg's conversion tables. Frames without a colour space are treated as players do: BT.709 above
-    PAL size, else BT.601. FFmpeg assumes BT.601 for every size.
-    """
-
-    def __init__(self, pixel_aspect: Fraction) -> None:
-        self._pixel_aspect = pixel_aspect
-        self._size: tuple[int, int] | None = None
-        self._reformatter = VideoReformatter()
-
-    def __call__(self, frame: Any) -> FrameArray:
-        self._size = self._size or _stretched(frame.width, frame.height, self._pixel_aspect)
-        is_guessed = frame.colorspace == _UNSPECIFIED and not frame.format.is_rgb
-        is_large = frame.width >= _HD_WIDTH or frame.height > _PAL_HEIGHT
-        image = self._reformatter.reformat(
-            frame,
-            width=self._size[0],
-            height=self._size[1],
-            format="bgr24",
-            src_colorspace=Colorspace.ITU709 if is_guessed and is_large else None,
-            interpolation=EXACT_COLOUR,
-            threads=1,
-        ).to_ndarray()
-        return np.ascontiguousarray(np.rot90(image, quarter_turns(frame)))
-
-
-def _stretched(width: int, height: int, pixel_aspect: Fraction) -> tuple[int, int]:
-    """Width and height in square pixels: the shorter side of a pixel is stretched."""
-    is_slight = abs(pixel_aspect - 1) <= _LEAST_STRETCH
-    if is_slight or not Fraction(1, _MOST_STRETCH) <= pixel_aspect <= _MOST_STRETCH:
-        return width, height
-    return (round(width * pixel_aspect), height) if pixel_aspect > 1 else (width, round(height / pixel_aspect))
-
-
-def quarter_turns(frame: Any) -> int:
-    """Counter-clockwise quarter turns, 0..3, that make the frame upright."""
-    return round(frame.rotation / 90) % 4
