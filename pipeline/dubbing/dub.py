@@ -9,7 +9,7 @@ import itertools
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -22,7 +22,7 @@ from models.generator import FACE_SIZE_PX
 from pipeline.core.choices import CropGeometry, Length, Reference
 from pipeline.core.errors import UserError
 from pipeline.dubbing.choices import Fill, OnMissing
-from pipeline.dubbing.face_path import FollowSettings, follow_face
+from pipeline.dubbing.face_path import Followed, FollowSettings, follow_face
 from pipeline.dubbing.paste import paste_mouth
 from pipeline.dubbing.playback import Frame, play
 from pipeline.dubbing.reference import ShotReference
@@ -186,7 +186,7 @@ def _dub(
     _require_faces(face, boxes, float(fps), settings.on_missing)
     with writer:
         batch_frames = _batch_size(display, settings)
-        dubbed = regenerate(shown, boxes, speech, float(fps), generate, batch_frames, settings.reference, followed.cuts)
+        dubbed = regenerate(shown, followed, speech, float(fps), generate, batch_frames, settings.reference)
         for source, image in tracked(dubbed, "generating frames", num_shown, "frames"):
             num_missing += bool(np.isnan(boxes[source, 0]))
             writer.write(image)
@@ -205,36 +205,41 @@ def _dub(
 
 def regenerate(
     shown: Iterable[tuple[int, Frame]],
-    boxes: NDArray[np.float64],
+    followed: Followed,
     voice: AudioSource,
     fps: float,
     generate: GenerateMouths,
     batch_frames: int = BATCH_FRAMES,
     reference: Reference = "first",
-    cuts: Sequence[int] = (),
 ) -> Iterator[tuple[int, Frame]]:
     """Generate mouths for a stream of (source frame index, frame), in batches; yields the stream with new frames.
 
-    ``boxes: float64 [N, 4]`` in pixels, one per source frame; frames whose box is NaN are returned unchanged. ``cuts``
-    are the first source frames of new shots. The k-th frame of the stream gets the audio at k / fps seconds.
+    Frames without a face in ``followed`` are returned unchanged. The k-th frame of the stream gets the audio at
+    k / fps seconds.
     """
+    boxes, turns = followed.boxes, followed.turns
     has_face = np.isfinite(boxes[:, 0])
     if has_face.any():  # placeholder boxes must not affect the sampling density
         cut = Cropper(np.where(has_face[:, None], boxes, np.nanmedian(boxes, axis=0)), FACE_SIZE_PX)
-    first_of_shot, state = ShotReference(cuts), GeneratorState()
+    first_of_shot, state = ShotReference(followed.cuts), GeneratorState()
     numbered = enumerate(shown)
     while batch := list(itertools.islice(numbered, batch_frames)):
         pictures = {place: frame for place, (_, frame) in batch}
         faces = [(place, source) for place, (source, _) in batch if has_face[source]]
         if faces:
-            crops = np.stack([cut(pictures[place], source) for place, source in faces])
+            crops = np.stack([cut(_turned(pictures[place], turns[source]), source) for place, source in faces])
             places = np.array([place for place, _ in faces])
             references = crops if reference == "same" else first_of_shot(crops, [source for _, source in faces])
             mouths = generate(crops, generate.audio_windows(voice, places, fps), references, state)
             for (place, source), mouth in zip(faces, mouths, strict=True):
-                pictures[place] = paste_mouth(pictures[place], mouth, boxes[source])
+                upright = _turned(pictures[place], turns[source])
+                pictures[place] = _turned(paste_mouth(upright, mouth, boxes[source]), -turns[source])
         for place, (source, _) in batch:
             yield source, pictures[place]
+
+
+def _turned(frame: Frame, turns: int) -> Frame:
+    return np.ascontiguousarray(np.rot90(frame, turns))
 
 
 def load_speech(path: Path) -> SpeechTrack:
