@@ -78,6 +78,8 @@ class DubSummary:
     fps: float
     seconds: float
     """Wall-clock time of the dubbing."""
+    notes: tuple[str, ...]
+    """What was converted or is missing in the inputs, one sentence each, with the file."""
 
     @property
     def duration_s(self) -> float:
@@ -96,6 +98,8 @@ class SpeechTrack:
     rate_hz: int
     mel: NDArray[np.float32]
     audio: NDArray[np.int16]
+    notes: tuple[str, ...] = ()
+    """As in `DubSummary`."""
 
     @property
     def duration_s(self) -> float:
@@ -200,6 +204,7 @@ def _dub(
         height=size.height,
         fps=float(fps),
         seconds=time.monotonic() - started,
+        notes=(*(f"{face}: {note}" for note in video.notes), *speech.notes),
     )
 
 
@@ -249,6 +254,7 @@ def load_speech(path: Path) -> SpeechTrack:
     """
     with MediaFile(path) as sound:
         samples, rate_hz = sound.native_samples()
+        notes = tuple(f"{path}: {note}" for note in sound.notes)
     num_bad = int(samples.size - np.isfinite(samples).sum())
     if num_bad:
         logger.warning("%s: %d samples are NaN or infinite; they are replaced by silence", path, num_bad)
@@ -258,7 +264,7 @@ def load_speech(path: Path) -> SpeechTrack:
     if samples.shape[1] > 2:
         samples = mono[:, None]
     speech_16k = resample(mono, rate_hz, alignment.SAMPLE_RATE_HZ)
-    return SpeechTrack(samples, rate_hz, mel_spectrogram(speech_16k), float_to_int16(speech_16k))
+    return SpeechTrack(samples, rate_hz, mel_spectrogram(speech_16k), float_to_int16(speech_16k), notes)
 
 
 def _require_writable(out: Path) -> None:

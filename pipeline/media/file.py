@@ -18,8 +18,16 @@ from numpy.typing import NDArray
 
 from pipeline.features.alignment import SAMPLE_RATE_HZ
 from pipeline.media.audio import read_audio, resample, sound_delay_s, to_mono
-from pipeline.media.container import decode, find_audio_stream, find_video_stream, open_container
-from pipeline.media.errors import MissingMediaError, NoVideoError
+from pipeline.media.container import (
+    MIN_PRESENT_SHARE,
+    WHOLE_SHARE,
+    decode,
+    find_audio_stream,
+    find_video_stream,
+    open_container,
+)
+from pipeline.media.errors import CorruptMediaError, MissingMediaError, NoVideoError
+from pipeline.media.formats import riff_share
 from pipeline.media.orientation import orientation_of
 from pipeline.media.video import TimedFrame, frame_rate_of, iter_frames
 
@@ -156,7 +164,7 @@ class MediaFile(AbstractContextManager["MediaFile"]):
     def native_samples(self) -> tuple[NDArray[np.float32], int]:
         """The audio at its own rate: ``float32 [n, channels]`` and the rate in Hz. Sample 0 is as in ``samples``."""
         with self._start() as container:
-            return read_audio(container, self.path)
+            return read_audio(container, self.path, self._note)
 
     def frames(self, fps: float | Fraction | None = None, *, square_pixels: bool = False) -> Iterator[TimedFrame]:
         """Yields the frames upright and at the size of the first one, in constant memory.
@@ -176,4 +184,9 @@ class MediaFile(AbstractContextManager["MediaFile"]):
             log.warning("%s: %s", self.path, text)
 
     def _start(self) -> AbstractContextManager[Any]:
+        share = riff_share(self._file)
+        if share < MIN_PRESENT_SHARE:
+            raise CorruptMediaError(self.path, f"is cut off: it has {share:.0%} of the bytes that its header states")
+        if share < WHOLE_SHARE:
+            self._note(f"is cut off: it has {share:.0%} of the bytes that its header states")
         return open_container(self._file, self.path)

@@ -18,6 +18,7 @@ from pipeline.media.container import (
     refuse_step_back,
     start_of,
 )
+from pipeline.media.deinterlace import TimedPicture, deinterlaced
 from pipeline.media.errors import CorruptMediaError, NoVideoError
 
 _FALLBACK_FPS = Fraction(25)
@@ -53,7 +54,7 @@ def iter_frames(
     if stream is None:
         raise NoVideoError(path)
     to_bgr = BgrConverter(Fraction(stream.sample_aspect_ratio or 1) if square_pixels else Fraction(1), note)
-    timed = _timed(container, stream, path, 1 / source_fps)
+    timed = deinterlaced(_timed(container, stream, path, 1 / source_fps, note), note)
     if step is None:
         for time, _, frame in timed:
             yield TimedFrame(float(time), to_bgr(frame))
@@ -72,7 +73,9 @@ def iter_frames(
     yield from _repeat(to_bgr, held, num_yielded, total, step)
 
 
-def _timed(container: Any, stream: Any, path: Path, spacing: Fraction) -> Iterator[tuple[Fraction, Fraction, Any]]:
+def _timed(
+    container: Any, stream: Any, path: Path, spacing: Fraction, note: Callable[[str], None]
+) -> Iterator[TimedPicture]:
     """Yields (start, end, frame) with non-decreasing times in s since the start of the stream.
 
     ``spacing`` is the frame interval in s; it replaces missing timestamps and durations.
@@ -82,7 +85,7 @@ def _timed(container: Any, stream: Any, path: Path, spacing: Fraction) -> Iterat
     # AVI numbers frames in coding order, which B-frames change. FFmpeg's pts are then estimates.
     is_numbered_as_coded = container.format.name == "avi"
     previous: Fraction | None = None
-    for frame in decode(container, stream, path):
+    for frame in decode(container, stream, path, note):
         ticks = frame.dts if is_numbered_as_coded else frame.pts
         if ticks is None:
             time = Fraction(0) if previous is None else previous + spacing

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
+from pipeline.cli.dub import summary_line
 from pipeline.core.errors import UserError
 from pipeline.dubbing.dub import DubSettings, dub_file, load_speech, regenerate
 from pipeline.dubbing.face_path import Followed, FollowSettings
@@ -218,6 +219,23 @@ def test_the_summary_has_the_written_size(make_sound, tmp_path):
     summary = run(odd, make_sound(0.2), tmp_path / "out.mp4")
     display = display_of(tmp_path / "out.mp4")
     assert (summary.width, summary.height) == (display.width, display.height) == (WIDTH, HEIGHT)
+
+
+def test_the_summary_tells_what_is_missing_in_the_inputs(make_sound, tmp_path):
+    face, audio = tmp_path / "face.avi", make_sound(0.6)
+    with av.open(str(face), "w") as container:
+        stream = container.add_stream("rawvideo", rate=25, width=WIDTH, height=HEIGHT, pix_fmt="bgr24")
+        for index in range(20):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(index), format="bgr24")))
+        container.mux(stream.encode())
+    assert run(face, audio, tmp_path / "out.mp4").notes == ()
+    for path in (face, audio):
+        content = path.read_bytes()
+        path.write_bytes(content[: round(0.9 * len(content))])
+    summary = run(face, audio, tmp_path / "out.mp4")
+    assert [note.split(": ", 1)[0] for note in summary.notes] == [str(face), str(audio)]
+    assert all("is cut off: it has 90% of the bytes" in note for note in summary.notes)
+    assert summary_line(summary).count("\nnote: ") == 2
 
 
 @pytest.mark.parametrize(("rotation", "expected"), [(0, Fraction(16, 11)), (90, Fraction(11, 16))])
