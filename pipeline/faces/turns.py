@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Float = NDArray[np.float64]
+Float64 = NDArray[np.float64]
 
 
-def turns_of(landmarks: Float) -> NDArray[np.int64]:
+def turns_of(landmarks: Float64) -> NDArray[np.int64]:
     """Turns of faces with landmarks in the order of `Detection`: float64 [..., 5, 2] -> int64 [...].
 
     A face that is rolled by at most 45 degrees has 0. NaN gives 0.
@@ -23,7 +23,7 @@ def turns_of(landmarks: Float) -> NDArray[np.int64]:
     return np.asarray(np.round(roll / (np.pi / 2)).astype(np.int64) % 4)
 
 
-def turned_points(points: Float, turns: int, size: tuple[int, int]) -> Float:
+def turned_points(points: Float64, turns: int, size: tuple[int, int]) -> Float64:
     """Positions ``float64 [..., 2]`` of a frame of ``size`` (width, height), in the frame turned by `numpy.rot90`."""
     width, height = size
     for _ in range(turns % 4):
@@ -32,7 +32,7 @@ def turned_points(points: Float, turns: int, size: tuple[int, int]) -> Float:
     return points
 
 
-def turned_boxes(boxes: Float, turns: int, size: tuple[int, int]) -> Float:
+def turned_boxes(boxes: Float64, turns: int, size: tuple[int, int]) -> Float64:
     """Like `turned_points`, for boxes ``float64 [..., 4]``."""
     corners = turned_points(boxes.reshape(*boxes.shape[:-1], 2, 2), turns, size)
     return np.concatenate([corners.min(axis=-2), corners.max(axis=-2)], axis=-1)

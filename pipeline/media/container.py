@@ -30,6 +30,7 @@ MAX_PAUSE_S = 600
 MAX_STEP_BACK_S = 1
 """Largest backward step of timestamps that is tolerated, s. A larger step means that another recording begins."""
 _ATTACHED_PICTURE = 0x0400  # AV_DISPOSITION_ATTACHED_PIC: cover art, not video
+_DEPENDENT = 0x80000  # AV_DISPOSITION_DEPENDENT: a part of a picture
 _MAX_DAMAGED_SHARE = 0.1
 MIN_PRESENT_SHARE = 0.8
 """Least share of the duration in the header that must be there."""
@@ -78,6 +79,9 @@ def open_container(file: BinaryIO, path: Path) -> Iterator[Any]:
     try:
         if not container.streams.video and not container.streams.audio:
             raise CorruptMediaError(path, "has neither video nor audio: it is cut off, or not a media file")
+        num_tiles = sum(int(stream.disposition) & _DEPENDENT > 0 for stream in container.streams.video)
+        if num_tiles > 1:
+            raise CorruptMediaError(path, f"its picture is stored in {num_tiles} tiles (HEIC); convert it to JPEG")
         yield container
     except av.error.FFmpegError as error:
         raise CorruptMediaError(path, f"reading failed: {error}") from error

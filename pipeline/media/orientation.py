@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -53,9 +54,7 @@ def _display_matrix(frame: Any) -> NDArray[np.float64] | None:
 def _without_exif(frame: Any) -> Any:
     """The frame without its EXIF data. FFmpeg has copied the orientation in it to the display matrix."""
     graph = Graph()
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or 1
-    )
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000))
     steps = (source, graph.add("sidedata", f"mode=delete:type={_EXIF}"), graph.add("buffersink"))
     graph.link_nodes(*steps).configure()
     graph.push(frame)

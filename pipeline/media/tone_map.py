@@ -6,6 +6,7 @@ Light is in multiples of the reference white of SDR, which HDR shows at 203 cd/m
 from __future__ import annotations
 
 import tempfile
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
@@ -89,7 +90,7 @@ class ToneMapper:
             table.write(_table(transfer, primaries))
             table.flush()
             source = self._graph.add_buffer(
-                width=first.width, height=first.height, format=first.format, time_base=first.time_base or 1
+                width=first.width, height=first.height, format=first.format, time_base=Fraction(1, 1000)
             )
             mapped = self._graph.add("lut3d", file=table.name, interp="tetrahedral")
             self._graph.link_nodes(source, mapped, self._graph.add("buffersink")).configure()
