@@ -9,7 +9,7 @@ import itertools
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -22,7 +22,7 @@ from models.generator import FACE_SIZE_PX
 from pipeline.core.choices import CropGeometry, Length, Reference
 from pipeline.core.errors import UserError
 from pipeline.dubbing.choices import Fill, OnMissing
-from pipeline.dubbing.face_path import FollowSettings, follow_face
+from pipeline.dubbing.face_path import Followed, FollowSettings, follow_face
 from pipeline.dubbing.paste import paste_mouth
 from pipeline.dubbing.playback import Frame, play
 from pipeline.dubbing.reference import ShotReference
@@ -79,6 +79,8 @@ class DubSummary:
     fps: float
     seconds: float
     """Wall-clock time of the dubbing."""
+    notes: tuple[str, ...]
+    """What was converted or is missing in the inputs, one sentence each, with the file."""
 
     @property
     def duration_s(self) -> float:
@@ -97,6 +99,8 @@ class SpeechTrack:
     rate_hz: int
     mel: NDArray[np.float32]
     audio: NDArray[np.int16]
+    notes: tuple[str, ...] = ()
+    """As in `DubSummary`."""
 
     @property
     def duration_s(self) -> float:
@@ -187,7 +191,7 @@ def _dub(
     _require_faces(face, boxes, float(fps), settings.on_missing)
     with writer:
         batch_frames = _batch_size(display, settings)
-        dubbed = regenerate(shown, boxes, speech, float(fps), generate, batch_frames, settings.reference, followed.cuts)
+        dubbed = regenerate(shown, followed, speech, float(fps), generate, batch_frames, settings.reference)
         for source, image in tracked(dubbed, "generating frames", num_shown, "frames"):
             num_missing += bool(np.isnan(boxes[source, 0]))
             writer.write(image)
@@ -201,44 +205,49 @@ def _dub(
         height=size.height,
         fps=float(fps),
         seconds=time.monotonic() - started,
+        notes=(*(f"{face}: {note}" for note in video.notes), *speech.notes),
     )
 
 
 def regenerate(
     shown: Iterable[tuple[int, Frame]],
-    boxes: NDArray[np.float64],
+    followed: Followed,
     voice: AudioSource,
     fps: float,
     generate: GenerateMouths,
     batch_frames: int = BATCH_FRAMES,
     reference: Reference = "first",
-    cuts: Sequence[int] = (),
 ) -> Iterator[tuple[int, Frame]]:
     """Generate mouths for a stream of (source frame index, frame), in batches; yields the stream with new frames.
 
-    ``boxes: float64 [N, 4]`` in pixels, one per source frame; frames whose box is NaN are returned unchanged. ``cuts``
-    are the first source frames of new shots. The k-th frame of the stream gets the audio at k / fps seconds.
+    Frames without a face in ``followed`` are returned unchanged. The k-th frame of the stream gets the audio at
+    k / fps seconds.
     """
+    boxes, turns = followed.boxes, followed.turns
     has_face = np.isfinite(boxes[:, 0])
     if has_face.any():  # placeholder boxes must not affect the sampling density
         cut = Cropper(np.where(has_face[:, None], boxes, np.nanmedian(boxes, axis=0)), FACE_SIZE_PX)
-    first_of_shot, tint_of, state = ShotReference(cuts), SkinTint(fps, cuts), GeneratorState()
+    first_of_shot, tint_of, state = ShotReference(followed.cuts), SkinTint(fps, followed.cuts), GeneratorState()
     numbered = enumerate(shown)
     while batch := list(itertools.islice(numbered, batch_frames)):
         pictures = {place: frame for place, (_, frame) in batch}
         faces = [(place, source) for place, (source, _) in batch if has_face[source]]
         if faces:
-            crops = np.stack([cut(pictures[place], source) for place, source in faces])
+            crops = np.stack([cut(_turned(pictures[place], turns[source]), source) for place, source in faces])
             places = np.array([place for place, _ in faces])
             references = crops if reference == "same" else first_of_shot(crops, [source for _, source in faces])
             mouths = generate(crops, generate.audio_windows(voice, places, fps), references, state)
             for (place, source), crop, mouth in zip(faces, crops, mouths, strict=True):
-                frame, box = pictures[place], boxes[source]
-                height, width = frame.shape[:2]
+                upright, box = _turned(pictures[place], turns[source]), boxes[source]
+                height, width = upright.shape[:2]
                 tint = tint_of(crop, mouth, pixels_inside(box, height, width, FACE_SIZE_PX), source)
-                pictures[place] = paste_mouth(frame, mouth, box, tint)
+                pictures[place] = _turned(paste_mouth(upright, mouth, box, tint), -turns[source])
         for place, (source, _) in batch:
             yield source, pictures[place]
+
+
+def _turned(frame: Frame, turns: int) -> Frame:
+    return np.ascontiguousarray(np.rot90(frame, turns))
 
 
 def load_speech(path: Path) -> SpeechTrack:
@@ -248,6 +257,7 @@ def load_speech(path: Path) -> SpeechTrack:
     """
     with MediaFile(path) as sound:
         samples, rate_hz = sound.native_samples()
+        notes = tuple(f"{path}: {note}" for note in sound.notes)
     num_bad = int(samples.size - np.isfinite(samples).sum())
     if num_bad:
         logger.warning("%s: %d samples are NaN or infinite; they are replaced by silence", path, num_bad)
@@ -257,7 +267,7 @@ def load_speech(path: Path) -> SpeechTrack:
     if samples.shape[1] > 2:
         samples = mono[:, None]
     speech_16k = resample(mono, rate_hz, alignment.SAMPLE_RATE_HZ)
-    return SpeechTrack(samples, rate_hz, mel_spectrogram(speech_16k), float_to_int16(speech_16k))
+    return SpeechTrack(samples, rate_hz, mel_spectrogram(speech_16k), float_to_int16(speech_16k), notes)
 
 
 def _require_writable(out: Path) -> None:

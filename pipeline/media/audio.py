@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -40,11 +41,11 @@ def sound_delay_s(container: Any, path: Path) -> Fraction:
     return max(Fraction(0), sound_start - video_start)
 
 
-def read_audio(container: Any, path: Path) -> tuple[Float32, int]:
+def read_audio(container: Any, path: Path, note: Callable[[str], None] | None = None) -> tuple[Float32, int]:
     """Decode the first audio stream of a fresh container: ``float32 [n, channels]`` and its rate in Hz.
 
     The timestamp of each block sets its position. Lost packets become silence of the same length, which keeps audio and
-    video in sync. Raises NoAudioError, CorruptMediaError.
+    video in sync. ``note`` is called with a phrase about each loss. Raises NoAudioError, CorruptMediaError.
     """
     stream = find_audio_stream(container)
     if stream is None:
@@ -54,7 +55,7 @@ def read_audio(container: Any, path: Path) -> tuple[Float32, int]:
     origin = video_start or Fraction(0)
     blocks: list[Float32] = []
     rate_hz = position = 0
-    for frame in decode(container, stream, path):
+    for frame in decode(container, stream, path, note):
         block = _to_float(frame, path)
         if not blocks:
             rate_hz = frame.sample_rate

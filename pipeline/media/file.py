@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,9 +18,20 @@ from numpy.typing import NDArray
 
 from pipeline.features.alignment import SAMPLE_RATE_HZ
 from pipeline.media.audio import read_audio, resample, sound_delay_s, to_mono
-from pipeline.media.container import decode, find_audio_stream, find_video_stream, open_container
-from pipeline.media.errors import MissingMediaError, NoVideoError
-from pipeline.media.video import TimedFrame, frame_rate_of, iter_frames, quarter_turns
+from pipeline.media.container import (
+    MIN_PRESENT_SHARE,
+    WHOLE_SHARE,
+    decode,
+    find_audio_stream,
+    find_video_stream,
+    open_container,
+)
+from pipeline.media.errors import CorruptMediaError, MissingMediaError, NoVideoError
+from pipeline.media.formats import riff_share
+from pipeline.media.orientation import orientation_of
+from pipeline.media.video import TimedFrame, frame_rate_of, iter_frames
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +80,7 @@ class MediaFile(AbstractContextManager["MediaFile"]):
         if not self.path.is_file():
             raise MissingMediaError(self.path)
         self._file = self.path.open("rb", buffering=0)
+        self._notes: list[str] = []
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -76,6 +89,11 @@ class MediaFile(AbstractContextManager["MediaFile"]):
 
     def close(self) -> None:
         self._file.close()
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the passes until now changed or missed, one phrase each, such as ``its HDR (PQ) is converted ...``."""
+        return tuple(self._notes)
 
     @cached_property
     def sha256(self) -> str:
@@ -121,7 +139,7 @@ class MediaFile(AbstractContextManager["MediaFile"]):
             if video is None:
                 raise NoVideoError(self.path)
             first = next(decode(container, video, self.path))
-            if quarter_turns(first) % 2:
+            if orientation_of(first).is_transposed:
                 return Display(width=first.height, height=first.width, pixel_aspect=1 / pixel_aspect)
             return Display(width=first.width, height=first.height, pixel_aspect=pixel_aspect)
 
@@ -146,7 +164,7 @@ class MediaFile(AbstractContextManager["MediaFile"]):
     def native_samples(self) -> tuple[NDArray[np.float32], int]:
         """The audio at its own rate: ``float32 [n, channels]`` and the rate in Hz. Sample 0 is as in ``samples``."""
         with self._start() as container:
-            return read_audio(container, self.path)
+            return read_audio(container, self.path, self._note)
 
     def frames(self, fps: float | Fraction | None = None, *, square_pixels: bool = False) -> Iterator[TimedFrame]:
         """Yields the frames upright and at the size of the first one, in constant memory.
@@ -158,7 +176,17 @@ class MediaFile(AbstractContextManager["MediaFile"]):
         """
         source_fps = self.fps
         with self._start() as container:
-            yield from iter_frames(container, self.path, source_fps, fps, square_pixels=square_pixels)
+            yield from iter_frames(container, self.path, source_fps, fps, self._note, square_pixels=square_pixels)
+
+    def _note(self, text: str) -> None:
+        if text not in self._notes:
+            self._notes.append(text)
+            log.warning("%s: %s", self.path, text)
 
     def _start(self) -> AbstractContextManager[Any]:
+        share = riff_share(self._file)
+        if share < MIN_PRESENT_SHARE:
+            raise CorruptMediaError(self.path, f"is cut off: it has {share:.0%} of the bytes that its header states")
+        if share < WHOLE_SHARE:
+            self._note(f"is cut off: it has {share:.0%} of the bytes that its header states")
         return open_container(self._file, self.path)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from pipeline.core.choices import CropGeometry
 from pipeline.core.errors import DataError
 from pipeline.faces.crops import CROP_PX, Cropper, boxes_within, context_boxes, crop_boxes
-from pipeline.faces.detector import detectors_by_zoom
-from pipeline.faces.track import MIN_LINK_IOU, box_iou
+from pipeline.faces.detector import box_iou, detectors_by_zoom
+from pipeline.faces.track import MIN_LINK_IOU
 from pipeline.features.alignment import FPS, SAMPLE_RATE_HZ, num_samples_of
 from pipeline.features.samples import float_to_int16
 from pipeline.media.audio import rms_of

@@ -7,9 +7,9 @@ import pytest
 
 from pipeline.core.errors import UserError
 from pipeline.faces import detector
-from pipeline.faces.detector import Detection, YuNetDetector, detect_every
+from pipeline.faces.detector import Detection, YuNetDetector, box_iou, detect_every
 from pipeline.faces.smooth import smooth_faces, smooth_series
-from pipeline.faces.track import FaceTrack, box_iou, link_detections
+from pipeline.faces.track import FaceTrack, link_detections
 from tests.support.media_readers import iter_frames
 
 EYES_NOSE_MOUTH = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.58], [0.35, 0.74], [0.65, 0.74]])
