@@ -13,9 +13,10 @@ from pipeline.core.artifacts import read_json
 from pipeline.core.choices import JUDGE_NAMES
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout, find_root
-from pipeline.report.tables import Table
+from pipeline.report.tables import Table, figure
 
 MAX_NAMED = 20
+WITHHELD = "the evaluator cannot judge these clips"
 SCORE_COLUMNS = ("LSE-D ↓", "LSE-C ↑", "FID ↓", "1000 KID ↓", "≤ 1 frame ↑")
 
 
@@ -73,6 +74,7 @@ def score_folders(
     from pipeline.evaluation.videos import score as scoring
     from pipeline.evaluation.videos.pairing import pair_videos
     from pipeline.inference.lse_evaluator import TRAINED
+    from pipeline.metrics import without_evaluator
     from pipeline.params import load_params
 
     _require_json(out)
@@ -84,16 +86,18 @@ def score_folders(
     if other is not None:
         comparing.require_alike(protocol, other.figures["protocol"], str(other.path))
     found = scoring.score_videos(pairs, networks, params.preprocess)
-    by_clip = clips_csv(found)
-    if out is not None:
-        atomic.write_text(out.with_suffix(".csv"), by_clip)  # it has the reasons even if no clip could be scored
-    fitness = scoring.RealVideos.of(found).figures(networks.evaluator.name)
+    fitness = scoring.fitness_figures(found, networks.evaluator.name)
+    is_unfit = fitness["is_fit"] is False
+    if out is not None:  # the CSV has the reasons even if no clip could be scored
+        atomic.write_text(out.with_suffix(".csv"), clips_csv(found, has_sync=not is_unfit))
     figures = networks.metrics(found, is_generated=True)
     figures |= {"protocol": protocol, "unmatched": unmatched, "fitness": fitness}
-    clips = clip_scores(by_clip)
+    clips = clip_scores(clips_csv(found))
     if len(clips) >= comparing.MIN_SHARED_CLIPS:
         resampling = params.compare.confidence, params.compare.num_resamples, params.seed
         figures |= intervals_over_clips(clips, *resampling)
+    if is_unfit:
+        figures = without_evaluator(figures) | {"withheld": fitness["text"]}
     if out is not None:
         atomic.write_json(out, figures)
     yield f"{fitness['text']}\n"
@@ -109,13 +113,15 @@ def score_folders(
         )
     if len(clips) >= comparing.MIN_SHARED_CLIPS:
         yield f"\n[]: {level(params.compare.confidence)} interval over clips"
+    if is_unfit:
+        yield f"\n-: withheld, because it means nothing: {WITHHELD}"
     yield from _remarks(figures)
     if noted := [item for item, _ in found.scored if item.note]:
         first = noted[0]
         yield f"clips resampled before scoring: {len(noted)}, such as {first.pair.video_id}: {first.note}"
     if unmatched:
         yield f"not scored, since {reference} has no video with these names: {_some(unmatched)}"
-    if fitness["is_fit"] is False:
+    if is_unfit:
         return
     if networks.evaluator.name == TRAINED:
         accuracy = accuracy_sentence(layout, "train_evaluator", "the evaluator")
@@ -135,23 +141,30 @@ def score_saved(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[s
     from pipeline.evaluation.evaluator_quality import accuracy_sentence
     from pipeline.evaluation.setup import Evaluation
     from pipeline.inference.lse_evaluator import TRAINED
+    from pipeline.metrics import without_evaluator
     from pipeline.params import load_params
     from pipeline.promote.gate import differing_settings
 
     _require_json(out)
     evaluation = Evaluation.open(layout, load_params(layout.params_path))
     figures = evaluation.score_model("the model", model_dir)
+    fitness = figures["fitness"]
+    if is_unfit := fitness["is_fit"] is False:
+        figures = without_evaluator(figures) | {"withheld": fitness["text"]}
     if out is not None:
         atomic.write_json(out, figures)
     protocol, compared = figures["protocol"], _comparison(layout)
     is_alike = protocol["sha256"] == compared["protocol"].get("sha256")
     rows = compared["rows"] if is_alike else []
+    yield f"{fitness['text']}\n"
     yield _comparison_table(str(model_dir), figures, rows).markdown()
+    if is_unfit:
+        yield f"\n-: withheld, because it means nothing: {WITHHELD}"
     yield from _remarks(figures)
-    if figures["evaluator"] == TRAINED:
+    if figures["evaluator"] == TRAINED and not is_unfit:
         accuracy = accuracy_sentence(layout, "train_evaluator", "the evaluator")
         yield f"{accuracy}; compare its LSE with rows of this checkout, not with published results"
-    elif figures["evaluator"] in JUDGE_NAMES:
+    elif figures["evaluator"] in JUDGE_NAMES and not is_unfit:
         accuracy = accuracy_sentence(layout, "train_evaluator", figures["evaluator"])
         yield f"{accuracy}; compare its LSE with other results of the same judge only"
     yield f"protocol {protocol['id']}, digest {protocol['sha256']}, reference {protocol['reference']}"
@@ -192,11 +205,11 @@ def _comparison_table(name: str, figures: Mapping[str, Any], rows: Sequence[Mapp
     cells = [
         [
             label,
-            f"{found['lse_d']:.3f}",
-            f"{found['lse_c']:.3f}",
+            figure(found["lse_d"], ".3f"),
+            figure(found["lse_c"], ".3f"),
             f"{found['fid']:.2f}",
             f"{1000 * found['kid']:.2f}",
-            f"{found['within_one_frame']:.0%}",
+            figure(found["within_one_frame"], ".0%"),
         ]
         for label, found in named
     ]

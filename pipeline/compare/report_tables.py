@@ -12,7 +12,7 @@ from pipeline.compare.intervals import level
 from pipeline.compare.paper import ABLATION, REAL_VIDEO, TABLE_1, PaperScores
 from pipeline.compare.seeds import averaged, mean_of, runs_of, seed_spread
 from pipeline.core.versions import differing
-from pipeline.report.tables import Table
+from pipeline.report.tables import Table, figure
 
 Row = Mapping[str, Any]
 BOUND_NAMES = {"real": "real video, own audio", "copy_input": "unchanged video, audio of another clip"}
@@ -108,11 +108,11 @@ def our_table(rows: Sequence[Row]) -> Table:
         cells.append(
             [
                 name,
-                *(f"{row[key]:.3f} {_interval(row[f'{key}_ci'], '.3f')}" for key in ("lse_d", "lse_c")),
+                *(_with_interval(row, key, ".3f") for key in ("lse_d", "lse_c")),
                 f"{row['fid']:.2f}",
                 f"{1000 * row['kid']:.2f}",
-                f"{row['within_one_frame']:.0%} {_interval(row['within_one_frame_ci'], '.0%')}",
-                f"{row['jitter_ratio']:.2f} {_interval(row['jitter_ratio_ci'], '.2f')}",
+                _with_interval(row, "within_one_frame", ".0%"),
+                _with_interval(row, "jitter_ratio", ".2f"),
                 str(row["num_clips"]) + (f" ({row['num_failed']} failed)" if row["num_failed"] else ""),
             ]
         )
@@ -125,15 +125,20 @@ def short_table(rows: Sequence[Row]) -> Table:
     cells = [
         [
             name,
-            f"{row['lse_d']:.3f}",
-            f"{row['lse_c']:.3f}",
+            figure(row["lse_d"], ".3f"),
+            figure(row["lse_c"], ".3f"),
             f"{row['fid']:.2f}",
-            f"{row['within_one_frame']:.0%}",
+            figure(row["within_one_frame"], ".0%"),
             "-" if name in BOUND_NAMES else str(row["num_seeds"]),
         ]
         for name, row in averaged(rows).items()
     ]
     return Table(header, cells)
+
+
+def _with_interval(row: Row, key: str, form: str) -> str:
+    bounds = row.get(f"{key}_ci")
+    return figure(row[key], form) + (f" {_interval(bounds, form)}" if bounds else "")
 
 
 def _interval(bounds: Sequence[float], form: str) -> str:
@@ -165,7 +170,10 @@ def seed_table(rows: Sequence[Row]) -> Table:
     cells = []
     for name, runs in runs_of(rows).items():
         if len(runs) > 1:
-            figures = [f"{mean_of(runs, key):{form}} ± {seed_spread(runs, key):{form}}" for key, form in forms.items()]
+            figures = [
+                f"{figure(mean_of(runs, key), form)} ± {figure(seed_spread(runs, key), form)}"
+                for key, form in forms.items()
+            ]
             cells.append([f"`{name}`", *figures, str(len(runs))])
     return Table(header, cells)
 
@@ -204,7 +212,7 @@ def beside_paper(rows: Sequence[Row], printed: Sequence[PaperScores]) -> Table:
         line = [f"`{theirs.variant}` ({theirs.method})"]
         for key, digits in (("lse_d", 3), ("lse_c", 3), ("fid", 2)):
             value = getattr(theirs, key)
-            line.append(f"{ours[key]:.{digits}f}" if ours else "-")
+            line.append(figure(ours[key] if ours else None, f".{digits}f"))
             line.append("-" if value is None else f"{value:.3f}")
         cells.append(line)
     return Table(header, cells)
@@ -214,7 +222,7 @@ def edge_table(rows: Sequence[Row]) -> Table:
     """LSE as published, and without the zero vectors for audio beyond the ends of a clip."""
     header = ["row", "LSE-D", "edge valid", "LSE-C", "edge valid"]
     keys = ("lse_d", "lse_d_valid", "lse_c", "lse_c_valid")
-    return Table(header, [[f"`{row['variant']}`", *(f"{row[key]:.3f}" for key in keys)] for row in rows])
+    return Table(header, [[f"`{row['variant']}`", *(figure(row[key], ".3f") for key in keys)] for row in rows])
 
 
 def failure_table(failures: Mapping[str, Sequence[Row]]) -> Table:

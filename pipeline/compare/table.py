@@ -12,9 +12,12 @@ from types import MappingProxyType
 from typing import Any
 
 from pipeline.compare import differences
+from pipeline.compare.fitness import fitness_of_rows
 from pipeline.compare.intervals import ratio_interval, share_interval
+from pipeline.compare.seeds import averaged
 from pipeline.core.artifacts import read_json
 from pipeline.core.errors import DataError, UserError
+from pipeline.metrics import without_evaluator
 
 COMPARISON_CSV_COLUMNS = ("variant", "lse_d", "lse_c", "fid")
 ROW_METRICS = (
@@ -151,8 +154,9 @@ def comparison(
     seed: int,
     repeats: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """The content of ``comparison.json``: the shared protocol, one row per variant, and differences of variants.
+    """The content of ``comparison.json``: protocol, fitness of the evaluator, rows, and differences of variants.
 
+    If the evaluator cannot judge the clips, its metrics are None, and there are no differences, which are of LSE.
     The intervals of rows are over clips, those of differences over videos and trainings. ``repeats``: variants that
     repeat another one with another seed -> that variant. Raises UserError if the protocols differ.
     """
@@ -174,10 +178,13 @@ def comparison(
         if result.variant in repeats:
             row["repeats"] = repeats[result.variant]
         rows.append(row)
+    fitness = fitness_of_rows(averaged(rows), protocol["evaluator"])
+    resampling = confidence, num_resamples, seed
     return {
         "protocol": protocol,
-        "rows": rows,
-        "differences": differences.differences(of_videos, confidence, num_resamples, seed),
+        "fitness": {"is_fit": fitness.is_fit, "text": fitness.text},
+        "rows": [without_evaluator(row) for row in rows] if fitness.is_unfit else rows,
+        "differences": {} if fitness.is_unfit else differences.differences(of_videos, *resampling),
         "intervals": {
             "confidence": confidence,
             "num_resamples": num_resamples,
@@ -214,7 +221,8 @@ def intervals_over_clips(
 
 
 def csv_text(rows: Iterable[Mapping[str, Any]]) -> str:
-    """LSE-D, LSE-C and FID, one line per variant, for ``dvc plots``."""
+    """LSE-D, LSE-C and FID, one line per variant, for ``dvc plots``; an empty cell for None."""
     lines = [",".join(COMPARISON_CSV_COLUMNS)]
-    lines += [",".join(str(row[column]) for column in COMPARISON_CSV_COLUMNS) for row in rows]
+    for row in rows:
+        lines.append(",".join("" if row[key] is None else str(row[key]) for key in COMPARISON_CSV_COLUMNS))
     return "\n".join(lines) + "\n"

@@ -207,8 +207,11 @@ def score_summary(score: VariantScore) -> dict[str, Any]:
     }
 
 
-def clips_csv(score: VariantScore) -> str:
-    """The content of ``clips.csv``: one line per pair, including failed ones."""
+def clips_csv(score: VariantScore, *, has_sync: bool = True) -> str:
+    """The content of ``clips.csv``: one line per pair, including failed ones.
+
+    Without ``has_sync`` the columns that the evaluator measures are empty.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, CLIP_CSV_COLUMNS, lineterminator="\n", restval="")
     writer.writeheader()
@@ -221,12 +224,15 @@ def clips_csv(score: VariantScore) -> str:
         }
         if item.lse is not None:
             row |= {
-                "lse_d": f"{item.lse.lse_d:.6f}",
-                "lse_c": f"{item.lse.lse_c:.6f}",
-                "offset_frames": item.lse.offset_frames,
                 "num_frames": item.num_frames,
                 "mouth_jitter": f"{item.mouth_jitter:.4f}",
                 "real_mouth_jitter": f"{item.real_mouth_jitter:.4f}",
+            }
+        if item.lse is not None and has_sync:
+            row |= {
+                "lse_d": f"{item.lse.lse_d:.6f}",
+                "lse_c": f"{item.lse.lse_c:.6f}",
+                "offset_frames": item.lse.offset_frames,
                 "lse_d_valid": f"{item.lse.lse_d_valid:.6f}",
                 "lse_c_valid": f"{item.lse.lse_c_valid:.6f}",
             }

@@ -22,6 +22,7 @@ from pipeline.core.versions import metric_package_versions
 from pipeline.evaluation import protocol
 from pipeline.evaluation.generate import CropGenerator
 from pipeline.evaluation.probes import run_probes
+from pipeline.evaluation.real_clips import place_real_clips
 from pipeline.evaluation.score import VariantScore, distances, num_paired_frames, score_summary, score_variant
 from pipeline.inference import saved_model
 from pipeline.inference.device import select_device, set_threads
@@ -191,8 +192,16 @@ class Evaluation:
         )
 
     def metrics(self, score: VariantScore, *, is_generated: bool) -> dict[str, Any]:
-        """``Networks.metrics`` with the protocol. Raises DataError if no clip was scored."""
-        return {**self.networks.metrics(score, is_generated=is_generated), "protocol": self.describe_protocol()}
+        """``Networks.metrics``, the protocol, and the fitness of the evaluator. Raises DataError if no clip was scored.
+
+        The fitness is measured on the row `real`, which is scored for it if no row of this protocol was yet.
+        """
+        metrics, described = self.networks.metrics(score, is_generated=is_generated), self.describe_protocol()
+        is_real = not is_generated and all(item.pair.video_id == item.pair.audio_id for item in score.results)
+        score_real = (lambda: score) if is_real else partial(self.score, protocol.REAL, None)
+        placed = place_real_clips(self.networks.feature_cache, described["sha256"], score_real)
+        fitness = placed.figures(self.networks.evaluator.name, "none of the real clips could be placed")
+        return {**metrics, "protocol": described, "fitness": fitness}
 
     def score_model(self, name: str, model_dir: Path) -> dict[str, Any]:
         """The metrics of one trained generator, as the stage ``evaluate`` computes them.

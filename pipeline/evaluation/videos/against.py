@@ -44,13 +44,20 @@ class _Failure(BaseModel):
     clip_id: str
 
 
-class _Result(BaseModel):
-    """The fields of a result that the comparison uses."""
+class _Fitness(BaseModel):
+    is_fit: bool | None
+    num_real_videos: int
+    num_within_one_frame: int
 
-    lse_d: FiniteFloat
-    lse_c: FiniteFloat
-    within_one_frame: FiniteFloat
-    offset_mean_frames: FiniteFloat
+
+class _Result(BaseModel):
+    """The fields of a result that the comparison uses. Metrics of an evaluator that cannot judge the clips are None."""
+
+    fitness: _Fitness
+    lse_d: FiniteFloat | None
+    lse_c: FiniteFloat | None
+    within_one_frame: FiniteFloat | None
+    offset_mean_frames: FiniteFloat | None
     fid: FiniteFloat
     kid: FiniteFloat
     jitter_ratio: FiniteFloat
@@ -66,7 +73,10 @@ class _Result(BaseModel):
 
 @dataclass(frozen=True)
 class EarlierResult:
-    """An output of ``score --out``: ``figures``, and the scored rows of its CSV, or None if the CSV is missing."""
+    """An output of ``score --out``: ``figures``, and the scored rows of its CSV, or None if it has no LSE of clips.
+
+    The CSV is missing, or the LSE is withheld because the evaluator cannot judge the clips.
+    """
 
     path: Path
     figures: Figures
@@ -76,7 +86,7 @@ class EarlierResult:
     def read(cls, path: Path) -> EarlierResult:
         """Read a result and its CSV. Raises UserError if a file is unreadable or invalid, or if they do not match."""
         try:
-            figures = _Result.model_validate_json(path.read_bytes()).model_dump(exclude_none=True)
+            figures = _Result.model_validate_json(path.read_bytes()).model_dump()
         except OSError as error:
             raise UserError(f"--against {path} cannot be read: {error.strerror}") from None
         except ValidationError as error:
@@ -84,7 +94,8 @@ class EarlierResult:
             raise UserError(
                 f"--against {path} is not a result of `python -m pipeline score --out`: {'; '.join(faults)}"
             ) from None
-        return cls(path, figures, _read_clips(path, figures["lse_d"]))
+        is_withheld = figures["lse_d"] is None
+        return cls(path, figures, None if is_withheld else _read_clips(path, figures["lse_d"]))
 
 
 def _read_clips(path: Path, mean_lse_d: float) -> ClipScores | None:
@@ -148,7 +159,7 @@ def protocol_differences(ours: Figures, other: EarlierResult) -> list[str]:
         f"{package} is {versions[0][package]} here and was {versions[1][package]} for {name}: last digits may differ"
         for package in differing(versions)
     ]
-    if other.clips is None:
+    if other.clips is None and theirs["lse_d"] is not None:
         notes.append(f"{other.path.with_suffix('.csv')} is missing: the differences have no intervals")
     return notes
 
@@ -168,10 +179,12 @@ def _verdict(figures: Figures) -> str:
 
 
 def _with_interval(figures: Figures, key: str, scale: float) -> str:
-    text = f"{scale * figures[key]:.3f}"
-    if f"{key}_ci" not in figures:
+    if figures[key] is None:
+        return "-"
+    text, bounds = f"{scale * figures[key]:.3f}", figures.get(f"{key}_ci")
+    if bounds is None:
         return text
-    low, high = (scale * bound for bound in figures[f"{key}_ci"])
+    low, high = (scale * bound for bound in bounds)
     return f"{text} [{low:.3f}, {high:.3f}]"
 
 
@@ -180,25 +193,26 @@ def against_table(
 ) -> tuple[Table, list[str]]:
     """A table of both results' metrics and their differences, and notes on the differences.
 
-    There is no note if the evaluator cannot judge the clips. Its fitness is the same for both results.
+    Metrics that a result withholds have a dash and no difference; there is no note on their differences.
     LSE differences have a paired confidence interval over the clips that both results scored. It is much narrower than
     the intervals of the two means, because clips are similarly difficult for both systems.
     """
     theirs = other.clips or {}
     shared = sorted(clips.keys() & theirs.keys())
-    cells, unclear = [[FITNESS_LABEL, _verdict(ours), "", ""]], []
+    cells, unclear = [[FITNESS_LABEL, _verdict(ours), _verdict(other.figures), ""]], []
     for label, key, scale in METRICS:
-        values = [figures[key] * scale for figures in (ours, other.figures)]
-        difference = f"{values[0] - values[1]:+.3f}"
-        if key in OF_CLIPS and len(shared) >= MIN_SHARED_CLIPS:
+        values = [figures[key] for figures in (ours, other.figures)]
+        is_withheld = None in values
+        difference = "-" if is_withheld else f"{scale * (values[0] - values[1]):+.3f}"
+        if not is_withheld and key in OF_CLIPS and len(shared) >= MIN_SHARED_CLIPS:
             by_clip = [getattr(clips[name], key) - getattr(theirs[name], key) for name in shared]
             low, high = mean_interval(by_clip, params.confidence, params.num_resamples, seed)
             difference = f"{sum(by_clip) / len(by_clip):+.3f} [{low:+.3f}, {high:+.3f}]"
             if low <= 0 <= high:
                 unclear.append(label.split()[0])
         cells.append([label, _with_interval(ours, key, scale), _with_interval(other.figures, key, scale), difference])
-    is_unfit = ours["fitness"]["is_fit"] is False
-    notes = _on_differences(shared, unclear) if other.clips is not None and not is_unfit else []
+    has_sync = ours["lse_d"] is not None and other.clips is not None
+    notes = _on_differences(shared, unclear) if has_sync else []
     return Table(["", "generated", other.path.name, "difference"], cells), notes
 
 

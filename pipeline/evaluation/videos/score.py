@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.compare.fitness import Fitness, fitness_of_share, unknown_fitness
+from pipeline.compare.fitness import RealVideos
 from pipeline.core.digest import sha256_of
 from pipeline.core.errors import DataError
 from pipeline.evaluation import protocol
@@ -35,31 +34,11 @@ VIDEOS_PROTOCOL_ID = "lipsmith-videos-3"
 Images = NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
-class RealVideos:
-    """How many real videos the evaluator placed, and how many of them within one frame of sync."""
-
-    num: int
-    num_near: int
-
-    @classmethod
-    def of(cls, score: VariantScore) -> RealVideos:
-        """The real videos behind the scored videos."""
-        offsets = [item.real_offset_frames for item in score.results if item.real_offset_frames is not None]
-        return cls(len(offsets), sum(abs(offset) <= 1 for offset in offsets))
-
-    def fitness(self, evaluator: str) -> Fitness:
-        """Whether the evaluator can judge these videos. ``evaluator``: its name in the protocol."""
-        if not self.num:
-            reason = "none of the real videos could be placed. Give --reference videos with their own sound"
-            return unknown_fitness(evaluator, reason)
-        return fitness_of_share(self.num_near / self.num, evaluator)
-
-    def figures(self, evaluator: str) -> dict[str, Any]:
-        """The fitness for a result's JSON: ``is_fit`` (None: unknown), ``text`` and the numbers behind it."""
-        fitness = self.fitness(evaluator)
-        numbers = {"num_real_videos": self.num, "num_within_one_frame": self.num_near}
-        return {"is_fit": fitness.is_fit, "text": fitness.text, **numbers}
+def fitness_figures(score: VariantScore, evaluator: str) -> dict[str, Any]:
+    """Whether the evaluator can judge the scored videos, from where it places the real ones (`RealVideos.figures`)."""
+    offsets = [item.real_offset_frames for item in score.results if item.real_offset_frames is not None]
+    none_placed = "none of the real videos could be placed. Give --reference videos with their own sound"
+    return RealVideos.placed_at(offsets).figures(evaluator, none_placed)
 
 
 def score_videos(pairs: Sequence[VideoPair], networks: Networks, params: PreprocessParams) -> VariantScore:

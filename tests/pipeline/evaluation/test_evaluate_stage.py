@@ -119,7 +119,9 @@ def test_six_rows_end_to_end(run_stage: Callable[..., dict[str, Any]], layout: L
     for row in content["rows"]:
         assert row["fid"] == pytest.approx(0, abs=1e-6) or row["variant"] not in ("real", "copy_input")
     folder = layout.stage_dir("compare")
-    assert {path.name for path in (folder / "plots").iterdir()} == {"scores.png", "offsets.png", "training.png"}
+    is_fit = content["fitness"]["is_fit"]  # of an untrained evaluator
+    charts = {"scores.png", "training.png"} | ({"offsets.png"} if is_fit else set())
+    assert {path.name for path in (folder / "plots").iterdir()} == charts
     assert "evaluator trained in this checkout" in (folder / "comparison.md").read_text()
     summary = layout.summary_path.read_text()
     assert summary.startswith("- The evaluator trained in this checkout can")

@@ -38,6 +38,7 @@ from pipeline.inference import saved_model
 from pipeline.media.errors import NoVideoError
 from pipeline.media.file import MediaFile
 from pipeline.media.writer import VideoWriter
+from pipeline.metrics import OF_EVALUATOR
 from pipeline.params import PreprocessParams, load_params
 from pipeline.preprocess.reasons import RejectedError
 from tests.support.drawn_face import FPS, draw_face
@@ -392,7 +393,7 @@ def test_the_evaluator_must_place_four_fifths_of_the_real_videos(
     code, said = score("--generated", made, "--reference", real, "--out", out)
     assert code == 0, said
     result = json.loads(out.read_text())
-    assert result["within_one_frame"] == 0  # of the generated videos, all of which are loud
+    assert result["within_one_frame"] == (0 if is_fit else None)  # of the generated videos, all of which are loud
     assert result["fitness"] == {
         "is_fit": is_fit,
         "num_real_videos": 5,
@@ -408,8 +409,36 @@ def test_the_evaluator_must_place_four_fifths_of_the_real_videos(
 
     code, said = score("--generated", made, "--reference", real, "--against", out)
     assert code == 0, said
-    assert f"| evaluator can judge these clips | {verdict} |  |  |" in said
+    assert f"| evaluator can judge these clips | {verdict} | {verdict} |  |" in said
     assert ("LSE differences are paired over the 5 clips" in said) is is_fit
+
+
+def test_what_an_evaluator_measures_that_cannot_judge_is_withheld(loudness_evaluator: None, tmp_path: Path) -> None:
+    """In table, JSON and CSV; the other metrics are still compared."""
+    made, real = write_pairs(tmp_path, num_in_sync=1, num=2)
+    out = tmp_path / "made.json"
+    code, said = score("--generated", made, "--reference", real, "--out", out)
+    assert code == 0, said
+    result = json.loads(out.read_text())
+    assert (
+        {name for name, value in result.items() if value is None}
+        == {name for name in result if name.removesuffix("_ci") in OF_EVALUATOR}
+        >= {"lse_d", "lse_c", "within_one_frame", "offset_mean_frames", "offset_histogram"}
+    )
+    assert result["withheld"] == result["fitness"]["text"]
+    assert "cannot judge these clips: it places only 50.0% of the real videos" in result["withheld"]
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in said.splitlines() if line.startswith("| ")]
+    shown = {line[0] for line in lines[2:] if line[1] != "-"}
+    assert shown == {"evaluator can judge these clips", "FID ↓", "1000 KID ↓", "jitter / real (both as encoded)"}
+    assert "-: withheld, because it means nothing: the evaluator cannot judge these clips" in said
+    rows = list(csv.DictReader(out.with_suffix(".csv").open(newline="")))
+    assert {row[key] for row in rows for key in ("lse_d", "lse_c", "offset_frames", "lse_d_valid")} == {""}
+    assert all(row["status"] == "ok" and float(row["mouth_jitter"]) > 0 for row in rows)
+
+    code, said = score("--generated", made, "--reference", real, "--against", out)
+    assert code == 0, said
+    assert "| LSE-D ↓ | - | - | - |" in said and re.search(r"\| FID ↓ \| [\d.]+ \| [\d.]+ \| \+0.000 \|", said)
+    assert "LSE differences" not in said and "is missing" not in said
 
 
 def test_without_sound_of_the_real_videos_the_fitness_is_unknown(loudness_evaluator: None, tmp_path: Path) -> None:
@@ -443,7 +472,7 @@ def test_a_bug_is_no_clip_without_a_score(checkout: Path, tmp_path: Path, monkey
     )
 
 
-def test_results_of_other_references_or_other_files_are_no_comparison(checkout: Path, tmp_path: Path) -> None:
+def test_results_of_other_references_or_other_files_are_no_comparison(loudness_evaluator: None, tmp_path: Path) -> None:
     real, made = tmp_path / "real", tmp_path / "made"
     write_video(real / "a.mp4", swaying_head())
     write_video(made / "a.mp4", swaying_head())
@@ -454,7 +483,7 @@ def test_results_of_other_references_or_other_files_are_no_comparison(checkout: 
     assert code == 2 and "first.json has another protocol: references_sha256 was" in said
     result = json.loads(out.read_text())
     for content, wrong in (
-        ("{}", "is not a result of `python -m pipeline score --out`: lse_d: Field required; lse_c: Field required; "),
+        ("{}", "is not a result of `python -m pipeline score --out`: fitness: Field required; lse_d: Field required; "),
         ("[1]", "Input should be an object"),
         ("LSE-D", "Invalid JSON"),
         (json.dumps(result | {"lse_c": math.nan}), "lse_c: Input should be a finite number"),
@@ -470,9 +499,8 @@ def test_results_of_other_references_or_other_files_are_no_comparison(checkout: 
 
 def test_a_difference_is_taken_clip_by_clip(repo_root: Path) -> None:
     """Clips differ by far more than the systems do; the same small gain in each is sure all the same."""
-    fitness = {"is_fit": True, "num_real_videos": 3, "num_within_one_frame": 3}
     means: dict[str, Any] = {
-        "fitness": fitness,
+        "fitness": {"is_fit": True, "num_real_videos": 3, "num_within_one_frame": 3},
         "fid": 20.0,
         "kid": 0.01,
         "jitter_ratio": 0.5,
