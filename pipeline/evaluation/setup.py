@@ -31,6 +31,7 @@ from pipeline.inference.lse_evaluator import Evaluator, load_evaluator
 from pipeline.inference.pretrained import ensure_inception
 from pipeline.metrics import MIN_FID_IMAGES
 from pipeline.metrics.fid import FeatureCache, inception_features, load_inception
+from pipeline.metrics.kid import ESTIMATOR as KID_ESTIMATOR
 from pipeline.params import EvaluateParams, Params
 from pipeline.shards.clip import Clip
 from pipeline.shards.read import read_clips, read_index
@@ -124,6 +125,7 @@ class Networks:
             "fid_weights_sha256": self.inception_sha256,
             "every_n_frames": self.params.fid.every_n_frames,
             "max_frames": self.params.fid.max_frames,
+            "kid": KID_ESTIMATOR,
         }
 
 

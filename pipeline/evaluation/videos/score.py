@@ -30,7 +30,7 @@ from pipeline.report.progress import tracked
 
 logger = logging.getLogger(__name__)
 
-VIDEOS_PROTOCOL_ID = "lipsmith-videos-3"
+VIDEOS_PROTOCOL_ID = "lipsmith-videos-4"
 Images = NDArray[np.uint8]
 
 
