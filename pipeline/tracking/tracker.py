@@ -99,8 +99,9 @@ class Tracker:
     def log_summary(self, stage: str, metrics: Mapping[str, Any]) -> None:
         """Log the numbers of a stage's ``metrics.json``.
 
-        Metrics of an evaluator that cannot judge the clips are left out. Names of an evaluation are unchanged. Other stages prefix their names (``train_gan.seconds``), so that a
-        training's numbers do not extend its curves or collide with the evaluation's numbers in the run that both share.
+        Metrics of an evaluator that cannot judge the clips are left out. Names of an evaluation are unchanged. Other
+        stages prefix their names (``train_gan.seconds``), so that a training's numbers do not extend its curves or
+        collide with the evaluation's numbers in the run that both share.
         """
         prefix = "" if stage == "evaluate" else f"{stage}."
         if metrics.get("fitness", {}).get("is_fit") is False:
