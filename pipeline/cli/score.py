@@ -17,7 +17,7 @@ from pipeline.report.tables import Table, figure
 
 MAX_NAMED = 20
 WITHHELD = "the evaluator cannot judge these clips"
-SCORE_COLUMNS = ("LSE-D ↓", "LSE-C ↑", "FID ↓", "1000 KID ↓", "≤ 1 frame ↑")
+SCORE_COLUMNS = ("LSE-D ↓", "LSE-C ↑", "LSE-C ↑, edge valid", "FID ↓", "1000 KID ↓", "≤ 1 frame ↑", "at limit")
 
 
 def score(
@@ -64,7 +64,7 @@ def score_folders(
     ``against``: earlier result to compare with. Raises UserError for invalid arguments, before the computation where
     possible, and DataError if no clip could be scored.
     """
-    from pipeline.compare.intervals import level
+    from pipeline.compare.intervals import few_clips_note, level
     from pipeline.compare.table import clip_scores, intervals_over_clips
     from pipeline.core import atomic
     from pipeline.evaluation.evaluator_quality import accuracy_sentence
@@ -93,9 +93,9 @@ def score_folders(
     figures = networks.metrics(found, is_generated=True)
     figures |= {"protocol": protocol, "unmatched": unmatched, "fitness": fitness}
     clips = clip_scores(clips_csv(found))
-    if len(clips) >= comparing.MIN_SHARED_CLIPS:
-        resampling = params.compare.confidence, params.compare.num_resamples, params.seed
-        figures |= intervals_over_clips(clips, *resampling)
+    resampling = params.compare.confidence, params.compare.num_resamples, params.seed
+    intervals = intervals_over_clips(clips, *resampling)
+    figures |= intervals
     if is_unfit:
         figures = without_evaluator(figures) | {"withheld": fitness["text"]}
     if out is not None:
@@ -111,8 +111,10 @@ def score_folders(
             *sentences,
             *(f"note: {difference}" for difference in comparing.protocol_differences(figures, other)),
         )
-    if len(clips) >= comparing.MIN_SHARED_CLIPS:
+    if intervals:
         yield f"\n[]: {level(params.compare.confidence)} interval over clips"
+    if note := few_clips_note(len(clips)):
+        yield f"\n{note}"
     if is_unfit:
         yield f"\n-: withheld, because it means nothing: {WITHHELD}"
     yield from _remarks(figures)
@@ -207,9 +209,11 @@ def _comparison_table(name: str, figures: Mapping[str, Any], rows: Sequence[Mapp
             label,
             figure(found["lse_d"], ".3f"),
             figure(found["lse_c"], ".3f"),
+            figure(found["lse_c_valid"], ".3f"),
             f"{found['fid']:.2f}",
             f"{1000 * found['kid']:.2f}",
             figure(found["within_one_frame"], ".0%"),
+            figure(found["share_at_limit"], ".0%"),
         ]
         for label, found in named
     ]
@@ -221,6 +225,11 @@ def _remarks(figures: Mapping[str, Any]) -> Iterator[str]:
         f"\n{figures['num_clips']} clips scored, {figures['num_failed']} without a score; FID from "
         f"{figures['fid_num_images']} images per side; {figures['evaluator']} evaluator"
     )
+    if figures["num_short_clips"] and figures["lse_c"] is not None:
+        yield (
+            f"short clips: {figures['num_short_clips']} of {figures['num_clips']} have fewer windows than offsets are "
+            "searched, so LSE-C mostly measures the zero vectors beyond their ends; edge valid leaves these out"
+        )
     failures = figures["failures"]
     for failure in failures[:MAX_NAMED]:
         yield f"no score: {failure['clip_id']}: {failure['reason']}"

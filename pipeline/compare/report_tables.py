@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.compare.differences import difference, num_videos
 from pipeline.compare.findings import LSE
-from pipeline.compare.intervals import level
+from pipeline.compare.intervals import MIN_CLIPS, few_clips_note, level
 from pipeline.compare.paper import ABLATION, REAL_VIDEO, TABLE_1, PaperScores
 from pipeline.compare.seeds import averaged, mean_of, runs_of, seed_spread
 from pipeline.core.versions import differing
@@ -16,7 +16,9 @@ from pipeline.report.tables import Table, figure
 
 Row = Mapping[str, Any]
 BOUND_NAMES = {"real": "real video, own audio", "copy_input": "unchanged video, audio of another clip"}
-_SYNC_HEADS = ("LSE", "≤ 1 frame", "edge valid")
+OFFSET_HEAD = "median offset (at limit)"
+"""In frames, and the share of clips at the largest offset that is searched."""
+_SYNC_HEADS = ("LSE", "≤ 1 frame", "edge valid", OFFSET_HEAD)
 """Beginnings of the heads of columns that depend on the evaluator."""
 PROBES_NOTE = (
     "Clips generated again with their own audio, compared with the real video, and with silence, where the mouth "
@@ -46,11 +48,15 @@ DIFFERENCES_NOTE = (
 
 
 def intervals_note(comparison: Mapping[str, Any]) -> str:
-    confidence = comparison["intervals"]["confidence"]
+    """What the square brackets of the tables are, or why there are none."""
+    confidence, num_all = comparison["intervals"]["confidence"], comparison["intervals"]["num_videos"]
+    of_few = few_clips_note(num_all)
+    if num_all < MIN_CLIPS:
+        return of_few
     return (
         f"Square brackets: {level(confidence)} confidence interval over clips, by bootstrap; for the share within one "
         "frame by Wilson's formula. FID and KID have no interval, because resampling images biases them."
-    )
+    ) + (f" {of_few}" if of_few else "")
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,7 @@ def our_table(rows: Sequence[Row]) -> Table:
         "FID ↓",
         "1000 KID ↓",
         "≤ 1 frame ↑",
+        OFFSET_HEAD,
         "jitter / real",
         "clips",
     ]
@@ -112,6 +119,7 @@ def our_table(rows: Sequence[Row]) -> Table:
                 f"{row['fid']:.2f}",
                 f"{1000 * row['kid']:.2f}",
                 _with_interval(row, "within_one_frame", ".0%"),
+                f"{figure(row['offset_median_frames'], '+g')} ({figure(row['share_at_limit'], '.0%')})",
                 _with_interval(row, "jitter_ratio", ".2f"),
                 str(row["num_clips"]) + (f" ({row['num_failed']} failed)" if row["num_failed"] else ""),
             ]

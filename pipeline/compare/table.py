@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.compare import differences
 from pipeline.compare.fitness import fitness_of_rows
-from pipeline.compare.intervals import ratio_interval, share_interval
+from pipeline.compare.intervals import MIN_CLIPS, ratio_interval, share_interval
 from pipeline.compare.seeds import averaged
 from pipeline.core.artifacts import read_json
 from pipeline.core.errors import DataError, UserError
@@ -31,7 +31,10 @@ ROW_METRICS = (
     "num_failed",
     "num_rejected",
     "seconds",
+    "num_short_clips",
     "offset_mean_frames",
+    "offset_median_frames",
+    "share_at_limit",
     "within_one_frame",
     "jitter_ratio",
     "kid",
@@ -200,11 +203,14 @@ def intervals_over_clips(
     """Interval [low, high] of every score that is a mean over clips, under its name with ``_ci``.
 
     Scores of one video with several audios are similar. Resampling therefore draws a video with all its audios, and the
-    interval of a share uses the number of videos.
+    interval of a share uses the number of videos. Fewer than `intervals.MIN_CLIPS` videos give no interval.
     """
     by_video: dict[str, list[ClipScore]] = {}
     for (video_id, _), score in clips.items():
         by_video.setdefault(video_id, []).append(score)
+
+    if len(by_video) < MIN_CLIPS:
+        return {}
 
     def sums(key: str) -> list[float]:
         return [sum(getattr(score, key) for score in scores) for scores in by_video.values()]

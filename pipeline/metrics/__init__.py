@@ -23,6 +23,8 @@ OF_EVALUATOR = frozenset(
         "lse_d_valid",
         "lse_c_valid",
         "offset_mean_frames",
+        "offset_median_frames",
+        "share_at_limit",
         "within_one_frame",
         "offset_histogram",
     }

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
-from pipeline.compare.intervals import mean_interval
+from pipeline.compare.intervals import MIN_CLIPS, mean_interval
 from pipeline.compare.table import ClipScore, clip_scores
 from pipeline.core.choices import UNNAMED_GEOMETRY
 from pipeline.core.errors import DataError, UserError
@@ -22,17 +22,18 @@ METRICS = (
     ("LSE-D ↓", "lse_d", 1),
     ("LSE-C ↑", "lse_c", 1),
     ("clips within 1 frame, % ↑", "within_one_frame", 100),
-    ("mean offset, frames (audio ahead: +)", "offset_mean_frames", 1),
+    ("median offset, frames (audio ahead: +)", "offset_median_frames", 1),
+    ("clips at the search limit, %", "share_at_limit", 100),
     ("FID ↓", "fid", 1),
     ("1000 KID ↓", "kid", 1000),
     ("jitter / real (both as encoded)", "jitter_ratio", 1),
 )
 """Label, key in a result, and the factor applied for display."""
+EDGE_METRICS = (("LSE-D ↓, edge valid", "lse_d_valid", 1), ("LSE-C ↑, edge valid", "lse_c_valid", 1))
+"""Shown after LSE if a result has short clips."""
 FITNESS_LABEL = "evaluator can judge these clips"
 OF_CLIPS = ("lse_d", "lse_c")
 """Metrics that are means over clips."""
-MIN_SHARED_CLIPS = 2
-"""Fewer clips give no interval: resampling a single clip always returns that clip."""
 CSV_TOLERANCE = 1e-5
 
 Figures = Mapping[str, Any]
@@ -57,7 +58,11 @@ class _Result(BaseModel):
     lse_d: FiniteFloat | None
     lse_c: FiniteFloat | None
     within_one_frame: FiniteFloat | None
-    offset_mean_frames: FiniteFloat | None
+    lse_d_valid: FiniteFloat | None
+    lse_c_valid: FiniteFloat | None
+    offset_median_frames: FiniteFloat | None
+    share_at_limit: FiniteFloat | None
+    num_short_clips: int
     fid: FiniteFloat
     kid: FiniteFloat
     jitter_ratio: FiniteFloat
@@ -166,8 +171,14 @@ def protocol_differences(ours: Figures, other: EarlierResult) -> list[str]:
 
 def figures_table(ours: Figures) -> Table:
     """Whether the evaluator can judge the clips, then one row per metric, with its interval over clips if any."""
-    cells = [[label, _with_interval(ours, key, scale)] for label, key, scale in METRICS]
+    cells = [[label, _with_interval(ours, key, scale)] for label, key, scale in _metrics_of(ours)]
     return Table(["", "generated"], [[FITNESS_LABEL, _verdict(ours)], *cells])
+
+
+def _metrics_of(*results: Figures) -> list[tuple[str, str, int]]:
+    """The metrics to show: those without zero vectors beyond the ends of clips only if these matter."""
+    has_short = any(figures["num_short_clips"] for figures in results)
+    return [*METRICS[:2], *(EDGE_METRICS if has_short else ()), *METRICS[2:]]
 
 
 def _verdict(figures: Figures) -> str:
@@ -194,22 +205,24 @@ def against_table(
     """A table of both results' metrics and their differences, and notes on the differences.
 
     Metrics that a result withholds have a dash and no difference; there is no note on their differences.
-    LSE differences have a paired confidence interval over the clips that both results scored. It is much narrower than
-    the intervals of the two means, because clips are similarly difficult for both systems.
+    LSE differences are paired over the clips that both results scored. Their interval, if there are enough clips, is
+    much narrower than the intervals of the two means, because clips are similarly difficult for both systems.
     """
     theirs = other.clips or {}
     shared = sorted(clips.keys() & theirs.keys())
     cells, unclear = [[FITNESS_LABEL, _verdict(ours), _verdict(other.figures), ""]], []
-    for label, key, scale in METRICS:
+    for label, key, scale in _metrics_of(ours, other.figures):
         values = [figures[key] for figures in (ours, other.figures)]
         is_withheld = None in values
         difference = "-" if is_withheld else f"{scale * (values[0] - values[1]):+.3f}"
-        if not is_withheld and key in OF_CLIPS and len(shared) >= MIN_SHARED_CLIPS:
+        if not is_withheld and key in OF_CLIPS and shared:
             by_clip = [getattr(clips[name], key) - getattr(theirs[name], key) for name in shared]
-            low, high = mean_interval(by_clip, params.confidence, params.num_resamples, seed)
-            difference = f"{sum(by_clip) / len(by_clip):+.3f} [{low:+.3f}, {high:+.3f}]"
-            if low <= 0 <= high:
-                unclear.append(label.split()[0])
+            difference = f"{sum(by_clip) / len(by_clip):+.3f}"
+            if len(shared) >= MIN_CLIPS:
+                low, high = mean_interval(by_clip, params.confidence, params.num_resamples, seed)
+                difference += f" [{low:+.3f}, {high:+.3f}]"
+                if low <= 0 <= high:
+                    unclear.append(label.split()[0])
         cells.append([label, _with_interval(ours, key, scale), _with_interval(other.figures, key, scale), difference])
     has_sync = ours["lse_d"] is not None and other.clips is not None
     notes = _on_differences(shared, unclear) if has_sync else []
@@ -217,8 +230,11 @@ def against_table(
 
 
 def _on_differences(shared: Sequence[tuple[str, str]], unclear: Sequence[str]) -> list[str]:
-    if len(shared) < MIN_SHARED_CLIPS:
-        return [f"both results have a score for only {len(shared)} clips: too few for intervals of the differences"]
+    if len(shared) < MIN_CLIPS:
+        return [
+            f"both results have a score for only {len(shared)} clips: too few for intervals of the differences, which "
+            f"need {MIN_CLIPS}"
+        ]
     notes = [f"LSE differences are paired over the {len(shared)} clips that both results have"]
     if unclear:
         notes.append(

@@ -58,9 +58,9 @@ def test_a_video_with_several_voices_is_no_further_evidence() -> None:
 
 def test_failed_clips_are_counted_and_stay_out_of_the_intervals(write_result: WriteResult) -> None:
     failed = [{"clip_id": "broken", "reason": "too short"}]
-    result = read_result(write_result("lstm_cbam", lse_d=(5.0, 5.0), lse_c=(1.0, 1.0), failures=failed))
+    result = read_result(write_result("lstm_cbam", lse_d=(5.0,) * 8, lse_c=(1.0,) * 8, failures=failed))
     (row,) = comparison([result], 0.95, 100, seed=1)["rows"]
-    assert (row["num_clips"], row["num_failed"]) == (2, 1)
+    assert (row["num_clips"], row["num_failed"]) == (8, 1)
     assert row["lse_d_ci"] == [5.0, 5.0]
 
 
@@ -85,7 +85,7 @@ def test_what_an_evaluator_measures_that_cannot_judge_is_none(
     results = [
         read_result(write_result("real", within_one_frame=within_one_frame)),
         read_result(write_result("no_lstm")),
-        read_result(write_result("copy_input", lse_d=[9.0] * 3, lse_c=[copy_lse_c] * 3)),
+        read_result(write_result("copy_input", lse_d=[9.0] * 9, lse_c=[copy_lse_c] * 9)),
     ]
     content = comparison(results, 0.95, 100, seed=1)
     assert content["fitness"]["is_fit"] is False and "cannot judge these clips" in content["fitness"]["text"]

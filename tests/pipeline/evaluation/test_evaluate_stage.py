@@ -180,7 +180,7 @@ def test_a_model_of_the_users_own_beside_the_comparison(
     withheld = score_model("--out", "out.json")
     assert withheld.startswith(unfit["fitness"]["text"]) and "pairwise accuracy" not in withheld
     (mine,) = [line.split(" | ") for line in withheld.splitlines() if f"| {folder} |" in line]
-    assert mine[1:3] == ["-", "-"] and mine[-1] == "- |" and mine[3] == f"{figures['fid']:.2f}"
+    assert mine[1:4] == ["-"] * 3 and mine[-2:] == ["-", "- |"] and mine[4] == f"{figures['fid']:.2f}"
     written = json.loads((layout.root / "out.json").read_text())
     assert (written["lse_d"], written["withheld"]) == (None, unfit["fitness"]["text"])
 

@@ -331,7 +331,7 @@ def test_a_system_that_copies_its_input_and_what_it_leaves_out(loudness_evaluato
     result = json.loads(out.read_text())
     assert (result["num_clips"], result["num_failed"]) == (3, 5)
     assert result["unmatched"] == ["z"]
-    assert result["lse_d_ci"][0] <= result["lse_d"] <= result["lse_d_ci"][1]
+    assert not any(name.endswith("_ci") for name in result)  # of three clips
     assert result["versions"]["numpy"] == np.__version__ and "numpy" not in json.dumps(result["protocol"])
     reasons = {failure["clip_id"]: failure["reason"] for failure in result["failures"]}
     assert "160x120, the real one 160x160" in reasons["c"]
@@ -342,7 +342,8 @@ def test_a_system_that_copies_its_input_and_what_it_leaves_out(loudness_evaluato
     assert "clips resampled before scoring: 1, such as h: the generated video is resampled from 30 to 25 fps" in said
     assert "no score: d: there is no generated video" in said
     assert "has no video with these names: z" in said
-    assert "| clips within 1 frame, % ↑ |" in said and "[]: 95 % interval over clips" in said
+    assert "| clips within 1 frame, % ↑ | 100.000 |" in said and "interval over clips" not in said
+    assert "There are no intervals: they need at least 8 clips, and there are 3." in said
     rows = list(csv.DictReader(out.with_suffix(".csv").open(newline="")))
     assert [(row["clip_id"], row["status"]) for row in rows] == [
         ("a", "ok"),
@@ -368,8 +369,8 @@ def test_a_system_that_copies_its_input_and_what_it_leaves_out(loudness_evaluato
 
     code, said = score("--generated", made, "--reference", real, "--against", out)
     assert code == 0, said
-    assert re.search(r"LSE-D.*\+0\.000 \[\+0\.000, \+0\.000\]", said) and "| copied.json |" in said
-    assert "LSE differences are paired over the 2 clips that both results have" in said
+    assert re.search(r"LSE-D.*\| \+0\.000 \|", said) and "| copied.json |" in said
+    assert "both results have a score for only 2 clips: too few for intervals of the differences" in said
     out.with_suffix(".csv").unlink()
     code, said = score("--generated", made, "--reference", real, "--against", out)
     assert code == 0 and "copied.csv is missing: the differences have no intervals" in said
@@ -410,7 +411,7 @@ def test_the_evaluator_must_place_four_fifths_of_the_real_videos(
     code, said = score("--generated", made, "--reference", real, "--against", out)
     assert code == 0, said
     assert f"| evaluator can judge these clips | {verdict} | {verdict} |  |" in said
-    assert ("LSE differences are paired over the 5 clips" in said) is is_fit
+    assert ("both results have a score for only 5 clips" in said) is is_fit
 
 
 def test_what_an_evaluator_measures_that_cannot_judge_is_withheld(loudness_evaluator: None, tmp_path: Path) -> None:
@@ -505,23 +506,33 @@ def test_a_difference_is_taken_clip_by_clip(repo_root: Path) -> None:
         "kid": 0.01,
         "jitter_ratio": 0.5,
         "within_one_frame": 1.0,
-        "offset_mean_frames": 0.0,
+        "offset_median_frames": 0.0,
+        "share_at_limit": 0.0,
+        "num_short_clips": 0,
+        "lse_d_valid": 4.0,
+        "lse_c_valid": 2.5,
     }
-    ours = {("a", "a"): clip_of(9.0), ("b", "b"): clip_of(5.0), ("c", "c"): clip_of(7.0)}
-    theirs = {name: clip_of(score.lse_d + 0.5) for name, score in ours.items()} | {("d", "d"): clip_of(1.0)}
-    other = EarlierResult(Path("theirs.json"), means | {"lse_d": 5.875, "lse_c": 3.0}, theirs)
+    ours = {(name, name): clip_of(5.0 + 4 * (place % 2)) for place, name in enumerate("abcdefgh")}
+    theirs = {name: clip_of(score.lse_d + 0.5) for name, score in ours.items()} | {("z", "z"): clip_of(1.0)}
+    other = EarlierResult(Path("theirs.json"), means | {"lse_d": 6.778, "lse_c": 3.0}, theirs)
     params = load_params(repo_root / "params.yaml").compare
     table, said = against.against_table(means | {"lse_d": 7.0, "lse_c": 3.0}, ours, other, params, seed=0)
     differences = {row[0]: row[3] for row in table.cells}
-    assert differences["LSE-D ↓"] == "-0.500 [-0.500, -0.500]"  # and not 7.000 - 5.875: they have one clip more
+    assert differences["LSE-D ↓"] == "-0.500 [-0.500, -0.500]"  # and not 7.000 - 6.778: they have one clip more
     assert differences["FID ↓"] == "+0.000"
-    assert "the 3 clips that both results have" in said[0]
+    assert "the 8 clips that both results have" in said[0]
     assert said[1].startswith("the interval of the LSE-C difference includes 0")
+    assert "LSE-C ↑, edge valid" not in differences
+    shorter = means | {"lse_d": 7.0, "lse_c": 3.0, "num_short_clips": 1, "lse_c_valid": 2.0}
+    rows = against.against_table(shorter, ours, other, params, seed=0)[0].cells
+    assert ["LSE-C ↑, edge valid", "2.000", "2.500", "-0.500"] in rows
     table, said = against.against_table(
         means | {"lse_d": 9.0, "lse_c": 3.0}, {("a", "a"): clip_of(9.0)}, other, params, seed=0
     )
-    assert {row[0]: row[3] for row in table.cells}["LSE-D ↓"] == "+3.125"
-    assert said == ["both results have a score for only 1 clips: too few for intervals of the differences"]
+    assert {row[0]: row[3] for row in table.cells}["LSE-D ↓"] == "+3.500"
+    assert said == [
+        "both results have a score for only 1 clips: too few for intervals of the differences, which need 8"
+    ]
 
 
 def clip_of(lse_d: float) -> ClipScore:
