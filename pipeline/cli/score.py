@@ -72,6 +72,7 @@ def score_folders(
     from pipeline.evaluation.setup import Networks
     from pipeline.evaluation.videos import against as comparing
     from pipeline.evaluation.videos import score as scoring
+    from pipeline.evaluation.videos.encodings import Encodings
     from pipeline.evaluation.videos.pairing import pair_videos
     from pipeline.inference.lse_evaluator import TRAINED
     from pipeline.metrics import without_evaluator
@@ -82,7 +83,8 @@ def score_folders(
     other = None if against is None else comparing.EarlierResult.read(against)
     pairs, unmatched = pair_videos(generated, reference)
     networks = Networks.open(layout, params)
-    protocol = scoring.describe_protocol(pairs, networks, params.preprocess)
+    encodings = Encodings.of(pairs)
+    protocol = scoring.describe_protocol(pairs, networks, params.preprocess, encodings)
     if other is not None:
         comparing.require_alike(protocol, other.figures["protocol"], str(other.path))
     found = scoring.score_videos(pairs, networks, params.preprocess)
@@ -118,6 +120,7 @@ def score_folders(
     if is_unfit:
         yield f"\n-: withheld, because it means nothing: {WITHHELD}"
     yield from _remarks(figures)
+    yield from encodings.sentences()
     if noted := [item for item, _ in found.scored if item.note]:
         first = noted[0]
         yield f"clips resampled before scoring: {len(noted)}, such as {first.pair.video_id}: {first.note}"

@@ -33,7 +33,10 @@ EDGE_NOTE = (
     "5. On short clips it favours noise: a minimum over few windows is low by chance."
 )
 ABLATION_TITLE = "The paper's ablation:"
-TABLE_1_TITLE = "The paper's Table 1 (the row of real video is Wav2Lip's):"
+TABLE_1_TITLE = (
+    "The paper's Table 1. The row of real video is Wav2Lip's. lipgan is a third variant beside LipGAN's two public "
+    "ones: it has 69.2 million parameters at width 1, they have 71.3 and 49.5."
+)
 TABLE_1_ROWS = (*TABLE_1, REAL_VIDEO)
 PAPER_CAVEAT = (
     "The paper's values are from LRS2, with another protocol and another evaluator. Compare the order of the rows, not "

@@ -194,15 +194,15 @@ class Evaluation:
         )
 
     def metrics(self, score: VariantScore, *, is_generated: bool) -> dict[str, Any]:
-        """``Networks.metrics``, the protocol, and the fitness of the evaluator. Raises DataError if no clip was scored.
+        """``Networks.metrics``, the protocol, and the fitness of the evaluator on the row `real`, which is scored once.
 
-        The fitness is measured on the row `real`, which is scored for it if no row of this protocol was yet.
+        Raises DataError if no clip was scored.
         """
         metrics, described = self.networks.metrics(score, is_generated=is_generated), self.describe_protocol()
         is_real = not is_generated and all(item.pair.video_id == item.pair.audio_id for item in score.results)
         score_real = (lambda: score) if is_real else partial(self.score, protocol.REAL, None)
         placed = place_real_clips(self.networks.feature_cache, described["sha256"], score_real)
-        fitness = placed.figures(self.networks.evaluator.name, "none of the real clips could be placed")
+        fitness = placed.figures(metrics["evaluator"], "none of the real clips could be placed")
         return {**metrics, "protocol": described, "fitness": fitness}
 
     def score_model(self, name: str, model_dir: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pipeline.features.alignment import SAMPLE_RATE_HZ
 from pipeline.media.audio import read_audio, resample, sound_delay_s, to_mono
 from pipeline.media.container import decode, find_audio_stream, find_video_stream, open_container
-from pipeline.media.errors import MissingMediaError, NoVideoError
+from pipeline.media.errors import CorruptMediaError, MissingMediaError, NoVideoError
 from pipeline.media.video import TimedFrame, frame_rate_of, iter_frames, quarter_turns
 
 
@@ -159,6 +159,21 @@ class MediaFile(AbstractContextManager["MediaFile"]):
         source_fps = self.fps
         with self._start() as container:
             yield from iter_frames(container, self.path, source_fps, fps, square_pixels=square_pixels)
+
+    @cached_property
+    def encoding(self) -> str:
+        """Codec, pixel format and coded size of the video, such as ``h264 yuv420p 720x576``.
+
+        Raises NoVideoError, and CorruptMediaError for an unknown codec.
+        """
+        with self._start() as container:
+            video = find_video_stream(container)
+            if video is None:
+                raise NoVideoError(self.path)
+            if video.codec_context is None:
+                raise CorruptMediaError(self.path, "its video stream has an unknown codec")
+            coded = video.codec_context
+            return f"{coded.codec.canonical_name} {coded.pix_fmt or 'unknown'} {coded.width}x{coded.height}"
 
     def _start(self) -> AbstractContextManager[Any]:
         return open_container(self._file, self.path)

@@ -15,6 +15,7 @@ from pipeline.compare.table import ClipScore, clip_scores
 from pipeline.core.choices import UNNAMED_GEOMETRY
 from pipeline.core.errors import DataError, UserError
 from pipeline.core.versions import differing
+from pipeline.evaluation.videos.encodings import encoding_differences
 from pipeline.params.scoring import CompareParams
 from pipeline.report.tables import Table
 
@@ -127,9 +128,12 @@ _REMEDIES = {
 
 
 def require_alike(ours: Figures, theirs: Figures, name: str) -> None:
-    """Raises UserError with the first setting that differs between two protocols; ``name`` identifies ``theirs``."""
+    """Raises UserError with the first setting that differs between two protocols; ``name`` identifies ``theirs``.
+
+    Encodings may differ: `protocol_differences` warns of them.
+    """
     theirs = {"crop": UNNAMED_GEOMETRY, **theirs}  # results of earlier releases do not name it
-    for key in sorted({*ours, *theirs} - {"sha256"}, key=lambda key: (key != "id", key)):
+    for key in sorted({*ours, *theirs} - {"sha256", "encodings"}, key=lambda key: (key != "id", key)):
         if ours.get(key) != theirs.get(key):
             remedy = _REMEDIES.get(key, "score those videos again, or use its settings in params.yaml")
             now, then = _unequal_parts(ours.get(key), theirs.get(key))
@@ -164,6 +168,7 @@ def protocol_differences(ours: Figures, other: EarlierResult) -> list[str]:
         f"{package} is {versions[0][package]} here and was {versions[1][package]} for {name}: last digits may differ"
         for package in differing(versions)
     ]
+    notes += encoding_differences(ours.get("protocol", {}), theirs.get("protocol", {}), name)
     if other.clips is None and theirs["lse_d"] is not None:
         notes.append(f"{other.path.with_suffix('.csv')} is missing: the differences have no intervals")
     return notes

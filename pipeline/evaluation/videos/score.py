@@ -17,12 +17,13 @@ from pipeline.evaluation import protocol
 from pipeline.evaluation.protocol import Pair
 from pipeline.evaluation.score import PairResult, VariantScore
 from pipeline.evaluation.setup import Networks
+from pipeline.evaluation.videos.encodings import Encodings
 from pipeline.evaluation.videos.faces import MIN_LENGTH_SHARE, MIN_SHOWN_SHARE, PairedFaces
 from pipeline.evaluation.videos.pairing import VideoPair
 from pipeline.faces.crops import CROP_PX
 from pipeline.media.errors import MediaError
 from pipeline.media.file import MediaFile
-from pipeline.metrics.lse import lse_scores
+from pipeline.metrics.lse import EVALUATOR_INPUT_PX, lse_scores
 from pipeline.metrics.temporal import mouth_jitter
 from pipeline.params import PreprocessParams
 from pipeline.preprocess.reasons import RejectedError
@@ -112,8 +113,10 @@ def _self_paired(pair: VideoPair) -> Pair:
     return Pair(pair.name, pair.name)
 
 
-def describe_protocol(pairs: Sequence[VideoPair], networks: Networks, params: PreprocessParams) -> dict[str, Any]:
-    """The protocol with its digest: all that the metrics depend on, except the generated videos."""
+def describe_protocol(
+    pairs: Sequence[VideoPair], networks: Networks, params: PreprocessParams, encodings: Encodings
+) -> dict[str, Any]:
+    """The protocol with its digest: all that the metrics depend on; of the generated videos only the encodings."""
     digest = hashlib.sha256()
     for pair in pairs:
         digest.update(f"{pair.name} {sha256_of(pair.reference)}\n".encode())
@@ -128,10 +131,12 @@ def describe_protocol(pairs: Sequence[VideoPair], networks: Networks, params: Pr
                 name: getattr(params, name) for name in (*settings, "min_frames", "min_face_px", "min_audio_rms")
             },
             "crop": params.crop,
-            "context_px": params.context_px,
+            "context_px": EVALUATOR_INPUT_PX,
+            "encodings": encodings.described(),
             "audio": "of the generated video",
             "length": "the shorter of both videos, 25 fps",
             "generated_at_least": {"of_length": MIN_LENGTH_SHARE, "of_frames_with_a_face": MIN_SHOWN_SHARE},
             **networks.describe(),
+            "evaluator_input": f"context crops of {EVALUATOR_INPUT_PX} px",
         }
     )

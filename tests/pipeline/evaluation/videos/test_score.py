@@ -190,6 +190,19 @@ def test_a_generated_video_must_show_a_face_where_the_real_one_has_it(
         shown([np.roll(frame, 70, axis=1) for frame in real])
 
 
+def test_the_evaluator_gets_faces_of_its_own_size_from_the_video(
+    tmp_path: Path, params: PreprocessParams, find_faces: FindFaces
+) -> None:
+    """Enlarging a crop of preprocessing's size would lose more than half of the fine structure."""
+    texture = np.random.default_rng(0).integers(-25, 25, size=(480, 480, 1))
+    large = [cv2.resize(frame, (480, 480)) + texture for frame in swaying_head()]
+    write_video(tmp_path / "real.mp4", [np.clip(frame, 0, 255).astype(np.uint8) for frame in large])
+    shown = find_faces(tmp_path / "real.mp4", tmp_path / "real.mp4").context(params)
+    assert shown.shape == (NUM_FRAMES, 224, 224, 3)
+    enlarged = cv2.resize(cv2.resize(shown[0], (160, 160), interpolation=cv2.INTER_AREA), (224, 224))
+    assert cv2.Laplacian(shown[0], cv2.CV_64F).var() > 2 * cv2.Laplacian(enlarged, cv2.CV_64F).var()
+
+
 @pytest.mark.parametrize(("num_made", "num_kept"), [(NUM_FRAMES - 4, NUM_FRAMES - 4), (NUM_FRAMES + 9, NUM_FRAMES)])
 def test_a_generated_video_may_lack_a_tenth_at_its_end(
     tmp_path: Path, find_faces: FindFaces, num_made: int, num_kept: int
@@ -240,6 +253,7 @@ def test_results_scored_otherwise_are_told_with_a_remedy(changed: dict[str, Any]
     against.require_alike(ours, earlier, "theirs.json")  # as results were before, all with square crops
     with pytest.raises(UserError, match=re.escape(said)):
         against.require_alike(ours, ours | changed, "theirs.json")
+    against.require_alike(ours, ours | {"encodings": {"generated": {"vp9 yuv420p 160x160": 1}}}, "theirs.json")
 
 
 def test_results_say_where_they_are_of_different_clips() -> None:
@@ -262,6 +276,10 @@ def test_results_say_where_they_are_of_different_clips() -> None:
     assert said_of_numpy.startswith("numpy is 2.1.0 here and was 2.2.0 for theirs.json")
     other.pop("versions")  # as results were before
     assert differences(result(50), other) == []
+    encoded = [result(50) | {"protocol": {"encodings": {"generated": {kind: 3}}}} for kind in ("a x 1x1", "b x 1x1")]
+    assert differences(encoded[0], encoded[0]) == []
+    (warning,) = differences(*encoded)
+    assert warning.startswith("the generated videos are a x 1x1 (3) here and b x 1x1 (3) in theirs.json: the codec")
 
 
 @pytest.fixture
@@ -342,6 +360,12 @@ def test_a_system_that_copies_its_input_and_what_it_leaves_out(loudness_evaluato
     assert "clips resampled before scoring: 1, such as h: the generated video is resampled from 30 to 25 fps" in said
     assert "no score: d: there is no generated video" in said
     assert "has no video with these names: z" in said
+    whole, cut = "h264 yuv420p 160x160", "h264 yuv420p 160x120"
+    assert f"encoding: generated {cut} (1), {whole} (6); real {whole} (7)" in said
+    assert "warning: 1 generated videos are encoded otherwise" in said
+    assert f"such as c: {cut} against {whole}; the codec alone moves LSE by 0.4 to 1.2" in said
+    assert result["protocol"]["encodings"] == {"generated": {cut: 1, whole: 6}, "real": {whole: 7}}
+    assert result["protocol"]["context_px"] == 224
     assert "| clips within 1 frame, % ↑ | 100.000 |" in said and "interval over clips" not in said
     assert "There are no intervals: they need at least 8 clips, and there are 3." in said
     rows = list(csv.DictReader(out.with_suffix(".csv").open(newline="")))
