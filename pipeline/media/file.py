@@ -183,6 +183,21 @@ class MediaFile(AbstractContextManager["MediaFile"]):
             self._notes.append(text)
             log.warning("%s: %s", self.path, text)
 
+    @cached_property
+    def encoding(self) -> str:
+        """Codec, pixel format and coded size of the video, such as ``h264 yuv420p 720x576``.
+
+        Raises NoVideoError, and CorruptMediaError for an unknown codec.
+        """
+        with self._start() as container:
+            video = find_video_stream(container)
+            if video is None:
+                raise NoVideoError(self.path)
+            if video.codec_context is None:
+                raise CorruptMediaError(self.path, "its video stream has an unknown codec")
+            coded = video.codec_context
+            return f"{coded.codec.canonical_name} {coded.pix_fmt or 'unknown'} {coded.width}x{coded.height}"
+
     def _start(self) -> AbstractContextManager[Any]:
         share = riff_share(self._file)
         if share < MIN_PRESENT_SHARE:
