@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.compare.intervals import MIN_CLIPS, percentile_interval
+from pipeline.compare.intervals import MIN_INTERVAL_CLIPS, percentile_interval
 
 DIRECTIONS = {"lse_d": -1, "lse_c": 1}
 """Scores that are means over clips, and the sign with which larger is better."""
@@ -26,10 +26,10 @@ def differences(
 ) -> dict[str, dict[str, dict[str, list[float]]]]:
     """Differences of all pairs of variants, first minus second; none for pairs that share too few videos.
 
-    Fewer than `intervals.MIN_CLIPS` are too few. ``runs``: by measure and variant, the scores of each training run. A
-    pair is compared on the videos that all runs of both have. Each resample draws videos, the same ones for every run,
-    and also training runs of variants with several (two-level bootstrap). A video that is hard for all variants
-    therefore does not widen an interval. With few seeds their spread is underestimated.
+    Fewer than `intervals.MIN_INTERVAL_CLIPS` are too few. ``runs``: by measure and variant, the scores of each training
+    run. A pair is compared on the videos that all runs of both have. Each resample draws videos, the same ones for
+    every run, and also training runs of variants with several (two-level bootstrap). A video that is hard for all
+    variants therefore does not widen an interval. With few seeds their spread is underestimated.
     """
     found: dict[str, dict[str, dict[str, list[float]]]] = {}
     for measure, trainings in runs.items():
@@ -42,7 +42,7 @@ def differences(
         shared = {
             (one, other): both
             for one, other in itertools.combinations(tables, 2)
-            if (both := has[one] & has[other]).sum() >= MIN_CLIPS
+            if (both := has[one] & has[other]).sum() >= MIN_INTERVAL_CLIPS
         }
         for (one, other), resampled in _resampled_differences(tables, shared, num_resamples, seed).items():
             if not len(resampled):

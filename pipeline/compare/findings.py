@@ -8,9 +8,9 @@ from typing import Any
 
 from pipeline.compare.caveats import caveats_of
 from pipeline.compare.differences import DIRECTIONS, Differences, is_clear
-from pipeline.compare.fitness import Fitness
 from pipeline.compare.seeds import averaged
 from pipeline.core.choices import BOUNDS
+from pipeline.metrics.fitness import Fitness
 
 Row = Mapping[str, Any]
 BASELINES = ("wav2lip", "lipgan", "speech2vid")

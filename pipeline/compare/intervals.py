@@ -9,7 +9,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-MIN_CLIPS = 8
+MIN_INTERVAL_CLIPS = 8
 """Fewer clips have no interval: a 95 % bootstrap interval of their mean covers it in 74 % of cases at 3, 84 % at 5."""
 FEW_CLIPS = 20
 """Below this number reports state that intervals are too narrow."""
@@ -66,12 +66,12 @@ def percentile_interval(resampled: NDArray[np.float64], confidence: float) -> tu
 
 def few_clips_note(num_clips: int) -> str:
     """What limits intervals over this number of clips, as a sentence; empty from ``FEW_CLIPS`` clips on."""
-    if num_clips < MIN_CLIPS:
-        return f"There are no intervals: they need at least {MIN_CLIPS} clips, and there are {num_clips}."
+    if num_clips < MIN_INTERVAL_CLIPS:
+        return f"There are no intervals: they need at least {MIN_INTERVAL_CLIPS} clips, and there are {num_clips}."
     if num_clips < FEW_CLIPS:
         return (
             f"Intervals over {num_clips} clips are too narrow: a 95 % interval by bootstrap covers the true mean in "
-            f"88 % of cases at {MIN_CLIPS} clips and in 92 % at {FEW_CLIPS}."
+            f"88 % of cases at {MIN_INTERVAL_CLIPS} clips and in 92 % at {FEW_CLIPS}."
         )
     return ""
 

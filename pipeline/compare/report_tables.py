@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.compare.differences import difference, num_videos
 from pipeline.compare.findings import LSE
-from pipeline.compare.intervals import MIN_CLIPS, few_clips_note, level
+from pipeline.compare.intervals import MIN_INTERVAL_CLIPS, few_clips_note, level
 from pipeline.compare.paper import ABLATION, REAL_VIDEO, TABLE_1, PaperScores
 from pipeline.compare.seeds import averaged, mean_of, runs_of, seed_spread
 from pipeline.core.versions import differing
@@ -54,7 +54,7 @@ def intervals_note(comparison: Mapping[str, Any]) -> str:
     """What the square brackets of the tables are, or why there are none."""
     confidence, num_all = comparison["intervals"]["confidence"], comparison["intervals"]["num_videos"]
     of_few = few_clips_note(num_all)
-    if num_all < MIN_CLIPS:
+    if num_all < MIN_INTERVAL_CLIPS:
         return of_few
     return (
         f"Square brackets: {level(confidence)} confidence interval over clips, by bootstrap; for the share within one "

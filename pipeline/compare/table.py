@@ -12,12 +12,12 @@ from types import MappingProxyType
 from typing import Any
 
 from pipeline.compare import differences
-from pipeline.compare.fitness import fitness_of_rows
-from pipeline.compare.intervals import MIN_CLIPS, ratio_interval, share_interval
+from pipeline.compare.intervals import MIN_INTERVAL_CLIPS, ratio_interval, share_interval
 from pipeline.compare.seeds import averaged
 from pipeline.core.artifacts import read_json
 from pipeline.core.errors import DataError, UserError
 from pipeline.metrics import without_evaluator
+from pipeline.metrics.fitness import fitness_of_rows
 
 COMPARISON_CSV_COLUMNS = ("variant", "lse_d", "lse_c", "fid")
 ROW_METRICS = (
@@ -203,13 +203,13 @@ def intervals_over_clips(
     """Interval [low, high] of every score that is a mean over clips, under its name with ``_ci``.
 
     Scores of one video with several audios are similar. Resampling therefore draws a video with all its audios, and the
-    interval of a share uses the number of videos. Fewer than `intervals.MIN_CLIPS` videos give no interval.
+    interval of a share uses the number of videos. Fewer than `intervals.MIN_INTERVAL_CLIPS` videos give no interval.
     """
     by_video: dict[str, list[ClipScore]] = {}
     for (video_id, _), score in clips.items():
         by_video.setdefault(video_id, []).append(score)
 
-    if len(by_video) < MIN_CLIPS:
+    if len(by_video) < MIN_INTERVAL_CLIPS:
         return {}
 
     def sums(key: str) -> list[float]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.compare.fitness import RealVideos
 from pipeline.core import atomic
 from pipeline.core.artifacts import read_json
 from pipeline.evaluation.score import VariantScore
+from pipeline.metrics.fitness import RealVideos
 
 
 def place_real_clips(folder: Path, protocol_sha256: str, score_real: Callable[[], VariantScore]) -> RealVideos:

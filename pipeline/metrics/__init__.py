@@ -1,4 +1,4 @@
-"""Metrics as functions of arrays, without parameter files or logging set-up.
+"""Metrics as functions of arrays, without parameter files or logging set-up, and what limits their meaning.
 
 A metric raises an error for a clip on which it is not defined. The caller counts and lists these clips; none is dropped
 silently.

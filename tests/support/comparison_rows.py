@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.compare.fitness import fitness_of_rows
 from pipeline.compare.seeds import averaged
+from pipeline.metrics.fitness import fitness_of_rows
 
 
 def row(variant: str, lse_d: float, lse_c: float, fid: float = 20.0, **more: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
-from pipeline.compare.intervals import MIN_CLIPS, mean_interval
+from pipeline.compare.intervals import MIN_INTERVAL_CLIPS, mean_interval
 from pipeline.compare.table import ClipScore, clip_scores
 from pipeline.core.choices import UNNAMED_GEOMETRY
 from pipeline.core.errors import DataError, UserError
@@ -223,7 +223,7 @@ def against_table(
         if not is_withheld and key in OF_CLIPS and shared:
             by_clip = [getattr(clips[name], key) - getattr(theirs[name], key) for name in shared]
             difference = f"{sum(by_clip) / len(by_clip):+.3f}"
-            if len(shared) >= MIN_CLIPS:
+            if len(shared) >= MIN_INTERVAL_CLIPS:
                 low, high = mean_interval(by_clip, params.confidence, params.num_resamples, seed)
                 difference += f" [{low:+.3f}, {high:+.3f}]"
                 if low <= 0 <= high:
@@ -235,10 +235,10 @@ def against_table(
 
 
 def _on_differences(shared: Sequence[tuple[str, str]], unclear: Sequence[str]) -> list[str]:
-    if len(shared) < MIN_CLIPS:
+    if len(shared) < MIN_INTERVAL_CLIPS:
         return [
             f"both results have a score for only {len(shared)} clips: too few for intervals of the differences, which "
-            f"need {MIN_CLIPS}"
+            f"need {MIN_INTERVAL_CLIPS}"
         ]
     notes = [f"LSE differences are paired over the {len(shared)} clips that both results have"]
     if unclear:

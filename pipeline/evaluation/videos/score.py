@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.compare.fitness import RealVideos
 from pipeline.core.digest import sha256_of
 from pipeline.core.errors import DataError
 from pipeline.evaluation import protocol
@@ -23,6 +22,7 @@ from pipeline.evaluation.videos.pairing import VideoPair
 from pipeline.faces.crops import CROP_PX
 from pipeline.media.errors import MediaError
 from pipeline.media.file import MediaFile
+from pipeline.metrics.fitness import RealVideos
 from pipeline.metrics.lse import EVALUATOR_INPUT_PX, lse_scores
 from pipeline.metrics.temporal import mouth_jitter
 from pipeline.params import PreprocessParams

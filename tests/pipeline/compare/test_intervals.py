@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.compare.intervals import (
     FEW_CLIPS,
-    MIN_CLIPS,
+    MIN_INTERVAL_CLIPS,
     few_clips_note,
     mean_interval,
     ratio_interval,
@@ -75,7 +75,7 @@ def test_few_clips_are_named(num: int, said: str) -> None:
     assert said in note and bool(note) is bool(said)
 
 
-@pytest.mark.parametrize(("num", "share"), [(3, 0.74), (5, 0.84), (MIN_CLIPS, 0.88), (FEW_CLIPS, 0.92)])
+@pytest.mark.parametrize(("num", "share"), [(3, 0.74), (5, 0.84), (MIN_INTERVAL_CLIPS, 0.88), (FEW_CLIPS, 0.92)])
 def test_intervals_over_few_clips_cover_as_often_as_stated(num: int, share: float) -> None:
     """Of 800 samples from a normal distribution, in the share that the notes state."""
     samples = np.random.default_rng(num).normal(size=(800, num))

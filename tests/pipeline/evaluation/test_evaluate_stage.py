@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 from models.lse_syncnet import LseSyncNet
 from pipeline import stage
 from pipeline.cli.main import app
-from pipeline.compare.fitness import RealVideos
 from pipeline.compare.table import comparison, read_result, shared_protocol
 from pipeline.core import atomic, scratch
 from pipeline.core.errors import DataError, TemporaryError, UserError
@@ -26,6 +25,7 @@ from pipeline.core.layout import Layout
 from pipeline.evaluation import score, setup, strips
 from pipeline.inference import saved_model
 from pipeline.inference.pretrained import INCEPTION, WeightsError
+from pipeline.metrics.fitness import RealVideos
 from pipeline.params import Params, load_params
 from pipeline.params.edit import replace_values
 from pipeline.promote import champion

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.compare.fitness import RealVideos
 from pipeline.evaluation.protocol import Pair
 from pipeline.evaluation.real_clips import place_real_clips
 from pipeline.evaluation.score import PairResult, VariantScore
+from pipeline.metrics.fitness import RealVideos
 from pipeline.metrics.lse import lse_scores
 
 

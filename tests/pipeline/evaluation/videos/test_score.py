@@ -23,7 +23,6 @@ from typer.testing import CliRunner
 
 from models.lse_syncnet import LseSyncNet
 from pipeline.cli.main import app
-from pipeline.compare.fitness import fitness_of_share
 from pipeline.compare.table import ClipScore
 from pipeline.core import atomic
 from pipeline.core.errors import DataError, UserError
@@ -39,6 +38,7 @@ from pipeline.media.errors import NoVideoError
 from pipeline.media.file import MediaFile
 from pipeline.media.writer import VideoWriter
 from pipeline.metrics import OF_EVALUATOR
+from pipeline.metrics.fitness import fitness_of_share
 from pipeline.params import PreprocessParams, load_params
 from pipeline.preprocess.reasons import RejectedError
 from tests.support.drawn_face import FPS, draw_face

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.compare.fitness import fitness_of_rows, fitness_of_share, unknown_fitness
+from pipeline.metrics.fitness import fitness_of_rows, fitness_of_share, unknown_fitness
 from tests.support.comparison_rows import row
 
 
