@@ -30,6 +30,13 @@ def dub(
     registered: Annotated[
         Alias | None, typer.Option(help="Model with this alias in the MLflow registry. Overrides --variant.")
     ] = None,
+    audio_track: Annotated[
+        int | None,
+        typer.Option(
+            help="Number of the audio track with the speech, from 1. Default: the default track of --audio, or its "
+            "first one that can be decoded."
+        ),
+    ] = None,
     length: Annotated[
         Length,
         typer.Option(help="Input that sets the output's length. A video longer than the sound ends in silence."),
@@ -64,6 +71,7 @@ def dub(
     with user_errors():
         layout = Layout(find_root())
         choices = {"length": length, "fill": fill, "on_missing": on_missing, "reference": reference}
+        choices |= {"audio_track": audio_track}
         with generator_folder(layout, model, registered, variant) as folder:
             summary = dub_video(layout, face, audio, out, folder, device, **choices)
         typer.echo(summary_line(summary))

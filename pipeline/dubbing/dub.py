@@ -53,7 +53,8 @@ class DubSettings:
 
     length: the input that sets the output's length. fill: how to extend a video that is too short. on_missing: whether
     to keep frames without a face or to raise an error; ``auto`` keeps them if any frame has a face. reference: the
-    reference image of the generator, the ``first`` frame of the shot or the ``same`` frame.
+    reference image of the generator, the ``first`` frame of the shot or the ``same`` frame. audio_track: number of the
+    audio track with the speech, from 1; by default as in ``choose_audio_track``.
     """
 
     follow: FollowSettings
@@ -61,6 +62,7 @@ class DubSettings:
     fill: Fill = "pingpong"
     on_missing: OnMissing = "auto"
     reference: Reference = "first"
+    audio_track: int | None = None
     batch_frames: int = BATCH_FRAMES
 
 
@@ -151,7 +153,7 @@ def _dub(
     for flag, read in (("--face", face), ("--audio", audio)):
         if out.exists() and read.exists() and out.samefile(read):
             raise UserError(f"--out {out} is the same file as {flag}; choose another name for --out")
-    speech = load_speech(audio)
+    speech = load_speech(audio, settings.audio_track)
     writer = VideoWriter(
         out,
         fps,
@@ -237,21 +239,20 @@ def regenerate(
             yield source, pictures[place]
 
 
-def load_speech(path: Path) -> SpeechTrack:
+def load_speech(path: Path, audio_track: int | None = None) -> SpeechTrack:
     """Decode an audio file or the audio of a video. NaN and infinite samples become silence, with a warning.
 
-    More than two channels are mixed to one. Raises MediaError for a file without usable audio.
+    Raises MediaError for a file without usable audio, UserError if it has no such ``audio_track``.
     """
-    with MediaFile(path) as sound:
-        samples, rate_hz = sound.native_samples()
+    with MediaFile(path, audio_track) as sound:
+        blocks = list(sound.sound())
+    samples, rate_hz = np.concatenate([block.samples for block in blocks]), blocks[0].rate_hz
     num_bad = int(samples.size - np.isfinite(samples).sum())
     if num_bad:
         logger.warning("%s: %d samples are NaN or infinite; they are replaced by silence", path, num_bad)
         samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
     samples = np.clip(samples, -1.0, 1.0)
     mono = to_mono(samples)
-    if samples.shape[1] > 2:
-        samples = mono[:, None]
     speech_16k = resample(mono, rate_hz, alignment.SAMPLE_RATE_HZ)
     return SpeechTrack(samples, rate_hz, mel_spectrogram(speech_16k), float_to_int16(speech_16k))
 

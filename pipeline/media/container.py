@@ -34,8 +34,7 @@ MAX_STEP_BACK_S = 1
 _ATTACHED_PICTURE = 0x0400  # AV_DISPOSITION_ATTACHED_PIC: cover art, not video
 _MAX_DAMAGED_SHARE = 0.1
 _MIN_PRESENT_SHARE = 0.8  # of the duration stated in the header
-_WITHOUT_LENGTH = frozenset({"aac", "ac3", "eac3"})
-"""Formats whose header states no duration. FFmpeg estimates it from the first blocks; silence makes it far too long."""
+_MIN_ESTIMATE_SHARE = 0.99  # the estimate leaves out the header
 
 VIDEO_SUFFIXES = frozenset(
     {
@@ -116,12 +115,6 @@ def find_video_stream(container: Any) -> Any | None:
     return None
 
 
-def find_audio_stream(container: Any) -> Any | None:
-    """The first audio stream, or None."""
-    streams = container.streams.audio
-    return streams[0] if streams else None
-
-
 def start_of(stream: Any) -> Fraction | None:
     """Start time of the stream on the container's clock, s; None if the file does not state it."""
     if stream.start_time is None or stream.time_base is None:
@@ -165,6 +158,7 @@ def decode(container: Any, stream: Any, path: Path) -> Iterator[Any]:
         raise CorruptMediaError(path, f"its {stream.type} stream has an unknown codec")
     stream.codec_context.thread_type = "SLICE"
     stream.codec_context.thread_count = 1
+    has_stated_length = stream.duration and not _may_be_estimated(container, stream)
     num_packets = num_damaged = num_frames = 0
     start, end = stream.start_time or 0, 0
     for packet in demux(container, stream, path):
@@ -184,9 +178,21 @@ def decode(container: Any, stream: Any, path: Path) -> Iterator[Any]:
         raise CorruptMediaError(path, f"none of its {kind} frames can be decoded")
     if num_damaged > _MAX_DAMAGED_SHARE * num_packets:
         raise CorruptMediaError(path, f"{num_damaged} of {num_packets} {kind} packets are damaged")
-    has_stated_length = stream.duration and container.format.name not in _WITHOUT_LENGTH
     if has_stated_length and end - start < _MIN_PRESENT_SHARE * stream.duration:
         seconds = (float(ticks * stream.time_base) for ticks in (end - start, stream.duration))
         raise CorruptMediaError(path, "its {} is cut off after {:.2f} of {:.2f} s".format(kind, *seconds))
     if num_damaged:
         log.warning("%s: skipped %d of %d %s packets", path, num_damaged, num_packets, kind)
+
+
+def _may_be_estimated(container: Any, stream: Any) -> bool:
+    """Whether FFmpeg may have computed the length of the only stream from the file's size and its first packets.
+
+    It does so for MP3, AAC and other formats whose header need not state a length. Silence at the start makes the
+    estimate far too long. A file that is cut off is smaller than its stated length and bit rate require.
+    """
+    others = [other for other in container.streams if not int(other.disposition) & _ATTACHED_PICTURE]
+    if stream.type != "audio" or len(others) > 1 or not stream.codec_context.bit_rate:
+        return False
+    stated_bits = stream.codec_context.bit_rate * float(stream.duration * stream.time_base)
+    return bool(8 * container.size >= _MIN_ESTIMATE_SHARE * stated_bits)

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.features.alignment import SAMPLE_RATE_HZ
-from pipeline.media.audio import read_audio, resample, sound_delay_s, to_mono
-from pipeline.media.container import decode, find_audio_stream, find_video_stream, open_container
-from pipeline.media.errors import MissingMediaError, NoVideoError
+from pipeline.media.audio import Begin, SoundBlock, iter_sound, mono_blocks, start_times
+from pipeline.media.container import decode, find_video_stream, open_container
+from pipeline.media.errors import MissingMediaError, NoAudioError, NoVideoError
+from pipeline.media.tracks import choose_audio_track
 from pipeline.media.video import TimedFrame, frame_rate_of, iter_frames, quarter_turns
 
 
@@ -57,12 +58,14 @@ class MediaFile(AbstractContextManager["MediaFile"]):
     seek. Passes may overlap; none may outlive the file. The digest and the decoded data always belong to the same
     bytes, even if another file replaces the path meanwhile.
 
-    Raises MissingMediaError if the path is not a file, OSError if the file is not readable. Properties and passes raise
-    CorruptMediaError, NoAudioError and NoVideoError.
+    ``audio_track``: number of the audio track to use, from 1; by default as in ``choose_audio_track``. Raises
+    MissingMediaError if the path is not a file, OSError if the file is not readable. Properties and passes raise
+    CorruptMediaError, NoAudioError and NoVideoError, and UserError if there is no such audio track.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, audio_track: int | None = None) -> None:
         self.path = Path(path)
+        self._wanted_track = audio_track
         if self.path.is_dir():
             raise MissingMediaError(self.path, "is a folder, not a file")
         if not self.path.is_file():
@@ -87,7 +90,7 @@ class MediaFile(AbstractContextManager["MediaFile"]):
     def header(self) -> Header:
         """The file's header. Raises CorruptMediaError if FFmpeg cannot open it, or it has neither video nor audio."""
         with self._start() as container:
-            audio, video = find_audio_stream(container), find_video_stream(container)
+            audio, video = self._audio_stream(container), find_video_stream(container)
             duration_s = (container.duration or 0) / 1_000_000
             fps, num_frames, pixel_aspect = None, 0, Fraction(1)
             if video is not None:
@@ -125,14 +128,27 @@ class MediaFile(AbstractContextManager["MediaFile"]):
                 return Display(width=first.height, height=first.width, pixel_aspect=1 / pixel_aspect)
             return Display(width=first.width, height=first.height, pixel_aspect=pixel_aspect)
 
-    @cached_property
+    @property
     def sound_delay_s(self) -> Fraction:
         """Delay of the audio relative to the first video frame, in seconds; ``samples`` begins with as much silence.
 
         0 if the audio does not start later, a stream is missing, or the file has no start times.
         """
+        return max(Fraction(0), self._sound_after_picture_s)
+
+    @property
+    def sound_lead_s(self) -> Fraction:
+        """Length of the audio before the first video frame, in seconds; ``samples`` lacks it. 0 as in sound_delay_s."""
+        return max(Fraction(0), -self._sound_after_picture_s)
+
+    @cached_property
+    def _sound_after_picture_s(self) -> Fraction:
         with self._start() as container:
-            return sound_delay_s(container, self.path)
+            stream = self._audio_stream(container)
+            if stream is None or find_video_stream(container) is None:
+                return Fraction(0)
+            picture, sound = start_times(container, stream, self.path)
+            return Fraction(0) if picture is None or sound is None else sound - picture
 
     def samples(self, rate_hz: int = SAMPLE_RATE_HZ) -> NDArray[np.float32]:
         """The audio in mono: ``float32 [n]`` at ``rate_hz``, about [-1, 1].
@@ -140,13 +156,15 @@ class MediaFile(AbstractContextManager["MediaFile"]):
         Sample 0 is at the time of the first video frame or, without video, of the first audio sample. Encoder padding
         at the end is kept.
         """
-        samples, source_rate_hz = self.native_samples()
-        return resample(to_mono(samples), source_rate_hz, rate_hz)
+        return np.concatenate(list(mono_blocks(self.sound(), rate_hz)))
 
-    def native_samples(self) -> tuple[NDArray[np.float32], int]:
-        """The audio at its own rate: ``float32 [n, channels]`` and the rate in Hz. Sample 0 is as in ``samples``."""
+    def sound(self, begin: Begin = "picture") -> Iterator[SoundBlock]:
+        """Yields the audio at its own rate, in constant memory. Sample 0 is at ``begin``."""
         with self._start() as container:
-            return read_audio(container, self.path)
+            stream = self._audio_stream(container)
+            if stream is None:
+                raise NoAudioError(self.path)
+            yield from iter_sound(container, stream, self.path, begin)
 
     def frames(self, fps: float | Fraction | None = None, *, square_pixels: bool = False) -> Iterator[TimedFrame]:
         """Yields the frames upright and at the size of the first one, in constant memory.
@@ -159,6 +177,13 @@ class MediaFile(AbstractContextManager["MediaFile"]):
         source_fps = self.fps
         with self._start() as container:
             yield from iter_frames(container, self.path, source_fps, fps, square_pixels=square_pixels)
+
+    @cached_property
+    def _audio_track(self) -> int | None:
+        return choose_audio_track(self._start, self.path, self._wanted_track)
+
+    def _audio_stream(self, container: Any) -> Any | None:
+        return None if self._audio_track is None else container.streams.audio[self._audio_track]
 
     def _start(self) -> AbstractContextManager[Any]:
         return open_container(self._file, self.path)

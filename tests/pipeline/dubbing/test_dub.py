@@ -19,6 +19,8 @@ from pipeline.media.errors import MediaError
 from pipeline.media.writer import VideoWriter
 from tests.support.dub_scenes import HEIGHT, WIDTH, ScriptedDetector, picture
 from tests.support.media_readers import display_of, header_of, read_frames, read_native_samples
+from tests.support.sound import tone
+from tests.support.sound_files import make_undecodable, write_video
 
 FOLLOW = FollowSettings(max_gap_frames=3, smooth_frames=7, cut_change=4.0)
 FACE = [30.0, 10, 90, 70]
@@ -123,10 +125,30 @@ def test_odd_sample_rates(make_video, make_sound, tmp_path, rate_hz):
     assert header_of(tmp_path / "out.mp4").audio_rate_hz == expected
 
 
-def test_six_channels_are_mixed_to_one(make_sound):
-    speech = load_speech(make_sound(0.5, 48_000, channels=6))
-    assert speech.samples.shape == (24_000, 1)
-    assert speech.mel.shape == (41, 80)
+def test_six_channels_are_mixed_to_stereo(make_video, make_sound, tmp_path):
+    run(make_video(5), make_sound(0.5, 48_000, channels=6), tmp_path / "out.mp4")
+    assert header_of(tmp_path / "out.mp4").audio_channels == 2
+
+
+@pytest.mark.parametrize(("audio_track", "expected_hz"), [(None, 600), (1, 300), (2, 600)])
+def test_the_speech_is_the_default_track_or_the_chosen_one(make_video, tmp_path, audio_track, expected_hz):
+    both = tmp_path / "both.mkv"
+    write_video(both, [tone(300, 1.0)[:, None], tone(600, 1.0)[:, None]], default=1)
+    run(make_video(5), both, tmp_path / "out.mp4", audio_track=audio_track)
+    samples, rate_hz = read_native_samples(tmp_path / "out.mp4")
+    middle = samples[rate_hz // 4 : 3 * rate_hz // 4, 0]
+    assert np.argmax(np.abs(np.fft.rfft(middle))) * 2 == expected_hz
+
+
+def test_an_undecodable_track_is_no_obstacle_in_either_input(make_video, make_sound, tmp_path):
+    spatial = tmp_path / "spatial.mov"
+    write_video(spatial, [tone(300, 1.0)[:, None], tone(600, 1.0)[:, None]])
+    make_undecodable(spatial)
+    assert run(spatial, make_sound(0.4), tmp_path / "out.mp4").num_frames == 10
+    assert run(make_video(5), spatial, tmp_path / "out.mp4").num_frames == pytest.approx(25, abs=2)  # AAC pads
+    write_video(spatial, [tone(300, 1.0)[:, None]])
+    make_undecodable(spatial)
+    assert run(spatial, make_sound(0.4), tmp_path / "out.mp4").num_frames == 10
 
 
 def test_frames_without_a_face_pass_through_and_are_counted(make_video, make_sound, tmp_path):
