@@ -71,9 +71,8 @@ def dub(
     with user_errors():
         layout = Layout(find_root())
         choices = {"length": length, "fill": fill, "on_missing": on_missing, "reference": reference}
-        choices |= {"audio_track": audio_track}
         with generator_folder(layout, model, registered, variant) as folder:
-            summary = dub_video(layout, face, audio, out, folder, device, **choices)
+            summary = dub_video(layout, face, audio, out, folder, device, audio_track=audio_track, **choices)
         typer.echo(summary_line(summary))
 
 

@@ -1,6 +1,6 @@
 """Dubs a video: detects the face, generates the mouth, blends and encodes, in batches of frames.
 
-Memory holds one batch of frames, one box per frame, and the audio (23 MB per minute of 48 kHz stereo).
+Memory holds one batch of frames, one box per frame, and the features of the speech (3.5 MB a minute).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
@@ -26,14 +25,13 @@ from pipeline.dubbing.face_path import FollowSettings, follow_face
 from pipeline.dubbing.paste import paste_mouth
 from pipeline.dubbing.playback import Frame, play
 from pipeline.dubbing.reference import ShotReference
+from pipeline.dubbing.speech import load_speech
 from pipeline.faces.crops import Cropper
 from pipeline.faces.detector import FaceDetector
-from pipeline.features import alignment
-from pipeline.features.mel import mel_spectrogram
-from pipeline.features.samples import float_to_int16
+from pipeline.features.alignment import FPS
 from pipeline.inference.generator import GeneratorState
 from pipeline.inference.generator_kinds import AudioSource, FrameIndices
-from pipeline.media.audio import resample, to_mono
+from pipeline.media.audio import Begin
 from pipeline.media.file import Display, MediaFile
 from pipeline.media.writer import VideoWriter
 from pipeline.report.progress import tracked
@@ -86,24 +84,6 @@ class DubSummary:
         return self.num_frames / self.fps
 
 
-@dataclass(frozen=True, eq=False)
-class SpeechTrack:
-    """Speech of the output and its features for the generator. Implements ``AudioSource``.
-
-    ``samples: float32 [n, 1..2]`` at ``rate_hz``; ``mel: float32 [L, 80]`` at 80 columns/s; ``audio: int16 [m]`` at
-    16 kHz.
-    """
-
-    samples: NDArray[np.float32]
-    rate_hz: int
-    mel: NDArray[np.float32]
-    audio: NDArray[np.int16]
-
-    @property
-    def duration_s(self) -> float:
-        return len(self.samples) / self.rate_hz
-
-
 class GenerateMouths(Protocol):
     """Interface of a generator, such as ``MouthGenerator``."""
 
@@ -136,13 +116,13 @@ def dub_file(
 
     Writes ``out`` atomically. Raises MediaError for an unusable input, UserError for arguments that cannot be used.
     """
-    with MediaFile(face) as video:
-        return _dub(video, audio, out, generate, detectors_for, settings)
+    with MediaFile(face) as video, MediaFile(audio, settings.audio_track) as sound:
+        return _dub(video, sound, out, generate, detectors_for, settings)
 
 
 def _dub(
     video: MediaFile,
-    audio: Path,
+    sound: MediaFile,
     out: Path,
     generate: GenerateMouths,
     detectors_for: DetectorsFor,
@@ -150,26 +130,24 @@ def _dub(
 ) -> DubSummary:
     started = time.monotonic()
     face, display, fps = video.path, video.display, video.fps
-    for flag, read in (("--face", face), ("--audio", audio)):
+    for flag, read in (("--face", face), ("--audio", sound.path)):
         if out.exists() and read.exists() and out.samefile(read):
             raise UserError(f"--out {out} is the same file as {flag}; choose another name for --out")
-    speech = load_speech(audio, settings.audio_track)
+    speech = load_speech(sound, _beginning(video, sound))
+    num_wanted: int | None = None
+    if settings.length == "audio":
+        num_wanted = max(1, round(speech.duration_s * fps))
     writer = VideoWriter(
         out,
         fps,
         (display.width, display.height),
-        speech.samples,
-        audio_rate_hz=speech.rate_hz,
+        speech.output(is_whole=settings.length == "audio"),
         crf=17,
         preset="veryfast",  # encoding at "medium" takes longer than generation
         match=settings.length,
         pixel_aspect=display.pixel_aspect,
     )
     _require_writable(out)
-
-    num_wanted: int | None = None
-    if settings.length == "audio":
-        num_wanted = max(1, round(Fraction(len(speech.samples), speech.rate_hz) * fps))
     num_stated = video.header.num_frames
     num_watched = num_stated if num_wanted is None else min(num_wanted, num_stated or num_wanted)
 
@@ -239,22 +217,15 @@ def regenerate(
             yield source, pictures[place]
 
 
-def load_speech(path: Path, audio_track: int | None = None) -> SpeechTrack:
-    """Decode an audio file or the audio of a video. NaN and infinite samples become silence, with a warning.
-
-    Raises MediaError for a file without usable audio, UserError if it has no such ``audio_track``.
-    """
-    with MediaFile(path, audio_track) as sound:
-        blocks = list(sound.sound())
-    samples, rate_hz = np.concatenate([block.samples for block in blocks]), blocks[0].rate_hz
-    num_bad = int(samples.size - np.isfinite(samples).sum())
-    if num_bad:
-        logger.warning("%s: %d samples are NaN or infinite; they are replaced by silence", path, num_bad)
-        samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
-    samples = np.clip(samples, -1.0, 1.0)
-    mono = to_mono(samples)
-    speech_16k = resample(mono, rate_hz, alignment.SAMPLE_RATE_HZ)
-    return SpeechTrack(samples, rate_hz, mel_spectrogram(speech_16k), float_to_int16(speech_16k))
+def _beginning(video: MediaFile, sound: MediaFile) -> Begin:
+    """Sample 0 of the speech: its first sample, unless it belongs to the pictures of ``video`` itself."""
+    lead_s = float(sound.sound_lead_s)
+    is_own_sound = video.path.samefile(sound.path)
+    if lead_s > 1 / FPS and is_own_sound:
+        logger.warning("%s: the first %.2f s of its sound are left out: its video starts later", sound.path, lead_s)
+    elif lead_s > 1 / FPS:
+        logger.info("%s: the dub begins with its sound, %.2f s before its video", sound.path, lead_s)
+    return "picture" if is_own_sound else "sound"
 
 
 def _require_writable(out: Path) -> None:

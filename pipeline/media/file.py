@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 
 from pipeline.features.alignment import SAMPLE_RATE_HZ
 from pipeline.media.audio import Begin, SoundBlock, iter_sound, mono_blocks, start_times
-from pipeline.media.container import decode, find_video_stream, open_container
+from pipeline.media.container import decode, demux, find_video_stream, open_container
 from pipeline.media.errors import MissingMediaError, NoAudioError, NoVideoError
 from pipeline.media.tracks import choose_audio_track
 from pipeline.media.video import TimedFrame, frame_rate_of, iter_frames, quarter_turns
+
+_USUAL_AAC_PROFILES = ("LC", "HE-AAC", "HE-AACv2")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,14 +143,29 @@ class MediaFile(AbstractContextManager["MediaFile"]):
         """Length of the audio before the first video frame, in seconds; ``samples`` lacks it. 0 as in sound_delay_s."""
         return max(Fraction(0), -self._sound_after_picture_s)
 
-    @cached_property
+    @property
+    def sound_start_s(self) -> Fraction | None:
+        """Time of the first audio sample on the file's clock, in seconds; None without audio or start times."""
+        return self._starts_s[1]
+
+    @property
     def _sound_after_picture_s(self) -> Fraction:
+        picture, sound = self._starts_s
+        return Fraction(0) if picture is None or sound is None else sound - picture
+
+    @cached_property
+    def _starts_s(self) -> tuple[Fraction | None, Fraction | None]:
         with self._start() as container:
             stream = self._audio_stream(container)
-            if stream is None or find_video_stream(container) is None:
-                return Fraction(0)
-            picture, sound = start_times(container, stream, self.path)
-            return Fraction(0) if picture is None or sound is None else sound - picture
+            return (None, None) if stream is None else start_times(container, stream, self.path)
+
+    @cached_property
+    def is_plain_aac(self) -> bool:
+        """Whether the audio is AAC in a profile that all players know."""
+        with self._start() as container:
+            stream = self._audio_stream(container)
+            codec = None if stream is None else stream.codec_context
+            return codec is not None and codec.name == "aac" and codec.profile in _USUAL_AAC_PROFILES
 
     def samples(self, rate_hz: int = SAMPLE_RATE_HZ) -> NDArray[np.float32]:
         """The audio in mono: ``float32 [n]`` at ``rate_hz``, about [-1, 1].
@@ -165,6 +182,14 @@ class MediaFile(AbstractContextManager["MediaFile"]):
             if stream is None:
                 raise NoAudioError(self.path)
             yield from iter_sound(container, stream, self.path, begin)
+
+    def sound_packets(self) -> Generator[Any, None, None]:
+        """Yields the stored packets of the audio, and keeps their container open."""
+        with self._start() as container:
+            stream = self._audio_stream(container)
+            if stream is None:
+                raise NoAudioError(self.path)
+            yield from (packet for packet in demux(container, stream, self.path) if packet.size)
 
     def frames(self, fps: float | Fraction | None = None, *, square_pixels: bool = False) -> Iterator[TimedFrame]:
         """Yields the frames upright and at the size of the first one, in constant memory.

@@ -11,11 +11,13 @@ import pytest
 from scipy.io import wavfile
 
 from pipeline.core.errors import UserError
-from pipeline.dubbing.dub import DubSettings, dub_file, load_speech, regenerate
+from pipeline.dubbing.dub import DubSettings, dub_file, regenerate
 from pipeline.dubbing.face_path import FollowSettings
+from pipeline.dubbing.speech import load_speech
 from pipeline.inference.generator import GeneratorState
 from pipeline.inference.generator_kinds import OURS, ExtractedAudio
 from pipeline.media.errors import MediaError
+from pipeline.media.file import MediaFile
 from pipeline.media.writer import VideoWriter
 from tests.support.dub_scenes import HEIGHT, WIDTH, ScriptedDetector, picture
 from tests.support.media_readers import display_of, header_of, read_frames, read_native_samples
@@ -140,6 +142,18 @@ def test_the_speech_is_the_default_track_or_the_chosen_one(make_video, tmp_path,
     assert np.argmax(np.abs(np.fft.rfft(middle))) * 2 == expected_hz
 
 
+def test_sound_before_the_picture_is_kept_unless_the_picture_is_its_own(make_video, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    late = tmp_path / "late.mkv"
+    write_video(late, [tone(300, 1.5)[:, None]], seconds=1.0, picture_s=0.5)
+    summary = run(make_video(5), late, tmp_path / "out.mp4")
+    assert summary.duration_s == pytest.approx(1.5, abs=0.13)
+    assert "late.mkv: the dub begins with its sound, 0.4" in caplog.text
+    summary = run(late, late, tmp_path / "out.mp4")
+    assert summary.duration_s == pytest.approx(1.0, abs=0.13)
+    assert "s of its sound are left out: its video starts later" in caplog.text
+
+
 def test_an_undecodable_track_is_no_obstacle_in_either_input(make_video, make_sound, tmp_path):
     spatial = tmp_path / "spatial.mov"
     write_video(spatial, [tone(300, 1.0)[:, None], tone(600, 1.0)[:, None]])
@@ -231,7 +245,8 @@ def test_silent_and_broken_samples(make_video, tmp_path, caplog):
     samples = np.zeros((8_000, 1), np.float32)
     samples[100:120] = [[np.nan], [np.inf]] * 10
     wavfile.write(tmp_path / "bad.wav", 16_000, samples)
-    speech = load_speech(tmp_path / "bad.wav")
+    with MediaFile(tmp_path / "bad.wav") as media:
+        speech = load_speech(media)
     assert "20 samples are NaN or infinite" in caplog.text
     assert (speech.mel == -4).all()
     run(make_video(5), tmp_path / "bad.wav", tmp_path / "out.mp4")
