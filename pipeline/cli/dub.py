@@ -68,7 +68,10 @@ def dub(
     The output has the video's frame rate and size. An odd width or height grows by one pixel, since H.264 requires even
     sizes. Only the mouth region changes. For a small face, detection is repeated at higher resolutions.
     """
+    from pipeline.dubbing.output import require_output
+
     with user_errors():
+        require_output(out, face, audio)
         layout = Layout(find_root())
         choices = {"length": length, "fill": fill, "on_missing": on_missing, "reference": reference}
         with generator_folder(layout, model, registered, variant) as folder:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from pipeline.core.choices import CropGeometry, Length, Reference
 from pipeline.core.errors import UserError
 from pipeline.dubbing.choices import Fill, OnMissing
 from pipeline.dubbing.face_path import FollowSettings, follow_face
+from pipeline.dubbing.output import require_output
 from pipeline.dubbing.paste import paste_mouth
 from pipeline.dubbing.playback import Frame, play
 from pipeline.dubbing.reference import ShotReference
@@ -116,6 +116,7 @@ def dub_file(
 
     Writes ``out`` atomically. Raises MediaError for an unusable input, UserError for arguments that cannot be used.
     """
+    require_output(out, face, audio)
     with MediaFile(face) as video, MediaFile(audio, settings.audio_track) as sound:
         return _dub(video, sound, out, generate, detectors_for, settings)
 
@@ -130,9 +131,6 @@ def _dub(
 ) -> DubSummary:
     started = time.monotonic()
     face, display, fps = video.path, video.display, video.fps
-    for flag, read in (("--face", face), ("--audio", sound.path)):
-        if out.exists() and read.exists() and out.samefile(read):
-            raise UserError(f"--out {out} is the same file as {flag}; choose another name for --out")
     speech = load_speech(sound, _beginning(video, sound))
     num_wanted: int | None = None
     if settings.length == "audio":
@@ -147,7 +145,6 @@ def _dub(
         match=settings.length,
         pixel_aspect=display.pixel_aspect,
     )
-    _require_writable(out)
     num_stated = video.header.num_frames
     num_watched = num_stated if num_wanted is None else min(num_wanted, num_stated or num_wanted)
 
@@ -226,17 +223,6 @@ def _beginning(video: MediaFile, sound: MediaFile) -> Begin:
     elif lead_s > 1 / FPS:
         logger.info("%s: the dub begins with its sound, %.2f s before its video", sound.path, lead_s)
     return "picture" if is_own_sound else "sound"
-
-
-def _require_writable(out: Path) -> None:
-    """Raises UserError if ``out`` is not writable. Called before the expensive work."""
-    if out.is_dir():
-        raise UserError(f"--out {out} is a folder; give a file, such as {out / 'out.mp4'}")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=out.parent).close()
-    except OSError as error:
-        raise UserError(f"--out {out} cannot be written: {error.filename}: {error.strerror}") from None
 
 
 def _batch_size(display: Display, settings: DubSettings) -> int:

@@ -25,6 +25,12 @@ _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov"}
 _BT709, _LIMITED_RANGE = 1, 1  # written to the file, because players guess missing values differently
 
 
+def require_video_name(path: Path) -> None:
+    """Raises UserError unless the file name ends as those of the formats that VideoWriter writes."""
+    if path.suffix.lower() not in _FORMATS:
+        raise UserError(f"{path}: the file name must end in {', '.join(_FORMATS)}")
+
+
 class VideoWriter(AbstractContextManager["VideoWriter"]):
     """Writes BGR frames and optional audio to one MP4 file, atomically.
 
@@ -51,8 +57,7 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
         pixel_aspect: Fraction = Fraction(1),
     ) -> None:
         self._path = Path(path)
-        if self._path.suffix.lower() not in _FORMATS:
-            raise UserError(f"{self._path}: the file name must end in {', '.join(_FORMATS)}")
+        require_video_name(self._path)
         if match not in get_args(Length) or (match == "audio" and audio is None):
             raise ValueError(f"match={match!r} with {'no' if audio is None else 'some'} audio")
         if min(size) < 1:

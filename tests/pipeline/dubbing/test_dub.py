@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import logging
+import signal
+import subprocess
+import sys
+import time
 from fractions import Fraction
 
 import av
@@ -292,6 +296,41 @@ def test_a_place_that_cannot_be_written_is_told_before_the_work(make_video, make
     with pytest.raises(UserError, match=r"--out .*face\.mp4/out\.mp4 cannot be written: .*face\.mp4: File exists"):
         run(face, audio, face / "out.mp4", detector=detector)
     assert detector.calls == 0
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from pipeline.core.signals import exit_on_signals
+from tests.pipeline.dubbing.test_dub import run
+
+exit_on_signals()
+run(*map(Path, sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
+def test_a_terminated_dub_leaves_nothing(make_video, make_sound, tmp_path, signum):
+    folder = tmp_path / "out"
+    arguments = [make_video(10), make_sound(200.0, 8_000), folder / "o.mp4"]
+    dub = subprocess.Popen([sys.executable, "-c", KILLED, *map(str, arguments)])
+    written = folder / f".o.{dub.pid}.mp4"
+    while dub.poll() is None and not written.exists():
+        time.sleep(0.05)
+    dub.send_signal(signum)
+    assert dub.wait(timeout=60) == 128 + signum
+    assert not any(folder.iterdir())
+
+
+def test_what_a_killed_dub_left_is_removed(make_video, make_sound, tmp_path):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    left, others = tmp_path / f".out.{ended.pid}.mp4", tmp_path / f".other.{ended.pid}.mp4"
+    left.touch()
+    others.touch()
+    run(make_video(5), make_sound(0.2), tmp_path / "out.mp4")
+    assert (left.exists(), others.exists()) == (False, True)
 
 
 @pytest.mark.parametrize("batch_frames", [1, 3, 32])
