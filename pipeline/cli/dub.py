@@ -82,17 +82,21 @@ def dub(
 def dub_video(
     layout: Layout, face: Path, audio: Path, out: Path, model_dir: Path, device: Device, **choices: Any
 ) -> DubSummary:
-    """Dub with a saved generator and the face settings of params.yaml. ``choices``: further fields of DubSettings.
+    """Dub with a saved generator, and the face settings and number of threads of params.yaml.
 
+    ``choices``: further fields of DubSettings.
     Raises the errors of ``load_params``, ``MouthGenerator.load`` and ``dub_file``.
     """
     from pipeline.dubbing import dub as dubbing
     from pipeline.dubbing.face_path import FollowSettings
     from pipeline.faces.detector import detectors_by_zoom
+    from pipeline.inference.device import set_threads
     from pipeline.inference.generator import MouthGenerator
     from pipeline.params import load_params
 
-    preprocess = load_params(layout.params_path).preprocess
+    params = load_params(layout.params_path)
+    preprocess = params.preprocess
+    set_threads(params.runtime.num_threads)
     follow = FollowSettings(preprocess.max_gap_frames, preprocess.smooth_frames, preprocess.cut_change)
     return dubbing.dub_file(
         face,
