@@ -39,14 +39,19 @@ def write_video(
     default: int | None = None,
     codec: str = "aac",
     picture_s: float = 0.0,
+    frames: Sequence[np.ndarray] | None = None,
 ) -> None:
-    """25 grey frames a second and audio tracks ``float32 [n, 1..2]``. The picture starts at ``picture_s``.
+    """25 frames a second and audio tracks ``float32 [n, 1..2]``. The picture starts at ``picture_s``.
 
-    ``default``: index of the only track that is flagged as the default one.
+    ``default``: index of the only track that is flagged as the default one. ``frames``: ``uint8 [H, W, 3]`` each; by
+    default grey ones for ``seconds``.
     """
+    if frames is None:
+        levels = range(0, 5 * round(25 * seconds), 5)
+        frames = [np.full((*PICTURE[::-1], 3), level % 256, np.uint8) for level in levels]
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=25, options={"bf": "0"})
-        video.width, video.height = PICTURE
+        video.height, video.width = frames[0].shape[:2]
         video.pix_fmt = "yuv420p"
         streams = []
         for number, samples in enumerate(tracks):
@@ -54,9 +59,8 @@ def write_video(
             if default is not None:
                 stream.disposition = Disposition.default if number == default else Disposition(0)
             streams.append(stream)
-        for number in range(round(25 * seconds)):
-            grey = np.full((*PICTURE[::-1], 3), 5 * number % 256, np.uint8)
-            frame = av.VideoFrame.from_ndarray(grey, format="bgr24")
+        for number, image in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(image, format="bgr24")
             frame.pts = number + round(25 * picture_s)
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
