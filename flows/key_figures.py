@@ -19,6 +19,8 @@ _TEXTS = {
     "train_gan": "L1 {val_l1:.4f}",
     "evaluate": "LSE-D {lse_d:.2f}, LSE-C {lse_c:.2f}",
 }
+_UNFIT = "FID {fid:.2f}; the evaluator cannot judge the clips"
+"""Text of an evaluation whose LSE means nothing."""
 _MODULES = {"evaluate_bound": "evaluate"}
 """Stage of ``dvc.yaml`` -> the stage whose folder has its results, where the two differ."""
 
@@ -31,6 +33,8 @@ def key_figure(root: Path, stage: str) -> str:
         return ""
     try:
         metrics = json.loads(Layout(root).metrics_path(name, variant or None).read_text())
+        if metrics.get("fitness", {}).get("is_fit") is False:
+            return _UNFIT.format_map(metrics)
         return _TEXTS[name].format_map(metrics)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return ""

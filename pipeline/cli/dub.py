@@ -138,4 +138,5 @@ def summary_line(summary: DubSummary) -> str:
         f"{summary.path}: {summary.num_frames} frames, {summary.width}x{summary.height} at {summary.fps:.6g} fps, "
         f"{summary.duration_s:.2f} s; {summary.num_missing} frames without a face left unchanged; "
         f"took {summary.seconds:.1f} s ({summary.num_frames / summary.seconds:.1f} frames/s)"
+        + "".join(f"\nnote: {note}" for note in summary.notes)
     )

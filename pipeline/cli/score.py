@@ -14,10 +14,11 @@ from pipeline.core.artifacts import read_json
 from pipeline.core.choices import JUDGE_NAMES
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout, find_root
-from pipeline.report.tables import Table
+from pipeline.report.tables import Table, figure
 
 MAX_NAMED = 20
-SCORE_COLUMNS = ("LSE-D ↓", "LSE-C ↑", "FID ↓", "1000 KID ↓", "≤ 1 frame ↑")
+WITHHELD = "the evaluator cannot judge these clips"
+SCORE_COLUMNS = ("LSE-D ↓", "LSE-C ↑", "LSE-C ↑, edge valid", "FID ↓", "1000 KID ↓", "≤ 1 frame ↑", "at limit")
 
 
 def score(
@@ -64,15 +65,17 @@ def score_folders(
     ``against``: earlier result to compare with. Raises UserError for invalid arguments, before the computation where
     possible, and DataError if no clip could be scored.
     """
-    from pipeline.compare.intervals import level
+    from pipeline.compare.intervals import few_clips_note, level
     from pipeline.compare.table import clip_scores, intervals_over_clips
     from pipeline.evaluation.evaluator_quality import accuracy_sentence
     from pipeline.evaluation.score import clips_csv
     from pipeline.evaluation.setup import Networks
     from pipeline.evaluation.videos import against as comparing
     from pipeline.evaluation.videos import score as scoring
+    from pipeline.evaluation.videos.encodings import Encodings
     from pipeline.evaluation.videos.pairing import pair_videos
     from pipeline.inference.lse_evaluator import TRAINED
+    from pipeline.metrics import without_evaluator
     from pipeline.params import load_params
 
     _require_json(out)
@@ -80,20 +83,23 @@ def score_folders(
     other = None if against is None else comparing.EarlierResult.read(against)
     pairs, unmatched = pair_videos(generated, reference)
     networks = Networks.open(layout, params)
-    protocol = scoring.describe_protocol(pairs, networks, params.preprocess)
+    encodings = Encodings.of(pairs)
+    protocol = scoring.describe_protocol(pairs, networks, params.preprocess, encodings)
     if other is not None:
         comparing.require_alike(protocol, other.figures["protocol"], str(other.path))
     found = scoring.score_videos(pairs, networks, params.preprocess)
-    by_clip = clips_csv(found)
-    if out is not None:
-        atomic.write_text(out.with_suffix(".csv"), by_clip)  # it has the reasons even if no clip could be scored
-    fitness = scoring.RealVideos.of(found).figures(networks.evaluator.name)
+    fitness = scoring.fitness_figures(found, networks.evaluator.name)
+    is_unfit = fitness["is_fit"] is False
+    if out is not None:  # the CSV has the reasons even if no clip could be scored
+        atomic.write_text(out.with_suffix(".csv"), clips_csv(found, has_sync=not is_unfit))
     figures = networks.metrics(found, is_generated=True)
     figures |= {"protocol": protocol, "unmatched": unmatched, "fitness": fitness}
-    clips = clip_scores(by_clip)
-    if len(clips) >= comparing.MIN_SHARED_CLIPS:
-        resampling = params.compare.confidence, params.compare.num_resamples, params.seed
-        figures |= intervals_over_clips(clips, *resampling)
+    clips = clip_scores(clips_csv(found))
+    resampling = params.compare.confidence, params.compare.num_resamples, params.seed
+    intervals = intervals_over_clips(clips, *resampling)
+    figures |= intervals
+    if is_unfit:
+        figures = without_evaluator(figures) | {"withheld": fitness["text"]}
     if out is not None:
         atomic.write_json(out, figures)
     yield f"{fitness['text']}\n"
@@ -107,15 +113,20 @@ def score_folders(
             *sentences,
             *(f"note: {difference}" for difference in comparing.protocol_differences(figures, other)),
         )
-    if len(clips) >= comparing.MIN_SHARED_CLIPS:
+    if intervals:
         yield f"\n[]: {level(params.compare.confidence)} interval over clips"
+    if note := few_clips_note(len(clips)):
+        yield f"\n{note}"
+    if is_unfit:
+        yield f"\n-: withheld, because it means nothing: {WITHHELD}"
     yield from _remarks(figures)
+    yield from encodings.sentences()
     if noted := [item for item, _ in found.scored if item.note]:
         first = noted[0]
         yield f"clips resampled before scoring: {len(noted)}, such as {first.pair.video_id}: {first.note}"
     if unmatched:
         yield f"not scored, since {reference} has no video with these names: {_some(unmatched)}"
-    if fitness["is_fit"] is False:
+    if is_unfit:
         return
     if networks.evaluator.name == TRAINED:
         accuracy = accuracy_sentence(layout, "train_evaluator", "the evaluator")
@@ -134,23 +145,30 @@ def score_saved(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[s
     from pipeline.evaluation.evaluator_quality import accuracy_sentence
     from pipeline.evaluation.setup import Evaluation
     from pipeline.inference.lse_evaluator import TRAINED
+    from pipeline.metrics import without_evaluator
     from pipeline.params import load_params
     from pipeline.promote.gate import differing_settings
 
     _require_json(out)
     evaluation = Evaluation.open(layout, load_params(layout.params_path))
     figures = evaluation.score_model("the model", model_dir)
+    fitness = figures["fitness"]
+    if is_unfit := fitness["is_fit"] is False:
+        figures = without_evaluator(figures) | {"withheld": fitness["text"]}
     if out is not None:
         atomic.write_json(out, figures)
     protocol, compared = figures["protocol"], _comparison(layout)
     is_alike = protocol["sha256"] == compared["protocol"].get("sha256")
     rows = compared["rows"] if is_alike else []
+    yield f"{fitness['text']}\n"
     yield _comparison_table(str(model_dir), figures, rows).markdown()
+    if is_unfit:
+        yield f"\n-: withheld, because it means nothing: {WITHHELD}"
     yield from _remarks(figures)
-    if figures["evaluator"] == TRAINED:
+    if figures["evaluator"] == TRAINED and not is_unfit:
         accuracy = accuracy_sentence(layout, "train_evaluator", "the evaluator")
         yield f"{accuracy}; compare its LSE with rows of this checkout, not with published results"
-    elif figures["evaluator"] in JUDGE_NAMES:
+    elif figures["evaluator"] in JUDGE_NAMES and not is_unfit:
         accuracy = accuracy_sentence(layout, "train_evaluator", figures["evaluator"])
         yield f"{accuracy}; compare its LSE with other results of the same judge only"
     yield f"protocol {protocol['id']}, digest {protocol['sha256']}, reference {protocol['reference']}"
@@ -193,11 +211,13 @@ def _comparison_table(name: str, figures: Mapping[str, Any], rows: Sequence[Mapp
     cells = [
         [
             label,
-            f"{found['lse_d']:.3f}",
-            f"{found['lse_c']:.3f}",
+            figure(found["lse_d"], ".3f"),
+            figure(found["lse_c"], ".3f"),
+            figure(found["lse_c_valid"], ".3f"),
             f"{found['fid']:.2f}",
             f"{1000 * found['kid']:.2f}",
-            f"{found['within_one_frame']:.0%}",
+            figure(found["within_one_frame"], ".0%"),
+            figure(found["share_at_limit"], ".0%"),
         ]
         for label, found in named
     ]
@@ -209,6 +229,11 @@ def _remarks(figures: Mapping[str, Any]) -> Iterator[str]:
         f"\n{figures['num_clips']} clips scored, {figures['num_failed']} without a score; FID from "
         f"{figures['fid_num_images']} images per side; {figures['evaluator']} evaluator"
     )
+    if figures["num_short_clips"] and figures["lse_c"] is not None:
+        yield (
+            f"short clips: {figures['num_short_clips']} of {figures['num_clips']} have fewer windows than offsets are "
+            "searched, so LSE-C mostly measures the zero vectors beyond their ends; edge valid leaves these out"
+        )
     failures = figures["failures"]
     for failure in failures[:MAX_NAMED]:
         yield f"no score: {failure['clip_id']}: {failure['reason']}"

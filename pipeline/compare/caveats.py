@@ -55,13 +55,15 @@ def _on_seeds(rows: Sequence[Row]) -> list[str]:
 
 def _on_fid(rows: Sequence[Row]) -> list[str]:
     found = [
-        "FID and KID of `real` and `copy_input` are 0 by construction, because their face crops are the real ones."
+        "FID of `real` and `copy_input` is 0 by construction, because their face crops are the real ones. Their KID is "
+        "below 0: it expects other images on the other side."
     ]
     images = min(row["fid_num_images"] for row in rows)
     if images < MIN_FID_IMAGES:
         found.append(
             f"FID compares {images} images on each side. Below {MIN_FID_IMAGES} it is biased upward: compare the rows "
-            "with each other, not with other work. KID has no such bias; by chance it may be below 0."
+            "with each other, not with other work. KID has no such bias. By chance, and because generated and real "
+            "images are of the same frames, it may be below 0."
         )
     if len({row["fid_num_images"] for row in rows}) > 1:
         numbers = ", ".join(f"`{row['variant']}` {row['fid_num_images']}" for row in rows)

@@ -8,12 +8,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.compare.intervals import percentile_interval
+from pipeline.compare.intervals import MIN_CLIPS, percentile_interval
 
 DIRECTIONS = {"lse_d": -1, "lse_c": 1}
 """Scores that are means over clips, and the sign with which larger is better."""
-MIN_VIDEOS = 2
-"""Least number of videos; the resamples of one video are all equal."""
 _BLOCK = 256
 
 VideoScores = Mapping[str, float]
@@ -26,12 +24,12 @@ interval, and the number of videos."""
 def differences(
     runs: Mapping[str, Mapping[str, Sequence[VideoScores]]], confidence: float, num_resamples: int, seed: int
 ) -> dict[str, dict[str, dict[str, list[float]]]]:
-    """Differences of all pairs of variants, first minus second; none for pairs that share fewer than two videos.
+    """Differences of all pairs of variants, first minus second; none for pairs that share too few videos.
 
-    ``runs``: by measure and variant, the scores of each training run. A pair is compared on the videos that all runs of
-    both have. Each resample draws videos, the same ones for every run, and also training runs of variants with
-    several (two-level bootstrap). A video that is hard for all variants therefore does not widen an interval. With few
-    seeds their spread is underestimated.
+    Fewer than `intervals.MIN_CLIPS` are too few. ``runs``: by measure and variant, the scores of each training run. A
+    pair is compared on the videos that all runs of both have. Each resample draws videos, the same ones for every run,
+    and also training runs of variants with several (two-level bootstrap). A video that is hard for all variants
+    therefore does not widen an interval. With few seeds their spread is underestimated.
     """
     found: dict[str, dict[str, dict[str, list[float]]]] = {}
     for measure, trainings in runs.items():
@@ -44,7 +42,7 @@ def differences(
         shared = {
             (one, other): both
             for one, other in itertools.combinations(tables, 2)
-            if (both := has[one] & has[other]).sum() >= MIN_VIDEOS
+            if (both := has[one] & has[other]).sum() >= MIN_CLIPS
         }
         for (one, other), resampled in _resampled_differences(tables, shared, num_resamples, seed).items():
             if not len(resampled):

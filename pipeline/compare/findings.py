@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.compare.caveats import caveats_of
 from pipeline.compare.differences import DIRECTIONS, Differences, is_clear
-from pipeline.compare.fitness import Fitness, fitness_of_rows
+from pipeline.compare.fitness import Fitness
 from pipeline.compare.seeds import averaged
 from pipeline.core.choices import BOUNDS
 
@@ -51,7 +51,7 @@ def findings_of(comparison: Mapping[str, Any]) -> Findings:
     rows, differences, protocol = comparison["rows"], comparison["differences"], comparison["protocol"]
     by_name = averaged(rows)
     generators = [row for name, row in by_name.items() if name not in BOUNDS]
-    fitness = fitness_of_rows(by_name, protocol["evaluator"])
+    fitness = Fitness(**comparison["fitness"])
     caveats = caveats_of(rows, protocol, is_about_sync=not fitness.is_unfit)
     if fitness.is_unfit:
         return Findings(fitness, [], _best(generators, [FID], differences), [], caveats)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,29 @@ class Fitness:
     def is_unfit(self) -> bool:
         """Whether the evaluator cannot judge the clips. Reports then state no result about sync."""
         return self.is_fit is False
+
+
+@dataclass(frozen=True)
+class RealVideos:
+    """How many real videos the evaluator placed, and how many of them within one frame of sync."""
+
+    num: int
+    num_near: int
+
+    @classmethod
+    def placed_at(cls, offsets_frames: Sequence[int]) -> RealVideos:
+        """The real videos with these offsets in frames."""
+        return cls(len(offsets_frames), sum(abs(offset) <= 1 for offset in offsets_frames))
+
+    def figures(self, evaluator: str, none_placed: str) -> dict[str, Any]:
+        """The fitness for a result's JSON: ``is_fit`` (None: unknown), ``text`` and the numbers behind it.
+
+        ``evaluator``: its name in the protocol. ``none_placed``: the reason if no real video was placed.
+        """
+        share = self.num_near / self.num if self.num else None
+        fitness = unknown_fitness(evaluator, none_placed) if share is None else fitness_of_share(share, evaluator)
+        numbers = {"num_real_videos": self.num, "num_within_one_frame": self.num_near}
+        return {"is_fit": fitness.is_fit, "text": fitness.text, **numbers}
 
 
 def fitness_of_rows(by_name: Mapping[str, Row], evaluator: str) -> Fitness:

@@ -18,6 +18,11 @@ from pipeline.core.errors import DataError, UserError
 from pipeline.report.plot_style import LIGHT, MUTED, TEXT, Theme, clean, save, set_title, spaced
 
 _LEGEND_COLUMNS = 7
+_PANELS = (
+    ("LSE-D", "lse_d", "lower is better"),
+    ("LSE-C", "lse_c", "higher is better"),
+    ("FID", "fid", "lower is better"),
+)
 
 
 def colours(
@@ -31,14 +36,13 @@ def colours(
 
 
 def plot_scores(rows: Sequence[Mapping[str, Any]], confidence: float, path: Path) -> None:
-    """Plot LSE-D, LSE-C and FID side by side, one line per variant, with intervals over clips."""
+    """Plot LSE-D, LSE-C and FID side by side, one line per variant, with intervals over clips.
+
+    A metric that is withheld (None) has no panel.
+    """
+    panels = [panel for panel in _PANELS if all(row[panel[1]] is not None for row in rows)]
     figure = Figure(figsize=(12, 1.6 + 0.42 * len(rows)), layout=spaced())
-    axes = figure.subplots(1, 3, sharey=True)
-    panels = (
-        ("LSE-D", "lse_d", "lower is better"),
-        ("LSE-C", "lse_c", "higher is better"),
-        ("FID", "fid", "lower is better"),
-    )
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     repeats = {row["variant"]: row["repeats"] for row in rows if "repeats" in row}
     colour = colours([row["variant"] for row in rows], repeats)
     for axis, (title, key, direction) in zip(axes, panels, strict=True):
@@ -58,12 +62,12 @@ def plot_scores(rows: Sequence[Mapping[str, Any]], confidence: float, path: Path
         set_title(axis, title, direction)
         clean(axis, "x")
         axis.margins(x=0.16)
-    axes[2].set_xlim(left=0)
+    axes[-1].set_xlim(left=0)
     axes[0].set_yticks(range(len(rows)), [row["variant"] for row in rows], **TEXT)
     axes[0].set_ylim(len(rows) - 0.4, -0.6)
+    of_clips = f"dot: mean over clips; bar: {level(confidence)} bootstrap interval; dashed: real videos; "
     figure.supxlabel(
-        f"dot: mean over clips; bar: {level(confidence)} bootstrap interval; dashed: real videos; "
-        "FID of real and copy_input is 0 by construction",
+        f"{of_clips if len(panels) > 1 else ''}FID of real and copy_input is 0 by construction",
         fontsize=9,
         color=MUTED,
     )

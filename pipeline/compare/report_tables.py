@@ -8,15 +8,17 @@ from typing import Any
 
 from pipeline.compare.differences import difference, num_videos
 from pipeline.compare.findings import LSE
-from pipeline.compare.intervals import level
+from pipeline.compare.intervals import MIN_CLIPS, few_clips_note, level
 from pipeline.compare.paper import ABLATION, REAL_VIDEO, TABLE_1, PaperScores
 from pipeline.compare.seeds import averaged, mean_of, runs_of, seed_spread
 from pipeline.core.versions import differing
-from pipeline.report.tables import Table
+from pipeline.report.tables import Table, figure
 
 Row = Mapping[str, Any]
 BOUND_NAMES = {"real": "real video, own audio", "copy_input": "unchanged video, audio of another clip"}
-_SYNC_HEADS = ("LSE", "≤ 1 frame", "edge valid")
+OFFSET_HEAD = "median offset (at limit)"
+"""In frames, and the share of clips at the largest offset that is searched."""
+_SYNC_HEADS = ("LSE", "≤ 1 frame", "edge valid", OFFSET_HEAD)
 """Beginnings of the heads of columns that depend on the evaluator."""
 PROBES_NOTE = (
     "Clips generated again with their own audio, compared with the real video, and with silence, where the mouth "
@@ -31,7 +33,10 @@ EDGE_NOTE = (
     "5. On short clips it favours noise: a minimum over few windows is low by chance."
 )
 ABLATION_TITLE = "The paper's ablation:"
-TABLE_1_TITLE = "The paper's Table 1 (the row of real video is Wav2Lip's):"
+TABLE_1_TITLE = (
+    "The paper's Table 1. The row of real video is Wav2Lip's. lipgan is a third variant beside LipGAN's two public "
+    "ones: it has 69.2 million parameters at width 1, they have 71.3 and 49.5."
+)
 TABLE_1_ROWS = (*TABLE_1, REAL_VIDEO)
 PAPER_CAVEAT = (
     "The paper's values are from LRS2, with another protocol and another evaluator. Compare the order of the rows, not "
@@ -46,11 +51,15 @@ DIFFERENCES_NOTE = (
 
 
 def intervals_note(comparison: Mapping[str, Any]) -> str:
-    confidence = comparison["intervals"]["confidence"]
+    """What the square brackets of the tables are, or why there are none."""
+    confidence, num_all = comparison["intervals"]["confidence"], comparison["intervals"]["num_videos"]
+    of_few = few_clips_note(num_all)
+    if num_all < MIN_CLIPS:
+        return of_few
     return (
         f"Square brackets: {level(confidence)} confidence interval over clips, by bootstrap; for the share within one "
         "frame by Wilson's formula. FID and KID have no interval, because resampling images biases them."
-    )
+    ) + (f" {of_few}" if of_few else "")
 
 
 @dataclass(frozen=True)
@@ -97,6 +106,7 @@ def our_table(rows: Sequence[Row]) -> Table:
         "FID ↓",
         "1000 KID ↓",
         "≤ 1 frame ↑",
+        OFFSET_HEAD,
         "jitter / real",
         "clips",
     ]
@@ -108,11 +118,12 @@ def our_table(rows: Sequence[Row]) -> Table:
         cells.append(
             [
                 name,
-                *(f"{row[key]:.3f} {_interval(row[f'{key}_ci'], '.3f')}" for key in ("lse_d", "lse_c")),
+                *(_with_interval(row, key, ".3f") for key in ("lse_d", "lse_c")),
                 f"{row['fid']:.2f}",
                 f"{1000 * row['kid']:.2f}",
-                f"{row['within_one_frame']:.0%} {_interval(row['within_one_frame_ci'], '.0%')}",
-                f"{row['jitter_ratio']:.2f} {_interval(row['jitter_ratio_ci'], '.2f')}",
+                _with_interval(row, "within_one_frame", ".0%"),
+                f"{figure(row['offset_median_frames'], '+g')} ({figure(row['share_at_limit'], '.0%')})",
+                _with_interval(row, "jitter_ratio", ".2f"),
                 str(row["num_clips"]) + (f" ({row['num_failed']} failed)" if row["num_failed"] else ""),
             ]
         )
@@ -125,15 +136,20 @@ def short_table(rows: Sequence[Row]) -> Table:
     cells = [
         [
             name,
-            f"{row['lse_d']:.3f}",
-            f"{row['lse_c']:.3f}",
+            figure(row["lse_d"], ".3f"),
+            figure(row["lse_c"], ".3f"),
             f"{row['fid']:.2f}",
-            f"{row['within_one_frame']:.0%}",
+            figure(row["within_one_frame"], ".0%"),
             "-" if name in BOUND_NAMES else str(row["num_seeds"]),
         ]
         for name, row in averaged(rows).items()
     ]
     return Table(header, cells)
+
+
+def _with_interval(row: Row, key: str, form: str) -> str:
+    bounds = row.get(f"{key}_ci")
+    return figure(row[key], form) + (f" {_interval(bounds, form)}" if bounds else "")
 
 
 def _interval(bounds: Sequence[float], form: str) -> str:
@@ -165,7 +181,10 @@ def seed_table(rows: Sequence[Row]) -> Table:
     cells = []
     for name, runs in runs_of(rows).items():
         if len(runs) > 1:
-            figures = [f"{mean_of(runs, key):{form}} ± {seed_spread(runs, key):{form}}" for key, form in forms.items()]
+            figures = [
+                f"{figure(mean_of(runs, key), form)} ± {figure(seed_spread(runs, key), form)}"
+                for key, form in forms.items()
+            ]
             cells.append([f"`{name}`", *figures, str(len(runs))])
     return Table(header, cells)
 
@@ -204,7 +223,7 @@ def beside_paper(rows: Sequence[Row], printed: Sequence[PaperScores]) -> Table:
         line = [f"`{theirs.variant}` ({theirs.method})"]
         for key, digits in (("lse_d", 3), ("lse_c", 3), ("fid", 2)):
             value = getattr(theirs, key)
-            line.append(f"{ours[key]:.{digits}f}" if ours else "-")
+            line.append(figure(ours[key] if ours else None, f".{digits}f"))
             line.append("-" if value is None else f"{value:.3f}")
         cells.append(line)
     return Table(header, cells)
@@ -214,7 +233,7 @@ def edge_table(rows: Sequence[Row]) -> Table:
     """LSE as published, and without the zero vectors for audio beyond the ends of a clip."""
     header = ["row", "LSE-D", "edge valid", "LSE-C", "edge valid"]
     keys = ("lse_d", "lse_d_valid", "lse_c", "lse_c_valid")
-    return Table(header, [[f"`{row['variant']}`", *(f"{row[key]:.3f}" for key in keys)] for row in rows])
+    return Table(header, [[f"`{row['variant']}`", *(figure(row[key], ".3f") for key in keys)] for row in rows])
 
 
 def failure_table(failures: Mapping[str, Sequence[Row]]) -> Table:

@@ -56,10 +56,13 @@ def places(names: Sequence[str], repeats: Mapping[str, str]) -> dict[str, int]:
     return {name: originals.index(repeats.get(name, name)) for name in names}
 
 
-def mean_of(runs: Sequence[Row], key: str) -> float:
-    return statistics.fmean(run[key] for run in runs)
+def mean_of(runs: Sequence[Row], key: str) -> float | None:
+    """Mean over seeds; None if it is withheld."""
+    values = [run[key] for run in runs]
+    return None if None in values else statistics.fmean(values)
 
 
-def seed_spread(runs: Sequence[Row], key: str) -> float:
-    """Sample standard deviation over seeds."""
-    return statistics.stdev(run[key] for run in runs)
+def seed_spread(runs: Sequence[Row], key: str) -> float | None:
+    """Sample standard deviation over seeds; None if it is withheld."""
+    values = [run[key] for run in runs]
+    return None if None in values else statistics.stdev(values)

@@ -12,9 +12,12 @@ from types import MappingProxyType
 from typing import Any
 
 from pipeline.compare import differences
-from pipeline.compare.intervals import ratio_interval, share_interval
+from pipeline.compare.fitness import fitness_of_rows
+from pipeline.compare.intervals import MIN_CLIPS, ratio_interval, share_interval
+from pipeline.compare.seeds import averaged
 from pipeline.core.artifacts import read_json
 from pipeline.core.errors import DataError, UserError
+from pipeline.metrics import without_evaluator
 
 COMPARISON_CSV_COLUMNS = ("variant", "lse_d", "lse_c", "fid")
 ROW_METRICS = (
@@ -28,7 +31,10 @@ ROW_METRICS = (
     "num_failed",
     "num_rejected",
     "seconds",
+    "num_short_clips",
     "offset_mean_frames",
+    "offset_median_frames",
+    "share_at_limit",
     "within_one_frame",
     "jitter_ratio",
     "kid",
@@ -151,8 +157,9 @@ def comparison(
     seed: int,
     repeats: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """The content of ``comparison.json``: the shared protocol, one row per variant, and differences of variants.
+    """The content of ``comparison.json``: protocol, fitness of the evaluator, rows, and differences of variants.
 
+    If the evaluator cannot judge the clips, its metrics are None, and there are no differences, which are of LSE.
     The intervals of rows are over clips, those of differences over videos and trainings. ``repeats``: variants that
     repeat another one with another seed -> that variant. Raises UserError if the protocols differ.
     """
@@ -174,10 +181,13 @@ def comparison(
         if result.variant in repeats:
             row["repeats"] = repeats[result.variant]
         rows.append(row)
+    fitness = fitness_of_rows(averaged(rows), protocol["evaluator"])
+    resampling = confidence, num_resamples, seed
     return {
         "protocol": protocol,
-        "rows": rows,
-        "differences": differences.differences(of_videos, confidence, num_resamples, seed),
+        "fitness": {"is_fit": fitness.is_fit, "text": fitness.text},
+        "rows": [without_evaluator(row) for row in rows] if fitness.is_unfit else rows,
+        "differences": {} if fitness.is_unfit else differences.differences(of_videos, *resampling),
         "intervals": {
             "confidence": confidence,
             "num_resamples": num_resamples,
@@ -193,11 +203,14 @@ def intervals_over_clips(
     """Interval [low, high] of every score that is a mean over clips, under its name with ``_ci``.
 
     Scores of one video with several audios are similar. Resampling therefore draws a video with all its audios, and the
-    interval of a share uses the number of videos.
+    interval of a share uses the number of videos. Fewer than `intervals.MIN_CLIPS` videos give no interval.
     """
     by_video: dict[str, list[ClipScore]] = {}
     for (video_id, _), score in clips.items():
         by_video.setdefault(video_id, []).append(score)
+
+    if len(by_video) < MIN_CLIPS:
+        return {}
 
     def sums(key: str) -> list[float]:
         return [sum(getattr(score, key) for score in scores) for scores in by_video.values()]
@@ -214,7 +227,8 @@ def intervals_over_clips(
 
 
 def csv_text(rows: Iterable[Mapping[str, Any]]) -> str:
-    """LSE-D, LSE-C and FID, one line per variant, for ``dvc plots``."""
+    """LSE-D, LSE-C and FID, one line per variant, for ``dvc plots``; an empty cell for None."""
     lines = [",".join(COMPARISON_CSV_COLUMNS)]
-    lines += [",".join(str(row[column]) for column in COMPARISON_CSV_COLUMNS) for row in rows]
+    for row in rows:
+        lines.append(",".join("" if row[key] is None else str(row[key]) for key in COMPARISON_CSV_COLUMNS))
     return "\n".join(lines) + "\n"

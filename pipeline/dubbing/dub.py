@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -21,12 +21,13 @@ from models.generator import FACE_SIZE_PX
 from pipeline.core.choices import CropGeometry, Length, Reference
 from pipeline.core.errors import UserError
 from pipeline.dubbing.choices import Fill, OnMissing
-from pipeline.dubbing.face_path import FollowSettings, follow_face
+from pipeline.dubbing.face_path import Followed, FollowSettings, follow_face
 from pipeline.dubbing.output import require_output
 from pipeline.dubbing.paste import paste_mouth
 from pipeline.dubbing.playback import Frame, play
 from pipeline.dubbing.reference import ShotReference
 from pipeline.dubbing.speech import load_speech
+from pipeline.dubbing.tint import SkinTint, pixels_inside
 from pipeline.faces.crops import Cropper
 from pipeline.faces.detector import FaceDetector
 from pipeline.features.alignment import FPS
@@ -79,6 +80,8 @@ class DubSummary:
     fps: float
     seconds: float
     """Wall-clock time of the dubbing."""
+    notes: tuple[str, ...]
+    """What was converted or is missing in the inputs, one sentence each, with the file."""
 
     @property
     def duration_s(self) -> float:
@@ -166,7 +169,7 @@ def _dub(
     _require_faces(face, boxes, float(fps), settings.on_missing)
     with writer:
         batch_frames = _batch_size(display, settings)
-        dubbed = regenerate(shown, boxes, speech, float(fps), generate, batch_frames, settings.reference, followed.cuts)
+        dubbed = regenerate(shown, followed, speech, float(fps), generate, batch_frames, settings.reference)
         for source, image in tracked(dubbed, "generating frames", num_shown, "frames"):
             num_missing += bool(np.isnan(boxes[source, 0]))
             writer.write(image)
@@ -180,51 +183,57 @@ def _dub(
         height=size.height,
         fps=float(fps),
         seconds=time.monotonic() - started,
+        notes=tuple(f"{media.path}: {note}" for media in (video, sound) for note in media.notes),
     )
 
 
 def regenerate(
     shown: Iterable[tuple[int, Frame]],
-    boxes: NDArray[np.float64],
+    followed: Followed,
     voice: AudioSource,
     fps: float,
     generate: GenerateMouths,
     batch_frames: int = BATCH_FRAMES,
     reference: Reference = "first",
-    cuts: Sequence[int] = (),
 ) -> Iterator[tuple[int, Frame]]:
     """Generate mouths for a stream of (source frame index, frame), in batches; yields the stream with new frames.
 
-    ``boxes: float64 [N, 4]`` in pixels, one per source frame; frames whose box is NaN are returned unchanged. ``cuts``
-    are the first source frames of new shots. The k-th frame of the stream gets the audio at k / fps seconds.
+    Frames without a face in ``followed`` are returned unchanged. The k-th frame of the stream gets the audio at
+    k / fps seconds.
     """
+    boxes, turns = followed.boxes, followed.turns
     has_face = np.isfinite(boxes[:, 0])
     if has_face.any():  # placeholder boxes must not affect the sampling density
         cut = Cropper(np.where(has_face[:, None], boxes, np.nanmedian(boxes, axis=0)), FACE_SIZE_PX)
-    first_of_shot, state = ShotReference(cuts), GeneratorState()
+    first_of_shot, tint_of, state = ShotReference(followed.cuts), SkinTint(fps, followed.cuts), GeneratorState()
     numbered = enumerate(shown)
     while batch := list(itertools.islice(numbered, batch_frames)):
         pictures = {place: frame for place, (_, frame) in batch}
         faces = [(place, source) for place, (source, _) in batch if has_face[source]]
         if faces:
-            crops = np.stack([cut(pictures[place], source) for place, source in faces])
+            crops = np.stack([cut(_turned(pictures[place], turns[source]), source) for place, source in faces])
             places = np.array([place for place, _ in faces])
             references = crops if reference == "same" else first_of_shot(crops, [source for _, source in faces])
             mouths = generate(crops, generate.audio_windows(voice, places, fps), references, state)
-            for (place, source), mouth in zip(faces, mouths, strict=True):
-                pictures[place] = paste_mouth(pictures[place], mouth, boxes[source])
+            for (place, source), crop, mouth in zip(faces, crops, mouths, strict=True):
+                upright, box = _turned(pictures[place], turns[source]), boxes[source]
+                height, width = upright.shape[:2]
+                tint = tint_of(crop, mouth, pixels_inside(box, height, width, FACE_SIZE_PX), source)
+                pictures[place] = _turned(paste_mouth(upright, mouth, box, tint), -turns[source])
         for place, (source, _) in batch:
             yield source, pictures[place]
 
 
+def _turned(frame: Frame, turns: int) -> Frame:
+    return np.ascontiguousarray(np.rot90(frame, turns))
+
+
 def _beginning(video: MediaFile, sound: MediaFile) -> Begin:
     """Sample 0 of the speech: its first sample, unless it belongs to the pictures of ``video`` itself."""
-    lead_s = float(sound.sound_lead_s)
     is_own_sound = video.path.samefile(sound.path)
-    if lead_s > 1 / FPS and is_own_sound:
-        logger.warning("%s: the first %.2f s of its sound are left out: its video starts later", sound.path, lead_s)
-    elif lead_s > 1 / FPS:
-        logger.info("%s: the dub begins with its sound, %.2f s before its video", sound.path, lead_s)
+    if (lead_s := float(sound.sound_lead_s)) > 1 / FPS:
+        what = "is left out" if is_own_sound else "is kept: the dub begins with it"
+        sound.note(f"its sound starts {lead_s:.2f} s before its video, which {what}")
     return "picture" if is_own_sound else "sound"
 
 

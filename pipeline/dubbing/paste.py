@@ -1,6 +1,6 @@
 """Pastes a generated mouth into its source frame.
 
-Only the lower half of the crop is pasted, matched to the surrounding skin colour, through a soft mask. All other pixels
+Only the lower half of the crop is pasted, in the colour of the surrounding skin, through a soft mask. All other pixels
 are unchanged.
 """
 
@@ -22,16 +22,17 @@ ROUNDNESS = 2.6
 """Exponent of the superellipse: 2 is an ellipse, larger values are squarer."""
 FEATHER = 0.4
 """Share of the distance from the region's border to its centre over which the mask rises to 1."""
-MIN_MIX, MAX_MIX = 0.08, 0.92
-"""Range of mask values in which both images show the same skin; their colours are compared there."""
+SHARPNESS = -0.75
+"""Slope of the cubic at the first neighbour, as in OpenCV. Lanczos gains another 0.4 dB, but rings."""
 
 
-def paste_mouth(frame: NDArray[np.uint8], generated: NDArray[np.uint8], box: NDArray[np.float64]) -> NDArray[np.uint8]:
+def paste_mouth(
+    frame: NDArray[np.uint8], generated: NDArray[np.uint8], box: NDArray[np.float64], tint: NDArray[np.float32]
+) -> NDArray[np.uint8]:
     """Blend the mouth of ``generated: uint8 [S, S, 3]`` into ``frame: uint8 [H, W, 3]`` at ``box``.
 
-    ``box`` is ``x0, y0, x1, y1`` in continuous pixels and may extend beyond the frame. The mouth is tinted by the
-    median colour difference in the transition zone, because the generator renders unknown speakers in the colours of
-    its training speakers. Returns a new frame.
+    ``box`` is ``x0, y0, x1, y1`` in continuous pixels and may extend beyond the frame. ``tint: float32 [3]``, in grey
+    levels, is added to the mouth (``SkinTint``). Returns a new frame.
     """
     height, width = frame.shape[:2]
     x0, y0, x1, y1 = (float(v) for v in box)
@@ -42,21 +43,11 @@ def paste_mouth(frame: NDArray[np.uint8], generated: NDArray[np.uint8], box: NDA
         return pasted
     u, v = (columns + 0.5 - x0) / (x1 - x0), (rows + 0.5 - y0) / (y1 - y0)
     alpha = mouth_mask(u, v)[..., None]
-    patch = _resample(generated, u, v)
+    patch = _resample(generated, u, v) + tint
     area = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    patch += _tint(frame[area] - patch, alpha[..., 0])
     mixed = alpha * np.clip(patch, 0, 255) + (1 - alpha) * frame[area]
     pasted[area] = np.where(alpha > 0, np.rint(mixed), frame[area]).astype(np.uint8)
     return pasted
-
-
-def _tint(difference: NDArray[np.float32], alpha: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Median per channel of ``difference: float32 [H, W, 3]`` in the transition zone of the mask: float32 [3]."""
-    is_mixed = (alpha > MIN_MIX) & (alpha < MAX_MIX)
-    if not is_mixed.any():
-        return np.zeros(3, np.float32)
-    median: NDArray[np.float32] = np.median(difference[is_mixed], axis=0)
-    return median
 
 
 def mouth_mask(u: Float, v: Float) -> NDArray[np.float32]:
@@ -82,14 +73,19 @@ def _pixels_between(start: float, stop: float, limit: int) -> NDArray[np.int64]:
 
 
 def _resample(image: NDArray[np.uint8], u: Float, v: Float) -> NDArray[np.float32]:
-    """Bilinear samples of ``image: uint8 [S, S, 3]`` on the grid ``v`` x ``u``: float32 [H, W, 3]."""
+    """Bicubic samples of ``image: uint8 [S, S, 3]`` on the grid ``v`` x ``u``: float32 [H, W, 3], not clipped."""
     across, down = _weights(u, image.shape[1]), _weights(v, image.shape[0])
     half_way = np.tensordot(down, image.astype(np.float32), axes=(1, 0))
     return np.einsum("wi,hic->hwc", across, half_way, optimize=True)
 
 
 def _weights(where: Float, size: int) -> NDArray[np.float32]:
-    """Matrix [N, size] of linear interpolation; positions beyond the outer pixel centres are clamped."""
+    """Matrix [N, size] of cubic convolution (Keys 1981); the outer pixels are repeated beyond the border."""
     position = np.clip(where * size - 0.5, 0, size - 1)
-    distance = np.abs(position[:, None] - np.arange(size))
-    return np.maximum(0, 1 - distance).astype(np.float32)
+    d = np.abs(position[:, None] - np.arange(-1, size + 1))
+    near = ((SHARPNESS + 2) * d - (SHARPNESS + 3)) * d * d + 1
+    far = SHARPNESS * (((d - 5) * d + 8) * d - 4)
+    taps = np.where(d < 1, near, np.where(d < 2, far, 0))
+    taps[:, 1] += taps[:, 0]
+    taps[:, -2] += taps[:, -1]
+    return taps[:, 1:-1].astype(np.float32)

@@ -6,7 +6,6 @@ a minute, at any sample rate.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -21,8 +20,6 @@ from pipeline.media.audio import Begin, Float32, SoundBlock, mono_blocks
 from pipeline.media.errors import CorruptMediaError
 from pipeline.media.file import MediaFile
 from pipeline.media.output_sound import CopiedSound, EncodedSound, OutputSound
-
-logger = logging.getLogger(__name__)
 
 BIT_RATE = 160_000
 """Bits per second of speech that is encoded: more than AAC needs for two channels."""
@@ -66,7 +63,7 @@ class SpeechTrack:
 def load_speech(media: MediaFile, begin: Begin = "sound") -> SpeechTrack:
     """Compute the features of an audio file or of the audio of a video.
 
-    NaN and infinite samples become silence, with a warning. Raises MediaError for a file without usable audio.
+    NaN and infinite samples become silence, with a note on ``media``. Raises MediaError if no audio is usable.
     """
     reading = _Reading()
     audio: list[NDArray[np.int16]] = []
@@ -80,7 +77,7 @@ def load_speech(media: MediaFile, begin: Begin = "sound") -> SpeechTrack:
     if not reading.num_samples:
         raise CorruptMediaError(media.path, "its audio ends before its video begins")
     if reading.num_bad:
-        logger.warning("%s: %d samples are NaN or infinite; they are replaced by silence", media.path, reading.num_bad)
+        media.note(f"{reading.num_bad} audio samples are NaN or infinite; they are replaced by silence")
     is_as_stored = reading.is_as_stored and not reading.num_bad
     return SpeechTrack(
         media,

@@ -16,7 +16,7 @@ from pipeline.core.errors import DataError, UserError
 from pipeline.core.seeded_order import seeded_order
 from pipeline.shards.clip import Clip
 
-PROTOCOL_ID = "lipsmith-unseen-2"
+PROTOCOL_ID = "lipsmith-unseen-3"
 """Increase the number when the meaning of a score changes."""
 REAL = "real"
 """The row of ``BOUNDS`` that keeps its own audio."""

@@ -180,6 +180,8 @@ def distances(
 def score_summary(score: VariantScore) -> dict[str, Any]:
     """Means over the scored clips, offsets and failures.
 
+    ``share_at_limit``: share of clips with the largest offset that is searched, either way, which is no measurement.
+
     Raises DataError if no clip was scored, or if no real mouth moves.
     """
     scored = score.scored
@@ -191,7 +193,7 @@ def score_summary(score: VariantScore) -> dict[str, Any]:
     real_jitter = sum(item.real_mouth_jitter for item, _ in scored)
     if real_jitter == 0:
         raise DataError("no real mouth moves in any test clip; check that the clips are videos")
-    limit = max(len(lse.mean_distances) // 2 for _, lse in scored)
+    limit = max(lse.limit_frames for _, lse in scored)
     return {
         "lse_d": float(np.mean([lse.lse_d for _, lse in scored])),
         "lse_c": float(np.mean([lse.lse_c for _, lse in scored])),
@@ -199,7 +201,10 @@ def score_summary(score: VariantScore) -> dict[str, Any]:
         "lse_c_valid": float(np.mean([lse.lse_c_valid for _, lse in scored])),
         "num_clips": len(scored),
         "num_failed": len(score.results) - len(scored),
+        "num_short_clips": sum(lse.is_short for _, lse in scored),
         "offset_mean_frames": float(np.mean(offsets)),
+        "offset_median_frames": float(np.median(offsets)),
+        "share_at_limit": float(np.mean([abs(lse.offset_frames) == lse.limit_frames for _, lse in scored])),
         "within_one_frame": float(np.mean([abs(offset) <= 1 for offset in offsets])),
         "offset_histogram": {str(offset): offsets.count(offset) for offset in range(-limit, limit + 1)},
         "jitter_ratio": sum(item.mouth_jitter for item, _ in scored) / real_jitter,
@@ -207,8 +212,11 @@ def score_summary(score: VariantScore) -> dict[str, Any]:
     }
 
 
-def clips_csv(score: VariantScore) -> str:
-    """The content of ``clips.csv``: one line per pair, including failed ones."""
+def clips_csv(score: VariantScore, *, has_sync: bool = True) -> str:
+    """The content of ``clips.csv``: one line per pair, including failed ones.
+
+    Without ``has_sync`` the columns that the evaluator measures are empty.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, CLIP_CSV_COLUMNS, lineterminator="\n", restval="")
     writer.writeheader()
@@ -221,12 +229,15 @@ def clips_csv(score: VariantScore) -> str:
         }
         if item.lse is not None:
             row |= {
-                "lse_d": f"{item.lse.lse_d:.6f}",
-                "lse_c": f"{item.lse.lse_c:.6f}",
-                "offset_frames": item.lse.offset_frames,
                 "num_frames": item.num_frames,
                 "mouth_jitter": f"{item.mouth_jitter:.4f}",
                 "real_mouth_jitter": f"{item.real_mouth_jitter:.4f}",
+            }
+        if item.lse is not None and has_sync:
+            row |= {
+                "lse_d": f"{item.lse.lse_d:.6f}",
+                "lse_c": f"{item.lse.lse_c:.6f}",
+                "offset_frames": item.lse.offset_frames,
                 "lse_d_valid": f"{item.lse.lse_d_valid:.6f}",
                 "lse_c_valid": f"{item.lse.lse_c_valid:.6f}",
             }

@@ -22,6 +22,7 @@ from pipeline.core.versions import metric_package_versions
 from pipeline.evaluation import protocol
 from pipeline.evaluation.generate import CropGenerator
 from pipeline.evaluation.probes import run_probes
+from pipeline.evaluation.real_clips import place_real_clips
 from pipeline.evaluation.score import VariantScore, distances, num_paired_frames, score_summary, score_variant
 from pipeline.inference import saved_model
 from pipeline.inference.device import select_device, set_threads
@@ -30,6 +31,7 @@ from pipeline.inference.lse_evaluator import Evaluator, load_evaluator
 from pipeline.inference.pretrained import ensure_inception
 from pipeline.metrics import MIN_FID_IMAGES
 from pipeline.metrics.fid import FeatureCache, inception_features, load_inception
+from pipeline.metrics.kid import ESTIMATOR as KID_ESTIMATOR
 from pipeline.params import EvaluateParams, Params
 from pipeline.shards.clip import Clip
 from pipeline.shards.read import read_clips, read_index
@@ -123,6 +125,7 @@ class Networks:
             "fid_weights_sha256": self.inception_sha256,
             "every_n_frames": self.params.fid.every_n_frames,
             "max_frames": self.params.fid.max_frames,
+            "kid": KID_ESTIMATOR,
         }
 
 
@@ -191,8 +194,16 @@ class Evaluation:
         )
 
     def metrics(self, score: VariantScore, *, is_generated: bool) -> dict[str, Any]:
-        """``Networks.metrics`` with the protocol. Raises DataError if no clip was scored."""
-        return {**self.networks.metrics(score, is_generated=is_generated), "protocol": self.describe_protocol()}
+        """``Networks.metrics``, the protocol, and the fitness of the evaluator on the row `real`, which is scored once.
+
+        Raises DataError if no clip was scored.
+        """
+        metrics, described = self.networks.metrics(score, is_generated=is_generated), self.describe_protocol()
+        is_real = not is_generated and all(item.pair.video_id == item.pair.audio_id for item in score.results)
+        score_real = (lambda: score) if is_real else partial(self.score, protocol.REAL, None)
+        placed = place_real_clips(self.networks.feature_cache, described["sha256"], score_real)
+        fitness = placed.figures(metrics["evaluator"], "none of the real clips could be placed")
+        return {**metrics, "protocol": described, "fitness": fitness}
 
     def score_model(self, name: str, model_dir: Path) -> dict[str, Any]:
         """The metrics of one trained generator, as the stage ``evaluate`` computes them.

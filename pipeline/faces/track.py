@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.faces.detector import Detection
+from pipeline.faces.detector import Detection, box_iou
 
 MIN_LINK_IOU = 0.3
 
@@ -81,12 +81,3 @@ def _track_of(chain: list[tuple[int, Detection]], num_frames: int) -> FaceTrack:
         boxes[index], landmarks[index] = detection.box, detection.landmarks
         scores[index] = detection.score
     return FaceTrack(boxes, landmarks, scores)
-
-
-def box_iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Intersection over union of two boxes ``float64 [4]``, 0..1."""
-    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    if (sides <= 0).any():
-        return 0.0
-    shared = float(sides[0] * sides[1])
-    return shared / (float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - shared)

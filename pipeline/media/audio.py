@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -16,6 +16,7 @@ from pipeline.media.downmix import FrameConverter
 from pipeline.media.errors import CorruptMediaError
 
 Float32 = NDArray[np.float32]
+Note = Callable[[str], None]
 Begin = Literal["picture", "sound"]
 """Time of sample 0: the first video frame, or the first audio sample if that is earlier."""
 
@@ -44,28 +45,31 @@ def start_times(container: Any, stream: Any, path: Path) -> tuple[Fraction | Non
     return None if video is None else start_of(video), _time_of(next(decode(container, stream, path)))
 
 
-def iter_sound(container: Any, stream: Any, path: Path, begin: Begin = "picture") -> Iterator[SoundBlock]:
+def iter_sound(
+    container: Any, stream: Any, path: Path, begin: Begin = "picture", note: Note | None = None
+) -> Iterator[SoundBlock]:
     """Decode an audio stream of a fresh container, in memory that does not grow with its length.
 
     The first frame sets the rate and the channels; later frames that differ are converted. More than two channels are
     mixed as in ``FrameConverter``. The timestamp of each frame sets its position. Lost packets become silence of the
-    same length, which keeps audio and video in sync. Raises CorruptMediaError.
+    same length, which keeps audio and video in sync. ``note`` is called with a phrase about each loss. Raises
+    CorruptMediaError.
     """
     joint: _Joint | None = None
-    for block in _placed(container, stream, path, begin):
+    for block in _placed(container, stream, path, begin, note):
         joint = joint or _Joint(block.rate_hz, block.samples.shape[1])
         yield from joint.add(block)
     if joint is not None:
         yield from joint.finish()
 
 
-def _placed(container: Any, stream: Any, path: Path, begin: Begin) -> Iterator[SoundBlock]:
+def _placed(container: Any, stream: Any, path: Path, begin: Begin, note: Note | None) -> Iterator[SoundBlock]:
     """The frames at their own rates, without samples before the beginning, and with silence in gaps."""
     video = find_video_stream(container)
     origin = None if video is None else start_of(video)
     convert = FrameConverter(path)
     position_s = Fraction(0)
-    for frame in decode(container, stream, path):
+    for frame in decode(container, stream, path, note):
         samples, rate_hz, time = convert(frame), frame.sample_rate, _time_of(frame)
         is_first = position_s == 0
         if origin is None:

@@ -6,9 +6,8 @@ Do not use a stream object after its container is closed: PyAV then crashes the 
 from __future__ import annotations
 
 import errno
-import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
@@ -19,8 +18,7 @@ import av.error
 from av.video.reformatter import Interpolation
 
 from pipeline.media.errors import CorruptMediaError
-
-log = logging.getLogger(__name__)
+from pipeline.media.formats import OWN_MEDIA, require_known_picture
 
 # FFmpeg's default colour conversion rounds down: one round trip darkens a frame by two grey levels.
 EXACT_COLOUR = (
@@ -32,9 +30,14 @@ MAX_PAUSE_S = 600
 MAX_STEP_BACK_S = 1
 """Largest backward step of timestamps that is tolerated, s. A larger step means that another recording begins."""
 _ATTACHED_PICTURE = 0x0400  # AV_DISPOSITION_ATTACHED_PIC: cover art, not video
+_DEPENDENT = 0x80000  # AV_DISPOSITION_DEPENDENT: a part of a picture
 _MAX_DAMAGED_SHARE = 0.1
-_MIN_PRESENT_SHARE = 0.8  # of the duration stated in the header
+MIN_PRESENT_SHARE = 0.8
+"""Least share of the duration in the header that must be there."""
+WHOLE_SHARE, _WHOLE_S = 0.97, 0.2
+"""A file counts as cut off if both less than this share of its stated duration is there, and this much is missing."""
 _MIN_ESTIMATE_SHARE = 0.99  # the estimate leaves out the header
+_ONE_LENGTH = frozenset({"matroska,webm", "flv"})
 
 VIDEO_SUFFIXES = frozenset(
     {
@@ -56,15 +59,28 @@ def open_container(file: BinaryIO, path: Path) -> Iterator[Any]:
     """Open a PyAV container on the open ``file``, starting at its first byte; closes the container, not ``file``.
 
     Each container has its own read position. FFmpeg opens nothing itself: neither network addresses nor the files named
-    in a playlist. Raises CorruptMediaError with ``path`` in its message.
+    in a playlist or by a pattern. Raises CorruptMediaError with ``path`` in its message.
     """
+    require_known_picture(file, path)
     try:
-        container = av.open(_Reader(file, path), metadata_errors="ignore", container_options={"protocol_whitelist": ""})
-    except av.error.FFmpegError as error:
-        raise CorruptMediaError(path, f"cannot be opened: {error.strerror or error}") from error
+        container = _open(_Reader(file, "media" + path.suffix))
+    except av.error.FFmpegError:
+        try:  # FFmpeg takes a picture's name for the pattern of an image sequence
+            container = _open(_Reader(file, "media"))
+        except av.error.ArgumentError as error:  # not in OWN_MEDIA
+            raise CorruptMediaError(
+                path,
+                "cannot be opened: it is damaged, a playlist or script that names other files, or in a format that is "
+                "not read; convert it to MP4",
+            ) from error
+        except av.error.FFmpegError as error:
+            raise CorruptMediaError(path, f"cannot be opened: {error.strerror or error}") from error
     try:
         if not container.streams.video and not container.streams.audio:
             raise CorruptMediaError(path, "has neither video nor audio: it is cut off, or not a media file")
+        num_tiles = sum(int(stream.disposition) & _DEPENDENT > 0 for stream in container.streams.video)
+        if num_tiles > 1:
+            raise CorruptMediaError(path, f"its picture is stored in {num_tiles} tiles (HEIC); convert it to JPEG")
         yield container
     except av.error.FFmpegError as error:
         raise CorruptMediaError(path, f"reading failed: {error}") from error
@@ -72,12 +88,17 @@ def open_container(file: BinaryIO, path: Path) -> Iterator[Any]:
         container.close()
 
 
+def _open(reader: _Reader) -> Any:
+    options = {"protocol_whitelist": "", "format_whitelist": OWN_MEDIA}
+    return av.open(reader, metadata_errors="ignore", container_options=options)
+
+
 class _Reader:
     """A file object for PyAV: an independent read position in a file that the caller opened."""
 
-    def __init__(self, file: BinaryIO, path: Path) -> None:
-        self.name = str(path.absolute())
-        """FFmpeg also uses the suffix to detect the format."""
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self.name = name
+        """Only its suffix has a meaning: FFmpeg also uses it to detect the format."""
         self._file = file
         self._position = 0
 
@@ -133,8 +154,8 @@ def refuse_step_back(path: Path, kind: str, step_back_s: float | Fraction) -> No
 
 
 def demux(container: Any, stream: Any, path: Path) -> Iterator[Any]:
-    """Yields the stream's packets in stored order. Raises CorruptMediaError if reading fails."""
-    packets = container.demux(stream)
+    """Yields the packets of a stream, or of all if it is None, in stored order. Raises CorruptMediaError."""
+    packets = container.demux() if stream is None else container.demux(stream)
     while True:
         try:
             packet = next(packets, None)
@@ -147,24 +168,30 @@ def demux(container: Any, stream: Any, path: Path) -> Iterator[Any]:
         yield packet
 
 
-def decode(container: Any, stream: Any, path: Path) -> Iterator[Any]:
+def decode(container: Any, stream: Any, path: Path, note: Callable[[str], None] | None = None) -> Iterator[Any]:
     """Yields the stream's frames in presentation order, decoded on one thread, which is faster for small frames.
 
-    Packets that cannot be decoded are skipped with a warning. They leave a gap, because callers position frames by
-    timestamp. Raises CorruptMediaError for an unknown codec, if no frame or less than 90 % of the packets can be
-    decoded, or if the file ends before 80 % of the duration in its header.
+    Packets that cannot be decoded are skipped. They leave a gap, because callers position frames by timestamp. ``note``
+    is called if there are any, or if the file ends a little too early. Raises CorruptMediaError for an unknown codec,
+    if no frame or less than 90 % of the packets can be decoded, or if the file ends before 80 % of the duration in its
+    header.
     """
     if stream.codec_context is None:
         raise CorruptMediaError(path, f"its {stream.type} stream has an unknown codec")
     stream.codec_context.thread_type = "SLICE"
     stream.codec_context.thread_count = 1
-    has_stated_length = stream.duration and not _may_be_estimated(container, stream)
+    is_estimated = _may_be_estimated(container, stream)
     num_packets = num_damaged = num_frames = 0
-    start, end = stream.start_time or 0, 0
-    for packet in demux(container, stream, path):
-        num_packets += 1
+    end_s = {"stream": Fraction(0), "file": Fraction(0)}
+    for packet in demux(container, None, path):
+        is_wanted = packet.stream.index == stream.index
         if packet.pts is not None:
-            end = max(end, packet.pts + (packet.duration or 0))
+            end = (packet.pts + (packet.duration or 0)) * Fraction(packet.time_base)
+            for scope in ("stream", "file") if is_wanted else ("file",):
+                end_s[scope] = max(end_s[scope], end)
+        if not is_wanted:
+            continue
+        num_packets += 1
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
@@ -178,11 +205,27 @@ def decode(container: Any, stream: Any, path: Path) -> Iterator[Any]:
         raise CorruptMediaError(path, f"none of its {kind} frames can be decoded")
     if num_damaged > _MAX_DAMAGED_SHARE * num_packets:
         raise CorruptMediaError(path, f"{num_damaged} of {num_packets} {kind} packets are damaged")
-    if has_stated_length and end - start < _MIN_PRESENT_SHARE * stream.duration:
-        seconds = (float(ticks * stream.time_base) for ticks in (end - start, stream.duration))
-        raise CorruptMediaError(path, "its {} is cut off after {:.2f} of {:.2f} s".format(kind, *seconds))
-    if num_damaged:
-        log.warning("%s: skipped %d of %d %s packets", path, num_damaged, num_packets, kind)
+    present, stated = _present_and_stated(container, stream, end_s) if not is_estimated else (Fraction(0), Fraction(0))
+    cut_off = f"its {kind} is cut off after {float(present):.2f} of {float(stated):.2f} s"
+    if present < MIN_PRESENT_SHARE * stated:
+        raise CorruptMediaError(path, cut_off)
+    if note and present < WHOLE_SHARE * stated and present < stated - _WHOLE_S:
+        note(cut_off)
+    if note and num_damaged:
+        note(f"skipped {num_damaged} of {num_packets} {kind} packets")
+
+
+def _present_and_stated(container: Any, stream: Any, end_s: Mapping[str, Fraction]) -> tuple[Fraction, Fraction]:
+    """Duration that was read and duration in the header, s. 0 and 0 if the header has none.
+
+    Matroska and FLV state one for all streams, of which any may end earlier.
+    """
+    if stream.duration:
+        return end_s["stream"] - (start_of(stream) or 0), stream.duration * Fraction(stream.time_base)
+    if container.format.name in _ONE_LENGTH and container.duration:
+        starts = [start_of(other) or Fraction(0) for other in container.streams]
+        return end_s["file"] - min(starts), Fraction(container.duration, av.time_base) - max(Fraction(0), min(starts))
+    return Fraction(0), Fraction(0)
 
 
 def _may_be_estimated(container: Any, stream: Any) -> bool:
@@ -192,7 +235,7 @@ def _may_be_estimated(container: Any, stream: Any) -> bool:
     estimate far too long. A file that is cut off is smaller than its stated length and bit rate require.
     """
     others = [other for other in container.streams if not int(other.disposition) & _ATTACHED_PICTURE]
-    if stream.type != "audio" or len(others) > 1 or not stream.codec_context.bit_rate:
+    if stream.type != "audio" or len(others) > 1 or not (stream.duration and stream.codec_context.bit_rate):
         return False
     stated_bits = stream.codec_context.bit_rate * float(stream.duration * stream.time_base)
     return bool(8 * container.size >= _MIN_ESTIMATE_SHARE * stated_bits)

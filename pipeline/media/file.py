@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Iterator
+import logging
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,10 +18,21 @@ from numpy.typing import NDArray
 
 from pipeline.features.alignment import SAMPLE_RATE_HZ
 from pipeline.media.audio import Begin, SoundBlock, iter_sound, mono_blocks, start_times
-from pipeline.media.container import decode, demux, find_video_stream, open_container
-from pipeline.media.errors import MissingMediaError, NoAudioError, NoVideoError
-from pipeline.media.tracks import choose_audio_track
-from pipeline.media.video import TimedFrame, frame_rate_of, iter_frames, quarter_turns
+from pipeline.media.container import (
+    MIN_PRESENT_SHARE,
+    WHOLE_SHARE,
+    decode,
+    demux,
+    find_video_stream,
+    open_container,
+)
+from pipeline.media.errors import CorruptMediaError, MissingMediaError, NoAudioError, NoVideoError
+from pipeline.media.formats import riff_share
+from pipeline.media.orientation import orientation_of
+from pipeline.media.tracks import AudioTrack, choose_audio_track
+from pipeline.media.video import TimedFrame, frame_rate_of, iter_frames
+
+log = logging.getLogger(__name__)
 
 _USUAL_AAC_PROFILES = ("LC", "HE-AAC", "HE-AACv2")
 
@@ -73,6 +85,7 @@ class MediaFile(AbstractContextManager["MediaFile"]):
         if not self.path.is_file():
             raise MissingMediaError(self.path)
         self._file = self.path.open("rb", buffering=0)
+        self._notes: list[str] = []
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -81,6 +94,11 @@ class MediaFile(AbstractContextManager["MediaFile"]):
 
     def close(self) -> None:
         self._file.close()
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the passes until now changed or missed, one phrase each, such as ``its HDR (PQ) is converted ...``."""
+        return tuple(self._notes)
 
     @cached_property
     def sha256(self) -> str:
@@ -126,7 +144,7 @@ class MediaFile(AbstractContextManager["MediaFile"]):
             if video is None:
                 raise NoVideoError(self.path)
             first = next(decode(container, video, self.path))
-            if quarter_turns(first) % 2:
+            if orientation_of(first).is_transposed:
                 return Display(width=first.height, height=first.width, pixel_aspect=1 / pixel_aspect)
             return Display(width=first.width, height=first.height, pixel_aspect=pixel_aspect)
 
@@ -181,7 +199,9 @@ class MediaFile(AbstractContextManager["MediaFile"]):
             stream = self._audio_stream(container)
             if stream is None:
                 raise NoAudioError(self.path)
-            yield from iter_sound(container, stream, self.path, begin)
+            if self._audio_track is not None and self._audio_track.choice:
+                self.note(self._audio_track.choice)
+            yield from iter_sound(container, stream, self.path, begin, self.note)
 
     def sound_packets(self) -> Generator[Any, None, None]:
         """Yields the stored packets of the audio, and keeps their container open."""
@@ -201,14 +221,40 @@ class MediaFile(AbstractContextManager["MediaFile"]):
         """
         source_fps = self.fps
         with self._start() as container:
-            yield from iter_frames(container, self.path, source_fps, fps, square_pixels=square_pixels)
+            yield from iter_frames(container, self.path, source_fps, fps, self.note, square_pixels=square_pixels)
+
+    def note(self, text: str) -> None:
+        """Log a phrase about what is changed or missed, and add it to ``notes``, once."""
+        if text not in self._notes:
+            self._notes.append(text)
+            log.warning("%s: %s", self.path, text)
 
     @cached_property
-    def _audio_track(self) -> int | None:
+    def encoding(self) -> str:
+        """Codec, pixel format and coded size of the video, such as ``h264 yuv420p 720x576``.
+
+        Raises NoVideoError, and CorruptMediaError for an unknown codec.
+        """
+        with self._start() as container:
+            video = find_video_stream(container)
+            if video is None:
+                raise NoVideoError(self.path)
+            if video.codec_context is None:
+                raise CorruptMediaError(self.path, "its video stream has an unknown codec")
+            coded = video.codec_context
+            return f"{coded.codec.canonical_name} {coded.pix_fmt or 'unknown'} {coded.width}x{coded.height}"
+
+    @cached_property
+    def _audio_track(self) -> AudioTrack | None:
         return choose_audio_track(self._start, self.path, self._wanted_track)
 
     def _audio_stream(self, container: Any) -> Any | None:
-        return None if self._audio_track is None else container.streams.audio[self._audio_track]
+        return None if self._audio_track is None else container.streams.audio[self._audio_track.index]
 
     def _start(self) -> AbstractContextManager[Any]:
+        share = riff_share(self._file)
+        if share < MIN_PRESENT_SHARE:
+            raise CorruptMediaError(self.path, f"is cut off: it has {share:.0%} of the bytes that its header states")
+        if share < WHOLE_SHARE:
+            self.note(f"is cut off: it has {share:.0%} of the bytes that its header states")
         return open_container(self._file, self.path)

@@ -1,4 +1,4 @@
-"""Images: writes PNG files, blurs and transforms."""
+"""Images: writes PNG files, blurs, transforms and converts colours."""
 
 from __future__ import annotations
 
@@ -40,3 +40,9 @@ def moved(
     matrix[:, 2] += shift_px
     warped: Any = [cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE) for image in images]
     return np.stack(warped)
+
+
+def to_lab(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """CIE Lab of an image: uint8 [H, W, 3] BGR -> float32 [H, W, 3], with L in 0..100."""
+    lab: Any = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_BGR2LAB)
+    return np.asarray(lab)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,6 @@ import av.error
 from pipeline.core.errors import UserError
 from pipeline.media.container import demux
 
-log = logging.getLogger(__name__)
-
 _DEFAULT_TRACK = 0x0001  # AV_DISPOSITION_DEFAULT
 _TRIED_PACKETS = 50
 """Packets in which a track must have a decodable frame. Decoders skip a few packets at the start of a stream."""
@@ -23,13 +21,21 @@ _TRIED_PACKETS = 50
 OpenContainer = Callable[[], AbstractContextManager[Any]]
 
 
-def choose_audio_track(open_container: OpenContainer, path: Path, wanted: int | None = None) -> int | None:
-    """Index of the audio track in use among the audio tracks; None if the file has none.
+@dataclass(frozen=True)
+class AudioTrack:
+    """An audio track: its index among the audio tracks, and a sentence about the choice, empty if there was none."""
 
-    The track that is flagged as the default comes before the others. The first track that can be decoded is taken, and
-    the log names it if there are several. If none can be decoded, the first of them is returned. ``wanted``: number of
-    the track to use instead, from 1. ``open_container()`` opens the file again from its first byte. Raises UserError if
-    no track has the number ``wanted``.
+    index: int
+    choice: str = ""
+
+
+def choose_audio_track(open_container: OpenContainer, path: Path, wanted: int | None = None) -> AudioTrack | None:
+    """The audio track to use; None if the file has none.
+
+    The track that is flagged as the default comes before the others. The first track that can be decoded is taken. If
+    none can be decoded, the first of them is returned. ``wanted``: number of the track to use instead, from 1.
+    ``open_container()`` opens the file again from its first byte. Raises UserError if no track has the number
+    ``wanted``.
     """
     with open_container() as container:
         tracks = container.streams.audio
@@ -38,14 +44,13 @@ def choose_audio_track(open_container: OpenContainer, path: Path, wanted: int | 
             allowed = f"it has the audio tracks {_list(tracks)}" if num_tracks else "it has no audio track"
             raise UserError(f"{path}: there is no audio track {wanted}; {allowed} (--audio-track)")
         if num_tracks < 2:
-            return 0 if num_tracks else None
+            return AudioTrack(0) if num_tracks else None
         if wanted is not None:
-            return wanted - 1
+            return AudioTrack(wanted - 1)
         all_tracks = _list(tracks)
         in_order = sorted(range(num_tracks), key=lambda index: not int(tracks[index].disposition) & _DEFAULT_TRACK)
     chosen = next((index for index in in_order if _is_decodable(open_container, index, path)), in_order[0])
-    log.info("%s: using audio track %d; its audio tracks are %s", path, chosen + 1, all_tracks)
-    return chosen
+    return AudioTrack(chosen, f"audio track {chosen + 1} is used; its audio tracks are {all_tracks}")
 
 
 def _is_decodable(open_container: OpenContainer, index: int, path: Path) -> bool:

@@ -6,6 +6,9 @@ silently.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from pipeline.core.errors import DataError
 
 MIN_FID_IMAGES = 2048
@@ -13,6 +16,25 @@ MIN_FID_IMAGES = 2048
 
 It is defined here, so that reports can use it without torch.
 """
+OF_EVALUATOR = frozenset(
+    {
+        "lse_d",
+        "lse_c",
+        "lse_d_valid",
+        "lse_c_valid",
+        "offset_mean_frames",
+        "offset_median_frames",
+        "share_at_limit",
+        "within_one_frame",
+        "offset_histogram",
+    }
+)
+"""The metrics that the evaluator measures. They mean nothing if it cannot judge the clips."""
+
+
+def without_evaluator(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures with None for each metric of the evaluator, and for its interval (the same name with ``_ci``)."""
+    return {key: None if key.removesuffix("_ci") in OF_EVALUATOR else value for key, value in figures.items()}
 
 
 class ClipTooShortError(DataError):

@@ -56,6 +56,16 @@ class LseScore:
     lse_c_valid: float
     """``lse_c`` of those means. Shifts with fewer than 5 windows (or than the clip has) are left out."""
 
+    @property
+    def limit_frames(self) -> int:
+        """Largest offset that was searched, either way."""
+        return len(self.mean_distances) // 2
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the clip has fewer windows than shifts: zero vectors beyond its ends then distort ``lse_c``."""
+        return self.num_windows < len(self.mean_distances)
+
 
 def num_windows(num_frames: int, num_samples: int) -> int:
     """Number of windows that the published code compares in a clip at 25 fps and 16 kHz.

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.faces.detector import Detection, FaceDetector, detect_every
+from pipeline.faces.turns import turns_of
 from pipeline.features.alignment import FPS
 from pipeline.media.errors import MediaError
 from pipeline.media.file import MediaFile
@@ -47,9 +48,13 @@ class Footage:
 
 @dataclass(frozen=True)
 class FaceScan:
-    """Per frame: the faces found (None if not searched) and the change from the previous frame, in grey levels."""
+    """Per frame: the faces found (None if not searched) and the change from the previous frame, in grey levels.
+
+    ``faces`` are rolled by at most 45 degrees. ``turned`` counts the others, which generators do not know.
+    """
 
     faces: list[list[Detection] | None]
+    turned: list[int]
     changes: list[float]
 
 
@@ -62,4 +67,7 @@ def scan_faces(footage: Footage, detector: FaceDetector, every: int) -> FaceScan
             meter.add(frame)
             yield frame
 
-    return FaceScan(detect_every(detector, metered(), every), meter.changes)
+    found = detect_every(detector, metered(), every)
+    upright = [None if faces is None else [face for face in faces if not turns_of(face.landmarks)] for faces in found]
+    turned = [len(faces or ()) - len(kept or ()) for faces, kept in zip(found, upright, strict=True)]
+    return FaceScan(upright, turned, meter.changes)

@@ -21,6 +21,7 @@ class Reason(StrEnum):
     TOO_SHORT = "too_short"
     NO_FACE = "no_face"
     FACE_LOST = "face_lost"
+    FACE_TURNED = "face_turned"
     FACE_TOO_SMALL = "face_too_small"
     BLURRED = "blurred"
 

@@ -177,6 +177,15 @@ def _rejected_gap(scan: FaceScan, start: int, stop: int, params: PreprocessParam
 
 def _rejected_without_track(scan: FaceScan, start: int, stop: int, params: PreprocessParams) -> RejectedSegment:
     num_seen = sum(bool(faces) for faces in scan.faces[start:stop])
+    num_turned = sum(bool(count) for count in scan.turned[start:stop])
+    if num_turned > num_seen:
+        return RejectedSegment(
+            start,
+            stop,
+            Reason.FACE_TURNED,
+            f"a face on its side or upside down in {num_turned} of {num_seen + num_turned} frames with a face; at most "
+            "45 degrees of roll are allowed: turn the video upright",
+        )
     if num_seen == 0:
         return RejectedSegment(start, stop, Reason.NO_FACE, "no face was found")
     if stop - start < params.min_frames:

@@ -35,6 +35,11 @@ class Table:
         return text.ljust(width) if place < self.num_text else text.rjust(width)
 
 
+def figure(value: float | None, form: str) -> str:
+    """A figure in the format ``form``; a dash for None."""
+    return "-" if value is None else f"{value:{form}}"
+
+
 def bullets(lines: Sequence[str]) -> str:
     """One Markdown item a line."""
     return "\n".join(f"- {line}" for line in lines)

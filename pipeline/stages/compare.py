@@ -49,6 +49,7 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
     folders = {name: layout.stage_dir("evaluate", name) for name in ("real", *names, "copy_input")}
     results = {name: read_result(folder) for name, folder in folders.items()}
     content = comparison(list(results.values()), params.confidence, params.num_resamples, context.params.seed, repeats)
+    is_unfit = content["fitness"]["is_fit"] is False
     failures = {name: result.metrics["failures"] for name, result in results.items()}
     report = comparison_markdown(content, failures)
     summary = summary_text(content, (context.output_dir / PAGE).relative_to(layout.root).as_posix())
@@ -59,7 +60,11 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
     atomic.write_text(layout.summary_path, summary)
     plots_dir = context.output_dir / "plots"
     plots.plot_scores(content["rows"], params.confidence, plots_dir / "scores.png")
-    plots.plot_offsets({name: r.offset_histogram for name, r in results.items()}, plots_dir / "offsets.png", repeats)
+    if is_unfit:
+        (plots_dir / "offsets.png").unlink(missing_ok=True)
+    else:
+        histograms = {name: result.offset_histogram for name, result in results.items()}
+        plots.plot_offsets(histograms, plots_dir / "offsets.png", repeats)
     curves = {name: plots.read_curve(layout.stage_dir("train_gan", name) / "curve.csv") for name in names}
     plots.plot_training(curves, TRAINING_PANELS, plots_dir / "training.png", repeats)
     html = page(
@@ -77,7 +82,8 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
     for path in (plots_dir, context.output_dir / PAGE, context.output_dir / "comparison.md", layout.comparison_path):
         context.tracker.log_artifact(path)
     logger.info("\n%s", summary.rstrip())
-    return {row["variant"]: {key: row[key] for key in ("lse_d", "lse_c", "fid")} for row in content["rows"]}
+    withheld = {"withheld": content["fitness"]["text"]} if is_unfit else {}
+    return {row["variant"]: {key: row[key] for key in ("lse_d", "lse_c", "fid")} for row in content["rows"]} | withheld
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.core.artifacts import read_json
 from pipeline.core.layout import Layout
 from pipeline.core.redact import redacted
+from pipeline.metrics import without_evaluator
 from pipeline.params import Params
 from pipeline.tracking.store import experiment_id, open_client
 
@@ -98,10 +99,13 @@ class Tracker:
     def log_summary(self, stage: str, metrics: Mapping[str, Any]) -> None:
         """Log the numbers of a stage's ``metrics.json``.
 
-        Names of an evaluation are unchanged. Other stages prefix their names (``train_gan.seconds``), so that a
-        training's numbers do not extend its curves or collide with the evaluation's numbers in the run that both share.
+        Metrics of an evaluator that cannot judge the clips are left out. Names of an evaluation are unchanged. Other
+        stages prefix their names (``train_gan.seconds``), so that a training's numbers do not extend its curves or
+        collide with the evaluation's numbers in the run that both share.
         """
         prefix = "" if stage == "evaluate" else f"{stage}."
+        if metrics.get("fitness", {}).get("is_fit") is False:
+            metrics = without_evaluator(metrics)
         numbers = {
             prefix + name: float(value)
             for name, value in _flatten(metrics)

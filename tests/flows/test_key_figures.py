@@ -21,6 +21,12 @@ from pipeline.core.layout import Layout
         ("train_gan@wav2lip", "train_gan/wav2lip", {"val_l1": 0.03124}, "L1 0.0312"),
         ("evaluate@wav2lip", "evaluate/wav2lip", {"lse_d": 7.123, "lse_c": 5.2}, "LSE-D 7.12, LSE-C 5.20"),
         ("evaluate_bound@real", "evaluate/real", {"lse_d": 7.123, "lse_c": 5.2}, "LSE-D 7.12, LSE-C 5.20"),
+        (
+            "evaluate@wav2lip",
+            "evaluate/wav2lip",
+            {"lse_d": 7.123, "lse_c": 5.2, "fid": 30.456, "fitness": {"is_fit": False}},
+            "FID 30.46; the evaluator cannot judge the clips",
+        ),
         ("compare", "compare", {"real": {"lse_d": 7.1}}, ""),
         ("code", "code", {}, ""),
         ("train_gan@a", "train_gan/a", {"val_l1": "low"}, ""),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.compare.fitness import fitness_of_rows
 from pipeline.compare.seeds import averaged
 
 
@@ -47,4 +48,5 @@ def apart(rows: Sequence[Mapping[str, Any]], reach: float = 0.2) -> dict[str, An
 def comparison_of(rows: Sequence[Mapping[str, Any]], evaluator: str = "trained", reach: float = 0.2) -> dict[str, Any]:
     """A comparison of the rows, with all differences known to ``reach`` either way."""
     protocol = {"evaluator": evaluator, "evaluator_width": 0.125}
-    return {"rows": rows, "differences": apart(rows, reach), "protocol": protocol}
+    fitness = vars(fitness_of_rows(averaged(rows), evaluator))
+    return {"rows": rows, "differences": apart(rows, reach), "protocol": protocol, "fitness": fitness}

@@ -10,11 +10,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
-from pipeline.compare.intervals import mean_interval
+from pipeline.compare.intervals import MIN_CLIPS, mean_interval
 from pipeline.compare.table import ClipScore, clip_scores
 from pipeline.core.choices import UNNAMED_GEOMETRY
 from pipeline.core.errors import DataError, UserError
 from pipeline.core.versions import differing
+from pipeline.evaluation.videos.encodings import encoding_differences
 from pipeline.params.scoring import CompareParams
 from pipeline.report.tables import Table
 
@@ -22,17 +23,18 @@ METRICS = (
     ("LSE-D ↓", "lse_d", 1),
     ("LSE-C ↑", "lse_c", 1),
     ("clips within 1 frame, % ↑", "within_one_frame", 100),
-    ("mean offset, frames (audio ahead: +)", "offset_mean_frames", 1),
+    ("median offset, frames (audio ahead: +)", "offset_median_frames", 1),
+    ("clips at the search limit, %", "share_at_limit", 100),
     ("FID ↓", "fid", 1),
     ("1000 KID ↓", "kid", 1000),
     ("jitter / real (both as encoded)", "jitter_ratio", 1),
 )
 """Label, key in a result, and the factor applied for display."""
+EDGE_METRICS = (("LSE-D ↓, edge valid", "lse_d_valid", 1), ("LSE-C ↑, edge valid", "lse_c_valid", 1))
+"""Shown after LSE if a result has short clips."""
 FITNESS_LABEL = "evaluator can judge these clips"
 OF_CLIPS = ("lse_d", "lse_c")
 """Metrics that are means over clips."""
-MIN_SHARED_CLIPS = 2
-"""Fewer clips give no interval: resampling a single clip always returns that clip."""
 CSV_TOLERANCE = 1e-5
 
 Figures = Mapping[str, Any]
@@ -44,13 +46,24 @@ class _Failure(BaseModel):
     clip_id: str
 
 
-class _Result(BaseModel):
-    """The fields of a result that the comparison uses."""
+class _Fitness(BaseModel):
+    is_fit: bool | None
+    num_real_videos: int
+    num_within_one_frame: int
 
-    lse_d: FiniteFloat
-    lse_c: FiniteFloat
-    within_one_frame: FiniteFloat
-    offset_mean_frames: FiniteFloat
+
+class _Result(BaseModel):
+    """The fields of a result that the comparison uses. Metrics of an evaluator that cannot judge the clips are None."""
+
+    fitness: _Fitness
+    lse_d: FiniteFloat | None
+    lse_c: FiniteFloat | None
+    within_one_frame: FiniteFloat | None
+    lse_d_valid: FiniteFloat | None
+    lse_c_valid: FiniteFloat | None
+    offset_median_frames: FiniteFloat | None
+    share_at_limit: FiniteFloat | None
+    num_short_clips: int
     fid: FiniteFloat
     kid: FiniteFloat
     jitter_ratio: FiniteFloat
@@ -66,7 +79,10 @@ class _Result(BaseModel):
 
 @dataclass(frozen=True)
 class EarlierResult:
-    """An output of ``score --out``: ``figures``, and the scored rows of its CSV, or None if the CSV is missing."""
+    """An output of ``score --out``: ``figures``, and the scored rows of its CSV, or None if it has no LSE of clips.
+
+    The CSV is missing, or the LSE is withheld because the evaluator cannot judge the clips.
+    """
 
     path: Path
     figures: Figures
@@ -76,7 +92,7 @@ class EarlierResult:
     def read(cls, path: Path) -> EarlierResult:
         """Read a result and its CSV. Raises UserError if a file is unreadable or invalid, or if they do not match."""
         try:
-            figures = _Result.model_validate_json(path.read_bytes()).model_dump(exclude_none=True)
+            figures = _Result.model_validate_json(path.read_bytes()).model_dump()
         except OSError as error:
             raise UserError(f"--against {path} cannot be read: {error.strerror}") from None
         except ValidationError as error:
@@ -84,7 +100,8 @@ class EarlierResult:
             raise UserError(
                 f"--against {path} is not a result of `python -m pipeline score --out`: {'; '.join(faults)}"
             ) from None
-        return cls(path, figures, _read_clips(path, figures["lse_d"]))
+        is_withheld = figures["lse_d"] is None
+        return cls(path, figures, None if is_withheld else _read_clips(path, figures["lse_d"]))
 
 
 def _read_clips(path: Path, mean_lse_d: float) -> ClipScores | None:
@@ -111,9 +128,12 @@ _REMEDIES = {
 
 
 def require_alike(ours: Figures, theirs: Figures, name: str) -> None:
-    """Raises UserError with the first setting that differs between two protocols; ``name`` identifies ``theirs``."""
+    """Raises UserError with the first setting that differs between two protocols; ``name`` identifies ``theirs``.
+
+    Encodings may differ: `protocol_differences` warns of them.
+    """
     theirs = {"crop": UNNAMED_GEOMETRY, **theirs}  # results of earlier releases do not name it
-    for key in sorted({*ours, *theirs} - {"sha256"}, key=lambda key: (key != "id", key)):
+    for key in sorted({*ours, *theirs} - {"sha256", "encodings"}, key=lambda key: (key != "id", key)):
         if ours.get(key) != theirs.get(key):
             remedy = _REMEDIES.get(key, "score those videos again, or use its settings in params.yaml")
             now, then = _unequal_parts(ours.get(key), theirs.get(key))
@@ -148,15 +168,22 @@ def protocol_differences(ours: Figures, other: EarlierResult) -> list[str]:
         f"{package} is {versions[0][package]} here and was {versions[1][package]} for {name}: last digits may differ"
         for package in differing(versions)
     ]
-    if other.clips is None:
+    notes += encoding_differences(ours.get("protocol", {}), theirs.get("protocol", {}), name)
+    if other.clips is None and theirs["lse_d"] is not None:
         notes.append(f"{other.path.with_suffix('.csv')} is missing: the differences have no intervals")
     return notes
 
 
 def figures_table(ours: Figures) -> Table:
     """Whether the evaluator can judge the clips, then one row per metric, with its interval over clips if any."""
-    cells = [[label, _with_interval(ours, key, scale)] for label, key, scale in METRICS]
+    cells = [[label, _with_interval(ours, key, scale)] for label, key, scale in _metrics_of(ours)]
     return Table(["", "generated"], [[FITNESS_LABEL, _verdict(ours)], *cells])
+
+
+def _metrics_of(*results: Figures) -> list[tuple[str, str, int]]:
+    """The metrics to show: those without zero vectors beyond the ends of clips only if these matter."""
+    has_short = any(figures["num_short_clips"] for figures in results)
+    return [*METRICS[:2], *(EDGE_METRICS if has_short else ()), *METRICS[2:]]
 
 
 def _verdict(figures: Figures) -> str:
@@ -168,10 +195,12 @@ def _verdict(figures: Figures) -> str:
 
 
 def _with_interval(figures: Figures, key: str, scale: float) -> str:
-    text = f"{scale * figures[key]:.3f}"
-    if f"{key}_ci" not in figures:
+    if figures[key] is None:
+        return "-"
+    text, bounds = f"{scale * figures[key]:.3f}", figures.get(f"{key}_ci")
+    if bounds is None:
         return text
-    low, high = (scale * bound for bound in figures[f"{key}_ci"])
+    low, high = (scale * bound for bound in bounds)
     return f"{text} [{low:.3f}, {high:.3f}]"
 
 
@@ -180,31 +209,37 @@ def against_table(
 ) -> tuple[Table, list[str]]:
     """A table of both results' metrics and their differences, and notes on the differences.
 
-    There is no note if the evaluator cannot judge the clips. Its fitness is the same for both results.
-    LSE differences have a paired confidence interval over the clips that both results scored. It is much narrower than
-    the intervals of the two means, because clips are similarly difficult for both systems.
+    Metrics that a result withholds have a dash and no difference; there is no note on their differences.
+    LSE differences are paired over the clips that both results scored. Their interval, if there are enough clips, is
+    much narrower than the intervals of the two means, because clips are similarly difficult for both systems.
     """
     theirs = other.clips or {}
     shared = sorted(clips.keys() & theirs.keys())
-    cells, unclear = [[FITNESS_LABEL, _verdict(ours), "", ""]], []
-    for label, key, scale in METRICS:
-        values = [figures[key] * scale for figures in (ours, other.figures)]
-        difference = f"{values[0] - values[1]:+.3f}"
-        if key in OF_CLIPS and len(shared) >= MIN_SHARED_CLIPS:
+    cells, unclear = [[FITNESS_LABEL, _verdict(ours), _verdict(other.figures), ""]], []
+    for label, key, scale in _metrics_of(ours, other.figures):
+        values = [figures[key] for figures in (ours, other.figures)]
+        is_withheld = None in values
+        difference = "-" if is_withheld else f"{scale * (values[0] - values[1]):+.3f}"
+        if not is_withheld and key in OF_CLIPS and shared:
             by_clip = [getattr(clips[name], key) - getattr(theirs[name], key) for name in shared]
-            low, high = mean_interval(by_clip, params.confidence, params.num_resamples, seed)
-            difference = f"{sum(by_clip) / len(by_clip):+.3f} [{low:+.3f}, {high:+.3f}]"
-            if low <= 0 <= high:
-                unclear.append(label.split()[0])
+            difference = f"{sum(by_clip) / len(by_clip):+.3f}"
+            if len(shared) >= MIN_CLIPS:
+                low, high = mean_interval(by_clip, params.confidence, params.num_resamples, seed)
+                difference += f" [{low:+.3f}, {high:+.3f}]"
+                if low <= 0 <= high:
+                    unclear.append(label.split()[0])
         cells.append([label, _with_interval(ours, key, scale), _with_interval(other.figures, key, scale), difference])
-    is_unfit = ours["fitness"]["is_fit"] is False
-    notes = _on_differences(shared, unclear) if other.clips is not None and not is_unfit else []
+    has_sync = ours["lse_d"] is not None and other.clips is not None
+    notes = _on_differences(shared, unclear) if has_sync else []
     return Table(["", "generated", other.path.name, "difference"], cells), notes
 
 
 def _on_differences(shared: Sequence[tuple[str, str]], unclear: Sequence[str]) -> list[str]:
-    if len(shared) < MIN_SHARED_CLIPS:
-        return [f"both results have a score for only {len(shared)} clips: too few for intervals of the differences"]
+    if len(shared) < MIN_CLIPS:
+        return [
+            f"both results have a score for only {len(shared)} clips: too few for intervals of the differences, which "
+            f"need {MIN_CLIPS}"
+        ]
     notes = [f"LSE differences are paired over the {len(shared)} clips that both results have"]
     if unclear:
         notes.append(

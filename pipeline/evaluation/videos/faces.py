@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from pipeline.core.choices import CropGeometry
 from pipeline.core.errors import DataError
 from pipeline.faces.crops import CROP_PX, Cropper, boxes_within, context_boxes, crop_boxes
-from pipeline.faces.detector import detectors_by_zoom
-from pipeline.faces.track import MIN_LINK_IOU, box_iou
+from pipeline.faces.detector import box_iou, detectors_by_zoom
+from pipeline.faces.track import MIN_LINK_IOU
 from pipeline.features.alignment import FPS, SAMPLE_RATE_HZ, num_samples_of
 from pipeline.features.samples import float_to_int16
 from pipeline.media.audio import rms_of
 from pipeline.media.file import MediaFile
+from pipeline.metrics.lse import EVALUATOR_INPUT_PX
 from pipeline.params import PreprocessParams
 from pipeline.preprocess.footage import Footage, scan_faces
 from pipeline.preprocess.reasons import Reason, RejectedError
@@ -99,14 +100,15 @@ class PairedFaces:
         return real[: len(shown)], shown[: len(real)]
 
     def context(self, params: PreprocessParams) -> Images:
-        """Context crops of the generated video: uint8 [N, context_px, context_px, 3].
+        """Context crops of the generated video at the evaluator's size: uint8 [N, 224, 224, 3].
 
+        Those of preprocessing are smaller (``preprocess.context_px``), and enlarging them halves the sharpness.
         Raises RejectedError if less than half of the searched frames have a face at the real one's position.
         """
         boxes = context_boxes(self.faces)
-        context = self._cut(self.generated, boxes * self.scale, params.context_px)
-        places = boxes_within(crop_boxes(self.faces, "square"), boxes, params.context_px)
-        detector = next(detectors_by_zoom(params.detector_score, params.detector_max_px, params.context_px))
+        context = self._cut(self.generated, boxes * self.scale, EVALUATOR_INPUT_PX)
+        places = boxes_within(crop_boxes(self.faces, "square"), boxes, EVALUATOR_INPUT_PX)
+        detector = next(detectors_by_zoom(params.detector_score, params.detector_max_px, EVALUATOR_INPUT_PX))
         searched = range(0, len(context), params.detect_every)
         num_shown = sum(
             any(box_iou(found.box, places[index]) >= MIN_LINK_IOU for found in detector.detect(context[index]))

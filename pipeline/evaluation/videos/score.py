@@ -5,25 +5,25 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.compare.fitness import Fitness, fitness_of_share, unknown_fitness
+from pipeline.compare.fitness import RealVideos
 from pipeline.core.digest import sha256_of
 from pipeline.core.errors import DataError
 from pipeline.evaluation import protocol
 from pipeline.evaluation.protocol import Pair
 from pipeline.evaluation.score import PairResult, VariantScore
 from pipeline.evaluation.setup import Networks
+from pipeline.evaluation.videos.encodings import Encodings
 from pipeline.evaluation.videos.faces import MIN_LENGTH_SHARE, MIN_SHOWN_SHARE, PairedFaces
 from pipeline.evaluation.videos.pairing import VideoPair
 from pipeline.faces.crops import CROP_PX
 from pipeline.media.errors import MediaError
 from pipeline.media.file import MediaFile
-from pipeline.metrics.lse import lse_scores
+from pipeline.metrics.lse import EVALUATOR_INPUT_PX, lse_scores
 from pipeline.metrics.temporal import mouth_jitter
 from pipeline.params import PreprocessParams
 from pipeline.preprocess.reasons import RejectedError
@@ -31,35 +31,15 @@ from pipeline.report.progress import tracked
 
 logger = logging.getLogger(__name__)
 
-VIDEOS_PROTOCOL_ID = "lipsmith-videos-3"
+VIDEOS_PROTOCOL_ID = "lipsmith-videos-4"
 Images = NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
-class RealVideos:
-    """How many real videos the evaluator placed, and how many of them within one frame of sync."""
-
-    num: int
-    num_near: int
-
-    @classmethod
-    def of(cls, score: VariantScore) -> RealVideos:
-        """The real videos behind the scored videos."""
-        offsets = [item.real_offset_frames for item in score.results if item.real_offset_frames is not None]
-        return cls(len(offsets), sum(abs(offset) <= 1 for offset in offsets))
-
-    def fitness(self, evaluator: str) -> Fitness:
-        """Whether the evaluator can judge these videos. ``evaluator``: its name in the protocol."""
-        if not self.num:
-            reason = "none of the real videos could be placed. Give --reference videos with their own sound"
-            return unknown_fitness(evaluator, reason)
-        return fitness_of_share(self.num_near / self.num, evaluator)
-
-    def figures(self, evaluator: str) -> dict[str, Any]:
-        """The fitness for a result's JSON: ``is_fit`` (None: unknown), ``text`` and the numbers behind it."""
-        fitness = self.fitness(evaluator)
-        numbers = {"num_real_videos": self.num, "num_within_one_frame": self.num_near}
-        return {"is_fit": fitness.is_fit, "text": fitness.text, **numbers}
+def fitness_figures(score: VariantScore, evaluator: str) -> dict[str, Any]:
+    """Whether the evaluator can judge the scored videos, from where it places the real ones (`RealVideos.figures`)."""
+    offsets = [item.real_offset_frames for item in score.results if item.real_offset_frames is not None]
+    none_placed = "none of the real videos could be placed. Give --reference videos with their own sound"
+    return RealVideos.placed_at(offsets).figures(evaluator, none_placed)
 
 
 def score_videos(pairs: Sequence[VideoPair], networks: Networks, params: PreprocessParams) -> VariantScore:
@@ -133,8 +113,10 @@ def _self_paired(pair: VideoPair) -> Pair:
     return Pair(pair.name, pair.name)
 
 
-def describe_protocol(pairs: Sequence[VideoPair], networks: Networks, params: PreprocessParams) -> dict[str, Any]:
-    """The protocol with its digest: all that the metrics depend on, except the generated videos."""
+def describe_protocol(
+    pairs: Sequence[VideoPair], networks: Networks, params: PreprocessParams, encodings: Encodings
+) -> dict[str, Any]:
+    """The protocol with its digest: all that the metrics depend on; of the generated videos only the encodings."""
     digest = hashlib.sha256()
     for pair in pairs:
         digest.update(f"{pair.name} {sha256_of(pair.reference)}\n".encode())
@@ -149,10 +131,12 @@ def describe_protocol(pairs: Sequence[VideoPair], networks: Networks, params: Pr
                 name: getattr(params, name) for name in (*settings, "min_frames", "min_face_px", "min_audio_rms")
             },
             "crop": params.crop,
-            "context_px": params.context_px,
+            "context_px": EVALUATOR_INPUT_PX,
+            "encodings": encodings.described(),
             "audio": "of the generated video",
             "length": "the shorter of both videos, 25 fps",
             "generated_at_least": {"of_length": MIN_LENGTH_SHARE, "of_frames_with_a_face": MIN_SHOWN_SHARE},
             **networks.describe(),
+            "evaluator_input": f"context crops of {EVALUATOR_INPUT_PX} px",
         }
     )

@@ -32,8 +32,8 @@ def protocol() -> dict[str, Any]:
 def write_result(tmp_path: Path) -> Callable[..., Path]:
     def write(
         variant: str,
-        lse_d: Sequence[float] = (6.0, 7.0, 8.0),
-        lse_c: Sequence[float] = (3.0, 2.0, 1.0),
+        lse_d: Sequence[float] = (6.0, 7.0, 8.0) * 3,
+        lse_c: Sequence[float] = (3.0, 2.0, 1.0) * 3,
         fid: float = 10.0,
         failures: Sequence[dict[str, str]] = (),
         protocol: dict[str, Any] | None = None,
@@ -54,7 +54,10 @@ def write_result(tmp_path: Path) -> Callable[..., Path]:
             "num_failed": len(failures),
             "num_rejected": 0,
             "seconds": 12.5,
+            "num_short_clips": 0,
             "offset_mean_frames": 0.0,
+            "offset_median_frames": -1.0,
+            "share_at_limit": 0.125,
             "within_one_frame": within_one_frame,
             "offset_histogram": {str(k): len(lse_d) * (k == 0) for k in range(-15, 16)},
             "jitter_ratio": 1.0,

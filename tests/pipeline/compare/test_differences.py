@@ -61,12 +61,12 @@ def test_only_videos_that_both_have_count() -> None:
 def test_a_variant_that_failed_on_many_videos_takes_nothing_from_the_others() -> None:
     hard, noise = hard_clips(), np.random.default_rng(1).normal(0, 0.1, size=40)
     runs: Runs = {"a": [by_video(hard)], "b": [by_video(hard + 0.2 + noise)]}
-    poor: Runs = {"poor": [{"c0": 3.0, "c1": 4.0}], "worst": [{"c2": 3.0}]}
+    poor: Runs = {"poor": [{f"c{k}": 3.0 + k % 2 for k in range(8)}], "worst": [{f"c{k}": 3.0 for k in range(7)}]}
     found = differences({"lse_d": runs | poor}, **SETTINGS)
     assert found["a"]["b"] == differences({"lse_d": runs}, **SETTINGS)["a"]["b"]
     mean, low, high, _ = found["a"]["poor"]["lse_d"]
-    assert low <= mean <= high and mean == pytest.approx(hard[:2].mean() - 3.5)
-    assert [num_videos(found, name, "a", "lse_d") for name in ("b", "poor", "worst")] == [40, 2, 0]
+    assert low <= mean <= high and mean == pytest.approx(hard[:8].mean() - 3.5)
+    assert [num_videos(found, name, "a", "lse_d") for name in ("b", "poor", "worst")] == [40, 8, 0]
     assert difference(found, "a", "worst", "lse_d") is None
 
 

@@ -3,7 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.compare.intervals import mean_interval, ratio_interval, share_interval
+from pipeline.compare.intervals import (
+    FEW_CLIPS,
+    MIN_CLIPS,
+    few_clips_note,
+    mean_interval,
+    ratio_interval,
+    share_interval,
+)
 
 
 def test_one_clip_has_no_spread() -> None:
@@ -58,6 +65,22 @@ def test_draws_without_a_base_are_left_out_of_a_ratio() -> None:
 def test_a_share_of_all_or_none_has_an_interval_too(num_hits: int, num: int, expected: tuple[float, float]) -> None:
     """n / (n + 1.96 ** 2) is the other end where all are hits."""
     assert share_interval(num_hits, num, 0.95) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("num", "said"), [(7, "at least 8 clips, and there are 7."), (8, "over 8 clips"), (19, "over 19 clips"), (20, "")]
+)
+def test_few_clips_are_named(num: int, said: str) -> None:
+    note = few_clips_note(num)
+    assert said in note and bool(note) is bool(said)
+
+
+@pytest.mark.parametrize(("num", "share"), [(3, 0.74), (5, 0.84), (MIN_CLIPS, 0.88), (FEW_CLIPS, 0.92)])
+def test_intervals_over_few_clips_cover_as_often_as_stated(num: int, share: float) -> None:
+    """Of 800 samples from a normal distribution, in the share that the notes state."""
+    samples = np.random.default_rng(num).normal(size=(800, num))
+    bounds = np.array([mean_interval(sample, 0.95, 256, seed=0) for sample in samples])
+    assert np.mean((bounds[:, 0] <= 0) & (bounds[:, 1] >= 0)) == pytest.approx(share, abs=0.035)
 
 
 @pytest.mark.parametrize(("num_hits", "num"), [(0, 0), (3, 2), (-1, 2)])

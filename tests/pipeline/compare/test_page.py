@@ -91,7 +91,7 @@ def page_of(
     write_result: Callable[..., Path], write_takes: Callable[[Path, str, int], None], within_one_frame: float
 ) -> str:
     folders = {
-        name: write_result(name, lse_d=(6.0 + k, 7.0, 8.0), within_one_frame=within_one_frame)
+        name: write_result(name, lse_d=(6.0 + k, 7.0, 8.0) * 3, within_one_frame=within_one_frame)
         for k, name in enumerate(NAMES)
     }
     for name, folder in folders.items():

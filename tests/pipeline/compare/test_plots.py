@@ -3,7 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
+from pipeline.compare import plots
 from pipeline.compare.plots import colours, plot_offsets, plot_scores, plot_training, read_curve
 from pipeline.core.errors import DataError
 
@@ -35,6 +38,17 @@ def test_scores_and_offsets_are_drawn_alike_twice(tmp_path: Path) -> None:
         content = (tmp_path / "first" / file).read_bytes()
         assert content.startswith(PNG)
         assert content == (tmp_path / "second" / file).read_bytes()
+
+
+def test_a_withheld_metric_has_no_panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(plots, "save", lambda figure, path: drawn.append(figure))
+    withheld = dict.fromkeys(("lse_d", "lse_c", "lse_d_ci", "lse_c_ci"))
+    plot_scores([{"variant": name, "fid": 5.0} | withheld for name in ("real", "a")], 0.95, tmp_path / "scores.png")
+    (figure,) = drawn
+    assert len(figure.axes) == 1
+    text = " ".join(str(item.get_text()) for item in figure.findobj(Text))
+    assert "FID" in text and "LSE" not in text and "real videos" not in text
 
 
 def test_curve_leaves_out_empty_cells(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ WriteResult = Callable[..., Path]
 
 def content_of(write_result: WriteResult, within_one_frame: float = 1.0) -> dict[str, Any]:
     results = [
-        read_result(write_result(name, [d, d + 0.1], [c, c + 0.1], within_one_frame=within_one_frame))
+        read_result(write_result(name, [d, d + 0.1] * 10, [c, c + 0.1] * 10, within_one_frame=within_one_frame))
         for name, (d, c) in SCORES.items()
     ]
     return comparison(results, 0.95, 100, seed=1)
@@ -36,11 +36,20 @@ def test_markdown_has_every_row_the_paper_and_the_failures(write_result: WriteRe
     for name in ("real", *ARMS):
         assert f"| `{name}`" in text
     assert "| `lstm_cbam` | s1/a\\|b | too short |" in text
-    assert "| 100% [44%, 100%] | 1.00 [1.00, 1.00] | 3 |" in text  # three of three clips: 3 / (3 + 1.96 ** 2)
+    assert "| 100% [70%, 100%] | -1 (12%) | 1.00 [1.00, 1.00] | 9 |" in text  # nine of nine clips: 9 / (9 + 1.96 ** 2)
+    assert "Intervals over 9 clips are too narrow" in text
     assert "6.207" in text and "Wav2Lip + GAN" in text
     for block in text.split("\n\n"):
         if block.startswith("|"):
             assert len({line.replace("\\|", "").count("|") for line in block.splitlines()}) == 1
+
+
+def test_fewer_than_eight_clips_have_no_interval(write_result: WriteResult) -> None:
+    results = [read_result(write_result(name, [d] * 7, [c] * 7)) for name, (d, c) in SCORES.items()]
+    text = comparison_markdown(comparison(results, 0.95, 100, seed=1), {})
+    assert "There are no intervals: they need at least 8 clips, and there are 7." in text
+    assert "| 7.000 | 5.000 | 10.00 | 12.50 | 100% | -1 (12%) | 1.00 | 7 |" in text and "Square brackets" not in text
+    assert "Paired differences" not in text and "[" not in text
 
 
 def test_markdown_states_the_findings_first_then_the_caveats_then_the_tables(write_result: WriteResult) -> None:

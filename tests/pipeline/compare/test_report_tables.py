@@ -75,7 +75,7 @@ def test_without_sync_no_table_has_a_score_of_the_evaluator(write_result: WriteR
     whole, rest = report_tables(content, has_sync=True), report_tables(content, has_sync=False)
     assert "LSE-D ↓" in whole.scores.header and whole.edges.cells and whole.differences.cells
     assert rest.scores.header == ["row", "FID ↓", "1000 KID ↓", "jitter / real", "clips"]
-    assert rest.scores.cells[1] == ["`lstm_cbam`", "10.00", "12.50", "1.00 [1.00, 1.00]", "3"]
+    assert rest.scores.cells[1] == ["`lstm_cbam`", "10.00", "12.50", "1.00 [1.00, 1.00]", "9"]
     assert rest.table_1.header == ["row", "FID ours", "FID paper"]
     assert rest.edges.cells == [] and rest.differences.cells == []
     assert rest.probes == whole.probes
@@ -84,9 +84,8 @@ def test_without_sync_no_table_has_a_score_of_the_evaluator(write_result: WriteR
 
 @pytest.mark.parametrize(("confidence", "said"), [(0.95, "95 %"), (0.975, "97.5 %"), (0.995, "99.5 %"), (0.29, "29 %")])
 def test_the_level_of_the_intervals_is_not_rounded(confidence: float, said: str) -> None:
-    assert intervals_note({"intervals": {"confidence": confidence}}).startswith(
-        f"Square brackets: {said} confidence interval"
-    )
+    note = intervals_note({"intervals": {"confidence": confidence, "num_videos": 20}})
+    assert note.startswith(f"Square brackets: {said} confidence interval") and "too narrow" not in note
 
 
 def test_printed_figures() -> None:

@@ -15,6 +15,7 @@ from pipeline.compare.intervals import mean_interval
 from pipeline.compare.table import ClipScore, comparison, csv_text, intervals_over_clips, read_result, shared_protocol
 from pipeline.core import atomic
 from pipeline.core.errors import UserError
+from pipeline.metrics import OF_EVALUATOR
 
 ARMS = ("lstm_cbam", "no_lstm", "no_cbam", "no_lstm_cbam")
 WriteResult = Callable[..., Path]
@@ -57,9 +58,9 @@ def test_a_video_with_several_voices_is_no_further_evidence() -> None:
 
 def test_failed_clips_are_counted_and_stay_out_of_the_intervals(write_result: WriteResult) -> None:
     failed = [{"clip_id": "broken", "reason": "too short"}]
-    result = read_result(write_result("lstm_cbam", lse_d=(5.0, 5.0), lse_c=(1.0, 1.0), failures=failed))
+    result = read_result(write_result("lstm_cbam", lse_d=(5.0,) * 8, lse_c=(1.0,) * 8, failures=failed))
     (row,) = comparison([result], 0.95, 100, seed=1)["rows"]
-    assert (row["num_clips"], row["num_failed"]) == (2, 1)
+    assert (row["num_clips"], row["num_failed"]) == (8, 1)
     assert row["lse_d_ci"] == [5.0, 5.0]
 
 
@@ -74,6 +75,28 @@ def test_refuses_rows_of_different_protocols(write_result: WriteResult, protocol
 def test_missing_result_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="dvc repro"):
         read_result(tmp_path / "evaluate" / "no_lstm")
+
+
+@pytest.mark.parametrize(("within_one_frame", "copy_lse_c"), [(0.79, 1.0), (1.0, 2.1)])
+def test_what_an_evaluator_measures_that_cannot_judge_is_none(
+    write_result: WriteResult, within_one_frame: float, copy_lse_c: float
+) -> None:
+    """It places too few real videos, or scores them worse than the same videos with foreign audio."""
+    results = [
+        read_result(write_result("real", within_one_frame=within_one_frame)),
+        read_result(write_result("no_lstm")),
+        read_result(write_result("copy_input", lse_d=[9.0] * 9, lse_c=[copy_lse_c] * 9)),
+    ]
+    content = comparison(results, 0.95, 100, seed=1)
+    assert content["fitness"]["is_fit"] is False and "cannot judge these clips" in content["fitness"]["text"]
+    assert content["differences"] == {}
+    for row in content["rows"]:
+        assert {name for name, value in row.items() if value is None} == {
+            name for name in row if name.removesuffix("_ci") in OF_EVALUATOR
+        }
+        assert (row["lse_d"], row["lse_c_ci"], row["within_one_frame"]) == (None, None, None)
+        assert row["fid"] == 10.0 and row["jitter_ratio_ci"] == [1.0, 1.0]
+    assert csv_text(content["rows"]).splitlines()[1] == "real,,,10.0"
 
 
 def test_csv_has_the_headline_figures(write_result: WriteResult) -> None:

@@ -14,15 +14,18 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
+from pipeline.cli.dub import summary_line
 from pipeline.core.errors import UserError
 from pipeline.dubbing.dub import DubSettings, dub_file, regenerate
-from pipeline.dubbing.face_path import FollowSettings
+from pipeline.dubbing.face_path import Followed, FollowSettings
 from pipeline.dubbing.speech import load_speech
+from pipeline.faces.detector import YuNetDetector
 from pipeline.inference.generator import GeneratorState
 from pipeline.inference.generator_kinds import OURS, ExtractedAudio
 from pipeline.media.errors import MediaError
 from pipeline.media.file import MediaFile
 from pipeline.media.writer import VideoWriter
+from tests.support.drawn_face import draw_face
 from tests.support.dub_scenes import HEIGHT, WIDTH, ScriptedDetector, picture
 from tests.support.media_readers import display_of, header_of, read_frames, read_native_samples
 from tests.support.sound import tone
@@ -55,6 +58,10 @@ def darken(crops, windows, references):
     drawn = crops.copy()
     drawn[:, 60:86, 28:68] = 0
     return drawn
+
+
+def followed(boxes):
+    return Followed(boxes, np.zeros(len(boxes), np.int64), ())
 
 
 def run(face, audio, out, draw=darken, detector=None, **settings):
@@ -140,7 +147,9 @@ def test_six_channels_are_mixed_to_stereo(make_video, make_sound, tmp_path):
 def test_the_speech_is_the_default_track_or_the_chosen_one(make_video, tmp_path, audio_track, expected_hz):
     both = tmp_path / "both.mkv"
     write_video(both, [tone(300, 1.0)[:, None], tone(600, 1.0)[:, None]], default=1)
-    run(make_video(5), both, tmp_path / "out.mp4", audio_track=audio_track)
+    summary = run(make_video(5), both, tmp_path / "out.mp4", audio_track=audio_track)
+    named = f"{both}: audio track 2 is used; its audio tracks are 1 (aac, mono), 2 (aac, mono)"
+    assert summary.notes == (() if audio_track else (named,))
     samples, rate_hz = read_native_samples(tmp_path / "out.mp4")
     middle = samples[rate_hz // 4 : 3 * rate_hz // 4, 0]
     assert np.argmax(np.abs(np.fft.rfft(middle))) * 2 == expected_hz
@@ -148,14 +157,16 @@ def test_the_speech_is_the_default_track_or_the_chosen_one(make_video, tmp_path,
 
 def test_sound_before_the_picture_is_kept_unless_the_picture_is_its_own(make_video, tmp_path, caplog):
     caplog.set_level(logging.INFO)
-    late = tmp_path / "late.mkv"
+    late, leads = tmp_path / "late.mkv", "its sound starts 0.42 s before its video"
     write_video(late, [tone(300, 1.5)[:, None]], seconds=1.0, picture_s=0.5)
     summary = run(make_video(5), late, tmp_path / "out.mp4")
     assert summary.duration_s == pytest.approx(1.5, abs=0.13)
-    assert "late.mkv: the dub begins with its sound, 0.4" in caplog.text
+    assert summary.notes == (
+        f"{late}: its sound starts 0.42 s before its video, which is kept: the dub begins with it",
+    )
     summary = run(late, late, tmp_path / "out.mp4")
     assert summary.duration_s == pytest.approx(1.0, abs=0.13)
-    assert "s of its sound are left out: its video starts later" in caplog.text
+    assert f"{leads}, which is left out" in caplog.text
 
 
 def test_an_undecodable_track_is_no_obstacle_in_either_input(make_video, make_sound, tmp_path):
@@ -203,6 +214,29 @@ def test_a_mouth_is_pasted_where_its_generators_crops_come_from(
     np.testing.assert_allclose(found, [width / 6, height / 6, x0 + 24, y0 + 0.75 * height], atol=1)
 
 
+@pytest.mark.parametrize("turns", range(4))
+def test_a_mouth_is_painted_on_the_mouth_of_a_turned_face(make_sound, tmp_path, turns):
+    """The real detector; the generator marks the middle of the mouth, which is dark in the drawn face."""
+    face, size = tmp_path / "face.mp4", 160
+    upright = draw_face(80, 76)
+    with VideoWriter(face, 25, (size, size)) as writer:
+        for _ in range(8):
+            writer.write(np.ascontiguousarray(np.rot90(upright, -turns)))
+
+    @Draw
+    def mark(crops, windows, references):
+        drawn = crops.copy()
+        drawn[:, 68:76, 44:52] = (0, 255, 0)
+        return drawn
+
+    run(face, make_sound(0.32), tmp_path / "out.mp4", draw=mark, detector=YuNetDetector(max_px=160))
+    shown = read_frames(tmp_path / "out.mp4", None)[3].astype(float)
+    change = np.abs(np.rot90(shown, turns) - upright).sum(axis=2)
+    rows, columns = np.nonzero(change > 200)
+    assert len(rows) > 20
+    np.testing.assert_allclose([columns.mean(), rows.mean()], [80, 76 + 0.52 * 44], atol=8)
+
+
 def test_missing_faces_can_stop_it(make_video, make_sound, tmp_path):
     seen = {k: [FACE] for k in range(10)}
     with pytest.raises(UserError, match=r"10 of 20 frames, first at 0\.40 s.*--on-missing keep"):
@@ -231,6 +265,23 @@ def test_the_summary_has_the_written_size(make_sound, tmp_path):
     assert (summary.width, summary.height) == (display.width, display.height) == (WIDTH, HEIGHT)
 
 
+def test_the_summary_tells_what_is_missing_in_the_inputs(make_sound, tmp_path):
+    face, audio = tmp_path / "face.avi", make_sound(0.6)
+    with av.open(str(face), "w") as container:
+        stream = container.add_stream("rawvideo", rate=25, width=WIDTH, height=HEIGHT, pix_fmt="bgr24")
+        for index in range(20):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(index), format="bgr24")))
+        container.mux(stream.encode())
+    assert run(face, audio, tmp_path / "out.mp4").notes == ()
+    for path in (face, audio):
+        content = path.read_bytes()
+        path.write_bytes(content[: round(0.9 * len(content))])
+    summary = run(face, audio, tmp_path / "out.mp4")
+    assert [note.split(": ", 1)[0] for note in summary.notes] == [str(face), str(audio)]
+    assert all("is cut off: it has 90% of the bytes" in note for note in summary.notes)
+    assert summary_line(summary).count("\nnote: ") == 2
+
+
 @pytest.mark.parametrize(("rotation", "expected"), [(0, Fraction(16, 11)), (90, Fraction(11, 16))])
 def test_pixels_that_are_not_square_keep_their_shape(make_sound, tmp_path, rotation, expected):
     wide = tmp_path / "wide.mp4"
@@ -251,7 +302,7 @@ def test_silent_and_broken_samples(make_video, tmp_path, caplog):
     wavfile.write(tmp_path / "bad.wav", 16_000, samples)
     with MediaFile(tmp_path / "bad.wav") as media:
         speech = load_speech(media)
-    assert "20 samples are NaN or infinite" in caplog.text
+    assert "20 audio samples are NaN or infinite" in caplog.text
     assert (speech.mel == -4).all()
     run(make_video(5), tmp_path / "bad.wav", tmp_path / "out.mp4")
     assert header_of(tmp_path / "out.mp4").has_audio
@@ -349,8 +400,8 @@ def test_the_batch_does_not_matter_and_each_frame_hears_its_own_time(batch_frame
     def shown():
         return ((k, picture(k)) for k in [*range(10), *range(8, 0, -1)])
 
-    one = list(regenerate(shown(), boxes, voice, 30.0, mix, 18))
-    parts = list(regenerate(shown(), boxes, voice, 30.0, mix, batch_frames))
+    one = list(regenerate(shown(), followed(boxes), voice, 30.0, mix, 18))
+    parts = list(regenerate(shown(), followed(boxes), voice, 30.0, mix, batch_frames))
     assert [k for k, _ in parts] == [*range(10), *range(8, 0, -1)]
     for (_, a), (_, b) in zip(one, parts, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -369,7 +420,7 @@ def test_the_reference_is_the_shots_first_crop_unless_told_otherwise(reference):
 
     calm = np.repeat(picture(0)[None], 6, axis=0) + np.arange(6, dtype=np.uint8)[:, None, None, None]
     boxes = np.tile(np.array([[30.0, 10, 90, 70]]), (6, 1))
-    list(regenerate(enumerate(calm), boxes, ExtractedAudio.silent(16_000), 25.0, watch, 4, reference))
+    list(regenerate(enumerate(calm), followed(boxes), ExtractedAudio.silent(16_000), 25.0, watch, 4, reference))
     crops, references = (np.concatenate(part) for part in zip(*seen, strict=True))
     expected = crops if reference == "same" else np.repeat(crops[:1], 6, axis=0)
     np.testing.assert_array_equal(references, expected)

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from models.lse_syncnet import LseSyncNet
 from pipeline import stage
 from pipeline.cli.main import app
+from pipeline.compare.fitness import RealVideos
 from pipeline.compare.table import comparison, read_result, shared_protocol
 from pipeline.core import atomic, scratch
 from pipeline.core.errors import DataError, TemporaryError, UserError
@@ -63,7 +64,8 @@ def layout(tmp_path: Path, shards_dir: Path, params: Params) -> Layout:
     folder = layout.model_dir("train_evaluator")
     saved_model.save_model(folder, kind="lse_syncnet", config={"width": 0.03}, state=state, info={})
     for name, variant in params.variants.items():
-        recipe = recipe_of(params.train_gan.model_copy(update={"width": 0.03}), variant)
+        untrained = params.train_gan.model_copy(update={"width": 0.03, "predicts": "image"})  # change would be a copy
+        recipe = recipe_of(untrained, variant)
         folder = layout.stage_dir("train_gan", name)
         state = recipe.build().state_dict()
         saved_model.save_model(
@@ -119,7 +121,9 @@ def test_six_rows_end_to_end(run_stage: Callable[..., dict[str, Any]], layout: L
     for row in content["rows"]:
         assert row["fid"] == pytest.approx(0, abs=1e-6) or row["variant"] not in ("real", "copy_input")
     folder = layout.stage_dir("compare")
-    assert {path.name for path in (folder / "plots").iterdir()} == {"scores.png", "offsets.png", "training.png"}
+    is_fit = content["fitness"]["is_fit"]  # of an untrained evaluator
+    charts = {"scores.png", "training.png"} | ({"offsets.png"} if is_fit else set())
+    assert {path.name for path in (folder / "plots").iterdir()} == charts
     assert "evaluator trained in this checkout" in (folder / "comparison.md").read_text()
     summary = layout.summary_path.read_text()
     assert summary.startswith("- The evaluator trained in this checkout can")
@@ -142,6 +146,7 @@ def test_a_model_of_the_users_own_beside_the_comparison(
     run_stage: Callable[..., dict[str, Any]], layout: Layout, repo_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever its folder is called; rows of another protocol are not shown."""
+    monkeypatch.setattr(setup, "place_real_clips", lambda *_: RealVideos(4, 4))
     rows = {name: run_stage("evaluate", partial(evaluate._body, name), name) for name in ("copy_input", "no_lstm")}
     write_settings(layout, repo_root)
     atomic.write_json(layout.metrics_path("train_evaluator"), SKILL)
@@ -170,6 +175,16 @@ def test_a_model_of_the_users_own_beside_the_comparison(
     assert mine.split("|")[2:] == theirs.split("|")[2:] and f"{figures['lse_d']:.3f}" in mine
     assert "| `copy_input` |" in alike and "last digits" not in alike
 
+    unfit = figures | {"fitness": RealVideos(4, 1).figures("trained", "")}
+    monkeypatch.setattr(setup.Evaluation, "score_model", lambda *_: unfit)
+    withheld = score_model("--out", "out.json")
+    assert withheld.startswith(unfit["fitness"]["text"]) and "pairwise accuracy" not in withheld
+    (mine,) = [line.split(" | ") for line in withheld.splitlines() if f"| {folder} |" in line]
+    assert mine[1:4] == ["-"] * 3 and mine[-2:] == ["-", "- |"] and mine[4] == f"{figures['fid']:.2f}"
+    written = json.loads((layout.root / "out.json").read_text())
+    assert (written["lse_d"], written["withheld"]) == (None, unfit["fitness"]["text"])
+
+    monkeypatch.setattr(setup.Evaluation, "score_model", lambda *_: figures)
     content["rows"][0]["versions"]["torch"] = "1.0"
     atomic.write_json(layout.comparison_path, content)
     assert "its rows were computed with other versions of torch" in score_model()

@@ -16,13 +16,22 @@ from models.lse_syncnet import LseSyncNet
 from pipeline.core.errors import DataError
 from pipeline.evaluation.generate import CropGenerator
 from pipeline.evaluation.protocol import Pair, clips_sha256, derange, self_paired, spread_frames
-from pipeline.evaluation.score import clips_csv, distances, num_paired_frames, render, score_summary, score_variant
+from pipeline.evaluation.score import (
+    PairResult,
+    VariantScore,
+    clips_csv,
+    distances,
+    num_paired_frames,
+    render,
+    score_summary,
+    score_variant,
+)
 from pipeline.evaluation.setup import Evaluation, Networks
 from pipeline.features.alignment import num_samples_of
 from pipeline.inference.generator import MouthGenerator
 from pipeline.inference.generator_kinds import AudioSource
 from pipeline.inference.lse_evaluator import Evaluator
-from pipeline.metrics.lse import embed_clip, lse_scores
+from pipeline.metrics.lse import LseScore, embed_clip, lse_scores
 from pipeline.params import load_params
 from pipeline.shards.clip import Clip
 
@@ -167,6 +176,21 @@ def test_no_score_at_all_is_an_error_with_the_commonest_reason(clips: Clips) -> 
 
     with pytest.raises(DataError, match="none of 4 clips could be scored; 4 of them: no face"):
         score_summary(score(clips, derange(list(clips), 1), embed))
+
+
+def test_clips_at_the_limit_of_the_search_and_short_ones_are_counted() -> None:
+    """Offsets of 15, 15, -15, 0 and 1: the mean of 3.2 says nothing, the median is 1, and three are at the limit."""
+    results = []
+    for number, (offset, num_windows) in enumerate([(15, 31), (15, 30), (-15, 80), (0, 12), (1, 31)]):
+        distances = [9.0] * 31
+        distances[15 - offset] = 8.0
+        lse = LseScore(8.0, 1.0, offset, tuple(distances), num_windows, 8.0, 1.0)
+        results.append(PairResult(Pair(f"c{number}", "x"), lse=lse, real_mouth_jitter=1.0))
+    empty = np.empty((0, 96, 96, 3), np.uint8)
+    row = score_summary(VariantScore(tuple(results), empty, empty))
+    assert (row["offset_mean_frames"], row["offset_median_frames"]) == (pytest.approx(3.2), 1.0)
+    assert (row["share_at_limit"], row["within_one_frame"]) == (0.6, 0.4)
+    assert row["num_short_clips"] == 2  # of 30 and 12 windows, for 31 offsets
 
 
 def test_known_offsets_are_counted(clips: Clips) -> None:

@@ -7,9 +7,9 @@ import pytest
 
 from pipeline.core.errors import UserError
 from pipeline.faces import detector
-from pipeline.faces.detector import Detection, YuNetDetector, detect_every
+from pipeline.faces.detector import Detection, YuNetDetector, box_iou, detect_every
 from pipeline.faces.smooth import smooth_faces, smooth_series
-from pipeline.faces.track import FaceTrack, box_iou, link_detections
+from pipeline.faces.track import FaceTrack, link_detections
 from tests.support.media_readers import iter_frames
 
 EYES_NOSE_MOUTH = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.58], [0.35, 0.74], [0.65, 0.74]])
@@ -109,6 +109,48 @@ def test_smoothing_quiets_the_detectors_noise() -> None:
     sigma = 15 / 2.3548
     expected = 1 / np.sqrt(2 * sigma * np.sqrt(np.pi))
     assert smooth[20:-20, 0].std() == pytest.approx(expected, rel=0.3)
+
+
+def a_noisy_head(motion: np.ndarray, scale: np.ndarray | float = 1.0) -> FaceTrack:
+    """A face of 100 px whose left edge follows ``motion``; detections have noise of 0.6 % of it, as YuNet's."""
+    rng = np.random.default_rng(1)
+    noise = rng.normal(0, 0.6, (len(motion), 2))
+    sizes = np.broadcast_to(scale, len(motion)) * 100
+    centres = np.column_stack([300 + motion, np.full(len(motion), 200.0)]) + noise
+    return a_track([a_face(x - 0.35 * s, y - s / 2, 0.7 * s, s) for (x, y), s in zip(centres, sizes, strict=True)])
+
+
+@pytest.mark.parametrize("amplitude_px", [5.0, 10.0, 20.0])
+@pytest.mark.parametrize("frequency_hz", [0.5, 1.0, 1.5, 2.0])
+def test_smoothing_follows_a_head_that_sways(amplitude_px: float, frequency_hz: float) -> None:
+    """Of 20 px at 2 Hz, a fixed width of 15 frames loses 19."""
+    sway = amplitude_px * np.sin(2 * np.pi * frequency_hz * np.arange(150) / 25)
+    smooth = smooth_faces(a_noisy_head(sway), width_frames=15)
+    assert np.abs(smooth[:, 0] - 300 - sway).max() < 2.5
+
+
+def test_smoothing_follows_a_head_that_nears_and_recedes() -> None:
+    scale = 1 + 0.25 * np.sin(2 * np.pi * 0.4 * np.arange(150) / 25)
+    smooth = smooth_faces(a_noisy_head(np.zeros(150), scale), width_frames=15)
+    assert np.abs(smooth[:, 2] / 50 - scale).max() < 0.06
+
+
+def test_the_still_part_of_a_clip_is_as_steady_as_a_still_clip() -> None:
+    """Only around the motion does the smoothing let noise pass."""
+    time = np.arange(200)
+    burst = np.where(time >= 120, 10 * np.sin(2 * np.pi * 1.5 * (time - 120) / 25), 0)
+    moving, still = (smooth_faces(a_noisy_head(motion), 15) for motion in (burst, np.zeros(200)))
+    np.testing.assert_allclose(moving[:80], still[:80], atol=1e-3)
+    assert still[:, 0].std() < 0.35
+
+
+def test_a_slip_of_the_detector_leaves_hardly_a_trace_in_a_moving_head() -> None:
+    sway = 10 * np.sin(2 * np.pi * np.arange(100) / 25)
+    track = a_noisy_head(sway)
+    clean = smooth_faces(track, 15)
+    track.boxes[50] += 30
+    track.landmarks[50] += 30
+    assert np.abs(smooth_faces(track, 15) - clean).max() < 1.5
 
 
 def test_width_and_height_of_the_box_are_smoothed_and_do_not_move_the_square() -> None:

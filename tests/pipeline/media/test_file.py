@@ -36,8 +36,33 @@ def test_facts_of_a_file(speaking: Path) -> None:
         assert header.fps is not None and header.has_audio
         assert header.duration_s == pytest.approx(float(10 / NTSC), abs=0.002)
         assert media.display == Display(width=SIZE[0], height=SIZE[1], pixel_aspect=Fraction(1))
+        assert media.encoding == f"h264 yuv420p {SIZE[0]}x{SIZE[1]}"
         assert media.sound_delay_s == 0
         assert media.sha256 == hashlib.sha256(speaking.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("encoder", "suffix", "pixels", "expected"),
+    [
+        ("mpeg1video", ".mpg", "yuv420p", "mpeg1video yuv420p 64x48"),
+        ("libvpx-vp9", ".webm", "yuv420p", "vp9 yuv420p 64x48"),
+        ("ffv1", ".mkv", "bgr0", "ffv1 bgr0 64x48"),
+        ("libx264", ".mp4", "yuv444p", "h264 yuv444p 64x48"),
+    ],
+)
+def test_an_encoding_names_the_codec_and_not_its_encoder_or_decoder(
+    tmp_path: Path, encoder: str, suffix: str, pixels: str, expected: str
+) -> None:
+    path = tmp_path / f"v{suffix}"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(encoder, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
+        for _ in range(3):
+            image = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 90, np.uint8), format="bgr24")
+            container.mux(stream.encode(image))
+        container.mux(stream.encode())
+    with MediaFile(path) as media:
+        assert media.encoding == expected
 
 
 def test_the_digest_is_whole_wherever_the_passes_are(speaking: Path) -> None:
@@ -195,7 +220,7 @@ def test_sound_without_picture_and_picture_without_sound(tmp_path: Path) -> None
         container.mux(stream.encode(frame))
     with MediaFile(tmp_path / "s.wav") as sound:
         assert (sound.header.fps, sound.header.num_frames, sound.sound_delay_s) == (None, 0, 0)
-        for ask in (lambda: sound.fps, lambda: sound.display, lambda: next(sound.frames())):
+        for ask in (lambda: sound.fps, lambda: sound.encoding, lambda: sound.display, lambda: next(sound.frames())):
             with pytest.raises(NoVideoError, match=r"s\.wav: has no video"):
                 ask()
 

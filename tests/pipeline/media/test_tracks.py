@@ -40,7 +40,7 @@ def test_the_log_names_the_track_only_if_there_are_several(tmp_path: Path, caplo
     assert not caplog.messages
     heard_hz(write_tones(tmp_path / "two.mkv", 2, default=1))
     assert caplog.messages == [
-        f"{tmp_path / 'two.mkv'}: using audio track 2; its audio tracks are 1 (aac, mono), 2 (aac, mono)"
+        f"{tmp_path / 'two.mkv'}: audio track 2 is used; its audio tracks are 1 (aac, mono), 2 (aac, mono)"
     ]
 
 

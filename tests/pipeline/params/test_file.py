@@ -52,11 +52,11 @@ def test_the_committed_file_is_valid(repo_root: Path) -> None:
         ("variants.lipgan.use_lstm", True, "variants.lipgan.use_lstm: unknown key"),
         ("variants.lipgan.contrastive_weight", -1, "variants.lipgan.contrastive_weight: Input should be greater"),
         ("variants.lipgan.network", "gan", "variants.lipgan.network: must be wav2lip, lipgan, speech2vid (given gan)"),
-        ("train_gan.losses.sync.start_step", 350, "losses.sync.start_step 350 must be below num_steps 350"),
+        ("train_gan.losses.sync.start_step", 300, "losses.sync.start_step 300 must be below num_steps 300"),
         (
             "train_gan.losses.sync.ramp_steps",
             251,
-            "losses.sync.start_step 100 + ramp_steps 251 must be at most num_steps 350",
+            "losses.sync.start_step 60 + ramp_steps 251 must be at most num_steps 300",
         ),
         ("train_evaluator.windows_per_clip", 5, "need clips of 26 frames, but preprocess.min_frames is 25"),
         ("preprocess.min_audio_rms", 5, "preprocess.min_audio_rms: Input should be less than or equal to 1"),

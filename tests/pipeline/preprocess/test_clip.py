@@ -203,6 +203,23 @@ def uncut(params) -> PreprocessParams:
     return params.model_copy(update={"cut_change": 0.0})
 
 
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_face_on_its_side_or_upside_down_is_rejected(make_clip, params, turns: int) -> None:
+    """YuNet finds it and states landmarks of an upright face: the mouth would be on the eyes."""
+    frames = [np.ascontiguousarray(np.rot90(draw_face(80, 80), turns))] * 30
+    reject = reject_of(make_clip("turned", frames=frames), params)
+    assert reject.reason == Reason.FACE_TURNED
+    assert "on its side or upside down in 16 of 16 frames" in reject.detail
+
+
+def test_a_face_that_turns_over_is_kept_until_then(make_clip, params) -> None:
+    upright = draw_face(80, 80)
+    record = make_clip("rolls", frames=[upright] * 30 + [np.ascontiguousarray(upright[::-1])] * 30)
+    kept, rejected = process_clip(record, params, ANYWHERE)
+    assert isinstance(kept, ClipSample) and abs(len(kept.frame_bytes) - 30) <= 1
+    assert isinstance(rejected, Reject) and rejected.reason == Reason.FACE_TURNED
+
+
 def test_short_gaps_are_bridged(make_clip, uncut) -> None:
     frames = [EMPTY if 10 <= k < 15 else draw_face(80, 80) for k in range(30)]
     sample = sample_of(make_clip(frames=frames), uncut)

@@ -137,6 +137,8 @@ def test_training_and_evaluation_share_a_run_and_a_resumed_training_reopens_it(
         evaluation.log_summary(
             "evaluate", {"fid": 12.5, "protocol": {"num_pairs": 3}, "evaluator": "trained", "ok": True}
         )
+        unfit = {"fitness": {"is_fit": False}, "lse_d": 7.0, "lse_c": 0.1, "offset_histogram": {"0": 4}, "kid": 0.5}
+        evaluation.log_summary("evaluate", unfit)
     assert first.run_id == again.run_id == evaluation.run_id
     assert first.run_id is not None
 
@@ -146,7 +148,7 @@ def test_training_and_evaluation_share_a_run_and_a_resumed_training_reopens_it(
     assert run.info.run_name == "no_lstm"
     assert [point.step for point in client.get_metric_history(first.run_id, "l1")] == [1, 2, 3]
     summary = {"train_gan.l1": 0.3, "train_gan.seconds": 7.0}
-    assert run.data.metrics == {"l1": 0.3, "fid": 12.5, "protocol.num_pairs": 3.0} | summary
+    assert run.data.metrics == {"l1": 0.3, "fid": 12.5, "protocol.num_pairs": 3.0, "kid": 0.5} | summary
     assert run.data.params == {"train_gan.num_steps": "3", "evaluate.reference": "same"}
     assert run.data.tags["param.train_gan.num_steps"] == "4"  # the changed parameter is recorded as a tag
     assert {"variant", "host", "device"} <= set(run.data.tags)

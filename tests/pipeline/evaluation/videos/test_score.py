@@ -38,6 +38,7 @@ from pipeline.inference import saved_model
 from pipeline.media.errors import NoVideoError
 from pipeline.media.file import MediaFile
 from pipeline.media.writer import VideoWriter
+from pipeline.metrics import OF_EVALUATOR
 from pipeline.params import PreprocessParams, load_params
 from pipeline.preprocess.reasons import RejectedError
 from tests.support.drawn_face import FPS, draw_face
@@ -189,6 +190,19 @@ def test_a_generated_video_must_show_a_face_where_the_real_one_has_it(
         shown([np.roll(frame, 70, axis=1) for frame in real])
 
 
+def test_the_evaluator_gets_faces_of_its_own_size_from_the_video(
+    tmp_path: Path, params: PreprocessParams, find_faces: FindFaces
+) -> None:
+    """Enlarging a crop of preprocessing's size would lose more than half of the fine structure."""
+    texture = np.random.default_rng(0).integers(-25, 25, size=(480, 480, 1))
+    large = [cv2.resize(frame, (480, 480)) + texture for frame in swaying_head()]
+    write_video(tmp_path / "real.mp4", [np.clip(frame, 0, 255).astype(np.uint8) for frame in large])
+    shown = find_faces(tmp_path / "real.mp4", tmp_path / "real.mp4").context(params)
+    assert shown.shape == (NUM_FRAMES, 224, 224, 3)
+    enlarged = cv2.resize(cv2.resize(shown[0], (160, 160), interpolation=cv2.INTER_AREA), (224, 224))
+    assert cv2.Laplacian(shown[0], cv2.CV_64F).var() > 2 * cv2.Laplacian(enlarged, cv2.CV_64F).var()
+
+
 @pytest.mark.parametrize(("num_made", "num_kept"), [(NUM_FRAMES - 4, NUM_FRAMES - 4), (NUM_FRAMES + 9, NUM_FRAMES)])
 def test_a_generated_video_may_lack_a_tenth_at_its_end(
     tmp_path: Path, find_faces: FindFaces, num_made: int, num_kept: int
@@ -239,6 +253,7 @@ def test_results_scored_otherwise_are_told_with_a_remedy(changed: dict[str, Any]
     against.require_alike(ours, earlier, "theirs.json")  # as results were before, all with square crops
     with pytest.raises(UserError, match=re.escape(said)):
         against.require_alike(ours, ours | changed, "theirs.json")
+    against.require_alike(ours, ours | {"encodings": {"generated": {"vp9 yuv420p 160x160": 1}}}, "theirs.json")
 
 
 def test_results_say_where_they_are_of_different_clips() -> None:
@@ -261,6 +276,10 @@ def test_results_say_where_they_are_of_different_clips() -> None:
     assert said_of_numpy.startswith("numpy is 2.1.0 here and was 2.2.0 for theirs.json")
     other.pop("versions")  # as results were before
     assert differences(result(50), other) == []
+    encoded = [result(50) | {"protocol": {"encodings": {"generated": {kind: 3}}}} for kind in ("a x 1x1", "b x 1x1")]
+    assert differences(encoded[0], encoded[0]) == []
+    (warning,) = differences(*encoded)
+    assert warning.startswith("the generated videos are a x 1x1 (3) here and b x 1x1 (3) in theirs.json: the codec")
 
 
 @pytest.fixture
@@ -330,7 +349,7 @@ def test_a_system_that_copies_its_input_and_what_it_leaves_out(loudness_evaluato
     result = json.loads(out.read_text())
     assert (result["num_clips"], result["num_failed"]) == (3, 5)
     assert result["unmatched"] == ["z"]
-    assert result["lse_d_ci"][0] <= result["lse_d"] <= result["lse_d_ci"][1]
+    assert not any(name.endswith("_ci") for name in result)  # of three clips
     assert result["versions"]["numpy"] == np.__version__ and "numpy" not in json.dumps(result["protocol"])
     reasons = {failure["clip_id"]: failure["reason"] for failure in result["failures"]}
     assert "160x120, the real one 160x160" in reasons["c"]
@@ -341,7 +360,14 @@ def test_a_system_that_copies_its_input_and_what_it_leaves_out(loudness_evaluato
     assert "clips resampled before scoring: 1, such as h: the generated video is resampled from 30 to 25 fps" in said
     assert "no score: d: there is no generated video" in said
     assert "has no video with these names: z" in said
-    assert "| clips within 1 frame, % ↑ |" in said and "[]: 95 % interval over clips" in said
+    whole, cut = "h264 yuv420p 160x160", "h264 yuv420p 160x120"
+    assert f"encoding: generated {cut} (1), {whole} (6); real {whole} (7)" in said
+    assert "warning: 1 generated videos are encoded otherwise" in said
+    assert f"such as c: {cut} against {whole}; the codec alone moves LSE by 0.4 to 1.2" in said
+    assert result["protocol"]["encodings"] == {"generated": {cut: 1, whole: 6}, "real": {whole: 7}}
+    assert result["protocol"]["context_px"] == 224
+    assert "| clips within 1 frame, % ↑ | 100.000 |" in said and "interval over clips" not in said
+    assert "There are no intervals: they need at least 8 clips, and there are 3." in said
     rows = list(csv.DictReader(out.with_suffix(".csv").open(newline="")))
     assert [(row["clip_id"], row["status"]) for row in rows] == [
         ("a", "ok"),
@@ -367,8 +393,8 @@ def test_a_system_that_copies_its_input_and_what_it_leaves_out(loudness_evaluato
 
     code, said = score("--generated", made, "--reference", real, "--against", out)
     assert code == 0, said
-    assert re.search(r"LSE-D.*\+0\.000 \[\+0\.000, \+0\.000\]", said) and "| copied.json |" in said
-    assert "LSE differences are paired over the 2 clips that both results have" in said
+    assert re.search(r"LSE-D.*\| \+0\.000 \|", said) and "| copied.json |" in said
+    assert "both results have a score for only 2 clips: too few for intervals of the differences" in said
     out.with_suffix(".csv").unlink()
     code, said = score("--generated", made, "--reference", real, "--against", out)
     assert code == 0 and "copied.csv is missing: the differences have no intervals" in said
@@ -392,7 +418,7 @@ def test_the_evaluator_must_place_four_fifths_of_the_real_videos(
     code, said = score("--generated", made, "--reference", real, "--out", out)
     assert code == 0, said
     result = json.loads(out.read_text())
-    assert result["within_one_frame"] == 0  # of the generated videos, all of which are loud
+    assert result["within_one_frame"] == (0 if is_fit else None)  # of the generated videos, all of which are loud
     assert result["fitness"] == {
         "is_fit": is_fit,
         "num_real_videos": 5,
@@ -408,8 +434,36 @@ def test_the_evaluator_must_place_four_fifths_of_the_real_videos(
 
     code, said = score("--generated", made, "--reference", real, "--against", out)
     assert code == 0, said
-    assert f"| evaluator can judge these clips | {verdict} |  |  |" in said
-    assert ("LSE differences are paired over the 5 clips" in said) is is_fit
+    assert f"| evaluator can judge these clips | {verdict} | {verdict} |  |" in said
+    assert ("both results have a score for only 5 clips" in said) is is_fit
+
+
+def test_what_an_evaluator_measures_that_cannot_judge_is_withheld(loudness_evaluator: None, tmp_path: Path) -> None:
+    """In table, JSON and CSV; the other metrics are still compared."""
+    made, real = write_pairs(tmp_path, num_in_sync=1, num=2)
+    out = tmp_path / "made.json"
+    code, said = score("--generated", made, "--reference", real, "--out", out)
+    assert code == 0, said
+    result = json.loads(out.read_text())
+    assert (
+        {name for name, value in result.items() if value is None}
+        == {name for name in result if name.removesuffix("_ci") in OF_EVALUATOR}
+        >= {"lse_d", "lse_c", "within_one_frame", "offset_mean_frames", "offset_histogram"}
+    )
+    assert result["withheld"] == result["fitness"]["text"]
+    assert "cannot judge these clips: it places only 50.0% of the real videos" in result["withheld"]
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in said.splitlines() if line.startswith("| ")]
+    shown = {line[0] for line in lines[2:] if line[1] != "-"}
+    assert shown == {"evaluator can judge these clips", "FID ↓", "1000 KID ↓", "jitter / real (both as encoded)"}
+    assert "-: withheld, because it means nothing: the evaluator cannot judge these clips" in said
+    rows = list(csv.DictReader(out.with_suffix(".csv").open(newline="")))
+    assert {row[key] for row in rows for key in ("lse_d", "lse_c", "offset_frames", "lse_d_valid")} == {""}
+    assert all(row["status"] == "ok" and float(row["mouth_jitter"]) > 0 for row in rows)
+
+    code, said = score("--generated", made, "--reference", real, "--against", out)
+    assert code == 0, said
+    assert "| LSE-D ↓ | - | - | - |" in said and re.search(r"\| FID ↓ \| [\d.]+ \| [\d.]+ \| \+0.000 \|", said)
+    assert "LSE differences" not in said and "is missing" not in said
 
 
 def test_without_sound_of_the_real_videos_the_fitness_is_unknown(loudness_evaluator: None, tmp_path: Path) -> None:
@@ -443,7 +497,7 @@ def test_a_bug_is_no_clip_without_a_score(checkout: Path, tmp_path: Path, monkey
     )
 
 
-def test_results_of_other_references_or_other_files_are_no_comparison(checkout: Path, tmp_path: Path) -> None:
+def test_results_of_other_references_or_other_files_are_no_comparison(loudness_evaluator: None, tmp_path: Path) -> None:
     real, made = tmp_path / "real", tmp_path / "made"
     write_video(real / "a.mp4", swaying_head())
     write_video(made / "a.mp4", swaying_head())
@@ -454,7 +508,7 @@ def test_results_of_other_references_or_other_files_are_no_comparison(checkout: 
     assert code == 2 and "first.json has another protocol: references_sha256 was" in said
     result = json.loads(out.read_text())
     for content, wrong in (
-        ("{}", "is not a result of `python -m pipeline score --out`: lse_d: Field required; lse_c: Field required; "),
+        ("{}", "is not a result of `python -m pipeline score --out`: fitness: Field required; lse_d: Field required; "),
         ("[1]", "Input should be an object"),
         ("LSE-D", "Invalid JSON"),
         (json.dumps(result | {"lse_c": math.nan}), "lse_c: Input should be a finite number"),
@@ -470,30 +524,39 @@ def test_results_of_other_references_or_other_files_are_no_comparison(checkout: 
 
 def test_a_difference_is_taken_clip_by_clip(repo_root: Path) -> None:
     """Clips differ by far more than the systems do; the same small gain in each is sure all the same."""
-    fitness = {"is_fit": True, "num_real_videos": 3, "num_within_one_frame": 3}
     means: dict[str, Any] = {
-        "fitness": fitness,
+        "fitness": {"is_fit": True, "num_real_videos": 3, "num_within_one_frame": 3},
         "fid": 20.0,
         "kid": 0.01,
         "jitter_ratio": 0.5,
         "within_one_frame": 1.0,
-        "offset_mean_frames": 0.0,
+        "offset_median_frames": 0.0,
+        "share_at_limit": 0.0,
+        "num_short_clips": 0,
+        "lse_d_valid": 4.0,
+        "lse_c_valid": 2.5,
     }
-    ours = {("a", "a"): clip_of(9.0), ("b", "b"): clip_of(5.0), ("c", "c"): clip_of(7.0)}
-    theirs = {name: clip_of(score.lse_d + 0.5) for name, score in ours.items()} | {("d", "d"): clip_of(1.0)}
-    other = EarlierResult(Path("theirs.json"), means | {"lse_d": 5.875, "lse_c": 3.0}, theirs)
+    ours = {(name, name): clip_of(5.0 + 4 * (place % 2)) for place, name in enumerate("abcdefgh")}
+    theirs = {name: clip_of(score.lse_d + 0.5) for name, score in ours.items()} | {("z", "z"): clip_of(1.0)}
+    other = EarlierResult(Path("theirs.json"), means | {"lse_d": 6.778, "lse_c": 3.0}, theirs)
     params = load_params(repo_root / "params.yaml").compare
     table, said = against.against_table(means | {"lse_d": 7.0, "lse_c": 3.0}, ours, other, params, seed=0)
     differences = {row[0]: row[3] for row in table.cells}
-    assert differences["LSE-D ↓"] == "-0.500 [-0.500, -0.500]"  # and not 7.000 - 5.875: they have one clip more
+    assert differences["LSE-D ↓"] == "-0.500 [-0.500, -0.500]"  # and not 7.000 - 6.778: they have one clip more
     assert differences["FID ↓"] == "+0.000"
-    assert "the 3 clips that both results have" in said[0]
+    assert "the 8 clips that both results have" in said[0]
     assert said[1].startswith("the interval of the LSE-C difference includes 0")
+    assert "LSE-C ↑, edge valid" not in differences
+    shorter = means | {"lse_d": 7.0, "lse_c": 3.0, "num_short_clips": 1, "lse_c_valid": 2.0}
+    rows = against.against_table(shorter, ours, other, params, seed=0)[0].cells
+    assert ["LSE-C ↑, edge valid", "2.000", "2.500", "-0.500"] in rows
     table, said = against.against_table(
         means | {"lse_d": 9.0, "lse_c": 3.0}, {("a", "a"): clip_of(9.0)}, other, params, seed=0
     )
-    assert {row[0]: row[3] for row in table.cells}["LSE-D ↓"] == "+3.125"
-    assert said == ["both results have a score for only 1 clips: too few for intervals of the differences"]
+    assert {row[0]: row[3] for row in table.cells}["LSE-D ↓"] == "+3.500"
+    assert said == [
+        "both results have a score for only 1 clips: too few for intervals of the differences, which need 8"
+    ]
 
 
 def clip_of(lse_d: float) -> ClipScore:

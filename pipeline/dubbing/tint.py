@@ -1,0 +1,129 @@
+"""Colour of the generated skin relative to the source's, from skin alone.
+
+A generator renders unknown speakers in the colours of its training speakers, and the background, too. Around the mouth
+a crop shows hair, collar and background: their colours say nothing about the skin.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.dubbing.paste import mouth_mask
+from pipeline.dubbing.reference import ShotStarts
+from pipeline.media.image import to_lab
+
+CHEEKS_U, CHEEKS_V = (0.3, 0.7), (0.42, 0.62)
+"""Part of the crop that shows cheeks and nose, in shares of its sides; its median is the colour of the skin."""
+MIN_ALPHA, CORE_ALPHA = 0.03, 0.92
+"""Colours are compared where the mask exceeds the first; where it exceeds the second there is hardly any background."""
+MAX_DISTANCE = 16.0
+"""Largest distance of skin to the colour of the skin, in CIE Lab."""
+LIGHTNESS_WEIGHT = 0.4
+"""Weight of lightness in this distance: shading changes it more than the colour."""
+BESIDE_U, BESIDE_V = (0.12, 0.34), (0.58, 0.88)
+"""Skin to the left of the mouth, in shares of the crop's sides; the right is its mirror image."""
+MIN_SKIN_PX, MIN_BESIDE_PX = 60, 20
+"""A crop with less skin to compare has no tint of its own; a side of the mouth with less does not limit it."""
+AVERAGED_S = 0.2
+"""Time over which the tint is averaged, s."""
+
+
+class SkinTint:
+    """Tints of the frames of a video, in order: what to add to the generated mouth so that its skin is the source's.
+
+    The tint is a running average within a shot; ``cuts`` are the first frames of shots. It is 0 until skin is seen.
+    """
+
+    def __init__(self, fps: float, cuts: Sequence[int] = ()) -> None:
+        self._keep = math.exp(-1 / (AVERAGED_S * fps))
+        self._is_start = ShotStarts(cuts)
+        self._sum, self._weight = np.zeros(3), 0.0
+
+    def __call__(
+        self, crop: NDArray[np.uint8], generated: NDArray[np.uint8], inside: NDArray[np.bool_], source: int
+    ) -> NDArray[np.float32]:
+        """Tint, float32 [3] in grey levels, for the crop of the source frame ``source`` and the crop generated from it.
+
+        Both are uint8 [S, S, 3] BGR. ``inside: bool [S, S]`` are the pixels of the crop that lie in the frame.
+        """
+        if self._is_start(crop, source):
+            self._sum, self._weight = np.zeros(3), 0.0
+        tint, num_px = skin_difference(crop, generated, inside)
+        self._sum, self._weight = self._keep * self._sum + num_px * tint, self._keep * self._weight + num_px
+        return (self._sum / max(self._weight, 1e-9)).astype(np.float32)
+
+
+def skin_difference(
+    crop: NDArray[np.uint8], generated: NDArray[np.uint8], inside: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], int]:
+    """Median of ``crop - generated`` over the skin around the mouth, float64 [3], and the number of its pixels.
+
+    Skin are the pixels with the colour of the cheeks in the crop, and with their own typical colour in the generated
+    crop; those whose difference is far from the others' do not count. Where the two sides of the mouth differ, the
+    result is scaled down so that it enlarges the difference of neither. Zeros and 0 if there is too little skin.
+    """
+    none = np.zeros(3), 0
+    regions = _regions(crop.shape[0])
+    shown, drawn = to_lab(crop), to_lab(generated)
+    if not (inside & regions.cheeks).any():
+        return none
+    is_shown = inside & regions.around & _is_near(shown, shown[inside & regions.cheeks])
+    is_core = is_shown & regions.core
+    is_skin = is_shown & _is_near(drawn, drawn[is_core]) if is_core.any() else is_shown
+    if is_skin.sum() < MIN_SKIN_PX:
+        return none
+    differences = crop.astype(np.float64) - generated
+    of_skin = differences[is_skin]
+    distances = np.abs(of_skin - np.median(of_skin, axis=0)).max(axis=1)
+    usual = of_skin[distances <= 3 * np.median(distances) + 4]
+    tint = np.median(usual, axis=0)
+    beside = [differences[is_skin & side] for side in regions.sides]
+    return tint * _share(tint, [np.median(side, axis=0) for side in beside if len(side) >= MIN_BESIDE_PX]), len(usual)
+
+
+def _share(tint: NDArray[np.float64], wanted: Sequence[NDArray[np.float64]]) -> float:
+    """Largest share of the tint, 0..1, that goes beyond none of the ``wanted`` ones in its own direction."""
+    square = float(tint @ tint)
+    return min([1.0, *(max(0.0, float(side @ tint) / square) for side in wanted)]) if square else 1.0
+
+
+def _is_near(image: NDArray[np.float32], samples: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Pixels of ``image: [S, S, 3]`` near the median of ``samples: [n, 3]``, both in Lab: bool [S, S]."""
+    away = (image - np.median(samples, axis=0)) * (LIGHTNESS_WEIGHT, 1, 1)
+    near: NDArray[np.bool_] = np.linalg.norm(away, axis=-1) < MAX_DISTANCE
+    return near
+
+
+class _Regions(NamedTuple):
+    """Parts of a crop, bool [S, S] each: the cheeks, the pasted region, its core, and both sides of the mouth."""
+
+    cheeks: NDArray[np.bool_]
+    around: NDArray[np.bool_]
+    core: NDArray[np.bool_]
+    sides: tuple[NDArray[np.bool_], NDArray[np.bool_]]
+
+
+@lru_cache(maxsize=2)
+def _regions(size_px: int) -> _Regions:
+    places = (np.arange(size_px) + 0.5) / size_px
+
+    def rectangle(u: tuple[float, float], v: tuple[float, float]) -> NDArray[np.bool_]:
+        across, down = ((low < places) & (places < high) for low, high in (u, v))
+        return np.logical_and.outer(down, across)
+
+    alpha = mouth_mask(places, places)
+    left = rectangle(BESIDE_U, BESIDE_V)
+    return _Regions(rectangle(CHEEKS_U, CHEEKS_V), alpha > MIN_ALPHA, alpha > CORE_ALPHA, (left, left[:, ::-1]))
+
+
+def pixels_inside(box: NDArray[np.float64], height: int, width: int, size_px: int) -> NDArray[np.bool_]:
+    """Pixels of the crop at ``box`` whose centre lies in a frame of this size: bool [size_px, size_px]."""
+    places = (np.arange(size_px) + 0.5) / size_px
+    x, y = (box[k] + places * (box[k + 2] - box[k]) for k in (0, 1))
+    return np.logical_and.outer((y >= 0) & (y < height), (x >= 0) & (x < width))

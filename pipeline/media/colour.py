@@ -1,0 +1,87 @@
+"""Converts decoded frames to upright BGR pictures in the colours of BT.709."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from av.video.reformatter import Colorspace, VideoReformatter
+from numpy.typing import NDArray
+
+from pipeline.media.container import EXACT_COLOUR
+from pipeline.media.orientation import orientation_of
+from pipeline.media.tone_map import HDR_NAMES, WIDE_GAMUT_NAMES, ToneMapper, needs_mapping
+
+FrameArray = NDArray[np.uint8]
+
+_HD_WIDTH, _PAL_HEIGHT = 1280, 576
+_UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
+_LEAST_STRETCH = Fraction(1, 100)
+_MOST_STRETCH = 4
+"""Range of pixel aspect ratios that are applied: less is encoder rounding, more is a damaged header."""
+
+
+class BgrConverter:
+    """Converts decoded frames to upright ``uint8 [H, W, 3]`` BGR at the size of the first one.
+
+    One instance keeps FFmpeg's conversion tables. Frames without a colour space are treated as players do: BT.709 above
+    PAL size, else BT.601. FFmpeg assumes BT.601 for every size. HDR and wide gamuts become BT.709. Transparent pixels
+    are shown on black. ``note`` is called with a sentence about each such conversion.
+    """
+
+    def __init__(self, pixel_aspect: Fraction, note: Callable[[str], None]) -> None:
+        self._pixel_aspect, self._note = pixel_aspect, note
+        self._size: tuple[int, int] | None = None
+        self._reformatter = VideoReformatter()
+        self._tone_mappers: dict[tuple[int, int], ToneMapper] = {}
+
+    def __call__(self, frame: Any) -> FrameArray:
+        orientation = orientation_of(frame)
+        codes = (int(frame.color_trc), int(frame.color_primaries))
+        if needs_mapping(*codes):
+            frame = self._tone_mapped(frame, codes)
+        if not _has_alpha(frame):
+            return orientation.apply(self._reformatted(frame, "bgr24").to_ndarray())
+        picture = self._reformatted(frame, "bgra").to_ndarray()
+        alpha = picture[..., 3:]
+        if alpha.min() < 255:
+            self._note("its transparent pixels are shown on black")
+            picture = (picture.astype(np.uint16) * alpha + 127) // 255
+        return orientation.apply(picture[..., :3].astype(np.uint8))
+
+    def _tone_mapped(self, frame: Any, codes: tuple[int, int]) -> Any:
+        mapped = self._reformatted(frame, ToneMapper.FORMAT)
+        if codes not in self._tone_mappers:
+            kind = HDR_NAMES.get(codes[0])
+            name = f"HDR ({kind})" if kind else f"wide gamut ({WIDE_GAMUT_NAMES[codes[1]]})"
+            self._note(f"its {name} is converted to BT.709")
+            self._tone_mappers[codes] = ToneMapper(mapped, *codes)
+        return self._tone_mappers[codes](mapped)
+
+    def _reformatted(self, frame: Any, pixel_format: str) -> Any:
+        self._size = self._size or _stretched(frame.width, frame.height, self._pixel_aspect)
+        is_guessed = frame.colorspace == _UNSPECIFIED and not frame.format.is_rgb
+        is_large = frame.width >= _HD_WIDTH or frame.height > _PAL_HEIGHT
+        return self._reformatter.reformat(
+            frame,
+            width=self._size[0],
+            height=self._size[1],
+            format=pixel_format,
+            src_colorspace=Colorspace.ITU709 if is_guessed and is_large else None,
+            interpolation=EXACT_COLOUR,
+            threads=1,
+        )
+
+
+def _has_alpha(frame: Any) -> bool:
+    return frame.format.has_palette or any(component.is_alpha for component in frame.format.components)
+
+
+def _stretched(width: int, height: int, pixel_aspect: Fraction) -> tuple[int, int]:
+    """Width and height in square pixels: the shorter side of a pixel is stretched."""
+    is_slight = abs(pixel_aspect - 1) <= _LEAST_STRETCH
+    if is_slight or not Fraction(1, _MOST_STRETCH) <= pixel_aspect <= _MOST_STRETCH:
+        return width, height
+    return (round(width * pixel_aspect), height) if pixel_aspect > 1 else (width, round(height / pixel_aspect))
