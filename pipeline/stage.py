@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 import random
 import shutil
-import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -22,6 +20,7 @@ from pipeline.core.command_line import reported, run_command
 from pipeline.core.errors import TemporaryError
 from pipeline.core.layout import CODE_ROOT, Layout, find_root
 from pipeline.core.logs import log_to_stderr, wants_tracebacks
+from pipeline.core.signals import exit_on_signals
 from pipeline.params import Params, load_params
 from pipeline.tracking.tracker import Tracker, open_tracker
 
@@ -107,9 +106,4 @@ def _run_body(dvc_stage: str, stage: str, body: Body, variant: str | None, param
 
 def _set_up_process() -> None:
     log_to_stderr("%(asctime)s %(name)s: %(message)s")
-    signal.signal(signal.SIGTERM, _exit_on_sigterm)
-
-
-def _exit_on_sigterm(signum: int, frame: FrameType | None) -> None:
-    """Raise SystemExit, so that ``finally`` blocks end child processes and remove temporary files."""
-    raise SystemExit(128 + signum)
+    exit_on_signals()

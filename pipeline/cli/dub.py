@@ -30,6 +30,13 @@ def dub(
     registered: Annotated[
         Alias | None, typer.Option(help="Model with this alias in the MLflow registry. Overrides --variant.")
     ] = None,
+    audio_track: Annotated[
+        int | None,
+        typer.Option(
+            help="Number of the audio track with the speech, from 1. Default: the default track of --audio, or its "
+            "first one that can be decoded."
+        ),
+    ] = None,
     length: Annotated[
         Length,
         typer.Option(help="Input that sets the output's length. A video longer than the sound ends in silence."),
@@ -61,28 +68,35 @@ def dub(
     The output has the video's frame rate and size. An odd width or height grows by one pixel, since H.264 requires even
     sizes. Only the mouth region changes. For a small face, detection is repeated at higher resolutions.
     """
+    from pipeline.dubbing.output import require_output
+
     with user_errors():
+        require_output(out, face, audio)
         layout = Layout(find_root())
         choices = {"length": length, "fill": fill, "on_missing": on_missing, "reference": reference}
         with generator_folder(layout, model, registered, variant) as folder:
-            summary = dub_video(layout, face, audio, out, folder, device, **choices)
+            summary = dub_video(layout, face, audio, out, folder, device, audio_track=audio_track, **choices)
         typer.echo(summary_line(summary))
 
 
 def dub_video(
     layout: Layout, face: Path, audio: Path, out: Path, model_dir: Path, device: Device, **choices: Any
 ) -> DubSummary:
-    """Dub with a saved generator and the face settings of params.yaml. ``choices``: further fields of DubSettings.
+    """Dub with a saved generator, and the face settings and number of threads of params.yaml.
 
+    ``choices``: further fields of DubSettings.
     Raises the errors of ``load_params``, ``MouthGenerator.load`` and ``dub_file``.
     """
     from pipeline.dubbing import dub as dubbing
     from pipeline.dubbing.face_path import FollowSettings
     from pipeline.faces.detector import detectors_by_zoom
+    from pipeline.inference.device import set_threads
     from pipeline.inference.generator import MouthGenerator
     from pipeline.params import load_params
 
-    preprocess = load_params(layout.params_path).preprocess
+    params = load_params(layout.params_path)
+    preprocess = params.preprocess
+    set_threads(params.runtime.num_threads)
     follow = FollowSettings(preprocess.max_gap_frames, preprocess.smooth_frames, preprocess.cut_change)
     return dubbing.dub_file(
         face,

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.cli.errors import user_errors
+from pipeline.core import atomic
 from pipeline.core.artifacts import read_json
 from pipeline.core.choices import JUDGE_NAMES
 from pipeline.core.errors import UserError
@@ -66,7 +67,6 @@ def score_folders(
     """
     from pipeline.compare.intervals import few_clips_note, level
     from pipeline.compare.table import clip_scores, intervals_over_clips
-    from pipeline.core import atomic
     from pipeline.evaluation.evaluator_quality import accuracy_sentence
     from pipeline.evaluation.score import clips_csv
     from pipeline.evaluation.setup import Networks
@@ -141,7 +141,6 @@ def score_saved(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[s
     The table includes the rows of the checkout's comparison if both have the same protocol. Raises the errors of
     ``Evaluation.open`` and ``MouthGenerator.load``, and DataError if no clip was scored.
     """
-    from pipeline.core import atomic
     from pipeline.core.versions import differing
     from pipeline.evaluation.evaluator_quality import accuracy_sentence
     from pipeline.evaluation.setup import Evaluation
@@ -188,6 +187,8 @@ def score_saved(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[s
 def _require_json(out: Path | None) -> None:
     if out is not None and (out.suffix != ".json" or out.is_dir()):
         raise UserError(f"--out {out} must be a file whose name ends in .json")
+    if out is not None:
+        atomic.require_writable(out, "--out")
 
 
 def _some(names: Sequence[str]) -> str:

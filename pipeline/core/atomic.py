@@ -5,22 +5,49 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import psutil
+
+from pipeline.core.errors import UserError
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of ``path``. On success it replaces ``path``; on failure it is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = _temporary(path)
     try:
         yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_writable(path: Path, flag: str) -> None:
+    """Raises UserError if ``replacing(path)`` cannot write. ``flag``: the option that named the path."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _temporary(path).touch()
+        _temporary(path).unlink()
+    except OSError as error:
+        raise UserError(f"{flag} {path} cannot be written: {error.filename}: {error.strerror}") from None
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove the temporary files of ``path`` whose processes have ended. Other machines must not write ``path``."""
+    pattern = re.compile(rf"\.{re.escape(path.stem)}\.([0-9]+){re.escape(path.suffix)}")
+    for other in path.parent.iterdir():
+        if (found := pattern.fullmatch(other.name)) and not psutil.pid_exists(int(found[1])):
+            other.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:

@@ -1,40 +1,39 @@
 """Dubs a video: detects the face, generates the mouth, blends and encodes, in batches of frames.
 
-Memory holds one batch of frames, one box per frame, and the audio (23 MB per minute of 48 kHz stereo).
+Memory holds one batch of frames, one box per frame, and the features of the speech (3.5 MB a minute).
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from models.generator import FACE_SIZE_PX
 from pipeline.core.choices import CropGeometry, Length, Reference
 from pipeline.core.errors import UserError
 from pipeline.dubbing.choices import Fill, OnMissing
 from pipeline.dubbing.face_path import Followed, FollowSettings, follow_face
+from pipeline.dubbing.output import require_output
 from pipeline.dubbing.paste import paste_mouth
 from pipeline.dubbing.playback import Frame, play
 from pipeline.dubbing.reference import ShotReference
+from pipeline.dubbing.speech import load_speech
 from pipeline.dubbing.tint import SkinTint, pixels_inside
 from pipeline.faces.crops import Cropper
 from pipeline.faces.detector import FaceDetector
-from pipeline.features import alignment
-from pipeline.features.mel import mel_spectrogram
-from pipeline.features.samples import float_to_int16
+from pipeline.features.alignment import FPS
 from pipeline.inference.generator import GeneratorState
 from pipeline.inference.generator_kinds import AudioSource, FrameIndices
-from pipeline.media.audio import resample, to_mono
+from pipeline.media.audio import Begin
 from pipeline.media.file import Display, MediaFile
 from pipeline.media.writer import VideoWriter
 from pipeline.report.progress import tracked
@@ -54,7 +53,8 @@ class DubSettings:
 
     length: the input that sets the output's length. fill: how to extend a video that is too short. on_missing: whether
     to keep frames without a face or to raise an error; ``auto`` keeps them if any frame has a face. reference: the
-    reference image of the generator, the ``first`` frame of the shot or the ``same`` frame.
+    reference image of the generator, the ``first`` frame of the shot or the ``same`` frame. audio_track: number of the
+    audio track with the speech, from 1; by default as in ``choose_audio_track``.
     """
 
     follow: FollowSettings
@@ -62,6 +62,7 @@ class DubSettings:
     fill: Fill = "pingpong"
     on_missing: OnMissing = "auto"
     reference: Reference = "first"
+    audio_track: int | None = None
     batch_frames: int = BATCH_FRAMES
 
 
@@ -85,26 +86,6 @@ class DubSummary:
     @property
     def duration_s(self) -> float:
         return self.num_frames / self.fps
-
-
-@dataclass(frozen=True, eq=False)
-class SpeechTrack:
-    """Speech of the output and its features for the generator. Implements ``AudioSource``.
-
-    ``samples: float32 [n, 1..2]`` at ``rate_hz``; ``mel: float32 [L, 80]`` at 80 columns/s; ``audio: int16 [m]`` at
-    16 kHz.
-    """
-
-    samples: NDArray[np.float32]
-    rate_hz: int
-    mel: NDArray[np.float32]
-    audio: NDArray[np.int16]
-    notes: tuple[str, ...] = ()
-    """As in `DubSummary`."""
-
-    @property
-    def duration_s(self) -> float:
-        return len(self.samples) / self.rate_hz
 
 
 class GenerateMouths(Protocol):
@@ -139,13 +120,16 @@ def dub_file(
 
     Writes ``out`` atomically. Raises MediaError for an unusable input, UserError for arguments that cannot be used.
     """
-    with MediaFile(face) as video:
-        return _dub(video, audio, out, generate, detectors_for, settings)
+    require_output(out, face, audio)
+    # The matrices of pasting are small: with one thread it is four times as fast.
+    one_thread = threadpool_limits(1, user_api="blas")
+    with one_thread, MediaFile(face) as video, MediaFile(audio, settings.audio_track) as sound:
+        return _dub(video, sound, out, generate, detectors_for, settings)
 
 
 def _dub(
     video: MediaFile,
-    audio: Path,
+    sound: MediaFile,
     out: Path,
     generate: GenerateMouths,
     detectors_for: DetectorsFor,
@@ -153,26 +137,20 @@ def _dub(
 ) -> DubSummary:
     started = time.monotonic()
     face, display, fps = video.path, video.display, video.fps
-    for flag, read in (("--face", face), ("--audio", audio)):
-        if out.exists() and read.exists() and out.samefile(read):
-            raise UserError(f"--out {out} is the same file as {flag}; choose another name for --out")
-    speech = load_speech(audio)
+    speech = load_speech(sound, _beginning(video, sound))
+    num_wanted: int | None = None
+    if settings.length == "audio":
+        num_wanted = max(1, round(speech.duration_s * fps))
     writer = VideoWriter(
         out,
         fps,
         (display.width, display.height),
-        speech.samples,
-        audio_rate_hz=speech.rate_hz,
+        speech.output(is_whole=settings.length == "audio"),
         crf=17,
         preset="veryfast",  # encoding at "medium" takes longer than generation
         match=settings.length,
         pixel_aspect=display.pixel_aspect,
     )
-    _require_writable(out)
-
-    num_wanted: int | None = None
-    if settings.length == "audio":
-        num_wanted = max(1, round(Fraction(len(speech.samples), speech.rate_hz) * fps))
     num_stated = video.header.num_frames
     num_watched = num_stated if num_wanted is None else min(num_wanted, num_stated or num_wanted)
 
@@ -205,7 +183,7 @@ def _dub(
         height=size.height,
         fps=float(fps),
         seconds=time.monotonic() - started,
-        notes=(*(f"{face}: {note}" for note in video.notes), *speech.notes),
+        notes=tuple(f"{media.path}: {note}" for media in (video, sound) for note in media.notes),
     )
 
 
@@ -250,35 +228,13 @@ def _turned(frame: Frame, turns: int) -> Frame:
     return np.ascontiguousarray(np.rot90(frame, turns))
 
 
-def load_speech(path: Path) -> SpeechTrack:
-    """Decode an audio file or the audio of a video. NaN and infinite samples become silence, with a warning.
-
-    More than two channels are mixed to one. Raises MediaError for a file without usable audio.
-    """
-    with MediaFile(path) as sound:
-        samples, rate_hz = sound.native_samples()
-        notes = tuple(f"{path}: {note}" for note in sound.notes)
-    num_bad = int(samples.size - np.isfinite(samples).sum())
-    if num_bad:
-        logger.warning("%s: %d samples are NaN or infinite; they are replaced by silence", path, num_bad)
-        samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
-    samples = np.clip(samples, -1.0, 1.0)
-    mono = to_mono(samples)
-    if samples.shape[1] > 2:
-        samples = mono[:, None]
-    speech_16k = resample(mono, rate_hz, alignment.SAMPLE_RATE_HZ)
-    return SpeechTrack(samples, rate_hz, mel_spectrogram(speech_16k), float_to_int16(speech_16k), notes)
-
-
-def _require_writable(out: Path) -> None:
-    """Raises UserError if ``out`` is not writable. Called before the expensive work."""
-    if out.is_dir():
-        raise UserError(f"--out {out} is a folder; give a file, such as {out / 'out.mp4'}")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=out.parent).close()
-    except OSError as error:
-        raise UserError(f"--out {out} cannot be written: {error.filename}: {error.strerror}") from None
+def _beginning(video: MediaFile, sound: MediaFile) -> Begin:
+    """Sample 0 of the speech: its first sample, unless it belongs to the pictures of ``video`` itself."""
+    is_own_sound = video.path.samefile(sound.path)
+    if (lead_s := float(sound.sound_lead_s)) > 1 / FPS:
+        what = "is left out" if is_own_sound else "is kept: the dub begins with it"
+        sound.note(f"its sound starts {lead_s:.2f} s before its video, which {what}")
+    return "picture" if is_own_sound else "sound"
 
 
 def _batch_size(display: Display, settings: DubSettings) -> int:

@@ -1,84 +1,131 @@
-"""Audio: decodes any stream to samples, and resamples."""
+"""Audio: decodes any track in blocks of samples, and resamples."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import soxr  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from pipeline.media.container import (
-    MAX_PAUSE_S,
-    decode,
-    find_audio_stream,
-    find_video_stream,
-    refuse_step_back,
-    start_of,
-)
-from pipeline.media.errors import CorruptMediaError, NoAudioError
+from pipeline.media.container import MAX_PAUSE_S, decode, find_video_stream, refuse_step_back, start_of
+from pipeline.media.downmix import FrameConverter
+from pipeline.media.errors import CorruptMediaError
 
 Float32 = NDArray[np.float32]
+Note = Callable[[str], None]
+Begin = Literal["picture", "sound"]
+"""Time of sample 0: the first video frame, or the first audio sample if that is earlier."""
 
 _GAP_TOLERANCE_S = 0.02  # smaller differences of timestamps are rounding errors
 
 
-def sound_delay_s(container: Any, path: Path) -> Fraction:
-    """Delay of the audio relative to the first video frame, in seconds.
+class SoundBlock(NamedTuple):
+    """Consecutive samples ``float32 [n, 1..2]``, about [-1, 1]; all blocks of a track have one rate and channel count.
 
-    0 if the audio does not start later, a stream is missing, or the file has no start times. Raises CorruptMediaError.
+    ``is_as_stored`` is False if players of the stored packets play something else here: the samples were cut, inserted
+    or resampled.
     """
-    video, sound = find_video_stream(container), find_audio_stream(container)
-    if video is None or sound is None:
-        return Fraction(0)
-    video_start = start_of(video)
-    sound_start = _time_of(next(decode(container, sound, path)))  # the header includes samples that decoders skip
-    if video_start is None or sound_start is None:
-        return Fraction(0)
-    return max(Fraction(0), sound_start - video_start)
+
+    samples: Float32
+    rate_hz: int
+    is_as_stored: bool = True
 
 
-def read_audio(container: Any, path: Path, note: Callable[[str], None] | None = None) -> tuple[Float32, int]:
-    """Decode the first audio stream of a fresh container: ``float32 [n, channels]`` and its rate in Hz.
+def start_times(container: Any, stream: Any, path: Path) -> tuple[Fraction | None, Fraction | None]:
+    """Times of the first video frame and of the first audio sample on the clock of a fresh container, s.
 
-    The timestamp of each block sets its position. Lost packets become silence of the same length, which keeps audio and
-    video in sync. ``note`` is called with a phrase about each loss. Raises NoAudioError, CorruptMediaError.
+    None without video or without start times. Raises CorruptMediaError.
     """
-    stream = find_audio_stream(container)
-    if stream is None:
-        raise NoAudioError(path)
     video = find_video_stream(container)
-    video_start = start_of(video) if video is not None else None
-    origin = video_start or Fraction(0)
-    blocks: list[Float32] = []
-    rate_hz = position = 0
+    # the header includes samples that decoders skip
+    return None if video is None else start_of(video), _time_of(next(decode(container, stream, path)))
+
+
+def iter_sound(
+    container: Any, stream: Any, path: Path, begin: Begin = "picture", note: Note | None = None
+) -> Iterator[SoundBlock]:
+    """Decode an audio stream of a fresh container, in memory that does not grow with its length.
+
+    The first frame sets the rate and the channels; later frames that differ are converted. More than two channels are
+    mixed as in ``FrameConverter``. The timestamp of each frame sets its position. Lost packets become silence of the
+    same length, which keeps audio and video in sync. ``note`` is called with a phrase about each loss. Raises
+    CorruptMediaError.
+    """
+    joint: _Joint | None = None
+    for block in _placed(container, stream, path, begin, note):
+        joint = joint or _Joint(block.rate_hz, block.samples.shape[1])
+        yield from joint.add(block)
+    if joint is not None:
+        yield from joint.finish()
+
+
+def _placed(container: Any, stream: Any, path: Path, begin: Begin, note: Note | None) -> Iterator[SoundBlock]:
+    """The frames at their own rates, without samples before the beginning, and with silence in gaps."""
+    video = find_video_stream(container)
+    origin = None if video is None else start_of(video)
+    convert = FrameConverter(path)
+    position_s = Fraction(0)
     for frame in decode(container, stream, path, note):
-        block = _to_float(frame, path)
-        if not blocks:
-            rate_hz = frame.sample_rate
-            if video_start is None:
-                origin = _time_of(frame) or Fraction(0)
-        elif frame.sample_rate != rate_hz or block.shape[1] != blocks[0].shape[1]:
-            raise CorruptMediaError(path, "its sample rate or channel count changes within the file")
-        time = _time_of(frame)
-        gap = 0 if time is None else round((time - origin) * rate_hz) - position
-        if position and abs(gap) <= _GAP_TOLERANCE_S * rate_hz:
-            gap = 0
-        if position:
+        samples, rate_hz, time = convert(frame), frame.sample_rate, _time_of(frame)
+        is_first = position_s == 0
+        if origin is None:
+            origin = time or Fraction(0)
+        elif is_first and begin == "sound" and time is not None:
+            origin = min(origin, time)
+        gap = 0 if time is None else round((time - origin) * rate_hz) - round(position_s * rate_hz)
+        if not is_first:
+            if abs(gap) <= _GAP_TOLERANCE_S * rate_hz:
+                gap = 0
             refuse_step_back(path, "audio", Fraction(-gap, rate_hz))
         if gap > MAX_PAUSE_S * rate_hz:
             raise CorruptMediaError(
                 path, f"its audio has a gap of {gap / rate_hz:.0f} s; at most {MAX_PAUSE_S} s is allowed"
             )
-        if gap > 0:
-            blocks.append(np.zeros((gap, block.shape[1]), np.float32))
-        kept = block[max(0, -gap) :]
-        blocks.append(kept)
-        position += max(gap, 0) + len(kept)
-    return np.concatenate(blocks), rate_hz
+        for silence in _split(gap, rate_hz):
+            yield SoundBlock(np.zeros((silence, samples.shape[1]), np.float32), rate_hz, is_as_stored=False)
+        kept = samples[max(0, -gap) :]
+        yield SoundBlock(kept, rate_hz, is_as_stored=gap >= 0)
+        position_s += Fraction(max(gap, 0) + len(kept), rate_hz)
+
+
+def _split(num: int, most: int) -> Iterator[int]:
+    """Parts of at most ``most`` that sum to ``num``; none if ``num`` is negative."""
+    for start in range(0, num, most):
+        yield min(most, num - start)
+
+
+class _Joint:
+    """Converts blocks to the rate and the number of channels of the first one."""
+
+    def __init__(self, rate_hz: int, num_channels: int) -> None:
+        self._rate_hz, self._num_channels = rate_hz, num_channels
+        self._resampler: StreamResampler | None = None
+
+    def add(self, block: SoundBlock) -> Iterator[SoundBlock]:
+        samples = self._with_channels(block.samples)
+        if self._resampler is None or self._resampler.from_hz != block.rate_hz:
+            yield from self.finish()
+            if block.rate_hz != self._rate_hz:
+                self._resampler = StreamResampler(block.rate_hz, self._rate_hz, self._num_channels)
+        if self._resampler is not None:
+            yield SoundBlock(self._resampler.add(samples), self._rate_hz, is_as_stored=False)
+        else:
+            is_as_stored = block.is_as_stored and samples.shape == block.samples.shape
+            yield SoundBlock(samples, self._rate_hz, is_as_stored)
+
+    def finish(self) -> Iterator[SoundBlock]:
+        if self._resampler is not None:
+            yield SoundBlock(self._resampler.finish(), self._rate_hz, is_as_stored=False)
+            self._resampler = None
+
+    def _with_channels(self, samples: Float32) -> Float32:
+        if samples.shape[1] == self._num_channels:
+            return samples
+        return np.repeat(to_mono(samples)[:, None], self._num_channels, axis=1)
 
 
 def _time_of(frame: Any) -> Fraction | None:
@@ -87,28 +134,49 @@ def _time_of(frame: Any) -> Fraction | None:
     return Fraction(frame.pts) * Fraction(frame.time_base)
 
 
-def _to_float(frame: Any, path: str | Path) -> Float32:
-    """One decoded frame as ``float32 [n, channels]``. Raises CorruptMediaError for an unsupported sample format."""
-    try:
-        raw = frame.to_ndarray()
-    except ValueError as error:  # PyAV cannot convert this sample format to an array
-        raise CorruptMediaError(path, f"its audio cannot be converted: {error}") from error
-    raw = raw.T if frame.format.is_planar else raw.reshape(frame.samples, -1)
-    if raw.dtype == np.uint8:
-        return (raw.astype(np.float32) - 128.0) / 128.0
-    if np.issubdtype(raw.dtype, np.integer):
-        return (raw / -float(np.iinfo(raw.dtype).min)).astype(np.float32)
-    return raw.astype(np.float32)
-
-
 def to_mono(samples: Float32) -> Float32:
-    """Mean of the channels, which cannot clip: ``float32 [n, channels]`` or ``[n]`` -> ``float32 [n]``."""
+    """Mean of the channels: ``float32 [n, channels]`` or ``[n]`` -> ``float32 [n]``."""
     return samples if samples.ndim == 1 else samples.mean(axis=1, dtype=np.float32)
 
 
 def rms_of(samples: Float32) -> float:
     """Root mean square of ``float32 [n]``; 0 for an empty array."""
     return float(np.sqrt(np.mean(np.square(samples)))) if len(samples) else 0.0
+
+
+class StreamResampler:
+    """Band-limited resampling of a stream of blocks ``float32 [n, channels]``, without delay.
+
+    The blocks that ``add`` and at last ``finish`` return are together what ``resample`` returns for the whole.
+    """
+
+    def __init__(self, from_hz: int, to_hz: int, num_channels: int) -> None:
+        self.from_hz = from_hz
+        self._stream = None if from_hz == to_hz else soxr.ResampleStream(from_hz, to_hz, num_channels, quality="HQ")
+        self._nothing = np.zeros((0, num_channels), np.float32)
+
+    def add(self, samples: Float32) -> Float32:
+        if self._stream is None:
+            return samples
+        return self._resampled(samples)
+
+    def finish(self) -> Float32:
+        return self._nothing if self._stream is None else self._resampled(self._nothing, last=True)
+
+    def _resampled(self, samples: Float32, last: bool = False) -> Float32:
+        assert self._stream is not None
+        found: Float32 = self._stream.resample_chunk(np.ascontiguousarray(samples), last=last)
+        return found.reshape(-1, self._nothing.shape[1])
+
+
+def mono_blocks(blocks: Iterable[SoundBlock], to_hz: int) -> Iterator[Float32]:
+    """The blocks of a track in mono at another rate: ``float32 [n]`` each."""
+    resampler: StreamResampler | None = None
+    for block in blocks:
+        resampler = resampler or StreamResampler(block.rate_hz, to_hz, 1)
+        yield resampler.add(to_mono(block.samples)[:, None])[:, 0]
+    if resampler is not None:
+        yield resampler.finish()[:, 0]
 
 
 def resample(samples: Float32, from_hz: int, to_hz: int) -> Float32:

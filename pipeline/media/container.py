@@ -36,8 +36,7 @@ MIN_PRESENT_SHARE = 0.8
 """Least share of the duration in the header that must be there."""
 WHOLE_SHARE, _WHOLE_S = 0.97, 0.2
 """A file counts as cut off if both less than this share of its stated duration is there, and this much is missing."""
-_WITHOUT_LENGTH = frozenset({"aac", "ac3", "eac3"})
-"""Formats whose header states no duration. FFmpeg estimates it from the first blocks; silence makes it far too long."""
+_MIN_ESTIMATE_SHARE = 0.99  # the estimate leaves out the header
 _ONE_LENGTH = frozenset({"matroska,webm", "flv"})
 
 VIDEO_SUFFIXES = frozenset(
@@ -137,12 +136,6 @@ def find_video_stream(container: Any) -> Any | None:
     return None
 
 
-def find_audio_stream(container: Any) -> Any | None:
-    """The first audio stream, or None."""
-    streams = container.streams.audio
-    return streams[0] if streams else None
-
-
 def start_of(stream: Any) -> Fraction | None:
     """Start time of the stream on the container's clock, s; None if the file does not state it."""
     if stream.start_time is None or stream.time_base is None:
@@ -187,6 +180,7 @@ def decode(container: Any, stream: Any, path: Path, note: Callable[[str], None] 
         raise CorruptMediaError(path, f"its {stream.type} stream has an unknown codec")
     stream.codec_context.thread_type = "SLICE"
     stream.codec_context.thread_count = 1
+    is_estimated = _may_be_estimated(container, stream)
     num_packets = num_damaged = num_frames = 0
     end_s = {"stream": Fraction(0), "file": Fraction(0)}
     for packet in demux(container, None, path):
@@ -211,7 +205,7 @@ def decode(container: Any, stream: Any, path: Path, note: Callable[[str], None] 
         raise CorruptMediaError(path, f"none of its {kind} frames can be decoded")
     if num_damaged > _MAX_DAMAGED_SHARE * num_packets:
         raise CorruptMediaError(path, f"{num_damaged} of {num_packets} {kind} packets are damaged")
-    present, stated = _present_and_stated(container, stream, end_s)
+    present, stated = _present_and_stated(container, stream, end_s) if not is_estimated else (Fraction(0), Fraction(0))
     cut_off = f"its {kind} is cut off after {float(present):.2f} of {float(stated):.2f} s"
     if present < MIN_PRESENT_SHARE * stated:
         raise CorruptMediaError(path, cut_off)
@@ -226,11 +220,22 @@ def _present_and_stated(container: Any, stream: Any, end_s: Mapping[str, Fractio
 
     Matroska and FLV state one for all streams, of which any may end earlier.
     """
-    if container.format.name in _WITHOUT_LENGTH:
-        return Fraction(0), Fraction(0)
     if stream.duration:
         return end_s["stream"] - (start_of(stream) or 0), stream.duration * Fraction(stream.time_base)
     if container.format.name in _ONE_LENGTH and container.duration:
         starts = [start_of(other) or Fraction(0) for other in container.streams]
         return end_s["file"] - min(starts), Fraction(container.duration, av.time_base) - max(Fraction(0), min(starts))
     return Fraction(0), Fraction(0)
+
+
+def _may_be_estimated(container: Any, stream: Any) -> bool:
+    """Whether FFmpeg may have computed the length of the only stream from the file's size and its first packets.
+
+    It does so for MP3, AAC and other formats whose header need not state a length. Silence at the start makes the
+    estimate far too long. A file that is cut off is smaller than its stated length and bit rate require.
+    """
+    others = [other for other in container.streams if not int(other.disposition) & _ATTACHED_PICTURE]
+    if stream.type != "audio" or len(others) > 1 or not (stream.duration and stream.codec_context.bit_rate):
+        return False
+    stated_bits = stream.codec_context.bit_rate * float(stream.duration * stream.time_base)
+    return bool(8 * container.size >= _MIN_ESTIMATE_SHARE * stated_bits)

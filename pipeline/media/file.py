@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,21 +17,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.features.alignment import SAMPLE_RATE_HZ
-from pipeline.media.audio import read_audio, resample, sound_delay_s, to_mono
+from pipeline.media.audio import Begin, SoundBlock, iter_sound, mono_blocks, start_times
 from pipeline.media.container import (
     MIN_PRESENT_SHARE,
     WHOLE_SHARE,
     decode,
-    find_audio_stream,
+    demux,
     find_video_stream,
     open_container,
 )
-from pipeline.media.errors import CorruptMediaError, MissingMediaError, NoVideoError
+from pipeline.media.errors import CorruptMediaError, MissingMediaError, NoAudioError, NoVideoError
 from pipeline.media.formats import riff_share
 from pipeline.media.orientation import orientation_of
+from pipeline.media.tracks import AudioTrack, choose_audio_track
 from pipeline.media.video import TimedFrame, frame_rate_of, iter_frames
 
 log = logging.getLogger(__name__)
+
+_USUAL_AAC_PROFILES = ("LC", "HE-AAC", "HE-AACv2")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,12 +72,14 @@ class MediaFile(AbstractContextManager["MediaFile"]):
     seek. Passes may overlap; none may outlive the file. The digest and the decoded data always belong to the same
     bytes, even if another file replaces the path meanwhile.
 
-    Raises MissingMediaError if the path is not a file, OSError if the file is not readable. Properties and passes raise
-    CorruptMediaError, NoAudioError and NoVideoError.
+    ``audio_track``: number of the audio track to use, from 1; by default as in ``choose_audio_track``. Raises
+    MissingMediaError if the path is not a file, OSError if the file is not readable. Properties and passes raise
+    CorruptMediaError, NoAudioError and NoVideoError, and UserError if there is no such audio track.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, audio_track: int | None = None) -> None:
         self.path = Path(path)
+        self._wanted_track = audio_track
         if self.path.is_dir():
             raise MissingMediaError(self.path, "is a folder, not a file")
         if not self.path.is_file():
@@ -105,7 +110,7 @@ class MediaFile(AbstractContextManager["MediaFile"]):
     def header(self) -> Header:
         """The file's header. Raises CorruptMediaError if FFmpeg cannot open it, or it has neither video nor audio."""
         with self._start() as container:
-            audio, video = find_audio_stream(container), find_video_stream(container)
+            audio, video = self._audio_stream(container), find_video_stream(container)
             duration_s = (container.duration or 0) / 1_000_000
             fps, num_frames, pixel_aspect = None, 0, Fraction(1)
             if video is not None:
@@ -143,14 +148,42 @@ class MediaFile(AbstractContextManager["MediaFile"]):
                 return Display(width=first.height, height=first.width, pixel_aspect=1 / pixel_aspect)
             return Display(width=first.width, height=first.height, pixel_aspect=pixel_aspect)
 
-    @cached_property
+    @property
     def sound_delay_s(self) -> Fraction:
         """Delay of the audio relative to the first video frame, in seconds; ``samples`` begins with as much silence.
 
         0 if the audio does not start later, a stream is missing, or the file has no start times.
         """
+        return max(Fraction(0), self._sound_after_picture_s)
+
+    @property
+    def sound_lead_s(self) -> Fraction:
+        """Length of the audio before the first video frame, in seconds; ``samples`` lacks it. 0 as in sound_delay_s."""
+        return max(Fraction(0), -self._sound_after_picture_s)
+
+    @property
+    def sound_start_s(self) -> Fraction | None:
+        """Time of the first audio sample on the file's clock, in seconds; None without audio or start times."""
+        return self._starts_s[1]
+
+    @property
+    def _sound_after_picture_s(self) -> Fraction:
+        picture, sound = self._starts_s
+        return Fraction(0) if picture is None or sound is None else sound - picture
+
+    @cached_property
+    def _starts_s(self) -> tuple[Fraction | None, Fraction | None]:
         with self._start() as container:
-            return sound_delay_s(container, self.path)
+            stream = self._audio_stream(container)
+            return (None, None) if stream is None else start_times(container, stream, self.path)
+
+    @cached_property
+    def is_plain_aac(self) -> bool:
+        """Whether the audio is AAC in a profile that all players know."""
+        with self._start() as container:
+            stream = self._audio_stream(container)
+            codec = None if stream is None else stream.codec_context
+            return codec is not None and codec.name == "aac" and codec.profile in _USUAL_AAC_PROFILES
 
     def samples(self, rate_hz: int = SAMPLE_RATE_HZ) -> NDArray[np.float32]:
         """The audio in mono: ``float32 [n]`` at ``rate_hz``, about [-1, 1].
@@ -158,13 +191,25 @@ class MediaFile(AbstractContextManager["MediaFile"]):
         Sample 0 is at the time of the first video frame or, without video, of the first audio sample. Encoder padding
         at the end is kept.
         """
-        samples, source_rate_hz = self.native_samples()
-        return resample(to_mono(samples), source_rate_hz, rate_hz)
+        return np.concatenate(list(mono_blocks(self.sound(), rate_hz)))
 
-    def native_samples(self) -> tuple[NDArray[np.float32], int]:
-        """The audio at its own rate: ``float32 [n, channels]`` and the rate in Hz. Sample 0 is as in ``samples``."""
+    def sound(self, begin: Begin = "picture") -> Iterator[SoundBlock]:
+        """Yields the audio at its own rate, in constant memory. Sample 0 is at ``begin``."""
         with self._start() as container:
-            return read_audio(container, self.path, self._note)
+            stream = self._audio_stream(container)
+            if stream is None:
+                raise NoAudioError(self.path)
+            if self._audio_track is not None and self._audio_track.choice:
+                self.note(self._audio_track.choice)
+            yield from iter_sound(container, stream, self.path, begin, self.note)
+
+    def sound_packets(self) -> Generator[Any, None, None]:
+        """Yields the stored packets of the audio, and keeps their container open."""
+        with self._start() as container:
+            stream = self._audio_stream(container)
+            if stream is None:
+                raise NoAudioError(self.path)
+            yield from (packet for packet in demux(container, stream, self.path) if packet.size)
 
     def frames(self, fps: float | Fraction | None = None, *, square_pixels: bool = False) -> Iterator[TimedFrame]:
         """Yields the frames upright and at the size of the first one, in constant memory.
@@ -176,9 +221,10 @@ class MediaFile(AbstractContextManager["MediaFile"]):
         """
         source_fps = self.fps
         with self._start() as container:
-            yield from iter_frames(container, self.path, source_fps, fps, self._note, square_pixels=square_pixels)
+            yield from iter_frames(container, self.path, source_fps, fps, self.note, square_pixels=square_pixels)
 
-    def _note(self, text: str) -> None:
+    def note(self, text: str) -> None:
+        """Log a phrase about what is changed or missed, and add it to ``notes``, once."""
         if text not in self._notes:
             self._notes.append(text)
             log.warning("%s: %s", self.path, text)
@@ -198,10 +244,17 @@ class MediaFile(AbstractContextManager["MediaFile"]):
             coded = video.codec_context
             return f"{coded.codec.canonical_name} {coded.pix_fmt or 'unknown'} {coded.width}x{coded.height}"
 
+    @cached_property
+    def _audio_track(self) -> AudioTrack | None:
+        return choose_audio_track(self._start, self.path, self._wanted_track)
+
+    def _audio_stream(self, container: Any) -> Any | None:
+        return None if self._audio_track is None else container.streams.audio[self._audio_track.index]
+
     def _start(self) -> AbstractContextManager[Any]:
         share = riff_share(self._file)
         if share < MIN_PRESENT_SHARE:
             raise CorruptMediaError(self.path, f"is cut off: it has {share:.0%} of the bytes that its header states")
         if share < WHOLE_SHARE:
-            self._note(f"is cut off: it has {share:.0%} of the bytes that its header states")
+            self.note(f"is cut off: it has {share:.0%} of the bytes that its header states")
         return open_container(self._file, self.path)

@@ -33,7 +33,8 @@ def read_samples(path: str | Path) -> NDArray[np.float32]:
 def read_native_samples(path: str | Path) -> tuple[NDArray[np.float32], int]:
     """The sound of a file at its own rate: float32 [n, channels], and the rate in Hz."""
     with MediaFile(path) as media:
-        return media.native_samples()
+        blocks = list(media.sound())
+    return np.concatenate([block.samples for block in blocks]), blocks[0].rate_hz
 
 
 def iter_frames(

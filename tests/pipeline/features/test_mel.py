@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.features.alignment import MEL_SILENCE
-from pipeline.features.mel import mel_filterbank, mel_spectrogram
+from pipeline.features.mel import mel_blocks, mel_filterbank, mel_spectrogram
 from tests.support.media_readers import read_samples
 from tests.support.sound import RATE, speech_like, tone
 
@@ -28,6 +28,19 @@ def test_mel_stays_in_range_for_loud_and_short_sounds() -> None:
         assert mel.shape == (1 + num // 200, 80)
         assert mel.min() >= -4.0
         assert mel.max() <= 4.0
+
+
+@pytest.mark.parametrize("num", [0, 1, 2, 400, 401, 1000, 819_200, 819_600, 900_123])
+def test_blocks_of_any_size_give_the_spectrogram_of_the_whole(num: int) -> None:
+    """Parts of 4096 columns; 819 200 samples have one column more."""
+    samples = np.random.default_rng(num).normal(0, 0.1, num).astype(np.float32)
+    whole = mel_spectrogram(samples)
+    sizes = (1, 7) if num <= 1000 else (777, 500_000)
+    for size in sizes:
+        blocks = (samples[start : start + size] for start in range(0, num, size))
+        np.testing.assert_array_equal(np.concatenate(list(mel_blocks(blocks))), whole)
+    if num > 1000:  # the reflection at the end reaches back over the last part
+        np.testing.assert_allclose(mel_spectrogram(samples[(num // 200 - 700) * 200 :])[-600:], whole[-600:], atol=2e-3)
 
 
 @pytest.mark.parametrize("hz", [200.0, 440.0, 1000.0, 3000.0, 6000.0])

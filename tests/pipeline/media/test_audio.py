@@ -15,42 +15,30 @@ from pipeline.features.samples import float_to_int16
 from pipeline.media import audio
 from pipeline.media.errors import CorruptMediaError, MediaError, MissingMediaError, NoAudioError
 from pipeline.media.writer import VideoWriter
-from tests.support.media_readers import read_samples
+from tests.support.media_readers import read_native_samples, read_samples
 from tests.support.sound import RATE, speech_like, tone
-
-
-def write_sound(path: Path, samples: np.ndarray, rate_hz: int, codec: str, sample_format: str) -> None:
-    """Encode float32 [n, channels] with FFmpeg."""
-    layout = {1: "mono", 2: "stereo"}[samples.shape[1]]
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=rate_hz, layout=layout, format=sample_format)
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.T), format="fltp", layout=layout)
-        frame.sample_rate = rate_hz
-        for converted in av.AudioResampler(format=sample_format, layout=layout, rate=rate_hz).resample(frame):
-            container.mux(stream.encode(converted))
-        container.mux(stream.encode(None))
-
+from tests.support.sound_files import write_sound
 
 # decoding
 
 
 @pytest.mark.parametrize(
-    ("name", "codec", "sample_format", "rate_hz", "channels"),
+    ("name", "codec", "rate_hz", "channels"),
     [
-        ("a.wav", "pcm_s16le", "s16", 8_000, 1),
-        ("b.wav", "pcm_u8", "u8", 44_100, 2),
-        ("c.wav", "pcm_f32le", "flt", 48_000, 2),
-        ("d.flac", "flac", "s16", 22_050, 1),
-        ("e.mp3", "libmp3lame", "s16p", 44_100, 2),
-        ("f.mpg", "mp2", "s16", 44_100, 2),
-        ("g.m4a", "aac", "fltp", 44_100, 1),
+        ("a.wav", "pcm_s16le", 8_000, 1),
+        ("b.wav", "pcm_u8", 44_100, 2),
+        ("c.wav", "pcm_f32le", 48_000, 2),
+        ("d.flac", "flac", 22_050, 1),
+        ("e.mp3", "libmp3lame", 44_100, 2),
+        ("f.mpg", "mp2", 44_100, 2),
+        ("g.m4a", "aac", 44_100, 1),
     ],
 )
 def test_any_codec_rate_and_channel_count_becomes_16_khz_mono(
-    tmp_path: Path, name: str, codec: str, sample_format: str, rate_hz: int, channels: int
+    tmp_path: Path, name: str, codec: str, rate_hz: int, channels: int
 ) -> None:
     source = np.repeat(tone(440, 1.0, rate_hz)[:, None], channels, axis=1)
-    write_sound(tmp_path / name, source, rate_hz, codec, sample_format)
+    write_sound(tmp_path / name, source, rate_hz, codec)
     samples = read_samples(tmp_path / name)
     assert samples.dtype == np.float32
     assert samples.ndim == 1
@@ -121,8 +109,64 @@ def test_sound_that_starts_before_the_picture_is_cut_at_it(tmp_path: Path, video
 
 def test_a_raw_stream_that_begins_with_silence_is_not_taken_for_cut_off(tmp_path: Path) -> None:
     sound = np.concatenate([np.zeros(6 * RATE, np.float32), np.tile(speech_like(), 4)])
-    write_sound(tmp_path / "speech.aac", sound[:, None], RATE, "aac", "fltp")
+    write_sound(tmp_path / "speech.aac", sound[:, None], RATE, "aac")
     assert len(read_samples(tmp_path / "speech.aac")) == pytest.approx(len(sound), abs=2048)
+
+
+def write_variable_rate_mp3(path: Path, *, states_length: bool) -> int:
+    """One second of silence, five of noise. Returns the number of samples."""
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 5 * 44_100)
+    sound = np.concatenate([np.zeros(44_100), noise]).astype(np.float32)[:, None]
+    quality = {"flags": "+qscale", "global_quality": "0"}
+    options = {"write_xing": str(int(states_length))}
+    write_sound(path, sound, 44_100, "libmp3lame", container_options=options, options=quality)
+    return len(sound)
+
+
+@pytest.mark.parametrize("states_length", [False, True])
+def test_a_variable_rate_mp3_is_not_taken_for_cut_off(tmp_path: Path, states_length: bool) -> None:
+    num_samples = write_variable_rate_mp3(tmp_path / "v.mp3", states_length=states_length)
+    assert len(read_native_samples(tmp_path / "v.mp3")[0]) == pytest.approx(num_samples, abs=3000)
+
+
+def test_an_mp3_that_is_cut_off_is_refused_if_it_states_its_length(tmp_path: Path) -> None:
+    path = tmp_path / "v.mp3"
+    write_variable_rate_mp3(path, states_length=True)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(CorruptMediaError, match=r"its audio is cut off after 3\.\d+ of 6\.00 s"):
+        read_samples(path)
+
+
+# tracks that change
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [[(44_100, 1), (48_000, 1)], [(44_100, 1), (44_100, 2)], [(48_000, 2), (22_050, 1), (44_100, 2)]],
+)
+def test_sections_with_other_rates_and_channels_are_converted(tmp_path: Path, sections: list[tuple[int, int]]) -> None:
+    joined = b""
+    for number, (rate_hz, channels) in enumerate(sections):
+        sound = np.repeat(tone(440 * (number + 1), 2.0, rate_hz)[:, None], channels, axis=1)
+        write_sound(tmp_path / "part.mp3", sound, rate_hz, "libmp3lame", container_options={"write_xing": "0"})
+        joined += (tmp_path / "part.mp3").read_bytes()
+    (tmp_path / "joined.mp3").write_bytes(joined)
+    samples, rate_hz = read_native_samples(tmp_path / "joined.mp3")
+    assert (rate_hz, samples.shape[1]) == sections[0]
+    assert len(samples) / rate_hz == pytest.approx(2 * len(sections), abs=0.1 * len(sections))
+    for number in range(len(sections)):
+        middle = samples[round((2.2 * number + 0.5) * rate_hz) :][:rate_hz, -1]
+        assert np.argmax(np.abs(np.fft.rfft(middle))) == pytest.approx(440 * (number + 1), abs=1)
+        assert np.abs(middle).max() == pytest.approx(0.5, abs=0.05)
+
+
+def test_resampling_a_stream_gives_the_samples_of_the_whole() -> None:
+    sound = np.random.default_rng(0).normal(0, 0.1, (20_000, 2)).astype(np.float32)
+    for from_hz, to_hz in ((44_100, RATE), (8_000, 48_000), (RATE, RATE)):
+        stream = audio.StreamResampler(from_hz, to_hz, 2)
+        parts = [stream.add(sound[start : start + 700]) for start in range(0, len(sound), 700)]
+        joined = np.concatenate([*parts, stream.finish()])
+        np.testing.assert_array_equal(joined, audio.resample(sound, from_hz, to_hz))
 
 
 def test_a_real_clip_with_lost_packets_keeps_its_length(shared_data: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -29,6 +29,7 @@ from pipeline.shards.clip import Clip, clip_rng
 from pipeline.shards.index import Reject
 from pipeline.shards.write import ClipSample, _members
 from tests.support.drawn_face import draw_face, tone
+from tests.support.sound_files import make_undecodable, write_video
 
 EMPTY = np.full((160, 160, 3), 110, np.uint8)
 ANYWHERE = Path("/")
@@ -136,6 +137,27 @@ def test_the_clip_begins_with_its_sound(make_clip, params, tmp_path) -> None:
     # AAC comes 64 ms early, with an empty block: at 0.236 s, within frame 5.
     assert sample.num_frames == 60 - 5
     assert np.flatnonzero(np.abs(sample.audio) > 3000)[0] == pytest.approx((0.3 - 5 / 25) * 16_000, abs=100)
+
+
+def test_sound_that_cannot_be_decoded_or_is_not_finite_rejects_the_clip(params, tmp_path) -> None:
+    sound = tone(1.0)[:, None]
+    write_video(tmp_path / "spatial.mov", [sound])
+    make_undecodable(tmp_path / "spatial.mov")
+    write_video(tmp_path / "bad.mkv", [np.full_like(sound, np.nan)], codec="pcm_f32le")
+    rejects = [
+        reject_of(record_of("a", "s", "train", tmp_path / name, ""), params) for name in ("spatial.mov", "bad.mkv")
+    ]
+    assert [reject.reason for reject in rejects] == ["broken_audio", "silent_audio"]
+
+
+def test_a_clip_with_several_tracks_has_the_sound_of_its_default_one(params, tmp_path) -> None:
+    path = tmp_path / "several.mkv"
+    frames = [draw_face(80 + 6 * np.sin(k / 8), 80) for k in range(30)]
+    sound = tone(30 / 25)[:, None]
+    write_video(path, [0.1 * sound, sound], default=1, frames=frames)
+    assert sample_of(record_of("c", "s", "train", path, ""), params).stats["audio_rms"] == pytest.approx(
+        float(np.sqrt(np.mean(sound**2))), rel=0.05
+    )
 
 
 def test_a_long_clip_is_decoded_again_instead_of_held(make_clip, params, monkeypatch) -> None:

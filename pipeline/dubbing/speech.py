@@ -1,0 +1,119 @@
+"""The speech of a dub: its features for the generator, and its sound for the written video.
+
+The sound is decoded twice, once for the features and once while the video is written. Memory holds the features: 3.5 MB
+a minute, at any sample rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.features.alignment import SAMPLE_RATE_HZ
+from pipeline.features.mel import mel_blocks
+from pipeline.features.samples import float_to_int16
+from pipeline.media.audio import Begin, Float32, SoundBlock, mono_blocks
+from pipeline.media.errors import CorruptMediaError
+from pipeline.media.file import MediaFile
+from pipeline.media.output_sound import CopiedSound, EncodedSound, OutputSound
+
+BIT_RATE = 160_000
+"""Bits per second of speech that is encoded: more than AAC needs for two channels."""
+
+
+@dataclass(frozen=True, eq=False)
+class SpeechTrack:
+    """Speech of the output and its features for the generator. Implements ``AudioSource``.
+
+    ``num_samples`` with ``num_channels`` at ``rate_hz``; ``mel: float32 [L, 80]`` at 80 columns/s; ``audio: int16 [m]``
+    at 16 kHz. ``media`` must stay open.
+    """
+
+    media: MediaFile
+    begin: Begin
+    rate_hz: int
+    num_channels: int
+    num_samples: int
+    is_as_stored: bool
+    """Whether the stored packets, without the first and the last of them cut, play as the decoded samples."""
+    mel: NDArray[np.float32]
+    audio: NDArray[np.int16]
+
+    @property
+    def duration_s(self) -> Fraction:
+        return Fraction(self.num_samples, self.rate_hz)
+
+    def output(self, *, is_whole: bool) -> OutputSound:
+        """The sound for the written video. ``is_whole``: whether the video is as long as the speech.
+
+        AAC that is used as a whole is copied. Browsers play no other codec of these containers everywhere. Other sound
+        is encoded with ``BIT_RATE``.
+        """
+        start_s = self.media.sound_start_s
+        if is_whole and self.is_as_stored and start_s is not None and self.media.is_plain_aac:
+            return CopiedSound(self.media.sound_packets(), self.duration_s, start_s)
+        blocks = (_usable(block.samples)[0] for block in self.media.sound(self.begin))
+        return EncodedSound(blocks, self.rate_hz, self.num_channels, self.num_samples, BIT_RATE)
+
+
+def load_speech(media: MediaFile, begin: Begin = "sound") -> SpeechTrack:
+    """Compute the features of an audio file or of the audio of a video.
+
+    NaN and infinite samples become silence, with a note on ``media``. Raises MediaError if no audio is usable.
+    """
+    reading = _Reading()
+    audio: list[NDArray[np.int16]] = []
+
+    def heard() -> Iterator[Float32]:
+        for block in mono_blocks(reading.usable(media.sound(begin)), SAMPLE_RATE_HZ):
+            audio.append(float_to_int16(block))
+            yield block
+
+    mel = np.concatenate(list(mel_blocks(heard())))
+    if not reading.num_samples:
+        raise CorruptMediaError(media.path, "its audio ends before its video begins")
+    if reading.num_bad:
+        media.note(f"{reading.num_bad} audio samples are NaN or infinite; they are replaced by silence")
+    is_as_stored = reading.is_as_stored and not reading.num_bad
+    return SpeechTrack(
+        media,
+        begin,
+        reading.rate_hz,
+        reading.num_channels,
+        reading.num_samples,
+        is_as_stored,
+        mel,
+        np.concatenate(audio),
+    )
+
+
+@dataclass
+class _Reading:
+    """What one pass over the sound finds."""
+
+    rate_hz: int = 0
+    num_channels: int = 0
+    num_samples: int = 0
+    num_bad: int = 0
+    is_as_stored: bool = True
+
+    def usable(self, blocks: Iterator[SoundBlock]) -> Iterator[SoundBlock]:
+        for block in blocks:
+            samples, num_bad = _usable(block.samples)
+            self.rate_hz, self.num_channels = block.rate_hz, samples.shape[1]
+            self.num_samples += len(samples)
+            self.num_bad += num_bad
+            self.is_as_stored &= block.is_as_stored
+            yield block._replace(samples=samples)
+
+
+def _usable(samples: Float32) -> tuple[Float32, int]:
+    """The samples within [-1, 1], with silence for NaN and infinity, and the number of these."""
+    num_bad = int(samples.size - np.isfinite(samples).sum())
+    if num_bad:
+        samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+    return np.clip(samples, -1.0, 1.0), num_bad

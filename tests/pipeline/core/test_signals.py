@@ -1,0 +1,50 @@
+"""Signals that end a process unwind it first."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+WRITING = """
+import signal, sys, time
+from pathlib import Path
+from pipeline.core import atomic
+from pipeline.core.signals import exit_on_signals
+
+if "nohup" in sys.argv:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+exit_on_signals()
+with atomic.replacing(Path(sys.argv[1])) as temporary:
+    temporary.touch()
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+
+
+def start(path: Path, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", WRITING, str(path), *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "writing\n"
+    return process
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
+def test_temporary_files_are_removed(tmp_path: Path, signum: signal.Signals) -> None:
+    process = start(tmp_path / "file")
+    assert len(list(tmp_path.iterdir())) == 1
+    process.send_signal(signum)
+    assert process.wait(timeout=30) == 128 + signum
+    assert not any(tmp_path.iterdir())
+
+
+def test_an_ignored_signal_stays_ignored(tmp_path: Path) -> None:
+    process = start(tmp_path / "file", "nohup")
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=0.5)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 128 + signal.SIGTERM
