@@ -68,6 +68,7 @@ GAN: Mapping[str, Any] = {
     "clips_per_batch": 2,
     "ema_decay": 0.9,
     "window_frames": 5,
+    "predicts": "image",
     "lstm_over": "mel",
     "use_decoder_cbam": False,
     "micro_batches": 1,
