@@ -162,7 +162,7 @@ def test_a_signal_ends_the_flow_and_its_parallel_stages(
     flow = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
     )
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 300
     below: list[psutil.Process] = []
     while len({variant for process in below for variant in _trained_by(process)}) < 2:
         assert flow.poll() is None and time.monotonic() < deadline
