@@ -25,7 +25,7 @@ DETECTOR_ZOOMS = (1, 2, 4)
 """Factors of the detector's input size. The next factor is tried if frames without a face remain."""
 SURE_SCORE = 0.91
 """YuNet also finds faces on their side or upside down, and states landmarks as if they were upright, but its score is
-lower: at most 0.90 on 26 people, against 0.92 and more for faces rolled by up to 30 degrees."""
+lower: at most 0.90 in 26 real frames, against 0.92 and more for faces rolled by up to 30 degrees."""
 TURN_MARGIN = 0.03
 """A face counts as turned if its score is higher by this in the turned frame."""
 MIN_TURNED_SCORE = 0.8
