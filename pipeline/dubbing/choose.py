@@ -14,11 +14,13 @@ from pipeline.core.errors import UserError
 from pipeline.dubbing.face_path import MIN_SEEN_S, FaceChoice, FoundFaces
 from pipeline.dubbing.paths import FacePath
 from pipeline.dubbing.who import Who
-from pipeline.faces.active_speaker import speaking_track
+from pipeline.faces.active_speaker import loudness_by_frame, mouth_motions, speaking_score
 from pipeline.faces.detector import box_iou
 from pipeline.faces.track import MIN_LINK_IOU, FaceTrack
 from pipeline.features.alignment import FPS, SAMPLE_RATE_HZ
 
+CLEARLY_TALKS = 1.25
+"""Smallest ratio of the best score to the second best. In 10 pairs of a quiet and a talking face it is 1.48 or more."""
 OpenImages = Callable[[], Iterable[NDArray[np.uint8]]]
 
 
@@ -123,8 +125,12 @@ def _talking_in(
     tracks = [track for track, seen in zip(tracks, is_seen, strict=True) if seen]
     faces = [face for face, seen in zip(faces, is_seen, strict=True) if seen]
     sound = samples[round(start / found.fps * SAMPLE_RATE_HZ) :]
-    which = speaking_track(tracks, _repeated(images, rows), sound[: num * round(SAMPLE_RATE_HZ / FPS)])
-    return None if which is None else faces[which].number
+    motions = mouth_motions(tracks, _repeated(images, rows))
+    loudness = loudness_by_frame(sound[: num * round(SAMPLE_RATE_HZ / FPS)], motions.shape[1])
+    scores = [speaking_score(motion, loudness) for motion in motions]
+    ranked = sorted(zip(scores, (face.number for face in faces), strict=True), reverse=True)
+    best, second = [*ranked, (0.0, 0), (0.0, 0)][:2]
+    return best[1] if best[0] > 0 and best[0] >= CLEARLY_TALKS * second[0] else None
 
 
 def _track(found: FoundFaces, face: NumberedFace, start: int, stop: int, rows: NDArray[np.int64]) -> FaceTrack:

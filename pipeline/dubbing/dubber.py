@@ -16,7 +16,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout, find_root
 from pipeline.dubbing.generator_folder import generator_folder
 from pipeline.dubbing.options import DubOptions, require_choices
-from pipeline.dubbing.segments import Segment
+from pipeline.dubbing.segments import DubSegment
 from pipeline.dubbing.summary import DubSummary, ListedFace
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _request(
     if start is not None or end is not None:
         if speech is None or rest.get("segments"):
             raise UserError("start and end belong to --audio; segments have times of their own")
-        rest["segments"], speech = [Segment(audio=speech, start_s=start or 0.0, end_s=end)], None
+        rest["segments"], speech = [DubSegment(audio=speech, start_s=start or 0.0, end_s=end)], None
     for name in ("drive", "keep_frames"):
         rest[name] = Path(value) if (value := rest.get(name)) is not None else None
     return speech, DubSettings(follow=follow, **rest)

@@ -21,7 +21,7 @@ from pipeline.faces.turns import turns_of
 from pipeline.media.file import MediaFile
 from pipeline.media.picture_folder import open_pictures
 
-PICTURE_PX = 200
+_PICTURE_PX = 200
 _CONTEXT = 0.35
 """Share of the face's size that a picture shows on each side."""
 
@@ -78,7 +78,7 @@ def _pictures(video: MediaFile, found: FoundFaces, faces: Sequence[NumberedFace]
     pictures: dict[int, Frame] = {}
     for index, timed in enumerate(video.frames(video.fps)):
         for place, box, turns in wanted.pop(index, ()):
-            crop = Cropper(_with_context(box)[None], PICTURE_PX)(timed.image, 0)
+            crop = Cropper(_with_context(box)[None], _PICTURE_PX)(timed.image, 0)
             pictures[place] = np.ascontiguousarray(np.rot90(crop, turns))
         if not wanted:
             break

@@ -10,7 +10,7 @@ from pipeline.core.choices import Length, Reference
 from pipeline.core.errors import UserError
 from pipeline.dubbing.choices import Fill, InSilence, OnMissing
 from pipeline.dubbing.phases import OnProgress
-from pipeline.dubbing.segments import Segment
+from pipeline.dubbing.segments import DubSegment
 
 
 class DubOptions(TypedDict, total=False):
@@ -27,7 +27,7 @@ class DubOptions(TypedDict, total=False):
     who: str | int
     start: float | None
     end: float | None
-    segments: Sequence[Segment]
+    segments: Sequence[DubSegment]
     in_silence: InSilence
     drive: Path | None
     fps: float | None

@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dubbing.segments import Segment, require_order
+from pipeline.dubbing.segments import DubSegment, require_order
 from pipeline.dubbing.speech import BIT_RATE, usable_samples
 from pipeline.features.alignment import SAMPLE_RATE_HZ
 from pipeline.features.mel import mel_spectrogram
@@ -28,7 +28,7 @@ _BLOCK_SAMPLES = 4800
 class SegmentPart:
     """A segment, the file of its voice, and its time in the video."""
 
-    segment: Segment
+    segment: DubSegment
     media: MediaFile
     begin: Begin
     start_s: float
@@ -37,7 +37,7 @@ class SegmentPart:
 
 @dataclass(frozen=True, eq=False)
 class SegmentVoice:
-    """The voices of the segments, with silence between them. Implements ``Voice``."""
+    """The voices of the segments, with silence between them. Implements ``DubVoice``."""
 
     video: MediaFile
     parts: Sequence[SegmentPart]
@@ -87,7 +87,7 @@ class SegmentVoice:
 
 
 def load_segments(
-    video: MediaFile, segments: Sequence[Segment], files: Sequence[MediaFile], begins: Sequence[Begin]
+    video: MediaFile, segments: Sequence[DubSegment], files: Sequence[MediaFile], begins: Sequence[Begin]
 ) -> SegmentVoice:
     """Read the voices of the segments. ``files``: the open file of each voice; ``begins``: where its speech begins.
 

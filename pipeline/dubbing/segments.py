@@ -16,7 +16,7 @@ _COLUMNS = ("start", "end", "audio", "who")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Segment:
+class DubSegment:
     """The video from ``start_s`` to ``end_s`` gets the speech ``audio``, which begins at ``start_s``.
 
     ``end_s``: None ends the segment with the speech. ``who``: as in ``DubSettings``; None takes the dub's.
@@ -40,7 +40,7 @@ def parse_time(text: str) -> float:
     return sum(value * 60**power for power, value in enumerate(reversed(values)))
 
 
-def read_segments(path: Path) -> list[Segment]:
+def read_segments(path: Path) -> list[DubSegment]:
     """The segments of a CSV file with the columns ``start``, ``end``, ``audio`` and, if wanted, ``who``.
 
     An empty ``end`` ends the segment with its speech. A relative ``audio`` is in the folder of the list. Raises
@@ -65,13 +65,13 @@ def read_segments(path: Path) -> list[Segment]:
     return segments
 
 
-def _parsed(path: Path, line: int, row: Mapping[str, str | None]) -> Segment:
+def _parsed(path: Path, line: int, row: Mapping[str, str | None]) -> DubSegment:
     start, end, audio, who = ((row.get(name) or "").strip() for name in _COLUMNS)
     try:
         if not audio:
             raise UserError("the column audio is empty")
         parse_who(who or "largest")
-        return Segment(
+        return DubSegment(
             audio=path.parent / audio,
             start_s=parse_time(start or "0"),
             end_s=parse_time(end) if end else None,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pipeline.core.errors import UserError
 from pipeline.dubbing.choose import NumberedFace, OpenImages, Talking, choices_for, find_talking, number_faces
 from pipeline.dubbing.face_path import FaceChoice, FoundFaces
-from pipeline.dubbing.segments import Segment
+from pipeline.dubbing.segments import DubSegment
 from pipeline.dubbing.who import Who, parse_who
 from pipeline.media.file import MediaFile
 
@@ -22,7 +22,7 @@ class Selection:
     choices: Sequence[FaceChoice]
 
 
-def chooses_faces(who: Who, spans: Sequence[tuple[float, float, Segment]]) -> bool:
+def chooses_faces(who: Who, spans: Sequence[tuple[float, float, DubSegment]]) -> bool:
     """Whether any choice is another one than the largest face."""
     return who != "largest" or any(segment.who not in (None, "largest") for _, _, segment in spans)
 
@@ -30,7 +30,7 @@ def chooses_faces(who: Who, spans: Sequence[tuple[float, float, Segment]]) -> bo
 def select_faces(
     found: FoundFaces,
     who: Who,
-    spans: Sequence[tuple[float, float, Segment]],
+    spans: Sequence[tuple[float, float, DubSegment]],
     open_images: OpenImages,
     video: MediaFile,
 ) -> Selection:

@@ -13,7 +13,7 @@ from pipeline.dubbing.face_path import FollowSettings
 from pipeline.dubbing.kept_frames import require_empty
 from pipeline.dubbing.output import require_output
 from pipeline.dubbing.phases import OnProgress
-from pipeline.dubbing.segments import Segment
+from pipeline.dubbing.segments import DubSegment
 from pipeline.dubbing.who import parse_who
 
 BATCH_FRAMES = 32
@@ -43,7 +43,7 @@ class DubSettings:
     reference: Reference = "first"
     audio_track: int | None = None
     who: str | int = "largest"
-    segments: Sequence[Segment] = ()
+    segments: Sequence[DubSegment] = ()
     in_silence: InSilence = "rest"
     drive: Path | None = None
     fps: float | None = None

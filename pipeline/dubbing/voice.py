@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.dubbing.segment_voice import load_segments
-from pipeline.dubbing.segments import Segment
+from pipeline.dubbing.segments import DubSegment
 from pipeline.dubbing.speech import load_speech
 from pipeline.features.alignment import FPS
 from pipeline.media.audio import Begin
@@ -21,7 +21,7 @@ from pipeline.media.file import MediaFile
 from pipeline.media.output_sound import OutputSound
 
 
-class Voice(Protocol):
+class DubVoice(Protocol):
     """Speech of the output: its features, as in ``AudioSource``, and its sound."""
 
     @property
@@ -46,9 +46,9 @@ class OpenVoice:
     ``spans``: start and end in seconds, and the segment; empty if the voice belongs to the whole video.
     """
 
-    voice: Voice
+    voice: DubVoice
     files: Sequence[MediaFile]
-    spans: Sequence[tuple[float, float, Segment]] = ()
+    spans: Sequence[tuple[float, float, DubSegment]] = ()
 
     @property
     def times(self) -> list[tuple[float, float]]:
@@ -58,7 +58,7 @@ class OpenVoice:
 
 @contextmanager
 def open_voice(
-    video: MediaFile, audio: Path | None, drive: Path | None, segments: Sequence[Segment], audio_track: int | None
+    video: MediaFile, audio: Path | None, drive: Path | None, segments: Sequence[DubSegment], audio_track: int | None
 ) -> Iterator[OpenVoice]:
     """Read the voice for ``video`` from its files, which stay open until the end of the ``with``.
 

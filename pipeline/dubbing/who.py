@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from pipeline.core.errors import UserError
 
-Who = Literal["largest", "talking"] | tuple[int, ...]
+WhoByName = Literal["largest", "talking"]
+Who = WhoByName | tuple[int, ...]
 """The largest face, and in frames without it the next largest; the face whose mouth moves with the sound of the video;
 or faces by their numbers."""
 
@@ -16,8 +17,8 @@ def parse_who(value: str | int | Who) -> Who:
     if isinstance(value, tuple):
         value = ",".join(map(str, value))
     text = str(value)
-    if text in ("largest", "talking"):
-        return "largest" if text == "largest" else "talking"
+    if text in get_args(WhoByName):
+        return cast(WhoByName, text)
     numbers = text.split(",")
     if not all(number.strip().isdecimal() and int(number) > 0 for number in numbers):
         raise UserError(f"who is {text!r}; allowed: largest, talking, or numbers of faces from 1, such as 2 or 1,3")

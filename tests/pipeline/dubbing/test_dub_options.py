@@ -12,7 +12,7 @@ from scipy.io import wavfile
 from pipeline.core.errors import DataError, UserError
 from pipeline.dubbing.dub import dub_file
 from pipeline.dubbing.face_path import FollowSettings
-from pipeline.dubbing.segments import Segment
+from pipeline.dubbing.segments import DubSegment
 from pipeline.dubbing.settings import DubSettings
 from pipeline.inference.generator_kinds import OURS
 from pipeline.media.writer import VideoWriter
@@ -96,8 +96,8 @@ def test_nobody_of_two_still_faces_talks(grey_video, words, tmp_path):
 
 def test_segments_have_their_own_voice_and_face_and_the_rest_stays(grey_video, words, tmp_path):
     segments = [
-        Segment(audio=words / "tone.wav", start_s=0.4, who=1),
-        Segment(audio=words / "tone.wav", start_s=1.2, end_s=1.6, who=2),
+        DubSegment(audio=words / "tone.wav", start_s=0.4, who=1),
+        DubSegment(audio=words / "tone.wav", start_s=1.2, end_s=1.6, who=2),
     ]
     summary = run(grey_video, None, tmp_path / "out.mp4", segments=segments)
     assert (summary.num_frames, summary.num_dubbed, summary.num_missing) == (50, 25, 0)
@@ -114,7 +114,7 @@ def test_segments_have_their_own_voice_and_face_and_the_rest_stays(grey_video, w
 
 def test_a_segment_after_the_end_of_the_video(grey_video, words, tmp_path):
     with pytest.raises(UserError, match=r"a segment starts at 3 s, after the end of .*face\.mp4 at 2\.00 s"):
-        run(grey_video, None, tmp_path / "out.mp4", segments=[Segment(audio=words / "tone.wav", start_s=3.0)])
+        run(grey_video, None, tmp_path / "out.mp4", segments=[DubSegment(audio=words / "tone.wav", start_s=3.0)])
 
 
 def test_the_mouth_in_silence_rests_or_stays(grey_video, words, tmp_path):

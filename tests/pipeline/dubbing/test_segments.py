@@ -10,7 +10,7 @@ from scipy.io import wavfile
 
 from pipeline.core.errors import UserError
 from pipeline.dubbing.segment_voice import OUTPUT_RATE_HZ, load_segments
-from pipeline.dubbing.segments import Segment, parse_time, read_segments
+from pipeline.dubbing.segments import DubSegment, parse_time, read_segments
 from pipeline.media.file import MediaFile
 from tests.support.grey_videos import write_frames
 from tests.support.sound import tone
@@ -26,9 +26,9 @@ def test_times():
 def test_a_list(tmp_path):
     (tmp_path / "list.csv").write_text("start,end,audio,who\n0:01,2.5,a.wav,2\n3,,b.wav,\n4,5,/c.wav,talking\n")
     assert read_segments(tmp_path / "list.csv") == [
-        Segment(audio=tmp_path / "a.wav", start_s=1.0, end_s=2.5, who="2"),
-        Segment(audio=tmp_path / "b.wav", start_s=3.0),
-        Segment(audio=Path("/c.wav"), start_s=4.0, end_s=5.0, who="talking"),
+        DubSegment(audio=tmp_path / "a.wav", start_s=1.0, end_s=2.5, who="2"),
+        DubSegment(audio=tmp_path / "b.wav", start_s=3.0),
+        DubSegment(audio=Path("/c.wav"), start_s=4.0, end_s=5.0, who="talking"),
     ]
 
 
@@ -81,8 +81,8 @@ def pitch(samples, rate_hz):
 
 def test_each_segment_has_its_voice_and_the_rest_its_own_sound(files):
     segments = [
-        Segment(audio=files / "500.wav", start_s=0.5, end_s=1.0),
-        Segment(audio=files / "900.wav", start_s=1.5),
+        DubSegment(audio=files / "500.wav", start_s=0.5, end_s=1.0),
+        DubSegment(audio=files / "900.wav", start_s=1.5),
     ]
 
     def check(voice, media):
@@ -113,7 +113,7 @@ def test_a_segment_longer_than_its_voice_ends_in_silence(files):
         assert np.abs(heard[round(1.7 * OUTPUT_RATE_HZ) : round(2.3 * OUTPUT_RATE_HZ)]).max() < 0.01
         assert np.abs(heard[round(2.6 * OUTPUT_RATE_HZ) : round(2.9 * OUTPUT_RATE_HZ)]).max() > 0.1
 
-    loaded(files, [Segment(audio=files / "500.wav", start_s=0.5, end_s=2.5)], check)
+    loaded(files, [DubSegment(audio=files / "500.wav", start_s=0.5, end_s=2.5)], check)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +124,6 @@ def test_a_segment_longer_than_its_voice_ends_in_silence(files):
     ],
 )
 def test_segments_that_do_not_fit_together(files, times, message):
-    segments = [Segment(audio=files / "500.wav", start_s=start_s, end_s=end_s) for start_s, end_s in times]
+    segments = [DubSegment(audio=files / "500.wav", start_s=start_s, end_s=end_s) for start_s, end_s in times]
     with pytest.raises(UserError, match=message):
         loaded(files, segments, lambda voice, media: None)
