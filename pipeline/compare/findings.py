@@ -30,9 +30,9 @@ class Findings:
     """
 
     fitness: Fitness
-    still: Sequence[str]
+    still: list[str]
     """Which generators hardly move the mouth. They are left out of ``against_copy`` and ``best``."""
-    against_copy: Sequence[str]
+    against_copy: list[str]
     """Which generators beat ``copy_input`` on LSE-D and on LSE-C, clearly or not, and which do not."""
     best: Sequence[str]
     """The best generator on LSE-D, LSE-C and FID, and whether its lead over the next one is established."""
