@@ -24,8 +24,8 @@ from pipeline.core.redact import redacted
 from pipeline.params import Params
 from pipeline.promote.choices import Alias
 from pipeline.promote.gate import GateOutcome, ModelScores
+from pipeline.tracking.runs import find_run, run_key
 from pipeline.tracking.store import experiment_id, open_client, set_mlflow_defaults, store_uri
-from pipeline.tracking.tracker import run_key
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -210,10 +210,9 @@ class Registry:
     def _run_of(self, layout: Layout, variant: str, params: Params) -> str:
         """Id of the run that trained the model, or of a new run if the training was not tracked."""
         experiment = experiment_id(self._client, layout, params.dataset.source)
-        key = run_key(layout, "evaluate", variant, "")
-        found = self._client.search_runs([experiment], f"tags.`lipsmith.run_key` = '{key}'", max_results=1)
+        found = find_run(self._client, experiment, run_key(layout, "evaluate", variant, ""))
         if found:
-            return str(found[0].info.run_id)
+            return found
         run_id = str(self._client.create_run(experiment, run_name=f"promote-{variant}").info.run_id)
         self._client.set_terminated(run_id)
         return run_id

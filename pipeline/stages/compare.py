@@ -38,8 +38,9 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
     from pipeline.compare import plots
     from pipeline.compare.page import page, read_takes
     from pipeline.compare.report import comparison_markdown, summary_text
-    from pipeline.compare.seeds import grouped, repeats_among
+    from pipeline.compare.seeds import grouped
     from pipeline.compare.table import comparison, csv_text, read_result
+    from pipeline.params.repeats import repeats_among
     from pipeline.shards.read import read_index, read_rejects
 
     params, layout = context.params.compare, context.layout
