@@ -46,7 +46,7 @@ class RunIdentity:
 
 def identity_of(layout: Layout, stage: str, variant: str | None, params: Params, fingerprint: str) -> RunIdentity:
     """The identity of a stage's run. The run of the stage ``compare`` is the parent of the variants' runs."""
-    tags = {**_state_tags(layout, params), **_stage_tags(stage, variant, params)}
+    tags = {**state_tags(layout, params), **_stage_tags(stage, variant, params)}
     parent = _parent(layout, params, tags, is_comparison=variant is not None or stage == "compare")
     if stage == "compare":
         return parent
@@ -126,7 +126,7 @@ def _stage_tags(stage: str, variant: str | None, params: Params) -> dict[str, st
     }
 
 
-def _state_tags(layout: Layout, params: Params) -> dict[str, str]:
+def state_tags(layout: Layout, params: Params) -> dict[str, str]:
     """The state that a run belongs to: commit, data, parameters, and the machine."""
     commit = _git(layout.root, "rev-parse", "HEAD")
     tags = {

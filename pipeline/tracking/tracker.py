@@ -71,7 +71,7 @@ class Tracker:
             changed = [RunTag(f"param.{n}", v) for n, v in flat.items() if known.get(n, v) != v]
             client.log_batch(run, tags=changed)
 
-        self._send("settings", send)
+        self.send("settings", send)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Log scalars at one step, under their names."""
@@ -102,7 +102,7 @@ class Tracker:
                 client.log_batch(run, metrics=[Metric(*point) for point in points[start : start + _BATCH]])
 
         if points:
-            self._send("metrics", send)
+            self.send("metrics", send)
 
     def log_summary(self, stage: str, metrics: Mapping[str, Any]) -> None:
         """Log the main numbers of a stage's ``metrics.json``, and the whole as the artifact ``metrics/STAGE.json``.
@@ -111,7 +111,7 @@ class Tracker:
         """
         self.log_metrics(stage_metrics(stage, metrics))
         content = dict(metrics)
-        self._send(f"metrics/{stage}.json", lambda client, run: client.log_dict(run, content, f"metrics/{stage}.json"))
+        self.send(f"metrics/{stage}.json", lambda client, run: client.log_dict(run, content, f"metrics/{stage}.json"))
 
     def log_datasets(self, datasets: Iterable[Dataset]) -> None:
         """Log the clips that the run uses. The same dataset may be logged again."""
@@ -121,13 +121,13 @@ class Tracker:
             client.log_inputs(run, datasets=[dataset.as_input() for dataset in used])
 
         if used:
-            self._send("datasets", send)
+            self.send("datasets", send)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         from mlflow.entities import RunTag
 
         entities = [RunTag(name, value) for name, value in tags.items()]
-        self._send("tags", lambda client, run: client.log_batch(run, tags=entities))
+        self.send("tags", lambda client, run: client.log_batch(run, tags=entities))
 
     def describe(self, text: str) -> None:
         """Set the description of the run, which its page shows. ``text``: Markdown."""
@@ -136,9 +136,9 @@ class Tracker:
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         """Log a file, or every file of a folder. ``folder``: target folder among the run's artifacts."""
         if path.is_dir():
-            self._send(path.name, lambda client, run: client.log_artifacts(run, str(path), folder))
+            self.send(path.name, lambda client, run: client.log_artifacts(run, str(path), folder))
         else:
-            self._send(path.name, lambda client, run: client.log_artifact(run, str(path), folder))
+            self.send(path.name, lambda client, run: client.log_artifact(run, str(path), folder))
 
     def finish(self, status: str) -> None:
         """Set the status of the run, ``FINISHED`` or ``FAILED``, and try to send all waiting records.
@@ -153,12 +153,16 @@ class Tracker:
             if parent:
                 client.set_terminated(parent, status)
 
-        self._send(f"status {status}", send)
+        self.send(f"status {status}", send)
         if self._waiting:
             lost = ", ".join(dict.fromkeys(what for what, _ in self._waiting))
             logger.warning("MLflow did not answer before the stage ended: run %s lacks %s", self.run_id, lost)
 
-    def _send(self, what: str, action: Callable[[MlflowClient, str], Any]) -> None:
+    def send(self, what: str, action: Callable[[MlflowClient, str], Any]) -> None:
+        """Call ``action`` with the client and the run's id, now or when the store answers again.
+
+        ``what`` names the record in warnings.
+        """
         if self._client is None or self.run_id is None:
             return
         with self._lock:
