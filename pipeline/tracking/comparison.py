@@ -66,7 +66,7 @@ def comparison_note(
         "What to look at:\n\n"
         "1. Artifacts, `index.html`: findings, caveats, scores with intervals, videos side by side, training curves. "
         "Download it if its videos do not play here.\n"
-        "2. Artifacts, `plots/scores.png`: the scores as a chart.\n"
+        "2. Artifacts, `scores.png`: the scores as a chart.\n"
         f"3. [The runs of this comparison]({view_link}): their table. Its chart view has parallel coordinates, scores "
         "and curves.\n\n"
         f"{table}\n\n{fitness}\n"

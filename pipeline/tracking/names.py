@@ -1,7 +1,8 @@
 """Names of MLflow parameters and metrics. All variants share them, so that runs can be compared.
 
 Metrics are grouped, as MLflow shows them: ``train/`` and ``val/`` (curves and results of a training), ``schedule/``
-(learning rate and loss weights), ``test/`` (scores on the held-out clips), ``data/`` (numbers of the other stages).
+(learning rate and loss weights), ``test/`` (scores on the held-out clips), ``data/`` (numbers of the stages before the
+trainings).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pipeline.params import LipGanVariant, Params, VariantParams, Wav2LipVariant
 from pipeline.params.repeats import repeats_among
 
 TRAINING_STAGES = ("train_syncnet", "train_evaluator", "train_gan")
+_DATA_STAGES = ("download", "preprocess", "sync_filter")
 TEST_METRICS = (
     "lse_d",
     "lse_c",
@@ -48,7 +50,7 @@ def curve_metric(name: str) -> str:
 
 
 def stage_metrics(stage: str, metrics: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics of a run from a stage's ``metrics.json``.
+    """The metrics of a run from a stage's ``metrics.json``, to six digits, which fit a column of MLflow's table.
 
     Metrics of an evaluator that cannot judge the clips are left out, and so is all that is not a number. The stage
     ``compare`` has none: its rows are runs of their own.
@@ -64,8 +66,9 @@ def stage_metrics(stage: str, metrics: Mapping[str, Any]) -> dict[str, float]:
         named |= {f"val/kept_{key}": metrics.get(f"val_{key}") for key in _KEPT_METRICS}
         named |= {f"test/{key.removeprefix('test_')}": metrics[key] for key in metrics if key.startswith("test_")}
     else:
-        named = {f"data/{name}": value for name, value in flatten(metrics)}
-    return {name: float(value) for name, value in named.items() if is_number(value)}
+        group = "data" if stage in _DATA_STAGES else stage
+        named = {f"{group}/{name}": value for name, value in flatten(metrics)}
+    return {name: float(f"{value:.6g}") for name, value in named.items() if is_number(value)}
 
 
 def is_number(value: Any) -> bool:

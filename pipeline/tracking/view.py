@@ -15,18 +15,19 @@ if TYPE_CHECKING:
 
 WORKFLOW = {"workflowType": "machine_learning"}
 _VIEW_TAG = "mlflow.sharedViewState."
-_COLUMNS = (
-    "params.`use_lstm`",
-    "params.`use_cbam`",
-    "params.`use_discriminator`",
-    "params.`seed`",
-    "metrics.`test/lse_d`",
-    "metrics.`test/lse_c`",
-    "metrics.`test/within_one_frame`",
-    "metrics.`test/fid`",
-    "metrics.`test/jitter_ratio`",
-    "metrics.`val/kept_l1`",
-)
+_COLUMNS = {
+    # Column of the table -> width in pixels.
+    "metrics.`test/lse_d`": 90,
+    "metrics.`test/lse_c`": 90,
+    "metrics.`test/within_one_frame`": 130,
+    "metrics.`test/fid`": 90,
+    "metrics.`test/jitter_ratio`": 100,
+    "params.`network`": 90,
+    "params.`use_lstm`": 90,
+    "params.`use_cbam`": 90,
+    "params.`use_discriminator`": 130,
+    "params.`seed`": 80,
+}
 _AXES = ("variant", "use_lstm", "use_cbam", "use_discriminator")
 _SCORES = ("test/lse_d", "test/lse_c", "test/within_one_frame", "test/fid", "test/jitter_ratio", "test/kid")
 _CURVES = ("val/l1", "val/sync", "train/l1", "train/sync", "train/adversarial", "val/lower_l1")
@@ -99,6 +100,8 @@ def comparison_view(parent: str) -> dict[str, Any]:
         "modelVersionFilter": "All Runs",
         "datasetsFilter": [],
         "selectedColumns": list(_COLUMNS),
+        "columnOrder": list(_COLUMNS),
+        "columnWidths": dict(_COLUMNS),
         "runsHiddenMode": "FIRST_20_RUNS",
         "compareRunCharts": _charts(),
         "compareRunSections": [
