@@ -30,17 +30,14 @@ _COLUMNS = {
 }
 _AXES = ("variant", "use_lstm", "use_cbam", "use_discriminator")
 _SCORES = ("test/lse_d", "test/lse_c", "test/within_one_frame", "test/fid", "test/jitter_ratio", "test/kid")
-_CURVES = ("val/l1", "val/sync", "train/l1", "train/sync", "train/adversarial", "val/lower_l1")
+_CURVES = ("val/l1", "val/sync", "train/l1", "train/sync")
 _LINE = {
-    "lineSmoothness": 0,
     "xAxisScaleType": "linear",
     "scaleType": "linear",
     "range": {},
     "xAxisKey": "step",
-    "selectedXAxisMetricKey": "",
     "yAxisKey": "metric",
     "yAxisExpressions": [],
-    "ignoreOutliers": False,
     "useGlobalXaxisKey": True,
     "useGlobalLineSmoothing": True,
 }
@@ -71,7 +68,7 @@ def save_view(client: MlflowClient, experiment: str, parent: str) -> str:
     ``parent``: id of the comparison's run.
     """
     name = _view_name(parent)
-    client.set_experiment_tag(experiment, _VIEW_TAG + name, json.dumps(comparison_view(parent)))
+    client.set_experiment_tag(experiment, _VIEW_TAG + name, view_text(parent))
     return name
 
 
@@ -87,6 +84,11 @@ def latest_view(client: MlflowClient, experiment: str) -> str | None:
 
 def _view_name(parent: str) -> str:
     return f"comparison-{parent[:8]}"
+
+
+def view_text(parent: str) -> str:
+    """The view as the value of a tag, in at most 5000 characters, which is MLflow's limit."""
+    return json.dumps(comparison_view(parent), separators=(",", ":"))
 
 
 def comparison_view(parent: str) -> dict[str, Any]:
@@ -131,7 +133,7 @@ def _charts() -> list[dict[str, Any]]:
 def _chart(kind: str, section: str, name: str) -> dict[str, Any]:
     return {
         "type": kind,
-        "uuid": f"lipsmith-{name}",
+        "uuid": f"{section}-{name}",
         "metricSectionId": section,
         "runsCountToCompare": 20,
         "deleted": False,
