@@ -32,6 +32,7 @@ from flows import dvc, tasks
 from flows.board import current_board
 from flows.console import FlowConsole
 from flows.estimate import read_durations, record_duration
+from flows.guard import start_guard
 from flows.key_figures import key_figure
 from flows.occupancy import CheckoutBusyError, occupying
 from flows.processes import ENDING_S, end_children, end_commands_by, end_everything
@@ -267,6 +268,7 @@ def run_flow_command(body: Callable[[], int], console: FlowConsole | None = None
         finally:
             os._exit(128 + signum)
 
+    start_guard()
     signal.signal(signal.SIGTERM, unwind)
     before = signal.signal(signal.SIGINT, interrupt)
     atexit.register(shown.say_stopped)  # runs after end_children

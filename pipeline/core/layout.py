@@ -58,6 +58,10 @@ class Layout:
         """The full log of every stage's last run, ``STAGE.log``, which the flows write."""
         return self.scratch_dir / "logs"
 
+    def stage_lock_path(self, stage: str) -> Path:
+        """The lock of a running stage, such as ``train_gan@lstm_cbam``."""
+        return self.scratch_dir / "locks" / f"{stage}.lock"
+
     @property
     def durations_path(self) -> Path:
         """Seconds that every stage took when it last ran in a flow."""
