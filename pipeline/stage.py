@@ -19,10 +19,12 @@ from pipeline.core import atomic, scratch
 from pipeline.core.code_digest import Code, record
 from pipeline.core.command_line import reported, run_command
 from pipeline.core.errors import TemporaryError
+from pipeline.core.home import keep_state_out_of_home
 from pipeline.core.layout import CODE_ROOT, Layout, find_root
 from pipeline.core.locks import LockHeldError, locked_or_refused
 from pipeline.core.logs import log_to_stderr, wants_tracebacks
 from pipeline.core.parent_watch import GRACE_S, end_with_dvc
+from pipeline.core.resources import limit_threads
 from pipeline.core.signals import exit_on_signals
 from pipeline.params import Params, load_params
 from pipeline.tracking.tracker import Tracker, open_tracker
@@ -76,6 +78,7 @@ def run(stage: str, body: Body, variant: str | None = None, *, dvc_stage: str | 
 
     def run_once() -> int:
         started = time.monotonic()
+        limit_threads()
         layout = Layout(find_root())
         params = load_params(layout.params_path)
         if variant is not None and dvc_stage in (None, stage):
@@ -132,3 +135,4 @@ def _set_up_process() -> None:
     log_to_stderr("%(asctime)s %(name)s: %(message)s")
     exit_on_signals()
     end_with_dvc()
+    keep_state_out_of_home()

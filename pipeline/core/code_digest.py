@@ -23,6 +23,7 @@ INERT = (
     "pipeline.core.command_line",
     "pipeline.core.durations",
     "pipeline.core.errors",
+    "pipeline.core.home",
     "pipeline.core.layout",
     "pipeline.core.locks",
     "pipeline.core.logs",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -14,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from pipeline.core.errors import TemporaryError
 from pipeline.core.layout import CODE_ROOT
+from pipeline.core.proxies import bypass_proxies_for_loopback
+from pipeline.core.resources import available_bytes
 
 _MIN_STORE_BYTES = 100_000_000
 _ANSWER_S = 10.0
@@ -44,8 +45,11 @@ def open_ray(num_cpus: int, store_bytes: int, env_vars: Mapping[str, str]) -> It
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's default gives its workers a low priority
+    # Under `uv run` Ray would send the working directory, data included, to its workers and start each with uv.
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    bypass_proxies_for_loopback()
     if not is_cluster():
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+        _keep_to_this_machine()
     import ray
 
     if ray.is_initialized():
@@ -60,13 +64,33 @@ def open_ray(num_cpus: int, store_bytes: int, env_vars: Mapping[str, str]) -> It
     try:
         if is_cluster():
             _require_answer(os.environ["RAY_ADDRESS"])
-        ray.init(log_to_driver=False, logging_level=logging.WARNING, **options)
+        _start(ray, options)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, on_sigterm)  # ray.init replaced the handler
         yield ray
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _keep_to_this_machine() -> None:
+    """Let a local instance listen on the loopback interface only, and admit only processes with a random token.
+
+    Whoever may submit a task can run any code as this user. Call it before the first import of Ray.
+    """
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # on any system: nodes use the loopback address
+    os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+
+
+def _start(ray: Any, options: Mapping[str, Any]) -> None:
+    """Start or join Ray. Raises WorkerError if it does not start in time."""
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.WARNING, **options)
+    except Exception as error:
+        if type(error) is not Exception or "timed out" not in str(error):
+            raise
+        raise WorkerError(f"Ray did not start within its time limit; this machine may be overloaded ({error})") from None
 
 
 def _require_answer(address: str) -> None:
@@ -106,7 +130,7 @@ def _local_options(num_cpus: int, folder: Path, store_bytes: int, env_vars: Mapp
 
 def _affordable(store_bytes: int) -> int:
     """``store_bytes``, limited to a quarter of the free memory and 90 % of the free shared memory."""
-    room = psutil.virtual_memory().available // 4
+    room = available_bytes() // 4
     shared_memory = Path("/dev/shm")
     if shared_memory.is_dir():
         room = min(room, shutil.disk_usage(shared_memory).free * 9 // 10)
