@@ -1,7 +1,6 @@
 """MLflow runs of the stages: parameters, curves, metrics and artifacts.
 
-Tracking errors never fail a stage: an unreachable store causes a warning. Besides this module, only
-``pipeline.tracking.store`` and ``pipeline.promote.registry`` use MLflow.
+Tracking errors never fail a stage, and a stage never waits for the store: see ``pipeline.tracking.delivery``.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import math
 import platform
 import subprocess
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +21,9 @@ from pipeline.core.layout import Layout
 from pipeline.core.redact import redacted
 from pipeline.metrics import without_evaluator
 from pipeline.params import Params
-from pipeline.tracking.store import experiment_id, open_client
+from pipeline.tracking.delivery import UNSENT_RUN, journaled
+from pipeline.tracking.sender import OpenedRun, show_bug
+from pipeline.tracking.store import experiment_id
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,23 +31,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _BATCH = 500
-_PAUSE_S = 300.0
-"""Shortest time between two attempts to reach a store that does not answer. Each may take MLflow's full timeout."""
 
 
 class Tracker:
-    """One MLflow run. Without a client it records nothing. Errors of the store are logged and never raised.
+    """One MLflow run. Without a client it records nothing. Errors are logged and never raised.
 
-    While the store does not answer, records wait in memory. They are sent when it answers again, at the latest in
-    ``finish``. Records that an answering store rejects are lost. A warning names every lost record.
+    ``client``: MLflow's, or in a stage a `RecordingClient`, which never waits.
     """
 
     def __init__(self, client: MlflowClient | None, run_id: str | None) -> None:
         self._client = client
         self.run_id = run_id
-        self._waiting: deque[tuple[str, Callable[[MlflowClient, str], Any]]] = deque()
-        self._is_away = False
-        self._retry_at_s = 0.0
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log parameters. Nested names are joined with dots; values are cut to 500 characters.
@@ -74,7 +68,7 @@ class Tracker:
         self.log_curve([(step, metrics)])
 
     def log_curve(self, rows: Iterable[tuple[int, Mapping[str, float]]]) -> bool:
-        """Log scalars at several steps in one request. Returns whether nothing is waiting any more.
+        """Log scalars at several steps in one request. Returns whether they are recorded.
 
         Values that are not finite are left out.
         """
@@ -94,7 +88,7 @@ class Tracker:
 
         if points:
             self._send("metrics", send)
-        return self.run_id is not None and not self._waiting
+        return self.run_id is not None
 
     def log_summary(self, stage: str, metrics: Mapping[str, Any]) -> None:
         """Log the numbers of a stage's ``metrics.json``.
@@ -121,53 +115,17 @@ class Tracker:
             self._send(path.name, lambda client, run: client.log_artifact(run, str(path), folder))
 
     def finish(self, status: str) -> None:
-        """Set the run's status, ``FINISHED`` or ``FAILED``, and try to send all waiting records."""
-        self._retry_at_s = 0.0
+        """Set the run's status, ``FINISHED`` or ``FAILED``."""
         self._send(f"status {status}", lambda client, run: client.set_terminated(run, status))
-        if self._waiting:
-            lost = ", ".join(dict.fromkeys(what for what, _ in self._waiting))
-            logger.warning("MLflow did not answer before the stage ended: run %s lacks %s", self.run_id, lost)
 
     def _send(self, what: str, action: Callable[[MlflowClient, str], Any]) -> None:
         if self._client is None or self.run_id is None:
             return
-        self._waiting.append((what, action))
-        if time.monotonic() >= self._retry_at_s:
-            self._send_waiting(self._client, self.run_id)
-
-    def _send_waiting(self, client: MlflowClient, run: str) -> None:
-        if self._is_away:
-            if not self._answers(client, run):
-                self._retry_at_s = time.monotonic() + _PAUSE_S
-                return
-            self._is_away = False
-            logger.info("MLflow answers again: sending the waiting records")
-        while self._waiting:
-            what, action = self._waiting[0]
-            try:
-                action(client, run)
-            except Exception as error:  # no error of the store may end the stage
-                cause = redacted(str(error))
-                _show_bug(error)
-                if not self._answers(client, run):
-                    self._is_away = True
-                    self._retry_at_s = time.monotonic() + _PAUSE_S
-                    logger.warning(
-                        "MLflow does not answer; the stage continues and tries again in %.0f min at the earliest: %s",
-                        _PAUSE_S / 60,
-                        cause,
-                    )
-                    return
-                logger.warning("MLflow rejected %s; the stage continues without it: %s", what, cause)
-            self._waiting.popleft()
-
-    @staticmethod
-    def _answers(client: MlflowClient, run: str) -> bool:
         try:
-            client.get_run(run)
-        except Exception:  # see `_send_waiting`
-            return False
-        return True
+            action(self._client, self.run_id)
+        except Exception as error:  # no error of tracking may end the stage
+            show_bug(error)
+            logger.warning("%s cannot be tracked; the stage continues without it: %s", what, redacted(str(error)))
 
 
 @contextmanager
@@ -181,43 +139,47 @@ def open_tracker(
 ) -> Iterator[Tracker]:
     """Yield the tracker of a stage's run.
 
-    Training and evaluation of a model share a run. A resumed stage reopens its run. ``stage_params``: parameters to
-    log. An exception in the block sets the status ``FAILED`` and is raised.
+    Records go to a journal on this disk, and a thread sends them: the block never waits for the store. Afterwards
+    ``run_id`` is the id in the store, or None if records are still waiting. Training and evaluation of a model share a
+    run. A resumed stage reopens its run. ``stage_params``: parameters to log. An exception in the block sets the status
+    ``FAILED`` and is raised.
     """
-    tracker = _start(layout, stage, variant, params, fingerprint)
-    tracker.log_params(stage_params)
-    try:
-        yield tracker
-    except BaseException:
-        tracker.finish("FAILED")
-        raise
-    tracker.finish("FINISHED")
+    run = describe_run(layout, stage, variant, params, fingerprint)
+    with journaled(layout, run, open_described_run) as (client, delivery):
+        tracker = Tracker(client, None if client is None else UNSENT_RUN)
+        tracker.log_params(stage_params)
+        try:
+            yield tracker
+        except BaseException:
+            tracker.finish("FAILED")
+            tracker.run_id = delivery.finish(is_short=True)
+            raise
+        tracker.finish("FINISHED")
+        tracker.run_id = delivery.finish()
 
 
-def _start(layout: Layout, stage: str, variant: str | None, params: Params, fingerprint: str) -> Tracker:
-    key = run_key(layout, stage, variant, fingerprint)
-    try:
-        client = open_client(layout)
-        experiment = experiment_id(client, layout, params.dataset.source)
-        found = client.search_runs([experiment], f"tags.`lipsmith.run_key` = '{key}'", max_results=1)
-        if found:
-            run_id = found[0].info.run_id
-            client.update_run(run_id, status="RUNNING")
-        else:
-            tags = _tags(layout, stage, variant, params) | {"lipsmith.run_key": key}
-            name = variant if variant else stage
-            run_id = client.create_run(experiment, tags=tags, run_name=name).info.run_id
-    except Exception as error:  # no error of the store may end the stage
-        _show_bug(error)
-        logger.warning("MLflow cannot be used; this run is not tracked: %s", redacted(str(error)))
-        return Tracker(None, None)
-    return Tracker(client, run_id)
+def describe_run(layout: Layout, stage: str, variant: str | None, params: Params, fingerprint: str) -> dict[str, Any]:
+    """What a journal keeps of a run, as JSON: enough to find it again or to create it."""
+    return {
+        "source": params.dataset.source,
+        "name": variant or stage,
+        "key": run_key(layout, stage, variant, fingerprint),
+        "tags": _tags(layout, stage, variant, params),
+        "start_ms": int(time.time() * 1000),
+    }
 
 
-def _show_bug(error: Exception) -> None:
-    """Log the traceback of an error that may be a bug of this module."""
-    if isinstance(error, TypeError | LookupError | AttributeError | NameError | AssertionError):
-        logger.warning("tracking failed with an unexpected error", exc_info=error)
+def open_described_run(client: MlflowClient, layout: Layout, run: Mapping[str, Any]) -> OpenedRun:
+    """Find the run of `describe_run` in the store and set it to RUNNING, or create it."""
+    experiment = experiment_id(client, layout, run["source"])
+    found = client.search_runs([experiment], f"tags.`lipsmith.run_key` = '{run['key']}'", max_results=1)
+    if found:
+        run_id = str(found[0].info.run_id)
+        client.update_run(run_id, status="RUNNING")
+        return OpenedRun(run_id, None)
+    tags = {**run["tags"], "lipsmith.run_key": run["key"]}
+    created = client.create_run(experiment, start_time=run["start_ms"], tags=tags, run_name=run["name"])
+    return OpenedRun(str(created.info.run_id), None)
 
 
 def run_key(layout: Layout, stage: str, variant: str | None, fingerprint: str) -> str:

@@ -25,7 +25,6 @@ from flows import dvc, reproduce, retrain, tasks
 from flows.processes import CommandEndedError, stream
 from flows.tasks import StageResult
 from pipeline.core.layout import Layout
-from pipeline.core.resources import Limits
 from pipeline.params import load_params
 
 ROOT = Path(__file__).resolve().parents[2]

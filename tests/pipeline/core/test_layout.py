@@ -29,5 +29,5 @@ def test_without_a_checkout_or_with_a_question_mark_in_its_path_the_remedy_is_na
     with pytest.raises(UserError, match="run this inside a lipsmith checkout"):
         find_root(tmp_path)
     root = make_checkout(tmp_path / "which?")
-    with pytest.raises(UserError, match="contains a question mark.*MLflow.*rename the folder"):
+    with pytest.raises(UserError, match=r"contains a question mark.*MLflow.*rename the folder"):
         find_root(root)

@@ -27,9 +27,7 @@ def test_the_port_of_the_address_is_the_port_of_the_command(url: str, advice: st
     assert start_advice(url) == advice
 
 
-def test_a_second_server_gets_a_free_port_and_its_own_database(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_server_gets_a_free_port_and_its_own_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

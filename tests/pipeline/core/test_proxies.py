@@ -28,9 +28,7 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy"])
-def test_clients_reach_a_loopback_server_although_the_proxy_is_dead(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_clients_reach_a_loopback_server_although_the_proxy_is_dead(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as taken, serving() as server:
         taken.bind(("127.0.0.1", 0))  # no proxy listens there
         monkeypatch.setenv(name, f"http://127.0.0.1:{taken.getsockname()[1]}")
