@@ -18,6 +18,7 @@ from pipeline.core.layout import CODE_ROOT
 
 MARK_VARIABLE = "LIPSMITH_FLOW_MARK"
 _MOST_ROUNDS = 3
+_GUARD = "import sys; from flows.guard import end_marked; sys.stdin.buffer.read(); end_marked(sys.argv[1])"
 
 _guards: dict[int, subprocess.Popen[bytes]] = {}
 """Process id -> the guard of that process. A forked process does not own the guard of its parent."""
@@ -29,7 +30,7 @@ def start_guard() -> None:
         return
     mark = os.environ[MARK_VARIABLE] = uuid.uuid4().hex
     _guards[os.getpid()] = subprocess.Popen(
-        [sys.executable, "-m", "flows.guard", mark],
+        [sys.executable, "-c", _GUARD, mark],
         cwd=CODE_ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -57,19 +58,12 @@ def marked_processes(mark: str) -> list[psutil.Process]:
     return found
 
 
-def main() -> int:
-    """Wait until stdin closes, then end every process with the mark that is the first argument."""
-    from flows.processes import end_processes
+def end_marked(mark: str) -> None:
+    """End every process with the mark: SIGTERM first, then SIGKILL."""
+    from flows.processes import end_processes  # which imports this module
 
-    mark = sys.argv[1]
-    sys.stdin.buffer.read()
     for _ in range(_MOST_ROUNDS):
         found = marked_processes(mark)
         if not found:
-            break
+            return
         end_processes(found)
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -39,8 +39,9 @@ class Delivery:
         """Send what is left. Returns the run's id, or None with a warning if records are still waiting."""
         if self._sender is None or self._journal is None:
             return None
-        if self._sender.finish(_INTERRUPTED_WAIT_S if is_short else END_WAIT_S):
-            self._journal.close()
+        is_sent = self._sender.finish(_INTERRUPTED_WAIT_S if is_short else END_WAIT_S)
+        self._journal.close()
+        if is_sent:
             return self._sender.run_id
         cause = self._sender.fault or "it answers slowly"
         logger.warning(

@@ -41,7 +41,7 @@ def wait_for_end(processes: list[psutil.Process]) -> None:
 
 def test_sigkill_of_the_flow_ends_its_stage_its_server_and_the_guard() -> None:
     flow, below = start("time.sleep(300)")
-    guards = [p for p in psutil.Process(flow.pid).children() if "flows.guard" in p.cmdline()]
+    guards = [p for p in psutil.Process(flow.pid).children() if "flows.guard" in " ".join(p.cmdline())]
     assert len(guards) == 1
     assert len(below) == 3
     flow.kill()
