@@ -11,6 +11,7 @@ from pipeline.cli.dub import dub
 from pipeline.cli.judge import train_judge
 from pipeline.cli.models import adopt, freeze_scorer
 from pipeline.cli.registry import list_models, promote_model, roll_back, show_model
+from pipeline.cli.runs import sync_runs
 from pipeline.cli.score import score, score_model
 from pipeline.cli.weights import fetch_weights
 from pipeline.core.command_line import plain_app, run_app
@@ -42,6 +43,7 @@ app.command("freeze-scorer")(freeze_scorer)
 app.command("train-judge")(train_judge)
 app.command()(verify)
 app.command()(doctor)
+app.command("sync-runs")(sync_runs)
 weights_app = plain_app("Download published weights: `weights fetch [NAME]`.")
 weights_app.command("fetch")(fetch_weights)
 app.add_typer(weights_app, name="weights")

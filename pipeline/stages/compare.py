@@ -42,7 +42,6 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
     from pipeline.compare.table import comparison, csv_text, read_result
     from pipeline.params.repeats import repeats_among
     from pipeline.shards.read import read_index, read_rejects
-    from pipeline.tracking.comparison import log_comparison
 
     params, layout = context.params.compare, context.layout
     variants = {name: variant.model_dump() for name, variant in context.params.variants.items()}
@@ -81,9 +80,9 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
         context.params.dataset.source,
     )
     atomic.write_text(context.output_dir / PAGE, html)
-    for path in (plots_dir, context.output_dir / PAGE, context.output_dir / "comparison.md", layout.comparison_path):
+    texts = [context.output_dir / name for name in (PAGE, "comparison.md", "comparison.csv")]
+    for path in (plots_dir, *texts, layout.comparison_path):
         context.tracker.log_artifact(path)
-    log_comparison(context.tracker, layout, context.params, content)
     logger.info("\n%s", summary.rstrip())
     withheld = {"withheld": content["fitness"]["text"]} if is_unfit else {}
     return {row["variant"]: {key: row[key] for key in ("lse_d", "lse_c", "fid")} for row in content["rows"]} | withheld

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.core.artifacts import read_json
 from pipeline.core.layout import Layout
-from pipeline.params import Params
+from pipeline.core.redact import redacted
+from pipeline.params import Params, load_params
 from pipeline.report.tables import Table, figure
 from pipeline.tracking.datasets import split_datasets
 from pipeline.tracking.names import run_params
-from pipeline.tracking.runs import KEY_TAG, PARENT_TAG, identity_of
+from pipeline.tracking.runs import KEY_TAG, PARENT_TAG, find_run, identity_of
+from pipeline.tracking.sender import show_bug
+from pipeline.tracking.store import experiment_id, open_client
 from pipeline.tracking.tracker import Tracker
 from pipeline.tracking.view import children_filter, run_address, runs_address, save_view
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+logger = logging.getLogger(__name__)
 
 _COLUMNS = {
     # Key of a row -> header and format in the description.
@@ -31,26 +37,43 @@ _COLUMNS = {
 }
 
 
-def log_comparison(tracker: Tracker, layout: Layout, params: Params, content: Mapping[str, Any]) -> None:
-    """Complete the run of a comparison. ``content``: the content of ``comparison.json``.
+def complete_comparison(layout: Layout, params: Params, run: str) -> None:
+    """Complete the run of a comparison from ``artifacts/compare/comparison.json``, when the store has its records.
 
-    Rows whose stages did not run now, because DVC had their results, get a child from these results.
+    Rows whose stages did not run now, because DVC had their results, get a child from these results. An error of the
+    store causes a warning; the next comparison of the same state completes the run.
     """
-    rows = list(content["rows"])
-    tracker.log_artifact(layout.comparison_path.with_suffix(".csv"))
-
-    def send(client: MlflowClient, run: str) -> None:
+    try:
+        client = open_client(layout)
+        content = read_json(layout.comparison_path)
+        rows, fitness = list(content["rows"]), str(content["fitness"]["text"])
         experiment = str(client.get_run(run).info.experiment_id)
         children = _complete_children(client, experiment, run, layout, params, [row["variant"] for row in rows])
         view = save_view(client, experiment, run)
-        text = comparison_note(experiment, run, children, rows, view, str(content["fitness"]["text"]))
-        client.set_tag(run, "mlflow.note.content", text)
+        client.set_tag(run, "mlflow.note.content", comparison_note(experiment, children, rows, view, fitness))
+    except Exception as error:  # no error of tracking may end the stage
+        show_bug(error)
+        logger.warning("the comparison's page in MLflow is incomplete: %s", redacted(str(error)))
 
-    tracker.send("the comparison's children and description", send)
+
+def complete_present_comparison(layout: Layout) -> None:
+    """Complete the run of the checkout's comparison, if it is in the store.
+
+    ``sync-runs`` calls this: the stage could not complete it while the store was away. Raises the errors of
+    ``load_params``.
+    """
+    params = load_params(layout.params_path)
+    if not layout.comparison_path.is_file():
+        return
+    client = open_client(layout)
+    experiment = experiment_id(client, layout, params.dataset.source)
+    run = find_run(client, experiment, identity_of(layout, "compare", None, params, "").key)
+    if run:
+        complete_comparison(layout, params, run)
 
 
 def comparison_note(
-    experiment: str, run: str, children: Mapping[str, str], rows: Sequence[Mapping[str, Any]], view: str, fitness: str
+    experiment: str, children: Mapping[str, str], rows: Sequence[Mapping[str, Any]], view: str, fitness: str
 ) -> str:
     """The description on the comparison's page: what to look at, and the scores with links to the runs. Markdown."""
     cells = [

@@ -70,8 +70,18 @@ def find_run(client: MlflowClient, experiment: str, key: str) -> str | None:
     return str(found[0].info.run_id) if found else None
 
 
-def open_run(client: MlflowClient, experiment: str, identity: RunIdentity, layout: Layout) -> tuple[str, str | None]:
+def identity_from(described: Mapping[str, Any]) -> RunIdentity:
+    """The identity that ``dataclasses.asdict`` made a mapping of. Further keys are ignored."""
+    parent = described["parent"]
+    return RunIdentity(described["key"], described["name"], described["tags"], parent and identity_from(parent))
+
+
+def open_run(
+    client: MlflowClient, experiment: str, identity: RunIdentity, layout: Layout, start_ms: int | None = None
+) -> tuple[str, str | None]:
     """Ids of the run and of its parent. Each is created if it is missing, and set to RUNNING.
+
+    ``start_ms``: start of a created run, in milliseconds since 1970; None is now.
 
     A run below another parent is used only if it never finished: a training that resumes after a commit continues its
     run. One process of a checkout at a time looks for a parent, so that processes do not create it twice.
@@ -79,7 +89,7 @@ def open_run(client: MlflowClient, experiment: str, identity: RunIdentity, layou
     parent = None
     if identity.parent:
         with locked(layout.scratch_dir / "mlflow-parent.lock", "opening a parent run in MLflow"):
-            parent, _ = open_run(client, experiment, identity.parent, layout)
+            parent, _ = open_run(client, experiment, identity.parent, layout, start_ms)
     found = _with_key(client, experiment, identity.key)
     below = [run for run in found if run.data.tags.get(PARENT_TAG) == parent]
     unfinished = [run for run in found if run.info.status != "FINISHED"]
@@ -88,7 +98,7 @@ def open_run(client: MlflowClient, experiment: str, identity: RunIdentity, layou
         client.update_run(run_id, status="RUNNING")
         return run_id, run.data.tags.get(PARENT_TAG)
     tags = {**identity.tags, KEY_TAG: identity.key, **({PARENT_TAG: parent} if parent else {})}
-    created = client.create_run(experiment, tags=tags, run_name=identity.name)
+    created = client.create_run(experiment, start_time=start_ms, tags=tags, run_name=identity.name)
     return str(created.info.run_id), parent
 
 

@@ -17,6 +17,7 @@ from urllib.request import url2pathname
 
 from pipeline.core.layout import Layout
 from pipeline.core.locks import locked
+from pipeline.core.proxies import bypass_proxies_for_loopback
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -45,6 +46,7 @@ def set_mlflow_defaults() -> None:
     """Set MLflow's variables that the environment does not set. Call this before the first import of MLflow."""
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
+    bypass_proxies_for_loopback()
 
 
 def store_uri(layout: Layout) -> str:
