@@ -42,7 +42,12 @@ _LINE = {
     "useGlobalLineSmoothing": True,
 }
 """Settings that MLflow's page expects of every line chart."""
-_SECTIONS = {"variants": "Variants", "scores": "Scores on held-out clips", "curves": "Training"}
+_SECTIONS = {
+    # Section of the page with charts -> its name, charts in a row, and height of a chart in pixels.
+    "variants": ("Variants", 1, 400),
+    "scores": ("Scores on held-out clips", 3, 360),
+    "curves": ("Training", 2, 360),
+}
 
 
 def runs_address(experiment: str, view: str | None = None, filter_text: str | None = None) -> str:
@@ -55,7 +60,7 @@ def runs_address(experiment: str, view: str | None = None, filter_text: str | No
 
 def run_address(experiment: str, run_id: str) -> str:
     """The page of a run, relative to the server."""
-    return f"#/experiments/{experiment}/runs/{run_id}"
+    return f"#/experiments/{experiment}/runs/{run_id}?{urlencode(WORKFLOW)}"
 
 
 def children_filter(parent: str) -> str:
@@ -107,8 +112,17 @@ def comparison_view(parent: str) -> dict[str, Any]:
         "runsHiddenMode": "FIRST_20_RUNS",
         "compareRunCharts": _charts(),
         "compareRunSections": [
-            {"uuid": uuid, "name": name, "display": True, "isReordered": False, "deleted": False, "isGenerated": True}
-            for uuid, name in _SECTIONS.items()
+            {
+                "uuid": uuid,
+                "name": name,
+                "columns": columns,
+                "cardHeight": height,
+                "display": True,
+                "isReordered": False,
+                "deleted": False,
+                "isGenerated": True,
+            }
+            for uuid, (name, columns, height) in _SECTIONS.items()
         ],
         "isAccordionReordered": True,
         "hideEmptyCharts": True,

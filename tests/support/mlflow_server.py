@@ -26,7 +26,7 @@ def mlflow_server(folder: Path) -> Iterator[str]:
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen([*command, "--workers", "1"], stdout=log, stderr=log, env=environment)
     try:
-        address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 240
+        address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 500
         while not _answers(address):
             assert process.poll() is None and time.monotonic() < deadline, (folder / "server.log").read_text()
             time.sleep(0.2)

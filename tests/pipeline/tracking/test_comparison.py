@@ -79,7 +79,7 @@ def test_every_row_gets_a_run_and_the_page_shows_the_scores(layout: Layout, para
 
     note = client.get_run(parent).data.tags["mlflow.note.content"]
     for run in children:
-        assert f"(#/experiments/{experiment}/runs/{run.info.run_id})" in note
+        assert f"(#/experiments/{experiment}/runs/{run.info.run_id}?workflowType=machine_learning)" in note
     view = latest_view(client, experiment)
     assert view and f"viewStateShareKey={view}" in note
     saved = json.loads(client.get_experiment(experiment).tags[f"mlflow.sharedViewState.{view}"])
