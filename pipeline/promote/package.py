@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,15 +63,17 @@ def packaged(folder: Path, params: Params) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="lipsmith-") as temporary:
         data, package = Path(temporary, "model"), Path(temporary, "package")
         shutil.copytree(folder, data)
-        mlflow.pyfunc.save_model(
-            package,
-            loader_module="pipeline.dubbing.mlflow_model",
-            data_path=str(data),
-            code_paths=[str(path) for path in _copy_code(Path(temporary, "code"))],
-            signature=signature,
-            pip_requirements=requirements(),
-            model_config=dub_config(params),
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*An input example was not provided")  # an example would be a video
+            mlflow.pyfunc.save_model(
+                package,
+                loader_module="pipeline.dubbing.mlflow_model",
+                data_path=str(data),
+                code_paths=[str(path) for path in _copy_code(Path(temporary, "code"))],
+                signature=signature,
+                pip_requirements=requirements(),
+                model_config=dub_config(params),
+            )
         yield package
 
 
