@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import yaml
 
+from flows.exit_codes import describe_exit
 from flows.processes import stream
 from pipeline.core.code_digest import Code, changes
 from pipeline.core.errors import LipsmithError, TemporaryError, UserError
@@ -262,7 +263,7 @@ class ReproOutput:
         if self._error:
             code = _FAILED_COMMAND.search(line)
             if code:
-                self._error = f"its command exited with {code[1]}" + (
+                self._error = f"its command {describe_exit(int(code[1]))}" + (
                     f": {self._stage_message}" if self._stage_message else ""
                 )
             is_temporary = code is not None and int(code[1]) == TemporaryError.exit_code
@@ -279,7 +280,7 @@ class ReproOutput:
     def outcome(self, exit_code: int) -> StageOutcome:
         if exit_code == 0 and self._outcome is not None:
             return self._outcome
-        cause = self._error or f"dvc exited with {exit_code}"
+        cause = self._error or f"dvc {describe_exit(exit_code)}"
         text = "\n".join([cause, *self._tail])
         if self._may_retry and not self._has_traceback:
             raise TemporaryDvcError(text)

@@ -15,7 +15,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, Protocol
 
-import psutil
 import typer
 from prefect import flow
 from prefect.client.orchestration import get_client
@@ -32,6 +31,7 @@ from flows import dvc, tasks
 from flows.board import current_board
 from flows.console import FlowConsole
 from flows.estimate import read_durations, record_duration
+from flows.guard import start_guard
 from flows.key_figures import key_figure
 from flows.occupancy import CheckoutBusyError, occupying
 from flows.processes import ENDING_S, end_children, end_commands_by, end_everything
@@ -40,7 +40,7 @@ from flows.tasks import StageResult
 from pipeline.core.command_line import reported, run_command
 from pipeline.core.errors import LipsmithError, UserError
 from pipeline.core.layout import Layout, find_root
-from pipeline.core.resources import cgroup_limits, num_cores
+from pipeline.core.resources import available_bytes, num_cores
 from pipeline.params import Params, load_params
 from pipeline.report.tables import Table
 
@@ -129,7 +129,7 @@ def num_jobs(params: Params) -> int:
     takes_gpu = runtime.device == "cuda" or (runtime.device == "auto" and torch.cuda.is_available())
     if takes_gpu or runtime.num_processes > 1:
         return 1
-    free_bytes = min(psutil.virtual_memory().available, cgroup_limits().memory_bytes or sys.maxsize)
+    free_bytes = available_bytes()
     job_bytes = max(_LEAST_JOB_BYTES, int(_JOB_BYTES * params.train_gan.width))
     return max(1, min(num_cores(), free_bytes // job_bytes, _MOST_JOBS))
 
@@ -267,6 +267,7 @@ def run_flow_command(body: Callable[[], int], console: FlowConsole | None = None
         finally:
             os._exit(128 + signum)
 
+    start_guard()
     signal.signal(signal.SIGTERM, unwind)
     before = signal.signal(signal.SIGINT, interrupt)
     atexit.register(shown.say_stopped)  # runs after end_children

@@ -25,6 +25,7 @@ from prefect.states import Completed, Failed
 
 from flows import dvc
 from flows.board import current_board
+from flows.exit_codes import describe_exit
 from flows.processes import stream
 from flows.recording import recording
 from pipeline.core.errors import LipsmithError
@@ -145,7 +146,7 @@ def gate(root: Path, variant: str) -> dict[str, Any]:
     with recording(root, "gate", on_output) as record:
         code = stream(command, CODE_ROOT, record.on_line, record.environment)
     if code != 0:
-        raise LipsmithError("\n".join([f"pipeline.promote failed (exit code {code})", *tail]))
+        raise LipsmithError("\n".join([f"pipeline.promote failed: it {describe_exit(code)}", *tail]))
     decision: dict[str, Any] = json.loads(Layout(root).decision_path.read_text())
     return decision
 

@@ -58,6 +58,10 @@ class Layout:
         """The full log of every stage's last run, ``STAGE.log``, which the flows write."""
         return self.scratch_dir / "logs"
 
+    def stage_lock_path(self, stage: str) -> Path:
+        """The lock of a running stage, such as ``train_gan@lstm_cbam``."""
+        return self.scratch_dir / "locks" / f"{stage}.lock"
+
     @property
     def durations_path(self) -> Path:
         """Seconds that every stage took when it last ran in a flow."""
@@ -101,10 +105,15 @@ class Layout:
 def find_root(start: Path | None = None) -> Path:
     """The nearest folder at or above ``start`` (None: working directory) with ``params.yaml`` and ``dvc.yaml``.
 
-    Raises UserError if there is none.
+    Raises UserError if there is none, or if its path contains a question mark.
     """
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
         if (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file():
+            if "?" in str(folder):
+                raise UserError(
+                    f"the path of the checkout, {folder}, contains a question mark, which ends a path in the addresses "
+                    "that MLflow uses: its files would lie outside the checkout; rename the folder"
+                )
             return folder
     raise UserError(f"no params.yaml and dvc.yaml at or above {here}; run this inside a lipsmith checkout")
