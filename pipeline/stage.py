@@ -31,8 +31,8 @@ from pipeline.tracking.tracker import Tracker, open_tracker
 
 logger = logging.getLogger(__name__)
 
-ORPHAN_S = GRACE_S + 5.0
-"""Longest time in seconds for which a stage runs after its DVC process was killed."""
+ORPHAN_S = GRACE_S + 20.0
+"""Longest time in seconds for which a stage runs after its DVC process was killed, also on a busy machine."""
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.core.errors import TemporaryError
 from pipeline.core.layout import Layout
+from pipeline.core.redact import redacted
 from pipeline.tracking.journal import Journal, create_journal, has_left
 from pipeline.tracking.recorder import RecordingClient
-from pipeline.tracking.sender import OpenedRun, Sender, Store, StoreError, describe, send_left, server_fault
+from pipeline.tracking.sender import OpenedRun, Sender, Store, StoreError, describe, send_left, server_fault, show_bug
 from pipeline.tracking.store import open_client, set_mlflow_defaults
 
 if TYPE_CHECKING:
@@ -54,20 +55,21 @@ class Delivery:
 
 @contextmanager
 def journaled(
-    layout: Layout, run: Mapping[str, Any], open_run: OpenRun
+    layout: Layout, describe_run: Callable[[], Mapping[str, Any]], open_run: OpenRun
 ) -> Iterator[tuple[MlflowClient | None, Delivery]]:
     """Yield a client that records calls for a run, and the delivery of its records.
 
-    ``run``: description of the run as JSON, from which ``open_run`` finds or creates it. The client is None if the
-    journal cannot be written or MLflow cannot be imported, with a warning.
+    ``describe_run`` returns a description of the run as JSON, from which ``open_run`` finds or creates it. The client
+    is None if the run cannot be described, the journal cannot be written or MLflow cannot be imported, with a warning.
     """
     try:
         set_mlflow_defaults()
         import mlflow  # noqa: F401  (in this thread: two threads must not import the same packages)
 
-        journal = create_journal(layout, run)
-    except (ImportError, OSError) as error:
-        logger.warning("this run is not tracked: %s", error)
+        journal = create_journal(layout, describe_run())
+    except Exception as error:  # no error of tracking may end the stage
+        show_bug(error)
+        logger.warning("this run is not tracked: %s", redacted(str(error)))
         yield None, Delivery(layout)
         return
     sender = Sender(journal, store_of(layout, open_run), layout)

@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,8 +145,8 @@ def open_tracker(
     run. A resumed stage reopens its run. ``stage_params``: parameters to log. An exception in the block sets the status
     ``FAILED`` and is raised.
     """
-    run = describe_run(layout, stage, variant, params, fingerprint)
-    with journaled(layout, run, open_described_run) as (client, delivery):
+    describe = partial(describe_run, layout, stage, variant, params, fingerprint)
+    with journaled(layout, describe, open_described_run) as (client, delivery):
         tracker = Tracker(client, None if client is None else UNSENT_RUN)
         tracker.log_params(stage_params)
         try:

@@ -114,7 +114,7 @@ def test_records_arrive_in_order_and_the_journal_is_removed(store: FakeStore, la
     model.mkdir()
     (model / "weights").write_text("1")
     store.params = {"lr": "0.1", "width": "2"}
-    with journaled(layout, {"key": "a"}, store.open) as (client, sending):
+    with journaled(layout, lambda: {"key": "a"}, store.open) as (client, sending):
         assert client is not None
         client.log_batch("?", params=[Param("lr", "0.2"), Param("width", "2"), Param("seed", "1")])
         for step in range(3):
@@ -140,7 +140,7 @@ def test_a_store_that_hangs_delays_neither_the_stage_nor_its_end_and_the_next_st
     monkeypatch.setattr(delivery, "END_WAIT_S", 0.2)
     store.answers.clear()
     started = time.monotonic()
-    with journaled(layout, {"key": "a"}, store.open) as (client, sending):
+    with journaled(layout, lambda: {"key": "a"}, store.open) as (client, sending):
         assert client is not None
         for step in range(200):
             client.log_batch("?", metrics=[metric(step)])
@@ -155,7 +155,7 @@ def test_a_store_that_hangs_delays_neither_the_stage_nor_its_end_and_the_next_st
 def test_an_outage_causes_one_warning_and_loses_nothing(
     store: FakeStore, layout: Layout, caplog: pytest.LogCaptureFixture, comes_back: bool
 ) -> None:
-    with journaled(layout, {"key": "a"}, store.open) as (client, sending):
+    with journaled(layout, lambda: {"key": "a"}, store.open) as (client, sending):
         assert client is not None
         client.log_batch("?", metrics=[metric(0)])
         wait_until(lambda: store.steps == [0])
@@ -187,7 +187,7 @@ def test_a_write_that_fails_in_the_server_is_kept_and_a_rejected_one_does_not_bl
     (tmp_path / "curve.png").write_text("c")
     for rejects, is_lost in ((MlflowException("disk full"), False), (PermissionError("too large"), True)):
         store.rejects = rejects
-        with journaled(layout, {"key": str(is_lost)}, store.open) as (client, sending):
+        with journaled(layout, lambda: {"key": str(is_lost)}, store.open) as (client, sending):
             assert client is not None
             client.log_artifact("?", str(tmp_path / "curve.png"), None)
             client.log_batch("?", metrics=[metric(int(is_lost))])
@@ -221,7 +221,7 @@ def test_the_next_stage_sends_what_a_killed_stage_left_and_leaves_running_stages
     assert subprocess.run(command, cwd=ROOT, check=False).returncode == -9
     running = create_journal(layout, {"key": "running"})
     running.append({"kind": "batch", "metrics": [["l1", 0.5, 0, 9]], "params": {}, "tags": {}})
-    with journaled(layout, {"key": "next"}, store.open) as (client, sending):
+    with journaled(layout, lambda: {"key": "next"}, store.open) as (client, sending):
         assert client is not None
         client.log_batch("?", metrics=[metric(1)])
         client.set_terminated("?", "FINISHED")
@@ -244,3 +244,19 @@ def test_neighbouring_metrics_of_a_backlog_share_requests() -> None:
     assert [end for _, end in found] == [1, 2, 3, 4, 5, 6]
     assert [len(record.get("metrics", [])) for record, _ in found] == [2, 1, 1, 0, 499, 2]
     json.dumps(found)
+
+
+def test_a_run_that_cannot_be_described_or_written_is_not_tracked_and_does_not_end_the_stage(
+    store: FakeStore, layout: Layout, caplog: pytest.LogCaptureFixture
+) -> None:
+    def damaged() -> Mapping[str, Any]:
+        raise TemporaryError("model.json is damaged")
+
+    spool_dir(layout).parent.mkdir(parents=True)
+    spool_dir(layout).touch()  # a file where the folder should be
+    for describe in (damaged, dict):
+        with journaled(layout, describe, store.open) as (client, sending):
+            assert client is None
+            assert sending.finish() is None
+    assert "this run is not tracked: model.json is damaged" in caplog.text
+    assert caplog.text.count("this run is not tracked") == 2
