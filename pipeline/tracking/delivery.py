@@ -13,7 +13,17 @@ from pipeline.core.layout import Layout
 from pipeline.core.redact import redacted
 from pipeline.tracking.journal import Journal, create_journal, has_left
 from pipeline.tracking.recorder import RecordingClient
-from pipeline.tracking.sender import OpenedRun, Sender, Store, StoreError, describe, send_left, server_fault, show_bug
+from pipeline.tracking.sender import (
+    OpenedRun,
+    Sender,
+    Store,
+    StoreError,
+    describe,
+    is_server,
+    send_left,
+    server_fault,
+    show_bug,
+)
 from pipeline.tracking.store import open_client, set_mlflow_defaults
 
 if TYPE_CHECKING:
@@ -24,8 +34,10 @@ logger = logging.getLogger(__name__)
 UNSENT_RUN = "unsent"
 """Id of a run until the store has it."""
 END_WAIT_S = 30.0
-"""Longest time for which the end of a stage waits without a record being accepted. MLflow starts in this time too."""
-_INTERRUPTED_WAIT_S = 5.0
+"""Longest time for which the end of a stage waits without a record being accepted by a server."""
+LOCAL_WAIT_S = 300.0
+"""The same for a database file. MLflow starts and creates a new one in this time."""
+INTERRUPTED_WAIT_S = 5.0
 """The same for a stage that was ended: whoever ended it waits for it."""
 OpenRun = Callable[["MlflowClient", Layout, Mapping[str, Any]], OpenedRun]
 
@@ -40,7 +52,8 @@ class Delivery:
         """Send what is left. Returns the run's id, or None with a warning if records are still waiting."""
         if self._sender is None or self._journal is None:
             return None
-        is_sent = self._sender.finish(_INTERRUPTED_WAIT_S if is_short else END_WAIT_S)
+        wait_s = END_WAIT_S if is_server(self._layout) else LOCAL_WAIT_S
+        is_sent = self._sender.finish(INTERRUPTED_WAIT_S if is_short else wait_s)
         self._journal.close()
         if is_sent:
             return self._sender.run_id

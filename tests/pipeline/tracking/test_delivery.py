@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ def test_records_arrive_in_order_and_the_journal_is_removed(store: FakeStore, la
 def test_a_store_that_hangs_delays_neither_the_stage_nor_its_end_and_the_next_stage_sends_the_records(
     store: FakeStore, layout: Layout, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(delivery, "END_WAIT_S", 0.2)
+    monkeypatch.setattr(delivery, "LOCAL_WAIT_S", 0.2)
     store.answers.clear()
     started = time.monotonic()
     with journaled(layout, lambda: {"key": "a"}, store.open) as (client, sending):
@@ -187,7 +188,7 @@ def test_a_write_that_fails_in_the_server_is_kept_and_a_rejected_one_does_not_bl
     (tmp_path / "curve.png").write_text("c")
     for rejects, is_lost in ((MlflowException("disk full"), False), (PermissionError("too large"), True)):
         store.rejects = rejects
-        with journaled(layout, lambda: {"key": str(is_lost)}, store.open) as (client, sending):
+        with journaled(layout, partial(dict, key=str(is_lost)), store.open) as (client, sending):
             assert client is not None
             client.log_artifact("?", str(tmp_path / "curve.png"), None)
             client.log_batch("?", metrics=[metric(int(is_lost))])
