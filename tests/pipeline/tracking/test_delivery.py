@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from pipeline.core.errors import TemporaryError
@@ -41,6 +41,7 @@ class FakeStore:
         self.params: dict[str, str] = {}
         self.tags: dict[str, str] = {}
         self.files: dict[str, str] = {}
+        self.inputs: list[DatasetInput] = []
         self.statuses: list[tuple[str, str]] = []
 
     def request(self) -> None:
@@ -72,6 +73,14 @@ class FakeStore:
     def log_artifacts(self, run: str, path: str, folder: str | None) -> None:
         for file in sorted(Path(path).iterdir()):
             self.log_artifact(run, str(file), folder)
+
+    def log_dict(self, run: str, content: Mapping[str, Any], path: str) -> None:
+        self.request()
+        self.files[path] = json.dumps(content)
+
+    def log_inputs(self, run: str, datasets: Any) -> None:
+        self.request()
+        self.inputs += datasets
 
     def set_terminated(self, run: str, status: str, end_ms: int) -> None:
         self.request()
@@ -133,6 +142,21 @@ def test_records_arrive_in_order_and_the_journal_is_removed(store: FakeStore, la
     assert store.statuses == [("id-a", "FINISHED")]
     assert store.opened == ["a"]
     assert not any(spool_dir(layout).iterdir())
+
+
+def test_datasets_and_dictionaries_arrive_unchanged(store: FakeStore, layout: Layout) -> None:
+    used = DatasetInput(
+        Dataset("demo-train", "d1", "local", '{"uri": "data/clips"}', profile='{"num_clips": 3}'),
+        [InputTag("mlflow.data.context", "training")],
+    )
+    with journaled(layout, lambda: {"key": "a"}, store.open) as (client, sending):
+        assert client is not None
+        client.log_inputs("?", [used])
+        client.log_dict("?", {"lse_d": 7.5, "kept": None}, "metrics/evaluate.json")
+        sending.finish()
+    assert [dict(found.dataset) for found in store.inputs] == [dict(used.dataset)]
+    assert [dict(tag) for tag in store.inputs[0].tags] == [dict(tag) for tag in used.tags]
+    assert json.loads(store.files["metrics/evaluate.json"]) == {"lse_d": 7.5, "kept": None}
 
 
 def test_a_store_that_hangs_delays_neither_the_stage_nor_its_end_and_the_next_stage_sends_the_records(

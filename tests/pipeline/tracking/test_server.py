@@ -25,7 +25,7 @@ from pipeline.tracking.tracker import open_described_run, open_tracker
 
 pytestmark = pytest.mark.slow
 
-START_S = 120.0
+START_S = 300.0
 
 
 @contextmanager
