@@ -15,8 +15,8 @@ def sync_runs() -> None:
     the message names the cause and the remedy.
     """
     with user_errors():
-        from pipeline.tracking.delivery import sync_runs as send_all
+        from pipeline.tracking.delivery import send_left_runs
         from pipeline.tracking.tracker import open_described_run
 
-        num = send_all(Layout(find_root()), open_described_run)
+        num = send_left_runs(Layout(find_root()), open_described_run)
     typer.echo(f"sent the records of {num} stages to MLflow" if num else "no records wait on this disk")

@@ -93,7 +93,7 @@ def store_of(layout: Layout, open_run: OpenRun) -> Store:
     return Store(partial(open_client, layout), lambda client, run: open_run(client, layout, run))
 
 
-def sync_runs(layout: Layout, open_run: OpenRun) -> int:
+def send_left_runs(layout: Layout, open_run: OpenRun) -> int:
     """Send all journals that no running stage uses, and return their number.
 
     Raises TemporaryError that names the store's fault and its remedy.

@@ -19,7 +19,7 @@ from mlflow.exceptions import MlflowException
 from pipeline.core.errors import TemporaryError
 from pipeline.core.layout import Layout
 from pipeline.tracking import delivery, sender
-from pipeline.tracking.delivery import journaled, sync_runs
+from pipeline.tracking.delivery import journaled, send_left_runs
 from pipeline.tracking.journal import create_journal, left_journals, spool_dir
 from pipeline.tracking.recorder import joined
 from pipeline.tracking.sender import OpenedRun
@@ -197,13 +197,13 @@ def test_an_outage_causes_one_warning_and_loses_nothing(
     assert "hunter2" not in caplog.text
     if not comes_back:
         with pytest.raises(TemporaryError, match=r"no answer.*the records stay on this disk"):
-            sync_runs(layout, store.open)
+            send_left_runs(layout, store.open)
         assert store.steps == [0]
         store.fault = None
-        assert sync_runs(layout, store.open) == 1
+        assert send_left_runs(layout, store.open) == 1
     assert store.steps == [0, 1, 2, 3]
     assert store.statuses == [("id-a", "FINISHED")]
-    assert sync_runs(layout, store.open) == 0
+    assert send_left_runs(layout, store.open) == 0
 
 
 def test_a_write_that_fails_in_the_server_is_kept_and_a_rejected_one_does_not_block_others(
@@ -219,7 +219,7 @@ def test_a_write_that_fails_in_the_server_is_kept_and_a_rejected_one_does_not_bl
             client.set_terminated("?", "FINISHED")
             sending.finish()
         store.rejects = None
-        sync_runs(layout, store.open)
+        send_left_runs(layout, store.open)
     assert "MLflow rejected curve.png, which is lost: too large" in caplog.text
     assert sorted(store.steps) == [0, 1]
     assert store.files == {"None/curve.png": "c"}

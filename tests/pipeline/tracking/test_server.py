@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 from pipeline.core.layout import Layout
 from pipeline.params import load_params
 from pipeline.tracking import delivery, sender
-from pipeline.tracking.delivery import sync_runs
+from pipeline.tracking.delivery import send_left_runs
 from pipeline.tracking.probe import find_fault
 from pipeline.tracking.tracker import open_described_run, open_tracker
 
@@ -85,7 +85,7 @@ def test_what_is_trained_without_a_server_is_in_it_afterwards(
         assert refused is not None and f"--allowed-hosts localhost:{port}" in refused.remedy
     assert train(range(6, 9)) is None
     with mlflow_server(tmp_path / "server", port) as uri:
-        assert sync_runs(layout, open_described_run) == 1
+        assert send_left_runs(layout, open_described_run) == 1
         client = MlflowClient(uri)
         found = client.get_run(run)
         assert [point.step for point in client.get_metric_history(run, "loss")] == list(range(9))
