@@ -27,6 +27,7 @@ from pipeline.core.parent_watch import ORPHAN_GRACE_S, end_with_dvc
 from pipeline.core.resources import limit_threads
 from pipeline.core.signals import exit_on_signals
 from pipeline.params import Params, load_params
+from pipeline.tracking.comparison import complete_comparison
 from pipeline.tracking.tracker import Tracker, open_tracker
 
 logger = logging.getLogger(__name__)
@@ -128,6 +129,8 @@ def _run_body(dvc_stage: str, stage: str, body: Body, variant: str | None, param
         metrics = body(context)
         atomic.write_json(layout.metrics_path(stage, variant), metrics)
         tracker.log_summary(stage, metrics)
+    if stage == "compare" and tracker.run_id:
+        complete_comparison(layout, params, tracker.run_id)
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("flows", "pipeline", "models")
 HOMES = {
     # Heavy package -> paths that may import it.
-    "mlflow": ("pipeline/tracking/", "pipeline/promote/registry.py"),
+    "mlflow": ("pipeline/tracking/", "pipeline/promote/"),
     "ray": ("pipeline/core/ray_cluster.py", "pipeline/preprocess/", "pipeline/training/distributed.py"),
     "webdataset": ("pipeline/shards/",),
     "cv2": ("pipeline/media/", "pipeline/faces/", "pipeline/corpora/demo/"),

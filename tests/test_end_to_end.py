@@ -129,15 +129,24 @@ def test_training_and_evaluation_of_a_variant_are_one_mlflow_run(checkout: Layou
     client = mlflow.MlflowClient(f"sqlite:///{checkout.mlflow_db_path}")
     experiment = client.get_experiment_by_name("lipsmith-demo")
     assert experiment is not None
-    runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
-    assert set(runs) >= {*ARMS, "real", "copy_input", "train_syncnet", "train_evaluator", "compare"}
+    found = client.search_runs([experiment.experiment_id])
+    runs = {run.info.run_name: run for run in found}
+    assert set(runs) >= {*ARMS, "real", "copy_input", "train_syncnet", "train_evaluator"}
+    (comparison,) = (run for run in found if run.data.tags["kind"] == "comparison")
+    below = {run.info.run_name for run in found if run.data.tags.get("mlflow.parentRunId") == comparison.info.run_id}
+    assert below == {*ARMS, "real", "copy_input"}  # and no stage that the variants share
+    assert comparison.info.status == "FINISHED"
+    assert "| [lstm_cbam](#/experiments/" in comparison.data.tags["mlflow.note.content"]
+    shown = {artifact.path for artifact in client.list_artifacts(comparison.info.run_id)}
+    assert shown >= {"index.html", "scores.png", "comparison.csv"}
     run = runs["lstm_cbam"]
     evaluated = json.loads(checkout.metrics_path("evaluate", "lstm_cbam").read_text())
-    assert run.data.metrics["fid"] == pytest.approx(evaluated["fid"])
+    assert run.data.metrics["test/fid"] == pytest.approx(evaluated["fid"], rel=1e-4)
     assert run.data.tags["variant"] == "lstm_cbam"
-    assert len(client.get_metric_history(run.info.run_id, "l1")) == SMALLEST["train_gan"]["num_steps"]
+    assert len(client.get_metric_history(run.info.run_id, "train/l1")) == SMALLEST["train_gan"]["num_steps"]
     folders = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
-    assert {"model", "strips", "curve.png", "samples.png"} <= folders
+    assert {"model", "strips", "curve.png", "samples.png", "metrics"} <= folders
+    assert {used.dataset.name for used in run.inputs.dataset_inputs} == {"demo-train", "demo-val", "demo-test"}
 
 
 def test_a_second_run_runs_nothing(checkout: Layout, first_run: str) -> None:

@@ -15,8 +15,11 @@ def sync_runs() -> None:
     the message names the cause and the remedy.
     """
     with user_errors():
+        from pipeline.tracking.comparison import complete_present_comparison
         from pipeline.tracking.delivery import send_left_runs
         from pipeline.tracking.tracker import open_described_run
 
-        num = send_left_runs(Layout(find_root()), open_described_run)
+        layout = Layout(find_root())
+        if num := send_left_runs(layout, open_described_run):
+            complete_present_comparison(layout)
     typer.echo(f"sent the records of {num} stages to MLflow" if num else "no records wait on this disk")

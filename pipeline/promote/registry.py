@@ -1,8 +1,8 @@
 """The MLflow model registry: the versions of ``lipsmith-generator`` and their aliases.
 
-The files of a version (safetensors and JSON) are artifacts of an MLflow run. Its tags hold the metrics of its latest
-evaluation. The run also lists the version's training clips, so that a later evaluation can find those among its
-held-out clips.
+A version is an MLflow model of the flavour ``python_function`` (`promote.package`) among the artifacts of a run. Its
+tags hold the metrics of its latest evaluation. The run also lists the version's training clips, so that a later
+evaluation can find those among its held-out clips.
 
 Aliases: ``champion``; ``previous``, the champion before it; ``challenger``, the last model that was not promoted.
 """
@@ -24,8 +24,10 @@ from pipeline.core.redact import redacted
 from pipeline.params import Params
 from pipeline.promote.choices import Alias
 from pipeline.promote.gate import GateOutcome, ModelScores
+from pipeline.promote.lineage import REGISTERED_NAME, describe_version
+from pipeline.promote.package import GENERATOR_FOLDER, packaged
+from pipeline.tracking.runs import find_run, run_key
 from pipeline.tracking.store import experiment_id, open_client, set_mlflow_defaults, store_uri
-from pipeline.tracking.tracker import run_key
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-REGISTERED_NAME = "lipsmith-generator"
 _NUMBERS = ("num_clips", "num_failed")
 """Tags that older versions lack."""
 _PACKAGES = {"google": "google-cloud-storage", "azure": "azure-storage-blob"}
@@ -62,6 +63,31 @@ class Registry:
 
     def __init__(self, client: MlflowClient) -> None:
         self._client = client
+
+    def versions(self) -> list[ModelVersion]:
+        """All versions, the newest first, with their aliases."""
+        numbers = sorted((int(found.version) for found in self._versions()), reverse=True)
+        return [self._get(str(number)) for number in numbers]  # a search returns no aliases
+
+    def find(self, name: str) -> ModelVersion:
+        """The version with this number or alias. Raises RegistryError that lists the existing ones."""
+        aliases = self.aliases()
+        known = [str(found.version) for found in self._versions()]
+        number = aliases.get(name, name)
+        if number not in known:
+            listed = ", ".join([*sorted(aliases), *sorted(known, key=int)]) or "none yet"
+            raise RegistryError(f"{REGISTERED_NAME} has no version or alias {name!r}; it has {listed}")
+        return self._get(number)
+
+    def make_champion(self, version: str) -> None:
+        """Give ``champion`` to a version, and ``previous`` to the champion before it.
+
+        A version that becomes the champion is no longer the challenger.
+        """
+        aliases = self.aliases()
+        if aliases.get("champion") == version:
+            return
+        self.move_aliases(version, aliases.get("champion"), "promoted", keep_challenger=aliases.get("challenger"))
 
     def state(self) -> dict[str, Any]:
         """The aliases and all versions' tags. Equal states mean that the registry did not change."""
@@ -113,8 +139,8 @@ class Registry:
             source = self._source(version)
             root, _, name = source.rpartition(f"/{_model_folder(scores.model_sha256)}")
             is_ours = root and not name  # false for a version that was created in the MLflow UI
-            if is_ours and not {path.name for path in folder.iterdir()} <= _names_at(source):
-                _upload(root, folder, scores.model_sha256, trained_on)
+            if is_ours and not {path.name for path in folder.iterdir()} <= _names_at(_generator_at(source)):
+                _upload(root, folder, scores.model_sha256, trained_on, params)
                 logger.info(
                     "files of version %s were missing at %s; they are uploaded again", version, redacted(source)
                 )
@@ -122,14 +148,17 @@ class Registry:
             version = self._create(layout, folder, variant, scores.model_sha256, params, trained_on)
         self.set_scores(version, scores)
         self._client.set_model_version_tag(REGISTERED_NAME, version, "variant", variant)
+        describe_version(self._client, version, layout, scores, params)
         return version
 
     def set_scores(self, version: str, scores: ModelScores) -> None:
         for name, value in _tags_of(scores).items():
             self._client.set_model_version_tag(REGISTERED_NAME, version, name, value)
 
-    def move_aliases(self, version: str, champion: str | None, outcome: GateOutcome) -> None:
-        """Move the aliases according to the outcome.
+    def move_aliases(
+        self, version: str, champion: str | None, outcome: GateOutcome, *, keep_challenger: str | None = None
+    ) -> None:
+        """Move the aliases according to the outcome. ``keep_challenger``: a version that keeps that alias.
 
         ``previous`` is set before ``champion``, so that a crash between the two keeps the old champion.
         """
@@ -141,7 +170,7 @@ class Registry:
             set_alias(REGISTERED_NAME, "champion", version)
         if outcome in ("refused", "not_comparable"):
             set_alias(REGISTERED_NAME, "challenger", version)
-        elif "challenger" in aliases:
+        elif "challenger" in aliases and keep_challenger in (None, version):
             self._client.delete_registered_model_alias(REGISTERED_NAME, "challenger")
 
     @contextmanager
@@ -154,7 +183,8 @@ class Registry:
         with tempfile.TemporaryDirectory(prefix="lipsmith-") as folder:
             try:
                 with _naming_the_package(source):
-                    found = Path(download_artifacts(source, dst_path=folder)) if _names_at(source) else None
+                    address = _generator_at(source)
+                    found = Path(download_artifacts(address, dst_path=folder)) if _names_at(address) else None
             except (MlflowException, OSError) as error:
                 raise RegistryError(
                     f"the files of version {version} of {REGISTERED_NAME} cannot be read from {redacted(source)}: "
@@ -202,7 +232,7 @@ class Registry:
             self._client.create_registered_model(REGISTERED_NAME)
         run_id = self._run_of(layout, variant, params)
         root = str(self._client.get_run(run_id).info.artifact_uri)
-        _upload(root, folder, sha256, trained_on)
+        _upload(root, folder, sha256, trained_on, params)
         source = f"{root}/{_model_folder(sha256)}"
         made = self._client.create_model_version(REGISTERED_NAME, source=source, run_id=run_id)
         return str(made.version)
@@ -210,17 +240,16 @@ class Registry:
     def _run_of(self, layout: Layout, variant: str, params: Params) -> str:
         """Id of the run that trained the model, or of a new run if the training was not tracked."""
         experiment = experiment_id(self._client, layout, params.dataset.source)
-        key = run_key(layout, "evaluate", variant, "")
-        found = self._client.search_runs([experiment], f"tags.`lipsmith.run_key` = '{key}'", max_results=1)
+        found = find_run(self._client, experiment, run_key(layout, "evaluate", variant, ""))
         if found:
-            return str(found[0].info.run_id)
+            return found
         run_id = str(self._client.create_run(experiment, run_name=f"promote-{variant}").info.run_id)
         self._client.set_terminated(run_id)
         return run_id
 
 
-def _upload(root: str, folder: Path, sha256: str, trained_on: Collection[str]) -> None:
-    """Upload the model and its clip list to ``root``. The run at that address may have been deleted."""
+def _upload(root: str, folder: Path, sha256: str, trained_on: Collection[str], params: Params) -> None:
+    """Upload the packaged model and its clip list to ``root``. The run at that address may have been deleted."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     with _naming_the_package(root), tempfile.TemporaryDirectory(prefix="lipsmith-") as temporary:
@@ -230,7 +259,8 @@ def _upload(root: str, folder: Path, sha256: str, trained_on: Collection[str]) -
             clip_list.parent.mkdir()
             clip_list.write_text("".join(f"{name}\n" for name in sorted(trained_on)))
             repository.log_artifacts(temporary)
-        repository.log_artifacts(str(folder), _model_folder(sha256))
+        with packaged(folder, params) as package:
+            repository.log_artifacts(str(package), _model_folder(sha256))
 
 
 def _names_at(address: str) -> set[str]:
@@ -239,6 +269,11 @@ def _names_at(address: str) -> set[str]:
 
     with _naming_the_package(address):
         return {Path(found.path).name for found in list_artifacts(artifact_uri=address)}
+
+
+def _generator_at(source: str) -> str:
+    """Address of the generator's files in a version. In versions of earlier releases no package surrounds them."""
+    return f"{source}/{GENERATOR_FOLDER}" if "MLmodel" in _names_at(source) else source
 
 
 @contextmanager

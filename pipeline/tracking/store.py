@@ -81,11 +81,16 @@ def update_artifact_addresses(layout: Layout) -> None:
             _update_addresses(layout)
 
 
+def experiment_name(source: str) -> str:
+    """Name of the experiment with the runs of a data source."""
+    return f"lipsmith-{source}"
+
+
 def experiment_id(client: MlflowClient, layout: Layout, source: str) -> str:
     """Id of a data source's experiment. It is created on first use, and restored if it was deleted in the MLflow UI."""
     from mlflow.exceptions import MlflowException
 
-    name = f"lipsmith-{source}"
+    name = experiment_name(source)
     with _one_at_a_time(layout):
         found = client.get_experiment_by_name(name)
         if found is None:
