@@ -7,10 +7,12 @@ inherited the flow's mark, a variable of the environment.
 
 from __future__ import annotations
 
+import atexit
 import os
 import subprocess
 import sys
 import uuid
+from contextlib import suppress
 
 import psutil
 
@@ -18,6 +20,7 @@ from pipeline.core.layout import CODE_ROOT
 
 MARK_VARIABLE = "LIPSMITH_FLOW_MARK"
 _MOST_ROUNDS = 3
+_STOP_S = 5.0
 _GUARD = "import sys; from flows.guard import end_marked; sys.stdin.buffer.read(); end_marked(sys.argv[1])"
 
 _guards: dict[int, subprocess.Popen[bytes]] = {}
@@ -37,6 +40,17 @@ def start_guard() -> None:
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C and a killed process group do not reach it
     )
+    atexit.register(stop_guard)
+
+
+def stop_guard() -> None:
+    """End the guard of this process, which first ends the processes that are left. Waits for it at most `_STOP_S`."""
+    guard = _guards.pop(os.getpid(), None)
+    if guard is None or guard.stdin is None:
+        return
+    guard.stdin.close()
+    with suppress(subprocess.TimeoutExpired):
+        guard.wait(_STOP_S)
 
 
 def is_guard(process: psutil.Process) -> bool:

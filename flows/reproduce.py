@@ -31,7 +31,7 @@ from flows import dvc, tasks
 from flows.board import current_board
 from flows.console import FlowConsole
 from flows.estimate import read_durations, record_duration
-from flows.guard import start_guard
+from flows.guard import start_guard, stop_guard
 from flows.key_figures import key_figure
 from flows.occupancy import CheckoutBusyError, occupying
 from flows.processes import ENDING_S, end_children, end_commands_by, end_everything
@@ -264,6 +264,7 @@ def run_flow_command(body: Callable[[], int], console: FlowConsole | None = None
         try:
             end_everything()
             shown.say_stopped()
+            stop_guard()
         finally:
             os._exit(128 + signum)
 

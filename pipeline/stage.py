@@ -23,7 +23,7 @@ from pipeline.core.home import keep_state_out_of_home
 from pipeline.core.layout import CODE_ROOT, Layout, find_root
 from pipeline.core.locks import LockHeldError, locked_or_refused
 from pipeline.core.logs import log_to_stderr, wants_tracebacks
-from pipeline.core.parent_watch import GRACE_S, end_with_dvc
+from pipeline.core.parent_watch import ORPHAN_GRACE_S, end_with_dvc
 from pipeline.core.resources import limit_threads
 from pipeline.core.signals import exit_on_signals
 from pipeline.params import Params, load_params
@@ -32,8 +32,8 @@ from pipeline.tracking.tracker import Tracker, open_tracker
 
 logger = logging.getLogger(__name__)
 
-ORPHAN_S = GRACE_S + 5.0
-"""Longest time in seconds for which a stage runs after its DVC process was killed."""
+ORPHAN_S = ORPHAN_GRACE_S + 20.0
+"""Longest time in seconds for which a stage runs after its DVC process was killed, also on a busy machine."""
 
 
 @dataclass(frozen=True)

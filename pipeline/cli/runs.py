@@ -16,10 +16,10 @@ def sync_runs() -> None:
     """
     with user_errors():
         from pipeline.tracking.comparison import complete_present_comparison
-        from pipeline.tracking.delivery import sync_runs as send_all
+        from pipeline.tracking.delivery import send_left_runs
         from pipeline.tracking.tracker import open_described_run
 
         layout = Layout(find_root())
-        if num := send_all(layout, open_described_run):
+        if num := send_left_runs(layout, open_described_run):
             complete_present_comparison(layout)
     typer.echo(f"sent the records of {num} stages to MLflow" if num else "no records wait on this disk")

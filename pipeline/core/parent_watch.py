@@ -14,7 +14,7 @@ import psutil
 
 logger = logging.getLogger(__name__)
 
-GRACE_S = 10.0
+ORPHAN_GRACE_S = 10.0
 """Seconds between SIGTERM and SIGKILL: enough to unwind, and together with a new start's checks less than 30 s."""
 POLL_S = 0.5
 _DVC_VARIABLE = "DVC_STAGE"
@@ -75,7 +75,7 @@ def _wait_and_end(watched: Sequence[psutil.Process]) -> None:
     logger.error("process %d, which started this one, has ended; this one ends too", ended)
     own = psutil.Process()
     os.kill(own.pid, signal.SIGTERM)
-    time.sleep(GRACE_S)
+    time.sleep(ORPHAN_GRACE_S)
     for process in [*own.children(recursive=True), own]:
         try:
             process.kill()

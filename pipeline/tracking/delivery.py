@@ -10,9 +10,20 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.core.errors import TemporaryError
 from pipeline.core.layout import Layout
+from pipeline.core.redact import redacted
 from pipeline.tracking.journal import Journal, create_journal, has_left
 from pipeline.tracking.recorder import RecordingClient
-from pipeline.tracking.sender import OpenedRun, Sender, Store, StoreError, describe, send_left, server_fault
+from pipeline.tracking.sender import (
+    OpenedRun,
+    Sender,
+    Store,
+    StoreError,
+    describe,
+    is_server,
+    send_left,
+    server_fault,
+    show_bug,
+)
 from pipeline.tracking.store import open_client, set_mlflow_defaults
 
 if TYPE_CHECKING:
@@ -23,8 +34,10 @@ logger = logging.getLogger(__name__)
 UNSENT_RUN = "unsent"
 """Id of a run until the store has it."""
 END_WAIT_S = 30.0
-"""Longest time for which the end of a stage waits without a record being accepted. MLflow starts in this time too."""
-_INTERRUPTED_WAIT_S = 5.0
+"""Longest time for which the end of a stage waits without a record being accepted by a server."""
+LOCAL_WAIT_S = 300.0
+"""The same for a database file. MLflow starts and creates a new one in this time."""
+INTERRUPTED_WAIT_S = 5.0
 """The same for a stage that was ended: whoever ended it waits for it."""
 OpenRun = Callable[["MlflowClient", Layout, Mapping[str, Any]], OpenedRun]
 
@@ -39,7 +52,8 @@ class Delivery:
         """Send what is left. Returns the run's id, or None with a warning if records are still waiting."""
         if self._sender is None or self._journal is None:
             return None
-        is_sent = self._sender.finish(_INTERRUPTED_WAIT_S if is_short else END_WAIT_S)
+        wait_s = END_WAIT_S if is_server(self._layout) else LOCAL_WAIT_S
+        is_sent = self._sender.finish(INTERRUPTED_WAIT_S if is_short else wait_s)
         self._journal.close()
         if is_sent:
             return self._sender.run_id
@@ -54,20 +68,21 @@ class Delivery:
 
 @contextmanager
 def journaled(
-    layout: Layout, run: Mapping[str, Any], open_run: OpenRun
+    layout: Layout, describe_run: Callable[[], Mapping[str, Any]], open_run: OpenRun
 ) -> Iterator[tuple[MlflowClient | None, Delivery]]:
     """Yield a client that records calls for a run, and the delivery of its records.
 
-    ``run``: description of the run as JSON, from which ``open_run`` finds or creates it. The client is None if the
-    journal cannot be written or MLflow cannot be imported, with a warning.
+    ``describe_run`` returns a description of the run as JSON, from which ``open_run`` finds or creates it. The client
+    is None if the run cannot be described, the journal cannot be written or MLflow cannot be imported, with a warning.
     """
     try:
         set_mlflow_defaults()
         import mlflow  # noqa: F401  (in this thread: two threads must not import the same packages)
 
-        journal = create_journal(layout, run)
-    except (ImportError, OSError) as error:
-        logger.warning("this run is not tracked: %s", error)
+        journal = create_journal(layout, describe_run())
+    except Exception as error:  # no error of tracking may end the stage
+        show_bug(error)
+        logger.warning("this run is not tracked: %s", redacted(str(error)))
         yield None, Delivery(layout)
         return
     sender = Sender(journal, store_of(layout, open_run), layout)
@@ -78,7 +93,7 @@ def store_of(layout: Layout, open_run: OpenRun) -> Store:
     return Store(partial(open_client, layout), lambda client, run: open_run(client, layout, run))
 
 
-def sync_runs(layout: Layout, open_run: OpenRun) -> int:
+def send_left_runs(layout: Layout, open_run: OpenRun) -> int:
     """Send all journals that no running stage uses, and return their number.
 
     Raises TemporaryError that names the store's fault and its remedy.

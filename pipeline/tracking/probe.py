@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from pipeline.core.proxies import LOOPBACK, bypass_proxies_for_loopback
 from pipeline.core.redact import redacted
 
-PATIENCE_S = 10.0
+ANSWER_S = 10.0
 """Time that a server has for an answer."""
 _PATH = "/api/2.0/mlflow/experiments/search"
 _BODY = json.dumps({"max_results": 1}).encode()
@@ -32,7 +32,7 @@ class ServerFault:
         return f"{self.problem}; {self.remedy}"
 
 
-def find_fault(uri: str, patience_s: float = PATIENCE_S) -> ServerFault | None:
+def find_fault(uri: str, patience_s: float = ANSWER_S) -> ServerFault | None:
     """Ask the server at ``uri`` (http or https) for one experiment. None if the answer is that of an MLflow server."""
     bypass_proxies_for_loopback()
     try:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.core.layout import Layout
+from pipeline.core.locks import locked
 from pipeline.core.redact import redacted
 from pipeline.tracking.journal import Journal, left_journals
 from pipeline.tracking.probe import SCHEMA_REMEDY, ServerFault, find_fault
@@ -26,7 +27,6 @@ SHORT_WAIT_S = 2.0
 """Longest time for which the end of a stage waits for a store that has just failed."""
 _OUTAGE_CODES = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "PERMISSION_DENIED")
 """MLflow's codes of errors that concern the store. A full disk of a server rejects writes and still answers."""
-_HTTP = ("http://", "https://")
 _SCHEMA_WORDS = ("database schema", "out-of-date", "no such table", "no such column", "Can't locate revision")
 
 
@@ -88,7 +88,8 @@ def send_left(client: MlflowClient, store: Store, layout: Layout) -> int:
 def opened_run(client: MlflowClient, store: Store, journal: Journal, layout: Layout) -> OpenedRun:
     """The journal's run in the store. Raises StoreError if the store fails."""
     try:
-        return store.open_run(client, journal.run)
+        with locked(layout.scratch_dir / "mlflow-run.lock", "opening an MLflow run"):  # two must not create the same
+            return store.open_run(client, journal.run)
     except Exception as error:
         show_bug(error)
         raise StoreError(describe(error, layout)) from error
@@ -103,8 +104,11 @@ def _fault(error: Exception, client: MlflowClient, run: str, layout: Layout) -> 
 
 def server_fault(layout: Layout) -> str:
     """What is wrong with the server of the store; "" if it answers or the store is no server."""
-    uri = store_uri(layout)
-    return str(find_fault(uri) or "") if uri.startswith(_HTTP) else ""
+    return str(find_fault(store_uri(layout)) or "") if is_server(layout) else ""
+
+
+def is_server(layout: Layout) -> bool:
+    return store_uri(layout).startswith(("http://", "https://"))
 
 
 def describe(error: Exception, layout: Layout) -> str:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -163,8 +164,8 @@ def open_tracker(
     run. A resumed stage reopens its run. ``stage_params``: the parameters that ``dvc.yaml`` lists for the stage. An
     exception in the block sets the status ``FAILED`` and is raised.
     """
-    run = describe_run(layout, stage, variant, params, fingerprint)
-    with journaled(layout, run, open_described_run) as (client, delivery):
+    describe = partial(describe_run, layout, stage, variant, params, fingerprint)
+    with journaled(layout, describe, open_described_run) as (client, delivery):
         tracker = Tracker(client, None if client is None else UNSENT_RUN)
         tracker.log_params(run_params(stage, variant, params, stage_params))
         if variant or stage in TRAINING_STAGES:

@@ -21,7 +21,7 @@ from pathlib import Path
 from pipeline.core import parent_watch
 from pipeline.core.signals import exit_on_signals
 
-parent_watch.POLL_S, parent_watch.GRACE_S = 0.05, 0.3
+parent_watch.POLL_S, parent_watch.ORPHAN_GRACE_S = 0.05, 0.3
 if "stubborn" not in sys.argv:
     exit_on_signals()
 else:
@@ -147,4 +147,4 @@ def test_workers_of_a_pool_end_after_their_process_was_killed(tmp_path: Path) ->
         assert workers
         process.kill()
         process.wait()
-    wait_for_end([*workers, *below], parent_watch.GRACE_S + 20)
+    wait_for_end([*workers, *below], parent_watch.ORPHAN_GRACE_S + 20)

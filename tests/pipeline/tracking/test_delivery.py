@@ -8,17 +8,18 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from pipeline.core.errors import TemporaryError
 from pipeline.core.layout import Layout
 from pipeline.tracking import delivery, sender
-from pipeline.tracking.delivery import journaled, sync_runs
+from pipeline.tracking.delivery import journaled, send_left_runs
 from pipeline.tracking.journal import create_journal, left_journals, spool_dir
 from pipeline.tracking.recorder import joined
 from pipeline.tracking.sender import OpenedRun
@@ -40,6 +41,7 @@ class FakeStore:
         self.params: dict[str, str] = {}
         self.tags: dict[str, str] = {}
         self.files: dict[str, str] = {}
+        self.inputs: list[DatasetInput] = []
         self.statuses: list[tuple[str, str]] = []
 
     def request(self) -> None:
@@ -71,6 +73,14 @@ class FakeStore:
     def log_artifacts(self, run: str, path: str, folder: str | None) -> None:
         for file in sorted(Path(path).iterdir()):
             self.log_artifact(run, str(file), folder)
+
+    def log_dict(self, run: str, content: Mapping[str, Any], path: str) -> None:
+        self.request()
+        self.files[path] = json.dumps(content)
+
+    def log_inputs(self, run: str, datasets: Any) -> None:
+        self.request()
+        self.inputs += datasets
 
     def set_terminated(self, run: str, status: str, end_ms: int) -> None:
         self.request()
@@ -114,7 +124,7 @@ def test_records_arrive_in_order_and_the_journal_is_removed(store: FakeStore, la
     model.mkdir()
     (model / "weights").write_text("1")
     store.params = {"lr": "0.1", "width": "2"}
-    with journaled(layout, {"key": "a"}, store.open) as (client, sending):
+    with journaled(layout, lambda: {"key": "a"}, store.open) as (client, sending):
         assert client is not None
         client.log_batch("?", params=[Param("lr", "0.2"), Param("width", "2"), Param("seed", "1")])
         for step in range(3):
@@ -134,13 +144,28 @@ def test_records_arrive_in_order_and_the_journal_is_removed(store: FakeStore, la
     assert not any(spool_dir(layout).iterdir())
 
 
+def test_datasets_and_dictionaries_arrive_unchanged(store: FakeStore, layout: Layout) -> None:
+    used = DatasetInput(
+        Dataset("demo-train", "d1", "local", '{"uri": "data/clips"}', profile='{"num_clips": 3}'),
+        [InputTag("mlflow.data.context", "training")],
+    )
+    with journaled(layout, lambda: {"key": "a"}, store.open) as (client, sending):
+        assert client is not None
+        client.log_inputs("?", [used])
+        client.log_dict("?", {"lse_d": 7.5, "kept": None}, "metrics/evaluate.json")
+        sending.finish()
+    assert [dict(found.dataset) for found in store.inputs] == [dict(used.dataset)]
+    assert [dict(tag) for tag in store.inputs[0].tags] == [dict(tag) for tag in used.tags]
+    assert json.loads(store.files["metrics/evaluate.json"]) == {"lse_d": 7.5, "kept": None}
+
+
 def test_a_store_that_hangs_delays_neither_the_stage_nor_its_end_and_the_next_stage_sends_the_records(
     store: FakeStore, layout: Layout, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(delivery, "END_WAIT_S", 0.2)
+    monkeypatch.setattr(delivery, "LOCAL_WAIT_S", 0.2)
     store.answers.clear()
     started = time.monotonic()
-    with journaled(layout, {"key": "a"}, store.open) as (client, sending):
+    with journaled(layout, lambda: {"key": "a"}, store.open) as (client, sending):
         assert client is not None
         for step in range(200):
             client.log_batch("?", metrics=[metric(step)])
@@ -155,7 +180,7 @@ def test_a_store_that_hangs_delays_neither_the_stage_nor_its_end_and_the_next_st
 def test_an_outage_causes_one_warning_and_loses_nothing(
     store: FakeStore, layout: Layout, caplog: pytest.LogCaptureFixture, comes_back: bool
 ) -> None:
-    with journaled(layout, {"key": "a"}, store.open) as (client, sending):
+    with journaled(layout, lambda: {"key": "a"}, store.open) as (client, sending):
         assert client is not None
         client.log_batch("?", metrics=[metric(0)])
         wait_until(lambda: store.steps == [0])
@@ -172,13 +197,13 @@ def test_an_outage_causes_one_warning_and_loses_nothing(
     assert "hunter2" not in caplog.text
     if not comes_back:
         with pytest.raises(TemporaryError, match=r"no answer.*the records stay on this disk"):
-            sync_runs(layout, store.open)
+            send_left_runs(layout, store.open)
         assert store.steps == [0]
         store.fault = None
-        assert sync_runs(layout, store.open) == 1
+        assert send_left_runs(layout, store.open) == 1
     assert store.steps == [0, 1, 2, 3]
     assert store.statuses == [("id-a", "FINISHED")]
-    assert sync_runs(layout, store.open) == 0
+    assert send_left_runs(layout, store.open) == 0
 
 
 def test_a_write_that_fails_in_the_server_is_kept_and_a_rejected_one_does_not_block_others(
@@ -187,14 +212,14 @@ def test_a_write_that_fails_in_the_server_is_kept_and_a_rejected_one_does_not_bl
     (tmp_path / "curve.png").write_text("c")
     for rejects, is_lost in ((MlflowException("disk full"), False), (PermissionError("too large"), True)):
         store.rejects = rejects
-        with journaled(layout, {"key": str(is_lost)}, store.open) as (client, sending):
+        with journaled(layout, partial(dict, key=str(is_lost)), store.open) as (client, sending):
             assert client is not None
             client.log_artifact("?", str(tmp_path / "curve.png"), None)
             client.log_batch("?", metrics=[metric(int(is_lost))])
             client.set_terminated("?", "FINISHED")
             sending.finish()
         store.rejects = None
-        sync_runs(layout, store.open)
+        send_left_runs(layout, store.open)
     assert "MLflow rejected curve.png, which is lost: too large" in caplog.text
     assert sorted(store.steps) == [0, 1]
     assert store.files == {"None/curve.png": "c"}
@@ -221,7 +246,7 @@ def test_the_next_stage_sends_what_a_killed_stage_left_and_leaves_running_stages
     assert subprocess.run(command, cwd=ROOT, check=False).returncode == -9
     running = create_journal(layout, {"key": "running"})
     running.append({"kind": "batch", "metrics": [["l1", 0.5, 0, 9]], "params": {}, "tags": {}})
-    with journaled(layout, {"key": "next"}, store.open) as (client, sending):
+    with journaled(layout, lambda: {"key": "next"}, store.open) as (client, sending):
         assert client is not None
         client.log_batch("?", metrics=[metric(1)])
         client.set_terminated("?", "FINISHED")
@@ -244,3 +269,19 @@ def test_neighbouring_metrics_of_a_backlog_share_requests() -> None:
     assert [end for _, end in found] == [1, 2, 3, 4, 5, 6]
     assert [len(record.get("metrics", [])) for record, _ in found] == [2, 1, 1, 0, 499, 2]
     json.dumps(found)
+
+
+def test_a_run_that_cannot_be_described_or_written_is_not_tracked_and_does_not_end_the_stage(
+    store: FakeStore, layout: Layout, caplog: pytest.LogCaptureFixture
+) -> None:
+    def damaged() -> Mapping[str, Any]:
+        raise TemporaryError("model.json is damaged")
+
+    spool_dir(layout).parent.mkdir(parents=True)
+    spool_dir(layout).touch()  # a file where the folder should be
+    for describe in (damaged, dict):
+        with journaled(layout, describe, store.open) as (client, sending):
+            assert client is None
+            assert sending.finish() is None
+    assert "this run is not tracked: model.json is damaged" in caplog.text
+    assert caplog.text.count("this run is not tracked") == 2

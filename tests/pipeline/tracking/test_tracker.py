@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from pipeline.core.layout import Layout
 from pipeline.inference.saved_model import save_model
 from pipeline.params import Params, load_params
+from pipeline.tracking import delivery
 from pipeline.tracking.runs import identity_of
 from pipeline.tracking.tracker import open_tracker
 
@@ -51,6 +52,7 @@ def test_training_and_evaluation_share_a_run_and_a_resumed_training_reopens_it(
     store: Layout, params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(delivery, "INTERRUPTED_WAIT_S", 300.0)  # MLflow starts in this time
     with pytest.raises(KeyboardInterrupt), open_tracker(store, "train_gan", "no_lstm", params, "abc", {}) as first:
         first.log_curve([(1, {"l1": 0.5}), (2, {"l1": 0.4})])
         raise KeyboardInterrupt
