@@ -22,6 +22,7 @@ from pipeline.core.layout import CODE_ROOT, Layout, find_root
 from pipeline.core.logs import log_to_stderr, wants_tracebacks
 from pipeline.core.signals import exit_on_signals
 from pipeline.params import Params, load_params
+from pipeline.params.sharing import require_sharing_allowed
 from pipeline.tracking.tracker import Tracker, open_tracker
 
 logger = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ def run(stage: str, body: Body, variant: str | None = None, *, dvc_stage: str | 
         params = load_params(layout.params_path)
         if variant is not None and dvc_stage in (None, stage):
             params.require_variant(variant)
+        require_sharing_allowed(layout.root / "dvc.yaml", params)
         _run_body(dvc_stage or stage, stage, body, variant, params, layout)
         logger.info("%s: done in %.0f s", label, time.monotonic() - started)
         return 0

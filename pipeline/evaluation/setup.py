@@ -72,7 +72,7 @@ class Networks:
             params=params.evaluate,
             seed=params.seed,
             evaluator=load_evaluator(
-                layout.root / weights.expanduser() if isinstance(weights, Path) else weights,
+                layout.find(weights) if isinstance(weights, Path) else weights,
                 layout.model_dir("train_evaluator"),
                 device,
                 params.evaluate.lse.precision,
@@ -151,7 +151,7 @@ class Evaluation:
         if listed is None:
             pairs = protocol.derange(list(key_of), params.seed, most)
         else:
-            pairs = protocol.read_pairs(layout.root / listed.expanduser(), key_of, most)
+            pairs = protocol.read_pairs(layout.find(listed), key_of, most)
         named = {name for pair in pairs for name in (pair.video_id, pair.audio_id)}
         keys = {key_of[name] for name in named if name in key_of}
         clips = {clip.clip_id: clip for clip in read_clips(layout.clips_dir, SPLIT, keys=keys)}

@@ -1,4 +1,4 @@
-"""Sections ``evaluate``, ``compare``, ``promote``, ``weights`` and ``runtime``."""
+"""Sections ``evaluate``, ``compare``, ``promote``, ``share``, ``weights`` and ``runtime``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from pipeline.core.choices import Device, JudgeName, LsePrecision, Reference
+from pipeline.core.choices import Device, JudgeName, LsePrecision, Reference, Source
 from pipeline.params.values import Address, NonNegative, NonNegativeInt, PositiveInt, Section, Sha256
 
 
@@ -47,6 +47,17 @@ class PromoteParams(Section):
     variant: str
     min_lse_d_gain: float
     max_fid_increase: NonNegative
+
+
+class ShareParams(Section):
+    clips: tuple[Source, ...]
+    models: tuple[Source, ...]
+
+    @model_validator(mode="after")
+    def _keeps_licensed_clips(self) -> ShareParams:
+        if "lrs2" in self.clips:
+            raise ValueError("clips must not contain lrs2: the licence of LRS2 does not allow to pass on its videos")
+        return self
 
 
 class RuntimeParams(Section):
