@@ -152,10 +152,11 @@ def _rules(decision: dict[str, Any]) -> str:
                 for key in ("challenger", "champion", "limit")
             ),
             "passed" if r["passed"] else "**failed**",
+            r["note"] or "-",
         ]
         for r in decision["rules"]
     ]
-    header = ["rule", "metric", "challenger", "champion", "limit", "verdict"]
+    header = ["rule", "metric", "challenger", "champion", "limit", "verdict", "note"]
     return Table(header, rows, num_text=len(header)).markdown() if rows else ""
 
 

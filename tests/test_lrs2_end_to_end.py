@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-import sys
 import secrets
+import sys
 import tarfile
 import threading
 from collections import Counter

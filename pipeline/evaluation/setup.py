@@ -210,10 +210,15 @@ class Evaluation:
 
         The crops have the geometry of the generator's training.
         """
+        return self.score_clips_of(name, model_dir)[0]
+
+    def score_clips_of(self, name: str, model_dir: Path) -> tuple[dict[str, Any], VariantScore]:
+        """The metrics of ``score_model``, and the results of the pairs behind them."""
         generate = self.load_generator(model_dir)
         own = self.recut(generate.generator.geometry)
-        metrics = own.metrics(own.score(name, generate), is_generated=True)
-        return {**metrics, "generator_sha256": saved_model.model_sha256(model_dir)}
+        score = own.score(name, generate)
+        metrics = own.metrics(score, is_generated=True)
+        return {**metrics, "generator_sha256": saved_model.model_sha256(model_dir)}, score
 
     def probe(self, generate: CropGenerator) -> dict[str, float]:
         """Metrics of the probes (own audio, silence) on the first clips of the protocol; empty without probes."""

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from pipeline.core.choices import Device, JudgeName, LsePrecision, Reference, Source
-from pipeline.params.values import Address, NonNegative, NonNegativeInt, PositiveInt, Section, Sha256
+from pipeline.params.values import Address, Fraction, NonNegative, NonNegativeInt, PositiveInt, Section, Sha256
 
 
 class LseParams(Section):
@@ -46,7 +46,9 @@ class CompareParams(Section):
 class PromoteParams(Section):
     variant: str
     min_lse_d_gain: float
+    max_within_one_frame_drop: Fraction
     max_fid_increase: NonNegative
+    max_jitter_increase: NonNegative
 
 
 class ShareParams(Section):

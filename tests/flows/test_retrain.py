@@ -42,6 +42,7 @@ RULE = {
     "change": 11.0,
     "limit": 5.0,
     "passed": False,
+    "note": "",
 }
 
 
@@ -62,7 +63,7 @@ def decision(**changed: Any) -> dict[str, Any]:
 def test_the_report_of_a_refusal_names_the_rule_and_both_figures() -> None:
     text = retrain.report([StageResult("train", "ran", "code", 1.0)], decision())
     assert text.startswith("# Retraining: refused: FID\n")
-    assert "| max_fid_increase | FID | 31.0000 | 20.0000 | 5.0000 | **failed** |" in text
+    assert "| max_fid_increase | FID | 31.0000 | 20.0000 | 5.0000 | **failed** | - |" in text
     assert "Registry `lipsmith-generator`: challenger = version 2, champion = version 1." in text
     assert "train  ran      1.0 s  code" in text
 
@@ -70,8 +71,9 @@ def test_the_report_of_a_refusal_names_the_rule_and_both_figures() -> None:
 def test_the_report_has_the_number_of_failed_clips_of_a_first_model() -> None:
     first = MODEL | {"num_clips": 4, "num_failed": 40}
     rule = {"rule": "no_more_failed", "metric": "clips", "champion": 0, "challenger": 40, "limit": 0, "passed": False}
+    rule["note"] = "why"
     text = retrain.report([], decision(outcome="promoted", rules=[rule], challenger=first, champion=None))
-    assert "| no_more_failed | clips | 40 | 0 | 0 | **failed** |" in text
+    assert "| no_more_failed | clips | 40 | 0 | 0 | **failed** | why |" in text
     assert "| challenger | 1 | 8.0000 | 5.0000 | 20.0000 | 4 (40 failed) | a | d |" in text
     unknown = MODEL | {"num_known_clips": 0, "num_clips": None, "num_failed": None}
     assert "| champion | 1 | 8.0000 | 5.0000 | 20.0000 | - | a | d |" in retrain.report([], decision(champion=unknown))
@@ -277,7 +279,7 @@ def test_the_served_deployment_promotes_refuses_and_reports_no_change(served: Se
 
     message, text, decided = retrain_with({"lse_d": 7.5, "fid": 31.0})
     assert message.startswith("refused: max_fid_increase failed: FID 31 against the champion's 20")
-    assert "| max_fid_increase | FID | 31.0000 | 20.0000 | 5.0000 | **failed** |" in text
+    assert "| max_fid_increase | FID | 31.0000 | 20.0000 | 5.0000 | **failed** | - |" in text
     assert decided["aliases"] == {"champion": "1", "challenger": "2"}
 
 
