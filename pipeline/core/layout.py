@@ -111,6 +111,16 @@ class Layout:
         """The decision that ``pipeline.promote`` writes."""
         return self.stage_dir("promote") / "decision.json"
 
+    @property
+    def champion_manifest_path(self) -> Path:
+        """The list of clips when the champion was promoted. ``pipeline.promote`` copies it."""
+        return self.stage_dir("promote") / "manifest.parquet"
+
+    @property
+    def drift_path(self) -> Path:
+        """What ``pipeline.corpora.drift`` measured."""
+        return self.stage_dir("promote") / "drift.json"
+
     def code_path(self, stage: str) -> Path:
         """The file with the digest of a stage's code."""
         return self.artifacts_dir / "code" / f"{stage}.txt"

@@ -5,7 +5,14 @@ The file is the only source of values. No field has a default, so a missing key 
 
 from pipeline.params.clips import FolderParams, GridParams, Lrs2Params, PreprocessParams, SyncFilterParams
 from pipeline.params.file import Params, load_params, parse_params
-from pipeline.params.scoring import CompareParams, EvaluateParams, PromoteParams, RuntimeParams, WeightsParams
+from pipeline.params.scoring import (
+    CompareParams,
+    DriftParams,
+    EvaluateParams,
+    PromoteParams,
+    RuntimeParams,
+    WeightsParams,
+)
 from pipeline.params.training import (
     LipGanVariant,
     Speech2VidVariant,
@@ -19,6 +26,7 @@ from pipeline.params.values import ParamsError
 
 __all__ = [
     "CompareParams",
+    "DriftParams",
     "EvaluateParams",
     "FolderParams",
     "GridParams",

@@ -16,6 +16,7 @@ from pipeline.core.redact import redacted
 from pipeline.params.clips import DatasetParams, PreprocessParams, SyncFilterParams
 from pipeline.params.scoring import (
     CompareParams,
+    DriftParams,
     EvaluateParams,
     PromoteParams,
     RuntimeParams,
@@ -51,6 +52,7 @@ class Params(Section):
     evaluate: EvaluateParams
     compare: CompareParams
     promote: PromoteParams
+    drift: DriftParams
     share: ShareParams
     weights: WeightsParams
     runtime: RuntimeParams

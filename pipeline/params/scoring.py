@@ -1,4 +1,4 @@
-"""Sections ``evaluate``, ``compare``, ``promote``, ``share``, ``weights`` and ``runtime``."""
+"""Sections ``evaluate``, ``compare``, ``promote``, ``drift``, ``share``, ``weights`` and ``runtime``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from pipeline.core.choices import Device, JudgeName, LsePrecision, Reference, Source
+from pipeline.core.choices import Device, DriftAction, JudgeName, LsePrecision, Reference, Source
 from pipeline.params.values import Address, Fraction, NonNegative, NonNegativeInt, PositiveInt, Section, Sha256
 
 
@@ -49,6 +49,12 @@ class PromoteParams(Section):
     max_within_one_frame_drop: Fraction
     max_fid_increase: NonNegative
     max_jitter_increase: NonNegative
+
+
+class DriftParams(Section):
+    max_psi: NonNegative
+    max_ks: Fraction
+    then: DriftAction
 
 
 class ShareParams(Section):

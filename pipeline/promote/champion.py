@@ -109,6 +109,8 @@ def promote(
             "registered_model": REGISTERED_NAME,
             "is_registry_changed": registry.state() != before,
         }
+    if verdict.outcome == "promoted" and layout.manifest_path.is_file():
+        atomic.write_bytes(layout.champion_manifest_path, layout.manifest_path.read_bytes())
     atomic.write_json(layout.decision_path, decision)
     return decision
 
