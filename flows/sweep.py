@@ -35,7 +35,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.layout import CODE_ROOT, Layout, find_root
 from pipeline.report.tables import Table
 
-METRICS = "artifacts/compare/metrics.json"
+COMPARISON_METRICS = "artifacts/compare/metrics.json"
 _TAIL_LINES = 12
 
 
@@ -100,7 +100,7 @@ def read_metrics(root: Path) -> dict[str, dict[str, Any]]:
     for baseline in shown:
         for experiment in baseline.get("experiments") or []:
             for revision in experiment["revs"] or []:
-                metrics = ((revision.get("data") or {}).get("metrics") or {}).get(METRICS, {}).get("data")
+                metrics = ((revision.get("data") or {}).get("metrics") or {}).get(COMPARISON_METRICS, {}).get("data")
                 if revision.get("name"):
                     found[revision["name"]] = metrics or {}
     return found

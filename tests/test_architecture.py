@@ -304,16 +304,6 @@ def _outputs(stages: dict[str, dict]) -> Iterator[tuple[str, dict]]:
             yield from out.items() if isinstance(out, dict) else [(out, {})]
 
 
-def test_every_output_with_clips_or_weights_is_marked_for_sharing() -> None:
-    """All other files hold numbers, charts of numbers, or code digests."""
-    plain = {".json", ".csv", ".md", ".txt"}
-    charts = ("curve.png", "artifacts/compare/plots", "artifacts/code")
-    for path, flags in _outputs(_dvc_stages()):
-        is_plain = Path(path).suffix in plain or path.endswith(charts)
-        expected = None if is_plain else ("model" if path.endswith("/model") else "clips")
-        assert flags.get("type") == expected, path
-
-
 @pytest.mark.slow
 def test_no_other_distribution_provides_our_packages() -> None:
     owners = importlib.metadata.packages_distributions()

@@ -199,7 +199,6 @@ def _commit(checkout: Layout) -> None:
 def test_an_experiment_in_a_temporary_copy_has_metrics_and_logs_to_the_checkouts_store(
     checkout: Layout, first_run: str
 ) -> None:
-    """Also with uncommitted edits of the tests before: the copy starts from the working tree."""
     _commit(checkout)
     before = _num_runs(checkout, "compare")
     _run(checkout, "dvc", "exp", "run", "--temp", "--name", "few", "--set-param", "compare.num_resamples=51")

@@ -20,7 +20,7 @@ from pipeline.params import DriftParams, load_params
 
 logger = logging.getLogger(__name__)
 
-MIN_CLIPS = 20
+MIN_DRIFT_CLIPS = 20
 """Fewer clips on one side are not compared: bins of two clips each differ by chance."""
 MAX_P = 0.01
 """A Kolmogorov-Smirnov distance with a larger p-value may be chance and is no drift."""
@@ -64,9 +64,9 @@ def measure(layout: Layout, limits: DriftParams) -> dict[str, Any]:
     if not layout.champion_manifest_path.is_file():
         return _report("Drift was not measured: no champion was promoted in this checkout yet.", [], False)
     reference, current = read_manifest(layout.champion_manifest_path), read_manifest(layout.manifest_path)
-    if min(len(reference), len(current)) < MIN_CLIPS:
+    if min(len(reference), len(current)) < MIN_DRIFT_CLIPS:
         numbers = f"{len(reference)} clips at the champion's promotion, {len(current)} now"
-        return _report(f"Drift was not measured: it needs {MIN_CLIPS} clips on each side ({numbers}).", [], False)
+        return _report(f"Drift was not measured: it needs {MIN_DRIFT_CLIPS} clips on each side ({numbers}).", [], False)
     columns = column_drifts(reference, current, limits)
     drifting = [_described(column, limits) for column in columns if column.drifts]
     since = f"since the champion's promotion ({len(reference)} clips then, {len(current)} now)"

@@ -81,7 +81,7 @@ def test_wrong_points_are_refused_before_any_runs(
 
 def test_experiments_of_the_current_commit_are_read_with_their_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
     figures = {"lstm_cbam": {"lse_d": 7.5, "fid": 20.0}}
-    done = {"name": "s-1", "data": {"metrics": {sweep.METRICS: {"data": figures}}}}
+    done = {"name": "s-1", "data": {"metrics": {sweep.COMPARISON_METRICS: {"data": figures}}}}
     shown = [{"rev": "HEAD", "experiments": [{"revs": [done]}, {"revs": None}]}, {"rev": "x", "experiments": None}]
     monkeypatch.setattr(sweep.dvc, "query", lambda *_: json.dumps(shown))
     assert sweep.read_metrics(Path()) == {"s-1": figures}

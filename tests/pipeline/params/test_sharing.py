@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pipeline.core.errors import UserError
 from pipeline.params import Params, load_params
@@ -78,3 +79,14 @@ def test_the_lock_names_the_source_of_the_present_outputs(tmp_path: Path) -> Non
     assert listed_source(path) is None
     path.write_text("stages:\n  download:\n    params:\n      params.yaml:\n        dataset:\n          source: lrs2\n")
     assert listed_source(path) == "lrs2"
+
+
+def test_every_output_with_clips_or_weights_is_marked(text: str) -> None:
+    """All other files hold numbers, charts of numbers, or code digests."""
+    plain = (".json", ".csv", ".md", ".txt", "curve.png", "artifacts/compare/plots", "artifacts/code")
+    marked = {out.path: out.type for out in marked_outputs(text)}
+    for stage in yaml.safe_load(text)["stages"].values():
+        for out in stage.get("do", stage)["outs"]:
+            path = next(iter(out)) if isinstance(out, dict) else out
+            expected = None if path.endswith(plain) else ("model" if path.endswith("/model") else "clips")
+            assert marked.get(path) == expected, path
