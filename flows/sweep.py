@@ -110,7 +110,7 @@ def log_points(root: Path, name: str, points: Sequence[SweepPoint], done: dict[s
     """Log the done points as child runs of the sweep's MLflow run. An error of the store causes a warning."""
     listed = [{"name": p.name, "overrides": p.overrides, "metrics": done[p.name]} for p in points if p.name in done]
     path = Layout(root).scratch_dir / "sweeps" / f"{name}.json"
-    atomic.write_json(path, listed)
+    atomic.write_json(path, {"points": listed})
     command = [sys.executable, "-m", "pipeline.tracking.sweep", "--name", name, "--points", str(path)]
     lines: list[str] = []
     if stream([*command, "--root", str(root)], CODE_ROOT, lines.append) != 0:

@@ -99,7 +99,7 @@ def _command(
     log_to_stderr()
 
     def body() -> int:
-        log_sweep(Layout(find_root(root)), sweep, read_json(points, "`python -m flows.sweep` creates it"))
+        log_sweep(Layout(find_root(root)), sweep, read_json(points, "`python -m flows.sweep` creates it")["points"])
         return 0
 
     return reported(body, lambda error: logger.error("%s", error, exc_info=wants_tracebacks()))

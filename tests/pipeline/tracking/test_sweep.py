@@ -31,7 +31,7 @@ def layout(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.slow
 def test_points_are_children_of_one_run_and_are_logged_once(layout: Layout) -> None:
     parent = sweep.log_sweep(layout, "s", POINTS[:1])
-    (layout.root / "points.json").write_text(json.dumps(POINTS[:1]))
+    (layout.root / "points.json").write_text(json.dumps({"points": POINTS[:1]}))
     arguments = ["--name", "s", "--points", str(layout.root / "points.json"), "--root", str(layout.root)]
     assert sweep.main(arguments) == 0
     assert sweep.log_sweep(layout, "s", POINTS) == parent
