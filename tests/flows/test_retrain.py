@@ -79,6 +79,15 @@ def test_the_report_has_the_number_of_failed_clips_of_a_first_model() -> None:
     assert "| champion | 1 | 8.0000 | 5.0000 | 20.0000 | - | a | d |" in retrain.report([], decision(champion=unknown))
 
 
+def test_the_report_has_the_drift_of_every_column() -> None:
+    column = {"column": "num_bytes", "psi": 0.25, "ks": 0.5, "ks_p": 0.001, "drifts": True}
+    columns = [column, column | {"column": "speaker", "ks": None, "ks_p": None, "drifts": False}]
+    text = retrain.report([], decision(), drift={"text": "The clips drift.", "columns": columns, "stops": False})
+    assert "The clips drift.\n\n| column | PSI | KS | drift |" in text
+    assert "| num_bytes | 0.250 | 0.500 | yes |" in text and "| speaker | 0.250 | - | no |" in text
+    assert "The clips drift" not in retrain.report([], decision())
+
+
 @pytest.mark.parametrize(
     ("rescoring", "sentence"),
     [
