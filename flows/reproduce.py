@@ -42,6 +42,7 @@ from pipeline.core.errors import LipsmithError, UserError
 from pipeline.core.layout import Layout, find_root
 from pipeline.core.resources import available_bytes, num_cores
 from pipeline.params import Params, load_params
+from pipeline.params.sharing import require_sharing_allowed
 from pipeline.report.tables import Table
 
 _MOST_JOBS = 8
@@ -354,10 +355,15 @@ def _command(
 
 
 def require_settings(root: Path) -> None:
-    """Raise UserError for an invalid ``params.yaml``, or if it does not set the folder of the clips."""
+    """Raise UserError for settings that every stage would reject.
+
+    These are an invalid ``params.yaml``, no folder of the clips, and a ``dvc.yaml`` that shares what it must not.
+    """
     path = Layout(root).params_path
-    if unset := load_params(path).dataset.unset_root:
+    params = load_params(path)
+    if unset := params.dataset.unset_root:
         raise UserError(f"{path}: {unset} is not set; set it to the folder that holds your clips")
+    require_sharing_allowed(root / "dvc.yaml", params)
 
 
 def _checkout(root: str | Path | None) -> Path:

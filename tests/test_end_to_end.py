@@ -194,10 +194,50 @@ def test_a_changed_constant_of_the_generators_loss_reruns_trainings_and_downstre
 
 def test_dvc_shows_metrics_and_plots(checkout: Layout, first_run: str) -> None:
     shown = json.loads(_run(checkout, "dvc", "metrics", "show", "--json"))
-    files = shown[""]["data"]
-    assert "artifacts/evaluate/lstm_cbam/metrics.json" in files
+    figures = shown[""]["data"]["artifacts/compare/metrics.json"]["data"]
+    assert set(figures) >= {*ARMS, "real", "copy_input"}
     page = _run(checkout, "dvc", "plots", "show").strip().splitlines()[-1]
     assert page.endswith("index.html")
+
+
+def _commit(checkout: Layout) -> None:
+    _run(checkout, "git", "add", "--all")
+    _run(checkout, "git", "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "--quiet", "--message", "run")
+
+
+def test_an_experiment_in_a_temporary_copy_has_metrics_and_logs_to_the_checkouts_store(
+    checkout: Layout, first_run: str
+) -> None:
+    _commit(checkout)
+    before = _num_runs(checkout, "compare")
+    _run(checkout, "dvc", "exp", "run", "--temp", "--name", "few", "--set-param", "compare.num_resamples=51")
+    shown = json.loads(_run(checkout, "dvc", "exp", "show", "--json"))
+    (experiment,) = (found for baseline in shown for found in baseline["experiments"] or [])
+    figures = experiment["revs"][0]["data"]["metrics"]["artifacts/compare/metrics.json"]["data"]
+    assert set(figures) >= {*ARMS, "real", "copy_input"} and figures["lstm_cbam"]["fid"] > 0
+    assert _num_runs(checkout, "compare") == before + 1
+    assert list((checkout.root / ".dvc" / "tmp" / "exps").glob("**/params.yaml")) == []
+
+
+def _num_runs(checkout: Layout, name: str) -> int:
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{checkout.mlflow_db_path}")
+    ids = [experiment.experiment_id for experiment in client.search_experiments()]
+    return len(client.search_runs(ids, f"attributes.run_name = '{name}'"))
+
+
+def test_a_clone_has_all_results_from_the_remote_and_runs_nothing(
+    checkout: Layout, first_run: str, tmp_path: Path
+) -> None:
+    _run(checkout, "dvc", "remote", "add", "--default", "storage", str(tmp_path / "remote"))
+    _commit(checkout)
+    _run(checkout, "dvc", "push")
+    _run(checkout, "git", "clone", "--quiet", str(checkout.root), str(tmp_path / "clone"))
+    clone = Layout(tmp_path / "clone")
+    _run(clone, "dvc", "pull")
+    assert _stages_that_ran(_run(clone, "dvc", "repro")) == []
+    assert clone.summary_path.read_bytes() == checkout.summary_path.read_bytes()
 
 
 def test_only_edited_variants_rerun_and_a_killed_training_resumes(checkout: Layout, first_run: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from pipeline.cli.checkout import doctor, profile, verify
+from pipeline.cli.checkout import doctor, profile, share, verify
 from pipeline.cli.dub import dub
 from pipeline.cli.judge import train_judge
 from pipeline.cli.models import adopt, freeze_scorer
@@ -41,6 +41,7 @@ app.command("score-model")(score_model)
 app.command()(adopt)
 app.command("freeze-scorer")(freeze_scorer)
 app.command("train-judge")(train_judge)
+app.command()(share)
 app.command()(verify)
 app.command()(doctor)
 app.command("sync-runs")(sync_runs)

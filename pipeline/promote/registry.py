@@ -15,6 +15,7 @@ import sqlite3
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_NUMBERS = ("num_clips", "num_failed")
-"""Tags that older versions lack."""
+_OPTIONAL_TAGS = {"num_clips": int, "num_failed": int, "within_one_frame": float, "jitter_ratio": float, "unfit": str}
+"""Tags that older versions lack, with their types."""
 _PACKAGES = {"google": "google-cloud-storage", "azure": "azure-storage-blob"}
 """Module -> package that provides it, where the names differ."""
 
@@ -113,7 +114,7 @@ class Registry:
         """The metrics in a version's tags. Raises RegistryError for a version that this pipeline did not register."""
         tags = self._get(version).tags
         try:
-            return _scores_of(tags)
+            return replace(_scores_of(tags), lse_d_by_video=self._lse_d_by_video(version, tags))
         except (KeyError, ValueError) as error:
             raise RegistryError(
                 f"version {version} of {REGISTERED_NAME} has no usable metrics in its tags ({error!r}); move its "
@@ -151,7 +152,37 @@ class Registry:
         describe_version(self._client, version, layout, scores, params)
         return version
 
+    def _lse_d_by_video(self, version: str, tags: Mapping[str, str]) -> dict[str, float] | None:
+        """LSE-D of every video under the evaluation that the tags describe; None if it is missing."""
+        name = _clip_scores(tags["model_sha256"], tags["evaluation_digest"])
+        text = self._text(version, tags["model_sha256"], name)
+        found: dict[str, float] | None = None if text is None else json.loads(text)
+        return found
+
+    def _text(self, version: str, sha256: str, name: str) -> str | None:
+        """A text file beside the model with this digest; None if it is missing.
+
+        Raises RegistryError if the package that reads the artifact store is not installed.
+        """
+        from mlflow.artifacts import load_text
+        from mlflow.exceptions import MlflowException
+
+        source = self._source(version)
+        root = source.removesuffix(f"/{_model_folder(sha256)}")
+        try:
+            with _naming_the_package(source):
+                text: str = load_text(f"{root}/{name}")
+        except (MlflowException, OSError):
+            return None
+        return text
+
     def set_scores(self, version: str, scores: ModelScores) -> None:
+        """Set the version's tags and its LSE-D by video to ``scores``."""
+        if scores.lse_d_by_video is not None and self._lse_d_by_video(version, _tags_of(scores)) is None:
+            name = _clip_scores(scores.model_sha256, scores.evaluation_digest)
+            root, _, rest = self._source(version).rpartition(f"/{_model_folder(scores.model_sha256)}")
+            if root and not rest:  # false for a version that was created in the MLflow UI
+                _upload_text(root, name, json.dumps(scores.lse_d_by_video))
         for name, value in _tags_of(scores).items():
             self._client.set_model_version_tag(REGISTERED_NAME, version, name, value)
 
@@ -204,17 +235,9 @@ class Registry:
 
         Raises RegistryError if the package that reads the artifact store is not installed.
         """
-        from mlflow.artifacts import load_text
-        from mlflow.exceptions import MlflowException
-
-        sha256, source = self._get(version).tags["model_sha256"], self._source(version)
-        root = source.removesuffix(f"/{_model_folder(sha256)}")
-        try:
-            with _naming_the_package(source):
-                text: str = load_text(f"{root}/{_clip_list(sha256)}")
-        except (MlflowException, OSError):
-            return None
-        return set(text.splitlines())
+        sha256 = self._get(version).tags["model_sha256"]
+        text = self._text(version, sha256, _clip_list(sha256))
+        return None if text is None else set(text.splitlines())
 
     def _source(self, version: str) -> str:
         return str(self._client.get_model_version_download_uri(REGISTERED_NAME, version))
@@ -263,6 +286,17 @@ def _upload(root: str, folder: Path, sha256: str, trained_on: Collection[str], p
             repository.log_artifacts(str(package), _model_folder(sha256))
 
 
+def _upload_text(root: str, name: str, text: str) -> None:
+    """Upload a text file to ``name`` below ``root``."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    with _naming_the_package(root), tempfile.TemporaryDirectory(prefix="lipsmith-") as temporary:
+        path = Path(temporary, name)
+        path.parent.mkdir()
+        path.write_text(text)
+        get_artifact_repository(root).log_artifacts(temporary)
+
+
 def _names_at(address: str) -> set[str]:
     """Names of the files in a folder of an artifact store; empty if the folder does not exist."""
     from mlflow.artifacts import list_artifacts
@@ -307,6 +341,10 @@ def _clip_list(sha256: str) -> str:
     return f"trained_on/{sha256[:12]}.txt"
 
 
+def _clip_scores(sha256: str, evaluation_digest: str) -> str:
+    return f"clip_scores/{sha256[:12]}-{evaluation_digest[:12]}.json"
+
+
 def _scores_of(tags: Mapping[str, str]) -> ModelScores:
     return ModelScores(
         model_sha256=tags["model_sha256"],
@@ -314,7 +352,7 @@ def _scores_of(tags: Mapping[str, str]) -> ModelScores:
         lse_c=float(tags["lse_c"]),
         fid=float(tags["fid"]),
         evaluation=json.loads(tags["evaluation"]),
-        **{name: int(tags[name]) for name in _NUMBERS if name in tags},
+        **{name: read(tags[name]) for name, read in _OPTIONAL_TAGS.items() if name in tags},
     )
 
 
@@ -326,5 +364,5 @@ def _tags_of(scores: ModelScores) -> dict[str, str]:
         "fid": repr(scores.fid),
         "evaluation": json.dumps(scores.evaluation, sort_keys=True),
         "evaluation_digest": scores.evaluation_digest,
-        **{name: str(number) for name in _NUMBERS if (number := getattr(scores, name)) is not None},
+        **{name: str(value) for name in _OPTIONAL_TAGS if (value := getattr(scores, name)) is not None},
     }

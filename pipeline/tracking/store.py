@@ -116,12 +116,12 @@ def _one_at_a_time(layout: Layout) -> Iterator[None]:
     if not _is_local(layout):
         yield
         return
-    with locked(layout.scratch_dir / "mlflow.lock", "opening MLflow's store"):
+    with locked(Layout(layout.home).scratch_dir / "mlflow.lock", "opening MLflow's store"):
         yield
 
 
 def _artifacts_uri(layout: Layout) -> str:
-    return (layout.root.resolve() / "mlruns").as_uri()
+    return (layout.home.resolve() / "mlruns").as_uri()
 
 
 def _is_local(layout: Layout) -> bool:
@@ -131,7 +131,7 @@ def _is_local(layout: Layout) -> bool:
 def _is_own(layout: Layout) -> bool:
     """Whether the store belongs to this checkout alone: a file in it that no link or variable shares with others."""
     scheme, _, path = store_uri(layout).partition(":///")
-    return scheme == "sqlite" and Path(path.partition("?")[0]).resolve() == layout.root.resolve() / "mlflow.db"
+    return scheme == "sqlite" and Path(path.partition("?")[0]).resolve() == layout.home.resolve() / "mlflow.db"
 
 
 def _update_addresses(layout: Layout) -> None:
