@@ -86,12 +86,9 @@ def comparison_note(
     table = Table(["", *(header for header, _ in _COLUMNS.values())], cells).markdown()
     view_link = runs_address(experiment, view)
     return (
-        "What to look at:\n\n"
-        "1. Artifacts, `index.html`: findings, caveats, scores with intervals, videos side by side, training curves. "
-        "Download it if its videos do not play here.\n"
-        "2. Artifacts, `scores.png`: the scores as a chart.\n"
-        f"3. [The runs of this comparison]({view_link}): their table. Its chart view has parallel coordinates, scores "
-        "and curves.\n\n"
+        f"**[Table and charts of these runs]({view_link})**: parallel coordinates, scores, curves.\n\n"
+        "Artifacts: `index.html` has findings, caveats, intervals, videos side by side and curves (download it if its "
+        "videos do not play here); `scores.png` is a chart of the scores.\n\n"
         f"{table}\n\n{fitness}\n"
     )
 

@@ -19,7 +19,7 @@ _COLUMNS = {
     # Column of the table -> width in pixels.
     "metrics.`test/lse_d`": 90,
     "metrics.`test/lse_c`": 90,
-    "metrics.`test/within_one_frame`": 130,
+    "metrics.`test/within_one_frame`": 160,
     "metrics.`test/fid`": 90,
     "metrics.`test/jitter_ratio`": 100,
     "params.`network`": 90,
