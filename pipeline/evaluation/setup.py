@@ -72,7 +72,7 @@ class Networks:
             params=params.evaluate,
             seed=params.seed,
             evaluator=load_evaluator(
-                layout.root / weights.expanduser() if isinstance(weights, Path) else weights,
+                layout.find(weights) if isinstance(weights, Path) else weights,
                 layout.model_dir("train_evaluator"),
                 device,
                 params.evaluate.lse.precision,
@@ -151,7 +151,7 @@ class Evaluation:
         if listed is None:
             pairs = protocol.derange(list(key_of), params.seed, most)
         else:
-            pairs = protocol.read_pairs(layout.root / listed.expanduser(), key_of, most)
+            pairs = protocol.read_pairs(layout.find(listed), key_of, most)
         named = {name for pair in pairs for name in (pair.video_id, pair.audio_id)}
         keys = {key_of[name] for name in named if name in key_of}
         clips = {clip.clip_id: clip for clip in read_clips(layout.clips_dir, SPLIT, keys=keys)}
@@ -210,10 +210,15 @@ class Evaluation:
 
         The crops have the geometry of the generator's training.
         """
+        return self.score_clips_of(name, model_dir)[0]
+
+    def score_clips_of(self, name: str, model_dir: Path) -> tuple[dict[str, Any], VariantScore]:
+        """The metrics of ``score_model``, and the results of the pairs behind them."""
         generate = self.load_generator(model_dir)
         own = self.recut(generate.generator.geometry)
-        metrics = own.metrics(own.score(name, generate), is_generated=True)
-        return {**metrics, "generator_sha256": saved_model.model_sha256(model_dir)}
+        score = own.score(name, generate)
+        metrics = own.metrics(score, is_generated=True)
+        return {**metrics, "generator_sha256": saved_model.model_sha256(model_dir)}, score
 
     def probe(self, generate: CropGenerator) -> dict[str, float]:
         """Metrics of the probes (own audio, silence) on the first clips of the protocol; empty without probes."""
