@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
+from pipeline.cli.app import serve_app
 from pipeline.cli.checkout import doctor, profile, share, verify
 from pipeline.cli.dub import dub
 from pipeline.cli.dub_texts import DUB_EPILOG
@@ -37,6 +38,7 @@ Stages; each can be run alone with python -m pipeline.stages.NAME:
 app = plain_app("Train, evaluate and compare lip-sync models on clips of talking faces.", EPILOG)
 app.command()(profile)
 app.command(epilog=DUB_EPILOG)(dub)
+app.command("app")(serve_app)
 app.command()(score)
 app.command("score-model")(score_model)
 app.command()(adopt)

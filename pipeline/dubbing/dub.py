@@ -22,6 +22,7 @@ from pipeline.dubbing.blend import Shares, blend_frames, generated_shares
 from pipeline.dubbing.drawn import DrawnFrames
 from pipeline.dubbing.face_path import Followed, find_faces, finer
 from pipeline.dubbing.kept_frames import kept_frames
+from pipeline.dubbing.label import label_frames
 from pipeline.dubbing.paste import paste_mouth
 from pipeline.dubbing.phases import in_phase
 from pipeline.dubbing.playback import Frame, play, source_indices
@@ -115,6 +116,7 @@ def _dub(
         preset="veryfast",  # encoding at "medium" takes longer than generation
         match=length,
         pixel_aspect=display.pixel_aspect,
+        comment=settings.comment,
     )
     num_stated = video.header.num_frames
     # Short audio needs only the beginning of a long video, but the numbers of faces are those of the whole.
@@ -139,12 +141,14 @@ def _dub(
     drawn = DrawnFrames(followed, source_indices(found.num_frames, num_shown, settings.fill), shares)
     drawn.require(video.path, float(fps), settings.on_missing, settings.min_dubbed)
     shown = play(open_frames, found.num_frames, num_shown, settings.fill, out.parent)
+    mark = label_frames(settings.label)
     with kept_frames(settings.keep_frames) as keep, writer:
         batch_frames = _batch_size(display, settings)
         dubbed = regenerate(shown, followed, voice, float(fps), generate, batch_frames, settings.reference, shares)
         for _, image in in_phase(dubbed, "generating frames", num_shown, settings.on_progress):
-            writer.write(image)
-            keep(image)
+            marked = mark(image)
+            writer.write(marked)
+            keep(marked)
     with MediaFile(out) as written:
         size = written.display
     return DubSummary(

@@ -39,8 +39,9 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
     or an ``OutputSound``, which states its rate itself.
     ``match="video"`` cuts the audio, or pads it with silence, to the length of the video. ``match="audio"`` ignores
     frames after the end of the audio, or repeats the last frame until then. ``pixel_aspect`` is the displayed width of
-    a pixel over its height. Encoding uses one thread: equal input gives equal bytes. Raises UserError for a file name
-    with another suffix, ValueError for invalid input.
+    a pixel over its height. ``comment`` becomes the file's metadata of this name. Encoding uses one
+    thread: equal input gives equal bytes. Raises UserError for a file name with another suffix, ValueError for invalid
+    input.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
         preset: str = "medium",
         match: Length = "video",
         pixel_aspect: Fraction = Fraction(1),
+        comment: str | None = None,
     ) -> None:
         self._path = Path(path)
         require_video_name(self._path)
@@ -63,7 +65,7 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
         if min(size) < 1:
             raise ValueError(f"size must be positive, got {size}")
         self._fps = as_fps(fps)
-        self._size, self._pixel_aspect = size, pixel_aspect
+        self._size, self._pixel_aspect, self._comment = size, pixel_aspect, comment
         # x264's macroblock tree reads uninitialised memory: with it, equal input gives unequal bytes.
         self._options = {"crf": str(crf), "preset": preset, "mbtree": "0"}
         self._sound = EncodedSound.of(audio, audio_rate_hz) if isinstance(audio, np.ndarray) else audio
@@ -106,6 +108,8 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
                 container_options={"movflags": "+faststart"},
             )
             try:
+                if self._comment is not None:
+                    container.metadata["comment"] = self._comment
                 self._container = container
                 self._add_streams()
                 yield

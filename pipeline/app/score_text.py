@@ -1,0 +1,57 @@
+"""Sentences about a result: its sync score, and what was dubbed."""
+
+from __future__ import annotations
+
+from pipeline.core.durations import duration_text
+from pipeline.dubbing import DubSummary, PhaseProgress
+from pipeline.dubbing.sync_score import JUDGE, SyncScore
+from pipeline.features.alignment import FPS
+
+_IN_SYNC_FRAMES = 1
+
+
+def sync_text(score: SyncScore | None, own: SyncScore | None, reason: str = "") -> str:
+    """The sync score as Markdown. ``own``: that of the input with its own sound. ``reason``: why there is no score."""
+    if score is None:
+        return f"**Sync score:** none, because {reason}."
+    text = (
+        f"**Sync score ({JUDGE}):** LSE-C {score.lse_c:.2f}, offset {_offset(score)}, from {score.num_frames} frames. "
+        "A higher LSE-C is better."
+    )
+    if own is None:
+        return f"{text} The input has no sound of its own to compare with."
+    text += f" The input with its own sound: LSE-C {own.lse_c:.2f}, offset {_offset(own)}."
+    if abs(own.offset_frames) > _IN_SYNC_FRAMES:
+        text += f" {JUDGE} does not find the input in sync, so its scores of this face mean little."
+    return text
+
+
+def _offset(score: SyncScore) -> str:
+    frames = score.offset_frames
+    if score.is_at_limit:
+        return "not found"
+    if frames == 0:
+        return "0 frames"
+    plural = "s" if abs(frames) > 1 else ""
+    which = "before" if frames > 0 else "after"
+    return f"{abs(frames)} frame{plural} ({abs(frames) / FPS:.2f} s; the sound is {which} the mouth)"
+
+
+def summary_text(summary: DubSummary) -> str:
+    """What was dubbed, as Markdown."""
+    lines = [
+        f"{summary.duration_s:.1f} s, {summary.width}x{summary.height} pixels; a mouth was generated in "
+        f"{summary.num_dubbed} of {summary.num_frames} frames."
+    ]
+    if summary.num_missing:
+        lines.append(f"{summary.num_missing} frames do not show the face and were left as they are.")
+    lines += [f"Note: {note.split(': ', 1)[-1]}." for note in summary.notes]
+    return "\n\n".join(lines)
+
+
+def progress_text(progress: PhaseProgress) -> str:
+    """Such as ``generating frames: 40 of 100, about 0:20 left``."""
+    if progress.num_total is None:
+        return f"{progress.phase}: {progress.num_done}" if progress.num_done else progress.phase
+    left = "" if progress.left_s is None else f", about {duration_text(progress.left_s)} left"
+    return f"{progress.phase}: {progress.num_done} of {progress.num_total}{left}"
