@@ -27,7 +27,7 @@ _GAP_PX = 8
 def preview_frame(
     dubber: Dubber, face: Path, listed: ListedFace, voice: Path, folder: Path, *, root: Path, label: str | None
 ) -> Path:
-    """Write a PNG with a frame of ``face`` and, on its right, the same frame dubbed. Returns its path.
+    """Write a PNG with a frame of ``face`` and, below or beside it, the same frame dubbed. Returns its path.
 
     The part is the middle of the face's appearance, the speech the loudest part of ``voice``. The files of the work lie
     in ``folder``; ``root`` is the checkout. Raises the errors of `Dubber`, and DataError if the short part
@@ -39,8 +39,7 @@ def preview_frame(
     number = _number_in(part, listed, root)
     dubber(part, speech, dubbed, who=number, length="video", on_missing="keep", label=label)
     before, after = _middle(part), _middle(dubbed)
-    height, width = before.shape[:2]
-    both = np.concatenate([before, np.full((height, _GAP_PX, 3), 255, np.uint8), after[:height, :width]], axis=1)
+    both = _beside(before, after[: before.shape[0], : before.shape[1]])
     path = folder / "preview.png"
     PIL.Image.fromarray(np.ascontiguousarray(both[..., ::-1])).save(path)
     return path
@@ -83,6 +82,14 @@ def _number_in(part: Path, listed: ListedFace, root: Path) -> int:
     if not faces or max(faces.values()) <= 0:
         raise DataError("the face is not seen in the middle of its appearance, so there is no preview; dub the video")
     return max(faces, key=lambda number: faces[number])
+
+
+def _beside(before: Frame, after: Frame) -> Frame:
+    """Both frames in one picture: a wide one above the other, a high one beside it."""
+    height, width = before.shape[:2]
+    axis = 0 if width > height else 1
+    gap = np.full((_GAP_PX, width, 3) if axis == 0 else (height, _GAP_PX, 3), 255, np.uint8)
+    return np.concatenate([before, gap, after], axis=axis)
 
 
 def _middle(path: Path) -> Frame:

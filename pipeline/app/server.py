@@ -14,8 +14,8 @@ from pathlib import Path
 
 from pipeline.app.jobs import AppJobs
 from pipeline.app.limits import AppLimits
+from pipeline.app.local_only import LocalOnly
 from pipeline.app.models import offered_models
-from pipeline.app.page import CSS, build_page, page_theme, use_work_folder
 from pipeline.app.work_folder import WorkFolder
 from pipeline.core.choices import Device
 from pipeline.core.errors import UserError
@@ -53,6 +53,13 @@ class AppAddress:
                 f"variable {PASSWORD_VARIABLE} to a password"
             )
         return None
+
+
+def use_work_folder(path: Path) -> None:
+    """Let Gradio keep its files in ``path``, and send nothing to its makers. It reads this when it is imported."""
+    os.environ["GRADIO_TEMP_DIR"] = str(path)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 
 def require_gradio() -> None:
@@ -94,9 +101,14 @@ def running_app(
     require_free(address)
     bypass_proxies_for_loopback()
     models = offered_models(layout, folders)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio asks itself whether it has started
     work = WorkFolder((layout.scratch_dir / "app").absolute(), limits.keep_minutes * 60)
     with work.opened():
         use_work_folder(work.path)
+        from starlette.middleware import Middleware
+
+        from pipeline.app.page import CSS, build_page, page_theme
+
         page = build_page(AppJobs(layout, work, limits, models, label=label, device=device))
         try:
             page.launch(
@@ -106,6 +118,7 @@ def running_app(
                 max_file_size=f"{limits.max_file_mb}mb",
                 theme=page_theme(),
                 css=CSS,
+                app_kwargs={"middleware": [Middleware(LocalOnly)]},
                 share=False,
                 ssr_mode=False,
                 pwa=False,

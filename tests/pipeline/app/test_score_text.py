@@ -1,0 +1,50 @@
+"""Sentences about results."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.app.score_text import progress_text, sync_text
+from pipeline.dubbing import PhaseProgress
+from pipeline.dubbing.sync_score import SyncScore
+
+
+def _score(offset, lse_c=4.0, is_at_limit=False):
+    return SyncScore(lse_c=lse_c, offset_frames=offset, is_at_limit=is_at_limit, num_frames=75)
+
+
+@pytest.mark.parametrize(
+    ("score", "text"),
+    [
+        (_score(0), "LSE-C 4.00, offset 0 frames, from 75 frames"),
+        (_score(1), "offset 1 frame (0.04 s; the sound is before the mouth)"),
+        (_score(-5), "offset 5 frames (0.20 s; the sound is after the mouth)"),
+        (_score(-15, is_at_limit=True), "offset not found"),
+    ],
+)
+def test_the_score_of_a_result(score, text):
+    assert text in sync_text(score, None)
+    assert "no sound of its own" in sync_text(score, None)
+
+
+def test_the_score_is_compared_with_the_input_and_doubted_if_the_input_is_out_of_sync():
+    assert "own sound: LSE-C 6.50, offset 0 frames." in sync_text(_score(0), _score(0, 6.5))
+    assert "mean little" not in sync_text(_score(0), _score(1))
+    assert "mean little" in sync_text(_score(0), _score(-2))
+    assert "mean little" in sync_text(_score(0), _score(15, is_at_limit=True))
+
+
+def test_no_score_has_a_reason():
+    assert sync_text(None, None, "it is silent") == "**Sync score:** none, because it is silent."
+
+
+@pytest.mark.parametrize(
+    ("progress", "text"),
+    [
+        (PhaseProgress("generating frames", 40, 100, 20.4), "generating frames: 40 of 100, about 0:20 left"),
+        (PhaseProgress("detecting faces", 40, None, None), "detecting faces: 40"),
+        (PhaseProgress("scoring the sync", 0, None, None), "scoring the sync"),
+    ],
+)
+def test_the_progress_of_a_phase(progress, text):
+    assert progress_text(progress) == text
