@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.app.limits import AppLimits, require_face, require_voice, watch_length
@@ -18,8 +18,11 @@ from pipeline.core.layout import Layout
 from pipeline.dubbing import Dubber, DubSummary, ListedFace, PhaseProgress, list_faces
 from pipeline.dubbing.choices import InSilence
 from pipeline.dubbing.phases import OnProgress
-from pipeline.dubbing.sync_score import SyncJudge, SyncScore
+from pipeline.dubbing.sync_score import DUB_JUDGE, score_dub
+from pipeline.inference.device import select_device
+from pipeline.inference.lse_evaluator import Evaluator, load_judge
 from pipeline.media.file import MediaFile
+from pipeline.params import load_params
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +84,7 @@ class AppJobs:
         self.models = dict(models)
         self._layout, self._device = layout, device
         self._loaded: tuple[str, Dubber] | None = None
-        self._judge: SyncJudge | None = None
+        self._judge: Evaluator | None = None
         self._lock = threading.Lock()
 
     def list_faces(self, face: Path, on_progress: OnProgress) -> FaceListing:
@@ -144,27 +147,29 @@ class AppJobs:
         return self._loaded[1]
 
     def _sync(self, face: Path, summary: DubSummary) -> str:
-        if not summary.faces:
-            return sync_text(None, None, "no face was dubbed for at least 0.2 s")
-        dubbed = max(summary.faces, key=lambda one: one.num_frames)
+        """The sync of the result, and of the input with its own sound, as a sentence."""
+        params = load_params(self._layout.params_path).preprocess
         if self._judge is None:
-            self._judge = SyncJudge.load(self._layout)
+            self._judge = load_judge(DUB_JUDGE, select_device("cpu"))
         try:
-            score = self._judge.score(summary.path, dubbed.box_px, dubbed.start_s)
+            score = score_dub(summary, self._judge, params)
         except DataError as error:
-            return sync_text(None, None, str(error).removeprefix(f"{summary.path}: "))
-        return sync_text(score, self._own_sync(self._judge, face, dubbed.box_px))
-
-    def _own_sync(self, judge: SyncJudge, face: Path, box_px: tuple[int, int, int, int]) -> SyncScore | None:
-        """The score of the uploaded video with its own sound; None if it has none or cannot be scored."""
+            return sync_text(None, None, str(error))
         with MediaFile(face) as media:
-            if not media.header.has_audio:
-                return None
+            has_sound, length_s = media.header.has_audio, media.header.duration_s
+        if not has_sound:
+            return sync_text(score, None)
         try:
-            return judge.score(face, box_px)
+            return sync_text(score, score_dub(_of_input(summary, face, length_s), self._judge, params))
         except DataError as error:
             logger.info("the uploaded video is not scored: %s", error)
-            return None
+            return sync_text(score, None)
+
+
+def _of_input(summary: DubSummary, face: Path, length_s: float) -> DubSummary:
+    """The dubbed faces at their places in the input, which may be shorter than the result."""
+    faces = (replace(dubbed, end_s=min(dubbed.end_s, length_s)) for dubbed in summary.faces)
+    return replace(summary, path=face, faces=tuple(dubbed for dubbed in faces if dubbed.start_s < dubbed.end_s))
 
 
 def _chosen(who: str, faces: tuple[ListedFace, ...]) -> ListedFace:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pipeline.core.durations import duration_text
 from pipeline.dubbing import DubSummary, PhaseProgress
-from pipeline.dubbing.sync_score import JUDGE, SyncScore
+from pipeline.dubbing.sync_score import DUB_JUDGE, SyncScore
 from pipeline.features.alignment import FPS
+from pipeline.metrics.lse import VSHIFT_FRAMES
 
 _IN_SYNC_FRAMES = 1
 
@@ -14,21 +15,18 @@ def sync_text(score: SyncScore | None, own: SyncScore | None, reason: str = "") 
     """The sync score as Markdown. ``own``: that of the input with its own sound. ``reason``: why there is no score."""
     if score is None:
         return f"**Sync score:** none, because {reason}."
-    text = (
-        f"**Sync score ({JUDGE}):** LSE-C {score.lse_c:.2f}, offset {_offset(score)}, from {score.num_frames} frames. "
-        "A higher LSE-C is better."
-    )
+    text = f"**Sync score ({DUB_JUDGE}):** LSE-C {score.lse_c:.2f}, offset {_offset(score)}. A higher LSE-C is better."
     if own is None:
-        return f"{text} The input has no sound of its own to compare with."
+        return f"{text} The input with its own sound cannot be scored for comparison."
     text += f" The input with its own sound: LSE-C {own.lse_c:.2f}, offset {_offset(own)}."
     if abs(own.offset_frames) > _IN_SYNC_FRAMES:
-        text += f" {JUDGE} does not find the input in sync, so its scores of this face mean little."
+        text += f" {DUB_JUDGE} does not find the input in sync, so its scores of this face mean little."
     return text
 
 
 def _offset(score: SyncScore) -> str:
     frames = score.offset_frames
-    if score.is_at_limit:
+    if abs(frames) >= VSHIFT_FRAMES:
         return "not found"
     if frames == 0:
         return "0 frames"

@@ -75,20 +75,20 @@ def _upload(wait, field: str, path: Path) -> None:
 def test_upload_dub_play_and_score(browser, address, wait, make_face, make_voice):
     browser.get(address)
     assert "Consent is needed" in wait("#consent").text
-    _upload(wait, "face", make_face(num_faces=2, num_frames=20))
-    _upload(wait, "voice", make_voice(0.8))
+    _upload(wait, "face", make_face(num_faces=2, num_frames=45))
+    _upload(wait, "voice", make_voice(1.8))
     wait("#sheet img", "return arguments[0].naturalWidth > 300")
     assert len(browser.find_elements("css selector", "#who label")) == 3
     browser.find_elements("css selector", "#who label")[2].click()
     wait("#agree input").click()
     wait("#voice [data-testid*=waveform], #voice audio, #voice .waveform-container")
     browser.execute_script("arguments[0].click()", wait("#dub-button"))
-    report = wait("#report", "return arguments[0].textContent.includes('Sync score')").text
-    assert "a mouth was generated in 20 of 20 frames" in report
+    report = wait("#report", "return arguments[0].textContent.includes('LSE-C')").text
+    assert "a mouth was generated in 45 of 45 frames" in report
     video = wait("#after video", "return arguments[0].readyState > 0")
     browser.execute_script("arguments[0].muted = true; arguments[0].play()", video)
     wait("#after video", "return arguments[0].currentTime > 0.1 || arguments[0].ended")
-    assert browser.execute_script("return arguments[0].duration", video) == pytest.approx(0.8, abs=0.1)
+    assert browser.execute_script("return arguments[0].duration", video) == pytest.approx(1.8, abs=0.1)
     wait("#before video", "return arguments[0].videoWidth == 320")
     assert ".mp4" in wait("a#download, #download a, #download").get_attribute("outerHTML")
     assert set(browser.execute_script(RESOURCES)) == {address.removeprefix("http://")}

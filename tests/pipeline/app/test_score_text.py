@@ -9,29 +9,29 @@ from pipeline.dubbing import PhaseProgress
 from pipeline.dubbing.sync_score import SyncScore
 
 
-def _score(offset, lse_c=4.0, is_at_limit=False):
-    return SyncScore(lse_c=lse_c, offset_frames=offset, is_at_limit=is_at_limit, num_frames=75)
+def _score(offset, lse_c=4.0):
+    return SyncScore(lse_c=lse_c, lse_d=8.0, offset_frames=offset)
 
 
 @pytest.mark.parametrize(
     ("score", "text"),
     [
-        (_score(0), "LSE-C 4.00, offset 0 frames, from 75 frames"),
+        (_score(0), "LSE-C 4.00, offset 0 frames. A higher"),
         (_score(1), "offset 1 frame (0.04 s; the sound is before the mouth)"),
         (_score(-5), "offset 5 frames (0.20 s; the sound is after the mouth)"),
-        (_score(-15, is_at_limit=True), "offset not found"),
+        (_score(-15), "offset not found"),
     ],
 )
 def test_the_score_of_a_result(score, text):
     assert text in sync_text(score, None)
-    assert "no sound of its own" in sync_text(score, None)
+    assert "cannot be scored for comparison" in sync_text(score, None)
 
 
 def test_the_score_is_compared_with_the_input_and_doubted_if_the_input_is_out_of_sync():
     assert "own sound: LSE-C 6.50, offset 0 frames." in sync_text(_score(0), _score(0, 6.5))
     assert "mean little" not in sync_text(_score(0), _score(1))
     assert "mean little" in sync_text(_score(0), _score(-2))
-    assert "mean little" in sync_text(_score(0), _score(15, is_at_limit=True))
+    assert "mean little" in sync_text(_score(0), _score(15))
 
 
 def test_no_score_has_a_reason():
