@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.app.limits import AppLimits, require_face, require_voice, watch_length
 from pipeline.app.preview import preview_frame
-from pipeline.app.score_text import sync_text
+from pipeline.app.score_text import FaceSync, sync_text
 from pipeline.app.work_folder import WorkFolder
 from pipeline.core.choices import Device, Length
 from pipeline.core.errors import DataError, UserError
@@ -148,11 +148,8 @@ class AppJobs:
 
     def _sync(self, face: Path, summary: DubSummary) -> str:
         """The sync of the result, and of the input with its own sound, as a sentence."""
-        params = load_params(self._layout.params_path).preprocess
-        if self._judge is None:
-            self._judge = load_judge(DUB_JUDGE, select_device("cpu"))
         try:
-            score = score_dub(summary, self._judge, params)
+            score = self._score(summary)
         except DataError as error:
             return sync_text(None, None, str(error))
         with MediaFile(face) as media:
@@ -160,10 +157,16 @@ class AppJobs:
         if not has_sound:
             return sync_text(score, None)
         try:
-            return sync_text(score, score_dub(_of_input(summary, face, length_s), self._judge, params))
+            return sync_text(score, self._score(_of_input(summary, face, length_s)))
         except DataError as error:
             logger.info("the uploaded video is not scored: %s", error)
             return sync_text(score, None)
+
+    def _score(self, summary: DubSummary) -> FaceSync:
+        if self._judge is None:
+            self._judge = load_judge(DUB_JUDGE, select_device("cpu"))
+        score = score_dub(summary, self._judge, load_params(self._layout.params_path).preprocess)
+        return FaceSync(score.lse_c, score.offset_frames)
 
 
 def _of_input(summary: DubSummary, face: Path, length_s: float) -> DubSummary:

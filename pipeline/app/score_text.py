@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from pipeline.core.durations import duration_text
 from pipeline.dubbing import DubSummary, PhaseProgress
-from pipeline.dubbing.sync_score import DUB_JUDGE, SyncScore
+from pipeline.dubbing.sync_score import DUB_JUDGE
 from pipeline.features.alignment import FPS
 from pipeline.metrics.lse import VSHIFT_FRAMES
 
 _IN_SYNC_FRAMES = 1
 
 
-def sync_text(score: SyncScore | None, own: SyncScore | None, reason: str = "") -> str:
+class FaceSync(NamedTuple):
+    """Sync of one face with the sound. ``offset_frames``: at 25 fps, positive if the sound leads the mouth."""
+
+    lse_c: float
+    offset_frames: int
+
+
+def sync_text(score: FaceSync | None, own: FaceSync | None, reason: str = "") -> str:
     """The sync score as Markdown. ``own``: that of the input with its own sound. ``reason``: why there is no score."""
     if score is None:
         return f"**Sync score:** none, because {reason}."
@@ -24,7 +33,7 @@ def sync_text(score: SyncScore | None, own: SyncScore | None, reason: str = "") 
     return text
 
 
-def _offset(score: SyncScore) -> str:
+def _offset(score: FaceSync) -> str:
     frames = score.offset_frames
     if abs(frames) >= VSHIFT_FRAMES:
         return "not found"
@@ -35,7 +44,7 @@ def _offset(score: SyncScore) -> str:
     return f"{abs(frames)} frame{plural} ({abs(frames) / FPS:.2f} s; the sound is {which} the mouth)"
 
 
-def summary_text(summary: DubSummary) -> str:
+def outcome_text(summary: DubSummary) -> str:
     """What was dubbed, as Markdown."""
     lines = [
         f"{summary.duration_s:.1f} s, {summary.width}x{summary.height} pixels; a mouth was generated in "

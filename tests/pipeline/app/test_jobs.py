@@ -62,7 +62,7 @@ def test_faces_preview_and_result(jobs, make_face, make_voice):
 
 
 @pytest.mark.slow
-def test_without_a_label_the_picture_beside_the_mouth_stays_and_the_metadata_marks_it(checkout, work, request_):
+def test_without_a_label_only_the_metadata_marks_the_result(checkout, work, request_):
     jobs = AppJobs(checkout, work, LIMITS, {"lstm_cbam": "lstm_cbam"}, label=None, device="cpu")
     path = jobs.dub(request_, lambda progress: None).summary.path
     first, source = read_frames(path, None)[0], read_frames(request_.face, None)[0]

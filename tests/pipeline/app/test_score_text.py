@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.app.score_text import progress_text, sync_text
+from pipeline.app.score_text import FaceSync, progress_text, sync_text
 from pipeline.dubbing import PhaseProgress
-from pipeline.dubbing.sync_score import SyncScore
 
 
 def _score(offset, lse_c=4.0):
-    return SyncScore(lse_c=lse_c, lse_d=8.0, offset_frames=offset)
+    return FaceSync(lse_c, offset)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,9 @@ def test_by_default_the_app_listens_on_this_machine_and_needs_no_password():
 def test_a_user_needs_a_password(monkeypatch):
     monkeypatch.delenv("LIPSMITH_APP_PASSWORD", raising=False)
     address = AppAddress(host="0.0.0.0", user="ann")
-    with pytest.raises(UserError, match="--user ann needs a password; set the variable LIPSMITH_APP_PASSWORD"):
+    with pytest.raises(
+        UserError, match="--user ann needs a password; set the environment variable LIPSMITH_APP_PASSWORD"
+    ):
         address.credentials()
     monkeypatch.setenv("LIPSMITH_APP_PASSWORD", "secret")
     assert address.credentials() == ("ann", "secret")
