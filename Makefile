@@ -66,7 +66,7 @@ ui: install ## show the runs in MLflow's page, on http://127.0.0.1:5000
 	$(BIN)/python -m pipeline.tracking
 
 app: install ## serve the web app of dubbing, on http://127.0.0.1:7860
-	$(BIN)/python -c 'import gradio' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[app]'
+	$(BIN)/python -c 'import importlib.util as u, sys; sys.exit(u.find_spec("gradio") is None)' || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[app]'
 	$(BIN)/python -m pipeline app
 
 clean: ## remove the outputs of stages, not downloads; `make repro` restores unchanged outputs from DVC's cache

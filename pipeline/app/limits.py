@@ -1,43 +1,15 @@
-"""Limits of the web app, and checks of uploaded files against them."""
+"""Checks of uploaded files against the limits of the web app."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.app.settings import AppLimits
 from pipeline.core.errors import UserError
 from pipeline.dubbing.phases import OnProgress, PhaseProgress
 from pipeline.media.errors import MediaError
 from pipeline.media.file import MediaFile
-
-
-@dataclass(frozen=True, kw_only=True)
-class AppLimits:
-    """What one user may ask for, and how long files are kept. The operator sets them on the command line."""
-
-    max_file_mb: int = 200
-    max_seconds: int = 120
-    """Longest video and longest voice, s."""
-    max_side_px: int = 3840
-    """Longest side of a frame, px."""
-    max_waiting: int = 20
-    """Number of requests that may wait. Others are refused."""
-    keep_minutes: int = 60
-    """Time after which uploads and results are removed."""
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if value < 1:
-                raise UserError(f"--{name.replace('_', '-')} is {value}; it must be at least 1")
-
-    @property
-    def sentence(self) -> str:
-        """The limits as the page states them."""
-        return (
-            f"Files of up to {self.max_file_mb} MB, {self.max_seconds} s and {self.max_side_px} pixels a side. Uploads "
-            f"and results are removed after {self.keep_minutes} minutes."
-        )
 
 
 def require_face(path: Path, limits: AppLimits) -> None:

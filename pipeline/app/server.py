@@ -9,50 +9,19 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.app.jobs import AppJobs
-from pipeline.app.limits import AppLimits
 from pipeline.app.local_only import LocalOnly
 from pipeline.app.models import offered_models
+from pipeline.app.settings import AppAddress, AppLimits
 from pipeline.app.work_folder import WorkFolder
 from pipeline.core.choices import Device
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
-from pipeline.core.proxies import LOOPBACK, bypass_proxies_for_loopback
+from pipeline.core.proxies import bypass_proxies_for_loopback
 
 logger = logging.getLogger(__name__)
-
-PASSWORD_VARIABLE = "LIPSMITH_APP_PASSWORD"
-
-
-@dataclass(frozen=True, kw_only=True)
-class AppAddress:
-    """Where the app listens, and who may use it."""
-
-    host: str = "127.0.0.1"
-    port: int = 7860
-    user: str | None = None
-    """The password is in the environment variable ``LIPSMITH_APP_PASSWORD``."""
-
-    def credentials(self) -> tuple[str, str] | None:
-        """User and password; None without a user.
-
-        Raises UserError for a user without a password, and for a host beyond this machine without a user.
-        """
-        if self.user:
-            if not (password := os.environ.get(PASSWORD_VARIABLE)):
-                raise UserError(
-                    f"--user {self.user} needs a password; set the environment variable {PASSWORD_VARIABLE}"
-                )
-            return self.user, password
-        if self.host not in LOOPBACK:
-            raise UserError(
-                f"--host {self.host} opens the app to other machines; give --user NAME and set the environment "
-                f"variable {PASSWORD_VARIABLE} to a password"
-            )
-        return None
 
 
 def use_work_folder(path: Path) -> None:

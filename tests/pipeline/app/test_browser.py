@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.app.limits import AppLimits
-from pipeline.app.server import AppAddress, running_app
+from pipeline.app.server import running_app
+from pipeline.app.settings import AppAddress, AppLimits
 from tests.support.tiny_generator import make_checkout
 
 pytestmark = pytest.mark.slow

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from pipeline.app.jobs import COMMENT, AppJobs, DubRequest, FaceListing
-from pipeline.app.limits import AppLimits
 from pipeline.app.preview import loudest_part
+from pipeline.app.settings import AppLimits
 from pipeline.core.errors import DataError, UserError
 from pipeline.dubbing import ListedFace
 from tests.support.media_readers import read_frames

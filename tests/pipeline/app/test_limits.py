@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.app.limits import AppLimits, require_face, require_voice, watch_length
+from pipeline.app.limits import require_face, require_voice, watch_length
+from pipeline.app.settings import AppLimits
 from pipeline.core.errors import UserError
 from pipeline.dubbing import PhaseProgress
 

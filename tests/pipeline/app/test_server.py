@@ -8,7 +8,8 @@ import socket
 import pytest
 
 from pipeline.app.models import offered_models
-from pipeline.app.server import AppAddress, require_free, require_gradio
+from pipeline.app.server import require_free, require_gradio
+from pipeline.app.settings import AppAddress
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
 from tests.support.tiny_generator import make_checkout, save_tiny_generator
@@ -23,9 +24,7 @@ def test_by_default_the_app_listens_on_this_machine_and_needs_no_password():
 def test_a_user_needs_a_password(monkeypatch):
     monkeypatch.delenv("LIPSMITH_APP_PASSWORD", raising=False)
     address = AppAddress(host="0.0.0.0", user="ann")
-    with pytest.raises(
-        UserError, match="--user ann needs a password; set the environment variable LIPSMITH_APP_PASSWORD"
-    ):
+    with pytest.raises(UserError, match=r"--user ann needs a password; .* LIPSMITH_APP_PASSWORD"):
         address.credentials()
     monkeypatch.setenv("LIPSMITH_APP_PASSWORD", "secret")
     assert address.credentials() == ("ann", "secret")
