@@ -65,8 +65,8 @@ def running_app(
     Files lie in ``.scratch/app`` of the checkout and are removed at the end. Raises UserError for an address that
     cannot be used, a missing extra or no model, and LockHeldError if another app runs in this checkout.
     """
-    require_gradio()
     credentials = address.credentials()
+    require_gradio()
     require_free(address)
     bypass_proxies_for_loopback()
     models = offered_models(layout, folders)

@@ -40,19 +40,19 @@ def request_(make_face, make_voice):
 
 @pytest.mark.slow
 def test_faces_preview_and_result(jobs, make_face, make_voice):
-    face, done = make_face(num_faces=2, num_frames=20), []
+    face, done = make_face(num_faces=2, num_frames=15), []
     listing = jobs.list_faces(face, done.append)
     assert [one.number for one in listing.faces] == [1, 2]
     assert listing.sheet is not None and listing.sheet.is_file()
-    assert done[-1].num_done == 20
-    wanted = DubRequest(face=face, voice=make_voice(0.8), model="lstm_cbam", has_consent=True, who="2")
+    assert done[-1].num_done == 15
+    wanted = DubRequest(face=face, voice=make_voice(0.6), model="lstm_cbam", has_consent=True, who="2")
     preview = av.open(str(jobs.preview(wanted, listing))).streams.video[0]
     assert (preview.width, preview.height) == (320, 160 + 8 + 160)
     outcome = jobs.dub(wanted, done.append)
     summary = outcome.summary
     assert summary.path.is_relative_to(jobs.work.path) and summary.path.name == "face dubbed.mp4"
     assert [one.number for one in summary.faces] == [2]
-    assert outcome.sync.startswith("**Sync score:** none, because the dubbed face is shown for 0.80 s")
+    assert outcome.sync.startswith("**Sync score:** none, because the dubbed face is shown for 0.60 s")
     assert {one.phase for one in done} == {"detecting faces", "generating frames", "scoring the sync"}
     with av.open(str(summary.path)) as container:
         assert container.metadata["comment"] == COMMENT

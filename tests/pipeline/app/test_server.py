@@ -10,6 +10,7 @@ import pytest
 from pipeline.app.models import offered_models
 from pipeline.app.server import require_free, require_gradio
 from pipeline.app.settings import AppAddress
+from pipeline.cli.main import main
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
 from tests.support.tiny_generator import make_checkout, save_tiny_generator
@@ -36,7 +37,22 @@ def test_another_host_needs_a_user(host):
         AppAddress(host=host).credentials()
 
 
-def test_a_port_in_use(monkeypatch):
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--host", "0.0.0.0"), "error: --host 0.0.0.0 opens the app to other machines"),
+        (("--max-seconds", "0"), "error: --max-seconds is 0; it must be at least 1"),
+        (("--user", "ann"), "error: --user ann needs a password"),
+    ],
+)
+def test_the_command_refuses_unsafe_and_meaningless_settings(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("LIPSMITH_APP_PASSWORD", raising=False)
+    monkeypatch.chdir(make_checkout(tmp_path / "checkout").root)
+    assert main(["app", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_port_in_use():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
