@@ -9,14 +9,13 @@ import typer
 
 from pipeline.cli.dub_texts import faces_text, summary_json, summary_line
 from pipeline.cli.errors import user_errors
-from pipeline.core.choices import Device, Length, Reference
+from pipeline.core.choices import Alias, Device, Length, Reference
 from pipeline.core.errors import UserError
 from pipeline.dubbing import Dubber
 from pipeline.dubbing import list_faces as find_faces
 from pipeline.dubbing.choices import Fill, InSilence, OnMissing
 from pipeline.dubbing.dubber import DEFAULT_VARIANT, check_request
 from pipeline.dubbing.options import DubOptions
-from pipeline.promote.choices import Alias
 
 
 def dub(
