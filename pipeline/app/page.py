@@ -14,7 +14,7 @@ from typing import Any
 import gradio as gr
 
 from pipeline.app.jobs import CONSENT, AppJobs, DubRequest, FaceListing
-from pipeline.app.score_text import outcome_text, progress_text
+from pipeline.app.score_text import KEEP_MISSING, error_text, outcome_text, progress_text
 from pipeline.core.errors import LipsmithError, exit_code_of
 from pipeline.dubbing import ListedFace, PhaseProgress
 from pipeline.dubbing.phases import OnProgress
@@ -97,7 +97,7 @@ def _add_options() -> list[Any]:
         return [
             gr.Radio(_LENGTHS, value="audio", label="Length of the result"),
             gr.Radio(_SILENCES, value="rest", label="Mouth while nobody speaks"),
-            gr.Checkbox(label="Dub even if most frames do not show the face"),
+            gr.Checkbox(label=KEEP_MISSING),
         ]
 
 
@@ -158,16 +158,9 @@ def shown_errors() -> Iterator[None]:
         if exit_code_of(error) is None:
             raise
         logger.info("refused: %s", error)
-        raise gr.Error(html.escape(_without_folders(str(error))), duration=None, print_exception=False) from None
-
-
-def _without_folders(text: str) -> str:
-    """The message with the names of files only: their folders lie on the server."""
-    folder = os.environ.get("GRADIO_TEMP_DIR", "")
-    for part in text.split(folder + os.sep)[1:] if folder else ():
-        inner = part.split(os.sep, 1)[0]
-        text = text.replace(f"{folder}{os.sep}{inner}{os.sep}", "")
-    return text
+        raise gr.Error(
+            html.escape(error_text(str(error), os.environ["GRADIO_TEMP_DIR"])), duration=None, print_exception=False
+        ) from None
 
 
 def _request(

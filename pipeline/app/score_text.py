@@ -1,7 +1,8 @@
-"""Sentences about a result: its sync score, and what was dubbed."""
+"""Sentences on the page: the sync score of a result, what was dubbed, progress, and errors."""
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from pipeline.core.durations import duration_text
@@ -11,6 +12,17 @@ from pipeline.features.alignment import FPS
 from pipeline.metrics.lse import VSHIFT_FRAMES
 
 _IN_SYNC_FRAMES = 1
+KEEP_MISSING = "Dub even if most frames do not show the face"
+"""The option of the page that is ``--on-missing keep`` on the command line."""
+_PAGE_WORDS = (
+    (
+        r"use --on-missing keep to keep such frames unchanged",
+        f"the option \u201c{KEEP_MISSING}\u201d leaves such frames as they are",
+    ),
+    (r"--list-faces shows them", "the picture shows them"),
+    (r" \(--[a-z-]+\)", ""),
+)
+"""Parts of messages that name options of the command line, and what the page says instead."""
 
 
 class FaceSync(NamedTuple):
@@ -62,3 +74,11 @@ def progress_text(progress: PhaseProgress) -> str:
         return f"{progress.phase}: {progress.num_done}" if progress.num_done else progress.phase
     left = "" if progress.left_s is None else f", about {duration_text(progress.left_s)} left"
     return f"{progress.phase}: {progress.num_done} of {progress.num_total}{left}"
+
+
+def error_text(text: str, folder: str) -> str:
+    """An error as the page shows it: without options of the command line and without paths below ``folder``."""
+    text = re.sub(rf"{re.escape(folder)}/[^/]+/", "", text)
+    for pattern, replacement in _PAGE_WORDS:
+        text = re.sub(pattern, replacement, text)
+    return text

@@ -99,6 +99,7 @@ def running_app(
                 inbrowser=False,
                 quiet=True,
                 prevent_thread_lock=True,
+                _frontend=False,  # otherwise the start fails if the first page takes 3 s, as on a busy machine
             )
             yield f"http://{address.host}:{address.port}"
         finally:
