@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+from pipeline.core.choices import Alias
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
 from pipeline.params import load_params
-from pipeline.promote.choices import Alias
 from pipeline.promote.registry import open_registry
 
 
