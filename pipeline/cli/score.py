@@ -67,8 +67,8 @@ def score_folders(
     """
     from pipeline.compare.intervals import few_clips_note, level
     from pipeline.compare.table import clip_scores, intervals_over_clips
+    from pipeline.evaluation.clip_rows import clips_csv
     from pipeline.evaluation.evaluator_quality import accuracy_sentence
-    from pipeline.evaluation.score import clips_csv
     from pipeline.evaluation.setup import Networks
     from pipeline.evaluation.videos import against as comparing
     from pipeline.evaluation.videos import score as scoring

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from models.generator import Generator, GeneratorConfig
 from models.lse_syncnet import LseSyncNet
 from pipeline.core.errors import DataError
+from pipeline.evaluation.clip_rows import clips_csv
 from pipeline.evaluation.generate import CropGenerator
 from pipeline.evaluation.protocol import Pair, clips_sha256, derange, self_paired, spread_frames
 from pipeline.evaluation.score import (
     PairResult,
     VariantScore,
-    clips_csv,
     distances,
     num_paired_frames,
     render,
