@@ -7,6 +7,7 @@ import io
 from typing import Any
 
 from pipeline.evaluation.score import VariantScore
+from pipeline.metrics.lips import LipScore
 
 CLIP_CSV_COLUMNS = (
     "clip_id",
@@ -21,6 +22,9 @@ CLIP_CSV_COLUMNS = (
     "real_mouth_jitter",
     "lse_d_valid",
     "lse_c_valid",
+    "opening_correlation",
+    "pause_motion_px",
+    "num_pause_steps",
 )
 OK, FAILED = "ok", "failed"
 
@@ -54,5 +58,16 @@ def clips_csv(score: VariantScore, *, has_sync: bool = True) -> str:
                 "lse_d_valid": f"{item.lse.lse_d_valid:.6f}",
                 "lse_c_valid": f"{item.lse.lse_c_valid:.6f}",
             }
+        if item.lse is not None and item.lips is not None:
+            row |= _lip_cells(item.lips)
         writer.writerow(row)
     return text.getvalue()
+
+
+def _lip_cells(lips: LipScore) -> dict[str, Any]:
+    correlation, motion_px = lips.opening_correlation, lips.pause_motion_px
+    return {
+        "opening_correlation": "" if correlation is None else f"{correlation:.6f}",
+        "pause_motion_px": "" if motion_px is None else f"{motion_px:.6f}",
+        "num_pause_steps": lips.num_pause_steps,
+    }
