@@ -242,7 +242,7 @@ def _remarks(figures: Mapping[str, Any]) -> Iterator[str]:
             "searched, so LSE-C mostly measures the zero vectors beyond their ends; edge valid leaves these out"
         )
     if reason := figures["lips_missing"]:
-        yield f"opening ~ loudness and lips in pauses are not measured: {reason}"
+        yield reason
     failures = figures["failures"]
     for failure in failures[:MAX_NAMED]:
         yield f"no score: {failure['clip_id']}: {failure['reason']}"

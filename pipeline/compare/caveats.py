@@ -93,11 +93,10 @@ def _on_lips(rows: Sequence[Row]) -> list[str]:
         if reason := row["lips_missing"]:
             missing.setdefault(reason, []).append(row["variant"])
     found = [
-        "Opening ~ loudness and lips in pauses are not measured"
-        f"{'' if len(names) == len(rows) else f' for {_listed(names)}'}: {reason}."
+        f"{reason[0].upper()}{reason[1:]}{'' if len(names) == len(rows) else f' (rows {_listed(names)})'}."
         for reason, names in missing.items()
     ]
-    if not all(row["lips_missing"] for row in rows):
+    if any(row["opening_correlation"] is not None or row["pause_motion_px"] is not None for row in rows):
         found.append(
             "Opening ~ loudness and lips in pauses differ between speakers: compare them with the row `real`, not with "
             "other clips. On a single clip they tell little."

@@ -26,7 +26,9 @@ logger = logging.getLogger(__name__)
 MIN_FACE_SHARE = 0.5
 """Smallest share of frames in which the network finds a face."""
 NOT_INSTALLED = f"the extra `landmarks` is not installed; install it with `pip install '{REQUIREMENT}'`"
-NO_CLIP = "no clip has both a face that the landmark network finds and enough speech"
+NO_FACE = "the landmark network finds a face in none of the clips"
+NO_SPEECH = "no clip has half a second of speech"
+NO_PAUSE = "no clip has a silence of 300 ms"
 
 FindLandmarks = Callable[[NDArray[np.uint8]], NDArray[np.float64]]
 """Context crops uint8 [N, P, P, 3] BGR -> landmarks float64 [N, 468, 3] in their pixels."""
@@ -64,6 +66,22 @@ class LipScorer:
         if share_with_face(landmarks) < MIN_FACE_SHARE:
             return None
         return lip_score(landmarks, audio, self.speech(audio), crop_px_per_px(context.shape[1]))
+
+
+def missing_sentence(scorer: LipScorer, scores: Sequence[LipScore | None]) -> str:
+    """Which of the two metrics no clip has, and why, without a full stop; empty if both are measured."""
+    both = "opening ~ loudness and lips in pauses are not measured: "
+    if scorer.missing:
+        return both + scorer.missing
+    found = [score for score in scores if score]
+    if not found:
+        return both + NO_FACE
+    without = []
+    if all(score.opening_correlation is None for score in found):
+        without.append(f"opening ~ loudness is not measured: {NO_SPEECH}")
+    if all(score.pause_motion_px is None for score in found):
+        without.append(f"lips in pauses are not measured: {NO_PAUSE}")
+    return "; ".join(without)
 
 
 def crop_px_per_px(context_px: int) -> float:

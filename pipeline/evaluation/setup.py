@@ -21,7 +21,7 @@ from pipeline.core.layout import Layout
 from pipeline.core.versions import metric_package_versions
 from pipeline.evaluation import protocol
 from pipeline.evaluation.generate import CropGenerator
-from pipeline.evaluation.lips import NO_CLIP, LipScorer
+from pipeline.evaluation.lips import LipScorer, missing_sentence
 from pipeline.evaluation.probes import run_probes
 from pipeline.evaluation.real_clips import place_real_clips
 from pipeline.evaluation.score import VariantScore, distances, num_paired_frames, score_summary, score_variant
@@ -110,7 +110,7 @@ class Networks:
             "evaluator_sha256": self.evaluator.sha256,
             "fid_num_images": num_images,
             "fid_weights_sha256": self.inception_sha256,
-            "lips_missing": self.lips.missing or ("" if summary["num_opening_clips"] else NO_CLIP),
+            "lips_missing": missing_sentence(self.lips, [item.lips for item, _ in score.scored]),
             "versions": metric_package_versions(),
         }
 

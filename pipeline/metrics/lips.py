@@ -35,7 +35,7 @@ MIN_LOUDNESS_DB = -80.0
 
 _FRAME_SAMPLES = num_samples_of(1)
 
-Float64 = NDArray[np.float64]
+_Float64 = NDArray[np.float64]
 Span = tuple[int, int]
 """First sample of a span at 16 kHz, and the one after its last."""
 
@@ -52,7 +52,7 @@ class LipScore:
     num_pause_steps: int
 
 
-def lip_score(landmarks: Float64, audio: NDArray[np.int16], speech: Sequence[Span], px_per_unit: float) -> LipScore:
+def lip_score(landmarks: _Float64, audio: NDArray[np.int16], speech: Sequence[Span], px_per_unit: float) -> LipScore:
     """Both metrics of one clip.
 
     ``audio``: int16 [n], 16 kHz mono. ``speech``: its spans of speech. ``px_per_unit``: pixels of a face crop of 96 px
@@ -70,17 +70,17 @@ def lip_score(landmarks: Float64, audio: NDArray[np.int16], speech: Sequence[Spa
     )
 
 
-def mouth_openings(landmarks: Float64) -> Float64:
+def mouth_openings(landmarks: _Float64) -> _Float64:
     """Mean distance of the inner lips relative to the distance of the outer corners of the eyes: float64 [N]."""
     points = landmarks[..., :2]
     pairs = np.array(INNER_LIPS)
     lips = np.linalg.norm(points[:, pairs[:, 0]] - points[:, pairs[:, 1]], axis=-1).mean(axis=1)
     left, right = (points[:, corner] for corner in EYE_CORNERS)
-    openings: Float64 = lips / np.linalg.norm(right - left, axis=-1)
+    openings: _Float64 = lips / np.linalg.norm(right - left, axis=-1)
     return openings
 
 
-def loudness_db(audio: NDArray[np.int16]) -> Float64:
+def loudness_db(audio: NDArray[np.int16]) -> _Float64:
     """RMS of each whole video frame's samples in decibels relative to full scale, at least -80: float64 [N]."""
     whole = audio[: len(audio) // _FRAME_SAMPLES * _FRAME_SAMPLES]
     frames = int16_to_float(whole).astype(np.float64).reshape(-1, _FRAME_SAMPLES)
@@ -88,7 +88,7 @@ def loudness_db(audio: NDArray[np.int16]) -> Float64:
     return 20 * np.log10(np.maximum(rms, 10 ** (MIN_LOUDNESS_DB / 20)))
 
 
-def opening_correlation(openings: Float64, loudness_db_N: Float64, is_speech: NDArray[np.bool_]) -> float | None:
+def opening_correlation(openings: _Float64, loudness_db_N: _Float64, is_speech: NDArray[np.bool_]) -> float | None:
     """Pearson's correlation of opening and loudness over the frames of speech with a face, without a lag: -1..1.
 
     0 if the mouth or the loudness does not change: such a mouth does not follow the sound. None for fewer than
@@ -103,7 +103,7 @@ def opening_correlation(openings: Float64, loudness_db_N: Float64, is_speech: ND
     return float(opening @ loudness) / spread if spread > 1e-9 else 0.0
 
 
-def lip_steps(landmarks: Float64) -> Float64:
+def lip_steps(landmarks: _Float64) -> _Float64:
     """Mean distance by which the landmarks of the lips move from one frame to the next: float64 [N - 1].
 
     In the unit of the landmarks, after the motion of the head is removed: the similarity that best maps the steady
@@ -112,11 +112,11 @@ def lip_steps(landmarks: Float64) -> Float64:
     points = landmarks[..., :2]
     before, after = points[:-1], points[1:]
     moved = _head_moved(before, after, np.array(STEADY))
-    steps: Float64 = np.linalg.norm((moved - after)[:, list(LIPS)], axis=-1).mean(axis=1)
+    steps: _Float64 = np.linalg.norm((moved - after)[:, list(LIPS)], axis=-1).mean(axis=1)
     return steps
 
 
-def _head_moved(before: Float64, after: Float64, steady: NDArray[np.int64]) -> Float64:
+def _head_moved(before: _Float64, after: _Float64, steady: NDArray[np.int64]) -> _Float64:
     """``before: float64 [N, 468, 2]`` mapped by the similarity that best brings its steady points to ``after``'s.
 
     Points as complex numbers: a similarity is z -> a z + b, and the least squares solution is in closed form.

@@ -40,10 +40,11 @@ def test_still_mouths_and_clips_without_a_score(protocol: dict[str, Any]) -> Non
 def test_missing_lip_metrics_have_a_reason_and_measured_ones_a_yardstick(protocol: dict[str, Any]) -> None:
     yardstick = "compare them with the row `real`"
     assert yardstick in "\n".join(caveats_of(ORDERED, protocol))
-    some = "\n".join(caveats_of([ORDERED[0], ORDERED[1] | {"lips_missing": "no extra"}], protocol))
-    assert "lips in pauses are not measured for `lstm_cbam`: no extra." in some and yardstick in some
-    none = "\n".join(caveats_of([row | {"lips_missing": "no extra"} for row in ORDERED], protocol))
-    assert "lips in pauses are not measured: no extra." in none and yardstick not in none
+    lacks = {"opening_correlation": None, "pause_motion_px": None, "lips_missing": "not measured: no extra"}
+    some = "\n".join(caveats_of([ORDERED[0], ORDERED[1] | lacks], protocol))
+    assert "Not measured: no extra (rows `lstm_cbam`)." in some and yardstick in some
+    none = "\n".join(caveats_of([row | lacks for row in ORDERED], protocol))
+    assert "Not measured: no extra." in none and yardstick not in none
 
 
 def test_generators_with_one_seed_are_named(protocol: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from pipeline.compare.table import clip_scores, intervals_over_clips
 from pipeline.core.errors import UserError
 from pipeline.evaluation import lips
 from pipeline.evaluation.clip_rows import clips_csv
-from pipeline.evaluation.lips import NOT_INSTALLED, LipScorer, crop_px_per_px, lip_summary
+from pipeline.evaluation.lips import NOT_INSTALLED, LipScorer, crop_px_per_px, lip_summary, missing_sentence
 from pipeline.evaluation.protocol import Pair
 from pipeline.evaluation.score import PairResult, VariantScore
 from pipeline.faces.crops import boxes_within, context_boxes, crop_boxes
@@ -94,6 +94,24 @@ def test_means_are_over_the_clips_that_have_a_value() -> None:
         "num_opening_clips": 0,
         "num_pause_clips": 0,
     }
+
+
+@pytest.mark.parametrize(
+    ("scores", "sentence"),
+    [
+        ([LipScore(0.5, 1.0, 30), None], ""),
+        ([LipScore(0.5, None, 0)], "lips in pauses are not measured: no clip has a silence of 300 ms"),
+        ([LipScore(None, 1.0, 9)], "opening ~ loudness is not measured: no clip has half a second of speech"),
+        (
+            [None],
+            "opening ~ loudness and lips in pauses are not measured: the landmark network finds a face in none of the clips",
+        ),
+    ],
+)
+def test_a_missing_metric_has_its_reason(scores: list[LipScore | None], sentence: str) -> None:
+    scorer = LipScorer(shaking_lips, lambda audio: [], "")
+    assert missing_sentence(scorer, scores) == sentence
+    assert missing_sentence(LipScorer(), scores).endswith(NOT_INSTALLED)
 
 
 def test_values_of_clips_and_their_intervals_survive_the_table_of_clips() -> None:

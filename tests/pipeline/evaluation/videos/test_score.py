@@ -562,6 +562,7 @@ def test_a_difference_is_taken_clip_by_clip(repo_root: Path) -> None:
         "fid": 20.0,
         "kid": 0.01,
         "jitter_ratio": 0.5,
+        **dict.fromkeys(LIP_METRICS),
         "within_one_frame": 1.0,
         "offset_median_frames": 0.0,
         "share_at_limit": 0.0,
