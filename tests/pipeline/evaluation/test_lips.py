@@ -14,7 +14,7 @@ from pipeline.compare.table import clip_scores, intervals_over_clips
 from pipeline.core.errors import UserError
 from pipeline.evaluation import lips
 from pipeline.evaluation.clip_rows import clips_csv
-from pipeline.evaluation.lips import NOT_INSTALLED, LipScorer, crop_px_per_px, lip_summary, missing_sentence
+from pipeline.evaluation.lips import NO_FACE, NOT_INSTALLED, LipScorer, crop_px_per_px, lip_summary, missing_sentence
 from pipeline.evaluation.protocol import Pair
 from pipeline.evaluation.score import PairResult, VariantScore
 from pipeline.faces.crops import boxes_within, context_boxes, crop_boxes
@@ -104,7 +104,7 @@ def test_means_are_over_the_clips_that_have_a_value() -> None:
         ([LipScore(None, 1.0, 9)], "opening ~ loudness is not measured: no clip has half a second of speech"),
         (
             [None],
-            "opening ~ loudness and lips in pauses are not measured: the landmark network finds a face in none of the clips",
+            f"opening ~ loudness and lips in pauses are not measured: {NO_FACE}",
         ),
     ],
 )
