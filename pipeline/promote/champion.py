@@ -19,7 +19,8 @@ from pipeline.core.layout import Layout, find_root
 from pipeline.core.logs import log_to_stderr, wants_tracebacks
 from pipeline.params import Params, load_params
 from pipeline.promote.gate import GateDecision, ModelScores, decide, parse_scores
-from pipeline.promote.registry import REGISTERED_NAME, Registry, open_registry
+from pipeline.promote.lineage import REGISTERED_NAME
+from pipeline.promote.registry import Registry, open_registry
 
 logger = logging.getLogger(__name__)
 

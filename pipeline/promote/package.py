@@ -71,7 +71,7 @@ def packaged(folder: Path, params: Params) -> Iterator[Path]:
                 data_path=str(data),
                 code_paths=[str(path) for path in _copy_code(Path(temporary, "code"))],
                 signature=signature,
-                pip_requirements=requirements(),
+                pip_requirements=package_requirements(),
                 model_config=dub_config(params),
             )
         yield package
@@ -91,7 +91,7 @@ def dub_config(params: Params) -> dict[str, Any]:
     }
 
 
-def requirements() -> list[str]:
+def package_requirements() -> list[str]:
     """The installed versions of the distributions that dubbing needs, as lines of a ``requirements.txt``.
 
     The build of a version (``2.11.0+cpu``) is left out, since package indexes do not have it.
