@@ -19,6 +19,7 @@ from pipeline.core.errors import UserError
 from pipeline.dubbing.dub import DubSettings, dub_file, regenerate
 from pipeline.dubbing.face_path import Followed, FollowSettings
 from pipeline.dubbing.speech import load_speech
+from pipeline.dubbing.timing import OutputTiming
 from pipeline.faces.detector import YuNetDetector
 from pipeline.inference.generator import GeneratorState
 from pipeline.inference.generator_kinds import OURS, ExtractedAudio
@@ -400,8 +401,8 @@ def test_the_batch_does_not_matter_and_each_frame_hears_its_own_time(batch_frame
     def shown():
         return ((k, picture(k)) for k in [*range(10), *range(8, 0, -1)])
 
-    one = list(regenerate(shown(), followed(boxes), voice, 30.0, mix, 18))
-    parts = list(regenerate(shown(), followed(boxes), voice, 30.0, mix, batch_frames))
+    one = list(regenerate(shown(), followed(boxes), voice, OutputTiming(Fraction(30), 18), mix, 18))
+    parts = list(regenerate(shown(), followed(boxes), voice, OutputTiming(Fraction(30), 18), mix, batch_frames))
     assert [k for k, _ in parts] == [*range(10), *range(8, 0, -1)]
     for (_, a), (_, b) in zip(one, parts, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -420,7 +421,17 @@ def test_the_reference_is_the_shots_first_crop_unless_told_otherwise(reference):
 
     calm = np.repeat(picture(0)[None], 6, axis=0) + np.arange(6, dtype=np.uint8)[:, None, None, None]
     boxes = np.tile(np.array([[30.0, 10, 90, 70]]), (6, 1))
-    list(regenerate(enumerate(calm), followed(boxes), ExtractedAudio.silent(16_000), 25.0, watch, 4, reference))
+    list(
+        regenerate(
+            enumerate(calm),
+            followed(boxes),
+            ExtractedAudio.silent(16_000),
+            OutputTiming(Fraction(25), 6),
+            watch,
+            4,
+            reference,
+        )
+    )
     crops, references = (np.concatenate(part) for part in zip(*seen, strict=True))
     expected = crops if reference == "same" else np.repeat(crops[:1], 6, axis=0)
     np.testing.assert_array_equal(references, expected)
