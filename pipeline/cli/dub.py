@@ -89,7 +89,7 @@ def dub_video(
     """
     from pipeline.dubbing import dub as dubbing
     from pipeline.dubbing.face_path import FollowSettings
-    from pipeline.faces.detector import detectors_by_zoom
+    from pipeline.faces.any_roll import any_roll_detectors_by_zoom
     from pipeline.inference.device import set_threads
     from pipeline.inference.generator import MouthGenerator
     from pipeline.params import load_params
@@ -103,7 +103,7 @@ def dub_video(
         audio,
         out,
         MouthGenerator.load(model_dir, device),
-        partial(detectors_by_zoom, preprocess.detector_score, preprocess.detector_max_px),
+        partial(any_roll_detectors_by_zoom, preprocess.detector_score, preprocess.detector_max_px),
         dubbing.DubSettings(follow=follow, **choices),
     )
 

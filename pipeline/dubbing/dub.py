@@ -202,10 +202,11 @@ def regenerate(
 
     Frames without a face in ``followed`` are returned unchanged. Each frame of the stream gets the audio at its time.
     """
-    boxes, turns = followed.boxes, followed.turns
+    boxes, rolls = followed.boxes, followed.rolls
     has_face = np.isfinite(boxes[:, 0])
     if has_face.any():  # placeholder boxes must not affect the sampling density
-        cut = Cropper(np.where(has_face[:, None], boxes, np.nanmedian(boxes, axis=0)), FACE_SIZE_PX)
+        known = np.where(has_face[:, None], boxes, np.nanmedian(boxes, axis=0))
+        cut = Cropper(known, FACE_SIZE_PX, rolls=rolls)
     first_of_shot, tint_of, state = (
         ShotReference(followed.cuts),
         SkinTint(float(timing.fps), followed.cuts),
@@ -216,21 +217,16 @@ def regenerate(
         pictures = {place: frame for place, (_, frame) in batch}
         faces = [(place, source) for place, (source, _) in batch if has_face[source]]
         if faces:
-            crops = np.stack([cut(_turned(pictures[place], turns[source]), source) for place, source in faces])
+            crops = np.stack([cut(pictures[place], source) for place, source in faces])
             places = np.array([place for place, _ in faces])
             references = crops if reference == "same" else first_of_shot(crops, [source for _, source in faces])
             mouths = generate(crops, generate.audio_windows(voice, *timing.windows_at(places)), references, state)
             for (place, source), crop, mouth in zip(faces, crops, mouths, strict=True):
-                upright, box = _turned(pictures[place], turns[source]), boxes[source]
-                height, width = upright.shape[:2]
-                tint = tint_of(crop, mouth, pixels_inside(box, height, width, FACE_SIZE_PX), source)
-                pictures[place] = _turned(paste_mouth(upright, mouth, box, tint), -turns[source])
+                frame, box, roll = pictures[place], boxes[source], float(rolls[source])
+                tint = tint_of(crop, mouth, pixels_inside(box, *frame.shape[:2], FACE_SIZE_PX, roll), source)
+                pictures[place] = paste_mouth(frame, mouth, box, tint, roll)
         for place, (source, _) in batch:
             yield source, pictures[place]
-
-
-def _turned(frame: Frame, turns: int) -> Frame:
-    return np.ascontiguousarray(np.rot90(frame, turns))
 
 
 def _beginning(video: MediaFile, sound: MediaFile) -> Begin:
