@@ -35,7 +35,8 @@ from pipeline.features.alignment import FPS
 from pipeline.inference.generator import GeneratorState
 from pipeline.inference.generator_kinds import AudioSource, FrameIndices
 from pipeline.media.audio import Begin
-from pipeline.media.file import Display, MediaFile
+from pipeline.media.file import MediaFile
+from pipeline.media.header import Display
 from pipeline.media.writer import VideoWriter
 from pipeline.report.progress import tracked
 

@@ -29,7 +29,8 @@ from pipeline.features.mel import mel_spectrogram
 from pipeline.features.samples import float_to_int16, int16_to_float
 from pipeline.media.audio import rms_of
 from pipeline.media.errors import MediaError, MissingMediaError, NoAudioError
-from pipeline.media.file import Header, MediaFile
+from pipeline.media.file import MediaFile
+from pipeline.media.header import Header
 from pipeline.media.mjpeg import encode_mjpeg
 from pipeline.params import PreprocessParams
 from pipeline.preprocess.footage import Footage, scan_faces
