@@ -224,7 +224,8 @@ def regenerate(
             mouths = generate(crops, generate.audio_windows(voice, *timing.windows_at(places)), references, state)
             for (place, source), crop, mouth in zip(faces, crops, mouths, strict=True):
                 frame, box, roll = pictures[place], boxes[source], float(rolls[source])
-                tint = tint_of(crop, mouth, pixels_inside(box, *frame.shape[:2], FACE_SIZE_PX, roll), source)
+                height, width = frame.shape[:2]
+                tint = tint_of(crop, mouth, pixels_inside(box, height, width, FACE_SIZE_PX, roll), source)
                 pictures[place] = paste_mouth(frame, mouth, box, tint, roll)
         for place, (source, _) in batch:
             yield source, pictures[place]

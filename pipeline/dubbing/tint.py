@@ -136,5 +136,4 @@ def pixels_inside(
         return np.logical_and.outer((y >= 0) & (y < height), (x >= 0) & (x < width))
     across, down = np.meshgrid(x, y)
     points = rotated(np.stack([across, down], axis=-1), (box[:2] + box[2:]) / 2, roll)
-    inside: NDArray[np.bool_] = ((points >= 0) & (points < (width, height))).all(axis=-1)
-    return inside
+    return np.asarray(((points >= 0) & (points < (width, height))).all(axis=-1))

@@ -87,9 +87,10 @@ class Cropper:
 
     def __call__(self, frame_bgr: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
         """Crop of frame ``index``: uint8 [size_px, size_px, 3]."""
+        across, down = self._num_samples
         crop: Any = cv2.warpAffine(
             frame_bgr,
-            crop_to_frame(self._boxes[index], *self._num_samples, roll=float(self._rolls[index])),
+            crop_to_frame(self._boxes[index], across, down, float(self._rolls[index])),
             self._num_samples,
             flags=self._interpolation | cv2.WARP_INVERSE_MAP,
             borderMode=self._border,

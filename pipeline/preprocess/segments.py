@@ -244,5 +244,5 @@ def _in_equal_parts(whole: Segment, params: PreprocessParams) -> Iterator[Segmen
     num_parts = math.ceil(num_frames / round(params.max_clip_s * FPS))
     edges = [num_frames * k // num_parts for k in range(num_parts + 1)]
     for a, b in itertools.pairwise(edges):
-        part = {"faces": whole.faces[a:b], "rolls": whole.rolls[a:b]}
-        yield replace(whole, start=whole.start + a, stop=whole.start + b, **part)
+        start, stop = whole.start + a, whole.start + b
+        yield replace(whole, start=start, stop=stop, faces=whole.faces[a:b], rolls=whole.rolls[a:b])
