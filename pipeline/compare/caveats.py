@@ -11,8 +11,6 @@ from pipeline.core.versions import differing
 from pipeline.metrics import MIN_FID_IMAGES
 
 Row = Mapping[str, Any]
-STILL_MOUTH = 0.05
-"""Share of the real videos' jitter below which a generated mouth counts as still."""
 
 
 def caveats_of(rows: Sequence[Row], protocol: Mapping[str, Any], *, is_about_sync: bool = True) -> list[str]:
@@ -72,15 +70,13 @@ def _on_fid(rows: Sequence[Row]) -> list[str]:
 
 
 def _on_clips(rows: Sequence[Row]) -> list[str]:
-    """Clips that are missing or have no score, and mouths that do not move."""
+    """Clips that are missing or have no score."""
     found = []
     if rejected := max(row["num_rejected"] for row in rows):
         found.append(
             f"Preprocessing and the sync filter rejected {rejected} held-out clips or parts of clips "
             "(reasons: data/clips/rejects.parquet). They are missing from every row."
         )
-    if still := [row["variant"] for row in rows if row["jitter_ratio"] < STILL_MOUTH]:
-        found.append(f"Mouths hardly move (jitter under {STILL_MOUTH:.0%} of the real videos'): {_listed(still)}.")
     if failed := [f"`{row['variant']}` {row['num_failed']}" for row in rows if row["num_failed"]]:
         found.append(f"Clips without a score are left out of the means and listed below: {', '.join(failed)}.")
     return found
