@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.media.colour import BgrConverter, FrameArray
+from pipeline.media.combing import combs_noted
 from pipeline.media.container import (
     MAX_PAUSE_S,
     as_fps,
@@ -60,7 +61,7 @@ def iter_frames(
     if stream is None:
         raise NoVideoError(path)
     to_bgr = BgrConverter(Fraction(stream.sample_aspect_ratio or 1) if square_pixels else Fraction(1), note)
-    timed = deinterlaced(_timed(container, stream, path, 1 / source_fps, note), note)
+    timed = deinterlaced(combs_noted(_timed(container, stream, path, 1 / source_fps, note), note), note)
     if step is None:
         for time, end, frame in timed:
             yield TimedFrame(float(time), float(end), to_bgr(frame))

@@ -95,10 +95,10 @@ def film(frames: Callable[[], Frames] = faces, **settings: Any) -> Make:
 
 
 def cut_off(share: float, **settings: Any) -> Make:
-    """The film without its last bytes."""
+    """The film, twice, without its last bytes."""
 
     def make(path: Path) -> None:
-        write_film(path, **settings)
+        write_film(path, [*faces(), *reversed(faces())], **settings)
         content = path.read_bytes()
         path.write_bytes(content[: round(share * len(content))])
 
@@ -107,12 +107,9 @@ def cut_off(share: float, **settings: Any) -> Make:
 
 def damaged(path: Path) -> None:
     """A film, one of whose pictures has no readable header."""
-    write_film(path, codec="mjpeg", pix_fmt="yuvj420p")
-    content = bytearray(path.read_bytes())
-    places = [k for k in range(len(content) - 2) if content[k : k + 3] == b"\xff\xd8\xff"]
-    start = places[len(places) // 2]
-    content[start : start + 600] = bytes(600)
-    path.write_bytes(content)
+    write_film(path, codec="png", pix_fmt="rgb24")
+    parts = path.read_bytes().split(b"\x89PNG")
+    path.write_bytes(b"\x89PNG".join(parts[:15]) + b"\0PNG" + b"\x89PNG".join(parts[15:]))
 
 
 def playlist(path: Path) -> None:

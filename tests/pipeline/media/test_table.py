@@ -40,7 +40,7 @@ class Row(NamedTuple):
 LOST = [40 * k for k in range(36) if k not in (5, 6, 13, 20, 27, 33)]
 ROWS = {
     "as it should be": Row("v.mkv", film()),
-    "rotated": Row("v.mp4", film(lambda: cases.turned(1), configure=cases.rotation(90), audio_codec="aac")),
+    "rotated": Row("v.mp4", film(lambda: cases.turned(3), configure=cases.rotation(90), audio_codec="aac")),
     "on its side": Row("v.mkv", film(lambda: cases.turned(1)), data="face_turned", score="on its side"),
     "upside down": Row("v.mkv", film(lambda: cases.turned(2)), data="face_turned", score="upside down"),
     "rolled": Row("v.mkv", film(lambda: cases.rolled(25))),
@@ -51,6 +51,9 @@ ROWS = {
         "v.mp4",
         film(cases.woven, codec="libx264", audio_codec="aac", **{"x264-params": "tff=1"}),
         note="interlaced frames are deinterlaced",
+    ),
+    "interlaced without a flag": Row(
+        "v.mkv", film(cases.woven, codec="ffv1"), note="look interlaced, but are not flagged"
     ),
     "pixels that are not square": Row("v.mkv", film(configure=cases.wide_pixels)),
     "variable frame rate": Row("v.mkv", film(codec="libx264", times_ms=LOST)),
@@ -63,7 +66,7 @@ ROWS = {
     ),
     "cut off later": Row("v.mkv", cut_off(0.9, codec="ffv1"), note="is cut off after"),
     "cut off in a format without a length": Row("v.ts", cut_off(0.9, codec="mpeg2video", audio_codec="mp2")),
-    "a damaged packet": Row("v.mkv", cases.damaged, note="skipped 1 of 30 video packets"),
+    "a damaged packet": Row("v.mov", cases.damaged, note="skipped 1 of 30 video packets"),
     "cover art": Row("v.m4a", cases.cover_art, data="broken_video", dub="no video", score="no video"),
     "transparent pixels": Row(
         "v.mkv", film(cases.with_alpha, codec="ffv1", pix_fmt="bgra"), note="transparent pixels are shown on black"
@@ -115,7 +118,7 @@ def test_data(made: dict[str, Path], preprocess: PreprocessParams, name: str) ->
 
 @pytest.mark.parametrize("name", ROWS)
 def test_dub(made: dict[str, Path], tmp_path: Path, name: str, make_speech: Path) -> None:
-    row, settings = ROWS[name], DubSettings(follow=FollowSettings(12, 15, 4.0))
+    row, settings = ROWS[name], DubSettings(follow=FollowSettings(12, 15, 4.0), length="video")
     detectors = [AnyRollDetector(YuNetDetector(max_px=160))]
     out = tmp_path / "out.mp4"
     if row.dub:
