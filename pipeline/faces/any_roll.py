@@ -19,7 +19,7 @@ from pipeline.faces.roll import rolls_of, rotated
 from pipeline.faces.turns import turns_of
 
 STEP_DEGREES = 15
-PATCH_PX = 64
+ROTATED_PX = 64
 """Side of the rotated surroundings. The score of small faces falls faster with the roll than that of large ones."""
 SURROUNDINGS = 2.2
 """Side of the surroundings, in longer sides of the face's box."""
@@ -29,7 +29,7 @@ KEPT_DEGREES = 10.0
 """Faces that are rolled by less are returned as the detector found them."""
 _LEAST_SCORE = 0.3
 _DIAGONAL = float(np.sqrt(2))
-_UNROTATED_PX = round(PATCH_PX * _DIAGONAL)
+_UNROTATED_PX = round(ROTATED_PX * _DIAGONAL)
 _SLANTS = (45, -45, 135, -135)
 
 
@@ -41,7 +41,7 @@ class AnyRollDetector:
 
     def __init__(self, detector: YuNetDetector) -> None:
         self._detector = detector
-        self._patch_detector = YuNetDetector(_LEAST_SCORE, PATCH_PX)
+        self._patch_detector = YuNetDetector(_LEAST_SCORE, ROTATED_PX)
 
     def detect(self, frame_bgr: NDArray[np.uint8]) -> list[Detection]:
         """Faces in ``frame_bgr: uint8 [H, W, 3]``, best first."""
@@ -111,8 +111,8 @@ class _Surroundings:
 
     def face_at(self, degrees: float) -> Detection | None:
         """The face as it is found after a rotation by ``-degrees``, in pixels of the frame; None if it is not."""
-        to_image = _rotation((_UNROTATED_PX / 2, _UNROTATED_PX / 2), degrees, PATCH_PX)
-        found = self._detector.upright(_cut(self._image, to_image, PATCH_PX))
+        to_image = _rotation((_UNROTATED_PX / 2, _UNROTATED_PX / 2), degrees, ROTATED_PX)
+        found = self._detector.upright(_cut(self._image, to_image, ROTATED_PX))
         if not found:
             return None
         to_frame = self._scale * to_image

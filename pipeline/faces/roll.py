@@ -6,13 +6,10 @@ Roll is clockwise, in degrees; 0 is upright. A rolled box is an upright box that
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.faces.smooth import smooth_faces, smooth_series
 from pipeline.faces.track import FaceTrack
-from pipeline.faces.turns import turns_of
-
-Float64 = NDArray[np.float64]
+from pipeline.faces.turns import Float64, turns_of
 
 UPRIGHT_DEGREES, ROLLED_DEGREES = 8.0, 16.0
 """Up to the first a face counts as upright; from the second on its crop is aligned wholly, and in between in part."""

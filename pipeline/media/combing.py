@@ -17,7 +17,7 @@ MAX_JUDGED = 250
 MIN_COMBED, MIN_SHARE = 15, 0.6
 """Least number of combed frames with one field order, and their least share of the judged frames.
 
-In woven films of speakers, three quarters of the frames are combed.
+Of 755 progressive clips of GRID's speakers none has three combed frames; woven from such clips, three quarters are.
 """
 THRESHOLD = "1.25"
 """Least ratio of the differences between the fields. FFmpeg's 1.04 takes whole progressive clips for interlaced."""
