@@ -65,8 +65,9 @@ def dub(
 ) -> None:
     """Replace the speech in a video and generate matching lips.
 
-    The output has the video's frame rate and size. An odd width or height grows by one pixel, since H.264 requires even
-    sizes. Only the mouth region changes. For a small face, detection is repeated at higher resolutions.
+    The output has the video's size and frame rate; if the rate varies, each frame keeps its time. An odd width or
+    height grows by one pixel, since H.264 requires even sizes. Only the mouth region changes. For a small face,
+    detection is repeated at higher resolutions.
     """
     from pipeline.dubbing.output import require_output
 
@@ -89,7 +90,7 @@ def dub_video(
     """
     from pipeline.dubbing import dub as dubbing
     from pipeline.dubbing.face_path import FollowSettings
-    from pipeline.faces.detector import detectors_by_zoom
+    from pipeline.faces.any_roll import any_roll_detectors_by_zoom
     from pipeline.inference.device import set_threads
     from pipeline.inference.generator import MouthGenerator
     from pipeline.params import load_params
@@ -103,7 +104,7 @@ def dub_video(
         audio,
         out,
         MouthGenerator.load(model_dir, device),
-        partial(detectors_by_zoom, preprocess.detector_score, preprocess.detector_max_px),
+        partial(any_roll_detectors_by_zoom, preprocess.detector_score, preprocess.detector_max_px),
         dubbing.DubSettings(follow=follow, **choices),
     )
 

@@ -27,6 +27,7 @@ from pipeline.dubbing.paste import paste_mouth
 from pipeline.dubbing.playback import Frame, play
 from pipeline.dubbing.reference import ShotReference
 from pipeline.dubbing.speech import load_speech
+from pipeline.dubbing.timing import OutputTiming, SourceTiming
 from pipeline.dubbing.tint import SkinTint, pixels_inside
 from pipeline.faces.crops import Cropper
 from pipeline.faces.detector import FaceDetector
@@ -34,7 +35,8 @@ from pipeline.features.alignment import FPS
 from pipeline.inference.generator import GeneratorState
 from pipeline.inference.generator_kinds import AudioSource, FrameIndices
 from pipeline.media.audio import Begin
-from pipeline.media.file import Display, MediaFile
+from pipeline.media.file import MediaFile
+from pipeline.media.header import Display
 from pipeline.media.writer import VideoWriter
 from pipeline.report.progress import tracked
 
@@ -118,6 +120,8 @@ def dub_file(
 ) -> DubSummary:
     """Write ``out``: the video ``face`` at its own size and frame rate, dubbed with ``audio``.
 
+    If its rate varies, each frame keeps its time.
+
     Writes ``out`` atomically. Raises MediaError for an unusable input, UserError for arguments that cannot be used.
     """
     require_output(out, face, audio)
@@ -138,9 +142,22 @@ def _dub(
     started = time.monotonic()
     face, display, fps = video.path, video.display, video.fps
     speech = load_speech(sound, _beginning(video, sound))
-    num_wanted: int | None = None
-    if settings.length == "audio":
-        num_wanted = max(1, round(speech.duration_s * fps))
+    source = SourceTiming(fps, speech.duration_s if settings.length == "audio" else None)
+    num_stated, num_wanted = video.header.num_frames, source.num_wanted
+    num_watched = num_stated if num_wanted is None else min(num_wanted, num_stated or num_wanted)
+
+    def open_frames() -> Iterator[Frame]:
+        return (timed.image for timed in video.frames())
+
+    def watched_frames() -> Iterator[Frame]:  # short audio needs only the beginning of a long video
+        return tracked(source.read(video.frames()), "detecting faces", num_watched or None, "frames")
+
+    detectors = detectors_for(max(display.width, display.height))
+    followed = follow_face(watched_frames, detectors, float(fps), settings.follow, generate.geometry)
+    boxes = followed.boxes
+    _require_faces(face, boxes, source, settings.on_missing)
+    timing = source.output(settings.fill)
+    shown = timing.shown(play(open_frames, len(boxes), timing.num_plays, settings.fill, out.parent))
     writer = VideoWriter(
         out,
         fps,
@@ -150,38 +167,24 @@ def _dub(
         preset="veryfast",  # encoding at "medium" takes longer than generation
         match=settings.length,
         pixel_aspect=display.pixel_aspect,
+        times=timing.times,
     )
-    num_stated = video.header.num_frames
-    num_watched = num_stated if num_wanted is None else min(num_wanted, num_stated or num_wanted)
-
-    def open_frames() -> Iterator[Frame]:
-        return (timed.image for timed in video.frames(fps))
-
-    def watched_frames() -> Iterator[Frame]:  # short audio needs only the beginning of a long video
-        return tracked(itertools.islice(open_frames(), num_wanted), "detecting faces", num_watched or None, "frames")
-
-    detectors = detectors_for(max(display.width, display.height))
-    followed = follow_face(watched_frames, detectors, float(fps), settings.follow, generate.geometry)
-    boxes = followed.boxes
-    num_shown = len(boxes) if num_wanted is None else num_wanted
-    shown = play(open_frames, len(boxes), num_shown, settings.fill, out.parent)
     num_missing = 0
-    _require_faces(face, boxes, float(fps), settings.on_missing)
     with writer:
         batch_frames = _batch_size(display, settings)
-        dubbed = regenerate(shown, followed, speech, float(fps), generate, batch_frames, settings.reference)
-        for source, image in tracked(dubbed, "generating frames", num_shown, "frames"):
-            num_missing += bool(np.isnan(boxes[source, 0]))
+        dubbed = regenerate(shown, followed, speech, timing, generate, batch_frames, settings.reference)
+        for index, image in tracked(dubbed, "generating frames", timing.num_frames, "frames"):
+            num_missing += bool(np.isnan(boxes[index, 0]))
             writer.write(image)
     with MediaFile(out) as written:
         size = written.display
     return DubSummary(
         path=out,
-        num_frames=num_shown,
+        num_frames=timing.num_frames,
         num_missing=num_missing,
         width=size.width,
         height=size.height,
-        fps=float(fps),
+        fps=float(timing.mean_fps),
         seconds=time.monotonic() - started,
         notes=tuple(f"{media.path}: {note}" for media in (video, sound) for note in media.notes),
     )
@@ -191,41 +194,41 @@ def regenerate(
     shown: Iterable[tuple[int, Frame]],
     followed: Followed,
     voice: AudioSource,
-    fps: float,
+    timing: OutputTiming,
     generate: GenerateMouths,
     batch_frames: int = BATCH_FRAMES,
     reference: Reference = "first",
 ) -> Iterator[tuple[int, Frame]]:
     """Generate mouths for a stream of (source frame index, frame), in batches; yields the stream with new frames.
 
-    Frames without a face in ``followed`` are returned unchanged. The k-th frame of the stream gets the audio at
-    k / fps seconds.
+    Frames without a face in ``followed`` are returned unchanged. Each frame of the stream gets the audio at its time.
     """
-    boxes, turns = followed.boxes, followed.turns
+    boxes, rolls = followed.boxes, followed.rolls
     has_face = np.isfinite(boxes[:, 0])
     if has_face.any():  # placeholder boxes must not affect the sampling density
-        cut = Cropper(np.where(has_face[:, None], boxes, np.nanmedian(boxes, axis=0)), FACE_SIZE_PX)
-    first_of_shot, tint_of, state = ShotReference(followed.cuts), SkinTint(fps, followed.cuts), GeneratorState()
+        known = np.where(has_face[:, None], boxes, np.nanmedian(boxes, axis=0))
+        cut = Cropper(known, FACE_SIZE_PX, rolls=rolls)
+    first_of_shot, tint_of, state = (
+        ShotReference(followed.cuts),
+        SkinTint(float(timing.fps), followed.cuts),
+        GeneratorState(),
+    )
     numbered = enumerate(shown)
     while batch := list(itertools.islice(numbered, batch_frames)):
         pictures = {place: frame for place, (_, frame) in batch}
         faces = [(place, source) for place, (source, _) in batch if has_face[source]]
         if faces:
-            crops = np.stack([cut(_turned(pictures[place], turns[source]), source) for place, source in faces])
+            crops = np.stack([cut(pictures[place], source) for place, source in faces])
             places = np.array([place for place, _ in faces])
             references = crops if reference == "same" else first_of_shot(crops, [source for _, source in faces])
-            mouths = generate(crops, generate.audio_windows(voice, places, fps), references, state)
+            mouths = generate(crops, generate.audio_windows(voice, *timing.windows_at(places)), references, state)
             for (place, source), crop, mouth in zip(faces, crops, mouths, strict=True):
-                upright, box = _turned(pictures[place], turns[source]), boxes[source]
-                height, width = upright.shape[:2]
-                tint = tint_of(crop, mouth, pixels_inside(box, height, width, FACE_SIZE_PX), source)
-                pictures[place] = _turned(paste_mouth(upright, mouth, box, tint), -turns[source])
+                frame, box, roll = pictures[place], boxes[source], float(rolls[source])
+                height, width = frame.shape[:2]
+                tint = tint_of(crop, mouth, pixels_inside(box, height, width, FACE_SIZE_PX, roll), source)
+                pictures[place] = paste_mouth(frame, mouth, box, tint, roll)
         for place, (source, _) in batch:
             yield source, pictures[place]
-
-
-def _turned(frame: Frame, turns: int) -> Frame:
-    return np.ascontiguousarray(np.rot90(frame, turns))
 
 
 def _beginning(video: MediaFile, sound: MediaFile) -> Begin:
@@ -241,11 +244,11 @@ def _batch_size(display: Display, settings: DubSettings) -> int:
     return max(1, min(settings.batch_frames, _BATCH_BYTES // (3 * display.width * display.height)))
 
 
-def _require_faces(face: Path, boxes: NDArray[np.float64], fps: float, on_missing: OnMissing) -> None:
+def _require_faces(face: Path, boxes: NDArray[np.float64], source: SourceTiming, on_missing: OnMissing) -> None:
     missing = np.flatnonzero(np.isnan(boxes[:, 0]))
     is_refused = {"auto": len(missing) == len(boxes), "keep": False, "error": len(missing) > 0}
     if is_refused[on_missing]:
         raise UserError(
             f"{face}: no face in {len(missing)} of {len(boxes)} frames, first at "
-            f"{missing[0] / fps:.2f} s; use --on-missing keep to keep such frames unchanged"
+            f"{source.start_of(int(missing[0])):.2f} s; use --on-missing keep to keep such frames unchanged"
         )

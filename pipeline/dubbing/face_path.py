@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from pipeline.core.choices import CropGeometry
 from pipeline.faces.crops import crop_boxes
 from pipeline.faces.detector import Detection, FaceDetector, box_iou
-from pipeline.faces.smooth import smooth_faces
+from pipeline.faces.roll import rolled_boxes, smooth_rolled_faces
 from pipeline.faces.track import MIN_LINK_IOU, FaceTrack, link_detections
-from pipeline.faces.turns import turned_boxes, turned_points, turns_of
 from pipeline.features.alignment import FPS
 from pipeline.media.shots import ChangeMeter, find_cuts
 
@@ -41,12 +40,12 @@ class FollowSettings:
 class Followed:
     """Tight crop box of the speaker in each frame: float64 [N, 4] in pixels, NaN without a face.
 
-    ``turns: int64 [N]`` are the quarter turns that make each face upright, as for `numpy.rot90`; the box is in the
-    pixels of the turned frame. ``cuts`` are the first frames of new shots.
+    ``rolls: float64 [N]``: each box is rotated by it about its centre, clockwise, in degrees; 0 if the face is nearly
+    upright. ``cuts`` are the first frames of new shots.
     """
 
     boxes: NDArray[np.float64]
-    turns: NDArray[np.int64]
+    rolls: NDArray[np.float64]
     cuts: Sequence[int]
 
 
@@ -81,23 +80,6 @@ class _Path:
             if len(seen):
                 span = slice(seen[0], seen[-1] + 1)
                 yield _Path(self.start + int(seen[0]), self.boxes[span], self.landmarks[span])
-
-    def in_orientations(self, max_gap: int) -> Iterator[tuple[int, _Path]]:
-        """Yields its parts that are upright after the same turns, the most frequent turns first, and those turns.
-
-        A part has gaps of up to ``max_gap`` frames: a face that only seems turned for a moment is bridged.
-        """
-        is_seen = np.isfinite(self.boxes[:, 0])
-        turns = np.where(is_seen, turns_of(self.landmarks), -1)
-        kinds, counts = np.unique(turns[is_seen], return_counts=True)
-        for kind in kinds[np.argsort(-counts, kind="stable")]:
-            rows = np.flatnonzero(turns == kind)
-            for part in np.split(rows, np.flatnonzero(np.diff(rows) > max_gap + 1) + 1):
-                span = slice(part[0], part[-1] + 1)
-                is_other = (turns[span] != kind)[:, None]
-                boxes = np.where(is_other, np.nan, self.boxes[span])
-                landmarks = np.where(is_other[..., None], np.nan, self.landmarks[span])
-                yield int(kind), _Path(self.start + int(part[0]), boxes, landmarks)
 
     @property
     def area(self) -> float:
@@ -150,13 +132,11 @@ def _follow(
     max_gap = round(settings.max_gap_frames * fps / FPS)
     paths: list[_Path] = []
     num_frames = 0
-    meter, size = ChangeMeter(), (0, 0)
+    meter = ChangeMeter()
 
     def metered() -> Iterator[NDArray[np.uint8]]:
-        nonlocal size
         for frame in frames:
             meter.add(frame)
-            size = (frame.shape[1], frame.shape[0])
             yield frame
 
     detections = (detector.detect(frame) for frame in metered())
@@ -166,16 +146,15 @@ def _follow(
     min_seen = min(MIN_SEEN_S * fps, num_frames)
     followed = [path for path in sorted(paths, key=lambda path: -path.area) if path.num_seen >= min_seen]
     cuts = find_cuts(meter.changes, settings.cut_change)
-    boxes, turns = np.full((num_frames, 4), np.nan), np.zeros(num_frames, np.int64)
+    boxes, rolls = np.full((num_frames, 4), np.nan), np.zeros(num_frames)
     for shot in itertools.chain.from_iterable(path.shots(cuts) for path in followed):
-        for kind, part in shot.in_orientations(max_gap):
-            landmarks = turned_points(part.landmarks, kind, size)
-            track = FaceTrack(turned_boxes(part.boxes, kind, size), landmarks, np.empty(0))
-            smooth = crop_boxes(smooth_faces(track, settings.smooth_frames * fps / FPS), geometry)
-            is_free = np.isnan(boxes[part.start : part.stop, 0])
-            boxes[part.start : part.stop][is_free] = smooth[is_free]
-            turns[part.start : part.stop][is_free] = kind
-    return Followed(boxes, turns, cuts)
+        track = FaceTrack(shot.boxes, shot.landmarks, np.empty(0))
+        faces, rolls_there = smooth_rolled_faces(track, settings.smooth_frames * fps / FPS)
+        smooth = rolled_boxes(crop_boxes(faces, geometry), faces, rolls_there)
+        is_free = np.isnan(boxes[shot.start : shot.stop, 0])
+        boxes[shot.start : shot.stop][is_free] = smooth[is_free]
+        rolls[shot.start : shot.stop][is_free] = rolls_there[is_free]
+    return Followed(boxes, rolls, cuts)
 
 
 def _paths_of(window: Sequence[Sequence[Detection]], start: int, max_gap: int) -> list[_Path]:
