@@ -127,8 +127,9 @@ def dub(
 ) -> None:
     """Replace the speech in a video and generate matching lips.
 
-    The output has the video's frame rate and size. An odd width or height grows by one pixel, since H.264 requires even
-    sizes. Only the mouth region changes. For a small face, detection is repeated at higher resolutions.
+    The output has the video's size and frame rate; if the rate varies, each frame keeps its time. An odd width or
+    height grows by one pixel, since H.264 requires even sizes. Only the mouth region changes. For a small face,
+    detection is repeated at higher resolutions.
     """
     from pipeline.dubbing.segments import parse_time, read_segments
 

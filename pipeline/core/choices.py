@@ -11,6 +11,7 @@ Source = Literal["demo", "grid", "lrs2", "folder"]
 Split = Literal["train", "val", "test"]
 SplitBy = Literal["clip", "speaker"]
 ChooseFace = Literal["speaking", "largest"]
+RolledFaces = Literal["reject", "align"]
 CropGeometry = Literal["square", "box"]
 """What a face crop shows (``preprocess.crop``). A model is trained on one geometry and works on no other.
 
