@@ -13,11 +13,11 @@ from pipeline.dubbing import PhaseProgress
 from pipeline.dubbing.phases import OnProgress
 
 T = TypeVar("T")
-U = TypeVar("U")
+Shaped = TypeVar("Shaped")
 UPDATE_EVERY_S = 0.3
 
 
-def run_with_progress(work: Callable[[OnProgress], T], shape: Callable[[str], U]) -> Generator[U, None, T]:
+def run_with_progress(work: Callable[[OnProgress], T], shape: Callable[[str], Shaped]) -> Generator[Shaped, None, T]:
     """Yield ``shape(text)`` for each new text of the progress, and return the result of ``work``.
 
     If the generator is closed, the work stops when it next reports progress. Raises what ``work`` raises.
