@@ -112,7 +112,7 @@ def _start(ray: Any, options: Mapping[str, Any], folder: Path) -> None:
     except Exception as error:
         if type(error) is not Exception or "timed out" not in str(error):
             raise
-        _kill_below(folder)
+        kill_below(folder)
         reason = "Ray did not start within its time limit; this machine may be overloaded"
         raise WorkerError(f"{reason} ({error})") from None
 
@@ -134,7 +134,7 @@ def _log_message(data: Mapping[str, Any], **_: Any) -> None:
             logger.warning("Ray: %s", lines[0].partition(". ")[0].strip())
 
 
-def _kill_below(folder: Path) -> None:
+def kill_below(folder: Path) -> None:
     """Kill this process's children whose command names ``folder``. Ray's own shutdown skips a start that failed."""
     for process in psutil.Process().children(recursive=True):
         try:
