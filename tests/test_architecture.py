@@ -31,7 +31,7 @@ HOMES = {
     "cv2": ("pipeline/media/", "pipeline/faces/", "pipeline/corpora/demo/"),
     "av": ("pipeline/media/",),
     "soxr": ("pipeline/media/",),
-    "librosa": ("pipeline/features/",),
+    "librosa": (),
     "pyarrow": ("pipeline/shards/", "pipeline/corpora/manifest.py", "pipeline/core/artifacts.py"),
     "safetensors": ("pipeline/inference/saved_model.py",),
     "prefect": ("flows/",),
