@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from models.generator import FACE_SIZE_PX
 from pipeline.core.choices import CropGeometry, Length, Reference
 from pipeline.core.errors import UserError
 from pipeline.dubbing.choices import Fill, OnMissing
@@ -28,11 +27,10 @@ from pipeline.dubbing.playback import Frame, play
 from pipeline.dubbing.reference import ShotReference
 from pipeline.dubbing.speech import load_speech
 from pipeline.dubbing.tint import SkinTint, pixels_inside
-from pipeline.faces.crops import Cropper
+from pipeline.faces.crops import CROP_PX, Cropper
 from pipeline.faces.detector import FaceDetector
 from pipeline.features.alignment import FPS
-from pipeline.inference.generator import GeneratorState
-from pipeline.inference.generator_kinds import AudioSource, FrameIndices
+from pipeline.inference.generator_inputs import AudioSource, FrameIndices, GeneratorState
 from pipeline.media.audio import Begin
 from pipeline.media.file import Display, MediaFile
 from pipeline.media.writer import VideoWriter
@@ -204,7 +202,7 @@ def regenerate(
     boxes, turns = followed.boxes, followed.turns
     has_face = np.isfinite(boxes[:, 0])
     if has_face.any():  # placeholder boxes must not affect the sampling density
-        cut = Cropper(np.where(has_face[:, None], boxes, np.nanmedian(boxes, axis=0)), FACE_SIZE_PX)
+        cut = Cropper(np.where(has_face[:, None], boxes, np.nanmedian(boxes, axis=0)), CROP_PX)
     first_of_shot, tint_of, state = ShotReference(followed.cuts), SkinTint(fps, followed.cuts), GeneratorState()
     numbered = enumerate(shown)
     while batch := list(itertools.islice(numbered, batch_frames)):
@@ -218,7 +216,7 @@ def regenerate(
             for (place, source), crop, mouth in zip(faces, crops, mouths, strict=True):
                 upright, box = _turned(pictures[place], turns[source]), boxes[source]
                 height, width = upright.shape[:2]
-                tint = tint_of(crop, mouth, pixels_inside(box, height, width, FACE_SIZE_PX), source)
+                tint = tint_of(crop, mouth, pixels_inside(box, height, width, CROP_PX), source)
                 pictures[place] = _turned(paste_mouth(upright, mouth, box, tint), -turns[source])
         for place, (source, _) in batch:
             yield source, pictures[place]

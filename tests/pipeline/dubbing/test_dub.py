@@ -20,8 +20,8 @@ from pipeline.dubbing.dub import DubSettings, dub_file, regenerate
 from pipeline.dubbing.face_path import Followed, FollowSettings
 from pipeline.dubbing.speech import load_speech
 from pipeline.faces.detector import YuNetDetector
-from pipeline.inference.generator import GeneratorState
-from pipeline.inference.generator_kinds import OURS, ExtractedAudio
+from pipeline.inference.generator_inputs import ExtractedAudio, GeneratorState
+from pipeline.inference.generator_kinds import OURS
 from pipeline.media.errors import MediaError
 from pipeline.media.file import MediaFile
 from pipeline.media.writer import VideoWriter
