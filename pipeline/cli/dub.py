@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from pipeline.cli.errors import user_errors
 from pipeline.core.choices import Device, Length, Reference
 from pipeline.core.errors import UserError
-from pipeline.core.layout import Layout, find_root
+from pipeline.dubbing import Dubber, DubSummary
 from pipeline.dubbing.choices import Fill, OnMissing
+from pipeline.dubbing.dubber import DEFAULT_VARIANT
 from pipeline.promote.choices import Alias
-
-if TYPE_CHECKING:
-    from pipeline.dubbing.dub import DubSummary
 
 
 def dub(
     face: Annotated[Path, typer.Option(help="Video or image of one speaker.")],
     audio: Annotated[Path, typer.Option(help="Speech: an audio file, or a video whose sound is used.")],
     out: Annotated[Path, typer.Option(help="MP4 file to write. An existing file is replaced.")],
-    variant: Annotated[str, typer.Option(help="Trained variant that generates the mouth.")] = "lstm_cbam",
+    variant: Annotated[str, typer.Option(help="Trained variant that generates the mouth.")] = DEFAULT_VARIANT,
     model: Annotated[Path | None, typer.Option(help="Folder of a saved generator. Overrides --variant.")] = None,
     registered: Annotated[
         Alias | None, typer.Option(help="Model with this alias in the MLflow registry. Overrides --variant.")
@@ -72,65 +67,24 @@ def dub(
 
     with user_errors():
         require_output(out, face, audio)
-        layout = Layout(find_root())
-        choices = {"length": length, "fill": fill, "on_missing": on_missing, "reference": reference}
-        with generator_folder(layout, model, registered, variant) as folder:
-            summary = dub_video(layout, face, audio, out, folder, device, audio_track=audio_track, **choices)
+        dubber = Dubber.load(_model(model, registered, variant), device=device)
+        summary = dubber(
+            face,
+            audio,
+            out,
+            audio_track=audio_track,
+            length=length,
+            fill=fill,
+            on_missing=on_missing,
+            reference=reference,
+        )
         typer.echo(summary_line(summary))
 
 
-def dub_video(
-    layout: Layout, face: Path, audio: Path, out: Path, model_dir: Path, device: Device, **choices: Any
-) -> DubSummary:
-    """Dub with a saved generator, and the face settings and number of threads of params.yaml.
-
-    ``choices``: further fields of DubSettings.
-    Raises the errors of ``load_params``, ``MouthGenerator.load`` and ``dub_file``.
-    """
-    from pipeline.dubbing import dub as dubbing
-    from pipeline.dubbing.face_path import FollowSettings
-    from pipeline.faces.detector import detectors_by_zoom
-    from pipeline.inference.device import set_threads
-    from pipeline.inference.generator import MouthGenerator
-    from pipeline.params import load_params
-
-    params = load_params(layout.params_path)
-    preprocess = params.preprocess
-    set_threads(params.runtime.num_threads)
-    follow = FollowSettings(preprocess.max_gap_frames, preprocess.smooth_frames, preprocess.cut_change)
-    return dubbing.dub_file(
-        face,
-        audio,
-        out,
-        MouthGenerator.load(model_dir, device),
-        partial(detectors_by_zoom, preprocess.detector_score, preprocess.detector_max_px),
-        dubbing.DubSettings(follow=follow, **choices),
-    )
-
-
-@contextmanager
-def generator_folder(layout: Layout, model: Path | None, registered: Alias | None, variant: str) -> Iterator[Path]:
-    """Yield the folder of the requested generator. The folder of a registered model is temporary.
-
-    Raises UserError if both ``registered`` and ``model`` are given, or if the folder has no trained generator.
-    """
-    if registered:
-        if model:
-            raise UserError(f"--registered {registered} and --model {model} both name a model; give only one of them")
-        from pipeline.promote.registry import open_registry
-
-        with open_registry(layout) as registry, registry.files(registry.aliased(registered)) as folder:
-            yield folder
-        return
-    if model is None:
-        from pipeline.params import load_params
-
-        load_params(layout.params_path).require_variant(variant)
-    folder = model or layout.model_dir("train_gan", variant)
-    if not (folder / "model.json").is_file():
-        remedy = "give another --model" if model else f"`dvc repro train_gan@{variant}` trains it, or give --model"
-        raise UserError(f"no trained generator in {folder}; {remedy}")
-    yield folder
+def _model(model: Path | None, registered: Alias | None, variant: str) -> str | Path:
+    if registered and model:
+        raise UserError(f"--registered {registered} and --model {model} both name a model; give only one of them")
+    return registered or model or variant
 
 
 def summary_line(summary: DubSummary) -> str:

@@ -26,6 +26,7 @@ from pipeline.dubbing.paste import paste_mouth
 from pipeline.dubbing.playback import Frame, play
 from pipeline.dubbing.reference import ShotReference
 from pipeline.dubbing.speech import load_speech
+from pipeline.dubbing.summary import DubSummary
 from pipeline.dubbing.tint import SkinTint, pixels_inside
 from pipeline.faces.crops import CROP_PX, Cropper
 from pipeline.faces.detector import FaceDetector
@@ -62,28 +63,6 @@ class DubSettings:
     reference: Reference = "first"
     audio_track: int | None = None
     batch_frames: int = BATCH_FRAMES
-
-
-@dataclass(frozen=True, kw_only=True)
-class DubSummary:
-    """Summary of the written video."""
-
-    path: Path
-    num_frames: int
-    num_missing: int
-    """Frames without a face, which were copied unchanged."""
-    width: int
-    """Width of the output, px. H.264 needs even sides: an odd one is padded by a pixel. ``height`` likewise."""
-    height: int
-    fps: float
-    seconds: float
-    """Wall-clock time of the dubbing."""
-    notes: tuple[str, ...]
-    """What was converted or is missing in the inputs, one sentence each, with the file."""
-
-    @property
-    def duration_s(self) -> float:
-        return self.num_frames / self.fps
 
 
 class GenerateMouths(Protocol):

@@ -1,19 +1,12 @@
-"""What `dub` refuses before it loads a model, and the settings that it reads."""
+"""What `dub` refuses before it loads a model."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-import torch
-import yaml
-from threadpoolctl import threadpool_info
 
-from pipeline.cli.dub import dub_video
 from pipeline.cli.main import main
-from pipeline.core.layout import Layout
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize(
@@ -35,28 +28,3 @@ def test_an_output_that_cannot_be_written(
     assert main(["dub", *inputs, "--out", str(tmp_path / name), "--model", str(tmp_path / "no model")]) == 2
     error = capsys.readouterr().err
     assert message in error and "no trained generator" not in error
-
-
-@pytest.mark.parametrize("num_threads", [1, 2])
-def test_the_number_of_threads_is_that_of_the_settings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_threads: int
-) -> None:
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["runtime"]["num_threads"] = num_threads
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
-    seen = []
-
-    def watch(*arguments: object) -> None:
-        blas = {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
-        seen.append((torch.get_num_threads(), blas))
-
-    monkeypatch.setattr("pipeline.inference.generator.MouthGenerator.load", lambda *arguments: None)
-    monkeypatch.setattr("pipeline.dubbing.dub._dub", watch)
-    video = tmp_path / "face.mp4"
-    video.touch()
-    before = torch.get_num_threads()
-    try:
-        dub_video(Layout(tmp_path), video, video, tmp_path / "out.mp4", tmp_path, "cpu")
-    finally:
-        torch.set_num_threads(before)
-    assert seen == [(num_threads, {1})]

@@ -1,0 +1,27 @@
+"""Options of one dub, which the command line and `Dubber` share. The module imports no heavy package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypedDict, get_args, get_origin, get_type_hints
+
+from pipeline.core.choices import Length, Reference
+from pipeline.core.errors import UserError
+from pipeline.dubbing.choices import Fill, OnMissing
+
+
+class DubOptions(TypedDict, total=False):
+    """Options of one dub, as in `DubSettings`."""
+
+    length: Length
+    fill: Fill
+    on_missing: OnMissing
+    reference: Reference
+    audio_track: int | None
+
+
+def require_choices(options: Mapping[str, Any]) -> None:
+    """Raises UserError if an option with a fixed set of choices has another value."""
+    for name, hint in get_type_hints(DubOptions).items():
+        if name in options and get_origin(hint) is Literal and options[name] not in get_args(hint):
+            raise UserError(f"{name} is {options[name]!r}; allowed: {', '.join(map(str, get_args(hint)))}")
