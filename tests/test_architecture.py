@@ -34,6 +34,8 @@ HOMES = {
     "librosa": (),
     "pyarrow": ("pipeline/shards/", "pipeline/corpora/manifest.py", "pipeline/core/artifacts.py"),
     "safetensors": ("pipeline/inference/saved_model.py",),
+    "onnxruntime": ("pipeline/inference/onnx_generator.py", "pipeline/inference/onnx_export.py"),
+    "onnx": ("pipeline/inference/onnx_export.py",),
     "prefect": ("flows/",),
     "requests": ("pipeline/fetch/",),
     "fsspec": ("pipeline/corpora/storage.py",),

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.errors import user_errors
-from pipeline.core.choices import Device, Length, Reference
+from pipeline.core.choices import Device, Length, Reference, Runtime
 from pipeline.core.errors import UserError
 from pipeline.dubbing import Dubber, DubSummary
 from pipeline.dubbing.choices import Fill, OnMissing
@@ -21,7 +21,10 @@ def dub(
     audio: Annotated[Path, typer.Option(help="Speech: an audio file, or a video whose sound is used.")],
     out: Annotated[Path, typer.Option(help="MP4 file to write. An existing file is replaced.")],
     variant: Annotated[str, typer.Option(help="Trained variant that generates the mouth.")] = DEFAULT_VARIANT,
-    model: Annotated[Path | None, typer.Option(help="Folder of a saved generator. Overrides --variant.")] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a saved generator, or with --runtime onnx an ONNX file. Overrides --variant."),
+    ] = None,
     registered: Annotated[
         Alias | None, typer.Option(help="Model with this alias in the MLflow registry. Overrides --variant.")
     ] = None,
@@ -57,6 +60,13 @@ def dub(
     device: Annotated[
         Device, typer.Option(help="Device of the generator. auto is CUDA if it is available, else the CPU.")
     ] = "auto",
+    runtime: Annotated[
+        Runtime,
+        typer.Option(
+            help="Library that runs the generator. onnx needs the extra lipsmith[onnx] and starts faster, since torch "
+            "is not imported. Its first use with a generator exports it."
+        ),
+    ] = "torch",
 ) -> None:
     """Replace the speech in a video and generate matching lips.
 
@@ -67,7 +77,7 @@ def dub(
 
     with user_errors():
         require_output(out, face, audio)
-        dubber = Dubber.load(_model(model, registered, variant), device=device)
+        dubber = Dubber.load(_model(model, registered, variant), device=device, runtime=runtime)
         summary = dubber(
             face,
             audio,

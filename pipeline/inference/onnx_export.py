@@ -18,7 +18,8 @@ from pipeline.core import atomic
 from pipeline.core.errors import DataError, UserError
 from pipeline.inference.generator import MouthGenerator
 from pipeline.inference.generator_inputs import ExtractedAudio
-from pipeline.inference.onnx_generator import INPUT_NAMES, ONNX_SUFFIX, OUTPUT_NAMES, PROPERTIES_KEY
+from pipeline.inference.onnx_generator import INPUT_NAMES, OUTPUT_NAMES, PROPERTIES_KEY
+from pipeline.inference.runtimes import ONNX_SUFFIX
 from pipeline.inference.saved_model import model_sha256
 
 TOLERANCE = 1e-4

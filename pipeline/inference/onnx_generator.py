@@ -20,7 +20,6 @@ from pipeline.inference.generator_inputs import (
     require_finite,
 )
 
-ONNX_SUFFIX = ".onnx"
 PROPERTIES_KEY = "lipsmith"
 """Key of the ONNX metadata that holds the properties of the generator as JSON: kind, geometry, weights_sha256."""
 AUDIO, FACES, HIDDEN, CELL = INPUT_NAMES = ("audio", "faces", "hidden", "cell")
