@@ -62,7 +62,7 @@ def _command(
     for name, found in (("lipsmith", ours), ("Wav2Lip's loop", theirs)):
         rates.append(median(one.num_frames / one.cpu_s for one in found))
         print(
-            f"{name}: {rates[-1]:.1f} frames per CPU second, peak memory {median(one.peak_mb for one in found):.0f} MB, "
+            f"{name}: {rates[-1]:.1f} frames per CPU second, peak {median(one.peak_mb for one in found):.0f} MB, "
             f"start {median(one.start_cpu_s for one in found):.2f} CPU s ({found[0].num_frames} frames)"
         )
     print(f"ratio: {rates[0] / rates[1]:.2f}")
