@@ -62,10 +62,8 @@ format: install ## rewrite the code in the project's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-ui: install ## start the MLflow UI on http://127.0.0.1:5000/#/experiments; one experiment per data source
+ui: install ## show the runs in MLflow's page, on http://127.0.0.1:5000
 	$(BIN)/python -m pipeline.tracking
-	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true $(BIN)/python -m mlflow server \
-		--backend-store-uri sqlite:///mlflow.db --artifacts-destination mlruns --host 127.0.0.1 --port 5000
 
 clean: ## remove the outputs of stages, not downloads; `make repro` restores unchanged outputs from DVC's cache
 	rm -rf data/raw/demo artifacts .scratch

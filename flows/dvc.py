@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import yaml
 
+from flows.exit_codes import describe_exit
 from flows.processes import stream
 from pipeline.core.code_digest import Code, changes
 from pipeline.core.errors import LipsmithError, TemporaryError, UserError
@@ -100,7 +101,7 @@ class StageGraph:
 
 def read_graph(root: Path) -> StageGraph:
     """The stage graph of ``dvc dag``; each variant is a stage of its own. Raises DvcError."""
-    return parse_dag(_query(root, "dag", "--dot"))
+    return parse_dag(query(root, "dag", "--dot"))
 
 
 def parse_dag(dot: str) -> StageGraph:
@@ -120,7 +121,7 @@ def read_reasons(root: Path, stage: str | None = None) -> dict[str, str]:
 
     Raises TemporaryDvcError while another DVC process holds a lock, DvcError if DVC fails.
     """
-    status = json.loads(_query(root, "status", "--json", *([stage] if stage else [])))
+    status = json.loads(query(root, "status", "--json", *([stage] if stage else [])))
     lock_path = root / "dvc.lock"
     lock = yaml.safe_load(lock_path.read_text()) if lock_path.is_file() else None
     known = (lock or {}).get("stages", {})
@@ -227,7 +228,7 @@ def run_stage(
 
     options = ["--single-item", *(["--force"] if force else [])]
     cores = {} if share is None else {SHARE_VARIABLE: str(share), "OMP_NUM_THREADS": str(share)}
-    code = stream(_command("repro", *options, stage), root, on_output, {**cores, **(environment or {})})
+    code = stream(dvc_command("repro", *options, stage), root, on_output, {**cores, **(environment or {})})
     return output.outcome(code)
 
 
@@ -262,7 +263,7 @@ class ReproOutput:
         if self._error:
             code = _FAILED_COMMAND.search(line)
             if code:
-                self._error = f"its command exited with {code[1]}" + (
+                self._error = f"its command {describe_exit(int(code[1]))}" + (
                     f": {self._stage_message}" if self._stage_message else ""
                 )
             is_temporary = code is not None and int(code[1]) == TemporaryError.exit_code
@@ -279,7 +280,7 @@ class ReproOutput:
     def outcome(self, exit_code: int) -> StageOutcome:
         if exit_code == 0 and self._outcome is not None:
             return self._outcome
-        cause = self._error or f"dvc exited with {exit_code}"
+        cause = self._error or f"dvc {describe_exit(exit_code)}"
         text = "\n".join([cause, *self._tail])
         if self._may_retry and not self._has_traceback:
             raise TemporaryDvcError(text)
@@ -290,12 +291,12 @@ def _mentions_lock(text: str) -> bool:
     return any(lock_text in text for lock_text in _LOCK_TEXTS)
 
 
-def _command(*arguments: str) -> list[str]:
+def dvc_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
 
 
-def _query(root: Path, *arguments: str) -> str:
-    done = subprocess.run(_command(*arguments), cwd=root, capture_output=True, text=True)
+def query(root: Path, *arguments: str) -> str:
+    done = subprocess.run(dvc_command(*arguments), cwd=root, capture_output=True, text=True)
     if done.returncode == 0:
         return done.stdout
     if _mentions_lock(done.stderr):

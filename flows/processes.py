@@ -15,7 +15,9 @@ from typing import IO
 
 import psutil
 
+from flows.guard import is_guard
 from pipeline.core.errors import LipsmithError
+from pipeline.core.parent_watch import is_alive
 
 GRACE_S = 15.0
 """Seconds between SIGTERM and SIGKILL: enough for a stage to unwind, less than Prefect's own 30 s."""
@@ -78,18 +80,18 @@ def _raise_if_ended() -> None:
 
 
 def end_children() -> None:
-    """End every descendant process: SIGTERM first, SIGKILL after `GRACE_S`."""
-    _end(psutil.Process().children(recursive=True))
+    """End every descendant process except the guard: SIGTERM first, SIGKILL after `GRACE_S`."""
+    end_processes(_descendants())
 
 
 def end_everything() -> None:
     """Like `end_children`; afterwards `stream` starts no command in any thread."""
     _all_ended.set()
-    _wait(psutil.Process().children(recursive=True), _KILL_WAIT_S)  # Ctrl-C reached them too: let them log it
+    _wait(_descendants(), _KILL_WAIT_S)  # Ctrl-C reached them too: let them log it
     for _ in range(_MOST_ROUNDS):
         end_children()
         time.sleep(2 * _POLL_S)  # after this, a command that was just starting is listed, or its thread has ended it
-        if not psutil.Process().children(recursive=True):
+        if not _descendants():
             return
 
 
@@ -155,7 +157,7 @@ class _ProcessTree:
         self._found |= _with_descendants(self._found)
 
     def end(self) -> None:
-        _end(_with_descendants(self._found))
+        end_processes(_with_descendants(self._found))
 
 
 def _with_descendants(processes: Iterable[psutil.Process]) -> set[psutil.Process]:
@@ -168,13 +170,18 @@ def _with_descendants(processes: Iterable[psutil.Process]) -> set[psutil.Process
     return found
 
 
-def _end(processes: Iterable[psutil.Process]) -> None:
-    alive = [process for process in processes if _is_alive(process)]
+def _descendants() -> list[psutil.Process]:
+    return [process for process in psutil.Process().children(recursive=True) if not is_guard(process)]
+
+
+def end_processes(processes: Iterable[psutil.Process]) -> None:
+    """End processes: SIGTERM first, SIGKILL after `GRACE_S` for them and their descendants."""
+    alive = [process for process in processes if is_alive(process)]
     try:
         _signal(alive, psutil.Process.terminate)
         _wait(alive, GRACE_S)
     finally:  # also when a second signal interrupts the wait
-        remaining = [process for process in _with_descendants(alive) if _is_alive(process)]
+        remaining = [process for process in _with_descendants(alive) if is_alive(process)]
         _signal(remaining, psutil.Process.kill)
         _wait(remaining, _KILL_WAIT_S)
 
@@ -189,13 +196,5 @@ def _signal(processes: Iterable[psutil.Process], action: Callable[[psutil.Proces
 
 def _wait(processes: Iterable[psutil.Process], timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
-    while any(map(_is_alive, processes)) and time.monotonic() < deadline:
+    while any(map(is_alive, processes)) and time.monotonic() < deadline:
         time.sleep(0.05)
-
-
-def _is_alive(process: psutil.Process) -> bool:
-    """Whether a process runs. A zombie counts as ended, since its parent may never reap it."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

@@ -15,7 +15,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, Protocol
 
-import psutil
 import typer
 from prefect import flow
 from prefect.client.orchestration import get_client
@@ -32,6 +31,7 @@ from flows import dvc, tasks
 from flows.board import current_board
 from flows.console import FlowConsole
 from flows.estimate import read_durations, record_duration
+from flows.guard import start_guard, stop_guard
 from flows.key_figures import key_figure
 from flows.occupancy import CheckoutBusyError, occupying
 from flows.processes import ENDING_S, end_children, end_commands_by, end_everything
@@ -40,8 +40,9 @@ from flows.tasks import StageResult
 from pipeline.core.command_line import reported, run_command
 from pipeline.core.errors import LipsmithError, UserError
 from pipeline.core.layout import Layout, find_root
-from pipeline.core.resources import cgroup_limits, num_cores
+from pipeline.core.resources import available_bytes, num_cores
 from pipeline.params import Params, load_params
+from pipeline.params.sharing import require_sharing_allowed
 from pipeline.report.tables import Table
 
 _MOST_JOBS = 8
@@ -129,7 +130,7 @@ def num_jobs(params: Params) -> int:
     takes_gpu = runtime.device == "cuda" or (runtime.device == "auto" and torch.cuda.is_available())
     if takes_gpu or runtime.num_processes > 1:
         return 1
-    free_bytes = min(psutil.virtual_memory().available, cgroup_limits().memory_bytes or sys.maxsize)
+    free_bytes = available_bytes()
     job_bytes = max(_LEAST_JOB_BYTES, int(_JOB_BYTES * params.train_gan.width))
     return max(1, min(num_cores(), free_bytes // job_bytes, _MOST_JOBS))
 
@@ -264,9 +265,11 @@ def run_flow_command(body: Callable[[], int], console: FlowConsole | None = None
         try:
             end_everything()
             shown.say_stopped()
+            stop_guard()
         finally:
             os._exit(128 + signum)
 
+    start_guard()
     signal.signal(signal.SIGTERM, unwind)
     before = signal.signal(signal.SIGINT, interrupt)
     atexit.register(shown.say_stopped)  # runs after end_children
@@ -352,10 +355,15 @@ def _command(
 
 
 def require_settings(root: Path) -> None:
-    """Raise UserError for an invalid ``params.yaml``, or if it does not set the folder of the clips."""
+    """Raise UserError for settings that every stage would reject.
+
+    These are an invalid ``params.yaml``, no folder of the clips, and a ``dvc.yaml`` that shares what it must not.
+    """
     path = Layout(root).params_path
-    if unset := load_params(path).dataset.unset_root:
+    params = load_params(path)
+    if unset := params.dataset.unset_root:
         raise UserError(f"{path}: {unset} is not set; set it to the folder that holds your clips")
+    require_sharing_allowed(root / "dvc.yaml", params)
 
 
 def _checkout(root: str | Path | None) -> Path:

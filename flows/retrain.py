@@ -50,6 +50,16 @@ def _retrain(checkout: Path) -> State[Any]:
     board.finish_started("detect", "ran" if detected.is_completed() else "failed")
     if not detected.is_completed():
         return Failed(message=f"detection of new clips: {detected.message}")
+    measured = tasks.measure_drift(checkout, return_state=True)
+    board.finish_started("drift", "ran" if measured.is_completed() else "failed")
+    if not measured.is_completed():
+        return Failed(message=f"drift of the clips: {measured.message}")
+    drift: dict[str, Any] = measured.result()
+    if drift["stops"]:
+        why = f"not retrained: {drift['text']}"
+        text = f"# Retraining: {why}\n\n{drift_table(drift)}\n"
+        tasks.publish_report(text)
+        return Completed(message=why, data=text)
     reproduced = reproduce(str(checkout), return_state=True)
     results = reproduced.result(raise_on_failure=False)
     if not isinstance(results, list):  # the flow ended before any stage
@@ -61,7 +71,7 @@ def _retrain(checkout: Path) -> State[Any]:
         outcome = gated.result(raise_on_failure=False)
         decision, fault = (outcome, "") if gated.is_completed() else (None, str(outcome))
         board.finish_started("gate", "ran" if decision else "failed", decision["outcome"] if decision else "")
-    text = report(results, decision, fault)
+    text = report(results, decision, fault, drift)
     tasks.publish_report(text)
     message = headline(results, decision, fault)
     return (Completed if decision else Failed)(message=message, data=text)
@@ -81,11 +91,16 @@ def headline(results: list[StageResult], decision: dict[str, Any] | None, fault:
     return verdict
 
 
-def report(results: list[StageResult], decision: dict[str, Any] | None, fault: str = "") -> str:
-    """Markdown with the verdict, both models' metrics, each rule with both values and every stage's outcome."""
+def report(
+    results: list[StageResult], decision: dict[str, Any] | None, fault: str = "", drift: dict[str, Any] | None = None
+) -> str:
+    """Markdown with the verdict, the drift of the clips, both models' metrics, each rule with both values and every
+    stage's outcome."""
     parts = [f"# Retraining: {headline(results, decision, fault)}"]
     if fault:
         parts.append(f"```\n{fault}\n```")
+    if drift:
+        parts.append(f"{drift['text']}\n\n{drift_table(drift)}")
     if decision:
         parts += [
             _figures(decision),
@@ -97,6 +112,15 @@ def report(results: list[StageResult], decision: dict[str, Any] | None, fault: s
     parts.append(f"## Stages\n\n```\n{outcome_table(results)}\n```")
     parts += [f"```\n{r.reason}\n```" for r in results if r.outcome == "failed"]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def drift_table(drift: dict[str, Any]) -> str:
+    """Markdown table of the measured columns; empty if none was measured."""
+    rows = [
+        [c["column"], f"{c['psi']:.3f}", "-" if c["ks"] is None else f"{c['ks']:.3f}", "yes" if c["drifts"] else "no"]
+        for c in drift["columns"]
+    ]
+    return Table(["column", "PSI", "KS", "drift"], rows, num_text=1).markdown() if rows else ""
 
 
 def _figures(decision: dict[str, Any]) -> str:
@@ -152,10 +176,11 @@ def _rules(decision: dict[str, Any]) -> str:
                 for key in ("challenger", "champion", "limit")
             ),
             "passed" if r["passed"] else "**failed**",
+            r["note"] or "-",
         ]
         for r in decision["rules"]
     ]
-    header = ["rule", "metric", "challenger", "champion", "limit", "verdict"]
+    header = ["rule", "metric", "challenger", "champion", "limit", "verdict", "note"]
     return Table(header, rows, num_text=len(header)).markdown() if rows else ""
 
 

@@ -25,6 +25,7 @@ from flows.server import address, require_server
 from pipeline.core.command_line import run_command
 from pipeline.core.errors import UserError
 from pipeline.core.layout import CODE_ROOT, Layout, find_root
+from pipeline.core.prefect_address import own_server_advice
 from pipeline.params import load_params
 
 
@@ -77,9 +78,8 @@ def require_own(made: Sequence[RunnerDeployment]) -> None:
             if other != own:
                 raise UserError(
                     f"{deployment.flow_name}/{deployment.name} at {address()} belongs to {other}, not to {own}: one "
-                    "server serves one checkout. Start another server for this checkout (`prefect server start "
-                    "--port 4201`). If this checkout was moved, run `prefect deployment delete "
-                    f"{deployment.flow_name}/{deployment.name}`"
+                    f"server serves one checkout. For this checkout, {own_server_advice(Path(own))}. If this checkout "
+                    f"was moved, run `prefect deployment delete {deployment.flow_name}/{deployment.name}` instead"
                 )
 
 

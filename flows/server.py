@@ -8,6 +8,7 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL
 
 from pipeline.core.errors import UserError
+from pipeline.core.prefect_address import start_advice
 
 
 def address() -> str | None:
@@ -21,12 +22,13 @@ def address() -> str | None:
 
 def require_server() -> None:
     """Raise UserError if PREFECT_API_URL names a server that does not answer. A flow would raise a traceback."""
-    if address() is None:
+    named = address()
+    if named is None:
         return
     with get_client(sync_client=True) as client:
         problem = client.api_healthcheck()
     if problem is not None:
         raise UserError(
-            f"PREFECT_API_URL is {address()}, which does not answer ({problem}). Start the server (`prefect server "
-            "start`), or unset PREFECT_API_URL: flows then start a temporary server"
+            f"PREFECT_API_URL is {named}, which does not answer ({problem}); {start_advice(named)}, or unset "
+            "PREFECT_API_URL: flows then start a temporary server"
         )

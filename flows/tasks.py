@@ -25,6 +25,7 @@ from prefect.states import Completed, Failed
 
 from flows import dvc
 from flows.board import current_board
+from flows.exit_codes import describe_exit
 from flows.processes import stream
 from flows.recording import recording
 from pipeline.core.errors import LipsmithError
@@ -95,7 +96,7 @@ def run_stage_task(
         why = dvc.read_reasons(root, stage).get(stage, "") if reason is None else reason
         if not why:
             return finished("up_to_date")
-        with recording(root, stage, _logger().info) as record:
+        with recording(root, stage, flow_logger().info) as record:
             outcome = dvc.run_stage(root, stage, record.on_line, share=share, environment=record.environment)
         return finished(outcome, why)
     except dvc.TemporaryDvcError as error:
@@ -124,8 +125,25 @@ def detect(root: Path) -> None:
     An unchanged list makes no stage stale. The demo source renders its own clips and has no new ones.
     """
     if load_params(Layout(root).params_path).dataset.source != "demo":
-        with recording(root, "detect", _logger().info) as record:
+        with recording(root, "detect", flow_logger().info) as record:
             dvc.run_stage(root, "download", record.on_line, force=True, environment=record.environment)
+
+
+@task(name="drift", task_run_name="drift", **UNCACHED)
+def measure_drift(root: Path) -> dict[str, Any]:
+    """Run ``pipeline.corpora.drift``, which compares the clips with the champion's, and return its report.
+
+    Raises LipsmithError if it fails.
+    """
+    lines: deque[str] = deque(maxlen=20)
+    command = [sys.executable, "-m", "pipeline.corpora.drift", "--root", str(root)]
+    with recording(root, "drift", lines.append) as record:
+        code = stream(command, CODE_ROOT, record.on_line, record.environment)
+    if code != 0:
+        raise LipsmithError("\n".join([f"pipeline.corpora.drift failed (exit code {code})", *lines]))
+    found: dict[str, Any] = json.loads(Layout(root).drift_path.read_text())
+    flow_logger().info(found["text"])
+    return found
 
 
 @task(task_run_name="gate", **UNCACHED)
@@ -135,7 +153,7 @@ def gate(root: Path, variant: str) -> dict[str, Any]:
     Raises LipsmithError if it fails.
     """
     tail: deque[str] = deque(maxlen=20)
-    logger = _logger()
+    logger = flow_logger()
 
     def on_output(line: str) -> None:
         tail.append(line)
@@ -145,7 +163,7 @@ def gate(root: Path, variant: str) -> dict[str, Any]:
     with recording(root, "gate", on_output) as record:
         code = stream(command, CODE_ROOT, record.on_line, record.environment)
     if code != 0:
-        raise LipsmithError("\n".join([f"pipeline.promote failed (exit code {code})", *tail]))
+        raise LipsmithError("\n".join([f"pipeline.promote failed: it {describe_exit(code)}", *tail]))
     decision: dict[str, Any] = json.loads(Layout(root).decision_path.read_text())
     return decision
 
@@ -169,7 +187,7 @@ def publish_report(text: str) -> None:
     create_markdown_artifact(markdown=text, key="retrain", description="What retraining did")
 
 
-def _logger() -> logging.Logger | logging.LoggerAdapter[Any]:
+def flow_logger() -> logging.Logger | logging.LoggerAdapter[Any]:
     try:
         return get_run_logger()
     except MissingContextError:  # called outside a flow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -17,6 +17,8 @@ import hypothesis
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from tests.support.mlflow_server import mlflow_server
 
 hypothesis.settings.register_profile("lipsmith", deadline=None)  # tests may be slow on a busy machine
 hypothesis.settings.load_profile("lipsmith")
@@ -40,6 +42,13 @@ def shared_data() -> Path:
     if absent:
         pytest.skip(f"{folder} lacks the real clips {', '.join(absent)}; set LIPSMITH_SHARED_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def mlflow_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of an MLflow server that the tests of a process share. Each test uses an experiment of its own."""
+    with mlflow_server(tmp_path_factory.mktemp("mlflow-server")) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -129,15 +129,24 @@ def test_training_and_evaluation_of_a_variant_are_one_mlflow_run(checkout: Layou
     client = mlflow.MlflowClient(f"sqlite:///{checkout.mlflow_db_path}")
     experiment = client.get_experiment_by_name("lipsmith-demo")
     assert experiment is not None
-    runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
-    assert set(runs) >= {*ARMS, "real", "copy_input", "train_syncnet", "train_evaluator", "compare"}
+    found = client.search_runs([experiment.experiment_id])
+    runs = {run.info.run_name: run for run in found}
+    assert set(runs) >= {*ARMS, "real", "copy_input", "train_syncnet", "train_evaluator"}
+    (comparison,) = (run for run in found if run.data.tags["kind"] == "comparison")
+    below = {run.info.run_name for run in found if run.data.tags.get("mlflow.parentRunId") == comparison.info.run_id}
+    assert below == {*ARMS, "real", "copy_input"}  # and no stage that the variants share
+    assert comparison.info.status == "FINISHED"
+    assert "| [lstm_cbam](#/experiments/" in comparison.data.tags["mlflow.note.content"]
+    shown = {artifact.path for artifact in client.list_artifacts(comparison.info.run_id)}
+    assert shown >= {"index.html", "scores.png", "comparison.csv"}
     run = runs["lstm_cbam"]
     evaluated = json.loads(checkout.metrics_path("evaluate", "lstm_cbam").read_text())
-    assert run.data.metrics["fid"] == pytest.approx(evaluated["fid"])
+    assert run.data.metrics["test/fid"] == pytest.approx(evaluated["fid"], rel=1e-4)
     assert run.data.tags["variant"] == "lstm_cbam"
-    assert len(client.get_metric_history(run.info.run_id, "l1")) == SMALLEST["train_gan"]["num_steps"]
+    assert len(client.get_metric_history(run.info.run_id, "train/l1")) == SMALLEST["train_gan"]["num_steps"]
     folders = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
-    assert {"model", "strips", "curve.png", "samples.png"} <= folders
+    assert {"model", "strips", "curve.png", "samples.png", "metrics"} <= folders
+    assert {used.dataset.name for used in run.inputs.dataset_inputs} == {"demo-train", "demo-val", "demo-test"}
 
 
 def test_a_second_run_runs_nothing(checkout: Layout, first_run: str) -> None:
@@ -185,10 +194,50 @@ def test_a_changed_constant_of_the_generators_loss_reruns_trainings_and_downstre
 
 def test_dvc_shows_metrics_and_plots(checkout: Layout, first_run: str) -> None:
     shown = json.loads(_run(checkout, "dvc", "metrics", "show", "--json"))
-    files = shown[""]["data"]
-    assert "artifacts/evaluate/lstm_cbam/metrics.json" in files
+    figures = shown[""]["data"]["artifacts/compare/metrics.json"]["data"]
+    assert set(figures) >= {*ARMS, "real", "copy_input"}
     page = _run(checkout, "dvc", "plots", "show").strip().splitlines()[-1]
     assert page.endswith("index.html")
+
+
+def _commit(checkout: Layout) -> None:
+    _run(checkout, "git", "add", "--all")
+    _run(checkout, "git", "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "--quiet", "--message", "run")
+
+
+def test_an_experiment_in_a_temporary_copy_has_metrics_and_logs_to_the_checkouts_store(
+    checkout: Layout, first_run: str
+) -> None:
+    _commit(checkout)
+    before = _num_runs(checkout, "compare")
+    _run(checkout, "dvc", "exp", "run", "--temp", "--name", "few", "--set-param", "compare.num_resamples=51")
+    shown = json.loads(_run(checkout, "dvc", "exp", "show", "--json"))
+    (experiment,) = (found for baseline in shown for found in baseline["experiments"] or [])
+    figures = experiment["revs"][0]["data"]["metrics"]["artifacts/compare/metrics.json"]["data"]
+    assert set(figures) >= {*ARMS, "real", "copy_input"} and figures["lstm_cbam"]["fid"] > 0
+    assert _num_runs(checkout, "compare") == before + 1
+    assert list((checkout.root / ".dvc" / "tmp" / "exps").glob("**/params.yaml")) == []
+
+
+def _num_runs(checkout: Layout, name: str) -> int:
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{checkout.mlflow_db_path}")
+    ids = [experiment.experiment_id for experiment in client.search_experiments()]
+    return len(client.search_runs(ids, f"attributes.run_name = '{name}'"))
+
+
+def test_a_clone_has_all_results_from_the_remote_and_runs_nothing(
+    checkout: Layout, first_run: str, tmp_path: Path
+) -> None:
+    _run(checkout, "dvc", "remote", "add", "--default", "storage", str(tmp_path / "remote"))
+    _commit(checkout)
+    _run(checkout, "dvc", "push")
+    _run(checkout, "git", "clone", "--quiet", str(checkout.root), str(tmp_path / "clone"))
+    clone = Layout(tmp_path / "clone")
+    _run(clone, "dvc", "pull")
+    assert _stages_that_ran(_run(clone, "dvc", "repro")) == []
+    assert clone.summary_path.read_bytes() == checkout.summary_path.read_bytes()
 
 
 def test_only_edited_variants_rerun_and_a_killed_training_resumes(checkout: Layout, first_run: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import secrets
+import sys
 import tarfile
 import threading
 from collections import Counter
@@ -23,6 +24,7 @@ from tests.support.loopback import Server, serving
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
+SHARE = (sys.executable, "-m", "pipeline", "share")
 PASSWORD = secrets.token_hex(12)  # random, so that it is in no file before the test
 SPEC = DemoSpec(
     num_speakers=4,
@@ -89,6 +91,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, repo_root: Path) -> Iterator[
         params["preprocess"]["clips_per_shard"] = 1
         params["runtime"]["num_workers"] = 2
         layout.params_path.write_text(yaml.safe_dump(params, sort_keys=False))
+        assert "clips of lrs2: `dvc push` does not send data/manifest.parquet" in run(layout.root, *SHARE)
         environment = {"LIPSMITH_LRS2_USER": "anna", "LIPSMITH_LRS2_PASSWORD": PASSWORD, "LIPSMITH_LOG_LEVEL": "DEBUG"}
         server.break_after = [5000]
         with _watching() as places:

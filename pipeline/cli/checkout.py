@@ -44,7 +44,41 @@ def profile(
             typer.echo(f"{path}: profile {name} written, {len(changes)} values changed")
         else:
             typer.echo(f"{path}: already has profile {name}, nothing changed")
+        if params is None:
+            typer.echo(_share(Layout(path.parent))[-1])
         typer.echo(f"next: {next_step(yaml.safe_load(text))}")
+
+
+def share() -> None:
+    """Set in dvc.yaml which outputs `dvc push` sends to a remote, as the section share of params.yaml says.
+
+    The outputs of the last run count as well: if they are of another source than params.yaml has, both must be allowed.
+    """
+    with user_errors():
+        for line in _share(Layout(find_root())):
+            typer.echo(line)
+
+
+def _share(layout: Layout) -> list[str]:
+    """Correct ``push`` in the checkout's dvc.yaml. Returns what `dvc push` sends from now on, one line per type."""
+    from pipeline.core import atomic
+    from pipeline.params import load_params
+    from pipeline.params.sharing import listed_source, marked_outputs, may_share, set_sharing
+
+    params, path = load_params(layout.params_path), layout.root / "dvc.yaml"
+    listed = listed_source(layout.root / "dvc.lock")
+    sources = dict.fromkeys([params.dataset.source, *([listed] if listed else [])])
+    allowed = may_share(params, sources)
+    before = path.read_text()
+    after = set_sharing(before, allowed)
+    if after != before:
+        atomic.write_text(path, after)
+    outputs = {kind: [out.path for out in marked_outputs(after) if out.type == kind] for kind in allowed}
+    names = " and ".join(sources)
+    return [
+        f"{kind} of {names}: `dvc push` {'sends' if allowed[kind] else 'does not send'} {', '.join(outputs[kind])}"
+        for kind in allowed
+    ] + [f"{path}: {'changed' if after != before else 'already so, nothing changed'}"]
 
 
 def verify() -> None:
@@ -59,7 +93,7 @@ def verify() -> None:
 
         layout = Layout(find_root())
         params = load_params(layout.params_path)
-        root = corpus_root(params, layout.raw_dir)
+        root = corpus_root(params, layout.downloads_dir)
         if params.dataset.source == "grid":
             counts = counting.verify_grid(root, params.dataset.grid.speakers)
         else:

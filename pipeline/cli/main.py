@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 import typer
 
-from pipeline.cli.checkout import doctor, profile, verify
+from pipeline.cli.checkout import doctor, profile, share, verify
 from pipeline.cli.dub import dub
 from pipeline.cli.export import export
 from pipeline.cli.judge import train_judge
 from pipeline.cli.models import adopt, freeze_scorer
+from pipeline.cli.registry import list_models, promote_model, roll_back, show_model
+from pipeline.cli.runs import sync_runs
 from pipeline.cli.score import score, score_model
 from pipeline.cli.weights import fetch_weights
 from pipeline.core.command_line import plain_app, run_app
@@ -25,7 +27,7 @@ The pipeline itself runs through DVC and Prefect:
   python -m flows.retrain                detect new clips, reproduce, compare with the champion, promote
   python -m flows.serve                  retrain on a schedule (runtime.retrain_cron), reproduce on demand
   python -m pipeline.promote --variant V --force    make V's model the champion even if a rule fails
-  make ui                                all MLflow runs: http://127.0.0.1:5000/#/experiments
+  make ui                                the MLflow page with the runs: http://127.0.0.1:5000
 \b
 Stages; each can be run alone with python -m pipeline.stages.NAME:
   code  download  preprocess  sync_filter  train_syncnet  train_evaluator  train_gan --variant V
@@ -41,11 +43,19 @@ app.command("score-model")(score_model)
 app.command()(adopt)
 app.command("freeze-scorer")(freeze_scorer)
 app.command("train-judge")(train_judge)
+app.command()(share)
 app.command()(verify)
 app.command()(doctor)
+app.command("sync-runs")(sync_runs)
 weights_app = plain_app("Download published weights: `weights fetch [NAME]`.")
 weights_app.command("fetch")(fetch_weights)
 app.add_typer(weights_app, name="weights")
+models_app = plain_app("Registered models: `models list`, `models show`, `models promote` and `models rollback`.")
+models_app.command("list")(list_models)
+models_app.command("show")(show_model)
+models_app.command("promote")(promote_model)
+models_app.command("rollback")(roll_back)
+app.add_typer(models_app, name="models")
 
 
 @app.callback()

@@ -18,6 +18,8 @@ BASELINES = ("wav2lip", "lipgan", "speech2vid")
 LSE = tuple((label, key, DIRECTIONS[key]) for label, key in (("LSE-D", "lse_d"), ("LSE-C", "lse_c")))
 """Label, key, and the sign with which larger is better."""
 FID = ("FID", "fid", -1)
+STILL_MOUTH = 0.05
+"""Share of the real videos' jitter below which a generated mouth counts as still."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,9 @@ class Findings:
     """
 
     fitness: Fitness
-    against_copy: Sequence[str]
+    still: list[str]
+    """Which generators hardly move the mouth. They are left out of ``against_copy`` and ``best``."""
+    against_copy: list[str]
     """Which generators beat ``copy_input`` on LSE-D and on LSE-C, clearly or not, and which do not."""
     best: Sequence[str]
     """The best generator on LSE-D, LSE-C and FID, and whether its lead over the next one is established."""
@@ -38,8 +42,8 @@ class Findings:
 
     @property
     def answers(self) -> list[str]:
-        """What a reader wants to know first: fitness, generators against ``copy_input``, best generators."""
-        return [self.fitness.text, *self.against_copy, *self.best]
+        """What a reader wants to know first: fitness, still mouths, generators against ``copy_input``, the best."""
+        return [self.fitness.text, *self.still, *self.against_copy, *self.best]
 
 
 def findings_of(comparison: Mapping[str, Any]) -> Findings:
@@ -51,16 +55,19 @@ def findings_of(comparison: Mapping[str, Any]) -> Findings:
     rows, differences, protocol = comparison["rows"], comparison["differences"], comparison["protocol"]
     by_name = averaged(rows)
     generators = [row for name, row in by_name.items() if name not in BOUNDS]
+    still = [row for row in generators if row["jitter_ratio"] < STILL_MOUTH]
+    moving = [row for row in generators if row not in still]
     fitness = Fitness(**comparison["fitness"])
     caveats = caveats_of(rows, protocol, is_about_sync=not fitness.is_unfit)
     if fitness.is_unfit:
-        return Findings(fitness, [], _best(generators, [FID], differences), [], caveats)
+        return Findings(fitness, _still(still), [], _best(moving, [FID], differences), [], caveats)
     doubts = _better_than_real(by_name, generators, differences)
     order = [_order(by_name, differences), _against_baselines(by_name, differences)]
     return Findings(
         fitness=replace(fitness, text=" ".join([fitness.text, *doubts])),
-        against_copy=_against_copy(by_name, generators, differences),
-        best=_best(generators, [*LSE, FID], differences),
+        still=_still(still),
+        against_copy=_against_copy(by_name, moving, differences),
+        best=_best(moving, [*LSE, FID], differences),
         paper=[line for line in order if line],
         caveats=caveats,
     )
@@ -78,6 +85,17 @@ def _better_than_real(by_name: Mapping[str, Row], generators: Sequence[Row], dif
                 f"videos should be best, so a better {label} does not mean better lips here."
             )
     return lines
+
+
+def _still(rows: Sequence[Row]) -> list[str]:
+    """Which generators hardly move the mouth."""
+    if not rows:
+        return []
+    named = ", ".join(f"`{row['variant']}` ({row['jitter_ratio']:.1%})" for row in rows)
+    return [
+        f"The mouth hardly moves (jitter under {STILL_MOUTH:.0%} of the real videos') with {named}. Sync scores and "
+        "FID of a still mouth say nothing about lip sync: the next statements leave these generators out."
+    ]
 
 
 def _against_copy(by_name: Mapping[str, Row], generators: Sequence[Row], differences: Differences) -> list[str]:

@@ -45,7 +45,7 @@ def comparison_markdown(comparison: Mapping[str, Any], failures: Mapping[str, Se
         "# Comparison",
         found.fitness.text,
         "## Findings",
-        bullets([*found.against_copy, *found.best, *found.paper]),
+        bullets([*found.still, *found.against_copy, *found.best, *found.paper]),
         "## Caveats",
         bullets(found.caveats),
         "## Scores",

@@ -39,6 +39,10 @@ SyncObjective = Literal["infonce", "bce"]
 AudioStart = Literal["expert", "random"]
 """Initial weights of a generator's audio encoder: the sync expert's, or random ones."""
 
+DriftAction = Literal["report", "retrain", "refuse"]
+"""What flows.retrain does about drift of the clips: it only reports it, retrains only if there is some, or does not
+retrain if there is some."""
+
 Bound = Literal["real", "copy_input"]
 """Rows of a comparison that need no generator: the real videos, and the unchanged videos with the audio of another
 clip."""

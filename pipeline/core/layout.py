@@ -12,6 +12,10 @@ CODE_ROOT = Path(__file__).resolve().parents[2]
 """Folder that contains the packages of the running code."""
 
 
+_COPIES = (".dvc", "tmp", "exps")
+"""Folders below a checkout in which DVC makes the temporary copies of experiments."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """Paths below one checkout."""
@@ -19,13 +23,39 @@ class Layout:
     root: Path
 
     @property
+    def home(self) -> Path:
+        """The checkout that remains: of a temporary copy the checkout from which DVC made it, else ``root``.
+
+        `dvc exp run --temp` and `--queue` run in a copy of the tracked files below ``.dvc/tmp/exps`` and remove it
+        afterwards. What git and DVC do not track is therefore read from ``home``, and what must outlast the run is
+        written to it.
+        """
+        inside = (folder for folder in self.root.absolute().parents if folder.parts[-3:] == _COPIES)
+        return next((folder.parents[2] for folder in inside), self.root)
+
+    def find(self, path: Path) -> Path:
+        """A path that the user gave. A relative one starts at ``root``, and at ``home`` if it does not exist there."""
+        here = self.root / path.expanduser()
+        return here if here.exists() else self.home / path.expanduser()
+
+    @property
     def params_path(self) -> Path:
         return self.root / "params.yaml"
 
     @property
     def raw_dir(self) -> Path:
-        """Rendered or downloaded clips. DVC does not cache them."""
+        """Rendered clips. DVC does not cache them."""
         return self.root / "data" / "raw"
+
+    @property
+    def downloads_dir(self) -> Path:
+        """Downloaded corpora. DVC does not cache them. Temporary copies use those of the checkout that remains."""
+        return self.home / "data" / "raw"
+
+    @property
+    def clips_root(self) -> Path:
+        """The folder at which the manifest's relative paths start."""
+        return self.root if self.raw_dir.is_dir() else self.home
 
     @property
     def manifest_path(self) -> Path:
@@ -47,7 +77,7 @@ class Layout:
     @property
     def weights_dir(self) -> Path:
         """Downloaded weights. ``LIPSMITH_WEIGHTS_DIR`` sets a folder that several checkouts share."""
-        return Path(os.environ.get("LIPSMITH_WEIGHTS_DIR") or self.root / "weights")
+        return Path(os.environ.get("LIPSMITH_WEIGHTS_DIR") or self.home / "weights")
 
     @property
     def scratch_dir(self) -> Path:
@@ -63,6 +93,10 @@ class Layout:
         """The full log of every stage's last run, ``STAGE.log``, which the flows write."""
         return self.scratch_dir / "logs"
 
+    def stage_lock_path(self, stage: str) -> Path:
+        """The lock of a running stage, such as ``train_gan@lstm_cbam``."""
+        return self.scratch_dir / "locks" / f"{stage}.lock"
+
     @property
     def durations_path(self) -> Path:
         """Seconds that every stage took when it last ran in a flow."""
@@ -70,7 +104,7 @@ class Layout:
 
     @property
     def mlflow_db_path(self) -> Path:
-        return self.root / "mlflow.db"
+        return self.home / "mlflow.db"
 
     @property
     def comparison_path(self) -> Path:
@@ -85,6 +119,16 @@ class Layout:
     def decision_path(self) -> Path:
         """The decision that ``pipeline.promote`` writes."""
         return self.stage_dir("promote") / "decision.json"
+
+    @property
+    def champion_manifest_path(self) -> Path:
+        """The list of clips when the champion was promoted. ``pipeline.promote`` copies it."""
+        return self.stage_dir("promote") / "manifest.parquet"
+
+    @property
+    def drift_path(self) -> Path:
+        """What ``pipeline.corpora.drift`` measured."""
+        return self.stage_dir("promote") / "drift.json"
 
     def code_path(self, stage: str) -> Path:
         """The file with the digest of a stage's code."""
@@ -106,10 +150,15 @@ class Layout:
 def find_root(start: Path | None = None) -> Path:
     """The nearest folder at or above ``start`` (None: working directory) with ``params.yaml`` and ``dvc.yaml``.
 
-    Raises UserError if there is none.
+    Raises UserError if there is none, or if its path contains a question mark.
     """
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
         if (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file():
+            if "?" in str(folder):
+                raise UserError(
+                    f"the path of the checkout, {folder}, contains a question mark, which ends a path in the addresses "
+                    "that MLflow uses: its files would lie outside the checkout; rename the folder"
+                )
             return folder
     raise UserError(f"no params.yaml and dvc.yaml at or above {here}; run this inside a lipsmith checkout")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from pipeline.core import atomic
 from pipeline.core.errors import TemporaryError
@@ -46,8 +46,8 @@ def locked(path: Path, activity: str) -> Iterator[None]:
 
 
 @contextmanager
-def locked_at_once(path: Path, holder: str) -> Iterator[None]:
-    """Hold the lock ``path`` without waiting. Raises LockHeldError if another process holds it.
+def locked_or_refused(path: Path, holder: str, wait_s: float = 0.0) -> Iterator[None]:
+    """Hold the lock ``path``. Raises LockHeldError if another process still holds it after ``wait_s`` seconds.
 
     The process that holds the lock may enter again from any thread. ``holder`` describes this process to others while
     it holds the lock; the process id and the time are added.
@@ -57,9 +57,9 @@ def locked_at_once(path: Path, holder: str) -> Iterator[None]:
     note = path.with_name(f"{path.name}.holder")
     is_outermost = not lock.is_locked
     try:
-        held = lock.acquire(timeout=0)
+        held = _acquired(lock, note, wait_s)
     except Timeout:
-        raise LockHeldError(path, note.read_text() if note.is_file() else "") from None
+        raise LockHeldError(path, _holder(note)) from None
     with held:
         if not is_outermost:
             yield
@@ -69,3 +69,20 @@ def locked_at_once(path: Path, holder: str) -> Iterator[None]:
             yield
         finally:
             note.unlink(missing_ok=True)
+
+
+def _acquired(lock: BaseFileLock, note: Path, wait_s: float) -> AbstractContextManager[object]:
+    try:
+        return lock.acquire(timeout=0)
+    except Timeout:
+        if not wait_s:
+            raise
+    logger.warning("waiting up to %.0f s for %s", wait_s, _holder(note) or "another process")
+    return lock.acquire(timeout=wait_s)
+
+
+def _holder(note: Path) -> str:
+    try:
+        return note.read_text()
+    except OSError:
+        return ""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import shutil
 import signal
 import socket
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,23 @@ import psutil
 
 from pipeline.core.errors import TemporaryError
 from pipeline.core.layout import CODE_ROOT
+from pipeline.core.proxies import bypass_proxies_for_loopback
+from pipeline.core.resources import available_bytes
 
 _MIN_STORE_BYTES = 100_000_000
 _ANSWER_S = 10.0
 SENT_PACKAGES = ("pipeline", "models")
 """Packages that the nodes of a cluster receive. The tasks of all stages import only from these two."""
+
+_LOCAL_ONLY = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # on any system: the node uses the loopback address
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),
+}
+"""Variables of a local instance. Ray reads the first at its import.
+
+Whoever may submit a task to Ray can run any code as this user.
+"""
 
 
 class WorkerError(TemporaryError):
@@ -39,34 +52,76 @@ def open_ray(num_cpus: int, store_bytes: int, env_vars: Mapping[str, str]) -> It
     """Yield the module ``ray``, connected to the cluster of RAY_ADDRESS or to a local instance for this block.
 
     The nodes of a cluster receive ``SENT_PACKAGES`` and no other files. ``num_cpus`` and ``store_bytes`` (size of the
-    object store) apply to a local instance. Raises WorkerError if the cluster does not answer.
+    object store) apply to a local instance. A local instance listens on the loopback interface only, and serves only
+    processes with its random token. Raises WorkerError if the cluster does not answer or Ray does not start.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's default gives its workers a low priority
-    if not is_cluster():
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    import ray
+    # Under `uv run` Ray would send the working directory, data included, to its workers and start each with uv.
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    bypass_proxies_for_loopback()
+    with nullcontext() if is_cluster() else _variables(_LOCAL_ONLY):
+        import ray
 
-    if ray.is_initialized():
-        yield ray
-        return
-    folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))  # short, since paths of Ray's sockets are limited
-    if is_cluster():
-        options = _cluster_options(folder, env_vars)
-    else:
-        options = _local_options(num_cpus, folder, store_bytes, env_vars)
-    on_sigterm = signal.getsignal(signal.SIGTERM)
+        if ray.is_initialized():
+            yield ray
+            return
+        folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))  # short, since paths of Ray's sockets are limited
+        on_sigterm = signal.getsignal(signal.SIGTERM)
+        try:
+            if is_cluster():
+                _require_answer(os.environ["RAY_ADDRESS"])
+                options = _cluster_options(folder, env_vars)
+            else:
+                options = _local_options(num_cpus, folder, store_bytes, env_vars)
+            _start(ray, options, folder)
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, on_sigterm)  # ray.init replaced the handler
+            yield ray
+        finally:
+            ray.shutdown()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables for a block."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
-        if is_cluster():
-            _require_answer(os.environ["RAY_ADDRESS"])
-        ray.init(log_to_driver=False, logging_level=logging.WARNING, **options)
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, on_sigterm)  # ray.init replaced the handler
-        yield ray
+        yield
     finally:
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _start(ray: Any, options: Mapping[str, Any], folder: Path) -> None:
+    """Start or join Ray. Raises WorkerError if it does not start in time, and leaves no process of it then.
+
+    ``folder``: temporary folder of this start.
+    """
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.WARNING, **options)
+    except Exception as error:
+        if type(error) is not Exception or "timed out" not in str(error):
+            raise
+        _kill_below(folder)
+        reason = "Ray did not start within its time limit; this machine may be overloaded"
+        raise WorkerError(f"{reason} ({error})") from None
+
+
+def _kill_below(folder: Path) -> None:
+    """Kill this process's children whose command names ``folder``. Ray's own shutdown skips a start that failed."""
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if any(str(folder) in word for word in process.cmdline()):
+                process.kill()
+        except psutil.Error:
+            continue
 
 
 def _require_answer(address: str) -> None:
@@ -106,7 +161,7 @@ def _local_options(num_cpus: int, folder: Path, store_bytes: int, env_vars: Mapp
 
 def _affordable(store_bytes: int) -> int:
     """``store_bytes``, limited to a quarter of the free memory and 90 % of the free shared memory."""
-    room = psutil.virtual_memory().available // 4
+    room = available_bytes() // 4
     shared_memory = Path("/dev/shm")
     if shared_memory.is_dir():
         room = min(room, shutil.disk_usage(shared_memory).free * 9 // 10)

@@ -6,10 +6,14 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
+from threadpoolctl import threadpool_limits
+
 from pipeline.core.errors import UserError
 
 _UNLIMITED_BYTES = 1 << 60
 """Control groups of version 1 report a number above this if there is no limit."""
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 SHARE_VARIABLE = "LIPSMITH_NUM_CORES"
 """Environment variable with a stage's share of the cores. A flow sets it for stages that run in parallel."""
 
@@ -35,6 +39,19 @@ def num_cores(limits: Limits | None = None) -> int:
     return visible_cores() if quota is None else max(1, min(visible_cores(), int(quota)))
 
 
+def limit_threads() -> None:
+    """Limit the threads of numpy's libraries and of child processes if this process may use only some cores.
+
+    These libraries start a thread for each core of the machine, and ignore quotas. Variables that are set stay. Raises
+    UserError if ``SHARE_VARIABLE`` is invalid.
+    """
+    cores = num_cores()
+    if cores < visible_cores():
+        for name in _THREAD_VARIABLES:
+            os.environ.setdefault(name, str(cores))
+        threadpool_limits(cores)
+
+
 def visible_cores() -> int:
     """Number of cores of this process's CPU set, or of the machine."""
     if hasattr(os, "sched_getaffinity"):
@@ -55,6 +72,33 @@ def cgroup_limits(mounted: Path = Path("/sys/fs/cgroup"), process: Path = Path("
                 cores.append(quota[0] / quota[1])
     smallest = min((int(size) for size in memory if 0 < size < _UNLIMITED_BYTES), default=None)
     return Limits(smallest, min(cores, default=None))
+
+
+def available_bytes(mounted: Path = Path("/sys/fs/cgroup"), process: Path = Path("/proc/self/cgroup")) -> int:
+    """Memory that this process can still use: what the machine has available, within each control group's limit.
+
+    Cached files count as available, since the system drops them when memory is needed.
+    """
+    free = [psutil.virtual_memory().available]
+    for folder in _cgroup_folders(mounted, process):
+        for limit_name, used_name in (
+            ("memory.max", "memory.current"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+        ):
+            limit, used = _numbers(folder / limit_name), _numbers(folder / used_name)
+            if limit and used and limit[0] < _UNLIMITED_BYTES:
+                free.append(int(limit[0] - used[0]) + _cached_bytes(folder / "memory.stat"))
+    return max(0, min(free))
+
+
+def _cached_bytes(path: Path) -> int:
+    """Size of the cached files that a control group can drop at once."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return 0
+    values = dict(line.split(" ", 1) for line in lines if " " in line)
+    return int(values.get("total_inactive_file") or values.get("inactive_file") or 0)
 
 
 def _cgroup_folders(mounted: Path, process: Path) -> list[Path]:

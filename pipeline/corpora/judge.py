@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import csv
 import io
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.core import atomic
 from pipeline.core.errors import UserError
+from pipeline.core.worker_pool import worker_pool
 from pipeline.corpora.demo.render import DemoSpec, render_video
 from pipeline.faces.detector import limit_opencv_threads
 from pipeline.media.container import VIDEO_SUFFIXES
@@ -115,12 +116,9 @@ def _render_missing(corpus: JudgeCorpus, folder: Path, num_workers: int) -> None
     for speaker, clip in names:
         if not (folder / _clip_name(speaker, clip)).is_file():
             missing.setdefault(speaker, []).append(clip)
-    context = multiprocessing.get_context("spawn")  # fork would copy the caller's threads
     with Progress("render", len(names)) as progress:
         progress.add(len(names) - sum(map(len, missing.values())), is_fresh=False)
-        with ProcessPoolExecutor(
-            max(1, num_workers), mp_context=context, initializer=limit_opencv_threads, initargs=(1,)
-        ) as pool:
+        with worker_pool(max(1, num_workers), partial(limit_opencv_threads, 1)) as pool:
             futures = [pool.submit(_render_speaker, corpus, folder, *task) for task in missing.items()]
             try:
                 for future in as_completed(futures):

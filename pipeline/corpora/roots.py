@@ -8,8 +8,8 @@ from pipeline.core.errors import UserError
 from pipeline.params import Params
 
 
-def corpus_root(params: Params, raw_dir: Path) -> Path | None:
-    """Return the source's ``root``; without one, a folder below ``raw_dir`` if ``url`` is set, else None.
+def corpus_root(params: Params, downloads_dir: Path) -> Path | None:
+    """Return the source's ``root``; without one, a folder below ``downloads_dir`` if ``url`` is set, else None.
 
     Raises UserError for a source other than grid and lrs2.
     """
@@ -19,4 +19,4 @@ def corpus_root(params: Params, raw_dir: Path) -> Path | None:
     corpus = params.dataset.grid if source == "grid" else params.dataset.lrs2
     if corpus.root is None and corpus.url is None:
         return None
-    return (corpus.root or raw_dir / source).expanduser().resolve()
+    return (corpus.root or downloads_dir / source).expanduser().resolve()

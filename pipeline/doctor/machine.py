@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.core.layout import Layout
-from pipeline.core.resources import Limits, cgroup_limits, num_cores, visible_cores
+from pipeline.core.resources import Limits, available_bytes, cgroup_limits, num_cores, visible_cores
 from pipeline.doctor.check import Check, ProgramError, fail, ok, output_of, run_python, warn
 from pipeline.params import Params
 
@@ -99,7 +99,7 @@ def check_memory(limits: Limits | None = None) -> list[Check]:
     found = f"{free / GB:.1f} of {total / GB:.1f} GB available"
     if limit is not None and limit < total:
         found += f"; this container's limit is {limit / GB:.1f} GB"
-        total, free = limit, min(free, limit)
+        total, free = limit, min(free, limit, available_bytes())
     if total < LOW_MEMORY_BYTES or free < LOW_FREE_MEMORY_BYTES:
         remedy = "end other programs, set params.yaml: runtime.num_workers to 1, or lower the clips_per_batch settings"
         return [warn("memory", found, remedy)]

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import socket
 import sqlite3
+import urllib.error
+import urllib.request
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from pipeline.core.layout import Layout
+from pipeline.core.prefect_address import start_advice
+from pipeline.core.proxies import bypass_proxies_for_loopback
 from pipeline.core.redact import redacted
 from pipeline.doctor.check import Check, fail, ok, warn
+from pipeline.tracking.probe import find_fault
 from pipeline.tracking.store import store_uri
 
 _CONNECT_S = 3.0
+_ANSWER_S = 5.0
+_MOST_BYTES = 1000
 _LOCK_S = 5.0
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "ray": 10001, "": 6379}
 
@@ -42,10 +50,15 @@ def check_mlflow(layout: Layout) -> list[Check]:
     if "://" not in uri or uri.startswith("file:"):
         remedy = "unset MLFLOW_TRACKING_URI, or set it to a server or to sqlite:///FILE: MLflow rejects folders"
         return [fail("MLflow", f"{uri} is neither a server nor a database", remedy)]
-    if problem := connection_problem(uri):
-        remedy = "start the server, or unset MLFLOW_TRACKING_URI to use mlflow.db; without either, runs are not tracked"
-        return [warn("MLflow", f"{redacted(uri)} {problem}", remedy)]
-    return [ok("MLflow", f"{redacted(uri)} answers")]
+    if not uri.startswith(("http://", "https://")):
+        if problem := connection_problem(uri):
+            remedy = "start the database, or unset MLFLOW_TRACKING_URI to use mlflow.db"
+            return [warn("MLflow", f"{redacted(uri)} {problem}", remedy)]
+        return [ok("MLflow", f"{redacted(uri)} accepts connections")]
+    if fault := find_fault(uri, _ANSWER_S):
+        remedy = f"{fault.remedy}; meanwhile the records of runs wait on this disk"
+        return [warn("MLflow", fault.problem, remedy)]
+    return [ok("MLflow", f"the API of {redacted(uri)} answers")]
 
 
 def _check_sqlite(path: Path) -> Check:
@@ -79,17 +92,40 @@ def check_ray() -> list[Check]:
     if problem := connection_problem(address):
         remedy = "start the cluster (`ray start --head`), or unset RAY_ADDRESS to use this machine"
         return [fail("Ray", f"RAY_ADDRESS {address!r} {problem}", remedy)]
-    if "RAY_AUTH_MODE" not in os.environ:
-        remedy = "set RAY_AUTH_MODE to token or disabled on every node: the defaults differ, and connections then hang"
+    mode = os.environ.get("RAY_AUTH_MODE")
+    if mode is None:
+        remedy = "set RAY_AUTH_MODE=token on every node: the defaults differ, and connections then hang"
         return [warn("Ray", f"{address} answers, but RAY_AUTH_MODE is not set", remedy)]
-    return [ok("Ray", f"{address} answers, RAY_AUTH_MODE is {os.environ['RAY_AUTH_MODE']}")]
+    if mode != "token":
+        remedy = "secure the cluster with a token (docs/cluster.md)"
+        found = f"{address} answers, RAY_AUTH_MODE is {mode}: whoever reaches the cluster can run any code there"
+        return [warn("Ray", found, remedy)]
+    return [ok("Ray", f"{address} answers, RAY_AUTH_MODE is {mode}")]
 
 
 def check_prefect() -> list[Check]:
     address = os.environ.get("PREFECT_API_URL")
     if not address:
         return [ok("Prefect", "PREFECT_API_URL is not set: each flow starts its own server")]
-    if problem := connection_problem(address):
-        remedy = "run `prefect server start`, or unset PREFECT_API_URL"
+    if problem := _prefect_problem(address):
+        remedy = f"{start_advice(address)}, or unset PREFECT_API_URL"
         return [fail("Prefect", f"{redacted(address)} {problem}", remedy)]
-    return [ok("Prefect", f"{redacted(address)} answers")]
+    return [ok("Prefect", f"the API of {redacted(address)} answers")]
+
+
+def _prefect_problem(address: str) -> str:
+    """Return why the API's health check fails, or "" if it succeeds."""
+    bypass_proxies_for_loopback()
+    try:
+        parts = urlsplit(address)
+        bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
+        with urllib.request.urlopen(f"{bare}/health", timeout=_ANSWER_S) as response:
+            is_healthy = response.read(_MOST_BYTES).strip() == b"true"
+    except urllib.error.HTTPError as error:
+        if error.code in (401, 403):  # it answers, and the flows have the credentials
+            return ""
+        return f"answers with error {error.code}: no Prefect API is there"
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        return f"does not answer: {redacted(str(reason))}"
+    return "" if is_healthy else "answers, but not as Prefect does"

@@ -98,7 +98,7 @@ def _columns(padded: Float32) -> Float32:
 def mel_filterbank() -> Float32:
     """Triangular filters ``float32 [80, 401]``, Slaney scale and area norm (Auditory Toolbox, Slaney 1998).
 
-    Equal to librosa's, bit for bit. The import of librosa takes longer than most dubs of a second.
+    Equal to that of librosa, bit for bit. librosa itself is not used, because its import takes a second.
     """
     mels = np.linspace(_slaney_mel(_MEL_MIN_HZ), _slaney_mel(_MEL_MAX_HZ), NUM_MELS + 2)
     above = _KNEE_HZ * np.exp(_LOG_STEP * (mels - _KNEE_MEL))

@@ -70,7 +70,7 @@ def mel_windows(num_columns: int, late_s: float = 0.0) -> AudioWindows:
     return audio_windows
 
 
-def mfcc_windows(num_coefficients: int, num_steps: int) -> AudioWindows:
+def cepstrum_windows(num_coefficients: int, num_steps: int) -> AudioWindows:
     """Function that returns windows of MFCC without the first coefficient, which is the loudness."""
 
     def audio_windows(voice: AudioSource, frames: FrameIndices, fps: float = FPS) -> NDArray[np.float32]:
@@ -100,7 +100,7 @@ class ArrayInputs:
     def audio_windows(self, num_features: int, num_steps: int) -> AudioWindows:
         """The function for windows of this size."""
         if self.feature == "mfcc":
-            return mfcc_windows(num_features, num_steps)
+            return cepstrum_windows(num_features, num_steps)
         return mel_windows(num_steps, self.late_s)
 
     def face_input(

@@ -19,7 +19,7 @@ from models.generator import Generator, GeneratorConfig, face_input
 from pipeline.core.errors import UserError
 from pipeline.features import alignment
 from pipeline.features.alignment import FPS
-from pipeline.inference.generator_inputs import AudioWindows, mel_windows, mfcc_windows
+from pipeline.inference.generator_inputs import AudioWindows, cepstrum_windows, mel_windows
 from pipeline.inference.saved_model import parse_config
 
 
@@ -85,7 +85,7 @@ LIPGAN = GeneratorKind(
 SPEECH2VID = GeneratorKind(
     name="speech2vid",
     build=_build_speech2vid,
-    audio_windows=mfcc_windows(NUM_MFCC, SPEECH2VID_MFCC_STEPS),
+    audio_windows=cepstrum_windows(NUM_MFCC, SPEECH2VID_MFCC_STEPS),
     face_input=_stills,
     is_loudness_sensitive=False,
     parts=("mel", "audio"),

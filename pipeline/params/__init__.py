@@ -5,7 +5,14 @@ The file is the only source of values. No field has a default, so a missing key 
 
 from pipeline.params.clips import FolderParams, GridParams, Lrs2Params, PreprocessParams, SyncFilterParams
 from pipeline.params.file import Params, load_params, parse_params
-from pipeline.params.scoring import EvaluateParams, PromoteParams, RuntimeParams, WeightsParams
+from pipeline.params.scoring import (
+    CompareParams,
+    DriftParams,
+    EvaluateParams,
+    PromoteParams,
+    RuntimeParams,
+    WeightsParams,
+)
 from pipeline.params.training import (
     LipGanVariant,
     Speech2VidVariant,
@@ -18,6 +25,8 @@ from pipeline.params.training import (
 from pipeline.params.values import ParamsError
 
 __all__ = [
+    "CompareParams",
+    "DriftParams",
     "EvaluateParams",
     "FolderParams",
     "GridParams",

@@ -14,7 +14,15 @@ from pydantic import ValidationError, field_validator, model_validator
 from pipeline.core.choices import BOUNDS
 from pipeline.core.redact import redacted
 from pipeline.params.clips import DatasetParams, PreprocessParams, SyncFilterParams
-from pipeline.params.scoring import CompareParams, EvaluateParams, PromoteParams, RuntimeParams, WeightsParams
+from pipeline.params.scoring import (
+    CompareParams,
+    DriftParams,
+    EvaluateParams,
+    PromoteParams,
+    RuntimeParams,
+    ShareParams,
+    WeightsParams,
+)
 from pipeline.params.training import (
     VARIANT_OF,
     LipGanVariant,
@@ -44,6 +52,8 @@ class Params(Section):
     evaluate: EvaluateParams
     compare: CompareParams
     promote: PromoteParams
+    drift: DriftParams
+    share: ShareParams
     weights: WeightsParams
     runtime: RuntimeParams
 

@@ -1,4 +1,4 @@
-"""Sections ``evaluate``, ``compare``, ``promote``, ``weights`` and ``runtime``."""
+"""Sections ``evaluate``, ``compare``, ``promote``, ``drift``, ``share``, ``weights`` and ``runtime``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from pipeline.core.choices import Device, JudgeName, LsePrecision, Reference
-from pipeline.params.values import Address, NonNegative, NonNegativeInt, PositiveInt, Section, Sha256
+from pipeline.core.choices import Device, DriftAction, JudgeName, LsePrecision, Reference, Source
+from pipeline.params.values import Address, Fraction, NonNegative, NonNegativeInt, PositiveInt, Section, Sha256
 
 
 class LseParams(Section):
@@ -46,7 +46,26 @@ class CompareParams(Section):
 class PromoteParams(Section):
     variant: str
     min_lse_d_gain: float
+    max_within_one_frame_drop: Fraction
     max_fid_increase: NonNegative
+    max_jitter_increase: NonNegative
+
+
+class DriftParams(Section):
+    max_psi: NonNegative
+    max_ks: Fraction
+    then: DriftAction
+
+
+class ShareParams(Section):
+    clips: tuple[Source, ...]
+    models: tuple[Source, ...]
+
+    @model_validator(mode="after")
+    def _keeps_licensed_clips(self) -> ShareParams:
+        if "lrs2" in self.clips:
+            raise ValueError("clips must not contain lrs2: the licence of LRS2 does not allow to pass on its videos")
+        return self
 
 
 class RuntimeParams(Section):

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline.compare.table import clip_scores, scores_by_video
 from pipeline.core import atomic
 from pipeline.core.artifacts import read_json
 from pipeline.core.choices import UNNAMED_GEOMETRY
@@ -18,13 +19,15 @@ from pipeline.core.errors import LipsmithError, UserError
 from pipeline.core.layout import Layout, find_root
 from pipeline.core.logs import log_to_stderr, wants_tracebacks
 from pipeline.params import Params, load_params
-from pipeline.promote.gate import GateDecision, ModelScores, decide, parse_scores
-from pipeline.promote.registry import REGISTERED_NAME, Registry, open_registry
+from pipeline.promote.gate import GateDecision, ModelScores, Resampling, decide, parse_scores
+from pipeline.promote.lineage import REGISTERED_NAME
+from pipeline.promote.registry import Registry, open_registry
 
 logger = logging.getLogger(__name__)
 
 ScoreModel = Callable[[Layout, Params, Path], dict[str, Any]]
-"""(layout, params, folder of a generator) -> the metrics that ``evaluate`` would write for it now."""
+"""(layout, params, folder of a generator) -> the metrics that ``evaluate`` would write for it now, with LSE-D by video
+as ``lse_d_by_video``."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,16 @@ class Rescoring:
 
 def score_registered(layout: Layout, params: Params, folder: Path) -> dict[str, Any]:
     """Run the current evaluation on the generator in ``folder`` and return its metrics."""
+    from pipeline.evaluation.score import clips_csv
     from pipeline.evaluation.setup import Evaluation
 
-    return Evaluation.open(layout, params).score_model("champion", folder)
+    metrics, score = Evaluation.open(layout, params).score_clips_of("champion", folder)
+    return metrics | {"lse_d_by_video": lse_d_by_video(clips_csv(score), "the champion's scores")}
+
+
+def lse_d_by_video(clips_csv: str, source: str) -> dict[str, float]:
+    """LSE-D by video from the content of a ``clips.csv``. Raises DataError for text in another format."""
+    return scores_by_video(clip_scores(clips_csv, source), "lse_d")
 
 
 def read_scores(layout: Layout, variant: str) -> ModelScores:
@@ -51,10 +61,12 @@ def read_scores(layout: Layout, variant: str) -> ModelScores:
 
     metrics_path = layout.metrics_path("evaluate", variant)
     model_dir = layout.model_dir("train_gan", variant)
-    if not metrics_path.is_file() or not model_dir.is_dir():
-        missing = model_dir if metrics_path.is_file() else metrics_path
-        raise UserError(f"{missing} does not exist; `dvc repro evaluate@{variant}` creates it")
-    return parse_scores(read_json(metrics_path), model_sha256(model_dir), str(metrics_path))
+    clips_path = metrics_path.with_name("clips.csv")
+    if missing := [path for path in (metrics_path, clips_path, model_dir) if not path.exists()]:
+        raise UserError(f"{missing[0]} does not exist; `dvc repro evaluate@{variant}` creates it")
+    by_video = lse_d_by_video(clips_path.read_text(), str(clips_path))
+    metrics = read_json(metrics_path) | {"lse_d_by_video": by_video}
+    return parse_scores(metrics, model_sha256(model_dir), str(metrics_path))
 
 
 def promote(
@@ -62,8 +74,9 @@ def promote(
 ) -> dict[str, Any]:
     """Compare the variant's model with the champion, move the aliases, write and return the decision.
 
-    A champion with metrics of another evaluation is scored again first. ``force`` promotes the challenger even if a
-    rule fails; the decision records this. A second call with the same model changes nothing. Raises RegistryError, and
+    A champion with metrics of another evaluation, or without LSE-D by video, is scored again first. ``force`` promotes
+    the challenger even if a rule fails; the decision records this. A second call with the same model changes nothing.
+    Raises RegistryError, and
     the errors of ``read_scores`` and ``require_variant``.
     """
     params.require_variant(variant)
@@ -78,7 +91,7 @@ def promote(
             rescoring = _score_champion(registry, champion_version, champion, challenger, layout, params, score_again)
             champion = rescoring.scores
         fault = rescoring.fault if rescoring else ""
-        verdict = decide(challenger, champion, params.promote, variant, fault)
+        verdict = decide(challenger, champion, params.promote, Resampling(params.compare, params.seed), variant, fault)
         if force and verdict.outcome in ("refused", "not_comparable"):
             verdict = GateDecision("promoted", f"forced; without --force: {verdict.reason}", verdict.rules)
         folder = layout.model_dir("train_gan", variant)
@@ -97,13 +110,17 @@ def promote(
             "registered_model": REGISTERED_NAME,
             "is_registry_changed": registry.state() != before,
         }
+    if verdict.outcome == "promoted" and layout.manifest_path.is_file():
+        atomic.write_bytes(layout.champion_manifest_path, layout.manifest_path.read_bytes())
     atomic.write_json(layout.decision_path, decision)
     return decision
 
 
 def _needs_rescoring(champion: ModelScores, challenger: ModelScores) -> bool:
+    """Whether the champion has no metrics, or none of every video, under the challenger's evaluation."""
     is_other_model = champion.model_sha256 != challenger.model_sha256
-    return is_other_model and champion.evaluation_digest != challenger.evaluation_digest
+    is_other_evaluation = champion.evaluation_digest != challenger.evaluation_digest
+    return is_other_model and (is_other_evaluation or champion.lse_d_by_video is None)
 
 
 def _score_champion(
@@ -116,7 +133,7 @@ def _score_champion(
     score_again: ScoreModel,
 ) -> Rescoring:
     """Score the champion with the current evaluation and store the metrics in its version's tags."""
-    logger.info("the champion, version %s, was scored under another evaluation; scoring it again", version)
+    logger.info("the champion, version %s, has no scores of every video under this evaluation; scoring it", version)
     try:
         with registry.files(version) as folder:
             metrics = score_again(layout, params, folder)
@@ -157,7 +174,7 @@ def _trained_on(layout: Layout, folder: Path) -> set[str]:
 def _described(scores: ModelScores, version: str) -> dict[str, Any]:
     """A model's entry in the decision. The digest stands for the evaluation's description."""
     described = asdict(scores) | {"evaluation_digest": scores.evaluation_digest, "version": version}
-    del described["evaluation"]
+    del described["evaluation"], described["lse_d_by_video"]
     return described
 
 

@@ -1,8 +1,8 @@
 """The MLflow model registry: the versions of ``lipsmith-generator`` and their aliases.
 
-The files of a version (safetensors and JSON) are artifacts of an MLflow run. Its tags hold the metrics of its latest
-evaluation. The run also lists the version's training clips, so that a later evaluation can find those among its
-held-out clips.
+A version is an MLflow model of the flavour ``python_function`` (`promote.package`) among the artifacts of a run. Its
+tags hold the metrics of its latest evaluation. The run also lists the version's training clips, so that a later
+evaluation can find those among its held-out clips.
 
 Aliases: ``champion``; ``previous``, the champion before it; ``challenger``, the last model that was not promoted.
 """
@@ -15,6 +15,7 @@ import sqlite3
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,10 @@ from pipeline.core.redact import redacted
 from pipeline.params import Params
 from pipeline.promote.choices import Alias
 from pipeline.promote.gate import GateOutcome, ModelScores
+from pipeline.promote.lineage import REGISTERED_NAME, describe_version
+from pipeline.promote.package import GENERATOR_FOLDER, packaged
+from pipeline.tracking.runs import find_run, run_key
 from pipeline.tracking.store import experiment_id, open_client, set_mlflow_defaults, store_uri
-from pipeline.tracking.tracker import run_key
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -33,9 +36,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-REGISTERED_NAME = "lipsmith-generator"
-_NUMBERS = ("num_clips", "num_failed")
-"""Tags that older versions lack."""
+_OPTIONAL_TAGS = {"num_clips": int, "num_failed": int, "within_one_frame": float, "jitter_ratio": float, "unfit": str}
+"""Tags that older versions lack, with their types."""
 _PACKAGES = {"google": "google-cloud-storage", "azure": "azure-storage-blob"}
 """Module -> package that provides it, where the names differ."""
 
@@ -63,6 +65,31 @@ class Registry:
     def __init__(self, client: MlflowClient) -> None:
         self._client = client
 
+    def versions(self) -> list[ModelVersion]:
+        """All versions, the newest first, with their aliases."""
+        numbers = sorted((int(found.version) for found in self._versions()), reverse=True)
+        return [self._get(str(number)) for number in numbers]  # a search returns no aliases
+
+    def find(self, name: str) -> ModelVersion:
+        """The version with this number or alias. Raises RegistryError that lists the existing ones."""
+        aliases = self.aliases()
+        known = [str(found.version) for found in self._versions()]
+        number = aliases.get(name, name)
+        if number not in known:
+            listed = ", ".join([*sorted(aliases), *sorted(known, key=int)]) or "none yet"
+            raise RegistryError(f"{REGISTERED_NAME} has no version or alias {name!r}; it has {listed}")
+        return self._get(number)
+
+    def make_champion(self, version: str) -> None:
+        """Give ``champion`` to a version, and ``previous`` to the champion before it.
+
+        A version that becomes the champion is no longer the challenger.
+        """
+        aliases = self.aliases()
+        if aliases.get("champion") == version:
+            return
+        self.move_aliases(version, aliases.get("champion"), "promoted", keep_challenger=aliases.get("challenger"))
+
     def state(self) -> dict[str, Any]:
         """The aliases and all versions' tags. Equal states mean that the registry did not change."""
         return {"aliases": self.aliases(), "tags": {v.version: dict(v.tags) for v in self._versions()}}
@@ -87,7 +114,7 @@ class Registry:
         """The metrics in a version's tags. Raises RegistryError for a version that this pipeline did not register."""
         tags = self._get(version).tags
         try:
-            return _scores_of(tags)
+            return replace(_scores_of(tags), lse_d_by_video=self._lse_d_by_video(version, tags))
         except (KeyError, ValueError) as error:
             raise RegistryError(
                 f"version {version} of {REGISTERED_NAME} has no usable metrics in its tags ({error!r}); move its "
@@ -113,8 +140,8 @@ class Registry:
             source = self._source(version)
             root, _, name = source.rpartition(f"/{_model_folder(scores.model_sha256)}")
             is_ours = root and not name  # false for a version that was created in the MLflow UI
-            if is_ours and not {path.name for path in folder.iterdir()} <= _names_at(source):
-                _upload(root, folder, scores.model_sha256, trained_on)
+            if is_ours and not {path.name for path in folder.iterdir()} <= _names_at(_generator_at(source)):
+                _upload(root, folder, scores.model_sha256, trained_on, params)
                 logger.info(
                     "files of version %s were missing at %s; they are uploaded again", version, redacted(source)
                 )
@@ -122,14 +149,47 @@ class Registry:
             version = self._create(layout, folder, variant, scores.model_sha256, params, trained_on)
         self.set_scores(version, scores)
         self._client.set_model_version_tag(REGISTERED_NAME, version, "variant", variant)
+        describe_version(self._client, version, layout, scores, params)
         return version
 
+    def _lse_d_by_video(self, version: str, tags: Mapping[str, str]) -> dict[str, float] | None:
+        """LSE-D of every video under the evaluation that the tags describe; None if it is missing."""
+        name = _clip_scores(tags["model_sha256"], tags["evaluation_digest"])
+        text = self._text(version, tags["model_sha256"], name)
+        found: dict[str, float] | None = None if text is None else json.loads(text)
+        return found
+
+    def _text(self, version: str, sha256: str, name: str) -> str | None:
+        """A text file beside the model with this digest; None if it is missing.
+
+        Raises RegistryError if the package that reads the artifact store is not installed.
+        """
+        from mlflow.artifacts import load_text
+        from mlflow.exceptions import MlflowException
+
+        source = self._source(version)
+        root = source.removesuffix(f"/{_model_folder(sha256)}")
+        try:
+            with _naming_the_package(source):
+                text: str = load_text(f"{root}/{name}")
+        except (MlflowException, OSError):
+            return None
+        return text
+
     def set_scores(self, version: str, scores: ModelScores) -> None:
+        """Set the version's tags and its LSE-D by video to ``scores``."""
+        if scores.lse_d_by_video is not None and self._lse_d_by_video(version, _tags_of(scores)) is None:
+            name = _clip_scores(scores.model_sha256, scores.evaluation_digest)
+            root, _, rest = self._source(version).rpartition(f"/{_model_folder(scores.model_sha256)}")
+            if root and not rest:  # false for a version that was created in the MLflow UI
+                _upload_text(root, name, json.dumps(scores.lse_d_by_video))
         for name, value in _tags_of(scores).items():
             self._client.set_model_version_tag(REGISTERED_NAME, version, name, value)
 
-    def move_aliases(self, version: str, champion: str | None, outcome: GateOutcome) -> None:
-        """Move the aliases according to the outcome.
+    def move_aliases(
+        self, version: str, champion: str | None, outcome: GateOutcome, *, keep_challenger: str | None = None
+    ) -> None:
+        """Move the aliases according to the outcome. ``keep_challenger``: a version that keeps that alias.
 
         ``previous`` is set before ``champion``, so that a crash between the two keeps the old champion.
         """
@@ -141,7 +201,7 @@ class Registry:
             set_alias(REGISTERED_NAME, "champion", version)
         if outcome in ("refused", "not_comparable"):
             set_alias(REGISTERED_NAME, "challenger", version)
-        elif "challenger" in aliases:
+        elif "challenger" in aliases and keep_challenger in (None, version):
             self._client.delete_registered_model_alias(REGISTERED_NAME, "challenger")
 
     @contextmanager
@@ -154,7 +214,8 @@ class Registry:
         with tempfile.TemporaryDirectory(prefix="lipsmith-") as folder:
             try:
                 with _naming_the_package(source):
-                    found = Path(download_artifacts(source, dst_path=folder)) if _names_at(source) else None
+                    address = _generator_at(source)
+                    found = Path(download_artifacts(address, dst_path=folder)) if _names_at(address) else None
             except (MlflowException, OSError) as error:
                 raise RegistryError(
                     f"the files of version {version} of {REGISTERED_NAME} cannot be read from {redacted(source)}: "
@@ -174,17 +235,9 @@ class Registry:
 
         Raises RegistryError if the package that reads the artifact store is not installed.
         """
-        from mlflow.artifacts import load_text
-        from mlflow.exceptions import MlflowException
-
-        sha256, source = self._get(version).tags["model_sha256"], self._source(version)
-        root = source.removesuffix(f"/{_model_folder(sha256)}")
-        try:
-            with _naming_the_package(source):
-                text: str = load_text(f"{root}/{_clip_list(sha256)}")
-        except (MlflowException, OSError):
-            return None
-        return set(text.splitlines())
+        sha256 = self._get(version).tags["model_sha256"]
+        text = self._text(version, sha256, _clip_list(sha256))
+        return None if text is None else set(text.splitlines())
 
     def _source(self, version: str) -> str:
         return str(self._client.get_model_version_download_uri(REGISTERED_NAME, version))
@@ -202,7 +255,7 @@ class Registry:
             self._client.create_registered_model(REGISTERED_NAME)
         run_id = self._run_of(layout, variant, params)
         root = str(self._client.get_run(run_id).info.artifact_uri)
-        _upload(root, folder, sha256, trained_on)
+        _upload(root, folder, sha256, trained_on, params)
         source = f"{root}/{_model_folder(sha256)}"
         made = self._client.create_model_version(REGISTERED_NAME, source=source, run_id=run_id)
         return str(made.version)
@@ -210,17 +263,16 @@ class Registry:
     def _run_of(self, layout: Layout, variant: str, params: Params) -> str:
         """Id of the run that trained the model, or of a new run if the training was not tracked."""
         experiment = experiment_id(self._client, layout, params.dataset.source)
-        key = run_key(layout, "evaluate", variant, "")
-        found = self._client.search_runs([experiment], f"tags.`lipsmith.run_key` = '{key}'", max_results=1)
+        found = find_run(self._client, experiment, run_key(layout, "evaluate", variant, ""))
         if found:
-            return str(found[0].info.run_id)
+            return found
         run_id = str(self._client.create_run(experiment, run_name=f"promote-{variant}").info.run_id)
         self._client.set_terminated(run_id)
         return run_id
 
 
-def _upload(root: str, folder: Path, sha256: str, trained_on: Collection[str]) -> None:
-    """Upload the model and its clip list to ``root``. The run at that address may have been deleted."""
+def _upload(root: str, folder: Path, sha256: str, trained_on: Collection[str], params: Params) -> None:
+    """Upload the packaged model and its clip list to ``root``. The run at that address may have been deleted."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     with _naming_the_package(root), tempfile.TemporaryDirectory(prefix="lipsmith-") as temporary:
@@ -230,7 +282,19 @@ def _upload(root: str, folder: Path, sha256: str, trained_on: Collection[str]) -
             clip_list.parent.mkdir()
             clip_list.write_text("".join(f"{name}\n" for name in sorted(trained_on)))
             repository.log_artifacts(temporary)
-        repository.log_artifacts(str(folder), _model_folder(sha256))
+        with packaged(folder, params) as package:
+            repository.log_artifacts(str(package), _model_folder(sha256))
+
+
+def _upload_text(root: str, name: str, text: str) -> None:
+    """Upload a text file to ``name`` below ``root``."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    with _naming_the_package(root), tempfile.TemporaryDirectory(prefix="lipsmith-") as temporary:
+        path = Path(temporary, name)
+        path.parent.mkdir()
+        path.write_text(text)
+        get_artifact_repository(root).log_artifacts(temporary)
 
 
 def _names_at(address: str) -> set[str]:
@@ -239,6 +303,11 @@ def _names_at(address: str) -> set[str]:
 
     with _naming_the_package(address):
         return {Path(found.path).name for found in list_artifacts(artifact_uri=address)}
+
+
+def _generator_at(source: str) -> str:
+    """Address of the generator's files in a version. In versions of earlier releases no package surrounds them."""
+    return f"{source}/{GENERATOR_FOLDER}" if "MLmodel" in _names_at(source) else source
 
 
 @contextmanager
@@ -272,6 +341,10 @@ def _clip_list(sha256: str) -> str:
     return f"trained_on/{sha256[:12]}.txt"
 
 
+def _clip_scores(sha256: str, evaluation_digest: str) -> str:
+    return f"clip_scores/{sha256[:12]}-{evaluation_digest[:12]}.json"
+
+
 def _scores_of(tags: Mapping[str, str]) -> ModelScores:
     return ModelScores(
         model_sha256=tags["model_sha256"],
@@ -279,7 +352,7 @@ def _scores_of(tags: Mapping[str, str]) -> ModelScores:
         lse_c=float(tags["lse_c"]),
         fid=float(tags["fid"]),
         evaluation=json.loads(tags["evaluation"]),
-        **{name: int(tags[name]) for name in _NUMBERS if name in tags},
+        **{name: read(tags[name]) for name, read in _OPTIONAL_TAGS.items() if name in tags},
     )
 
 
@@ -291,5 +364,5 @@ def _tags_of(scores: ModelScores) -> dict[str, str]:
         "fid": repr(scores.fid),
         "evaluation": json.dumps(scores.evaluation, sort_keys=True),
         "evaluation_digest": scores.evaluation_digest,
-        **{name: str(number) for name in _NUMBERS if (number := getattr(scores, name)) is not None},
+        **{name: str(value) for name in _OPTIONAL_TAGS if (value := getattr(scores, name)) is not None},
     }

@@ -38,8 +38,9 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
     from pipeline.compare import plots
     from pipeline.compare.page import page, read_takes
     from pipeline.compare.report import comparison_markdown, summary_text
-    from pipeline.compare.seeds import grouped, repeats_among
+    from pipeline.compare.seeds import grouped
     from pipeline.compare.table import comparison, csv_text, read_result
+    from pipeline.params.repeats import repeats_among
     from pipeline.shards.read import read_index, read_rejects
 
     params, layout = context.params.compare, context.layout
@@ -79,7 +80,8 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
         context.params.dataset.source,
     )
     atomic.write_text(context.output_dir / PAGE, html)
-    for path in (plots_dir, context.output_dir / PAGE, context.output_dir / "comparison.md", layout.comparison_path):
+    texts = [context.output_dir / name for name in (PAGE, "comparison.md", "comparison.csv")]
+    for path in (plots_dir, *texts, layout.comparison_path):
         context.tracker.log_artifact(path)
     logger.info("\n%s", summary.rstrip())
     withheld = {"withheld": content["fitness"]["text"]} if is_unfit else {}

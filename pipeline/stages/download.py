@@ -14,6 +14,7 @@ from typing import Any, assert_never
 
 from pipeline import stage
 from pipeline.core.errors import DataError
+from pipeline.core.layout import Layout
 from pipeline.core.resources import num_cores
 from pipeline.corpora.manifest import MIN_CLIPS, SPLITS, ClipRecord, record_of, write_manifest
 from pipeline.corpora.roots import corpus_root
@@ -44,7 +45,7 @@ def _command() -> int:
 
 
 def _body(context: stage.StageContext) -> dict[str, Any]:
-    records = list_clips(context.params, context.layout.raw_dir, context.layout.root)
+    records = list_clips(context.params, context.layout)
     counts = Counter(record.split for record in records)
     for split in SPLITS:
         if counts[split] < MIN_CLIPS[split]:
@@ -62,7 +63,7 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
     }
 
 
-def list_clips(params: Params, raw_dir: Path, root: Path) -> list[ClipRecord]:
+def list_clips(params: Params, layout: Layout) -> list[ClipRecord]:
     """All clips of the configured source. The demo source renders missing clips first.
 
     Raises UserError that names the setting if the source's folder is not set or does not exist, and the errors of the
@@ -70,20 +71,20 @@ def list_clips(params: Params, raw_dir: Path, root: Path) -> list[ClipRecord]:
     """
     source = params.dataset.source
     if source == "demo":
-        return _render_demo(params, raw_dir / "demo", root)
+        return _render_demo(params, layout.raw_dir / "demo", layout.root)
     if source == "grid":
-        return _grid_clips(params, raw_dir)
+        return _grid_clips(params, layout.downloads_dir)
     if source == "lrs2":
-        return _lrs2_clips(params, raw_dir)
+        return _lrs2_clips(params, layout.downloads_dir)
     if source == "folder":
         return _folder_clips(params)
     assert_never(source)
 
 
-def _grid_clips(params: Params, raw_dir: Path) -> list[ClipRecord]:
+def _grid_clips(params: Params, downloads_dir: Path) -> list[ClipRecord]:
     from pipeline.corpora.grid import list_grid_clips
 
-    grid, root = params.dataset.grid, corpus_root(params, raw_dir)
+    grid, root = params.dataset.grid, corpus_root(params, downloads_dir)
     if grid.url:
         from pipeline.corpora.grid_download import download_grid
 
@@ -92,10 +93,10 @@ def _grid_clips(params: Params, raw_dir: Path) -> list[ClipRecord]:
     return list_grid_clips(grid.model_copy(update={"root": root}), params.seed)
 
 
-def _lrs2_clips(params: Params, raw_dir: Path) -> list[ClipRecord]:
+def _lrs2_clips(params: Params, downloads_dir: Path) -> list[ClipRecord]:
     from pipeline.corpora.lrs2 import list_lrs2_clips
 
-    lrs2, root = params.dataset.lrs2, corpus_root(params, raw_dir)
+    lrs2, root = params.dataset.lrs2, corpus_root(params, downloads_dir)
     if lrs2.url:
         from pipeline.corpora.lrs2_download import download_lrs2
 

@@ -31,12 +31,12 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
 
     layout, params = context.layout, context.params
     records = read_manifest(layout.manifest_path)
-    _require_files(records, layout.root)
+    _require_files(records, layout.clips_root)
     rows, rejects = build_shards(
         records,
         params.preprocess,
         params.seed,
-        root=layout.root,
+        root=layout.clips_root,
         output_dir=layout.shards_dir,
         work_dir=context.scratch,
         num_workers=params.runtime.num_workers,

@@ -18,6 +18,7 @@ from models.syncnet import SyncNet
 from pipeline.core.choices import UNNAMED_GEOMETRY, CropGeometry
 from pipeline.core.digest import sha256_of
 from pipeline.core.errors import UserError
+from pipeline.core.layout import Layout
 from pipeline.inference import saved_model
 from pipeline.inference.lse_evaluator import Evaluator, load_official
 from pipeline.inference.sync_expert import clip_cosines, read_expert
@@ -81,7 +82,7 @@ def load_scorer(params: SyncFilterParams, root: Path, device: torch.device, stor
     """
     assert params.scorer is not None
     where = "params.yaml: sync_filter.scorer"
-    path = root / params.scorer.expanduser()
+    path = Layout(root).find(params.scorer)
     weights = weights_file(path)
     if not weights.is_file():
         raise UserError(

@@ -1,6 +1,6 @@
-"""``python -m pipeline.tracking``: updates artifact addresses of a moved checkout before the MLflow UI starts.
+"""``python -m pipeline.tracking``: shows the runs of a checkout in MLflow's page. `make ui` calls it.
 
-`make ui` serves the checkout's own store and ignores MLFLOW_TRACKING_URI, and so does this module.
+It serves the checkout's own store and ignores MLFLOW_TRACKING_URI.
 """
 
 from __future__ import annotations
@@ -9,12 +9,16 @@ import logging
 import os
 import sqlite3
 from collections.abc import Sequence
+from typing import Annotated
+
+import typer
 
 from pipeline.core.command_line import reported, run_command
 from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.layout import Layout, find_root
 from pipeline.core.logs import log_to_stderr, wants_tracebacks
 from pipeline.tracking.store import update_artifact_addresses
+from pipeline.tracking.ui import PORT, serve
 
 logger = logging.getLogger(__name__)
 
@@ -23,18 +27,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(_command, argv, "python -m pipeline.tracking")
 
 
-def _command() -> int:
-    """Correct the artifact locations in the MLflow store of a checkout that was moved or copied.
+def _command(
+    port: Annotated[int, typer.Option(help="Port of the page.", min=1, max=65535)] = PORT,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Print the address only. Open no browser.")] = False,
+) -> int:
+    """Serve the MLflow page of this checkout on the loopback interface, and open it at the latest comparison.
 
-    `make ui` runs this before it starts MLflow's page. It takes no options.
+    Before that, the addresses of artifacts are corrected if the checkout was moved or copied.
     """
     log_to_stderr()
     os.environ.pop("MLFLOW_TRACKING_URI", None)
-    return reported(_update_store, lambda error: logger.error("%s", error, exc_info=wants_tracebacks()))
+
+    def body() -> int:
+        layout = Layout(find_root())
+        _update_store(layout)
+        return serve(layout, port, opens=not no_open)
+
+    return reported(body, lambda error: logger.error("%s", error, exc_info=wants_tracebacks()))
 
 
-def _update_store() -> int:
-    layout = Layout(find_root())
+def _update_store(layout: Layout) -> None:
     try:
         update_artifact_addresses(layout)
     except sqlite3.OperationalError as error:
@@ -45,7 +57,6 @@ def _update_store() -> int:
         raise UserError(
             f"{layout.mlflow_db_path} is damaged: {error}; restore it from a copy, or remove it and lose its runs"
         ) from error
-    return 0
 
 
 if __name__ == "__main__":

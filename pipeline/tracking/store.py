@@ -17,6 +17,7 @@ from urllib.request import url2pathname
 
 from pipeline.core.layout import Layout
 from pipeline.core.locks import locked
+from pipeline.core.proxies import bypass_proxies_for_loopback
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -45,6 +46,7 @@ def set_mlflow_defaults() -> None:
     """Set MLflow's variables that the environment does not set. Call this before the first import of MLflow."""
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
+    bypass_proxies_for_loopback()
 
 
 def store_uri(layout: Layout) -> str:
@@ -79,11 +81,16 @@ def update_artifact_addresses(layout: Layout) -> None:
             _update_addresses(layout)
 
 
+def experiment_name(source: str) -> str:
+    """Name of the experiment with the runs of a data source."""
+    return f"lipsmith-{source}"
+
+
 def experiment_id(client: MlflowClient, layout: Layout, source: str) -> str:
     """Id of a data source's experiment. It is created on first use, and restored if it was deleted in the MLflow UI."""
     from mlflow.exceptions import MlflowException
 
-    name = f"lipsmith-{source}"
+    name = experiment_name(source)
     with _one_at_a_time(layout):
         found = client.get_experiment_by_name(name)
         if found is None:
@@ -109,12 +116,12 @@ def _one_at_a_time(layout: Layout) -> Iterator[None]:
     if not _is_local(layout):
         yield
         return
-    with locked(layout.scratch_dir / "mlflow.lock", "opening MLflow's store"):
+    with locked(Layout(layout.home).scratch_dir / "mlflow.lock", "opening MLflow's store"):
         yield
 
 
 def _artifacts_uri(layout: Layout) -> str:
-    return (layout.root.resolve() / "mlruns").as_uri()
+    return (layout.home.resolve() / "mlruns").as_uri()
 
 
 def _is_local(layout: Layout) -> bool:
@@ -124,7 +131,7 @@ def _is_local(layout: Layout) -> bool:
 def _is_own(layout: Layout) -> bool:
     """Whether the store belongs to this checkout alone: a file in it that no link or variable shares with others."""
     scheme, _, path = store_uri(layout).partition(":///")
-    return scheme == "sqlite" and Path(path.partition("?")[0]).resolve() == layout.root.resolve() / "mlflow.db"
+    return scheme == "sqlite" and Path(path.partition("?")[0]).resolve() == layout.home.resolve() / "mlflow.db"
 
 
 def _update_addresses(layout: Layout) -> None:

@@ -1,29 +1,30 @@
 """MLflow runs of the stages: parameters, curves, metrics and artifacts.
 
-Tracking errors never fail a stage: an unreachable store causes a warning. Besides this module, only
-``pipeline.tracking.store`` and ``pipeline.promote.registry`` use MLflow.
+Tracking errors never fail a stage, and a stage never waits for the store: see ``pipeline.tracking.delivery``.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
-import platform
-import subprocess
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.core.artifacts import read_json
 from pipeline.core.layout import Layout
 from pipeline.core.redact import redacted
-from pipeline.metrics import without_evaluator
 from pipeline.params import Params
-from pipeline.tracking.store import experiment_id, open_client
+from pipeline.tracking.datasets import Dataset, split_datasets
+from pipeline.tracking.delivery import UNSENT_RUN, journaled
+from pipeline.tracking.names import TRAINING_STAGES, curve_metric, flatten, run_params, stage_metrics
+from pipeline.tracking.runs import identity_from, identity_of, open_run
+from pipeline.tracking.sender import OpenedRun, show_bug
+from pipeline.tracking.store import experiment_id
+from pipeline.tracking.system_metrics import watch_system
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,23 +32,20 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _BATCH = 500
-_PAUSE_S = 300.0
-"""Shortest time between two attempts to reach a store that does not answer. Each may take MLflow's full timeout."""
+_MAX_PARAM = 500
+_MAX_NOTE = 8000
+"""Longest parameter and description that MLflow stores, in characters."""
 
 
 class Tracker:
-    """One MLflow run. Without a client it records nothing. Errors of the store are logged and never raised.
+    """One MLflow run. Without a client it records nothing. Errors are logged and never raised.
 
-    While the store does not answer, records wait in memory. They are sent when it answers again, at the latest in
-    ``finish``. Records that an answering store rejects are lost. A warning names every lost record.
+    ``client``: MLflow's, or in a stage a `RecordingClient`, which never waits.
     """
 
     def __init__(self, client: MlflowClient | None, run_id: str | None) -> None:
         self._client = client
         self.run_id = run_id
-        self._waiting: deque[tuple[str, Callable[[MlflowClient, str], Any]]] = deque()
-        self._is_away = False
-        self._retry_at_s = 0.0
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log parameters. Nested names are joined with dots; values are cut to 500 characters.
@@ -55,7 +53,7 @@ class Tracker:
         MLflow cannot change a parameter of a run. If a value differs from an earlier stage's, as in an evaluation that
         is repeated with other settings, the tag ``param.NAME`` holds the newest value.
         """
-        flat = {name: str(value)[:500] for name, value in _flatten(params)}
+        flat = {name: _text_of(value)[:_MAX_PARAM] for name, value in flatten(params)}
 
         def send(client: MlflowClient, run: str) -> None:
             from mlflow.entities import Param, RunTag
@@ -70,14 +68,19 @@ class Tracker:
         self._send("settings", send)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Log scalars at one step."""
-        self.log_curve([(step, metrics)])
+        """Log scalars at one step, under their names."""
+        self._log_points([(step, metrics)])
 
     def log_curve(self, rows: Iterable[tuple[int, Mapping[str, float]]]) -> bool:
-        """Log scalars at several steps in one request. Returns whether nothing is waiting any more.
+        """Log rows of a training curve: step and scalars. Returns whether they are recorded.
 
-        Values that are not finite are left out.
+        ``l1`` becomes the metric ``train/l1``, and ``val_l1`` becomes ``val/l1``.
         """
+        self._log_points((step, {curve_metric(name): value for name, value in row.items()}) for step, row in rows)
+        return self.run_id is not None
+
+    def _log_points(self, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None:
+        """Log scalars at several steps in one request. Values that are not finite are left out."""
         now = int(time.time() * 1000)
         points = [
             (name, float(value), now, step)
@@ -94,24 +97,35 @@ class Tracker:
 
         if points:
             self._send("metrics", send)
-        return self.run_id is not None and not self._waiting
 
     def log_summary(self, stage: str, metrics: Mapping[str, Any]) -> None:
-        """Log the numbers of a stage's ``metrics.json``.
+        """Log the main numbers of a stage's ``metrics.json``, and the whole as the artifact ``metrics/STAGE.json``.
 
-        Metrics of an evaluator that cannot judge the clips are left out. Names of an evaluation are unchanged. Other
-        stages prefix their names (``train_gan.seconds``), so that a training's numbers do not extend its curves or
-        collide with the evaluation's numbers in the run that both share.
+        Metrics of an evaluator that cannot judge the clips are left out of the numbers.
         """
-        prefix = "" if stage == "evaluate" else f"{stage}."
-        if metrics.get("fitness", {}).get("is_fit") is False:
-            metrics = without_evaluator(metrics)
-        numbers = {
-            prefix + name: float(value)
-            for name, value in _flatten(metrics)
-            if isinstance(value, int | float) and not isinstance(value, bool)
-        }
-        self.log_metrics(numbers)
+        self.log_metrics(stage_metrics(stage, metrics))
+        content = dict(metrics)
+        self._send(f"metrics/{stage}.json", lambda client, run: client.log_dict(run, content, f"metrics/{stage}.json"))
+
+    def log_datasets(self, datasets: Iterable[Dataset]) -> None:
+        """Log the clips that the run uses. The same dataset may be logged again."""
+        used = list(datasets)
+
+        def send(client: MlflowClient, run: str) -> None:
+            client.log_inputs(run, datasets=[dataset.as_input() for dataset in used])
+
+        if used:
+            self._send("datasets", send)
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        entities = [RunTag(name, value) for name, value in tags.items()]
+        self._send("tags", lambda client, run: client.log_batch(run, tags=entities))
+
+    def describe(self, text: str) -> None:
+        """Set the description of the run, which its page shows. ``text``: Markdown."""
+        self.set_tags({"mlflow.note.content": text[:_MAX_NOTE]})
 
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         """Log a file, or every file of a folder. ``folder``: target folder among the run's artifacts."""
@@ -121,53 +135,17 @@ class Tracker:
             self._send(path.name, lambda client, run: client.log_artifact(run, str(path), folder))
 
     def finish(self, status: str) -> None:
-        """Set the run's status, ``FINISHED`` or ``FAILED``, and try to send all waiting records."""
-        self._retry_at_s = 0.0
+        """Set the status of the run, ``FINISHED`` or ``FAILED``. Its parent gets the same status in a stage."""
         self._send(f"status {status}", lambda client, run: client.set_terminated(run, status))
-        if self._waiting:
-            lost = ", ".join(dict.fromkeys(what for what, _ in self._waiting))
-            logger.warning("MLflow did not answer before the stage ended: run %s lacks %s", self.run_id, lost)
 
     def _send(self, what: str, action: Callable[[MlflowClient, str], Any]) -> None:
         if self._client is None or self.run_id is None:
             return
-        self._waiting.append((what, action))
-        if time.monotonic() >= self._retry_at_s:
-            self._send_waiting(self._client, self.run_id)
-
-    def _send_waiting(self, client: MlflowClient, run: str) -> None:
-        if self._is_away:
-            if not self._answers(client, run):
-                self._retry_at_s = time.monotonic() + _PAUSE_S
-                return
-            self._is_away = False
-            logger.info("MLflow answers again: sending the waiting records")
-        while self._waiting:
-            what, action = self._waiting[0]
-            try:
-                action(client, run)
-            except Exception as error:  # no error of the store may end the stage
-                cause = redacted(str(error))
-                _show_bug(error)
-                if not self._answers(client, run):
-                    self._is_away = True
-                    self._retry_at_s = time.monotonic() + _PAUSE_S
-                    logger.warning(
-                        "MLflow does not answer; the stage continues and tries again in %.0f min at the earliest: %s",
-                        _PAUSE_S / 60,
-                        cause,
-                    )
-                    return
-                logger.warning("MLflow rejected %s; the stage continues without it: %s", what, cause)
-            self._waiting.popleft()
-
-    @staticmethod
-    def _answers(client: MlflowClient, run: str) -> bool:
         try:
-            client.get_run(run)
-        except Exception:  # see `_send_waiting`
-            return False
-        return True
+            action(self._client, self.run_id)
+        except Exception as error:  # no error of tracking may end the stage
+            show_bug(error)
+            logger.warning("%s cannot be tracked; the stage continues without it: %s", what, redacted(str(error)))
 
 
 @contextmanager
@@ -181,88 +159,40 @@ def open_tracker(
 ) -> Iterator[Tracker]:
     """Yield the tracker of a stage's run.
 
-    Training and evaluation of a model share a run. A resumed stage reopens its run. ``stage_params``: parameters to
-    log. An exception in the block sets the status ``FAILED`` and is raised.
+    Records go to a journal on this disk, and a thread sends them: the block never waits for the store. Afterwards
+    ``run_id`` is the id in the store, or None if records are still waiting. Training and evaluation of a model share a
+    run. A resumed stage reopens its run. ``stage_params``: the parameters that ``dvc.yaml`` lists for the stage. An
+    exception in the block sets the status ``FAILED`` and is raised.
     """
-    tracker = _start(layout, stage, variant, params, fingerprint)
-    tracker.log_params(stage_params)
-    try:
-        yield tracker
-    except BaseException:
-        tracker.finish("FAILED")
-        raise
-    tracker.finish("FINISHED")
+    describe = partial(describe_run, layout, stage, variant, params, fingerprint)
+    with journaled(layout, describe, open_described_run) as (client, delivery):
+        tracker = Tracker(client, None if client is None else UNSENT_RUN)
+        tracker.log_params(run_params(stage, variant, params, stage_params))
+        if variant or stage in TRAINING_STAGES:
+            tracker.log_datasets(split_datasets(layout, params, stage))
+        try:
+            with watch_system(tracker.log_metrics, enabled=client is not None):
+                yield tracker
+        except BaseException:
+            tracker.finish("FAILED")
+            tracker.run_id = delivery.finish(is_short=True)
+            raise
+        tracker.finish("FINISHED")
+        tracker.run_id = delivery.finish()
 
 
-def _start(layout: Layout, stage: str, variant: str | None, params: Params, fingerprint: str) -> Tracker:
-    key = run_key(layout, stage, variant, fingerprint)
-    try:
-        client = open_client(layout)
-        experiment = experiment_id(client, layout, params.dataset.source)
-        found = client.search_runs([experiment], f"tags.`lipsmith.run_key` = '{key}'", max_results=1)
-        if found:
-            run_id = found[0].info.run_id
-            client.update_run(run_id, status="RUNNING")
-        else:
-            tags = _tags(layout, stage, variant, params) | {"lipsmith.run_key": key}
-            name = variant if variant else stage
-            run_id = client.create_run(experiment, tags=tags, run_name=name).info.run_id
-    except Exception as error:  # no error of the store may end the stage
-        _show_bug(error)
-        logger.warning("MLflow cannot be used; this run is not tracked: %s", redacted(str(error)))
-        return Tracker(None, None)
-    return Tracker(client, run_id)
+def describe_run(layout: Layout, stage: str, variant: str | None, params: Params, fingerprint: str) -> dict[str, Any]:
+    """What a journal keeps of a run, as JSON: enough to find it again or to create it, with its parent."""
+    identity = identity_of(layout, stage, variant, params, fingerprint)
+    return {"source": params.dataset.source, "start_ms": int(time.time() * 1000), **asdict(identity)}
 
 
-def _show_bug(error: Exception) -> None:
-    """Log the traceback of an error that may be a bug of this module."""
-    if isinstance(error, TypeError | LookupError | AttributeError | NameError | AssertionError):
-        logger.warning("tracking failed with an unexpected error", exc_info=error)
+def open_described_run(client: MlflowClient, layout: Layout, run: Mapping[str, Any]) -> OpenedRun:
+    """Find the run of `describe_run` in the store and set it to RUNNING, or create it; its parent likewise."""
+    experiment = experiment_id(client, layout, run["source"])
+    return OpenedRun(*open_run(client, experiment, identity_from(run), layout, run["start_ms"]))
 
 
-def run_key(layout: Layout, stage: str, variant: str | None, fingerprint: str) -> str:
-    """Key of a run: the stage's computation, or for an evaluation the training of the model that it scores."""
-    if stage == "evaluate" and variant:
-        model = layout.model_dir("train_gan", variant) / "model.json"
-        if model.is_file():
-            trained = read_json(model)["info"].get("fingerprint")
-            if trained:
-                return f"train_gan:{variant}:{trained}"
-    return f"{stage}:{variant or ''}:{fingerprint}"
-
-
-def _tags(layout: Layout, stage: str, variant: str | None, params: Params) -> dict[str, str]:
-    own_seed = params.variants[variant].seed if variant in params.variants else None
-    tags = {
-        "variant": variant or stage,
-        "stage": stage,
-        "profile": params.profile,
-        "seed": str(params.seed if own_seed is None else own_seed),
-        "host": platform.node(),
-        "device": params.runtime.device,
-        "git_commit": _git(layout.root, "rev-parse", "HEAD"),
-        "git_dirty": str(bool(_git(layout.root, "status", "--porcelain"))).lower(),
-        "dvc_lock_sha256": _sha256(layout.root / "dvc.lock"),
-        "data_sha256": _sha256(layout.clips_dir / "index.parquet"),
-    }
-    return {name: value for name, value in tags.items() if value}
-
-
-def _git(root: Path, *arguments: str) -> str:
-    try:
-        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=20, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
+def _text_of(value: Any) -> str:
+    """A parameter as it is written in ``params.yaml``."""
+    return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)

@@ -113,6 +113,10 @@ else:
         "lse_d": lse_d, "lse_c": 5.0, "fid": fid, "protocol": {"id": "unseen-audio", "sha256": "p"},
         "generator_sha256": hashlib.sha256((model / "weights.safetensors").read_bytes()).hexdigest(),
     }
+    columns = "clip_id,audio_clip_id,lse_d,lse_c,offset_frames,status,mouth_jitter,real_mouth_jitter"
+    lines = [columns, *(f"v{number},a,{lse_d},5,0,ok,1,1" for number in range(8))]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "clips.csv").write_text("\\n".join(lines))
 folder.mkdir(parents=True, exist_ok=True)
 (folder / "metrics.json").write_text(json.dumps(metrics))
 '''
@@ -153,6 +157,7 @@ def _make_stub_pipeline(folder: Path, empty_repo: Path) -> Path:
             do:
               cmd: python stub.py evaluate ${key}
               deps: [stub.py, "artifacts/train_gan/${key}/model"]
+              outs: ["artifacts/evaluate/${key}/clips.csv"]
               metrics: ["artifacts/evaluate/${key}/metrics.json": {cache: false}]
         """,
         empty_repo,
@@ -165,6 +170,8 @@ def _make_stub_pipeline(folder: Path, empty_repo: Path) -> Path:
         "variant": "lstm_cbam",
         "max_fid_increase": 5.0,
         "min_lse_d_gain": 0.0,
+        "max_within_one_frame_drop": 0.05,
+        "max_jitter_increase": 0.2,
     }
     params["runtime"]["retrain_cron"] = "0 3 1 1 *"
     (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))

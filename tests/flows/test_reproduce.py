@@ -25,7 +25,6 @@ from flows import dvc, reproduce, retrain, tasks
 from flows.processes import CommandEndedError, stream
 from flows.tasks import StageResult
 from pipeline.core.layout import Layout
-from pipeline.core.resources import Limits
 from pipeline.params import load_params
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -225,10 +224,9 @@ def _trained_by(process: psutil.Process) -> list[str]:
 
 def test_num_jobs_follows_the_setting_the_cores_and_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     params = load_params(ROOT / "params.yaml")
-    machine: dict[str, Any] = {"free": 64, "cores": 6, "limits": Limits(None, None)}
+    machine: dict[str, Any] = {"free": 64, "cores": 6}
     monkeypatch.setattr(reproduce, "num_cores", lambda: machine["cores"])
-    monkeypatch.setattr(reproduce, "cgroup_limits", lambda: machine["limits"])
-    monkeypatch.setattr(reproduce.psutil, "virtual_memory", lambda: SimpleNamespace(available=machine["free"] * 2**30))
+    monkeypatch.setattr(reproduce, "available_bytes", lambda: machine["free"] * 2**30)
 
     def jobs(width: float = 0.25, **runtime: object) -> int:
         changes = {
@@ -242,10 +240,10 @@ def test_num_jobs_follows_the_setting_the_cores_and_the_memory(monkeypatch: pyte
     assert jobs(num_processes=2) == 1
     machine["cores"] = 2
     assert jobs() == 2
-    machine |= {"cores": 6, "limits": Limits(7 * 2**30, None)}
+    machine |= {"cores": 6, "free": 7}
     assert jobs() == 3
     assert jobs(width=1) == 1
-    machine |= {"free": 5, "limits": Limits(None, None)}
+    machine["free"] = 5
     assert jobs() == 2
     machine["free"] = 1
     assert jobs() == 1

@@ -42,6 +42,7 @@ RULE = {
     "change": 11.0,
     "limit": 5.0,
     "passed": False,
+    "note": "",
 }
 
 
@@ -62,7 +63,7 @@ def decision(**changed: Any) -> dict[str, Any]:
 def test_the_report_of_a_refusal_names_the_rule_and_both_figures() -> None:
     text = retrain.report([StageResult("train", "ran", "code", 1.0)], decision())
     assert text.startswith("# Retraining: refused: FID\n")
-    assert "| max_fid_increase | FID | 31.0000 | 20.0000 | 5.0000 | **failed** |" in text
+    assert "| max_fid_increase | FID | 31.0000 | 20.0000 | 5.0000 | **failed** | - |" in text
     assert "Registry `lipsmith-generator`: challenger = version 2, champion = version 1." in text
     assert "train  ran      1.0 s  code" in text
 
@@ -70,11 +71,21 @@ def test_the_report_of_a_refusal_names_the_rule_and_both_figures() -> None:
 def test_the_report_has_the_number_of_failed_clips_of_a_first_model() -> None:
     first = MODEL | {"num_clips": 4, "num_failed": 40}
     rule = {"rule": "no_more_failed", "metric": "clips", "champion": 0, "challenger": 40, "limit": 0, "passed": False}
+    rule["note"] = "why"
     text = retrain.report([], decision(outcome="promoted", rules=[rule], challenger=first, champion=None))
-    assert "| no_more_failed | clips | 40 | 0 | 0 | **failed** |" in text
+    assert "| no_more_failed | clips | 40 | 0 | 0 | **failed** | why |" in text
     assert "| challenger | 1 | 8.0000 | 5.0000 | 20.0000 | 4 (40 failed) | a | d |" in text
     unknown = MODEL | {"num_known_clips": 0, "num_clips": None, "num_failed": None}
     assert "| champion | 1 | 8.0000 | 5.0000 | 20.0000 | - | a | d |" in retrain.report([], decision(champion=unknown))
+
+
+def test_the_report_has_the_drift_of_every_column() -> None:
+    column = {"column": "num_bytes", "psi": 0.25, "ks": 0.5, "ks_p": 0.001, "drifts": True}
+    columns = [column, column | {"column": "speaker", "ks": None, "ks_p": None, "drifts": False}]
+    text = retrain.report([], decision(), drift={"text": "The clips drift.", "columns": columns, "stops": False})
+    assert "The clips drift.\n\n| column | PSI | KS | drift |" in text
+    assert "| num_bytes | 0.250 | 0.500 | yes |" in text and "| speaker | 0.250 | - | no |" in text
+    assert "The clips drift" not in retrain.report([], decision())
 
 
 @pytest.mark.parametrize(
@@ -277,7 +288,7 @@ def test_the_served_deployment_promotes_refuses_and_reports_no_change(served: Se
 
     message, text, decided = retrain_with({"lse_d": 7.5, "fid": 31.0})
     assert message.startswith("refused: max_fid_increase failed: FID 31 against the champion's 20")
-    assert "| max_fid_increase | FID | 31.0000 | 20.0000 | 5.0000 | **failed** |" in text
+    assert "| max_fid_increase | FID | 31.0000 | 20.0000 | 5.0000 | **failed** | - |" in text
     assert decided["aliases"] == {"champion": "1", "challenger": "2"}
 
 

@@ -31,7 +31,9 @@ def test_a_server_that_does_not_answer_is_reported_before_a_flow_starts(
             assert command(["--root", root]) == 2
             message = capsys.readouterr().err
             assert f"PREFECT_API_URL is {dead_address}, which does not answer" in message
-            assert "`prefect server start`" in message and "Traceback" not in message and "hunter2" not in message
+            port = dead_address.rpartition(":")[2].removesuffix("/api")
+            assert f"start it with `prefect server start --port {port}`" in message
+            assert "Traceback" not in message and "hunter2" not in message
     assert sorted(own_stub_pipeline.iterdir()) == files
 
 

@@ -6,6 +6,8 @@ import errno
 import json
 import logging
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from pipeline.core import scratch
 from pipeline.core.errors import DataError, TemporaryError, UserError
 from pipeline.core.layout import Layout
 from pipeline.training.loop import NonFiniteLossError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -125,3 +129,36 @@ def test_the_fingerprint_sees_declared_params_only(checkout: Layout) -> None:
 def test_an_unknown_stage_lists_the_known_ones(checkout: Layout) -> None:
     with pytest.raises(UserError, match="it has compare, train_gan"):
         scratch.declared(checkout.root, "compair")
+
+
+def test_a_stage_does_not_run_beside_itself_and_names_the_process_that_runs_it(
+    checkout: Layout, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A second start would use the checkpoints and write the outputs of the first. Another variant is another stage."""
+    monkeypatch.setattr(stage, "ORPHAN_S", 0.2)
+    hold = f"""
+import sys
+from pathlib import Path
+from pipeline.core.layout import Layout
+from pipeline.stage import _alone
+with _alone(Layout(Path({str(checkout.root)!r})), "train_gan@lstm_cbam"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+    ran: list[str] = []
+    with subprocess.Popen(
+        [sys.executable, "-c", hold], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+
+        def train(variant: str) -> int:
+            return stage.run("train_gan", lambda context: ran.append(variant) or {}, variant)
+
+        assert train("no_lstm") == 0
+        assert train("lstm_cbam") == TemporaryError.exit_code
+        assert ran == ["no_lstm"]
+        assert f"train_gan@lstm_cbam (process {holder.pid}, since" in caplog.text
+        assert "is already running this stage" in caplog.text
+        holder.kill()
+        holder.wait()
+        assert train("lstm_cbam") == 0

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from pipeline.core import atomic
 from pipeline.core.choices import SplitBy
 from pipeline.core.code_digest import source_digest
 from pipeline.core.errors import UserError
+from pipeline.core.worker_pool import worker_pool
 from pipeline.corpora.demo.motion import head_track
 from pipeline.corpora.demo.portrait import Portrait, make_look
 from pipeline.corpora.demo.script import speak_clip
@@ -119,9 +119,7 @@ def _render_all(spec: DemoSpec, root: Path, missing: list[tuple[int, int]], num_
                 render_clip(spec, root, speaker, clip)
                 yield 1
         return
-    context = multiprocessing.get_context("spawn")  # fork would copy the caller's threads
-    workers = min(num_workers, len(tasks))
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=limit_opencv_threads, initargs=(1,)) as pool:
+    with worker_pool(min(num_workers, len(tasks)), partial(limit_opencv_threads, 1)) as pool:
         futures: list[Future[int]] = [pool.submit(_render_some, spec, root, *task) for task in tasks]
         try:
             for future in as_completed(futures):

@@ -76,6 +76,7 @@ def test_help_lists_all_commands_and_is_quick() -> None:
         "doctor",
         "score",
         "score-model",
+        "share",
         "adopt",
         "weights fetch",
         "dvc repro",

@@ -45,6 +45,23 @@ def test_if_the_evaluator_cannot_judge_only_its_fitness_is_about_sync(changed: d
     assert found.caveats
 
 
+def test_generators_with_a_still_mouth_are_named_first_and_left_out_of_the_ranking() -> None:
+    still = ("lstm_cbam", "no_lstm_cbam")
+    found = found_in([r | {"jitter_ratio": 0.012} if r["variant"] in still else r for r in ORDERED])
+    assert found.answers[1] == (
+        "The mouth hardly moves (jitter under 5% of the real videos') with `lstm_cbam` (1.2%), `no_lstm_cbam` (1.2%). "
+        "Sync scores and FID of a still mouth say nothing about lip sync: the next statements leave these generators "
+        "out."
+    )
+    assert found.against_copy[0].endswith("(1.000): all 2 generators.")
+    assert not any(name in line for line in (*found.against_copy, *found.best) for name in still)
+
+
+def test_if_all_mouths_are_still_no_generator_is_best() -> None:
+    found = found_in([r | {"jitter_ratio": 0.0} for r in ORDERED])
+    assert len(found.still) == 1 and found.against_copy == [] and found.best == []
+
+
 def test_generators_that_are_better_only_unclearly_or_not_at_all_are_told_apart() -> None:
     rows = [
         row("real", 6.0, 6.0),

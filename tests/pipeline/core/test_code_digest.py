@@ -176,7 +176,7 @@ def project(tmp_path: Path, repo_root: Path) -> Path:
         ("pipeline/training/gan.py", '"""', '"""Some words. ', set()),
         ("pipeline/features/alignment.py", "# ", "# more ", set()),
         ("pipeline/compare/page_files/page.css", "{", "{ ", {"compare"}),
-        ("pipeline/promote/gate.py", ">= rules.min_lse_d_gain", "> rules.min_lse_d_gain", set()),
+        ("pipeline/promote/gate.py", "-change >= least", "-change > least", set()),
     ],
 )
 def test_an_edit_of_the_project_changes_the_digests_of_the_stages_that_use_it(

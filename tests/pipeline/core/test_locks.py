@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from pipeline.core import locks
-from pipeline.core.locks import LockHeldError, locked, locked_at_once
+from pipeline.core.locks import LockHeldError, locked, locked_or_refused
 
 ROOT = Path(__file__).resolve().parents[3]
 HOLD = """
 import sys
 from pathlib import Path
-from pipeline.core.locks import locked, locked_at_once
+from pipeline.core.locks import locked, locked_or_refused
 with {call}:
     print("held", flush=True)
     sys.stdin.read()
@@ -80,13 +80,13 @@ def test_threads_of_one_process_wait_for_each_other(tmp_path: Path) -> None:
 @pytest.mark.parametrize("end", [subprocess.Popen.kill, lambda process: process.communicate()], ids=["killed", "done"])
 def test_the_holder_is_named_until_it_ends(tmp_path: Path, end: Callable[[subprocess.Popen[str]], object]) -> None:
     path = tmp_path / "flow.lock"
-    with holding(f"locked_at_once(Path({str(path)!r}), 'retrain')") as process:
-        with pytest.raises(LockHeldError) as caught, locked_at_once(path, "reproduce"):
+    with holding(f"locked_or_refused(Path({str(path)!r}), 'retrain')") as process:
+        with pytest.raises(LockHeldError) as caught, locked_or_refused(path, "reproduce"):
             pass
         assert caught.value.holder.startswith(f"retrain (process {process.pid}, since 20")
         end(process)
         process.wait()
-        with locked_at_once(path, "reproduce"):
+        with locked_or_refused(path, "reproduce"):
             pass
     assert [found.name for found in tmp_path.iterdir()] == ["flow.lock"]
 
@@ -97,18 +97,18 @@ def test_the_process_that_holds_a_lock_may_enter_again_from_any_thread(tmp_path:
 
     def enter() -> None:
         try:
-            with locked_at_once(path, "inner"):
+            with locked_or_refused(path, "inner"):
                 pass
         except Exception as error:
             failures.append(error)
 
-    with locked_at_once(path, "outer"):
+    with locked_or_refused(path, "outer"):
         thread = threading.Thread(target=enter)
         thread.start()
         thread.join()
         enter()
         assert failures == []
-        command = [sys.executable, "-c", HOLD.format(call=f"locked_at_once(Path({str(path)!r}), 'other')")]
+        command = [sys.executable, "-c", HOLD.format(call=f"locked_or_refused(Path({str(path)!r}), 'other')")]
         other = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         assert "LockHeldError" in other.stderr  # the nested holds did not release it
         assert "held by outer (process" in other.stderr

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from pipeline.core import resources
 from pipeline.core.errors import UserError
-from pipeline.core.resources import SHARE_VARIABLE, Limits, cgroup_limits, num_cores
+from pipeline.core.resources import SHARE_VARIABLE, Limits, available_bytes, cgroup_limits, num_cores
 
 GB = 1_000_000_000
 
@@ -111,3 +115,65 @@ def test_a_share_that_is_no_number_of_cores_is_an_error(share: str, monkeypatch:
     monkeypatch.setenv(SHARE_VARIABLE, share)
     with pytest.raises(UserError, match=f"LIPSMITH_NUM_CORES is '{share}'; it must be an integer from 1, or unset"):
         num_cores()
+
+
+@pytest.mark.parametrize(
+    ("files", "free_gb"),
+    [
+        ({}, 40),
+        ({"memory.max": "max\n", "memory.current": "1000000000\n"}, 40),
+        ({"memory.max": "4000000000\n", "memory.current": "3000000000\n"}, 1),
+        (
+            {
+                "memory.max": "4000000000\n",
+                "memory.current": "3000000000\n",
+                "memory.stat": "anon 1000000000\ninactive_file 2000000000\n",
+            },
+            3,
+        ),
+        ({"memory.max": "1000000000\n", "memory.current": "2000000000\n"}, 0),
+        (
+            {
+                "memory/memory.limit_in_bytes": "4000000000\n",
+                "memory/memory.usage_in_bytes": "2000000000\n",
+                "memory/memory.stat": "inactive_file 0\ntotal_inactive_file 500000000\n",
+            },
+            2.5,
+        ),
+        ({"memory/memory.limit_in_bytes": "9223372036854771712\n", "memory/memory.usage_in_bytes": "5\n"}, 40),
+    ],
+    ids=["no groups", "unlimited", "container", "cached files", "above the limit", "version 1", "version 1 unlimited"],
+)
+def test_available_memory_is_what_a_control_group_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], free_gb: float
+) -> None:
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=40 * GB))
+    (tmp_path / "cgroup").mkdir()
+    write(tmp_path / "cgroup", files)
+    (tmp_path / "self").write_text("0::/\n")
+    assert available_bytes(tmp_path / "cgroup", tmp_path / "self") == free_gb * GB
+
+
+QUOTA = """
+import os
+import numpy
+from threadpoolctl import threadpool_info
+from pipeline.core import resources
+
+resources.cgroup_limits = lambda: resources.Limits(None, {quota})
+resources.visible_cores = lambda: 8
+resources.limit_threads()
+print({{library["num_threads"] for library in threadpool_info()}}, os.environ.get("OMP_NUM_THREADS"))
+"""
+
+
+def test_a_quota_limits_the_threads_of_numpy_in_a_stage_that_dvc_started() -> None:
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", SHARE_VARIABLE)
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+
+    def threads(quota: str) -> str:
+        command = [sys.executable, "-c", QUOTA.format(quota=quota)]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+
+    assert threads("1.5") == "{1} 1"
+    assert threads("None").endswith("None")

@@ -208,8 +208,8 @@ def test_the_run_is_one_for_each_state_of_the_data(layout: Layout, pretend: Pret
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.run_name == "doctor"
     assert run.info.status == "FINISHED"
-    assert run.data.metrics["doctor.all.num_rejected"] == 1
-    assert run.data.metrics["doctor.num_checks_ok"] == 3
+    assert run.data.metrics["doctor/all.num_rejected"] == 1
+    assert run.data.metrics["doctor/num_checks_ok"] == 3
     assert run.data.params["dataset.source"] == "demo"
     names = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
     assert names == {"report.md", "contact_sheet.png", "distributions.png"}

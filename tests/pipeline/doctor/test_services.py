@@ -12,6 +12,7 @@ import pytest
 from pipeline.core.layout import Layout
 from pipeline.doctor import services
 from pipeline.doctor.check import Check, Status
+from tests.support.store_api import store_api
 
 
 @pytest.fixture
@@ -72,7 +73,16 @@ def test_a_store_in_use_warns_and_a_damaged_one_fails(layout: Layout, monkeypatc
 
 
 def test_a_configured_store(layout: Layout, monkeypatch: pytest.MonkeyPatch, open_port: int, closed_port: int) -> None:
+    with store_api() as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
+        assert mlflow(layout).status is Status.OK
+        server.status = 500
+        check = mlflow(layout)
+        assert check.status is Status.WARN and "error 500" in check.found and "server's log" in check.remedy
+    monkeypatch.setattr(services, "_ANSWER_S", 0.1)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{open_port}")
+    assert "did not answer" in mlflow(layout).found  # an open port is no server
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"postgresql://127.0.0.1:{open_port}/mlflow")
     assert mlflow(layout).status is Status.OK
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{closed_port}")
     check = mlflow(layout)
@@ -95,6 +105,7 @@ def test_ray(layout: Layout, monkeypatch: pytest.MonkeyPatch, open_port: int, cl
     assert ray("auto").status is Status.OK
     assert ray(f"127.0.0.1:{open_port}", "token").status is Status.OK
     assert ray(f"127.0.0.1:{open_port}").status is Status.WARN
+    assert "can run any code" in ray(f"127.0.0.1:{open_port}", "disabled").found
     away = ray(f"ray://127.0.0.1:{closed_port}", "token")
     assert away.status is Status.FAIL
     assert "unset RAY_ADDRESS" in away.remedy
@@ -103,7 +114,21 @@ def test_ray(layout: Layout, monkeypatch: pytest.MonkeyPatch, open_port: int, cl
 
 def test_prefect(layout: Layout, monkeypatch: pytest.MonkeyPatch, open_port: int, closed_port: int) -> None:
     assert services.check_prefect()[0].status is Status.OK
-    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{open_port}/api")
-    assert services.check_prefect()[0].status is Status.OK
-    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{closed_port}/api")
-    assert services.check_prefect()[0].status is Status.FAIL
+
+    def prefect(address: str) -> Check:
+        monkeypatch.setenv("PREFECT_API_URL", address)
+        (check,) = services.check_prefect()
+        return check
+
+    with store_api() as server:
+        server.content = b"true"
+        assert prefect(f"{server.url}/api").status is Status.OK
+        assert server.requests[-1][:2] == ("GET", "/api/health")
+        server.content = b"<html>"
+        assert "not as Prefect does" in prefect(f"{server.url}/api").found
+        server.status = 404
+        assert "error 404" in prefect(f"{server.url}/api").found
+    monkeypatch.setattr(services, "_ANSWER_S", 0.1)
+    assert prefect(f"http://127.0.0.1:{open_port}/api").status is Status.FAIL  # an open port is no server
+    away = prefect(f"http://127.0.0.1:{closed_port}/api")
+    assert away.status is Status.FAIL and f"prefect server start --port {closed_port}" in away.remedy

@@ -50,12 +50,20 @@ def write_model(
     path = layout.metrics_path("evaluate", "lstm_cbam")
     path.parent.mkdir(parents=True, exist_ok=True)
     numbers = {"num_clips": 44 - num_failed, "num_failed": num_failed}
-    path.write_text(json.dumps(figures(folder, lse_d, fid, evaluator=evaluator) | numbers))
+    metrics = figures(folder, lse_d, fid, evaluator=evaluator) | numbers
+    (path.parent / "clips.csv").write_text(clips_csv(metrics.pop("lse_d_by_video")))
+    path.write_text(json.dumps(metrics))
+
+
+def clips_csv(lse_d_by_video: dict[str, float]) -> str:
+    columns = "clip_id,audio_clip_id,lse_d,lse_c,offset_frames,status,mouth_jitter,real_mouth_jitter"
+    return "\n".join([columns, *(f"{name},other,{lse_d},5,0,ok,1,1" for name, lse_d in lse_d_by_video.items())])
 
 
 def figures(folder: Path, lse_d: float, fid: float, *, evaluator: str) -> dict[str, Any]:
-    """Metrics of an evaluation of the model in ``folder``."""
+    """Metrics of an evaluation of the model in ``folder``, with the same LSE-D for every video."""
     return {
+        "lse_d_by_video": {f"v{number}": lse_d for number in range(8)},
         "lse_d": lse_d,
         "lse_c": 5.0,
         "fid": fid,

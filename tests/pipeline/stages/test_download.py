@@ -27,7 +27,7 @@ def test_every_split_needs_a_minimum_of_clips(
     splits: list[str], message: str | None, tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     records = [ClipRecord(str(number), "s", split, "", 0, "", "") for number, split in enumerate(splits)]
-    monkeypatch.setattr(download, "list_clips", lambda params, raw_dir, root: records)
+    monkeypatch.setattr(download, "list_clips", lambda params, layout: records)
     layout = Layout(tmp_path)
     params = load_params(repo_root / "params.yaml")
     context = StageContext("download", None, params, layout, Tracker(None, None), "0" * 16, tmp_path)

@@ -19,6 +19,7 @@ def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(command, "log_to_stderr", lambda: None)
+    monkeypatch.setattr(command, "serve", lambda layout, port, opens: 0)
     return Layout(tmp_path)
 
 

@@ -129,7 +129,8 @@ def test_the_ui_of_a_moved_checkout_finds_its_artifacts_before_any_stage_runs(
     old.root.rename(new.root)
     uri = f"sqlite:///{new.mlflow_db_path}"
     assert num_notes(MlflowClient(uri), experiment) == 0
-    command = [sys.executable, "-m", "pipeline.tracking"]
+    without_server = "from pipeline.tracking import __main__ as it; it.serve = lambda *_, **__: 0; it.main([])"
+    command = [sys.executable, "-c", without_server]
     environment = os.environ | {"PYTHONPATH": str(repo_root), "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
     done = subprocess.run(command, cwd=new.root, env=environment, capture_output=True, text=True, check=True)
     assert done.stderr.count("the checkout was moved or copied") == 1

@@ -1,0 +1,84 @@
+"""A generator as an MLflow model that dubs videos. MLflow imports this module when it loads a registered version.
+
+The model's folder contains a copy of this code, so it can be loaded and served without a checkout.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from pipeline.core.choices import Device
+from pipeline.core.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pipeline.dubbing.dub import DubSettings
+    from pipeline.inference.generator import MouthGenerator
+
+INPUTS = ("face", "audio")
+OUTPUT = "video"
+
+
+class VideoDubber:
+    """Dubs the videos of a table with one generator."""
+
+    def __init__(self, generator: MouthGenerator, config: dict[str, Any]) -> None:
+        self._generator, self._config = generator, config
+
+    def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """One MP4 file per row, in the column ``video``.
+
+        ``model_input``: the columns ``face`` (content of a video or image of one speaker) and ``audio`` (content of an
+        audio file with the speech, or of a video with it), as bytes. Raises UserError for missing columns, and the
+        errors of ``dub_file``.
+        """
+        import pandas as pd
+
+        if absent := [name for name in INPUTS if name not in model_input.columns]:
+            raise UserError(
+                f"the input has no column {' and '.join(absent)}; give a table with the columns face and audio, each "
+                "with the content of files"
+            )
+        videos = [self._dub(face, audio) for face, audio in zip(model_input["face"], model_input["audio"], strict=True)]
+        return pd.DataFrame({OUTPUT: videos})
+
+    def _dub(self, face: bytes, audio: bytes) -> bytes:
+        from pipeline.dubbing.dub import dub_file
+        from pipeline.faces.detector import detectors_by_zoom
+
+        config = self._config
+        detectors = partial(detectors_by_zoom, config["detector_score"], config["detector_max_px"])
+        with tempfile.TemporaryDirectory(prefix="lipsmith-") as folder:
+            paths = [Path(folder, name) for name in (*INPUTS, "out.mp4")]
+            paths[0].write_bytes(face)
+            paths[1].write_bytes(audio)
+            dub_file(paths[0], paths[1], paths[2], self._generator, detectors, self._settings())
+            return paths[2].read_bytes()
+
+    def _settings(self) -> DubSettings:
+        from pipeline.dubbing.dub import DubSettings
+        from pipeline.dubbing.face_path import FollowSettings
+
+        config = self._config
+        follow = FollowSettings(config["max_gap_frames"], config["smooth_frames"], config["cut_change"])
+        return DubSettings(follow=follow)
+
+
+def _load_pyfunc(path: str, model_config: dict[str, Any]) -> VideoDubber:
+    """MLflow calls this with the folder of the generator and the settings that were stored with it.
+
+    The caller of ``mlflow.pyfunc.load_model`` can replace a setting with ``model_config``, for example
+    ``{"device": "cpu"}``. Raises UserError for an unknown device.
+    """
+    from pipeline.inference.device import set_threads
+    from pipeline.inference.generator import MouthGenerator
+
+    device = model_config["device"]
+    if device not in get_args(Device):
+        raise UserError(f"model_config: device is {device!r}; it must be one of {', '.join(get_args(Device))}")
+    set_threads(model_config["num_threads"])
+    return VideoDubber(MouthGenerator.load(Path(path), device), model_config)

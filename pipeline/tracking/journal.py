@@ -1,0 +1,158 @@
+"""Records of an MLflow run on the local disk, until the store has accepted them.
+
+A journal is a folder: ``run.json`` describes the run, ``records.jsonl`` has one record a line, ``sent`` is the length
+of the records that the store has accepted, and ``files`` holds artifacts. A process locks the journals that it uses.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from pipeline.core import atomic
+from pipeline.core.layout import Layout
+from pipeline.core.locks import LockHeldError, locked_or_refused
+
+_held: set[Path] = set()
+"""Locks of this process, which the operating system would grant to it again."""
+_RUN, _RECORDS, _SENT, _FILES = "run.json", "records.jsonl", "sent", "files"
+
+
+def spool_dir(layout: Layout) -> Path:
+    return layout.scratch_dir / "mlflow-spool"
+
+
+class Journal:
+    """One journal, locked by this process until ``close``. Thread-safe."""
+
+    def __init__(self, folder: Path, lock: ExitStack) -> None:
+        self.folder = folder
+        self._lock = lock
+        self._writing = threading.Lock()
+        self.sent_bytes = int(_text(folder / _SENT) or 0)
+        _cut_half_line(folder / _RECORDS)
+
+    @property
+    def run(self) -> dict[str, Any]:
+        """The description of the run that was given to `create_journal`."""
+        content: dict[str, Any] = json.loads((self.folder / _RUN).read_text())
+        return content
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Add a record: a JSON object."""
+        line = json.dumps(record).encode() + b"\n"
+        with self._writing, (self.folder / _RECORDS).open("ab") as file:
+            file.write(line)
+
+    def keep(self, path: Path) -> str:
+        """Keep a file, or the files of a folder, as they are now. Returns the path below the journal's folder."""
+        name = f"{_FILES}/{uuid.uuid4().hex[:12]}/{path.name}"
+        target = self.folder / name
+        target.parent.mkdir(parents=True)
+        if path.is_dir():
+            shutil.copytree(path, target, copy_function=_link)
+        else:
+            _link(path, target)
+        return name
+
+    def unsent(self) -> list[tuple[dict[str, Any], int]]:
+        """The records that the store has not accepted, each with what `mark_sent` needs.
+
+        A half-written last line is left out.
+        """
+        try:
+            with (self.folder / _RECORDS).open("rb") as file:
+                file.seek(self.sent_bytes)
+                content = file.read()
+        except FileNotFoundError:
+            return []
+        found, end = [], self.sent_bytes
+        for line in content[: content.rfind(b"\n") + 1].splitlines(keepends=True):
+            end += len(line)
+            found.append((json.loads(line), end))
+        return found
+
+    def mark_sent(self, end: int) -> None:
+        """Note that the store has accepted a record and all records before it."""
+        self.sent_bytes = end
+        atomic.write_text(self.folder / _SENT, str(end))
+
+    def has_status(self) -> bool:
+        """Whether the run's final status was recorded."""
+        return any(json.loads(line)["kind"] == "status" for line in _text(self.folder / _RECORDS).splitlines())
+
+    def close(self) -> None:
+        """Release the lock. A journal whose records are all sent is removed."""
+        is_done = not self.unsent()
+        self._lock.close()
+        if is_done:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def create_journal(layout: Layout, run: Mapping[str, Any]) -> Journal:
+    """A new journal. ``run``: description of the run as JSON."""
+    folder = spool_dir(layout) / f"{time.time_ns():020d}-{os.getpid()}"
+    lock = _locked(folder)
+    atomic.write_text(folder / _RUN, json.dumps(run))
+    return Journal(folder, lock)
+
+
+def has_left(layout: Layout) -> bool:
+    """Whether there is any journal, also one that a running stage uses."""
+    return any(path.is_dir() for path in spool_dir(layout).glob("*"))
+
+
+def left_journals(layout: Layout) -> Iterator[Journal]:
+    """The journals that no process uses, the oldest first. The caller closes each."""
+    for folder in sorted(path for path in spool_dir(layout).glob("*") if path.is_dir()):
+        try:
+            lock = _locked(folder)
+        except LockHeldError:
+            continue
+        if (folder / _RUN).is_file():
+            yield Journal(folder, lock)
+        else:  # the process that created it ended at once
+            lock.close()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _locked(folder: Path) -> ExitStack:
+    """The lock of a journal. Raises LockHeldError if this or another process has it."""
+    path = folder / "lock"
+    if path in _held:
+        raise LockHeldError(path, "this process")
+    stack = ExitStack()
+    stack.enter_context(locked_or_refused(path, "tracking"))
+    _held.add(path)
+    stack.callback(_held.discard, path)
+    return stack
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    """A hard link costs no space. Outputs are replaced and never edited, so the link keeps the content."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _cut_half_line(path: Path) -> None:
+    """Remove a last line that a killed process did not finish."""
+    if path.is_file():
+        content = path.read_bytes()
+        os.truncate(path, content.rfind(b"\n") + 1)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""

@@ -1,0 +1,223 @@
+"""Sends journals to MLflow's store in a thread, so that a stage never waits for the store."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pipeline.core.layout import Layout
+from pipeline.core.locks import locked
+from pipeline.core.redact import redacted
+from pipeline.tracking.journal import Journal, left_journals
+from pipeline.tracking.probe import SCHEMA_REMEDY, ServerFault, find_fault
+from pipeline.tracking.recorder import joined, name_of, send_record
+from pipeline.tracking.store import store_uri
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+logger = logging.getLogger(__name__)
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 300.0
+"""Time between two attempts to reach a store: it doubles with every failure."""
+SHORT_WAIT_S = 2.0
+"""Longest time for which the end of a stage waits for a store that has just failed."""
+_OUTAGE_CODES = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "PERMISSION_DENIED")
+"""MLflow's codes of errors that concern the store. A full disk of a server rejects writes and still answers."""
+_SCHEMA_WORDS = ("database schema", "out-of-date", "no such table", "no such column", "Can't locate revision")
+
+
+class OpenedRun(NamedTuple):
+    """Ids in the store."""
+
+    run: str
+    parent: str | None
+
+
+class Store(NamedTuple):
+    """How to reach a store: ``connect`` returns its client, ``open_run`` finds or creates a journal's run."""
+
+    connect: Callable[[], MlflowClient]
+    open_run: Callable[[MlflowClient, Mapping[str, Any]], OpenedRun]
+
+
+class StoreError(Exception):
+    """The store accepts nothing at present. ``fault`` names the cause and the remedy."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__(fault)
+        self.fault = fault
+
+
+def send_records(client: MlflowClient, opened: OpenedRun, journal: Journal, layout: Layout) -> None:
+    """Send the records that the store has not accepted. Raises StoreError if the store fails.
+
+    A record that an answering store rejects is lost, with a warning.
+    """
+    for record, end in joined(journal.unsent()):
+        try:
+            send_record(client, opened.run, opened.parent, journal.folder, record)
+        except Exception as error:
+            if fault := _fault(error, client, opened.run, layout):
+                raise StoreError(fault) from error
+            show_bug(error)
+            logger.warning("MLflow rejected %s, which is lost: %s", name_of(record), redacted(str(error)))
+        journal.mark_sent(end)
+
+
+def send_left(client: MlflowClient, store: Store, layout: Layout) -> int:
+    """Send the journals of earlier stages, and return their number. Raises StoreError if the store fails.
+
+    A journal without a final status belongs to a stage that was killed; so does its run then.
+    """
+    num = 0
+    for journal in left_journals(layout):
+        try:
+            if not journal.has_status():
+                journal.append({"kind": "status", "status": "KILLED", "end_ms": int(time.time() * 1000)})
+            send_records(client, opened_run(client, store, journal, layout), journal, layout)
+            num += 1
+        finally:
+            journal.close()
+    return num
+
+
+def opened_run(client: MlflowClient, store: Store, journal: Journal, layout: Layout) -> OpenedRun:
+    """The journal's run in the store. Raises StoreError if the store fails."""
+    try:
+        with locked(layout.scratch_dir / "mlflow-run.lock", "opening an MLflow run"):  # two must not create the same
+            return store.open_run(client, journal.run)
+    except Exception as error:
+        show_bug(error)
+        raise StoreError(describe(error, layout)) from error
+
+
+def _fault(error: Exception, client: MlflowClient, run: str, layout: Layout) -> str:
+    """Why the store accepts nothing, or "" if it rejected one record only."""
+    if getattr(error, "error_code", "") in _OUTAGE_CODES or not _answers(client, run):
+        return describe(error, layout)
+    return ""
+
+
+def server_fault(layout: Layout) -> str:
+    """What is wrong with the server of the store; "" if it answers or the store is no server."""
+    return str(find_fault(store_uri(layout)) or "") if is_server(layout) else ""
+
+
+def is_server(layout: Layout) -> bool:
+    return store_uri(layout).startswith(("http://", "https://"))
+
+
+def describe(error: Exception, layout: Layout) -> str:
+    """Why the store cannot be used, with the remedy. A server is asked, since its client's errors are long."""
+    text = redacted(str(error))
+    uri = store_uri(layout)
+    if fault := server_fault(layout):
+        return fault
+    if any(word in text for word in _SCHEMA_WORDS):
+        return str(ServerFault(f"{redacted(uri)} has the schema of another version of MLflow", SCHEMA_REMEDY))
+    return f"{type(error).__name__}: {' '.join(text.split())[:300]}"
+
+
+def _answers(client: MlflowClient, run: str) -> bool:
+    try:
+        client.get_run(run)
+    except Exception:  # whatever its type, the store did not answer
+        return False
+    return True
+
+
+class Sender:
+    """A thread that sends the journals of earlier stages and then the records of one journal, as they are written."""
+
+    def __init__(self, journal: Journal, store: Store, layout: Layout) -> None:
+        self._journal, self._store, self._layout = journal, store, layout
+        self._wake, self._is_ending = threading.Event(), threading.Event()
+        self.fault = ""
+        """Why the store accepts nothing at present."""
+        self.run_id: str | None = None
+        """Id of the run, as soon as the store has it."""
+        self._thread = threading.Thread(target=self._work, name="mlflow-sender", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Call this after a record was written."""
+        self._wake.set()
+
+    def finish(self, wait_s: float) -> bool:
+        """Send what is left and return whether all records were sent.
+
+        Waits as long as records are accepted, at most ``wait_s`` for the next one, and `SHORT_WAIT_S` if the store has
+        failed.
+        """
+        self._is_ending.set()
+        self._wake.set()
+        accepted, since = self._journal.sent_bytes, time.monotonic()
+        while self._thread.is_alive() and time.monotonic() < since + (SHORT_WAIT_S if self.fault else wait_s):
+            self._thread.join(0.05)
+            if self._journal.sent_bytes != accepted:
+                accepted, since = self._journal.sent_bytes, time.monotonic()
+        return not self._thread.is_alive() and not self._journal.unsent()
+
+    def _work(self) -> None:
+        try:
+            self._send_until_end()
+        except Exception as error:  # a bug must not end the stage; the records stay on this disk
+            self._note_fault(f"{type(error).__name__}: {redacted(str(error))}")
+            logger.warning("tracking failed with an unexpected error", exc_info=error)
+
+    def _send_until_end(self) -> None:
+        client: MlflowClient | None = None
+        opened: OpenedRun | None = None
+        pause_s = FIRST_PAUSE_S
+        while True:
+            self._wake.clear()
+            is_last = self._is_ending.is_set()
+            try:
+                client = client or self._connected()
+                opened = opened or opened_run(client, self._store, self._journal, self._layout)
+                self.run_id = opened.run
+                send_records(client, opened, self._journal, self._layout)
+                self._note_success()
+                pause_s = FIRST_PAUSE_S
+            except StoreError as error:
+                self._note_fault(error.fault)
+                if is_last:
+                    return
+                self._is_ending.wait(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                continue
+            if is_last:
+                return
+            self._wake.wait()
+
+    def _connected(self) -> MlflowClient:
+        if fault := server_fault(self._layout):
+            raise StoreError(fault)  # sooner than by MLflow's client, which repeats a request several times
+        try:
+            client = self._store.connect()
+        except Exception as error:
+            show_bug(error)
+            raise StoreError(describe(error, self._layout)) from error
+        if num := send_left(client, self._store, self._layout):
+            logger.info("sent the records of %d earlier stages to MLflow", num)
+        return client
+
+    def _note_fault(self, fault: str) -> None:
+        if not self.fault:
+            logger.warning("MLflow cannot be used; the stage continues and its records wait on this disk: %s", fault)
+        self.fault = fault
+
+    def _note_success(self) -> None:
+        if self.fault:
+            logger.info("MLflow answers again; the waiting records are sent")
+        self.fault = ""
+
+
+def show_bug(error: Exception) -> None:
+    """Log the traceback of an error that may be a bug of this package."""
+    if isinstance(error, TypeError | LookupError | AttributeError | NameError | AssertionError):
+        logger.warning("tracking failed with an unexpected error", exc_info=error)

@@ -1,0 +1,109 @@
+"""``python -m pipeline.tracking.sweep``: the points of a sweep as child runs of one MLflow run."""
+
+from __future__ import annotations
+
+import logging
+import math
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.core.artifacts import read_json
+from pipeline.core.command_line import reported, run_command
+from pipeline.core.errors import TemporaryError
+from pipeline.core.layout import Layout, find_root
+from pipeline.core.logs import log_to_stderr, wants_tracebacks
+from pipeline.core.redact import redacted
+from pipeline.params import load_params
+from pipeline.tracking.store import experiment_id, open_client, set_mlflow_defaults, store_uri
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+logger = logging.getLogger(__name__)
+
+
+def log_sweep(layout: Layout, sweep: str, points: Sequence[Mapping[str, Any]]) -> str:
+    """Log the finished points of a sweep and return the id of the parent run.
+
+    A point has ``name`` (of its DVC experiment), ``overrides`` (key -> value) and ``metrics`` (nested numbers). Points
+    that were logged before are left unchanged. Raises TemporaryError if the store cannot be used.
+    """
+    set_mlflow_defaults()
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        client = open_client(layout)
+        experiment = experiment_id(client, layout, load_params(layout.params_path).dataset.source)
+        parent, _ = _run(client, experiment, f"sweep:{sweep}", sweep, {"mlflow.note.content": _description(sweep)})
+        for point in points:
+            tags = {"mlflow.parentRunId": parent, "dvc_experiment": point["name"], "sweep": sweep}
+            run_id, is_new = _run(client, experiment, f"sweep:{sweep}:{point['name']}", point["name"], tags)
+            if is_new:
+                _log_point(client, run_id, point)
+        client.set_terminated(parent)
+    except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
+        cause = redacted(str(error).strip().split("\n", 1)[0])
+        raise TemporaryError(f"MLflow at {redacted(store_uri(layout))}: {cause}") from error
+    return parent
+
+
+def _description(sweep: str) -> str:
+    return (
+        f"Points of the sweep {sweep}. Each child run is a DVC experiment; `dvc exp apply NAME` restores its results."
+    )
+
+
+def _run(client: MlflowClient, experiment: str, key: str, name: str, tags: dict[str, str]) -> tuple[str, bool]:
+    """Id of the finished run with this key, or of a new run; and whether it is new."""
+    found = client.search_runs([experiment], f"tags.`lipsmith.run_key` = '{key}'", max_results=1)
+    if found:
+        return str(found[0].info.run_id), found[0].info.status != "FINISHED"
+    made = client.create_run(experiment, run_name=name, tags={**tags, "lipsmith.run_key": key})
+    return str(made.info.run_id), True
+
+
+def _log_point(client: MlflowClient, run_id: str, point: Mapping[str, Any]) -> None:
+    for key, value in point["overrides"].items():
+        client.log_param(run_id, key, value)
+    for name, value in _numbers(point["metrics"]):
+        client.log_metric(run_id, name, value)
+    client.set_terminated(run_id)
+
+
+def _numbers(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """The finite numbers among nested metrics, with their names joined by dots."""
+    for name, value in metrics.items():
+        if isinstance(value, Mapping):
+            yield from _numbers(value, f"{prefix}{name}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            yield prefix + name, float(value)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(_command, argv, "python -m pipeline.tracking.sweep")
+
+
+def _command(
+    sweep: Annotated[str, typer.Option("--name", help="Name of the sweep.")],
+    points: Annotated[Path, typer.Option(help="JSON file with the points: name, overrides, metrics.")],
+    root: Annotated[
+        Path | None, typer.Option(help="Checkout. Default: the one that contains the working directory.")
+    ] = None,
+) -> int:
+    """Log the points of a sweep as child runs of one MLflow run. `python -m flows.sweep` calls this command."""
+    log_to_stderr()
+
+    def body() -> int:
+        log_sweep(Layout(find_root(root)), sweep, read_json(points, "`python -m flows.sweep` creates it")["points"])
+        return 0
+
+    return reported(body, lambda error: logger.error("%s", error, exc_info=wants_tracebacks()))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,99 @@
+"""The MLflow page of a checkout: its address, and the local server that shows it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+import time
+import webbrowser
+from urllib.error import URLError
+from urllib.request import ProxyHandler, build_opener
+
+from pipeline.core.errors import LipsmithError, UserError
+from pipeline.core.layout import Layout
+from pipeline.tracking.store import experiment_name, open_client, set_mlflow_defaults
+from pipeline.tracking.view import latest_view, runs_address
+
+logger = logging.getLogger(__name__)
+
+HOST, PORT = "127.0.0.1", 5000
+_START_S = 120.0
+"""Longest time in which the server starts. A new store is migrated first."""
+
+
+def first_page(layout: Layout) -> str:
+    """The page to open, relative to the server: the runs of the latest comparison, otherwise all runs.
+
+    The experiment is that of ``dataset.source`` in ``params.yaml``. Without it, the page is the list of experiments.
+    """
+    from pipeline.params import load_params
+
+    if not layout.mlflow_db_path.is_file():
+        return "#/experiments"
+    try:
+        name = experiment_name(load_params(layout.params_path).dataset.source)
+    except LipsmithError:
+        return "#/experiments"
+    client = open_client(layout)
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        return "#/experiments"
+    return runs_address(str(found.experiment_id), latest_view(client, str(found.experiment_id)))
+
+
+def serve(layout: Layout, port: int = PORT, *, opens: bool = True) -> int:
+    """Serve the checkout's own store until Ctrl-C, print the page's address, open it if there is a screen.
+
+    Returns the server's exit code, 0 after Ctrl-C. Raises UserError if the port is in use.
+    """
+    _require_free(port)
+    set_mlflow_defaults()
+    address = f"http://{HOST}:{port}/{first_page(layout)}"
+    arguments = ["--backend-store-uri", f"sqlite:///{layout.mlflow_db_path}", "--artifacts-destination", "mlruns"]
+    command = [sys.executable, "-m", "mlflow", "server", *arguments, "--host", HOST, "--port", str(port)]
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    server = subprocess.Popen(command, cwd=layout.root, env=environment)
+    try:
+        if _wait(server, port):
+            logger.warning("the runs: %s (Ctrl-C stops the server)", address)
+            if opens and _has_screen():
+                webbrowser.open(address)
+        return server.wait()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _require_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise UserError(
+                f"port {port} of {HOST} cannot be used ({error.strerror}); stop the program that uses it, or choose "
+                f"another port: python -m pipeline.tracking --port {port + 1}"
+            ) from None
+
+
+def _wait(server: subprocess.Popen[bytes], port: int) -> bool:
+    """Wait until the server answers. Returns False if it ended or did not answer in time."""
+    opener = build_opener(ProxyHandler({}))  # a proxy does not reach this machine
+    deadline = time.monotonic() + _START_S
+    while server.poll() is None and time.monotonic() < deadline:
+        try:
+            with opener.open(f"http://{HOST}:{port}/health", timeout=5):
+                return True
+        except (URLError, OSError):
+            time.sleep(0.3)
+    return False
+
+
+def _has_screen() -> bool:
+    """Whether a browser can open a window. A browser in the terminal would hide the server's messages."""
+    return sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))

@@ -1,0 +1,97 @@
+"""The points of a sweep, and how a sweep resumes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flows import sweep
+from flows.sweep_points import grid_of, points_of, read_list
+from pipeline.core.errors import UserError
+
+
+@pytest.fixture
+def params(repo_root: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((repo_root / "params.yaml").read_text())
+    return content
+
+
+def test_a_grid_has_all_combinations_and_every_seed() -> None:
+    found = grid_of(["train_gan.width=0.25,0.5", "train_gan.augment=true"], [1, 2])
+    assert found == [
+        {"train_gan.width": width, "train_gan.augment": True, "seed": seed} for width in (0.25, 0.5) for seed in (1, 2)
+    ]
+    assert grid_of([], [7]) == [{"seed": 7}]
+
+
+@pytest.mark.parametrize(
+    ("settings", "seeds", "message"),
+    [
+        (["train_gan.width"], [], "must have the form KEY=VALUE"),
+        (["=1"], [], "must have the form KEY=VALUE"),
+        (["seed=1", "seed=2"], [], "--set seed is given twice"),
+        (["seed=1"], [2], "not both"),
+        (["seed=[1"], [], "is not a YAML value"),
+    ],
+)
+def test_a_wrong_setting_is_named(settings: list[str], seeds: list[int], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        grid_of(settings, seeds)
+
+
+@pytest.mark.parametrize("text", ["", "seed: 1", "- 3", "[", "- {}"])
+def test_a_list_file_of_another_form_is_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "points.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"points\.yaml"):
+        read_list(path)
+    path.write_text("- {seed: 2, train_gan.betas: [0.5, 0.9]}")
+    assert read_list(path) == [{"seed": 2, "train_gan.betas": [0.5, 0.9]}]
+
+
+def test_a_point_has_the_same_name_on_the_same_commit_only(params: dict[str, Any]) -> None:
+    (first,) = points_of("s", "commit", params, [{"seed": 1, "train_gan.width": 0.5, "train_syncnet.width": 0.5}])
+    (again,) = points_of("s", "commit", params, [{"train_syncnet.width": 0.5, "train_gan.width": 0.5, "seed": 1}])
+    (other,) = points_of("s", "other", params, [first.overrides])
+    assert first.name == again.name != other.name and first.name.startswith("s-")
+    assert first.settings == ["seed=1", "train_gan.width=0.5", "train_syncnet.width=0.5"]
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "message"),
+    [
+        ("a/b", [{"seed": 1}], "must consist of letters"),
+        ("s", [], "no points"),
+        ("s", [{"seed": 1}, {"seed": 1}], "the point seed=1 occurs twice"),
+        ("s", [{"seed": -1}], "at the point seed=-1: seed"),
+        ("s", [{"train_gan.step": 1}], "no train_gan.step, which the point"),
+        ("s", [{"variants.none.seed": 1}], "no variants.none.seed"),
+    ],
+)
+def test_wrong_points_are_refused_before_any_runs(
+    name: str, overrides: list[dict[str, Any]], message: str, params: dict[str, Any]
+) -> None:
+    with pytest.raises(UserError, match=message):
+        points_of(name, "commit", params, overrides)
+
+
+def test_experiments_of_the_current_commit_are_read_with_their_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = {"lstm_cbam": {"lse_d": 7.5, "fid": 20.0}}
+    done = {"name": "s-1", "data": {"metrics": {sweep.COMPARISON_METRICS: {"data": figures}}}}
+    shown = [{"rev": "HEAD", "experiments": [{"revs": [done]}, {"revs": None}]}, {"rev": "x", "experiments": None}]
+    monkeypatch.setattr(sweep.dvc, "query", lambda *_: json.dumps(shown))
+    assert sweep.read_metrics(Path()) == {"s-1": figures}
+
+
+def test_the_table_has_settings_outcome_and_scores(params: dict[str, Any]) -> None:
+    points = points_of("s", "commit", params, [{"seed": 1}, {"seed": 2}])
+    figures = {points[0].name: {"lstm_cbam": {"lse_d": 7.5, "fid": None}, "withheld": "text"}}
+    outcomes = dict(zip((p.name for p in points), ("ran", "failed: full disk"), strict=True))
+    lines = sweep.outcome_text(points, outcomes, figures).splitlines()
+    assert lines[0].split("  ")[0] == "experiment" and "lstm_cbam LSE-D" in lines[0]
+    assert lines[-2].split() == [points[0].name, "seed=1", "ran", "7.500", "-"]
+    assert "failed: full disk" in lines[-1] and lines[-1].split()[-2:] == ["-", "-"]

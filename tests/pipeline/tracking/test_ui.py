@@ -1,0 +1,48 @@
+"""The server of MLflow's page: its address, its end, and a port that is in use."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.errors import UserError
+from pipeline.core.layout import Layout
+from pipeline.tracking import ui
+
+
+def test_a_checkout_without_runs_opens_the_list_of_experiments(tmp_path: Path) -> None:
+    assert ui.first_page(Layout(tmp_path)) == "#/experiments"
+
+
+def test_a_port_in_use_is_reported_with_another_one(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(UserError, match=rf"port {port} .* in use.*--port {port + 1}"):
+            ui.serve(Layout(tmp_path), port)
+
+
+@pytest.mark.slow
+def test_the_page_is_served_until_ctrl_c(tmp_path: Path, repo_root: Path) -> None:
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(repo_root / name, tmp_path)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "pipeline.tracking", "--no-open", "--port", str(port)]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    assert process.stderr is not None
+    line = next((line for line in process.stderr if "the runs: " in line), "")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert f"http://127.0.0.1:{port}/#/experiments" in line
+    assert process.returncode == 0
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
