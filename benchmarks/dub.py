@@ -87,8 +87,9 @@ def _save_network(folder: Path, width: float) -> Measured:
 
 
 def _measure_ours(face: Path, audio: Path, model: Path, runtime: Runtime, folder: Path) -> Measured:
-    from pipeline.dubbing.dub import DubSettings, dub_file
+    from pipeline.dubbing.dub import dub_file
     from pipeline.dubbing.face_path import FollowSettings
+    from pipeline.dubbing.settings import DubSettings
     from pipeline.faces.detector import detectors_by_zoom, limit_opencv_threads
     from pipeline.inference.runtimes import load_generator
     from pipeline.params import load_params

@@ -9,7 +9,6 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -18,51 +17,33 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from pipeline.core.choices import CropGeometry, Length, Reference
-from pipeline.core.errors import UserError
-from pipeline.dubbing.choices import Fill, OnMissing
-from pipeline.dubbing.face_path import Followed, FollowSettings, follow_face
-from pipeline.dubbing.output import require_output
+from pipeline.dubbing.blend import Shares, blend_frames, generated_shares
+from pipeline.dubbing.drawn import DrawnFrames
+from pipeline.dubbing.face_path import Followed, find_faces, finer
+from pipeline.dubbing.kept_frames import kept_frames
 from pipeline.dubbing.paste import paste_mouth
-from pipeline.dubbing.playback import Frame, play
+from pipeline.dubbing.phases import in_phase
+from pipeline.dubbing.playback import Frame, play, source_indices
 from pipeline.dubbing.reference import ShotReference
-from pipeline.dubbing.speech import load_speech
+from pipeline.dubbing.selection import chooses_faces, select_faces
+from pipeline.dubbing.settings import BATCH_FRAMES, DubSettings, check_files
 from pipeline.dubbing.summary import DubSummary
 from pipeline.dubbing.tint import SkinTint, pixels_inside
+from pipeline.dubbing.voice import OpenVoice, open_voice
+from pipeline.dubbing.who import parse_who, who_text
 from pipeline.faces.crops import CROP_PX, Cropper
 from pipeline.faces.detector import FaceDetector
-from pipeline.features.alignment import FPS
 from pipeline.inference.generator_inputs import AudioSource, FrameIndices, GeneratorState
-from pipeline.media.audio import Begin
 from pipeline.media.file import Display, MediaFile
+from pipeline.media.picture_folder import open_pictures
 from pipeline.media.writer import VideoWriter
-from pipeline.report.progress import tracked
 
 logger = logging.getLogger(__name__)
 
 DetectorsFor = Callable[[int], Iterable[FaceDetector]]
 """Maps the longer side of a video's frames, in pixels, to the detectors to try in turn."""
 
-BATCH_FRAMES = 32
 _BATCH_BYTES = 1 << 27  # 128 MiB of source frames at once
-
-
-@dataclass(frozen=True, kw_only=True)
-class DubSettings:
-    """Settings of a dubbing. They do not change the model.
-
-    length: the input that sets the output's length. fill: how to extend a video that is too short. on_missing: whether
-    to keep frames without a face or to raise an error; ``auto`` keeps them if any frame has a face. reference: the
-    reference image of the generator, the ``first`` frame of the shot or the ``same`` frame. audio_track: number of the
-    audio track with the speech, from 1; by default as in ``choose_audio_track``.
-    """
-
-    follow: FollowSettings
-    length: Length = "audio"
-    fill: Fill = "pingpong"
-    on_missing: OnMissing = "auto"
-    reference: Reference = "first"
-    audio_track: int | None = None
-    batch_frames: int = BATCH_FRAMES
 
 
 class GenerateMouths(Protocol):
@@ -87,7 +68,7 @@ class GenerateMouths(Protocol):
 
 def dub_file(
     face: Path,
-    audio: Path,
+    audio: Path | None,
     out: Path,
     generate: GenerateMouths,
     detectors_for: DetectorsFor,
@@ -95,72 +76,87 @@ def dub_file(
 ) -> DubSummary:
     """Write ``out``: the video ``face`` at its own size and frame rate, dubbed with ``audio``.
 
-    Writes ``out`` atomically. Raises MediaError for an unusable input, UserError for arguments that cannot be used.
+    ``audio`` is not needed if the settings have segments. Writes ``out`` atomically. Raises MediaError for an unusable
+    input, DataError if too few frames show the face, UserError for arguments that cannot be used.
     """
-    require_output(out, face, audio)
+    check_files(face, audio, out, settings)
     # The matrices of pasting are small: with one thread it is four times as fast.
     one_thread = threadpool_limits(1, user_api="blas")
-    with one_thread, MediaFile(face) as video, MediaFile(audio, settings.audio_track) as sound:
-        return _dub(video, sound, out, generate, detectors_for, settings)
+    with (
+        one_thread,
+        open_pictures(face, settings.fps) as video,
+        open_voice(video, audio, settings.drive, settings.segments, settings.audio_track) as voice,
+    ):
+        return _dub(video, voice, out, generate, detectors_for, settings)
 
 
 def _dub(
     video: MediaFile,
-    sound: MediaFile,
+    opened: OpenVoice,
     out: Path,
     generate: GenerateMouths,
     detectors_for: DetectorsFor,
     settings: DubSettings,
 ) -> DubSummary:
     started = time.monotonic()
-    face, display, fps = video.path, video.display, video.fps
-    speech = load_speech(sound, _beginning(video, sound))
+    display, fps, voice, who = video.display, video.fps, opened.voice, parse_who(settings.who)
+    length: Length = "video" if opened.spans else settings.length
     num_wanted: int | None = None
-    if settings.length == "audio":
-        num_wanted = max(1, round(speech.duration_s * fps))
+    if length == "audio":
+        num_wanted = max(1, round(voice.duration_s * fps))
     writer = VideoWriter(
         out,
         fps,
         (display.width, display.height),
-        speech.output(is_whole=settings.length == "audio"),
+        voice.output(is_whole=length == "audio"),
         crf=17,
         preset="superfast",  # half the time of "veryfast"; at one crf PSNR is 0.4 dB higher, the file 20 % larger
-        match=settings.length,
+        match=length,
         pixel_aspect=display.pixel_aspect,
     )
     num_stated = video.header.num_frames
-    num_watched = num_stated if num_wanted is None else min(num_wanted, num_stated or num_wanted)
+    # Short audio needs only the beginning of a long video, but the numbers of faces are those of the whole.
+    limit = None if isinstance(who, tuple) else num_wanted
+    num_watched = num_stated if limit is None else min(limit, num_stated or limit)
 
     def open_frames() -> Iterator[Frame]:
         return (timed.image for timed in video.frames(fps))
 
-    def watched_frames() -> Iterator[Frame]:  # short audio needs only the beginning of a long video
-        return tracked(itertools.islice(open_frames(), num_wanted), "detecting faces", num_watched or None, "frames")
+    def watched_frames() -> Iterator[Frame]:
+        frames = itertools.islice(open_frames(), limit)
+        return in_phase(frames, "detecting faces", num_watched or None, settings.on_progress)
 
     detectors = detectors_for(max(display.width, display.height))
-    followed = follow_face(watched_frames, detectors, float(fps), settings.follow, generate.geometry)
-    boxes = followed.boxes
-    num_shown = len(boxes) if num_wanted is None else num_wanted
-    shown = play(open_frames, len(boxes), num_shown, settings.fill, out.parent)
-    num_missing = 0
-    _require_faces(face, boxes, float(fps), settings.on_missing)
-    with writer:
+    if has_numbers := chooses_faces(who, opened.spans):
+        detectors = finer(detectors)
+    found = find_faces(watched_frames, detectors, float(fps), settings.follow)
+    selection = select_faces(found, who, opened.spans, lambda: itertools.islice(open_frames(), limit), video)
+    followed = found.follow(selection.choices, settings.follow, generate.geometry)
+    num_shown = found.num_frames if num_wanted is None else num_wanted
+    shares = generated_shares(num_shown, float(fps), opened.times, voice.audio, settings.in_silence)
+    drawn = DrawnFrames(followed, source_indices(found.num_frames, num_shown, settings.fill), shares)
+    drawn.require(video.path, float(fps), settings.on_missing, settings.min_dubbed)
+    shown = play(open_frames, found.num_frames, num_shown, settings.fill, out.parent)
+    with kept_frames(settings.keep_frames) as keep, writer:
         batch_frames = _batch_size(display, settings)
-        dubbed = regenerate(shown, followed, speech, float(fps), generate, batch_frames, settings.reference)
-        for source, image in tracked(dubbed, "generating frames", num_shown, "frames"):
-            num_missing += bool(np.isnan(boxes[source, 0]))
+        dubbed = regenerate(shown, followed, voice, float(fps), generate, batch_frames, settings.reference, shares)
+        for _, image in in_phase(dubbed, "generating frames", num_shown, settings.on_progress):
             writer.write(image)
+            keep(image)
     with MediaFile(out) as written:
         size = written.display
     return DubSummary(
         path=out,
         num_frames=num_shown,
-        num_missing=num_missing,
+        num_missing=drawn.num_missing,
+        num_dubbed=drawn.num_drawn,
+        who=who_text(who),
+        faces=drawn.faces(selection.faces, float(fps), has_numbers=has_numbers),
         width=size.width,
         height=size.height,
         fps=float(fps),
         seconds=time.monotonic() - started,
-        notes=tuple(f"{media.path}: {note}" for media in (video, sound) for note in media.notes),
+        notes=tuple(f"{media.path}: {note}" for media in (video, *opened.files) for note in media.notes),
     )
 
 
@@ -172,11 +168,13 @@ def regenerate(
     generate: GenerateMouths,
     batch_frames: int = BATCH_FRAMES,
     reference: Reference = "first",
+    shares: Shares | None = None,
 ) -> Iterator[tuple[int, Frame]]:
     """Generate mouths for a stream of (source frame index, frame), in batches; yields the stream with new frames.
 
     Frames without a face in ``followed`` are returned unchanged. The k-th frame of the stream gets the audio at
-    k / fps seconds.
+    k / fps seconds. ``shares: float32 [K]`` is the share of the generated mouth in each frame of the stream, by default
+    1; a frame with 0 is returned unchanged.
     """
     boxes, turns = followed.boxes, followed.turns
     has_face = np.isfinite(boxes[:, 0])
@@ -186,7 +184,7 @@ def regenerate(
     numbered = enumerate(shown)
     while batch := list(itertools.islice(numbered, batch_frames)):
         pictures = {place: frame for place, (_, frame) in batch}
-        faces = [(place, source) for place, (source, _) in batch if has_face[source]]
+        faces = [(k, source) for k, (source, _) in batch if has_face[source] and (shares is None or shares[k] > 0)]
         if faces:
             crops = np.stack([cut(_turned(pictures[place], turns[source]), source) for place, source in faces])
             places = np.array([place for place, _ in faces])
@@ -196,7 +194,8 @@ def regenerate(
                 upright, box = _turned(pictures[place], turns[source]), boxes[source]
                 height, width = upright.shape[:2]
                 tint = tint_of(crop, mouth, pixels_inside(box, height, width, CROP_PX), source)
-                pictures[place] = _turned(paste_mouth(upright, mouth, box, tint), -turns[source])
+                pasted = _turned(paste_mouth(upright, mouth, box, tint), -turns[source])
+                pictures[place] = pasted if shares is None else blend_frames(pictures[place], pasted, shares[place])
         for place, (source, _) in batch:
             yield source, pictures[place]
 
@@ -205,24 +204,5 @@ def _turned(frame: Frame, turns: int) -> Frame:
     return np.ascontiguousarray(np.rot90(frame, turns))
 
 
-def _beginning(video: MediaFile, sound: MediaFile) -> Begin:
-    """Sample 0 of the speech: its first sample, unless it belongs to the pictures of ``video`` itself."""
-    is_own_sound = video.path.samefile(sound.path)
-    if (lead_s := float(sound.sound_lead_s)) > 1 / FPS:
-        what = "is left out" if is_own_sound else "is kept: the dub begins with it"
-        sound.note(f"its sound starts {lead_s:.2f} s before its video, which {what}")
-    return "picture" if is_own_sound else "sound"
-
-
 def _batch_size(display: Display, settings: DubSettings) -> int:
     return max(1, min(settings.batch_frames, _BATCH_BYTES // (3 * display.width * display.height)))
-
-
-def _require_faces(face: Path, boxes: NDArray[np.float64], fps: float, on_missing: OnMissing) -> None:
-    missing = np.flatnonzero(np.isnan(boxes[:, 0]))
-    is_refused = {"auto": len(missing) == len(boxes), "keep": False, "error": len(missing) > 0}
-    if is_refused[on_missing]:
-        raise UserError(
-            f"{face}: no face in {len(missing)} of {len(boxes)} frames, first at "
-            f"{missing[0] / fps:.2f} s; use --on-missing keep to keep such frames unchanged"
-        )

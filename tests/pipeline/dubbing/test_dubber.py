@@ -122,7 +122,7 @@ def test_a_value_that_is_no_choice(clip, make_sound, tmp_path, option, message):
 
 
 @pytest.mark.parametrize("num_threads", [1, 2])
-def test_the_number_of_threads_is_that_of_the_settings(checkout, clip, tmp_path, monkeypatch, num_threads):
+def test_the_number_of_threads_is_that_of_the_settings(checkout, clip, make_sound, tmp_path, monkeypatch, num_threads):
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["runtime"]["num_threads"] = num_threads
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
@@ -134,7 +134,7 @@ def test_the_number_of_threads_is_that_of_the_settings(checkout, clip, tmp_path,
 
     monkeypatch.setattr("pipeline.dubbing.dub._dub", watch)
     dubber = Dubber.load(checkout.model_dir("train_gan", "lstm_cbam"), device="cpu", root=tmp_path)
-    dubber(clip, clip, tmp_path / "out.mp4")
+    dubber(clip, make_sound(0.1), tmp_path / "out.mp4")
     assert seen == [(num_threads, {1})]
 
 
