@@ -57,9 +57,10 @@ def export_onnx(folder: Path, out: Path) -> float:
         raise UserError(f"--out {out}: the name of an ONNX file must end in {ONNX_SUFFIX}")
     _require_packages()
     generator = MouthGenerator.load(folder, "cpu", "fp32")
-    network = generator.network
-    is_stateful = isinstance(network, Generator) and network.frame_lstm is not None
-    traced = _WithState(network) if is_stateful else network
+    traced = generator.network
+    if isinstance(traced, Generator) and traced.frame_lstm is not None:
+        traced = _WithState(traced)
+    is_stateful = isinstance(traced, _WithState)
     properties = {
         "kind": generator.kind.name,
         "geometry": generator.geometry,
