@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from models.generator import FACE_SIZE_PX
 from pipeline.core.choices import CropGeometry, Length, Reference
 from pipeline.dubbing.blend import Shares, blend_frames, generated_shares
 from pipeline.dubbing.drawn import DrawnFrames
@@ -33,10 +32,9 @@ from pipeline.dubbing.timing import OutputTiming, SourceTiming
 from pipeline.dubbing.tint import SkinTint, pixels_inside
 from pipeline.dubbing.voice import OpenVoice, open_voice
 from pipeline.dubbing.who import parse_who, who_text
-from pipeline.faces.crops import Cropper
+from pipeline.faces.crops import CROP_PX, Cropper
 from pipeline.faces.detector import FaceDetector
-from pipeline.inference.generator import GeneratorState
-from pipeline.inference.generator_kinds import AudioSource, FrameIndices
+from pipeline.inference.generator_inputs import AudioSource, FrameIndices, GeneratorState
 from pipeline.media.file import MediaFile
 from pipeline.media.header import Display
 from pipeline.media.picture_folder import open_pictures
@@ -136,7 +134,7 @@ def _dub(
         (display.width, display.height),
         voice.output(is_whole=length == "audio"),
         crf=17,
-        preset="veryfast",  # encoding at "medium" takes longer than generation
+        preset="superfast",  # half the time of "veryfast"; at one crf PSNR is 0.4 dB higher, the file 20 % larger
         match=length,
         pixel_aspect=display.pixel_aspect,
         times=timing.times,
@@ -184,7 +182,7 @@ def regenerate(
     has_face = np.isfinite(boxes[:, 0])
     if has_face.any():  # placeholder boxes must not affect the sampling density
         known = np.where(has_face[:, None], boxes, np.nanmedian(boxes, axis=0))
-        cut = Cropper(known, FACE_SIZE_PX, rolls=rolls)
+        cut = Cropper(known, CROP_PX, rolls=rolls)
     first_of_shot, tint_of, state = (
         ShotReference(followed.cuts),
         SkinTint(float(timing.fps), followed.cuts),
@@ -202,7 +200,7 @@ def regenerate(
             for (place, source), crop, mouth in zip(faces, crops, mouths, strict=True):
                 frame, box, roll = pictures[place], boxes[source], float(rolls[source])
                 height, width = frame.shape[:2]
-                tint = tint_of(crop, mouth, pixels_inside(box, height, width, FACE_SIZE_PX, roll), source)
+                tint = tint_of(crop, mouth, pixels_inside(box, height, width, CROP_PX, roll), source)
                 pasted = paste_mouth(frame, mouth, box, tint, roll)
                 pictures[place] = pasted if shares is None else blend_frames(frame, pasted, shares[place])
         for place, (source, _) in batch:
