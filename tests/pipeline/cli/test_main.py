@@ -124,7 +124,7 @@ def test_profile_rewrites_the_checkouts_params(checkout: Path) -> None:
             ["dub", "--face", "a.mp4", "--audio", "b.wav", "--out", "c.mp4", "--variant", "best"],
             "its variants are lstm_cbam, no_lstm",
         ),
-        (["dub", "--face", "a.mp4"], "--audio"),
+        (["dub", "--face", "a.mp4", "--out", "c.mp4"], "--audio"),
         (
             [
                 "dub",
@@ -208,7 +208,7 @@ def test_dub_without_a_face_fails_or_keeps_the_frames(
     arguments = ["dub", "--face", face, "--audio", speech, "--out", out, "--model", model_dir]
     for choice in ([], ["--on-missing", "error"]):
         refused = cli(*arguments, *choice, cwd=checkout)
-        assert refused.returncode == 2
+        assert refused.returncode == 3
         assert refused.stderr.startswith("error: ") and refused.stderr.count("\n") == 1
     assert not out.exists()
     result = cli(*arguments, "--on-missing", "keep", cwd=checkout)
@@ -238,7 +238,7 @@ def test_dub_finds_a_small_face_in_a_large_image(
     arguments = ["dub", "--face", face, "--audio", clip, "--out", out, "--length", "video", "--model", model_dir]
     result = cli(*arguments, cwd=checkout)
     assert result.returncode == 0, result.stderr
-    assert "; 0 frames without a face" in result.stdout
+    assert ", 0 frames without a face" in result.stdout
 
 
 def test_dub_of_a_real_clip(checkout: Path, model_dir: Path, shared_data: Path, tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_dub_of_a_real_clip(checkout: Path, model_dir: Path, shared_data: Path, 
     out = tmp_path / "out.mp4"
     result = cli("dub", "--face", face, "--audio", audio, "--out", out, "--model", model_dir, cwd=checkout)
     assert result.returncode == 0, result.stderr
-    assert "; 0 frames without a face" in result.stdout
+    assert ", 0 frames without a face" in result.stdout
     dubbed, display = read_frames(out, None), display_of(face)
     assert dubbed.shape[1:] == (display.height, display.width, 3)
     assert abs(len(dubbed) / 25 - header_of(audio).duration_s) <= 0.08
