@@ -2,34 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
+from pipeline.cli.dub_texts import faces_text, summary_json, summary_line
 from pipeline.cli.errors import user_errors
-from pipeline.core.choices import Device, Length, Reference
+from pipeline.core.choices import Alias, Device, Length, Reference, Runtime
 from pipeline.core.errors import UserError
-from pipeline.core.layout import Layout, find_root
-from pipeline.dubbing.choices import Fill, OnMissing
-from pipeline.promote.choices import Alias
-
-if TYPE_CHECKING:
-    from pipeline.dubbing.dub import DubSummary
+from pipeline.dubbing import Dubber
+from pipeline.dubbing import list_faces as find_faces
+from pipeline.dubbing.choices import Fill, InSilence, OnMissing
+from pipeline.dubbing.dubber import DEFAULT_VARIANT, check_request
+from pipeline.dubbing.options import DubOptions
 
 
 def dub(
-    face: Annotated[Path, typer.Option(help="Video or image of one speaker.")],
-    audio: Annotated[Path, typer.Option(help="Speech: an audio file, or a video whose sound is used.")],
-    out: Annotated[Path, typer.Option(help="MP4 file to write. An existing file is replaced.")],
-    variant: Annotated[str, typer.Option(help="Trained variant that generates the mouth.")] = "lstm_cbam",
-    model: Annotated[Path | None, typer.Option(help="Folder of a saved generator. Overrides --variant.")] = None,
+    face: Annotated[
+        Path, typer.Option(help="Video, picture, or folder of pictures in the order of their names. Shows who talks.")
+    ],
+    audio: Annotated[
+        Path | None, typer.Option(help="Speech: an audio file, or a video whose sound is used. Not with --segments.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="MP4 file to write. An existing file is replaced.")] = None,
+    variant: Annotated[str, typer.Option(help="Trained variant that generates the mouth.")] = DEFAULT_VARIANT,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a saved generator, or with --runtime onnx an ONNX file. Overrides --variant."),
+    ] = None,
     registered: Annotated[
         Alias | None, typer.Option(help="Model with this alias in the MLflow registry. Overrides --variant.")
     ] = None,
+    who: Annotated[
+        str,
+        typer.Option(
+            metavar="largest|talking|N",
+            help="Face to dub: the largest one, and in frames without it the next largest; the one whose mouth moves "
+            "with the sound of --face; or number N of --list-faces, several as 1,3. With talking and N, other faces "
+            "stay as they are.",
+        ),
+    ] = "largest",
+    list_faces: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PNG", help="Print the faces of --face, write their pictures and numbers to this file, and end."
+        ),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Time in --face where the speech starts, in seconds or as 1:02.5. The video before it keeps its "
+            "pictures and its sound.",
+        ),
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Time in --face where the dub ends. Default: with the speech.")
+    ] = None,
+    segments: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CSV", help="List of parts with columns start, end, audio and, if wanted, who. Replaces --audio."
+        ),
+    ] = None,
+    drive: Annotated[
+        Path | None,
+        typer.Option(help="Speech that the lips follow, if --audio is a mix. Both must start at the same time."),
+    ] = None,
+    in_silence: Annotated[
+        InSilence,
+        typer.Option(help="Mouth while nobody speaks: keep shows that of --face, rest generates one that rests."),
+    ] = "rest",
     audio_track: Annotated[
         int | None,
         typer.Option(
@@ -39,19 +83,33 @@ def dub(
     ] = None,
     length: Annotated[
         Length,
-        typer.Option(help="Input that sets the output's length. A video longer than the sound ends in silence."),
+        typer.Option(
+            help="Input that sets the output's length. A video longer than the sound ends in silence. With --start, "
+            "--end or --segments it is always the video."
+        ),
     ] = "audio",
     fill: Annotated[
         Fill,
         typer.Option(help="Extension of a video shorter than the sound: backwards and forwards, or from its start."),
     ] = "pingpong",
+    fps: Annotated[float | None, typer.Option(help="Frame rate of a folder of pictures. Default: 25.")] = None,
     on_missing: Annotated[
         OnMissing,
         typer.Option(
-            help="Frames without a face: keep leaves them unchanged, error stops. auto is keep, but stops if no frame "
-            "has a face."
+            help="Frames without the face: keep leaves them unchanged, error stops. auto is keep, but stops if fewer "
+            "frames than --min-dubbed show it."
         ),
     ] = "auto",
+    min_dubbed: Annotated[
+        float | None,
+        typer.Option(
+            help="Smallest share of the frames, 0 to 1, that must show the face. Otherwise nothing is written and the "
+            "exit code is 3. Default: 0.5, and 0 with --on-missing keep."
+        ),
+    ] = None,
+    keep_frames: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="New folder for the frames of the output as PNG files.")
+    ] = None,
     reference: Annotated[
         Reference,
         typer.Option(
@@ -62,6 +120,14 @@ def dub(
     device: Annotated[
         Device, typer.Option(help="Device of the generator. auto is CUDA if it is available, else the CPU.")
     ] = "auto",
+    runtime: Annotated[
+        Runtime,
+        typer.Option(
+            help="Library that runs the generator. onnx needs the extra lipsmith[onnx] and starts faster, since torch "
+            "is not imported. Its first use with a generator exports it."
+        ),
+    ] = "torch",
+    json: Annotated[bool, typer.Option("--json", help="Print the summary, or the list of faces, as JSON.")] = False,
 ) -> None:
     """Replace the speech in a video and generate matching lips.
 
@@ -69,75 +135,38 @@ def dub(
     height grows by one pixel, since H.264 requires even sizes. Only the mouth region changes. For a small face,
     detection is repeated at higher resolutions.
     """
-    from pipeline.dubbing.output import require_output
+    from pipeline.dubbing.segments import parse_time, read_segments
 
     with user_errors():
-        require_output(out, face, audio)
-        layout = Layout(find_root())
-        choices = {"length": length, "fill": fill, "on_missing": on_missing, "reference": reference}
-        with generator_folder(layout, model, registered, variant) as folder:
-            summary = dub_video(layout, face, audio, out, folder, device, audio_track=audio_track, **choices)
-        typer.echo(summary_line(summary))
+        if list_faces:
+            listed = find_faces(face, list_faces, fps=fps)
+            typer.echo(summary_json(listed) if json else faces_text(listed, face, list_faces))
+            return
+        if out is None:
+            raise UserError("no output is given; add --out, such as --out out.mp4")
+        options: DubOptions = {
+            "audio_track": audio_track,
+            "length": length,
+            "fill": fill,
+            "fps": fps,
+            "on_missing": on_missing,
+            "reference": reference,
+            "who": who,
+            "start": None if start is None else parse_time(start),
+            "end": None if end is None else parse_time(end),
+            "segments": read_segments(segments) if segments else (),
+            "in_silence": in_silence,
+            "drive": drive,
+            "min_dubbed": min_dubbed,
+            "keep_frames": keep_frames,
+        }
+        check_request(face, audio, out, options)
+        dubber = Dubber.load(_model(model, registered, variant), device=device, runtime=runtime)
+        summary = dubber(face, audio, out, **options)
+        typer.echo(summary_json(summary) if json else summary_line(summary))
 
 
-def dub_video(
-    layout: Layout, face: Path, audio: Path, out: Path, model_dir: Path, device: Device, **choices: Any
-) -> DubSummary:
-    """Dub with a saved generator, and the face settings and number of threads of params.yaml.
-
-    ``choices``: further fields of DubSettings.
-    Raises the errors of ``load_params``, ``MouthGenerator.load`` and ``dub_file``.
-    """
-    from pipeline.dubbing import dub as dubbing
-    from pipeline.dubbing.face_path import FollowSettings
-    from pipeline.faces.any_roll import any_roll_detectors_by_zoom
-    from pipeline.inference.device import set_threads
-    from pipeline.inference.generator import MouthGenerator
-    from pipeline.params import load_params
-
-    params = load_params(layout.params_path)
-    preprocess = params.preprocess
-    set_threads(params.runtime.num_threads)
-    follow = FollowSettings(preprocess.max_gap_frames, preprocess.smooth_frames, preprocess.cut_change)
-    return dubbing.dub_file(
-        face,
-        audio,
-        out,
-        MouthGenerator.load(model_dir, device),
-        partial(any_roll_detectors_by_zoom, preprocess.detector_score, preprocess.detector_max_px),
-        dubbing.DubSettings(follow=follow, **choices),
-    )
-
-
-@contextmanager
-def generator_folder(layout: Layout, model: Path | None, registered: Alias | None, variant: str) -> Iterator[Path]:
-    """Yield the folder of the requested generator. The folder of a registered model is temporary.
-
-    Raises UserError if both ``registered`` and ``model`` are given, or if the folder has no trained generator.
-    """
-    if registered:
-        if model:
-            raise UserError(f"--registered {registered} and --model {model} both name a model; give only one of them")
-        from pipeline.promote.registry import open_registry
-
-        with open_registry(layout) as registry, registry.files(registry.aliased(registered)) as folder:
-            yield folder
-        return
-    if model is None:
-        from pipeline.params import load_params
-
-        load_params(layout.params_path).require_variant(variant)
-    folder = model or layout.model_dir("train_gan", variant)
-    if not (folder / "model.json").is_file():
-        remedy = "give another --model" if model else f"`dvc repro train_gan@{variant}` trains it, or give --model"
-        raise UserError(f"no trained generator in {folder}; {remedy}")
-    yield folder
-
-
-def summary_line(summary: DubSummary) -> str:
-    return (
-        f"{summary.path}: {summary.num_frames} frames, {summary.width}x{summary.height} at {summary.fps:.6g} fps, "
-        f"{summary.duration_s:.2f} s; {summary.num_missing} frames without a face left unchanged; "
-        f"took {summary.seconds:.1f} s ({summary.num_frames / summary.seconds:.1f} frames/s)"
-        + "".join(f"\nnote: {note}" for note in summary.notes)
-    )
+def _model(model: Path | None, registered: Alias | None, variant: str) -> str | Path:
+    if registered and model:
+        raise UserError(f"--registered {registered} and --model {model} both name a model; give only one of them")
+    return registered or model or variant

@@ -8,6 +8,8 @@ import typer
 
 from pipeline.cli.checkout import doctor, profile, share, verify
 from pipeline.cli.dub import dub
+from pipeline.cli.dub_texts import DUB_EPILOG
+from pipeline.cli.export import export
 from pipeline.cli.judge import train_judge
 from pipeline.cli.models import adopt, freeze_scorer
 from pipeline.cli.registry import list_models, promote_model, roll_back, show_model
@@ -35,7 +37,8 @@ Stages; each can be run alone with python -m pipeline.stages.NAME:
 
 app = plain_app("Train, evaluate and compare lip-sync models on clips of talking faces.", EPILOG)
 app.command()(profile)
-app.command()(dub)
+app.command(epilog=DUB_EPILOG)(dub)
+app.command()(export)
 app.command()(score)
 app.command("score-model")(score_model)
 app.command()(adopt)

@@ -1,7 +1,7 @@
 """Sets of choices that params.yaml, command lines and functions share. Each is declared once, here.
 
 The module imports only ``typing``, so that command lines start quickly. Choices of a single package are declared in
-that package: ``pipeline.dubbing.choices``, ``pipeline.promote.choices``.
+that package: ``pipeline.dubbing.choices``.
 """
 
 from typing import Literal, get_args
@@ -23,6 +23,8 @@ UNNAMED_GEOMETRY: CropGeometry = "square"
 
 Device = Literal["auto", "cpu", "cuda"]
 """``auto``: CUDA if torch supports it here, else the CPU."""
+Runtime = Literal["torch", "onnx"]
+"""Library that runs a generator in ``dub``. ``onnx``: ONNX Runtime, the extra ``onnx``."""
 Precision = Literal["auto", "fp32", "bf16"]
 """``auto``: bfloat16 on hardware that supports it, else float32."""
 LsePrecision = Literal["fp32", "bf16"]
@@ -50,3 +52,6 @@ Reference = Literal["first", "same"]
 """Identity reference of a generator: the first frame of the shot or clip, or the frame that is generated."""
 Length = Literal["audio", "video"]
 """Input stream that sets the length of the output video."""
+
+Alias = Literal["champion", "previous", "challenger"]
+"""Aliases of registered versions: the model in use, its predecessor, the last model that the gate refused."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.choices import CropGeometry
+from pipeline.dubbing.paths import FacePath
 from pipeline.faces.crops import crop_boxes
 from pipeline.faces.detector import Detection, FaceDetector, box_iou
 from pipeline.faces.roll import rolled_boxes, smooth_rolled_faces
@@ -41,54 +42,63 @@ class Followed:
     """Tight crop box of the speaker in each frame: float64 [N, 4] in pixels, NaN without a face.
 
     ``rolls: float64 [N]``: each box is rotated by it about its centre, clockwise, in degrees; 0 if the face is nearly
-    upright. ``cuts`` are the first frames of new shots.
+    upright. ``cuts`` are the first frames of new shots. ``paths: int64 [N]`` are indices of ``FoundFaces.paths``, -1
+    without a face; None if the boxes were not found by detection.
     """
 
     boxes: NDArray[np.float64]
     rolls: NDArray[np.float64]
     cuts: Sequence[int]
+    paths: NDArray[np.int64] | None = None
 
 
-@dataclass
-class _Path:
-    """One face from its first to its last detection; frames without a detection are NaN.
+@dataclass(frozen=True)
+class FaceChoice:
+    """Paths of a video's faces for the frames ``start`` to ``stop`` (exclusive); of two in one frame, the first."""
 
-    ``boxes: float64 [n, 4]``, ``landmarks: float64 [n, 5, 2]``.
+    paths: Sequence[int]
+    """Indices of ``FoundFaces.paths``."""
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class FoundFaces:
+    """The faces of a video: ``paths`` that lie in one shot each, those of the largest face first.
+
+    ``cuts`` are the first frames of new shots.
     """
 
-    start: int
-    boxes: NDArray[np.float64]
-    landmarks: NDArray[np.float64]
+    paths: Sequence[FacePath]
+    cuts: Sequence[int]
+    num_frames: int
+    fps: float
 
     @property
-    def stop(self) -> int:
-        return self.start + len(self.boxes)
+    def largest(self) -> list[FaceChoice]:
+        """The largest face, and in frames without it the next largest."""
+        return [FaceChoice(range(len(self.paths)), 0, self.num_frames)]
 
-    def append(self, later: _Path) -> None:
-        """Append a path that starts later; the frames between become NaN."""
-        gap = later.start - self.stop
-        self.boxes = np.concatenate([self.boxes, np.full((gap, 4), np.nan), later.boxes])
-        self.landmarks = np.concatenate([self.landmarks, np.full((gap, 5, 2), np.nan), later.landmarks])
+    def follow(self, choices: Sequence[FaceChoice], settings: FollowSettings, geometry: CropGeometry) -> Followed:
+        """Smoothed boxes of the chosen faces, for crops of this geometry."""
+        boxes, rolls = np.full((self.num_frames, 4), np.nan), np.zeros(self.num_frames)
+        chosen = np.full(self.num_frames, -1)
+        for choice in choices:
+            is_wanted = np.zeros(self.num_frames, bool)
+            is_wanted[choice.start : choice.stop] = True
+            for index in choice.paths:
+                path = self.paths[index]
+                track = FaceTrack(path.boxes, path.landmarks, np.empty(0))
+                faces, path_rolls = smooth_rolled_faces(track, settings.smooth_frames * self.fps / FPS)
+                smooth = rolled_boxes(crop_boxes(faces, geometry), faces, path_rolls)
+                span = slice(path.start, path.stop)
+                is_free = np.isnan(boxes[span, 0]) & is_wanted[span]
+                boxes[span][is_free], rolls[span][is_free] = smooth[is_free], path_rolls[is_free]
+                chosen[span][is_free] = index
+        return Followed(boxes, rolls, self.cuts, chosen)
 
-    def shots(self, cuts: Sequence[int]) -> Iterator[_Path]:
-        """Yields its parts in each shot, trimmed to their first and last detection; ``cuts`` are first frames."""
-        edges = [self.start, *(cut for cut in cuts if self.start < cut < self.stop), self.stop]
-        for first, end in itertools.pairwise(edges):
-            seen = (
-                first - self.start + np.flatnonzero(np.isfinite(self.boxes[first - self.start : end - self.start, 0]))
-            )
-            if len(seen):
-                span = slice(seen[0], seen[-1] + 1)
-                yield _Path(self.start + int(seen[0]), self.boxes[span], self.landmarks[span])
 
-    @property
-    def area(self) -> float:
-        sides = self.boxes[:, 2:] - self.boxes[:, :2]
-        return float(np.nansum(sides[:, 0] * sides[:, 1]))
-
-    @property
-    def num_seen(self) -> int:
-        return int(np.isfinite(self.boxes[:, 0]).sum())
+ChooseFaces = Callable[[FoundFaces], Sequence[FaceChoice]]
 
 
 def follow_face(
@@ -98,39 +108,70 @@ def follow_face(
     settings: FollowSettings,
     geometry: CropGeometry,
     window_frames: int = FRAMES_PER_PASS,
+    choose: ChooseFaces | None = None,
 ) -> Followed:
     """Locate the speaker's face in each frame of a video, for crops of this geometry.
 
+    Among several faces, the one with the largest total area has priority; others fill the frames without it, unless
+    ``choose`` returns other choices. Gaps of up to ``max_gap_frames`` are bridged. Bridging and smoothing stop at cuts.
+    Arguments as in ``find_faces``.
+    """
+    found = find_faces(open_frames, detectors, fps, settings, window_frames)
+    return found.follow(found.largest if choose is None else choose(found), settings, geometry)
+
+
+def finer(detectors: Iterable[FaceDetector]) -> Sequence[FaceDetector]:
+    """The detectors without the first, which is the coarsest, unless it is the only one.
+
+    The coarsest finds the largest face, but may miss smaller ones beside it, and these are wanted if one is chosen.
+    """
+    first, *others = detectors
+    return others or [first]
+
+
+def find_faces(
+    open_frames: Callable[[], Iterable[NDArray[np.uint8]]],
+    detectors: Iterable[FaceDetector],
+    fps: float,
+    settings: FollowSettings,
+    window_frames: int = FRAMES_PER_PASS,
+) -> FoundFaces:
+    """Locate all faces of a video.
+
     ``open_frames()`` returns the video's frames from the first one. ``detectors`` must not be empty. Each detector
     processes the whole video. The next one runs if frames without a face remain; the result with the fewest such frames
-    is returned. Among several faces, the one with the largest total area has priority; others fill the frames without
-    it. Gaps of up to ``max_gap_frames`` are bridged. Bridging and smoothing stop at cuts.
+    is returned.
     """
-    best: Followed | None = None
+    best: FoundFaces | None = None
+    fewest = 0
     for detector in detectors:
-        found = _follow(open_frames(), detector, fps, settings, geometry, window_frames)
-        if best is None or _num_missing(found) < _num_missing(best):
-            best = found
-        if not _num_missing(best):
+        found = _find(open_frames(), detector, fps, settings, window_frames)
+        num_missing = _num_missing(found, settings)
+        if best is None or num_missing < fewest:
+            best, fewest = found, num_missing
+        if not fewest:
             break
     assert best is not None
     return best
 
 
-def _num_missing(followed: Followed) -> int:
-    return int(np.isnan(followed.boxes[:, 0]).sum())
+def _num_missing(found: FoundFaces, settings: FollowSettings) -> int:
+    return int(np.isnan(found.follow(found.largest, settings, "square").boxes[:, 0]).sum())
 
 
-def _follow(
+def _max_gap(settings: FollowSettings, fps: float) -> int:
+    return round(settings.max_gap_frames * fps / FPS)
+
+
+def _find(
     frames: Iterable[NDArray[np.uint8]],
     detector: FaceDetector,
     fps: float,
     settings: FollowSettings,
-    geometry: CropGeometry,
     window_frames: int,
-) -> Followed:
-    max_gap = round(settings.max_gap_frames * fps / FPS)
-    paths: list[_Path] = []
+) -> FoundFaces:
+    max_gap = _max_gap(settings, fps)
+    paths: list[FacePath] = []
     num_frames = 0
     meter = ChangeMeter()
 
@@ -144,29 +185,22 @@ def _follow(
         _extend(paths, _paths_of(window, num_frames, max_gap), num_frames, max_gap)
         num_frames += len(window)
     min_seen = min(MIN_SEEN_S * fps, num_frames)
-    followed = [path for path in sorted(paths, key=lambda path: -path.area) if path.num_seen >= min_seen]
+    by_size = [path for path in sorted(paths, key=lambda path: -path.area) if path.num_seen >= min_seen]
     cuts = find_cuts(meter.changes, settings.cut_change)
-    boxes, rolls = np.full((num_frames, 4), np.nan), np.zeros(num_frames)
-    for shot in itertools.chain.from_iterable(path.shots(cuts) for path in followed):
-        track = FaceTrack(shot.boxes, shot.landmarks, np.empty(0))
-        faces, rolls_there = smooth_rolled_faces(track, settings.smooth_frames * fps / FPS)
-        smooth = rolled_boxes(crop_boxes(faces, geometry), faces, rolls_there)
-        is_free = np.isnan(boxes[shot.start : shot.stop, 0])
-        boxes[shot.start : shot.stop][is_free] = smooth[is_free]
-        rolls[shot.start : shot.stop][is_free] = rolls_there[is_free]
-    return Followed(boxes, rolls, cuts)
+    in_shots = itertools.chain.from_iterable(path.shots(cuts) for path in by_size)
+    return FoundFaces(list(in_shots), cuts, num_frames, fps)
 
 
-def _paths_of(window: Sequence[Sequence[Detection]], start: int, max_gap: int) -> list[_Path]:
+def _paths_of(window: Sequence[Sequence[Detection]], start: int, max_gap: int) -> list[FacePath]:
     found = []
     for track in link_detections(window, max_gap):
         seen = np.flatnonzero(track.is_seen)
         span = slice(seen[0], seen[-1] + 1)
-        found.append(_Path(start + int(seen[0]), track.boxes[span], track.landmarks[span]))
+        found.append(FacePath(start + int(seen[0]), track.boxes[span], track.landmarks[span]))
     return found
 
 
-def _extend(paths: list[_Path], new: list[_Path], seam: int, max_gap: int) -> None:
+def _extend(paths: list[FacePath], new: list[FacePath], seam: int, max_gap: int) -> None:
     """Add the paths of the next window. A path that continues one from before the seam is appended to it."""
     open_ends = [path for path in paths if path.stop + max_gap >= seam]
     for path in sorted(new, key=lambda path: -path.area):

@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pipeline.core.choices import Device
 from pipeline.core.errors import UserError
+from pipeline.inference.package_columns import INPUTS, OUTPUT
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipeline.dubbing.dub import DubSettings
+    from pipeline.dubbing.settings import DubSettings
     from pipeline.inference.generator import MouthGenerator
-
-INPUTS = ("face", "audio")
-OUTPUT = "video"
 
 
 class VideoDubber:
@@ -48,10 +46,10 @@ class VideoDubber:
 
     def _dub(self, face: bytes, audio: bytes) -> bytes:
         from pipeline.dubbing.dub import dub_file
-        from pipeline.faces.detector import detectors_by_zoom
+        from pipeline.faces.any_roll import any_roll_detectors_by_zoom
 
         config = self._config
-        detectors = partial(detectors_by_zoom, config["detector_score"], config["detector_max_px"])
+        detectors = partial(any_roll_detectors_by_zoom, config["detector_score"], config["detector_max_px"])
         with tempfile.TemporaryDirectory(prefix="lipsmith-") as folder:
             paths = [Path(folder, name) for name in (*INPUTS, "out.mp4")]
             paths[0].write_bytes(face)
@@ -60,8 +58,8 @@ class VideoDubber:
             return paths[2].read_bytes()
 
     def _settings(self) -> DubSettings:
-        from pipeline.dubbing.dub import DubSettings
         from pipeline.dubbing.face_path import FollowSettings
+        from pipeline.dubbing.settings import DubSettings
 
         config = self._config
         follow = FollowSettings(config["max_gap_frames"], config["smooth_frames"], config["cut_change"])

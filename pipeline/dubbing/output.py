@@ -1,24 +1,44 @@
-"""Checks the output of a dub before anything is computed."""
+"""Checks the arguments of a dub that name files, before anything is computed."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.core import atomic
 from pipeline.core.errors import UserError
 from pipeline.media.writer import require_video_name
 
+_URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):/+(.+)")
 
-def require_output(out: Path, face: Path, audio: Path) -> None:
+
+def require_output(out: Path, inputs: Sequence[tuple[str, Path]]) -> None:
     """Raises UserError if ``out`` cannot be written, or is one of the inputs. Creates its folder.
 
-    Also removes what earlier dubs to ``out`` left behind when they were killed.
+    ``inputs``: the option of each input, and its path. Also removes what earlier dubs to ``out`` left behind when they
+    were killed.
     """
+    for flag, path in (*inputs, ("--out", out)):
+        require_local(flag, path)
     require_video_name(out)
     if out.is_dir():
         raise UserError(f"--out {out} is a folder; give a file, such as {out / 'out.mp4'}")
-    for flag, read in (("--face", face), ("--audio", audio)):
+    for flag, read in inputs:
         if out.exists() and read.exists() and out.samefile(read):
             raise UserError(f"--out {out} is the same file as {flag}; choose another name for --out")
     atomic.require_writable(out, "--out")
     atomic.remove_abandoned(out)
+
+
+def require_local(flag: str, path: Path) -> None:
+    """Raises UserError for a URL, and for ``-`` as the name of standard input or output."""
+    text = str(path)
+    if text == "-":
+        what = "write to a file and send that on" if flag == "--out" else "save it to a file and give that"
+        raise UserError(f"{flag} - : standard input and output are not supported; {what}")
+    if (url := _URL.fullmatch(text)) and len(url[1]) > 1 and not path.exists():
+        address = f"{url[1]}://{url[2]}"  # a path has no double slash
+        if flag == "--out":
+            raise UserError(f"--out {address} is a URL; write to a file and upload it")
+        raise UserError(f"{flag} {address} is a URL; download it and give the file: curl -L -o FILE '{address}'")

@@ -43,6 +43,11 @@ def runs(num_source: int, num_shown: int, fill: Fill) -> Iterator[range]:
             num_shown -= len(run)
 
 
+def source_indices(num_source: int, num_shown: int, fill: Fill) -> NDArray[np.int64]:
+    """The source frame of each output frame, as in ``runs``: int64 [num_shown]."""
+    return np.concatenate([np.arange(run.start, run.stop, run.step) for run in runs(num_source, num_shown, fill)])
+
+
 def play(
     open_frames: OpenFrames,
     num_source: int,

@@ -56,7 +56,7 @@ class SpeechTrack:
         start_s = self.media.sound_start_s
         if is_whole and self.is_as_stored and start_s is not None and self.media.is_plain_aac:
             return CopiedSound(self.media.sound_packets(), self.duration_s, start_s)
-        blocks = (_usable(block.samples)[0] for block in self.media.sound(self.begin))
+        blocks = (usable_samples(block.samples)[0] for block in self.media.sound(self.begin))
         return EncodedSound(blocks, self.rate_hz, self.num_channels, self.num_samples, BIT_RATE)
 
 
@@ -103,7 +103,7 @@ class _Reading:
 
     def usable(self, blocks: Iterator[SoundBlock]) -> Iterator[SoundBlock]:
         for block in blocks:
-            samples, num_bad = _usable(block.samples)
+            samples, num_bad = usable_samples(block.samples)
             self.rate_hz, self.num_channels = block.rate_hz, samples.shape[1]
             self.num_samples += len(samples)
             self.num_bad += num_bad
@@ -111,7 +111,7 @@ class _Reading:
             yield block._replace(samples=samples)
 
 
-def _usable(samples: Float32) -> tuple[Float32, int]:
+def usable_samples(samples: Float32) -> tuple[Float32, int]:
     """The samples within [-1, 1], with silence for NaN and infinity, and the number of these."""
     num_bad = int(samples.size - np.isfinite(samples).sum())
     if num_bad:

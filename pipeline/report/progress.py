@@ -93,7 +93,7 @@ class Progress(AbstractContextManager["Progress"]):
         return max(self._clock() - self._started, 1e-9)
 
     def describe(self) -> str:
-        """Such as ``60 of 100 clips, 4 rejected, 2.0 clips/s, about 0:20 left``."""
+        """Such as ``60 of 100 clips, 60%, 4 rejected, 2.0 clips/s, about 0:20 left``."""
         with self._lock:
             return self._text(self._clock())
 
@@ -105,6 +105,7 @@ class Progress(AbstractContextManager["Progress"]):
         parts = [self._count(), self._note, self._rate_text(now)]
         if self._fresh > 0 and (total := self._known_total) is not None and self._done < total:
             parts.append(f"about {duration_text((total - self._done) / self._rate(now))} left")
+            parts.insert(1, f"{100 * self._done // total}%")
         return ", ".join(filter(None, parts))
 
     def _rate(self, now: float) -> float:

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from typing import get_args, get_type_hints
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
 from pipeline.cli.dub import dub
 from pipeline.core.choices import Device, Source
-from pipeline.dubbing.dub import DubSettings
+from pipeline.dubbing.options import DubOptions
+from pipeline.dubbing.settings import DubSettings
 from pipeline.inference.device import select_device
 from pipeline.params import EvaluateParams, RuntimeParams
 from pipeline.params.profiles import PROFILES
 
+OF_THE_DUBBER = ("start", "end")
+"""They become a segment."""
+OF_PYTHON = ("on_progress",)
 
-@pytest.mark.parametrize("option", ["length", "fill", "on_missing", "reference"])
-def test_dubs_options_share_the_choices_of_its_settings(option: str) -> None:
-    choices = get_type_hints(DubSettings)[option]
-    assert get_type_hints(dub)[option] is choices
-    assert len(get_args(choices)) >= 2
+
+@pytest.mark.parametrize("option", get_type_hints(DubOptions))
+def test_the_command_dub_and_the_dubber_share_options(option: str) -> None:
+    kind = get_type_hints(DubOptions)[option]
+    if option not in OF_THE_DUBBER:
+        assert get_type_hints(DubSettings)[option] == kind
+    if option not in OF_PYTHON:
+        assert option in get_type_hints(dub)
+    if get_origin(kind) is Literal:
+        assert get_type_hints(dub)[option] == kind
 
 
 def test_params_and_dub_share_the_choices_of_device_and_reference() -> None:

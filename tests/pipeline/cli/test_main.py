@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import os
 import shutil
@@ -14,15 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import yaml
 from scipy.io import wavfile
 
-from models.generator import Generator, GeneratorConfig
-from pipeline.inference.saved_model import save_model
 from pipeline.media.writer import VideoWriter
 from tests.support.media_readers import display_of, header_of, iter_frames, read_frames
 from tests.support.preloaded import PreloadedPython
+from tests.support.tiny_generator import save_tiny_generator
 
 ROOT = Path(__file__).resolve().parents[3]
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -55,11 +52,8 @@ def checkout(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    config = GeneratorConfig(width=0.125, lstm_hidden=16)
     folder = tmp_path_factory.mktemp("model")
-    state = Generator(config).state_dict()
-    save_model(folder, kind="generator", config=dataclasses.asdict(config), state=state, info={})
+    save_tiny_generator(folder)
     return folder
 
 
@@ -91,6 +85,7 @@ def test_help_lists_all_commands_and_is_quick() -> None:
     for word in (
         "profile",
         "dub",
+        "export",
         "doctor",
         "score",
         "score-model",

@@ -15,16 +15,17 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from pipeline.cli.dub import summary_line
-from pipeline.core.errors import UserError
-from pipeline.dubbing.dub import DubSettings, dub_file, regenerate
+from pipeline.cli.dub_texts import summary_line
+from pipeline.core.errors import DataError, UserError
+from pipeline.dubbing.dub import dub_file, regenerate
 from pipeline.dubbing.face_path import Followed, FollowSettings
+from pipeline.dubbing.settings import DubSettings
 from pipeline.dubbing.speech import load_speech
 from pipeline.dubbing.timing import OutputTiming
 from pipeline.faces.any_roll import AnyRollDetector
 from pipeline.faces.detector import YuNetDetector
-from pipeline.inference.generator import GeneratorState
-from pipeline.inference.generator_kinds import OURS, ExtractedAudio
+from pipeline.inference.generator_inputs import ExtractedAudio, GeneratorState
+from pipeline.inference.generator_kinds import OURS
 from pipeline.media.errors import MediaError
 from pipeline.media.file import MediaFile
 from pipeline.media.writer import VideoWriter
@@ -243,14 +244,14 @@ def test_a_mouth_is_painted_on_the_mouth_of_a_rolled_face(make_sound, tmp_path, 
 
 def test_missing_faces_can_stop_it(make_video, make_sound, tmp_path):
     seen = {k: [FACE] for k in range(10)}
-    with pytest.raises(UserError, match=r"10 of 20 frames, first at 0\.40 s.*--on-missing keep"):
+    with pytest.raises(DataError, match=r"10 of 20 frames, first at 0\.40 s; use --on-missing keep"):
         run(make_video(20), make_sound(0.8), tmp_path / "out.mp4", detector=ScriptedDetector(seen), on_missing="error")
     assert not (tmp_path / "out.mp4").exists()
 
 
 def test_nobody_in_the_video_stops_it_unless_that_is_asked_for(make_video, make_sound, tmp_path):
     face, audio, out = make_video(20), make_sound(0.8), tmp_path / "out.mp4"
-    with pytest.raises(UserError, match=r"20 of 20 frames.*--on-missing keep"):
+    with pytest.raises(DataError, match=r"20 of 20 frames, .*, but at least 50% must .*--on-missing keep"):
         run(face, audio, out, detector=ScriptedDetector())
     assert not out.exists()
     assert run(face, audio, out, detector=ScriptedDetector(), on_missing="keep").num_missing == 20

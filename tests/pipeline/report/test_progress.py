@@ -34,7 +34,7 @@ def test_the_rate_and_the_time_left_are_of_what_is_fresh(caplog: pytest.LogCaptu
         clock.now = 10.0
         progress.add(20, note=f"4 rejected, {1200 / progress.seconds:.0f} frames/s")
         assert caplog.messages == [
-            "preprocess: 60 of 100 clips, 4 rejected, 120 frames/s, 2.0 clips/s, about 0:20 left"
+            "preprocess: 60 of 100 clips, 60%, 4 rejected, 120 frames/s, 2.0 clips/s, about 0:20 left"
         ]
         progress.add(40)
     assert caplog.messages[1:] == ["preprocess: 100 of 100 clips, 4 rejected, 120 frames/s, 6.0 clips/s"]
@@ -77,9 +77,9 @@ def test_bytes_are_shown_as_megabytes_and_gigabytes(clock: Clock) -> None:
     with Progress("download", 50_000_000_000, BYTES, clock) as progress:
         clock.now = 1000.0
         progress.add(12_500_000_000)
-        assert progress.describe() == "12.50 GB of 50.00 GB, 12.5 MB/s, about 50:00 left"
+        assert progress.describe() == "12.50 GB of 50.00 GB, 25%, 12.5 MB/s, about 50:00 left"
         progress.add(-12_400_000_000)
-        assert progress.describe() == "100.0 MB of 50.00 GB, 0.1 MB/s, about 138:36:40 left"
+        assert progress.describe() == "100.0 MB of 50.00 GB, 0%, 0.1 MB/s, about 138:36:40 left"
 
 
 @pytest.mark.parametrize("total", [None, 2])

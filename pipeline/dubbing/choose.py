@@ -1,0 +1,196 @@
+"""Numbers the faces of a video, and chooses those to dub: the largest, the talking one, or faces by number."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.errors import UserError
+from pipeline.dubbing.face_path import MIN_SEEN_S, FaceChoice, FoundFaces
+from pipeline.dubbing.paths import FacePath
+from pipeline.dubbing.who import Who
+from pipeline.faces.active_speaker import loudness_by_frame, mouth_motions, speaking_score
+from pipeline.faces.detector import box_iou
+from pipeline.faces.track import MIN_LINK_IOU, FaceTrack
+from pipeline.features.alignment import FPS, SAMPLE_RATE_HZ
+
+CLEARLY_TALKS = 1.25
+"""Smallest ratio of the best score to the second best. In 10 pairs of a quiet and a talking face it is 1.48 or more."""
+OpenImages = Callable[[], Iterable[NDArray[np.uint8]]]
+
+
+@dataclass(frozen=True)
+class NumberedFace:
+    """One face of one shot. ``paths`` are its indices in ``FoundFaces.paths``; frames are those of the video."""
+
+    number: int
+    paths: Sequence[int]
+    start: int
+    stop: int
+    num_seen: int
+    box_px: tuple[int, int, int, int]
+    """Median box: left, top, right and bottom, px."""
+
+
+def number_faces(found: FoundFaces) -> list[NumberedFace]:
+    """The faces of each shot, numbered from 1 by their first frame, then from left to right.
+
+    A face that is lost and detected again at the same place in the same shot keeps its number. A face that is seen for
+    less than 0.2 s of a longer shot has none.
+    """
+    groups: list[list[int]] = []
+    order = sorted(range(len(found.paths)), key=lambda k: (found.paths[k].start, found.paths[k].boxes[0, 0]))
+    for index in order:
+        group = next((group for group in groups if _continues(found, group[-1], index)), None)
+        if group is None:
+            groups.append([index])
+        else:
+            group.append(index)
+    kept = [group for group in groups if _num_seen(found, group) >= _fewest(found, group)]
+    return [
+        NumberedFace(
+            number,
+            group,
+            found.paths[group[0]].start,
+            found.paths[group[-1]].stop,
+            _num_seen(found, group),
+            _median_box(found, group),
+        )
+        for number, group in enumerate(kept, 1)
+    ]
+
+
+def choose_by_number(faces: Sequence[NumberedFace], numbers: Sequence[int], start: int, stop: int) -> FaceChoice:
+    """The choice of these faces for the frames ``start`` to ``stop``. Raises UserError for an unknown number."""
+    paths = {face.number: face.paths for face in faces}
+    for number in numbers:
+        if number not in paths:
+            known = f"1 to {len(faces)}" if len(faces) > 1 else "1" if faces else "none"
+            raise UserError(f"who is {number}, but the video's faces are {known}; --list-faces shows them")
+    return FaceChoice([index for number in numbers for index in paths[number]], start, stop)
+
+
+@dataclass(frozen=True)
+class Talking:
+    """The talking faces of a video, and the spans of frames in which nobody of several clearly talks."""
+
+    numbers: Sequence[int]
+    unclear: Sequence[tuple[int, int]]
+
+
+def find_talking(
+    found: FoundFaces, faces: Sequence[NumberedFace], open_images: OpenImages, samples: NDArray[np.float32]
+) -> Talking:
+    """The face of each shot whose mouth moves with the sound, or the only one.
+
+    ``open_images()`` returns the frames that the faces were found in; ``samples: float32 [n]`` at 16 kHz begin with
+    them.
+    """
+    numbers: list[int] = []
+    unclear: list[tuple[int, int]] = []
+    images, position = iter(open_images()), 0
+    for start, stop in itertools.pairwise([0, *found.cuts, found.num_frames]):
+        there = [face for face in faces if start <= face.start < stop]
+        if len(there) < 2:
+            numbers += [face.number for face in there]
+            continue
+        shown = itertools.islice(images, start - position, stop - position)
+        position = stop
+        which = _talking_in(found, there, start, stop, shown, samples)
+        if which is None:
+            unclear.append((start, stop))
+        else:
+            numbers.append(which)
+    return Talking(numbers, unclear)
+
+
+def _talking_in(
+    found: FoundFaces,
+    faces: Sequence[NumberedFace],
+    start: int,
+    stop: int,
+    images: Iterator[NDArray[np.uint8]],
+    samples: NDArray[np.float32],
+) -> int | None:
+    """Number of the talking face among those of one shot."""
+    num = max(1, round((stop - start) / found.fps * FPS))
+    rows = np.minimum(np.round(np.arange(num) * found.fps / FPS).astype(int), stop - start - 1)  # at 25 fps
+    tracks = [_track(found, face, start, stop, rows) for face in faces]
+    is_seen = [track.is_seen.any() for track in tracks]  # between the rows at 25 fps a brief face may be missed
+    tracks = [track for track, seen in zip(tracks, is_seen, strict=True) if seen]
+    faces = [face for face, seen in zip(faces, is_seen, strict=True) if seen]
+    sound = samples[round(start / found.fps * SAMPLE_RATE_HZ) :]
+    motions = mouth_motions(tracks, _repeated(images, rows))
+    loudness = loudness_by_frame(sound[: num * round(SAMPLE_RATE_HZ / FPS)], motions.shape[1])
+    scores = [speaking_score(motion, loudness) for motion in motions]
+    ranked = sorted(zip(scores, (face.number for face in faces), strict=True), reverse=True)
+    best, second = [*ranked, (0.0, 0), (0.0, 0)][:2]
+    return best[1] if best[0] > 0 and best[0] >= CLEARLY_TALKS * second[0] else None
+
+
+def _track(found: FoundFaces, face: NumberedFace, start: int, stop: int, rows: NDArray[np.int64]) -> FaceTrack:
+    boxes, landmarks = np.full((stop - start, 4), np.nan), np.full((stop - start, 5, 2), np.nan)
+    for path in (found.paths[index] for index in face.paths):
+        span = slice(path.start - start, path.stop - start)
+        boxes[span], landmarks[span] = path.boxes, path.landmarks
+    return FaceTrack(boxes[rows], landmarks[rows], np.zeros(len(rows)))
+
+
+def _repeated(images: Iterator[NDArray[np.uint8]], rows: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
+    """The images at ascending ``rows``, some of them several times."""
+    wanted = iter(rows.tolist())
+    row = next(wanted, None)
+    for index, image in enumerate(images):
+        while row == index:
+            yield image
+            row = next(wanted, None)
+
+
+def _continues(found: FoundFaces, before: int, after: int) -> bool:
+    """Whether a path goes on with another at the same place of the same shot."""
+    first, second = found.paths[before], found.paths[after]
+    is_later = first.stop <= second.start and _shot_of(found, first) == _shot_of(found, second)
+    return is_later and box_iou(first.boxes[-1], second.boxes[0]) >= MIN_LINK_IOU
+
+
+def _shot_of(found: FoundFaces, path: FacePath) -> int:
+    return bisect.bisect_right(found.cuts, path.start)
+
+
+def _fewest(found: FoundFaces, group: Sequence[int]) -> float:
+    """Number of frames with a detection that a face needs to have a number."""
+    edges = [0, *found.cuts, found.num_frames]
+    shot = _shot_of(found, found.paths[group[0]])
+    return min(MIN_SEEN_S * found.fps, edges[shot + 1] - edges[shot])
+
+
+def _median_box(found: FoundFaces, group: Sequence[int]) -> tuple[int, int, int, int]:
+    boxes = np.concatenate([found.paths[index].boxes for index in group])
+    left, top, right, bottom = np.round(np.nanmedian(boxes, axis=0)).astype(int).tolist()
+    return left, top, right, bottom
+
+
+def _num_seen(found: FoundFaces, group: Sequence[int]) -> int:
+    return sum(found.paths[index].num_seen for index in group)
+
+
+def choices_for(
+    who: Who, found: FoundFaces, faces: Sequence[NumberedFace], talking: Callable[[], Talking], start: int, stop: int
+) -> list[FaceChoice]:
+    """The faces to dub in the frames ``start`` to ``stop``.
+
+    ``talking`` is called if it is needed. Raises UserError for an unknown number, or if nobody clearly talks.
+    """
+    if who == "largest":
+        return [FaceChoice(range(len(found.paths)), start, stop)]
+    if who != "talking":
+        return [choose_by_number(faces, who, start, stop)]
+    numbers = talking().numbers
+    if not numbers:
+        raise UserError("who is talking, but no face clearly talks; choose one by its number, --list-faces shows them")
+    return [choose_by_number(faces, numbers, start, stop)]

@@ -1,0 +1,52 @@
+"""The path of one face through a video, and its parts in each shot."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(eq=False)
+class FacePath:
+    """One face from its first to its last detection; frames without a detection are NaN.
+
+    ``boxes: float64 [n, 4]``, ``landmarks: float64 [n, 5, 2]``.
+    """
+
+    start: int
+    boxes: NDArray[np.float64]
+    landmarks: NDArray[np.float64]
+
+    @property
+    def stop(self) -> int:
+        return self.start + len(self.boxes)
+
+    def append(self, later: FacePath) -> None:
+        """Append a path that starts later; the frames between become NaN."""
+        gap = later.start - self.stop
+        self.boxes = np.concatenate([self.boxes, np.full((gap, 4), np.nan), later.boxes])
+        self.landmarks = np.concatenate([self.landmarks, np.full((gap, 5, 2), np.nan), later.landmarks])
+
+    def shots(self, cuts: Sequence[int]) -> Iterator[FacePath]:
+        """Yields its parts in each shot, trimmed to their first and last detection; ``cuts`` are first frames."""
+        edges = [self.start, *(cut for cut in cuts if self.start < cut < self.stop), self.stop]
+        for first, end in itertools.pairwise(edges):
+            seen = (
+                first - self.start + np.flatnonzero(np.isfinite(self.boxes[first - self.start : end - self.start, 0]))
+            )
+            if len(seen):
+                span = slice(seen[0], seen[-1] + 1)
+                yield FacePath(self.start + int(seen[0]), self.boxes[span], self.landmarks[span])
+
+    @property
+    def area(self) -> float:
+        sides = self.boxes[:, 2:] - self.boxes[:, :2]
+        return float(np.nansum(sides[:, 0] * sides[:, 1]))
+
+    @property
+    def num_seen(self) -> int:
+        return int(np.isfinite(self.boxes[:, 0]).sum())

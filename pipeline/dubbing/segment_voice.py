@@ -1,0 +1,155 @@
+"""The voices of several segments on the time line of the video, whose own sound plays between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.dubbing.segments import DubSegment, require_order
+from pipeline.dubbing.speech import BIT_RATE, usable_samples
+from pipeline.features.alignment import SAMPLE_RATE_HZ
+from pipeline.features.mel import mel_spectrogram
+from pipeline.features.samples import float_to_int16, int16_to_float
+from pipeline.media.audio import Begin, Float32, SoundBlock, StreamResampler, mono_blocks
+from pipeline.media.file import MediaFile
+from pipeline.media.output_sound import EncodedSound, OutputSound
+
+OUTPUT_RATE_HZ, OUTPUT_CHANNELS = 48_000, 2
+FADE_S = 0.01
+"""Length of the change between the sound of the video and a voice, s."""
+_BLOCK_SAMPLES = 4800
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentPart:
+    """A segment, the file of its voice, and its time in the video."""
+
+    segment: DubSegment
+    media: MediaFile
+    begin: Begin
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentVoice:
+    """The voices of the segments, with silence between them. Implements ``DubVoice``."""
+
+    video: MediaFile
+    parts: Sequence[SegmentPart]
+    mel: NDArray[np.float32]
+    audio: NDArray[np.int16]
+
+    @property
+    def duration_s(self) -> Fraction:
+        return Fraction(len(self.audio), SAMPLE_RATE_HZ)
+
+    def output(self, *, is_whole: bool) -> OutputSound:
+        """The video's own sound, in which each segment is replaced by its voice."""
+        num_samples = int(self.duration_s * OUTPUT_RATE_HZ)
+        return EncodedSound(self._blocks(), OUTPUT_RATE_HZ, OUTPUT_CHANNELS, num_samples, BIT_RATE)
+
+    def _blocks(self) -> Iterator[Float32]:
+        own = self.video.sound() if self.video.header.has_audio else iter(())
+        own_sound, voices = _Reader(_stereo(own)), _Reader(self._voices())
+        position = 0
+        while len(block := own_sound.take(_BLOCK_SAMPLES)) or not voices.is_at_end:
+            num = _BLOCK_SAMPLES
+            share = self._share(np.arange(position, position + num) / OUTPUT_RATE_HZ)[:, None]
+            yield (1 - share) * _filled(block, num) + share * _filled(voices.take(num), num)
+            position += num
+
+    def _voices(self) -> Iterator[Float32]:
+        position = 0
+        for part in self.parts:
+            start, stop = (round(time_s * OUTPUT_RATE_HZ) for time_s in (part.start_s, part.end_s))
+            yield from _silence(start - position)
+            remaining = stop - start
+            for block in _stereo(part.media.sound(part.begin)):
+                yield block[:remaining]
+                remaining -= len(block[:remaining])
+                if remaining == 0:
+                    break
+            yield from _silence(remaining)
+            position = stop
+
+    def _share(self, times_s: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Share of the voices in the sound at these times, 0..1."""
+        share = np.zeros(len(times_s))
+        for part in self.parts:
+            inside_s = np.minimum(times_s - part.start_s, part.end_s - times_s)
+            share = np.maximum(share, np.clip(inside_s / FADE_S, 0, 1))
+        return share.astype(np.float32)
+
+
+def load_segments(
+    video: MediaFile, segments: Sequence[DubSegment], files: Sequence[MediaFile], begins: Sequence[Begin]
+) -> SegmentVoice:
+    """Read the voices of the segments. ``files``: the open file of each voice; ``begins``: where its speech begins.
+
+    A voice that is longer than its segment is cut, with a note on its file. Raises MediaError for an unusable file,
+    UserError for segments that are not in order.
+    """
+    parts, spoken = [], []
+    for segment, file, begin in zip(segments, files, begins, strict=True):
+        samples = float_to_int16(np.concatenate(list(mono_blocks(_usable_blocks(file.sound(begin)), SAMPLE_RATE_HZ))))
+        length_s = len(samples) / SAMPLE_RATE_HZ
+        end_s = segment.start_s + length_s if segment.end_s is None else segment.end_s
+        parts.append(SegmentPart(segment, file, begin, segment.start_s, end_s))
+        spoken.append(samples)
+    require_order([(part.start_s, part.end_s) for part in parts])
+    audio = np.zeros(round(parts[-1].end_s * SAMPLE_RATE_HZ), np.int16)
+    for part, samples in zip(parts, spoken, strict=True):
+        start, stop = (round(time_s * SAMPLE_RATE_HZ) for time_s in (part.start_s, part.end_s))
+        kept = samples[: stop - start]
+        audio[start : start + len(kept)] = kept
+        if (excess_s := (len(samples) - len(kept)) / SAMPLE_RATE_HZ) > FADE_S:
+            part.media.note(f"the last {excess_s:.2f} s do not fit into the segment and are left out")
+    return SegmentVoice(video, parts, mel_spectrogram(int16_to_float(audio)), audio)
+
+
+class _Reader:
+    """Takes a given number of samples at a time from blocks ``float32 [n, 2]``."""
+
+    def __init__(self, blocks: Iterable[Float32]) -> None:
+        self._blocks = iter(blocks)
+        self._held = np.zeros((0, OUTPUT_CHANNELS), np.float32)
+        self.is_at_end = False
+
+    def take(self, num: int) -> Float32:
+        """The next ``num`` samples, fewer at the end."""
+        parts, missing = [self._held], num - len(self._held)
+        while missing > 0 and (block := next(self._blocks, None)) is not None:
+            parts.append(block)
+            missing -= len(block)
+        self.is_at_end = missing > 0
+        joined = np.concatenate(parts)
+        self._held = joined[num:]
+        return joined[:num]
+
+
+def _stereo(blocks: Iterable[SoundBlock]) -> Iterator[Float32]:
+    resampler: StreamResampler | None = None
+    for block in _usable_blocks(blocks):
+        samples = np.repeat(block.samples, OUTPUT_CHANNELS // block.samples.shape[1], axis=1)
+        resampler = resampler or StreamResampler(block.rate_hz, OUTPUT_RATE_HZ, OUTPUT_CHANNELS)
+        yield resampler.add(samples)
+    if resampler is not None:
+        yield resampler.finish()
+
+
+def _usable_blocks(blocks: Iterable[SoundBlock]) -> Iterator[SoundBlock]:
+    return (block._replace(samples=usable_samples(block.samples)[0]) for block in blocks)
+
+
+def _silence(num: int) -> Iterator[Float32]:
+    for start in range(0, num, _BLOCK_SAMPLES):
+        yield np.zeros((min(_BLOCK_SAMPLES, num - start), OUTPUT_CHANNELS), np.float32)
+
+
+def _filled(samples: Float32, num: int) -> Float32:
+    return np.pad(samples, ((0, num - len(samples)), (0, 0)))

@@ -1,0 +1,97 @@
+"""The voice of a dub: one file, one file for the lips and another to play, or a file for each segment of the video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.dubbing.segment_voice import load_segments
+from pipeline.dubbing.segments import DubSegment
+from pipeline.dubbing.speech import load_speech
+from pipeline.features.alignment import FPS
+from pipeline.media.audio import Begin
+from pipeline.media.file import MediaFile
+from pipeline.media.output_sound import OutputSound
+
+
+class DubVoice(Protocol):
+    """Speech of the output: its features, as in ``AudioSource``, and its sound."""
+
+    @property
+    def mel(self) -> NDArray[np.float32]: ...
+
+    @property
+    def audio(self) -> NDArray[np.int16]: ...
+
+    @property
+    def duration_s(self) -> Fraction: ...
+
+    def output(self, *, is_whole: bool) -> OutputSound:
+        """The sound for the written video. ``is_whole``: whether the video is as long as the voice."""
+
+    def __hash__(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class OpenVoice:
+    """A voice, the open files that it is read from, and the spans of the video that it belongs to.
+
+    ``spans``: start and end in seconds, and the segment; empty if the voice belongs to the whole video.
+    """
+
+    voice: DubVoice
+    files: Sequence[MediaFile]
+    spans: Sequence[tuple[float, float, DubSegment]] = ()
+
+    @property
+    def times(self) -> list[tuple[float, float]]:
+        """Start and end of each span, in seconds."""
+        return [(start_s, end_s) for start_s, end_s, _ in self.spans]
+
+
+@contextmanager
+def open_voice(
+    video: MediaFile, audio: Path | None, drive: Path | None, segments: Sequence[DubSegment], audio_track: int | None
+) -> Iterator[OpenVoice]:
+    """Read the voice for ``video`` from its files, which stay open until the end of the ``with``.
+
+    ``segments``: if there are any, ``audio`` is not used. ``drive``: the speech that the lips follow, if it is another
+    one than ``audio``. Raises MediaError for an unusable file, UserError for segments that overlap.
+    """
+    with ExitStack() as stack:
+        if segments:
+            files = [stack.enter_context(MediaFile(segment.audio, audio_track)) for segment in segments]
+            begins = [beginning(video, file) for file in files]
+            voice = load_segments(video, segments, files, begins)
+            yield OpenVoice(voice, files, [(part.start_s, part.end_s, part.segment) for part in voice.parts])
+            return
+        assert audio is not None  # check_files refuses it
+        sound = stack.enter_context(MediaFile(audio, audio_track))
+        speech = load_speech(sound, beginning(video, sound))
+        if drive is None:
+            yield OpenVoice(speech, [sound])
+            return
+        leading = stack.enter_context(MediaFile(drive))
+        lips = load_speech(leading, beginning(video, leading))
+        if abs(difference_s := float(lips.duration_s - speech.duration_s)) > 1 / FPS:
+            rest = "the rest is not used" if difference_s > 0 else "the mouth rests after its end"
+            leading.note(
+                f"it is {abs(difference_s):.2f} s {'longer' if difference_s > 0 else 'shorter'} than the sound; {rest}"
+            )
+        yield OpenVoice(replace(speech, mel=lips.mel, audio=lips.audio), [sound, leading])
+
+
+def beginning(video: MediaFile, sound: MediaFile) -> Begin:
+    """Sample 0 of the speech: its first sample, unless it belongs to the pictures of ``video`` itself."""
+    is_own_sound = video.path.samefile(sound.path)
+    if (lead_s := float(sound.sound_lead_s)) > 1 / FPS:
+        what = "is left out" if is_own_sound else "is kept: the dub begins with it"
+        sound.note(f"its sound starts {lead_s:.2f} s before its video, which {what}")
+    return "picture" if is_own_sound else "sound"

@@ -1,0 +1,30 @@
+"""Which faces to dub, as an option. The module imports no heavy package."""
+
+from __future__ import annotations
+
+from typing import Literal, cast, get_args
+
+from pipeline.core.errors import UserError
+
+WhoByName = Literal["largest", "talking"]
+Who = WhoByName | tuple[int, ...]
+"""The largest face, and in frames without it the next largest; the face whose mouth moves with the sound of the video;
+or faces by their numbers."""
+
+
+def parse_who(value: str | int | Who) -> Who:
+    """``largest``, ``talking``, a number such as ``2``, or several such as ``1,3``. Raises UserError for others."""
+    if isinstance(value, tuple):
+        value = ",".join(map(str, value))
+    text = str(value)
+    if text in get_args(WhoByName):
+        return cast(WhoByName, text)
+    numbers = text.split(",")
+    if not all(number.strip().isdecimal() and int(number) > 0 for number in numbers):
+        raise UserError(f"who is {text!r}; allowed: largest, talking, or numbers of faces from 1, such as 2 or 1,3")
+    return tuple(map(int, numbers))
+
+
+def who_text(who: Who) -> str:
+    """The choice as the user writes it."""
+    return who if isinstance(who, str) else ",".join(map(str, who))

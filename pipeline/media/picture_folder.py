@@ -1,0 +1,128 @@
+"""A folder of pictures that are the frames of a video."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.errors import UserError
+from pipeline.media.audio import Begin, SoundBlock
+from pipeline.media.container import as_fps
+from pipeline.media.errors import CorruptMediaError, NoAudioError, NoVideoError
+from pipeline.media.file import Display, Header, MediaFile
+from pipeline.media.video import TimedFrame
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+USUAL_FPS = 25
+
+
+def open_pictures(path: Path, fps: float | None = None) -> MediaFile:
+    """The video at ``path``: a media file, or a folder of pictures with ``fps`` frames per second, by default 25.
+
+    Raises UserError if ``fps`` is given for a file, and the errors of ``MediaFile``.
+    """
+    if path.is_dir():
+        return PictureFolder(path, USUAL_FPS if fps is None else fps)
+    if fps is not None:
+        raise UserError(f"--fps {fps:g} is for a folder of pictures; {path} has its own frame rate")
+    return MediaFile(path)
+
+
+class PictureFolder(MediaFile):
+    """The pictures of a folder in the order of their names, as a video without sound.
+
+    Numbers in the names count as numbers: 2.png comes before 10.png. Files with other suffixes than those of
+    ``PICTURE_SUFFIXES`` are ignored. Raises NoVideoError for a folder without pictures.
+    """
+
+    def __init__(self, path: Path, fps: float) -> None:
+        if fps <= 0:
+            raise UserError(f"--fps is {fps:g}; it must be above 0")
+        self.path = path
+        self._fps = as_fps(fps)
+        self._notes: list[str] = []
+        self._pictures = pictures_in(path)
+        if not self._pictures:
+            raise NoVideoError(path, f"has no pictures ({', '.join(PICTURE_SUFFIXES)})")
+
+    def close(self) -> None:
+        pass
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hex digest of the names and bytes of all pictures."""
+        digest = hashlib.sha256()
+        for picture in self._pictures:
+            digest.update(f"{picture.name}\n{hashlib.sha256(picture.read_bytes()).hexdigest()}\n".encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def header(self) -> Header:
+        num_frames = len(self._pictures)
+        return Header(
+            fps=self._fps,
+            num_frames=num_frames,
+            duration_s=float(num_frames / self._fps),
+            pixel_aspect=self.display.pixel_aspect,
+            has_audio=False,
+            audio_rate_hz=None,
+            audio_channels=None,
+        )
+
+    @cached_property
+    def display(self) -> Display:
+        with MediaFile(self._pictures[0]) as first:
+            return first.display
+
+    @property
+    def sound_start_s(self) -> Fraction | None:
+        return None
+
+    @property
+    def _sound_after_picture_s(self) -> Fraction:
+        return Fraction(0)
+
+    @cached_property
+    def is_plain_aac(self) -> bool:
+        return False
+
+    def sound(self, begin: Begin = "picture") -> Iterator[SoundBlock]:
+        raise NoAudioError(self.path)
+
+    def sound_packets(self) -> Any:
+        raise NoAudioError(self.path)
+
+    def frames(self, fps: float | Fraction | None = None, *, square_pixels: bool = False) -> Iterator[TimedFrame]:
+        """Yields the pictures; see ``MediaFile.frames``. Raises CorruptMediaError for a picture of another size."""
+        wanted = self._fps if fps is None else as_fps(fps)
+        num_shown = len(self._pictures) if wanted == self._fps else round(len(self._pictures) * wanted / self._fps)
+        size = (self.display.height, self.display.width)
+        for number in range(num_shown):
+            index = min(round(number * self._fps / wanted), len(self._pictures) - 1)
+            with MediaFile(self._pictures[index]) as picture:
+                frame = next(iter(picture.frames(square_pixels=square_pixels)))
+                self._notes += [note for note in picture.notes if note not in self._notes]
+            if not square_pixels and frame.image.shape[:2] != size:
+                height, width = frame.image.shape[:2]
+                raise CorruptMediaError(
+                    self._pictures[index],
+                    f"is {width}x{height}, the first picture of the folder {size[1]}x{size[0]}; all must have one size",
+                )
+            yield TimedFrame(float(number / wanted), float((number + 1) / wanted), frame.image)
+
+
+def pictures_in(folder: Path) -> Sequence[Path]:
+    """The pictures of a folder, sorted by name, with numbers as numbers."""
+    found = [path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
+    return sorted(found, key=lambda path: _numbered(path.name))
+
+
+def _numbered(name: str) -> list[tuple[bool, int, str]]:
+    """A sort key in which digits count as numbers."""
+    parts = [part for part in re.split(r"(\d+)", name) if part]
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
