@@ -72,6 +72,7 @@ def test_help_lists_all_commands_and_is_quick() -> None:
     for word in (
         "profile",
         "dub",
+        "dub-many",
         "doctor",
         "score",
         "score-model",
