@@ -34,6 +34,7 @@ HOMES = {
     "librosa": ("pipeline/features/",),
     "pyarrow": ("pipeline/shards/", "pipeline/corpora/manifest.py", "pipeline/core/artifacts.py"),
     "safetensors": ("pipeline/inference/saved_model.py",),
+    "silero_vad": ("pipeline/inference/speech_spans.py",),
     "prefect": ("flows/",),
     "requests": ("pipeline/fetch/",),
     "fsspec": ("pipeline/corpora/storage.py",),

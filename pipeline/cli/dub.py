@@ -9,14 +9,13 @@ import typer
 
 from pipeline.cli.dub_texts import faces_text, summary_json, summary_line
 from pipeline.cli.errors import user_errors
-from pipeline.core.choices import Device, Length, Reference
+from pipeline.core.choices import Alias, Device, Length, Reference
 from pipeline.core.errors import UserError
 from pipeline.dubbing import Dubber
 from pipeline.dubbing import list_faces as find_faces
 from pipeline.dubbing.choices import Fill, InSilence, OnMissing
 from pipeline.dubbing.dubber import DEFAULT_VARIANT, check_request
 from pipeline.dubbing.options import DubOptions
-from pipeline.promote.choices import Alias
 
 
 def dub(
@@ -122,8 +121,9 @@ def dub(
 ) -> None:
     """Replace the speech in a video and generate matching lips.
 
-    The output has the video's frame rate and size. An odd width or height grows by one pixel, since H.264 requires even
-    sizes. Only the mouth region changes. For a small face, detection is repeated at higher resolutions.
+    The output has the video's size and frame rate; if the rate varies, each frame keeps its time. An odd width or
+    height grows by one pixel, since H.264 requires even sizes. Only the mouth region changes. For a small face,
+    detection is repeated at higher resolutions.
     """
     from pipeline.dubbing.segments import parse_time, read_segments
 

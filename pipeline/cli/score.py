@@ -18,7 +18,10 @@ from pipeline.report.tables import Table, figure
 
 MAX_NAMED = 20
 WITHHELD = "the evaluator cannot judge these clips"
-SCORE_COLUMNS = ("LSE-D ↓", "LSE-C ↑", "LSE-C ↑, edge valid", "FID ↓", "1000 KID ↓", "≤ 1 frame ↑", "at limit")
+SCORE_COLUMNS = (
+    *("LSE-D ↓", "LSE-C ↑", "LSE-C ↑, edge valid", "FID ↓", "1000 KID ↓", "≤ 1 frame ↑", "at limit"),
+    *("opening ~ loudness ↑", "lips in pauses, px"),
+)
 
 
 def score(
@@ -34,9 +37,9 @@ def score(
 ) -> None:
     """Score videos of any system with the pipeline's metrics.
 
-    The metrics are LSE-D, LSE-C, FID, KID and jitter. The face is detected in the real video, and both videos are
-    cropped there. The evaluator also places the real videos, and the output says whether it can judge them. Clips that
-    cannot be scored are listed. Exit code 0 if at least one clip was scored.
+    The metrics are LSE-D, LSE-C, FID, KID, jitter and, with the extra landmarks, the lip metrics. The face is detected
+    in the real video, and both videos are cropped there. The evaluator also places the real videos, and the output says
+    whether it can judge them. Clips that cannot be scored are listed. Exit code 0 if at least one clip was scored.
     """
     with user_errors():
         for line in score_folders(Layout(find_root()), generated, reference, out, against):
@@ -67,8 +70,9 @@ def score_folders(
     """
     from pipeline.compare.intervals import few_clips_note, level
     from pipeline.compare.table import clip_scores, intervals_over_clips
+    from pipeline.evaluation.clip_rows import clips_csv
     from pipeline.evaluation.evaluator_quality import accuracy_sentence
-    from pipeline.evaluation.score import clips_csv
+    from pipeline.evaluation.lips import lip_summary
     from pipeline.evaluation.setup import Networks
     from pipeline.evaluation.videos import against as comparing
     from pipeline.evaluation.videos import score as scoring
@@ -94,6 +98,7 @@ def score_folders(
         atomic.write_text(out.with_suffix(".csv"), clips_csv(found, has_sync=not is_unfit))
     figures = networks.metrics(found, is_generated=True)
     figures |= {"protocol": protocol, "unmatched": unmatched, "fitness": fitness}
+    figures |= lip_summary([item.real_lips for item, _ in found.scored], "real_")
     clips = clip_scores(clips_csv(found))
     resampling = params.compare.confidence, params.compare.num_resamples, params.seed
     intervals = intervals_over_clips(clips, *resampling)
@@ -218,6 +223,8 @@ def _comparison_table(name: str, figures: Mapping[str, Any], rows: Sequence[Mapp
             f"{1000 * found['kid']:.2f}",
             figure(found["within_one_frame"], ".0%"),
             figure(found["share_at_limit"], ".0%"),
+            figure(found["opening_correlation"], ".2f"),
+            figure(found["pause_motion_px"], ".2f"),
         ]
         for label, found in named
     ]
@@ -234,6 +241,8 @@ def _remarks(figures: Mapping[str, Any]) -> Iterator[str]:
             f"short clips: {figures['num_short_clips']} of {figures['num_clips']} have fewer windows than offsets are "
             "searched, so LSE-C mostly measures the zero vectors beyond their ends; edge valid leaves these out"
         )
+    if reason := figures["lips_missing"]:
+        yield reason
     failures = figures["failures"]
     for failure in failures[:MAX_NAMED]:
         yield f"no score: {failure['clip_id']}: {failure['reason']}"

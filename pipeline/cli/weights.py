@@ -16,7 +16,7 @@ from pipeline.cli.errors import user_errors
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout, find_root
 
-WeightsName = Literal["inception", "syncnet_v2", "syncnet_example"]
+WeightsName = Literal["inception", "syncnet_v2", "syncnet_example", "face_mesh"]
 SYNCNET_NAME = "syncnet_v2.model"
 EXAMPLE_NAME = "example.avi"
 
@@ -26,14 +26,15 @@ def fetch_weights(
         WeightsName,
         typer.Argument(
             help="inception: FID's network, required by `dvc repro` (87 MB). syncnet_v2: the published evaluator for "
-            "LSE (55 MB). syncnet_example: the video with published scores of that evaluator."
+            "LSE (55 MB). syncnet_example: the video with published scores of that evaluator. face_mesh: the network "
+            "that finds face landmarks for the lip metrics (2 MB)."
         ),
     ] = "inception",
 ) -> None:
     """Download a published file to weights/ and verify it. An existing file is only verified.
 
-    Addresses, sizes and hashes, except for inception, are in params.yaml, section weights. An interrupted download
-    resumes.
+    Addresses, sizes and hashes, except for inception and face_mesh, are in params.yaml, section weights. An interrupted
+    download resumes.
     """
     with user_errors():
         for line in FETCHERS[name](Layout(find_root())):
@@ -45,6 +46,13 @@ def fetch_inception(layout: Layout) -> list[str]:
     from pipeline.inference.pretrained import ensure_inception
 
     return [f"{ensure_inception(layout.weights_dir)}: ready"]
+
+
+def fetch_face_mesh(layout: Layout) -> list[str]:
+    """The network of the face landmarks, for the lip metrics."""
+    from pipeline.inference.pretrained import FACE_MESH, ensure
+
+    return [f"{ensure(FACE_MESH, layout.weights_dir)}: ready"]
 
 
 def fetch_syncnet(layout: Layout) -> list[str]:
@@ -80,6 +88,7 @@ FETCHERS: dict[WeightsName, Callable[[Layout], list[str]]] = {
     "inception": fetch_inception,
     "syncnet_v2": fetch_syncnet,
     "syncnet_example": fetch_example,
+    "face_mesh": fetch_face_mesh,
 }
 
 

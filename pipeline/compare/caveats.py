@@ -16,7 +16,7 @@ Row = Mapping[str, Any]
 def caveats_of(rows: Sequence[Row], protocol: Mapping[str, Any], *, is_about_sync: bool = True) -> list[str]:
     """Caveats of the scores as sentences; none on LSE if ``is_about_sync`` is False."""
     about_lse = [_on_the_evaluator(protocol)] if is_about_sync else []
-    found = [*about_lse, *_on_seeds(rows), *_on_fid(rows), *_on_clips(rows)]
+    found = [*about_lse, *_on_seeds(rows), *_on_fid(rows), *_on_clips(rows), *_on_lips(rows)]
     if packages := differing(row["versions"] for row in rows):
         found.append(
             f"Rows were scored with different versions of {_listed(packages)} (listed below). Small differences "
@@ -79,6 +79,24 @@ def _on_clips(rows: Sequence[Row]) -> list[str]:
         )
     if failed := [f"`{row['variant']}` {row['num_failed']}" for row in rows if row["num_failed"]]:
         found.append(f"Clips without a score are left out of the means and listed below: {', '.join(failed)}.")
+    return found
+
+
+def _on_lips(rows: Sequence[Row]) -> list[str]:
+    """What the lip metrics are compared with, or why rows lack them."""
+    missing: dict[str, list[str]] = {}
+    for row in rows:
+        if reason := row["lips_missing"]:
+            missing.setdefault(reason, []).append(row["variant"])
+    found = [
+        f"{reason[0].upper()}{reason[1:]}{'' if len(names) == len(rows) else f' (rows {_listed(names)})'}."
+        for reason, names in missing.items()
+    ]
+    if any(row["opening_correlation"] is not None or row["pause_motion_px"] is not None for row in rows):
+        found.append(
+            "Opening ~ loudness and lips in pauses differ between speakers: compare them with the row `real`, not with "
+            "other clips. On a single clip they tell little."
+        )
     return found
 
 

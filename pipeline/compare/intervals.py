@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import operator
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,6 +42,23 @@ def ratio_interval(
     sums = [(above[drawn].sum(axis=1), below[drawn].sum(axis=1)) for drawn in _draws(above.size, num_resamples, seed)]
     ratios = [tops[bottoms != 0] / bottoms[bottoms != 0] for tops, bottoms in sums]
     return percentile_interval(np.concatenate(ratios), confidence)
+
+
+def pooled_interval(
+    by_video: Iterable[Sequence[Any]], key: str, weight: str | None, confidence: float, num_resamples: int, seed: int
+) -> list[float] | None:
+    """Interval [low, high] of a weighted mean over the scores that have the value, drawn by video.
+
+    ``by_video``: the scores of each video. ``key``: the value's attribute, which may be None. ``weight``: that of its
+    weight; None weighs all alike. None if fewer than `MIN_INTERVAL_CLIPS` videos have a value.
+    """
+    videos = [found for scores in by_video if (found := [s for s in scores if getattr(s, key) is not None])]
+    if len(videos) < MIN_INTERVAL_CLIPS:
+        return None
+    weights = [[1 if weight is None else getattr(score, weight) for score in scores] for scores in videos]
+    values = [[getattr(score, key) for score in scores] for scores in videos]
+    sums = [sum(map(operator.mul, *pair)) for pair in zip(values, weights, strict=True)]
+    return list(ratio_interval(sums, [sum(of_one) for of_one in weights], confidence, num_resamples, seed))
 
 
 def share_interval(num_hits: float, num: int, confidence: float) -> tuple[float, float]:

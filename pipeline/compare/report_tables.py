@@ -15,6 +15,7 @@ from pipeline.core.versions import differing
 from pipeline.report.tables import Table, figure
 
 Row = Mapping[str, Any]
+MOTION = ("jitter_ratio", "opening_correlation", "pause_motion_px")
 BOUND_NAMES = {"real": "real video, own audio", "copy_input": "unchanged video, audio of another clip"}
 OFFSET_HEAD = "median offset (at limit)"
 """In frames, and the share of clips at the largest offset that is searched."""
@@ -108,6 +109,8 @@ def our_table(rows: Sequence[Row]) -> Table:
         "≤ 1 frame ↑",
         OFFSET_HEAD,
         "jitter / real",
+        "opening ~ loudness ↑",
+        "lips in pauses, px",
         "clips",
     ]
     cells = []
@@ -123,7 +126,7 @@ def our_table(rows: Sequence[Row]) -> Table:
                 f"{1000 * row['kid']:.2f}",
                 _with_interval(row, "within_one_frame", ".0%"),
                 f"{figure(row['offset_median_frames'], '+g')} ({figure(row['share_at_limit'], '.0%')})",
-                _with_interval(row, "jitter_ratio", ".2f"),
+                *(_with_interval(row, key, ".2f") for key in MOTION),
                 str(row["num_clips"]) + (f" ({row['num_failed']} failed)" if row["num_failed"] else ""),
             ]
         )

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pipeline.compare import differences
-from pipeline.compare.intervals import MIN_INTERVAL_CLIPS, ratio_interval, share_interval
+from pipeline.compare.intervals import MIN_INTERVAL_CLIPS, pooled_interval, ratio_interval, share_interval
 from pipeline.compare.seeds import averaged
 from pipeline.core.artifacts import read_json
 from pipeline.core.errors import DataError, UserError
@@ -37,12 +37,15 @@ ROW_METRICS = (
     "share_at_limit",
     "within_one_frame",
     "jitter_ratio",
+    "opening_correlation",
+    "pause_motion_px",
+    "num_opening_clips",
+    "num_pause_clips",
+    "lips_missing",
     "kid",
     "fid_num_images",
     "versions",
 )
-
-
 PROBE_METRICS = (
     "reconstruction_ssim",
     "reconstruction_psnr_db",
@@ -63,6 +66,9 @@ class ClipScore:
     offset_frames: int
     mouth_jitter: float
     real_mouth_jitter: float
+    opening_correlation: float | None = None
+    pause_motion_px: float | None = None
+    num_pause_steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,15 @@ def _clip_score(row: Mapping[str, str]) -> ClipScore:
         offset_frames=int(row["offset_frames"]),
         mouth_jitter=float(row["mouth_jitter"]),
         real_mouth_jitter=float(row["real_mouth_jitter"]),
+        opening_correlation=_optional(row.get("opening_correlation")),
+        pause_motion_px=_optional(row.get("pause_motion_px")),
+        num_pause_steps=int(row.get("num_pause_steps") or 0),
     )
+
+
+def _optional(cell: str | None) -> float | None:
+    """The number in a cell that may be empty, or that a table of an earlier release lacks."""
+    return float(cell) if cell else None
 
 
 def scores_by_video(clips: Mapping[tuple[str, str], ClipScore], measure: str) -> dict[str, float]:
@@ -211,18 +225,24 @@ def intervals_over_clips(
 
     if len(by_video) < MIN_INTERVAL_CLIPS:
         return {}
+    videos = list(by_video.values())
 
     def sums(key: str) -> list[float]:
-        return [sum(getattr(score, key) for score in scores) for scores in by_video.values()]
+        return [sum(getattr(score, key) for score in scores) for scores in videos]
 
     resampling = confidence, num_resamples, seed
-    numbers = [len(scores) for scores in by_video.values()]
+    numbers = [len(scores) for scores in videos]
     share_near = statistics.fmean(abs(score.offset_frames) <= 1 for score in clips.values())
+    lips = {
+        "opening_correlation_ci": pooled_interval(videos, "opening_correlation", None, *resampling),
+        "pause_motion_px_ci": pooled_interval(videos, "pause_motion_px", "num_pause_steps", *resampling),
+    }
     return {
         "lse_d_ci": list(ratio_interval(sums("lse_d"), numbers, *resampling)),
         "lse_c_ci": list(ratio_interval(sums("lse_c"), numbers, *resampling)),
         "within_one_frame_ci": list(share_interval(share_near * len(by_video), len(by_video), confidence)),
         "jitter_ratio_ci": list(ratio_interval(sums("mouth_jitter"), sums("real_mouth_jitter"), *resampling)),
+        **{key: bounds for key, bounds in lips.items() if bounds},
     }
 
 

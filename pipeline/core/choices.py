@@ -1,7 +1,7 @@
 """Sets of choices that params.yaml, command lines and functions share. Each is declared once, here.
 
 The module imports only ``typing``, so that command lines start quickly. Choices of a single package are declared in
-that package: ``pipeline.dubbing.choices``, ``pipeline.promote.choices``.
+that package: ``pipeline.dubbing.choices``.
 """
 
 from typing import Literal, get_args
@@ -11,6 +11,7 @@ Source = Literal["demo", "grid", "lrs2", "folder"]
 Split = Literal["train", "val", "test"]
 SplitBy = Literal["clip", "speaker"]
 ChooseFace = Literal["speaking", "largest"]
+RolledFaces = Literal["reject", "align"]
 CropGeometry = Literal["square", "box"]
 """What a face crop shows (``preprocess.crop``). A model is trained on one geometry and works on no other.
 
@@ -49,3 +50,6 @@ Reference = Literal["first", "same"]
 """Identity reference of a generator: the first frame of the shot or clip, or the frame that is generated."""
 Length = Literal["audio", "video"]
 """Input stream that sets the length of the output video."""
+
+Alias = Literal["champion", "previous", "challenger"]
+"""Aliases of registered versions: the model in use, its predecessor, the last model that the gate refused."""

@@ -30,7 +30,8 @@ REMEDIES = {
     "briefly, raise {max_gap_frames}",
     "face_lost": "the face was found in too few frames, or was not the chosen one: see {min_frames}, {max_gap_frames} "
     "and {choose_face}",
-    "face_turned": "the faces are on their side or upside down: turn the videos upright",
+    "face_turned": "the faces are on their side or upside down: turn the videos upright, or set "
+    "{rolled_faces} to align",
     "face_too_small": "use videos of higher resolution, or lower {min_face_px}",
     "blurred": "use sharper videos, or lower {min_sharpness}",
     "out_of_sync": "the audio-video offset is too large to correct: see params.yaml: sync_filter.max_offset_frames",

@@ -19,25 +19,25 @@ Shares = NDArray[np.float32]
 
 
 def generated_shares(
-    num_frames: int,
+    starts_s: NDArray[np.float64],
     fps: float,
     spans: Sequence[tuple[float, float]],
     audio: NDArray[np.int16],
     in_silence: InSilence,
 ) -> Shares:
-    """Share of the generated mouth in each output frame, 0..1: float32 [num_frames]. 0 leaves the frame as it is.
+    """Share of the generated mouth in each output frame, 0..1: float32 [K]. 0 leaves the frame as it is.
 
-    ``spans``: the segments in seconds; none means the whole video. ``audio: int16 [n]`` at 16 kHz is what the lips
-    follow, from the first frame on. With ``in_silence`` ``keep`` the share is 0 in its silence.
+    ``starts_s: float64 [K]`` are the times of the frames, ``fps`` is their usual rate. ``spans``: the segments in
+    seconds; none means the whole video. ``audio: int16 [n]`` at 16 kHz is what the lips follow, from the first frame
+    on. With ``in_silence`` ``keep`` the share is 0 in its silence.
     """
-    is_inside = np.ones(num_frames, bool)
-    if spans:
-        is_inside[:] = False
-        for start_s, end_s in spans:
-            is_inside[round(start_s * fps) : round(end_s * fps)] = True
+    middles_s = starts_s + 0.5 / fps
+    is_inside = np.full(len(starts_s), not spans)
+    for start_s, end_s in spans:
+        is_inside |= (middles_s >= start_s - 1e-9) & (middles_s < end_s - 1e-9)
     shares = np.clip(_distances(~is_inside) / (RAMP_S * fps + 1), 0, 1)
     if in_silence == "keep":
-        shares = np.minimum(shares, _speech_shares(num_frames, fps, audio))
+        shares = np.minimum(shares, _speech_shares(middles_s, audio))
     return np.where(is_inside, shares, 0).astype(np.float32)
 
 
@@ -54,10 +54,10 @@ def blend_frames(source: NDArray[np.uint8], dubbed: NDArray[np.uint8], share: fl
     return mixed
 
 
-def _speech_shares(num_frames: int, fps: float, audio: NDArray[np.int16]) -> NDArray[np.float64]:
+def _speech_shares(middles_s: NDArray[np.float64], audio: NDArray[np.int16]) -> NDArray[np.float64]:
     """1 in frames with speech and ``LEAD_S`` around it, falling to 0 within ``RAMP_S``."""
     ticks = np.flatnonzero(speech_activity(audio))
-    away_s = _distances_to(ticks, np.round((np.arange(num_frames) + 0.5) / fps * ACTIVITY_RATE_HZ)) / ACTIVITY_RATE_HZ
+    away_s = _distances_to(ticks, np.round(middles_s * ACTIVITY_RATE_HZ)) / ACTIVITY_RATE_HZ
     return np.asarray(np.clip(1 - (away_s - LEAD_S) / RAMP_S, 0, 1))
 
 

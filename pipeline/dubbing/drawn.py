@@ -23,11 +23,14 @@ class DrawnFrames:
     """The output frames with a generated mouth: those that should have one and show the face.
 
     ``sources: int64 [K]`` are the source frames of the K output frames, ``shares: float32 [K]`` the shares of the
-    generated mouth.
+    generated mouth, ``starts_s: float64 [K]`` their times.
     """
 
-    def __init__(self, followed: Followed, sources: NDArray[np.int64], shares: Shares) -> None:
+    def __init__(
+        self, followed: Followed, sources: NDArray[np.int64], shares: Shares, starts_s: NDArray[np.float64]
+    ) -> None:
         self._paths = None if followed.paths is None else followed.paths[sources]
+        self._starts_s = starts_s
         self._is_wanted = shares > 0
         self._is_drawn = self._is_wanted & np.isfinite(followed.boxes[sources, 0])
 
@@ -39,7 +42,7 @@ class DrawnFrames:
     def num_missing(self) -> int:
         return int(self._is_wanted.sum()) - self.num_drawn
 
-    def require(self, face: Path, fps: float, on_missing: OnMissing, min_dubbed: float | None) -> None:
+    def require(self, face: Path, on_missing: OnMissing, min_dubbed: float | None) -> None:
         """Raises DataError if too few frames of ``face`` can have a generated mouth."""
         num_wanted = int(self._is_wanted.sum())
         if min_dubbed is None:
@@ -49,8 +52,8 @@ class DrawnFrames:
         first = np.flatnonzero(self._is_wanted & ~self._is_drawn)[0]
         limit = "" if on_missing == "error" else f", but at least {min_dubbed:.0%} must show it (--min-dubbed)"
         raise DataError(
-            f"{face}: no face to dub in {self.num_missing} of {num_wanted} frames, first at {first / fps:.2f} s"
-            f"{limit}; use --on-missing keep to keep such frames unchanged"
+            f"{face}: no face to dub in {self.num_missing} of {num_wanted} frames, first at "
+            f"{self._starts_s[first]:.2f} s{limit}; use --on-missing keep to keep such frames unchanged"
         )
 
     def faces(self, faces: Sequence[NumberedFace], fps: float, *, has_numbers: bool) -> tuple[DubbedFace, ...]:
@@ -60,7 +63,7 @@ class DrawnFrames:
             is_its = np.zeros_like(self._is_drawn) if self._paths is None else np.isin(self._paths, face.paths)
             frames = np.flatnonzero(self._is_drawn & is_its)
             if len(frames):
-                start_s, end_s = float(frames[0] / fps), float((frames[-1] + 1) / fps)
+                start_s, end_s = float(self._starts_s[frames[0]]), float(self._starts_s[frames[-1]] + 1 / fps)
                 dubbed.append(
                     DubbedFace(
                         number=face.number if has_numbers else None,

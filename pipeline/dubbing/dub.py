@@ -29,6 +29,7 @@ from pipeline.dubbing.reference import ShotReference
 from pipeline.dubbing.selection import chooses_faces, select_faces
 from pipeline.dubbing.settings import BATCH_FRAMES, DubSettings, check_files
 from pipeline.dubbing.summary import DubSummary
+from pipeline.dubbing.timing import OutputTiming, SourceTiming
 from pipeline.dubbing.tint import SkinTint, pixels_inside
 from pipeline.dubbing.voice import OpenVoice, open_voice
 from pipeline.dubbing.who import parse_who, who_text
@@ -36,7 +37,8 @@ from pipeline.faces.crops import Cropper
 from pipeline.faces.detector import FaceDetector
 from pipeline.inference.generator import GeneratorState
 from pipeline.inference.generator_kinds import AudioSource, FrameIndices
-from pipeline.media.file import Display, MediaFile
+from pipeline.media.file import MediaFile
+from pipeline.media.header import Display
 from pipeline.media.picture_folder import open_pictures
 from pipeline.media.writer import VideoWriter
 
@@ -78,8 +80,9 @@ def dub_file(
 ) -> DubSummary:
     """Write ``out``: the video ``face`` at its own size and frame rate, dubbed with ``audio``.
 
-    ``audio`` is not needed if the settings have segments. Writes ``out`` atomically. Raises MediaError for an unusable
-    input, DataError if too few frames show the face, UserError for arguments that cannot be used.
+    If its rate varies, each frame keeps its time. ``audio`` is not needed if the settings have segments. Writes ``out``
+    atomically. Raises MediaError for an unusable input, DataError if too few frames show the face, UserError for
+    arguments that cannot be used.
     """
     check_files(face, audio, out, settings)
     # The matrices of pasting are small: with one thread it is four times as fast.
@@ -103,9 +106,29 @@ def _dub(
     started = time.monotonic()
     display, fps, voice, who = video.display, video.fps, opened.voice, parse_who(settings.who)
     length: Length = "video" if opened.spans else settings.length
-    num_wanted: int | None = None
-    if length == "audio":
-        num_wanted = max(1, round(voice.duration_s * fps))
+    source = SourceTiming(fps, voice.duration_s if length == "audio" else None)
+    num_stated, num_wanted = video.header.num_frames, source.num_wanted
+    num_watched = num_stated if num_wanted is None else min(num_wanted, num_stated or num_wanted)
+
+    def open_frames() -> Iterator[Frame]:
+        return (timed.image for timed in video.frames())
+
+    def watched_frames() -> Iterator[Frame]:  # short audio needs only the beginning of a long video
+        return in_phase(source.read(video.frames()), "detecting faces", num_watched or None, settings.on_progress)
+
+    detectors = detectors_for(max(display.width, display.height))
+    if has_numbers := chooses_faces(who, opened.spans):
+        detectors = finer(detectors)
+    found = find_faces(watched_frames, detectors, float(fps), settings.follow)
+    spans = [(source.frame_at(start_s), source.frame_at(end_s), segment) for start_s, end_s, segment in opened.spans]
+    selection = select_faces(found, who, spans, lambda: itertools.islice(open_frames(), found.num_frames), video)
+    followed = found.follow(selection.choices, settings.follow, generate.geometry)
+    timing = source.output(settings.fill)
+    shares = generated_shares(timing.starts_s, float(timing.fps), opened.times, voice.audio, settings.in_silence)
+    played = source_indices(found.num_frames, timing.num_plays, settings.fill)
+    drawn = DrawnFrames(followed, timing.repeated(played), shares, timing.starts_s)
+    drawn.require(video.path, settings.on_missing, settings.min_dubbed)
+    shown = timing.shown(play(open_frames, found.num_frames, timing.num_plays, settings.fill, out.parent))
     writer = VideoWriter(
         out,
         fps,
@@ -115,48 +138,26 @@ def _dub(
         preset="veryfast",  # encoding at "medium" takes longer than generation
         match=length,
         pixel_aspect=display.pixel_aspect,
+        times=timing.times,
     )
-    num_stated = video.header.num_frames
-    # Short audio needs only the beginning of a long video, but the numbers of faces are those of the whole.
-    limit = None if isinstance(who, tuple) else num_wanted
-    num_watched = num_stated if limit is None else min(limit, num_stated or limit)
-
-    def open_frames() -> Iterator[Frame]:
-        return (timed.image for timed in video.frames(fps))
-
-    def watched_frames() -> Iterator[Frame]:
-        frames = itertools.islice(open_frames(), limit)
-        return in_phase(frames, "detecting faces", num_watched or None, settings.on_progress)
-
-    detectors = detectors_for(max(display.width, display.height))
-    if has_numbers := chooses_faces(who, opened.spans):
-        detectors = finer(detectors)
-    found = find_faces(watched_frames, detectors, float(fps), settings.follow)
-    selection = select_faces(found, who, opened.spans, lambda: itertools.islice(open_frames(), limit), video)
-    followed = found.follow(selection.choices, settings.follow, generate.geometry)
-    num_shown = found.num_frames if num_wanted is None else num_wanted
-    shares = generated_shares(num_shown, float(fps), opened.times, voice.audio, settings.in_silence)
-    drawn = DrawnFrames(followed, source_indices(found.num_frames, num_shown, settings.fill), shares)
-    drawn.require(video.path, float(fps), settings.on_missing, settings.min_dubbed)
-    shown = play(open_frames, found.num_frames, num_shown, settings.fill, out.parent)
     with kept_frames(settings.keep_frames) as keep, writer:
         batch_frames = _batch_size(display, settings)
-        dubbed = regenerate(shown, followed, voice, float(fps), generate, batch_frames, settings.reference, shares)
-        for _, image in in_phase(dubbed, "generating frames", num_shown, settings.on_progress):
+        dubbed = regenerate(shown, followed, voice, timing, generate, batch_frames, settings.reference, shares)
+        for _, image in in_phase(dubbed, "generating frames", timing.num_frames, settings.on_progress):
             writer.write(image)
             keep(image)
     with MediaFile(out) as written:
         size = written.display
     return DubSummary(
         path=out,
-        num_frames=num_shown,
+        num_frames=timing.num_frames,
         num_missing=drawn.num_missing,
         num_dubbed=drawn.num_drawn,
         who=who_text(who),
-        faces=drawn.faces(selection.faces, float(fps), has_numbers=has_numbers),
+        faces=drawn.faces(selection.faces, float(timing.fps), has_numbers=has_numbers),
         width=size.width,
         height=size.height,
-        fps=float(fps),
+        fps=float(timing.mean_fps),
         seconds=time.monotonic() - started,
         notes=tuple(f"{media.path}: {note}" for media in (video, *opened.files) for note in media.notes),
     )
@@ -166,7 +167,7 @@ def regenerate(
     shown: Iterable[tuple[int, Frame]],
     followed: Followed,
     voice: AudioSource,
-    fps: float,
+    timing: OutputTiming,
     generate: GenerateMouths,
     batch_frames: int = BATCH_FRAMES,
     reference: Reference = "first",
@@ -174,36 +175,34 @@ def regenerate(
 ) -> Iterator[tuple[int, Frame]]:
     """Generate mouths for a stream of (source frame index, frame), in batches; yields the stream with new frames.
 
-    Frames without a face in ``followed`` are returned unchanged. The k-th frame of the stream gets the audio at
-    k / fps seconds. ``shares: float32 [K]`` is the share of the generated mouth in each frame of the stream, by default
-    1; a frame with 0 is returned unchanged.
+    Frames without a face in ``followed`` are returned unchanged. Each frame of the stream gets the audio at its time.
+    ``shares: float32 [K]`` is the share of the generated mouth in each frame of the stream, by default 1; a frame with
+    0 is returned unchanged.
     """
-    boxes, turns = followed.boxes, followed.turns
+    boxes, rolls = followed.boxes, followed.rolls
     has_face = np.isfinite(boxes[:, 0])
     if has_face.any():  # placeholder boxes must not affect the sampling density
-        cut = Cropper(np.where(has_face[:, None], boxes, np.nanmedian(boxes, axis=0)), FACE_SIZE_PX)
-    first_of_shot, tint_of, state = ShotReference(followed.cuts), SkinTint(fps, followed.cuts), GeneratorState()
+        known = np.where(has_face[:, None], boxes, np.nanmedian(boxes, axis=0))
+        cut = Cropper(known, FACE_SIZE_PX, rolls=rolls)
+    first_of_shot, state = ShotReference(followed.cuts), GeneratorState()
+    tint_of = SkinTint(float(timing.fps), followed.cuts)
     numbered = enumerate(shown)
     while batch := list(itertools.islice(numbered, batch_frames)):
         pictures = {place: frame for place, (_, frame) in batch}
         faces = [(k, source) for k, (source, _) in batch if has_face[source] and (shares is None or shares[k] > 0)]
         if faces:
-            crops = np.stack([cut(_turned(pictures[place], turns[source]), source) for place, source in faces])
+            crops = np.stack([cut(pictures[place], source) for place, source in faces])
             places = np.array([place for place, _ in faces])
             references = crops if reference == "same" else first_of_shot(crops, [source for _, source in faces])
-            mouths = generate(crops, generate.audio_windows(voice, places, fps), references, state)
+            mouths = generate(crops, generate.audio_windows(voice, *timing.windows_at(places)), references, state)
             for (place, source), crop, mouth in zip(faces, crops, mouths, strict=True):
-                upright, box = _turned(pictures[place], turns[source]), boxes[source]
-                height, width = upright.shape[:2]
-                tint = tint_of(crop, mouth, pixels_inside(box, height, width, FACE_SIZE_PX), source)
-                pasted = _turned(paste_mouth(upright, mouth, box, tint), -turns[source])
-                pictures[place] = pasted if shares is None else blend_frames(pictures[place], pasted, shares[place])
+                frame, box, roll = pictures[place], boxes[source], float(rolls[source])
+                height, width = frame.shape[:2]
+                tint = tint_of(crop, mouth, pixels_inside(box, height, width, FACE_SIZE_PX, roll), source)
+                pasted = paste_mouth(frame, mouth, box, tint, roll)
+                pictures[place] = pasted if shares is None else blend_frames(frame, pasted, shares[place])
         for place, (source, _) in batch:
             yield source, pictures[place]
-
-
-def _turned(frame: Frame, turns: int) -> Frame:
-    return np.ascontiguousarray(np.rot90(frame, turns))
 
 
 def _batch_size(display: Display, settings: DubSettings) -> int:

@@ -110,12 +110,12 @@ def list_faces(
 
 def _face_settings(layout: Layout) -> tuple[DetectorsFor, FollowSettings]:
     from pipeline.dubbing.face_path import FollowSettings
-    from pipeline.faces.detector import detectors_by_zoom
+    from pipeline.faces.any_roll import any_roll_detectors_by_zoom
     from pipeline.params import load_params
 
     preprocess = load_params(layout.params_path).preprocess
     return (
-        partial(detectors_by_zoom, preprocess.detector_score, preprocess.detector_max_px),
+        partial(any_roll_detectors_by_zoom, preprocess.detector_score, preprocess.detector_max_px),
         FollowSettings(preprocess.max_gap_frames, preprocess.smooth_frames, preprocess.cut_change),
     )
 

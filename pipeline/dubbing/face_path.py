@@ -17,9 +17,8 @@ from pipeline.core.choices import CropGeometry
 from pipeline.dubbing.paths import FacePath
 from pipeline.faces.crops import crop_boxes
 from pipeline.faces.detector import Detection, FaceDetector, box_iou
-from pipeline.faces.smooth import smooth_faces
+from pipeline.faces.roll import rolled_boxes, smooth_rolled_faces
 from pipeline.faces.track import MIN_LINK_IOU, FaceTrack, link_detections
-from pipeline.faces.turns import turned_boxes, turned_points
 from pipeline.features.alignment import FPS
 from pipeline.media.shots import ChangeMeter, find_cuts
 
@@ -42,13 +41,13 @@ class FollowSettings:
 class Followed:
     """Tight crop box of the speaker in each frame: float64 [N, 4] in pixels, NaN without a face.
 
-    ``turns: int64 [N]`` are the quarter turns that make each face upright, as for `numpy.rot90`; the box is in the
-    pixels of the turned frame. ``cuts`` are the first frames of new shots. ``paths: int64 [N]`` are indices of
-    ``FoundFaces.paths``, -1 without a face; None if the boxes were not found by detection.
+    ``rolls: float64 [N]``: each box is rotated by it about its centre, clockwise, in degrees; 0 if the face is nearly
+    upright. ``cuts`` are the first frames of new shots. ``paths: int64 [N]`` are indices of ``FoundFaces.paths``, -1
+    without a face; None if the boxes were not found by detection.
     """
 
     boxes: NDArray[np.float64]
-    turns: NDArray[np.int64]
+    rolls: NDArray[np.float64]
     cuts: Sequence[int]
     paths: NDArray[np.int64] | None = None
 
@@ -67,13 +66,12 @@ class FaceChoice:
 class FoundFaces:
     """The faces of a video: ``paths`` that lie in one shot each, those of the largest face first.
 
-    ``cuts`` are the first frames of new shots, ``size`` is (width, height) of the frames in pixels.
+    ``cuts`` are the first frames of new shots.
     """
 
     paths: Sequence[FacePath]
     cuts: Sequence[int]
     num_frames: int
-    size: tuple[int, int]
     fps: float
 
     @property
@@ -83,22 +81,22 @@ class FoundFaces:
 
     def follow(self, choices: Sequence[FaceChoice], settings: FollowSettings, geometry: CropGeometry) -> Followed:
         """Smoothed boxes of the chosen faces, for crops of this geometry."""
-        num_frames, max_gap = self.num_frames, _max_gap(settings, self.fps)
-        boxes, turns = np.full((num_frames, 4), np.nan), np.zeros(num_frames, np.int64)
+        num_frames = self.num_frames
+        boxes, rolls = np.full((num_frames, 4), np.nan), np.zeros(num_frames)
         chosen = np.full(num_frames, -1)
         for choice in choices:
             is_wanted = np.zeros(num_frames, bool)
             is_wanted[choice.start : choice.stop] = True
             for index in choice.paths:
-                for kind, part in self.paths[index].in_orientations(max_gap):
-                    landmarks = turned_points(part.landmarks, kind, self.size)
-                    track = FaceTrack(turned_boxes(part.boxes, kind, self.size), landmarks, np.empty(0))
-                    smooth = crop_boxes(smooth_faces(track, settings.smooth_frames * self.fps / FPS), geometry)
-                    span = slice(part.start, part.stop)
-                    is_free = np.isnan(boxes[span, 0]) & is_wanted[span]
-                    boxes[span][is_free] = smooth[is_free]
-                    turns[span][is_free], chosen[span][is_free] = kind, index
-        return Followed(boxes, turns, self.cuts, chosen)
+                path = self.paths[index]
+                track = FaceTrack(path.boxes, path.landmarks, np.empty(0))
+                faces, its_rolls = smooth_rolled_faces(track, settings.smooth_frames * self.fps / FPS)
+                smooth = rolled_boxes(crop_boxes(faces, geometry), faces, its_rolls)
+                span = slice(path.start, path.stop)
+                is_free = np.isnan(boxes[span, 0]) & is_wanted[span]
+                boxes[span][is_free] = smooth[is_free]
+                rolls[span][is_free], chosen[span][is_free] = its_rolls[is_free], index
+        return Followed(boxes, rolls, self.cuts, chosen)
 
 
 ChooseFaces = Callable[[FoundFaces], Sequence[FaceChoice]]
@@ -162,10 +160,6 @@ def _num_missing(found: FoundFaces, settings: FollowSettings) -> int:
     return int(np.isnan(found.follow(found.largest, settings, "square").boxes[:, 0]).sum())
 
 
-def _max_gap(settings: FollowSettings, fps: float) -> int:
-    return round(settings.max_gap_frames * fps / FPS)
-
-
 def _find(
     frames: Iterable[NDArray[np.uint8]],
     detector: FaceDetector,
@@ -173,16 +167,14 @@ def _find(
     settings: FollowSettings,
     window_frames: int,
 ) -> FoundFaces:
-    max_gap = _max_gap(settings, fps)
+    max_gap = round(settings.max_gap_frames * fps / FPS)
     paths: list[FacePath] = []
     num_frames = 0
-    meter, size = ChangeMeter(), (0, 0)
+    meter = ChangeMeter()
 
     def metered() -> Iterator[NDArray[np.uint8]]:
-        nonlocal size
         for frame in frames:
             meter.add(frame)
-            size = (frame.shape[1], frame.shape[0])
             yield frame
 
     detections = (detector.detect(frame) for frame in metered())
@@ -193,7 +185,7 @@ def _find(
     by_size = [path for path in sorted(paths, key=lambda path: -path.area) if path.num_seen >= min_seen]
     cuts = find_cuts(meter.changes, settings.cut_change)
     in_shots = itertools.chain.from_iterable(path.shots(cuts) for path in by_size)
-    return FoundFaces(list(in_shots), cuts, num_frames, size, fps)
+    return FoundFaces(list(in_shots), cuts, num_frames, fps)
 
 
 def _paths_of(window: Sequence[Sequence[Detection]], start: int, max_gap: int) -> list[FacePath]:

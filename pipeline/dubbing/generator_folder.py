@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import cast, get_args
 
+from pipeline.core.choices import Alias
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
-from pipeline.promote.choices import Alias
 
 
 @contextmanager

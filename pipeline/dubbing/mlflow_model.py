@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pipeline.core.choices import Device
 from pipeline.core.errors import UserError
+from pipeline.inference.package_columns import INPUTS, OUTPUT
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipeline.dubbing.dub import DubSettings
+    from pipeline.dubbing.settings import DubSettings
     from pipeline.inference.generator import MouthGenerator
-
-INPUTS = ("face", "audio")
-OUTPUT = "video"
 
 
 class VideoDubber:
@@ -60,8 +58,8 @@ class VideoDubber:
             return paths[2].read_bytes()
 
     def _settings(self) -> DubSettings:
-        from pipeline.dubbing.dub import DubSettings
         from pipeline.dubbing.face_path import FollowSettings
+        from pipeline.dubbing.settings import DubSettings
 
         config = self._config
         follow = FollowSettings(config["max_gap_frames"], config["smooth_frames"], config["cut_change"])

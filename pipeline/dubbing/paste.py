@@ -11,6 +11,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.faces.roll import rotated
+from pipeline.media.image import sample_cubic
+
 Float = NDArray[np.floating]
 
 MOUTH_TOP = 0.5
@@ -27,13 +30,20 @@ SHARPNESS = -0.75
 
 
 def paste_mouth(
-    frame: NDArray[np.uint8], generated: NDArray[np.uint8], box: NDArray[np.float64], tint: NDArray[np.float32]
+    frame: NDArray[np.uint8],
+    generated: NDArray[np.uint8],
+    box: NDArray[np.float64],
+    tint: NDArray[np.float32],
+    roll: float = 0.0,
 ) -> NDArray[np.uint8]:
     """Blend the mouth of ``generated: uint8 [S, S, 3]`` into ``frame: uint8 [H, W, 3]`` at ``box``.
 
     ``box`` is ``x0, y0, x1, y1`` in continuous pixels and may extend beyond the frame. ``tint: float32 [3]``, in grey
-    levels, is added to the mouth (``SkinTint``). Returns a new frame.
+    levels, is added to the mouth (``SkinTint``). ``roll``: the box is rotated clockwise by it about its centre, in
+    degrees. Returns a new frame.
     """
+    if roll != 0:
+        return _paste_rolled(frame, generated, box, tint, roll)
     height, width = frame.shape[:2]
     x0, y0, x1, y1 = (float(v) for v in box)
     columns = _pixels_between(x0, x1, width)
@@ -50,6 +60,33 @@ def paste_mouth(
     return pasted
 
 
+def _paste_rolled(
+    frame: NDArray[np.uint8],
+    generated: NDArray[np.uint8],
+    box: NDArray[np.float64],
+    tint: NDArray[np.float32],
+    roll: float,
+) -> NDArray[np.uint8]:
+    centre, sides = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
+    corners = box[:2] + np.array([(0, MOUTH_TOP), (1, MOUTH_TOP), (0, 1), (1, 1)]) * sides
+    corners = rotated(corners, centre, roll)
+    pasted = frame.copy()
+    columns = _pixels_between(corners[:, 0].min(), corners[:, 0].max(), frame.shape[1])
+    rows = _pixels_between(corners[:, 1].min(), corners[:, 1].max(), frame.shape[0])
+    if columns.size == 0 or rows.size == 0:
+        return pasted
+    pixels = np.stack(np.meshgrid(columns + 0.5, rows + 0.5), axis=-1)
+    u, v = np.moveaxis((rotated(pixels, centre, -roll) - box[:2]) / sides, -1, 0)
+    across, down = np.abs((u - CENTRE_U) / HALF_WIDTH), np.abs((v - CENTRE_V) / HALF_HEIGHT)
+    alpha = _mask_at((down**ROUNDNESS + across**ROUNDNESS) ** (1 / ROUNDNESS))[..., None]
+    size = generated.shape[0]
+    patch = sample_cubic(generated, u * size - 0.5, v * size - 0.5) + tint
+    area = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    mixed = alpha * np.clip(patch, 0, 255) + (1 - alpha) * frame[area]
+    pasted[area] = np.where(alpha > 0, np.rint(mixed), frame[area]).astype(np.uint8)
+    return pasted
+
+
 def mouth_mask(u: Float, v: Float) -> NDArray[np.float32]:
     """Weight 0..1 of the generated image at crop coordinates ``u [W]``, ``v [H]`` in 0..1: float32 [H, W].
 
@@ -57,7 +94,10 @@ def mouth_mask(u: Float, v: Float) -> NDArray[np.float32]:
     """
     across = np.abs((u - CENTRE_U) / HALF_WIDTH) ** ROUNDNESS
     down = np.abs((v - CENTRE_V) / HALF_HEIGHT) ** ROUNDNESS
-    radius = np.add.outer(down, across) ** (1 / ROUNDNESS)
+    return _mask_at(np.add.outer(down, across) ** (1 / ROUNDNESS))
+
+
+def _mask_at(radius: Float) -> NDArray[np.float32]:
     return _smooth_step((1 - radius) / FEATHER).astype(np.float32)
 
 

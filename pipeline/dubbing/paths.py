@@ -1,4 +1,4 @@
-"""The path of one face through a video, and its parts in each shot and orientation."""
+"""The path of one face through a video, and its parts in each shot."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-from pipeline.faces.turns import turns_of
 
 
 @dataclass(eq=False)
@@ -43,23 +41,6 @@ class FacePath:
             if len(seen):
                 span = slice(seen[0], seen[-1] + 1)
                 yield FacePath(self.start + int(seen[0]), self.boxes[span], self.landmarks[span])
-
-    def in_orientations(self, max_gap: int) -> Iterator[tuple[int, FacePath]]:
-        """Yields its parts that are upright after the same turns, the most frequent turns first, and those turns.
-
-        A part has gaps of up to ``max_gap`` frames: a face that only seems turned for a moment is bridged.
-        """
-        is_seen = np.isfinite(self.boxes[:, 0])
-        turns = np.where(is_seen, turns_of(self.landmarks), -1)
-        kinds, counts = np.unique(turns[is_seen], return_counts=True)
-        for kind in kinds[np.argsort(-counts, kind="stable")]:
-            rows = np.flatnonzero(turns == kind)
-            for part in np.split(rows, np.flatnonzero(np.diff(rows) > max_gap + 1) + 1):
-                span = slice(part[0], part[-1] + 1)
-                is_other = (turns[span] != kind)[:, None]
-                boxes = np.where(is_other, np.nan, self.boxes[span])
-                landmarks = np.where(is_other[..., None], np.nan, self.landmarks[span])
-                yield int(kind), FacePath(self.start + int(part[0]), boxes, landmarks)
 
     @property
     def area(self) -> float:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.dubbing.paste import mouth_mask
 from pipeline.dubbing.reference import ShotStarts
+from pipeline.faces.roll import rotated
 from pipeline.media.image import to_lab
 
 CHEEKS_U, CHEEKS_V = (0.3, 0.7), (0.42, 0.62)
@@ -122,8 +123,17 @@ def _regions(size_px: int) -> _Regions:
     return _Regions(rectangle(CHEEKS_U, CHEEKS_V), alpha > MIN_ALPHA, alpha > CORE_ALPHA, (left, left[:, ::-1]))
 
 
-def pixels_inside(box: NDArray[np.float64], height: int, width: int, size_px: int) -> NDArray[np.bool_]:
-    """Pixels of the crop at ``box`` whose centre lies in a frame of this size: bool [size_px, size_px]."""
+def pixels_inside(
+    box: NDArray[np.float64], height: int, width: int, size_px: int, roll: float = 0.0
+) -> NDArray[np.bool_]:
+    """Pixels of the crop at ``box``, rotated by ``roll`` degrees, whose centre lies in a frame of this size.
+
+    bool [size_px, size_px].
+    """
     places = (np.arange(size_px) + 0.5) / size_px
     x, y = (box[k] + places * (box[k + 2] - box[k]) for k in (0, 1))
-    return np.logical_and.outer((y >= 0) & (y < height), (x >= 0) & (x < width))
+    if roll == 0:
+        return np.logical_and.outer((y >= 0) & (y < height), (x >= 0) & (x < width))
+    across, down = np.meshgrid(x, y)
+    points = rotated(np.stack([across, down], axis=-1), (box[:2] + box[2:]) / 2, roll)
+    return np.asarray(((points >= 0) & (points < (width, height))).all(axis=-1))

@@ -5,8 +5,6 @@ Images are uint8 [N, H, W, 3], BGR.
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -18,11 +16,13 @@ from numpy.typing import NDArray
 
 from pipeline.core.errors import DataError
 from pipeline.evaluation.generate import paste
+from pipeline.evaluation.lips import lip_summary
 from pipeline.evaluation.protocol import Pair
 from pipeline.features import alignment
 from pipeline.inference.generator_kinds import AudioSource
 from pipeline.metrics.fid import FeatureStatistics, fid_of
 from pipeline.metrics.kid import kid
+from pipeline.metrics.lips import LipScore
 from pipeline.metrics.lse import LseScore, lse_scores
 from pipeline.metrics.temporal import mouth_jitter
 from pipeline.report.progress import tracked
@@ -35,23 +35,10 @@ Generate = Callable[[Images, AudioSource], Images]
 """Crops and audio -> generated crops of the same shape."""
 Embed = Callable[[Images, NDArray[np.int16]], tuple[NDArray[np.float32], NDArray[np.float32]]]
 """Context frames and 16 kHz audio -> lip and audio embeddings, float32 [V, D] each."""
+ScoreLips = Callable[[Images, NDArray[np.int16]], LipScore | None]
+"""Context frames and 16 kHz audio -> lip metrics, None if they could not be measured."""
 ExtractFeatures = Callable[[Images], NDArray[np.float32]]
 """Crops -> float32 [N, F]."""
-CLIP_CSV_COLUMNS = (
-    "clip_id",
-    "audio_clip_id",
-    "lse_d",
-    "lse_c",
-    "offset_frames",
-    "num_frames",
-    "status",
-    "reason",
-    "mouth_jitter",
-    "real_mouth_jitter",
-    "lse_d_valid",
-    "lse_c_valid",
-)
-OK, FAILED = "ok", "failed"
 
 
 @dataclass(frozen=True)
@@ -59,7 +46,8 @@ class PairResult:
     """Result of one pair of video and audio. If it failed, ``lse`` is None and ``failure`` is the cause.
 
     ``note``: changes that were made to a scored pair before, if any. ``real_offset_frames``: offset that the evaluator
-    measures in the real video with its own audio; None if it was not measured.
+    measures in the real video with its own audio; None if it was not measured. ``lips`` and ``real_lips``: lip metrics
+    of the shown video, and of the real one with its own audio; None if they were not measured.
     """
 
     pair: Pair
@@ -70,6 +58,8 @@ class PairResult:
     mouth_jitter: float = 0.0
     real_mouth_jitter: float = 0.0
     real_offset_frames: int | None = None
+    lips: LipScore | None = None
+    real_lips: LipScore | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +106,7 @@ def score_variant(
     embed: Embed,
     fid_frames: Mapping[str, Sequence[int]],
     vshift_frames: int,
+    score_lips: ScoreLips = lambda context, audio: None,
 ) -> VariantScore:
     """Score every pair. A pair that cannot be scored is kept with the cause; its frames do not enter FID.
 
@@ -144,6 +135,7 @@ def score_variant(
                 lse=score,
                 mouth_jitter=mouth_jitter(generated),
                 real_mouth_jitter=mouth_jitter(crops),
+                lips=score_lips(context, clips[pair.audio_id].audio),
             )
             chosen = [frame for frame in fid_frames[pair.video_id] if frame < len(crops)]
         except DataError as error:
@@ -208,38 +200,6 @@ def score_summary(score: VariantScore) -> dict[str, Any]:
         "within_one_frame": float(np.mean([abs(offset) <= 1 for offset in offsets])),
         "offset_histogram": {str(offset): offsets.count(offset) for offset in range(-limit, limit + 1)},
         "jitter_ratio": sum(item.mouth_jitter for item, _ in scored) / real_jitter,
+        **lip_summary([item.lips for item, _ in scored]),
         "failures": score.failures,
     }
-
-
-def clips_csv(score: VariantScore, *, has_sync: bool = True) -> str:
-    """The content of ``clips.csv``: one line per pair, including failed ones.
-
-    Without ``has_sync`` the columns that the evaluator measures are empty.
-    """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, CLIP_CSV_COLUMNS, lineterminator="\n", restval="")
-    writer.writeheader()
-    for item in score.results:
-        row: dict[str, Any] = {
-            "clip_id": item.pair.video_id,
-            "audio_clip_id": item.pair.audio_id,
-            "status": FAILED if item.lse is None else OK,
-            "reason": item.failure or item.note,
-        }
-        if item.lse is not None:
-            row |= {
-                "num_frames": item.num_frames,
-                "mouth_jitter": f"{item.mouth_jitter:.4f}",
-                "real_mouth_jitter": f"{item.real_mouth_jitter:.4f}",
-            }
-        if item.lse is not None and has_sync:
-            row |= {
-                "lse_d": f"{item.lse.lse_d:.6f}",
-                "lse_c": f"{item.lse.lse_c:.6f}",
-                "offset_frames": item.lse.offset_frames,
-                "lse_d_valid": f"{item.lse.lse_d_valid:.6f}",
-                "lse_c_valid": f"{item.lse.lse_c_valid:.6f}",
-            }
-        writer.writerow(row)
-    return text.getvalue()

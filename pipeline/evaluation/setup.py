@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -21,6 +21,7 @@ from pipeline.core.layout import Layout
 from pipeline.core.versions import metric_package_versions
 from pipeline.evaluation import protocol
 from pipeline.evaluation.generate import CropGenerator
+from pipeline.evaluation.lips import LipScorer, missing_sentence
 from pipeline.evaluation.probes import run_probes
 from pipeline.evaluation.real_clips import place_real_clips
 from pipeline.evaluation.score import VariantScore, distances, num_paired_frames, score_summary, score_variant
@@ -56,6 +57,7 @@ class Networks:
     inception_sha256: str
     feature_cache: Path
     device: torch.device
+    lips: LipScorer = field(default_factory=LipScorer)
 
     @classmethod
     def open(cls, layout: Layout, params: Params) -> Networks:
@@ -81,6 +83,7 @@ class Networks:
             inception_sha256=sha256_of(inception_path),
             feature_cache=layout.scratch_dir / "cache",
             device=device,
+            lips=LipScorer.open(layout.weights_dir),
         )
 
     def metrics(self, score: VariantScore, *, is_generated: bool) -> dict[str, Any]:
@@ -107,6 +110,7 @@ class Networks:
             "evaluator_sha256": self.evaluator.sha256,
             "fid_num_images": num_images,
             "fid_weights_sha256": self.inception_sha256,
+            "lips_missing": missing_sentence(self.lips, [item.lips for item, _ in score.scored]),
             "versions": metric_package_versions(),
         }
 
@@ -191,6 +195,7 @@ class Evaluation:
             embed=self.networks.evaluator,
             fid_frames=protocol.spread_frames(lengths, params.fid.every_n_frames, params.fid.max_frames),
             vshift_frames=params.lse.vshift_frames,
+            score_lips=self.networks.lips,
         )
 
     def metrics(self, score: VariantScore, *, is_generated: bool) -> dict[str, Any]:

@@ -66,10 +66,20 @@ class Cropper:
 
     ``of_crops``: the frames are themselves crops, of little more resolution. They are then interpolated bicubically
     with few samples, because averaging again would blur. Pixels outside the frame repeat its edge.
+
+    ``rolls: float64 [N]``, in degrees: each box is rotated clockwise by it about its centre.
     """
 
-    def __init__(self, boxes: NDArray[np.float64], size_px: int, *, of_crops: bool = False) -> None:
+    def __init__(
+        self,
+        boxes: NDArray[np.float64],
+        size_px: int,
+        *,
+        of_crops: bool = False,
+        rolls: NDArray[np.float64] | None = None,
+    ) -> None:
         self._boxes, self._size_px = boxes, size_px
+        self._rolls = np.zeros(len(boxes)) if rolls is None else rolls
         self._border = cv2.BORDER_REPLICATE if of_crops else cv2.BORDER_CONSTANT
         self._interpolation = cv2.INTER_CUBIC if of_crops else cv2.INTER_LINEAR
         slack = 0.5 if of_crops else 0.1
@@ -77,9 +87,10 @@ class Cropper:
 
     def __call__(self, frame_bgr: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
         """Crop of frame ``index``: uint8 [size_px, size_px, 3]."""
+        across, down = self._num_samples
         crop: Any = cv2.warpAffine(
             frame_bgr,
-            crop_to_frame(self._boxes[index], *self._num_samples),
+            crop_to_frame(self._boxes[index], across, down, float(self._rolls[index])),
             self._num_samples,
             flags=self._interpolation | cv2.WARP_INVERSE_MAP,
             borderMode=self._border,
@@ -98,11 +109,22 @@ def _density(sides: NDArray[np.float64], size_px: int, slack: float) -> int:
     return max(1, math.ceil(shrink - slack))
 
 
-def crop_to_frame(box: NDArray[np.float64], width_px: int, height_px: int) -> NDArray[np.float64]:
-    """Affine map float64 [2, 3] from pixel indices of a crop of this size to pixel indices of the frame."""
+def crop_to_frame(box: NDArray[np.float64], width_px: int, height_px: int, roll: float = 0.0) -> NDArray[np.float64]:
+    """Affine map float64 [2, 3] from pixel indices of a crop of this size to pixel indices of the frame.
+
+    ``roll`` as in `Cropper`.
+    """
     x0, y0, x1, y1 = box
     sx, sy = (x1 - x0) / width_px, (y1 - y0) / height_px
-    return np.array([[sx, 0.0, x0 + sx / 2 - 0.5], [0.0, sy, y0 + sy / 2 - 0.5]])
+    upright = np.array([[sx, 0.0, x0 + sx / 2 - 0.5], [0.0, sy, y0 + sy / 2 - 0.5]])
+    if roll == 0:
+        return upright
+    angle = math.radians(roll)
+    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    centre = np.array([x0 + x1 - 1, y0 + y1 - 1]) / 2
+    rolled = turn @ upright
+    rolled[:, 2] += centre - turn @ centre
+    return rolled
 
 
 def sharpness(crop_bgr: NDArray[np.uint8]) -> float:

@@ -85,12 +85,12 @@ class YuNetDetector:
         if size != (width, height):
             image = cv2.resize(frame_bgr, size, interpolation=cv2.INTER_AREA)
         scale = np.array([width / size[0], height / size[1]])
-        found = self._upright(image)
+        found = self.upright(image)
         if not found or found[-1].score < SURE_SCORE:
             found = _best_of(found, [self._turned(image, turns) for turns in (1, 2, 3)])
         return [Detection(face.box * np.tile(scale, 2), face.landmarks * scale, face.score) for face in found]
 
-    def _upright(self, image: NDArray[np.uint8]) -> list[Detection]:
+    def upright(self, image: NDArray[np.uint8]) -> list[Detection]:
         """Faces of an image of any size, best first, in its pixels."""
         self._net.setInputSize((image.shape[1], image.shape[0]))
         _, rows = self._net.detect(image)
@@ -103,7 +103,7 @@ class YuNetDetector:
         size = (turned.shape[1], turned.shape[0])
         return [
             Detection(turned_boxes(face.box, -turns, size), turned_points(face.landmarks, -turns, size), face.score)
-            for face in self._upright(turned)
+            for face in self.upright(turned)
         ]
 
 

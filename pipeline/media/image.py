@@ -46,3 +46,18 @@ def to_lab(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """CIE Lab of an image: uint8 [H, W, 3] BGR -> float32 [H, W, 3], with L in 0..100."""
     lab: Any = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_BGR2LAB)
     return np.asarray(lab)
+
+
+def sample_cubic(image: NDArray[np.uint8], x: NDArray[np.floating], y: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Bicubic samples at pixel indices ``x, y: [H, W]``: uint8 [S, S, 3] -> float32 [H, W, 3], not clipped.
+
+    Pixels outside the image repeat its edge.
+    """
+    sampled: Any = cv2.remap(
+        image.astype(np.float32),
+        x.astype(np.float32),
+        y.astype(np.float32),
+        cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(sampled)

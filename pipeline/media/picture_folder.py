@@ -14,7 +14,8 @@ from pipeline.core.errors import UserError
 from pipeline.media.audio import Begin, SoundBlock
 from pipeline.media.container import as_fps
 from pipeline.media.errors import CorruptMediaError, NoAudioError, NoVideoError
-from pipeline.media.file import Display, Header, MediaFile
+from pipeline.media.file import MediaFile
+from pipeline.media.header import Display, Header
 from pipeline.media.video import TimedFrame
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
@@ -113,7 +114,7 @@ class PictureFolder(MediaFile):
                     self._pictures[index],
                     f"is {width}x{height}, the first picture of the folder {size[1]}x{size[0]}; all must have one size",
                 )
-            yield TimedFrame(float(number / wanted), frame.image)
+            yield TimedFrame(float(number / wanted), float((number + 1) / wanted), frame.image)
 
 
 def pictures_in(folder: Path) -> Sequence[Path]:

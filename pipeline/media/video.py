@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.media.colour import BgrConverter, FrameArray
+from pipeline.media.combing import combs_noted
 from pipeline.media.container import (
     MAX_PAUSE_S,
     as_fps,
@@ -32,9 +33,13 @@ _MAX_REORDERED = 16
 
 
 class TimedFrame(NamedTuple):
-    """One frame: seconds since the start of the video stream, and ``uint8 [H, W, 3]`` BGR."""
+    """One frame: its start and end in seconds since the start of the video stream, and ``uint8 [H, W, 3]`` BGR.
+
+    ``end_s`` is what the file states: the next frame may start earlier or later.
+    """
 
     time_s: float
+    end_s: float
     image: FrameArray
 
 
@@ -56,10 +61,10 @@ def iter_frames(
     if stream is None:
         raise NoVideoError(path)
     to_bgr = BgrConverter(Fraction(stream.sample_aspect_ratio or 1) if square_pixels else Fraction(1), note)
-    timed = deinterlaced(_timed(container, stream, path, 1 / source_fps, note), note)
+    timed = deinterlaced(combs_noted(_timed(container, stream, path, 1 / source_fps, note), note), note)
     if step is None:
-        for time, _, frame in timed:
-            yield TimedFrame(float(time), to_bgr(frame))
+        for time, end, frame in timed:
+            yield TimedFrame(float(time), float(end), to_bgr(frame))
         return
     held: Any = None
     held_time = held_end = Fraction(0)
@@ -132,4 +137,4 @@ def _repeat(to_bgr: BgrConverter, frame: Any, start: int, stop: int, step: Fract
         return
     image = to_bgr(frame)
     for index in range(start, stop):
-        yield TimedFrame(float(index * step), image if index == stop - 1 else image.copy())
+        yield TimedFrame(float(index * step), float((index + 1) * step), image if index == stop - 1 else image.copy())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +19,7 @@ from pipeline.core.choices import Length
 from pipeline.core.errors import UserError
 from pipeline.features.alignment import SAMPLE_RATE_HZ
 from pipeline.media.container import EXACT_COLOUR, as_fps
+from pipeline.media.frame_times import CLOCK_HZ, FrameTimes
 from pipeline.media.output_sound import EncodedSound, OutputSound
 
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov"}
@@ -39,8 +40,9 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
     or an ``OutputSound``, which states its rate itself.
     ``match="video"`` cuts the audio, or pads it with silence, to the length of the video. ``match="audio"`` ignores
     frames after the end of the audio, or repeats the last frame until then. ``pixel_aspect`` is the displayed width of
-    a pixel over its height. Encoding uses one thread: equal input gives equal bytes. Raises UserError for a file name
-    with another suffix, ValueError for invalid input.
+    a pixel over its height. ``times`` shows the frames at these times instead of at the constant rate ``fps``; they
+    must suit ``match``. Encoding uses one thread: equal input gives equal bytes. Raises UserError for a file name with
+    another suffix, ValueError for invalid input.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
         preset: str = "medium",
         match: Length = "video",
         pixel_aspect: Fraction = Fraction(1),
+        times: FrameTimes | None = None,
     ) -> None:
         self._path = Path(path)
         require_video_name(self._path)
@@ -62,13 +65,15 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
             raise ValueError(f"match={match!r} with {'no' if audio is None else 'some'} audio")
         if min(size) < 1:
             raise ValueError(f"size must be positive, got {size}")
-        self._fps = as_fps(fps)
+        self._fps, self._match = as_fps(fps), match
+        self._ticks = None if times is None else times.ticks()
+        self._time_base = 1 / self._fps if times is None else Fraction(1, CLOCK_HZ)
         self._size, self._pixel_aspect = size, pixel_aspect
         # x264's macroblock tree reads uninitialised memory: with it, equal input gives unequal bytes.
         self._options = {"crf": str(crf), "preset": preset, "mbtree": "0"}
         self._sound = EncodedSound.of(audio, audio_rate_hz) if isinstance(audio, np.ndarray) else audio
-        self._num_wanted: int | None = None
-        if self._sound is not None and match == "audio":
+        self._num_wanted: int | None = None if times is None else len(times)
+        if self._sound is not None and match == "audio" and times is None:
             self._num_wanted = max(1, round(self._sound.duration_s * self._fps))
         self._num_frames = 0  # encoded so far
         self._last_image: NDArray[np.uint8] | None = None
@@ -121,7 +126,7 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
         video.pix_fmt = "yuv420p"
         if self._pixel_aspect != 1:
             video.codec_context.sample_aspect_ratio = self._pixel_aspect
-        video.time_base = video.codec_context.time_base = 1 / self._fps
+        video.time_base = video.codec_context.time_base = self._time_base
         video.codec_context.thread_count = 1
         video.codec_context.colorspace = video.codec_context.color_primaries = _BT709
         video.codec_context.color_trc = _BT709
@@ -142,24 +147,36 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
             interpolation=EXACT_COLOUR,
             threads=1,
         )
-        frame.pts, frame.time_base = self._num_frames, 1 / self._fps
-        self._container.mux(self._video.encode(frame))
+        frame.pts, frame.time_base = self._tick(self._num_frames), self._time_base
+        self._mux(self._video.encode(frame))
         self._num_frames += 1
         if self._sound is not None:  # interleave: otherwise the muxer buffers the video
             self._sound.write_until(self._sound_end_s(self._sound))
 
+    def _mux(self, packets: Iterable[Any]) -> None:
+        for packet in packets:
+            if self._ticks is not None:  # x264 states the duration of another frame
+                place = int(np.searchsorted(self._ticks, packet.pts))
+                packet.duration = self._tick(place + 1) - self._tick(place)
+            self._container.mux(packet)
+
+    def _tick(self, index: int) -> int:
+        """Start of a frame on the clock of the file; that of the frame after the last one is the end."""
+        return index if self._ticks is None else int(self._ticks[index])
+
     def _sound_end_s(self, sound: OutputSound) -> Fraction:
         """Until when the sound belongs to the frames so far."""
-        if self._num_wanted is not None and self._num_frames >= self._num_wanted:
-            return sound.duration_s
-        end_s = self._num_frames / self._fps
-        return end_s if self._num_wanted is None else min(end_s, sound.duration_s)
+        end_s = self._tick(self._num_frames) * self._time_base
+        if self._match == "video":
+            return end_s
+        is_last = self._num_wanted is not None and self._num_frames >= self._num_wanted
+        return sound.duration_s if is_last else min(end_s, sound.duration_s)
 
     def _finish(self) -> None:
         if self._last_image is None:
             raise ValueError(f"{self._path}: no frame was written")
         while self._num_wanted is not None and self._num_frames < self._num_wanted:
             self._encode_image(self._last_image)
-        self._container.mux(self._video.encode(None))
+        self._mux(self._video.encode(None))
         if self._sound is not None:
             self._sound.finish(self._sound_end_s(self._sound))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from pipeline.core.choices import ChooseFace, CropGeometry, Source, Split, SplitBy
+from pipeline.core.choices import ChooseFace, CropGeometry, RolledFaces, Source, Split, SplitBy
 from pipeline.params.values import (
     Address,
     FileName,
@@ -97,6 +97,7 @@ class PreprocessParams(Section):
     smooth_frames: PositiveInt
     cut_change: NonNegative
     choose_face: ChooseFace
+    rolled_faces: RolledFaces
     min_face_px: NonNegativeInt
     min_sharpness: NonNegative
     min_frames: Annotated[int, Field(ge=12)]

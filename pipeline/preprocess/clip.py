@@ -8,6 +8,7 @@ gaps without a face, or longer than ``preprocess.max_clip_s``, gives several par
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import get_args
@@ -19,14 +20,17 @@ from pipeline.core.choices import CropGeometry
 from pipeline.core.errors import LipsmithError
 from pipeline.corpora.manifest import ClipRecord
 from pipeline.corpora.storage import local_file
+from pipeline.faces.any_roll import any_roll_detectors_by_zoom
 from pipeline.faces.crops import CROP_PX, Cropper, boxes_within, context_boxes, crop_boxes, sharpness
 from pipeline.faces.detector import detectors_by_zoom
+from pipeline.faces.roll import rolled_boxes
 from pipeline.features.alignment import FPS, num_samples_of
 from pipeline.features.mel import mel_spectrogram
 from pipeline.features.samples import float_to_int16, int16_to_float
 from pipeline.media.audio import rms_of
 from pipeline.media.errors import MediaError, MissingMediaError, NoAudioError
-from pipeline.media.file import Header, MediaFile
+from pipeline.media.file import MediaFile
+from pipeline.media.header import Header
 from pipeline.media.mjpeg import encode_mjpeg
 from pipeline.params import PreprocessParams
 from pipeline.preprocess.footage import Footage, scan_faces
@@ -91,7 +95,8 @@ def _outcomes_of(record: ClipRecord, params: PreprocessParams, media: MediaFile)
             yield _reject(record, clip_id, segment.reason, where + segment.detail)
             continue
         try:
-            yield _sample_of(record, clip_id, segment, reader.frames_of(segment), samples, source_fps, params)
+            sample = _sample_of(record, clip_id, segment, reader.frames_of(segment), samples, source_fps, params)
+            yield replace(sample, note="; ".join(media.notes))  # the whole file has been read
         except RejectedError as rejected:
             if rejected.reason not in (Reason.BLURRED, Reason.SILENT_AUDIO):  # others concern the whole video
                 raise
@@ -118,8 +123,10 @@ def _best_segments(
     """Segments of the first detector that misses no face, else of the detector that keeps the most frames."""
     best: list[Segment | RejectedSegment] | None = None
     longer_side = max(next(iter(footage)).shape[:2])
-    for detector in detectors_by_zoom(params.detector_score, params.detector_max_px, longer_side):
-        segments = find_segments(scan_faces(footage, detector, params.detect_every), footage, samples, params, delay_s)
+    by_zoom = any_roll_detectors_by_zoom if params.rolled_faces == "align" else detectors_by_zoom
+    for detector in by_zoom(params.detector_score, params.detector_max_px, longer_side):
+        scan = scan_faces(footage, detector, params.detect_every, params.rolled_faces)
+        segments = find_segments(scan, footage, samples, params, delay_s)
         if best is None or num_kept_frames(segments) > num_kept_frames(best):
             best = segments
         no_face_reasons = (Reason.NO_FACE, Reason.FACE_LOST)
@@ -145,7 +152,10 @@ def _sample_of(
     boxes_of = {geometry: crop_boxes(segment.faces, geometry) for geometry in get_args(CropGeometry)}
     around = context_boxes(segment.faces)
     in_context = {geometry: boxes_within(boxes, around, params.context_px) for geometry, boxes in boxes_of.items()}
-    cut_crop, cut_context = Cropper(boxes_of[params.crop], CROP_PX), Cropper(around, params.context_px)
+    cut_crop, cut_context = (
+        Cropper(rolled_boxes(boxes, segment.faces, segment.rolls), size_px, rolls=segment.rolls)
+        for boxes, size_px in ((boxes_of[params.crop], CROP_PX), (around, params.context_px))
+    )
     crop_jpegs: list[bytes] = []
     context_jpegs: list[bytes] = []
     brightness: list[float] = []

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.choices import RolledFaces
 from pipeline.faces.detector import Detection, FaceDetector, detect_every
 from pipeline.faces.turns import turns_of
 from pipeline.features.alignment import FPS
@@ -50,7 +51,7 @@ class Footage:
 class FaceScan:
     """Per frame: the faces found (None if not searched) and the change from the previous frame, in grey levels.
 
-    ``faces`` are rolled by at most 45 degrees. ``turned`` counts the others, which generators do not know.
+    ``turned`` counts faces that are left out because they are rolled by more than 45 degrees.
     """
 
     faces: list[list[Detection] | None]
@@ -58,7 +59,7 @@ class FaceScan:
     changes: list[float]
 
 
-def scan_faces(footage: Footage, detector: FaceDetector, every: int) -> FaceScan:
+def scan_faces(footage: Footage, detector: FaceDetector, every: int, rolled_faces: RolledFaces) -> FaceScan:
     """Detect faces in every n-th frame and the last, and measure the change of every frame, in one pass."""
     meter = ChangeMeter()
 
@@ -68,6 +69,8 @@ def scan_faces(footage: Footage, detector: FaceDetector, every: int) -> FaceScan
             yield frame
 
     found = detect_every(detector, metered(), every)
+    if rolled_faces == "align":
+        return FaceScan(found, [0] * len(found), meter.changes)
     upright = [None if faces is None else [face for face in faces if not turns_of(face.landmarks)] for faces in found]
     turned = [len(faces or ()) - len(kept or ()) for faces, kept in zip(found, upright, strict=True)]
     return FaceScan(upright, turned, meter.changes)

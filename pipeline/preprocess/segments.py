@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.faces.active_speaker import speaking_track
+from pipeline.faces.roll import smooth_rolled_faces
 from pipeline.faces.smooth import smooth_faces
 from pipeline.faces.track import FaceTrack, link_detections
 from pipeline.features.alignment import FPS, SAMPLE_RATE_HZ, num_samples_of
@@ -25,7 +26,8 @@ from pipeline.preprocess.reasons import Reason, RejectedError
 class Segment:
     """Frames ``start`` to ``stop`` (exclusive) of the video, with one face in all of them.
 
-    ``faces: float64 [stop - start, 5]``: rows of `smooth_faces`, in source pixels. ``score`` is the detector's mean
+    ``faces: float64 [stop - start, 5]``: rows of `smooth_faces`, in source pixels. ``rolls: float64 [stop - start]``:
+    roll of the crops, degrees. ``score`` is the detector's mean
     confidence, ``missing`` the share of searched frames without a detection. Both cover the whole
     track.
     """
@@ -33,6 +35,7 @@ class Segment:
     start: int
     stop: int
     faces: NDArray[np.float64]
+    rolls: NDArray[np.float64]
     score: float
     missing: float
 
@@ -184,7 +187,8 @@ def _rejected_without_track(scan: FaceScan, start: int, stop: int, params: Prepr
             stop,
             Reason.FACE_TURNED,
             f"a face on its side or upside down in {num_turned} of {num_seen + num_turned} frames with a face; at most "
-            "45 degrees of roll are allowed: turn the video upright",
+            "45 degrees of roll are allowed: turn the video upright, or set preprocess.rolled_faces in params.yaml to "
+            "align",
         )
     if num_seen == 0:
         return RejectedSegment(start, stop, Reason.NO_FACE, "no face was found")
@@ -216,11 +220,14 @@ def _segments_of(
     if end - first < params.min_frames:
         yield RejectedSegment(begin, begin + num_frames, Reason.TOO_SHORT, _too_few(max(0, end - first), params))
         return
-    faces = smooth_faces(track, params.smooth_frames)[first:end]
+    if params.rolled_faces == "align":
+        faces, rolls = smooth_rolled_faces(track, params.smooth_frames)
+    else:
+        faces, rolls = smooth_faces(track, params.smooth_frames), np.zeros(num_frames)
     score = float(track.scores[track.is_seen].mean())
     num_searched = sum(faces_there is not None for faces_there in scan.faces[begin : begin + num_frames])
     missing = 1 - np.count_nonzero(track.is_seen) / num_searched
-    whole = Segment(begin + first, begin + end, faces, score, float(missing))
+    whole = Segment(begin + first, begin + end, faces[first:end], rolls[first:end], score, float(missing))
     if whole.face_px < params.min_face_px:
         yield RejectedSegment(
             begin,
@@ -237,4 +244,5 @@ def _in_equal_parts(whole: Segment, params: PreprocessParams) -> Iterator[Segmen
     num_parts = math.ceil(num_frames / round(params.max_clip_s * FPS))
     edges = [num_frames * k // num_parts for k in range(num_parts + 1)]
     for a, b in itertools.pairwise(edges):
-        yield replace(whole, start=whole.start + a, stop=whole.start + b, faces=whole.faces[a:b])
+        start, stop = whole.start + a, whole.start + b
+        yield replace(whole, start=start, stop=stop, faces=whole.faces[a:b], rolls=whole.rolls[a:b])

@@ -40,7 +40,7 @@ class Rescoring:
 
 def score_registered(layout: Layout, params: Params, folder: Path) -> dict[str, Any]:
     """Run the current evaluation on the generator in ``folder`` and return its metrics."""
-    from pipeline.evaluation.score import clips_csv
+    from pipeline.evaluation.clip_rows import clips_csv
     from pipeline.evaluation.setup import Evaluation
 
     metrics, score = Evaluation.open(layout, params).score_clips_of("champion", folder)

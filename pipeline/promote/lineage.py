@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pipeline.core.layout import Layout
 from pipeline.params import Params
 from pipeline.promote.gate import ModelScores
-from pipeline.report.tables import Table, figure
+from pipeline.report.tables import Table
 from pipeline.tracking.runs import state_tags
 from pipeline.tracking.view import run_address
 
@@ -69,15 +69,14 @@ def describe_version(client: MlflowClient, version: str, layout: Layout, scores:
 
 def version_note(variant: str, scores: ModelScores, lineage: Mapping[str, str], run: str) -> str:
     """The description of a version. Markdown. ``run``: address of its run; empty if the run is gone."""
-    values = {"LSE-D": (scores.lse_d, ".3f"), "LSE-C": (scores.lse_c, ".3f"), "FID": (scores.fid, ".2f")}
-    shown = Table(list(values), [[figure(value, form) for value, form in values.values()]], num_text=0).markdown()
     cells = [
         [name, f"[{lineage[tag]}]({run})" if tag == "run_id" and run else f"`{lineage[tag]}`"]
         for tag, name in LINEAGE.items()
         if tag in lineage
     ]
-    origin = Table(["origin", ""], cells, num_text=2).markdown()
-    return f"Variant `{variant}`\n\n{shown}\n\n{origin}\n"
+    origin = Table(["", ""], cells, num_text=2).markdown()
+    shown = f"LSE-D {scores.lse_d:.3f}, LSE-C {scores.lse_c:.3f}, FID {scores.fid:.2f}"
+    return f"Variant {variant}: {shown}.\n\n{origin}\n"
 
 
 def _run_tags(client: MlflowClient, run_id: str) -> tuple[Mapping[str, str], str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.layout import CODE_ROOT
-from pipeline.dubbing.mlflow_model import INPUTS, OUTPUT
+from pipeline.inference.package_columns import INPUTS, OUTPUT
 from pipeline.params import Params
 
 GENERATOR_FOLDER = "data/model"

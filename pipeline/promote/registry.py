@@ -19,11 +19,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.core.choices import Alias
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
 from pipeline.core.redact import redacted
 from pipeline.params import Params
-from pipeline.promote.choices import Alias
 from pipeline.promote.gate import GateOutcome, ModelScores
 from pipeline.promote.lineage import REGISTERED_NAME, describe_version
 from pipeline.promote.package import GENERATOR_FOLDER, packaged

@@ -17,7 +17,8 @@ class IndexRow:
 
     ``crop`` is the geometry of its face crops. ``sync_shift_frames`` is the lead of the stored audio over the stored
     video, in frames. Readers correct it; ``num_frames`` and ``num_samples`` are the lengths after the correction.
-    ``stats`` are informative only.
+    ``note`` is what reading the source clip changed or missed, such as the share of a file that is cut off; empty if
+    nothing. ``note`` and ``stats`` are informative only.
     """
 
     clip_id: str
@@ -31,6 +32,7 @@ class IndexRow:
     num_bytes: int
     crop: CropGeometry = UNNAMED_GEOMETRY
     sync_shift_frames: int = 0
+    note: str = ""
     stats: Mapping[str, float] = field(default_factory=dict)
 
 

@@ -22,10 +22,10 @@ from pipeline.shards.key import source_of
 log = logging.getLogger(__name__)
 
 REMAKE_CLIPS = "run `dvc repro sync_filter`"
-_SHIFT, _CROP = "sync_shift_frames", "crop"
-_INDEX_COLUMNS = tuple(field.name for field in fields(IndexRow) if field.name not in ("stats", _SHIFT, _CROP))
-"""Required columns of an index. Indexes of earlier versions may lack the shift and the geometry of the crops."""
-_NO_STATS = {*_INDEX_COLUMNS, _SHIFT, _CROP}
+_SHIFT, _CROP, _NOTE = "sync_shift_frames", "crop", "note"
+_INDEX_COLUMNS = tuple(field.name for field in fields(IndexRow) if field.name not in ("stats", _SHIFT, _CROP, _NOTE))
+"""Required columns of an index. Indexes of earlier versions may lack shift, geometry of the crops and note."""
+_NO_STATS = {*_INDEX_COLUMNS, _SHIFT, _CROP, _NOTE}
 
 
 class ShardError(DataError):
@@ -81,7 +81,7 @@ def _index_row(row: Mapping[str, Any]) -> IndexRow:
     shift_frames = int(row.get(_SHIFT) or 0)  # earlier indexes store a float, possibly missing
     crop: CropGeometry = row.get(_CROP) or UNNAMED_GEOMETRY
     stats = {name: value for name, value in row.items() if name not in _NO_STATS and value is not None}
-    return IndexRow(**own, crop=crop, sync_shift_frames=shift_frames, stats=stats)
+    return IndexRow(**own, crop=crop, sync_shift_frames=shift_frames, note=row.get(_NOTE) or "", stats=stats)
 
 
 def read_clips(

@@ -31,7 +31,7 @@ class ClipSample:
 
     ``crop`` is the geometry of the face crops. ``other_crops_in_context`` has the boxes of the other geometries, with
     which readers cut those crops out of the context crops. ``stats`` are named values (face size, brightness, ...),
-    which become columns of the index.
+    which become columns of the index. ``note`` as in IndexRow; it is not part of the shard.
     """
 
     clip_id: str
@@ -49,6 +49,7 @@ class ClipSample:
     other_crops_in_context: Mapping[CropGeometry, NDArray[np.floating]] = field(default_factory=dict)  # [N, 4] each
     transcript: str = ""
     source: str = ""
+    note: str = ""
     stats: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -122,6 +123,7 @@ def _write_samples(file: IO[bytes], name: str, samples: Iterable[ClipSample]) ->
                     num_samples=len(sample.audio),
                     num_bytes=num_bytes,
                     crop=sample.crop,
+                    note=sample.note,
                     stats=dict(sample.stats),
                 )
             )

@@ -40,7 +40,7 @@ def _command(
 
 
 def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
-    from pipeline.evaluation.score import clips_csv
+    from pipeline.evaluation.clip_rows import clips_csv
     from pipeline.inference import saved_model
 
     started = time.monotonic()

@@ -17,6 +17,7 @@ from pipeline.core.command_line import reported, run_command
 from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.layout import Layout, find_root
 from pipeline.core.logs import log_to_stderr, wants_tracebacks
+from pipeline.core.signals import exit_on_signals
 from pipeline.tracking.store import update_artifact_addresses
 from pipeline.tracking.ui import PORT, serve
 
@@ -60,4 +61,5 @@ def _update_store(layout: Layout) -> None:
 
 
 if __name__ == "__main__":
+    exit_on_signals()
     raise SystemExit(main())

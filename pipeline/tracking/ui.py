@@ -57,10 +57,9 @@ def serve(layout: Layout, port: int = PORT, *, opens: bool = True) -> int:
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     server = subprocess.Popen(command, cwd=layout.root, env=environment)
     try:
-        if _wait(server, port):
-            logger.warning("the runs: %s (Ctrl-C stops the server)", address)
-            if opens and _has_screen():
-                webbrowser.open(address)
+        logger.warning("the runs: %s (in some seconds; Ctrl-C stops the server)", address)
+        if opens and _has_screen() and _wait(server, port):
+            webbrowser.open(address)
         return server.wait()
     except KeyboardInterrupt:
         return 0

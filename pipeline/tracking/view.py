@@ -133,7 +133,7 @@ def _charts() -> list[dict[str, Any]]:
     parallel = {
         **_chart("PARALLEL", "variants", "parallel"),
         "selectedParams": list(_AXES),
-        "selectedMetrics": list(_SCORES[:4]),
+        "selectedMetrics": [*reversed(_SCORES[:4])],  # the last one sets the colour
         "showAllRuns": False,
     }
     bars = [{**_chart("BAR", "scores", metric), "metricKey": metric} for metric in _SCORES]

@@ -17,6 +17,9 @@ def row(variant: str, lse_d: float, lse_c: float, fid: float = 20.0, **more: Any
         "within_one_frame": 0.9,
         "kid": 0.01,
         "jitter_ratio": 1.0,
+        "opening_correlation": 0.375,
+        "pause_motion_px": 0.125,
+        "lips_missing": "",
         "versions": {"numpy": "2.1.0"},
     }
     figures = {"variant": variant, "lse_d": lse_d, "lse_c": lse_c, "fid": fid, "fid_num_images": 300}

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.faces.crops import Cropper
-from pipeline.media.file import Display, Header, MediaFile
+from pipeline.media.file import MediaFile
+from pipeline.media.header import Display, Header
 from pipeline.media.video import TimedFrame
 
 

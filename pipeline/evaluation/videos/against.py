@@ -28,6 +28,10 @@ METRICS = (
     ("FID ↓", "fid", 1),
     ("1000 KID ↓", "kid", 1000),
     ("jitter / real (both as encoded)", "jitter_ratio", 1),
+    ("opening ~ loudness ↑", "opening_correlation", 1),
+    ("opening ~ loudness, real videos", "real_opening_correlation", 1),
+    ("lips in pauses, px", "pause_motion_px", 1),
+    ("lips in pauses, px, real videos", "real_pause_motion_px", 1),
 )
 """Label, key in a result, and the factor applied for display."""
 EDGE_METRICS = (("LSE-D ↓, edge valid", "lse_d_valid", 1), ("LSE-C ↑, edge valid", "lse_c_valid", 1))
@@ -70,6 +74,12 @@ class _Result(BaseModel):
     lse_d_ci: Interval | None = None
     lse_c_ci: Interval | None = None
     jitter_ratio_ci: Interval | None = None
+    opening_correlation: FiniteFloat | None = None  # results of earlier releases lack the lip metrics
+    real_opening_correlation: FiniteFloat | None = None
+    pause_motion_px: FiniteFloat | None = None
+    real_pause_motion_px: FiniteFloat | None = None
+    opening_correlation_ci: Interval | None = None
+    pause_motion_px_ci: Interval | None = None
     within_one_frame_ci: Interval | None = None
     failures: list[_Failure]
     fid_num_images: int

@@ -154,12 +154,12 @@ class PairedFaces:
 
 def _longest_segment(media: MediaFile, params: PreprocessParams) -> Segment:
     footage = Footage(media)
-    settings = params.model_copy(update={"choose_face": "largest", "max_clip_s": _WHOLE_S})
+    settings = params.model_copy(update={"choose_face": "largest", "rolled_faces": "reject", "max_clip_s": _WHOLE_S})
     longer_side = max(next(iter(footage)).shape[:2])
     best: Segment | None = None
     first: RejectedSegment | None = None
     for detector in detectors_by_zoom(params.detector_score, params.detector_max_px, longer_side):
-        scan = scan_faces(footage, detector, params.detect_every)
+        scan = scan_faces(footage, detector, params.detect_every, settings.rolled_faces)
         silence = np.zeros(num_samples_of(len(scan.faces)), np.float32)
         for segment in find_segments(scan, footage, silence, settings):
             if isinstance(segment, RejectedSegment):

@@ -23,6 +23,7 @@ from pipeline.faces.crops import CROP_PX
 from pipeline.media.errors import MediaError
 from pipeline.media.file import MediaFile
 from pipeline.metrics.fitness import RealVideos
+from pipeline.metrics.lips import LipScore
 from pipeline.metrics.lse import EVALUATOR_INPUT_PX, lse_scores
 from pipeline.metrics.temporal import mouth_jitter
 from pipeline.params import PreprocessParams
@@ -77,7 +78,7 @@ def _score_pair(
         faces = PairedFaces.find(generated, reference, params)
         real, shown = faces.crops(params.crop)
         context, sound = faces.context(params), faces.speech(params)
-        real_offset_frames = _real_offset(faces, networks, params)
+        real_offset_frames, real_lips = _place_real(faces, networks, params)
     lip, audio = networks.evaluator(context, sound)
     result = PairResult(
         pair=_self_paired(pair),
@@ -87,19 +88,26 @@ def _score_pair(
         mouth_jitter=mouth_jitter(shown),
         real_mouth_jitter=mouth_jitter(real),
         real_offset_frames=real_offset_frames,
+        lips=networks.lips(context, sound),
+        real_lips=real_lips,
     )
     return result, (real, shown)
 
 
-def _real_offset(faces: PairedFaces, networks: Networks, params: PreprocessParams) -> int | None:
-    """The offset that the evaluator measures in the real video with its own audio; None if it has no usable audio."""
+def _place_real(faces: PairedFaces, networks: Networks, params: PreprocessParams) -> tuple[int | None, LipScore | None]:
+    """Offset that the evaluator measures in the real video with its own audio, and its lip metrics.
+
+    None for both if it has no usable audio.
+    """
     real = faces.of_real()
     try:
-        lip, audio = networks.evaluator(real.context(params), real.speech(params))
+        context, sound = real.context(params), real.speech(params)
+        lip, audio = networks.evaluator(context, sound)
     except DataError as error:
         logger.info("the real video %s is not placed: %s", faces.reference.path.name, error)
-        return None
-    return lse_scores(lip, audio, networks.params.lse.vshift_frames).offset_frames
+        return None, None
+    offset_frames = lse_scores(lip, audio, networks.params.lse.vshift_frames).offset_frames
+    return offset_frames, networks.lips(context, sound)
 
 
 def _failure(error: DataError, pair: VideoPair) -> str:

@@ -61,6 +61,11 @@ def write_result(tmp_path: Path) -> Callable[..., Path]:
             "within_one_frame": within_one_frame,
             "offset_histogram": {str(k): len(lse_d) * (k == 0) for k in range(-15, 16)},
             "jitter_ratio": 1.0,
+            "opening_correlation": 0.375,
+            "pause_motion_px": 0.125,
+            "num_opening_clips": len(lse_d),
+            "num_pause_clips": len(lse_d),
+            "lips_missing": "",
             "kid": 0.0125,
             "fid_num_images": num_images,
             "versions": dict(versions),
@@ -72,8 +77,10 @@ def write_result(tmp_path: Path) -> Callable[..., Path]:
             metrics |= {"reconstruction_warping_error": 1.5, "real_warping_error": 2.0, "num_probes": 4}
         (folder / "metrics.json").write_text(json.dumps(metrics))
         lines = ["clip_id,audio_clip_id,lse_d,lse_c,offset_frames,num_frames,status,reason"]
-        lines[0] += ",mouth_jitter,real_mouth_jitter"
-        lines += [f"c{k},x,{d},{c},0,75,ok,,2.0,2.0" for k, (d, c) in enumerate(zip(lse_d, lse_c, strict=True))]
+        lines[0] += ",mouth_jitter,real_mouth_jitter,opening_correlation,pause_motion_px,num_pause_steps"
+        lines += [
+            f"c{k},x,{d},{c},0,75,ok,,2.0,2.0,0.375,0.125,20" for k, (d, c) in enumerate(zip(lse_d, lse_c, strict=True))
+        ]
         lines += [f"{item['clip_id']},x,,,,,failed,{item['reason']}" for item in failures]
         (folder / "clips.csv").write_text("\n".join(lines) + "\n")
         return folder

@@ -35,6 +35,16 @@ def test_clips_without_a_score(protocol: dict[str, Any]) -> None:
     assert "Clips without a score are left out of the means and listed below: `lstm_cbam` 3." in text
 
 
+def test_missing_lip_metrics_have_a_reason_and_measured_ones_a_yardstick(protocol: dict[str, Any]) -> None:
+    yardstick = "compare them with the row `real`"
+    assert yardstick in "\n".join(caveats_of(ORDERED, protocol))
+    lacks = {"opening_correlation": None, "pause_motion_px": None, "lips_missing": "not measured: no extra"}
+    some = "\n".join(caveats_of([ORDERED[0], ORDERED[1] | lacks], protocol))
+    assert "Not measured: no extra (rows `lstm_cbam`)." in some and yardstick in some
+    none = "\n".join(caveats_of([row | lacks for row in ORDERED], protocol))
+    assert "Not measured: no extra." in none and yardstick not in none
+
+
 def test_generators_with_one_seed_are_named(protocol: dict[str, Any]) -> None:
     assert any(line.startswith("One training run of every generator: ") for line in caveats_of(ORDERED, protocol))
     again = row("no_lstm-2", 7.0, 4.0, repeats="no_lstm")

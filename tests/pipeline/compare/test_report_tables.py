@@ -25,6 +25,8 @@ from pipeline.compare.table import comparison, read_result
 from tests.support.comparison_rows import ORDERED, comparison_of, row
 
 WriteResult = Callable[..., Path]
+LIP_HEADS = ("opening ~ loudness ↑", "lips in pauses, px")
+LIP_CELLS = ("0.38 [0.38, 0.38]", "0.12 [0.12, 0.12]")
 
 
 def test_tables_beside_the_paper_have_a_dash_where_a_side_has_nothing() -> None:
@@ -74,8 +76,8 @@ def test_without_sync_no_table_has_a_score_of_the_evaluator(write_result: WriteR
     content = comparison(results, 0.95, 100, seed=1)
     whole, rest = report_tables(content, has_sync=True), report_tables(content, has_sync=False)
     assert "LSE-D ↓" in whole.scores.header and whole.edges.cells and whole.differences.cells
-    assert rest.scores.header == ["row", "FID ↓", "1000 KID ↓", "jitter / real", "clips"]
-    assert rest.scores.cells[1] == ["`lstm_cbam`", "10.00", "12.50", "1.00 [1.00, 1.00]", "9"]
+    assert rest.scores.header == ["row", "FID ↓", "1000 KID ↓", "jitter / real", *LIP_HEADS, "clips"]
+    assert rest.scores.cells[1] == ["`lstm_cbam`", "10.00", "12.50", "1.00 [1.00, 1.00]", *LIP_CELLS, "9"]
     assert rest.table_1.header == ["row", "FID ours", "FID paper"]
     assert rest.edges.cells == [] and rest.differences.cells == []
     assert rest.probes == whole.probes

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.dubbing.paste import mouth_mask, paste_mouth
+from pipeline.faces.roll import rotated
 from tests.support.media_readers import crop_frames
 
 PLAIN = np.zeros(3, np.float32)
@@ -90,3 +91,28 @@ def test_mask_is_symmetric_smooth_and_between_zero_and_one():
     assert max(np.abs(np.diff(mask, axis=axis)).max() for axis in (0, 1)) < 0.2
     assert mask.min() == 0 and mask.max() == 1
     assert (mask[:51] == 0).all() and (mask[100] == 0).all() and (mask[:, :10] == 0).all()
+
+
+@pytest.mark.parametrize("roll", [90.0, 180.0, -90.0])
+def test_a_rolled_paste_is_the_upright_paste_of_the_turned_frame(roll):
+    frame, generated = noise(120, 120, 3), noise(96, 96, 3)
+    box = np.array([20.3, 24.1, 80.9, 90.2])
+    turns = round(roll / 90)  # clockwise
+    expected = np.rot90(paste_mouth(frame, generated, box, PLAIN), -turns).astype(int)
+    centre = rotated((box[:2] + box[2:]) / 2, np.array([60.0, 60]), roll)
+    half = (box[2:] - box[:2]) / 2
+    there = np.concatenate([centre - half, centre + half])
+    shown = paste_mouth(np.ascontiguousarray(np.rot90(frame, -turns)), generated, there, PLAIN, roll).astype(int)
+    assert np.abs(shown - expected).max() <= 4  # OpenCV rounds positions to a 32nd of a pixel
+    assert (shown != np.rot90(frame, -turns)).any()
+
+
+def test_only_the_lower_half_of_a_rolled_box_changes():
+    frame = noise(160, 160, 3)
+    box, roll = np.array([50.0, 40, 110, 100]), 30.0
+    pasted = paste_mouth(frame, noise(96, 96, 3), box, PLAIN, roll)
+    y, x = np.mgrid[:160, :160] + 0.5
+    upright = rotated(np.stack([x, y], axis=-1), np.array([80.0, 70]), -roll)
+    outside = (upright[..., 0] < 50) | (upright[..., 0] > 110) | (upright[..., 1] < 70) | (upright[..., 1] > 100)
+    np.testing.assert_array_equal(pasted[outside], frame[outside])
+    assert (pasted[~outside] != frame[~outside]).any()

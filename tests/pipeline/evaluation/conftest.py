@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pipeline.evaluation import lips
 from pipeline.features.alignment import num_samples_of
 from pipeline.features.mel import mel_spectrogram
 from pipeline.features.samples import int16_to_float
@@ -21,6 +22,12 @@ LENGTHS = {"a/1": 14, "a/2": 20, "b/1": 16, "c/1": 12}
 BOX = (20.0, 30.25, 140.0, 150.25)
 NARROW_BOX = (36.0, 30.25, 124.0, 143.25)
 """Where crops of the geometry ``box`` are."""
+
+
+@pytest.fixture(autouse=True)
+def no_lip_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As without the extra ``landmarks``, so that results do not depend on what is installed."""
+    monkeypatch.setattr(lips, "has_speech_detector", lambda: False)
 
 
 def _sample(clip_id: str, num_frames: int, seed: int) -> ClipSample:

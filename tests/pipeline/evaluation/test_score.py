@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from models.generator import Generator, GeneratorConfig
 from models.lse_syncnet import LseSyncNet
 from pipeline.core.errors import DataError
+from pipeline.evaluation.clip_rows import clips_csv
 from pipeline.evaluation.generate import CropGenerator
 from pipeline.evaluation.protocol import Pair, clips_sha256, derange, self_paired, spread_frames
 from pipeline.evaluation.score import (
     PairResult,
     VariantScore,
-    clips_csv,
     distances,
     num_paired_frames,
     render,
@@ -31,6 +31,7 @@ from pipeline.features.alignment import num_samples_of
 from pipeline.inference.generator import MouthGenerator
 from pipeline.inference.generator_kinds import AudioSource
 from pipeline.inference.lse_evaluator import Evaluator
+from pipeline.metrics.lips import LipScore
 from pipeline.metrics.lse import LseScore, embed_clip, lse_scores
 from pipeline.params import load_params
 from pipeline.shards.clip import Clip
@@ -52,7 +53,7 @@ def generate() -> CropGenerator:
     return CropGenerator(MouthGenerator(Generator(GeneratorConfig(width=0.03, lstm_hidden=8)), "cpu", "fp32"))
 
 
-def score(clips: Clips, pairs: list[Pair], embed: Any, generate: Any = None) -> Any:
+def score(clips: Clips, pairs: list[Pair], embed: Any, generate: Any = None, **more: Any) -> Any:
     lengths = {p.video_id: num_paired_frames(clips[p.video_id], clips[p.audio_id]) for p in pairs}
     return score_variant(
         clips,
@@ -61,6 +62,7 @@ def score(clips: Clips, pairs: list[Pair], embed: Any, generate: Any = None) -> 
         embed=embed,
         fid_frames=spread_frames(lengths, 3, 1000),
         vshift_frames=15,
+        **more,
     )
 
 
@@ -125,6 +127,27 @@ def test_scores_are_the_metrics_of_the_rendered_frames(
     _, _, context = render(clips["a/2"], clips["b/1"], generate)
     assert item.lse == lse_scores(*embed_clip(evaluator.network, context, clips["b/1"].audio, CPU))
     assert item.num_frames == 16
+
+
+def test_lip_metrics_are_of_the_rendered_frames_and_the_paired_sound(
+    clips: Clips, evaluator: Evaluator, generate: CropGenerator
+) -> None:
+    pairs = [Pair("a/2", "b/1"), Pair("b/1", "a/1")]
+    seen: list[tuple[Images, NDArray[np.int16]]] = []
+
+    def score_lips(context: Images, audio: NDArray[np.int16]) -> LipScore | None:
+        seen.append((context, audio))
+        return LipScore(0.5, 0.25, 4) if len(seen) == 1 else None
+
+    result = score(clips, pairs, evaluator, generate, score_lips=score_lips)
+    assert np.array_equal(seen[0][0], render(clips["a/2"], clips["b/1"], generate)[2])
+    assert [audio is clips[pair.audio_id].audio for pair, (_, audio) in zip(pairs, seen, strict=True)] == [True, True]
+    row = score_summary(result)
+    assert (row["opening_correlation"], row["pause_motion_px"]) == (0.5, 0.25)
+    assert (row["num_opening_clips"], row["num_pause_clips"]) == (1, 1)
+    lines = list(csv.DictReader(io.StringIO(clips_csv(result))))
+    keys = ("opening_correlation", "pause_motion_px", "num_pause_steps")
+    assert [[line[key] for key in keys] for line in lines] == [["0.500000", "0.250000", "4"], ["", "", ""]]
 
 
 def test_failed_clips_are_counted_and_listed_with_reasons(clips: Clips, evaluator: Evaluator) -> None:

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from pipeline.media.errors import CorruptMediaError, MissingMediaError, NoAudioError, NoVideoError
-from pipeline.media.file import Display, MediaFile
+from pipeline.media.file import MediaFile
+from pipeline.media.header import Display
 from tests.support.grey_videos import SIZE, grey, levels, write_frames
 
 NTSC = Fraction(30000, 1001)

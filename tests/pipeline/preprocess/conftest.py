@@ -25,6 +25,7 @@ def params() -> PreprocessParams:
         smooth_frames=9,
         cut_change=4.0,
         choose_face="speaking",
+        rolled_faces="reject",
         min_face_px=40,
         min_sharpness=0.0,
         min_frames=25,

@@ -19,7 +19,8 @@ from pipeline.core.layout import Layout
 from pipeline.inference.saved_model import model_sha256
 from pipeline.params import Params, load_params
 from pipeline.promote import champion
-from pipeline.promote.registry import REGISTERED_NAME, RegistryError, open_registry
+from pipeline.promote.lineage import REGISTERED_NAME
+from pipeline.promote.registry import RegistryError, open_registry
 from pipeline.shards.index import IndexRow
 from pipeline.shards.write import write_index
 from pipeline.tracking.store import open_client

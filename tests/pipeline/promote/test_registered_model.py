@@ -115,7 +115,7 @@ def test_a_version_shows_where_it_comes_from(layout: Layout) -> None:
             assert sorted(path.name for path in folder.iterdir()) == ["model.json", "weights.safetensors"]
     assert {"dvc_lock_sha256", "params_sha256", "protocol", "evaluation_digest", "run_id"} <= set(version.tags)
     assert f"[{version.run_id}](#/experiments/" in version.description
-    assert "| `unseen` |" in version.description and "Variant `no_lstm`" in version.description
+    assert "| `unseen` |" in version.description and "Variant no_lstm: LSE-D 7.875, " in version.description
 
 
 def test_versions_are_listed_shown_promoted_and_rolled_back(layout: Layout) -> None:

@@ -1,4 +1,4 @@
-"""The server of MLflow's page: its address, its end, and a port that is in use."""
+"""The server of MLflow's page: its address, its end and a port that is in use."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -29,8 +30,18 @@ def test_a_port_in_use_is_reported_with_another_one(tmp_path: Path) -> None:
             ui.serve(Layout(tmp_path), port)
 
 
+def _wait_for_server(port: int) -> bool:
+    deadline = time.monotonic() + 500
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return True
+        time.sleep(0.2)
+    return False
+
+
 @pytest.mark.slow
-def test_the_page_is_served_until_ctrl_c(tmp_path: Path, repo_root: Path) -> None:
+def test_the_page_is_served_until_the_process_is_ended(tmp_path: Path, repo_root: Path) -> None:
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(repo_root / name, tmp_path)
     with socket.socket() as probe:
@@ -39,10 +50,14 @@ def test_the_page_is_served_until_ctrl_c(tmp_path: Path, repo_root: Path) -> Non
     command = [sys.executable, "-m", "pipeline.tracking", "--no-open", "--port", str(port)]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     assert process.stderr is not None
-    line = next((line for line in process.stderr if "the runs: " in line), "")
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    try:
+        line = next((line for line in process.stderr if "the runs: " in line), "")
+        assert _wait_for_server(port)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert f"http://127.0.0.1:{port}/#/experiments" in line
-    assert process.returncode == 0
+    assert process.returncode == 128 + signal.SIGTERM
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0

@@ -28,6 +28,7 @@ from pipeline.core import atomic
 from pipeline.core.errors import DataError, UserError
 from pipeline.core.layout import Layout
 from pipeline.evaluation import setup
+from pipeline.evaluation.lips import NOT_INSTALLED
 from pipeline.evaluation.videos import against
 from pipeline.evaluation.videos import score as score_module
 from pipeline.evaluation.videos.against import EarlierResult
@@ -39,6 +40,7 @@ from pipeline.media.file import MediaFile
 from pipeline.media.writer import VideoWriter
 from pipeline.metrics import OF_EVALUATOR
 from pipeline.metrics.fitness import fitness_of_share
+from pipeline.metrics.lips import LipScore
 from pipeline.params import PreprocessParams, load_params
 from pipeline.preprocess.reasons import RejectedError
 from tests.support.drawn_face import FPS, draw_face
@@ -47,6 +49,7 @@ from tests.support.media_readers import read_samples
 pytestmark = pytest.mark.slow
 
 NUM_FRAMES = 40
+LIP_METRICS = {f"{of}{name}" for of in ("", "real_") for name in ("opening_correlation", "pause_motion_px")}
 Frames = list[NDArray[np.uint8]]
 
 
@@ -446,7 +449,7 @@ def test_what_an_evaluator_measures_that_cannot_judge_is_withheld(loudness_evalu
     assert code == 0, said
     result = json.loads(out.read_text())
     assert (
-        {name for name, value in result.items() if value is None}
+        {name for name, value in result.items() if value is None} - LIP_METRICS
         == {name for name in result if name.removesuffix("_ci") in OF_EVALUATOR}
         >= {"lse_d", "lse_c", "within_one_frame", "offset_mean_frames", "offset_histogram"}
     )
@@ -464,6 +467,36 @@ def test_what_an_evaluator_measures_that_cannot_judge_is_withheld(loudness_evalu
     assert code == 0, said
     assert "| LSE-D ↓ | - | - | - |" in said and re.search(r"\| FID ↓ \| [\d.]+ \| [\d.]+ \| \+0.000 \|", said)
     assert "LSE differences" not in said and "is missing" not in said
+
+
+def test_lip_metrics_of_both_sides_are_shown(
+    loudness_evaluator: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The networks are replaced; the first call is for the real video, the second for the generated one."""
+    scores = iter([LipScore(0.5, 0.1, 20), LipScore(0.25, 0.3, 20)] * 2)
+    monkeypatch.setattr(
+        setup.LipScorer, "open", lambda *_: type("Fake", (), {"missing": "", "__call__": lambda *_: next(scores)})()
+    )
+    made, real = write_pairs(tmp_path, num_in_sync=1, num=1)
+    out = tmp_path / "made.json"
+    code, said = score("--generated", made, "--reference", real, "--out", out)
+    assert code == 0, said
+    assert "| opening ~ loudness ↑ | 0.250 |" in said and "| opening ~ loudness, real videos | 0.500 |" in said
+    assert "| lips in pauses, px | 0.300 |" in said and "| lips in pauses, px, real videos | 0.100 |" in said
+    assert "not measured" not in said
+    (row,) = csv.DictReader(out.with_suffix(".csv").open(newline=""))
+    assert (row["opening_correlation"], row["pause_motion_px"]) == ("0.250000", "0.300000")
+    code, said = score("--generated", made, "--reference", real, "--against", out)
+    assert code == 0 and "| opening ~ loudness ↑ | 0.250 | 0.250 | +0.000 |" in said
+
+
+def test_without_the_extra_the_lip_metrics_are_dashes_with_the_command(
+    loudness_evaluator: None, tmp_path: Path
+) -> None:
+    made, real = write_pairs(tmp_path, num_in_sync=1, num=1)
+    code, said = score("--generated", made, "--reference", real)
+    assert code == 0 and "| opening ~ loudness ↑ | - |" in said and "| lips in pauses, px | - |" in said
+    assert f"are not measured: {NOT_INSTALLED}" in said
 
 
 def test_without_sound_of_the_real_videos_the_fitness_is_unknown(loudness_evaluator: None, tmp_path: Path) -> None:
@@ -529,6 +562,7 @@ def test_a_difference_is_taken_clip_by_clip(repo_root: Path) -> None:
         "fid": 20.0,
         "kid": 0.01,
         "jitter_ratio": 0.5,
+        **dict.fromkeys(LIP_METRICS),
         "within_one_frame": 1.0,
         "offset_median_frames": 0.0,
         "share_at_limit": 0.0,

@@ -1,0 +1,168 @@
+"""Finds faces at any roll, and measures the roll.
+
+YuNet finds no face that is rolled by about 45 degrees, and its landmarks show a small part of a roll. Its score is
+highest where the face is upright, so the roll is measured by rotating the face's surroundings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.faces.crops import BORDER_VALUE, Cropper
+from pipeline.faces.detector import SURE_SCORE, Detection, YuNetDetector, detectors_by_zoom
+from pipeline.faces.roll import rolls_of, rotated
+from pipeline.faces.turns import turns_of
+
+STEP_DEGREES = 15
+ROTATED_PX = 64
+"""Side of the rotated surroundings. The score of small faces falls faster with the roll than that of large ones."""
+SURROUNDINGS = 2.2
+"""Side of the surroundings, in longer sides of the face's box."""
+LEVEL_DEGREES = 1.5
+"""Faces with a smaller roll of the landmarks and a score of at least SURE_SCORE are upright, and not measured."""
+KEPT_DEGREES = 10.0
+"""Faces that are rolled by less are returned as the detector found them."""
+_LEAST_SCORE = 0.3
+_DIAGONAL = float(np.sqrt(2))
+_UNROTATED_PX = round(ROTATED_PX * _DIAGONAL)
+_SLANTS = (45, -45, 135, -135)
+
+
+class AnyRollDetector:
+    """Detects like ``detector``, and faces at other rolls. Boxes and landmarks of rolled faces are true to the roll.
+
+    The box of a rolled face has the sides of the upright face, turned by the nearest right angle, about its centre.
+    """
+
+    def __init__(self, detector: YuNetDetector) -> None:
+        self._detector = detector
+        self._patch_detector = YuNetDetector(_LEAST_SCORE, ROTATED_PX)
+
+    def detect(self, frame_bgr: NDArray[np.uint8]) -> list[Detection]:
+        """Faces in ``frame_bgr: uint8 [H, W, 3]``, best first."""
+        found = self._detector.detect(frame_bgr)
+        for slant in _SLANTS:
+            if found:
+                break
+            found = self._slanted(frame_bgr, slant)
+        return [self._measured(frame_bgr, face) for face in found]
+
+    def _slanted(self, frame: NDArray[np.uint8], degrees: int) -> list[Detection]:
+        """Faces that are upright if the frame is rotated by ``-degrees``, with their landmarks in the frame."""
+        height, width = frame.shape[:2]
+        side = round(np.hypot(height, width))
+        to_frame = _rotation((width / 2, height / 2), degrees, side)
+        found = self._detector.detect(_cut(frame, to_frame, side))
+        return [_mapped(face, to_frame, degrees) for face in found]
+
+    def _measured(self, frame: NDArray[np.uint8], face: Detection) -> Detection:
+        stated = float(rolls_of(face.landmarks))
+        if abs(stated) < LEVEL_DEGREES and face.score >= SURE_SCORE:
+            return face
+        around = _Surroundings(frame, face, self._patch_detector)
+        roll = around.roll(round(stated / STEP_DEGREES), is_sure=face.score >= SURE_SCORE)
+        if face.score < SURE_SCORE and roll is not None and (found := around.face_at(roll)):
+            around = _Surroundings(frame, found, self._patch_detector)  # the box was that of another orientation
+            roll = around.roll(round(roll / STEP_DEGREES), is_sure=True)
+        if roll is None or abs((roll + 180) % 360 - 180) < KEPT_DEGREES:
+            return face
+        return around.face_at(roll) or face
+
+
+class _Surroundings:
+    """What is around a face, to be rotated and searched again."""
+
+    def __init__(self, frame: NDArray[np.uint8], face: Detection, detector: YuNetDetector) -> None:
+        centre = (face.box[:2] + face.box[2:]) / 2
+        half = SURROUNDINGS * _DIAGONAL * float((face.box[2:] - face.box[:2]).max()) / 2
+        self._corner, self._scale = centre - half, 2 * half / _UNROTATED_PX
+        self._image = Cropper(np.concatenate([centre - half, centre + half])[None], _UNROTATED_PX)(frame, 0)
+        self._detector = detector
+        self._scores: dict[int, float] = {}
+
+    def roll(self, start: int, *, is_sure: bool) -> float | None:
+        """Roll in degrees at which the face is found best; None if it is not found.
+
+        The search begins at ``start`` steps, or, unless that ``is_sure``, at the best of all around. The result is the
+        mean of the best step and two on each side, weighted by their scores.
+        """
+        if not is_sure:
+            half = 180 // STEP_DEGREES
+            start = max(range(-half, half, 2), key=self._score)
+        for _ in range(180 // STEP_DEGREES):
+            best = max(range(start - 2, start + 3), key=self._score)
+            if best == start:
+                break
+            start = best
+        near = range(start - 2, start + 3)
+        weights = [max(0.0, self._score(step) - _LEAST_SCORE) for step in near]
+        return STEP_DEGREES * float(np.average(near, weights=weights)) if sum(weights) else None
+
+    def _score(self, step: int) -> float:
+        if step not in self._scores:
+            found = self.face_at(step * STEP_DEGREES)
+            self._scores[step] = 0.0 if found is None else found.score
+        return self._scores[step]
+
+    def face_at(self, degrees: float) -> Detection | None:
+        """The face as it is found after a rotation by ``-degrees``, in pixels of the frame; None if it is not."""
+        to_image = _rotation((_UNROTATED_PX / 2, _UNROTATED_PX / 2), degrees, ROTATED_PX)
+        found = self._detector.upright(_cut(self._image, to_image, ROTATED_PX))
+        if not found:
+            return None
+        to_frame = self._scale * to_image
+        to_frame[:, 2] += self._corner
+        return _mapped(found[0], to_frame, degrees)
+
+
+def _cut(image: NDArray[np.uint8], to_image: NDArray[np.float64], side_px: int) -> NDArray[np.uint8]:
+    """The square of ``side_px`` at an affine map of continuous pixels, grey outside the image."""
+    to_index = to_image.copy()
+    to_index[:, 2] += to_image[:, :2] @ np.full(2, 0.5) - 0.5
+    cut = cv2.warpAffine(
+        image,
+        to_index,
+        (side_px, side_px),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(BORDER_VALUE,) * 3,
+    )
+    return np.asarray(cut, np.uint8)
+
+
+def _rotation(centre: tuple[float, float], degrees: float, side_px: int) -> NDArray[np.float64]:
+    """Affine map float64 [2, 3] from continuous pixels of a rotated square around ``centre`` to those of the image."""
+    angle = np.radians(degrees)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    shift = np.array(centre) - turn @ np.full(2, side_px / 2)
+    return np.column_stack([turn, shift])
+
+
+def _mapped(face: Detection, to_frame: NDArray[np.float64], degrees: float) -> Detection:
+    """A face of a rotated image, in the frame. Of its stated roll in that image, the nearest right angle counts."""
+    turns = int(np.rint(float(rolls_of(face.landmarks)) / 90))
+    turn, shift = to_frame[:, :2], to_frame[:, 2]
+    scale = float(np.hypot(*turn[:, 0]))
+    centre = turn @ ((face.box[:2] + face.box[2:]) / 2) + shift
+    half = scale * (face.box[2:] - face.box[:2]) / 2
+    landmarks = face.landmarks @ turn.T + shift
+    landmarks = rotated(landmarks, landmarks.mean(axis=0), degrees + 90 * turns - float(rolls_of(landmarks)))
+    if (turns_of(landmarks) + turns) % 2:
+        half = half[::-1]
+    return Detection(np.concatenate([centre - half, centre + half]), landmarks, face.score)
+
+
+def any_roll_detectors_by_zoom(min_score: float, max_px: int, longer_side: int) -> Iterator[AnyRollDetector]:
+    """Like `detectors_by_zoom`, for faces at any roll."""
+    for detector in detectors_by_zoom(min_score, max_px, longer_side):
+        yield _of_any_roll(detector)
+
+
+@lru_cache(maxsize=8)
+def _of_any_roll(detector: YuNetDetector) -> AnyRollDetector:
+    return AnyRollDetector(detector)

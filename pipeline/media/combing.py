@@ -1,0 +1,79 @@
+"""Finds interlaced video whose frames are not flagged as interlaced."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
+from typing import Any
+
+import av.error
+from av.filter import Graph
+
+from pipeline.media.deinterlace import TimedPicture
+
+MAX_JUDGED = 250
+"""Number of frames at the start of a video that are judged."""
+MIN_COMBED, MIN_SHARE = 15, 0.6
+"""Least number of combed frames with one field order, and their least share of the judged frames.
+
+Of 755 progressive clips of GRID's speakers none has three combed frames; woven from such clips, three quarters are.
+"""
+THRESHOLD = "1.25"
+"""Least ratio of the differences between the fields. FFmpeg's 1.04 takes whole progressive clips for interlaced."""
+_NOTE = (
+    "its frames look interlaced, but are not flagged as such; moving edges have combs: deinterlace the file beforehand"
+)
+
+
+def combs_noted(timed: Iterable[TimedPicture], note: Callable[[str], None]) -> Iterator[TimedPicture]:
+    """Yields the same pictures. ``note`` is called if they look interlaced, but are not flagged (FFmpeg's idet)."""
+    judge: _Judge | None = None
+    is_open = True
+    for number, picture in enumerate(timed):
+        frame = picture[2]
+        if is_open and number < MAX_JUDGED and not frame.interlaced_frame and _is_judged(frame):
+            if judge is None or not judge.takes(frame):
+                judge = _Judge(frame)
+            if judge.is_combed_with(frame):
+                note(_NOTE)
+                is_open = False
+        yield picture
+
+
+def _is_judged(frame: Any) -> bool:
+    return frame.format.is_planar and not frame.format.is_rgb and not frame.format.has_palette
+
+
+class _Judge:
+    """FFmpeg's idet for frames of one size and format."""
+
+    def __init__(self, first: Any) -> None:
+        self._format = _format_of(first)
+        self._counts: Counter[str] = Counter()
+        self._graph = Graph()
+        source = self._graph.add_buffer(
+            width=first.width, height=first.height, format=first.format, time_base=Fraction(1, 1000)
+        )
+        self._graph.link_nodes(
+            source, self._graph.add("idet", intl_thres=THRESHOLD), self._graph.add("buffersink")
+        ).configure()
+
+    def takes(self, frame: Any) -> bool:
+        return _format_of(frame) == self._format
+
+    def is_combed_with(self, frame: Any) -> bool:
+        """Whether the frames until now, with this one, look interlaced."""
+        self._graph.push(frame)
+        try:
+            while True:
+                self._counts[self._graph.pull().metadata["lavfi.idet.multiple.current_frame"]] += 1
+        except (BlockingIOError, av.error.EOFError):
+            pass
+        num_combed = max(self._counts["tff"], self._counts["bff"])
+        num_judged = self._counts["tff"] + self._counts["bff"] + self._counts["progressive"]
+        return num_combed >= max(MIN_COMBED, MIN_SHARE * num_judged)
+
+
+def _format_of(frame: Any) -> tuple[int, int, str]:
+    return frame.width, frame.height, frame.format.name
