@@ -86,6 +86,7 @@ def test_help_lists_all_commands_and_is_quick() -> None:
         "profile",
         "dub",
         "export",
+        "dub-many",
         "doctor",
         "score",
         "score-model",
