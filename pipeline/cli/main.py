@@ -8,6 +8,7 @@ import typer
 
 from pipeline.cli.checkout import doctor, profile, share, verify
 from pipeline.cli.dub import dub
+from pipeline.cli.dub_many import DUB_MANY_EPILOG, dub_many
 from pipeline.cli.dub_texts import DUB_EPILOG
 from pipeline.cli.export import export
 from pipeline.cli.judge import train_judge
@@ -39,6 +40,7 @@ app = plain_app("Train, evaluate and compare lip-sync models on clips of talking
 app.command()(profile)
 app.command(epilog=DUB_EPILOG)(dub)
 app.command()(export)
+app.command("dub-many", epilog=DUB_MANY_EPILOG)(dub_many)
 app.command()(score)
 app.command("score-model")(score_model)
 app.command()(adopt)

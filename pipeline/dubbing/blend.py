@@ -34,7 +34,7 @@ def generated_shares(
     middles_s = starts_s + 0.5 / fps
     is_inside = np.full(len(starts_s), not spans)
     for start_s, end_s in spans:
-        is_inside |= (middles_s >= start_s) & (middles_s < end_s)
+        is_inside |= (middles_s >= start_s - 1e-9) & (middles_s < end_s - 1e-9)
     shares = np.clip(_distances(~is_inside) / (RAMP_S * fps + 1), 0, 1)
     if in_silence == "keep":
         shares = np.minimum(shares, _speech_shares(middles_s, audio))

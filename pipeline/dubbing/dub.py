@@ -121,7 +121,8 @@ def _dub(
     if has_numbers := chooses_faces(who, opened.spans):
         detectors = finer(detectors)
     found = find_faces(watched_frames, detectors, float(fps), settings.follow)
-    selection = select_faces(found, who, opened.spans, lambda: itertools.islice(open_frames(), found.num_frames), video)
+    spans = [(source.frame_at(start_s), source.frame_at(end_s), segment) for start_s, end_s, segment in opened.spans]
+    selection = select_faces(found, who, spans, lambda: itertools.islice(open_frames(), found.num_frames), video)
     followed = found.follow(selection.choices, settings.follow, generate.geometry)
     timing = source.output(settings.fill)
     shares = generated_shares(timing.starts_s, float(timing.fps), opened.times, voice.audio, settings.in_silence)

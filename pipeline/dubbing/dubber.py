@@ -6,6 +6,7 @@ The module imports heavy packages when they are needed, so that command lines st
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -62,6 +63,10 @@ class Dubber:
             num_threads = load_params(layout.params_path).runtime.num_threads
             generate = load_generator(folder, device, runtime, num_threads, layout.exports_dir)
         return cls(generate, *_face_settings(layout))
+
+    def with_detectors(self, wrap: Callable[[DetectorsFor], DetectorsFor]) -> Self:
+        """The same generator, with the face detectors that ``wrap`` makes of its own."""
+        return type(self)(self._generate, wrap(self._detectors_for), self._follow)
 
     def __call__(
         self,

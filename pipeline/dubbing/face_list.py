@@ -39,7 +39,7 @@ def find_listed_faces(
         display, rate = video.display, video.fps
 
         def open_frames() -> Iterator[Frame]:
-            return (timed.image for timed in video.frames(rate))
+            return (timed.image for timed in video.frames())
 
         def watched_frames() -> Iterator[Frame]:
             return in_phase(open_frames(), "detecting faces", video.header.num_frames or None)
@@ -76,7 +76,7 @@ def _pictures(video: MediaFile, found: FoundFaces, faces: Sequence[NumberedFace]
         turns = int(turns_of(path.landmarks[row]))
         wanted.setdefault(path.start + row, []).append((place, path.boxes[row], turns))
     pictures: dict[int, Frame] = {}
-    for index, timed in enumerate(video.frames(video.fps)):
+    for index, timed in enumerate(video.frames()):
         for place, box, turns in wanted.pop(index, ()):
             crop = Cropper(_with_context(box)[None], _PICTURE_PX)(timed.image, 0)
             pictures[place] = np.ascontiguousarray(np.rot90(crop, turns))

@@ -30,25 +30,24 @@ def chooses_faces(who: Who, spans: Sequence[tuple[float, float, DubSegment]]) ->
 def select_faces(
     found: FoundFaces,
     who: Who,
-    spans: Sequence[tuple[float, float, DubSegment]],
+    spans: Sequence[tuple[int, int, DubSegment]],
     open_images: OpenImages,
     video: MediaFile,
 ) -> Selection:
     """Number the faces and choose those of each span, or of the whole video if there are no spans.
 
-    ``open_images()`` returns the frames that the faces were found in. Raises UserError for an unknown number, a span
-    after the end of the video, and if the talking face is asked for and cannot be determined.
+    ``spans``: first frame and end of each segment. ``open_images()`` returns the frames that the faces were found in.
+    Raises UserError for an unknown number, a span after the end of the video, and if the talking face is asked for and
+    cannot be determined.
     """
     faces = number_faces(found)
     talking = functools.cache(lambda: talking_faces(found, faces, open_images, video))
     if not spans:
         return Selection(faces, choices_for(who, found, faces, talking, 0, found.num_frames))
     choices: list[FaceChoice] = []
-    for start_s, end_s, segment in spans:
-        start, stop = round(start_s * found.fps), round(end_s * found.fps)
+    for start, stop, segment in spans:
         if start >= found.num_frames:
-            length_s = found.num_frames / found.fps
-            raise UserError(f"a segment starts at {start_s:g} s, after the end of {video.path} at {length_s:.2f} s")
+            raise UserError(f"a segment starts at {segment.start_s:g} s, after the end of {video.path}")
         one = who if segment.who is None else parse_who(segment.who)
         choices += choices_for(one, found, faces, talking, start, min(stop, found.num_frames))
     return Selection(faces, choices)

@@ -67,6 +67,11 @@ class SourceTiming:
             return index >= (self.num_wanted or 0)
         return time_s + 0.5 / float(self._fps) > self._wanted_s
 
+    def frame_at(self, time_s: float) -> int:
+        """The first frame that was read whose middle is not before ``time_s``; their number if there is none."""
+        middles_s = np.array(self._starts_s) + 0.5 / float(self._fps)
+        return int(np.searchsorted(middles_s, time_s - 1e-9))
+
     def output(self, fill: Fill) -> OutputTiming:
         """The timing of the output. Reads no frame; all frames that are shown must have been read."""
         if self._is_constant:

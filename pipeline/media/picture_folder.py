@@ -14,7 +14,8 @@ from pipeline.core.errors import UserError
 from pipeline.media.audio import Begin, SoundBlock
 from pipeline.media.container import as_fps
 from pipeline.media.errors import CorruptMediaError, NoAudioError, NoVideoError
-from pipeline.media.file import Display, Header, MediaFile
+from pipeline.media.file import MediaFile
+from pipeline.media.header import Display, Header
 from pipeline.media.video import TimedFrame
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -252,8 +253,10 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(stub_pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    served = Served(stub_pipeline, tmp_path_factory.mktemp("prefect"))
+def served(stub_pipeline: Path, empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    home = tmp_path_factory.mktemp("prefect")
+    shutil.copy(empty_database, home)
+    served = Served(stub_pipeline, home)
     try:
         served.start()
         yield served

@@ -113,7 +113,7 @@ def test_segments_have_their_own_voice_and_face_and_the_rest_stays(grey_video, w
 
 
 def test_a_segment_after_the_end_of_the_video(grey_video, words, tmp_path):
-    with pytest.raises(UserError, match=r"a segment starts at 3 s, after the end of .*face\.mp4 at 2\.00 s"):
+    with pytest.raises(UserError, match=r"a segment starts at 3 s, after the end of .*face\.mp4"):
         run(grey_video, None, tmp_path / "out.mp4", segments=[DubSegment(audio=words / "tone.wav", start_s=3.0)])
 
 
