@@ -14,7 +14,7 @@ from typing import Any
 import gradio as gr
 
 from pipeline.app.jobs import CONSENT, AppJobs, DubRequest, FaceListing
-from pipeline.app.score_text import KEEP_MISSING, error_text, result_text, progress_text
+from pipeline.app.score_text import KEEP_MISSING, error_text, progress_text, result_text
 from pipeline.core.errors import LipsmithError, exit_code_of
 from pipeline.dubbing import ListedFace, PhaseProgress
 from pipeline.dubbing.phases import OnProgress
