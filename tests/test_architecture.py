@@ -26,7 +26,12 @@ PACKAGES = ("flows", "pipeline", "models")
 HOMES = {
     # Heavy package -> paths that may import it.
     "mlflow": ("pipeline/tracking/", "pipeline/promote/"),
-    "ray": ("pipeline/core/ray_cluster.py", "pipeline/preprocess/", "pipeline/training/distributed.py"),
+    "ray": (
+        "pipeline/core/ray_cluster.py",
+        "pipeline/dubbing/many/",
+        "pipeline/preprocess/",
+        "pipeline/training/distributed.py",
+    ),
     "webdataset": ("pipeline/shards/",),
     "cv2": ("pipeline/media/", "pipeline/faces/", "pipeline/corpora/demo/"),
     "av": ("pipeline/media/",),
@@ -41,6 +46,7 @@ HOMES = {
     "requests": ("pipeline/fetch/",),
     "fsspec": ("pipeline/corpora/storage.py",),
     "rich": ("pipeline/report/progress.py", "flows/console.py", "flows/picture.py"),
+    "gradio": ("pipeline/app/page.py",),
     "filelock": ("pipeline/core/locks.py",),
 }
 ONE_OF_EACH = {

@@ -110,6 +110,12 @@ def dub(
     keep_frames: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="New folder for the frames of the output as PNG files.")
     ] = None,
+    comment: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Comment in the metadata of --out, such as that it is generated.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Small text that is drawn into a corner of every frame.")
+    ] = None,
     reference: Annotated[
         Reference,
         typer.Option(
@@ -159,6 +165,8 @@ def dub(
             "drive": drive,
             "min_dubbed": min_dubbed,
             "keep_frames": keep_frames,
+            "comment": comment,
+            "label": label,
         }
         check_request(face, audio, out, options)
         dubber = Dubber.load(_model(model, registered, variant), device=device, runtime=runtime)

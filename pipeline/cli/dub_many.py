@@ -8,11 +8,10 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.errors import user_errors
-from pipeline.core.choices import Device
+from pipeline.core.choices import Alias, Device
 from pipeline.core.errors import DataError, UserError
 from pipeline.core.layout import Layout, find_root
 from pipeline.dubbing.dubber import DEFAULT_VARIANT
-from pipeline.promote.choices import Alias
 
 MAX_FAILURES = 20
 """Largest number of failed jobs that are printed one by one."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
+from pipeline.cli.app import serve_app
 from pipeline.cli.checkout import doctor, profile, share, verify
 from pipeline.cli.dub import dub
 from pipeline.cli.dub_many import DUB_MANY_EPILOG, dub_many
@@ -41,6 +42,7 @@ app.command()(profile)
 app.command(epilog=DUB_EPILOG)(dub)
 app.command()(export)
 app.command("dub-many", epilog=DUB_MANY_EPILOG)(dub_many)
+app.command("app")(serve_app)
 app.command()(score)
 app.command("score-model")(score_model)
 app.command()(adopt)

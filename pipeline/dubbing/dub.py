@@ -21,6 +21,7 @@ from pipeline.dubbing.blend import Shares, blend_frames, generated_shares
 from pipeline.dubbing.drawn import DrawnFrames
 from pipeline.dubbing.face_path import Followed, find_faces, finer
 from pipeline.dubbing.kept_frames import kept_frames
+from pipeline.dubbing.label import label_frames
 from pipeline.dubbing.paste import paste_mouth
 from pipeline.dubbing.phases import in_phase
 from pipeline.dubbing.playback import Frame, play
@@ -139,13 +140,16 @@ def _dub(
         match=length,
         pixel_aspect=display.pixel_aspect,
         times=timing.times,
+        comment=settings.comment,
     )
+    mark = label_frames(settings.label)
     with kept_frames(settings.keep_frames) as keep, writer:
         batch_frames = _batch_size(display, settings)
         dubbed = regenerate(shown, followed, voice, timing, generate, batch_frames, settings.reference, shares)
         for _, image in in_phase(dubbed, "generating frames", timing.num_frames, settings.on_progress):
-            writer.write(image)
-            keep(image)
+            marked = mark(image)
+            writer.write(marked)
+            keep(marked)
     with MediaFile(out) as written:
         size = written.display
     return DubSummary(

@@ -17,6 +17,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout, find_root
 from pipeline.dubbing.generator_folder import generator_folder
 from pipeline.dubbing.options import DubOptions, require_choices
+from pipeline.dubbing.phases import OnProgress
 from pipeline.dubbing.segments import DubSegment
 from pipeline.dubbing.summary import DubSummary, ListedFace
 
@@ -62,7 +63,7 @@ class Dubber:
         with generator_folder(layout, model) as folder:
             num_threads = load_params(layout.params_path).runtime.num_threads
             generate = load_generator(folder, device, runtime, num_threads, layout.exports_dir)
-        return cls(generate, *_face_settings(layout))
+        return cls(generate, *face_settings(layout))
 
     def with_detectors(self, wrap: Callable[[DetectorsFor], DetectorsFor]) -> Self:
         """The same generator, with the face detectors that ``wrap`` makes of its own."""
@@ -103,20 +104,25 @@ def list_faces(
     *,
     fps: float | None = None,
     root: Path | None = None,
+    on_progress: OnProgress | None = None,
 ) -> tuple[ListedFace, ...]:
     """The faces of a video with the numbers that the option ``who`` takes.
 
     ``sheet``: PNG file to write with a picture of each face. ``fps``: frame rate of a folder of pictures. ``root``: as
-    in ``Dubber.load``. Raises MediaError for an unusable video, UserError for a sheet that cannot be written.
+    in ``Dubber.load``. ``on_progress`` is called after each frame. Raises MediaError for an unusable video, UserError
+    for a sheet that cannot be written.
     """
     from pipeline.dubbing.face_list import find_listed_faces
 
-    detectors_for, follow = _face_settings(Layout(root or find_root()))
+    detectors_for, follow = face_settings(Layout(root or find_root()))
     with _one_at_a_time:
-        return find_listed_faces(Path(face), detectors_for, follow, None if sheet is None else Path(sheet), fps)
+        return find_listed_faces(
+            Path(face), detectors_for, follow, None if sheet is None else Path(sheet), fps, on_progress
+        )
 
 
-def _face_settings(layout: Layout) -> tuple[DetectorsFor, FollowSettings]:
+def face_settings(layout: Layout) -> tuple[DetectorsFor, FollowSettings]:
+    """The detectors and the settings of face tracking, as params.yaml has them."""
     from pipeline.dubbing.face_path import FollowSettings
     from pipeline.faces.any_roll import any_roll_detectors_by_zoom
     from pipeline.params import load_params
