@@ -69,6 +69,7 @@ def open_ray(num_cpus: int, store_bytes: int, env_vars: Mapping[str, str]) -> It
         if ray.is_initialized():
             yield ray
             return
+        _read_authentication()
         folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))  # short, since paths of Ray's sockets are limited
         on_sigterm = signal.getsignal(signal.SIGTERM)
         try:
@@ -85,6 +86,17 @@ def open_ray(num_cpus: int, store_bytes: int, env_vars: Mapping[str, str]) -> It
         finally:
             ray.shutdown()
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _read_authentication() -> None:
+    """Make Ray use the present RAY_AUTH_MODE and RAY_AUTH_TOKEN: it keeps those of its import or of its last start.
+
+    Without this, a process that had imported Ray before would start servers with a token and call them without one.
+    """
+    from ray._raylet import AuthenticationTokenLoader, Config
+
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
 
 
 @contextmanager
