@@ -69,7 +69,7 @@ def open_ray(num_cpus: int, store_bytes: int, env_vars: Mapping[str, str]) -> It
         if ray.is_initialized():
             yield ray
             return
-        _read_authentication()
+        _read_authentication(ray)
         folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))  # short, since paths of Ray's sockets are limited
         on_sigterm = signal.getsignal(signal.SIGTERM)
         try:
@@ -88,15 +88,14 @@ def open_ray(num_cpus: int, store_bytes: int, env_vars: Mapping[str, str]) -> It
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _read_authentication() -> None:
+def _read_authentication(ray: Any) -> None:
     """Make Ray use the present RAY_AUTH_MODE and RAY_AUTH_TOKEN: it keeps those of its import or of its last start.
 
     Without this, a process that had imported Ray before would start servers with a token and call them without one.
     """
-    from ray._raylet import AuthenticationTokenLoader, Config
-
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
+    if raylet := getattr(ray, "_raylet", None):
+        raylet.Config.initialize("")
+        raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 @contextmanager

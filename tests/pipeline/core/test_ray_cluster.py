@@ -17,12 +17,20 @@ from pipeline.core import ray_cluster
 from pipeline.core.ray_cluster import WorkerError
 
 ROOT = Path(__file__).resolve().parents[3]
-LOCAL = """
+LOCAL = '''
 import json, os, subprocess, sys
 import psutil
 from pipeline.core.ray_cluster import open_ray
 
-join = "import os, ray; ray.init(os.environ['AT'], log_to_driver=False); print('joined')"
+join = """
+import os
+from ray._raylet import GcsClient
+try:
+    GcsClient(address=os.environ["AT"])
+    print("joined")
+except Exception as error:
+    print(type(error).__name__)
+"""
 with open_ray(1, 1, {}) as ray:
     own = psutil.Process()
     listening = {c.laddr.ip for p in [own, *own.children(recursive=True)] for c in p.net_connections("tcp")
@@ -35,7 +43,7 @@ with open_ray(1, 1, {}) as ray:
     is_done = ray.get(ray.remote(lambda: True).remote())
     printer = ray._private.worker.print_to_stdstream.__module__
 print(json.dumps([sorted(listening), joined.stdout, uv, is_done, "RAY_AUTH_TOKEN" in os.environ, printer]))
-"""
+'''
 
 
 @pytest.mark.slow
@@ -46,7 +54,7 @@ def test_a_local_instance_listens_on_loopback_and_refuses_a_process_without_its_
     assert done.returncode == 0, done.stderr[-3000:]
     listening, joined, uses_uv, is_done, is_token_left, printer = json.loads(done.stdout.splitlines()[-1])
     assert listening and {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
-    assert joined == ""
+    assert joined == "AuthenticationError\n"
     assert is_done
     assert not uses_uv and not is_token_left
     assert printer == ray_cluster.__name__
