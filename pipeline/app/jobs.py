@@ -108,6 +108,7 @@ class AppJobs:
         """Dub the video, mark it and score its sync. Raises UserError, DataError and MediaError."""
         face, voice = self._checked(request)
         with self._lock, self.work.using([face, voice]):
+            on_progress(PhaseProgress("loading the model", 0, None, None))
             out = self.work.new_folder() / f"{face.stem[:_MAX_NAME]} dubbed.mp4"
             summary = self._dubber(request.model)(
                 face,

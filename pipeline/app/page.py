@@ -14,7 +14,7 @@ from typing import Any
 import gradio as gr
 
 from pipeline.app.jobs import CONSENT, AppJobs, DubRequest, FaceListing
-from pipeline.app.score_text import KEEP_MISSING, error_text, progress_text, result_text
+from pipeline.app.score_text import KEEP_MISSING, dubbed_text, error_text, progress_text
 from pipeline.core.errors import LipsmithError, exit_code_of
 from pipeline.dubbing import ListedFace, PhaseProgress
 from pipeline.dubbing.phases import OnProgress
@@ -136,7 +136,7 @@ class _Events:
             outcome = self._jobs.dub(request, _reported(progress))
         path = str(outcome.summary.path)
         return (
-            f"{outcome.sync}\n\n{result_text(outcome.summary)}",
+            f"{outcome.sync}\n\n{dubbed_text(outcome.summary)}",
             gr.Row(visible=True),
             gr.Video(str(request.face)),
             gr.Video(path),

@@ -56,7 +56,7 @@ def _offset(score: FaceSync) -> str:
     return f"{abs(frames)} frame{plural} ({abs(frames) / FPS:.2f} s; the sound is {which} the mouth)"
 
 
-def result_text(summary: DubSummary) -> str:
+def dubbed_text(summary: DubSummary) -> str:
     """What was dubbed, as Markdown."""
     lines = [
         f"{summary.duration_s:.1f} s, {summary.width}x{summary.height} pixels; a mouth was generated in "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,7 +54,8 @@ def test_faces_preview_and_result(jobs, make_face, make_voice):
     assert summary.path.is_relative_to(jobs.work.path) and summary.path.name == "face dubbed.mp4"
     assert [one.number for one in summary.faces] == [2]
     assert outcome.sync.startswith("**Sync score:** none, because the dubbed face is shown for 0.60 s")
-    assert {one.phase for one in done} == {"detecting faces", "generating frames", "scoring the sync"}
+    phases = [phase for phase, _ in itertools.groupby(one.phase for one in done)]
+    assert phases[-4:] == ["loading the model", "detecting faces", "generating frames", "scoring the sync"]
     with av.open(str(summary.path)) as container:
         assert container.metadata["comment"] == COMMENT
     first, source = read_frames(summary.path, None)[0], read_frames(face, None)[0]
