@@ -26,7 +26,12 @@ PACKAGES = ("flows", "pipeline", "models")
 HOMES = {
     # Heavy package -> paths that may import it.
     "mlflow": ("pipeline/tracking/", "pipeline/promote/"),
-    "ray": ("pipeline/core/ray_cluster.py", "pipeline/preprocess/", "pipeline/training/distributed.py"),
+    "ray": (
+        "pipeline/core/ray_cluster.py",
+        "pipeline/preprocess/",
+        "pipeline/training/distributed.py",
+        "pipeline/dubbing/many/workers.py",
+    ),
     "webdataset": ("pipeline/shards/",),
     "cv2": ("pipeline/media/", "pipeline/faces/", "pipeline/corpora/demo/"),
     "av": ("pipeline/media/",),
@@ -162,7 +167,7 @@ def test_nothing_imports_upward_and_stages_do_not_import_stages() -> None:
 
 def test_the_nodes_of_a_cluster_receive_every_package_that_their_tasks_import() -> None:
     """In the tests of clusters the nodes have all packages installed, so a missing one would go unnoticed."""
-    for task in ("preprocess/shard.py", "training/session.py"):
+    for task in ("preprocess/shard.py", "training/session.py", "dubbing/many/workers.py"):
         packages = {path.relative_to(ROOT).parts[0] for path in _reachable(ROOT / "pipeline" / task)}
         assert packages <= set(SENT_PACKAGES)
 

@@ -33,7 +33,7 @@ _MIN_FRAMES = 2 * VSHIFT_FRAMES + 1 + DROPPED_WINDOWS
 
 
 @dataclass(frozen=True, kw_only=True)
-class SyncScore:
+class DubScore:
     """LSE of one face. ``offset_frames``: at 25 fps, positive if the audio leads the video."""
 
     lse_c: float
@@ -41,7 +41,7 @@ class SyncScore:
     offset_frames: int
 
 
-def score_dub(summary: DubSummary, evaluator: Evaluator, params: PreprocessParams) -> SyncScore:
+def score_dub(summary: DubSummary, evaluator: Evaluator, params: PreprocessParams) -> DubScore:
     """Score the face with the most generated frames, during at most ``MAX_SCORED_S``.
 
     Raises DataError, with the reason, if the video cannot be scored: the face is absent, turned or shown too briefly,
@@ -61,7 +61,7 @@ def score_dub(summary: DubSummary, evaluator: Evaluator, params: PreprocessParam
     score = lse_scores(*evaluator(context, float_to_int16(samples)))
     if score.is_short:
         raise _too_short(num_frames)
-    return SyncScore(lse_c=float(score.lse_c), lse_d=float(score.lse_d), offset_frames=int(score.offset_frames))
+    return DubScore(lse_c=float(score.lse_c), lse_d=float(score.lse_d), offset_frames=int(score.offset_frames))
 
 
 def _find_track(video: MediaFile, face: DubbedFace, params: PreprocessParams) -> tuple[int, FaceTrack]:

@@ -23,7 +23,7 @@ from pipeline.dubbing.detection_cache import DetectionCache
 from pipeline.dubbing.dubber import Dubber
 from pipeline.dubbing.many.job_list import DubJob
 from pipeline.dubbing.summary import DubSummary
-from pipeline.dubbing.sync_score import DUB_JUDGE, SyncScore, score_dub
+from pipeline.dubbing.sync_score import DUB_JUDGE, DubScore, score_dub
 from pipeline.inference.device import select_device
 from pipeline.inference.lse_evaluator import Evaluator, load_judge
 from pipeline.params import load_params
@@ -63,7 +63,7 @@ class JobOutcome:
     summary: DubSummary | None = None
     reason: str | None = None
     bug: str | None = None
-    score: SyncScore | None = None
+    score: DubScore | None = None
     no_score: str | None = None
 
 
