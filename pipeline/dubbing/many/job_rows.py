@@ -81,7 +81,7 @@ class JobRows:
 
 
 def _text_of(row: JobRow) -> str:
-    return json.dumps(asdict(row), allow_nan=False, ensure_ascii=False) + "\n"
+    return json.dumps(asdict(row), allow_nan=False) + "\n"
 
 
 def _row_of(line: str) -> JobRow | None:

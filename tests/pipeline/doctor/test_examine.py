@@ -211,7 +211,7 @@ def test_the_run_is_one_for_each_state_of_the_data(layout: Layout, pretend: Pret
     assert run.data.metrics["doctor/num_checks_ok"] == 3
     assert run.data.params["dataset.source"] == "demo"
     names = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
-    assert names == {"report.md", "contact_sheet.png", "distributions.png"}
+    assert names == {"report.md", "contact_sheet.png", "distributions.png", "metrics"}
     make_data({"a/1": ("train", {})})
     track(examine(layout), layout)
     assert len(client.search_runs([experiment.experiment_id], "attributes.run_name = 'doctor'")) == 2
