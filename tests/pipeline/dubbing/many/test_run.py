@@ -100,7 +100,7 @@ def test_a_list_killed_in_the_middle_continues(checkout, write_list, tmp_path, m
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([*command, "--device", "cpu"], cwd=checkout.root, env=env, stderr=subprocess.PIPE)
     results = tmp_path / "jobs.results.jsonl"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while not (results.is_file() and results.read_text().count('"ok": true') >= 15):
         assert process.poll() is None and time.monotonic() < deadline, process.stderr.read()
         time.sleep(0.01)
