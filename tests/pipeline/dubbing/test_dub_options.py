@@ -80,7 +80,7 @@ def test_only_the_chosen_face_is_dubbed(grey_video, words, tmp_path, who, dubbed
     (face,) = summary.faces
     assert (summary.who, face.number, face.num_frames) == (str(who), None if who == "largest" else int(who), 15)
     assert face.box_px == tuple(map(int, LEFT if dubbed == "left" else RIGHT))
-    assert (face.start_s, face.end_s, summary.num_dubbed) == (0.0, 0.6, 15)
+    assert (face.start_s, face.end_s) == pytest.approx((0.0, 0.6)) and summary.num_dubbed == 15
 
 
 def test_the_talking_face_needs_the_sound_of_the_video(make_video, words, tmp_path):
@@ -101,7 +101,9 @@ def test_segments_have_their_own_voice_and_face_and_the_rest_stays(grey_video, w
     ]
     summary = run(grey_video, None, tmp_path / "out.mp4", segments=segments)
     assert (summary.num_frames, summary.num_dubbed, summary.num_missing) == (50, 25, 0)
-    assert [(face.number, face.start_s, face.end_s) for face in summary.faces] == [(1, 0.4, 1.0), (2, 1.2, 1.6)]
+    assert [face.number for face in summary.faces] == [1, 2]
+    spans = [(face.start_s, face.end_s) for face in summary.faces]
+    np.testing.assert_allclose(spans, [(0.4, 1.0), (1.2, 1.6)])
     left, right = (np.abs(changed(tmp_path / "out.mp4", side)) > 12 for side in ("left", "right"))
     assert np.flatnonzero(left).tolist() == list(range(10, 25))
     assert np.flatnonzero(right).tolist() == list(range(30, 40))
