@@ -93,6 +93,7 @@ def require_expected_rows(rows: list[dict], folder: Path, num_good: int) -> None
     assert outputs == {f"good{k}.mp4" for k in range(num_good)}  # no output of a bad job, and no temporary file
 
 
+@pytest.mark.slow
 def test_a_list_killed_in_the_middle_continues(checkout, write_list, tmp_path, monkeypatch, capsys, dubbed):
     """50 jobs with 10 bad ones. No job with a row is dubbed again, and every output is whole."""
     jobs = write_list(mixed_jobs(40))
