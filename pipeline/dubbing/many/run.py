@@ -73,7 +73,9 @@ def dub_jobs(
         usable = _spread([item for item in todo if item.job])
         with Progress("dub", len(listed), "jobs") as progress:
             progress.add(num_reused, is_fresh=False)
-            for row in _new_rows(todo, usable, setup, min(num_workers, len(usable)), keys):
+            if num_workers > 1:  # a single job too gets a process of its own, since it may be one that crashes
+                num_workers = max(2, min(num_workers, len(usable)))
+            for row in _new_rows(todo, usable, setup, num_workers, keys):
                 rows[row.line] = row
                 kept.append(row)
                 progress.add(note=f"{sum(not row.ok for row in rows.values())} failed")
