@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pipeline.core.errors import TemporaryError
 from pipeline.core.layout import Layout
 from pipeline.core.locks import locked
 from pipeline.core.redact import redacted
@@ -44,7 +45,7 @@ class Store(NamedTuple):
     open_run: Callable[[MlflowClient, Mapping[str, Any]], OpenedRun]
 
 
-class StoreError(Exception):
+class StoreError(TemporaryError):
     """The store accepts nothing at present. ``fault`` names the cause and the remedy."""
 
     def __init__(self, fault: str) -> None:
