@@ -5,25 +5,24 @@ from __future__ import annotations
 import html
 import logging
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from pipeline.app.background import run_with_progress
 from pipeline.app.jobs import CONSENT, AppJobs, DubRequest, FaceListing
-from pipeline.app.score_text import KEEP_MISSING, dubbed_text, error_text, progress_text
+from pipeline.app.score_text import KEEP_MISSING, dubbed_text, error_text
 from pipeline.core.errors import LipsmithError, exit_code_of
-from pipeline.dubbing import ListedFace, PhaseProgress
-from pipeline.dubbing.phases import OnProgress
+from pipeline.dubbing import ListedFace
 
 logger = logging.getLogger(__name__)
 
 TITLE = "lipsmith: dub a video"
-PROGRESS_EVERY_S = 0.3
-_PROGRESS = gr.Progress()
+Updates = Iterator[tuple[Any, ...]]
 CSS = """
 .gradio-container { max-width: 1100px !important; margin: 0 auto !important; }
 footer { display: none !important; }
@@ -68,10 +67,10 @@ def build_page(jobs: AppJobs) -> Any:
         fields = [face, voice, model, consent, who, *options]
         events = _Events(jobs)
         shared: dict[str, Any] = {"concurrency_id": "work", "concurrency_limit": 1, "api_visibility": "private"}
-        face.change(events.show_faces, [face], [listing, sheet, who], show_progress_on=[who], **shared)
-        shared["show_progress_on"] = [report]
+        shared |= {"show_progress": "minimal", "show_progress_on": [report]}
+        face.change(events.show_faces, [face], [listing, sheet, who, report], **shared)
         preview_button.click(events.show_preview, [listing, *fields], [preview, report], **shared)
-        dub_button.click(events.show_result, fields, [report, results, before, after, download], **shared)
+        dub_button.click(events.show_result, fields, [results, before, after, download, report], **shared)
     for component in (face, voice):
         _refuse_addresses(component)
     return page.queue(max_size=jobs.limits.max_waiting, api_open=False)
@@ -102,46 +101,50 @@ def _add_options() -> list[Any]:
 
 
 class _Events:
-    """What the page does: each method takes the values of components and returns those of others.
+    """What the page does: each method takes the values of components and yields those of others.
 
-    Gradio passes the progress at its place among the positional parameters only, so it comes before ``fields``.
+    The last value is the text of the report, which shows the progress until then.
     """
 
     def __init__(self, jobs: AppJobs) -> None:
         self._jobs = jobs
 
-    def show_faces(self, path: str | None, progress: gr.Progress = _PROGRESS) -> tuple[Any, ...]:
+    def show_faces(self, path: str | None) -> Updates:
         if path is None:
-            return FaceListing((), None), gr.Image(visible=False), gr.Radio(_who_choices(()), value="largest")
+            yield FaceListing((), None), gr.Image(visible=False), gr.Radio(_who_choices(()), value="largest"), _READY
+            return
         with shown_errors():
-            found = self._jobs.list_faces(Path(path), _reported(progress))
-        if not found.faces:
-            gr.Warning("No face was found in this video.")
-        return (
+            found = yield from run_with_progress(partial(self._jobs.list_faces, Path(path)), _only_report(3))
+        yield (
             found,
             gr.Image(None if found.sheet is None else str(found.sheet), visible=found.sheet is not None),
             gr.Radio(_who_choices(found.faces), value="largest"),
+            _READY if found.faces else "No face was found in this video.",
         )
 
-    def show_preview(self, progress: gr.Progress = _PROGRESS, *fields: Any) -> tuple[Any, ...]:
-        found, *rest = fields
-        progress(0, desc="dubbing a short part")
+    def show_preview(self, found: FaceListing, *fields: Any) -> Updates:
+        yield gr.skip(), "dubbing a short part"
         with shown_errors():
-            picture = self._jobs.preview(_request(*rest), found)
-        return gr.Image(str(picture), visible=True), "Preview: one frame before and after."
+            picture = self._jobs.preview(_request(*fields), found)
+        yield gr.Image(str(picture), visible=True), "Preview: one frame before and after."
 
-    def show_result(self, progress: gr.Progress = _PROGRESS, *fields: Any) -> tuple[Any, ...]:
+    def show_result(self, *fields: Any) -> Updates:
         with shown_errors():
             request = _request(*fields)
-            outcome = self._jobs.dub(request, _reported(progress))
+            outcome = yield from run_with_progress(partial(self._jobs.dub, request), _only_report(4))
         path = str(outcome.summary.path)
-        return (
-            f"{outcome.sync}\n\n{dubbed_text(outcome.summary)}",
+        yield (
             gr.Row(visible=True),
             gr.Video(str(request.face)),
             gr.Video(path),
             gr.DownloadButton(value=path, visible=True),
+            f"{outcome.sync}\n\n{dubbed_text(outcome.summary)}",
         )
+
+
+def _only_report(num_others: int) -> Callable[[str], tuple[Any, ...]]:
+    """The values of all components for a text of the report: the others stay."""
+    return lambda text: (*[gr.skip()] * num_others, text)
 
 
 def page_theme() -> Any:
@@ -190,22 +193,6 @@ def _who_choices(faces: tuple[ListedFace, ...]) -> list[tuple[str, str]]:
     if any(face.is_talking for face in faces):
         choices.append(("the face that talks", "talking"))
     return choices + [(f"face {face.number}", str(face.number)) for face in faces]
-
-
-def _reported(progress: Callable[..., Any]) -> OnProgress:
-    """Shows the progress on the page, a few times a second."""
-    last_s, last_phase = 0.0, ""
-
-    def report(done: PhaseProgress) -> None:
-        nonlocal last_s, last_phase
-        now = time.monotonic()
-        if done.phase == last_phase and now - last_s < PROGRESS_EVERY_S:
-            return
-        last_s, last_phase = now, done.phase
-        share = None if not done.num_total else done.num_done / done.num_total
-        progress(share, desc=progress_text(done))
-
-    return report
 
 
 def _refuse_addresses(component: Any) -> None:

@@ -69,11 +69,12 @@ def dubbed_text(summary: DubSummary) -> str:
 
 
 def progress_text(progress: PhaseProgress) -> str:
-    """Such as ``generating frames: 40 of 100, about 0:20 left``."""
+    """Such as ``generating frames: 40 of 100, 40%, about 0:20 left``."""
     if progress.num_total is None:
         return f"{progress.phase}: {progress.num_done}" if progress.num_done else progress.phase
     left = "" if progress.left_s is None else f", about {duration_text(progress.left_s)} left"
-    return f"{progress.phase}: {progress.num_done} of {progress.num_total}{left}"
+    share = progress.num_done / progress.num_total
+    return f"{progress.phase}: {progress.num_done} of {progress.num_total}, {share:.0%}{left}"
 
 
 def error_text(text: str, folder: str) -> str:

@@ -10,7 +10,7 @@ from PIL import ImageDraw, ImageFont
 
 from pipeline.dubbing.playback import Frame
 
-MIN_TEXT_PX, TEXT_SHARE = 10, 0.032
+MIN_TEXT_PX, TEXT_SHARE = 12, 0.04
 """Smallest height of the text, and its height relative to the frame's."""
 _GROUND_OPACITY = 0.5
 _MIN_FITTED_PX = 4
