@@ -10,7 +10,7 @@ export DO_NOT_TRACK := 1
 # worker on two cores makes the whole slower: the tests that train take twice as long.
 PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
-.PHONY: help install weights repro plan check test unit e2e lowest lint format hooks golden ui clean forget
+.PHONY: help install weights repro plan check test unit e2e lowest lint format hooks golden ui app clean forget
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 18
@@ -64,6 +64,10 @@ format: install ## rewrite the code in the project's format
 
 ui: install ## show the runs in MLflow's page, on http://127.0.0.1:5000
 	$(BIN)/python -m pipeline.tracking
+
+app: install ## serve the web app of dubbing, on http://127.0.0.1:7860
+	$(BIN)/python -c 'import importlib.util as u, sys; sys.exit(u.find_spec("gradio") is None)' || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[app]'
+	$(BIN)/python -m pipeline app
 
 clean: ## remove the outputs of stages, not downloads; `make repro` restores unchanged outputs from DVC's cache
 	rm -rf data/raw/demo artifacts .scratch

@@ -6,16 +6,18 @@ The module imports heavy packages when they are needed, so that command lines st
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from pipeline.core.choices import Device
+from pipeline.core.choices import Device, Runtime
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout, find_root
 from pipeline.dubbing.generator_folder import generator_folder
 from pipeline.dubbing.options import DubOptions, require_choices
+from pipeline.dubbing.phases import OnProgress
 from pipeline.dubbing.segments import DubSegment
 from pipeline.dubbing.summary import DubSummary, ListedFace
 
@@ -38,22 +40,34 @@ class Dubber:
         self._generate, self._detectors_for, self._follow = generate, detectors_for, follow
 
     @classmethod
-    def load(cls, model: str | Path = DEFAULT_VARIANT, *, device: Device = "auto", root: Path | None = None) -> Self:
+    def load(
+        cls,
+        model: str | Path = DEFAULT_VARIANT,
+        *,
+        device: Device = "auto",
+        runtime: Runtime = "torch",
+        root: Path | None = None,
+    ) -> Self:
         """Load a generator, with the face settings and the number of threads of params.yaml.
 
         ``model``: an alias of the registry (``champion``, ``previous``, ``challenger``), a variant of params.yaml, or
-        the folder of a saved generator. ``root``: the checkout; by default the one that contains the working directory.
+        the folder of a saved generator. With the runtime ``onnx`` it may also be an ONNX file; a folder is exported on
+        its first use, and torch is not imported afterwards. ``root``: the checkout; by default the one that contains
+        the working directory.
         Raises UserError if there is no such generator, no checkout or no such device.
         """
-        from pipeline.inference.device import set_threads
-        from pipeline.inference.generator import MouthGenerator
+        from pipeline.inference.runtimes import load_generator
         from pipeline.params import load_params
 
         layout = Layout(root or find_root())
         with generator_folder(layout, model) as folder:
-            set_threads(load_params(layout.params_path).runtime.num_threads)
-            generate = MouthGenerator.load(folder, device)
-        return cls(generate, *_face_settings(layout))
+            num_threads = load_params(layout.params_path).runtime.num_threads
+            generate = load_generator(folder, device, runtime, num_threads, layout.exports_dir)
+        return cls(generate, *face_settings(layout))
+
+    def with_detectors(self, wrap: Callable[[DetectorsFor], DetectorsFor]) -> Self:
+        """The same generator, with the face detectors that ``wrap`` makes of its own."""
+        return type(self)(self._generate, wrap(self._detectors_for), self._follow)
 
     def __call__(
         self,
@@ -90,20 +104,25 @@ def list_faces(
     *,
     fps: float | None = None,
     root: Path | None = None,
+    on_progress: OnProgress | None = None,
 ) -> tuple[ListedFace, ...]:
     """The faces of a video with the numbers that the option ``who`` takes.
 
     ``sheet``: PNG file to write with a picture of each face. ``fps``: frame rate of a folder of pictures. ``root``: as
-    in ``Dubber.load``. Raises MediaError for an unusable video, UserError for a sheet that cannot be written.
+    in ``Dubber.load``. ``on_progress`` is called after each frame. Raises MediaError for an unusable video, UserError
+    for a sheet that cannot be written.
     """
     from pipeline.dubbing.face_list import find_listed_faces
 
-    detectors_for, follow = _face_settings(Layout(root or find_root()))
+    detectors_for, follow = face_settings(Layout(root or find_root()))
     with _one_at_a_time:
-        return find_listed_faces(Path(face), detectors_for, follow, None if sheet is None else Path(sheet), fps)
+        return find_listed_faces(
+            Path(face), detectors_for, follow, None if sheet is None else Path(sheet), fps, on_progress
+        )
 
 
-def _face_settings(layout: Layout) -> tuple[DetectorsFor, FollowSettings]:
+def face_settings(layout: Layout) -> tuple[DetectorsFor, FollowSettings]:
+    """The detectors and the settings of face tracking, as params.yaml has them."""
     from pipeline.dubbing.face_path import FollowSettings
     from pipeline.faces.any_roll import any_roll_detectors_by_zoom
     from pipeline.params import load_params

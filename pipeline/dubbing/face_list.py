@@ -12,7 +12,7 @@ from pipeline.dubbing.choose import NumberedFace, number_faces
 from pipeline.dubbing.dub import DetectorsFor
 from pipeline.dubbing.face_path import FollowSettings, FoundFaces, find_faces, finer
 from pipeline.dubbing.face_sheet import draw_faces, require_picture_name
-from pipeline.dubbing.phases import in_phase
+from pipeline.dubbing.phases import OnProgress, in_phase
 from pipeline.dubbing.playback import Frame
 from pipeline.dubbing.selection import talking_faces
 from pipeline.dubbing.summary import ListedFace
@@ -27,7 +27,12 @@ _CONTEXT = 0.35
 
 
 def find_listed_faces(
-    path: Path, detectors_for: DetectorsFor, follow: FollowSettings, sheet: Path | None, fps: float | None = None
+    path: Path,
+    detectors_for: DetectorsFor,
+    follow: FollowSettings,
+    sheet: Path | None,
+    fps: float | None = None,
+    on_progress: OnProgress | None = None,
 ) -> tuple[ListedFace, ...]:
     """The faces of the video ``path``. ``sheet``: PNG file for their pictures; it is not written if there are none.
 
@@ -42,7 +47,7 @@ def find_listed_faces(
             return (timed.image for timed in video.frames())
 
         def watched_frames() -> Iterator[Frame]:
-            return in_phase(open_frames(), "detecting faces", video.header.num_frames or None)
+            return in_phase(open_frames(), "detecting faces", video.header.num_frames or None, on_progress)
 
         found = find_faces(
             watched_frames, finer(detectors_for(max(display.width, display.height))), float(rate), follow

@@ -33,6 +33,8 @@ class DubOptions(TypedDict, total=False):
     fps: float | None
     min_dubbed: float | None
     keep_frames: Path | None
+    comment: str | None
+    label: str | None
     on_progress: OnProgress | None
 
 

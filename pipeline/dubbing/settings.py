@@ -32,7 +32,8 @@ class DubSettings:
     keeps its pictures and its sound, and the length is the video's. in_silence: the mouth in silence. drive: the speech
     that the lips follow, if it is another one than the sound. min_dubbed: smallest share of frames, 0..1, in which a
     mouth can be generated; None is 0.5, and 0 with on_missing ``keep``. fps: frame rate of a folder of pictures,
-    by default 25. keep_frames: folder for the frames as PNG.
+    by default 25. keep_frames: folder for the frames as PNG. comment: metadata of the output file. label: text that is
+    drawn into a corner of each frame.
     on_progress: called after each frame.
     """
 
@@ -49,6 +50,8 @@ class DubSettings:
     fps: float | None = None
     min_dubbed: float | None = None
     keep_frames: Path | None = None
+    comment: str | None = None
+    label: str | None = None
     on_progress: OnProgress | None = None
     batch_frames: int = BATCH_FRAMES
 

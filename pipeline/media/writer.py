@@ -41,8 +41,8 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
     ``match="video"`` cuts the audio, or pads it with silence, to the length of the video. ``match="audio"`` ignores
     frames after the end of the audio, or repeats the last frame until then. ``pixel_aspect`` is the displayed width of
     a pixel over its height. ``times`` shows the frames at these times instead of at the constant rate ``fps``; they
-    must suit ``match``. Encoding uses one thread: equal input gives equal bytes. Raises UserError for a file name with
-    another suffix, ValueError for invalid input.
+    must suit ``match``. ``comment`` becomes the file's metadata of this name. Encoding uses one thread: equal input
+    gives equal bytes. Raises UserError for a file name with another suffix, ValueError for invalid input.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
         match: Length = "video",
         pixel_aspect: Fraction = Fraction(1),
         times: FrameTimes | None = None,
+        comment: str | None = None,
     ) -> None:
         self._path = Path(path)
         require_video_name(self._path)
@@ -68,7 +69,7 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
         self._fps, self._match = as_fps(fps), match
         self._ticks = None if times is None else times.ticks()
         self._time_base = 1 / self._fps if times is None else Fraction(1, CLOCK_HZ)
-        self._size, self._pixel_aspect = size, pixel_aspect
+        self._size, self._pixel_aspect, self._comment = size, pixel_aspect, comment
         # x264's macroblock tree reads uninitialised memory: with it, equal input gives unequal bytes.
         self._options = {"crf": str(crf), "preset": preset, "mbtree": "0"}
         self._sound = EncodedSound.of(audio, audio_rate_hz) if isinstance(audio, np.ndarray) else audio
@@ -111,6 +112,8 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
                 container_options={"movflags": "+faststart"},
             )
             try:
+                if self._comment is not None:
+                    container.metadata["comment"] = self._comment
                 self._container = container
                 self._add_streams()
                 yield

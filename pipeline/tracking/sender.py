@@ -88,7 +88,8 @@ def send_left(client: MlflowClient, store: Store, layout: Layout) -> int:
 def opened_run(client: MlflowClient, store: Store, journal: Journal, layout: Layout) -> OpenedRun:
     """The journal's run in the store. Raises StoreError if the store fails."""
     try:
-        with locked(layout.scratch_dir / "mlflow-run.lock", "opening an MLflow run"):  # two must not create the same
+        lock = Layout(layout.home).scratch_dir / "mlflow-run.lock"
+        with locked(lock, "opening an MLflow run"):  # two must not create the same
             return store.open_run(client, journal.run)
     except Exception as error:
         show_bug(error)

@@ -1,0 +1,116 @@
+"""Serves the page of the web app until Ctrl-C."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.app.jobs import AppJobs
+from pipeline.app.local_only import LocalOnly
+from pipeline.app.models import offered_models
+from pipeline.app.settings import AppAddress, AppLimits
+from pipeline.app.work_folder import WorkFolder
+from pipeline.core.choices import Device
+from pipeline.core.errors import UserError
+from pipeline.core.layout import Layout
+from pipeline.core.proxies import bypass_proxies_for_loopback
+
+logger = logging.getLogger(__name__)
+
+
+def use_work_folder(path: Path) -> None:
+    """Let Gradio keep its files in ``path``, and send nothing to its makers. It reads this when it is imported."""
+    os.environ["GRADIO_TEMP_DIR"] = str(path)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+
+def require_gradio() -> None:
+    """Raises UserError if the extra ``app`` is not installed."""
+    if importlib.util.find_spec("gradio") is None:
+        raise UserError("the app needs the extra `app`: python -m pip install -e '.[app]', or `make app`")
+
+
+def require_free(address: AppAddress) -> None:
+    """Raises UserError if the address cannot be used."""
+    with socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address.host, address.port))
+        except OSError as error:
+            raise UserError(
+                f"port {address.port} of {address.host} cannot be used ({error.strerror}); stop the program that uses "
+                f"it, or choose another one: --port {address.port + 1}"
+            ) from None
+
+
+@contextmanager
+def running_app(
+    layout: Layout,
+    address: AppAddress,
+    limits: AppLimits,
+    folders: Sequence[Path] = (),
+    *,
+    label: str | None = None,
+    device: Device = "auto",
+) -> Iterator[str]:
+    """Serve the app while the block runs; yields its URL. ``folders``: as in `offered_models`.
+
+    Files lie in ``.scratch/app`` of the checkout and are removed at the end. Raises UserError for an address that
+    cannot be used, a missing extra or no model, and LockHeldError if another app runs in this checkout.
+    """
+    credentials = address.credentials()
+    require_gradio()
+    require_free(address)
+    bypass_proxies_for_loopback()
+    models = offered_models(layout, folders)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio asks itself whether it has started
+    work = WorkFolder((layout.scratch_dir / "app").absolute(), limits.keep_minutes * 60)
+    with work.opened():
+        use_work_folder(work.path)
+        from starlette.middleware import Middleware
+
+        from pipeline.app.page import CSS, build_page, page_theme
+
+        page = build_page(AppJobs(layout, work, limits, models, label=label, device=device))
+        try:
+            page.launch(
+                server_name=address.host,
+                server_port=address.port,
+                auth=credentials,
+                max_file_size=f"{limits.max_file_mb}mb",
+                theme=page_theme(),
+                css=CSS,
+                app_kwargs={"middleware": [Middleware(LocalOnly)]},
+                share=False,
+                ssr_mode=False,
+                pwa=False,
+                mcp_server=False,
+                enable_monitoring=False,
+                run_history=False,
+                footer_links=[],
+                show_error=False,
+                inbrowser=False,
+                quiet=True,
+                prevent_thread_lock=True,
+                _frontend=False,  # otherwise the start fails if the first page takes 3 s, as on a busy machine
+            )
+            yield f"http://{address.host}:{address.port}"
+        finally:
+            page.close(verbose=False)
+
+
+def serve_until_interrupted(url: str) -> None:
+    """Log the URL and wait for Ctrl-C."""
+    logger.warning("the app: %s (Ctrl-C stops it)", url)
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        return

@@ -1,0 +1,125 @@
+"""The requests of the web app, with a small untrained generator."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from pipeline.app.jobs import COMMENT, AppJobs, DubRequest, FaceListing
+from pipeline.app.preview import loudest_part
+from pipeline.app.settings import AppLimits
+from pipeline.core.errors import DataError, UserError
+from pipeline.dubbing import ListedFace
+from tests.support.media_readers import read_frames
+from tests.support.tiny_generator import make_checkout
+
+LIMITS = AppLimits(max_seconds=5)
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    return make_checkout(tmp_path_factory.mktemp("checkout"))
+
+
+@pytest.fixture
+def jobs(checkout, work):
+    before = torch.get_num_threads()
+    yield AppJobs(checkout, work, LIMITS, {"lstm_cbam": "lstm_cbam"}, device="cpu")
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def request_(make_face, make_voice):
+    return DubRequest(face=make_face(), voice=make_voice(), model="lstm_cbam", has_consent=True)
+
+
+@pytest.mark.slow
+def test_faces_preview_and_result(jobs, make_face, make_voice):
+    face, done = make_face(num_faces=2, num_frames=15), []
+    listing = jobs.list_faces(face, done.append)
+    assert [one.number for one in listing.faces] == [1, 2]
+    assert listing.sheet is not None and listing.sheet.is_file()
+    assert done[-1].num_done == 15
+    wanted = DubRequest(face=face, voice=make_voice(0.6), model="lstm_cbam", has_consent=True, who="2")
+    preview = av.open(str(jobs.preview(wanted, listing))).streams.video[0]
+    assert (preview.width, preview.height) == (320, 160 + 8 + 160)
+    outcome = jobs.dub(wanted, done.append)
+    summary = outcome.summary
+    assert summary.path.is_relative_to(jobs.work.path) and summary.path.name == "face dubbed.mp4"
+    assert [one.number for one in summary.faces] == [2]
+    assert outcome.sync.startswith("**Sync score:** none, because the dubbed face is shown for 0.60 s")
+    phases = [phase for phase, _ in itertools.groupby(one.phase for one in done)]
+    assert phases[-4:] == ["loading the model", "detecting faces", "generating frames", "scoring the sync"]
+    with av.open(str(summary.path)) as container:
+        assert container.metadata["comment"] == COMMENT
+    first, source = read_frames(summary.path, None)[0], read_frames(face, None)[0]
+    corner = np.s_[145:, :60]
+    assert np.abs(first[corner].astype(int) - source[corner]).max() > 60
+
+
+@pytest.mark.slow
+def test_without_a_label_only_the_metadata_marks_the_result(checkout, work, request_):
+    jobs = AppJobs(checkout, work, LIMITS, {"lstm_cbam": "lstm_cbam"}, label=None, device="cpu")
+    path = jobs.dub(request_, lambda progress: None).summary.path
+    first, source = read_frames(path, None)[0], read_frames(request_.face, None)[0]
+    assert np.abs(first[145:, :60].astype(int) - source[145:, :60]).max() < 20
+    with av.open(str(path)) as container:
+        assert container.metadata["comment"] == COMMENT
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"face": None}, "there is no face yet"),
+        ({"voice": None}, "there is no voice yet"),
+        ({"has_consent": False}, "confirm first that the people"),
+        ({"model": "/etc"}, "there is no model '/etc'; choose one of lstm_cbam"),
+        ({"voice": Path(__file__)}, r"test_jobs\.py cannot be used as the voice"),
+        ({"face": Path(__file__)}, r"test_jobs\.py cannot be used as the face"),
+    ],
+)
+def test_requests_that_are_refused(jobs, request_, change, message):
+    refused = replace(request_, **change)
+    with pytest.raises(UserError, match=message):
+        jobs.dub(refused, lambda progress: None)
+    with pytest.raises(UserError, match=message):
+        jobs.preview(refused, FaceListing((), None))
+    assert list(jobs.work.path.iterdir()) == []
+
+
+def _listed(number, side, is_talking=None):
+    return ListedFace(
+        number=number, start_s=0, end_s=0.4, share_seen=1, box_px=(0, 0, side, side), is_talking=is_talking
+    )
+
+
+@pytest.mark.parametrize(("who", "chosen"), [("largest", 2), ("talking", 1), ("3", 3), ("3,1", 3)])
+def test_the_face_of_a_preview(who, chosen, jobs, request_, monkeypatch):
+    faces = (_listed(1, 40, True), _listed(2, 90, False), _listed(3, 30, False))
+    seen = []
+    monkeypatch.setattr(jobs, "_dubber", lambda model: None)
+    monkeypatch.setattr(
+        "pipeline.app.jobs.preview_frame", lambda dubber, face, listed, *rest, **options: seen.append(listed.number)
+    )
+    jobs.preview(replace(request_, who=who), FaceListing(faces, None))
+    assert seen == [chosen]
+
+
+@pytest.mark.parametrize(("who", "error"), [("9", UserError), ("largest", DataError)])
+def test_a_preview_needs_the_chosen_face(who, error, jobs, request_):
+    faces = (_listed(1, 40),) if who == "9" else ()
+    with pytest.raises(error, match=r"no face 9|no face was found"):
+        jobs.preview(replace(request_, who=who), FaceListing(faces, None))
+
+
+def test_the_loudest_part_of_speech():
+    samples = np.zeros(100, np.float32)
+    samples[40:50] = 0.5
+    assert loudest_part(samples, 10).tolist() == [0.5] * 10
+    assert loudest_part(samples[40:45], 8).tolist() == [0.5] * 5 + [0] * 3
