@@ -8,6 +8,7 @@ The points are child runs of one MLflow run. A point that is done is not run aga
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections import deque
@@ -58,6 +59,7 @@ def _sweep(checkout: Path, name: str, points: list[SweepPoint], targets: list[st
     done = read_metrics(checkout)
     for point in points:
         if point.name not in done:
+            remove_killed(checkout, point.name)
             state = run_point(checkout, point, targets, return_state=True)
             outcomes[point.name] = "ran" if state.is_completed() else f"failed: {_cause(state)}"
             done = read_metrics(checkout)
@@ -94,16 +96,39 @@ def run_point(root: Path, point: SweepPoint, targets: list[str]) -> None:
 
 
 def read_metrics(root: Path) -> dict[str, dict[str, Any]]:
-    """Name of every DVC experiment of the current commit -> its comparison's metrics. Raises DvcError."""
+    """Name of every finished DVC experiment of the current commit -> its comparison's metrics. Raises DvcError.
+
+    DVC also shows experiments that run. To it, an experiment whose process was killed still runs.
+    """
     shown = json.loads(dvc.query(root, "exp", "show", "--json", "--hide-workspace", "--hide-queued", "--hide-failed"))
     found: dict[str, dict[str, Any]] = {}
     for baseline in shown:
         for experiment in baseline.get("experiments") or []:
+            if (experiment.get("executor") or {}).get("state", "success") != "success":
+                continue
             for revision in experiment["revs"] or []:
                 metrics = ((revision.get("data") or {}).get("metrics") or {}).get(COMPARISON_METRICS, {}).get("data")
                 if revision.get("name"):
                     found[revision["name"]] = metrics or {}
     return found
+
+
+def remove_killed(root: Path, name: str) -> None:
+    """Remove the temporary copies that killed runs of an experiment left, and DVC's notes that it still runs.
+
+    ``name``: an experiment that no process runs.
+    """
+    copies = root / ".dvc" / "tmp" / "exps" / "standalone"
+    for note in [*copies.glob("run/*/*.run"), *copies.parent.glob("run/*/*.run")]:
+        try:
+            content = json.loads(note.read_text())
+        except (OSError, ValueError):
+            continue
+        if content.get("name") == name:
+            copy = Path(content.get("root_dir", ""))
+            if copy.parent.resolve() == copies.resolve():
+                shutil.rmtree(copy, ignore_errors=True)
+            shutil.rmtree(note.parent, ignore_errors=True)
 
 
 def log_points(root: Path, name: str, points: Sequence[SweepPoint], done: dict[str, dict[str, Any]]) -> None:
@@ -194,7 +219,7 @@ def _command(
             raise UserError("give --list, or --set and --seeds, not both")
         overrides = read_list(listed) if listed else grid_of(settings or [], _seeds(seeds))
         params = yaml.safe_load(Layout(checkout).params_path.read_text())
-        points = points_of(name, require_committed(checkout), params, overrides)
+        points = points_of(name, require_committed(checkout), params, overrides, targets or [])
         if plan:
             done = read_metrics(checkout)
             outcomes = {point.name: "done before" if point.name in done else "to run" for point in points}

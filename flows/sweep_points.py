@@ -77,11 +77,15 @@ def read_list(path: Path) -> list[Overrides]:
     return content
 
 
-def points_of(sweep: str, baseline: str, params: Mapping[str, Any], overrides: Sequence[Overrides]) -> list[SweepPoint]:
-    """The named points of a sweep. Equal overrides on the same commit get the same name, so that a sweep can resume.
+def points_of(
+    sweep: str, baseline: str, params: Mapping[str, Any], overrides: Sequence[Overrides], targets: Sequence[str] = ()
+) -> list[SweepPoint]:
+    """The named points of a sweep. Equal overrides and targets on the same commit get the same name, so that a sweep
+    can resume.
 
-    ``baseline``: the commit from which the points start. ``params``: the content of ``params.yaml``. Raises UserError
-    for a name that DVC cannot use, no point, a point that occurs twice, and for values that a stage would reject.
+    ``baseline``: the commit from which the points start. ``params``: the content of ``params.yaml``. ``targets``: the
+    stages to run; empty: all. Raises UserError for a name that DVC cannot use, no point, a point that occurs twice, and
+    for values that a stage would reject.
     """
     if not _NAME.fullmatch(sweep):
         raise UserError(f"--name {sweep!r} must consist of letters, digits, _ and -")
@@ -89,7 +93,7 @@ def points_of(sweep: str, baseline: str, params: Mapping[str, Any], overrides: S
         raise UserError("the sweep has no points; give --set, --seeds or --list")
     points: dict[str, SweepPoint] = {}
     for chosen in overrides:
-        text = json.dumps([baseline, chosen], sort_keys=True)
+        text = json.dumps([baseline, sorted(targets), chosen], sort_keys=True)
         point = SweepPoint(f"{sweep}-{hashlib.sha256(text.encode()).hexdigest()[:8]}", chosen)
         if point.name in points:
             raise UserError(f"the point {point} occurs twice; remove one")

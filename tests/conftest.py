@@ -19,6 +19,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.support.mlflow_server import mlflow_server
+from tests.support.preloaded import PreloadedPython, preloaded_python
 
 hypothesis.settings.register_profile("lipsmith", deadline=None)  # tests may be slow on a busy machine
 hypothesis.settings.load_profile("lipsmith")
@@ -49,6 +50,13 @@ def mlflow_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of an MLflow server that the tests of a process share. Each test uses an experiment of its own."""
     with mlflow_server(tmp_path_factory.mktemp("mlflow-server")) as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def preloaded() -> Iterator[PreloadedPython]:
+    """Runs modules as ``python -m`` does, in processes that need not import torch."""
+    with preloaded_python() as python:
+        yield python
 
 
 @pytest.fixture(scope="session")

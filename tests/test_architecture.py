@@ -26,14 +26,21 @@ PACKAGES = ("flows", "pipeline", "models")
 HOMES = {
     # Heavy package -> paths that may import it.
     "mlflow": ("pipeline/tracking/", "pipeline/promote/"),
-    "ray": ("pipeline/core/ray_cluster.py", "pipeline/preprocess/", "pipeline/training/distributed.py"),
+    "ray": (
+        "pipeline/core/ray_cluster.py",
+        "pipeline/dubbing/many/",
+        "pipeline/preprocess/",
+        "pipeline/training/distributed.py",
+    ),
     "webdataset": ("pipeline/shards/",),
     "cv2": ("pipeline/media/", "pipeline/faces/", "pipeline/corpora/demo/"),
     "av": ("pipeline/media/",),
     "soxr": ("pipeline/media/",),
-    "librosa": ("pipeline/features/",),
+    "librosa": (),
     "pyarrow": ("pipeline/shards/", "pipeline/corpora/manifest.py", "pipeline/core/artifacts.py"),
     "safetensors": ("pipeline/inference/saved_model.py",),
+    "onnxruntime": ("pipeline/inference/onnx_generator.py", "pipeline/inference/onnx_export.py"),
+    "onnx": ("pipeline/inference/onnx_export.py",),
     "silero_vad": ("pipeline/inference/speech_spans.py",),
     "prefect": ("flows/",),
     "requests": ("pipeline/fetch/",),

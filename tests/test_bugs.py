@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from pipeline.corpora.manifest import ClipRecord, write_manifest
+from tests.support.preloaded import PreloadedPython
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = {
@@ -29,14 +30,15 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def run(tmp_path: Path, preloaded: PreloadedPython) -> Run:
     """A function that runs a module of a copied source tree in a checkout without data.
 
-    ``plant`` (path, old text, new text) edits the copy first.
+    ``plant`` (path, old text, new text) edits the copy first. The copy has the compiled modules too, of which Python
+    compiles the edited one again.
     """
     code, checkout = tmp_path / "code", tmp_path / "checkout"
     for package in ("flows", "models", "pipeline"):
-        shutil.copytree(ROOT / package, code / package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / package, code / package)
     checkout.mkdir()
     shutil.copy(ROOT / "params.yaml", checkout)
     stages = {name: {"cmd": "x", "deps": [], "params": ["seed"]} for name in ("preprocess", "sync_filter", "evaluate")}
@@ -52,6 +54,8 @@ def run(tmp_path: Path) -> Run:
             (code / path).write_text(text.replace(old, new))
         merged = os.environ | {"PYTHONPATH": str(code), "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"} | environment
         merged.pop("LIPSMITH_LOG_LEVEL", None)
+        if arguments[1:2] in (("score",), ("score-model",)):  # these import torch
+            return preloaded.run(*arguments, cwd=checkout, env=merged)
         command = [sys.executable, "-m", *arguments]
         return subprocess.run(command, cwd=checkout, env=merged, capture_output=True, text=True, timeout=300)
 

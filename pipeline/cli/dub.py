@@ -9,7 +9,7 @@ import typer
 
 from pipeline.cli.dub_texts import faces_text, summary_json, summary_line
 from pipeline.cli.errors import user_errors
-from pipeline.core.choices import Alias, Device, Length, Reference
+from pipeline.core.choices import Alias, Device, Length, Reference, Runtime
 from pipeline.core.errors import UserError
 from pipeline.dubbing import Dubber
 from pipeline.dubbing import list_faces as find_faces
@@ -27,7 +27,10 @@ def dub(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="MP4 file to write. An existing file is replaced.")] = None,
     variant: Annotated[str, typer.Option(help="Trained variant that generates the mouth.")] = DEFAULT_VARIANT,
-    model: Annotated[Path | None, typer.Option(help="Folder of a saved generator. Overrides --variant.")] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a saved generator, or with --runtime onnx an ONNX file. Overrides --variant."),
+    ] = None,
     registered: Annotated[
         Alias | None, typer.Option(help="Model with this alias in the MLflow registry. Overrides --variant.")
     ] = None,
@@ -123,6 +126,13 @@ def dub(
     device: Annotated[
         Device, typer.Option(help="Device of the generator. auto is CUDA if it is available, else the CPU.")
     ] = "auto",
+    runtime: Annotated[
+        Runtime,
+        typer.Option(
+            help="Library that runs the generator. onnx needs the extra lipsmith[onnx] and starts faster, since torch "
+            "is not imported. Its first use with a generator exports it."
+        ),
+    ] = "torch",
     json: Annotated[bool, typer.Option("--json", help="Print the summary, or the list of faces, as JSON.")] = False,
 ) -> None:
     """Replace the speech in a video and generate matching lips.
@@ -159,7 +169,8 @@ def dub(
             "label": label,
         }
         check_request(face, audio, out, options)
-        summary = Dubber.load(_model(model, registered, variant), device=device)(face, audio, out, **options)
+        dubber = Dubber.load(_model(model, registered, variant), device=device, runtime=runtime)
+        summary = dubber(face, audio, out, **options)
         typer.echo(summary_json(summary) if json else summary_line(summary))
 
 

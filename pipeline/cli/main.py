@@ -9,7 +9,9 @@ import typer
 from pipeline.cli.app import serve_app
 from pipeline.cli.checkout import doctor, profile, share, verify
 from pipeline.cli.dub import dub
+from pipeline.cli.dub_many import DUB_MANY_EPILOG, dub_many
 from pipeline.cli.dub_texts import DUB_EPILOG
+from pipeline.cli.export import export
 from pipeline.cli.judge import train_judge
 from pipeline.cli.models import adopt, freeze_scorer
 from pipeline.cli.registry import list_models, promote_model, roll_back, show_model
@@ -38,6 +40,8 @@ Stages; each can be run alone with python -m pipeline.stages.NAME:
 app = plain_app("Train, evaluate and compare lip-sync models on clips of talking faces.", EPILOG)
 app.command()(profile)
 app.command(epilog=DUB_EPILOG)(dub)
+app.command()(export)
+app.command("dub-many", epilog=DUB_MANY_EPILOG)(dub_many)
 app.command("app")(serve_app)
 app.command()(score)
 app.command("score-model")(score_model)

@@ -23,6 +23,8 @@ UNNAMED_GEOMETRY: CropGeometry = "square"
 
 Device = Literal["auto", "cpu", "cuda"]
 """``auto``: CUDA if torch supports it here, else the CPU."""
+Runtime = Literal["torch", "onnx"]
+"""Library that runs a generator in ``dub``. ``onnx``: ONNX Runtime, the extra ``onnx``."""
 Precision = Literal["auto", "fp32", "bf16"]
 """``auto``: bfloat16 on hardware that supports it, else float32."""
 LsePrecision = Literal["fp32", "bf16"]

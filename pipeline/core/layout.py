@@ -84,6 +84,11 @@ class Layout:
         return self.root / ".scratch"
 
     @property
+    def exports_dir(self) -> Path:
+        """Generators that were exported to ONNX because a dub needed them, named by their digest."""
+        return self.scratch_dir / "onnx"
+
+    @property
     def logs_dir(self) -> Path:
         """The full log of every stage's last run, ``STAGE.log``, which the flows write."""
         return self.scratch_dir / "logs"

@@ -16,6 +16,12 @@ logger = logging.getLogger(__name__)
 
 ORPHAN_GRACE_S = 10.0
 """Seconds between SIGTERM and SIGKILL: enough to unwind, and together with a new start's checks less than 30 s."""
+LAST_S = 3.0
+"""Seconds after ORPHAN_GRACE_S until the operating system ends the process.
+
+At its end Python stops all threads, this watch included, before it frees the modules. On a busy machine that takes a
+minute.
+"""
 POLL_S = 0.5
 _DVC_VARIABLE = "DVC_STAGE"
 """DVC sets this variable for the command of a stage."""
@@ -74,6 +80,7 @@ def _wait_and_end(watched: Sequence[psutil.Process]) -> None:
     ended = next(process.pid for process in watched if not is_alive(process))
     logger.error("process %d, which started this one, has ended; this one ends too", ended)
     own = psutil.Process()
+    signal.setitimer(signal.ITIMER_REAL, ORPHAN_GRACE_S + LAST_S)  # SIGALRM ends a process that has no handler for it
     os.kill(own.pid, signal.SIGTERM)
     time.sleep(ORPHAN_GRACE_S)
     for process in [*own.children(recursive=True), own]:

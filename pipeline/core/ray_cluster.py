@@ -22,6 +22,8 @@ from pipeline.core.layout import CODE_ROOT
 from pipeline.core.proxies import bypass_proxies_for_loopback
 from pipeline.core.resources import available_bytes
 
+logger = logging.getLogger(__name__)
+
 _MIN_STORE_BYTES = 100_000_000
 _ANSWER_S = 10.0
 SENT_PACKAGES = ("pipeline", "models")
@@ -67,6 +69,7 @@ def open_ray(num_cpus: int, store_bytes: int, env_vars: Mapping[str, str]) -> It
         if ray.is_initialized():
             yield ray
             return
+        _read_authentication(ray)
         folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))  # short, since paths of Ray's sockets are limited
         on_sigterm = signal.getsignal(signal.SIGTERM)
         try:
@@ -76,12 +79,23 @@ def open_ray(num_cpus: int, store_bytes: int, env_vars: Mapping[str, str]) -> It
             else:
                 options = _local_options(num_cpus, folder, store_bytes, env_vars)
             _start(ray, options, folder)
+            _shorten_messages(ray)
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, on_sigterm)  # ray.init replaced the handler
             yield ray
         finally:
             ray.shutdown()
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _read_authentication(ray: Any) -> None:
+    """Make Ray use the present RAY_AUTH_MODE and RAY_AUTH_TOKEN: it keeps those of its import or of its last start.
+
+    Without this, a process that had imported Ray before would start servers with a token and call them without one.
+    """
+    if raylet := getattr(ray, "_raylet", None):
+        raylet.Config.initialize("")
+        raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 @contextmanager
@@ -109,12 +123,29 @@ def _start(ray: Any, options: Mapping[str, Any], folder: Path) -> None:
     except Exception as error:
         if type(error) is not Exception or "timed out" not in str(error):
             raise
-        _kill_below(folder)
+        kill_below(folder)
         reason = "Ray did not start within its time limit; this machine may be overloaded"
         raise WorkerError(f"{reason} ({error})") from None
 
 
-def _kill_below(folder: Path) -> None:
+def _shorten_messages(ray: Any) -> None:
+    """Log each message that Ray sends to its driver, such as the death of a node, as one line.
+
+    Ray prints them itself, several lines each, and has no setting for it. Without its private function they stay as
+    they are.
+    """
+    if hasattr(ray._private.worker, "print_to_stdstream"):
+        ray._private.worker.print_to_stdstream = _log_message
+
+
+def _log_message(data: Mapping[str, Any], **_: Any) -> None:
+    for text in data["lines"]:
+        lines = str(text).strip().splitlines()
+        if lines:
+            logger.warning("Ray: %s", lines[0].partition(". ")[0].strip())
+
+
+def kill_below(folder: Path) -> None:
     """Kill this process's children whose command names ``folder``. Ray's own shutdown skips a start that failed."""
     for process in psutil.Process().children(recursive=True):
         try:

@@ -6,7 +6,7 @@ import importlib.metadata
 from collections.abc import Iterable, Mapping
 
 DISTRIBUTION = "lipsmith"
-METRIC_PACKAGES = (DISTRIBUTION, "torch", "numpy", "scipy", "opencv-python-headless", "librosa", "silero-vad")
+METRIC_PACKAGES = (DISTRIBUTION, "torch", "numpy", "scipy", "opencv-python-headless", "silero-vad")
 """Packages whose arithmetic affects the metrics."""
 
 

@@ -27,9 +27,9 @@ def generated_shares(
 ) -> Shares:
     """Share of the generated mouth in each output frame, 0..1: float32 [K]. 0 leaves the frame as it is.
 
-    ``starts_s: float64 [K]`` are the times of the frames, ``fps`` is their usual rate. ``spans``: the segments in
-    seconds; none means the whole video. ``audio: int16 [n]`` at 16 kHz is what the lips follow, from the first frame
-    on. With ``in_silence`` ``keep`` the share is 0 in its silence.
+    ``starts_s: float64 [K]``: the frames' times in seconds, ``fps`` frames a second where the rate does not vary.
+    ``spans``: the segments in seconds; none means the whole video. ``audio: int16 [n]`` at 16 kHz is what the lips
+    follow, from the first frame on. With ``in_silence`` ``keep`` the share is 0 in its silence.
     """
     middles_s = starts_s + 0.5 / fps
     is_inside = np.full(len(starts_s), not spans)
@@ -55,7 +55,7 @@ def blend_frames(source: NDArray[np.uint8], dubbed: NDArray[np.uint8], share: fl
 
 
 def _speech_shares(middles_s: NDArray[np.float64], audio: NDArray[np.int16]) -> NDArray[np.float64]:
-    """1 in frames with speech and ``LEAD_S`` around it, falling to 0 within ``RAMP_S``."""
+    """1 in frames with speech and ``LEAD_S`` around it, falling to 0 within ``RAMP_S``. Times are in seconds."""
     ticks = np.flatnonzero(speech_activity(audio))
     away_s = _distances_to(ticks, np.round(middles_s * ACTIVITY_RATE_HZ)) / ACTIVITY_RATE_HZ
     return np.asarray(np.clip(1 - (away_s - LEAD_S) / RAMP_S, 0, 1))

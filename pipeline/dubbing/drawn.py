@@ -29,8 +29,8 @@ class DrawnFrames:
     def __init__(
         self, followed: Followed, sources: NDArray[np.int64], shares: Shares, starts_s: NDArray[np.float64]
     ) -> None:
-        self._paths = None if followed.paths is None else followed.paths[sources]
         self._starts_s = starts_s
+        self._paths = None if followed.paths is None else followed.paths[sources]
         self._is_wanted = shares > 0
         self._is_drawn = self._is_wanted & np.isfinite(followed.boxes[sources, 0])
 
@@ -63,7 +63,8 @@ class DrawnFrames:
             is_its = np.zeros_like(self._is_drawn) if self._paths is None else np.isin(self._paths, face.paths)
             frames = np.flatnonzero(self._is_drawn & is_its)
             if len(frames):
-                start_s, end_s = float(self._starts_s[frames[0]]), float(self._starts_s[frames[-1]] + 1 / fps)
+                start_s = round(float(self._starts_s[frames[0]]), 6)
+                end_s = round(float(self._starts_s[frames[-1]] + 1 / fps), 6)
                 dubbed.append(
                     DubbedFace(
                         number=face.number if has_numbers else None,

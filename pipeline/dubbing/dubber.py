@@ -6,12 +6,13 @@ The module imports heavy packages when they are needed, so that command lines st
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from pipeline.core.choices import Device
+from pipeline.core.choices import Device, Runtime
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout, find_root
 from pipeline.dubbing.generator_folder import generator_folder
@@ -39,22 +40,34 @@ class Dubber:
         self._generate, self._detectors_for, self._follow = generate, detectors_for, follow
 
     @classmethod
-    def load(cls, model: str | Path = DEFAULT_VARIANT, *, device: Device = "auto", root: Path | None = None) -> Self:
+    def load(
+        cls,
+        model: str | Path = DEFAULT_VARIANT,
+        *,
+        device: Device = "auto",
+        runtime: Runtime = "torch",
+        root: Path | None = None,
+    ) -> Self:
         """Load a generator, with the face settings and the number of threads of params.yaml.
 
         ``model``: an alias of the registry (``champion``, ``previous``, ``challenger``), a variant of params.yaml, or
-        the folder of a saved generator. ``root``: the checkout; by default the one that contains the working directory.
+        the folder of a saved generator. With the runtime ``onnx`` it may also be an ONNX file; a folder is exported on
+        its first use, and torch is not imported afterwards. ``root``: the checkout; by default the one that contains
+        the working directory.
         Raises UserError if there is no such generator, no checkout or no such device.
         """
-        from pipeline.inference.device import set_threads
-        from pipeline.inference.generator import MouthGenerator
+        from pipeline.inference.runtimes import load_generator
         from pipeline.params import load_params
 
         layout = Layout(root or find_root())
         with generator_folder(layout, model) as folder:
-            set_threads(load_params(layout.params_path).runtime.num_threads)
-            generate = MouthGenerator.load(folder, device)
+            num_threads = load_params(layout.params_path).runtime.num_threads
+            generate = load_generator(folder, device, runtime, num_threads, layout.exports_dir)
         return cls(generate, *face_settings(layout))
+
+    def with_detectors(self, wrap: Callable[[DetectorsFor], DetectorsFor]) -> Self:
+        """The same generator, with the face detectors that ``wrap`` makes of its own."""
+        return type(self)(self._generate, wrap(self._detectors_for), self._follow)
 
     def __call__(
         self,

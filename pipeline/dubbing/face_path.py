@@ -81,21 +81,20 @@ class FoundFaces:
 
     def follow(self, choices: Sequence[FaceChoice], settings: FollowSettings, geometry: CropGeometry) -> Followed:
         """Smoothed boxes of the chosen faces, for crops of this geometry."""
-        num_frames = self.num_frames
-        boxes, rolls = np.full((num_frames, 4), np.nan), np.zeros(num_frames)
-        chosen = np.full(num_frames, -1)
+        boxes, rolls = np.full((self.num_frames, 4), np.nan), np.zeros(self.num_frames)
+        chosen = np.full(self.num_frames, -1)
         for choice in choices:
-            is_wanted = np.zeros(num_frames, bool)
+            is_wanted = np.zeros(self.num_frames, bool)
             is_wanted[choice.start : choice.stop] = True
             for index in choice.paths:
                 path = self.paths[index]
                 track = FaceTrack(path.boxes, path.landmarks, np.empty(0))
-                faces, its_rolls = smooth_rolled_faces(track, settings.smooth_frames * self.fps / FPS)
-                smooth = rolled_boxes(crop_boxes(faces, geometry), faces, its_rolls)
+                faces, path_rolls = smooth_rolled_faces(track, settings.smooth_frames * self.fps / FPS)
+                smooth = rolled_boxes(crop_boxes(faces, geometry), faces, path_rolls)
                 span = slice(path.start, path.stop)
                 is_free = np.isnan(boxes[span, 0]) & is_wanted[span]
-                boxes[span][is_free] = smooth[is_free]
-                rolls[span][is_free], chosen[span][is_free] = its_rolls[is_free], index
+                boxes[span][is_free], rolls[span][is_free] = smooth[is_free], path_rolls[is_free]
+                chosen[span][is_free] = index
         return Followed(boxes, rolls, self.cuts, chosen)
 
 
@@ -160,6 +159,10 @@ def _num_missing(found: FoundFaces, settings: FollowSettings) -> int:
     return int(np.isnan(found.follow(found.largest, settings, "square").boxes[:, 0]).sum())
 
 
+def _max_gap(settings: FollowSettings, fps: float) -> int:
+    return round(settings.max_gap_frames * fps / FPS)
+
+
 def _find(
     frames: Iterable[NDArray[np.uint8]],
     detector: FaceDetector,
@@ -167,7 +170,7 @@ def _find(
     settings: FollowSettings,
     window_frames: int,
 ) -> FoundFaces:
-    max_gap = round(settings.max_gap_frames * fps / FPS)
+    max_gap = _max_gap(settings, fps)
     paths: list[FacePath] = []
     num_frames = 0
     meter = ChangeMeter()

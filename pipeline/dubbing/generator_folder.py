@@ -11,15 +11,16 @@ from typing import cast, get_args
 from pipeline.core.choices import Alias
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
+from pipeline.inference.runtimes import ONNX_SUFFIX
 
 
 @contextmanager
 def generator_folder(layout: Layout, model: str | Path) -> Iterator[Path]:
-    """Yield the folder of a saved generator. The folder of a registered model is temporary.
+    """Yield the folder of a saved generator, or an ONNX file. The folder of a registered model is temporary.
 
-    ``model``: an alias of the registry, such as ``champion``; a variant of params.yaml; or a folder. A name is looked
-    up in this order, a ``Path`` is always a folder. Raises UserError if there is no trained generator, RegistryError if
-    the registry has no such alias.
+    ``model``: an alias of the registry, such as ``champion``; a variant of params.yaml; a folder; or an ONNX file. A
+    name is looked up in this order, a ``Path`` always names a folder or a file. Raises UserError if there is no trained
+    generator, RegistryError if the registry has no such alias.
     """
     if isinstance(model, str) and model in get_args(Alias):
         from pipeline.promote.registry import open_registry
@@ -32,7 +33,8 @@ def generator_folder(layout: Layout, model: str | Path) -> Iterator[Path]:
     else:
         folder = layout.model_dir("train_gan", model)
         remedy = f"`dvc repro train_gan@{model}` trains it, or give --model"
-    if not (folder / "model.json").is_file():
+    is_exported = folder.suffix == ONNX_SUFFIX and folder.is_file()
+    if not is_exported and not (folder / "model.json").is_file():
         raise UserError(f"no trained generator in {folder}; {remedy}")
     yield folder
 
@@ -44,7 +46,7 @@ def _is_path(layout: Layout, name: str) -> bool:
     params = load_params(layout.params_path)
     if name in params.variants:
         return False
-    if os.sep in name or Path(name).is_dir():
+    if os.sep in name or Path(name).exists():
         return True
     params.require_variant(name)
     return False

@@ -46,10 +46,10 @@ class VideoDubber:
 
     def _dub(self, face: bytes, audio: bytes) -> bytes:
         from pipeline.dubbing.dub import dub_file
-        from pipeline.faces.detector import detectors_by_zoom
+        from pipeline.faces.any_roll import any_roll_detectors_by_zoom
 
         config = self._config
-        detectors = partial(detectors_by_zoom, config["detector_score"], config["detector_max_px"])
+        detectors = partial(any_roll_detectors_by_zoom, config["detector_score"], config["detector_max_px"])
         with tempfile.TemporaryDirectory(prefix="lipsmith-") as folder:
             paths = [Path(folder, name) for name in (*INPUTS, "out.mp4")]
             paths[0].write_bytes(face)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.dubbing.choices import Fill
-from pipeline.dubbing.playback import Frame, runs
+from pipeline.dubbing.playback import Frame, runs, source_indices
 from pipeline.media.frame_times import FrameTimes, increasing_times
 from pipeline.media.video import TimedFrame
 
@@ -48,12 +48,12 @@ class SourceTiming:
         """Whether the frames that were read until now are evenly spaced."""
         return self._is_constant
 
-    def read(self, frames: Iterable[TimedFrame]) -> Iterator[Frame]:
-        """The images of the video's frames, from the first one until the output ends."""
+    def read(self, frames: Iterable[TimedFrame], *, to_end: bool = False) -> Iterator[Frame]:
+        """The images of the video's frames from the first one, until the output ends or (``to_end``) all of them."""
         self._starts_s, self._end_s, self._is_constant = [], 0.0, True
         for index, frame in enumerate(frames):
             self._is_constant &= abs(frame.time_s - index / float(self._fps)) <= TOLERANCE_S
-            if self._is_over(index, frame.time_s):
+            if not to_end and self._is_over(index, frame.time_s):
                 self._end_s = frame.time_s
                 return
             self._starts_s.append(frame.time_s)
@@ -67,14 +67,10 @@ class SourceTiming:
             return index >= (self.num_wanted or 0)
         return time_s + 0.5 / float(self._fps) > self._wanted_s
 
-    def start_of(self, index: int) -> float:
-        """Time of a source frame that was read, s."""
-        return self._starts_s[index]
-
     def frame_at(self, time_s: float) -> int:
-        """The first of the frames that were read whose middle is not before ``time_s``; their number after the end."""
-        half_s = 0.5 / float(self._fps)
-        return int(np.searchsorted(np.array(self._starts_s) + half_s, time_s - 1e-9))
+        """The first frame that was read whose middle is not before ``time_s``; their number if there is none."""
+        middles_s = np.array(self._starts_s) + 0.5 / float(self._fps)
+        return int(np.searchsorted(middles_s, time_s - 1e-9))
 
     def output(self, fill: Fill) -> OutputTiming:
         """The timing of the output. Reads no frame; all frames that are shown must have been read."""
@@ -109,12 +105,8 @@ class OutputTiming:
 
     @property
     def starts_s(self) -> NDArray[np.float64]:
-        """Times of all shown frames, s: float64 [num_frames]."""
+        """Times of the shown frames in seconds: float64 [num_frames]."""
         return np.arange(self.num_plays) / float(self.fps) if self.times is None else self.times.starts_s
-
-    def repeated(self, played: NDArray[np.int64]) -> NDArray[np.int64]:
-        """A value of each played frame, int64 [num_plays], for all shown frames."""
-        return played if self._repeats is None else np.repeat(played, self._repeats)
 
     @property
     def mean_fps(self) -> Fraction:
@@ -128,6 +120,11 @@ class OutputTiming:
         for (source, frame), number in zip(played, self._repeats, strict=True):
             for _ in range(number):
                 yield source, frame
+
+    def sources(self, num_source: int, fill: Fill) -> NDArray[np.int64]:
+        """The source frame of each shown frame, of a video of ``num_source`` frames: int64 [num_frames]."""
+        played = source_indices(num_source, self.num_plays, fill)
+        return played if self._repeats is None else np.repeat(played, self._repeats)
 
     def windows_at(self, places: NDArray[np.int64]) -> tuple[NDArray[np.int64], float]:
         """Frame indices and frame rate for the audio windows of the shown frames at ``places``."""

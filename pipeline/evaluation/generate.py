@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from pipeline.core.choices import Reference
-from pipeline.inference.generator import GeneratorState, MouthGenerator
-from pipeline.inference.generator_kinds import AudioSource
+from pipeline.inference.generator import MouthGenerator
+from pipeline.inference.generator_inputs import AudioSource, GeneratorState
 
 Images = NDArray[np.uint8]
 

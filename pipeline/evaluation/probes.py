@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.evaluation.score import Generate
 from pipeline.features import alignment
-from pipeline.inference.generator_kinds import ExtractedAudio
+from pipeline.inference.generator_inputs import ExtractedAudio
 from pipeline.media.flow import backward_flows
 from pipeline.metrics.image import psnr, ssim
 from pipeline.metrics.temporal import mouth_motion, warping_error

@@ -19,7 +19,7 @@ from pipeline.evaluation.generate import paste
 from pipeline.evaluation.lips import lip_summary
 from pipeline.evaluation.protocol import Pair
 from pipeline.features import alignment
-from pipeline.inference.generator_kinds import AudioSource
+from pipeline.inference.generator_inputs import AudioSource
 from pipeline.metrics.fid import FeatureStatistics, fid_of
 from pipeline.metrics.kid import kid
 from pipeline.metrics.lips import LipScore

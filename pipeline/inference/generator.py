@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.audio_encoder import LstmState
 from models.generator import FACE_SIZE_PX, Generator
 from pipeline.core.choices import UNNAMED_GEOMETRY, CropGeometry, Device, Precision
-from pipeline.core.errors import DataError, UserError
+from pipeline.core.errors import UserError
 from pipeline.features.alignment import FPS
 from pipeline.inference.device import autocast, select_device
-from pipeline.inference.generator_kinds import KINDS, OURS, AudioSource, FrameIndices, GeneratorKind
+from pipeline.inference.generator_inputs import AudioSource, FrameIndices, GeneratorState, require_finite
+from pipeline.inference.generator_kinds import KINDS, OURS, GeneratorKind
 from pipeline.inference.saved_model import geometry_of, load_model, restore
 from pipeline.inference.tensors import faces_to_float
-
-
-@dataclass
-class GeneratorState:
-    """Recurrent state of a generator. Pass the same object with each consecutive chunk of a clip."""
-
-    lstm: LstmState | None = None
 
 
 class MouthGenerator:
@@ -104,11 +96,7 @@ class MouthGenerator:
             else:
                 generated_BTCHW = self.network(audio_BTCFL, faces_BTCHW)
         generated_NCHW = generated_BTCHW.flatten(0, 1).float()
-        if not bool(generated_NCHW.isfinite().all()):
-            raise DataError(
-                "the generator returned values that are not finite; lower train_gan.learning_rate, or set "
-                "train_gan.precision to fp32, in params.yaml, then run dvc repro"
-            )
+        require_finite(bool(generated_NCHW.isfinite().all()))
         generated_NHWC = (generated_NCHW * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
         generated: NDArray[np.uint8] = generated_NHWC.contiguous().cpu().numpy()
         return generated

@@ -1,19 +1,16 @@
 """Kinds of generator: for each, the network, its audio windows and its face input.
 
 Training, evaluation and dubbing all use these definitions, so a network gets the same inputs in each.
-Legend: B batch, T frames, R references, N frames, F audio features, L steps.
+Legend: B batch, T frames, R references, F audio features, L steps.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from models.baselines.lipgan import MEL_STEPS, LipGANConfig, LipGANGenerator, lipgan_face_input
@@ -22,39 +19,8 @@ from models.generator import Generator, GeneratorConfig, face_input
 from pipeline.core.errors import UserError
 from pipeline.features import alignment
 from pipeline.features.alignment import FPS
-from pipeline.features.mel import mel_spectrogram
-from pipeline.features.mfcc import mfcc
+from pipeline.inference.generator_inputs import AudioWindows, cepstrum_windows, mel_windows
 from pipeline.inference.saved_model import parse_config
-
-
-class AudioSource(Protocol):
-    """Speech as mel spectrogram and as samples. ``Clip`` and ``ExtractedAudio`` satisfy it."""
-
-    @property
-    def mel(self) -> NDArray[np.float32]:
-        """float32 [L, 80], 80 columns/s."""
-
-    @property
-    def audio(self) -> NDArray[np.int16]:
-        """int16 [n], 16 kHz mono."""
-
-    def __hash__(self) -> int: ...
-
-
-@dataclass(frozen=True, eq=False)
-class ExtractedAudio:
-    """Speech that does not belong to a stored clip. ``mel``: float32 [L, 80]; ``audio``: int16 [n], 16 kHz mono."""
-
-    mel: NDArray[np.float32]
-    audio: NDArray[np.int16]
-
-    @classmethod
-    def silent(cls, num_samples: int) -> ExtractedAudio:
-        """Silence of ``num_samples`` samples at 16 kHz."""
-        return cls(mel_spectrogram(np.zeros(num_samples, np.float32)), np.zeros(num_samples, np.int16))
-
-
-FrameIndices = NDArray[np.int64] | range
 
 
 @dataclass(frozen=True)
@@ -64,8 +30,7 @@ class GeneratorKind:
     name: str
     build: Callable[[Mapping[str, Any]], nn.Module]
     """Saved config -> network, which is called as ``net(audio [B, T, 1, F, L], faces [B, T, C, 96, 96])``."""
-    audio_windows: Callable[[AudioSource, FrameIndices, float], NDArray[np.float32]]
-    """Audio source, frame indices and frame rate in 1/s -> one window per frame, float32 [N, F, L]."""
+    audio_windows: AudioWindows
     face_input: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     """Target [B, T, 3, H, W] and references [B, R, 3, H, W], float in [0, 1] -> face input [B, T, C, H, W]."""
     is_loudness_sensitive: bool = True
@@ -96,34 +61,16 @@ def _build_speech2vid(config: Mapping[str, Any]) -> nn.Module:
     return Speech2Vid(known)
 
 
-def _mel(num_columns: int, late_s: float = 0.0) -> Callable[[AudioSource, FrameIndices, float], NDArray[np.float32]]:
-    """Function that returns mel windows, centred ``late_s`` seconds after the middle of each frame."""
-
-    def audio_windows(voice: AudioSource, frames: FrameIndices, fps: float = FPS) -> NDArray[np.float32]:
-        lead = alignment.centred_lead_frames(fps, num_columns) - late_s * fps
-        return alignment.frame_mel_windows(voice.mel, frames, fps, lead, num_columns)
-
-    return audio_windows
-
-
-def _cepstra(voice: AudioSource, frames: FrameIndices, fps: float = FPS) -> NDArray[np.float32]:
-    return alignment.frame_mfcc_windows(_coefficients(voice), frames, SPEECH2VID_MFCC_STEPS, fps)
-
-
-@functools.lru_cache(maxsize=1)  # dubbing requests a long video's windows in many small chunks
-def _coefficients(voice: AudioSource) -> NDArray[np.float32]:
-    """MFCC without the first coefficient, which is the loudness: float32 [L, 12]."""
-    return mfcc(voice.audio)[:, 1 : 1 + NUM_MFCC]
-
-
 OURS = GeneratorKind(
     name="generator",
     build=lambda config: Generator(parse_config(GeneratorConfig, config)),
-    audio_windows=_mel(alignment.MEL_WINDOW),
+    audio_windows=mel_windows(alignment.MEL_WINDOW),
     face_input=face_input,
 )
 """The paper's network. Without LSTM and CBAM it is Wav2Lip's."""
-WAV2LIP_RELEASED = replace(OURS, name="wav2lip_released", audio_windows=_mel(alignment.MEL_WINDOW, late_s=1 / FPS))
+WAV2LIP_RELEASED = replace(
+    OURS, name="wav2lip_released", audio_windows=mel_windows(alignment.MEL_WINDOW, late_s=1 / FPS)
+)
 """Wav2Lip's network with the published weights.
 
 They were trained on windows that start one frame before the generated frame (`get_segmented_mels` in Wav2Lip's
@@ -132,13 +79,13 @@ training code). The windows of ``OURS`` start two frames before it; those in Wav
 LIPGAN = GeneratorKind(
     name="lipgan",
     build=lambda config: LipGANGenerator(parse_config(LipGANConfig, config)),
-    audio_windows=_mel(MEL_STEPS),
+    audio_windows=mel_windows(MEL_STEPS),
     face_input=lipgan_face_input,
 )
 SPEECH2VID = GeneratorKind(
     name="speech2vid",
     build=_build_speech2vid,
-    audio_windows=_cepstra,
+    audio_windows=cepstrum_windows(NUM_MFCC, SPEECH2VID_MFCC_STEPS),
     face_input=_stills,
     is_loudness_sensitive=False,
     parts=("mel", "audio"),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
+import cv2
 import numpy as np
 from av.video.reformatter import Colorspace, VideoReformatter
 from numpy.typing import NDArray
@@ -18,6 +19,11 @@ FrameArray = NDArray[np.uint8]
 
 _HD_WIDTH, _PAL_HEIGHT = 1280, 576
 _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
+_PLANAR_YUV = frozenset(f"{name}4{layout}p" for name in ("yuv", "yuvj") for layout in ("20", "22", "44"))
+"""Pixel formats that FFmpeg converts to planes of green, blue and red in half the time of interleaved BGR.
+
+The values are the same if both sides are even and the size stays the same.
+"""
 _LEAST_STRETCH = Fraction(1, 100)
 _MOST_STRETCH = 4
 """Range of pixel aspect ratios that are applied: less is encoder rounding, more is a damaged header."""
@@ -43,13 +49,23 @@ class BgrConverter:
         if needs_mapping(*codes):
             frame = self._tone_mapped(frame, codes)
         if not _has_alpha(frame):
-            return orientation.apply(self._reformatted(frame, "bgr24").to_ndarray())
+            return orientation.apply(self._bgr(frame))
         picture = self._reformatted(frame, "bgra").to_ndarray()
         alpha = picture[..., 3:]
         if alpha.min() < 255:
             self._note("its transparent pixels are shown on black")
             picture = (picture.astype(np.uint16) * alpha + 127) // 255
         return orientation.apply(picture[..., :3].astype(np.uint8))
+
+    def _bgr(self, frame: Any) -> FrameArray:
+        is_resized = self._size_for(frame) != (frame.width, frame.height)
+        if frame.format.name not in _PLANAR_YUV or frame.width % 2 or frame.height % 2 or is_resized:
+            picture: FrameArray = self._reformatted(frame, "bgr24").to_ndarray()
+            return picture
+        planar = self._reformatted(frame, "gbrp")
+        green, blue, red = (_plane(planar, index) for index in range(3))
+        merged: Any = cv2.merge([blue, green, red])
+        return merged
 
     def _tone_mapped(self, frame: Any, codes: tuple[int, int]) -> Any:
         mapped = self._reformatted(frame, ToneMapper.FORMAT)
@@ -61,18 +77,30 @@ class BgrConverter:
         return self._tone_mappers[codes](mapped)
 
     def _reformatted(self, frame: Any, pixel_format: str) -> Any:
-        self._size = self._size or _stretched(frame.width, frame.height, self._pixel_aspect)
+        width, height = self._size_for(frame)
         is_guessed = frame.colorspace == _UNSPECIFIED and not frame.format.is_rgb
         is_large = frame.width >= _HD_WIDTH or frame.height > _PAL_HEIGHT
         return self._reformatter.reformat(
             frame,
-            width=self._size[0],
-            height=self._size[1],
+            width=width,
+            height=height,
             format=pixel_format,
             src_colorspace=Colorspace.ITU709 if is_guessed and is_large else None,
             interpolation=EXACT_COLOUR,
             threads=1,
         )
+
+    def _size_for(self, frame: Any) -> tuple[int, int]:
+        """Width and height of the pictures, which the first frame determines."""
+        self._size = self._size or _stretched(frame.width, frame.height, self._pixel_aspect)
+        return self._size
+
+
+def _plane(frame: Any, index: int) -> FrameArray:
+    """uint8 [H, W] of one plane; a view."""
+    plane = frame.planes[index]
+    rows: FrameArray = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+    return rows[: frame.height, : frame.width]
 
 
 def _has_alpha(frame: Any) -> bool:

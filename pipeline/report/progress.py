@@ -10,7 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -32,6 +33,17 @@ _MOST_GROWTH = 12.0
 BYTES = "bytes"
 """The unit that is shown as MB or GB."""
 T = TypeVar("T")
+_is_hidden = ContextVar("_is_hidden", default=False)
+
+
+@contextmanager
+def hidden_progress() -> Iterator[None]:
+    """Show no progress in this block, for a part of work whose whole shows its own."""
+    token = _is_hidden.set(True)
+    try:
+        yield
+    finally:
+        _is_hidden.reset(token)
 
 
 class Progress(AbstractContextManager["Progress"]):
@@ -51,9 +63,10 @@ class Progress(AbstractContextManager["Progress"]):
         self._lock = threading.Lock()
         self._bar: tuple[Bar, TaskID] | None = None
         self._events = EventWriter.of_environment()
+        self._is_hidden = _is_hidden.get()
 
     def __enter__(self) -> Self:
-        if is_terminal(sys.stderr):
+        if not self._is_hidden and is_terminal(sys.stderr):
             self._bar = _start_bar(self._what, self._total)
         return self
 
@@ -61,6 +74,8 @@ class Progress(AbstractContextManager["Progress"]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._report(self._clock(), is_last=True)
+        if self._is_hidden:
+            return
         if self._bar:
             self._bar[0].stop()
         elif self._fresh and error is None and self.seconds >= LOG_EVERY_S and (text := self.describe()) != self._shown:
@@ -81,7 +96,7 @@ class Progress(AbstractContextManager["Progress"]):
                 bar, task = self._bar
                 bar.update(task, completed=self._done, total=self._known_total, text=self._text(now))
                 return
-            if now - self._logged < self._pause(now):
+            if self._is_hidden or now - self._logged < self._pause(now):
                 return
             self._logged, self._shown = now, self._text(now)
             text = self._shown
@@ -122,7 +137,7 @@ class Progress(AbstractContextManager["Progress"]):
         return LOG_EVERY_S * min(max(1.0, (now - self._started) / _GROWS_AFTER_S), _MOST_GROWTH)
 
     def _report(self, now: float, *, is_last: bool = False) -> None:
-        if self._events.is_on:
+        if self._events.is_on and not self._is_hidden:
             num_before = self._done - self._fresh
             event = StageProgress(self._what, self._done, self._known_total, self._rate_text(now), num_before)
             self._events.progress(event, is_last=is_last)

@@ -27,7 +27,8 @@ _RUN, _RECORDS, _SENT, _FILES = "run.json", "records.jsonl", "sent", "files"
 
 
 def spool_dir(layout: Layout) -> Path:
-    return layout.scratch_dir / "mlflow-spool"
+    """The folder of all journals. A temporary copy uses that of the checkout that remains: DVC removes the copy."""
+    return Layout(layout.home).scratch_dir / "mlflow-spool"
 
 
 class Journal:

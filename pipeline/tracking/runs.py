@@ -88,7 +88,7 @@ def open_run(
     """
     parent = None
     if identity.parent:
-        with locked(layout.scratch_dir / "mlflow-parent.lock", "opening a parent run in MLflow"):
+        with locked(Layout(layout.home).scratch_dir / "mlflow-parent.lock", "opening a parent run in MLflow"):
             parent, _ = open_run(client, experiment, identity.parent, layout, start_ms)
     found = _with_key(client, experiment, identity.key)
     below = [run for run in found if run.data.tags.get(PARENT_TAG) == parent]

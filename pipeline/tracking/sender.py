@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pipeline.core.errors import TemporaryError
 from pipeline.core.layout import Layout
 from pipeline.core.locks import locked
 from pipeline.core.redact import redacted
@@ -44,7 +45,7 @@ class Store(NamedTuple):
     open_run: Callable[[MlflowClient, Mapping[str, Any]], OpenedRun]
 
 
-class StoreError(Exception):
+class StoreError(TemporaryError):
     """The store accepts nothing at present. ``fault`` names the cause and the remedy."""
 
     def __init__(self, fault: str) -> None:
@@ -88,7 +89,8 @@ def send_left(client: MlflowClient, store: Store, layout: Layout) -> int:
 def opened_run(client: MlflowClient, store: Store, journal: Journal, layout: Layout) -> OpenedRun:
     """The journal's run in the store. Raises StoreError if the store fails."""
     try:
-        with locked(layout.scratch_dir / "mlflow-run.lock", "opening an MLflow run"):  # two must not create the same
+        lock = Layout(layout.home).scratch_dir / "mlflow-run.lock"
+        with locked(lock, "opening an MLflow run"):  # two must not create the same
             return store.open_run(client, journal.run)
     except Exception as error:
         show_bug(error)

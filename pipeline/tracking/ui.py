@@ -9,8 +9,11 @@ import subprocess
 import sys
 import time
 import webbrowser
+from contextlib import suppress
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
+
+import psutil
 
 from pipeline.core.errors import LipsmithError, UserError
 from pipeline.core.layout import Layout
@@ -20,6 +23,8 @@ from pipeline.tracking.view import latest_view, runs_address
 logger = logging.getLogger(__name__)
 
 HOST, PORT = "127.0.0.1", 5000
+_END_S = 5.0
+"""Time in which the server's processes may end by themselves."""
 _START_S = 120.0
 """Longest time in which the server starts. A new store is migrated first."""
 
@@ -53,7 +58,19 @@ def serve(layout: Layout, port: int = PORT, *, opens: bool = True) -> int:
     set_mlflow_defaults()
     address = f"http://{HOST}:{port}/{first_page(layout)}"
     arguments = ["--backend-store-uri", f"sqlite:///{layout.mlflow_db_path}", "--artifacts-destination", "mlruns"]
-    command = [sys.executable, "-m", "mlflow", "server", *arguments, "--host", HOST, "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        *arguments,
+        "--host",
+        HOST,
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     server = subprocess.Popen(command, cwd=layout.root, env=environment)
     try:
@@ -64,8 +81,24 @@ def serve(layout: Layout, port: int = PORT, *, opens: bool = True) -> int:
     except KeyboardInterrupt:
         return 0
     finally:
-        server.terminate()
-        server.wait()
+        _end(server)
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """End the server with its workers, which would outlive it. Those that do not end in time are killed."""
+    try:
+        first = psutil.Process(server.pid)
+        processes = [first, *first.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        processes = []
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, alive = psutil.wait_procs(processes, timeout=_END_S)
+    for process in alive:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    server.wait()
 
 
 def _require_free(port: int) -> None:

@@ -14,6 +14,8 @@ from textwrap import dedent
 import pytest
 import yaml
 
+from tests.support.prefect_database import empty_prefect_database
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -33,6 +35,22 @@ def empty_repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "[core]\n    analytics = false\n    check_update = false\n    no_scm = true\n"
     )
     return root
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database of a Prefect server without runs."""
+    base = tmp_path_factory.getbasetemp()
+    return empty_prefect_database(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)
+
+
+@pytest.fixture
+def prefect_home(tmp_path: Path, empty_database: Path) -> Path:
+    """A PREFECT_HOME with a database, so that the server need not make one."""
+    home = tmp_path / "prefect-home"
+    home.mkdir()
+    shutil.copy(empty_database, home)
+    return home
 
 
 def _init(root: Path, dvc_yaml: str, empty_repo: Path) -> Path:

@@ -191,9 +191,9 @@ def _environment(home: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_the_table_of_a_run_is_calm_and_the_outcome_stays(own_stub_pipeline: Path, tmp_path: Path) -> None:
+def test_the_table_of_a_run_is_calm_and_the_outcome_stays(own_stub_pipeline: Path, prefect_home: Path) -> None:
     command = [sys.executable, "-m", "flows.reproduce", "--root", str(own_stub_pipeline)]
-    code, output = _run_on_terminal(command, _environment(tmp_path / "home"))
+    code, output = _run_on_terminal(command, _environment(prefect_home))
     assert code == 0
     assert "progress or result" in output
     assert "L1" not in output  # the stub has no val_l1
@@ -206,7 +206,7 @@ def test_the_table_of_a_run_is_calm_and_the_outcome_stays(own_stub_pipeline: Pat
     folder = own_stub_pipeline / ".scratch" / "logs"
     assert "Running stage 'train_gan@lstm_cbam':" in (folder / "train_gan@lstm_cbam.log").read_text()
     assert "Task run 'download'" in (folder / "flow.log").read_text()
-    with contextlib.closing(sqlite3.connect(tmp_path / "home" / "prefect.db")) as database:
+    with contextlib.closing(sqlite3.connect(prefect_home / "prefect.db")) as database:
         (num_lines,) = database.execute("SELECT count(*) FROM log WHERE message LIKE 'Running stage %'").fetchone()
     assert num_lines == 3  # Prefect has its lines, though they were not shown
     durations = json.loads((own_stub_pipeline / ".scratch" / "durations.json").read_text())
@@ -214,11 +214,11 @@ def test_the_table_of_a_run_is_calm_and_the_outcome_stays(own_stub_pipeline: Pat
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_a_readable_last_line_on_a_terminal(own_stub_pipeline: Path, tmp_path: Path) -> None:
+def test_ctrl_c_leaves_a_readable_last_line_on_a_terminal(own_stub_pipeline: Path, prefect_home: Path) -> None:
     (own_stub_pipeline / "quality.json").write_text(json.dumps({"lse_d": 8.0, "fid": 20.0, "sleep_s": 300}))
     command = [sys.executable, "-m", "flows.reproduce", "--root", str(own_stub_pipeline)]
     code, output = _run_on_terminal(
-        command, _environment(tmp_path / "home"), interrupt_at=r"train_gan@lstm_cbam\S* *\S*running"
+        command, _environment(prefect_home), interrupt_at=r"train_gan@lstm_cbam\S* *\S*running"
     )
     assert code == 128 + signal.SIGINT
     assert "\x1b[?25h" in output  # the cursor is shown again

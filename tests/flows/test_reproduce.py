@@ -147,7 +147,7 @@ def test_an_exception_ends_running_commands_and_prevents_new_ones(tmp_path: Path
 @pytest.mark.slow
 @pytest.mark.parametrize("ends_with", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_flow_and_its_parallel_stages(
-    own_stub_pipeline: Path, tmp_path: Path, ends_with: signal.Signals
+    own_stub_pipeline: Path, prefect_home: Path, tmp_path: Path, ends_with: signal.Signals
 ) -> None:
     params = yaml.safe_load((own_stub_pipeline / "params.yaml").read_text())
     params["variants"] = {name: params["variants"]["lstm_cbam"] | {"seed": seed} for seed, name in enumerate("ab")}
@@ -156,7 +156,7 @@ def test_a_signal_ends_the_flow_and_its_parallel_stages(
     (own_stub_pipeline / "params.yaml").write_text(yaml.safe_dump(params))
     (own_stub_pipeline / "quality.json").write_text(json.dumps({"lse_d": 8.0, "fid": 20.0, "sleep_s": 300}))
     command = [sys.executable, "-m", "flows.reproduce", "--root", str(own_stub_pipeline)]
-    environment = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"} | {"PREFECT_HOME": str(tmp_path)}
+    environment = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"} | {"PREFECT_HOME": str(prefect_home)}
     log = (tmp_path / "log").open("w+")
     flow = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
@@ -183,7 +183,7 @@ def test_a_signal_ends_the_flow_and_its_parallel_stages(
 
 @pytest.mark.slow
 def test_the_outcome_is_printed_last_and_the_server_has_recorded_every_task(
-    own_stub_pipeline: Path, tmp_path: Path
+    own_stub_pipeline: Path, prefect_home: Path
 ) -> None:
     params = yaml.safe_load((own_stub_pipeline / "params.yaml").read_text())
     params["variants"] = {f"v{seed}": params["variants"]["lstm_cbam"] | {"seed": seed} for seed in range(40)}
@@ -192,7 +192,7 @@ def test_the_outcome_is_printed_last_and_the_server_has_recorded_every_task(
     (own_stub_pipeline / "clips" / "a.mp4").unlink()
     (own_stub_pipeline / "clips").rmdir()
     command = [sys.executable, "-m", "flows.reproduce", "--root", str(own_stub_pipeline)]
-    environment = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"} | {"PREFECT_HOME": str(tmp_path)}
+    environment = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"} | {"PREFECT_HOME": str(prefect_home)}
     done = subprocess.run(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -209,7 +209,7 @@ def test_the_outcome_is_printed_last_and_the_server_has_recorded_every_task(
         "",
         "failed: download",
     ]
-    with contextlib.closing(sqlite3.connect(tmp_path / "prefect.db")) as database:
+    with contextlib.closing(sqlite3.connect(prefect_home / "prefect.db")) as database:
         states = database.execute("SELECT state_type, count(*) FROM task_run GROUP BY state_type").fetchall()
     assert dict(states) == {"COMPLETED": 81, "FAILED": 1}
 

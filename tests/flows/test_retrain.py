@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -189,7 +190,7 @@ class Served:
         self._start(self._server, self._server_log_path)
         wait_for(lambda: self._answers("/health"), 240)
         self._start(self._serve, self.log_path)
-        wait_for(lambda: self._answers("/deployments/name/retrain/scheduled"), 120)
+        wait_for(lambda: self._answers("/deployments/name/retrain/scheduled"), 240)
 
     def _start(self, arguments: list[str], log_path: Path) -> None:
         with log_path.open("wb") as log:
@@ -224,7 +225,7 @@ class Served:
         deployment = self.call("/deployments/name/retrain/scheduled")
         return str(self.call(f"/deployments/{deployment['id']}/create_flow_run", {})["id"])
 
-    def final_state(self, run_id: str, seconds: float = 120) -> dict[str, Any]:
+    def final_state(self, run_id: str, seconds: float = 300) -> dict[str, Any]:
         state: dict[str, Any] = {}
 
         def is_final() -> bool:
@@ -252,8 +253,10 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(stub_pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    served = Served(stub_pipeline, tmp_path_factory.mktemp("prefect"))
+def served(stub_pipeline: Path, empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    home = tmp_path_factory.mktemp("prefect")
+    shutil.copy(empty_database, home)
+    served = Served(stub_pipeline, home)
     try:
         served.start()
         yield served
@@ -297,9 +300,9 @@ def test_a_second_run_is_cancelled_and_sigterm_leaves_nothing(served: Served, st
     """Runs last in this module, since it ends the server's process."""
     (stub_pipeline / "quality.json").write_text(json.dumps({"lse_d": 7.0, "fid": 20.0, "sleep_s": 600}))
     first = served.trigger()
-    wait_for((stub_pipeline / "sleeping").exists, 60)
+    wait_for((stub_pipeline / "sleeping").exists, 300)
     second = served.trigger()
-    assert served.final_state(second, 60)["type"] == "CANCELLED"
+    assert served.final_state(second)["type"] == "CANCELLED"
     assert served.call(f"/flow_runs/{first}")["state"]["type"] == "RUNNING"
     assert "retrain (process" in served.call(f"/flow_runs/{second}")["state"]["message"]
 

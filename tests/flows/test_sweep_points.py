@@ -53,11 +53,13 @@ def test_a_list_file_of_another_form_is_refused(text: str, tmp_path: Path) -> No
     assert read_list(path) == [{"seed": 2, "train_gan.betas": [0.5, 0.9]}]
 
 
-def test_a_point_has_the_same_name_on_the_same_commit_only(params: dict[str, Any]) -> None:
+def test_a_point_has_the_same_name_on_the_same_commit_with_the_same_targets_only(params: dict[str, Any]) -> None:
     (first,) = points_of("s", "commit", params, [{"seed": 1, "train_gan.width": 0.5, "train_syncnet.width": 0.5}])
     (again,) = points_of("s", "commit", params, [{"train_syncnet.width": 0.5, "train_gan.width": 0.5, "seed": 1}])
     (other,) = points_of("s", "other", params, [first.overrides])
-    assert first.name == again.name != other.name and first.name.startswith("s-")
+    (part,) = points_of("s", "commit", params, [first.overrides], ["train_gan"])
+    assert first.name == again.name and first.name.startswith("s-")
+    assert len({first.name, other.name, part.name}) == 3
     assert first.settings == ["seed=1", "train_gan.width=0.5", "train_syncnet.width=0.5"]
 
 
@@ -85,6 +87,36 @@ def test_experiments_of_the_current_commit_are_read_with_their_metrics(monkeypat
     shown = [{"rev": "HEAD", "experiments": [{"revs": [done]}, {"revs": None}]}, {"rev": "x", "experiments": None}]
     monkeypatch.setattr(sweep.dvc, "query", lambda *_: json.dumps(shown))
     assert sweep.read_metrics(Path()) == {"s-1": figures}
+
+
+@pytest.mark.parametrize("state", ["running", "queued", "failed"])
+def test_an_experiment_whose_process_was_killed_is_not_done(state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC shows it as running, with the metrics that were in its temporary copy."""
+    half = {"revs": [{"name": "s-1", "data": {}}], "executor": {"state": state, "name": "tempdir"}}
+    whole = {"revs": [{"name": "s-2", "data": {}}], "executor": {"state": "success", "name": "dvc-task"}}
+    shown = [{"rev": "HEAD", "experiments": [half, whole]}]
+    monkeypatch.setattr(sweep.dvc, "query", lambda *_: json.dumps(shown))
+    assert list(sweep.read_metrics(Path())) == ["s-2"]
+
+
+def test_the_temporary_copy_of_a_killed_point_is_removed_and_no_other(tmp_path: Path) -> None:
+    exps = tmp_path / ".dvc" / "tmp" / "exps"
+    folders = {}
+    for name, copy in {
+        "s-1": exps / "standalone" / "tmp1",
+        "s-2": exps / "standalone" / "tmp2",
+        "s-3": tmp_path,
+    }.items():
+        for notes in (exps / "run", exps / "standalone" / "run"):
+            (notes / name).mkdir(parents=True)
+            (notes / name / f"{name}.run").write_text(json.dumps({"name": name, "root_dir": str(copy), "status": 2}))
+        copy.mkdir(exist_ok=True)
+        folders[name] = copy
+    (exps / "run" / "s-3" / "s-3.run").write_text("{")
+    sweep.remove_killed(tmp_path, "s-1")
+    sweep.remove_killed(tmp_path, "s-3")
+    assert {name: folder.is_dir() for name, folder in folders.items()} == {"s-1": False, "s-2": True, "s-3": True}
+    assert [path.name for path in (exps / "standalone" / "run").iterdir()] == ["s-2"]
 
 
 def test_the_table_has_settings_outcome_and_scores(params: dict[str, Any]) -> None:

@@ -70,8 +70,8 @@ def test_an_error_on_the_page_names_no_folder_and_no_option_of_the_command_line(
 
 def test_too_few_faces_name_the_option_of_the_page():
     followed = Followed(np.full((4, 4), np.nan), np.zeros(4), ())
-    drawn = DrawnFrames(followed, np.arange(4), np.ones(4, np.float32))
+    drawn = DrawnFrames(followed, np.arange(4), np.ones(4, np.float32), np.arange(4) / 25)
     with pytest.raises(DataError) as refused:
-        drawn.require(Path("/tmp/app/5fa3/clip.mp4"), 25, "auto", None)
+        drawn.require(Path("/tmp/app/5fa3/clip.mp4"), "auto", None)
     shown = error_text(str(refused.value), "/tmp/app")
     assert shown.startswith("clip.mp4: no face to dub in 4 of 4 frames") and KEEP_MISSING in shown and "--" not in shown

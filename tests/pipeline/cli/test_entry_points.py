@@ -53,11 +53,14 @@ def test_the_entry_points_are_these() -> None:
     assert set(ENTRY_POINTS) == {
         "pipeline",
         "pipeline.promote",
+        "pipeline.corpora.drift",
         "pipeline.tracking",
+        "pipeline.tracking.sweep",
         *(f"pipeline.stages.{path.stem}" for path in (ROOT / "pipeline" / "stages").glob("[!_]*.py")),
         "flows.reproduce",
         "flows.retrain",
         "flows.serve",
+        "flows.sweep",
     }
     assert len(STAGES) == 9
 
@@ -96,7 +99,8 @@ for name in {FLOWS}:
 
 @pytest.mark.parametrize("name", ENTRY_POINTS)
 def test_an_unknown_option_is_one_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    module = importlib.import_module(name if name in (*STAGES, *FLOWS) else f"{name}.__main__")
+    is_package = (ROOT / name.replace(".", "/")).is_dir()
+    module = importlib.import_module(f"{name}.__main__" if is_package else name)
     assert module.main(["--bogus"]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""

@@ -67,7 +67,7 @@ def fetched(layout: Layout) -> list[str]:
 
 
 def test_the_command_accepts_the_names_that_can_be_fetched() -> None:
-    assert set(FETCHERS) == set(get_args(WeightsName)) == {"inception", *WeightsParams.model_fields}
+    assert set(FETCHERS) == set(get_args(WeightsName)) == {"inception", "face_mesh", *WeightsParams.model_fields}
 
 
 def test_the_next_mirror_is_tried(server: Server, layout: Layout, configure: Configure, evaluator: bytes) -> None:

@@ -21,7 +21,13 @@ from pathlib import Path
 from pipeline.core import parent_watch
 from pipeline.core.signals import exit_on_signals
 
-parent_watch.POLL_S, parent_watch.ORPHAN_GRACE_S = 0.05, 0.3
+class SlowToFree:
+    def __del__(self, sleep=time.sleep):
+        sleep(300)
+
+parent_watch.POLL_S, parent_watch.ORPHAN_GRACE_S, parent_watch.LAST_S = 0.05, 0.3, 0.3
+if "slow" in sys.argv:
+    slow = SlowToFree()
 if "stubborn" not in sys.argv:
     exit_on_signals()
 else:
@@ -88,6 +94,14 @@ def test_a_stage_that_ignores_sigterm_is_killed_with_its_children(tmp_path: Path
     process.wait()
     wait_for_end(below)
     assert not (tmp_path / "unwound").exists()
+
+
+def test_a_stage_ends_in_time_although_python_frees_its_modules_slowly(tmp_path: Path, start) -> None:
+    process, below = start("dvc", "slow")
+    process.kill()
+    process.wait()
+    wait_for_end(below)
+    assert (tmp_path / "unwound").is_file()
 
 
 def test_a_stage_that_was_started_by_hand_outlives_its_terminal(

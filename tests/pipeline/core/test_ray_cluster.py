@@ -17,12 +17,20 @@ from pipeline.core import ray_cluster
 from pipeline.core.ray_cluster import WorkerError
 
 ROOT = Path(__file__).resolve().parents[3]
-LOCAL = """
+LOCAL = '''
 import json, os, subprocess, sys
 import psutil
 from pipeline.core.ray_cluster import open_ray
 
-join = "import os, ray; ray.init(os.environ['AT'], log_to_driver=False); print('joined')"
+join = """
+import os
+from ray._raylet import GcsClient
+try:
+    GcsClient(address=os.environ["AT"])
+    print("joined")
+except Exception as error:
+    print(type(error).__name__)
+"""
 with open_ray(1, 1, {}) as ray:
     own = psutil.Process()
     listening = {c.laddr.ip for p in [own, *own.children(recursive=True)] for c in p.net_connections("tcp")
@@ -33,8 +41,9 @@ with open_ray(1, 1, {}) as ray:
     joined = subprocess.run([sys.executable, "-c", join], env=stranger, capture_output=True, text=True, timeout=120)
     uv = ray._private.ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV
     is_done = ray.get(ray.remote(lambda: True).remote())
-print(json.dumps([sorted(listening), joined.stdout, uv, is_done, "RAY_AUTH_TOKEN" in os.environ]))
-"""
+    printer = ray._private.worker.print_to_stdstream.__module__
+print(json.dumps([sorted(listening), joined.stdout, uv, is_done, "RAY_AUTH_TOKEN" in os.environ, printer]))
+'''
 
 
 @pytest.mark.slow
@@ -43,11 +52,12 @@ def test_a_local_instance_listens_on_loopback_and_refuses_a_process_without_its_
     command = [sys.executable, "-c", LOCAL]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
-    listening, joined, uses_uv, is_done, is_token_left = json.loads(done.stdout.splitlines()[-1])
+    listening, joined, uses_uv, is_done, is_token_left, printer = json.loads(done.stdout.splitlines()[-1])
     assert listening and {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
-    assert joined == ""
+    assert joined == "AuthenticationError\n"
     assert is_done
     assert not uses_uv and not is_token_left
+    assert printer == ray_cluster.__name__
 
 
 class FakeRay:
@@ -95,6 +105,17 @@ def test_a_start_that_exceeds_its_time_is_a_temporary_error_and_leaves_no_proces
         fake.servers[0].wait()
     assert fake.environment["RAY_AUTH_MODE"] == "token" and len(fake.environment["RAY_AUTH_TOKEN"]) == 64
     assert os.environ["RAY_AUTH_MODE"] == "disabled" and "RAY_AUTH_TOKEN" not in os.environ
+
+
+def test_a_message_of_ray_is_one_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    death = (
+        "The node with node id: 5f and name: 10.0.0.2 has been marked dead because it missed too many heartbeats. "
+        "This can happen when a \t(1) raylet crashes unexpectedly\n\t(2) raylet has lagging heartbeats.\n"
+    )
+    with caplog.at_level("WARNING", logger="pipeline"):
+        ray_cluster._log_message({"lines": [death, "\n"], "pid": "raylet", "is_err": False}, ignore_prefix=False)
+    (line,) = caplog.messages
+    assert line.startswith("Ray: The node with node id: 5f") and line.endswith("missed too many heartbeats")
 
 
 def test_the_object_store_fits_into_the_memory_of_the_control_group(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -205,17 +205,16 @@ def test_the_run_is_one_for_each_state_of_the_data(layout: Layout, pretend: Pret
     client = MlflowClient(f"sqlite:///{layout.mlflow_db_path}")
     experiment = client.get_experiment_by_name("lipsmith-demo")
     assert experiment is not None
-    (run,) = client.search_runs([experiment.experiment_id])
-    assert run.info.run_name == "doctor"
+    (run,) = client.search_runs([experiment.experiment_id], "attributes.run_name = 'doctor'")
     assert run.info.status == "FINISHED"
     assert run.data.metrics["doctor/all.num_rejected"] == 1
     assert run.data.metrics["doctor/num_checks_ok"] == 3
     assert run.data.params["dataset.source"] == "demo"
     names = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
-    assert names == {"report.md", "contact_sheet.png", "distributions.png"}
+    assert names == {"report.md", "contact_sheet.png", "distributions.png", "metrics"}
     make_data({"a/1": ("train", {})})
     track(examine(layout), layout)
-    assert len(client.search_runs([experiment.experiment_id])) == 2
+    assert len(client.search_runs([experiment.experiment_id], "attributes.run_name = 'doctor'")) == 2
 
 
 @pytest.mark.parametrize("check", [fail("MLflow", "away", "start it"), warn("MLflow", "in use", "wait")])

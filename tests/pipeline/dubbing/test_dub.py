@@ -24,8 +24,8 @@ from pipeline.dubbing.speech import load_speech
 from pipeline.dubbing.timing import OutputTiming
 from pipeline.faces.any_roll import AnyRollDetector
 from pipeline.faces.detector import YuNetDetector
-from pipeline.inference.generator import GeneratorState
-from pipeline.inference.generator_kinds import OURS, ExtractedAudio
+from pipeline.inference.generator_inputs import ExtractedAudio, GeneratorState
+from pipeline.inference.generator_kinds import OURS
 from pipeline.media.errors import MediaError
 from pipeline.media.file import MediaFile
 from pipeline.media.writer import VideoWriter

@@ -10,8 +10,9 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.dubbing.dub import DubSettings, dub_file
+from pipeline.dubbing.dub import dub_file
 from pipeline.dubbing.face_path import FollowSettings
+from pipeline.dubbing.settings import DubSettings
 from pipeline.dubbing.timing import SourceTiming
 from pipeline.media.video import TimedFrame
 from tests.support.dub_scenes import HEIGHT, WIDTH, ScriptedDetector, picture

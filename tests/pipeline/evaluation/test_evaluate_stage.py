@@ -136,6 +136,7 @@ def test_a_model_scored_again_by_the_gate_gets_the_figures_of_its_row(
 ) -> None:
     row = run_stage("evaluate", partial(evaluate._body, "no_lstm"), "no_lstm")
     again = champion.score_registered(layout, params, layout.model_dir("train_gan", "no_lstm"))
+    assert len(again.pop("lse_d_by_video")) == row["num_clips"]
     assert {name: row[name] for name in again} == again
     assert row["num_probes"] == 4 and 0 < row["reconstruction_ssim"] < 1
     assert row["reconstruction_warping_error"] > 0 and row["real_warping_error"] > 0

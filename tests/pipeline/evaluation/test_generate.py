@@ -13,7 +13,7 @@ from models.generator import Generator, GeneratorConfig
 from pipeline.core.errors import DataError
 from pipeline.evaluation.generate import CropGenerator, paste, reference_frames
 from pipeline.inference.generator import MouthGenerator
-from pipeline.inference.generator_kinds import ExtractedAudio
+from pipeline.inference.generator_inputs import ExtractedAudio
 from tests.support.media_readers import crop_frames
 
 

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.evaluation.probes import run_probes
-from pipeline.inference.generator_kinds import AudioSource
+from pipeline.inference.generator_inputs import AudioSource
 from pipeline.shards.clip import Clip
 
 Images = NDArray[np.uint8]

@@ -29,7 +29,7 @@ from pipeline.evaluation.score import (
 from pipeline.evaluation.setup import Evaluation, Networks
 from pipeline.features.alignment import num_samples_of
 from pipeline.inference.generator import MouthGenerator
-from pipeline.inference.generator_kinds import AudioSource
+from pipeline.inference.generator_inputs import AudioSource
 from pipeline.inference.lse_evaluator import Evaluator
 from pipeline.metrics.lips import LipScore
 from pipeline.metrics.lse import LseScore, embed_clip, lse_scores

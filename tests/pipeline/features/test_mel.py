@@ -109,3 +109,4 @@ def test_mel_equals_librosa_on_a_real_clip(shared_data: Path) -> None:
     level = 20 * np.log10(np.maximum(1e-5, bank @ np.abs(spectrum))) - 20
     expected = np.clip(8 * (level + 100) / 100 - 4, -4, 4).T
     np.testing.assert_allclose(mel_spectrogram(samples), expected, atol=1e-3)
+    assert mel_filterbank().tobytes() == bank.tobytes()

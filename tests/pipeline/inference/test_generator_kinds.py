@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.inference.generator_kinds import KINDS, OURS, WAV2LIP_RELEASED, ExtractedAudio
+from pipeline.inference.generator_inputs import ExtractedAudio
+from pipeline.inference.generator_kinds import KINDS, OURS, WAV2LIP_RELEASED
 
 
 def frames_with_column(column: int, num_frames: int, fps: float = 25.0) -> list[int]:

@@ -21,7 +21,7 @@ from pipeline.core.digest import sha256_of
 from pipeline.core.layout import Layout
 from pipeline.inference import saved_model
 from pipeline.inference.generator import MouthGenerator
-from pipeline.inference.generator_kinds import ExtractedAudio
+from pipeline.inference.generator_inputs import ExtractedAudio
 from pipeline.params import load_params
 from pipeline.sync_filter.scorer import load_scorer
 from tests.support.published_wav2lip import PublishedDiscriminator, PublishedGenerator, PublishedSyncNet, trained

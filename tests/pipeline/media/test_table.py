@@ -10,8 +10,9 @@ import pytest
 
 from pipeline.core.errors import LipsmithError
 from pipeline.corpora.manifest import record_of
-from pipeline.dubbing.dub import DubSettings, dub_file
+from pipeline.dubbing.dub import dub_file
 from pipeline.dubbing.face_path import FollowSettings
+from pipeline.dubbing.settings import DubSettings
 from pipeline.evaluation.videos.faces import PairedFaces
 from pipeline.faces.any_roll import AnyRollDetector
 from pipeline.faces.detector import YuNetDetector

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 import pipeline
-from pipeline.core.ray_cluster import WorkerError
+from pipeline.core.ray_cluster import WorkerError, kill_below
 from pipeline.corpora.manifest import ClipRecord
 from pipeline.preprocess import build as build_module
 from pipeline.preprocess.build import UnseenClipsError
@@ -48,7 +48,11 @@ def ray_cluster(num_head_cpus: int) -> Iterator[Any]:
         patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("RAY_TMPDIR", folder)
         head = {"num_cpus": num_head_cpus, "object_store_memory": STORE_BYTES, "include_dashboard": False}
-        cluster = Cluster(initialize_head=True, head_node_args=head)
+        try:
+            cluster = Cluster(initialize_head=True, head_node_args=head)
+        except Exception:  # such as a start that exceeds Ray's time limit, which leaves its processes
+            kill_below(Path(folder))
+            raise
         try:
             yield cluster
         finally:

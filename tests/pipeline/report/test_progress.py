@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.logs import StderrHandler
-from pipeline.report.progress import BYTES, Progress, tracked
+from pipeline.report.progress import BYTES, Progress, hidden_progress, tracked
 from tests.support.clock import Clock
 
 
@@ -127,6 +127,19 @@ def test_a_terminal_shows_a_bar_and_log_lines_stay_whole_above_it(monkeypatch: p
     assert "drawing" in text
     assert "4 of 4 frames" in text
     assert any(line.endswith("no score for a") for line in text.splitlines())
+
+
+def test_hidden_progress_shows_nothing_and_still_counts(
+    caplog: pytest.LogCaptureFixture, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with hidden_progress():
+        inner = Progress("dub", 4, "frames", clock=clock)
+    with inner:
+        for clock.now in (6.0, 12.0):
+            inner.add()
+        assert inner.describe().startswith("2 of 4 frames")
+    assert sys.stderr.getvalue() == "" and caplog.messages == []  # type: ignore[attr-defined]
 
 
 def test_rich_is_imported_for_a_bar_only(repo_root: Path) -> None:

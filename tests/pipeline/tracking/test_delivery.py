@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -174,6 +175,19 @@ def test_a_store_that_hangs_delays_neither_the_stage_nor_its_end_and_the_next_st
     assert time.monotonic() - started < 8
     assert "python -m pipeline sync-runs" in caplog.text
     assert store.num_requests == 1  # the stage's records did not cause one each
+
+
+def test_records_of_an_experiment_outlast_its_temporary_copy_of_the_checkout(store: FakeStore, tmp_path: Path) -> None:
+    copy = Layout(tmp_path / ".dvc" / "tmp" / "exps" / "tmpabc")
+    store.fault = ConnectionError("no answer")
+    with journaled(copy, lambda: {"key": "a"}, store.open) as (client, sending):
+        assert client is not None
+        client.log_batch("?", metrics=[metric(1)])
+        assert sending.finish() is None
+    shutil.rmtree(copy.root, ignore_errors=True)
+    store.fault = None
+    assert send_left_runs(Layout(tmp_path), store.open) == 1
+    assert store.steps == [1]
 
 
 @pytest.mark.parametrize("comes_back", [True, False], ids=["comes back", "stays away"])
