@@ -72,7 +72,9 @@ def progress_text(progress: PhaseProgress) -> str:
     """Such as ``generating frames: 40 of 100, 40%, about 0:20 left``."""
     if progress.num_total is None:
         return f"{progress.phase}: {progress.num_done}" if progress.num_done else progress.phase
-    left = "" if progress.left_s is None else f", about {duration_text(progress.left_s)} left"
+    left = ""
+    if progress.left_s is not None and progress.num_done < progress.num_total:
+        left = f", about {duration_text(progress.left_s)} left"
     share = progress.num_done / progress.num_total
     return f"{progress.phase}: {progress.num_done} of {progress.num_total}, {share:.0%}{left}"
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import HTTPCookieProcessor, ProxyHandler, Request, build_opener
 
+import av
 import pytest
 
+from pipeline.app.jobs import COMMENT
 from pipeline.app.server import running_app
 from pipeline.app.settings import AppAddress, AppLimits
+from pipeline.core.layout import Layout
 from tests.support.tiny_generator import make_checkout
 
 pytestmark = pytest.mark.slow
@@ -20,7 +30,12 @@ RESOURCES = "return performance.getEntriesByType('resource').map(entry => new UR
 
 
 @pytest.fixture(scope="module")
-def browser():
+def downloads(tmp_path_factory):
+    return tmp_path_factory.mktemp("downloads")
+
+
+@pytest.fixture(scope="module")
+def browser(downloads):
     pytest.importorskip("gradio", reason="the extra `app` is not installed")
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -29,6 +44,7 @@ def browser():
         pytest.skip("no Chromium or no chromedriver is installed")
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
+    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
     for flag in FLAGS:
         options.add_argument(flag)
     window = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
@@ -36,19 +52,27 @@ def browser():
     window.quit()
 
 
+@contextmanager
+def _app(layout: Layout, **access: str) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = AppAddress(port=probe.getsockname()[1], **access)
+    before = dict(os.environ)
+    try:
+        with running_app(layout, address, AppLimits(max_seconds=5), label="generated", device="cpu") as url:
+            yield url
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     """The address of a running app with an untrained generator."""
     pytest.importorskip("gradio", reason="the extra `app` is not installed")
     layout = make_checkout(tmp_path_factory.mktemp("checkout"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    before = dict(os.environ)
-    with running_app(layout, AppAddress(port=port), AppLimits(max_seconds=5), label="generated", device="cpu") as url:
+    with _app(layout) as url:
         yield url
-    os.environ.clear()
-    os.environ.update(before)
     assert not (layout.scratch_dir / "app").exists()
 
 
@@ -72,7 +96,17 @@ def _upload(wait, field: str, path: Path) -> None:
     wait(f"#{field} input[type=file]").send_keys(str(path))
 
 
-def test_upload_dub_play_and_score(browser, address, wait, make_face, make_voice):
+def _downloaded(folder: Path) -> Path:
+    """The video in a folder of downloads, once it is complete."""
+    deadline = time.monotonic() + WAIT_S
+    while time.monotonic() < deadline:
+        if found := list(folder.glob("*.mp4")):
+            return found[0]
+        time.sleep(0.1)
+    raise AssertionError(f"no download: {list(folder.iterdir())}")
+
+
+def test_upload_dub_play_score_and_download(browser, downloads, address, wait, make_face, make_voice):
     browser.get(address)
     assert "Consent is needed" in wait("#consent").text
     _upload(wait, "face", make_face(num_faces=2, num_frames=45))
@@ -90,7 +124,9 @@ def test_upload_dub_play_and_score(browser, address, wait, make_face, make_voice
     wait("#after video", "return arguments[0].currentTime > 0.1 || arguments[0].ended")
     assert browser.execute_script("return arguments[0].duration", video) == pytest.approx(1.8, abs=0.1)
     wait("#before video", "return arguments[0].videoWidth == 320")
-    assert ".mp4" in wait("a#download, #download a, #download").get_attribute("outerHTML")
+    browser.execute_script("arguments[0].click()", wait("#download"))
+    with av.open(str(_downloaded(downloads))) as container:
+        assert container.metadata["comment"] == COMMENT
     assert set(browser.execute_script(RESOURCES)) == {address.removeprefix("http://")}
 
 
@@ -104,9 +140,6 @@ def test_a_file_that_is_no_video_is_refused(browser, address, wait, tmp_path):
 
 def test_an_address_in_place_of_a_file_is_refused(address):
     """A client could otherwise let the server fetch it."""
-    import json
-    from urllib.request import ProxyHandler, Request, build_opener
-
     opener = build_opener(ProxyHandler({}))
     with opener.open(f"{address}/config") as answer:
         config = json.load(answer)
@@ -121,3 +154,20 @@ def test_an_address_in_place_of_a_file_is_refused(address):
         lines = [json.loads(line[6:]) for line in events if line.startswith(b"data: ")]
     final = next(line for line in lines if line["msg"] == "process_completed")
     assert not final["success"] and "Addresses are not accepted" in json.dumps(final)
+
+
+def test_a_password_is_required_if_there_is_a_user(tmp_path, monkeypatch):
+    pytest.importorskip("gradio", reason="the extra `app` is not installed")
+    monkeypatch.setenv("LIPSMITH_APP_PASSWORD", "right")
+    opener = build_opener(ProxyHandler({}), HTTPCookieProcessor())
+    with _app(make_checkout(tmp_path / "checkout"), user="ann") as url:
+
+        def log_in(password: str) -> None:
+            opener.open(f"{url}/login", urlencode({"username": "ann", "password": password}).encode()).close()
+
+        for refused in (lambda: opener.open(f"{url}/config"), lambda: log_in("wrong")):
+            with pytest.raises(HTTPError) as error:
+                refused()
+            assert error.value.code in (400, 401)
+        log_in("right")
+        assert json.load(opener.open(f"{url}/config"))["components"]

@@ -47,6 +47,7 @@ def test_no_score_has_a_reason():
     ("progress", "text"),
     [
         (PhaseProgress("generating frames", 40, 100, 20.4), "generating frames: 40 of 100, 40%, about 0:20 left"),
+        (PhaseProgress("generating frames", 100, 100, 0.0), "generating frames: 100 of 100, 100%"),
         (PhaseProgress("detecting faces", 40, None, None), "detecting faces: 40"),
         (PhaseProgress("scoring the sync", 0, None, None), "scoring the sync"),
     ],
