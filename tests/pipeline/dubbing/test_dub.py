@@ -1,76 +1,28 @@
-"""Whole dubs of small videos: length, rate, sound, missing faces, and what is left alone."""
+"""Whole dubs of small videos: length, rate, size, missing faces, batches and references."""
 
 from __future__ import annotations
 
 import logging
-import signal
-import subprocess
-import sys
-import time
 from fractions import Fraction
 
 import av
 import cv2
 import numpy as np
 import pytest
-from scipy.io import wavfile
 
 from pipeline.cli.dub_texts import summary_line
-from pipeline.core.errors import DataError, UserError
+from pipeline.core.errors import DataError
 from pipeline.dubbing.dub import dub_file, regenerate
-from pipeline.dubbing.face_path import Followed, FollowSettings
 from pipeline.dubbing.settings import DubSettings
-from pipeline.dubbing.speech import load_speech
 from pipeline.dubbing.timing import OutputTiming
 from pipeline.faces.any_roll import AnyRollDetector
 from pipeline.faces.detector import YuNetDetector
-from pipeline.inference.generator_inputs import ExtractedAudio, GeneratorState
-from pipeline.inference.generator_kinds import OURS
-from pipeline.media.errors import MediaError
-from pipeline.media.file import MediaFile
+from pipeline.inference.generator_inputs import ExtractedAudio
 from pipeline.media.writer import VideoWriter
 from tests.support.drawn_face import draw_face
+from tests.support.dub_runs import FACE, FOLLOW, Draw, darken, followed, run
 from tests.support.dub_scenes import HEIGHT, WIDTH, ScriptedDetector, picture
 from tests.support.media_readers import display_of, header_of, read_frames, read_native_samples
-from tests.support.sound import tone
-from tests.support.sound_files import make_undecodable, write_video
-
-FOLLOW = FollowSettings(max_gap_frames=3, smooth_frames=7, cut_change=4.0)
-FACE = [30.0, 10, 90, 70]
-
-
-class Draw:
-    """Stands in for a generator that hears as ours does."""
-
-    geometry = "square"
-
-    def __init__(self, draw):
-        self._draw = draw
-
-    def audio_windows(self, voice, frames, fps):
-        return OURS.audio_windows(voice, frames, fps)
-
-    def __call__(self, crops, windows, references, state):
-        assert isinstance(state, GeneratorState)
-        return self._draw(crops, windows, references)
-
-
-@Draw
-def darken(crops, windows, references):
-    """Black mouths in the faces they belong to, if there is one window per crop."""
-    assert windows.shape == (len(crops), 80, 16)
-    drawn = crops.copy()
-    drawn[:, 60:86, 28:68] = 0
-    return drawn
-
-
-def followed(boxes):
-    return Followed(boxes, np.zeros(len(boxes), np.int64), ())
-
-
-def run(face, audio, out, draw=darken, detector=None, **settings):
-    detector = detector or ScriptedDetector(every=[FACE])
-    return dub_file(face, audio, out, draw, lambda longer_side: [detector], DubSettings(follow=FOLLOW, **settings))
 
 
 @pytest.mark.parametrize("fps", [25, 30, Fraction(30000, 1001), 12.5])
@@ -133,55 +85,6 @@ def test_a_live_recording_does_not_say_how_long_it_is(make_sound, tmp_path, leng
     dub_file(live, make_sound(0.6), tmp_path / "out.mp4", darken, lambda side: detectors, settings)
     finding = [message for message in caplog.messages if message.startswith("detecting faces: ")]
     assert finding[-1].removeprefix("detecting faces: ").split(", ")[0] == last
-
-
-@pytest.mark.parametrize("rate_hz", [7_350, 8_000, 22_050, 192_000])
-def test_odd_sample_rates(make_video, make_sound, tmp_path, rate_hz):
-    run(make_video(5), make_sound(0.3, rate_hz), tmp_path / "out.mp4")
-    expected = rate_hz if rate_hz in (8_000, 22_050) else 48_000
-    assert header_of(tmp_path / "out.mp4").audio_rate_hz == expected
-
-
-def test_six_channels_are_mixed_to_stereo(make_video, make_sound, tmp_path):
-    run(make_video(5), make_sound(0.5, 48_000, channels=6), tmp_path / "out.mp4")
-    assert header_of(tmp_path / "out.mp4").audio_channels == 2
-
-
-@pytest.mark.parametrize(("audio_track", "expected_hz"), [(None, 600), (1, 300), (2, 600)])
-def test_the_speech_is_the_default_track_or_the_chosen_one(make_video, tmp_path, audio_track, expected_hz):
-    both = tmp_path / "both.mkv"
-    write_video(both, [tone(300, 1.0)[:, None], tone(600, 1.0)[:, None]], default=1)
-    summary = run(make_video(5), both, tmp_path / "out.mp4", audio_track=audio_track)
-    named = f"{both}: audio track 2 is used; its audio tracks are 1 (aac, mono), 2 (aac, mono)"
-    assert summary.notes == (() if audio_track else (named,))
-    samples, rate_hz = read_native_samples(tmp_path / "out.mp4")
-    middle = samples[rate_hz // 4 : 3 * rate_hz // 4, 0]
-    assert np.argmax(np.abs(np.fft.rfft(middle))) * 2 == expected_hz
-
-
-def test_sound_before_the_picture_is_kept_unless_the_picture_is_its_own(make_video, tmp_path, caplog):
-    caplog.set_level(logging.INFO)
-    late, leads = tmp_path / "late.mkv", "its sound starts 0.42 s before its video"
-    write_video(late, [tone(300, 1.5)[:, None]], seconds=1.0, picture_s=0.5)
-    summary = run(make_video(5), late, tmp_path / "out.mp4")
-    assert summary.duration_s == pytest.approx(1.5, abs=0.13)
-    assert summary.notes == (
-        f"{late}: its sound starts 0.42 s before its video, which is kept: the dub begins with it",
-    )
-    summary = run(late, late, tmp_path / "out.mp4")
-    assert summary.duration_s == pytest.approx(1.0, abs=0.13)
-    assert f"{leads}, which is left out" in caplog.text
-
-
-def test_an_undecodable_track_is_no_obstacle_in_either_input(make_video, make_sound, tmp_path):
-    spatial = tmp_path / "spatial.mov"
-    write_video(spatial, [tone(300, 1.0)[:, None], tone(600, 1.0)[:, None]])
-    make_undecodable(spatial)
-    assert run(spatial, make_sound(0.4), tmp_path / "out.mp4").num_frames == 10
-    assert run(make_video(5), spatial, tmp_path / "out.mp4").num_frames == pytest.approx(25, abs=2)  # AAC pads
-    write_video(spatial, [tone(300, 1.0)[:, None]])
-    make_undecodable(spatial)
-    assert run(spatial, make_sound(0.4), tmp_path / "out.mp4").num_frames == 10
 
 
 def test_frames_without_a_face_pass_through_and_are_counted(make_video, make_sound, tmp_path):
@@ -299,94 +202,6 @@ def test_pixels_that_are_not_square_keep_their_shape(make_sound, tmp_path, rotat
         container.mux(stream.encode())
     run(wide, make_sound(0.2), tmp_path / "out.mp4")
     assert display_of(wide).pixel_aspect == display_of(tmp_path / "out.mp4").pixel_aspect == expected
-
-
-def test_silent_and_broken_samples(make_video, tmp_path, caplog):
-    samples = np.zeros((8_000, 1), np.float32)
-    samples[100:120] = [[np.nan], [np.inf]] * 10
-    wavfile.write(tmp_path / "bad.wav", 16_000, samples)
-    with MediaFile(tmp_path / "bad.wav") as media:
-        speech = load_speech(media)
-    assert "20 audio samples are NaN or infinite" in caplog.text
-    assert (speech.mel == -4).all()
-    run(make_video(5), tmp_path / "bad.wav", tmp_path / "out.mp4")
-    assert header_of(tmp_path / "out.mp4").has_audio
-
-
-def test_a_failure_leaves_the_old_file_and_nothing_else(make_video, make_sound, tmp_path):
-    face, audio, out = make_video(5), make_sound(0.2), tmp_path / "out.mp4"
-    out.write_bytes(b"old")
-
-    @Draw
-    def fail(crops, windows, references):
-        raise RuntimeError("no")
-
-    with pytest.raises(RuntimeError):
-        run(face, audio, out, draw=fail)
-    assert out.read_bytes() == b"old"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["face.mp4", "out.mp4", "speech.wav"]
-
-
-def test_bad_requests(make_video, make_sound, tmp_path):
-    face, audio = make_video(5), make_sound(0.2)
-    with pytest.raises(UserError, match="is the same file as --face"):
-        run(face, audio, face)
-    both = make_video(5, name="speech.mp4")
-    with pytest.raises(UserError, match="is the same file as --audio"):
-        run(face, both, both)
-    with pytest.raises(UserError, match=r"\.mp4"):
-        run(face, audio, tmp_path / "out.avi")
-    with pytest.raises(MediaError, match="no video"):
-        run(audio, audio, tmp_path / "out.mp4")
-    with pytest.raises(MediaError, match="no audio"):
-        run(face, face, tmp_path / "out.mp4")
-    with pytest.raises(MediaError, match="no such file"):
-        run(tmp_path / "nowhere.mp4", audio, tmp_path / "out.mp4")
-
-
-def test_a_place_that_cannot_be_written_is_told_before_the_work(make_video, make_sound, tmp_path):
-    face, audio, detector = make_video(5), make_sound(0.2), ScriptedDetector(every=[FACE])
-    (tmp_path / "folder.mp4").mkdir()
-    with pytest.raises(UserError, match=r"--out .*folder\.mp4 is a folder; give a file, such as"):
-        run(face, audio, tmp_path / "folder.mp4", detector=detector)
-    with pytest.raises(UserError, match=r"--out .*face\.mp4/out\.mp4 cannot be written: .*face\.mp4: File exists"):
-        run(face, audio, face / "out.mp4", detector=detector)
-    assert detector.calls == 0
-
-
-KILLED = """
-import sys
-from pathlib import Path
-from pipeline.core.signals import exit_on_signals
-from tests.pipeline.dubbing.test_dub import run
-
-exit_on_signals()
-run(*map(Path, sys.argv[1:]))
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
-def test_a_terminated_dub_leaves_nothing(make_video, make_sound, tmp_path, signum):
-    folder = tmp_path / "out"
-    arguments = [make_video(10), make_sound(200.0, 8_000), folder / "o.mp4"]
-    dub = subprocess.Popen([sys.executable, "-c", KILLED, *map(str, arguments)])
-    written = folder / f".o.{dub.pid}.mp4"
-    while dub.poll() is None and not written.exists():
-        time.sleep(0.05)
-    dub.send_signal(signum)
-    assert dub.wait(timeout=60) == 128 + signum
-    assert not any(folder.iterdir())
-
-
-def test_what_a_killed_dub_left_is_removed(make_video, make_sound, tmp_path):
-    ended = subprocess.Popen(["true"])
-    ended.wait()
-    left, others = tmp_path / f".out.{ended.pid}.mp4", tmp_path / f".other.{ended.pid}.mp4"
-    left.touch()
-    others.touch()
-    run(make_video(5), make_sound(0.2), tmp_path / "out.mp4")
-    assert (left.exists(), others.exists()) == (False, True)
 
 
 @pytest.mark.parametrize("batch_frames", [1, 3, 32])

@@ -1,4 +1,4 @@
-"""Training of generators: losses and their schedule, frozen expert, validation, samples, check of the expert."""
+"""Training of generators: losses and their schedule, frozen expert, validation, samples, seeds."""
 
 from __future__ import annotations
 
@@ -14,20 +14,18 @@ import torch
 import yaml
 
 from models.generator import Generator, GeneratorConfig
-from models.syncnet import SyncNet, SyncNetConfig
+from models.syncnet import SyncNet
 from pipeline.core.choices import CropGeometry
 from pipeline.core.errors import UserError
-from pipeline.inference import saved_model
 from pipeline.inference.generator_kinds import KINDS, OURS, GeneratorKind
 from pipeline.params import LipGanVariant, Speech2VidVariant, TrainGanParams, Wav2LipVariant
-from pipeline.stages.train_gan import build_trainee, load_expert
+from pipeline.stages.train_gan import build_trainee
 from pipeline.training.adversaries import ADAM_BETAS, QualityAdversary
 from pipeline.training.gan import GanTrainee, init_audio_encoder, window_cut
 from pipeline.training.generator_windows import CutGeneratorWindow
 from pipeline.training.loss_weights import weights_at, without
 from pipeline.training.variants import Recipe, recipe_of
-
-EXPERT = SyncNetConfig(width=0.0625, embedding_dim=16, linear_heads=True)
+from tests.support.small_expert import EXPERT, save_expert
 
 
 class FakeClip(NamedTuple):
@@ -361,27 +359,6 @@ def test_samples_show_the_visible_part_of_the_target_for_a_baseline(
     image = trainee_of(params, recipe_of(params, baseline)).samples(1)
     assert (image[48:96, 96:192] == 0).all()
     assert bool((image[:48, 96:192] == image[:48, :96]).all()) is sees_upper_half
-
-
-def save_expert(folder: Path, accuracy: float, **further: str) -> None:
-    config = {"width": EXPERT.width, "embedding_dim": EXPERT.embedding_dim, "linear_heads": True}
-    info = {"val_pairwise_accuracy": accuracy, **further}
-    saved_model.save_model(folder, kind="syncnet", config=config, state=SyncNet(EXPERT).state_dict(), info=info)
-
-
-def test_an_expert_near_chance_is_rejected_with_the_remedy(tmp_path: Path) -> None:
-    save_expert(tmp_path, accuracy=0.52)
-    with pytest.raises(UserError, match=r"0\.52.*chance 0\.50.*train_syncnet\.num_steps"):
-        load_expert(tmp_path, 0.6, "square")
-    assert isinstance(load_expert(tmp_path, 0.5, "square"), SyncNet)
-
-
-def test_an_expert_of_another_crop_geometry_is_rejected_with_the_remedy(tmp_path: Path) -> None:
-    save_expert(tmp_path, accuracy=0.9, crop="box")
-    assert isinstance(load_expert(tmp_path, 0.5, "box"), SyncNet)
-    said = r"trained on face crops of the geometry box, but the clips have square .*`dvc repro train_syncnet`"
-    with pytest.raises(UserError, match=said):
-        load_expert(tmp_path, 0.5, "square")
 
 
 def test_seeds_change_the_initial_weights_and_not_the_validation_windows(

@@ -1,4 +1,4 @@
-"""Videos of another system: what is paired, where both are cut, what is counted, and what may be compared."""
+"""The command `score`: what it prints and writes for videos of another system."""
 
 from __future__ import annotations
 
@@ -8,13 +8,9 @@ import math
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import av
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -23,266 +19,18 @@ from typer.testing import CliRunner
 
 from models.lse_syncnet import LseSyncNet
 from pipeline.cli.main import app
-from pipeline.compare.table import ClipScore
 from pipeline.core import atomic
-from pipeline.core.errors import DataError, UserError
 from pipeline.core.layout import Layout
 from pipeline.evaluation import setup
 from pipeline.evaluation.lips import NOT_INSTALLED
-from pipeline.evaluation.videos import against
 from pipeline.evaluation.videos import score as score_module
-from pipeline.evaluation.videos.against import EarlierResult
-from pipeline.evaluation.videos.faces import PairedFaces
-from pipeline.evaluation.videos.pairing import pair_videos
 from pipeline.inference import saved_model
-from pipeline.media.errors import NoVideoError
-from pipeline.media.file import MediaFile
-from pipeline.media.writer import VideoWriter
 from pipeline.metrics import OF_EVALUATOR
 from pipeline.metrics.fitness import fitness_of_share
 from pipeline.metrics.lips import LipScore
-from pipeline.params import PreprocessParams, load_params
-from pipeline.preprocess.reasons import RejectedError
-from tests.support.drawn_face import FPS, draw_face
-from tests.support.media_readers import read_samples
+from tests.support.scored_videos import LIP_METRICS, swaying_head, write_video
 
 pytestmark = pytest.mark.slow
-
-NUM_FRAMES = 40
-LIP_METRICS = {f"{of}{name}" for of in ("", "real_") for name in ("opening_correlation", "pause_motion_px")}
-Frames = list[NDArray[np.uint8]]
-
-
-def swaying_head(num: int = NUM_FRAMES) -> Frames:
-    return [draw_face(80 + 6 * np.sin(k / 8), 80) for k in range(num)]
-
-
-def write_video(path: Path, frames: Frames, seed: int = 0, loudness: float = 0.1, fps: int = FPS) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sound = np.random.default_rng(seed).normal(0, loudness, round(16_000 * len(frames) / fps)).astype(np.float32)
-    height, width = frames[0].shape[:2]
-    with VideoWriter(path, fps, (width, height), sound, match="video") as writer:
-        for frame in frames:
-            writer.write(frame)
-
-
-@pytest.fixture
-def params(repo_root: Path) -> PreprocessParams:
-    return load_params(repo_root / "params.yaml").preprocess
-
-
-FindFaces = Callable[[Path, Path], PairedFaces]
-
-
-@pytest.fixture
-def find_faces(params: PreprocessParams) -> Iterator[FindFaces]:
-    """``PairedFaces.find`` of the generated and the real video at two paths; the files are closed after the test."""
-    with ExitStack() as files:
-
-        def find(generated: Path, reference: Path) -> PairedFaces:
-            opened = [files.enter_context(MediaFile(path)) for path in (generated, reference)]
-            return PairedFaces.find(*opened, params)
-
-        yield find
-
-
-def test_real_videos_name_the_pairs_and_what_matches_none_is_told(tmp_path: Path) -> None:
-    for name in ("real/a/1.mp4", "real/a/2.mpg", "made/a/1.mov"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "made" / "b.mp4").touch()
-    pairs, unmatched = pair_videos(tmp_path / "made", tmp_path / "real")
-    found = {pair.name: pair.generated for pair in pairs}
-    assert found == {"a/1": tmp_path / "made" / "a" / "1.mov", "a/2": None}
-    assert unmatched == ["b"]
-    with pytest.raises(UserError, match=r"no video in .*made has the name of one in .*a: for example, a/1 and 1;"):
-        pair_videos(tmp_path / "made", tmp_path / "real" / "a")
-    (tmp_path / "made" / "b.avi").touch()
-    with pytest.raises(UserError, match=r"two videos named b: b\.avi and b\.mp4"):
-        pair_videos(tmp_path / "made", tmp_path / "real")
-    with pytest.raises(UserError, match="absent is not a folder"):
-        pair_videos(tmp_path / "absent", tmp_path / "real")
-
-
-def test_videos_in_a_linked_folder_are_paired(tmp_path: Path) -> None:
-    for name in ("made/s1/a.mp4", "elsewhere/a.mp4"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "real").mkdir()
-    (tmp_path / "real" / "s1").symlink_to(tmp_path / "elsewhere")
-    pairs, unmatched = pair_videos(tmp_path / "made", tmp_path / "real")
-    assert [pair.name for pair in pairs] == ["s1/a"] and not unmatched
-
-
-def test_both_videos_are_cut_where_the_real_face_is(tmp_path: Path, find_faces: FindFaces) -> None:
-    real = swaying_head()
-    write_video(tmp_path / "real.mp4", real)
-    write_video(tmp_path / "twice.mp4", [cv2.resize(frame, (320, 320)) for frame in real])
-    write_video(tmp_path / "moved.mp4", [np.roll(frame, 20, axis=1) for frame in real])
-    kept, shown = find_faces(tmp_path / "twice.mp4", tmp_path / "real.mp4").crops("square")
-    assert kept.shape == shown.shape == (NUM_FRAMES, 96, 96, 3)
-    assert np.abs(kept.astype(int) - shown).mean() < 4
-    narrow, _ = find_faces(tmp_path / "twice.mp4", tmp_path / "real.mp4").crops("box")
-    assert (narrow < 60).sum() > 1.2 * (kept < 60).sum()  # features of the face are wider in a box crop
-    _, moved = find_faces(tmp_path / "moved.mp4", tmp_path / "real.mp4").crops("square")
-    assert np.abs(kept.astype(int) - moved).mean() > 15  # no detector brings it back to its place
-
-
-def test_the_generated_videos_own_sound_is_heard_from_the_first_crop_on(
-    tmp_path: Path, params: PreprocessParams, find_faces: FindFaces
-) -> None:
-    empty = [np.full((160, 160, 3), 110, np.uint8)] * 16
-    write_video(tmp_path / "real.mp4", [*empty, *swaying_head()], seed=1)
-    write_video(tmp_path / "made.mp4", [*empty, *swaying_head()], seed=2)
-    faces = find_faces(tmp_path / "made.mp4", tmp_path / "real.mp4")
-    assert (faces.start, len(faces.faces)) == (16, NUM_FRAMES)
-    heard = faces.speech(params).astype(float)
-    for name, is_heard in (("made", True), ("real", False)):
-        sound = read_samples(tmp_path / f"{name}.mp4")[16 * 640 :][: len(heard)]
-        assert bool(np.corrcoef(heard[: len(sound)], sound)[0, 1] > 0.9) is is_heard
-
-
-@pytest.mark.parametrize("order", [("made", "sound"), ("sound", "made")])
-def test_a_file_of_sound_alone_is_named(tmp_path: Path, find_faces: FindFaces, order: tuple[str, str]) -> None:
-    write_video(tmp_path / "made.mp4", swaying_head())
-    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
-        stream = container.add_stream("aac", rate=16_000, layout="mono")
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 16_000), np.float32), format="fltp", layout="mono")
-        frame.rate = 16_000
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    with pytest.raises(NoVideoError):
-        find_faces(*(tmp_path / f"{name}.mp4" for name in order))
-
-
-def test_the_longest_stretch_counts_whichever_detector_finds_it(tmp_path: Path, params: PreprocessParams) -> None:
-    """A small face that only a closer look finds, after a large one for a moment."""
-    near = [cv2.resize(frame, (640, 640)) for frame in swaying_head(30)]
-    far = []
-    for frame in swaying_head(60):
-        picture = np.full((640, 640, 3), 110, np.uint8)
-        picture[280:380, 280:380] = cv2.resize(frame, (100, 100), interpolation=cv2.INTER_AREA)
-        far.append(picture)
-    write_video(tmp_path / "a.mp4", [*near, *far])
-    settings = params.model_copy(update={"min_face_px": 0, "detector_max_px": 160})
-    with MediaFile(tmp_path / "a.mp4") as video:
-        found = PairedFaces.find(video, video, settings)
-    assert (found.start, len(found.faces)) == (30, 60)
-
-
-def test_a_generated_video_must_show_a_face_where_the_real_one_has_it(
-    tmp_path: Path, params: PreprocessParams, find_faces: FindFaces
-) -> None:
-    real = swaying_head()
-    write_video(tmp_path / "real.mp4", real)
-
-    def shown(frames: Frames) -> NDArray[np.uint8]:
-        write_video(tmp_path / "made.mp4", frames)
-        return find_faces(tmp_path / "made.mp4", tmp_path / "real.mp4").context(params)
-
-    blurred = [np.concatenate([frame[:90], cv2.GaussianBlur(frame[90:], (0, 0), 8)]) for frame in real]
-    assert len(shown(blurred)) == NUM_FRAMES
-    gone = [np.full_like(frame, 110) for frame in real]
-    assert len(shown([*real[:24], *gone[24:]])) == NUM_FRAMES
-    with pytest.raises(
-        RejectedError,
-        match=r"the generated video: no face at the position of the real one in \d+ of \d+ searched frames",
-    ):
-        shown([*real[:12], *gone[12:]])
-    with pytest.raises(RejectedError, match="the generated video: no face"):
-        shown([np.roll(frame, 70, axis=1) for frame in real])
-
-
-def test_the_evaluator_gets_faces_of_its_own_size_from_the_video(
-    tmp_path: Path, params: PreprocessParams, find_faces: FindFaces
-) -> None:
-    """Enlarging a crop of preprocessing's size would lose more than half of the fine structure."""
-    texture = np.random.default_rng(0).integers(-25, 25, size=(480, 480, 1))
-    large = [cv2.resize(frame, (480, 480)) + texture for frame in swaying_head()]
-    write_video(tmp_path / "real.mp4", [np.clip(frame, 0, 255).astype(np.uint8) for frame in large])
-    shown = find_faces(tmp_path / "real.mp4", tmp_path / "real.mp4").context(params)
-    assert shown.shape == (NUM_FRAMES, 224, 224, 3)
-    enlarged = cv2.resize(cv2.resize(shown[0], (160, 160), interpolation=cv2.INTER_AREA), (224, 224))
-    assert cv2.Laplacian(shown[0], cv2.CV_64F).var() > 2 * cv2.Laplacian(enlarged, cv2.CV_64F).var()
-
-
-@pytest.mark.parametrize(("num_made", "num_kept"), [(NUM_FRAMES - 4, NUM_FRAMES - 4), (NUM_FRAMES + 9, NUM_FRAMES)])
-def test_a_generated_video_may_lack_a_tenth_at_its_end(
-    tmp_path: Path, find_faces: FindFaces, num_made: int, num_kept: int
-) -> None:
-    write_video(tmp_path / "real.mp4", swaying_head())
-    write_video(tmp_path / "made.mp4", swaying_head(num_made))
-    kept, shown = find_faces(tmp_path / "made.mp4", tmp_path / "real.mp4").crops("square")
-    assert len(kept) == len(shown) == num_kept
-    write_video(tmp_path / "made.mp4", swaying_head(NUM_FRAMES - 5))
-    with pytest.raises(DataError, match="ends too early: it has 35 of the 40 frames"):
-        find_faces(tmp_path / "made.mp4", tmp_path / "real.mp4").crops("square")
-
-
-def test_sound_must_last_as_long_as_the_pictures_and_be_heard(
-    tmp_path: Path, params: PreprocessParams, find_faces: FindFaces
-) -> None:
-    write_video(tmp_path / "real.mp4", swaying_head())
-    write_video(tmp_path / "made.mp4", swaying_head())
-    faces = find_faces(tmp_path / "made.mp4", tmp_path / "real.mp4")
-    write_video(tmp_path / "short.mp4", swaying_head(30))
-    with (
-        MediaFile(tmp_path / "short.mp4") as short,
-        pytest.raises(DataError, match=r"audio ends too early: it lasts 1\.\d\d of the 1\.60 s"),
-    ):
-        replace(faces, generated=short).speech(params)
-    write_video(tmp_path / "silent.mp4", swaying_head(), loudness=0.0)
-    with (
-        MediaFile(tmp_path / "silent.mp4") as silent,
-        pytest.raises(RejectedError, match="the generated video is silent"),
-    ):
-        replace(faces, generated=silent).speech(params)
-
-
-@pytest.mark.parametrize(
-    ("changed", "said"),
-    [
-        ({"id": "lipsmith-unseen-1", "context_px": 1}, "id was 'lipsmith-unseen-1' and is now 'a'; only results with"),
-        ({"crop": "box"}, "crop was 'box' and is now 'square'; their face crops show other parts; set preprocess.crop"),
-        ({"references_sha256": "c"}, "the real videos differ; use the --reference folder of that result"),
-        ({"evaluator_sha256": "c"}, "the evaluators differ, and so do their LSE scales"),
-        ({"faces_settings": {"x": 1, "y": 2}}, "faces_settings was {'y': 2} and is now {'y': 3}; score those videos"),
-    ],
-)
-def test_results_scored_otherwise_are_told_with_a_remedy(changed: dict[str, Any], said: str) -> None:
-    earlier = {"id": "a", "references_sha256": "b", "evaluator_sha256": "b", "faces_settings": {"x": 1, "y": 3}}
-    ours = earlier | {"crop": "square"}
-    against.require_alike(ours, dict(ours), "theirs.json")
-    against.require_alike(ours, earlier, "theirs.json")  # as results were before, all with square crops
-    with pytest.raises(UserError, match=re.escape(said)):
-        against.require_alike(ours, ours | changed, "theirs.json")
-    against.require_alike(ours, ours | {"encodings": {"generated": {"vp9 yuv420p 160x160": 1}}}, "theirs.json")
-
-
-def test_results_say_where_they_are_of_different_clips() -> None:
-    def result(num_images: int, *lacking: str) -> dict[str, Any]:
-        failures = [{"clip_id": name, "reason": ""} for name in lacking]
-        return {"fid_num_images": num_images, "failures": failures, "versions": {"numpy": "2.1.0", "torch": "2.11.0"}}
-
-    def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
-        return against.protocol_differences(ours, EarlierResult(Path("theirs.json"), theirs, {}))
-
-    assert differences(result(50, "a"), result(50, "a")) == []
-    said = differences(result(30, "a", "b", "c"), result(50, "a", "z"))
-    assert [line.split(",")[0] for line in said[:2]] == [
-        "these videos have no score for 2 clips that the other result has",
-        "theirs.json has no score for 1 clips that the other result has",
-    ]
-    assert said[2].startswith("FID uses 30 images here and 50 in theirs.json")
-    other = result(50) | {"versions": {"numpy": "2.2.0", "torch": "2.11.0"}}
-    (said_of_numpy,) = differences(result(50), other)
-    assert said_of_numpy.startswith("numpy is 2.1.0 here and was 2.2.0 for theirs.json")
-    other.pop("versions")  # as results were before
-    assert differences(result(50), other) == []
-    encoded = [result(50) | {"protocol": {"encodings": {"generated": {kind: 3}}}} for kind in ("a x 1x1", "b x 1x1")]
-    assert differences(encoded[0], encoded[0]) == []
-    (warning,) = differences(*encoded)
-    assert warning.startswith("the generated videos are a x 1x1 (3) here and b x 1x1 (3) in theirs.json: the codec")
 
 
 @pytest.fixture
@@ -553,45 +301,3 @@ def test_results_of_other_references_or_other_files_are_no_comparison(loudness_e
         assert code == 2 and wrong in said
     code, said = score("--generated", made, "--reference", real, "--against", tmp_path / "absent.json")
     assert code == 2 and "absent.json cannot be read: No such file" in said
-
-
-def test_a_difference_is_taken_clip_by_clip(repo_root: Path) -> None:
-    """Clips differ by far more than the systems do; the same small gain in each is sure all the same."""
-    means: dict[str, Any] = {
-        "fitness": {"is_fit": True, "num_real_videos": 3, "num_within_one_frame": 3},
-        "fid": 20.0,
-        "kid": 0.01,
-        "jitter_ratio": 0.5,
-        **dict.fromkeys(LIP_METRICS),
-        "within_one_frame": 1.0,
-        "offset_median_frames": 0.0,
-        "share_at_limit": 0.0,
-        "num_short_clips": 0,
-        "lse_d_valid": 4.0,
-        "lse_c_valid": 2.5,
-    }
-    ours = {(name, name): clip_of(5.0 + 4 * (place % 2)) for place, name in enumerate("abcdefgh")}
-    theirs = {name: clip_of(score.lse_d + 0.5) for name, score in ours.items()} | {("z", "z"): clip_of(1.0)}
-    other = EarlierResult(Path("theirs.json"), means | {"lse_d": 6.778, "lse_c": 3.0}, theirs)
-    params = load_params(repo_root / "params.yaml").compare
-    table, said = against.against_table(means | {"lse_d": 7.0, "lse_c": 3.0}, ours, other, params, seed=0)
-    differences = {row[0]: row[3] for row in table.cells}
-    assert differences["LSE-D ↓"] == "-0.500 [-0.500, -0.500]"  # and not 7.000 - 6.778: they have one clip more
-    assert differences["FID ↓"] == "+0.000"
-    assert "the 8 clips that both results have" in said[0]
-    assert said[1].startswith("the interval of the LSE-C difference includes 0")
-    assert "LSE-C ↑, edge valid" not in differences
-    shorter = means | {"lse_d": 7.0, "lse_c": 3.0, "num_short_clips": 1, "lse_c_valid": 2.0}
-    rows = against.against_table(shorter, ours, other, params, seed=0)[0].cells
-    assert ["LSE-C ↑, edge valid", "2.000", "2.500", "-0.500"] in rows
-    table, said = against.against_table(
-        means | {"lse_d": 9.0, "lse_c": 3.0}, {("a", "a"): clip_of(9.0)}, other, params, seed=0
-    )
-    assert {row[0]: row[3] for row in table.cells}["LSE-D ↓"] == "+3.500"
-    assert said == [
-        "both results have a score for only 1 clips: too few for intervals of the differences, which need 8"
-    ]
-
-
-def clip_of(lse_d: float) -> ClipScore:
-    return ClipScore(lse_d=lse_d, lse_c=3.0, offset_frames=0, mouth_jitter=1.0, real_mouth_jitter=1.0)
