@@ -6,27 +6,20 @@ tasks in flight limits the number of such shards.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
-from pipeline.core.errors import TemporaryError, exit_code_of
+from pipeline.core.errors import TemporaryError
 from pipeline.core.ray_cluster import WorkerError, is_cluster, open_ray
+from pipeline.core.ray_tasks import ONE_THREAD, TASKS_PER_CORE, result_of, run_in_flight
 from pipeline.preprocess.plan import ShardTask
 from pipeline.preprocess.shard import PackedShard
 
-log = logging.getLogger(__name__)
-
 MAX_RETRIES = 3
 """Number of retries of a shard whose worker, node, storage or disk fails."""
-TASKS_PER_CORE = 2
-"""Tasks in flight per core: one that runs, and one that is queued or finished but not written."""
 _SHARD_BYTES = 64_000_000  # room for each task in flight; larger shards go to disk
-_PATIENCE_S = 60.0
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-
 
 ProcessShard = Callable[[ShardTask], PackedShard]
 
@@ -47,37 +40,22 @@ def run_tasks(tasks: Sequence[ShardTask], process: ProcessShard, num_workers: in
         for task in tasks:
             yield process(task)
         return
-    with _ray(num_workers) as ray:
+    store_bytes = TASKS_PER_CORE * num_workers * _SHARD_BYTES
+    with open_ray(num_workers, store_bytes, ONE_THREAD) as ray:
         options = {"max_retries": MAX_RETRIES, "retry_exceptions": [TemporaryError, OSError, MemoryError]}
         remote = ray.remote(num_cpus=1, **options)(_call)
-        waiting = list(reversed(tasks))
-        running: dict[Any, ShardTask] = {}
-        while waiting or running:
-            while waiting and len(running) < TASKS_PER_CORE * max(1, _num_slots(ray)):
-                task = waiting.pop()
-                running[remote.remote(process, task)] = task
-            yield _next_of(ray, running)
+        yield from run_in_flight(ray, tasks, partial(remote.remote, process), partial(_take, ray))
 
 
 def _call(process: ProcessShard, task: ShardTask) -> PackedShard:
     return process(task)
 
 
-def _num_slots(ray: Any) -> int:
-    return int(ray.cluster_resources().get("CPU", 0))
-
-
-def _next_of(ray: Any, running: dict[Any, ShardTask]) -> PackedShard:
-    """Wait for a shard and remove it from ``running``. Keeps no reference to it, so that its memory can be freed."""
-    while not (done := ray.wait(list(running), num_returns=1, timeout=_PATIENCE_S)[0]):
-        if not _num_slots(ray):
-            log.warning("the Ray cluster has no free core: %d shards are waiting", len(running))
-    task = running.pop(done[0])
+def _take(ray: Any, task: ShardTask, reference: Any) -> PackedShard:
     try:
-        return ray.get(done[0])
-    except ray.exceptions.RayTaskError as error:
-        if exit_code_of(error.cause) is not None:
-            raise error.cause from None
+        shard: PackedShard = result_of(ray, reference)
+        return shard
+    except ray.exceptions.RayTaskError:
         raise
     except ray.exceptions.RayError as error:
         clips = ", ".join(record.clip_id for record in task.records)
@@ -85,7 +63,3 @@ def _next_of(ray: Any, running: dict[Any, ShardTask]) -> PackedShard:
         raise WorkerError(
             f"shard {task.name} failed {MAX_RETRIES + 1} times ({what}); its clips are {clips}"
         ) from error
-
-
-def _ray(num_workers: int) -> AbstractContextManager[Any]:
-    return open_ray(num_workers, TASKS_PER_CORE * num_workers * _SHARD_BYTES, _ONE_THREAD)

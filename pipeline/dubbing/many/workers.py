@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Generator, Sequence
+from functools import partial
 from typing import Any
 
 from pipeline.core.choices import Device
-from pipeline.core.errors import exit_code_of
 from pipeline.core.ray_cluster import WorkerError, is_cluster, open_ray
+from pipeline.core.ray_tasks import ONE_THREAD, num_slots, result_of, run_in_flight
 from pipeline.dubbing.many.job_list import DubJob, ListedJob
 from pipeline.dubbing.many.worker import JobOutcome, JobWorker, WorkerSetup
 
-logger = logging.getLogger(__name__)
-
 MAX_CRASHES = 2
 """A job that ends this many worker processes has failed."""
-TASKS_PER_SLOT = 2
-"""Tasks in flight per core: one that runs, and one that waits."""
-_PATIENCE_S = 60.0
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 _workers: dict[str, JobWorker] = {}
 """The worker of this process, by the key of its setup."""
@@ -40,18 +34,16 @@ def run_jobs(
             yield listed, _run(setup, setup.key, listed.job)
         return
     store_bytes = 2 * sum(content.nbytes for content in setup.model.values())
-    with open_ray(num_workers, store_bytes, _ONE_THREAD) as ray:
+    with open_ray(num_workers, store_bytes, ONE_THREAD) as ray:
         options = {"max_retries": MAX_CRASHES - 1, "num_cpus": 1, "num_gpus": _gpu_share(ray, setup.device)}
         remote = ray.remote(**options)(_run_stored)
         stored = [ray.put(setup)]  # in a list, a task gets the reference, and reads the model only to load it
-        waiting = list(reversed(jobs))
-        running: dict[Any, ListedJob] = {}
-        while waiting or running:
-            while waiting and len(running) < TASKS_PER_SLOT * max(1, _num_slots(ray)):
-                listed = waiting.pop()
-                assert listed.job is not None
-                running[remote.remote(stored, setup.key, listed.job)] = listed
-            yield _next_of(ray, running)
+
+        def start(listed: ListedJob) -> Any:
+            assert listed.job is not None
+            return remote.remote(stored, setup.key, listed.job)
+
+        yield from run_in_flight(ray, jobs, start, partial(_take, ray))
 
 
 def _run_stored(stored: Sequence[Any], key: str, job: DubJob) -> JobOutcome:
@@ -70,29 +62,19 @@ def _run(setup: WorkerSetup | None, key: str, job: DubJob) -> JobOutcome:
     return _workers[key](job)
 
 
-def _num_slots(ray: Any) -> int:
-    return int(ray.cluster_resources().get("CPU", 0))
-
-
 def _gpu_share(ray: Any, device: Device) -> float:
     """The share of a GPU that a worker reserves, so that the workers spread over all GPUs."""
     num_gpus = int(ray.cluster_resources().get("GPU", 0))
     if device == "cpu" or not num_gpus:
         return 0.0
-    return min(1.0, int(10_000 * num_gpus / max(1, _num_slots(ray))) / 10_000)
+    return min(1.0, int(10_000 * num_gpus / max(1, num_slots(ray))) / 10_000)
 
 
-def _next_of(ray: Any, running: dict[Any, ListedJob]) -> tuple[ListedJob, JobOutcome]:
-    while not (done := ray.wait(list(running), num_returns=1, timeout=_PATIENCE_S)[0]):
-        if not _num_slots(ray):
-            logger.warning("the Ray cluster has no free core: %d jobs are waiting", len(running))
-    listed = running.pop(done[0])
+def _take(ray: Any, listed: ListedJob, reference: Any) -> tuple[ListedJob, JobOutcome]:
     lost = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.ObjectLostError)
     try:
-        return listed, ray.get(done[0])
-    except ray.exceptions.RayTaskError as error:
-        if exit_code_of(error.cause) is not None:
-            raise error.cause from None
+        return listed, result_of(ray, reference)
+    except ray.exceptions.RayTaskError:
         raise
     except lost as error:
         what = f"{type(error).__name__}: {str(error).strip().partition(os.linesep)[0]}"

@@ -174,7 +174,7 @@ def blind_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         try:
             for _ in range(2):  # one after the other: they choose the names of their sockets in one folder
                 nodes.append(subprocess.Popen(["unshare", "--mount", "sh", "-c", script], cwd="/"))
-                deadline = time.monotonic() + 60
+                deadline = time.monotonic() + 180
                 while sum(node["Alive"] for node in cluster.global_state.node_table()) < 1 + len(nodes):
                     assert nodes[-1].poll() is None
                     assert time.monotonic() < deadline

@@ -36,7 +36,7 @@ def segments_of(
         footage = Footage(media)
         frames = list(footage)
         detector = next(iter(detectors_by_zoom(params.detector_score, params.detector_max_px, max(frames[0].shape))))
-        scan = scan_faces(footage, detector, params.detect_every)
+        scan = scan_faces(footage, detector, params.detect_every, params.rolled_faces)
         return frames, find_segments(scan, footage, media.samples(), params)
 
 

@@ -18,14 +18,15 @@ import psutil
 import pytest
 
 from pipeline.core.errors import exit_code_of
-from pipeline.core.ray_cluster import WorkerError
+from pipeline.core.ray_cluster import WorkerError, open_ray
+from pipeline.core.ray_tasks import ONE_THREAD, TASKS_PER_CORE
 from pipeline.corpora.manifest import ClipRecord, record_of, write_manifest
 from pipeline.corpora.storage import OutageError
 from pipeline.preprocess import build as build_module
 from pipeline.preprocess import shard, workers
 from pipeline.preprocess.plan import ShardResult, ShardTask, plan_shards
 from pipeline.preprocess.shard import PackedShard, process_shard
-from pipeline.preprocess.workers import TASKS_PER_CORE, run_tasks
+from pipeline.preprocess.workers import run_tasks
 from tests.support.builds import build, contents
 
 pytestmark = pytest.mark.slow
@@ -45,10 +46,8 @@ def two_cores() -> Iterator[None]:
     from ray import cloudpickle
 
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not find the tests
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(workers, "_SHARD_BYTES", 1)
-        with workers._ray(2):
-            yield
+    with open_ray(2, 1, ONE_THREAD):
+        yield
 
 
 def test_the_store_holds_no_more_than_what_is_in_flight(two_cores, tmp_path) -> None:
