@@ -38,7 +38,7 @@ def train_judge(
 ) -> None:
     """Train a judge: an evaluator that is trained once, on many speakers.
 
-    Renders 1800 clips of 300 speakers, adds GRID's clips, trains, and measures the judge on unseen speakers too. It
+    Renders 900 clips of 300 speakers, adds GRID's clips, trains, and measures the judge on unseen speakers too. It
     takes about an hour and a half on two CPU cores. An interrupted command continues when it is called again. A
     finished stage does not run again: for other clips, use a new FOLDER. The judge is in
     FOLDER/artifacts/train_evaluator/model, its accuracy in FOLDER/judge.json.
@@ -49,19 +49,13 @@ def train_judge(
         from pipeline.inference.device import select_device
         from pipeline.inference.lse_evaluator import load_trained
         from pipeline.params import load_params
-        from pipeline.params.edit import replace_values
-        from pipeline.params.profiles import apply_profile
         from pipeline.shards.read import read_clips
         from pipeline.training.judge import judge_accuracy
 
         folder = folder.resolve()
         clips = folder / "clips"
         make_judge_corpus(JudgeCorpus(grid.resolve(), unseen and unseen.resolve()), clips, num_cores())
-        text, _ = apply_profile("folder", (CODE_ROOT / "params.yaml").read_text())
-        text, _ = replace_values(text, VALUES | {"dataset.folder.root": str(clips)})
-        layout = Layout(folder)
-        atomic.write_text(layout.params_path, text)
-        atomic.write_bytes(folder / "dvc.yaml", (CODE_ROOT / "dvc.yaml").read_bytes())
+        layout = prepare_judge_folder(folder, clips)
         for stage in STAGES:
             if not layout.metrics_path(stage).is_file():
                 code = subprocess.run([sys.executable, "-m", f"pipeline.stages.{stage}"], cwd=folder).returncode
@@ -73,6 +67,24 @@ def train_judge(
         atomic.write_json(folder / "judge.json", {"accuracy": accuracy, "sha256": evaluator.sha256})
     for group, scores in accuracy.items():
         typer.echo(f"{group}: {_describe(scores)}")
+
+
+def prepare_judge_folder(folder: Path, clips: Path) -> Layout:
+    """Write the ``params.yaml`` and ``dvc.yaml`` with which the stages train a judge on ``clips``, into ``folder``."""
+    from pipeline.core import atomic
+    from pipeline.params import load_params
+    from pipeline.params.edit import replace_values
+    from pipeline.params.profiles import apply_profile
+    from pipeline.params.sharing import may_share, set_sharing
+
+    layout = Layout(folder)
+    text, _ = apply_profile("folder", (CODE_ROOT / "params.yaml").read_text())
+    text, _ = replace_values(text, VALUES | {"dataset.folder.root": str(clips)})
+    atomic.write_text(layout.params_path, text)
+    params = load_params(layout.params_path)
+    shared = set_sharing((CODE_ROOT / "dvc.yaml").read_text(), may_share(params, [params.dataset.source]))
+    atomic.write_text(folder / "dvc.yaml", shared)
+    return layout
 
 
 def _describe(scores: Mapping[str, Any]) -> str:
