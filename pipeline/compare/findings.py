@@ -30,20 +30,20 @@ class Findings:
     """
 
     fitness: Fitness
-    still: list[str]
-    """Which generators hardly move the mouth. They are left out of ``against_copy`` and ``best``."""
     against_copy: list[str]
     """Which generators beat ``copy_input`` on LSE-D and on LSE-C, clearly or not, and which do not."""
     best: Sequence[str]
     """The best generator on LSE-D, LSE-C and FID, and whether its lead over the next one is established."""
+    still: list[str]
+    """Which generators hardly move the mouth. They are left out of all other findings."""
     paper: Sequence[str]
     """Whether the order of the paper's ablation and of its Table 1 holds."""
     caveats: Sequence[str]
 
     @property
     def answers(self) -> list[str]:
-        """What a reader wants to know first: fitness, still mouths, generators against ``copy_input``, the best."""
-        return [self.fitness.text, *self.still, *self.against_copy, *self.best]
+        """What a reader wants to know first: fitness, generators against ``copy_input``, the best, still mouths."""
+        return [self.fitness.text, *self.against_copy, *self.best, *self.still]
 
 
 def findings_of(comparison: Mapping[str, Any]) -> Findings:
@@ -57,17 +57,20 @@ def findings_of(comparison: Mapping[str, Any]) -> Findings:
     generators = [row for name, row in by_name.items() if name not in BOUNDS]
     still = [row for row in generators if row["jitter_ratio"] < STILL_MOUTH]
     moving = [row for row in generators if row not in still]
+    compared = {row["variant"]: row for row in moving}
     fitness = Fitness(**comparison["fitness"])
     caveats = caveats_of(rows, protocol, is_about_sync=not fitness.is_unfit)
     if fitness.is_unfit:
-        return Findings(fitness, _still(still), [], _best(moving, [FID], differences), [], caveats)
+        return Findings(fitness, [], _best(moving, [FID], differences), _still(still), [], caveats)
     doubts = _better_than_real(by_name, generators, differences)
-    order = [_order(by_name, differences), _against_baselines(by_name, differences)]
+    order = [_order(compared, differences), _against_baselines(compared, differences)]
     return Findings(
         fitness=replace(fitness, text=" ".join([fitness.text, *doubts])),
-        still=_still(still),
-        against_copy=_against_copy(by_name, moving, differences),
+        against_copy=_against_copy(
+            by_name, moving, differences, "generators whose mouth moves" if still else "generators"
+        ),
         best=_best(moving, [*LSE, FID], differences),
+        still=_still(still),
         paper=[line for line in order if line],
         caveats=caveats,
     )
@@ -94,12 +97,17 @@ def _still(rows: Sequence[Row]) -> list[str]:
     named = ", ".join(f"`{row['variant']}` ({row['jitter_ratio']:.1%})" for row in rows)
     return [
         f"The mouth hardly moves (jitter under {STILL_MOUTH:.0%} of the real videos') with {named}. Sync scores and "
-        "FID of a still mouth say nothing about lip sync: the next statements leave these generators out."
+        "FID of a still mouth say nothing about lip sync, so all other findings leave these generators out."
     ]
 
 
-def _against_copy(by_name: Mapping[str, Row], generators: Sequence[Row], differences: Differences) -> list[str]:
-    """Which generators are better than ``copy_input`` on LSE-D and LSE-C, which not clearly, and which are not."""
+def _against_copy(
+    by_name: Mapping[str, Row], generators: Sequence[Row], differences: Differences, called: str
+) -> list[str]:
+    """Which generators are better than ``copy_input`` on LSE-D and LSE-C, which not clearly, and which are not.
+
+    ``called``: what the text calls the generators.
+    """
     copy = by_name.get("copy_input")
     if copy is None or not generators:
         return []
@@ -109,11 +117,13 @@ def _against_copy(by_name: Mapping[str, Row], generators: Sequence[Row], differe
         clear = [name for name in ahead if is_clear(differences, name, "copy_input", key)]
         unclear = [name for name in ahead if name not in clear]
         behind = [row["variant"] for row in generators if row["variant"] not in ahead]
-        statement = f"{_of_all(clear, generators)}."
+        statement = f"{_of_all(clear, generators, called)}."
         if unclear:
-            statement += f" Ahead, but not clearly, because the difference may be 0: {_of_all(unclear, generators)}."
+            statement += (
+                f" Ahead, but not clearly, because the difference may be 0: {_of_all(unclear, generators, called)}."
+            )
         if behind:
-            statement += f" Not better: {_of_all(behind, generators)}."
+            statement += f" Not better: {_of_all(behind, generators, called)}."
         metrics_of.setdefault(statement, []).append(f"{label} ({copy[key]:.3f})")
     return [
         f"Clearly better than the unchanged video `copy_input` on {' and '.join(metrics)}: {statement}"
@@ -146,26 +156,33 @@ def _lead(best: Row, following: Row, key: str, differences: Differences) -> str:
 
 def _order(by_name: Mapping[str, Row], differences: Differences) -> str | None:
     """Whether the paper's order, neither < {LSTM, CBAM} < both, holds on LSE-D and LSE-C, and is established."""
-    names = ("no_lstm_cbam", "no_lstm", "no_cbam", "lstm_cbam")
+    neither, *one, both = names = ("no_lstm_cbam", "no_lstm", "no_cbam", "lstm_cbam")
     if not all(name in by_name for name in names):
         return None
-    statements, doubts = [], ""
+    steps = [*((neither, better) for better in one), *((worse, both) for worse in one)]
+    metrics_of: dict[str, list[str]] = {}  # statement -> the metrics on which it holds
     for label, key, sign in LSE:
-        steps = [(worse, better) for worse in names[:1] for better in names[1:3]]
-        steps += [(worse, better) for worse in names[1:3] for better in names[3:]]
-        broken = [
-            f"`{worse}` is not behind `{better}`"
-            for worse, better in steps
-            if sign * by_name[worse][key] >= sign * by_name[better][key]
-        ]
-        statements.append(f"does not hold on {label} ({', '.join(broken)})" if broken else f"holds on {label}")
-        unclear = [
-            f"`{worse}` and `{better}`" for worse, better in steps if not is_clear(differences, better, worse, key)
-        ]
-        if unclear and not broken:
-            doubts += f" On {label} it is not established: the difference may be 0 between {', '.join(unclear)}."
+        broken = [pair for pair in steps if sign * by_name[pair[0]][key] >= sign * by_name[pair[1]][key]]
+        unclear = [(worse, better) for worse, better in steps if not is_clear(differences, better, worse, key)]
+        if broken:
+            statement = f"this does not hold: {_not_better(broken)}"
+        elif unclear:
+            named = ", ".join(f"`{worse}` and `{better}`" for worse, better in unclear)
+            statement = f"this holds, but the difference may be 0 between {named}"
+        else:
+            statement = "this holds"
+        metrics_of.setdefault(statement, []).append(label)
+    found = "; on ".join(f"{' and '.join(metrics)} {statement}" for statement, metrics in metrics_of.items())
     seeds = _seeds([by_name[name] for name in names])
-    return f"The paper's order, neither < LSTM or CBAM alone < both, {' and '.join(statements)} ({seeds}).{doubts}"
+    return f"The paper ranks LSTM with CBAM first, one of them next, neither last. On {found} ({seeds})."
+
+
+def _not_better(pairs: Sequence[tuple[str, str]]) -> str:
+    """``pairs``: of each, the second should have been better than the first."""
+    than: dict[str, list[str]] = {}
+    for worse, better in pairs:
+        than.setdefault(better, []).append(f"`{worse}`")
+    return ", ".join(f"`{better}` is not better than {' and '.join(others)}" for better, others in than.items())
 
 
 def _against_baselines(by_name: Mapping[str, Row], differences: Differences) -> str | None:
@@ -176,20 +193,15 @@ def _against_baselines(by_name: Mapping[str, Row], differences: Differences) -> 
         return None
     statements, doubts = [], ""
     for label, key, sign in (*LSE, FID):
-        ahead = [row for row in baselines if sign * whole[key] > sign * row[key]]
-        of_whom = "all" if len(ahead) == len(baselines) else _listed([row["variant"] for row in ahead]) or "none"
-        statements.append(f"on {label} ahead of {of_whom}")
-        unclear = [
-            row["variant"]
-            for row in ahead
-            if key in DIRECTIONS and not is_clear(differences, "lstm_cbam", row["variant"], key)
-        ]
+        ahead = [row["variant"] for row in baselines if sign * whole[key] > sign * row[key]]
+        behind = [row["variant"] for row in baselines if sign * whole[key] < sign * row[key]]
+        sides = [f"{side} {_listed(names)}" for side, names in (("ahead of", ahead), ("behind", behind)) if names]
+        statements.append(f"on {label} {' and '.join(sides) or 'equal'}")
+        unclear = [name for name in ahead if key in DIRECTIONS and not is_clear(differences, "lstm_cbam", name, key)]
         if unclear:
             doubts += f" On {label} its lead over {_listed(unclear)} is not established: it may be 0."
-    text = (
-        f"`lstm_cbam` against the baselines of the paper's Table 1 ({_listed([row['variant'] for row in baselines])}): "
-    )
-    return f"{text}{'; '.join(statements)} ({_seeds([whole, *baselines])}).{doubts}"
+    which = f"baseline{'s' if len(baselines) > 1 else ''} of the paper's Table 1"
+    return f"`lstm_cbam` against the {which}: {'; '.join(statements)} ({_seeds([whole, *baselines])}).{doubts}"
 
 
 def _seeds(rows: Sequence[Row]) -> str:
@@ -200,14 +212,14 @@ def _seeds(rows: Sequence[Row]) -> str:
     return f"means over {' to '.join(str(number) for number in (numbers[0], numbers[-1])[: len(numbers)])} seeds"
 
 
-def _of_all(names: Sequence[str], generators: Sequence[Row]) -> str:
+def _of_all(names: Sequence[str], generators: Sequence[Row], called: str) -> str:
     """The names among those of ``generators``, in the shorter way: the names, or the others."""
     others = [row["variant"] for row in generators if row["variant"] not in names]
     if not names:
         return "none"
     if len(generators) == 1 or len(names) <= len(others) + 1:
         return _listed(names)
-    return f"all {len(generators)} generators" if not others else f"all generators but {_listed(others)}"
+    return f"all {len(generators)} {called}" if not others else f"all {called} but {_listed(others)}"
 
 
 def _listed(names: Sequence[str]) -> str:

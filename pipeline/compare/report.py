@@ -45,7 +45,7 @@ def comparison_markdown(comparison: Mapping[str, Any], failures: Mapping[str, Se
         "# Comparison",
         found.fitness.text,
         "## Findings",
-        bullets([*found.still, *found.against_copy, *found.best, *found.paper]),
+        bullets([*found.against_copy, *found.best, *found.still, *found.paper]),
         "## Caveats",
         bullets(found.caveats),
         "## Scores",
@@ -57,6 +57,8 @@ def comparison_markdown(comparison: Mapping[str, Any], failures: Mapping[str, Se
         parts += [SEEDS_NOTE, tables.seeds.markdown()]
     if tables.differences.cells:
         parts += [tables.differences.markdown(), DIFFERENCES_NOTE]
+    if tables.lips.cells:
+        parts.append(tables.lips.markdown())
     if tables.probes.cells:
         parts += [tables.probes.markdown(), PROBES_NOTE]
     parts += [

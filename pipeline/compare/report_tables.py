@@ -15,7 +15,8 @@ from pipeline.core.versions import differing
 from pipeline.report.tables import Table, figure
 
 Row = Mapping[str, Any]
-MOTION = ("jitter_ratio", "opening_correlation", "pause_motion_px")
+LIPS = {"opening_correlation": "opening ~ loudness ↑", "pause_motion_px": "lips in pauses, px"}
+"""Lip metric -> its column."""
 BOUND_NAMES = {"real": "real video, own audio", "copy_input": "unchanged video, audio of another clip"}
 OFFSET_HEAD = "median offset (at limit)"
 """In frames, and the share of clips at the largest offset that is searched."""
@@ -70,6 +71,7 @@ class ReportTables:
     scores: Table
     seeds: Table
     differences: Table
+    lips: Table
     probes: Table
     ablation: Table
     table_1: Table
@@ -83,6 +85,7 @@ def report_tables(comparison: Mapping[str, Any], *, has_sync: bool) -> ReportTab
         scores=our_table(rows),
         seeds=seed_table(rows),
         differences=difference_table(comparison),
+        lips=lip_table(rows),
         probes=probe_table(rows),
         ablation=beside_paper(rows, ABLATION),
         table_1=beside_paper(rows, TABLE_1_ROWS),
@@ -109,8 +112,6 @@ def our_table(rows: Sequence[Row]) -> Table:
         "≤ 1 frame ↑",
         OFFSET_HEAD,
         "jitter / real",
-        "opening ~ loudness ↑",
-        "lips in pauses, px",
         "clips",
     ]
     cells = []
@@ -126,7 +127,7 @@ def our_table(rows: Sequence[Row]) -> Table:
                 f"{1000 * row['kid']:.2f}",
                 _with_interval(row, "within_one_frame", ".0%"),
                 f"{figure(row['offset_median_frames'], '+g')} ({figure(row['share_at_limit'], '.0%')})",
-                *(_with_interval(row, key, ".2f") for key in MOTION),
+                _with_interval(row, "jitter_ratio", ".2f"),
                 str(row["num_clips"]) + (f" ({row['num_failed']} failed)" if row["num_failed"] else ""),
             ]
         )
@@ -157,6 +158,13 @@ def _with_interval(row: Row, key: str, form: str) -> str:
 
 def _interval(bounds: Sequence[float], form: str) -> str:
     return f"[{bounds[0]:{form}}, {bounds[1]:{form}}]"
+
+
+def lip_table(rows: Sequence[Row]) -> Table:
+    """Lip metrics of all rows, with intervals in square brackets; no cells if no row has one."""
+    measured = any(row[key] is not None for row in rows for key in LIPS)
+    cells = [[f"`{row['variant']}`", *(_with_interval(row, key, ".2f") for key in LIPS)] for row in rows]
+    return Table(["row", *LIPS.values()], cells if measured else [])
 
 
 def probe_table(rows: Sequence[Row]) -> Table:

@@ -37,7 +37,7 @@ def test_markdown_has_every_row_the_paper_and_the_failures(write_result: WriteRe
         assert f"| `{name}`" in text
     assert "| `lstm_cbam` | s1/a\\|b | too short |" in text
     assert "| 100% [70%, 100%] | -1 (12%) | 1.00 [1.00, 1.00] |" in text  # nine of nine clips: 9 / (9 + 1.96 ** 2)
-    assert "| 1.00 [1.00, 1.00] | 0.38 [0.38, 0.38] | 0.12 [0.12, 0.12] | 9 |" in text
+    assert "| `lstm_cbam` | 0.38 [0.38, 0.38] | 0.12 [0.12, 0.12] |" in text
     assert "Intervals over 9 clips are too narrow" in text
     assert "6.207" in text and "Wav2Lip + GAN" in text
     for block in text.split("\n\n"):
@@ -49,10 +49,7 @@ def test_fewer_than_eight_clips_have_no_interval(write_result: WriteResult) -> N
     results = [read_result(write_result(name, [d] * 7, [c] * 7)) for name, (d, c) in SCORES.items()]
     text = comparison_markdown(comparison(results, 0.95, 100, seed=1), {})
     assert "There are no intervals: they need at least 8 clips, and there are 7." in text
-    assert (
-        "| 7.000 | 5.000 | 10.00 | 12.50 | 100% | -1 (12%) | 1.00 | 0.38 | 0.12 | 7 |" in text
-        and "Square brackets" not in text
-    )
+    assert "| 7.000 | 5.000 | 10.00 | 12.50 | 100% | -1 (12%) | 1.00 | 7 |" in text and "Square brackets" not in text
     assert "Paired differences" not in text and "[" not in text
 
 
@@ -75,7 +72,8 @@ def test_markdown_of_an_evaluator_that_cannot_judge_has_no_score_of_it(write_res
     fitness = text.split("\n\n")[1]
     assert fitness.startswith("The evaluator trained in this checkout cannot judge these clips: it places only 50.0%")
     assert "LSE" not in text.replace(fitness, "")
-    assert "| row | FID ↓ | 1000 KID ↓ | jitter / real | opening ~ loudness ↑ | lips in pauses, px | clips |" in text
+    assert "| row | FID ↓ | 1000 KID ↓ | jitter / real | clips |" in text
+    assert "| row | opening ~ loudness ↑ | lips in pauses, px |" in text
 
 
 def test_the_summary_has_the_answers_a_narrow_table_and_the_page(write_result: WriteResult) -> None:
