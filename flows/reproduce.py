@@ -6,6 +6,7 @@ import atexit
 import contextvars
 import os
 import queue
+import shutil
 import signal
 import sys
 import threading
@@ -43,7 +44,7 @@ from pipeline.core.layout import Layout, find_root
 from pipeline.core.resources import available_bytes, num_cores
 from pipeline.params import Params, load_params
 from pipeline.params.sharing import require_sharing_allowed
-from pipeline.report.tables import Table
+from pipeline.report.tables import Table, wrap_bullets
 
 _MOST_JOBS = 8
 _JOB_BYTES = 8 * 2**30
@@ -215,8 +216,11 @@ def comparison_summary(root: Path, results: Sequence[StageResult]) -> str:
     is_current = any(r.stage == "compare" and r.outcome in ("ran", "restored", "up_to_date") for r in results)
     if not (is_current and path.is_file()):
         return ""
+    text = path.read_bytes().decode()
+    if sys.stdout.isatty():
+        text = wrap_bullets(text, shutil.get_terminal_size().columns)
     encoding = sys.stdout.encoding or "utf-8"  # a terminal may lack the signs of the table
-    return "\n" + path.read_bytes().decode().encode(encoding, "replace").decode(encoding)
+    return "\n" + text.encode(encoding, "replace").decode(encoding)
 
 
 def outcome_table(results: list[StageResult]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -43,6 +44,17 @@ def figure(value: float | None, form: str) -> str:
 def bullets(lines: Sequence[str]) -> str:
     """One Markdown item a line."""
     return "\n".join(f"- {line}" for line in lines)
+
+
+def wrap_bullets(text: str, width: int) -> str:
+    """The text with items of lists broken at blanks into lines of ``width`` characters. Tables stay as they are."""
+    lines = (
+        textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+        if line.startswith("- ")
+        else line
+        for line in text.split("\n")
+    )
+    return "\n".join(lines)
 
 
 def _escaped(text: str) -> str:

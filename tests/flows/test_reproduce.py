@@ -320,9 +320,20 @@ def test_a_terminal_without_the_signs_of_the_summary_gets_it_all_the_same(
     path = Layout(tmp_path).summary_path
     path.parent.mkdir(parents=True)
     path.write_text("LSE-D ↓ 9.0\n")
-    monkeypatch.setattr(reproduce.sys, "stdout", SimpleNamespace(encoding="latin-1"))
+    terminal = SimpleNamespace(encoding="latin-1", isatty=lambda: True)
+    monkeypatch.setattr(reproduce.sys, "stdout", terminal)
     shown = reproduce.comparison_summary(tmp_path, [StageResult("compare", "up_to_date", "", 1.0)])
     assert shown == "\nLSE-D ? 9.0\n"
+
+
+def test_a_terminal_breaks_the_findings_at_blanks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Layout(tmp_path).summary_path
+    path.parent.mkdir(parents=True)
+    path.write_text("- Best on LSE-D\n")
+    monkeypatch.setattr(reproduce.sys, "stdout", SimpleNamespace(encoding="utf-8", isatty=lambda: True))
+    monkeypatch.setenv("COLUMNS", "12")
+    shown = reproduce.comparison_summary(tmp_path, [StageResult("compare", "up_to_date", "", 1.0)])
+    assert shown == "\n- Best on\n  LSE-D\n"
 
 
 @pytest.mark.slow
