@@ -41,6 +41,7 @@ from flows.tasks import StageResult
 from pipeline.core.command_line import reported, run_command
 from pipeline.core.errors import LipsmithError, UserError
 from pipeline.core.layout import Layout, find_root
+from pipeline.core.logs import is_terminal
 from pipeline.core.resources import available_bytes, num_cores
 from pipeline.params import Params, load_params
 from pipeline.params.sharing import require_sharing_allowed
@@ -217,7 +218,7 @@ def comparison_summary(root: Path, results: Sequence[StageResult]) -> str:
     if not (is_current and path.is_file()):
         return ""
     text = path.read_bytes().decode()
-    if sys.stdout.isatty():
+    if is_terminal(sys.stdout):
         text = wrap_bullets(text, shutil.get_terminal_size().columns)
     encoding = sys.stdout.encoding or "utf-8"  # a terminal may lack the signs of the table
     return "\n" + text.encode(encoding, "replace").decode(encoding)

@@ -15,7 +15,7 @@ from pipeline.core.versions import differing
 from pipeline.report.tables import Table, figure
 
 Row = Mapping[str, Any]
-LIPS = {"opening_correlation": "opening ~ loudness ↑", "pause_motion_px": "lips in pauses, px"}
+LIP_COLUMNS = {"opening_correlation": "opening ~ loudness ↑", "pause_motion_px": "lips in pauses, px"}
 """Lip metric -> its column."""
 BOUND_NAMES = {"real": "real video, own audio", "copy_input": "unchanged video, audio of another clip"}
 OFFSET_HEAD = "median offset (at limit)"
@@ -162,9 +162,9 @@ def _interval(bounds: Sequence[float], form: str) -> str:
 
 def lip_table(rows: Sequence[Row]) -> Table:
     """Lip metrics of all rows, with intervals in square brackets; no cells if no row has one."""
-    measured = any(row[key] is not None for row in rows for key in LIPS)
-    cells = [[f"`{row['variant']}`", *(_with_interval(row, key, ".2f") for key in LIPS)] for row in rows]
-    return Table(["row", *LIPS.values()], cells if measured else [])
+    measured = any(row[key] is not None for row in rows for key in LIP_COLUMNS)
+    cells = [[f"`{row['variant']}`", *(_with_interval(row, key, ".2f") for key in LIP_COLUMNS)] for row in rows]
+    return Table(["row", *LIP_COLUMNS.values()], cells if measured else [])
 
 
 def probe_table(rows: Sequence[Row]) -> Table:
