@@ -18,7 +18,7 @@ import av.error
 from av.video.reformatter import Interpolation
 
 from pipeline.media.errors import CorruptMediaError
-from pipeline.media.formats import OWN_MEDIA, require_known_picture
+from pipeline.media.formats import OWN_MEDIA
 
 # FFmpeg's default colour conversion rounds down: one round trip darkens a frame by two grey levels.
 EXACT_COLOUR = (
@@ -61,7 +61,6 @@ def open_container(file: BinaryIO, path: Path) -> Iterator[Any]:
     Each container has its own read position. FFmpeg opens nothing itself: neither network addresses nor the files named
     in a playlist or by a pattern. Raises CorruptMediaError with ``path`` in its message.
     """
-    require_known_picture(file, path)
     try:
         container = _open(_Reader(file, "media" + path.suffix))
     except av.error.FFmpegError:
