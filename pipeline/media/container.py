@@ -82,7 +82,7 @@ def open_container(file: BinaryIO, path: Path) -> Iterator[Any]:
             raise CorruptMediaError(path, f"its picture is stored in {num_tiles} tiles (HEIC); convert it to JPEG")
         yield container
     except av.error.FFmpegError as error:
-        raise CorruptMediaError(path, f"reading failed: {error}") from error
+        raise CorruptMediaError(path, f"reading failed: {error.strerror or error}") from error
     finally:
         container.close()
 
@@ -159,7 +159,7 @@ def demux(container: Any, stream: Any, path: Path) -> Iterator[Any]:
         try:
             packet = next(packets, None)
         except av.error.FFmpegError as error:
-            raise CorruptMediaError(path, f"reading failed: {error}") from error
+            raise CorruptMediaError(path, f"reading failed: {error.strerror or error}") from error
         except IndexError:  # PyAV raises it at the end of a file if a stream appeared after opening
             return
         if packet is None:

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NamedTuple
 import av
 import numpy as np
 import pi_heif
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from pipeline.media.errors import CorruptMediaError
 
@@ -91,8 +91,9 @@ def _pictures(file: BinaryIO, kind: str, path: Path) -> Iterator[_Picture]:
                 image.load()
                 yield _picture_of(image, _duration_ms(image) if kind == "WEBP" else _STILL_MS)
     except (*_DECODING_ERRORS, Image.DecompressionBombError) as error:
+        why = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"  # its text names an object
         raise CorruptMediaError(
-            path, f"is {_NAMES[kind]} that cannot be decoded ({error}); convert it to {_ADVICE[kind]}"
+            path, f"is {_NAMES[kind]} that cannot be decoded{why}; convert it to {_ADVICE[kind]}"
         ) from error
 
 

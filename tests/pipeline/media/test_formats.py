@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
+import av.error
 import numpy as np
 import pytest
 
+from pipeline.media.container import demux
 from pipeline.media.errors import CorruptMediaError
 from pipeline.media.file import MediaFile
 from tests.support.grey_videos import SIZE, grey, write_frames
@@ -134,3 +137,15 @@ def test_a_gif_of_one_picture_is_a_picture_at_25_fps(tmp_path: Path) -> None:
     with MediaFile(tmp_path / "one.gif") as media:
         assert media.fps == 25
     assert display_of(tmp_path / "one.gif").width == 64
+
+
+def test_an_error_of_ffmpeg_names_the_file_and_no_other(tmp_path: Path) -> None:
+    """FFmpeg has a name of its own for the open file. A damaged length makes it ask for too much memory."""
+
+    class Damaged:
+        def demux(self) -> Iterator[object]:
+            raise av.error.FFmpegError(12, "Cannot allocate memory", "media.mp4")
+            yield
+
+    with pytest.raises(CorruptMediaError, match=r"v\.mp4: reading failed: Cannot allocate memory \[corrupt\]"):
+        list(demux(Damaged(), None, tmp_path / "v.mp4"))
