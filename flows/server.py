@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
 
 from pipeline.core.errors import UserError
-from pipeline.core.prefect_address import start_advice
+from pipeline.core.prefect_address import PASSWORD_ADVICE, start_advice
 
 
 def address() -> str | None:
@@ -21,14 +23,30 @@ def address() -> str | None:
 
 
 def require_server() -> None:
-    """Raise UserError if PREFECT_API_URL names a server that does not answer. A flow would raise a traceback."""
+    """Raise UserError if PREFECT_API_URL names a server that does not answer, or that denies access.
+
+    A flow would raise a traceback.
+    """
     named = address()
     if named is None:
         return
     with get_client(sync_client=True) as client:
-        problem = client.api_healthcheck()
+        problem = client.api_healthcheck()  # servers answer it without a password
+        denied = _denial(client) if problem is None else None
+    if denied is not None:
+        raise UserError(f"PREFECT_API_URL is {named}, which denies access ({denied}); {PASSWORD_ADVICE}")
     if problem is not None:
         raise UserError(
             f"PREFECT_API_URL is {named}, which does not answer ({problem}); {start_advice(named)}, or unset "
             "PREFECT_API_URL: flows then start a temporary server"
         )
+
+
+def _denial(client: SyncPrefectClient) -> int | None:
+    """The status with which the server denies access, if it does."""
+    try:
+        client.api_version()
+    except PrefectHTTPStatusError as error:
+        status = error.response.status_code
+        return status if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) else None
+    return None

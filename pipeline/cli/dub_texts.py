@@ -23,7 +23,7 @@ Examples:
   dub --face clip.mp4 --drive voice.wav --audio mix.wav --in-silence keep --out out.mp4
   dub --face pictures/ --fps 30 --audio speech.wav --out out.mp4 --keep-frames frames/
 \b
-Formats: --face is any video that FFmpeg decodes, a picture (JPEG, PNG, TIFF, BMP, WebP, HEIC), or a folder of
+Formats: --face is any video that FFmpeg decodes, a picture (JPEG, PNG, TIFF, BMP, WebP, HEIC, AVIF), or a folder of
 pictures of one size. --audio, --drive and the files of --segments are any sound, or videos with sound. --out is MP4,
 M4V or MOV with H.264 and AAC. Inputs are files: download a URL first. docs/media.md lists unusual files.
 \b

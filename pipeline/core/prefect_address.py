@@ -13,6 +13,7 @@ from pipeline.core.proxies import LOOPBACK
 DEFAULT_PORT = 4200
 _HTTP_PORTS = {"http": 80, "https": 443}
 _NUM_PORTS = 100
+PASSWORD_ADVICE = "set PREFECT_API_AUTH_STRING to USER:PASSWORD, as the server has it in PREFECT_SERVER_API_AUTH_STRING"
 
 
 def start_advice(api_url: str) -> str:

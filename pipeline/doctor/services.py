@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import os
 import socket
@@ -10,10 +11,10 @@ import urllib.error
 import urllib.request
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pipeline.core.layout import Layout
-from pipeline.core.prefect_address import start_advice
+from pipeline.core.prefect_address import PASSWORD_ADVICE, start_advice
 from pipeline.core.proxies import bypass_proxies_for_loopback
 from pipeline.core.redact import redacted
 from pipeline.doctor.check import Check, fail, ok, warn
@@ -24,6 +25,7 @@ _CONNECT_S = 3.0
 _ANSWER_S = 5.0
 _MOST_BYTES = 1000
 _LOCK_S = 5.0
+_DENIED = (401, 403)
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "ray": 10001, "": 6379}
 
 
@@ -110,22 +112,47 @@ def check_prefect() -> list[Check]:
     if problem := _prefect_problem(address):
         remedy = f"{start_advice(address)}, or unset PREFECT_API_URL"
         return [fail("Prefect", f"{redacted(address)} {problem}", remedy)]
+    if status := _prefect_denial(address):
+        remedy = f"{PASSWORD_ADVICE}, unless Prefect's profile has it"
+        return [warn("Prefect", f"{redacted(address)} denies access ({status})", remedy)]
     return [ok("Prefect", f"the API of {redacted(address)} answers")]
 
 
 def _prefect_problem(address: str) -> str:
     """Return why the API's health check fails, or "" if it succeeds."""
-    bypass_proxies_for_loopback()
     try:
-        parts = urlsplit(address)
-        bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
-        with urllib.request.urlopen(f"{bare}/health", timeout=_ANSWER_S) as response:
-            is_healthy = response.read(_MOST_BYTES).strip() == b"true"
+        is_healthy = _ask_prefect(address, "health").strip() == b"true"
     except urllib.error.HTTPError as error:
-        if error.code in (401, 403):  # it answers, and the flows have the credentials
+        if error.code in _DENIED:  # it answers; `_prefect_denial` names the rest
             return ""
         return f"answers with error {error.code}: no Prefect API is there"
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         return f"does not answer: {redacted(str(reason))}"
     return "" if is_healthy else "answers, but not as Prefect does"
+
+
+def _prefect_denial(address: str) -> int | None:
+    """The status with which the API denies access with the environment's password, if it does."""
+    try:
+        _ask_prefect(address, "admin/version")
+    except urllib.error.HTTPError as error:
+        return error.code if error.code in _DENIED else None
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    return None
+
+
+def _ask_prefect(address: str, path: str) -> bytes:
+    """The start of the answer of Prefect's API. Raises the errors of urllib."""
+    bypass_proxies_for_loopback()
+    parts = urlsplit(address)
+    credentials, _, host = parts.netloc.rpartition("@")
+    request = urllib.request.Request(f"{parts._replace(netloc=host).geturl().rstrip('/')}/{path}")
+    if pair := os.environ.get("PREFECT_API_AUTH_STRING") or unquote(credentials):
+        request.add_header("Authorization", f"Basic {base64.b64encode(pair.encode()).decode()}")
+    elif key := os.environ.get("PREFECT_API_KEY"):
+        request.add_header("Authorization", f"Bearer {key}")
+    with urllib.request.urlopen(request, timeout=_ANSWER_S) as response:
+        content: bytes = response.read(_MOST_BYTES)
+        return content

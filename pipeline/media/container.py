@@ -18,7 +18,7 @@ import av.error
 from av.video.reformatter import Interpolation
 
 from pipeline.media.errors import CorruptMediaError
-from pipeline.media.formats import OWN_MEDIA, require_known_picture
+from pipeline.media.formats import OWN_MEDIA
 
 # FFmpeg's default colour conversion rounds down: one round trip darkens a frame by two grey levels.
 EXACT_COLOUR = (
@@ -61,7 +61,6 @@ def open_container(file: BinaryIO, path: Path) -> Iterator[Any]:
     Each container has its own read position. FFmpeg opens nothing itself: neither network addresses nor the files named
     in a playlist or by a pattern. Raises CorruptMediaError with ``path`` in its message.
     """
-    require_known_picture(file, path)
     try:
         container = _open(_Reader(file, "media" + path.suffix))
     except av.error.FFmpegError:
@@ -83,7 +82,7 @@ def open_container(file: BinaryIO, path: Path) -> Iterator[Any]:
             raise CorruptMediaError(path, f"its picture is stored in {num_tiles} tiles (HEIC); convert it to JPEG")
         yield container
     except av.error.FFmpegError as error:
-        raise CorruptMediaError(path, f"reading failed: {error}") from error
+        raise CorruptMediaError(path, f"reading failed: {error.strerror or error}") from error
     finally:
         container.close()
 
@@ -160,7 +159,7 @@ def demux(container: Any, stream: Any, path: Path) -> Iterator[Any]:
         try:
             packet = next(packets, None)
         except av.error.FFmpegError as error:
-            raise CorruptMediaError(path, f"reading failed: {error}") from error
+            raise CorruptMediaError(path, f"reading failed: {error.strerror or error}") from error
         except IndexError:  # PyAV raises it at the end of a file if a stream appeared after opening
             return
         if packet is None:

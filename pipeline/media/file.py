@@ -10,7 +10,7 @@ from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from pipeline.media.errors import CorruptMediaError, MissingMediaError, NoAudioE
 from pipeline.media.formats import riff_share
 from pipeline.media.header import Display, Header
 from pipeline.media.orientation import orientation_of
+from pipeline.media.repack import repacked
 from pipeline.media.tracks import AudioTrack, choose_audio_track
 from pipeline.media.video import TimedFrame, frame_rate_of, iter_frames
 
@@ -66,6 +67,8 @@ class MediaFile(AbstractContextManager["MediaFile"]):
         self.close()
 
     def close(self) -> None:
+        if "_readable" in vars(self):
+            self._readable.close()
         self._file.close()
 
     @property
@@ -230,4 +233,9 @@ class MediaFile(AbstractContextManager["MediaFile"]):
             raise CorruptMediaError(self.path, f"is cut off: it has {share:.0%} of the bytes that its header states")
         if share < WHOLE_SHARE:
             self.note(f"is cut off: it has {share:.0%} of the bytes that its header states")
-        return open_container(self._file, self.path)
+        return open_container(self._readable, self.path)
+
+    @cached_property
+    def _readable(self) -> BinaryIO:
+        """The file, or what FFmpeg reads in its place."""
+        return repacked(self._file, self.path) or self._file

@@ -6,10 +6,7 @@ FFmpeg also reads playlists, scripts and image sequences, which name other files
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import BinaryIO
-
-from pipeline.media.errors import CorruptMediaError
 
 _FILMS = (
     *("mov", "matroska", "webm", "avi", "mpeg", "mpegts", "mpegvideo", "flv", "live_flv", "asf", "ogg", "rm", "nut"),
@@ -32,14 +29,6 @@ OWN_MEDIA = ",".join((*_FILMS, *_SOUNDS, *_PICTURES))
 
 _UNKNOWN_BYTES = 0x7FFF0000
 """From here on, recorders that do not know the size of a RIFF file yet write any value."""
-_ANIMATION_FLAG = 0x02
-
-
-def require_known_picture(file: BinaryIO, path: Path) -> None:
-    """Raises CorruptMediaError for an animated WebP, of which FFmpeg decodes nothing."""
-    head = os.pread(file.fileno(), 21, 0)
-    if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and head[20] & _ANIMATION_FLAG:
-        raise CorruptMediaError(path, "is an animated WebP, which cannot be read; convert it to GIF or MP4")
 
 
 def riff_share(file: BinaryIO) -> float:

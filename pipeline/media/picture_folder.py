@@ -18,7 +18,7 @@ from pipeline.media.file import MediaFile
 from pipeline.media.header import Display, Header
 from pipeline.media.video import TimedFrame
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif")
 USUAL_FPS = 25
 
 

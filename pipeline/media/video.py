@@ -23,8 +23,6 @@ from pipeline.media.deinterlace import TimedPicture, deinterlaced
 from pipeline.media.errors import CorruptMediaError, NoVideoError
 
 _FALLBACK_FPS = Fraction(25)
-_STILL_BRANDS = frozenset({"heic", "heix", "heim", "heis", "mif1", "avif"})
-"""HEIF brands of single pictures, for which FFmpeg states 1 fps."""
 _MAX_HEADER_FPS = 240
 """A higher rate is the timestamp clock, not the frame rate. Recordings made in browsers state only the clock."""
 _MEASURED_FRAMES = 250
@@ -116,7 +114,7 @@ def _timed(
 def frame_rate_of(container: Any, stream: Any, path: Path) -> Fraction:
     """Frames per second of a fresh container's video stream; may read packets from it. Raises CorruptMediaError."""
     rate = stream.average_rate or stream.guessed_rate
-    if not rate or container.metadata.get("major_brand", "") in _STILL_BRANDS:
+    if not rate:
         return _FALLBACK_FPS
     return Fraction(rate) if rate <= _MAX_HEADER_FPS else _measured_rate(container, stream, path)
 

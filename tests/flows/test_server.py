@@ -10,6 +10,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import reproduce, retrain, serve, server
+from tests.support.loopback import serving
 
 
 @pytest.fixture
@@ -45,3 +46,16 @@ def test_without_an_address_no_server_is_required_except_for_serve(
         server.require_server()
         assert serve.main(["--root", str(own_stub_pipeline)]) == 2
         assert "PREFECT_API_URL is not set" in capsys.readouterr().err
+
+
+def test_a_server_that_denies_access_is_reported_before_a_flow_starts(
+    own_stub_pipeline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Prefect answers the health check without a password."""
+    with serving() as refusing, temporary_settings({PREFECT_API_URL: f"{refusing.url}/api"}):
+        refusing.files = {"/api/health": b"true"}
+        refusing.forbidden = {"/api/admin/version"}
+        assert serve.main(["--root", str(own_stub_pipeline)]) == 2
+    message = capsys.readouterr().err
+    assert "which denies access (403); set PREFECT_API_AUTH_STRING to USER:PASSWORD" in message
+    assert "Traceback" not in message

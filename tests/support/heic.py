@@ -37,8 +37,13 @@ def _coded(image: NDArray[np.uint8]) -> tuple[bytes, bytes]:
     return _box(b"hvcC", head, arrays), b"".join(data)
 
 
-def write_heic(path: Path, tiles: list[NDArray[np.uint8]]) -> None:
-    """Write tiles ``uint8 [H, W, 3]`` of one size side by side; a single one is stored without a grid."""
+def write_heic(
+    path: Path, tiles: list[NDArray[np.uint8]], *, turns: int = 0, transfer: int = 1, brand: bytes = b"heic"
+) -> None:
+    """Write tiles ``uint8 [H, W, 3]`` of one size side by side; a single one is stored without a grid.
+
+    ``turns``: quarter turns to the left that a reader has to make. ``transfer``: code of the curve (ITU-T H.273).
+    """
     height, width = tiles[0].shape[:2]
     coded = [_coded(tile) for tile in tiles]
     items = [data for _, data in coded]
@@ -49,8 +54,14 @@ def write_heic(path: Path, tiles: list[NDArray[np.uint8]]) -> None:
         kinds.append(b"grid")
     shapes = [_full(b"ispe", struct.pack(">2I", width, height))]
     shapes += [_full(b"ispe", struct.pack(">2I", width * len(tiles), height))] * is_grid
-    uses = [b"".join(struct.pack(">HBBB", number, 2, 0x81, 2) for number in range(1, len(tiles) + 1))]
-    uses += [struct.pack(">HBB", len(items), 1, 3)] * is_grid
+    primaries = 9 if transfer in (16, 18) else 1
+    shapes += [_box(b"irot", bytes([turns])), _box(b"colr", b"nclx", struct.pack(">3HB", primaries, transfer, 1, 0))]
+    last = [0x80 | len(shapes), 1 + len(shapes)]
+    uses = []
+    for number in range(1, len(items) + 1):
+        is_tile = number <= len(tiles)
+        own = ([0x81, 2] if is_tile else [3]) + (last if number == len(items) else [1 + len(shapes)])
+        uses.append(struct.pack(f">HB{len(own)}B", number, len(own), *own))
     dimg = struct.pack(f">2H{len(tiles)}H", len(items), len(tiles), *range(1, len(tiles) + 1))
 
     def meta(first: int) -> bytes:
@@ -76,6 +87,6 @@ def write_heic(path: Path, tiles: list[NDArray[np.uint8]]) -> None:
             ),
         )
 
-    head = _box(b"ftyp", b"heic", bytes(4), b"mif1heic")
+    head = _box(b"ftyp", brand, bytes(4), b"mif1heic")
     first = len(head) + len(meta(0)) + 8
     path.write_bytes(head + meta(first) + _box(b"mdat", *items))

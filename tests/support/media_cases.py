@@ -13,8 +13,10 @@ import cv2
 import numpy as np
 from av.stream import Disposition
 from numpy.typing import NDArray
+from PIL import Image
 
 from tests.support.drawn_face import draw_face, tone
+from tests.support.heic import write_heic
 
 NUM_FRAMES, SIZE_PX = 30, 160
 Frames = Sequence[NDArray[np.uint8]]
@@ -105,6 +107,21 @@ def cut_off(share: float, **settings: Any) -> Make:
     return make
 
 
+def same_times(path: Path) -> None:
+    """A film, two of whose frames have the time of the frame before."""
+    even = path.with_name("even.mkv")
+    write_film(even, codec="mjpeg", pix_fmt="yuvj420p")
+    with av.open(str(even)) as source, av.open(str(path), "w") as container:
+        streams = [container.add_stream_from_template(stream) for stream in source.streams]
+        for packet in source.demux():
+            if packet.dts is None:
+                continue
+            if packet.stream.type == "video" and packet.pts in (280, 480):
+                packet.pts = packet.dts = packet.pts - 40
+            packet.stream = streams[packet.stream.index]
+            container.mux(packet)
+
+
 def damaged(path: Path) -> None:
     """A film, one of whose pictures has no readable header."""
     write_film(path, codec="png", pix_fmt="rgb24")
@@ -128,6 +145,27 @@ def cover_art(path: Path) -> None:
         container.mux(picture.encode(None))
         _write_sound(container, sound, (tone(1.2) * 32767).astype(np.int16), 0)
         container.mux(sound.encode(None))
+
+
+def picture(path: Path) -> None:
+    """One face, in the format of the name."""
+    Image.fromarray(faces()[0][..., ::-1]).save(path)
+
+
+def animation(path: Path) -> None:
+    first, *others = [Image.fromarray(face[..., ::-1]) for face in faces()]
+    first.save(path, save_all=True, append_images=others, duration=40, quality=90)
+
+
+def tiled(path: Path) -> None:
+    """One face, stored in two tiles."""
+    write_heic(path, [np.ascontiguousarray(half) for half in np.split(faces()[0], 2, axis=1)])
+
+
+def folder(path: Path) -> None:
+    path.mkdir()
+    for number, face in enumerate(faces()):
+        cv2.imwrite(str(path / f"{number}.png"), face)
 
 
 def hdr(stream: Any) -> None:

@@ -12,6 +12,7 @@ import pytest
 from pipeline.core.layout import Layout
 from pipeline.doctor import services
 from pipeline.doctor.check import Check, Status
+from tests.support.loopback import serving
 from tests.support.store_api import store_api
 
 
@@ -123,12 +124,34 @@ def test_prefect(layout: Layout, monkeypatch: pytest.MonkeyPatch, open_port: int
     with store_api() as server:
         server.content = b"true"
         assert prefect(f"{server.url}/api").status is Status.OK
-        assert server.requests[-1][:2] == ("GET", "/api/health")
+        assert [request[:2] for request in server.requests] == [("GET", "/api/health"), ("GET", "/api/admin/version")]
         server.content = b"<html>"
         assert "not as Prefect does" in prefect(f"{server.url}/api").found
         server.status = 404
         assert "error 404" in prefect(f"{server.url}/api").found
+        server.status = 401
+        denied = prefect(f"{server.url}/api")
+        assert denied.status is Status.WARN and "denies access (401)" in denied.found
+        assert "PREFECT_API_AUTH_STRING" in denied.remedy
     monkeypatch.setattr(services, "_ANSWER_S", 0.1)
     assert prefect(f"http://127.0.0.1:{open_port}/api").status is Status.FAIL  # an open port is no server
     away = prefect(f"http://127.0.0.1:{closed_port}/api")
     assert away.status is Status.FAIL and f"prefect server start --port {closed_port}" in away.remedy
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "header"),
+    [
+        ("PREFECT_API_AUTH_STRING", "team:secret", "Basic dGVhbTpzZWNyZXQ="),
+        ("PREFECT_API_KEY", "secret", "Bearer secret"),
+    ],
+)
+def test_prefect_is_asked_with_the_credentials_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, setting: str, value: str, header: str
+) -> None:
+    with serving() as server:
+        server.files = {"/api/health": b"true", "/api/admin/version": b'"3"'}
+        monkeypatch.setenv("PREFECT_API_URL", f"{server.url}/api")
+        monkeypatch.setenv(setting, value)
+        assert services.check_prefect()[0].status is Status.OK
+        assert server.authorizations == [header, header]

@@ -16,6 +16,7 @@ from pipeline.dubbing.settings import DubSettings
 from pipeline.evaluation.videos.faces import PairedFaces
 from pipeline.faces.any_roll import AnyRollDetector
 from pipeline.faces.detector import YuNetDetector
+from pipeline.media.container import VIDEO_SUFFIXES
 from pipeline.media.file import MediaFile
 from pipeline.params import PreprocessParams, load_params
 from pipeline.preprocess.clip import process_clip
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 class Row(NamedTuple):
     """``note`` is part of a note of data and dub. ``data`` is the reason of a reject; ``dub`` and ``score`` are parts
-    of an error. Empty: the file is used."""
+    of an error. ``data`` and ``score`` may be NOT_LISTED. Empty: the file is used."""
 
     name: str
     make: Make
@@ -38,7 +39,11 @@ class Row(NamedTuple):
     score: str = ""
 
 
+NOT_LISTED = "not listed"
+"""Sources and `score` search folders for files with other suffixes."""
 LOST = [40 * k for k in range(36) if k not in (5, 6, 13, 20, 27, 33)]
+PICTURE = {"data": NOT_LISTED, "score": NOT_LISTED}
+PICTURES = ("jpg", "png", "tiff", "bmp", "webp", "gif", "avif")
 ROWS = {
     "as it should be": Row("v.mkv", film()),
     "rotated": Row("v.mp4", film(lambda: cases.turned(3), configure=cases.rotation(90), audio_codec="aac")),
@@ -58,6 +63,7 @@ ROWS = {
     ),
     "pixels that are not square": Row("v.mkv", film(configure=cases.wide_pixels)),
     "variable frame rate": Row("v.mkv", film(codec="libx264", times_ms=LOST)),
+    "frames with one time": Row("v.mkv", cases.same_times),
     "a playlist": Row(
         "v.mp4", cases.playlist, data="unreadable_file", dub="cannot be opened", score="cannot be opened"
     ),
@@ -72,6 +78,10 @@ ROWS = {
     "transparent pixels": Row(
         "v.mkv", film(cases.with_alpha, codec="ffv1", pix_fmt="bgra"), note="transparent pixels are shown on black"
     ),
+    "a folder of pictures": Row("pictures", cases.folder, **PICTURE),
+    **{f"a picture as {kind}": Row(f"p.{kind}", cases.picture, **PICTURE) for kind in PICTURES},
+    "a picture in tiles": Row("p.heic", cases.tiled, **PICTURE),
+    **{f"an animated {kind}": Row(f"a.{kind}", cases.animation, **PICTURE) for kind in ("webp", "gif")},
 }
 
 
@@ -110,8 +120,11 @@ class Silent:
 
 @pytest.mark.parametrize("name", ROWS)
 def test_data(made: dict[str, Path], preprocess: PreprocessParams, name: str) -> None:
-    (result,) = process_clip(record_of("a", "s", "train", made[name], ""), preprocess, Path("/"))
     row = ROWS[name]
+    if row.data == NOT_LISTED:
+        assert made[name].suffix not in VIDEO_SUFFIXES
+        return
+    (result,) = process_clip(record_of("a", "s", "train", made[name], ""), preprocess, Path("/"))
     assert (result.reason if isinstance(result, Reject) else "") == row.data, result
     if not row.data:
         assert row.note in result.note if row.note else result.note == ""
@@ -144,6 +157,9 @@ def make_speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_score(made: dict[str, Path], preprocess: PreprocessParams, name: str) -> None:
     """The reader of `score`, with a file as its own real video."""
     row = ROWS[name]
+    if row.score == NOT_LISTED:
+        assert made[name].suffix not in VIDEO_SUFFIXES
+        return
     with MediaFile(made[name]) as shown, MediaFile(made[name]) as real:
         if row.score:
             with pytest.raises(LipsmithError, match=row.score):
