@@ -18,6 +18,7 @@ from pipeline.core.errors import DataError, UserError
 from pipeline.core.layout import Layout
 from pipeline.dubbing import Dubber, DubSummary, ListedFace, PhaseProgress, list_faces
 from pipeline.dubbing.choices import InSilence
+from pipeline.dubbing.options import DubOptions
 from pipeline.dubbing.phases import OnProgress
 from pipeline.dubbing.sync_score import DUB_JUDGE, score_dub
 from pipeline.inference.device import select_device
@@ -43,6 +44,8 @@ class DubRequest:
     who: str = "largest"
     length: Length = "audio"
     in_silence: InSilence = "rest"
+    detail: float = 0.0
+    """How much fine detail is restored in the mouth, 0..1."""
     keeps_missing: bool = False
     """Whether a video that hardly shows the face is dubbed too."""
 
@@ -102,7 +105,8 @@ class AppJobs:
             listed = _chosen(request.who, listing.faces)
             folder = self.work.new_folder()
             dubber = self._dubber(request.model)
-            return preview_frame(dubber, face, listed, voice, folder, root=self._layout.root, label=self.label)
+            options: DubOptions = {"label": self.label, "detail": request.detail}
+            return preview_frame(dubber, face, listed, voice, folder, options, root=self._layout.root)
 
     def dub(self, request: DubRequest, on_progress: OnProgress) -> DubOutcome:
         """Dub the video, mark it and score its sync. Raises UserError, DataError and MediaError."""
@@ -117,6 +121,7 @@ class AppJobs:
                 who=request.who,
                 length=request.length,
                 in_silence=request.in_silence,
+                detail=request.detail,
                 on_missing="keep" if request.keeps_missing else "auto",
                 on_progress=watch_length(face, self.limits, on_progress),
                 comment=COMMENT,

@@ -37,6 +37,7 @@ _CONSENT_TEXT = """**Consent is needed.** Use only faces and voices of people wh
 generated: in the file's metadata{label}. {limits}"""
 _READY = "Choose a face and a voice, then preview one frame or dub the video."
 _LENGTHS = [("as long as the voice", "audio"), ("as long as the video", "video")]
+_DETAIL_INFO = "0: as generated. 1: with the fine detail of the video, where the mouth is as in it, and sharpened."
 _SILENCES = [("generated, at rest", "rest"), ("as in the video", "keep")]
 
 
@@ -96,6 +97,7 @@ def _add_options() -> list[Any]:
         return [
             gr.Radio(_LENGTHS, value="audio", label="Length of the result"),
             gr.Radio(_SILENCES, value="rest", label="Mouth while nobody speaks"),
+            gr.Slider(0, 1, value=0, step=0.1, label="Detail of the mouth", info=_DETAIL_INFO, elem_id="detail"),
             gr.Checkbox(label=KEEP_MISSING),
         ]
 
@@ -174,6 +176,7 @@ def _request(
     who: str,
     length: Any,
     silence: Any,
+    detail: float,
     keeps: bool,
 ) -> DubRequest:
     return DubRequest(
@@ -184,6 +187,7 @@ def _request(
         who=who,
         length=length,
         in_silence=silence,
+        detail=detail,
         keeps_missing=keeps,
     )
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.errors import DataError
 from pipeline.dubbing import Dubber, ListedFace, list_faces
+from pipeline.dubbing.options import DubOptions
 from pipeline.dubbing.playback import Frame
 from pipeline.faces.detector import box_iou
 from pipeline.features.alignment import SAMPLE_RATE_HZ
@@ -25,19 +26,20 @@ _GAP_PX = 8
 
 
 def preview_frame(
-    dubber: Dubber, face: Path, listed: ListedFace, voice: Path, folder: Path, *, root: Path, label: str | None
+    dubber: Dubber, face: Path, listed: ListedFace, voice: Path, folder: Path, options: DubOptions, *, root: Path
 ) -> Path:
     """Write a PNG with a frame of ``face`` and, below or beside it, the same frame dubbed. Returns its path.
 
     The part is the middle of the face's appearance, the speech the loudest part of ``voice``. The files of the work lie
-    in ``folder``; ``root`` is the checkout. Raises the errors of `Dubber`, and DataError if the short part
-    does not show the face.
+    in ``folder``. ``options`` change the picture, such as ``label``. ``root`` is the checkout. Raises the errors of
+    `Dubber`, and DataError if the short part does not show the face.
     """
     part, speech, dubbed = folder / "part.mp4", folder / "speech.wav", folder / "dubbed.mp4"
     _write_part(face, (listed.start_s + listed.end_s - PART_S) / 2, part)
     _write_speech(voice, speech)
     number = _number_in(part, listed, root)
-    dubber(part, speech, dubbed, who=number, length="video", on_missing="keep", label=label)
+    fixed: DubOptions = {"who": number, "length": "video", "on_missing": "keep"}
+    dubber(part, speech, dubbed, **(options | fixed))
     before, after = _middle(part), _middle(dubbed)
     both = _beside(before, after[: before.shape[0], : before.shape[1]])
     path = folder / "preview.png"

@@ -107,6 +107,13 @@ def dub(
             "exit code is 3. Default: 0.5, and 0 with --on-missing keep."
         ),
     ] = None,
+    detail: Annotated[
+        float,
+        typer.Option(
+            help="Fine detail restored in the mouth, 0 to 1: the source's where the mouth is as in --face, and the "
+            "generator's, sharpened, where it moved."
+        ),
+    ] = 0.0,
     keep_frames: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="New folder for the frames of the output as PNG files.")
     ] = None,
@@ -164,6 +171,7 @@ def dub(
             "in_silence": in_silence,
             "drive": drive,
             "min_dubbed": min_dubbed,
+            "detail": detail,
             "keep_frames": keep_frames,
             "comment": comment,
             "label": label,

@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from pipeline.core.choices import CropGeometry, Length, Reference
 from pipeline.dubbing.blend import Shares, blend_frames, generated_shares
+from pipeline.dubbing.detail import MouthDetail
 from pipeline.dubbing.drawn import DrawnFrames
 from pipeline.dubbing.face_path import Followed, find_faces, finer
 from pipeline.dubbing.kept_frames import kept_frames
@@ -145,7 +146,9 @@ def _dub(
     mark = label_frames(settings.label)
     with kept_frames(settings.keep_frames) as keep, writer:
         batch_frames = _batch_size(display, settings)
-        dubbed = regenerate(shown, followed, voice, timing, generate, batch_frames, settings.reference, shares)
+        dubbed = regenerate(
+            shown, followed, voice, timing, generate, batch_frames, settings.reference, shares, settings.detail
+        )
         for _, image in in_phase(dubbed, "generating frames", timing.num_frames, settings.on_progress):
             marked = mark(image)
             writer.write(marked)
@@ -176,23 +179,22 @@ def regenerate(
     batch_frames: int = BATCH_FRAMES,
     reference: Reference = "first",
     shares: Shares | None = None,
+    detail: float = 0.0,
 ) -> Iterator[tuple[int, Frame]]:
     """Generate mouths for a stream of (source frame index, frame), in batches; yields the stream with new frames.
 
     Frames without a face in ``followed`` are returned unchanged. Each frame of the stream gets the audio at its time.
     ``shares: float32 [K]`` is the share of the generated mouth in each frame of the stream, by default 1. A frame with
-    share 0 is returned unchanged.
+    share 0 is returned unchanged. ``detail``: how much detail is restored, 0..1 (``MouthDetail``).
     """
     boxes, rolls = followed.boxes, followed.rolls
     has_face = np.isfinite(boxes[:, 0])
     if has_face.any():  # placeholder boxes must not affect the sampling density
         known = np.where(has_face[:, None], boxes, np.nanmedian(boxes, axis=0))
         cut = Cropper(known, CROP_PX, rolls=rolls)
-    first_of_shot, tint_of, state = (
-        ShotReference(followed.cuts),
-        SkinTint(float(timing.fps), followed.cuts),
-        GeneratorState(),
-    )
+    first_of_shot, state = ShotReference(followed.cuts), GeneratorState()
+    tint_of = SkinTint(float(timing.fps), followed.cuts)
+    detail_of = MouthDetail(detail, float(timing.fps), followed.cuts)
     numbered = enumerate(shown)
     while batch := list(itertools.islice(numbered, batch_frames)):
         pictures = {place: frame for place, (_, frame) in batch}
@@ -206,7 +208,7 @@ def regenerate(
                 frame, box, roll = pictures[place], boxes[source], float(rolls[source])
                 height, width = frame.shape[:2]
                 tint = tint_of(crop, mouth, pixels_inside(box, height, width, CROP_PX, roll), source)
-                pasted = paste_mouth(frame, mouth, box, tint, roll)
+                pasted = paste_mouth(frame, mouth, box, tint, roll, detail_of(crop, mouth, source))
                 pictures[place] = pasted if shares is None else blend_frames(frame, pasted, shares[place])
         for place, (source, _) in batch:
             yield source, pictures[place]

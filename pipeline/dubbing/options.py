@@ -32,6 +32,7 @@ class DubOptions(TypedDict, total=False):
     drive: Path | None
     fps: float | None
     min_dubbed: float | None
+    detail: float
     keep_frames: Path | None
     comment: str | None
     label: str | None

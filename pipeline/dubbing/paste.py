@@ -7,14 +7,18 @@ are unchanged.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.faces.crops import CROP_PX
 from pipeline.faces.roll import rotated
 from pipeline.media.image import sample_cubic
 
 Float = NDArray[np.floating]
+Pixels = NDArray[np.uint8] | NDArray[np.float32]
 
 MOUTH_TOP = 0.5
 """Share of the crop's height at which pasting begins: the part above is the generator's input (Wav2Lip, sec. 3.4)."""
@@ -29,62 +33,93 @@ SHARPNESS = -0.75
 """Slope of the cubic at the first neighbour, as in OpenCV. Lanczos gains another 0.4 dB, but rings."""
 
 
+@dataclass(frozen=True)
+class MouthArea:
+    """The part of a frame that contains the pasted region, H x W pixels.
+
+    ``window``: its rows and columns in the frame. ``alpha: float32 [H, W, 1]``: the weight of the generated image.
+    ``pixels_per_crop_px``: horizontal and vertical size of a crop pixel, in pixels of the frame, for crops of
+    ``CROP_PX``. ``sample`` enlarges an image that covers the whole crop, [S, S, C], to the area: float32 [H, W, C].
+    """
+
+    window: tuple[slice, slice]
+    alpha: NDArray[np.float32]
+    pixels_per_crop_px: tuple[float, float]
+    sample: Callable[[Pixels], NDArray[np.float32]]
+
+
+Refine = Callable[[NDArray[np.float32], NDArray[np.uint8], MouthArea], NDArray[np.float32]]
+"""Changes the generated part of an area before it is blended: (generated [H, W, 3], the frame's, area) -> [H, W, 3]."""
+
+
 def paste_mouth(
     frame: NDArray[np.uint8],
     generated: NDArray[np.uint8],
     box: NDArray[np.float64],
     tint: NDArray[np.float32],
     roll: float = 0.0,
+    refine: Refine | None = None,
 ) -> NDArray[np.uint8]:
     """Blend the mouth of ``generated: uint8 [S, S, 3]`` into ``frame: uint8 [H, W, 3]`` at ``box``.
 
     ``box`` is ``x0, y0, x1, y1`` in continuous pixels and may extend beyond the frame. ``tint: float32 [3]``, in grey
     levels, is added to the mouth (``SkinTint``). ``roll``: the box is rotated clockwise by it about its centre, in
-    degrees. Returns a new frame.
+    degrees. ``refine`` changes the enlarged mouth, such as ``MouthDetail``. Returns a new frame.
     """
-    if roll != 0:
-        return _paste_rolled(frame, generated, box, tint, roll)
-    height, width = frame.shape[:2]
-    x0, y0, x1, y1 = (float(v) for v in box)
-    columns = _pixels_between(x0, x1, width)
-    rows = _pixels_between(y0 + MOUTH_TOP * (y1 - y0), y1, height)
     pasted = frame.copy()
-    if columns.size == 0 or rows.size == 0:
+    area = mouth_area(box, roll, frame.shape[0], frame.shape[1])
+    if area is None:
         return pasted
-    u, v = (columns + 0.5 - x0) / (x1 - x0), (rows + 0.5 - y0) / (y1 - y0)
-    alpha = mouth_mask(u, v)[..., None]
-    patch = _resample(generated, u, v) + tint
-    area = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    mixed = alpha * np.clip(patch, 0, 255) + (1 - alpha) * frame[area]
-    pasted[area] = np.where(alpha > 0, np.rint(mixed), frame[area]).astype(np.uint8)
+    patch, shown = area.sample(generated) + tint, frame[area.window]
+    if refine is not None:
+        patch = refine(patch, shown, area)
+    mixed = area.alpha * np.clip(patch, 0, 255) + (1 - area.alpha) * shown
+    pasted[area.window] = np.where(area.alpha > 0, np.rint(mixed), shown).astype(np.uint8)
     return pasted
 
 
-def _paste_rolled(
-    frame: NDArray[np.uint8],
-    generated: NDArray[np.uint8],
-    box: NDArray[np.float64],
-    tint: NDArray[np.float32],
-    roll: float,
-) -> NDArray[np.uint8]:
+def mouth_area(box: NDArray[np.float64], roll: float, height: int, width: int) -> MouthArea | None:
+    """The area of a crop's mouth in a frame of this size; None if it lies outside the frame. Arguments as above."""
+    return _upright_area(box, height, width) if roll == 0 else _rolled_area(box, roll, height, width)
+
+
+def _upright_area(box: NDArray[np.float64], height: int, width: int) -> MouthArea | None:
+    x0, y0, x1, y1 = (float(v) for v in box)
+    columns = _pixels_between(x0, x1, width)
+    rows = _pixels_between(y0 + MOUTH_TOP * (y1 - y0), y1, height)
+    if columns.size == 0 or rows.size == 0:
+        return None
+    u, v = (columns + 0.5 - x0) / (x1 - x0), (rows + 0.5 - y0) / (y1 - y0)
+    alpha = mouth_mask(u, v)[..., None]
+    return MouthArea(_window(rows, columns), alpha, _scale(box), lambda image: _resample(image, u, v))
+
+
+def _rolled_area(box: NDArray[np.float64], roll: float, height: int, width: int) -> MouthArea | None:
     centre, sides = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
     corners = box[:2] + np.array([(0, MOUTH_TOP), (1, MOUTH_TOP), (0, 1), (1, 1)]) * sides
     corners = rotated(corners, centre, roll)
-    pasted = frame.copy()
-    columns = _pixels_between(corners[:, 0].min(), corners[:, 0].max(), frame.shape[1])
-    rows = _pixels_between(corners[:, 1].min(), corners[:, 1].max(), frame.shape[0])
+    columns = _pixels_between(corners[:, 0].min(), corners[:, 0].max(), width)
+    rows = _pixels_between(corners[:, 1].min(), corners[:, 1].max(), height)
     if columns.size == 0 or rows.size == 0:
-        return pasted
+        return None
     pixels = np.stack(np.meshgrid(columns + 0.5, rows + 0.5), axis=-1)
     u, v = np.moveaxis((rotated(pixels, centre, -roll) - box[:2]) / sides, -1, 0)
     across, down = np.abs((u - CENTRE_U) / HALF_WIDTH), np.abs((v - CENTRE_V) / HALF_HEIGHT)
     alpha = _mask_at((down**ROUNDNESS + across**ROUNDNESS) ** (1 / ROUNDNESS))[..., None]
-    size = generated.shape[0]
-    patch = sample_cubic(generated, u * size - 0.5, v * size - 0.5) + tint
-    area = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    mixed = alpha * np.clip(patch, 0, 255) + (1 - alpha) * frame[area]
-    pasted[area] = np.where(alpha > 0, np.rint(mixed), frame[area]).astype(np.uint8)
-    return pasted
+
+    def sample(image: Pixels) -> NDArray[np.float32]:
+        size = image.shape[0]
+        return sample_cubic(image, u * size - 0.5, v * size - 0.5).reshape(*u.shape, image.shape[2])
+
+    return MouthArea(_window(rows, columns), alpha, _scale(box), sample)
+
+
+def _window(rows: NDArray[np.int64], columns: NDArray[np.int64]) -> tuple[slice, slice]:
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _scale(box: NDArray[np.float64]) -> tuple[float, float]:
+    return float(box[2] - box[0]) / CROP_PX, float(box[3] - box[1]) / CROP_PX
 
 
 def mouth_mask(u: Float, v: Float) -> NDArray[np.float32]:
@@ -112,8 +147,8 @@ def _pixels_between(start: float, stop: float, limit: int) -> NDArray[np.int64]:
     return np.arange(max(0, math.ceil(start - 0.5)), min(limit, math.ceil(stop - 0.5)))
 
 
-def _resample(image: NDArray[np.uint8], u: Float, v: Float) -> NDArray[np.float32]:
-    """Bicubic samples of ``image: uint8 [S, S, 3]`` on the grid ``v`` x ``u``: float32 [H, W, 3], not clipped."""
+def _resample(image: Pixels, u: Float, v: Float) -> NDArray[np.float32]:
+    """Bicubic samples of ``image: [S, S, C]`` on the grid ``v`` x ``u``: float32 [H, W, C], not clipped."""
     across, down = _weights(u, image.shape[1]), _weights(v, image.shape[0])
     half_way = np.tensordot(down, image.astype(np.float32), axes=(1, 0))
     return np.einsum("wi,hic->hwc", across, half_way, optimize=True)

@@ -34,7 +34,11 @@ class ShotStarts:
         """Whether ``crop: uint8 [96, 96, 3]`` of the source frame ``source`` begins a shot."""
         last, last_source = self._last, self._last_source
         self._last, self._last_source = crop, source
-        if last is None or abs(source - last_source) != 1 or max(source, last_source) in self._cuts:
+        if last is None:
+            return True
+        if source == last_source:  # the frame is shown again: a picture, or a pause of a varying rate
+            return False
+        if abs(source - last_source) != 1 or max(source, last_source) in self._cuts:
             return True
         return float(np.abs(crop.astype(np.int16) - last).mean()) > CUT_DIFFERENCE
 

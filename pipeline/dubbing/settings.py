@@ -32,8 +32,8 @@ class DubSettings:
     keeps its pictures and its sound, and the length is the video's. in_silence: the mouth in silence. drive: the speech
     that the lips follow, if it is another one than the sound. min_dubbed: smallest share of frames, 0..1, in which a
     mouth can be generated; None is 0.5, and 0 with on_missing ``keep``. fps: frame rate of a folder of pictures,
-    by default 25. keep_frames: folder for the frames as PNG. comment: metadata of the output file. label: text that is
-    drawn into a corner of each frame.
+    by default 25. detail: how much fine detail is restored in the mouth, 0..1 (`MouthDetail`). keep_frames: folder for
+    the frames as PNG. comment: metadata of the output file. label: text that is drawn into a corner of each frame.
     on_progress: called after each frame.
     """
 
@@ -49,6 +49,7 @@ class DubSettings:
     drive: Path | None = None
     fps: float | None = None
     min_dubbed: float | None = None
+    detail: float = 0.0
     keep_frames: Path | None = None
     comment: str | None = None
     label: str | None = None
@@ -69,4 +70,6 @@ def check_files(face: Path, audio: Path | None, out: Path, settings: DubSettings
         raise UserError("segments name their own speech; leave out --audio and --drive")
     if settings.min_dubbed is not None and not 0 <= settings.min_dubbed <= 1:
         raise UserError(f"min_dubbed is {settings.min_dubbed}; allowed: 0 to 1")
+    if not 0 <= settings.detail <= 1:
+        raise UserError(f"detail is {settings.detail}; allowed: 0 to 1")
     parse_who(settings.who)

@@ -31,6 +31,19 @@ def blur(images: NDArray[Pixel], sigma_px: float) -> NDArray[Pixel]:
     return np.stack(blurred)
 
 
+def gaussian_blur(image: NDArray[np.float32], sigma_x_px: float, sigma_y_px: float) -> NDArray[np.float32]:
+    """Gaussian blur of ``[H, W, ...]`` with a standard deviation for each direction; mirrors the border."""
+    blurred: Any = cv2.GaussianBlur(image, (0, 0), sigma_x_px, sigmaY=sigma_y_px, borderType=cv2.BORDER_REFLECT)
+    return np.asarray(blurred)
+
+
+def largest_around(image: NDArray[np.float32], radius_px: int) -> NDArray[np.float32]:
+    """The largest value of ``[H, W]`` in a disc around each pixel: float32 [H, W]."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1, 2 * radius_px + 1))
+    largest: Any = cv2.dilate(image, disc)
+    return np.asarray(largest)
+
+
 def moved(
     images: NDArray[np.uint8], turn_degrees: float, growth: float, shift_px: tuple[float, float]
 ) -> NDArray[np.uint8]:
@@ -48,8 +61,10 @@ def to_lab(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(lab)
 
 
-def sample_cubic(image: NDArray[np.uint8], x: NDArray[np.floating], y: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Bicubic samples at pixel indices ``x, y: [H, W]``: uint8 [S, S, 3] -> float32 [H, W, 3], not clipped.
+def sample_cubic(
+    image: NDArray[np.uint8] | NDArray[np.float32], x: NDArray[np.floating], y: NDArray[np.floating]
+) -> NDArray[np.float32]:
+    """Bicubic samples at pixel indices ``x, y: [H, W]``: [S, S, C] -> float32 [H, W, C], not clipped; C = 1 is dropped.
 
     Pixels outside the image repeat its edge.
     """

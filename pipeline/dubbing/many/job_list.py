@@ -121,7 +121,7 @@ def _value(folder: Path, name: str, text: str) -> Any:
     hint = get_type_hints(DubOptions)[name]
     if get_origin(hint) is Literal:
         return text
-    (kind,) = (part for part in get_args(hint) if part is not type(None))
+    (kind,) = (part for part in get_args(hint) or (hint,) if part is not type(None))
     if kind is Path:
         return _path(folder, name, text)
     try:

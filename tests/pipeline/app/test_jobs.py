@@ -111,6 +111,26 @@ def test_the_face_of_a_preview(who, chosen, jobs, request_, monkeypatch):
     assert seen == [chosen]
 
 
+def test_the_options_of_a_request_are_those_of_the_dub_and_of_the_preview(jobs, request_, monkeypatch):
+    seen = []
+
+    def dub(*files, **options):
+        seen.append(options)
+        raise DataError("no more is needed")
+
+    monkeypatch.setattr(jobs, "_dubber", lambda model: dub)
+    monkeypatch.setattr("pipeline.app.preview.list_faces", lambda *_, **__: [_listed(1, 90)])
+    wanted = replace(request_, detail=0.5, in_silence="keep")
+    for work in (
+        lambda: jobs.dub(wanted, lambda progress: None),
+        lambda: jobs.preview(wanted, FaceListing((_listed(1, 90),), None)),
+    ):
+        with pytest.raises(DataError, match="no more is needed"):
+            work()
+    assert [options["detail"] for options in seen] == [0.5, 0.5]
+    assert seen[0]["in_silence"] == "keep" and seen[1]["label"] == jobs.label
+
+
 @pytest.mark.parametrize(("who", "error"), [("9", UserError), ("largest", DataError)])
 def test_a_preview_needs_the_chosen_face(who, error, jobs, request_):
     faces = (_listed(1, 40),) if who == "9" else ()

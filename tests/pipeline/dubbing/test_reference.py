@@ -25,6 +25,11 @@ def test_a_video_that_runs_backwards_is_the_same_shot() -> None:
     assert levels_of(ShotReference()(crops_of(10, 20, 10, 5), [0, 1, 0, 1])) == [10] * 4
 
 
+def test_a_frame_that_is_shown_again_is_the_same_shot() -> None:
+    assert levels_of(ShotReference()(crops_of(10, 20, 20, 30), [0, 1, 1, 2])) == [10] * 4
+    assert levels_of(ShotReference(cuts=[1])(crops_of(10, 20, 20, 30), [0, 1, 1, 2])) == [10, 20, 20, 20]
+
+
 def test_frames_left_out_and_starting_over_begin_a_shot() -> None:
     assert levels_of(ShotReference()(crops_of(10, 20, 30, 40), [0, 1, 5, 6])) == [10, 10, 30, 30]
     assert levels_of(ShotReference()(crops_of(10, 20, 30, 12), [0, 1, 2, 0])) == [10, 10, 10, 12]
