@@ -17,9 +17,10 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows import tasks
 from flows.board import current_board
+from flows.command import run_flow_command, settle
 from flows.console import FlowConsole
 from flows.occupancy import CheckoutBusyError, occupying
-from flows.reproduce import outcome_table, reproduce, require_settings, run_flow_command, settle
+from flows.reproduce import outcome_table, reproduce, require_settings
 from flows.server import require_server
 from flows.tasks import StageResult
 from pipeline.core.command_line import run_command

@@ -18,8 +18,9 @@ from prefect.exceptions import ObjectNotFound
 from prefect.runner import Runner
 from pydantic import ValidationError
 
+from flows.command import run_flow_command
 from flows.processes import end_children
-from flows.reproduce import reproduce, run_flow_command
+from flows.reproduce import reproduce
 from flows.retrain import retrain
 from flows.server import address, require_server
 from pipeline.core.command_line import run_command

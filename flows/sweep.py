@@ -23,10 +23,11 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
 from flows import dvc
+from flows.command import run_flow_command, settle
 from flows.occupancy import CheckoutBusyError, occupying
 from flows.processes import stream
 from flows.recording import recording
-from flows.reproduce import require_settings, run_flow_command, settle
+from flows.reproduce import require_settings
 from flows.server import require_server
 from flows.sweep_points import SweepPoint, grid_of, points_of, read_list
 from flows.tasks import UNCACHED, flow_logger

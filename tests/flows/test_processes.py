@@ -82,7 +82,7 @@ def test_sigterm_to_the_caller_ends_the_stage(tiny_repo: Path) -> None:
     stage = "sh -c 'echo $$ > pid; sleep 300 & echo $! >> pid; wait'"
     (tiny_repo / "dvc.yaml").write_text(text.replace("cat in.txt > prepared.txt", stage))
     code = (
-        "import sys; from pathlib import Path; from flows import dvc; from flows.reproduce import run_flow_command\n"
+        "import sys; from pathlib import Path; from flows import dvc; from flows.command import run_flow_command\n"
         f"body = lambda: dvc.run_stage(Path({str(tiny_repo)!r}), 'prepare', print)\n"
         "sys.exit(run_flow_command(body))"
     )
