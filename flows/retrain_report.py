@@ -1,0 +1,121 @@
+"""The report of a retraining: verdict, drift, metrics of both models, rules, stages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flows.reproduce import outcome_table
+from flows.tasks import StageResult
+from pipeline.report.tables import Table
+
+
+def headline(results: list[StageResult], decision: dict[str, Any] | None, fault: str = "") -> str:
+    """The outcome of the run in one line. ``fault``: why the gate made no decision."""
+    if fault:
+        return f"the gate failed: {fault.splitlines()[-1]}"
+    if decision is None:
+        failed = ", ".join(r.stage for r in results if r.outcome == "failed")
+        return f"failed: {failed}; the gate did not run"
+    verdict = f"{decision['outcome']}: {decision['reason']}"
+    is_same = all(r.outcome == "up_to_date" for r in results)
+    if is_same and not decision["is_registry_changed"]:
+        return f"no change ({verdict})"
+    return verdict
+
+
+def report(
+    results: list[StageResult], decision: dict[str, Any] | None, fault: str = "", drift: dict[str, Any] | None = None
+) -> str:
+    """Markdown with the verdict, the drift of the clips, both models' metrics, each rule with both values and every
+    stage's outcome."""
+    parts = [f"# Retraining: {headline(results, decision, fault)}"]
+    if fault:
+        parts.append(f"```\n{fault}\n```")
+    if drift:
+        parts.append(f"{drift['text']}\n\n{drift_table(drift)}")
+    if decision:
+        parts += [
+            _figures(decision),
+            _rescoring(decision),
+            _known_clips(decision),
+            _rules(decision),
+            _aliases(decision),
+        ]
+    parts.append(f"## Stages\n\n```\n{outcome_table(results)}\n```")
+    parts += [f"```\n{r.reason}\n```" for r in results if r.outcome == "failed"]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def drift_table(drift: dict[str, Any]) -> str:
+    """Markdown table of the measured columns; empty if none was measured."""
+    rows = [
+        [c["column"], f"{c['psi']:.3f}", "-" if c["ks"] is None else f"{c['ks']:.3f}", "yes" if c["drifts"] else "no"]
+        for c in drift["columns"]
+    ]
+    return Table(["column", "PSI", "KS", "drift"], rows, num_text=1).markdown() if rows else ""
+
+
+def _figures(decision: dict[str, Any]) -> str:
+    rows = []
+    for role in ("challenger", "champion"):
+        if model := decision[role]:
+            figures = [f"{model[key]:.4f}" for key in ("lse_d", "lse_c", "fid")]
+            digests = [model[key][:12] for key in ("model_sha256", "evaluation_digest")]
+            rows.append([role, model["version"], *figures, _clips(model), *digests])
+    header = ["model", "version", "LSE-D", "LSE-C", "FID", "clips", "weights", "evaluation"]
+    return Table(header, rows, num_text=2).markdown()
+
+
+def _clips(model: dict[str, Any]) -> str:
+    """Number of clips behind the metrics; a dash if it is not recorded."""
+    if model["num_clips"] is None:
+        return "-"
+    return f"{model['num_clips']}" + (f" ({model['num_failed']} failed)" if model["num_failed"] else "")
+
+
+def _rescoring(decision: dict[str, Any]) -> str:
+    """A sentence on the rescoring of the champion; empty if the champion was not scored again."""
+    rescoring = decision["rescoring"]
+    if rescoring is None:
+        return ""
+    if rescoring["fault"]:
+        return (
+            f"The champion had been scored under another evaluation and could not be scored again: {rescoring['fault']}"
+        )
+    return "The champion had been scored under another evaluation, so it was scored again."
+
+
+def _known_clips(decision: dict[str, Any]) -> str:
+    """A sentence on held-out clips that were in the champion's training split."""
+    champion = decision["champion"]
+    if not champion or decision["outcome"] == "already_champion":
+        return ""
+    known = champion["num_known_clips"]
+    if known is None:
+        return "The champion's training clips are not recorded, so some of the held-out clips may be among them."
+    if known == 0:
+        return "The champion was trained on none of the held-out clips."
+    return f"The champion was trained on {known} of the clips that are now held out, which can only improve its scores."
+
+
+def _rules(decision: dict[str, Any]) -> str:
+    rows = [
+        [
+            r["rule"],
+            r["metric"],
+            *(
+                f"{r[key]:.4f}" if isinstance(r[key], float) else str(r[key])
+                for key in ("challenger", "champion", "limit")
+            ),
+            "passed" if r["passed"] else "**failed**",
+            r["note"] or "-",
+        ]
+        for r in decision["rules"]
+    ]
+    header = ["rule", "metric", "challenger", "champion", "limit", "verdict", "note"]
+    return Table(header, rows, num_text=len(header)).markdown() if rows else ""
+
+
+def _aliases(decision: dict[str, Any]) -> str:
+    aliases = [f"{alias} = version {v}" for alias, v in sorted(decision["aliases"].items())]
+    return f"Registry `{decision['registered_model']}`: {', '.join(aliases)}."
