@@ -10,7 +10,7 @@ export DO_NOT_TRACK := 1
 # worker on two cores makes the whole slower: the tests that train take twice as long.
 PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
-.PHONY: help install weights repro plan check test unit e2e lowest lint format hooks golden ui app clean forget
+.PHONY: help install weights repro plan check test unit e2e lowest lint format hooks golden ui serve app clean forget
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 18
@@ -64,6 +64,9 @@ format: install ## rewrite the code in the project's format
 
 ui: install ## show the runs in MLflow's page, on http://127.0.0.1:5000
 	$(BIN)/python -m pipeline.tracking
+
+serve: install ## serve retraining every night and its Prefect server, from http://127.0.0.1:4200; Ctrl-C stops both
+	$(BIN)/python -m flows.serve --with-server
 
 app: install ## serve the web app of dubbing, on http://127.0.0.1:7860
 	$(BIN)/python -c 'import importlib.util as u, sys; sys.exit(u.find_spec("gradio") is None)' || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[app]'

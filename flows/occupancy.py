@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from flows.guard import start_guard
@@ -17,17 +18,25 @@ class CheckoutBusyError(TemporaryError):
 
 
 @contextmanager
-def occupying(root: Path, flow: str) -> Iterator[None]:
+def occupying(root: Path, flow: str, on_wait: Callable[[str], object] | None = None) -> Iterator[None]:
     """Lock the checkout for a flow, and start the flow's guard. A subflow in the same process may enter.
 
     The lock ends with the process, and the guard then ends the processes that the flow left behind.
 
-    Raises CheckoutBusyError that names the flow which holds the lock.
+    If another flow holds the lock, ``on_wait`` is called with a sentence that names it, and this call waits for its
+    end. Without ``on_wait``, raises CheckoutBusyError with such a sentence.
     """
-    try:
-        with locked_or_refused(Layout(root).scratch_dir / "flow.lock", flow):
-            start_guard()
-            yield
-    except LockHeldError as error:
-        holder = error.holder or "another flow"
-        raise CheckoutBusyError(f"{holder} is running in {root}; start {flow} again when it has finished") from None
+    path = Layout(root).scratch_dir / "flow.lock"
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked_or_refused(path, flow))
+        except LockHeldError as error:
+            holder = error.holder or "another flow"
+            if on_wait is None:
+                raise CheckoutBusyError(
+                    f"{holder} is running in {root}; start {flow} again when it has finished, or let it wait"
+                ) from None
+            on_wait(f"{holder} is running in {root}; waiting for its end")
+            held.enter_context(locked_or_refused(path, flow, math.inf))
+        start_guard()
+        yield

@@ -6,7 +6,7 @@ import contextvars
 import queue
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from flows import dvc
@@ -86,19 +86,19 @@ def walk(
     return list(results.values())
 
 
-def num_jobs(params: Params) -> int:
+def num_jobs(params: Params, gpus: Sequence[str]) -> int:
     """How many stages may run in parallel: ``runtime.num_jobs``, or for 0 a number that fits this machine.
 
-    For 0 the number is bounded by cores, free memory and 8. It is 1 if a training run uses a GPU or several processes.
+    For 0 the number is 1 if a training run uses several processes, the number of ``gpus`` if it uses a GPU, and bounded
+    by free memory on a CPU. It is at most the number of cores and 8.
     """
-    import torch  # imported here because the import takes seconds
-
     runtime = params.runtime
     if runtime.num_jobs:
         return runtime.num_jobs
-    takes_gpu = runtime.device == "cuda" or (runtime.device == "auto" and torch.cuda.is_available())
-    if takes_gpu or runtime.num_processes > 1:
+    if runtime.num_processes > 1:
         return 1
+    if gpus or runtime.device == "cuda":
+        return max(1, min(len(gpus), num_cores(), _MOST_JOBS))
     free_bytes = available_bytes()
     job_bytes = max(_LEAST_JOB_BYTES, int(_JOB_BYTES * params.train_gan.width))
     return max(1, min(num_cores(), free_bytes // job_bytes, _MOST_JOBS))

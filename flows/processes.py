@@ -79,9 +79,13 @@ def _raise_if_ended() -> None:
         raise CommandEndedError("the command was ended because its flow ended")
 
 
-def end_children() -> None:
-    """End every descendant process except the guard: SIGTERM first, SIGKILL after `GRACE_S`."""
-    end_processes(_descendants())
+def end_children(spared: int | None = None) -> None:
+    """End every descendant process except the guard: SIGTERM first, SIGKILL after `GRACE_S`.
+
+    ``spared``: id of a process that is left to run with its descendants.
+    """
+    kept = _with_descendants([psutil.Process(spared)]) if spared is not None and psutil.pid_exists(spared) else set()
+    end_processes(process for process in _descendants() if process not in kept)
 
 
 def end_everything() -> None:

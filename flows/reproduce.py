@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,14 +16,18 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows import dvc, tasks
 from flows.board import current_board
+from flows.checkout import current_checkout, working_in
 from flows.command import run_flow_command, settle
 from flows.console import FlowConsole
 from flows.estimate import read_durations, record_duration
+from flows.gpus import GpuShares, gpus_of
 from flows.key_figures import key_figure
 from flows.occupancy import CheckoutBusyError, occupying
+from flows.overrides import ParamValues
 from flows.parallel import num_jobs, shares_of, walk
 from flows.server import require_server
 from flows.tasks import StageResult
+from flows.upstream import after
 from pipeline.core.command_line import run_command
 from pipeline.core.errors import LipsmithError, UserError
 from pipeline.core.layout import Layout, find_root
@@ -34,16 +39,24 @@ from pipeline.report.tables import Table, wrap_bullets
 
 
 @flow(name="reproduce", persist_result=False)
-def reproduce(root: str | None = None, targets: list[str] | None = None) -> State[Any]:
-    """Bring the pipeline up to date and return a state that holds the list of StageResult.
+def reproduce(targets: list[str] | None = None, overrides: ParamValues | None = None, wait: bool = False) -> State[Any]:
+    """Bring the pipeline up to date.
 
-    ``root``: a checkout; default: the checkout that contains the working directory. ``targets``: stages to bring up to
-    date; default: all. The state is Cancelled if another flow is running in the checkout.
+    Args:
+        targets: Stages to bring up to date, with all stages upstream, such as train_gan@lstm_cbam. Empty: all stages.
+        overrides: Values of params.yaml to change before the run, such as {"train_gan.num_steps": 600}. The file keeps
+            them.
+        wait: Wait while another flow runs in the checkout. Otherwise this run is then cancelled.
+
+    Returns:
+        A state that holds the list of StageResult.
     """
-    checkout = _checkout(root)
+    checkout = current_checkout()
     try:
-        with occupying(checkout, "reproduce"):
-            return _reproduce(checkout, targets)
+        with occupying(checkout, "reproduce", tasks.flow_logger().info if wait else None):
+            if overrides:
+                tasks.override_params(checkout, overrides)
+            return _reproduce(checkout, targets or None)
     except CheckoutBusyError as error:
         return Cancelled(message=str(error))
 
@@ -53,17 +66,26 @@ def _reproduce(checkout: Path, targets: list[str] | None) -> State[Any]:
     graph = whole.restricted_to(targets) if targets else whole
 
     layout, board = Layout(checkout), current_board()
+    params = load_params(layout.params_path)
+    gpus = gpus_of(params.runtime) if params.runtime.num_processes == 1 else []
+    most_jobs, gpu_shares = num_jobs(params, gpus), GpuShares(gpus)
+    shares = shares_of(whole, most_jobs, num_cores())
+    last_run = read_durations(layout.durations_path)
+    status = tasks.read_reasons_task(checkout, return_state=True)
+    reasons = status.result()
+    ended: dict[str, State[Any]] = {}
 
     def run_task(stage: str, *, reason: str | None, blocked_by: list[str], share: int) -> StageResult:
-        result = _run_task(checkout, stage, reason, blocked_by, share)
+        before = [ended[b] for b in graph.upstream[stage]] or [status]
+        with gpu_shares.one() as environment:
+            inputs = {"reason": reason, "blocked_by": blocked_by, "share": share, "environment": environment}
+            ended[stage] = tasks.start_stage(checkout, stage, inputs, after(*before))
+        result = replace(_stage_result(stage, ended[stage]), last_seconds=last_run.get(stage))
         _finish_row(checkout, result)
         return result
 
-    most_jobs = num_jobs(load_params(layout.params_path))
-    shares = shares_of(whole, most_jobs, num_cores())
-    reasons = tasks.read_reasons_task(checkout)
     stale = {row.stage for row in dvc.plan(graph, reasons) if row.action != "-"}
-    board.expect(graph, stale, most_jobs, read_durations(layout.durations_path))
+    board.expect(graph, stale, most_jobs, last_run)
     results = walk(graph, reasons, run_task, most_jobs=most_jobs, shares=shares)
     tasks.publish_outcomes(results)
     tasks.publish_comparison(checkout, results)
@@ -73,8 +95,7 @@ def _reproduce(checkout: Path, targets: list[str] | None) -> State[Any]:
     return Completed(message=outcome_summary(results), data=results)
 
 
-def _run_task(checkout: Path, stage: str, reason: str | None, blocked_by: list[str], share: int) -> StageResult:
-    state = tasks.run_stage_task(checkout, stage, reason=reason, blocked_by=blocked_by, share=share, return_state=True)
+def _stage_result(stage: str, state: State[Any]) -> StageResult:
     result = state.result(raise_on_failure=False)
     if isinstance(result, StageResult):
         return result
@@ -112,8 +133,12 @@ def comparison_summary(root: Path, results: Sequence[StageResult]) -> str:
 
 
 def outcome_table(results: list[StageResult]) -> str:
-    rows = [[r.stage, r.outcome, f"{r.seconds:.1f} s", _first_line(r.reason)] for r in results]
-    return Table(["stage", "outcome", "took", "reason"], rows, num_text=4).plain()
+    """A row per stage. ``last took`` is the duration of the run before this one."""
+    rows = [
+        [r.stage, r.outcome, f"{r.seconds:.1f} s", tasks.last_took(r.last_seconds), _first_line(r.reason)]
+        for r in results
+    ]
+    return Table(["stage", "outcome", "took", "last took", "reason"], rows, num_text=5).plain()
 
 
 def _first_line(reason: str) -> str:
@@ -124,8 +149,9 @@ def plan_text(root: Path, targets: list[str] | None) -> str:
     """A table of what ``reproduce`` would do now. Starts no stage and no server."""
     rows = dvc.plan(_graph(root, targets), dvc.read_reasons(root))
     stale = [row for row in rows if row.action != "-"]
-    cells = [[row.stage, row.action, _first_line(row.reason)] for row in rows]
-    lines = Table(["stage", "action", "why"], cells, num_text=3).plain()
+    last_run = read_durations(Layout(root).durations_path)
+    cells = [[r.stage, r.action, tasks.last_took(last_run.get(r.stage)), _first_line(r.reason)] for r in rows]
+    lines = Table(["stage", "action", "last took", "why"], cells, num_text=4).plain()
     if not stale:
         return f"{lines}\n\nNothing to do: all {len(rows)} stages are up to date."
     runs = sum(row.action == "run" for row in rows)
@@ -152,6 +178,9 @@ def _command(
     targets: Annotated[
         list[str] | None, typer.Option(metavar="STAGE", help="Same as STAGE; takes several: --targets A B.")
     ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait while another flow runs in the checkout. Default: exit code 1.")
+    ] = False,
     root: Annotated[
         Path | None, typer.Option(help="Checkout. Default: the one that contains the working directory.")
     ] = None,
@@ -164,14 +193,14 @@ def _command(
     console = FlowConsole()
 
     def body() -> int:
-        checkout = _checkout(root)
+        checkout = find_root(root)
         if plan:
             sys.stdout.write(plan_text(checkout, wanted) + "\n")
             return 0
         _graph(checkout, wanted)  # an unknown stage is reported before a server starts
         require_server()
-        with console.show(checkout):
-            state = reproduce(str(checkout), wanted, return_state=True)
+        with console.show(checkout), working_in(checkout):
+            state = reproduce(wanted, wait=wait, return_state=True)
         results = state.result(raise_on_failure=False)
         if isinstance(results, list):
             sys.stdout.write(outcome_table(results) + "\n")
@@ -196,10 +225,6 @@ def require_settings(root: Path) -> None:
     if unset := params.dataset.unset_root:
         raise UserError(f"{path}: {unset} is not set; set it to the folder that holds your clips")
     require_sharing_allowed(root / "dvc.yaml", params)
-
-
-def _checkout(root: str | Path | None) -> Path:
-    return find_root(Path(root) if root else None)
 
 
 def _graph(root: Path, targets: list[str] | None) -> dvc.StageGraph:

@@ -17,40 +17,59 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows import tasks
 from flows.board import current_board
+from flows.checkout import current_checkout, working_in
 from flows.command import run_flow_command, settle
 from flows.console import FlowConsole
 from flows.occupancy import CheckoutBusyError, occupying
+from flows.overrides import ParamValues
 from flows.reproduce import reproduce, require_settings
 from flows.retrain_report import drift_table, headline, report
 from flows.server import require_server
+from flows.tasks import StageResult
+from flows.upstream import after
 from pipeline.core.command_line import run_command
 from pipeline.core.layout import find_root
 
 
 @flow(name="retrain", persist_result=False)
-def retrain(root: str | None = None) -> State[Any]:
+def retrain(
+    targets: list[str] | None = None,
+    promote: bool = True,
+    overrides: ParamValues | None = None,
+    wait: bool = False,
+) -> State[Any]:
     """Bring the pipeline up to date and promote its model if the gate accepts it.
 
-    ``root``: a checkout; default: the checkout that contains the working directory. The state holds the report; its
-    message is the outcome. The message starts with ``no change`` if the list of clips is the same, no stage ran and the
-    registry did not change. The state is Cancelled if another flow is running in the checkout.
+    Args:
+        targets: Stages to bring up to date, with all stages upstream, such as train_gan@lstm_cbam. Empty: all stages.
+            The gate decides only if the evaluation of the promoted variant is among them.
+        promote: Run the promotion gate after the stages.
+        overrides: Values of params.yaml to change before the run, such as {"train_gan.num_steps": 600}. The file keeps
+            them.
+        wait: Wait while another flow runs in the checkout. Otherwise this run is then cancelled.
+
+    Returns:
+        A state that holds the report. Its message is the outcome, which starts with "no change" if the list of clips is
+        the same, no stage ran and the registry did not change.
     """
-    checkout = find_root(Path(root) if root else None)
+    checkout = current_checkout()
     try:
-        with occupying(checkout, "retrain"):
-            return _retrain(checkout)
+        with occupying(checkout, "retrain", tasks.flow_logger().info if wait else None):
+            changes = tasks.override_params(checkout, overrides) if overrides else []
+            return _retrain(checkout, targets or None, promote, changes)
     except CheckoutBusyError as error:
         return Cancelled(message=str(error))
 
 
-def _retrain(checkout: Path) -> State[Any]:
-    variant = tasks.preflight(checkout)
+def _retrain(checkout: Path, targets: list[str] | None, promotes: bool, changes: list[str]) -> State[Any]:
+    checked = tasks.preflight(checkout, return_state=True)
+    variant = str(checked.result())
     board = current_board()
-    detected = tasks.detect(checkout, return_state=True)
+    detected = tasks.detect(checkout, return_state=True, wait_for=after(checked))
     board.finish_started("detect", "ran" if detected.is_completed() else "failed")
     if not detected.is_completed():
         return Failed(message=f"detection of new clips: {detected.message}")
-    measured = tasks.measure_drift(checkout, return_state=True)
+    measured = tasks.measure_drift(checkout, return_state=True, wait_for=after(detected))
     board.finish_started("drift", "ran" if measured.is_completed() else "failed")
     if not measured.is_completed():
         return Failed(message=f"drift of the clips: {measured.message}")
@@ -60,21 +79,30 @@ def _retrain(checkout: Path) -> State[Any]:
         text = f"# Retraining: {why}\n\n{drift_table(drift)}\n"
         tasks.publish_report(text)
         return Completed(message=why, data=text)
-    reproduced = reproduce(str(checkout), return_state=True)
+    reproduced = reproduce(targets, return_state=True, wait_for=after(measured))
     results = reproduced.result(raise_on_failure=False)
     if not isinstance(results, list):  # the flow ended before any stage
         return Failed(message=f"reproduce: {reproduced.message}")
     decision: dict[str, Any] | None = None
-    fault = ""
-    if reproduced.is_completed():
-        gated = tasks.gate(checkout, variant, return_state=True)
+    fault, unjudged = "", _why_unjudged(promotes, variant, results)
+    if reproduced.is_completed() and not unjudged:
+        gated = tasks.gate(checkout, variant, return_state=True, wait_for=after(checked, reproduced))
         outcome = gated.result(raise_on_failure=False)
         decision, fault = (outcome, "") if gated.is_completed() else (None, str(outcome))
         board.finish_started("gate", "ran" if decision else "failed", decision["outcome"] if decision else "")
-    text = report(results, decision, fault, drift)
+    text = report(results, decision, fault, drift, unjudged=unjudged, changes=changes)
     tasks.publish_report(text)
-    message = headline(results, decision, fault)
-    return (Completed if decision else Failed)(message=message, data=text)
+    message = headline(results, decision, fault, unjudged)
+    is_done = decision is not None or (bool(unjudged) and reproduced.is_completed())
+    return (Completed if is_done else Failed)(message=message, data=text)
+
+
+def _why_unjudged(promotes: bool, variant: str, results: list[StageResult]) -> str:
+    """Why the gate is left out; empty if it is not."""
+    if not promotes:
+        return "the run was started without promotion"
+    evaluation = f"evaluate@{variant}"
+    return "" if any(r.stage == evaluation for r in results) else f"the targets leave out {evaluation}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,13 +110,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command(
+    promote: Annotated[
+        bool, typer.Option("--promote/--no-promote", help="Run the promotion gate after the stages.")
+    ] = True,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait while another flow runs in the checkout. Default: exit code 1.")
+    ] = False,
     root: Annotated[
         Path | None, typer.Option(help="Checkout. Default: the one that contains the working directory.")
     ] = None,
 ) -> int:
     """Detect new clips, reproduce the pipeline, compare challenger and champion, print the report.
 
-    Exit code 0 if the gate made a decision, 1 on a failure, 2 for an invalid argument or setting.
+    Exit code 0 if the gate made a decision or was left out, 1 on a failure, 2 for an invalid argument or setting.
     """
 
     console = FlowConsole()
@@ -97,8 +131,8 @@ def _command(
         checkout = find_root(root)
         require_server()
         require_settings(checkout)  # reports invalid settings before a server starts
-        with console.show(checkout):
-            state = retrain(str(checkout), return_state=True)
+        with console.show(checkout), working_in(checkout):
+            state = retrain(promote=promote, wait=wait, return_state=True)
         text = state.result(raise_on_failure=False)
         sys.stdout.write(f"{text if isinstance(text, str) else state.message}\n")
         if notes := console.closing_text(checkout):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from flows.reproduce import outcome_table
@@ -9,12 +10,14 @@ from flows.tasks import StageResult
 from pipeline.report.tables import Table
 
 
-def headline(results: list[StageResult], decision: dict[str, Any] | None, fault: str = "") -> str:
-    """The outcome of the run in one line. ``fault``: why the gate made no decision."""
+def headline(results: list[StageResult], decision: dict[str, Any] | None, fault: str = "", unjudged: str = "") -> str:
+    """The outcome of the run in one line. ``fault``: why the gate failed. ``unjudged``: why it was left out."""
     if fault:
         return f"the gate failed: {fault.splitlines()[-1]}"
     if decision is None:
         failed = ", ".join(r.stage for r in results if r.outcome == "failed")
+        if unjudged and not failed:
+            return f"reproduced without the gate: {unjudged}"
         return f"failed: {failed}; the gate did not run"
     verdict = f"{decision['outcome']}: {decision['reason']}"
     is_same = all(r.outcome == "up_to_date" for r in results)
@@ -24,11 +27,19 @@ def headline(results: list[StageResult], decision: dict[str, Any] | None, fault:
 
 
 def report(
-    results: list[StageResult], decision: dict[str, Any] | None, fault: str = "", drift: dict[str, Any] | None = None
+    results: list[StageResult],
+    decision: dict[str, Any] | None,
+    fault: str = "",
+    drift: dict[str, Any] | None = None,
+    *,
+    unjudged: str = "",
+    changes: Sequence[str] = (),
 ) -> str:
     """Markdown with the verdict, the drift of the clips, both models' metrics, each rule with both values and every
     stage's outcome."""
-    parts = [f"# Retraining: {headline(results, decision, fault)}"]
+    parts = [f"# Retraining: {headline(results, decision, fault, unjudged)}"]
+    if changes:
+        parts.append(f"Changed in params.yaml for this run: {', '.join(changes)}.")
     if fault:
         parts.append(f"```\n{fault}\n```")
     if drift:

@@ -10,7 +10,7 @@ import logging
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,12 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
+from prefect.utilities.annotations import quote
 
 from flows import dvc
 from flows.board import current_board
 from flows.exit_codes import describe_exit
+from flows.overrides import ParamValues, change_params
 from flows.processes import stream
 from flows.recording import recording
 from pipeline.core.errors import LipsmithError
@@ -44,12 +46,16 @@ _STATE_NAMES: dict[dvc.StageOutcome, str] = {
 
 @dataclass(frozen=True)
 class StageResult:
-    """One row of the outcome table. ``reason``: why the stage ran, failed or was skipped."""
+    """One row of the outcome table. ``reason``: why the stage ran, failed or was skipped.
+
+    ``last_seconds``: how long the stage took when it ran before this run; None if that is not recorded.
+    """
 
     stage: str
     outcome: dvc.StageOutcome
     reason: str
     seconds: float
+    last_seconds: float | None = None
 
 
 def may_retry(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
@@ -73,12 +79,14 @@ def run_stage_task(
     reason: str | None = None,
     blocked_by: Iterable[str] = (),
     share: int | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> State[StageResult]:
     """Bring one stage up to date and return a state whose name is the outcome.
 
     ``reason``: why the stage is stale; empty if it is up to date, and DVC is then not called; None reads it from DVC.
     ``blocked_by``: upstream stages that failed; the stage is then skipped. ``share``: number of cores for the stage;
-    None: all. Raises TemporaryDvcError for a failure that Prefect retries.
+    None: all. ``environment``: further variables for its process. Raises TemporaryDvcError for a failure that Prefect
+    retries.
     """
     started = time.monotonic()
 
@@ -97,7 +105,8 @@ def run_stage_task(
         if not why:
             return finished("up_to_date")
         with recording(root, stage, flow_logger().info) as record:
-            outcome = dvc.run_stage(root, stage, record.on_line, share=share, environment=record.environment)
+            variables = {**(environment or {}), **record.environment}
+            outcome = dvc.run_stage(root, stage, record.on_line, share=share, environment=variables)
         return finished(outcome, why)
     except dvc.TemporaryDvcError as error:
         current_board().note_waiting(stage, f"may be tried again: {error}")
@@ -106,10 +115,28 @@ def run_stage_task(
         return finished("failed", str(error))
 
 
+def start_stage(root: Path, stage: str, inputs: Mapping[str, Any], upstream: Sequence[Any]) -> State[Any]:
+    """Run `run_stage_task` after other runs and return its final state.
+
+    ``inputs``: its keyword arguments. ``upstream``: from `after`; alone they become edges of Prefect's graph.
+    """
+    quoted = {name: quote(value) for name, value in inputs.items()}
+    state: State[Any] = run_stage_task(root, quote(stage), **quoted, wait_for=upstream, return_state=True)
+    return state
+
+
 @task(name="status", task_run_name="status", **RETRIED)
 def read_reasons_task(root: Path) -> dict[str, str]:
     """Stale stage -> reason, for all stages."""
     return dvc.read_reasons(root)
+
+
+@task(name="params", task_run_name="params", **UNCACHED)
+def override_params(root: Path, overrides: ParamValues) -> list[str]:
+    """Write the run's overrides to ``params.yaml`` and return the changes. Raises ParamsError."""
+    changes = change_params(root, overrides)
+    flow_logger().info("params.yaml: %s", ", ".join(changes) or "has these values already")
+    return changes
 
 
 @task(task_run_name="preflight", **UNCACHED)
@@ -170,8 +197,17 @@ def gate(root: Path, variant: str) -> dict[str, Any]:
 
 def publish_outcomes(results: list[StageResult]) -> None:
     """Publish the results as the table artifact ``stages`` of this flow run."""
-    rows = [{"stage": r.stage, "outcome": r.outcome, "reason": r.reason, "seconds": r.seconds} for r in results]
+    rows = [
+        {"stage": r.stage, "outcome": r.outcome, "took": f"{r.seconds:.1f} s", "last took": last_took(r.last_seconds)}
+        | {"reason": r.reason}
+        for r in results
+    ]
     create_table_artifact(table=rows, key="stages", description="Outcome of every stage, and why")
+
+
+def last_took(seconds: float | None) -> str:
+    """How long a stage took when it last ran; a dash if that is not recorded."""
+    return "-" if seconds is None else f"{seconds:.1f} s"
 
 
 def publish_comparison(root: Path, results: Iterable[StageResult]) -> None:

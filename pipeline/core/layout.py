@@ -93,6 +93,11 @@ class Layout:
         """The full log of every stage's last run, ``STAGE.log``, which the flows write."""
         return self.scratch_dir / "logs"
 
+    @property
+    def prefect_log_path(self) -> Path:
+        """The log of the server that ``flows.serve --with-server`` starts."""
+        return self.logs_dir / "prefect-server.log"
+
     def stage_lock_path(self, stage: str) -> Path:
         """The lock of a running stage, such as ``train_gan@lstm_cbam``."""
         return self.scratch_dir / "locks" / f"{stage}.lock"

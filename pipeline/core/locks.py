@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -47,7 +48,8 @@ def locked(path: Path, activity: str) -> Iterator[None]:
 
 @contextmanager
 def locked_or_refused(path: Path, holder: str, wait_s: float = 0.0) -> Iterator[None]:
-    """Hold the lock ``path``. Raises LockHeldError if another process still holds it after ``wait_s`` seconds.
+    """Hold the lock ``path``. Raises LockHeldError if another process still holds it after ``wait_s`` seconds,
+    which may be infinite.
 
     The process that holds the lock may enter again from any thread. ``holder`` describes this process to others while
     it holds the lock; the process id and the time are added.
@@ -77,7 +79,8 @@ def _acquired(lock: BaseFileLock, note: Path, wait_s: float) -> AbstractContextM
     except Timeout:
         if not wait_s:
             raise
-    logger.warning("waiting up to %.0f s for %s", wait_s, _holder(note) or "another process")
+    limit = f"up to {wait_s:.0f} s " if math.isfinite(wait_s) else ""
+    logger.warning("waiting %sfor %s", limit, _holder(note) or "another process")
     return lock.acquire(timeout=wait_s)
 
 

@@ -33,7 +33,7 @@ def own_server_advice(checkout: Path) -> str:
 
     Two servers with the same ``PREFECT_HOME`` share one database, whatever their ports are.
     """
-    port = _free_port()
+    port = free_port(DEFAULT_PORT + 1)
     home = shlex.quote(str(Layout(checkout).scratch_dir / "prefect"))
     return (
         f"start a second server with its own database (`PREFECT_HOME={home} prefect server start --port {port}`), "
@@ -41,14 +41,17 @@ def own_server_advice(checkout: Path) -> str:
     )
 
 
-def _free_port() -> int:
-    """The first port after the default one on which no program listens on this machine."""
-    for port in range(DEFAULT_PORT + 1, DEFAULT_PORT + _NUM_PORTS):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    return DEFAULT_PORT + 1
+def free_port(first: int) -> int:
+    """The first port from ``first`` on which no program listens on this machine."""
+    return next((port for port in range(first, first + _NUM_PORTS) if is_free(port)), first)
+
+
+def is_free(port: int) -> bool:
+    """Whether no program listens on a port of this machine's loopback interface."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.checkout import working_in
 from flows.occupancy import CheckoutBusyError, occupying
 from flows.reproduce import reproduce
 from flows.retrain import retrain
@@ -50,7 +51,8 @@ def test_the_error_in_a_second_process_names_the_holder(tiny_repo: Path, holder:
 
 def test_both_flows_are_cancelled_and_run_nothing(tiny_repo: Path, holder: subprocess.Popen[str]) -> None:
     for flow in (reproduce, retrain):
-        state = flow.fn(str(tiny_repo))
+        with working_in(tiny_repo):
+            state = flow.fn()
         assert state.is_cancelled()
         assert f"retrain (process {holder.pid}" in str(state.message)
     assert not (tiny_repo / "prepared.txt").exists()
@@ -63,3 +65,17 @@ def test_a_subflow_may_enter_and_does_not_release_the_lock(tiny_repo: Path) -> N
         command = [sys.executable, "-c", HOLD, str(tiny_repo)]
         other = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         assert "CheckoutBusyError: retrain (process" in other.stderr  # the subflow did not release the lock
+
+
+def test_a_flow_that_waits_starts_when_the_other_has_ended(tiny_repo: Path, holder: subprocess.Popen[str]) -> None:
+    sentences: list[str] = []
+
+    def end_holder(sentence: str) -> None:
+        sentences.append(sentence)
+        assert holder.stdin is not None
+        holder.stdin.close()
+
+    with occupying(tiny_repo, "reproduce", end_holder):
+        assert holder.wait() == 0
+    (sentence,) = sentences
+    assert sentence.startswith(f"retrain (process {holder.pid}, since ") and sentence.endswith("waiting for its end")

@@ -9,7 +9,6 @@ from typing import Any
 
 import psutil
 import pytest
-import torch
 
 from flows import dvc, parallel
 from flows.processes import CommandEndedError, stream
@@ -139,12 +138,12 @@ def test_num_jobs_follows_the_setting_the_cores_and_the_memory(monkeypatch: pyte
     monkeypatch.setattr(parallel, "num_cores", lambda: machine["cores"])
     monkeypatch.setattr(parallel, "available_bytes", lambda: machine["free"] * 2**30)
 
-    def jobs(width: float = 0.25, **runtime: object) -> int:
+    def jobs(width: float = 0.25, gpus: tuple[str, ...] = (), **runtime: object) -> int:
         changes = {
             "runtime": params.runtime.model_copy(update={"device": "cpu", **runtime}),
             "train_gan": params.train_gan.model_copy(update={"width": width}),
         }
-        return parallel.num_jobs(params.model_copy(update=changes))
+        return parallel.num_jobs(params.model_copy(update=changes), gpus)
 
     assert jobs() == 6
     assert jobs(num_jobs=3) == 3
@@ -160,5 +159,8 @@ def test_num_jobs_follows_the_setting_the_cores_and_the_memory(monkeypatch: pyte
     assert jobs() == 1
     machine["free"] = 64
     assert jobs(device="cuda") == 1
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert (jobs(device="auto"), jobs()) == (1, 6)
+    assert jobs(device="auto", gpus=("0",)) == 1
+    assert jobs(device="auto", gpus=("0", "1", "2")) == 3
+    assert jobs(device="auto", gpus=("0", "1"), num_processes=2) == 1
+    machine["cores"] = 2
+    assert jobs(device="auto", gpus=("0", "1", "2")) == 2

@@ -195,9 +195,9 @@ def test_plan_runs_nothing_and_needs_no_server(
     assert reproduce.main(["--plan", "--root", str(own_stub_pipeline), "--targets", "train_gan@lstm_cbam"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[:3] == [
-        "stage                action  why",
-        "download             run     has not run in this checkout",
-        "train_gan@lstm_cbam  run     has not run in this checkout",
+        "stage                action  last took  why",
+        "download             run     -          has not run in this checkout",
+        "train_gan@lstm_cbam  run     -          has not run in this checkout",
     ]
     assert sorted(own_stub_pipeline.iterdir()) == files
 
@@ -216,7 +216,7 @@ def test_targets_are_one_or_several_stages(
     arguments: list[str], wanted: list[str] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[list[str] | None] = []
-    monkeypatch.setattr(reproduce, "_checkout", lambda root: tmp_path)
+    monkeypatch.setattr(reproduce, "find_root", lambda root: tmp_path)
     monkeypatch.setattr(reproduce, "plan_text", lambda root, targets: given.append(targets) or "")
     assert reproduce.main([*arguments, "--plan"]) == 0
     assert given == [wanted]
@@ -250,11 +250,14 @@ def test_an_unknown_target_is_reported_before_a_flow_starts(
     assert "no stage 'trian'" in capsys.readouterr().err
 
 
-def test_outcome_table_shows_the_first_line_of_a_reason() -> None:
-    results = [StageResult("a", "ran", "in.txt modified", 1.25), StageResult("bb", "failed", "exit 1\nlong tail", 2)]
+def test_outcome_table_shows_the_first_line_of_a_reason_and_the_duration_before() -> None:
+    results = [
+        StageResult("a", "ran", "in.txt modified", 1.25, last_seconds=61),
+        StageResult("bb", "failed", "exit 1\nlong tail", 2),
+    ]
     assert reproduce.outcome_table(results).splitlines() == [
-        "stage  outcome  took   reason",
-        "a      ran      1.2 s  in.txt modified",
-        "bb     failed   2.0 s  exit 1",
+        "stage  outcome  took   last took  reason",
+        "a      ran      1.2 s  61.0 s     in.txt modified",
+        "bb     failed   2.0 s  -          exit 1",
     ]
     assert reproduce.outcome_summary(results) == "1 ran, 1 failed"

@@ -50,7 +50,7 @@ def test_the_report_of_a_refusal_names_the_rule_and_both_figures() -> None:
     assert text.startswith("# Retraining: refused: FID\n")
     assert "| max_fid_increase | FID | 31.0000 | 20.0000 | 5.0000 | **failed** | - |" in text
     assert "Registry `lipsmith-generator`: challenger = version 2, champion = version 1." in text
-    assert "train  ran      1.0 s  code" in text
+    assert "train  ran      1.0 s  -          code" in text
 
 
 def test_the_report_has_the_number_of_failed_clips_of_a_first_model() -> None:
@@ -61,7 +61,9 @@ def test_the_report_has_the_number_of_failed_clips_of_a_first_model() -> None:
     assert "| no_more_failed | clips | 40 | 0 | 0 | **failed** | why |" in text
     assert "| challenger | 1 | 8.0000 | 5.0000 | 20.0000 | 4 (40 failed) | a | d |" in text
     unknown = MODEL | {"num_known_clips": 0, "num_clips": None, "num_failed": None}
-    assert "| champion | 1 | 8.0000 | 5.0000 | 20.0000 | - | a | d |" in retrain_report.report([], decision(champion=unknown))
+    assert "| champion | 1 | 8.0000 | 5.0000 | 20.0000 | - | a | d |" in retrain_report.report(
+        [], decision(champion=unknown)
+    )
 
 
 def test_the_report_has_the_drift_of_every_column() -> None:
@@ -127,3 +129,12 @@ def test_a_failure_of_the_gate_is_reported_with_the_stages() -> None:
     text = retrain_report.report(results, None, "pipeline.promote failed (exit code 2)\nno such table")
     assert text.startswith("# Retraining: the gate failed: no such table\n")
     assert "exit code 2" in text and "train  ran" in text
+
+
+def test_the_report_without_the_gate_says_why_and_which_values_were_changed() -> None:
+    fresh = StageResult("a", "ran", "code", 1.0)
+    text = retrain_report.report([fresh], None, unjudged="the targets leave out b", changes=["seed: 1 -> 2"])
+    assert text.startswith("# Retraining: reproduced without the gate: the targets leave out b\n")
+    assert "Changed in params.yaml for this run: seed: 1 -> 2." in text
+    failed = StageResult("a", "failed", "exit 1", 0.0)
+    assert retrain_report.headline([failed], None, unjudged="x") == "failed: a; the gate did not run"
