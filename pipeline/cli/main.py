@@ -28,7 +28,7 @@ The pipeline itself runs through DVC and Prefect:
   dvc repro train_gan@lstm_cbam          one stage and all stages upstream of it
   python -m flows.reproduce [--plan]     the same graph as a Prefect flow; --plan prints what would run and why
   python -m flows.retrain                detect new clips, reproduce, compare with the champion, promote
-  python -m flows.serve                  retrain on a schedule (runtime.retrain_cron), reproduce on demand
+  make serve                             retrain every night (runtime.retrain_cron), with a Prefect server
   python -m pipeline.promote --variant V --force    make V's model the champion even if a rule fails
   make ui                                the MLflow page with the runs: http://127.0.0.1:5000
 \b

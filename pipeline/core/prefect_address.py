@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 import socket
-from pathlib import Path
 from urllib.parse import urlsplit
 
-from pipeline.core.layout import Layout
 from pipeline.core.proxies import LOOPBACK
 
 DEFAULT_PORT = 4200
@@ -26,19 +23,6 @@ def start_advice(api_url: str) -> str:
     if host not in LOOPBACK:
         return f"start the server on {host}"
     return f"start it with `prefect server start{'' if port == DEFAULT_PORT else f' --port {port}'}`"
-
-
-def own_server_advice(checkout: Path) -> str:
-    """The commands that start a server for this checkout beside another server, and let flows use it.
-
-    Two servers with the same ``PREFECT_HOME`` share one database, whatever their ports are.
-    """
-    port = free_port(DEFAULT_PORT + 1)
-    home = shlex.quote(str(Layout(checkout).scratch_dir / "prefect"))
-    return (
-        f"start a second server with its own database (`PREFECT_HOME={home} prefect server start --port {port}`), "
-        f"run `export PREFECT_API_URL=http://127.0.0.1:{port}/api` and try again"
-    )
 
 
 def free_port(first: int) -> int:

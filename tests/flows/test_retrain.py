@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 import pytest
+import yaml
 
 from flows import dvc, tasks
 
@@ -101,9 +102,21 @@ class Served:
             return False
         return True
 
-    def trigger(self) -> str:
+    def trigger(self, parameters: dict[str, Any] | None = None) -> str:
         deployment = self.call("/deployments/name/retrain/scheduled")
-        return str(self.call(f"/deployments/{deployment['id']}/create_flow_run", {})["id"])
+        created = self.call(f"/deployments/{deployment['id']}/create_flow_run", {"parameters": parameters or {}})
+        return str(created["id"])
+
+    def edges(self, run_id: str) -> set[tuple[str, str]]:
+        """The edges of a flow run's graph on Prefect's page, as names without their numbers."""
+        nodes = dict(self.call(f"/flow_runs/{run_id}/graph-v2")["nodes"])
+        names = {node_id: node["label"] for node_id, node in nodes.items()}
+        return {(names[p["id"]], names[node_id]) for node_id, node in nodes.items() for p in node["parents"]}
+
+    def subflow_of(self, run_id: str) -> str:
+        nodes = dict(self.call(f"/flow_runs/{run_id}/graph-v2")["nodes"])
+        (found,) = (node["id"] for node in nodes.values() if node["kind"] == "flow-run")
+        return str(found)
 
     def final_state(self, run_id: str, seconds: float = 300) -> dict[str, Any]:
         state: dict[str, Any] = {}
@@ -146,10 +159,13 @@ def served(stub_pipeline: Path, empty_database: Path, tmp_path_factory: pytest.T
 
 @pytest.mark.slow
 def test_the_served_deployment_promotes_refuses_and_reports_no_change(served: Served, stub_pipeline: Path) -> None:
+    run_ids: list[str] = []
+
     def retrain_with(quality: dict[str, float] | None) -> tuple[str, str, dict[str, Any]]:
         if quality:
             (stub_pipeline / "quality.json").write_text(json.dumps(quality))
         run_id = served.trigger()
+        run_ids.append(run_id)
         state = served.final_state(run_id)
         assert state["type"] == "COMPLETED", served.log_path.read_text()[-4000:]
         decided = json.loads((stub_pipeline / "artifacts" / "promote" / "decision.json").read_text())
@@ -157,6 +173,16 @@ def test_the_served_deployment_promotes_refuses_and_reports_no_change(served: Se
 
     message, text, decided = retrain_with({"lse_d": 8.0, "fid": 20.0})
     assert message == "promoted: there was no champion"
+    first = served.subflow_of(run_ids[-1])
+    assert served.edges(first) == {
+        ("status", "download"),
+        ("download", "train_gan@lstm_cbam"),
+        ("train_gan@lstm_cbam", "evaluate@lstm_cbam"),
+    }
+    chain = served.edges(run_ids[-1])
+    assert {("preflight", "detect"), ("detect", "drift"), ("preflight", "gate")} <= chain
+    assert {after for before, after in chain if before == "drift"} == {served.call(f"/flow_runs/{first}")["name"]}
+    assert {before for before, after in chain if after == "gate"} > {"preflight"}
     assert decided["aliases"] == {"champion": "1"}
     assert "has not run in this checkout" in text
 
@@ -173,6 +199,18 @@ def test_the_served_deployment_promotes_refuses_and_reports_no_change(served: Se
     assert message.startswith("refused: max_fid_increase failed: FID 31 against the champion's 20")
     assert "| max_fid_increase | FID | 31.0000 | 20.0000 | 5.0000 | **failed** | - |" in text
     assert decided["aliases"] == {"champion": "1", "challenger": "2"}
+
+
+@pytest.mark.slow
+def test_a_run_takes_stages_and_values_and_leaves_out_the_gate(served: Served, stub_pipeline: Path) -> None:
+    run_id = served.trigger({"targets": ["download"], "overrides": {"runtime.log_every_steps": 11}})
+    assert served.final_state(run_id)["message"] == (
+        "reproduced without the gate: the targets leave out evaluate@lstm_cbam"
+    )
+    assert "runtime.log_every_steps: 10 -> 11" in served.report(run_id)
+    assert yaml.safe_load((stub_pipeline / "params.yaml").read_text())["runtime"]["log_every_steps"] == 11
+    run_id = served.trigger({"overrides": {"runtime.log_every_step": 11}})
+    assert "params.yaml has no runtime.log_every_step" in served.final_state(run_id)["message"]
 
 
 @pytest.mark.slow
