@@ -76,7 +76,7 @@ def _reproduce(checkout: Path, targets: list[str] | None) -> State[Any]:
     ended: dict[str, State[Any]] = {}
 
     def run_task(stage: str, *, reason: str | None, blocked_by: list[str], share: int) -> StageResult:
-        before = [ended[b] for b in graph.upstream[stage]] or [status]
+        before = [ended[b] for b in dict.fromkeys(graph.upstream[stage])] or [status]
         with gpu_shares.one() as environment:
             inputs = {"reason": reason, "blocked_by": blocked_by, "share": share, "environment": environment}
             ended[stage] = tasks.start_stage(checkout, stage, inputs, after(*before))
