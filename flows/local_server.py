@@ -59,7 +59,11 @@ def _start(layout: Layout, port: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             command,
             cwd=layout.root,
-            env=kept | {"PREFECT_HOME": str(home)},
+            env=kept
+            | {
+                "PREFECT_HOME": str(home),
+                "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api",  # without it the page asks port 4200
+            },
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
