@@ -104,7 +104,10 @@ Curve = Mapping[str, Sequence[tuple[int, float]]]
 
 
 def read_curve(path: Path) -> dict[str, list[tuple[int, float]]]:
-    """Read a training run's ``curve.csv`` as column -> (step, value) points, without empty cells."""
+    """Read a training run's ``curve.csv`` as column -> (step, value) points, without empty cells.
+
+    Raises UserError if the file is missing, DataError if it is damaged.
+    """
     points: dict[str, list[tuple[int, float]]] = {}
     if not path.is_file():
         raise UserError(f"{path} does not exist; {REMAKE}")

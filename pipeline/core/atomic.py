@@ -30,6 +30,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def require_writable(path: Path, flag: str) -> None:
     """Raises UserError if ``replacing(path)`` cannot write. ``flag``: the option that named the path."""
+    if path.is_dir():
+        raise UserError(f"{flag} {path} is a folder; name a file")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _temporary(path).touch()

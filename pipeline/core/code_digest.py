@@ -238,13 +238,19 @@ def _defined(statement: ast.stmt) -> list[str]:
 def _data_files(root: Path, folder: Path) -> Iterator[str]:
     """Lines for files that are not source, such as templates and weights.
 
-    They are the files in a module's folder, and in folders below it that are not packages.
+    They are the files in a module's folder, and in folders below it that are not packages. Hidden files and the copies
+    that editors leave (``~``, ``.orig``, ``.rej``) are left out.
     """
     for path in sorted((root / folder).rglob("*")):
         inside = path.relative_to(root / folder).parents
         in_package = any((root / folder / below / "__init__.py").is_file() for below in inside if below != Path())
-        if path.is_file() and path.suffix not in (".py", ".pyc") and not in_package:
+        if path.is_file() and not in_package and not _is_source_or_stray(path.relative_to(root / folder)):
             yield f"{path.relative_to(root).as_posix()} {_short_sha256(path.read_bytes())}"
+
+
+def _is_source_or_stray(path: Path) -> bool:
+    is_hidden = any(part.startswith(".") for part in path.parts)
+    return is_hidden or path.name.endswith(("~", ".py", ".pyc", ".orig", ".rej"))
 
 
 def _short_sha256(content: bytes) -> str:

@@ -41,7 +41,7 @@ def run_in_flight(
             running[start(task)] = task
         while not (done := ray.wait(list(running), num_returns=1, timeout=_PATIENCE_S)[0]):
             if not num_slots(ray):
-                logger.warning("the Ray cluster has no free core: %d tasks are waiting", len(running))
+                logger.warning("the Ray cluster has no core at present: %d tasks are waiting", len(running))
         task = running.pop(done[0])
         yield take(task, done.pop())
 

@@ -7,6 +7,7 @@ import logging
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -85,8 +86,9 @@ def run_checks(probes: Mapping[str, Probe], limit_s: float = TIME_LIMIT_S) -> li
     }
     for thread in threads.values():
         thread.start()
+    deadline = time.monotonic() + limit_s
     for thread in threads.values():
-        thread.join(limit_s)
+        thread.join(max(0.0, deadline - time.monotonic()))
     late = f"no answer in {limit_s:g} s"
     remedy = "check the disk, driver or program that it uses: it does not answer"
     return [check for name in probes for check in found.get(name, [fail(name, late, remedy)])]

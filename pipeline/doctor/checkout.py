@@ -67,8 +67,11 @@ def check_params(layout: Layout) -> list[Check]:
     return [ok("params.yaml", f"profile {params.profile}, source {params.dataset.source}, seed {params.seed}")]
 
 
-def check_clips(params: Params | None) -> list[Check]:
-    """Check that the clips' folder in ``params.yaml`` is set and exists. Remote storage is not contacted."""
+def check_clips(layout: Layout, params: Params | None) -> list[Check]:
+    """Check that the clips' folder in ``params.yaml`` is set and exists. Remote storage is not contacted.
+
+    A relative folder is in the checkout.
+    """
     if params is None or params.dataset.source == "demo":
         return []
     source = params.dataset.source
@@ -81,7 +84,7 @@ def check_clips(params: Params | None) -> list[Check]:
         return [ok(name, f"dataset.{source}.url is set: `dvc repro` downloads the clips")]
     if is_url(str(chosen.root)):
         return [ok(name, f"{redacted(str(chosen.root))} was not contacted")]
-    folder = Path(str(chosen.root).removeprefix("file://")).expanduser()
+    folder = layout.root / Path(str(chosen.root).removeprefix("file://")).expanduser()
     if not folder.is_dir() and not has_address:
         remedy = f"set {setting} in params.yaml to the folder that contains the clips"
         return [fail(name, f"{folder} is not a folder", remedy)]

@@ -25,7 +25,7 @@ def probes(layout: Layout, params: Params | None) -> dict[str, Probe]:
         "git": partial(checkout.check_git, layout),
         "DVC": partial(checkout.check_dvc, layout),
         "params.yaml": partial(checkout.check_params, layout),
-        "clips": partial(checkout.check_clips, params),
+        "clips": partial(checkout.check_clips, layout, params),
         "weights": partial(checkout.check_weights, layout, params),
         "face detector": checkout.check_detector,
         "MLflow": partial(services.check_mlflow, layout),

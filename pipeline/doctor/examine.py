@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -90,19 +89,14 @@ def track(found: Examination, layout: Layout) -> str:
     mlflow = next((check for check in found.checks if check.name == "MLflow"), None)
     if found.params is None or mlflow is None or mlflow.status is not Status.OK:
         return f"not logged: {'params.yaml' if found.params is None else 'MLflow'} cannot be used"
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")  # seconds; the default is two minutes
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     from pipeline.tracking.tracker import open_tracker
 
     digest = found.data.digest if found.data else hashlib.sha256(b"no data").hexdigest()
-    try:
-        with open_tracker(layout, STAGE, None, found.params, digest[:16], _settings(found.params)) as tracker:
-            tracker.log_summary(STAGE, figures(found))
-            tracker.log_artifact(layout.stage_dir(STAGE))
-    except ImportError as error:
-        return f"not logged: {error}"
+    with open_tracker(layout, STAGE, None, found.params, digest[:16], _settings(found.params)) as tracker:
+        tracker.log_summary(STAGE, figures(found))
+        tracker.log_artifact(layout.stage_dir(STAGE))
     if tracker.run_id is None:
-        return "not logged: MLflow cannot be used"
+        return "not logged: the warning above has the cause; `python -m pipeline sync-runs` sends records that wait"
     return f"logged: run {STAGE} of experiment lipsmith-{found.params.dataset.source}"
 
 

@@ -51,20 +51,20 @@ class Probes:
 def run_probes(clips: Iterable[Clip], generate: Generate) -> Probes | None:
     """Generate every clip twice, with its own audio and with silence, and return the mean figures.
 
-    None if no clip can be measured: its motion cannot be estimated, or neither real nor generated mouths move. Raises
-    DataError if the output of the network is not finite.
+    None if no clip's motion can be estimated, if no generated mouth moves with its own audio, or if the real videos
+    have no warping error. Raises DataError if the output of the network is not finite.
     """
     found: list[tuple[float, ...]] = []
     spoken = silent = 0.0
     for clip in clips:
         num_frames = min(clip.num_frames, alignment.num_frames_of(clip.num_samples))
         crops = clip.crops(range(num_frames))
-        own = generate(crops, clip)
-        quiet = generate(crops, ExtractedAudio.silent(clip.num_samples))
         motion = backward_flows(crops)
         if not motion[1][:, crops.shape[1] // 2 :].any():
             logger.warning("%s: its motion cannot be estimated; it is not used as a probe", clip.clip_id)
             continue
+        own = generate(crops, clip)
+        quiet = generate(crops, ExtractedAudio.silent(clip.num_samples))
         errors = warping_error(own, *motion), warping_error(crops, *motion)
         found.append((ssim(crops, own), psnr(crops, own), *errors))
         spoken += mouth_motion(own)

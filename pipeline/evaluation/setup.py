@@ -20,6 +20,7 @@ from pipeline.core.digest import sha256_of
 from pipeline.core.layout import Layout
 from pipeline.core.versions import metric_package_versions
 from pipeline.evaluation import protocol
+from pipeline.evaluation.cache import open_cache
 from pipeline.evaluation.generate import CropGenerator
 from pipeline.evaluation.lips import LipScorer, missing_sentence
 from pipeline.evaluation.probes import run_probes
@@ -55,7 +56,7 @@ class Networks:
     evaluator: Evaluator
     inception_path: Path
     inception_sha256: str
-    feature_cache: Path
+    cache_dir: Path
     device: torch.device
     lips: LipScorer = field(default_factory=LipScorer)
 
@@ -63,8 +64,7 @@ class Networks:
     def open(cls, layout: Layout, params: Params) -> Networks:
         """The networks that ``params.yaml`` and the files of the checkout describe.
 
-        Raises WeightsError if the weights of Inception are not available, and UserError if there
-        is no evaluator.
+        Raises WeightsError if the weights of Inception are not available, and UserError if there is no evaluator.
         """
         set_threads(params.runtime.num_threads)
         device = select_device(params.runtime.device)
@@ -81,7 +81,7 @@ class Networks:
             ),
             inception_path=inception_path,
             inception_sha256=sha256_of(inception_path),
-            feature_cache=layout.scratch_dir / "cache",
+            cache_dir=open_cache(layout.scratch_dir),
             device=device,
             lips=LipScorer.open(layout.weights_dir),
         )
@@ -93,7 +93,7 @@ class Networks:
         """
         summary = score_summary(score)
         inception = load_inception(self.inception_path, self.device)
-        cache = FeatureCache(self.feature_cache, self.inception_sha256)
+        cache = FeatureCache(self.cache_dir, self.inception_sha256)
         features = partial(inception_features, network=inception)
         remembered = partial(cache.get, compute=features)
         num_images = len(score.real_crops)
@@ -174,7 +174,7 @@ class Evaluation:
         return replace(self, clips={name: clip.recut(geometry) for name, clip in self.clips.items()})
 
     def load_generator(self, model_dir: Path) -> CropGenerator:
-        """The trained generator in a folder, given its reference as ``evaluate.reference`` says."""
+        """The trained generator in a folder, with the reference frames of ``evaluate.reference``."""
         generator = MouthGenerator.load(model_dir, cast(Device, self.networks.device.type), GENERATOR_PRECISION)
         return CropGenerator(generator, self.networks.params.reference)
 
@@ -206,7 +206,7 @@ class Evaluation:
         metrics, described = self.networks.metrics(score, is_generated=is_generated), self.describe_protocol()
         is_real = not is_generated and all(item.pair.video_id == item.pair.audio_id for item in score.results)
         score_real = (lambda: score) if is_real else partial(self.score, protocol.REAL, None)
-        placed = place_real_clips(self.networks.feature_cache, described["sha256"], score_real)
+        placed = place_real_clips(self.networks.cache_dir, described["sha256"], score_real)
         fitness = placed.figures(metrics["evaluator"], "none of the real clips could be placed")
         return {**metrics, "protocol": described, "fitness": fitness}
 

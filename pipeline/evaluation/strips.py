@@ -67,6 +67,10 @@ class Take:
 
 
 def make_take(variant: str, video: Clip, audio: Clip, generate: Generate | None) -> Take:
+    """The shown video of a pair. ``generate``: None keeps the real video.
+
+    Raises DataError if the generator's output is not finite.
+    """
     crops, _, shown = render(video, audio, generate)
     return Take(variant, video, audio, crops, shown)
 

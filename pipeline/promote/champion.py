@@ -75,9 +75,9 @@ def promote(
     """Compare the variant's model with the champion, move the aliases, write and return the decision.
 
     A champion with metrics of another evaluation, or without LSE-D by video, is scored again first. ``force`` promotes
-    the challenger even if a rule fails; the decision records this. A second call with the same model changes nothing.
-    Raises RegistryError, and
-    the errors of ``read_scores`` and ``require_variant``.
+    the challenger even if a rule fails; the decision records this. A second call with the same model leaves the
+    registry unchanged and writes its own decision. Raises RegistryError, and the errors of ``read_scores`` and
+    ``require_variant``.
     """
     params.require_variant(variant)
     challenger = read_scores(layout, variant)

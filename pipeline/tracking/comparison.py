@@ -59,8 +59,8 @@ def complete_comparison(layout: Layout, params: Params, run: str) -> None:
 def complete_present_comparison(layout: Layout) -> None:
     """Complete the run of the checkout's comparison, if it is in the store.
 
-    ``sync-runs`` calls this: the stage could not complete it while the store was away. Raises the errors of
-    ``load_params``.
+    ``sync-runs`` calls this: the stage could not complete it because the store could not be reached. Raises the errors
+    of ``load_params``.
     """
     params = load_params(layout.params_path)
     if not layout.comparison_path.is_file():

@@ -6,6 +6,7 @@ of the records that the store has accepted, and ``files`` holds artifacts. A pro
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -48,10 +49,17 @@ class Journal:
         return content
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Add a record: a JSON object."""
+        """Add a record: a JSON object. Raises OSError if the disk has no room for it; then nothing is added."""
         line = json.dumps(record).encode() + b"\n"
-        with self._writing, (self.folder / _RECORDS).open("ab") as file:
-            file.write(line)
+        with self._writing, (self.folder / _RECORDS).open("ab", buffering=0) as file:
+            start = file.tell()
+            try:
+                num_written = file.write(line)
+                if num_written != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)
+            except OSError:
+                file.truncate(start)  # otherwise the next record would continue this one's line
+                raise
 
     def keep(self, path: Path) -> str:
         """Keep a file, or the files of a folder, as they are now. Returns the path below the journal's folder."""

@@ -115,8 +115,10 @@ def _send_batch(client: MlflowClient, run: str, record: Mapping[str, Any]) -> No
     from mlflow.entities import Metric, Param, RunTag
 
     params, tags = dict(record["params"]), dict(record["tags"])
-    known = client.get_run(run).data.params if params else {}
-    tags |= {f"param.{name}": value for name, value in params.items() if known.get(name, value) != value}
+    data = client.get_run(run).data if params else None
+    known = data.params if data else {}
+    newest = known | {name.removeprefix("param."): tag for name, tag in (data.tags if data else {}).items()}
+    tags |= {f"param.{name}": value for name, value in params.items() if newest.get(name, value) != value}
     new = [Param(name, value) for name, value in params.items() if name not in known]
     for start in range(0, len(new), _PARAMS_A_REQUEST):
         client.log_batch(run, params=new[start : start + _PARAMS_A_REQUEST])

@@ -72,7 +72,7 @@ def send_records(client: MlflowClient, opened: OpenedRun, journal: Journal, layo
 def send_left(client: MlflowClient, store: Store, layout: Layout) -> int:
     """Send the journals of earlier stages, and return their number. Raises StoreError if the store fails.
 
-    A journal without a final status belongs to a stage that was killed; so does its run then.
+    A journal without a final status was left by a killed stage: its run gets the status KILLED.
     """
     num = 0
     for journal in left_journals(layout):

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",  # seconds, during which a training run waits
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",  # seconds; the end of a stage may wait that long
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",  # hides the messages about database migrations
     "GIT_PYTHON_REFRESH": "quiet",

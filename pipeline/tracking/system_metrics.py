@@ -20,7 +20,7 @@ def watch_system(
 ) -> Iterator[None]:
     """Measure the load in a thread during the block, and call ``log`` with the metrics and the seconds since its start.
 
-    MLflow's own monitors measure; its thread is not used, since its requests would not wait for a store that is away.
+    MLflow's monitors measure. Its own thread is not used, because it loses metrics while the store cannot be reached.
     """
     if not enabled:
         yield

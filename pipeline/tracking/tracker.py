@@ -33,8 +33,7 @@ logger = logging.getLogger(__name__)
 
 _BATCH = 500
 _MAX_PARAM = 500
-_MAX_NOTE = 8000
-"""Longest parameter and description that MLflow stores, in characters."""
+"""Longest parameter that MLflow stores, in characters."""
 
 
 class Tracker:
@@ -58,11 +57,13 @@ class Tracker:
         def send(client: MlflowClient, run: str) -> None:
             from mlflow.entities import Param, RunTag
 
-            known = client.get_run(run).data.params
+            data = client.get_run(run).data
+            known = data.params
+            newest = known | {name.removeprefix("param."): tag for name, tag in data.tags.items()}
             new = [Param(name, value) for name, value in flat.items() if name not in known]
             for start in range(0, len(new), 100):
                 client.log_batch(run, params=new[start : start + 100])
-            changed = [RunTag(f"param.{n}", v) for n, v in flat.items() if known.get(n, v) != v]
+            changed = [RunTag(f"param.{n}", v) for n, v in flat.items() if newest.get(n, v) != v]
             client.log_batch(run, tags=changed)
 
         self._send("settings", send)
@@ -116,16 +117,6 @@ class Tracker:
 
         if used:
             self._send("datasets", send)
-
-    def set_tags(self, tags: Mapping[str, str]) -> None:
-        from mlflow.entities import RunTag
-
-        entities = [RunTag(name, value) for name, value in tags.items()]
-        self._send("tags", lambda client, run: client.log_batch(run, tags=entities))
-
-    def describe(self, text: str) -> None:
-        """Set the description of the run, which its page shows. ``text``: Markdown."""
-        self.set_tags({"mlflow.note.content": text[:_MAX_NOTE]})
 
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         """Log a file, or every file of a folder. ``folder``: target folder among the run's artifacts."""

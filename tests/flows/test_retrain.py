@@ -181,7 +181,9 @@ def test_the_served_deployment_promotes_refuses_and_reports_no_change(served: Se
     }
     chain = served.edges(run_ids[-1])
     assert {("preflight", "detect"), ("detect", "drift"), ("preflight", "gate")} <= chain
-    assert {after for before, after in chain if before == "drift"} == {served.call(f"/flow_runs/{first}")["name"]}
+    assert {after for before, after in chain if before == "drift"} == {
+        f"reproduce / {served.call(f'/flow_runs/{first}')['name']}"
+    }
     assert {before for before, after in chain if after == "gate"} > {"preflight"}
     assert decided["aliases"] == {"champion": "1"}
     assert "has not run in this checkout" in text

@@ -123,6 +123,15 @@ def test_an_edit_that_may_change_an_output_changes_the_definition_in_the_stages_
     assert changed_by(name, old, new) == expected
 
 
+@pytest.mark.parametrize("name", ["page.html~", ".page.html.swp", "page.html.orig", ".cache/page.html"])
+def test_copies_that_editors_leave_change_no_digest(tree: Path, name: str) -> None:
+    before = Code(tree).digest("show")
+    path = tree / "pipeline" / "page" / "files" / name
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    assert Code(tree).digest("show") == before
+
+
 def test_a_digest_is_rewritten_only_when_it_changes(tree: Path, tmp_path: Path) -> None:
     path = tmp_path / "code" / "train.txt"
     assert "models/losses.py:l1" in record(path, Code(tree), "train")

@@ -48,15 +48,17 @@ def test_git(layout: Layout) -> None:
         ("grid", {"url": "https://zenodo.org/api/records/3625687"}, Status.OK, "downloads the clips"),
         ("lrs2", {"root": Path("/")}, Status.OK, "/"),
         ("folder", {"root": "s3://bucket/videos"}, Status.OK, "was not contacted"),
+        ("folder", {"root": "videos"}, Status.OK, "/videos"),
         ("folder", {"root": "/nowhere/videos"}, Status.FAIL, "is not a folder"),
     ],
 )
 def test_the_clips_folder(
-    params: Params, source: str, changed: dict[str, object], status: Status | None, text: str
+    params: Params, tmp_path: Path, source: str, changed: dict[str, object], status: Status | None, text: str
 ) -> None:
+    (tmp_path / "videos").mkdir()
     chosen = getattr(params.dataset, source).model_copy(update=changed)
     dataset = params.dataset.model_copy(update={"source": source, source: chosen})
-    found = checkout.check_clips(params.model_copy(update={"dataset": dataset}))
+    found = checkout.check_clips(Layout(tmp_path), params.model_copy(update={"dataset": dataset}))
     assert [check.status for check in found] == ([status] if status else [])
     for check in found:
         assert text in check.found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -143,6 +144,33 @@ def test_records_arrive_in_order_and_the_journal_is_removed(store: FakeStore, la
     assert store.statuses == [("id-a", "FINISHED")]
     assert store.opened == ["a"]
     assert not any(spool_dir(layout).iterdir())
+
+
+def test_a_parameter_that_changes_back_is_the_newest_value(store: FakeStore, layout: Layout) -> None:
+    store.params = {"lr": "0.1"}
+    with journaled(layout, lambda: {"key": "a"}, store.open) as (client, sending):
+        assert client is not None
+        for value in ("0.2", "0.1"):
+            client.log_batch("?", params=[Param("lr", value)])
+        sending.finish()
+    assert store.tags == {"param.lr": "0.1"}
+
+
+def test_a_record_for_which_the_disk_has_no_room_leaves_the_others_readable(layout: Layout) -> None:
+    journal = create_journal(layout, {"key": "a"})
+    journal.append({"kind": "status", "status": "RUNNING"})
+    size = (journal.folder / "records.jsonl").stat().st_size
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, limits[1]))
+    try:
+        with pytest.raises(OSError):
+            journal.append({"kind": "a record that is longer than the room on the disk"})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    journal.append({"kind": "last"})
+    assert [record["kind"] for record, _ in journal.unsent()] == ["status", "last"]
+    assert journal.has_status()
+    journal.close()
 
 
 def test_datasets_and_dictionaries_arrive_unchanged(store: FakeStore, layout: Layout) -> None:
