@@ -18,7 +18,9 @@ from flows.processes import end_processes
 from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.layout import Layout
 from pipeline.core.locks import LockHeldError, locked_or_refused
-from pipeline.core.prefect_address import DEFAULT_PORT, free_port, is_free
+from pipeline.core.ports import free_port, require_free
+from pipeline.core.prefect_address import DEFAULT_PORT
+from pipeline.core.proxies import LOOPBACK_HOST
 
 _STARTUP_S = 300.0
 _TAIL_BYTES = 2000
@@ -32,8 +34,8 @@ def local_server(checkout: Path, port: int | None) -> Iterator[int]:
     ``.scratch/logs/prefect-server.log``. Raises UserError if the port is taken or the server does not start, and
     TemporaryError if another process already serves the checkout.
     """
-    if port is not None and not is_free(port):
-        raise UserError(f"port {port} of --port is taken by another program; give another one, or leave --port out")
+    if port is not None:
+        require_free(port, LOOPBACK_HOST, "python -m flows.serve --with-server")
     layout = Layout(checkout)
     try:
         with locked_or_refused(layout.scratch_dir / "serve.lock", "flows.serve"):

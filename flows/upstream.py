@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture, PrefectTaskRunFuture
 from prefect.utilities.annotations import allow_failure
 
@@ -20,7 +21,7 @@ class EndedRun(PrefectTaskRunFuture[Any]):
     """An ended task run or subflow, in the form in which Prefect takes the runs before a task."""
 
     def __init__(self, ended: State[Any]) -> None:
-        super().__init__(_task_run_id(ended))
+        super().__init__(_node_id(ended))
         self._final_state = ended
 
     def wait(self, timeout: float | None = None) -> None:
@@ -38,10 +39,15 @@ def after(*ended: State[Any]) -> list[Any]:
     return [allow_failure(EndedRun(state)) for state in ended]
 
 
-def _task_run_id(ended: State[Any]) -> Any:
-    """The id of a task run. A subflow has one in its parent's graph, which only the server knows."""
-    details = ended.state_details
-    if details.task_run_id is not None or details.flow_run_id is None:
-        return details.task_run_id
-    with get_client(sync_client=True) as client:
-        return client.read_flow_run(details.flow_run_id).parent_task_run_id
+def _node_id(ended: State[Any]) -> UUID:
+    """The id of the run's node in the graph of the flow run that calls this.
+
+    A subflow has two: that of its flow run, which the graph shows, and that of a task run, which it does not show.
+    """
+    details, context = ended.state_details, FlowRunContext.get()
+    flow_run = context.flow_run if context else None
+    is_subflow = flow_run is not None and details.flow_run_id != flow_run.id
+    found = details.flow_run_id if is_subflow else details.task_run_id
+    if found is None:
+        raise ValueError("the state belongs to no run of this server")
+    return found

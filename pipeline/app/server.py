@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from pipeline.app.work_folder import WorkFolder
 from pipeline.core.choices import Device
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
+from pipeline.core.ports import require_free
 from pipeline.core.proxies import bypass_proxies_for_loopback
 
 logger = logging.getLogger(__name__)
@@ -35,19 +35,6 @@ def require_gradio() -> None:
     """Raises UserError if the extra ``app`` is not installed."""
     if importlib.util.find_spec("gradio") is None:
         raise UserError("the app needs the extra `app`: python -m pip install -e '.[app]', or `make app`")
-
-
-def require_free(address: AppAddress) -> None:
-    """Raises UserError if the address cannot be used."""
-    with socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address.host, address.port))
-        except OSError as error:
-            raise UserError(
-                f"port {address.port} of {address.host} cannot be used ({error.strerror}); stop the program that uses "
-                f"it, or choose another one: --port {address.port + 1}"
-            ) from None
 
 
 @contextmanager
@@ -67,7 +54,7 @@ def running_app(
     """
     credentials = address.credentials()
     require_gradio()
-    require_free(address)
+    require_free(address.port, address.host, "python -m pipeline app")
     bypass_proxies_for_loopback()
     models = offered_models(layout, folders)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio asks itself whether it has started

@@ -9,6 +9,7 @@ from pipeline.compare.seeds import runs_of
 from pipeline.core.choices import BOUNDS, JUDGE_NAMES
 from pipeline.core.versions import differing
 from pipeline.metrics import MIN_FID_IMAGES
+from pipeline.report.tables import code_list
 
 Row = Mapping[str, Any]
 
@@ -19,7 +20,7 @@ def caveats_of(rows: Sequence[Row], protocol: Mapping[str, Any], *, is_about_syn
     found = [*about_lse, *_on_seeds(rows), *_on_fid(rows), *_on_clips(rows), *_on_lips(rows)]
     if packages := differing(row["versions"] for row in rows):
         found.append(
-            f"Rows were scored with different versions of {_listed(packages)} (listed below). Small differences "
+            f"Rows were scored with different versions of {code_list(packages)} (listed below). Small differences "
             "between rows may come from that."
         )
     return found
@@ -47,7 +48,7 @@ def _on_seeds(rows: Sequence[Row]) -> list[str]:
     single = [name for name, runs in generators.items() if len(runs) == 1]
     if not single:
         return []
-    named = "every generator" if len(single) == len(generators) else _listed(single)
+    named = "every generator" if len(single) == len(generators) else code_list(single)
     return [f"One training run of {named}: its intervals are over clips only, and another seed may change the order."]
 
 
@@ -89,7 +90,7 @@ def _on_lips(rows: Sequence[Row]) -> list[str]:
         if reason := row["lips_missing"]:
             missing.setdefault(reason, []).append(row["variant"])
     found = [
-        f"{reason[0].upper()}{reason[1:]}{'' if len(names) == len(rows) else f' (rows {_listed(names)})'}."
+        f"{reason[0].upper()}{reason[1:]}{'' if len(names) == len(rows) else f' (rows {code_list(names)})'}."
         for reason, names in missing.items()
     ]
     if any(row["opening_correlation"] is not None or row["pause_motion_px"] is not None for row in rows):
@@ -98,7 +99,3 @@ def _on_lips(rows: Sequence[Row]) -> list[str]:
             "other clips. On a single clip they tell little."
         )
     return found
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)

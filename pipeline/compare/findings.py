@@ -11,6 +11,7 @@ from pipeline.compare.differences import DIRECTIONS, Differences, is_clear
 from pipeline.compare.seeds import averaged
 from pipeline.core.choices import BOUNDS
 from pipeline.metrics.fitness import Fitness
+from pipeline.report.tables import code_list
 
 Row = Mapping[str, Any]
 BASELINES = ("wav2lip", "lipgan", "speech2vid")
@@ -84,7 +85,7 @@ def _better_than_real(by_name: Mapping[str, Row], generators: Sequence[Row], dif
         better = [row["variant"] for row in generators if is_clear(differences, row["variant"], "real", key)]
         if real is not None and better:
             lines.append(
-                f"But these are clearly better than `real` on {label} ({real[key]:.3f}): {_listed(better)}. Real "
+                f"But these are clearly better than `real` on {label} ({real[key]:.3f}): {code_list(better)}. Real "
                 f"videos should be best, so a better {label} does not mean better lips here."
             )
     return lines
@@ -195,11 +196,11 @@ def _against_baselines(by_name: Mapping[str, Row], differences: Differences) -> 
     for label, key, sign in (*LSE, FID):
         ahead = [row["variant"] for row in baselines if sign * whole[key] > sign * row[key]]
         behind = [row["variant"] for row in baselines if sign * whole[key] < sign * row[key]]
-        sides = [f"{side} {_listed(names)}" for side, names in (("ahead of", ahead), ("behind", behind)) if names]
+        sides = [f"{side} {code_list(names)}" for side, names in (("ahead of", ahead), ("behind", behind)) if names]
         statements.append(f"on {label} {' and '.join(sides) or 'equal'}")
         unclear = [name for name in ahead if key in DIRECTIONS and not is_clear(differences, "lstm_cbam", name, key)]
         if unclear:
-            doubts += f" On {label} its lead over {_listed(unclear)} is not established: it may be 0."
+            doubts += f" On {label} its lead over {code_list(unclear)} is not established: it may be 0."
     which = f"baseline{'s' if len(baselines) > 1 else ''} of the paper's Table 1"
     return f"`lstm_cbam` against the {which}: {'; '.join(statements)} ({_seeds([whole, *baselines])}).{doubts}"
 
@@ -218,9 +219,5 @@ def _of_all(names: Sequence[str], generators: Sequence[Row], called: str) -> str
     if not names:
         return "none"
     if len(generators) == 1 or len(names) <= len(others) + 1:
-        return _listed(names)
-    return f"all {len(generators)} {called}" if not others else f"all {called} but {_listed(others)}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
+        return code_list(names)
+    return f"all {len(generators)} {called}" if not others else f"all {called} but {code_list(others)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -13,8 +12,8 @@ from matplotlib.figure import Figure
 
 from pipeline.compare.intervals import level
 from pipeline.compare.seeds import places
-from pipeline.core.artifacts import REMAKE
-from pipeline.core.errors import DataError, UserError
+from pipeline.core.artifacts import read_curve_rows
+from pipeline.core.errors import DataError
 from pipeline.report.plot_style import LIGHT, MUTED, TEXT, Theme, clean, save, set_title, spaced
 
 _LEGEND_COLUMNS = 7
@@ -109,17 +108,10 @@ def read_curve(path: Path) -> dict[str, list[tuple[int, float]]]:
     Raises UserError if the file is missing, DataError if it is damaged.
     """
     points: dict[str, list[tuple[int, float]]] = {}
-    if not path.is_file():
-        raise UserError(f"{path} does not exist; {REMAKE}")
-    with path.open(newline="") as file:
-        try:
-            for row in csv.DictReader(file):
-                step = int(row["step"])
-                for name, cell in row.items():
-                    if name != "step" and cell not in ("", None):
-                        points.setdefault(name, []).append((step, float(cell)))
-        except (KeyError, TypeError, ValueError, csv.Error) as error:  # no such column, a short line, no number
-            raise DataError(f"{path} is damaged ({error!r}); remove it, {REMAKE}") from None
+    for row in read_curve_rows(path):
+        step = int(row.pop("step"))
+        for name, value in row.items():
+            points.setdefault(name, []).append((step, value))
     return points
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Collection
 from pathlib import Path
@@ -20,6 +21,23 @@ def read_json(path: Path, remedy: str = REMAKE) -> Any:
         return json.loads(path.read_bytes())
     except ValueError as error:  # invalid JSON or invalid UTF-8
         raise UserError(f"{path} is damaged ({error}); remove it, {remedy}") from None
+
+
+def read_curve_rows(path: Path, remedy: str = REMAKE) -> list[dict[str, float]]:
+    """The rows of a training run's ``curve.csv``: ``step`` and the scalars at this step, without empty cells.
+
+    Raises UserError if the file is missing, DataError if it is damaged.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; {remedy}")
+    try:
+        with path.open(newline="") as file:
+            rows = [{name: float(cell) for name, cell in row.items() if cell} for row in csv.DictReader(file)]
+        if not all("step" in row for row in rows):
+            raise ValueError("a row has no step")
+    except (AttributeError, TypeError, ValueError, csv.Error) as error:  # a line that is too long, or no number
+        raise DataError(f"{path} is damaged ({error!r}); remove it, {remedy}") from None
+    return rows
 
 
 def read_rows(path: Path, columns: Collection[str], remedy: str = REMAKE) -> list[dict[str, Any]]:

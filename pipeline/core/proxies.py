@@ -6,7 +6,8 @@ import os
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _EXCEPTIONS = ("no_proxy", "NO_PROXY")
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
+LOOPBACK_HOST = "127.0.0.1"
+LOOPBACK = ("localhost", LOOPBACK_HOST, "::1")
 
 
 def bypass_proxies_for_loopback() -> None:

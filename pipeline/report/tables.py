@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -44,6 +44,11 @@ def figure(value: float | None, form: str) -> str:
 def bullets(lines: Sequence[str]) -> str:
     """One Markdown item a line."""
     return "\n".join(f"- {line}" for line in lines)
+
+
+def code_list(names: Iterable[str]) -> str:
+    """The names as Markdown code, separated by commas."""
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def wrap_bullets(text: str, width: int) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.core.artifacts import read_json
+from pipeline.core.artifacts import read_curve_rows, read_json
 from pipeline.core.layout import Layout
 from pipeline.core.redact import redacted
 from pipeline.params import Params, load_params
@@ -126,6 +125,4 @@ def _restore(client: MlflowClient, experiment: str, parent: str, layout: Layout,
 
 
 def _curve(path: Path) -> list[tuple[int, dict[str, float]]]:
-    with path.open(newline="") as file:
-        rows = [{name: float(cell) for name, cell in row.items() if cell} for row in csv.DictReader(file)]
-    return [(int(row["step"]), {name: value for name, value in row.items() if name != "step"}) for row in rows]
+    return [(int(row.pop("step")), row) for row in read_curve_rows(path)]

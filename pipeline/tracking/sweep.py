@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +18,8 @@ from pipeline.core.layout import Layout, find_root
 from pipeline.core.logs import log_to_stderr, wants_tracebacks
 from pipeline.core.redact import redacted
 from pipeline.params import load_params
+from pipeline.tracking.names import flatten, is_number
+from pipeline.tracking.runs import KEY_TAG, PARENT_TAG
 from pipeline.tracking.store import experiment_id, open_client, set_mlflow_defaults, store_uri
 
 if TYPE_CHECKING:
@@ -39,11 +41,15 @@ def log_sweep(layout: Layout, sweep: str, points: Sequence[Mapping[str, Any]]) -
     try:
         client = open_client(layout)
         experiment = experiment_id(client, layout, load_params(layout.params_path).dataset.source)
-        parent, _ = _run(client, experiment, f"sweep:{sweep}", sweep, {"mlflow.note.content": _description(sweep)})
+        parent, _ = _find_or_create(
+            client, experiment, f"sweep:{sweep}", sweep, {"mlflow.note.content": _description(sweep)}
+        )
         for point in points:
-            tags = {"mlflow.parentRunId": parent, "dvc_experiment": point["name"], "sweep": sweep}
-            run_id, is_new = _run(client, experiment, f"sweep:{sweep}:{point['name']}", point["name"], tags)
-            if is_new:
+            tags = {PARENT_TAG: parent, "dvc_experiment": point["name"], "sweep": sweep}
+            run_id, is_unfinished = _find_or_create(
+                client, experiment, f"sweep:{sweep}:{point['name']}", point["name"], tags
+            )
+            if is_unfinished:
                 _log_point(client, run_id, point)
         client.set_terminated(parent)
     except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
@@ -58,30 +64,24 @@ def _description(sweep: str) -> str:
     )
 
 
-def _run(client: MlflowClient, experiment: str, key: str, name: str, tags: dict[str, str]) -> tuple[str, bool]:
-    """Id of the finished run with this key, or of a new run; and whether it is new."""
-    found = client.search_runs([experiment], f"tags.`lipsmith.run_key` = '{key}'", max_results=1)
+def _find_or_create(
+    client: MlflowClient, experiment: str, key: str, name: str, tags: dict[str, str]
+) -> tuple[str, bool]:
+    """Id of the run with this key, created if missing; and whether it still has to be logged."""
+    found = client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
     if found:
         return str(found[0].info.run_id), found[0].info.status != "FINISHED"
-    made = client.create_run(experiment, run_name=name, tags={**tags, "lipsmith.run_key": key})
+    made = client.create_run(experiment, run_name=name, tags={**tags, KEY_TAG: key})
     return str(made.info.run_id), True
 
 
 def _log_point(client: MlflowClient, run_id: str, point: Mapping[str, Any]) -> None:
     for key, value in point["overrides"].items():
         client.log_param(run_id, key, value)
-    for name, value in _numbers(point["metrics"]):
-        client.log_metric(run_id, name, value)
+    for name, value in flatten(point["metrics"]):
+        if is_number(value) and math.isfinite(value):
+            client.log_metric(run_id, name, float(value))
     client.set_terminated(run_id)
-
-
-def _numbers(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """The finite numbers among nested metrics, with their names joined by dots."""
-    for name, value in metrics.items():
-        if isinstance(value, Mapping):
-            yield from _numbers(value, f"{prefix}{name}.")
-        elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            yield prefix + name, float(value)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,8 +14,9 @@ from urllib.request import ProxyHandler, build_opener
 
 import psutil
 
-from pipeline.core.errors import LipsmithError, UserError
+from pipeline.core.errors import LipsmithError
 from pipeline.core.layout import Layout
+from pipeline.core.ports import require_free
 from pipeline.tracking.store import experiment_name, open_client, set_mlflow_defaults
 from pipeline.tracking.view import latest_view, runs_address
 
@@ -54,7 +54,7 @@ def serve(layout: Layout, port: int = PORT, *, opens: bool = True) -> int:
 
     Returns the server's exit code, 0 after Ctrl-C. Raises UserError if the port is in use.
     """
-    _require_free(port)
+    require_free(port, HOST, "python -m pipeline.tracking")
     set_mlflow_defaults()
     address = f"http://{HOST}:{port}/{first_page(layout)}"
     arguments = ["--backend-store-uri", f"sqlite:///{layout.mlflow_db_path}", "--artifacts-destination", "mlruns"]
@@ -99,18 +99,6 @@ def _end(server: subprocess.Popen[bytes]) -> None:
         with suppress(psutil.NoSuchProcess):
             process.kill()
     server.wait()
-
-
-def _require_free(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            raise UserError(
-                f"port {port} of {HOST} cannot be used ({error.strerror}); stop the program that uses it, or choose "
-                f"another port: python -m pipeline.tracking --port {port + 1}"
-            ) from None
 
 
 def _wait(server: subprocess.Popen[bytes], port: int) -> bool:

@@ -10,6 +10,8 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from pipeline.tracking.runs import PARENT_TAG
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -64,7 +66,7 @@ def run_address(experiment: str, run_id: str) -> str:
 
 
 def children_filter(parent: str) -> str:
-    return f"tags.`mlflow.parentRunId` = '{parent}'"
+    return f"tags.`{PARENT_TAG}` = '{parent}'"
 
 
 def save_view(client: MlflowClient, experiment: str, parent: str) -> str:

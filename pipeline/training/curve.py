@@ -25,12 +25,6 @@ def write_curve(path: Path, rows: Sequence[dict[str, float]]) -> None:
             writer.writerow(cells | {"step": str(int(row["step"]))})
 
 
-def load_curve_rows(path: Path) -> list[dict[str, float]]:
-    """Read rows that ``write_curve`` wrote, to six digits."""
-    with path.open(newline="") as file:
-        return [{name: float(cell) for name, cell in row.items() if cell} for row in csv.DictReader(file)]
-
-
 def plot_curve(path: Path, rows: Sequence[dict[str, float]], title: str) -> None:
     """Plot the curve as PNG with one panel per scalar: training as a line, validation as dots.
 

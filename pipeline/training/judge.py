@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core import atomic
+from pipeline.core.artifacts import read_curve_rows
 from pipeline.core.choices import JudgeName
 from pipeline.inference import saved_model
 from pipeline.inference.device import select_device, set_threads
@@ -17,7 +18,7 @@ from pipeline.inference.lse_evaluator import Evaluator, judge_dir, load_judge
 from pipeline.metrics.lse import lse_scores
 from pipeline.shards.clip import Clip
 from pipeline.stage import StageContext
-from pipeline.training.curve import load_curve_rows, plot_curve
+from pipeline.training.curve import plot_curve
 from pipeline.training.evaluator import negative_distances
 from pipeline.training.session import MAX_TEST_CLIPS, spread_clips
 from pipeline.training.sync_validation import SyncValidation
@@ -37,7 +38,7 @@ def use_judge(name: JudgeName, context: StageContext) -> dict[str, Any]:
         atomic.write_bytes(folder / file, (source / file).read_bytes())
     curve = context.output_dir / "curve.csv"
     atomic.write_bytes(curve, (source / curve.name).read_bytes())
-    plot_curve(context.output_dir / "curve.png", load_curve_rows(curve), f"{name}, trained on its own corpus")
+    plot_curve(context.output_dir / "curve.png", read_curve_rows(curve), f"{name}, trained on its own corpus")
     set_threads(params.runtime.num_threads)
     evaluator = load_judge(name, select_device(params.runtime.device))
     validation = SyncValidation(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import socket
 
 import pytest
 
 from pipeline.app.models import offered_models
-from pipeline.app.server import require_free, require_gradio
+from pipeline.app.server import require_gradio
 from pipeline.app.settings import AppAddress
 from pipeline.cli.main import main
 from pipeline.core.errors import UserError
@@ -50,15 +49,6 @@ def test_the_command_refuses_unsafe_and_meaningless_settings(arguments, message,
     monkeypatch.chdir(make_checkout(tmp_path / "checkout").root)
     assert main(["app", *arguments]) == 2
     assert message in capsys.readouterr().err
-
-
-def test_a_port_in_use():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        with pytest.raises(UserError, match=rf"port {port} of 127\.0\.0\.1 cannot be used .* --port {port + 1}"):
-            require_free(AppAddress(port=port))
 
 
 def test_the_extra_is_named_if_it_is_missing(monkeypatch):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
 
-from pipeline.core.prefect_address import free_port, is_free, start_advice
+from pipeline.core.prefect_address import start_advice
 
 
 @pytest.mark.parametrize(
@@ -22,12 +20,3 @@ from pipeline.core.prefect_address import free_port, is_free, start_advice
 )
 def test_the_port_of_the_address_is_the_port_of_the_command(url: str, advice: str) -> None:
     assert start_advice(url) == advice
-
-
-def test_a_free_port_is_one_on_which_no_program_listens() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        assert not is_free(port)
-        assert free_port(port) > port
