@@ -192,9 +192,10 @@ def regenerate(
     if has_face.any():  # placeholder boxes must not affect the sampling density
         known = np.where(has_face[:, None], boxes, np.nanmedian(boxes, axis=0))
         cut = Cropper(known, CROP_PX, rolls=rolls)
-    first_of_shot, state = ShotReference(followed.cuts), GeneratorState()
-    tint_of = SkinTint(float(timing.fps), followed.cuts)
-    detail_of = MouthDetail(detail, float(timing.fps), followed.cuts)
+    starts, state = followed.shot_starts, GeneratorState()
+    first_of_shot = ShotReference(starts)
+    tint_of = SkinTint(float(timing.fps), starts)
+    detail_of = MouthDetail(detail, float(timing.fps), starts)
     numbered = enumerate(shown)
     while batch := list(itertools.islice(numbered, batch_frames)):
         pictures = {place: frame for place, (_, frame) in batch}

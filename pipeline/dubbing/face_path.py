@@ -51,6 +51,13 @@ class Followed:
     cuts: Sequence[int]
     paths: NDArray[np.int64] | None = None
 
+    @property
+    def shot_starts(self) -> Sequence[int]:
+        """The first frames of new shots, and the frames with another path than the frame before, in order."""
+        if self.paths is None:
+            return self.cuts
+        return sorted({*self.cuts, *(np.flatnonzero(np.diff(self.paths)) + 1).tolist()})
+
 
 @dataclass(frozen=True)
 class FaceChoice:

@@ -19,10 +19,11 @@ Within 29 GRID clips it is at most 7.3. Between two GRID speakers under the same
 
 
 class ShotStarts:
-    """Tells the crops that begin a shot, given the crops of a video in order; ``cuts`` are the first frames of shots.
+    """Detects which crops begin a shot, given the crops of a video in order.
 
-    A new shot begins at a cut, at a jump of the source index (no face, or the video restarts), and where neighbouring
-    crops differ by more than ``CUT_DIFFERENCE``.
+    ``cuts`` are the first frames of shots, as in ``Followed.shot_starts``. A new shot begins at a cut, at a jump of
+    the source index (no face, or the video restarts), and where neighbouring crops differ by more than
+    ``CUT_DIFFERENCE``.
     """
 
     def __init__(self, cuts: Sequence[int] = ()) -> None:

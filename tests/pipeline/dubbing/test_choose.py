@@ -69,6 +69,22 @@ def test_only_the_chosen_face_is_followed_and_in_the_frames_of_the_choice():
     assert part.paths[5] != followed(found, 2).paths[5]
 
 
+def test_a_shot_starts_where_another_face_is_chosen():
+    found = found_in({k: [LEFT, RIGHT] for k in range(20)}, 20)
+    faces = number_faces(found)
+    ((first,), (second,), (again,)) = (
+        choices_for((number,), found, faces, lambda: None, start, start + 5)
+        for number, start in ((1, 0), (2, 5), (2, 10))
+    )
+    assert found.follow([first, second, again], SETTINGS, "square").shot_starts == [5, 15]
+    assert followed(found, 1).shot_starts == []
+
+
+def test_a_shot_starts_where_the_largest_face_leaves_and_another_one_follows():
+    script = {k: [LEFT, RIGHT] if k < 18 else [LEFT] for k in range(24)}
+    assert followed(found_in(script, 24), "largest").shot_starts == [18]
+
+
 @pytest.mark.parametrize(("who", "message"), [(3, "who is 3, but the video's faces are 1 to 2; --list-faces")])
 def test_a_number_that_no_face_has(who, message):
     found = found_in({k: [LEFT, RIGHT] for k in range(20)}, 20)

@@ -13,6 +13,7 @@ import pytest
 from pipeline.cli.dub_texts import summary_line
 from pipeline.core.errors import DataError
 from pipeline.dubbing.dub import dub_file, regenerate
+from pipeline.dubbing.face_path import Followed
 from pipeline.dubbing.settings import DubSettings
 from pipeline.dubbing.timing import OutputTiming
 from pipeline.faces.any_roll import AnyRollDetector
@@ -255,6 +256,25 @@ def test_the_reference_is_the_shots_first_crop_unless_told_otherwise(reference):
     expected = crops if reference == "same" else np.repeat(crops[:1], 6, axis=0)
     np.testing.assert_array_equal(references, expected)
     assert (crops[5] != crops[0]).any()
+
+
+@pytest.mark.parametrize("order", [range(6), range(5, -1, -1)])
+def test_the_reference_shows_the_face_that_is_dubbed(order):
+    """The faces of both persons are alike, so that only the paths differ."""
+    seen = []
+
+    @Draw
+    def watch(crops, windows, references):
+        seen.append((crops, references))
+        return crops
+
+    boxes = np.tile(np.array([[30.0, 10, 90, 70]]), (6, 1))
+    two_faces = Followed(boxes, np.zeros(6), (), np.array([0, 0, 0, 1, 1, 1]))
+    shown = ((k, picture(0) + np.uint8(k)) for k in order)
+    voice, timing = ExtractedAudio.silent(16_000), OutputTiming(Fraction(25), 6)
+    list(regenerate(shown, two_faces, voice, timing, watch, 4))
+    crops, references = (np.concatenate(part) for part in zip(*seen, strict=True))
+    np.testing.assert_array_equal(references, np.repeat(crops[[0, 3]], 3, axis=0))
 
 
 def test_a_cut_ends_what_the_reference_shows_though_the_faces_are_alike(make_sound, tmp_path):
