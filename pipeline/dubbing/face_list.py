@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dubbing.choose import NumberedFace, number_faces
+from pipeline.dubbing.choose import NumberedFace, OpenImages, find_talking, number_faces
 from pipeline.dubbing.dub import DetectorsFor
 from pipeline.dubbing.face_path import FollowSettings, FoundFaces, find_faces, finer
 from pipeline.dubbing.face_sheet import draw_faces, require_picture_name
 from pipeline.dubbing.phases import OnProgress, in_phase
 from pipeline.dubbing.playback import Frame
-from pipeline.dubbing.selection import talking_faces
 from pipeline.dubbing.summary import ListedFace
 from pipeline.faces.crops import Cropper
 from pipeline.faces.turns import turns_of
+from pipeline.media.errors import MediaError
 from pipeline.media.file import MediaFile
 from pipeline.media.picture_folder import open_pictures
+
+logger = logging.getLogger(__name__)
 
 _PICTURE_PX = 200
 _CONTEXT = 0.35
@@ -53,11 +56,25 @@ def find_listed_faces(
             watched_frames, finer(detectors_for(max(display.width, display.height))), float(rate), follow
         )
         faces = number_faces(found)
-        talking = set(talking_faces(found, faces, open_frames, video).numbers) if video.header.has_audio else None
+        talking = _talking_numbers(found, faces, open_frames, video)
         listed = tuple(_listed(found, face, None if talking is None else face.number in talking) for face in faces)
         if sheet is not None and listed:
             draw_faces(listed, _pictures(video, found, faces), sheet)
     return listed
+
+
+def _talking_numbers(
+    found: FoundFaces, faces: Sequence[NumberedFace], open_frames: OpenImages, video: MediaFile
+) -> set[int] | None:
+    """Numbers of the talking faces; None, with a warning in the log, if the sound of the video is unusable."""
+    if not video.header.has_audio:
+        return None
+    try:
+        samples = video.samples()
+    except MediaError as error:
+        logger.warning("which face talks is not determined: %s", error)
+        return None
+    return set(find_talking(found, faces, open_frames, samples).numbers)
 
 
 def _listed(found: FoundFaces, face: NumberedFace, is_talking: bool | None) -> ListedFace:

@@ -36,7 +36,7 @@ class ListedFace:
     box_px: tuple[int, int, int, int]
     """Median box: left, top, right and bottom, px."""
     is_talking: bool | None
-    """Whether ``who="talking"`` chooses it; None if the video has no sound."""
+    """Whether ``who="talking"`` chooses it; None if the video has no usable sound."""
 
 
 @dataclass(frozen=True, kw_only=True)
