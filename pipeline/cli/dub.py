@@ -39,8 +39,8 @@ def dub(
         typer.Option(
             metavar="largest|talking|N",
             help="Face to dub: the largest one, and in frames without it the next largest; the one whose mouth moves "
-            "with the sound of --face; or number N of --list-faces, several as 1,3. With talking and N, other faces "
-            "stay as they are.",
+            "with the sound of --face; or number N of --list-faces, several as 1,3. In a frame with several of "
+            "these numbers, only the one named first is dubbed. With talking and N, other faces stay as they are.",
         ),
     ] = "largest",
     list_faces: Annotated[

@@ -6,11 +6,13 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from pipeline.core.errors import UserError
 from pipeline.dubbing.choose import NumberedFace, OpenImages, Talking, choices_for, find_talking, number_faces
 from pipeline.dubbing.face_path import FaceChoice, FoundFaces
 from pipeline.dubbing.segments import DubSegment
-from pipeline.dubbing.who import Who, parse_who
+from pipeline.dubbing.who import Who, parse_who, who_text
 from pipeline.media.file import MediaFile
 
 
@@ -37,26 +39,51 @@ def select_faces(
     """Number the faces and choose those of each span, or of the whole video if there are no spans.
 
     ``spans``: first frame and end of each segment. ``open_images()`` returns the frames that the faces were found in.
-    Raises UserError for an unknown number, a span after the end of the video, and if the talking face is asked for and
-    cannot be determined.
+    ``video`` gets a note on frames with several of the chosen faces, since only one face of a frame is dubbed. Raises
+    UserError for an unknown number, a span after the end of the video, and if the talking face is asked for and cannot
+    be determined.
     """
     faces = number_faces(found)
-    talking = functools.cache(lambda: talking_faces(found, faces, open_images, video))
+    talking = functools.cache(lambda: _talking_faces(found, faces, open_images, video))
     if not spans:
-        return Selection(faces, choices_for(who, found, faces, talking, 0, found.num_frames))
-    choices: list[FaceChoice] = []
+        choices = choices_for(who, found, faces, talking, 0, found.num_frames)
+        _note_shared_frames(found, faces, who, 0, found.num_frames, video)
+        return Selection(faces, choices)
+    choices = []
     for start, stop, segment in spans:
         if start >= found.num_frames:
             raise UserError(f"a segment starts at {segment.start_s:g} s, after the end of {video.path}")
         one = who if segment.who is None else parse_who(segment.who)
         choices += choices_for(one, found, faces, talking, start, min(stop, found.num_frames))
+        _note_shared_frames(found, faces, one, start, stop, video)
     return Selection(faces, choices)
 
 
-def talking_faces(
+def _note_shared_frames(
+    found: FoundFaces, faces: Sequence[NumberedFace], who: Who, start: int, stop: int, video: MediaFile
+) -> None:
+    """Note on ``video`` how many of the frames ``start`` to ``stop`` show several faces that are chosen by number."""
+    if isinstance(who, str):
+        return
+    num_faces = np.zeros(found.num_frames, int)
+    for face in faces:
+        if face.number in who:
+            for path in (found.paths[index] for index in face.paths):
+                num_faces[path.start : path.stop] += 1
+    if num_shared := int((num_faces[start:stop] > 1).sum()):
+        video.note(
+            f"{num_shared} frames of the video show several of the faces {who_text(who)}; in each of them only the face "
+            "that is named first is dubbed; dub the output again for the other faces"
+        )
+
+
+def _talking_faces(
     found: FoundFaces, faces: Sequence[NumberedFace], open_images: OpenImages, video: MediaFile
 ) -> Talking:
-    """The talking faces, by the sound of the video. Raises UserError if it has no sound."""
+    """The talking faces, by the sound of the video, with a note for each shot in which nobody clearly talks.
+
+    Raises UserError if the video has no sound, MediaError if its sound is unusable.
+    """
     if not video.header.has_audio:
         raise UserError(f"who is talking, but {video.path} has no sound; choose a face by its number (--list-faces)")
     talking = find_talking(found, faces, open_images, video.samples())

@@ -83,6 +83,26 @@ def test_only_the_chosen_face_is_dubbed(grey_video, words, tmp_path, who, dubbed
     assert (face.start_s, face.end_s) == pytest.approx((0.0, 0.6)) and summary.num_dubbed == 15
 
 
+def test_frames_with_several_of_the_chosen_faces_are_noted(grey_video, words, tmp_path):
+    summary = run(grey_video, words / "tone.wav", tmp_path / "out.mp4", who="2,1")
+    assert [face.number for face in summary.faces] == [2]
+    (note,) = summary.notes
+    assert (
+        "50 frames of the video show several of the faces 2,1; in each of them only the face that is named first"
+        in note
+    )
+    assert not run(grey_video, words / "tone.wav", tmp_path / "out.mp4", who="1").notes
+
+
+def test_frames_with_several_of_the_chosen_faces_of_a_segment_are_noted(grey_video, words, tmp_path):
+    segments = [
+        DubSegment(audio=words / "tone.wav", start_s=0.4, end_s=0.8, who="1,2"),
+        DubSegment(audio=words / "tone.wav", start_s=1.2, end_s=1.6, who="2"),
+    ]
+    summary = run(grey_video, None, tmp_path / "out.mp4", segments=segments)
+    assert [note for note in summary.notes if "10 frames of the video show several of the faces 1,2" in note]
+
+
 def test_the_talking_face_needs_the_sound_of_the_video(make_video, words, tmp_path):
     with pytest.raises(UserError, match=r"face\.mp4 has no sound; choose a face by its number"):
         run(make_video(10), words / "tone.wav", tmp_path / "out.mp4", who="talking")
