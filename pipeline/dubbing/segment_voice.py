@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -9,18 +10,22 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.errors import UserError
 from pipeline.dubbing.segments import DubSegment, require_order
 from pipeline.dubbing.speech import BIT_RATE, usable_samples
 from pipeline.features.alignment import SAMPLE_RATE_HZ
 from pipeline.features.mel import mel_spectrogram
 from pipeline.features.samples import float_to_int16, int16_to_float
 from pipeline.media.audio import Begin, Float32, SoundBlock, StreamResampler, mono_blocks
+from pipeline.media.errors import CorruptMediaError
 from pipeline.media.file import MediaFile
 from pipeline.media.output_sound import EncodedSound, OutputSound
 
 OUTPUT_RATE_HZ, OUTPUT_CHANNELS = 48_000, 2
 FADE_S = 0.01
 """Length of the change between the sound of the video and a voice, s."""
+STATED_TOLERANCE_S = 1.0
+"""A video may be longer than its file states, by less than this. Features end there."""
 _BLOCK_SAMPLES = 4800
 
 
@@ -92,24 +97,37 @@ def load_segments(
     """Read the voices of the segments. ``files``: the open file of each voice; ``begins``: where its speech begins.
 
     A voice that is longer than its segment is cut, with a note on its file. Raises MediaError for an unusable file,
-    UserError for segments that are not in order.
+    UserError for segments that are not in order or start after the end of the video.
     """
+    limit_s = video.header.duration_s + STATED_TOLERANCE_S if video.header.duration_s else math.inf
+    for segment in segments:
+        if segment.start_s >= limit_s:
+            raise after_end(segment, video)
     parts, spoken = [], []
     for segment, file, begin in zip(segments, files, begins, strict=True):
-        samples = float_to_int16(np.concatenate(list(mono_blocks(_usable_blocks(file.sound(begin)), SAMPLE_RATE_HZ))))
+        blocks = list(mono_blocks(_usable_blocks(file.sound(begin)), SAMPLE_RATE_HZ))
+        if not any(map(len, blocks)):
+            raise CorruptMediaError(file.path, "its audio ends before its video begins")
+        samples = float_to_int16(np.concatenate(blocks))
         length_s = len(samples) / SAMPLE_RATE_HZ
         end_s = segment.start_s + length_s if segment.end_s is None else segment.end_s
         parts.append(SegmentPart(segment, file, begin, segment.start_s, end_s))
         spoken.append(samples)
     require_order([(part.start_s, part.end_s) for part in parts])
-    audio = np.zeros(round(parts[-1].end_s * SAMPLE_RATE_HZ), np.int16)
+    audio = np.zeros(round(min(parts[-1].end_s, limit_s) * SAMPLE_RATE_HZ), np.int16)
     for part, samples in zip(parts, spoken, strict=True):
         start, stop = (round(time_s * SAMPLE_RATE_HZ) for time_s in (part.start_s, part.end_s))
         kept = samples[: stop - start]
-        audio[start : start + len(kept)] = kept
+        room = audio[start : start + len(kept)]
+        room[:] = kept[: len(room)]
         if (excess_s := (len(samples) - len(kept)) / SAMPLE_RATE_HZ) > FADE_S:
             part.media.note(f"the last {excess_s:.2f} s do not fit into the segment and are left out")
     return SegmentVoice(video, parts, mel_spectrogram(int16_to_float(audio)), audio)
+
+
+def after_end(segment: DubSegment, video: MediaFile) -> UserError:
+    """The error for a segment that starts after the end of the video."""
+    return UserError(f"a segment starts at {segment.start_s:g} s, after the end of {video.path}")
 
 
 class _Reader:

@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.core.errors import UserError
 from pipeline.dubbing.choose import NumberedFace, OpenImages, Talking, choices_for, find_talking, number_faces
 from pipeline.dubbing.face_path import FaceChoice, FoundFaces
+from pipeline.dubbing.segment_voice import after_end
 from pipeline.dubbing.segments import DubSegment
 from pipeline.dubbing.who import Who, parse_who, who_text
 from pipeline.media.file import MediaFile
@@ -52,7 +53,7 @@ def select_faces(
     choices = []
     for start, stop, segment in spans:
         if start >= found.num_frames:
-            raise UserError(f"a segment starts at {segment.start_s:g} s, after the end of {video.path}")
+            raise after_end(segment, video)
         one = who if segment.who is None else parse_who(segment.who)
         choices += choices_for(one, found, faces, talking, start, min(stop, found.num_frames))
         _note_shared_frames(found, faces, one, start, stop, video)
@@ -72,8 +73,8 @@ def _note_shared_frames(
                 num_faces[path.start : path.stop] += 1
     if num_shared := int((num_faces[start:stop] > 1).sum()):
         video.note(
-            f"{num_shared} frames of the video show several of the faces {who_text(who)}; in each of them only the face "
-            "that is named first is dubbed; dub the output again for the other faces"
+            f"{num_shared} frames of the video show several of the faces {who_text(who)}; in each of them only the "
+            "face that is named first is dubbed; dub the output again for the other faces"
         )
 
 

@@ -9,8 +9,10 @@ import pytest
 from scipy.io import wavfile
 
 from pipeline.core.errors import UserError
-from pipeline.dubbing.segment_voice import OUTPUT_RATE_HZ, load_segments
+from pipeline.dubbing.segment_voice import OUTPUT_RATE_HZ, STATED_TOLERANCE_S, load_segments
 from pipeline.dubbing.segments import DubSegment, parse_time, read_segments
+from pipeline.media.audio import SoundBlock
+from pipeline.media.errors import CorruptMediaError
 from pipeline.media.file import MediaFile
 from tests.support.grey_videos import write_frames
 from tests.support.sound import tone
@@ -127,3 +129,29 @@ def test_segments_that_do_not_fit_together(files, times, message):
     segments = [DubSegment(audio=files / "500.wav", start_s=start_s, end_s=end_s) for start_s, end_s in times]
     with pytest.raises(UserError, match=message):
         loaded(files, segments, lambda voice, media: None)
+
+
+def test_a_segment_that_ends_long_after_the_video_needs_no_memory_for_it(files):
+    """The time is a typing error. The sound and the features end soon after the video, which has 3 s."""
+    segment = DubSegment(audio=files / "500.wav", start_s=2.5, end_s=99 * 3600)
+
+    def check(voice, media):
+        assert 3 <= float(voice.duration_s) <= 3 + STATED_TOLERANCE_S
+        assert len(voice.mel) < 80 * (3.1 + STATED_TOLERANCE_S)
+        assert pitch(voice.audio[round(2.6 * 16_000) : round(3.4 * 16_000)], 16_000) == pytest.approx(500, abs=10)
+        assert media[0].notes == ()
+
+    loaded(files, [segment], check)
+
+
+def test_a_segment_after_the_end_is_refused_before_its_voice_is_read(files, monkeypatch):
+    monkeypatch.setattr(MediaFile, "sound", lambda *_: pytest.fail("the voice is read"))
+    with pytest.raises(UserError, match=r"a segment starts at 5400 s, after the end of .*video\.mp4"):
+        loaded(files, [DubSegment(audio=files / "500.wav", start_s=5400.0)], lambda voice, media: None)
+
+
+@pytest.mark.parametrize("blocks", [[], [SoundBlock(np.zeros((0, 1), np.float32), 16_000)]])
+def test_a_voice_without_a_sample_is_named(files, monkeypatch, blocks):
+    monkeypatch.setattr(MediaFile, "sound", lambda *_: iter(blocks))
+    with pytest.raises(CorruptMediaError, match=r"500\.wav: its audio ends before its video begins"):
+        loaded(files, [DubSegment(audio=files / "500.wav", start_s=1.0)], lambda voice, media: None)
