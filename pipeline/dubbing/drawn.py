@@ -49,11 +49,12 @@ class DrawnFrames:
             min_dubbed = 0.0 if on_missing == "keep" else MIN_DUBBED
         if not self.num_missing or (on_missing != "error" and self.num_drawn >= min_dubbed * num_wanted):
             return
+        remedy = "lower --min-dubbed" if on_missing == "keep" else "use --on-missing keep to keep such frames unchanged"
         first = np.flatnonzero(self._is_wanted & ~self._is_drawn)[0]
         limit = "" if on_missing == "error" else f", but at least {min_dubbed:.0%} must show it (--min-dubbed)"
         raise DataError(
             f"{face}: no face to dub in {self.num_missing} of {num_wanted} frames, first at "
-            f"{self._starts_s[first]:.2f} s{limit}; use --on-missing keep to keep such frames unchanged"
+            f"{self._starts_s[first]:.2f} s{limit}; {remedy}"
         )
 
     def faces(self, faces: Sequence[NumberedFace], fps: float, *, has_numbers: bool) -> tuple[DubbedFace, ...]:

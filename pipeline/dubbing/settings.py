@@ -24,9 +24,9 @@ class DubSettings:
     """Settings of a dubbing. They do not change the model.
 
     length: the input that sets the output's length. fill: how to extend a video that is too short. on_missing: whether
-    to keep frames without a face or to raise an error; ``auto`` keeps them if any frame has a face. reference: the
-    reference image of the generator, the ``first`` frame of the shot or the ``same`` frame. audio_track: number of the
-    audio track with the speech, from 1; by default as in ``choose_audio_track``.
+    to keep frames without a face or to raise an error; ``auto`` keeps them if at least ``min_dubbed`` of the frames
+    show the face. reference: the reference image of the generator, the ``first`` frame of the shot or the ``same``
+    frame. audio_track: number of the audio track with the speech, from 1; by default as in ``choose_audio_track``.
 
     who: the faces to dub, as in ``parse_who``. segments: the parts of the video to dub, each with its voice; the rest
     keeps its pictures and its sound, and the length is the video's. in_silence: the mouth in silence. drive: the speech

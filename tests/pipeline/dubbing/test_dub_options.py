@@ -187,6 +187,8 @@ def test_enough_frames_must_show_the_face(grey_video, words, tmp_path, num_seen,
     with pytest.raises(DataError, match=rf"no face to dub in {15 - num_seen} of 15 frames.*--min-dubbed") as caught:
         run(grey_video, words / "tone.wav", tmp_path / "out.mp4", script, **settings)
     assert caught.value.exit_code == 3
+    remedy = "lower --min-dubbed" if settings.get("on_missing") == "keep" else "use --on-missing keep"
+    assert f"(--min-dubbed); {remedy}" in str(caught.value)
     assert not (tmp_path / "out.mp4").exists()
 
 
