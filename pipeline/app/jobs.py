@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -158,7 +159,7 @@ class AppJobs:
         except DataError as error:
             return sync_text(None, None, str(error))
         with MediaFile(face) as media:
-            has_sound, length_s = media.header.has_audio, media.header.duration_s
+            has_sound, length_s = media.header.has_audio, media.header.duration_s or math.inf
         if not has_sound:
             return sync_text(score, None)
         try:
@@ -175,7 +176,10 @@ class AppJobs:
 
 
 def _of_input(summary: DubSummary, face: Path, length_s: float) -> DubSummary:
-    """The dubbed faces at their places in the input, which may be shorter than the result."""
+    """The dubbed faces at their places in the input, which may be shorter than the result.
+
+    ``length_s``: length of the input; infinity if its file does not state it.
+    """
     faces = (replace(dubbed, end_s=min(dubbed.end_s, length_s)) for dubbed in summary.faces)
     return replace(summary, path=face, faces=tuple(dubbed for dubbed in faces if dubbed.start_s < dubbed.end_s))
 

@@ -13,9 +13,10 @@ import torch
 
 from pipeline.app.jobs import COMMENT, AppJobs, DubRequest, FaceListing
 from pipeline.app.preview import loudest_part
+from pipeline.app.score_text import FaceSync
 from pipeline.app.settings import AppLimits
 from pipeline.core.errors import DataError, UserError
-from pipeline.dubbing import ListedFace
+from pipeline.dubbing import DubbedFace, DubSummary, ListedFace
 from tests.support.media_readers import read_frames
 from tests.support.tiny_generator import make_checkout
 
@@ -143,3 +144,36 @@ def test_the_loudest_part_of_speech():
     samples[40:50] = 0.5
     assert loudest_part(samples, 10).tolist() == [0.5] * 10
     assert loudest_part(samples[40:45], 8).tolist() == [0.5] * 5 + [0] * 3
+
+
+@pytest.mark.parametrize(("options", "end_s"), [({}, 0.4), ({"live": "1"}, 5.0)])
+def test_the_faces_of_an_input_are_scored_also_if_it_states_no_length(options, end_s, jobs, tmp_path, monkeypatch):
+    """A browser's recording states no length. The result is longer than the input."""
+    face, scored = tmp_path / "recorded.webm", []
+    with av.open(str(face), "w", options=options) as container:
+        video, sound = container.add_stream("libvpx", rate=25), container.add_stream("libopus", rate=48_000)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(10):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8))))
+        silence = av.AudioFrame.from_ndarray(np.zeros((2, 19_200), np.float32), format="fltp", layout="stereo")
+        silence.sample_rate = 48_000
+        for stream, frames in ((video, [None]), (sound, [silence, None])):
+            for frame in frames:
+                container.mux(stream.encode(frame))
+    dubbed = DubbedFace(number=1, num_frames=125, start_s=0.0, end_s=5.0, box_px=(0, 0, 9, 9))
+    summary = DubSummary(
+        path=tmp_path / "out.mp4",
+        num_frames=125,
+        num_missing=0,
+        num_dubbed=125,
+        who="largest",
+        faces=(dubbed,),
+        width=64,
+        height=48,
+        fps=25.0,
+        seconds=1.0,
+        notes=(),
+    )
+    monkeypatch.setattr(jobs, "_score", lambda part: (scored.append(part), FaceSync(5.0, 0))[1])
+    jobs._sync(face, summary)
+    assert [[one.end_s for one in part.faces] for part in scored] == [[5.0], [pytest.approx(end_s, abs=0.05)]]
