@@ -9,7 +9,6 @@ source's detail, by ``MAX_GAIN`` at most.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -17,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.dubbing.paste import MouthArea, Refine
-from pipeline.dubbing.reference import ShotStarts
 from pipeline.media.image import gaussian_blur, largest_around
 
 SPLIT_PX = 1.5
@@ -37,24 +35,23 @@ AGREEMENT_TIME_S = 0.2
 class MouthDetail:
     """Adds detail to the mouths of the frames of a video, in order.
 
-    ``strength``: 0 adds none, 1 all. ``cuts`` are the first frames of shots. Averages over time end at each shot.
+    ``strength``: 0 adds none, 1 all. Averages over time end at each shot.
     """
 
-    def __init__(self, strength: float, fps: float, cuts: Sequence[int] = ()) -> None:
+    def __init__(self, strength: float, fps: float) -> None:
         self._strength = strength
         self._keep = math.exp(-1 / (AGREEMENT_TIME_S * fps))
-        self._is_start = ShotStarts(cuts)
         self._agreement: NDArray[np.float32] | None = None
         self._contrasts = np.zeros(2)
 
-    def __call__(self, crop: NDArray[np.uint8], generated: NDArray[np.uint8], source: int) -> Refine | None:
+    def __call__(self, crop: NDArray[np.uint8], generated: NDArray[np.uint8], begins_shot: bool) -> Refine | None:
         """What ``paste_mouth`` does to the mouth of ``generated``; None if nothing is added.
 
-        ``crop``, of the source frame ``source``, and ``generated`` are uint8 [S, S, 3] BGR.
+        ``crop``, of the source, and ``generated`` are uint8 [S, S, 3] BGR.
         """
         if not self._strength:
             return None
-        if self._is_start(crop, source):
+        if begins_shot:
             self._agreement, self._contrasts = None, np.zeros(2)
         agreement = structure_agreement(crop, generated)
         average = agreement if self._agreement is None else self._mixed(self._agreement, agreement)

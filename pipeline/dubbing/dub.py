@@ -26,7 +26,7 @@ from pipeline.dubbing.label import label_frames
 from pipeline.dubbing.paste import paste_mouth
 from pipeline.dubbing.phases import in_phase
 from pipeline.dubbing.playback import Frame, play
-from pipeline.dubbing.reference import ShotReference
+from pipeline.dubbing.reference import ShotReference, ShotStarts
 from pipeline.dubbing.selection import chooses_faces, select_faces
 from pipeline.dubbing.settings import BATCH_FRAMES, DubSettings, check_files
 from pipeline.dubbing.summary import DubSummary
@@ -192,10 +192,8 @@ def regenerate(
     if has_face.any():  # placeholder boxes must not affect the sampling density
         known = np.where(has_face[:, None], boxes, np.nanmedian(boxes, axis=0))
         cut = Cropper(known, CROP_PX, rolls=rolls)
-    starts, state = followed.shot_starts, GeneratorState()
-    first_of_shot = ShotReference(starts)
-    tint_of = SkinTint(float(timing.fps), starts)
-    detail_of = MouthDetail(detail, float(timing.fps), starts)
+    begins_shot, first_of_shot, state = ShotStarts(followed.shot_starts), ShotReference(), GeneratorState()
+    tint_of, detail_of = SkinTint(float(timing.fps)), MouthDetail(detail, float(timing.fps))
     numbered = enumerate(shown)
     while batch := list(itertools.islice(numbered, batch_frames)):
         pictures = {place: frame for place, (_, frame) in batch}
@@ -203,13 +201,14 @@ def regenerate(
         if faces:
             crops = np.stack([cut(pictures[place], source) for place, source in faces])
             places = np.array([place for place, _ in faces])
-            references = crops if reference == "same" else first_of_shot(crops, [source for _, source in faces])
+            begins = [begins_shot(crop, source) for crop, (_, source) in zip(crops, faces, strict=True)]
+            references = crops if reference == "same" else first_of_shot(crops, begins)
             mouths = generate(crops, generate.audio_windows(voice, *timing.windows_at(places)), references, state)
-            for (place, source), crop, mouth in zip(faces, crops, mouths, strict=True):
+            for (place, source), crop, mouth, is_first in zip(faces, crops, mouths, begins, strict=True):
                 frame, box, roll = pictures[place], boxes[source], float(rolls[source])
                 height, width = frame.shape[:2]
-                tint = tint_of(crop, mouth, pixels_inside(box, height, width, CROP_PX, roll), source)
-                pasted = paste_mouth(frame, mouth, box, tint, roll, detail_of(crop, mouth, source))
+                tint = tint_of(crop, mouth, pixels_inside(box, height, width, CROP_PX, roll), is_first)
+                pasted = paste_mouth(frame, mouth, box, tint, roll, detail_of(crop, mouth, is_first))
                 pictures[place] = pasted if shares is None else blend_frames(frame, pasted, shares[place])
         for place, (source, _) in batch:
             yield source, pictures[place]

@@ -45,17 +45,19 @@ class ShotStarts:
 
 
 class ShotReference:
-    """Returns the first crop of the current shot, also across batches; ``cuts`` are the first frames of shots."""
+    """Returns the first crop of the current shot, also across batches."""
 
-    def __init__(self, cuts: Sequence[int] = ()) -> None:
-        self._is_start = ShotStarts(cuts)
+    def __init__(self) -> None:
         self._first: NDArray[np.uint8]
 
-    def __call__(self, crops: NDArray[np.uint8], sources: Sequence[int]) -> NDArray[np.uint8]:
-        """Reference crops, uint8 [N, 96, 96, 3], for ``crops`` of the same shape from the source frames ``sources``."""
+    def __call__(self, crops: NDArray[np.uint8], begins_shot: Sequence[bool]) -> NDArray[np.uint8]:
+        """Reference crops, uint8 [N, 96, 96, 3], for ``crops`` of the same shape.
+
+        ``begins_shot``: whether each crop begins a shot; the first crop of a video does.
+        """
         references = []
-        for crop, source in zip(crops, sources, strict=True):
-            if self._is_start(crop, source):
+        for crop, is_first in zip(crops, begins_shot, strict=True):
+            if is_first:
                 self._first = crop
             references.append(self._first)
         return np.stack(references)

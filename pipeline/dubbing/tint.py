@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.dubbing.paste import mouth_mask
-from pipeline.dubbing.reference import ShotStarts
 from pipeline.faces.roll import rotated
 from pipeline.media.image import to_lab
 
@@ -38,22 +37,21 @@ AVERAGED_S = 0.2
 class SkinTint:
     """Tints of the frames of a video, in order: what to add to the generated mouth so that its skin is the source's.
 
-    The tint is a running average within a shot; ``cuts`` are the first frames of shots. It is 0 until skin is seen.
+    The tint is a running average within a shot. It is 0 until skin is seen.
     """
 
-    def __init__(self, fps: float, cuts: Sequence[int] = ()) -> None:
+    def __init__(self, fps: float) -> None:
         self._keep = math.exp(-1 / (AVERAGED_S * fps))
-        self._is_start = ShotStarts(cuts)
         self._sum, self._weight = np.zeros(3), 0.0
 
     def __call__(
-        self, crop: NDArray[np.uint8], generated: NDArray[np.uint8], inside: NDArray[np.bool_], source: int
+        self, crop: NDArray[np.uint8], generated: NDArray[np.uint8], inside: NDArray[np.bool_], begins_shot: bool
     ) -> NDArray[np.float32]:
-        """Tint, float32 [3] in grey levels, for the crop of the source frame ``source`` and the crop generated from it.
+        """Tint, float32 [3] in grey levels, for a crop of the source, which may begin a shot, and the generated crop.
 
         Both are uint8 [S, S, 3] BGR. ``inside: bool [S, S]`` are the pixels of the crop that lie in the frame.
         """
-        if self._is_start(crop, source):
+        if begins_shot:
             self._sum, self._weight = np.zeros(3), 0.0
         tint, num_px = skin_difference(crop, generated, inside)
         self._sum, self._weight = self._keep * self._sum + num_px * tint, self._keep * self._weight + num_px

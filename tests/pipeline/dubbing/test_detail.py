@@ -40,7 +40,7 @@ def crop_of(frame: np.ndarray, roll: float = 0.0) -> np.ndarray:
 
 
 def dubbed(frame: np.ndarray, mouth: np.ndarray, strength: float, roll: float = 0.0) -> np.ndarray:
-    detail = MouthDetail(strength, 25.0)(crop_of(frame, roll), mouth, 0)
+    detail = MouthDetail(strength, 25.0)(crop_of(frame, roll), mouth, True)
     return paste_mouth(frame, mouth, BOX, PLAIN, roll, detail)
 
 
@@ -88,7 +88,7 @@ def test_the_sources_detail_disappears_at_once_and_returns_gradually():
     same, other = crop_of(frame), crop_of(face(16))
     detail = MouthDetail(1.0, 25.0)
     results = [
-        paste_mouth(frame, same, BOX, PLAIN, 0.0, detail(same, mouth, k))
+        paste_mouth(frame, same, BOX, PLAIN, 0.0, detail(same, mouth, k == 0))
         for k, mouth in enumerate([same, other, *[same] * 12])
     ]
     away = [distance(image, frame) for image in results]
@@ -100,9 +100,9 @@ def test_the_sources_detail_disappears_at_once_and_returns_gradually():
 def test_a_cut_begins_anew():
     frame = face()
     same, other = crop_of(frame), crop_of(face(16))
-    detail = MouthDetail(1.0, 25.0, cuts=[1])
-    detail(same, other, 0)
-    after = paste_mouth(frame, same, BOX, PLAIN, 0.0, detail(same, same, 1))
+    detail = MouthDetail(1.0, 25.0)
+    detail(same, other, True)
+    after = paste_mouth(frame, same, BOX, PLAIN, 0.0, detail(same, same, True))
     np.testing.assert_array_equal(after, dubbed(frame, same, 1.0))
 
 
@@ -114,7 +114,7 @@ def test_amplification_is_limited_and_an_even_colour_stays_even():
     area = mouth_area(BOX, 0.0, SIZE_PX, SIZE_PX)
     patch = area.sample(np.full((96, 96, 3), 120, np.uint8))
     patch[60:, 100:140] += 4
-    refined = MouthDetail(1.0, 25.0)(blots, np.full((96, 96, 3), 120, np.uint8), 0)(patch, frame[area.window], area)
+    refined = MouthDetail(1.0, 25.0)(blots, np.full((96, 96, 3), 120, np.uint8), True)(patch, frame[area.window], area)
     even, edge = np.s_[80:, :60], np.s_[60:100, 90:150]
     assert np.abs(refined[even] - 120).max() < 0.1
     assert 0.5 < np.abs(refined - patch)[edge].max() <= (MAX_GAIN - 1) * 4
@@ -134,7 +134,7 @@ def test_only_the_lower_half_of_the_box_changes(roll):
 def test_a_face_that_leaves_the_frame(box):
     frame, box = face(), np.array(box)
     mouth = Cropper(box[None], 96)(frame, 0)
-    detail = MouthDetail(1.0, 25.0)(mouth, mouth, 0)
+    detail = MouthDetail(1.0, 25.0)(mouth, mouth, True)
     assert paste_mouth(frame, mouth, box, PLAIN, 0.0, detail).shape == frame.shape
 
 

@@ -49,24 +49,24 @@ def test_the_tint_never_enlarges_the_difference_of_the_skin() -> None:
 def test_a_face_that_leaves_the_frame_keeps_its_tint() -> None:
     tint_of = SkinTint(25.0)
     shown, generated = a_face(BLUE), a_face([60, 60, 220], cast=CAST)
-    np.testing.assert_allclose(tint_of(shown, generated, EVERYWHERE, 0), -CAST, atol=3)
-    for source, right in enumerate((60, 40, 25, 10, 0), start=1):
+    np.testing.assert_allclose(tint_of(shown, generated, EVERYWHERE, True), -CAST, atol=3)
+    for right in (60, 40, 25, 10, 0):
         inside = pixels_inside(np.array([0.0, 0, 96, 96]), 96, right, 96)
-        np.testing.assert_allclose(tint_of(shown, generated, inside, source), -CAST, atol=3)
+        np.testing.assert_allclose(tint_of(shown, generated, inside, False), -CAST, atol=3)
 
 
 def test_without_skin_there_is_no_tint() -> None:
-    tint = SkinTint(25.0)(a_face(BLUE), a_face(HAIR, cast=CAST), np.zeros((96, 96), bool), 0)
+    tint = SkinTint(25.0)(a_face(BLUE), a_face(HAIR, cast=CAST), np.zeros((96, 96), bool), True)
     np.testing.assert_array_equal(tint, np.zeros(3))
 
 
 def test_the_tint_is_averaged_over_a_shot_and_not_over_a_cut() -> None:
     face = np.full((96, 96, 3), 120, np.uint8)
-    steady = SkinTint(25.0, cuts=[20])
-    tints = np.array([steady(face, face + np.uint8(4 * (k % 2)), EVERYWHERE, k) for k in range(20)])
+    steady = SkinTint(25.0)
+    tints = np.array([steady(face, face + np.uint8(4 * (k % 2)), EVERYWHERE, k == 0) for k in range(20)])
     assert np.abs(np.diff(tints[10:], axis=0)).max() < 1
     assert tints[10:].mean() == pytest.approx(-2, abs=0.2)
-    np.testing.assert_array_equal(steady(face, face - np.uint8(8), EVERYWHERE, 20), np.full(3, 8))
+    np.testing.assert_array_equal(steady(face, face - np.uint8(8), EVERYWHERE, True), np.full(3, 8))
 
 
 def test_pixels_of_a_crop_outside_the_frame() -> None:
