@@ -38,7 +38,7 @@ def train_judge(
 ) -> None:
     """Train a judge: an evaluator that is trained once, on many speakers.
 
-    Renders 900 clips of 300 speakers, adds GRID's clips, trains, and measures the judge on unseen speakers too. It
+    Renders 1800 clips of 300 speakers, adds GRID's clips, trains, and measures the judge on unseen speakers too. It
     takes about an hour and a half on two CPU cores. An interrupted command continues when it is called again. A
     finished stage does not run again: for other clips, use a new FOLDER. The judge is in
     FOLDER/artifacts/train_evaluator/model, its accuracy in FOLDER/judge.json.
