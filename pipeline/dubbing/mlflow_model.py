@@ -17,22 +17,29 @@ from pipeline.inference.package_columns import INPUTS, OUTPUT
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipeline.dubbing.settings import DubSettings
-    from pipeline.inference.generator import MouthGenerator
+    from pipeline.dubbing.dub import GenerateMouths
 
 
 class VideoDubber:
-    """Dubs the videos of a table with one generator."""
+    """Dubs the videos of tables with one generator. Calls from several threads run one after another."""
 
-    def __init__(self, generator: MouthGenerator, config: dict[str, Any]) -> None:
-        self._generator, self._config = generator, config
+    def __init__(self, generate: GenerateMouths, config: dict[str, Any]) -> None:
+        from pipeline.dubbing.dubber import Dubber
+        from pipeline.dubbing.face_path import FollowSettings
+        from pipeline.faces.any_roll import any_roll_detectors_by_zoom
+
+        self._dubber = Dubber(
+            generate,
+            partial(any_roll_detectors_by_zoom, config["detector_score"], config["detector_max_px"]),
+            FollowSettings(config["max_gap_frames"], config["smooth_frames"], config["cut_change"]),
+        )
 
     def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """One MP4 file per row, in the column ``video``.
 
         ``model_input``: the columns ``face`` (content of a video or image of one speaker) and ``audio`` (content of an
         audio file with the speech, or of a video with it), as bytes. Raises UserError for missing columns, and the
-        errors of ``dub_file``.
+        errors of ``Dubber``.
         """
         import pandas as pd
 
@@ -45,25 +52,12 @@ class VideoDubber:
         return pd.DataFrame({OUTPUT: videos})
 
     def _dub(self, face: bytes, audio: bytes) -> bytes:
-        from pipeline.dubbing.dub import dub_file
-        from pipeline.faces.any_roll import any_roll_detectors_by_zoom
-
-        config = self._config
-        detectors = partial(any_roll_detectors_by_zoom, config["detector_score"], config["detector_max_px"])
         with tempfile.TemporaryDirectory(prefix="lipsmith-") as folder:
             paths = [Path(folder, name) for name in (*INPUTS, "out.mp4")]
             paths[0].write_bytes(face)
             paths[1].write_bytes(audio)
-            dub_file(paths[0], paths[1], paths[2], self._generator, detectors, self._settings())
+            self._dubber(*paths)
             return paths[2].read_bytes()
-
-    def _settings(self) -> DubSettings:
-        from pipeline.dubbing.face_path import FollowSettings
-        from pipeline.dubbing.settings import DubSettings
-
-        config = self._config
-        follow = FollowSettings(config["max_gap_frames"], config["smooth_frames"], config["cut_change"])
-        return DubSettings(follow=follow)
 
 
 def _load_pyfunc(path: str, model_config: dict[str, Any]) -> VideoDubber:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -12,7 +13,7 @@ from typing import Any
 
 from pipeline.core.errors import UserError
 from pipeline.media.audio import Begin, SoundBlock
-from pipeline.media.container import as_fps
+from pipeline.media.container import as_fps, is_hidden
 from pipeline.media.errors import CorruptMediaError, NoAudioError, NoVideoError
 from pipeline.media.file import MediaFile
 from pipeline.media.header import Display, Header
@@ -20,6 +21,7 @@ from pipeline.media.video import TimedFrame
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif")
 USUAL_FPS = 25
+_MIN_FPS, _MAX_FPS = 0.01, 1000
 
 
 def open_pictures(path: Path, fps: float | None = None) -> MediaFile:
@@ -38,12 +40,13 @@ class PictureFolder(MediaFile):
     """The pictures of a folder in the order of their names, as a video without sound.
 
     Numbers in the names count as numbers: 2.png comes before 10.png. Files with other suffixes than those of
-    ``PICTURE_SUFFIXES`` are ignored. Raises NoVideoError for a folder without pictures.
+    ``PICTURE_SUFFIXES`` and hidden files are ignored. Raises UserError for a frame rate outside 0.01 to 1000, and
+    NoVideoError for a folder without pictures.
     """
 
     def __init__(self, path: Path, fps: float) -> None:
-        if fps <= 0:
-            raise UserError(f"--fps is {fps:g}; it must be above 0")
+        if not _MIN_FPS <= fps <= _MAX_FPS:
+            raise UserError(f"--fps is {fps:g}; it must be from {_MIN_FPS:g} to {_MAX_FPS:g}")
         self.path = path
         self._fps = as_fps(fps)
         self._notes: list[str] = []
@@ -80,6 +83,12 @@ class PictureFolder(MediaFile):
         with MediaFile(self._pictures[0]) as first:
             return first.display
 
+    @cached_property
+    def encoding(self) -> str:
+        """Codec, pixel format and size of the first picture; see ``MediaFile.encoding``."""
+        with MediaFile(self._pictures[0]) as first:
+            return first.encoding
+
     @property
     def sound_start_s(self) -> Fraction | None:
         return None
@@ -104,7 +113,7 @@ class PictureFolder(MediaFile):
         num_shown = len(self._pictures) if wanted == self._fps else round(len(self._pictures) * wanted / self._fps)
         size = (self.display.height, self.display.width)
         for number in range(num_shown):
-            index = min(round(number * self._fps / wanted), len(self._pictures) - 1)
+            index = min(math.ceil(number * self._fps / wanted - Fraction(1, 2)), len(self._pictures) - 1)
             with MediaFile(self._pictures[index]) as picture:
                 frame = next(iter(picture.frames(square_pixels=square_pixels)))
                 self._notes += [note for note in picture.notes if note not in self._notes]
@@ -118,8 +127,12 @@ class PictureFolder(MediaFile):
 
 
 def pictures_in(folder: Path) -> Sequence[Path]:
-    """The pictures of a folder, sorted by name, with numbers as numbers."""
-    found = [path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
+    """The pictures of a folder that are not hidden, sorted by name, with numbers as numbers."""
+    found = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in PICTURE_SUFFIXES and not is_hidden(path.name) and path.is_file()
+    ]
     return sorted(found, key=lambda path: _numbered(path.name))
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from pipeline.core import atomic
 from pipeline.core.choices import Device
+from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
 from pipeline.core.locks import locked_or_refused
 from pipeline.core.ray_cluster import is_cluster
@@ -54,10 +55,10 @@ def dub_jobs(
 ) -> FinishedJobs:
     """Dub each job of the list that no earlier run finished, and write a row for each.
 
-    ``model``: as in ``Dubber.load``. ``num_workers``: processes; 0 is as many as ``runtime.num_workers`` of
-    params.yaml, or one per core. A job is finished if it is ok, its output still is what the run wrote, and neither the
-    job nor its files nor the model have changed. Raises UserError for an unusable list or model, LockHeldError if
-    another run works at the list, and the errors of ``run_jobs``. A job that fails has a row.
+    ``model``: as in ``Dubber.load``, but no ONNX file. ``num_workers``: processes; 0 is as many as
+    ``runtime.num_workers`` of params.yaml, or one per core. A job is finished if it is ok, its output still is what the
+    run wrote, and neither the job nor its files nor the model have changed. Raises UserError for an unusable list or
+    model, LockHeldError if another run works at the list, and the errors of ``run_jobs``. A job that fails has a row.
     """
     listed = read_jobs(jobs)
     kept = JobRows(rows_path(jobs))
@@ -110,6 +111,8 @@ def _setup(
     cache_dir = layout.scratch_dir / "faces"
     cache_dir.mkdir(parents=True, exist_ok=True)
     with generator_folder(layout, model) as folder:
+        if folder.is_file():
+            raise UserError(f"{folder} is an ONNX file; dub-many needs the folder of a saved generator")
         files = {path.name: np.fromfile(path, np.uint8) for path in sorted(folder.iterdir()) if path.is_file()}
     setup = WorkerSetup(
         params_text=text, model=files, device=device, cache_dir=cache_dir.absolute(), is_scored=is_scored

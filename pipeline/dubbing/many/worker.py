@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.core.choices import Device
-from pipeline.core.errors import DataError, exit_code_of
+from pipeline.core.errors import exit_code_of
 from pipeline.dubbing.detection_cache import DetectionCache
 from pipeline.dubbing.dubber import Dubber
 from pipeline.dubbing.many.job_list import DubJob
@@ -108,8 +108,9 @@ class JobWorker:
             return JobOutcome(summary=summary)
         try:
             return JobOutcome(summary=summary, score=score_dub(summary, self._judge, self._params))
-        except DataError as error:
-            return JobOutcome(summary=summary, no_score=str(error))
+        except Exception as error:  # the dub is finished, whatever the score
+            failure = _failure(error)
+            return JobOutcome(summary=summary, no_score=failure.reason, bug=failure.bug)
 
     @cached_property
     def _judge(self) -> Evaluator:

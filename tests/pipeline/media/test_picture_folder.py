@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import cv2
@@ -26,9 +27,11 @@ def levels(frames):
 
 def test_pictures_come_in_the_order_of_their_numbers(tmp_path):
     folder = write(tmp_path / "f", ["a2.png", "a10.png", "a1.png", "b.PNG"])
-    (folder / "notes.txt").touch()
+    for other in ("notes.txt", "._a1.png"):
+        (folder / other).touch()
     with open_pictures(folder) as video:
         assert (video.fps, video.header.num_frames, video.header.has_audio) == (Fraction(25), 4, False)
+        assert video.encoding.startswith("png ") and video.encoding.endswith(" 16x12")
         assert (video.display.width, video.display.height) == (16, 12)
         frames = list(video.frames(video.fps))
         assert levels(frames) == [40, 0, 20, 60]
@@ -42,7 +45,7 @@ def test_another_frame_rate(tmp_path):
     folder = write(tmp_path / "f", [f"{k}.png" for k in range(4)])
     with open_pictures(folder, 12.5) as video:
         assert video.header.duration_s == pytest.approx(0.32)
-        assert levels(video.frames(25)) == [0, 0, 20, 40, 40, 40, 60, 60]
+        assert levels(video.frames(25)) == [0, 0, 20, 20, 40, 40, 60, 60]
 
 
 def test_pictures_of_two_sizes(tmp_path):
@@ -55,8 +58,10 @@ def test_pictures_of_two_sizes(tmp_path):
 def test_folders_and_rates_that_cannot_be_used(tmp_path):
     with pytest.raises(NoVideoError, match="has no pictures"):
         open_pictures(write(tmp_path / "f", []))
-    with pytest.raises(UserError, match="--fps is 0; it must be above 0"):
-        open_pictures(write(tmp_path / "f", ["1.png"]), 0)
+    folder = write(tmp_path / "f", ["1.png"])
+    for fps in (0, -25, 1e-9, 1e300, math.nan, math.inf):
+        with pytest.raises(UserError, match=r"--fps is .*; it must be from 0\.01 to 1000"):
+            open_pictures(folder, fps)
     with pytest.raises(UserError, match="--fps 25 is for a folder of pictures"):
         open_pictures(tmp_path / "f" / "1.png", 25)
     with pytest.raises(MissingMediaError):

@@ -17,7 +17,7 @@ from pipeline.cli.main import main
 from pipeline.core.errors import UserError
 from pipeline.core.locks import LockHeldError
 from pipeline.dubbing import Dubber
-from pipeline.dubbing.many import workers
+from pipeline.dubbing.many import worker, workers
 from pipeline.dubbing.many.run import dub_jobs
 from pipeline.faces.detector import YuNetDetector
 from pipeline.inference.generator import MouthGenerator
@@ -197,6 +197,24 @@ def test_a_bug_in_one_job_does_not_stop_the_others(run, write_list, monkeypatch,
     assert "in faulty" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("error", "no_score"),
+    [
+        (MemoryError(), "it needs more memory than is free"),
+        (ZeroDivisionError("by chance"), "internal error: ZeroDivisionError: by chance"),
+    ],
+)
+def test_an_error_of_the_score_leaves_the_dub_finished(run, write_list, monkeypatch, error, no_score):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(worker, "score_dub", fail)
+    jobs = write_list([("face.mp4", "a.wav", "0.mp4")])
+    [row] = run(jobs, is_scored=True).rows
+    assert (row.ok, row.reason, row.no_score) == (True, None, no_score)
+    assert run(jobs, is_scored=True).num_reused == 1
+
+
 def test_the_score_of_a_dub_and_the_reasons_for_none(run, write_list):
     jobs = write_list(
         [("face.mp4", "long.wav", "0.mp4"), ("face.mp4", "a.wav", "1.mp4"), ("face.mp4", "silent.wav", "2.mp4")]
@@ -234,6 +252,14 @@ def test_a_model_that_is_none_ends_the_run(checkout, write_list, tmp_path):
     jobs = write_list([("face.mp4", "a.wav", "0.mp4")])
     with pytest.raises(UserError):
         dub_jobs(jobs, checkout, folder, device="cpu", num_workers=1, is_scored=False)
+
+
+def test_an_onnx_file_is_refused(checkout, write_list, tmp_path):
+    model = tmp_path / "model.onnx"
+    model.touch()
+    jobs = write_list([("face.mp4", "a.wav", "0.mp4")])
+    with pytest.raises(UserError, match=r"model\.onnx is an ONNX file; dub-many needs the folder of a saved generator"):
+        dub_jobs(jobs, checkout, model, device="cpu", num_workers=1, is_scored=False)
 
 
 def test_two_runs_of_one_list(run, write_list, dubbed):
