@@ -50,7 +50,7 @@ def derange(clip_ids: Sequence[str], seed: int, max_clips: int = 0) -> list[Pair
 
 
 MAX_ABSENT_SHARE = 0.1
-"""Largest allowed share of a list's clips that are not held out. A list with more is probably of another corpus."""
+"""Largest allowed share of pairs with a clip that is not held out. A list with more is probably of another corpus."""
 _LINE = "`audio_id video_id`"
 
 
@@ -91,11 +91,11 @@ def read_pairs(path: Path, held_out: Collection[str], max_clips: int = 0) -> lis
             "remove the repeats"
         )
     pairs = pairs[:max_clips] if max_clips else pairs
-    named = dict.fromkeys(name for pair in pairs for name in (pair.audio_id, pair.video_id))
-    absent = [name for name in named if name not in held_out]
-    if len(absent) > MAX_ABSENT_SHARE * len(named):
+    lost = [pair for pair in pairs if not {pair.audio_id, pair.video_id} <= set(held_out)]
+    if len(lost) > MAX_ABSENT_SHARE * len(pairs):
+        absent = [name for pair in lost for name in (pair.audio_id, pair.video_id) if name not in held_out]
         raise UserError(
-            f"{path} (params.yaml: evaluate.pairs) names {len(absent)} clips that are not in the split test; the "
+            f"{path} (params.yaml: evaluate.pairs) names {len(set(absent))} clips that are not in the split test; the "
             f"first is {absent[0]}; use a list of this corpus, with ids such as {next(iter(held_out))}"
         )
     return pairs

@@ -58,4 +58,4 @@ def test_a_port_without_a_server_and_a_taken_port_are_reported(
         taken.listen()
         port = str(taken.getsockname()[1])
         assert serve.main(["--with-server", "--port", port, "--root", root]) == 2
-    assert f"port {port} of --port is taken" in capsys.readouterr().err
+    assert f"port {port} of 127.0.0.1 cannot be used" in capsys.readouterr().err

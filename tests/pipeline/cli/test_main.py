@@ -96,7 +96,7 @@ def test_help_lists_all_commands_and_is_quick() -> None:
         "dvc repro",
         "flows.reproduce",
         "flows.retrain",
-        "flows.serve",
+        "make serve",
     ):
         assert word in result.stdout
     assert "python -m pipeline.promote --variant V --force" in result.stdout

@@ -1,7 +1,8 @@
-"""500 damaged videos: none may end the run, and each must come out as samples or as a reject with a reason."""
+"""Damaged videos: none may end the run, and each must come out as samples or as a reject with a reason."""
 
 from __future__ import annotations
 
+import os
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -16,7 +17,8 @@ from pipeline.preprocess.build import build_shards
 from pipeline.preprocess.reasons import Reason
 from pipeline.shards.read import read_clips
 
-NUM_VIDEOS = 500
+NUM_VIDEOS = int(os.environ.get("LIPSMITH_DAMAGED_VIDEOS", "150"))
+"""A longer test: ``LIPSMITH_DAMAGED_VIDEOS=500``."""
 Damage = Callable[[bytes, bytes, random.Random], bytes]
 
 
