@@ -118,19 +118,27 @@ def _talking_in(
     samples: NDArray[np.float32],
 ) -> int | None:
     """Number of the talking face among those of one shot."""
-    num = max(1, round((stop - start) / found.fps * FPS))
-    rows = np.minimum(np.round(np.arange(num) * found.fps / FPS).astype(int), stop - start - 1)  # at 25 fps
+    rows = _rows_at_25_fps(found, start, stop)
     tracks = [_track(found, face, start, stop, rows) for face in faces]
     is_seen = [track.is_seen.any() for track in tracks]  # between the rows at 25 fps a brief face may be missed
     tracks = [track for track, seen in zip(tracks, is_seen, strict=True) if seen]
     faces = [face for face, seen in zip(faces, is_seen, strict=True) if seen]
-    sound = samples[round(start / found.fps * SAMPLE_RATE_HZ) :]
+    sound = samples[round((found.time_of(start) - found.time_of(0)) * SAMPLE_RATE_HZ) :]
     motions = mouth_motions(tracks, _repeated(images, rows))
-    loudness = loudness_by_frame(sound[: num * round(SAMPLE_RATE_HZ / FPS)], motions.shape[1])
+    loudness = loudness_by_frame(sound[: len(rows) * round(SAMPLE_RATE_HZ / FPS)], motions.shape[1])
     scores = [speaking_score(motion, loudness) for motion in motions]
     ranked = sorted(zip(scores, (face.number for face in faces), strict=True), reverse=True)
     best, second = [*ranked, (0.0, 0), (0.0, 0)][:2]
     return best[1] if best[0] > 0 and best[0] >= CLEARLY_TALKS * second[0] else None
+
+
+def _rows_at_25_fps(found: FoundFaces, start: int, stop: int) -> NDArray[np.int64]:
+    """The frames of a shot that are nearest to times at 25 fps, counted from the shot's first frame: int64 [N]."""
+    starts_s = np.array([found.time_of(frame) for frame in range(start, stop)])
+    num = max(1, round((found.time_of(stop) - starts_s[0]) * FPS))
+    wanted_s = starts_s[0] + np.arange(num) / FPS
+    middles_s = (starts_s[:-1] + starts_s[1:]) / 2
+    return np.searchsorted(middles_s, wanted_s - 1e-9).astype(np.int64)
 
 
 def _track(found: FoundFaces, face: NumberedFace, start: int, stop: int, rows: NDArray[np.int64]) -> FaceTrack:

@@ -9,6 +9,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -122,7 +123,7 @@ def _dub(
     detectors = detectors_for(max(display.width, display.height))
     if has_numbers := chooses_faces(who, opened.spans):
         detectors = finer(detectors)
-    found = find_faces(watched_frames, detectors, float(fps), settings.follow)
+    found = replace(find_faces(watched_frames, detectors, float(fps), settings.follow), times_s=source.times_s)
     spans = [(source.frame_at(start_s), source.frame_at(end_s), segment) for start_s, end_s, segment in opened.spans]
     selection = select_faces(found, who, spans, lambda: itertools.islice(open_frames(), found.num_frames), video)
     followed = found.follow(selection.choices, settings.follow, generate.geometry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from pipeline.dubbing.face_sheet import draw_faces, require_picture_name
 from pipeline.dubbing.phases import OnProgress, in_phase
 from pipeline.dubbing.playback import Frame
 from pipeline.dubbing.summary import ListedFace
+from pipeline.dubbing.timing import SourceTiming
 from pipeline.faces.crops import Cropper
 from pipeline.faces.turns import turns_of
 from pipeline.media.errors import MediaError
@@ -44,17 +46,17 @@ def find_listed_faces(
     if sheet is not None:
         require_picture_name(sheet)
     with open_pictures(path, fps) as video:
-        display, rate = video.display, video.fps
+        display, source = video.display, SourceTiming(video.fps, None)
 
         def open_frames() -> Iterator[Frame]:
             return (timed.image for timed in video.frames())
 
         def watched_frames() -> Iterator[Frame]:
-            return in_phase(open_frames(), "detecting faces", video.header.num_frames or None, on_progress)
+            frames = source.read(video.frames())
+            return in_phase(frames, "detecting faces", video.header.num_frames or None, on_progress)
 
-        found = find_faces(
-            watched_frames, finer(detectors_for(max(display.width, display.height))), float(rate), follow
-        )
+        detectors = finer(detectors_for(max(display.width, display.height)))
+        found = replace(find_faces(watched_frames, detectors, float(video.fps), follow), times_s=source.times_s)
         faces = number_faces(found)
         talking = _talking_numbers(found, faces, open_frames, video)
         listed = tuple(_listed(found, face, None if talking is None else face.number in talking) for face in faces)
@@ -80,8 +82,8 @@ def _talking_numbers(
 def _listed(found: FoundFaces, face: NumberedFace, is_talking: bool | None) -> ListedFace:
     return ListedFace(
         number=face.number,
-        start_s=face.start / found.fps,
-        end_s=face.stop / found.fps,
+        start_s=found.time_of(face.start),
+        end_s=found.time_of(face.stop),
         share_seen=face.num_seen / (face.stop - face.start),
         box_px=face.box_px,
         is_talking=is_talking,

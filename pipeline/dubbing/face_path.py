@@ -73,13 +73,19 @@ class FaceChoice:
 class FoundFaces:
     """The faces of a video: ``paths`` that lie in one shot each, those of the largest face first.
 
-    ``cuts`` are the first frames of new shots.
+    ``cuts`` are the first frames of new shots. ``times_s: float64 [num_frames + 1]`` are the times of the frames and
+    the end of the last one, in seconds; None if the frames are evenly spaced from 0.
     """
 
     paths: Sequence[FacePath]
     cuts: Sequence[int]
     num_frames: int
     fps: float
+    times_s: NDArray[np.float64] | None = None
+
+    def time_of(self, frame: int) -> float:
+        """Time of a frame in seconds; for ``num_frames`` the end of the last one."""
+        return frame / self.fps if self.times_s is None else float(self.times_s[frame])
 
     @property
     def largest(self) -> list[FaceChoice]:

@@ -89,6 +89,6 @@ def _talking_faces(
         raise UserError(f"who is talking, but {video.path} has no sound; choose a face by its number (--list-faces)")
     talking = find_talking(found, faces, open_images, video.samples())
     for start, stop in talking.unclear:
-        span = f"{start / found.fps:.2f} s to {stop / found.fps:.2f} s"
+        span = f"{found.time_of(start):.2f} s to {found.time_of(stop):.2f} s"
         video.note(f"from {span} none of several faces clearly talks; they are left unchanged")
     return talking

@@ -67,6 +67,11 @@ class SourceTiming:
             return index >= (self.num_wanted or 0)
         return time_s + 0.5 / float(self._fps) > self._wanted_s
 
+    @property
+    def times_s(self) -> NDArray[np.float64]:
+        """Times of the frames that were read, and the end of the last one: float64 [N + 1], seconds."""
+        return np.append(self._starts_s, self._end_s)
+
     def frame_at(self, time_s: float) -> int:
         """The first frame that was read whose middle is not before ``time_s``; their number if there is none."""
         middles_s = np.array(self._starts_s) + 0.5 / float(self._fps)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -135,6 +137,18 @@ def test_the_talking_face_is_the_one_whose_mouth_moves_with_the_sound(talks, fps
     found = found_in({k: [LEFT, SMALL] for k in range(num)}, num, frames, fps)
     talking = find_talking(found, number_faces(found), lambda: frames, samples)
     assert (talking.numbers, talking.unclear) == ([talks], [])
+
+
+def test_the_talking_face_is_found_by_the_times_of_the_frames():
+    """The first two seconds have every fourth frame only, so a frame's number does not give its time."""
+    frames, samples = talking_scene(100, 25.0, 2)
+    kept = [*range(0, 50, 4), *range(50, 100)]
+    frames = [frames[k] for k in kept]
+    found = found_in({k: [LEFT, SMALL] for k in range(len(kept))}, len(kept), frames)
+    found = replace(found, times_s=np.append(kept, 100) / 25)
+    talking = find_talking(found, number_faces(found), lambda: frames, samples)
+    assert (talking.numbers, talking.unclear) == ([2], [])
+    assert found.time_of(len(kept)) == 4.0
 
 
 def test_nobody_talks():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
 import pytest
 
 from pipeline.dubbing.face_list import find_listed_faces
 from pipeline.media.errors import CorruptMediaError
 from pipeline.media.file import MediaFile
+from pipeline.media.frame_times import FrameTimes
 from pipeline.media.writer import VideoWriter
 from tests.support.dub_runs import FOLLOW
 from tests.support.dub_scenes import HEIGHT, WIDTH, ScriptedDetector, picture
@@ -44,3 +46,17 @@ def test_a_list_says_nothing_about_a_dub(video, caplog):
     with caplog.at_level(logging.WARNING):
         assert [face.is_talking for face in listed(video)] == [False, False]
     assert "left unchanged" not in caplog.text
+
+
+def test_times_are_those_of_the_frames_in_a_video_of_varying_rate(tmp_path):
+    """The second face appears in frame 6, which is shown at 1.2 s: the first six frames last 0.2 s each."""
+    path = tmp_path / "vfr.mp4"
+    starts_s = np.concatenate([np.arange(6) * 0.2, 1.2 + np.arange(12) * 0.04])
+    times = FrameTimes(starts_s, 1.68)
+    with VideoWriter(path, 25, (WIDTH, HEIGHT), preset="ultrafast", times=times) as writer:
+        for _ in starts_s:
+            writer.write(picture(0))
+    seen = {frame: FACES[:1] if frame < 6 else FACES for frame in range(len(starts_s))}
+    first, second = find_listed_faces(path, lambda side: [ScriptedDetector(seen)], FOLLOW, None)
+    assert (first.start_s, first.end_s) == pytest.approx((0.0, 1.68), abs=0.002)
+    assert (second.start_s, second.end_s) == pytest.approx((1.2, 1.68), abs=0.002)
