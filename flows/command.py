@@ -25,6 +25,7 @@ from flows.guard import start_guard, stop_guard
 from flows.processes import end_children, end_everything
 from flows.server import address
 from pipeline.core.command_line import reported
+from pipeline.core.signals import SignalExitError, resend_lost_signals
 
 _SETTLING_S = 20.0
 
@@ -39,7 +40,7 @@ def run_flow_command(body: Callable[[], int], console: FlowConsole | None = None
     shown = console or FlowConsole()
 
     def unwind(signum: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + signum)
+        raise SignalExitError(128 + signum)
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
         shown.interrupt()
@@ -56,6 +57,7 @@ def run_flow_command(body: Callable[[], int], console: FlowConsole | None = None
 
     start_guard()
     signal.signal(signal.SIGTERM, unwind)
+    resend_lost_signals()
     before = signal.signal(signal.SIGINT, interrupt)
     atexit.register(shown.say_stopped)  # runs after end_children
     atexit.register(end_children)  # runs after Prefect's own exit handlers, which still need the server

@@ -48,3 +48,30 @@ def test_an_ignored_signal_stays_ignored(tmp_path: Path) -> None:
         process.wait(timeout=0.5)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == 128 + signal.SIGTERM
+
+
+FINALISING = """
+import signal, sys, time
+from pipeline.core.signals import exit_on_signals
+
+class Held:
+    def __del__(self):
+        print("finalising", flush=True)
+        time.sleep(60)
+
+exit_on_signals()
+held = Held()
+del held
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_that_arrives_while_an_object_is_finalised_is_not_lost(signum: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", FINALISING], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None and process.stdout.readline() == "finalising\n"
+    process.send_signal(signum)
+    assert process.wait(timeout=30) == (-signum if signum == signal.SIGINT else 128 + signum)
+    assert process.stderr is not None and "Exception ignored" not in process.stderr.read()
