@@ -25,7 +25,7 @@ from flows.guard import start_guard, stop_guard
 from flows.processes import end_children, end_everything
 from flows.server import address
 from pipeline.core.command_line import reported
-from pipeline.core.signals import SignalExitError, resend_lost_signals
+from pipeline.core.signals import resend_lost_signals
 
 _SETTLING_S = 20.0
 
@@ -40,7 +40,7 @@ def run_flow_command(body: Callable[[], int], console: FlowConsole | None = None
     shown = console or FlowConsole()
 
     def unwind(signum: int, frame: FrameType | None) -> None:
-        raise SignalExitError(128 + signum)
+        raise SystemExit(128 + signum)
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
         shown.interrupt()

@@ -29,6 +29,7 @@ from flows.server import require_server
 from flows.tasks import StageResult
 from flows.upstream import after
 from pipeline.core.command_line import run_command
+from pipeline.core.durations import duration_text
 from pipeline.core.errors import LipsmithError, UserError
 from pipeline.core.layout import Layout, find_root
 from pipeline.core.logs import is_terminal
@@ -135,7 +136,7 @@ def comparison_summary(root: Path, results: Sequence[StageResult]) -> str:
 def outcome_table(results: list[StageResult]) -> str:
     """A row per stage. ``last took`` is the duration of the run before this one."""
     rows = [
-        [r.stage, r.outcome, f"{r.seconds:.1f} s", tasks.last_took(r.last_seconds), _first_line(r.reason)]
+        [r.stage, r.outcome, duration_text(r.seconds), tasks.last_took(r.last_seconds), _first_line(r.reason)]
         for r in results
     ]
     return Table(["stage", "outcome", "took", "last took", "reason"], rows, num_text=5).plain()

@@ -30,6 +30,7 @@ from flows.exit_codes import describe_exit
 from flows.overrides import ParamValues, change_params
 from flows.processes import stream
 from flows.recording import recording
+from pipeline.core.durations import duration_text
 from pipeline.core.errors import LipsmithError
 from pipeline.core.layout import CODE_ROOT, Layout
 from pipeline.params import load_params
@@ -198,7 +199,12 @@ def gate(root: Path, variant: str) -> dict[str, Any]:
 def publish_outcomes(results: list[StageResult]) -> None:
     """Publish the results as the table artifact ``stages`` of this flow run."""
     rows = [
-        {"stage": r.stage, "outcome": r.outcome, "took": f"{r.seconds:.1f} s", "last took": last_took(r.last_seconds)}
+        {
+            "stage": r.stage,
+            "outcome": r.outcome,
+            "took": duration_text(r.seconds),
+            "last took": last_took(r.last_seconds),
+        }
         | {"reason": r.reason}
         for r in results
     ]
@@ -207,7 +213,7 @@ def publish_outcomes(results: list[StageResult]) -> None:
 
 def last_took(seconds: float | None) -> str:
     """How long a stage took when it last ran; a dash if that is not recorded."""
-    return "-" if seconds is None else f"{seconds:.1f} s"
+    return "-" if seconds is None else duration_text(seconds)
 
 
 def publish_comparison(root: Path, results: Iterable[StageResult]) -> None:

@@ -15,11 +15,8 @@ if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
+_CODE_BASE = 128
 _RESEND_AFTER_S = 0.05
-
-
-class SignalExitError(SystemExit):
-    """Raised by the handler of a signal that ends the process. Its code is 128 + the signal's number."""
 
 
 def exit_on_signals() -> None:
@@ -65,12 +62,11 @@ class _ResendHook:
 def _signal_of(error: BaseException | None) -> int | None:
     if isinstance(error, KeyboardInterrupt):
         return signal.SIGINT
-    if isinstance(error, SignalExitError) and isinstance(error.code, int):
-        return error.code - 128
-    return None
+    code = error.code if isinstance(error, SystemExit) else None
+    return next((ending for ending in _ENDING if code == _CODE_BASE + ending), None)
 
 
 def _exit(signum: int, frame: FrameType | None) -> None:
     for ending in _ENDING:
         signal.signal(ending, signal.SIG_IGN)  # another one must not interrupt the clean-up
-    raise SignalExitError(128 + signum)
+    raise SystemExit(_CODE_BASE + signum)

@@ -256,8 +256,8 @@ def test_outcome_table_shows_the_first_line_of_a_reason_and_the_duration_before(
         StageResult("bb", "failed", "exit 1\nlong tail", 2),
     ]
     assert reproduce.outcome_table(results).splitlines() == [
-        "stage  outcome  took   last took  reason",
-        "a      ran      1.2 s  61.0 s     in.txt modified",
-        "bb     failed   2.0 s  -          exit 1",
+        "stage  outcome  took  last took  reason",
+        "a      ran      0:01  1:01       in.txt modified",
+        "bb     failed   0:02  -          exit 1",
     ]
     assert reproduce.outcome_summary(results) == "1 ran, 1 failed"
