@@ -44,7 +44,7 @@ class TrainedAdversary(nn.Module):
     def _learn(self, **terms: torch.Tensor) -> dict[str, torch.Tensor]:
         """One optimiser step on the sum of the scalar terms; returns the sum as `d_loss` and each term, detached.
 
-        Raises FloatingPointError before the step if the sum is not finite, so that the weights stay finite.
+        Raises FloatingPointError before the step if the sum is not finite.
         """
         loss = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(loss):

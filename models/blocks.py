@@ -9,6 +9,7 @@ import math
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 Size2d = int | tuple[int, int]
 
@@ -121,3 +122,8 @@ def encoder_stage(
         ConvBlock(in_channels, out_channels, kernel, stride, padding),
         *residual_blocks(out_channels, num_residual),
     )
+
+
+def unit_length(x_ND11: torch.Tensor) -> torch.Tensor:
+    """Embeddings float [N, D, 1, 1] -> float32 [N, D] of unit length."""
+    return F.normalize(x_ND11.flatten(1).float(), dim=1, eps=1e-6)

@@ -85,6 +85,7 @@ def batch_mean(share: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def mean_over_processes(tensor: torch.Tensor) -> torch.Tensor:
+    """Mean of a tensor over the processes, without gradient; the tensor itself in a single process."""
     if num_processes() == 1:
         return tensor
     total = tensor.clone()

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from models.audio_encoder import AudioEncoder
-from models.blocks import ConvBlock, embedding_head, encoder_stage, scaled_channels
+from models.blocks import ConvBlock, embedding_head, encoder_stage, scaled_channels, unit_length
 from models.parallel import dropout
 
 WINDOW_FRAMES = 5
@@ -103,15 +102,11 @@ class SyncNet(nn.Module):
         for stage in stages:
             x_BCHW = stage(x_BCHW)
             maps.append(x_BCHW)
-        return _unit_length(head(self._dropout(x_BCHW))), maps[:NUM_SPATIAL_MAPS]
+        return unit_length(head(self._dropout(x_BCHW))), maps[:NUM_SPATIAL_MAPS]
 
     def embed_audio(self, mel_B1ML: torch.Tensor) -> torch.Tensor:
         """mel float [B, 1, 80, 16] in [-4, 4] -> float32 [B, D] of unit length."""
-        return _unit_length(self.audio_encoder(mel_B1ML, before_head=self._dropout))
+        return unit_length(self.audio_encoder(mel_B1ML, before_head=self._dropout))
 
     def _dropout(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         return dropout(x_BCHW, self.config.dropout, is_training=self.training)
-
-
-def _unit_length(x_BD11: torch.Tensor) -> torch.Tensor:
-    return F.normalize(x_BD11.flatten(1).float(), dim=1, eps=1e-6)

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from models.adversarial import TrainedAdversary, frozen
-from models.blocks import Size2d, scaled_channels
+from models.blocks import Size2d, scaled_channels, unit_length
 from models.parallel import roll_batch
 
 LIPGAN_LEAKY_SLOPE = 0.2
@@ -49,8 +49,8 @@ class LipGANDiscriminator(nn.Module):
 
     def forward(self, faces_NCHW: torch.Tensor, mel_N1ML: torch.Tensor) -> torch.Tensor:
         """faces float [N, 3, 96, 96] in [0, 1], BGR, and mel [N, 1, 80, 27] -> distance float32 [N] in [0, 2]."""
-        face_ND = _unit_length(self.face_encoder(faces_NCHW))
-        audio_ND = _unit_length(self.audio_encoder(mel_N1ML))
+        face_ND = unit_length(self.face_encoder(faces_NCHW))
+        audio_ND = unit_length(self.audio_encoder(mel_N1ML))
         return torch.linalg.vector_norm(face_ND - audio_ND, dim=1)
 
 
@@ -109,7 +109,3 @@ def _normed(in_channels: int, out_channels: int, kernel: int, stride: Size2d, pa
         nn.InstanceNorm2d(out_channels, affine=True),
         nn.LeakyReLU(LIPGAN_LEAKY_SLOPE, inplace=True),
     )
-
-
-def _unit_length(x_ND11: torch.Tensor) -> torch.Tensor:
-    return F.normalize(x_ND11.flatten(1).float(), dim=1, eps=1e-6)

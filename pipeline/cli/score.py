@@ -156,7 +156,7 @@ def score_saved(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[s
 
     _require_json(out)
     evaluation = Evaluation.open(layout, load_params(layout.params_path))
-    figures = evaluation.score_model("the model", model_dir)
+    figures, _ = evaluation.score_model("the model", model_dir)
     fitness = figures["fitness"]
     if is_unfit := fitness["is_fit"] is False:
         figures = without_evaluator(figures) | {"withheld": fitness["text"]}
@@ -173,8 +173,8 @@ def score_saved(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[s
     if figures["evaluator"] == TRAINED and not is_unfit:
         accuracy = accuracy_sentence(layout, "train_evaluator", "the evaluator")
         yield f"{accuracy}; compare its LSE with rows of this checkout, not with published results"
-    elif figures["evaluator"] in JUDGE_NAMES and not is_unfit:
-        accuracy = accuracy_sentence(layout, "train_evaluator", figures["evaluator"])
+    elif (judge := figures["evaluator"]) in JUDGE_NAMES and not is_unfit:
+        accuracy = accuracy_sentence(layout, "train_evaluator", judge, judge)
         yield f"{accuracy}; compare its LSE with other results of the same judge only"
     yield f"protocol {protocol['id']}, digest {protocol['sha256']}, reference {protocol['reference']}"
     where = layout.comparison_path.parent

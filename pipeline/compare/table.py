@@ -103,7 +103,7 @@ def read_result(folder: Path) -> Result:
             raise UserError(f"{folder / name} does not exist; run `dvc repro` to evaluate {folder.name}")
     return Result(
         metrics=read_json(folder / "metrics.json"),
-        clips=clip_scores((folder / "clips.csv").read_text(), f"{folder / 'clips.csv'}"),
+        clips=clip_scores((folder / "clips.csv").read_text(encoding="utf-8"), f"{folder / 'clips.csv'}"),
     )
 
 

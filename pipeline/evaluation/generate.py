@@ -15,8 +15,11 @@ from torch.nn import functional as F
 from pipeline.core.choices import Reference
 from pipeline.inference.generator import MouthGenerator
 from pipeline.inference.generator_inputs import AudioSource, GeneratorState
+from pipeline.metrics.exact import full_float32
 
 Images = NDArray[np.uint8]
+_PASTED_AT_ONCE = 32
+"""Images, to bound the memory of their float copies."""
 
 
 def reference_frames(crops: Images, reference: Reference) -> Images:
@@ -48,7 +51,9 @@ class CropGenerator:
         references = reference_frames(crops, self.reference)
         parts = [slice(start, start + self.batch_frames) for start in range(0, len(crops), self.batch_frames)]
         state = GeneratorState()
-        return np.concatenate([self.generator(crops[part], windows[part], references[part], state) for part in parts])
+        with full_float32():
+            drawn = [self.generator(crops[part], windows[part], references[part], state) for part in parts]
+        return np.concatenate(drawn)
 
 
 def paste(context: Images, crops: Images, boxes: NDArray[np.float64]) -> Images:
@@ -57,9 +62,13 @@ def paste(context: Images, crops: Images, boxes: NDArray[np.float64]) -> Images:
     ``boxes``: float64 [N, 4], x0, y0, x1, y1 in context pixels, with sub-pixel precision. As in Wav2Lip's evaluation
     the whole square is pasted, bilinear, with hard edges. Parts outside the context are cut off.
     """
+    parts = [slice(start, start + _PASTED_AT_ONCE) for start in range(0, len(context), _PASTED_AT_ONCE)]
+    return np.concatenate([context[:0], *(_paste(context[part], crops[part], boxes[part]) for part in parts)])
+
+
+def _paste(context: Images, crops: Images, boxes: NDArray[np.float64]) -> Images:
+    """As `paste`, for at least one image."""
     num, height, width = context.shape[:3]
-    if not num:
-        return context
     x0, y0, x1, y1 = torch.from_numpy(np.asarray(boxes, dtype=np.float32)).unbind(1)
     theta_N23 = torch.zeros(num, 2, 3)
     theta_N23[:, 0, 0], theta_N23[:, 0, 2] = width / (x1 - x0), (width - 2 * x0) / (x1 - x0) - 1

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Probes:
-    """Means over ``num_clips`` clips."""
+    """Means over ``num_clips`` clips, except ``silence_motion``, a ratio of two means."""
 
     num_clips: int
     ssim: float
@@ -34,6 +34,7 @@ class Probes:
     """Warping error of the mouths generated from their own audio, along the real videos' motion, in grey levels. Only
     with the own audio is the correct motion known."""
     real_warping_error: float
+    """The same of the real videos."""
     silence_motion: float
     """Motion of the mouths in silence as a share of their motion with the own audio; head motion is a part of it."""
 

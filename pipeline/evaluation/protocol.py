@@ -91,7 +91,8 @@ def read_pairs(path: Path, held_out: Collection[str], max_clips: int = 0) -> lis
             "remove the repeats"
         )
     pairs = pairs[:max_clips] if max_clips else pairs
-    lost = [pair for pair in pairs if not {pair.audio_id, pair.video_id} <= set(held_out)]
+    known = set(held_out)
+    lost = [pair for pair in pairs if not {pair.audio_id, pair.video_id} <= known]
     if len(lost) > MAX_ABSENT_SHARE * len(pairs):
         absent = [name for pair in lost for name in (pair.audio_id, pair.video_id) if name not in held_out]
         raise UserError(

@@ -95,17 +95,17 @@ class Networks:
         inception = load_inception(self.inception_path, self.device)
         cache = FeatureCache(self.cache_dir, self.inception_sha256)
         features = partial(inception_features, network=inception)
-        remembered = partial(cache.get, compute=features)
+        cached_features = partial(cache.get, compute=features)
         num_images = len(score.real_crops)
         if num_images < MIN_FID_IMAGES:
             logger.warning(
                 "FID is computed from %d images a side; below %d it is biased upward", num_images, MIN_FID_IMAGES
             )
         # The crops of a bound are real ones and may be cached.
-        shown_features = features if is_generated else remembered
+        shown_features = features if is_generated else cached_features
         return {
             **summary,
-            **distances(score.real_crops, score.generated_crops, shown_features, remembered, self.seed),
+            **distances(score.real_crops, score.generated_crops, shown_features, cached_features, self.seed),
             "evaluator": self.evaluator.name,
             "evaluator_sha256": self.evaluator.sha256,
             "fid_num_images": num_images,
@@ -205,20 +205,17 @@ class Evaluation:
         """
         metrics, described = self.networks.metrics(score, is_generated=is_generated), self.describe_protocol()
         is_real = not is_generated and all(item.pair.video_id == item.pair.audio_id for item in score.results)
-        score_real = (lambda: score) if is_real else partial(self.score, protocol.REAL, None)
+        without_lips = replace(self, networks=replace(self.networks, lips=LipScorer()))  # only offsets are used
+        score_real = (lambda: score) if is_real else partial(without_lips.score, protocol.REAL, None)
         placed = place_real_clips(self.networks.cache_dir, described["sha256"], score_real)
         fitness = placed.figures(metrics["evaluator"], "none of the real clips could be placed")
         return {**metrics, "protocol": described, "fitness": fitness}
 
-    def score_model(self, name: str, model_dir: Path) -> dict[str, Any]:
-        """The metrics of one trained generator, as the stage ``evaluate`` computes them.
+    def score_model(self, name: str, model_dir: Path) -> tuple[dict[str, Any], VariantScore]:
+        """The metrics of one trained generator, as the stage ``evaluate`` computes them, and the results of the pairs.
 
         The crops have the geometry of the generator's training.
         """
-        return self.score_clips_of(name, model_dir)[0]
-
-    def score_clips_of(self, name: str, model_dir: Path) -> tuple[dict[str, Any], VariantScore]:
-        """The metrics of ``score_model``, and the results of the pairs behind them."""
         generate = self.load_generator(model_dir)
         own = self.recut(generate.generator.geometry)
         score = own.score(name, generate)

@@ -114,7 +114,9 @@ def write_strip(path: Path, take: Take, reference: Reference) -> None:
 
 
 def input_panel(context: Image, reference: Image, box: NDArray[np.float64]) -> Image:
-    """The generator's input: the frame with the lower half of the crop masked, and the reference crop as an inset.
+    """The frame with the lower half of the crop masked, and the reference crop as an inset.
+
+    They are the generator's input, except that `speech2vid` gets the reference only.
 
     ``context: uint8 [P, P, 3]``, ``reference: uint8 [96, 96, 3]``, ``box: float64 [4]`` in context pixels
     -> uint8 [320, 320, 3].

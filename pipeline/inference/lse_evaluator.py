@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -61,7 +62,10 @@ def load_evaluator(
     `load_judge`, `load_official` or `load_trained`.
     """
     if weights is None:
-        return load_trained(trained_dir, device, precision)
+        trained = load_trained(trained_dir, device, precision)
+        if any(trained.sha256 == saved_model.model_sha256(judge_dir(name)) for name in get_args(JudgeName)):
+            raise UserError(f"{trained_dir} holds a judge; `dvc repro train_evaluator` trains an evaluator")
+        return trained
     if isinstance(weights, Path):
         return load_official(weights, device, precision)
     return load_judge(weights, device, precision)

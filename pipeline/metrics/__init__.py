@@ -1,7 +1,7 @@
 """Metrics as functions of arrays, without parameter files or logging set-up, and what limits their meaning.
 
-A metric raises an error for a clip on which it is not defined. The caller counts and lists these clips; none is dropped
-silently.
+A metric raises an error for a clip on which it is not defined; the lip metrics are None instead. The caller counts and
+lists these clips; none is dropped silently.
 """
 
 from __future__ import annotations

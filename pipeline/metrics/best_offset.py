@@ -18,7 +18,7 @@ MIN_WINDOWS = 5
 
 @dataclass(frozen=True)
 class BestOffset:
-    """``mean``: the similarity there; ``margin``: how far that stands above the median of all offsets."""
+    """``mean``: the mean similarity at this offset. ``margin``: ``mean`` minus the median over all offsets."""
 
     offset_frames: int
     mean: float

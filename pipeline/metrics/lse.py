@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from models.losses import pairwise_distances
 from models.lse_syncnet import MFCC_STEPS, WINDOW_FRAMES, LseSyncNet
 from pipeline.core.errors import DataError
 from pipeline.features.mfcc import mfcc
@@ -200,3 +201,9 @@ def embed_clip(
             steps_N1CL = torch.from_numpy(mfcc_N1CL[start:stop]).to(device)
             audios.append(network.embed_audio(steps_N1CL).float().cpu())
     return torch.cat(lips).numpy(), torch.cat(audios).numpy()
+
+
+def negative_distances(lip: NDArray[np.float32], audio: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Similarity of all lip windows (rows) and audio windows (columns): float32 [V, D] each -> [V, V]."""
+    distances: NDArray[np.float32] = pairwise_distances(torch.from_numpy(lip), torch.from_numpy(audio)).numpy()
+    return -distances

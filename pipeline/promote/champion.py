@@ -43,7 +43,7 @@ def score_registered(layout: Layout, params: Params, folder: Path) -> dict[str, 
     from pipeline.evaluation.clip_rows import clips_csv
     from pipeline.evaluation.setup import Evaluation
 
-    metrics, score = Evaluation.open(layout, params).score_clips_of("champion", folder)
+    metrics, score = Evaluation.open(layout, params).score_model("champion", folder)
     return metrics | {"lse_d_by_video": lse_d_by_video(clips_csv(score), "the champion's scores")}
 
 

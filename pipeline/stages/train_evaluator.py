@@ -1,4 +1,4 @@
-"""Stage ``train_evaluator``: the independent evaluator that computes LSE-D and LSE-C, trained here or a judge."""
+"""Stage ``train_evaluator``: the independent evaluator that computes LSE-D and LSE-C, trained here or not."""
 
 from __future__ import annotations
 
@@ -17,22 +17,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command() -> int:
-    """Train the independent evaluator that computes LSE-D and LSE-C, or measure the judge that replaces it.
+    """Train the independent evaluator that computes LSE-D and LSE-C, or measure the one that replaces it.
 
-    If evaluate.lse.weights in params.yaml names a judge, nothing is trained. An interrupted training resumes from its
-    last checkpoint. The command has no options: params.yaml has them all.
+    If evaluate.lse.weights in params.yaml is a judge or a path, nothing is trained. An interrupted training resumes
+    from its last checkpoint. The command has no options: params.yaml has them all.
     """
     return stage.run("train_evaluator", _body)
 
 
 def _body(context: stage.StageContext) -> dict[str, Any]:
     from pipeline.training.evaluator import CutEvaluatorWindows, EvaluatorTrainee
-    from pipeline.training.judge import use_judge
+    from pipeline.training.judge import use_judge, use_official
     from pipeline.training.session import SyncTrainee, SyncTraining, Training, run_sync_training
 
     weights = context.params.evaluate.lse.weights
     if isinstance(weights, str):
         return use_judge(weights, context)
+    if weights is not None:
+        return use_official(context.layout.find(weights), context)
     params, seed = context.params.train_evaluator, context.params.seed + SEED_OFFSET
     training = Training[SyncTrainee](
         params,

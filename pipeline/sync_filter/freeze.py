@@ -11,7 +11,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
 from pipeline.inference.lse_evaluator import read_official
 from pipeline.inference.sync_expert import read_expert
-from pipeline.params import parse_params
+from pipeline.params import parse_params, read_params_text
 from pipeline.params.edit import Change, replace_values
 from pipeline.sync_filter.scorer import weights_file
 
@@ -43,7 +43,7 @@ def freeze_scorer(layout: Layout, source: Path | None) -> tuple[Path, list[Chang
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
     named = target.relative_to(layout.root) if target.is_relative_to(layout.root) else target
-    text = layout.params_path.read_bytes().decode()  # read_text would change CRLF line endings
+    text = read_params_text(layout.params_path)
     values = {"sync_filter.scorer": named.as_posix(), "sync_filter.scorer_sha256": digest}
     text, changes = replace_values(text, values)
     parse_params(yaml.safe_load(text), str(layout.params_path))

@@ -22,6 +22,7 @@ from pipeline.core.layout import Layout
 from pipeline.inference import saved_model
 from pipeline.inference.lse_evaluator import Evaluator, load_official
 from pipeline.inference.sync_expert import clip_cosines, read_expert
+from pipeline.metrics.lse import negative_distances
 from pipeline.params import SyncFilterParams
 from pipeline.shards.clip import Clip, picture_part
 
@@ -66,8 +67,7 @@ class OfficialScorer:
     parts: tuple[str, ...] = ("context", "audio")
 
     def similarity(self, clip: Clip) -> NDArray[np.float32]:
-        lip, audio = self.evaluator(clip.context(), clip.audio)
-        return -np.asarray(torch.cdist(torch.from_numpy(lip), torch.from_numpy(audio)))
+        return negative_distances(*self.evaluator(clip.context(), clip.audio))
 
 
 def weights_file(path: Path) -> Path:

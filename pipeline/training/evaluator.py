@@ -22,7 +22,14 @@ from pipeline.features.alignment import WINDOW_FRAMES
 from pipeline.features.mfcc import mfcc
 from pipeline.inference.device import autocast, uses_bf16
 from pipeline.media.image import blur
-from pipeline.metrics.lse import DROPPED_WINDOWS, SAMPLES_PER_FRAME, embed_clip, evaluator_frames, mfcc_windows
+from pipeline.metrics.lse import (
+    DROPPED_WINDOWS,
+    SAMPLES_PER_FRAME,
+    embed_clip,
+    evaluator_frames,
+    mfcc_windows,
+    negative_distances,
+)
 from pipeline.params import TrainEvaluatorParams
 from pipeline.shards.clip import Clip
 from pipeline.training.augment import augment_faces, move_faces
@@ -61,7 +68,8 @@ class CutEvaluatorWindows:
         if starts is None:
             return None
         frames = starts[:, None] + np.arange(WINDOW_FRAMES)
-        context = clip.context(frames.reshape(-1)).reshape(*frames.shape, *clip.context([0]).shape[1:])
+        images = clip.context(frames.reshape(-1))
+        context = images.reshape(*frames.shape, *images.shape[1:])
         samples, warp = augment_audio(clip.audio, rng), 1.0
         if self.augment == "strong":
             context, samples, warp = move_faces(context, rng), change_timbre(samples, rng), float(rng.choice(WARPS))
@@ -100,12 +108,6 @@ def evaluator_windows(context: torch.Tensor, device: torch.device) -> torch.Tens
     num, frames = context.shape[:2]
     images_CNHW = evaluator_frames(context.flatten(0, 1).numpy(), device)
     return images_CNHW.unflatten(1, (num, frames)).transpose(0, 1)
-
-
-def negative_distances(lip: NDArray[np.float32], audio: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Similarity of all lip windows (rows) and audio windows (columns): float32 [V, D] each -> [V, V]."""
-    distances: NDArray[np.float32] = pairwise_distances(torch.from_numpy(lip), torch.from_numpy(audio)).numpy()
-    return -distances
 
 
 class EvaluatorTrainee:

@@ -1,9 +1,10 @@
-"""A judge, an evaluator for many corpora: its use in place of a trained evaluator, and its accuracy."""
+"""Evaluators that are not trained here: their use in place of a trained one, and the accuracy of a judge."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,11 @@ from pipeline.core.artifacts import read_curve_rows
 from pipeline.core.choices import JudgeName
 from pipeline.inference import saved_model
 from pipeline.inference.device import select_device, set_threads
-from pipeline.inference.lse_evaluator import Evaluator, judge_dir, load_judge
-from pipeline.metrics.lse import lse_scores
+from pipeline.inference.lse_evaluator import Evaluator, judge_dir, load_judge, load_official
+from pipeline.metrics.lse import lse_scores, negative_distances
 from pipeline.shards.clip import Clip
 from pipeline.stage import StageContext
-from pipeline.training.curve import plot_curve
-from pipeline.training.evaluator import negative_distances
+from pipeline.training.curve import plot_curve, write_curve
 from pipeline.training.session import MAX_TEST_CLIPS, spread_clips
 from pipeline.training.sync_validation import SyncValidation
 
@@ -33,14 +33,43 @@ def use_judge(name: JudgeName, context: StageContext) -> dict[str, Any]:
 
     Returns the metrics by name. Raises DataError if no clip is long enough.
     """
-    params, folder, source = context.params, context.output_dir / "model", judge_dir(name)
+    set_threads(context.params.runtime.num_threads)
+    evaluator = load_judge(name, select_device(context.params.runtime.device))
+    measured = _measured(evaluator, context)
+    source = judge_dir(name)
     for file in (saved_model.WEIGHTS_NAME, saved_model.MODEL_NAME):
-        atomic.write_bytes(folder / file, (source / file).read_bytes())
+        atomic.write_bytes(context.output_dir / "model" / file, (source / file).read_bytes())
     curve = context.output_dir / "curve.csv"
     atomic.write_bytes(curve, (source / curve.name).read_bytes())
     plot_curve(context.output_dir / "curve.png", read_curve_rows(curve), f"{name}, trained on its own corpus")
-    set_threads(params.runtime.num_threads)
-    evaluator = load_judge(name, select_device(params.runtime.device))
+    return {**measured, "judge": name}
+
+
+def use_official(path: Path, context: StageContext) -> dict[str, Any]:
+    """Write the published evaluator to the stage's output, and measure it on the held-out test split.
+
+    Its training curve is not published: the curve has one row, the loss that was measured here. Returns the metrics by
+    name. Raises UserError if the file is missing or holds another network, DataError if no clip is long enough.
+    """
+    set_threads(context.params.runtime.num_threads)
+    evaluator = load_official(path, select_device(context.params.runtime.device))
+    measured = _measured(evaluator, context)
+    saved_model.save_model(
+        context.output_dir / "model",
+        kind="lse_syncnet",
+        config={"width": evaluator.width},
+        state=evaluator.network.state_dict(),
+        info={"source": path.name, "sha256": evaluator.sha256},
+    )
+    rows = [{"step": 0.0, "loss": measured["test_loss"]}]
+    write_curve(context.output_dir / "curve.csv", rows)
+    plot_curve(context.output_dir / "curve.png", rows, f"{path.name}: loss on the held-out clips, not trained here")
+    return measured
+
+
+def _measured(evaluator: Evaluator, context: StageContext) -> dict[str, Any]:
+    """The stage's metrics of an evaluator that was not trained here."""
+    params = context.params
     validation = SyncValidation(
         params.train_evaluator.num_validation_pairs, params.train_evaluator.min_gap_frames, params.seed
     )
@@ -54,17 +83,16 @@ def use_judge(name: JudgeName, context: StageContext) -> dict[str, Any]:
         **{f"test_{key}": value for key, value in test.items()},
         "chance_pairwise_accuracy": 0.5,
         "width": evaluator.width,
-        "judge": name,
     }
 
 
 def judge_accuracy(evaluator: Evaluator, clips: Iterable[Clip], seed: int) -> Mapping[str, dict[str, Any]]:
-    """Group -> accuracy (``pairwise_accuracy``, ``offset_within_one_frame``, ``known_offsets_found``) and numbers of
-    clips and speakers. ``known_offsets_found`` is None if all clips of the group are too short for it.
-    Clips of at most 5 windows are left out of the other scores.
+    """Accuracy of an evaluator on clips, by the groups of `group_of`.
 
-    The groups are those of `group_of`. Raises ClipTooShortError for a clip without windows, and DataError
-    if no clip of a group is long enough.
+    Each group has ``pairwise_accuracy``, ``offset_within_one_frame``, ``known_offsets_found``, ``num_clips`` and
+    ``num_speakers``. ``known_offsets_found`` is None if all clips of the group are too short for it. Clips of at most 5
+    windows are left out of the other scores. Raises ClipTooShortError for a clip without windows, DataError if no clip
+    of a group is long enough.
     """
     similarities: dict[str, list[NDArray[np.float32]]] = defaultdict(list)
     speakers: dict[str, set[str]] = defaultdict(set)

@@ -117,7 +117,7 @@ class EarlierResult:
 def _read_clips(path: Path, mean_lse_d: float) -> ClipScores | None:
     csv_path = path.with_suffix(".csv")
     try:
-        clips = clip_scores(csv_path.read_text())
+        clips = clip_scores(csv_path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError, DataError) as error:

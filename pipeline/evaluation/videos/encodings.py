@@ -46,14 +46,14 @@ class Encodings:
         return {"generated": dict(sorted(self.generated.items())), "real": dict(sorted(self.real.items()))}
 
     def sentences(self) -> list[str]:
-        """What is encoded how, and a warning if the two sides of a pair differ."""
-        told = [f"encoding: generated {_listed(self.generated)}; real {_listed(self.real)}"]
+        """The encodings of both sides, and a warning if the two sides of a pair differ."""
+        sentences = [f"encoding: generated {_listed(self.generated)}; real {_listed(self.real)}"]
         if self.unequal:
-            told.append(
+            sentences.append(
                 f"warning: {len(self.unequal)} generated videos are encoded otherwise than their real ones, such as "
                 f"{self.unequal[0]}; {EFFECT}: encode both sides alike, best without loss"
             )
-        return told
+        return sentences
 
 
 def encoding_differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], name: str) -> list[str]:

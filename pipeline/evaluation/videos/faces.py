@@ -148,8 +148,10 @@ class PairedFaces:
         cut = Cropper(boxes, size_px)
         frames: Iterator[Images] = (frame.image for frame in media.frames(FPS))
         wanted = itertools.islice(frames, self.start, self.start + len(boxes))
-        crops = [cut(frame, index) for index, frame in enumerate(wanted)]
-        return np.stack(crops) if crops else np.empty((0, size_px, size_px, 3), np.uint8)
+        crops, num = np.empty((len(boxes), size_px, size_px, 3), np.uint8), 0
+        for index, frame in enumerate(wanted):
+            crops[index], num = cut(frame, index), index + 1
+        return crops[:num]
 
 
 def _longest_segment(media: MediaFile, params: PreprocessParams) -> Segment:

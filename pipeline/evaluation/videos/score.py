@@ -78,8 +78,10 @@ def _score_pair(
         faces = PairedFaces.find(generated, reference, params)
         real, shown = faces.crops(params.crop)
         context, sound = faces.context(params), faces.speech(params)
+        lip, audio = networks.evaluator(context, sound)
+        lips = networks.lips(context, sound)
+        del context  # of a long video it takes gigabytes, and the real video's follows
         real_offset_frames, real_lips = _place_real(faces, networks, params)
-    lip, audio = networks.evaluator(context, sound)
     result = PairResult(
         pair=_self_paired(pair),
         num_frames=len(shown),
@@ -88,7 +90,7 @@ def _score_pair(
         mouth_jitter=mouth_jitter(shown),
         real_mouth_jitter=mouth_jitter(real),
         real_offset_frames=real_offset_frames,
-        lips=networks.lips(context, sound),
+        lips=lips,
         real_lips=real_lips,
     )
     return result, (real, shown)

@@ -10,7 +10,7 @@ from pipeline.evaluation import cache
 from pipeline.evaluation.cache import open_cache
 
 
-def test_changed_code_gets_an_empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_code_or_packages_get_an_empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "features.npz").touch()
     first = open_cache(tmp_path)
@@ -25,6 +25,9 @@ def test_changed_code_gets_an_empty_cache(tmp_path: Path, monkeypatch: pytest.Mo
         def digest(self, stage: str) -> str:
             return "changed"
 
+    with monkeypatch.context() as upgraded:
+        upgraded.setattr(cache, "metric_package_versions", lambda: {"torch": "99"})
+        assert open_cache(tmp_path) != first
     monkeypatch.setattr(cache, "Code", Changed)
     second = open_cache(tmp_path)
     assert second != first and not any((tmp_path / "cache").iterdir())

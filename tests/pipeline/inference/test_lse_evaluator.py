@@ -63,6 +63,11 @@ def test_the_setting_selects_the_kind_of_evaluator(trained_dir: Path, tmp_path: 
     assert load_evaluator(path, tmp_path / "absent", CPU).name == "official"
 
 
+def test_a_judge_in_the_folder_of_the_trained_evaluator_is_refused() -> None:
+    with pytest.raises(UserError, match=r"holds a judge; `dvc repro train_evaluator`"):
+        load_evaluator(None, judge_dir("judge-1"), CPU)
+
+
 def test_weights_of_another_network_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / "other.model"
     torch.save({"conv.weight": torch.zeros(1)}, path)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
+from models.lse_syncnet import LseSyncNet
+from pipeline.core.artifacts import read_curve_rows
+from pipeline.inference import lse_evaluator, saved_model
 from pipeline.inference.lse_evaluator import judge_dir
 from pipeline.shards.write import shard_name, write_index, write_shard
 from pipeline.stage import StageContext
@@ -56,13 +62,18 @@ def test_each_group_has_its_own_accuracy() -> None:
     assert found["rendered_unseen"]["num_speakers"] == 2
 
 
-def test_the_stage_measures_the_judge_and_trains_nothing(make_context: Callable[..., StageContext]) -> None:
-    context = make_context(1)
-    clips_dir = context.layout.clips_dir
+@pytest.fixture
+def context(make_context: Callable[..., StageContext]) -> StageContext:
+    """A checkout with two held-out clips."""
+    made = make_context(1)
+    clips_dir = made.layout.clips_dir
     clips_dir.unlink()
     samples = [make_sample(f"a/{number}", "test", 30) for number in range(2)]
     write_index(clips_dir, write_shard(clips_dir, shard_name("test", 0), samples))
+    return made
 
+
+def test_the_stage_measures_the_judge_and_trains_nothing(context: StageContext) -> None:
     metrics = train_evaluator._body(context)
 
     assert metrics["judge"] == "judge-1"
@@ -74,3 +85,25 @@ def test_the_stage_measures_the_judge_and_trains_nothing(make_context: Callable[
     assert (made / "curve.csv").read_bytes() == (source / "curve.csv").read_bytes()
     assert (made / "curve.png").stat().st_size > 0
     assert not list(context.scratch.iterdir())
+
+
+def test_the_stage_measures_the_published_evaluator_and_trains_nothing(
+    context: StageContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lse_evaluator, "OFFICIAL_WIDTH", 0.03)
+    path = tmp_path / "syncnet_v2.model"
+    torch.save(LseSyncNet(0.03).state_dict(), path)
+    lse = context.params.evaluate.lse.model_copy(update={"weights": path})
+    evaluate = context.params.evaluate.model_copy(update={"lse": lse})
+    context = replace(context, params=context.params.model_copy(update={"evaluate": evaluate}))
+
+    metrics = train_evaluator._body(context)
+
+    assert metrics["test_num_clips"] == 2
+    assert "judge" not in metrics
+    saved = saved_model.load_model(context.output_dir / "model")
+    assert saved.config == {"width": 0.03}
+    assert read_curve_rows(context.output_dir / "curve.csv") == [
+        {"step": 0.0, "loss": pytest.approx(metrics["test_loss"], rel=1e-4)}
+    ]
+    assert (context.output_dir / "curve.png").stat().st_size > 0
