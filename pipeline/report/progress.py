@@ -50,7 +50,8 @@ class Progress(AbstractContextManager["Progress"]):
     """Counts what is done of ``total`` and shows it with the rate and the time left. Thread-safe.
 
     Without a terminal, work that takes less than 5 s logs nothing, and longer work that succeeds also logs its end.
-    ``unit``: what is counted, in the plural. ``total`` is None where it is not known; a count beyond it means the same.
+    ``unit``: what is counted, in the plural. ``total``: None if unknown. It also counts as
+    unknown once more than ``total`` are done.
     """
 
     def __init__(
@@ -150,7 +151,7 @@ class Progress(AbstractContextManager["Progress"]):
 
 
 def tracked(items: Iterable[T], what: str, total: int | None, unit: str = "clips") -> Iterator[T]:
-    """The items, each counted once the next is asked for."""
+    """Yield the items. Each is counted when the caller requests the next one."""
     with Progress(what, total, unit) as progress:
         for item in items:
             yield item

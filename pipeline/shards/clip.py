@@ -24,6 +24,8 @@ from pipeline.media.mjpeg import decode_mjpeg
 PARTS = {"frames": "frames.mjpeg", "context": "context.mjpeg", "mel": "mel.npy", "audio": "audio.npy"}
 """Optional parts of a clip and their member names in the sample. The description (JSON) is always read."""
 
+REMAKE_CLIPS = "run `dvc repro sync_filter`"
+
 Indices = Sequence[int] | NDArray[np.integer[Any]]
 
 
@@ -63,11 +65,17 @@ class Clip:
             sizes = {"frames": description["frame_bytes"], "context": description["context_bytes"]}
         except KeyError as error:
             raise DataError(f"its description lacks {error}") from error
+        for name, boxes in self._boxes_of.items():
+            if boxes.shape != (self.num_frames, 4):
+                raise DataError(f"its boxes of {name} have the shape {boxes.shape}, expected {(self.num_frames, 4)}")
         self._pictures: dict[str, tuple[bytes, list[int]]] = {}
         for part, part_sizes in sizes.items():
             if (content := members.get(PARTS[part])) is not None:
                 if len(part_sizes) != self.num_frames or sum(part_sizes) != len(content):
-                    raise DataError(f"{PARTS[part]} has {len(content)} bytes, its description states {sum(part_sizes)}")
+                    raise DataError(
+                        f"{PARTS[part]} has {len(content)} bytes; its description states {len(part_sizes)} images with "
+                        f"{sum(part_sizes)} bytes for {self.num_frames} frames"
+                    )
                 self._pictures[part] = (content, part_sizes)
         self._arrays = {
             part: _array_in(members[PARTS[part]], PARTS[part]) for part in ("mel", "audio") if PARTS[part] in members
@@ -160,7 +168,7 @@ class Clip:
         try:
             return decode_mjpeg(content, sizes, wanted + self._first_frame)
         except DataError as error:
-            raise DataError(f"{self}: {PARTS[part]}: {error}") from error
+            raise DataError(f"{self}: {PARTS[part]}: {error}; {REMAKE_CLIPS}") from error
 
     def _array(self, part: str) -> NDArray[Any]:
         if part not in self._arrays:

@@ -25,7 +25,7 @@ class IndexRow:
     key: str
     speaker: str
     split: str
-    shard: str  # relative to the shards folder, such as train/train-00000.tar
+    shard: str  # relative to the folder of the index, such as train/train-00000.tar
     fps: float
     num_frames: int
     num_samples: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import tarfile
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -15,13 +14,10 @@ import numpy as np
 from pipeline.core.artifacts import read_rows
 from pipeline.core.choices import UNNAMED_GEOMETRY, CropGeometry
 from pipeline.core.errors import DataError, UserError
-from pipeline.shards.clip import PARTS, Clip, clip_rng, members_of
+from pipeline.shards.clip import PARTS, REMAKE_CLIPS, Clip, clip_rng, members_of
 from pipeline.shards.index import INDEX_NAME, REJECTS_NAME, IndexRow, Reject
 from pipeline.shards.key import source_of
 
-log = logging.getLogger(__name__)
-
-REMAKE_CLIPS = "run `dvc repro sync_filter`"
 _SHIFT, _CROP, _NOTE = "sync_shift_frames", "crop", "note"
 _INDEX_COLUMNS = tuple(field.name for field in fields(IndexRow) if field.name not in ("stats", _SHIFT, _CROP, _NOTE))
 """Required columns of an index. Indexes of earlier versions may lack shift, geometry of the crops and note."""

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Self
 
 from pipeline.core.errors import UserError
-from pipeline.shards.clip import Clip, clip_rng, members_of
+from pipeline.shards.clip import REMAKE_CLIPS, Clip, clip_rng, members_of
 from pipeline.shards.order import EpochPlan, Visit, plan_epoch
 from pipeline.shards.read import (
-    REMAKE_CLIPS,
     ShardError,
     keys_by_shard,
     parse_clip,
@@ -20,14 +19,15 @@ from pipeline.shards.read import (
     sync_shifts,
 )
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class ClipStream(Iterator[Clip]):
     """An endless shuffled stream of a split's clips, for training. Reads only ``parts``.
 
-    The order depends only on the seed, the epoch and the index. A damaged clip is skipped with a warning. More than
-    ``max_bad_clips`` damaged clips, or an epoch without a readable clip, raise ShardError. ``state_dict`` is the
+    The order depends only on the seed, the epoch and the index. A clip whose description, arrays or byte counts are
+    damaged is skipped with a warning. More than ``max_bad_clips`` damaged clips, or an epoch without a readable clip,
+    raise ShardError. Images are not decoded here: a damaged one raises DataError when it is used. ``state_dict`` is the
     position after the last clip that ``next`` returned.
     """
 
@@ -63,7 +63,10 @@ class ClipStream(Iterator[Clip]):
         return {"epoch": self._epoch, "clips_seen": self._clips_seen}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Resume at position ``state``. Raises UserError if the shards changed, ValueError if it is invalid."""
+        """Resume at position ``state``.
+
+        Raises UserError if the position is beyond the clips of an epoch, ValueError if it is invalid.
+        """
         if set(state) != {"epoch", "clips_seen"} or min(state.values()) < 0:
             raise ValueError(f"not a position of a clip stream: {dict(state)}")
         self._epoch, self._clips_seen = state["epoch"], state["clips_seen"]
@@ -125,7 +128,7 @@ class ClipStream(Iterator[Clip]):
                 problem = str(error)
         if key not in self.bad_clips:
             self.bad_clips[key] = f"{shard}: {problem}"
-            log.warning("skipped clip %s of %s: %s", key, shard, problem)
+            logger.warning("skipped clip %s of %s: %s", key, shard, problem)
             if len(self.bad_clips) > self._max_bad_clips:
                 raise ShardError(
                     f"{self._shards_dir}: more than {self._max_bad_clips} bad clips: {self._bad_summary()}; "

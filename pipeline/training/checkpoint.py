@@ -23,20 +23,22 @@ class CheckpointStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._paths = (folder / "last.pt", folder / "previous.pt")
+        self._next = folder / "next.pt"
 
     def save(self, state: dict[str, Any]) -> None:
         """Write a checkpoint. The last checkpoint becomes the previous one."""
         last, previous = self._paths
-        with atomic.replacing(upcoming := last.with_name("next.pt")) as temporary:
+        with atomic.replacing(self._next) as temporary:
             torch.save(state, temporary)
         if last.exists():
             last.replace(previous)
-        upcoming.replace(last)
+        self._next.replace(last)
 
     def load(self) -> dict[str, Any] | None:
         """The newest readable checkpoint, or None. Raises OSError if the disk cannot be read."""
         was_damaged = False
-        for path in self._paths:
+        # next.pt is complete and the newest if a kill came between the two renames of `save`.
+        for path in (self._next, *self._paths):
             if not path.is_file():
                 continue
             try:

@@ -26,7 +26,7 @@ def write_curve(path: Path, rows: Sequence[dict[str, float]]) -> None:
 
 
 def plot_curve(path: Path, rows: Sequence[dict[str, float]], title: str) -> None:
-    """Plot the curve as PNG with one panel per scalar: training as a line, validation as dots.
+    """Plot the curve as PNG with one panel per scalar: training as a line, validation as dots joined by dashes.
 
     The total losses of training and validation have separate panels because they are not comparable. A generator's
     validation loss uses the final weights and leaves out the adversarial terms. A sync network's validation loss

@@ -126,8 +126,8 @@ class _Attempt:
             if kind == "curve":
                 log_curve(content)
             elif kind == "line":
-                name, level, text = content
-                logging.getLogger(name).log(level, "%s", text)
+                name, level, text, progress = content
+                logging.getLogger(name).log(level, "%s", text, extra={"progress": progress})
             elif kind == "result":
                 self.results.append(content)
             elif self.error is None:
@@ -154,7 +154,8 @@ class _SendLines(logging.Handler):
         self._messages = messages
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._messages.put(("line", (record.name, record.levelno, record.getMessage())))
+        progress = getattr(record, "progress", None)
+        self._messages.put(("line", (record.name, record.levelno, record.getMessage(), progress)))
 
 
 def _is_lost_process(error: Exception) -> bool:

@@ -1,6 +1,6 @@
 """Training of the SyncNet expert, which the generator's sync loss uses.
 
-The default objective is InfoNCE over windows of the same clip and of other clips. BCE on single pairs, Wav2Lip's
+The objective ``infonce`` compares windows of the same clip and of other clips. BCE on single pairs, Wav2Lip's
 objective (sec. 3.3), stays at chance level for many steps on small data sets. It is available for comparison.
 """
 

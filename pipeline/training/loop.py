@@ -16,6 +16,7 @@ import torch
 
 from models import parallel
 from pipeline.core.choices import Keep
+from pipeline.core.durations import duration_text
 from pipeline.core.errors import DataError
 from pipeline.core.stage_events import StageProgress
 from pipeline.training.checkpoint import CheckpointStore
@@ -118,14 +119,15 @@ def train(
     curve: list[dict[str, float]] = []
     kept = _KeptWeights(schedule.keep, schedule.patience)
     sums: dict[str, float] = {}
-    start, spent, count = 0, 0.0, 0
+    counts: dict[str, int] = {}  # a term of the loss that starts later has fewer steps
+    start, spent = 0, 0.0
     logged = _LoggedCurve(log)
     state = parallel.from_first(store.load)
     if state is not None:
         _restore(state, trainee, batches, kept)
         curve, start, spent = state["curve"], state["step"], state["seconds"]
-        sums, count = state["sums"], state["count"]
-        logged = _LoggedCurve(log, state.get("num_logged", len(curve)))  # earlier versions logged before the checkpoint
+        sums, counts = state["sums"], state["counts"]
+        logged = _LoggedCurve(log, state["num_logged"])
         logger.info(
             "resumed from the checkpoint of step %d of %d",
             start,
@@ -146,10 +148,12 @@ def train(
             batch, position = next(iterator)
             for name, value in _step(trainee, batch, step).items():
                 sums[name] = sums.get(name, 0.0) + value
-            count += 1
+                counts[name] = counts.get(name, 0) + 1
             is_over = step == schedule.num_steps
             if is_over or step % schedule.validate_every == 0:
                 validation = parallel.from_first(trainee.validate)
+                if not math.isfinite(loss := validation["loss"]):
+                    raise NonFiniteLossError(f"step {step}: the validation loss is {loss}; {REMEDY}")
                 logger.info("step %d validation: %s", step, _format(validation))
                 curve.append({"step": float(step)} | {f"val_{k}": v for k, v in validation.items()})
                 if is_over or step >= schedule.keep_from:
@@ -158,10 +162,10 @@ def train(
             if is_over or step % schedule.log_every == 0 or step == 1:
                 now = time.monotonic()
                 pace, paced_at, paced_step = (now - paced_at) / (step - paced_step), now, step
-                row = {"step": float(step)} | {name: total / count for name, total in sums.items()}
+                row = {"step": float(step)} | {name: total / counts[name] for name, total in sums.items()}
                 _log_line(row, step, schedule.num_steps, pace)
                 curve.append(row)
-                sums, count = {}, 0
+                sums, counts = {}, {}
             if parallel.rank() == 0 and (is_over or step % schedule.checkpoint_every == 0):
                 store.save(
                     {
@@ -173,7 +177,7 @@ def train(
                         "curve": curve,
                         "num_logged": logged.num_arrived,
                         "sums": sums,
-                        "count": count,
+                        "counts": counts,
                         "chosen": kept.state_dict(),
                         "seconds": spent + time.monotonic() - began,
                     }
@@ -220,13 +224,12 @@ class _KeptWeights:
         return 0 < self._patience <= self._num_worse
 
     def consider(self, step: int, validation: dict[str, float], trainee: Trainee) -> None:
-        """Store the trainee's weights if they are the best so far, or if the last are kept. Raises NonFiniteLossError.
+        """Store the trainee's weights if they are the best so far, or if the last are kept.
 
         ``validation``: the scalars of these weights.
         """
-        if not math.isfinite(loss := validation["loss"]):
-            raise NonFiniteLossError(f"step {step}: the validation loss is {loss}; {REMEDY}")
-        criterion = -validation["pairwise_accuracy"] if "pairwise_accuracy" in validation else loss  # lower is better
+        is_sync = "pairwise_accuracy" in validation
+        criterion = -validation["pairwise_accuracy"] if is_sync else validation["loss"]  # lower is better
         is_best = criterion < self._best_criterion
         self._num_worse = 0 if is_best else self._num_worse + 1
         self._best_criterion = min(criterion, self._best_criterion)
@@ -236,7 +239,7 @@ class _KeptWeights:
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "least_fault": self._best_criterion,  # named as in the checkpoints of earlier versions
+            "best_criterion": self._best_criterion,
             "num_worse": self._num_worse,
             "step": self.step,
             "validation": self.validation,
@@ -244,7 +247,7 @@ class _KeptWeights:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._best_criterion, self._num_worse = state["least_fault"], state["num_worse"]
+        self._best_criterion, self._num_worse = state["best_criterion"], state["num_worse"]
         self.step, self.validation, self.weights = state["step"], state["validation"], state["weights"]
 
 
@@ -274,7 +277,7 @@ def merge_rows(curve: list[dict[str, float]]) -> list[dict[str, float]]:
 
 
 def learning_rate_factor(step: int, warmup_steps: int, num_steps: int, floor: float = 0.05) -> float:
-    """Factor of the learning rate: linear warm-up to 1, then cosine decay to ``floor`` at the last step."""
+    """Factor of the learning rate: linear warm-up to 1, then cosine decay to ``floor`` at step ``num_steps``."""
     if step < warmup_steps:
         return (step + 1) / warmup_steps
     progress = (step - warmup_steps) / max(1, num_steps - warmup_steps)
@@ -330,12 +333,12 @@ def _format(scalars: Mapping[str, float]) -> str:
 def _log_line(row: Mapping[str, float], step: int, num_steps: int, pace: float) -> None:
     left = pace * (num_steps - step)
     logger.info(
-        "step %d/%d %s | %.2f s/step, %.0f s left",
+        "step %d/%d %s | %.2f s/step, about %s left",
         step,
         num_steps,
         _format(row),
         pace,
-        left,
+        duration_text(left),
         extra={"progress": StageProgress("train", step, num_steps, _key_figure(row))},
     )
 

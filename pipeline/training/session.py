@@ -31,12 +31,11 @@ from pipeline.training.windows import SYNC_LENGTH_SETTINGS, Cut, WindowBatches, 
 logger = logging.getLogger(__name__)
 
 NEAR_CHANCE = 0.55
-"""Pairwise accuracy below which a sync network has not learned to tell pairs apart. Chance level is 0.5."""
+"""Pairwise accuracy below which a sync network counts as untrained. Chance level is 0.5."""
 MAX_VALIDATION_CLIPS = 24
-"""Number of validation clips if each validation embeds whole clips. More clips would dominate a short training's time.
-"""
+"""Largest number of validation clips if each validation embeds whole clips. More would dominate a short training."""
 MAX_TEST_CLIPS = 200
-"""Number of test clips. They are used once, after training."""
+"""Largest number of test clips. They are used once, after training."""
 
 
 def spread_clips(clips_dir: Path, split: str, limit: int) -> list[Clip]:

@@ -61,11 +61,12 @@ class SyncValidation:
         wins = []
         for index in range(self.num_pairs):
             matrix = similarities[index % len(similarities)]
-            row = int(rng.integers(len(matrix)))
-            columns = np.arange(matrix.shape[1])
-            wrong = columns[np.abs(columns - row) >= self.min_gap_frames]
-            if len(wrong):
-                wins.append(bool(matrix[row, row] > matrix[row, int(rng.choice(wrong))]))
+            num, gap = matrix.shape[1], self.min_gap_frames
+            rows = [row for row in range(len(matrix)) if row >= gap or num - row > gap]  # not empty, see `usable`
+            row = rows[int(rng.integers(len(rows)))]
+            columns = np.arange(num)
+            wrong = columns[np.abs(columns - row) >= gap]
+            wins.append(bool(matrix[row, row] > matrix[row, int(rng.choice(wrong))]))
         return wins
 
     def _cross_entropy(self, matrix: NDArray[np.float32]) -> tuple[float, float]:

@@ -128,13 +128,13 @@ for step in (1, 2, 3):
     ("num_renames", "max_bytes", "step"),
     [
         (0, 0, None),  # the first checkpoint is still a temporary file
-        (1, 0, None),  # the first is next.pt
-        (3, 0, 1),  # the second is next.pt, the first is last.pt
-        (4, 0, 1),  # the second is next.pt, the first is previous.pt, last.pt does not exist
+        (1, 0, 1),  # the first is next.pt
+        (3, 0, 2),  # the second is next.pt, the first is last.pt
+        (4, 0, 2),  # the second is next.pt, the first is previous.pt, last.pt does not exist
         (99, 100_000, 2),  # half of the third is written
     ],
 )
-def test_a_killed_save_keeps_the_previous_checkpoint(
+def test_a_killed_save_loses_no_complete_checkpoint(
     tmp_path: Path, num_renames: int, max_bytes: int, step: int | None
 ) -> None:
     ended = subprocess.run([sys.executable, "-c", SAVES_UNTIL_KILLED, tmp_path, str(num_renames), str(max_bytes)])

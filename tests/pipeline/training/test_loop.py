@@ -189,6 +189,21 @@ def test_the_curve_has_one_row_per_step_with_training_and_validation(tmp_path: P
     assert set(report.curve[-1]) == {"step", "loss", "norm", "val_loss"}
 
 
+@pytest.mark.parametrize("dies_at", [None, 6])
+def test_the_mean_of_a_term_that_starts_later_is_over_its_own_steps(tmp_path: Path, dies_at: int | None) -> None:
+    class Late(Regression):
+        def step(self, batch: Batch, step: int) -> dict[str, torch.Tensor | float]:
+            late = {"adversarial": float(step)} if step >= 5 else {}
+            return super().step(batch, step) | late
+
+    schedule, store = replace(SCHEDULE, num_steps=8, checkpoint_every=1), CheckpointStore(tmp_path)
+    if dies_at is not None:
+        with pytest.raises(KeyboardInterrupt):
+            train(Late(dies_at), Numbers(), schedule, store, lambda rows: True)
+    curve = train(Late(), Numbers(), schedule, store, lambda rows: True).curve
+    assert {row["step"]: row["adversarial"] for row in curve if "adversarial" in row} == {8: (5 + 6 + 7) / 3}
+
+
 class Scripted(Regression):
     """A regression with given validation losses."""
 
@@ -252,9 +267,11 @@ def test_a_run_that_stopped_early_is_not_resumed(tmp_path: Path) -> None:
     assert (again.curve, again.kept_step, again.data_wait_share) == (first.curve, 2, 0.0)
 
 
-def test_a_validation_loss_that_is_not_finite_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("keep_from", [0, 99])
+def test_a_validation_loss_that_is_not_finite_is_an_error(tmp_path: Path, keep_from: int) -> None:
+    schedule = replace(EVERY_STEP, keep_from=keep_from)
     with pytest.raises(NonFiniteLossError, match="step 2: the validation loss is nan"):
-        train(Scripted([1.0, math.nan]), Numbers(), EVERY_STEP, CheckpointStore(tmp_path), lambda rows: True)
+        train(Scripted([1.0, math.nan]), Numbers(), schedule, CheckpointStore(tmp_path), lambda rows: True)
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_weights_change(tmp_path: Path) -> None:

@@ -46,6 +46,12 @@ def test_the_list_of_pairs_is_fixed() -> None:
     assert VALIDATION.scores(matrices) == VALIDATION.scores(matrices)
 
 
+def test_every_pair_counts_where_few_windows_have_another_far_enough() -> None:
+    matrix = np.eye(6, dtype=np.float32)  # only the first and the last window are 5 windows apart
+    scores = VALIDATION.scores([matrix])
+    assert (scores["num_pairs"], scores["pairwise_accuracy"]) == (VALIDATION.num_pairs, 1.0)
+
+
 def test_clips_too_short_for_a_negative_are_an_error() -> None:
     with pytest.raises(DataError, match="no clip has more than 5 windows"):
         VALIDATION.scores([np.eye(4, dtype=np.float32)])
