@@ -72,7 +72,7 @@ app: install ## serve the web app of dubbing, on http://127.0.0.1:7860
 	$(BIN)/python -c 'import importlib.util as u, sys; sys.exit(u.find_spec("gradio") is None)' || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[app]'
 	$(BIN)/python -m pipeline app
 
-clean: ## remove the outputs of stages, not downloads; `make repro` restores unchanged outputs from DVC's cache
+clean: ## remove the outputs of stages and .scratch, not downloads; `make repro` restores unchanged outputs from DVC's cache
 	rm -rf data/raw/demo artifacts .scratch
 	if [ -d data ]; then find data -mindepth 1 -maxdepth 1 ! -name raw -exec rm -rf {} +; fi
 

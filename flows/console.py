@@ -49,9 +49,11 @@ class FlowConsole:
                 return
             path = Layout(root).logs_dir / _FLOW_LOG
             _move_console_lines(path)
-            with _moved_stderr(path) as self._terminal, self._table(self._terminal):
-                yield
-        self._terminal = None
+            try:
+                with _moved_stderr(path) as self._terminal, self._table(self._terminal):
+                    yield
+            finally:
+                self._terminal = None  # the descriptor is closed
 
     @contextmanager
     def _table(self, terminal: int) -> Iterator[None]:

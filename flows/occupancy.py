@@ -34,7 +34,7 @@ def occupying(root: Path, flow: str, on_wait: Callable[[str], object] | None = N
             holder = error.holder or "another flow"
             if on_wait is None:
                 raise CheckoutBusyError(
-                    f"{holder} is running in {root}; start {flow} again when it has finished, or let it wait"
+                    f"{holder} is running in {root}; start {flow} again when it has finished"
                 ) from None
             on_wait(f"{holder} is running in {root}; waiting for its end")
             held.enter_context(locked_or_refused(path, flow, math.inf))

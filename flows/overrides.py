@@ -8,7 +8,7 @@ import yaml
 
 from pipeline.core import atomic
 from pipeline.core.layout import Layout
-from pipeline.params import parse_params
+from pipeline.params import parse_params, read_params_text
 from pipeline.params.edit import replace_values
 
 ParamValues = dict[str, bool | int | float | str | None]
@@ -22,7 +22,7 @@ def change_params(root: Path, overrides: ParamValues) -> list[str]:
     the file is then unchanged.
     """
     path = Layout(root).params_path
-    text, changes = replace_values(path.read_bytes().decode(), overrides)
+    text, changes = replace_values(read_params_text(path), overrides)
     if changes:
         parse_params(yaml.safe_load(text), f"{path} with the overrides of this run")
         atomic.write_bytes(path, text.encode())

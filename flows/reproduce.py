@@ -219,12 +219,17 @@ def _command(
 def require_settings(root: Path) -> None:
     """Raise UserError for settings that every stage would reject.
 
-    These are an invalid ``params.yaml``, no folder of the clips, and a ``dvc.yaml`` that shares what it must not.
+    These are an invalid ``params.yaml``, no folder of the clips, a file that does not exist, and a ``dvc.yaml`` that
+    shares what it must not.
     """
-    path = Layout(root).params_path
+    layout = Layout(root)
+    path = layout.params_path
     params = load_params(path)
     if unset := params.dataset.unset_root:
-        raise UserError(f"{path}: {unset} is not set; set it to the folder that holds your clips")
+        raise UserError(f"{path}: {unset} is not set; {params.dataset.how_to_set_root}")
+    for setting, given, allowed in params.named_files:
+        if not layout.find(given).exists():
+            raise UserError(f"{path}: {setting} is {given}, and there is no such file; {allowed}")
     require_sharing_allowed(root / "dvc.yaml", params)
 
 

@@ -159,7 +159,7 @@ def _command(
         checkout = find_root(root)
         made = deployments(checkout, load_params(Layout(checkout).params_path).runtime.retrain_cron)
         if port is not None and not with_server:
-            raise UserError("--port is the port of the server that --with-server starts; give both or neither")
+            raise UserError("--port is the port of the server that --with-server starts; add it, or leave --port out")
         if with_server:
             with local_server(checkout, port) as server:
                 return _serve(checkout, made, server)
@@ -176,7 +176,8 @@ def _command(
 
 def _serve(checkout: Path, made: Sequence[RunnerDeployment], server: int | None) -> int:
     """Serve until a signal. ``server``: process id of the server, if this command started it."""
-    require_own(made)
+    if server is None:  # a server of this command belongs to this checkout, even after the checkout was moved
+        require_own(made)
     os.chdir(CODE_ROOT)  # flow runs import `flows` from the working directory
     os.environ[CHECKOUT_VARIABLE] = str(checkout)
     runner = _Runner(pause_on_shutdown=False)

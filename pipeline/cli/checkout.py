@@ -9,7 +9,6 @@ import typer
 
 from pipeline.cli.errors import user_errors
 from pipeline.core.choices import Source
-from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout, find_root
 
 
@@ -27,13 +26,11 @@ def profile(
         import yaml
 
         from pipeline.core import atomic
+        from pipeline.params import read_params_text
         from pipeline.params.profiles import apply_profile, next_step
 
         path = params or Layout(find_root()).params_path
-        if not path.is_file():
-            raise UserError(f"{path} does not exist; restore it with `git restore params.yaml`")
-        old = path.read_bytes()
-        text, changes = apply_profile(name, old.decode())
+        text, changes = apply_profile(name, read_params_text(path))
         for change in changes:
             typer.echo(f"{change.key}: {change.old} -> {change.new}")
         if dry_run:
@@ -45,7 +42,8 @@ def profile(
         else:
             typer.echo(f"{path}: already has profile {name}, nothing changed")
         if params is None:
-            typer.echo(_share(Layout(path.parent))[-1])
+            for line in _share(Layout(path.parent)):
+                typer.echo(line)
         typer.echo(f"next: {next_step(yaml.safe_load(text))}")
 
 
@@ -93,7 +91,7 @@ def verify() -> None:
 
         layout = Layout(find_root())
         params = load_params(layout.params_path)
-        root = corpus_root(params, layout.downloads_dir)
+        root = corpus_root(params, layout)
         if params.dataset.source == "grid":
             counts = counting.verify_grid(root, params.dataset.grid.speakers)
         else:

@@ -15,8 +15,11 @@ from pipeline.core.layout import CODE_ROOT, Layout
 from pipeline.core.resources import num_cores
 
 VALUES: dict[str, Any] = {
+    "seed": 1234,
     "dataset.folder.metadata": "metadata.csv",
     "preprocess.choose_face": "largest",
+    "sync_filter.scorer": None,
+    "sync_filter.scorer_sha256": None,
     "train_evaluator.augment": "strong",
     "train_evaluator.num_steps": 2400,
     "train_evaluator.warmup_steps": 100,

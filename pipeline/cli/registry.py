@@ -73,6 +73,7 @@ def promote_model(version: VersionName) -> None:
             typer.echo(f"version {chosen} is already the champion, nothing changed")
             return
         registry.make_champion(chosen)
+        _forget_drift_baseline()
     typer.echo(_moved(chosen, before))
 
 
@@ -84,7 +85,13 @@ def roll_back() -> None:
     with _opened() as registry:
         earlier, before = registry.aliased("previous"), registry.aliases().get("champion")
         registry.make_champion(earlier)
+        _forget_drift_baseline()
     typer.echo(_moved(earlier, before))
+
+
+def _forget_drift_baseline() -> None:
+    """Remove the list of clips of the last promotion by the gate, since another version is the champion now."""
+    Layout(find_root()).champion_manifest_path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -22,6 +22,10 @@ logger = logging.getLogger(__name__)
 
 MIN_DRIFT_CLIPS = 20
 """Fewer clips on one side are not compared: bins of two clips each differ by chance."""
+_NO_BASELINE = (
+    "artifacts/promote has no list of the clips of the champion's promotion (the gate has promoted nothing here yet, "
+    "another version was made champion by hand, or `make clean` has removed the list)"
+)
 MAX_P = 0.01
 """A Kolmogorov-Smirnov distance with a larger p-value may be chance and is no drift."""
 
@@ -62,7 +66,7 @@ def measure(layout: Layout, limits: DriftParams) -> dict[str, Any]:
     Raises UserError and DataError as ``read_manifest`` does.
     """
     if not layout.champion_manifest_path.is_file():
-        return _report("Drift was not measured: no champion was promoted in this checkout yet.", [], False)
+        return _report(f"Drift was not measured: {_NO_BASELINE}.", [], False)
     reference, current = read_manifest(layout.champion_manifest_path), read_manifest(layout.manifest_path)
     if min(len(reference), len(current)) < MIN_DRIFT_CLIPS:
         numbers = f"{len(reference)} clips at the champion's promotion, {len(current)} now"

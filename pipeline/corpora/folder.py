@@ -25,11 +25,13 @@ log = logging.getLogger(__name__)
 UNKNOWN_SPEAKER = "unknown"
 
 
-def list_folder_clips(params: FolderParams, seed: int, num_connections: int = 1) -> list[ClipRecord]:
+def list_folder_clips(
+    params: FolderParams, seed: int, num_connections: int = 1, start: Path = Path()
+) -> list[ClipRecord]:
     """Return every video below ``dataset.folder.root`` as a clip with an id like ``holiday/take 1``.
 
     Hidden files are skipped. The speaker is the video's folder, and the transcript is the ``.txt`` file with the
-    video's name. ``dataset.folder.metadata`` overrides both, and the split.
+    video's name. ``dataset.folder.metadata`` overrides both, and the split. A relative root is below ``start``.
 
     Raises UserError if the folder does not exist or has no video, if the metadata names a video that does not exist, or
     if a name is not UTF-8. Raises OutageError if remote storage does not answer.
@@ -39,7 +41,7 @@ def list_folder_clips(params: FolderParams, seed: int, num_connections: int = 1)
     tree = (
         RemoteTree(params.root, num_connections)
         if is_url(params.root)
-        else LocalTree(Path(params.root.removeprefix("file://")))
+        else LocalTree(start / Path(params.root.removeprefix("file://")).expanduser())
     )
     names = [name for name in tree.sizes if PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES]
     if not names:

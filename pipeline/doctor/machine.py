@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline.core.layout import Layout
 from pipeline.core.resources import Limits, available_bytes, cgroup_limits, num_cores, visible_cores
 from pipeline.doctor.check import Check, ProgramError, fail, ok, output_of, run_python, warn
+from pipeline.doctor.packages import reinstall
 from pipeline.params import Params
 
 GB = 1_000_000_000
@@ -49,7 +50,7 @@ def check_gpu(params: Params | None, device_file: Path = Path("/dev/nvidia0")) -
     try:
         torch = run_python(_QUERY_TORCH)
     except ProgramError as error:
-        return [fail("torch", f"cannot be imported: {error}", "run `pip install --force-reinstall torch`")]
+        return [fail("torch", f"cannot be imported: {error}", f"run `{reinstall('torch')}`")]
     build = f"torch {torch['version']}" + (f" for CUDA {torch['cuda']}" if torch["cuda"] else ", a build without CUDA")
     cards = nvidia_cards()
     drivers = "; ".join(cards) or "nvidia-smi reports none"

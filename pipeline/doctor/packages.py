@@ -39,6 +39,15 @@ def requirements() -> dict[str, str]:
     }
 
 
+def reinstall(name: str) -> str:
+    """The command that installs a required package anew, in its allowed range."""
+    try:
+        wanted = requirements().get(name, "")
+    except importlib.metadata.PackageNotFoundError:
+        wanted = ""
+    return f"pip install --force-reinstall '{name}{wanted}'"
+
+
 def is_within(version: str, wanted: str) -> bool:
     """Whether a version is in a range. Local versions such as 2.13.0+cpu count as their release."""
     from packaging.specifiers import SpecifierSet
@@ -106,15 +115,13 @@ def check_opencv() -> list[Check]:
             warn(
                 "opencv",
                 f"{' and '.join(installed)} are installed: they overwrite each other's files",
-                f"run `pip uninstall -y {' '.join(installed)}`, then `pip install opencv-python-headless`",
+                f"run `pip uninstall -y {' '.join(installed)}`, then `{reinstall('opencv-python-headless')}`",
             )
         ]
     try:
         version = run_python("import cv2, json; print(json.dumps(cv2.__version__))")
     except ProgramError as error:
-        return [
-            fail("opencv", f"cannot be imported: {error}", "run `pip install --force-reinstall opencv-python-headless`")
-        ]
+        return [fail("opencv", f"cannot be imported: {error}", f"run `{reinstall('opencv-python-headless')}`")]
     return [ok("opencv", f"{version} ({next(iter(installed), 'of an unknown package')})")]
 
 

@@ -4,7 +4,7 @@ The file is the only source of values. No field has a default, so a missing key 
 """
 
 from pipeline.params.clips import FolderParams, GridParams, Lrs2Params, PreprocessParams, SyncFilterParams
-from pipeline.params.file import Params, load_params, parse_params
+from pipeline.params.file import Params, load_params, parse_params, read_params_text
 from pipeline.params.scoring import (
     CompareParams,
     DriftParams,
@@ -47,4 +47,5 @@ __all__ = [
     "WeightsParams",
     "load_params",
     "parse_params",
+    "read_params_text",
 ]

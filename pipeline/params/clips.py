@@ -87,6 +87,13 @@ class DatasetParams(Section):
         has_address = getattr(chosen, "url", None) is not None
         return None if chosen.root is not None or has_address else f"dataset.{self.source}.root"
 
+    @property
+    def how_to_set_root(self) -> str:
+        """What to do about `unset_root`."""
+        has_download = "url" in type(getattr(self, self.source)).model_fields
+        download = f", or dataset.{self.source}.url to download them" if has_download else ""
+        return f"set dataset.{self.source}.root to the folder that holds your clips{download}"
+
 
 class PreprocessParams(Section):
     clips_per_shard: PositiveInt

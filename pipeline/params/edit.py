@@ -80,4 +80,12 @@ def _scalar(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, float):
         return repr(value) if "e" not in repr(value) else f"{value:.12f}".rstrip("0")
-    return str(value) if yaml.safe_load(str(value)) == value else json.dumps(value)
+    return str(value) if _is_plain(str(value), value) else json.dumps(value)
+
+
+def _is_plain(text: str, value: Any) -> bool:
+    """Whether YAML reads a text without quotes as the value."""
+    try:
+        return bool(yaml.safe_load(text) == value)
+    except yaml.YAMLError:  # such as @list.csv
+        return False

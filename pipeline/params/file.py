@@ -11,7 +11,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError, field_validator, model_validator
 
-from pipeline.core.choices import BOUNDS
+from pipeline.core.choices import BOUNDS, JUDGE_NAMES
 from pipeline.core.redact import redacted
 from pipeline.params.clips import DatasetParams, PreprocessParams, SyncFilterParams
 from pipeline.params.scoring import (
@@ -34,8 +34,6 @@ from pipeline.params.training import (
 )
 from pipeline.params.values import NonNegativeInt, ParamsError, Section
 
-"""Names of rows without a generator, which every comparison has. A variant must have another name."""
-
 
 class Params(Section):
     """The whole of ``params.yaml``."""
@@ -56,6 +54,27 @@ class Params(Section):
     share: ShareParams
     weights: WeightsParams
     runtime: RuntimeParams
+
+    @property
+    def named_files(self) -> list[tuple[str, Path, str]]:
+        """(key, path, what else is allowed) of each setting that names a file or folder. The file may not exist."""
+        weights = self.evaluate.lse.weights
+        listed = [
+            (
+                "evaluate.lse.weights",
+                weights if isinstance(weights, Path) else None,
+                f"it must be {' or '.join(JUDGE_NAMES)}, null, or the path of syncnet_v2.model, which `python -m "
+                "pipeline weights fetch syncnet_v2` downloads",
+            ),
+            ("evaluate.pairs", self.evaluate.pairs, "it must be null or the path of a list of pairs"),
+            (
+                "sync_filter.scorer",
+                self.sync_filter.scorer,
+                "`python -m pipeline freeze-scorer` makes a scorer and sets it; null, also in scorer_sha256, keeps "
+                "all clips unchanged",
+            ),
+        ]
+        return [(key, path, allowed) for key, path, allowed in listed if path is not None]
 
     @field_validator("variants")
     @classmethod
@@ -205,17 +224,23 @@ class _UniqueKeys(yaml.SafeLoader):
         return mapping
 
 
+def read_params_text(path: Path) -> str:
+    """The text of ``params.yaml`` with its line endings. Raises ParamsError if it is missing or cannot be read."""
+    try:
+        return path.read_bytes().decode()
+    except FileNotFoundError:
+        raise ParamsError(f"{path} does not exist; run `git restore params.yaml` for the default one") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} cannot be read: {error}") from None
+
+
 def load_params(path: Path) -> Params:
     """Load and validate ``params.yaml``.
 
     Raises ParamsError with every wrong key and its value, and with the most similar valid key for an unknown one.
     """
     try:
-        content = yaml.load(path.read_text(), _UniqueKeys)
-    except FileNotFoundError:
-        raise ParamsError(f"{path} does not exist; run `git restore params.yaml` for the default one") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path} cannot be read: {error}") from None
+        content = yaml.load(read_params_text(path), _UniqueKeys)
     except yaml.YAMLError as error:
         raise ParamsError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(content, dict):

@@ -16,7 +16,7 @@ from pipeline.core.choices import JUDGE_NAMES, Source
 from pipeline.params import ParamsError, parse_params
 from pipeline.params.edit import Change, replace_values
 
-# `make repro` takes about 15 minutes on 2 CPU cores with bfloat16 after installation.
+# `make repro` takes about 19 minutes on 2 CPU cores with bfloat16 after installation.
 DEMO: dict[str, Any] = {
     "profile": "demo",
     "dataset.source": "demo",
@@ -190,6 +190,7 @@ LRS2: dict[str, Any] = {
 PROFILES: dict[Source, dict[str, Any]] = {"demo": DEMO, "grid": GRID, "lrs2": LRS2, "folder": FOLDER}
 
 _LSE_WEIGHTS = "evaluate.lse.weights"
+_CHECK_AND_RUN = "python -m pipeline doctor; then: make repro"
 
 # Contents of the folder `dataset.SOURCE.root`, which the user must set.
 _ROOT_HOLDS = {
@@ -232,6 +233,6 @@ def next_step(content: Mapping[str, Any]) -> str:
         download = f", or dataset.{source}.url to download them" if "url" in settings else ""
         return (
             f"set dataset.{source}.root in params.yaml to the folder that contains {_ROOT_HOLDS[source]}{download}; "
-            "then: dvc repro"
+            f"then: {_CHECK_AND_RUN}"
         )
-    return "dvc repro"
+    return _CHECK_AND_RUN

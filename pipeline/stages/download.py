@@ -52,6 +52,7 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
             raise DataError(
                 f"the {split} split has {counts[split]} of {len(records)} clips and needs at least "
                 f"{MIN_CLIPS[split]}; check {_SETTING_OF[context.params.dataset.source]} in params.yaml"
+                f"{_speakers_needed(context.params, records)}"
             )
     write_manifest(context.layout.manifest_path, records)
     metrics: dict[str, Any] = {f"num_{split}_clips": counts[split] for split in SPLITS}
@@ -61,6 +62,15 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
         "num_speakers": len({record.speaker for record in records}),
         "num_bytes": sum(record.num_bytes for record in records),
     }
+
+
+def _speakers_needed(params: Params, records: Sequence[ClipRecord]) -> str:
+    """What a split by speaker lacks; empty if speakers are not the cause."""
+    num = len({record.speaker for record in records})
+    is_by_speaker = getattr(getattr(params.dataset, params.dataset.source), "split_by", None) == "speaker"
+    if not is_by_speaker or num >= len(SPLITS):
+        return ""
+    return f": its split_by is speaker, which needs at least {len(SPLITS)} speakers, and {num} were found"
 
 
 def list_clips(params: Params, layout: Layout) -> list[ClipRecord]:
@@ -73,18 +83,18 @@ def list_clips(params: Params, layout: Layout) -> list[ClipRecord]:
     if source == "demo":
         return _render_demo(params, layout.raw_dir / "demo", layout.root)
     if source == "grid":
-        return _grid_clips(params, layout.downloads_dir)
+        return _grid_clips(params, layout)
     if source == "lrs2":
-        return _lrs2_clips(params, layout.downloads_dir)
+        return _lrs2_clips(params, layout)
     if source == "folder":
-        return _folder_clips(params)
+        return _folder_clips(params, layout)
     assert_never(source)
 
 
-def _grid_clips(params: Params, downloads_dir: Path) -> list[ClipRecord]:
+def _grid_clips(params: Params, layout: Layout) -> list[ClipRecord]:
     from pipeline.corpora.grid import list_grid_clips
 
-    grid, root = params.dataset.grid, corpus_root(params, downloads_dir)
+    grid, root = params.dataset.grid, corpus_root(params, layout)
     if grid.url:
         from pipeline.corpora.grid_download import download_grid
 
@@ -93,10 +103,10 @@ def _grid_clips(params: Params, downloads_dir: Path) -> list[ClipRecord]:
     return list_grid_clips(grid.model_copy(update={"root": root}), params.seed)
 
 
-def _lrs2_clips(params: Params, downloads_dir: Path) -> list[ClipRecord]:
+def _lrs2_clips(params: Params, layout: Layout) -> list[ClipRecord]:
     from pipeline.corpora.lrs2 import list_lrs2_clips
 
-    lrs2, root = params.dataset.lrs2, corpus_root(params, downloads_dir)
+    lrs2, root = params.dataset.lrs2, corpus_root(params, layout)
     if lrs2.url:
         from pipeline.corpora.lrs2_download import download_lrs2
 
@@ -105,10 +115,10 @@ def _lrs2_clips(params: Params, downloads_dir: Path) -> list[ClipRecord]:
     return list_lrs2_clips(root)
 
 
-def _folder_clips(params: Params) -> list[ClipRecord]:
+def _folder_clips(params: Params, layout: Layout) -> list[ClipRecord]:
     from pipeline.corpora.folder import list_folder_clips
 
-    return list_folder_clips(params.dataset.folder, params.seed, params.runtime.num_connections)
+    return list_folder_clips(params.dataset.folder, params.seed, params.runtime.num_connections, layout.root)
 
 
 def _render_demo(params: Params, folder: Path, root: Path) -> list[ClipRecord]:

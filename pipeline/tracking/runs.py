@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 KEY_TAG = "lipsmith.run_key"
 PARENT_TAG = "mlflow.parentRunId"
-_NO_RESULT = ("compare", "promote", "weights", "runtime")
+_NO_RESULT = ("compare", "promote", "drift", "share", "weights", "runtime")
 """Sections of ``params.yaml`` that change no score, and therefore no comparison's identity."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -230,6 +231,26 @@ def test_the_plan_reports_settings_that_stages_would_reject(
     edit(own_stub_pipeline / "params.yaml", "confidence: 0.95", "confidence: 95")
     assert reproduce.main(["--plan", "--root", str(own_stub_pipeline)]) == 2
     assert "compare.confidence: Input should be less than 1 (given 95)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("weights: judge-1", "weights: judge1", r"evaluate\.lse\.weights is judge1, .* it must be judge-1, null, or"),
+        ("pairs: null", "pairs: pairs.txt", r"evaluate\.pairs is pairs\.txt, and there is no such file"),
+    ],
+)
+def test_a_file_that_does_not_exist_is_reported_before_a_flow_starts(
+    own_stub_pipeline: Path,
+    edit: Callable[[Path, str, str], None],
+    capsys: pytest.CaptureFixture[str],
+    before: str,
+    after: str,
+    message: str,
+) -> None:
+    edit(own_stub_pipeline / "params.yaml", before, after)
+    assert reproduce.main(["--plan", "--root", str(own_stub_pipeline)]) == 2
+    assert re.search(message, capsys.readouterr().err)
 
 
 def test_a_source_without_a_folder_is_reported_before_a_flow_starts(

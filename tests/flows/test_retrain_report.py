@@ -50,7 +50,7 @@ def test_the_report_of_a_refusal_names_the_rule_and_both_figures() -> None:
     assert text.startswith("# Retraining: refused: FID\n")
     assert "| max_fid_increase | FID | 31.0000 | 20.0000 | 5.0000 | **failed** | - |" in text
     assert "Registry `lipsmith-generator`: challenger = version 2, champion = version 1." in text
-    assert "train  ran      1.0 s  -          code" in text
+    assert "train  ran      0:01  -          code" in text
 
 
 def test_the_report_has_the_number_of_failed_clips_of_a_first_model() -> None:

@@ -122,7 +122,7 @@ def test_profile_rewrites_the_checkouts_params(checkout: Path) -> None:
     assert "next: set dataset.grid.root" in wet.stdout
     assert yaml.safe_load(path.read_text())["profile"] == "grid"
     back = cli("profile", "demo", cwd=checkout)
-    assert "next: dvc repro" in back.stdout
+    assert "then: make repro" in back.stdout
     assert path.read_bytes() == before
     assert "nothing changed" in cli("profile", "demo", "--params", path).stdout
 

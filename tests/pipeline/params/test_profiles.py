@@ -112,7 +112,7 @@ def test_errors_have_a_remedy(name, text, message):
         apply_profile(name, text)
 
 
-@pytest.mark.parametrize("value", [1e-5, 0.0005, 1.0, 0.375, 3, "demo"])
+@pytest.mark.parametrize("value", [1e-5, 0.0005, 1.0, 0.375, 3, "demo", "@list.csv", "a: b", "3"])
 def test_scalars_are_read_back_unchanged(value):
     assert yaml.safe_load(_scalar(value)) == value
     assert type(yaml.safe_load(_scalar(value))) is type(value)
@@ -123,7 +123,7 @@ def test_next_step_names_a_missing_root_first():
     assert "dataset.grid.root" in next_step(content)
     assert "or dataset.grid.url" in next_step(content)
     content["dataset"]["grid"]["url"] = "https://zenodo.org/api/records/3625687"
-    assert next_step(content) == "dvc repro"
+    assert next_step(content) == "python -m pipeline doctor; then: make repro"
     content["dataset"]["grid"] |= {"url": None, "root": "/data/grid"}
-    assert next_step(content) == "dvc repro"
-    assert next_step(yaml.safe_load(COMMITTED)) == "dvc repro"
+    assert next_step(content) == "python -m pipeline doctor; then: make repro"
+    assert next_step(yaml.safe_load(COMMITTED)).endswith("make repro")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,10 @@ def test_every_split_needs_a_minimum_of_clips(
         assert download._body(context)["num_test_clips"] == 2
         assert read_manifest(layout.manifest_path) == records
         return
-    with pytest.raises(DataError, match=rf"{message}; check dataset\.demo"):
+    with pytest.raises(DataError, match=rf"{message}; check dataset\.demo\.[\w, ]+ in params\.yaml$"):
         download._body(context)
     assert not layout.manifest_path.exists()
+    by_speaker = params.dataset.demo.model_copy(update={"split_by": "speaker"})
+    dataset = params.dataset.model_copy(update={"demo": by_speaker})
+    with pytest.raises(DataError, match=r"split_by is speaker, which needs at least 3 speakers, and 1 were found"):
+        download._body(replace(context, params=params.model_copy(update={"dataset": dataset})))
