@@ -39,6 +39,45 @@ class MelLSTM(nn.Module):
         return mel_N1ML + self.projection(hidden_NLH).transpose(1, 2).unsqueeze(1)
 
 
+CONTEXT_STEPS = 64
+"""Mel steps before the window that the LSTM over context reads: 0.8 s."""
+LOOKAHEAD_STEPS = 16
+"""Mel steps after the window that the LSTM over context reads if it runs both ways: 0.2 s."""
+WINDOW_STEPS = 16
+_HIDDEN_EACH_WAY = 0.66
+"""Units of each direction, as a share of those of an LSTM with one direction: both have as many parameters."""
+
+
+class ContextLSTM(nn.Module):
+    """mel + projection(LSTM(mel)) for the 16 steps of a window; the LSTM also reads the steps around it.
+
+    The LSTM starts with a zero state 64 steps (0.8 s) before the window. With `both_ways` it has a second direction,
+    which starts 16 steps (0.2 s) after the window, and fewer units. The projection is initialised to zero, so the
+    output equals the window before training. No state passes from one frame to the next: each frame reads the same
+    span of the track in training and in inference, and inference may batch frames in any order.
+    """
+
+    def __init__(self, hidden: int = 256, *, both_ways: bool = False) -> None:
+        super().__init__()
+        units = max(1, round(hidden * _HIDDEN_EACH_WAY)) if both_ways else hidden
+        self.num_steps = CONTEXT_STEPS + WINDOW_STEPS + (LOOKAHEAD_STEPS if both_ways else 0)
+        self.lstm = nn.LSTM(NUM_MEL_BINS, units, batch_first=True, bidirectional=both_ways)
+        self.projection = nn.Linear(units * (2 if both_ways else 1), NUM_MEL_BINS)
+        nn.init.zeros_(self.projection.weight)
+        nn.init.zeros_(self.projection.bias)
+
+    def forward(self, mel_N1ML: torch.Tensor) -> torch.Tensor:
+        """float [N, 1, M, 80], or [N, 1, M, 96] with both ways -> the window, float [N, 1, M, 16].
+
+        Raises ValueError for another number of steps.
+        """
+        if mel_N1ML.shape[-1] != self.num_steps:
+            raise ValueError(f"the LSTM over context needs {self.num_steps} mel steps, got {mel_N1ML.shape[-1]}")
+        hidden_NLH, _ = self.lstm(mel_N1ML.squeeze(1).transpose(1, 2))
+        window = slice(CONTEXT_STEPS, CONTEXT_STEPS + WINDOW_STEPS)
+        return mel_N1ML[..., window] + self.projection(hidden_NLH[:, window]).transpose(1, 2).unsqueeze(1)
+
+
 LstmState = tuple[torch.Tensor, torch.Tensor]
 """Hidden and cell state of an LSTM after its last step, float [1, B, H] each."""
 

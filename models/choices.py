@@ -2,8 +2,9 @@
 
 from typing import Literal
 
-LstmOver = Literal["mel", "frames"]
-"""mel: over the mel window's steps, before the audio encoder. frames: over the frames' audio embeddings, after it."""
+LstmOver = Literal["mel", "frames", "context", "context_both"]
+"""mel: over the mel window's steps, before the audio encoder. frames: over the frames' audio embeddings, after it.
+context: over the mel window and the 0.8 s before it. context_both: also backward, from 0.2 s after the window."""
 
 Predicts = Literal["image", "change"]
 """image: the face. change: what to add to a copy of the face input, see `models.generator.copy_logits`."""

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from models.audio_encoder import AudioEncoder, FrameLSTM, LstmState, MelLSTM
+from models.audio_encoder import AudioEncoder, ContextLSTM, FrameLSTM, LstmState, MelLSTM
 from models.blocks import (
     ConvBlock,
     TransposedConvBlock,
@@ -46,9 +46,11 @@ class GeneratorConfig:
     """Add CBAM after the face stages and the audio stages; skip connections carry the refined features."""
     lstm_over: LstmOver = "mel"
     """mel: over the steps of each mel window, before the audio encoder; a frame depends on its own window only.
-    frames: over the audio embeddings of the frames, after the encoder; a frame depends on earlier frames too."""
+    frames: over the audio embeddings of the frames, after the encoder; a frame depends on earlier frames too.
+    context: as mel, and over the 0.8 s before the window. context_both: as context, and backward from 0.2 s after the
+    window. The audio encoder reads the same 16 steps in all of them."""
     lstm_hidden: int = 256
-    """Units of the LSTM over mel steps; not scaled by `width`. The LSTM over frames has the size of the embedding."""
+    """Units of the LSTM over mel steps or context; not scaled by `width`. The LSTM over frames has the size of the embedding."""
     use_decoder_cbam: bool = False
     """With `use_cbam`, also add CBAM after the decoder stages from 3x3 on."""
     predicts: Predicts = "image"
@@ -112,6 +114,13 @@ def start_at_zero(layer: nn.Module) -> None:
         nn.init.zeros_(weights)
 
 
+def _lstm_over_mel(over: LstmOver | None, hidden: int) -> MelLSTM | ContextLSTM | None:
+    """The LSTM before the audio encoder, if there is one."""
+    if over in ("context", "context_both"):
+        return ContextLSTM(hidden, both_ways=over == "context_both")
+    return MelLSTM(hidden) if over == "mel" else None
+
+
 class Generator(nn.Module):
     """Generates face frames whose mouth fits the audio (Wav2Lip, sec. 3.4, plus LSTM and CBAM).
 
@@ -150,7 +159,7 @@ class Generator(nn.Module):
             start_at_zero(self.output[-1])
         with torch.random.fork_rng(devices=[]):
             over = config.lstm_over if config.use_lstm else None
-            self.mel_lstm = MelLSTM(config.lstm_hidden) if over == "mel" else None
+            self.mel_lstm = _lstm_over_mel(over, config.lstm_hidden)
             self.frame_lstm = FrameLSTM(dec[0]) if over == "frames" else None
         with torch.random.fork_rng(devices=[]):
             self.face_cbam = nn.ModuleList()
@@ -176,7 +185,7 @@ class Generator(nn.Module):
     def forward(self, mel_BTCML: torch.Tensor, faces_BTCHW: torch.Tensor) -> torch.Tensor:
         """Generate every frame from its own mel window.
 
-        mel: float [B, T, 1, 80, 16] in [-4, 4]; faces: float [B, T, 6, 96, 96] in [0, 1], BGR, from `face_input`.
+        mel: float [B, T, 1, 80, 16] in [-4, 4], 80 steps with `lstm_over` context, 96 with context_both; faces: float [B, T, 6, 96, 96] in [0, 1], BGR, from `face_input`.
         Returns float32 [B, T, 3, 96, 96] in [0, 1], BGR. Raises ValueError if mel and faces differ in B or T.
         """
         return self.forward_with_state(mel_BTCML, faces_BTCHW)[0]

@@ -84,6 +84,15 @@ def _coefficients(voice: AudioSource, num: int) -> NDArray[np.float32]:
     return mfcc(voice.audio)[:, 1 : 1 + num]
 
 
+CONTEXT_COLUMNS = 80
+"""Columns of a window of 16 with the 64 before it, for an LSTM over context."""
+CONTEXT_BOTH_COLUMNS = 96
+"""The same with the 16 columns after the window."""
+CONTEXT_LATE_S = -0.4
+"""Centre of a window with context, relative to that of its last 16 columns, s."""
+CONTEXT_BOTH_LATE_S = -0.3
+"""The same for a window with context on both sides, relative to its columns 64 to 80, s."""
+
 FaceOrder = Literal["pose_reference", "reference_pose", "stills"]
 """Channels of a face input: the target without its lower half and a reference, in this order; or stills only."""
 
@@ -119,6 +128,8 @@ class ArrayInputs:
 
 ARRAY_INPUTS: Mapping[str, ArrayInputs] = {
     "generator": ArrayInputs(),
+    "generator_context": ArrayInputs(late_s=CONTEXT_LATE_S),
+    "generator_context_both": ArrayInputs(late_s=CONTEXT_BOTH_LATE_S),
     "wav2lip_released": ArrayInputs(late_s=1 / FPS),
     "lipgan": ArrayInputs(faces="reference_pose"),
     "speech2vid": ArrayInputs(faces="stills", feature="mfcc"),

@@ -19,7 +19,15 @@ from models.generator import Generator, GeneratorConfig, face_input
 from pipeline.core.errors import UserError
 from pipeline.features import alignment
 from pipeline.features.alignment import FPS
-from pipeline.inference.generator_inputs import AudioWindows, cepstrum_windows, mel_windows
+from pipeline.inference.generator_inputs import (
+    CONTEXT_BOTH_COLUMNS,
+    CONTEXT_BOTH_LATE_S,
+    CONTEXT_COLUMNS,
+    CONTEXT_LATE_S,
+    AudioWindows,
+    cepstrum_windows,
+    mel_windows,
+)
 from pipeline.inference.saved_model import parse_config
 
 
@@ -68,6 +76,14 @@ OURS = GeneratorKind(
     face_input=face_input,
 )
 """The paper's network. Without LSTM and CBAM it is Wav2Lip's."""
+OURS_CONTEXT = replace(
+    OURS, name="generator_context", audio_windows=mel_windows(CONTEXT_COLUMNS, late_s=CONTEXT_LATE_S)
+)
+"""The paper's network with `lstm_over` context: the windows of ``OURS`` and the 64 columns before each."""
+OURS_CONTEXT_BOTH = replace(
+    OURS, name="generator_context_both", audio_windows=mel_windows(CONTEXT_BOTH_COLUMNS, late_s=CONTEXT_BOTH_LATE_S)
+)
+"""The paper's network with `lstm_over` context_both: also the 16 columns after each window."""
 WAV2LIP_RELEASED = replace(
     OURS, name="wav2lip_released", audio_windows=mel_windows(alignment.MEL_WINDOW, late_s=1 / FPS)
 )
@@ -91,4 +107,4 @@ SPEECH2VID = GeneratorKind(
     parts=("mel", "audio"),
     num_stills=NUM_STILLS,
 )
-KINDS = {kind.name: kind for kind in (OURS, WAV2LIP_RELEASED, LIPGAN, SPEECH2VID)}
+KINDS = {kind.name: kind for kind in (OURS, OURS_CONTEXT, OURS_CONTEXT_BOTH, WAV2LIP_RELEASED, LIPGAN, SPEECH2VID)}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.inference.generator_inputs import ExtractedAudio
-from pipeline.inference.generator_kinds import KINDS, OURS, WAV2LIP_RELEASED
+from pipeline.inference.generator_kinds import KINDS, OURS, OURS_CONTEXT, OURS_CONTEXT_BOTH, WAV2LIP_RELEASED
 
 
 def frames_with_column(column: int, num_frames: int, fps: float = 25.0) -> list[int]:
@@ -42,3 +42,14 @@ def test_the_windows_of_a_released_generator_are_40_ms_late_at_any_frame_rate(fp
     middle_s = (windows[:, 0, 0] + 8) / 80
     late_s = middle_s - (np.array(frames) + 0.5) / fps
     assert (late_s <= 0.04 + 1e-6).all() and (late_s > 0.04 - 0.0126).all()
+
+
+@pytest.mark.parametrize("fps", [12.5, 23.976, 25.0, 29.97, 60.0])
+def test_windows_with_context_contain_the_windows_of_ours(fps: float) -> None:
+    mel = np.random.default_rng(0).uniform(-4, 4, (160, 80)).astype(np.float32)
+    voice = ExtractedAudio(mel, np.zeros(0, np.int16))
+    frames = range(int(2 * fps))
+    ours, before, around = (kind.audio_windows(voice, frames, fps) for kind in (OURS, OURS_CONTEXT, OURS_CONTEXT_BOTH))
+    assert (before.shape[2], around.shape[2]) == (80, 96)
+    np.testing.assert_array_equal(before[:, :, 64:], ours)
+    np.testing.assert_array_equal(around[:, :, :80], before)

@@ -34,6 +34,16 @@ NETWORKS: dict[str, tuple[str, Any, Any]] = {
         GeneratorConfig(width=0.125, lstm_over="frames", use_decoder_cbam=True, predicts="change"),
     ),
     "lstm over mel steps, CBAM": ("generator", Generator, GeneratorConfig(width=0.125, lstm_hidden=16)),
+    "lstm over context": (
+        "generator_context",
+        Generator,
+        GeneratorConfig(width=0.125, lstm_over="context", lstm_hidden=16),
+    ),
+    "lstm over context, both ways": (
+        "generator_context_both",
+        Generator,
+        GeneratorConfig(width=0.125, lstm_over="context_both", lstm_hidden=16),
+    ),
     "lipgan": ("lipgan", LipGANGenerator, LipGANConfig(width=0.125, predicts="change")),
     "speech2vid": ("speech2vid", Speech2Vid, Speech2VidConfig(width=0.125)),
 }
