@@ -50,7 +50,8 @@ class GeneratorConfig:
     context: as mel, and over the 0.8 s before the window. context_both: as context, and backward from 0.2 s after the
     window. The audio encoder reads the same 16 steps in all of them."""
     lstm_hidden: int = 256
-    """Units of the LSTM over mel steps or context; not scaled by `width`. The LSTM over frames has the size of the embedding."""
+    """Units of the LSTM over mel steps or context; not scaled by `width`. The LSTM over frames has the size of the
+    embedding."""
     use_decoder_cbam: bool = False
     """With `use_cbam`, also add CBAM after the decoder stages from 3x3 on."""
     predicts: Predicts = "image"
@@ -185,7 +186,8 @@ class Generator(nn.Module):
     def forward(self, mel_BTCML: torch.Tensor, faces_BTCHW: torch.Tensor) -> torch.Tensor:
         """Generate every frame from its own mel window.
 
-        mel: float [B, T, 1, 80, 16] in [-4, 4], 80 steps with `lstm_over` context, 96 with context_both; faces: float [B, T, 6, 96, 96] in [0, 1], BGR, from `face_input`.
+        mel: float [B, T, 1, 80, 16] in [-4, 4]; 80 steps with `lstm_over` context, 96 with context_both.
+        faces: float [B, T, 6, 96, 96] in [0, 1], BGR, from `face_input`.
         Returns float32 [B, T, 3, 96, 96] in [0, 1], BGR. Raises ValueError if mel and faces differ in B or T.
         """
         return self.forward_with_state(mel_BTCML, faces_BTCHW)[0]

@@ -254,6 +254,7 @@ def test_an_lstm_over_context_trains_on_windows_with_context(
     windows, ours = batch(recipe.kind), batch()
     assert windows["audio"].shape[-1] == num_columns
     assert torch.equal(windows["audio"][..., 64:80], ours["audio"])
+    assert trainee.generator.mel_lstm is not None
     before = trainee.generator.mel_lstm.projection.weight.detach().clone()
     trainee.step(windows, 5)
     assert not torch.equal(before, trainee.generator.mel_lstm.projection.weight)
