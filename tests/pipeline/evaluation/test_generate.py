@@ -9,11 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from models.choices import LstmOver
 from models.generator import Generator, GeneratorConfig
 from pipeline.core.errors import DataError
 from pipeline.evaluation.generate import CropGenerator, paste, reference_frames
 from pipeline.inference.generator import MouthGenerator
 from pipeline.inference.generator_inputs import ExtractedAudio
+from pipeline.inference.generator_kinds import kind_of
 from tests.support.media_readers import crop_frames
 
 
@@ -59,6 +61,21 @@ def test_an_lstm_over_frames_remembers_across_batches(crops, voice) -> None:
     assert (
         alone != draw(crops, draw.audio_windows(voice, range(len(crops))), np.repeat(crops[:1], len(crops), 0))[3:]
     ).any()
+
+
+@pytest.mark.parametrize("lstm_over", ["context", "context_both"])
+def test_an_lstm_over_context_reads_the_audio_before_a_batch(crops, voice, lstm_over: LstmOver) -> None:
+    """The audio, 0.3 s, is shorter than the context."""
+    torch.manual_seed(0)
+    network = Generator(GeneratorConfig(width=0.0625, lstm_hidden=8, lstm_over=lstm_over))
+    assert network.mel_lstm is not None
+    torch.nn.init.normal_(network.mel_lstm.projection.weight, std=1000.0)
+    draw = MouthGenerator(network, "cpu", "fp32", kind_of(network.config))
+    whole, parts = (CropGenerator(draw, batch_frames=size)(crops, voice).astype(int) for size in (32, 3))
+    assert np.abs(whole - parts).max() <= 1
+    changed = voice.mel.copy()
+    changed[:4] = -4.0  # the window of the last frame begins after these columns
+    assert np.abs(CropGenerator(draw)(crops, voice_of(changed))[6] - whole[6]).max() > 1
 
 
 def test_only_the_reference_shows_the_generator_a_mouth(network: Generator, crops, voice) -> None:

@@ -34,11 +34,6 @@ NETWORKS: dict[str, tuple[str, Any, Any]] = {
         GeneratorConfig(width=0.125, lstm_over="frames", use_decoder_cbam=True, predicts="change"),
     ),
     "lstm over mel steps, CBAM": ("generator", Generator, GeneratorConfig(width=0.125, lstm_hidden=16)),
-    "lstm over context": (
-        "generator_context",
-        Generator,
-        GeneratorConfig(width=0.125, lstm_over="context", lstm_hidden=16),
-    ),
     "lstm over context, both ways": (
         "generator_context_both",
         Generator,
