@@ -33,8 +33,7 @@ NETWORKS: dict[str, tuple[str, Any, Any]] = {
         Generator,
         GeneratorConfig(width=0.125, lstm_over="frames", use_decoder_cbam=True, predicts="change"),
     ),
-    "lstm over mel steps, CBAM": ("generator", Generator, GeneratorConfig(width=0.125, lstm_hidden=16)),
-    "lstm over context, both ways": (
+    "lstm over mel and its context, CBAM": (
         "generator_context_both",
         Generator,
         GeneratorConfig(width=0.125, lstm_over="context_both", lstm_hidden=16),
