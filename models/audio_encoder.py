@@ -5,6 +5,7 @@ Legend: B batch, T frames, N folded batch, H units, C channels, M=80 mel bins, L
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -13,30 +14,47 @@ from torch import nn
 from models.blocks import ConvBlock, embedding_head, encoder_stage, scaled_channels
 
 NUM_MEL_BINS = 80
+NUM_MEL_STEPS = 16
+"""Mel steps of one window: 0.2 s."""
 # Channels of the four stages with a spatial map (80x16, 27x16, 9x6, 3x3), before the width factor.
 STAGE_CHANNELS = (32, 64, 128, 256)
 FINAL_CHANNELS = 512
 
 
 class MelLSTM(nn.Module):
-    """mel + projection(LSTM(mel)); the LSTM runs over the 16 steps of one window.
+    """mel + projection(LSTM(mel)) for the steps of a window; the LSTM may also read the steps around it.
 
-    The projection is initialised to zero, so the output equals the input before training. The state does not pass
-    from one window to the next: windows are independent, and inference may batch them in any order.
+    The LSTM starts with a zero state ``before`` steps before the window. With ``after`` above 0 it has a second
+    direction, which starts ``after`` steps behind the window; its units are then so few that the number of parameters
+    is about the same. The projection is initialised to zero, so the output equals the window before training. The
+    state does not pass from one window to the next: inference may batch windows in any order.
     """
 
-    def __init__(self, hidden: int = 256) -> None:
+    def __init__(self, hidden: int = 256, *, before: int = 0, after: int = 0) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(NUM_MEL_BINS, hidden, batch_first=True)
-        self.projection = nn.Linear(hidden, NUM_MEL_BINS)
+        both_ways = after > 0
+        units = _units_each_way(hidden) if both_ways else hidden
+        self.lstm = nn.LSTM(NUM_MEL_BINS, units, batch_first=True, bidirectional=both_ways)
+        self.projection = nn.Linear(units * (2 if both_ways else 1), NUM_MEL_BINS)
         nn.init.zeros_(self.projection.weight)
         nn.init.zeros_(self.projection.bias)
+        self._window = slice(before, -after if both_ways else None)
 
     def forward(self, mel_N1ML: torch.Tensor) -> torch.Tensor:
-        """float [N, 1, M, L] -> float [N, 1, M, L]."""
+        """float [N, 1, M, before + L + after] -> float [N, 1, M, L]."""
         mel_NLM = mel_N1ML.squeeze(1).transpose(1, 2)
         hidden_NLH, _ = self.lstm(mel_NLM)
-        return mel_N1ML + self.projection(hidden_NLH).transpose(1, 2).unsqueeze(1)
+        change_NLM = self.projection(hidden_NLH[:, self._window])
+        return mel_N1ML[..., self._window] + change_NLM.transpose(1, 2).unsqueeze(1)
+
+
+def _units_each_way(hidden: int) -> int:
+    """Units u of each direction that give an LSTM with two directions as many parameters as one with h = ``hidden``.
+
+    With its projection the former has 8 u (M + u + 2) + 2 u M + M parameters, the latter 4 h (M + h + 2) + h M + M.
+    """
+    half = (5 * NUM_MEL_BINS + 8) / 8
+    return max(1, round(math.sqrt(half**2 + hidden * (hidden / 2 + half)) - half))
 
 
 LstmState = tuple[torch.Tensor, torch.Tensor]

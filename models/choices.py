@@ -1,9 +1,18 @@
 """Choices of the networks' configurations, without an import of torch."""
 
+from collections.abc import Mapping
 from typing import Literal
 
-LstmOver = Literal["mel", "frames"]
-"""mel: over the mel window's steps, before the audio encoder. frames: over the frames' audio embeddings, after it."""
+LstmOver = Literal["mel", "frames", "context", "context_both"]
+"""mel: over the mel window's steps, before the audio encoder. frames: over the frames' audio embeddings, after it.
+context: over the mel window and the 0.8 s before it. context_both: also backward, from 0.2 s after the window."""
+MEL_CONTEXT: Mapping[LstmOver, tuple[int, int]] = {
+    "mel": (0, 0),
+    "frames": (0, 0),
+    "context": (64, 0),
+    "context_both": (64, 16),
+}
+"""Mel steps before and after a frame's window that the LSTM reads too, at 80 steps/s."""
 
 Predicts = Literal["image", "change"]
 """image: the face. change: what to add to a copy of the face input, see `models.generator.copy_logits`."""

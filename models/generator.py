@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from models.audio_encoder import AudioEncoder, FrameLSTM, LstmState, MelLSTM
+from models.audio_encoder import NUM_MEL_STEPS, AudioEncoder, FrameLSTM, LstmState, MelLSTM
 from models.blocks import (
     ConvBlock,
     TransposedConvBlock,
@@ -21,7 +21,7 @@ from models.blocks import (
     scaled_channels,
 )
 from models.cbam import ResidualCBAM
-from models.choices import LstmOver, Predicts
+from models.choices import MEL_CONTEXT, LstmOver, Predicts
 
 FACE_SIZE_PX = 96
 COPY_MARGIN = 0.02
@@ -46,9 +46,12 @@ class GeneratorConfig:
     """Add CBAM after the face stages and the audio stages; skip connections carry the refined features."""
     lstm_over: LstmOver = "mel"
     """mel: over the steps of each mel window, before the audio encoder; a frame depends on its own window only.
-    frames: over the audio embeddings of the frames, after the encoder; a frame depends on earlier frames too."""
+    frames: over the audio embeddings of the frames, after the encoder; a frame depends on earlier frames too.
+    context: as mel, and over the 0.8 s before the window. context_both: as context, and backward from 0.2 s after the
+    window. The audio encoder reads the same 16 steps in all of them."""
     lstm_hidden: int = 256
-    """Units of the LSTM over mel steps; not scaled by `width`. The LSTM over frames has the size of the embedding."""
+    """Units of the LSTM over mel steps or context; not scaled by `width`. The LSTM over frames has the size of the
+    embedding."""
     use_decoder_cbam: bool = False
     """With `use_cbam`, also add CBAM after the decoder stages from 3x3 on."""
     predicts: Predicts = "image"
@@ -61,6 +64,11 @@ class GeneratorConfig:
         if self.lstm_hidden < 1:
             raise ValueError(f"lstm_hidden must be at least 1, got {self.lstm_hidden}")
         require_predicts(self.predicts)
+
+    @property
+    def mel_context(self) -> tuple[int, int]:
+        """Mel steps before and after the 16 of each window that the network reads too."""
+        return MEL_CONTEXT[self.lstm_over] if self.use_lstm else (0, 0)
 
 
 def require_predicts(value: str) -> None:
@@ -150,7 +158,9 @@ class Generator(nn.Module):
             start_at_zero(self.output[-1])
         with torch.random.fork_rng(devices=[]):
             over = config.lstm_over if config.use_lstm else None
-            self.mel_lstm = MelLSTM(config.lstm_hidden) if over == "mel" else None
+            before, after = config.mel_context
+            is_over_mel = over not in (None, "frames")
+            self.mel_lstm = MelLSTM(config.lstm_hidden, before=before, after=after) if is_over_mel else None
             self.frame_lstm = FrameLSTM(dec[0]) if over == "frames" else None
         with torch.random.fork_rng(devices=[]):
             self.face_cbam = nn.ModuleList()
@@ -176,8 +186,10 @@ class Generator(nn.Module):
     def forward(self, mel_BTCML: torch.Tensor, faces_BTCHW: torch.Tensor) -> torch.Tensor:
         """Generate every frame from its own mel window.
 
-        mel: float [B, T, 1, 80, 16] in [-4, 4]; faces: float [B, T, 6, 96, 96] in [0, 1], BGR, from `face_input`.
-        Returns float32 [B, T, 3, 96, 96] in [0, 1], BGR. Raises ValueError if mel and faces differ in B or T.
+        mel: float [B, T, 1, 80, 16] in [-4, 4]; 80 steps with `lstm_over` context, 96 with context_both.
+        faces: float [B, T, 6, 96, 96] in [0, 1], BGR, from `face_input`.
+        Returns float32 [B, T, 3, 96, 96] in [0, 1], BGR. Raises ValueError if mel and faces differ in B or T, or if the
+        mel has another number of steps.
         """
         return self.forward_with_state(mel_BTCML, faces_BTCHW)[0]
 
@@ -194,6 +206,9 @@ class Generator(nn.Module):
                 "mel and faces must agree in batch and frames, got "
                 f"{tuple(mel_BTCML.shape[:2])} and {tuple(faces_BTCHW.shape[:2])}"
             )
+        num_steps = NUM_MEL_STEPS + sum(self.config.mel_context)
+        if mel_BTCML.shape[-1] != num_steps:
+            raise ValueError(f"the mel windows of this generator have {num_steps} steps, got {mel_BTCML.shape[-1]}")
         num_windows = faces_BTCHW.shape[:2]
         audio_NC11 = self._encode_audio(mel_BTCML.flatten(0, 1))
         if self.frame_lstm is not None:

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from models.choices import MEL_CONTEXT
 from pipeline.core.errors import DataError
 from pipeline.features import alignment
 from pipeline.features.alignment import FPS
@@ -60,12 +61,16 @@ class GeneratorState:
     """Hidden and cell state, tensors or arrays as in the runtime of the generator: float [1, 1, H] each."""
 
 
-def mel_windows(num_columns: int, late_s: float = 0.0) -> AudioWindows:
-    """Function that returns mel windows, centred ``late_s`` seconds after the middle of each frame."""
+def mel_windows(num_columns: int, late_s: float = 0.0, context: tuple[int, int] = (0, 0)) -> AudioWindows:
+    """Function that returns mel windows, centred ``late_s`` seconds after the middle of each frame.
+
+    Each window is extended by the numbers of columns in ``context``, before it and after it.
+    """
+    before, after = context
 
     def audio_windows(voice: AudioSource, frames: FrameIndices, fps: float = FPS) -> NDArray[np.float32]:
-        lead = alignment.centred_lead_frames(fps, num_columns) - late_s * fps
-        return alignment.frame_mel_windows(voice.mel, frames, fps, lead, num_columns)
+        lead = alignment.centred_lead_frames(fps, num_columns) - late_s * fps + before / alignment.MEL_RATE_HZ * fps
+        return alignment.frame_mel_windows(voice.mel, frames, fps, lead, before + num_columns + after)
 
     return audio_windows
 
@@ -96,12 +101,14 @@ class ArrayInputs:
     feature: Literal["mel", "mfcc"] = "mel"
     late_s: float = 0.0
     """Time by which the centres of the mel windows are late, s."""
+    mel_context: tuple[int, int] = (0, 0)
+    """Columns before and after each mel window that the generator reads too."""
 
     def audio_windows(self, num_features: int, num_steps: int) -> AudioWindows:
         """The function for windows of this size."""
         if self.feature == "mfcc":
             return cepstrum_windows(num_features, num_steps)
-        return mel_windows(num_steps, self.late_s)
+        return mel_windows(num_steps - sum(self.mel_context), self.late_s, self.mel_context)
 
     def face_input(
         self, crops: NDArray[np.uint8], references: NDArray[np.uint8], num_channels: int
@@ -119,6 +126,8 @@ class ArrayInputs:
 
 ARRAY_INPUTS: Mapping[str, ArrayInputs] = {
     "generator": ArrayInputs(),
+    "generator_context": ArrayInputs(mel_context=MEL_CONTEXT["context"]),
+    "generator_context_both": ArrayInputs(mel_context=MEL_CONTEXT["context_both"]),
     "wav2lip_released": ArrayInputs(late_s=1 / FPS),
     "lipgan": ArrayInputs(faces="reference_pose"),
     "speech2vid": ArrayInputs(faces="stills", feature="mfcc"),

@@ -15,6 +15,7 @@ from torch import nn
 
 from models.baselines.lipgan import MEL_STEPS, LipGANConfig, LipGANGenerator, lipgan_face_input
 from models.baselines.speech2vid import NUM_MFCC, SPEECH2VID_MFCC_STEPS, Speech2Vid, Speech2VidConfig
+from models.choices import MEL_CONTEXT, LstmOver
 from models.generator import Generator, GeneratorConfig, face_input
 from pipeline.core.errors import UserError
 from pipeline.features import alignment
@@ -61,13 +62,37 @@ def _build_speech2vid(config: Mapping[str, Any]) -> nn.Module:
     return Speech2Vid(known)
 
 
-OURS = GeneratorKind(
-    name="generator",
-    build=lambda config: Generator(parse_config(GeneratorConfig, config)),
-    audio_windows=mel_windows(alignment.MEL_WINDOW),
-    face_input=face_input,
-)
-"""The paper's network. Without LSTM and CBAM it is Wav2Lip's."""
+def _ours(name: str, lstm_over: LstmOver) -> GeneratorKind:
+    context = MEL_CONTEXT[lstm_over]
+
+    def build(config: Mapping[str, Any]) -> nn.Module:
+        known = parse_config(GeneratorConfig, config)
+        if known.mel_context != context:  # the weights would fit, the windows would not
+            raise UserError(f"its kind {name} does not have the mel windows of lstm_over {known.lstm_over}")
+        return Generator(known)
+
+    return GeneratorKind(
+        name=name,
+        build=build,
+        audio_windows=mel_windows(alignment.MEL_WINDOW, context=context),
+        face_input=face_input,
+    )
+
+
+OURS = _ours("generator", "mel")
+"""The paper's network, with an LSTM over mel or frames. Without LSTM and CBAM it is Wav2Lip's."""
+OURS_CONTEXT = _ours("generator_context", "context")
+"""The paper's network with `lstm_over` context: the windows of ``OURS`` and the 64 columns before each."""
+OURS_CONTEXT_BOTH = _ours("generator_context_both", "context_both")
+"""The paper's network with `lstm_over` context_both: also the 16 columns after each window."""
+
+
+def kind_of(config: GeneratorConfig) -> GeneratorKind:
+    """The kind of the paper's network with the audio windows of ``config``."""
+    kinds = {"context": OURS_CONTEXT, "context_both": OURS_CONTEXT_BOTH}
+    return kinds.get(config.lstm_over, OURS) if config.use_lstm else OURS
+
+
 WAV2LIP_RELEASED = replace(
     OURS, name="wav2lip_released", audio_windows=mel_windows(alignment.MEL_WINDOW, late_s=1 / FPS)
 )
@@ -91,4 +116,4 @@ SPEECH2VID = GeneratorKind(
     parts=("mel", "audio"),
     num_stills=NUM_STILLS,
 )
-KINDS = {kind.name: kind for kind in (OURS, WAV2LIP_RELEASED, LIPGAN, SPEECH2VID)}
+KINDS = {kind.name: kind for kind in (OURS, OURS_CONTEXT, OURS_CONTEXT_BOTH, WAV2LIP_RELEASED, LIPGAN, SPEECH2VID)}

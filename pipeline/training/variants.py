@@ -18,7 +18,7 @@ import torch
 from models.baselines.lipgan import LipGANConfig
 from models.baselines.speech2vid import Speech2VidConfig
 from models.generator import GeneratorConfig
-from pipeline.inference.generator_kinds import LIPGAN, OURS, SPEECH2VID, GeneratorKind
+from pipeline.inference.generator_kinds import LIPGAN, SPEECH2VID, GeneratorKind, kind_of
 from pipeline.params import LipGanVariant, Speech2VidVariant, TrainGanParams, VariantParams, Wav2LipVariant
 from pipeline.training.adversaries import ADAM_BETAS, Adversary, LossWeights, QualityAdversary, SyncAdversary
 from pipeline.training.loss_weights import full_from, weights_at, without
@@ -67,7 +67,7 @@ def recipe_of(params: TrainGanParams, variant: VariantParams) -> Recipe:
         has_adversary = losses.adversarial.weight > 0
         quality = partial(QualityAdversary, params) if has_adversary else None
         betas = params.betas if has_adversary else ADAM_BETAS
-        return Recipe(OURS, config, partial(weights_at, losses), full_from(losses), betas, quality)
+        return Recipe(kind_of(config), config, partial(weights_at, losses), full_from(losses), betas, quality)
     if isinstance(variant, LipGanVariant):
         weights = {"l1": 1.0, "contrastive": variant.contrastive_weight}
         sync = partial(SyncAdversary, params)

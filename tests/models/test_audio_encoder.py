@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from models.audio_encoder import AudioEncoder, FrameLSTM, MelLSTM
@@ -12,7 +13,8 @@ def num_parameters(module: torch.nn.Module) -> int:
 def test_parameter_counts() -> None:
     assert num_parameters(AudioEncoder(num_residual_256=1)) == 2_812_672
     assert num_parameters(AudioEncoder(num_residual_256=2)) == 3_403_264
-    assert num_parameters(MelLSTM(256)) == 366_672
+    assert num_parameters(MelLSTM(256)) == num_parameters(MelLSTM(256, before=64)) == 366_672
+    assert num_parameters(MelLSTM(256, before=64, after=16)) == 366_472
     assert num_parameters(FrameLSTM(512)) == 2_101_248 + 512 * 512 + 512
 
 
@@ -31,9 +33,21 @@ def test_linear_head_has_the_asked_size_and_negative_values() -> None:
     assert out.min() < 0
 
 
-def test_lstm_starts_as_the_identity() -> None:
-    mel = torch.randn(3, 1, 80, 16)
-    assert torch.equal(MelLSTM(32)(mel), mel)
+@pytest.mark.parametrize(("before", "after"), [(0, 0), (64, 0), (64, 16)])
+def test_lstm_starts_as_the_identity(before: int, after: int) -> None:
+    mel = torch.randn(3, 1, 80, before + 16 + after)
+    out = MelLSTM(32, before=before, after=after)(mel)
+    assert torch.equal(out, mel[..., before : before + 16])
+
+
+@pytest.mark.parametrize(("after", "last"), [(0, 64 + 8), (16, 64 + 16 + 15)])
+def test_lstm_reads_the_steps_before_the_window_and_with_two_directions_those_after_it(after: int, last: int) -> None:
+    lstm = MelLSTM(32, before=64, after=after)
+    torch.nn.init.normal_(lstm.projection.weight)
+    mel = torch.randn(1, 1, 80, 64 + 16 + after, requires_grad=True)
+    lstm(mel)[..., 8].sum().backward()
+    assert mel.grad is not None
+    assert torch.argwhere(mel.grad.abs().sum(dim=(0, 1, 2))).flatten().tolist() == list(range(last + 1))
 
 
 def test_lstm_is_causal_along_the_steps() -> None:

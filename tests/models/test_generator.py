@@ -121,6 +121,22 @@ def test_a_clip_in_pieces_is_generated_as_a_whole(sizes: tuple[int, ...]) -> Non
         assert (net(mel[:, 3:], faces[:, 3:]) - whole[:, 3:]).abs().max() > 1e-3  # what was before is heard
 
 
+@pytest.mark.parametrize(("lstm_over", "num_steps"), [("context", 80), ("context_both", 96)])
+def test_an_lstm_over_context_reads_the_mel_around_the_window_of_each_frame(lstm_over: str, num_steps: int) -> None:
+    net, plain = small(lstm_over=lstm_over).eval(), small(use_lstm=False).eval()
+    assert net.mel_lstm is not None
+    mel, faces = torch.randn(2, 3, 1, 80, num_steps), batch()[1]
+    with torch.no_grad():
+        torch.testing.assert_close(net(mel, faces), plain(mel[..., 64:80], faces), rtol=1e-4, atol=1e-5)
+        torch.nn.init.normal_(net.mel_lstm.projection.weight, std=1e6)  # untrained layers let little through
+        whole = net(mel, faces)
+        torch.testing.assert_close(net(mel[1:, 2:], faces[1:, 2:]), whole[1:, 2:], rtol=1e-4, atol=1e-5)
+        outside = [*range(64), *range(80, num_steps)]
+        other = mel.clone()
+        other[..., outside] = -4
+        assert (net(other, faces) - whole).abs().amax(dim=(2, 3, 4)).min() > 1e-3
+
+
 def test_audio_and_both_faces_reach_the_output() -> None:
     net = small()
     mel, faces = (x.requires_grad_() for x in batch())
@@ -162,9 +178,15 @@ def test_bad_input_is_refused() -> None:
     mel, faces = batch()
     with pytest.raises(ValueError, match="agree"):
         small()(mel[:, :2], faces)
+    for lstm_over, message in (("context", "have 80 steps, got 16"), ("context_both", "have 96 steps, got 16")):
+        with pytest.raises(ValueError, match=message):
+            small(lstm_over=lstm_over)(mel, faces)
+    for net in (small(), small(use_lstm=False, lstm_over="context")):
+        with pytest.raises(ValueError, match="have 16 steps, got 80"):
+            net(torch.zeros(2, 3, 1, 80, 80), faces)
     with pytest.raises(ValueError, match="width"):
         GeneratorConfig(width=0)
-    with pytest.raises(ValueError, match="mel or frames"):
+    with pytest.raises(ValueError, match="mel or frames or context or context_both, got 'words'"):
         GeneratorConfig(lstm_over="words")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="lstm_hidden"):
         GeneratorConfig(lstm_hidden=0)

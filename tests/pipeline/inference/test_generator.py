@@ -49,7 +49,7 @@ def test_a_damaged_model_and_a_model_of_another_version_are_rejected(tmp_path: P
     with pytest.raises(UserError, match="is damaged"):
         MouthGenerator.load(tmp_path)
     weights.write_bytes(whole)
-    for change in ({"use_lstm": False}, {"num_heads": 8}):
+    for change in ({"use_lstm": False}, {"num_heads": 8}, {"lstm_over": "context"}):
         changed = description | {"config": description["config"] | change}
         description_path.write_text(json.dumps(changed))
         with pytest.raises(UserError, match="another version of lipsmith") as caught:

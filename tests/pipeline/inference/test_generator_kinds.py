@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import get_args
+
 import numpy as np
 import pytest
+import torch
 
+from models.choices import LstmOver
+from models.generator import GeneratorConfig
 from pipeline.inference.generator_inputs import ExtractedAudio
-from pipeline.inference.generator_kinds import KINDS, OURS, WAV2LIP_RELEASED
+from pipeline.inference.generator_kinds import KINDS, OURS, OURS_CONTEXT, OURS_CONTEXT_BOTH, WAV2LIP_RELEASED, kind_of
 
 
 def frames_with_column(column: int, num_frames: int, fps: float = 25.0) -> list[int]:
@@ -42,3 +48,34 @@ def test_the_windows_of_a_released_generator_are_40_ms_late_at_any_frame_rate(fp
     middle_s = (windows[:, 0, 0] + 8) / 80
     late_s = middle_s - (np.array(frames) + 0.5) / fps
     assert (late_s <= 0.04 + 1e-6).all() and (late_s > 0.04 - 0.0126).all()
+
+
+@pytest.mark.parametrize("fps", [12.5, 23.976, 25.0, 29.97, 60.0])
+def test_windows_with_context_contain_the_windows_of_ours(fps: float) -> None:
+    mel = np.random.default_rng(0).uniform(-4, 4, (160, 80)).astype(np.float32)
+    voice = ExtractedAudio(mel, np.zeros(0, np.int16))
+    frames = range(int(2 * fps))
+    ours, before, around = (kind.audio_windows(voice, frames, fps) for kind in (OURS, OURS_CONTEXT, OURS_CONTEXT_BOTH))
+    assert (before.shape[2], around.shape[2]) == (80, 96)
+    np.testing.assert_array_equal(before[:, :, 64:], ours)
+    np.testing.assert_array_equal(around[:, :, :80], before)
+
+
+def test_windows_with_context_are_silent_outside_a_clip_that_is_shorter() -> None:
+    voice = ExtractedAudio(np.ones((24, 80), np.float32), np.zeros(0, np.int16))  # 0.3 s; 0.8 s of context
+    before, around = (kind.audio_windows(voice, range(1), 25.0)[0] for kind in (OURS_CONTEXT, OURS_CONTEXT_BOTH))
+    # The window of frame 0 starts at column -7, its context at column -71.
+    assert before[0].tolist() == [-4] * 71 + [1] * 9
+    assert around[0].tolist() == [-4] * 71 + [1] * 24 + [-4]
+
+
+@pytest.mark.parametrize("lstm_over", get_args(LstmOver))
+@pytest.mark.parametrize("use_lstm", [True, False])
+def test_the_kind_of_a_network_has_its_windows(lstm_over: LstmOver, use_lstm: bool) -> None:
+    config = GeneratorConfig(width=0.0625, lstm_hidden=8, lstm_over=lstm_over, use_lstm=use_lstm)
+    kind = kind_of(config)
+    assert KINDS[kind.name] is kind
+    voice = ExtractedAudio(np.zeros((40, 80), np.float32), np.zeros(0, np.int16))
+    windows = torch.from_numpy(kind.audio_windows(voice, range(2), 25.0))
+    with torch.no_grad():
+        assert kind.build(asdict(config))(windows[None, :, None], torch.zeros(1, 2, 6, 96, 96)).shape[1] == 2

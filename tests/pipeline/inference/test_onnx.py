@@ -33,7 +33,11 @@ NETWORKS: dict[str, tuple[str, Any, Any]] = {
         Generator,
         GeneratorConfig(width=0.125, lstm_over="frames", use_decoder_cbam=True, predicts="change"),
     ),
-    "lstm over mel steps, CBAM": ("generator", Generator, GeneratorConfig(width=0.125, lstm_hidden=16)),
+    "lstm over mel and its context, CBAM": (
+        "generator_context_both",
+        Generator,
+        GeneratorConfig(width=0.125, lstm_over="context_both", lstm_hidden=16),
+    ),
     "lipgan": ("lipgan", LipGANGenerator, LipGANConfig(width=0.125, predicts="change")),
     "speech2vid": ("speech2vid", Speech2Vid, Speech2VidConfig(width=0.125)),
 }

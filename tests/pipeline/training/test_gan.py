@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 
+from models.choices import LstmOver
 from models.generator import Generator, GeneratorConfig
 from models.syncnet import SyncNet
 from pipeline.core.choices import CropGeometry
@@ -242,6 +243,23 @@ def test_longer_windows_train_an_lstm_over_frames(params: TrainGanParams) -> Non
     assert not torch.equal(before, trainee.generator.frame_lstm.projection.weight)
     assert float(row["sync"]) > 0
     assert trainee.validate()["sync"] > 0
+
+
+@pytest.mark.parametrize(("lstm_over", "num_columns"), [("context", 80), ("context_both", 96)])
+def test_an_lstm_over_context_trains_on_windows_with_context(
+    params: TrainGanParams, lstm_over: LstmOver, num_columns: int
+) -> None:
+    recipe = small_recipe(params.model_copy(update={"lstm_over": lstm_over, "predicts": "image"}))
+    trainee = trainee_of(params, recipe)
+    windows, ours = batch(recipe.kind), batch()
+    assert windows["audio"].shape[-1] == num_columns
+    assert torch.equal(windows["audio"][..., 64:80], ours["audio"])
+    assert trainee.generator.mel_lstm is not None
+    before = trainee.generator.mel_lstm.projection.weight.detach().clone()
+    trainee.step(windows, 5)
+    assert not torch.equal(before, trainee.generator.mel_lstm.projection.weight)
+    without_lstm = small_recipe(params.model_copy(update={"lstm_over": lstm_over}), use_lstm=False)
+    assert without_lstm.kind is OURS
 
 
 @pytest.mark.parametrize(
