@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,7 +19,9 @@ from pipeline.features.alignment import WINDOW_FRAMES
 from pipeline.inference import saved_model
 from pipeline.inference.device import autocast
 from pipeline.inference.tensors import expert_faces
-from pipeline.shards.clip import Clip
+
+if TYPE_CHECKING:  # importing it imports OpenCV
+    from pipeline.shards.clip import Clip
 
 EXPERT_KIND = "syncnet"
 CHUNK_WINDOWS = 256

@@ -8,8 +8,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.media.image import blur, moved
-
 MAX_BLUR_PX = 2.0
 """Largest standard deviation of the blur in the expert's training."""
 MAX_TURN_DEGREES, MAX_GROWTH, MAX_SHIFT_PX = 6.0, 0.08, 4.0
@@ -36,6 +34,8 @@ def degrade_faces(windows: NDArray[np.uint8], rng: np.random.Generator) -> NDArr
     Generated faces are blurrier than video, and their colours differ. The similarities of an expert trained on video
     only are arbitrary for such faces, and its gradient then makes the lips red instead of moving them.
     """
+    from pipeline.media.image import blur  # here, because generators train without OpenCV
+
     out = np.empty_like(windows)
     for index, window in enumerate(windows):
         grey = window.mean(axis=-1, keepdims=True, dtype=np.float32)
@@ -66,6 +66,8 @@ def move_faces(windows: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[
 
     Without it, a network trained on few speakers memorises the positions of their mouths.
     """
+    from pipeline.media.image import moved  # here, because generators train without OpenCV
+
     out = np.empty_like(windows)
     for index, window in enumerate(windows):
         turn, growth = rng.uniform(-MAX_TURN_DEGREES, MAX_TURN_DEGREES), 1 + rng.uniform(-MAX_GROWTH, MAX_GROWTH)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -39,12 +39,14 @@ from pipeline.inference.device import autocast
 from pipeline.inference.generator_kinds import GeneratorKind
 from pipeline.inference.tensors import faces_to_float
 from pipeline.params import TrainGanParams
-from pipeline.shards.clip import Clip
 from pipeline.training.adversaries import LossWeights, Terms
 from pipeline.training.ema import AveragedWeights
 from pipeline.training.generator_windows import CutGeneratorWindow
 from pipeline.training.loop import Batch, clipped_step, learning_rate_factor
 from pipeline.training.variants import Recipe
+
+if TYPE_CHECKING:  # importing it imports OpenCV
+    from pipeline.shards.clip import Clip
 
 
 def window_cut(params: TrainGanParams, kind: GeneratorKind, *, is_augmented: bool) -> CutGeneratorWindow:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +11,11 @@ from numpy.typing import NDArray
 from pipeline.features import alignment
 from pipeline.features.alignment import WINDOW_FRAMES
 from pipeline.inference.generator_kinds import OURS, GeneratorKind
-from pipeline.shards.clip import Clip
 from pipeline.training.augment import augment_faces, draw_gains, louder
 from pipeline.training.windows import Item
+
+if TYPE_CHECKING:  # importing it imports OpenCV
+    from pipeline.shards.clip import Clip
 
 
 @dataclass(frozen=True)

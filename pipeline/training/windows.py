@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -18,15 +18,17 @@ from pipeline.core.choices import Augment
 from pipeline.core.errors import LipsmithError, UserError
 from pipeline.features import alignment
 from pipeline.features.alignment import WINDOW_FRAMES
-from pipeline.shards.clip import Clip
 from pipeline.shards.prefetch import Prefetcher
-from pipeline.shards.stream import ClipStream
 from pipeline.training.augment import augment_faces, augment_mel, degrade_faces, mask_mel, move_faces
+
+if TYPE_CHECKING:  # importing it imports OpenCV
+    from pipeline.shards.clip import Clip
+    from pipeline.shards.stream import ClipStream
 
 Item = dict[str, NDArray[Any]]
 SYNC_LENGTH_SETTINGS = "windows_per_clip or min_gap_frames"
 """Settings of a sync network's stage that determine the length of a clip's windows, as an error names them."""
-Cut = Callable[[Clip, np.random.Generator], Item | None]
+Cut = Callable[["Clip", np.random.Generator], Item | None]
 """Cuts the windows of a clip. Returns None if the clip is too short, before it reads any image of the clip."""
 
 
@@ -102,7 +104,7 @@ class _ClipWithoutImages:
 def has_room(clip: Clip, cut: Cut) -> bool:
     """Whether the clip is long enough for ``cut``. No image is decoded."""
     try:
-        return cut(cast(Clip, _ClipWithoutImages(clip)), clip.rng) is not None
+        return cut(cast("Clip", _ClipWithoutImages(clip)), clip.rng) is not None
     except _ImagesRequestedError:
         return True
 
