@@ -1,0 +1,217 @@
+"""``benchmarks/gpu.sh``: what it packs, its run with torch, numpy and the packed wheels only, and its parts."""
+
+from __future__ import annotations
+
+import csv
+import importlib.metadata
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from packaging.requirements import Requirement
+
+from benchmarks.gpu_clips import PackedStream, load_clips
+from benchmarks.gpu_pack import main as pack_main
+from benchmarks.gpu_pack import pack
+from pipeline.core.errors import UserError
+from pipeline.inference.generator import MouthGenerator
+from pipeline.media.mjpeg import decode_mjpeg, encode_mjpeg
+from pipeline.params.edit import replace_values
+from pipeline.shards.read import read_clips
+from tests.golden.clips import write_clips
+from tests.support.small_expert import EXPERT, save_expert
+
+ROOT = Path(__file__).resolve().parents[1]
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with shards (clips) and an expert (expert)."""
+    folder = tmp_path_factory.mktemp("source")
+    write_clips(folder / "clips")
+    save_expert(folder / "expert", 1.0)
+    return folder
+
+
+def gpu_sh(*arguments: str | Path, **variables: str | Path) -> subprocess.CompletedProcess[str]:
+    command = ["bash", str(ROOT / "benchmarks" / "gpu.sh"), *map(str, arguments)]
+    environment = os.environ | {"PYTHON": sys.executable} | {name: str(value) for name, value in variables.items()}
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+FAKE_PYTHON = """#!/usr/bin/env bash
+echo "$*" >> "$CALLS"
+[ "$2" != benchmarks.gpu_speed ] || exit 3
+[ "$2" = benchmarks.gpu_train ] || exit 0
+mkdir -p "$5/$3/model"
+touch "$5/$3/curve.csv" "$5/$3/model/model.json"
+head -c 2500000 /dev/zero > "$5/$3/model/weights.safetensors"
+"""
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> dict[str, Path]:
+    """Variables with an interpreter that writes its arguments to CALLS, and imitates the results of a training."""
+    python = tmp_path / "python"
+    python.write_text(FAKE_PYTHON)
+    python.chmod(0o755)
+    return {"PYTHON": python, "CALLS": tmp_path / "calls", "STATE": tmp_path / "state"}
+
+
+def size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def test_packed_clips_are_those_of_the_shards_and_fit(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert pack(source / "clips", source / "expert", tmp_path / "all", 99 * MIB, 95, 0.9) == {"train": 6, "val": 2}
+    limit = 0.7 * size_of(tmp_path / "all")
+    monkeypatch.setattr("benchmarks.gpu_pack.SHARES", {"train": 0.6, "val": 0.4})
+    counts = pack(source / "clips", source / "expert", tmp_path / "some", limit, 95, 0.9)
+    assert 2 <= counts["train"] < 6 and 1 <= counts["val"] <= 2
+    assert 0.6 * limit < size_of(tmp_path / "some") <= limit
+    packed = load_clips(tmp_path / "some" / "clips.npz")
+    assert {split: len(clips) for split, clips in packed.items()} == counts
+    for split, clips in packed.items():
+        stored = {clip.key: clip for clip in read_clips(source / "clips", split)}
+        for clip in clips:
+            original = stored[clip.key]
+            assert clip.geometry == original.geometry
+            np.testing.assert_array_equal(clip.mel, original.mel)
+            expected = decode_mjpeg(*encode_mjpeg(original.crops(), 95))
+            assert np.abs(clip.crops(np.arange(30)).astype(int) - expected).max() <= 2
+
+
+def test_what_cannot_be_packed_is_refused(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"0\.02 MiB are too few for a clip of the split train .*; raise --max-mib"):
+        pack(source / "clips", source / "expert", tmp_path / "small", 0.02 * MIB, 95, 0.9)
+    save_expert(tmp_path / "weak", 0.7)
+    with pytest.raises(UserError, match=r"pairwise accuracy is 0\.70"):
+        pack(source / "clips", tmp_path / "weak", tmp_path / "box", MIB, 95, 0.9)
+
+
+def test_the_stream_shuffles_and_resumes(source: Path, tmp_path: Path) -> None:
+    pack(source / "clips", source / "expert", tmp_path, 99 * MIB, 80, 0.0)
+    clips = load_clips(tmp_path / "clips.npz")["train"]
+    stream = PackedStream(clips, seed=1)
+    draws = [(clip.key, clip.rng.integers(1 << 30)) for clip in itertools.islice(stream, 8)]
+    state = stream.state_dict()
+    draws += [(clip.key, clip.rng.integers(1 << 30)) for clip in itertools.islice(stream, 10)]
+    epochs = [[key for key, _ in draws[start : start + 6]] for start in (0, 6, 12)]
+    assert all(sorted(epoch) == sorted(clip.key for clip in clips) for epoch in epochs)
+    assert len(set(map(tuple, epochs))) == 3 and len({number for _, number in draws}) == 18
+    resumed = PackedStream(clips, seed=1)
+    resumed.load_state_dict(state)
+    assert [(clip.key, clip.rng.integers(1 << 30)) for clip in itertools.islice(resumed, 10)] == draws[8:]
+
+
+def distributions_without(names: list[str]) -> set[str]:
+    """Import names of the installed packages that neither ``names`` nor their requirements contain."""
+    allowed: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop().lower().replace("_", "-")
+        if name in allowed:
+            continue
+        allowed.add(name)
+        try:
+            needed = map(Requirement, importlib.metadata.requires(name) or [])
+        except importlib.metadata.PackageNotFoundError:  # a requirement of another system
+            continue
+        waiting += [each.name for each in needed if each.marker is None or each.marker.evaluate({"extra": ""})]
+    return {
+        module
+        for module, owners in importlib.metadata.packages_distributions().items()
+        if not {owner.lower().replace("_", "-") for owner in owners} & {*allowed, "lipsmith", "setuptools", "pip"}
+    }
+
+
+ON_THE_GPU_MACHINE = """
+import json
+from pathlib import Path
+import pipeline
+assert Path(pipeline.__path__[0]).parent == Path.cwd()
+from benchmarks import gpu_speed, gpu_train
+options = "--steps 4 --width 0.0625 --clips-per-batch 2 --device cpu --checkpoint-every 2".split()
+for seconds in ("0", "60"):
+    code = gpu_train.main(["lstm_cbam", ".", "state", "--seconds", seconds, *options])
+    assert code == 0
+    print("steps", json.loads(Path("state/lstm_cbam/model/model.json").read_text())["info"]["num_steps"])
+gpu_speed.WARM_UP_STEPS = 0
+assert gpu_speed.main("speed.json --width 0.0625 --clips 2 --steps 1 --device cpu".split()) == 0
+import pytest
+assert pytest.main(["-q", "-p", "no:cacheprovider", "tests/gpu"]) == 0
+"""
+
+
+@pytest.mark.slow
+def test_a_packed_folder_trains_and_resumes_with_torch_numpy_and_its_wheels_only(
+    source: Path, tmp_path: Path, fake: dict[str, Path]
+) -> None:
+    box = tmp_path / "box"
+    for _ in range(2):
+        done = gpu_sh("pack", box, source / "clips", source / "expert", **fake | {"WHEELS": "0", "MAX_MIB": "8"})
+    assert done.returncode == 2 and "name a new folder" in done.stderr
+    module, *arguments = fake["CALLS"].read_text().split()[1:]
+    assert module == "benchmarks.gpu_pack"
+    assert pack_main([argument.removesuffix(".part") for argument in arguments]) == 0
+    losses = {f"train_gan.losses.{name}.start_step": 0 for name in ("sync", "adversarial", "feature_matching")}
+    ramps = {f"train_gan.losses.{name}.ramp_steps": 0 for name in ("sync", "adversarial")}
+    small = {"train_gan.num_validation_windows": 2, "train_gan.warmup_steps": 1}
+    params, _ = replace_values((box / "params.yaml").read_text(), losses | ramps | small)
+    (box / "params.yaml").write_text(params)
+
+    requirements = (box / "benchmarks" / "gpu_requirements.txt").read_text().splitlines()
+    names = [Requirement(line).name for line in requirements if not line.startswith("#")]
+    blocked = distributions_without(["torch", "numpy", *names])
+    assert {"cv2", "pyarrow", "webdataset", "scipy", "matplotlib", "av", "mlflow"} <= blocked
+    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules.update(dict.fromkeys({blocked}))\n")
+    environment = os.environ | {
+        "PYTHONPATH": f"{tmp_path}:{box}",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [sys.executable, "-c", ON_THE_GPU_MACHINE]
+    run = subprocess.run(command, cwd=box, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert [line for line in run.stdout.splitlines() if line.startswith("steps")] == ["steps 2", "steps 4"]
+    with (box / "state" / "lstm_cbam" / "curve.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["1", "4"]
+    results = json.loads((box / "speed.json").read_text())
+    for network in ("syncnet", "lstm_cbam", "lipgan"):
+        assert results["speed"][network]["fp32"]["share_of_peak"] > 0
+        assert results["difference_from_cpu"][network]["fp32"]["largest"] == 0  # a CPU compared with itself
+    generator = MouthGenerator.load(box / "state" / "lstm_cbam" / "model", "cpu", "fp32")
+    assert generator.width == EXPERT.width and generator.geometry == "square"
+
+
+def test_a_part_that_fails_stops_no_other_and_weights_come_in_pieces(tmp_path: Path, fake: dict[str, Path]) -> None:
+    done = gpu_sh("run", OUT=tmp_path / "out", MINUTES="10", **fake)
+    assert done.returncode == 1, done.stdout + done.stderr
+    with (tmp_path / "out" / "parts.tsv").open() as file:
+        codes = {row["part"]: row["exit_code"] for row in csv.DictReader(file, delimiter="\t")}
+    assert codes == {"install": "0", "tests": "0", "speed": "3", "train_lstm_cbam": "0", "train_no_lstm_cbam": "0"}
+    trained = [line.split() for line in (tmp_path / "calls").read_text().splitlines() if "gpu_train" in line]
+    first, second = (int(words[words.index("--seconds") + 1]) for words in trained)
+    assert 215 <= first <= 225 and 500 <= second <= 510  # all the time is left: the networks before took none
+    for network in ("lstm_cbam", "no_lstm_cbam"):
+        kept = sorted(path.name for path in (tmp_path / "out" / network).iterdir())
+        assert kept == ["curve.csv", "model.json", "weights.safetensors"]
+
+    pieces = {"PARTS": "weights", "NETWORKS": "lstm_cbam", "PIECE_MIB": "1", "PIECES": "00 02"}
+    assert gpu_sh("run", OUT=tmp_path / "pieces", **pieces, **fake).returncode == 0
+    names = sorted(path.name for path in (tmp_path / "pieces" / "lstm_cbam").iterdir())
+    assert names == ["model.json", "weights.safetensors.00", "weights.safetensors.02"]
+
+
+@pytest.mark.parametrize("arguments", [(), ("pack",), ("train",), ("run", "there")])
+def test_wrong_usage(arguments: tuple[str, ...]) -> None:
+    done = gpu_sh(*arguments)
+    assert done.returncode == 2 and "usage: benchmarks/gpu.sh pack FOLDER" in done.stderr
