@@ -9,6 +9,7 @@ import typer
 
 from pipeline.cli.dub_texts import faces_text, summary_json, summary_line
 from pipeline.cli.errors import user_errors
+from pipeline.cli.model_option import chosen_model
 from pipeline.core.choices import Alias, Device, Length, Reference, Runtime
 from pipeline.core.errors import UserError
 from pipeline.dubbing import Dubber
@@ -177,12 +178,6 @@ def dub(
             "label": label,
         }
         check_request(face, audio, out, options)
-        dubber = Dubber.load(_model(model, registered, variant), device=device, runtime=runtime)
+        dubber = Dubber.load(chosen_model(model, registered, variant), device=device, runtime=runtime)
         summary = dubber(face, audio, out, **options)
         typer.echo(summary_json(summary) if json else summary_line(summary))
-
-
-def _model(model: Path | None, registered: Alias | None, variant: str) -> str | Path:
-    if registered and model:
-        raise UserError(f"--registered {registered} and --model {model} both name a model; give only one of them")
-    return registered or model or variant

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.errors import user_errors
+from pipeline.cli.model_option import chosen_model
 from pipeline.core.choices import Alias, Device
-from pipeline.core.errors import DataError, UserError
+from pipeline.core.errors import DataError
 from pipeline.core.layout import Layout, find_root
 from pipeline.dubbing.dubber import DEFAULT_VARIANT
 
@@ -59,9 +60,7 @@ def dub_many(
     with user_errors():
         from pipeline.dubbing.many.run import dub_jobs
 
-        if registered and model:
-            raise UserError(f"--registered {registered} and --model {model} both name a model; give only one of them")
-        chosen = registered or model or variant
+        chosen = chosen_model(model, registered, variant)
         done = dub_jobs(jobs, Layout(find_root()), chosen, device=device, num_workers=workers, is_scored=score)
         failed = [row for row in done.rows if not row.ok]
         for row in failed[:MAX_FAILURES]:

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.errors import user_errors
+from pipeline.cli.model_option import chosen_model
 from pipeline.core.choices import Alias
-from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout, find_root
 from pipeline.dubbing.dubber import DEFAULT_VARIANT
 
@@ -31,9 +31,7 @@ def export(
         from pipeline.dubbing.generator_folder import generator_folder
         from pipeline.inference.onnx_export import export_onnx
 
-        if registered and model:
-            raise UserError(f"--registered {registered} and --model {model} both name a model; give only one of them")
-        with generator_folder(Layout(find_root()), registered or model or variant) as folder:
+        with generator_folder(Layout(find_root()), chosen_model(model, registered, variant)) as folder:
             difference = export_onnx(folder, out)
         typer.echo(
             f"{out}: {out.stat().st_size / 1e6:.1f} MB, largest difference from torch {difference:.1e}; next: python "

@@ -11,6 +11,7 @@ from typing import cast, get_args
 from pipeline.core.choices import Alias
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
+from pipeline.core.model_files import holds_model
 from pipeline.inference.runtimes import ONNX_SUFFIX
 
 
@@ -34,7 +35,7 @@ def generator_folder(layout: Layout, model: str | Path) -> Iterator[Path]:
         folder = layout.model_dir("train_gan", model)
         remedy = f"`dvc repro train_gan@{model}` trains it, or give --model"
     is_exported = folder.suffix == ONNX_SUFFIX and folder.is_file()
-    if not is_exported and not (folder / "model.json").is_file():
+    if not is_exported and not holds_model(folder):
         raise UserError(f"no trained generator in {folder}; {remedy}")
     yield folder
 

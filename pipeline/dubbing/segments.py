@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.core.csv_table import TableRow, read_table
 from pipeline.core.errors import UserError
 from pipeline.dubbing.who import parse_who
 
@@ -40,45 +39,35 @@ def parse_time(text: str) -> float:
     return sum(value * 60**power for power, value in enumerate(reversed(values)))
 
 
-def read_segments(path: Path) -> list[DubSegment]:
+def read_segments(path: Path, option: str = "--segments") -> list[DubSegment]:
     """The segments of a CSV file with the columns ``start``, ``end``, ``audio`` and, if wanted, ``who``.
 
-    An empty ``end`` ends the segment with its speech. A relative ``audio`` is in the folder of the list. Raises
-    UserError for a file that is not such a list.
+    An empty ``end`` ends the segment with its speech. A relative ``audio`` is in the folder of the list. ``option``
+    named the file. Raises UserError for a file that is not such a list.
     """
-    if not path.is_file():
-        raise UserError(f"--segments {path}: no such file")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file, skipinitialspace=True)
-            missing = [name for name in _COLUMNS[:3] if name not in (rows.fieldnames or ())]
-            if missing:
-                raise UserError(
-                    f"--segments {path}: the first line lacks {', '.join(missing)}; its columns are start, end, audio "
-                    "and, if wanted, who"
-                )
-            segments = [_parsed(path, rows.line_num, row) for row in rows]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"--segments {path}: this is no CSV file in UTF-8: {error}") from None
+    named = f"{option} {path}"
+    segments = [_parsed(path.parent, named, row) for row in read_table(path, named, _COLUMNS[:3], _COLUMNS)]
     if not segments:
-        raise UserError(f"--segments {path}: the list has no segment")
+        raise UserError(f"{named}: the list has no segment")
     return segments
 
 
-def _parsed(path: Path, line: int, row: Mapping[str, str | None]) -> DubSegment:
-    start, end, audio, who = ((row.get(name) or "").strip() for name in _COLUMNS)
+def _parsed(folder: Path, named: str, row: TableRow) -> DubSegment:
+    start, end, audio, who = (row.fields.get(name, "") for name in _COLUMNS)
     try:
+        if row.fault:
+            raise UserError(row.fault)
         if not audio:
             raise UserError("the column audio is empty")
         parse_who(who or "largest")
         return DubSegment(
-            audio=path.parent / audio,
+            audio=folder / audio,
             start_s=parse_time(start or "0"),
             end_s=parse_time(end) if end else None,
             who=who or None,
         )
     except UserError as error:
-        raise UserError(f"--segments {path}, line {line}: {error}") from None
+        raise UserError(f"{named}, line {row.line}: {error}") from None
 
 
 def require_order(segments: list[tuple[float, float]]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import os
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -13,8 +12,6 @@ import torch
 from pipeline.core.choices import Device, Precision
 from pipeline.core.errors import UserError
 from pipeline.core.resources import num_cores
-
-logger = logging.getLogger(__name__)
 
 
 def select_device(name: Device) -> torch.device:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +18,8 @@ from pipeline.core import atomic
 from pipeline.core.choices import UNNAMED_GEOMETRY, CropGeometry
 from pipeline.core.digest import sha256_of
 from pipeline.core.errors import UserError
+from pipeline.core.model_files import MODEL_NAME, WEIGHTS_NAME
 
-logger = logging.getLogger(__name__)
-
-WEIGHTS_NAME = "weights.safetensors"
-MODEL_NAME = "model.json"
 MAX_MESSAGE_CHARS = 300
 """Maximum length of torch's message about tensors that do not match. Torch lists every tensor."""
 Network = TypeVar("Network", bound=nn.Module)

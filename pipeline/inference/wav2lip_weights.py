@@ -20,6 +20,7 @@ from models.syncnet import SyncNet
 from pipeline.core.choices import CropGeometry
 from pipeline.core.digest import sha256_of
 from pipeline.core.errors import UserError
+from pipeline.core.model_files import MODEL_NAME
 from pipeline.inference import saved_model
 from pipeline.inference.generator_kinds import WAV2LIP_RELEASED
 from pipeline.inference.sync_expert import EXPERT_KIND
@@ -32,7 +33,7 @@ def convert_wav2lip(path: Path, folder: Path) -> str:
 
     Raises UserError if ``folder`` already holds a model, or if ``path`` holds neither network.
     """
-    if (folder / saved_model.MODEL_NAME).exists():
+    if (folder / MODEL_NAME).exists():
         raise UserError(f"{folder} already holds a model; choose another --out, or remove that folder")
     if not path.is_file():
         raise UserError(f"{path} is not a file; give the path of a file such as wav2lip_gan.pth")

@@ -18,6 +18,7 @@ from pipeline.core.command_line import reported, run_command
 from pipeline.core.errors import LipsmithError, UserError
 from pipeline.core.layout import Layout, find_root
 from pipeline.core.logs import log_to_stderr, wants_tracebacks
+from pipeline.core.model_files import MODEL_NAME
 from pipeline.params import Params, load_params
 from pipeline.promote.gate import GateDecision, ModelScores, Resampling, decide, parse_scores
 from pipeline.promote.lineage import REGISTERED_NAME
@@ -166,7 +167,7 @@ def _trained_on(layout: Layout, folder: Path) -> set[str]:
     """Ids of the clips that the model in ``folder`` was trained on; empty if the training split has changed since."""
     from pipeline.core.digest import sha256_of_names
 
-    info = read_json(folder / "model.json")["info"]
+    info = read_json(folder / MODEL_NAME)["info"]
     clips = _clips_of(layout, "train")
     return clips if info.get("trained_on_sha256") == sha256_of_names(clips) else set()
 

@@ -5,7 +5,6 @@ The clips stay in their folder or in ``data/raw``. DVC does not cache them.
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,8 +18,6 @@ from pipeline.core.resources import num_cores
 from pipeline.corpora.manifest import MIN_CLIPS, SPLITS, ClipRecord, record_of, write_manifest
 from pipeline.corpora.roots import corpus_root
 from pipeline.params import Params
-
-logger = logging.getLogger(__name__)
 
 _SETTING_OF = {
     "demo": "dataset.demo.val_fraction, test_fraction and split_by",

@@ -5,7 +5,6 @@ It copies no clips: its index refers to the shards, and readers apply the correc
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -26,8 +25,6 @@ from pipeline.sync_filter.decision import SyncScore, correction_frames, rejectio
 if TYPE_CHECKING:
     from pipeline.shards.clip import Clip
     from pipeline.sync_filter.scorer import Scorer
-
-logger = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -19,7 +19,7 @@ from pipeline.core.choices import UNNAMED_GEOMETRY, CropGeometry
 from pipeline.core.digest import sha256_of
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
-from pipeline.inference import saved_model
+from pipeline.core.model_files import WEIGHTS_NAME
 from pipeline.inference.lse_evaluator import Evaluator, load_official
 from pipeline.inference.sync_expert import clip_cosines, read_expert
 from pipeline.metrics.lse import negative_distances
@@ -72,7 +72,7 @@ class OfficialScorer:
 
 def weights_file(path: Path) -> Path:
     """The file whose digest identifies a scorer: the weights if ``path`` is a model's folder, else ``path`` itself."""
-    return path / saved_model.WEIGHTS_NAME if path.is_dir() else path
+    return path / WEIGHTS_NAME if path.is_dir() else path
 
 
 def load_scorer(params: SyncFilterParams, root: Path, device: torch.device, stored: CropGeometry) -> Scorer:

@@ -22,6 +22,7 @@ from pipeline.core.artifacts import read_json
 from pipeline.core.choices import BOUNDS
 from pipeline.core.layout import Layout
 from pipeline.core.locks import locked
+from pipeline.core.model_files import MODEL_NAME
 from pipeline.params import Params
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def identity_of(layout: Layout, stage: str, variant: str | None, params: Params,
 def run_key(layout: Layout, stage: str, variant: str | None, fingerprint: str) -> str:
     """Key of a run: the stage's computation, or for an evaluation the training of the model that it scores."""
     if stage == "evaluate" and variant:
-        model = layout.model_dir("train_gan", variant) / "model.json"
+        model = layout.model_dir("train_gan", variant) / MODEL_NAME
         if model.is_file():
             trained = read_json(model)["info"].get("fingerprint")
             if trained:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pipeline.core import atomic
 from pipeline.core.artifacts import read_curve_rows
 from pipeline.core.choices import JudgeName
+from pipeline.core.model_files import MODEL_NAME, WEIGHTS_NAME
 from pipeline.inference import saved_model
 from pipeline.inference.device import select_device, set_threads
 from pipeline.inference.lse_evaluator import Evaluator, judge_dir, load_judge, load_official
@@ -37,7 +38,7 @@ def use_judge(name: JudgeName, context: StageContext) -> dict[str, Any]:
     evaluator = load_judge(name, select_device(context.params.runtime.device))
     measured = _measured(evaluator, context)
     source = judge_dir(name)
-    for file in (saved_model.WEIGHTS_NAME, saved_model.MODEL_NAME):
+    for file in (WEIGHTS_NAME, MODEL_NAME):
         atomic.write_bytes(context.output_dir / "model" / file, (source / file).read_bytes())
     curve = context.output_dir / "curve.csv"
     atomic.write_bytes(curve, (source / curve.name).read_bytes())

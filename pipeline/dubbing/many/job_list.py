@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
+from pipeline.core.csv_table import TableRow, read_table
 from pipeline.core.errors import UserError
 from pipeline.dubbing.options import DubOptions, require_choices
 from pipeline.dubbing.output import require_local
@@ -18,7 +18,6 @@ _NOT_IN_LISTS = ("on_progress", "keep_frames")
 """Options of one dub that a list cannot have. Kept frames would remain if a run is killed, and stop the next one."""
 FILE_COLUMNS = ("face", "audio", "out")
 _REQUIRED = ("face", "out")
-_REST = "fields without a column"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,40 +58,19 @@ def read_jobs(path: Path) -> list[ListedJob]:
     Relative paths start at the folder of the list. An empty field means the default. Raises UserError for a file that
     is no such list. An unusable line has a reason instead of a job.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; give a CSV file with the columns face, audio and out")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file, restkey=_REST, restval="", skipinitialspace=True)
-            _require_columns(path, list(rows.fieldnames or ()))
-            listed = [_listed(path.absolute().parent, rows.line_num, row) for row in rows]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: this is no CSV file in UTF-8: {error}") from None
-    if not listed:
+    rows = read_table(path, str(path), _REQUIRED, (*FILE_COLUMNS, *option_columns()))
+    if not rows:
         raise UserError(f"{path}: the list has no job")
-    return list(_without_conflicts(listed))
+    return list(_without_conflicts(_listed(path.absolute().parent, row) for row in rows))
 
 
-def _require_columns(path: Path, found: list[str]) -> None:
-    allowed = (*FILE_COLUMNS, *option_columns())
-    problems = (
-        ("lacks", [name for name in _REQUIRED if name not in found]),
-        ("has the unknown columns", [repr(name) for name in found if name not in allowed]),
-        ("repeats", sorted({name for name in found if found.count(name) > 1})),
-    )
-    for what, names in problems:
-        if names:
-            raise UserError(f"{path}: the first line {what} {', '.join(names)}; allowed columns: {', '.join(allowed)}")
-
-
-def _listed(folder: Path, line: int, row: Mapping[str, Any]) -> ListedJob:
-    fields = {name: text.strip() for name, text in row.items() if name != _REST}
+def _listed(folder: Path, row: TableRow) -> ListedJob:
     try:
-        if _REST in row:
-            raise UserError(f"the line has {len(row[_REST])} more fields than the first line; quote fields with commas")
-        return ListedJob(line=line, fields=fields, job=_parsed(folder, fields))
+        if row.fault:
+            raise UserError(row.fault)
+        return ListedJob(line=row.line, fields=row.fields, job=_parsed(folder, row.fields))
     except UserError as error:
-        return ListedJob(line=line, fields=fields, reason=str(error))
+        return ListedJob(line=row.line, fields=row.fields, reason=str(error))
 
 
 def _parsed(folder: Path, fields: Mapping[str, str]) -> DubJob:
@@ -114,7 +92,7 @@ def _value(folder: Path, name: str, text: str) -> Any:
     if name in ("start", "end"):
         return parse_time(text)
     if name == "segments":
-        return read_segments(_path(folder, name, text))
+        return read_segments(_path(folder, name, text), name)
     if name == "who":
         parse_who(text)
         return text

@@ -38,11 +38,14 @@ def test_a_list(tmp_path):
     ("content", "message"),
     [
         (b"", "the first line lacks start, end, audio"),
-        (b"start,end\n1,2\n", "the first line lacks audio; its columns are start, end, audio and, if wanted, who"),
+        (b"start,end\n1,2\n", "the first line lacks audio; allowed columns: start, end, audio, who"),
         (b"start,end,audio\n", "the list has no segment"),
         (b"start,end,audio\n1,2,a.wav\nx,2,a.wav\n", "line 3: the time 'x' is not understood"),
         (b"start,end,audio\n1,2,\n", "line 2: the column audio is empty"),
         (b"start,end,audio,who\n1,2,a.wav,bob\n", "line 2: who is 'bob'"),
+        (b"start,end,audio,whom\n1,2,a.wav,2\n", "the first line has the unknown columns 'whom'"),
+        (b"start,end,audio,audio\n1,2,a.wav,b.wav\n", "the first line repeats audio"),
+        (b"start,end,audio,who\n1,2,hello, world.wav,2\n", "line 2: the line has 1 more fields than the first line"),
         (b"\xff\xfe\x00", "no CSV file in UTF-8"),
     ],
 )

@@ -22,6 +22,7 @@ from pipeline.compare.table import comparison, read_result, shared_protocol
 from pipeline.core import atomic, scratch
 from pipeline.core.errors import DataError, TemporaryError, UserError
 from pipeline.core.layout import Layout
+from pipeline.core.model_files import MODEL_NAME
 from pipeline.evaluation import score, setup, strips
 from pipeline.inference import saved_model
 from pipeline.inference.pretrained import INCEPTION, WeightsError
@@ -203,7 +204,7 @@ def test_a_model_of_another_crop_geometry_gets_its_crops_and_a_protocol_of_its_o
     row = run_stage("evaluate", partial(evaluate._body, "no_lstm"), "no_lstm")
     assert row["protocol"]["crop"] == "square"
     folder = shutil.copytree(layout.model_dir("train_gan", "no_lstm"), layout.root / "adopted")
-    path = folder / saved_model.MODEL_NAME
+    path = folder / MODEL_NAME
     path.write_text(json.dumps(json.loads(path.read_text()) | {"info": {"crop": "box"}}))
     seen: list[Any] = []
     real: Callable[..., Any] = score.paste

@@ -18,6 +18,7 @@ from pipeline.cli.main import app
 from pipeline.core.choices import CropGeometry
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
+from pipeline.core.model_files import MODEL_NAME, WEIGHTS_NAME
 from pipeline.inference import saved_model
 from pipeline.inference.sync_expert import clip_cosines
 from pipeline.params import load_params
@@ -112,7 +113,7 @@ def test_a_frozen_expert_of_another_version_is_rejected(layout: Layout) -> None:
     CliRunner().invoke(app, ["freeze-scorer"])
     params = load_params(layout.params_path).sync_filter
     assert params.scorer is not None
-    described = layout.root / params.scorer / saved_model.MODEL_NAME
+    described = layout.root / params.scorer / MODEL_NAME
     described.write_text(described.read_text().replace('"width"', '"girth"'))
     with pytest.raises(UserError, match=r"sync_filter\.scorer: .* holds a sync expert of another version of lipsmith"):
         load_scorer(params, layout.root, torch.device("cpu"), "square")
@@ -147,7 +148,7 @@ def test_a_scorer_whose_weights_have_changed_is_rejected(layout: Layout) -> None
     save_expert(layout.root / params.scorer, seed=2)
     with pytest.raises(UserError, match="it has changed since it was frozen"):
         load_scorer(params, layout.root, torch.device("cpu"), "square")
-    (layout.root / params.scorer / saved_model.WEIGHTS_NAME).unlink()
+    (layout.root / params.scorer / WEIGHTS_NAME).unlink()
     with pytest.raises(UserError, match="freeze-scorer"):
         load_scorer(params, layout.root, torch.device("cpu"), "square")
 

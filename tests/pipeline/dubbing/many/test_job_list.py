@@ -111,6 +111,12 @@ def test_a_number_and_a_time_that_are_none(tmp_path):
     assert third.reason.startswith("the time 'soon' is not understood")
 
 
+def test_a_message_about_segments_names_the_column(tmp_path):
+    (tmp_path / "lines.csv").write_text("start,end,audio\n0,,hello, world.wav\n")
+    (item,) = listed(tmp_path, "face,out,segments\na,1.mp4,lines.csv\n")
+    assert item.reason.startswith(f"segments {tmp_path}/lines.csv, line 2: the line has 1 more fields")
+
+
 def test_an_output_that_another_job_writes_or_reads(tmp_path):
     (tmp_path / "out").mkdir()
     first, twice, source, last = listed(
