@@ -14,13 +14,16 @@ from pipeline.core.errors import UserError
 from pipeline.dubbing.face_path import MIN_SEEN_S, FaceChoice, FoundFaces
 from pipeline.dubbing.paths import FacePath
 from pipeline.dubbing.who import Who
-from pipeline.faces.active_speaker import loudness_by_frame, mouth_motions, speaking_score
+from pipeline.faces.active_speaker import clearly_best, loudness_by_frame, mouth_motions, speaking_score
 from pipeline.faces.detector import box_iou
 from pipeline.faces.track import MIN_LINK_IOU, FaceTrack
 from pipeline.features.alignment import FPS, SAMPLE_RATE_HZ
 
-CLEARLY_TALKS = 1.25
-"""Smallest ratio of the best score to the second best. In 10 pairs of a quiet and a talking face it is 1.48 or more."""
+MIN_TALKING_RATIO = 1.25
+"""Smallest ratio of the best score to the second best in one shot.
+
+In 10 pairs of a quiet and a talking face it is 1.48 or more.
+"""
 OpenImages = Callable[[], Iterable[NDArray[np.uint8]]]
 
 
@@ -127,9 +130,8 @@ def _talking_in(
     motions = mouth_motions(tracks, _repeated(images, rows))
     loudness = loudness_by_frame(sound[: len(rows) * round(SAMPLE_RATE_HZ / FPS)], motions.shape[1])
     scores = [speaking_score(motion, loudness) for motion in motions]
-    ranked = sorted(zip(scores, (face.number for face in faces), strict=True), reverse=True)
-    best, second = [*ranked, (0.0, 0), (0.0, 0)][:2]
-    return best[1] if best[0] > 0 and best[0] >= CLEARLY_TALKS * second[0] else None
+    best = clearly_best(scores, MIN_TALKING_RATIO)
+    return None if best is None else faces[best].number
 
 
 def _rows_at_25_fps(found: FoundFaces, start: int, stop: int) -> NDArray[np.int64]:

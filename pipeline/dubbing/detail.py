@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.dubbing.paste import MouthArea, Refine
-from pipeline.media.image import gaussian_blur, largest_around
+from pipeline.media.image import blur_xy, largest_around
 
 SPLIT_PX = 1.5
 """Standard deviation of the blur that divides an image into its coarse part and its detail, in crop pixels."""
@@ -63,9 +63,9 @@ class MouthDetail:
         self, agreement: NDArray[np.float32], generated: NDArray[np.float32], shown: NDArray[np.uint8], area: MouthArea
     ) -> NDArray[np.float32]:
         sigmas = [SPLIT_PX * scale for scale in area.pixels_per_crop_px]
-        coarse = gaussian_blur(generated, *sigmas)
+        coarse = blur_xy(generated, *sigmas)
         fine = generated - coarse
-        fine_shown = shown - gaussian_blur(shown.astype(np.float32), *sigmas)
+        fine_shown = shown - blur_xy(shown.astype(np.float32), *sigmas)
         contrasts = np.array([(area.alpha * np.square(detail)).mean() for detail in (fine, fine_shown)])
         self._contrasts = self._mixed(self._contrasts, contrasts) if self._contrasts.any() else contrasts
         gain = float(np.clip(math.sqrt(self._contrasts[1] / max(self._contrasts[0], 1e-6)), 1, MAX_GAIN))
@@ -83,6 +83,6 @@ def structure_agreement(crop: NDArray[np.uint8], generated: NDArray[np.uint8]) -
     Compares what is wider than ``SPLIT_PX`` and narrower than ``CONTEXT_PX``: shading and slight blur do not count.
     """
     difference = crop.astype(np.float32) - generated
-    band = gaussian_blur(difference, SPLIT_PX, SPLIT_PX) - gaussian_blur(difference, CONTEXT_PX, CONTEXT_PX)
+    band = blur_xy(difference, SPLIT_PX, SPLIT_PX) - blur_xy(difference, CONTEXT_PX, CONTEXT_PX)
     change = np.clip((np.abs(band).max(axis=2) - SAME) / (CHANGED - SAME), 0, 1)
-    return 1 - gaussian_blur(largest_around(change, SPREAD_PX), SPLIT_PX, SPLIT_PX)
+    return 1 - blur_xy(largest_around(change, SPREAD_PX), SPLIT_PX, SPLIT_PX)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.faces.detector import box_areas
+
 
 @dataclass(eq=False)
 class FacePath:
@@ -44,8 +46,8 @@ class FacePath:
 
     @property
     def area(self) -> float:
-        sides = self.boxes[:, 2:] - self.boxes[:, :2]
-        return float(np.nansum(sides[:, 0] * sides[:, 1]))
+        """Sum of the box areas, square pixels."""
+        return float(np.nansum(box_areas(self.boxes)))
 
     @property
     def num_seen(self) -> int:

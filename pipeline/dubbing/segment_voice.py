@@ -16,7 +16,7 @@ from pipeline.dubbing.speech import BIT_RATE, usable_samples
 from pipeline.features.alignment import SAMPLE_RATE_HZ
 from pipeline.features.mel import mel_spectrogram
 from pipeline.features.samples import float_to_int16, int16_to_float
-from pipeline.media.audio import Begin, Float32, SoundBlock, StreamResampler, mono_blocks
+from pipeline.media.audio import Begin, BlockReader, Float32, SoundBlock, StreamResampler, mono_blocks
 from pipeline.media.errors import CorruptMediaError
 from pipeline.media.file import MediaFile
 from pipeline.media.output_sound import EncodedSound, OutputSound
@@ -60,7 +60,7 @@ class SegmentVoice:
 
     def _blocks(self) -> Iterator[Float32]:
         own = self.video.sound() if self.video.header.has_audio else iter(())
-        own_sound, voices = _Reader(_stereo(own)), _Reader(self._voices())
+        own_sound, voices = (BlockReader(blocks, OUTPUT_CHANNELS) for blocks in (_stereo(own), self._voices()))
         position = 0
         while len(block := own_sound.take(_BLOCK_SAMPLES)) or not voices.is_at_end:
             num = _BLOCK_SAMPLES
@@ -128,26 +128,6 @@ def load_segments(
 def after_end(segment: DubSegment, video: MediaFile) -> UserError:
     """The error for a segment that starts after the end of the video."""
     return UserError(f"a segment starts at {segment.start_s:g} s, after the end of {video.path}")
-
-
-class _Reader:
-    """Takes a given number of samples at a time from blocks ``float32 [n, 2]``."""
-
-    def __init__(self, blocks: Iterable[Float32]) -> None:
-        self._blocks = iter(blocks)
-        self._held = np.zeros((0, OUTPUT_CHANNELS), np.float32)
-        self.is_at_end = False
-
-    def take(self, num: int) -> Float32:
-        """The next ``num`` samples, fewer at the end."""
-        parts, missing = [self._held], num - len(self._held)
-        while missing > 0 and (block := next(self._blocks, None)) is not None:
-            parts.append(block)
-            missing -= len(block)
-        self.is_at_end = missing > 0
-        joined = np.concatenate(parts)
-        self._held = joined[num:]
-        return joined[:num]
 
 
 def _stereo(blocks: Iterable[SoundBlock]) -> Iterator[Float32]:

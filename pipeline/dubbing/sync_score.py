@@ -17,17 +17,20 @@ from pipeline.faces.detector import box_iou, detect_every, detectors_by_zoom
 from pipeline.faces.smooth import smooth_faces
 from pipeline.faces.track import MIN_LINK_IOU, FaceTrack, link_detections
 from pipeline.faces.turns import turns_of
-from pipeline.features.alignment import FPS, num_samples_of
+from pipeline.features.alignment import FPS, SAMPLE_RATE_HZ, num_samples_of
 from pipeline.features.samples import float_to_int16
 from pipeline.inference.lse_evaluator import Evaluator
-from pipeline.media.audio import rms_of
+from pipeline.media.audio import mono_blocks, rms_of, samples_between
 from pipeline.media.file import MediaFile
 from pipeline.metrics.lse import DROPPED_WINDOWS, EVALUATOR_INPUT_PX, VSHIFT_FRAMES, lse_scores
 from pipeline.params import PreprocessParams
 
 DUB_JUDGE: JudgeName = "judge-1"
 MAX_SCORED_S = 20.0
-"""Longest part of a face's appearance that is scored, from its start. Bounds the memory and the time."""
+"""Longest part of a face's appearance that is scored, from its start. Limits the frames and the sound in memory.
+
+Video and sound before it are decoded, too, and not kept.
+"""
 _MIN_FRAMES = 2 * VSHIFT_FRAMES + 1 + DROPPED_WINDOWS
 """With fewer frames than offsets are searched, LSE-C mostly measures the zero vectors beyond the ends."""
 
@@ -53,7 +56,8 @@ def score_dub(summary: DubSummary, evaluator: Evaluator, params: PreprocessParam
     with MediaFile(summary.path) as video:
         start, track = _find_track(video, face, params)
         num_frames = len(track.boxes)
-        samples = video.samples()[num_samples_of(start) :][: num_samples_of(num_frames)]
+        sound = mono_blocks(video.sound(), SAMPLE_RATE_HZ)
+        samples = samples_between(sound, num_samples_of(start), num_samples_of(start + num_frames))
         if not rms_of(samples) >= params.min_audio_rms:
             raise DataError("the sound is silent where the face is dubbed")
         cut = Cropper(context_boxes(smooth_faces(track, params.smooth_frames)), EVALUATOR_INPUT_PX)

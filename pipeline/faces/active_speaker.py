@@ -24,7 +24,7 @@ LANDMARK_SMOOTHING_FRAMES = 15
 MOTION_SMOOTHING_FRAMES = 5
 MAX_LAG_FRAMES = 3
 """Largest lag between mouth motion and audio that is searched, in frames at 25 fps."""
-CLEARLY = 2.0
+MIN_SCORE_RATIO = 2.0
 """Smallest ratio of the best score to the second best; below it no speaker is selected."""
 
 
@@ -39,10 +39,15 @@ def speaking_track(
     motions = mouth_motions(tracks, frames)
     loudness = loudness_by_frame(samples, motions.shape[1])
     scores = [speaking_score(motion, loudness) for motion in motions]
+    return clearly_best(scores, MIN_SCORE_RATIO)
+
+
+def clearly_best(scores: Sequence[float], min_ratio: float) -> int | None:
+    """Index of the best score, or None unless it is positive and at least ``min_ratio`` times the second best."""
     ranked = sorted(range(len(scores)), key=lambda k: -scores[k])
     if not ranked or scores[ranked[0]] <= 0:
         return None
-    if len(ranked) > 1 and scores[ranked[0]] < CLEARLY * scores[ranked[1]]:
+    if len(ranked) > 1 and scores[ranked[0]] < min_ratio * scores[ranked[1]]:
         return None
     return ranked[0]
 

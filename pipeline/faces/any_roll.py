@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from pipeline.faces.crops import BORDER_VALUE, Cropper
 from pipeline.faces.detector import SURE_SCORE, Detection, YuNetDetector, detectors_by_zoom
-from pipeline.faces.roll import rolls_of, rotated
-from pipeline.faces.turns import turns_of
+from pipeline.faces.roll import rotated
+from pipeline.faces.turns import rolls_of, turns_of
 
 STEP_DEGREES = 15
 ROTATED_PX = 64

@@ -38,7 +38,7 @@ class Detection:
     """One face in one frame: ``box: float64 [4]``, ``landmarks: float64 [5, 2]``, ``score`` in 0..1.
 
     Landmarks, left and right as in the image of the upright face: left eye, right eye, nose tip, left and right mouth
-    corner. `pipeline.faces.turns.turns_of` them says whether the face is on its side or upside down.
+    corner. `pipeline.faces.turns.turns_of` is not 0 if the face is on its side or upside down.
     """
 
     box: NDArray[np.float64]
@@ -155,6 +155,11 @@ def detect_every(
     if last is not None and found[-1] is None:
         found[-1] = detector.detect(last)
     return found
+
+
+def box_areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Areas of boxes in square pixels: float64 [N, 4] -> float64 [N]; NaN stays NaN."""
+    return np.asarray(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
 
 
 def box_iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

@@ -9,22 +9,11 @@ import numpy as np
 
 from pipeline.faces.smooth import smooth_faces, smooth_series
 from pipeline.faces.track import FaceTrack
-from pipeline.faces.turns import Float64, turns_of
+from pipeline.faces.turns import Float64, rolls_of, turns_of
 
 UPRIGHT_DEGREES, ROLLED_DEGREES = 8.0, 16.0
 """Up to the first a face counts as upright; from the second on its crop is aligned wholly, and in between in part."""
 _GLITCH_DEGREES = 60.0
-
-
-def rolls_of(landmarks: Float64) -> Float64:
-    """Roll of faces with landmarks in the order of `Detection`: float64 [..., 5, 2] -> float64 [...], -180..180.
-
-    NaN gives NaN. YuNet's own landmarks show a small part of the roll; those of `AnyRollDetector` show all of it.
-    """
-    eye_l, eye_r, _, mouth_l, mouth_r = np.moveaxis(landmarks, -2, 0)
-    down = (mouth_l + mouth_r - eye_l - eye_r) / 2  # also long in profile, where the eyes are close together
-    across = eye_r - eye_l + mouth_r - mouth_l
-    return np.degrees(np.arctan2(across[..., 1] - down[..., 0], across[..., 0] + down[..., 1]))
 
 
 def rotated(points: Float64, centres: Float64, degrees: Float64 | float) -> Float64:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.faces.detector import Detection, box_iou
+from pipeline.faces.detector import Detection, box_areas, box_iou
 
 MIN_LINK_IOU = 0.3
 
@@ -37,8 +37,7 @@ class FaceTrack:
     @property
     def area(self) -> float:
         """Sum of the box areas, square pixels."""
-        sides = self.boxes[:, 2:] - self.boxes[:, :2]
-        return float(np.nansum(sides[:, 0] * sides[:, 1]))
+        return float(np.nansum(box_areas(self.boxes)))
 
     def part(self, start: int, stop: int) -> FaceTrack:
         """Rows ``start`` to ``stop`` (exclusive)."""

@@ -179,6 +179,42 @@ def mono_blocks(blocks: Iterable[SoundBlock], to_hz: int) -> Iterator[Float32]:
         yield resampler.finish()[:, 0]
 
 
+class BlockReader:
+    """Takes a given number of samples at a time from blocks ``float32 [n, channels]``."""
+
+    def __init__(self, blocks: Iterable[Float32], num_channels: int) -> None:
+        self._blocks = iter(blocks)
+        self._held = np.zeros((0, num_channels), np.float32)
+        self.is_at_end = False
+
+    def take(self, num: int) -> Float32:
+        """The next ``num`` samples, fewer at the end."""
+        parts, missing = [self._held], num - len(self._held)
+        while missing > 0 and (block := next(self._blocks, None)) is not None:
+            parts.append(block)
+            missing -= len(block)
+        self.is_at_end = missing > 0
+        joined = np.concatenate(parts) if len(parts) > 1 else self._held
+        self._held = joined[num:]
+        return joined[:num]
+
+
+def samples_between(blocks: Iterable[Float32], start: int, stop: int) -> Float32:
+    """The samples ``start`` to ``stop`` (exclusive) of a sound in blocks ``float32 [n]``; fewer if it ends before.
+
+    Keeps only these samples, and asks for no block after them.
+    """
+    parts: list[Float32] = []
+    position = 0
+    for block in blocks:
+        if position + len(block) > start:  # a part, even an empty one, keeps its block in memory
+            parts.append(block[max(0, start - position) : stop - position])
+        position += len(block)
+        if position >= stop:
+            break
+    return np.concatenate([np.zeros(0, np.float32), *parts])
+
+
 def resample(samples: Float32, from_hz: int, to_hz: int) -> Float32:
     """Band-limited resampling along the first axis, without delay: ``float32 [n, ...]`` -> ``float32 [m, ...]``."""
     if from_hz == to_hz or len(samples) == 0:

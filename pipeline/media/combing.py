@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from fractions import Fraction
 from typing import Any
 
 import av.error
-from av.filter import Graph
 
 from pipeline.media.deinterlace import TimedPicture
+from pipeline.media.filter_graph import format_of, graph_for
 
 MAX_JUDGED = 250
 """Number of frames at the start of a video that are judged."""
 MIN_COMBED, MIN_SHARE = 15, 0.6
 """Least number of combed frames with one field order, and their least share of the judged frames.
 
-Of 755 progressive clips of GRID's speakers none has three combed frames; woven from such clips, three quarters are.
+Of 755 progressive clips of GRID's speakers none has three combed frames; of interlaced clips made from them, three
+quarters of the frames are combed.
 """
 THRESHOLD = "1.25"
-"""Least ratio of the differences between the fields. FFmpeg's 1.04 takes whole progressive clips for interlaced."""
+"""Least ratio of the differences between the fields. FFmpeg's 1.04 classifies whole progressive clips as
+interlaced."""
 _NOTE = (
     "its frames look interlaced, but are not flagged as such; moving edges have combs: deinterlace the file beforehand"
 )
@@ -49,18 +50,12 @@ class _Judge:
     """FFmpeg's idet for frames of one size and format."""
 
     def __init__(self, first: Any) -> None:
-        self._format = _format_of(first)
+        self._format = format_of(first)
         self._counts: Counter[str] = Counter()
-        self._graph = Graph()
-        source = self._graph.add_buffer(
-            width=first.width, height=first.height, format=first.format, time_base=Fraction(1, 1000)
-        )
-        self._graph.link_nodes(
-            source, self._graph.add("idet", intl_thres=THRESHOLD), self._graph.add("buffersink")
-        ).configure()
+        self._graph = graph_for(first, "idet", intl_thres=THRESHOLD)
 
     def takes(self, frame: Any) -> bool:
-        return _format_of(frame) == self._format
+        return format_of(frame) == self._format
 
     def is_combed_with(self, frame: Any) -> bool:
         """Whether the frames until now, with this one, look interlaced."""
@@ -73,7 +68,3 @@ class _Judge:
         num_combed = max(self._counts["tff"], self._counts["bff"])
         num_judged = self._counts["tff"] + self._counts["bff"] + self._counts["progressive"]
         return num_combed >= max(MIN_COMBED, MIN_SHARE * num_judged)
-
-
-def _format_of(frame: Any) -> tuple[int, int, str]:
-    return frame.width, frame.height, frame.format.name

@@ -8,7 +8,8 @@ from fractions import Fraction
 from typing import Any
 
 import av.error
-from av.filter import Graph
+
+from pipeline.media.filter_graph import CLOCK, format_of, graph_for
 
 TimedPicture = tuple[Fraction, Fraction, Any]
 """Start and end of a decoded frame in s, and the frame."""
@@ -39,22 +40,17 @@ class _Filter:
     """bwdif for frames of one size and format. It returns one frame per frame, in order, one frame later."""
 
     def __init__(self, first: Any) -> None:
-        self._format = _format_of(first)
+        self._format = format_of(first)
         self._times: deque[tuple[Fraction, Fraction]] = deque()
         self._num_added = 0
-        self._graph = Graph()
-        source = self._graph.add_buffer(
-            width=first.width, height=first.height, format=first.format, time_base=Fraction(1, 1000)
-        )
-        bwdif = self._graph.add("bwdif", mode="send_frame", deint="interlaced")
-        self._graph.link_nodes(source, bwdif, self._graph.add("buffersink")).configure()
+        self._graph = graph_for(first, "bwdif", mode="send_frame", deint="interlaced")
 
     def takes(self, frame: Any) -> bool:
-        return _format_of(frame) == self._format
+        return format_of(frame) == self._format
 
     def add(self, start: Fraction, end: Fraction, frame: Any) -> Iterator[TimedPicture]:
         self._times.append((start, end))
-        frame.pts, frame.time_base = self._num_added, Fraction(1, 1000)
+        frame.pts, frame.time_base = self._num_added, CLOCK
         self._num_added += 1
         self._graph.push(frame)
         yield from self._finished()
@@ -70,7 +66,3 @@ class _Filter:
             except (BlockingIOError, av.error.EOFError):
                 return
             yield *self._times.popleft(), picture
-
-
-def _format_of(frame: Any) -> tuple[int, int, str]:
-    return frame.width, frame.height, frame.format.name

@@ -23,7 +23,7 @@ def write_png(path: Path, image: NDArray[np.uint8]) -> None:
 Pixel = TypeVar("Pixel", np.uint8, np.float32)
 
 
-def blur(images: NDArray[Pixel], sigma_px: float) -> NDArray[Pixel]:
+def blur_each(images: NDArray[Pixel], sigma_px: float) -> NDArray[Pixel]:
     """Gaussian blur of ``[N, H, W, 3]``; a sigma below 0.1 px returns the input unchanged."""
     if sigma_px < 0.1:
         return images
@@ -31,7 +31,7 @@ def blur(images: NDArray[Pixel], sigma_px: float) -> NDArray[Pixel]:
     return np.stack(blurred)
 
 
-def gaussian_blur(image: NDArray[np.float32], sigma_x_px: float, sigma_y_px: float) -> NDArray[np.float32]:
+def blur_xy(image: NDArray[np.float32], sigma_x_px: float, sigma_y_px: float) -> NDArray[np.float32]:
     """Gaussian blur of ``[H, W, ...]`` with a standard deviation for each direction; mirrors the border."""
     blurred: Any = cv2.GaussianBlur(image, (0, 0), sigma_x_px, sigmaY=sigma_y_px, borderType=cv2.BORDER_REFLECT)
     return np.asarray(blurred)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from av.filter import Graph
 from av.sidedata.sidedata import Type
 from numpy.typing import NDArray
+
+from pipeline.media.filter_graph import graph_for
 
 _EXIF = 31  # AV_FRAME_DATA_EXIF, which PyAV has no name for
 
@@ -53,9 +53,6 @@ def _display_matrix(frame: Any) -> NDArray[np.float64] | None:
 
 def _without_exif(frame: Any) -> Any:
     """The frame without its EXIF data. FFmpeg has copied the orientation in it to the display matrix."""
-    graph = Graph()
-    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000))
-    steps = (source, graph.add("sidedata", f"mode=delete:type={_EXIF}"), graph.add("buffersink"))
-    graph.link_nodes(*steps).configure()
+    graph = graph_for(frame, "sidedata", f"mode=delete:type={_EXIF}")
     graph.push(frame)
     return graph.pull()

@@ -11,7 +11,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.media.audio import Float32, StreamResampler
+from pipeline.media.audio import BlockReader, Float32, StreamResampler
 
 _AAC_RATES_HZ = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
 _AAC_BLOCK_SAMPLES = 1024
@@ -55,7 +55,7 @@ class EncodedSound(OutputSound):
         self._layout = _LAYOUTS[num_channels]
         self._bit_rate = bit_rate
         self._blocks = _resampled(blocks, StreamResampler(rate_hz, self._rate_hz, num_channels))
-        self._held = np.zeros((0, num_channels), np.float32)
+        self._reader = BlockReader(self._blocks, num_channels)
         self._num_written = 0
 
     @classmethod
@@ -87,42 +87,38 @@ class EncodedSound(OutputSound):
     def _encode_until(self, stop: int) -> None:
         while self._num_written < stop:
             num = min(_AAC_BLOCK_SAMPLES, stop - self._num_written)
-            planar = np.ascontiguousarray(np.clip(self._take(num), -1.0, 1.0).T)
+            samples = self._reader.take(num)
+            padded = np.pad(samples, ((0, num - len(samples)), (0, 0)))  # silence after the end
+            planar = np.ascontiguousarray(np.clip(padded, -1.0, 1.0).T)
             frame = av.AudioFrame.from_ndarray(planar, format="fltp", layout=self._layout)
             frame.sample_rate = self._rate_hz
             frame.pts, frame.time_base = self._num_written, Fraction(1, self._rate_hz)
             self._container.mux(self._stream.encode(frame))
             self._num_written += num
 
-    def _take(self, num: int) -> Float32:
-        """The next ``num`` samples, with silence after the end."""
-        parts, missing = [self._held], num - len(self._held)
-        while missing > 0 and (block := next(self._blocks, None)) is not None:
-            parts.append(block)
-            missing -= len(block)
-        joined = np.concatenate(parts) if len(parts) > 1 else self._held
-        self._held = joined[num:]
-        return np.pad(joined[:num], ((0, max(0, missing)), (0, 0)))
-
 
 class CopiedSound(OutputSound):
     """The stored packets of an audio stream. ``start_s``: time of sample 0 on the clock of the packets.
 
-    ``packets`` must keep their container open. Players hear all of the stream, whatever the length of the video.
+    ``packets`` must keep their container open. Players play all of the stream, whatever the length of the video. A
+    packet without a time follows the one before it.
     """
 
     def __init__(self, packets: Generator[Any, None, None], duration_s: Fraction, start_s: Fraction) -> None:
         self.duration_s = duration_s
         self._packets, self._start_s = packets, start_s
         self._next: Any = None
+        self._end = 0
+        """End of the last written packet on its own clock."""
 
     def add_to(self, container: Any) -> None:
         self._container = container
         self._next = next(self._packets)
+        self._end = round(self._start_s / self._next.time_base)
         self._stream = container.add_stream_from_template(self._next.stream)
 
     def write_until(self, end_s: Fraction) -> None:
-        while self._next is not None and (self._next.dts or 0) * self._next.time_base - self._start_s < end_s:
+        while self._next is not None and self._decoded_at() * self._next.time_base - self._start_s < end_s:
             self._write_next()
 
     def finish(self, end_s: Fraction) -> None:
@@ -134,11 +130,19 @@ class CopiedSound(OutputSound):
         self._packets.close()
 
     def _write_next(self) -> None:
-        packet, self._next = self._next, next(self._packets, None)
+        packet, dts = self._next, self._decoded_at()
+        pts = dts if packet.pts is None else packet.pts
+        self._end = pts + (packet.duration or round(_AAC_BLOCK_SAMPLES / packet.stream.rate / packet.time_base))
+        self._next = next(self._packets, None)
         shift = round(self._start_s / packet.time_base)
-        packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+        packet.pts, packet.dts = pts - shift, dts - shift
         packet.stream = self._stream
         self._container.mux(packet)
+
+    def _decoded_at(self) -> int:
+        """Decoding time of the next packet on its own clock. Files need not state it."""
+        times = (time for time in (self._next.dts, self._next.pts) if time is not None)
+        return int(next(times, self._end))
 
 
 def _resampled(blocks: Iterable[Float32], resampler: StreamResampler) -> Generator[Float32, None, None]:

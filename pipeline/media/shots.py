@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -29,6 +29,12 @@ class ChangeMeter:
         small = cv2.resize(frame_bgr, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA).astype(np.int16)
         self.changes.append(0.0 if self._last is None else float(np.abs(small - self._last).mean()))
         self._last = small
+
+    def watch(self, frames: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+        """Yield the frames, each of which is added first."""
+        for frame in frames:
+            self.add(frame)
+            yield frame
 
 
 def find_cuts(changes: Sequence[float], least_change: float) -> list[int]:

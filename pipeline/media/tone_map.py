@@ -6,13 +6,13 @@ Light is in multiples of the reference white of SDR, which HDR shows at 203 cd/m
 from __future__ import annotations
 
 import tempfile
-from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from av.filter import Graph
 from numpy.typing import NDArray
+
+from pipeline.media.filter_graph import graph_for
 
 Light = NDArray[np.float64]
 
@@ -85,15 +85,10 @@ class ToneMapper:
     FORMAT = "gbrp16le"
 
     def __init__(self, first: Any, transfer: int, primaries: int) -> None:
-        self._graph = Graph()
         with tempfile.NamedTemporaryFile("w", suffix=".cube") as table:  # FFmpeg reads it when the filter is made
             table.write(_table(transfer, primaries))
             table.flush()
-            source = self._graph.add_buffer(
-                width=first.width, height=first.height, format=first.format, time_base=Fraction(1, 1000)
-            )
-            mapped = self._graph.add("lut3d", file=table.name, interp="tetrahedral")
-            self._graph.link_nodes(source, mapped, self._graph.add("buffersink")).configure()
+            self._graph = graph_for(first, "lut3d", file=table.name, interp="tetrahedral")
 
     def __call__(self, frame: Any) -> Any:
         self._graph.push(frame)

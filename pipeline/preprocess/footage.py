@@ -27,7 +27,7 @@ class Footage:
     def __init__(self, media: MediaFile, *, square_pixels: bool = False) -> None:
         self._media, self._square_pixels = media, square_pixels
         self._held: list[NDArray[np.uint8]] = []
-        self._are_held = False
+        self._are_held = self._are_too_large = False
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         if self._are_held:
@@ -37,14 +37,15 @@ class Footage:
         try:
             for frame in self._media.frames(FPS, square_pixels=self._square_pixels):
                 num_bytes += frame.image.nbytes
-                if num_bytes <= MAX_HELD_BYTES:
+                if num_bytes > MAX_HELD_BYTES:
+                    self._are_too_large = True
+                    self._held = []
+                elif not self._are_too_large:
                     self._held.append(frame.image)
                 yield frame.image
         except MediaError as error:
             raise RejectedError(Reason.BROKEN_VIDEO, error.detail) from error
-        self._are_held = num_bytes <= MAX_HELD_BYTES
-        if not self._are_held:
-            self._held = []
+        self._are_held = not self._are_too_large
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,7 @@ class FaceScan:
 def scan_faces(footage: Footage, detector: FaceDetector, every: int, rolled_faces: RolledFaces) -> FaceScan:
     """Detect faces in every n-th frame and the last, and measure the change of every frame, in one pass."""
     meter = ChangeMeter()
-
-    def metered() -> Iterator[NDArray[np.uint8]]:
-        for frame in footage:
-            meter.add(frame)
-            yield frame
-
-    found = detect_every(detector, metered(), every)
+    found = detect_every(detector, meter.watch(footage), every)
     if rolled_faces == "align":
         return FaceScan(found, [0] * len(found), meter.changes)
     upright = [None if faces is None else [face for face in faces if not turns_of(face.landmarks)] for faces in found]

@@ -34,14 +34,14 @@ def degrade_faces(windows: NDArray[np.uint8], rng: np.random.Generator) -> NDArr
     Generated faces are blurrier than video, and their colours differ. The similarities of an expert trained on video
     only are arbitrary for such faces, and its gradient then makes the lips red instead of moving them.
     """
-    from pipeline.media.image import blur  # here, because generators train without OpenCV
+    from pipeline.media.image import blur_each  # here, because generators train without OpenCV
 
     out = np.empty_like(windows)
     for index, window in enumerate(windows):
         grey = window.mean(axis=-1, keepdims=True, dtype=np.float32)
         faded = grey + np.float32(rng.uniform(0, 1.2)) * (window - grey)
         noise = rng.integers(-128, 128, window.shape, dtype=np.int8) * np.float32(rng.uniform(0, 12) / 128)
-        faded = blur(faded, rng.uniform(0, MAX_BLUR_PX)) + noise
+        faded = blur_each(faded, rng.uniform(0, MAX_BLUR_PX)) + noise
         out[index] = np.clip(faded, 0, 255).astype(np.uint8)
     return out
 

@@ -21,7 +21,7 @@ from pipeline.core.choices import Augment
 from pipeline.features.alignment import WINDOW_FRAMES
 from pipeline.features.mfcc import mfcc
 from pipeline.inference.device import autocast, uses_bf16
-from pipeline.media.image import blur
+from pipeline.media.image import blur_each
 from pipeline.metrics.lse import (
     DROPPED_WINDOWS,
     SAMPLES_PER_FRAME,
@@ -84,7 +84,9 @@ def soften_faces(windows: NDArray[np.uint8], rng: np.random.Generator) -> NDArra
     sync, and so measure image quality, which FID already measures.
     """
     largest_px = MAX_SOFTNESS * windows.shape[-2]
-    return np.stack([blur(window, rng.uniform(0, largest_px)) if rng.random() < 0.5 else window for window in windows])
+    return np.stack(
+        [blur_each(window, rng.uniform(0, largest_px)) if rng.random() < 0.5 else window for window in windows]
+    )
 
 
 def augment_audio(samples: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.int16]:

@@ -5,7 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.faces.active_speaker import loudness_by_frame, mouth_motions, speaking_score, speaking_track
+from pipeline.faces.active_speaker import (
+    clearly_best,
+    loudness_by_frame,
+    mouth_motions,
+    speaking_score,
+    speaking_track,
+)
 from pipeline.faces.detector import YuNetDetector, detect_every
 from pipeline.faces.track import FaceTrack, link_detections
 from tests.support.media_readers import iter_frames, read_samples
@@ -31,6 +37,14 @@ def test_loudness_is_in_db_and_as_long_as_the_picture() -> None:
     samples = np.concatenate([np.full(640, 0.1), np.zeros(640), np.full(320, 1.0)]).astype(np.float32)
     loudness = loudness_by_frame(samples, 4)
     assert loudness == pytest.approx([-20, -80, -3.01, -80], abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("scores", "best"),
+    [([], None), ([0.5], 0), ([0.0], None), ([1.0, 2.0], 1), ([1.0, 1.9], None), ([0.0, -1.0], None), ([3, 1, 1], 0)],
+)
+def test_the_best_score_is_clearly_best(scores: list[float], best: int | None) -> None:
+    assert clearly_best(scores, 2.0) == best
 
 
 def _side_by_side(paths: tuple[Path, Path], *, is_right_still: bool) -> tuple[list[np.ndarray], list[FaceTrack]]:

@@ -9,9 +9,10 @@ import pytest
 from pipeline.faces.any_roll import AnyRollDetector
 from pipeline.faces.crops import Cropper, crop_boxes
 from pipeline.faces.detector import YuNetDetector
-from pipeline.faces.roll import rolled_boxes, rolls_of, rotated, smooth_rolled_faces
+from pipeline.faces.roll import rolled_boxes, rotated, smooth_rolled_faces
 from pipeline.faces.smooth import smooth_faces
 from pipeline.faces.track import FaceTrack
+from pipeline.faces.turns import rolls_of
 from tests.support.drawn_face import draw_face
 
 UPRIGHT = np.array([[30.0, 40], [70, 40], [50, 60], [35, 80], [65, 80]])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import wave
+import weakref
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -191,3 +193,29 @@ def test_errors_name_the_file_and_the_reason(tmp_path: Path) -> None:
     assert (restored.path, restored.reason_code) == (tmp_path / "mute.mp4", "no_audio")
     assert isinstance(restored, MediaError)
     assert str(restored) == str(raised.value)
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 5), (3, 14), (12, 20), (18, 30), (25, 30), (7, 7)])
+@pytest.mark.parametrize("size", [1, 4, 20])
+def test_a_part_of_a_sound_in_blocks(start: int, stop: int, size: int) -> None:
+    samples = np.arange(20, dtype=np.float32)
+    blocks = [samples[place : place + size] for place in range(0, 20, size)]
+    np.testing.assert_array_equal(audio.samples_between(blocks, start, stop), samples[start:stop])
+
+
+def test_a_part_of_a_sound_asks_for_no_block_after_it_and_keeps_none_before_it() -> None:
+    alive: list[weakref.ref[np.ndarray]] = []
+
+    def blocks() -> Iterator[np.ndarray]:
+        for number in range(6):
+            block = np.full(10, number, np.float32)
+            alive.append(weakref.ref(block))
+            yield block
+        raise AssertionError("the part ended before")
+
+    def count_alive(limit: int) -> Iterator[np.ndarray]:
+        for block in blocks():
+            assert sum(one() is not None for one in alive) <= limit
+            yield block
+
+    assert audio.samples_between(count_alive(3), 45, 60).tolist() == [4] * 5 + [5] * 10

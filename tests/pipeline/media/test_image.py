@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.media.image import gaussian_blur, largest_around, to_lab
+from pipeline.media.image import blur_xy, largest_around, to_lab
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ def test_lab_of_white_black_and_red(bgr: list[int], lab: list[float]) -> None:
 def test_a_blur_has_a_width_for_each_direction_and_keeps_the_mean() -> None:
     dot = np.zeros((41, 61), np.float32)
     dot[20, 30] = 1
-    blurred = gaussian_blur(dot, 4, 2)
+    blurred = blur_xy(dot, 4, 2)
     y, x = np.mgrid[-20:21, -30:31]
     assert blurred.sum() == pytest.approx(1, abs=1e-3)
     assert (blurred * x**2).sum() ** 0.5 == pytest.approx(4, rel=0.03)

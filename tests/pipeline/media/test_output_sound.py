@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
 from pipeline.media.audio import Float32
-from pipeline.media.output_sound import EncodedSound, OutputSound
+from pipeline.media.output_sound import CopiedSound, EncodedSound, OutputSound
 from pipeline.media.writer import VideoWriter
 from tests.support.grey_videos import SIZE, grey
 from tests.support.media_readers import header_of, read_native_samples
 from tests.support.sound import tone
+from tests.support.sound_files import write_sound
 
 
 def write_with(path: Path, sound: OutputSound, num_frames: int) -> None:
@@ -73,3 +75,25 @@ def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert header_of(tmp_path / "v.mp4").duration_s == pytest.approx(40, abs=0.1)
     assert peaks[1] - peaks[0] < 2**20  # 30 s of these samples are 11 MiB
+
+
+@pytest.mark.parametrize("absent", [("dts",), ("pts",), ("pts", "dts")])
+def test_packets_without_times_are_copied_one_after_another(tmp_path: Path, absent: Sequence[str]) -> None:
+    write_sound(tmp_path / "a.m4a", tone(300, 1.0, 44_100)[:, None], 44_100, "aac")
+    written = []
+    for without in ((), absent):
+        with av.open(str(tmp_path / "a.m4a")) as source:
+
+            def packets(source: Any = source, without: Sequence[str] = without) -> Generator[Any, None, None]:
+                for number, packet in enumerate(source.demux(audio=0)):
+                    if not packet.size:
+                        return
+                    for name in without if number % 3 == 2 else ():
+                        setattr(packet, name, None)
+                    yield packet
+
+            start_s = source.streams.audio[0].start_time * source.streams.audio[0].time_base
+            write_with(tmp_path / "v.mp4", CopiedSound(packets(), Fraction(1), start_s), 25)
+        with av.open(str(tmp_path / "v.mp4")) as copy:
+            written.append([(packet.pts, packet.dts, bytes(packet)) for packet in copy.demux(audio=0)])
+    assert written[1] == written[0] and len(written[0]) > 40

@@ -64,3 +64,10 @@ def test_joins_of_real_clips_are_found_and_nothing_within_them(shared_data) -> N
     found = find_cuts(meter.changes, 4.0)
     assert set(found) <= set(joins[:-1])
     assert len(found) >= len(joins) - 2  # one join in a hundred looks alike
+
+
+def test_a_watched_frame_is_added_before_it_is_yielded() -> None:
+    meter, changes = ChangeMeter(), []
+    for _ in meter.watch([flat(10), flat(35)]):
+        changes.append(list(meter.changes))
+    assert changes == [[0], [0, 25]]

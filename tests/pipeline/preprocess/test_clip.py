@@ -3,6 +3,7 @@ from __future__ import annotations
 import builtins
 import io
 import os
+import weakref
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -146,6 +147,21 @@ def test_a_long_clip_is_decoded_again_instead_of_held(make_clip, params, monkeyp
     again = sample_of(record, params)
     assert again.frames_mjpeg == held.frames_mjpeg
     assert again.context_mjpeg == held.context_mjpeg
+
+
+def test_a_clip_that_is_too_large_to_hold_is_not_held_again(make_clip, monkeypatch) -> None:
+    monkeypatch.setattr(footage, "MAX_HELD_BYTES", 10 * EMPTY.nbytes)
+    most_alive = []
+    with MediaFile(make_clip().path) as media:
+        clip = footage.Footage(media)
+        for _ in range(2):
+            images: list[weakref.ref[np.ndarray]] = []
+            num_alive = []
+            for image in clip:
+                images.append(weakref.ref(image))
+                num_alive.append(sum(one() is not None for one in images))
+            most_alive.append(max(num_alive))
+    assert most_alive[0] > 8 and most_alive[1] <= 3
 
 
 @pytest.mark.parametrize("max_held_bytes", [400_000_000, 10 * EMPTY.nbytes])
