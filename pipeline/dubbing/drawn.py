@@ -23,13 +23,13 @@ class DrawnFrames:
     """The output frames with a generated mouth: those that should have one and show the face.
 
     ``sources: int64 [K]`` are the source frames of the K output frames, ``shares: float32 [K]`` the shares of the
-    generated mouth, ``starts_s: float64 [K]`` their times.
+    generated mouth, ``times_s: float64 [K + 1]`` their times and the end of the last one.
     """
 
     def __init__(
-        self, followed: Followed, sources: NDArray[np.int64], shares: Shares, starts_s: NDArray[np.float64]
+        self, followed: Followed, sources: NDArray[np.int64], shares: Shares, times_s: NDArray[np.float64]
     ) -> None:
-        self._starts_s = starts_s
+        self._times_s = times_s
         self._paths = None if followed.paths is None else followed.paths[sources]
         self._is_wanted = shares > 0
         self._is_drawn = self._is_wanted & np.isfinite(followed.boxes[sources, 0])
@@ -54,18 +54,18 @@ class DrawnFrames:
         limit = "" if on_missing == "error" else f", but at least {min_dubbed:.0%} must show it (--min-dubbed)"
         raise DataError(
             f"{face}: no face to dub in {self.num_missing} of {num_wanted} frames, first at "
-            f"{self._starts_s[first]:.2f} s{limit}; {remedy}"
+            f"{self._times_s[first]:.2f} s{limit}; {remedy}"
         )
 
-    def faces(self, faces: Sequence[NumberedFace], fps: float, *, has_numbers: bool) -> tuple[DubbedFace, ...]:
+    def faces(self, faces: Sequence[NumberedFace], *, has_numbers: bool) -> tuple[DubbedFace, ...]:
         """The faces with generated mouths. ``has_numbers``: whether the numbers are those of ``list_faces``."""
         dubbed = []
         for face in faces:
             is_its = np.zeros_like(self._is_drawn) if self._paths is None else np.isin(self._paths, face.paths)
             frames = np.flatnonzero(self._is_drawn & is_its)
             if len(frames):
-                start_s = round(float(self._starts_s[frames[0]]), 6)
-                end_s = round(float(self._starts_s[frames[-1]] + 1 / fps), 6)
+                start_s = round(float(self._times_s[frames[0]]), 6)
+                end_s = round(float(self._times_s[frames[-1] + 1]), 6)
                 dubbed.append(
                     DubbedFace(
                         number=face.number if has_numbers else None,

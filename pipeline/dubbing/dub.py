@@ -6,7 +6,6 @@ Memory holds one batch of frames, one box per frame, and the features of the spe
 from __future__ import annotations
 
 import itertools
-import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -25,6 +24,7 @@ from pipeline.dubbing.face_path import Followed, find_faces, finer
 from pipeline.dubbing.kept_frames import kept_frames
 from pipeline.dubbing.label import label_frames
 from pipeline.dubbing.paste import paste_mouth
+from pipeline.dubbing.path_crops import PathCropper
 from pipeline.dubbing.phases import in_phase
 from pipeline.dubbing.playback import Frame, play
 from pipeline.dubbing.reference import ShotReference, ShotStarts
@@ -35,15 +35,13 @@ from pipeline.dubbing.timing import OutputTiming, SourceTiming
 from pipeline.dubbing.tint import SkinTint, pixels_inside
 from pipeline.dubbing.voice import OpenVoice, open_voice
 from pipeline.dubbing.who import parse_who, who_text
-from pipeline.faces.crops import CROP_PX, Cropper
+from pipeline.faces.crops import CROP_PX
 from pipeline.faces.detector import FaceDetector
 from pipeline.inference.generator_inputs import AudioSource, FrameIndices, GeneratorState
 from pipeline.media.file import MediaFile
 from pipeline.media.header import Display
 from pipeline.media.picture_folder import open_pictures
 from pipeline.media.writer import VideoWriter
-
-logger = logging.getLogger(__name__)
 
 DetectorsFor = Callable[[int], Iterable[FaceDetector]]
 """Maps the longer side of a video's frames, in pixels, to the detectors to try in turn."""
@@ -128,8 +126,8 @@ def _dub(
     selection = select_faces(found, who, spans, lambda: itertools.islice(open_frames(), found.num_frames), video)
     followed = found.follow(selection.choices, settings.follow, generate.geometry)
     timing = source.output(settings.fill)
-    shares = generated_shares(timing.starts_s, float(timing.fps), opened.times, voice.audio, settings.in_silence)
-    drawn = DrawnFrames(followed, timing.sources(found.num_frames, settings.fill), shares, timing.starts_s)
+    shares = generated_shares(timing.times_s[:-1], float(timing.fps), opened.times, voice.audio, settings.in_silence)
+    drawn = DrawnFrames(followed, timing.sources(found.num_frames, settings.fill), shares, timing.times_s)
     drawn.require(video.path, settings.on_missing, settings.min_dubbed)
     shown = timing.shown(play(open_frames, found.num_frames, timing.num_plays, settings.fill, out.parent))
     writer = VideoWriter(
@@ -162,7 +160,7 @@ def _dub(
         num_missing=drawn.num_missing,
         num_dubbed=drawn.num_drawn,
         who=who_text(who),
-        faces=drawn.faces(selection.faces, float(timing.fps), has_numbers=has_numbers),
+        faces=drawn.faces(selection.faces, has_numbers=has_numbers),
         width=size.width,
         height=size.height,
         fps=float(timing.mean_fps),
@@ -189,10 +187,7 @@ def regenerate(
     share 0 is returned unchanged. ``detail``: how much detail is restored, 0..1 (``MouthDetail``).
     """
     boxes, rolls = followed.boxes, followed.rolls
-    has_face = np.isfinite(boxes[:, 0])
-    if has_face.any():  # placeholder boxes must not affect the sampling density
-        known = np.where(has_face[:, None], boxes, np.nanmedian(boxes, axis=0))
-        cut = Cropper(known, CROP_PX, rolls=rolls)
+    has_face, cut = np.isfinite(boxes[:, 0]), PathCropper(followed, CROP_PX)
     begins_shot, first_of_shot, state = ShotStarts(followed.shot_starts), ShotReference(), GeneratorState()
     tint_of, detail_of = SkinTint(float(timing.fps)), MouthDetail(detail, float(timing.fps))
     numbered = enumerate(shown)

@@ -7,7 +7,7 @@ frame rate.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,6 +92,14 @@ class FoundFaces:
         """The largest face, and in frames without it the next largest."""
         return [FaceChoice(range(len(self.paths)), 0, self.num_frames)]
 
+    @property
+    def num_without_face(self) -> int:
+        """Number of frames in no path."""
+        has_face = np.zeros(self.num_frames, bool)
+        for path in self.paths:
+            has_face[path.start : path.stop] = True
+        return int((~has_face).sum())
+
     def follow(self, choices: Sequence[FaceChoice], settings: FollowSettings, geometry: CropGeometry) -> Followed:
         """Smoothed boxes of the chosen faces, for crops of this geometry."""
         boxes, rolls = np.full((self.num_frames, 4), np.nan), np.zeros(self.num_frames)
@@ -111,28 +119,6 @@ class FoundFaces:
         return Followed(boxes, rolls, self.cuts, chosen)
 
 
-ChooseFaces = Callable[[FoundFaces], Sequence[FaceChoice]]
-
-
-def follow_face(
-    open_frames: Callable[[], Iterable[NDArray[np.uint8]]],
-    detectors: Iterable[FaceDetector],
-    fps: float,
-    settings: FollowSettings,
-    geometry: CropGeometry,
-    window_frames: int = FRAMES_PER_PASS,
-    choose: ChooseFaces | None = None,
-) -> Followed:
-    """Locate the speaker's face in each frame of a video, for crops of this geometry.
-
-    Among several faces, the one with the largest total area has priority; others fill the frames without it, unless
-    ``choose`` returns other choices. Gaps of up to ``max_gap_frames`` are bridged. Bridging and smoothing stop at cuts.
-    Arguments as in ``find_faces``.
-    """
-    found = find_faces(open_frames, detectors, fps, settings, window_frames)
-    return found.follow(found.largest if choose is None else choose(found), settings, geometry)
-
-
 def finer(detectors: Iterable[FaceDetector]) -> Sequence[FaceDetector]:
     """The detectors without the first, which is the coarsest, unless it is the only one.
 
@@ -149,7 +135,7 @@ def find_faces(
     settings: FollowSettings,
     window_frames: int = FRAMES_PER_PASS,
 ) -> FoundFaces:
-    """Locate all faces of a video.
+    """Locate all faces of a video. Gaps of up to ``max_gap_frames`` are bridged, but not at cuts.
 
     ``open_frames()`` returns the video's frames from the first one. ``detectors`` must not be empty. Each detector
     processes the whole video. The next one runs if frames without a face remain; the result with the fewest such frames
@@ -159,17 +145,13 @@ def find_faces(
     fewest = 0
     for detector in detectors:
         found = _find(open_frames(), detector, fps, settings, window_frames)
-        num_missing = _num_missing(found, settings)
+        num_missing = found.num_without_face
         if best is None or num_missing < fewest:
             best, fewest = found, num_missing
         if not fewest:
             break
     assert best is not None
     return best
-
-
-def _num_missing(found: FoundFaces, settings: FollowSettings) -> int:
-    return int(np.isnan(found.follow(found.largest, settings, "square").boxes[:, 0]).sum())
 
 
 def _max_gap(settings: FollowSettings, fps: float) -> int:
@@ -187,13 +169,7 @@ def _find(
     paths: list[FacePath] = []
     num_frames = 0
     meter = ChangeMeter()
-
-    def metered() -> Iterator[NDArray[np.uint8]]:
-        for frame in frames:
-            meter.add(frame)
-            yield frame
-
-    detections = (detector.detect(frame) for frame in metered())
+    detections = (detector.detect(frame) for frame in meter.watch(frames))
     while window := list(itertools.islice(detections, window_frames)):
         _extend(paths, _paths_of(window, num_frames, max_gap), num_frames, max_gap)
         num_frames += len(window)

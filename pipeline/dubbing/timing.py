@@ -43,11 +43,6 @@ class SourceTiming:
         """Number of frames of the output at a constant rate; None if it is the video's."""
         return None if self._wanted_s is None else max(1, round(self._wanted_s * self._fps))
 
-    @property
-    def is_constant(self) -> bool:
-        """Whether the frames that were read until now are evenly spaced."""
-        return self._is_constant
-
     def read(self, frames: Iterable[TimedFrame], *, to_end: bool = False) -> Iterator[Frame]:
         """The images of the video's frames from the first one, until the output ends or (``to_end``) all of them."""
         self._starts_s, self._end_s, self._is_constant = [], 0.0, True
@@ -90,7 +85,7 @@ class SourceTiming:
 class OutputTiming:
     """Which frames an output shows, and when.
 
-    ``num_plays`` frames of the source are played; ``repeats: int [num_plays]`` says how often each is shown, by default
+    ``num_plays`` frames of the source are played; ``repeats: int [num_plays]`` is how often each is shown, by default
     once. ``times`` are those of all shown frames; None at the constant rate ``fps``, which otherwise is the usual one.
     """
 
@@ -109,9 +104,11 @@ class OutputTiming:
         return self.num_plays if self.times is None else len(self.times)
 
     @property
-    def starts_s(self) -> NDArray[np.float64]:
-        """Times of the shown frames in seconds: float64 [num_frames]."""
-        return np.arange(self.num_plays) / float(self.fps) if self.times is None else self.times.starts_s
+    def times_s(self) -> NDArray[np.float64]:
+        """Times of the shown frames, and the end of the last one, in seconds: float64 [num_frames + 1]."""
+        if self.times is None:
+            return np.arange(self.num_plays + 1) / float(self.fps)
+        return np.append(self.times.starts_s, self.times.end_s)
 
     @property
     def mean_fps(self) -> Fraction:

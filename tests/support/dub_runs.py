@@ -18,7 +18,7 @@ FACE = [30.0, 10, 90, 70]
 
 
 class Draw:
-    """Stands in for a generator that hears as ours does."""
+    """Stands in for a generator with the audio windows of ours."""
 
     geometry = "square"
 

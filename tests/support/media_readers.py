@@ -38,6 +38,13 @@ def read_native_samples(path: str | Path) -> tuple[NDArray[np.float32], int]:
     return np.concatenate([block.samples for block in blocks]), blocks[0].rate_hz
 
 
+def sound_format_of(path: str | Path) -> tuple[int, int]:
+    """Sample rate in Hz and number of channels of a file's sound."""
+    with MediaFile(path) as media:
+        first = next(media.sound())
+    return first.rate_hz, first.samples.shape[1]
+
+
 def iter_frames(
     path: str | Path, fps: float | Fraction | None = None, *, square_pixels: bool = False
 ) -> Iterator[TimedFrame]:

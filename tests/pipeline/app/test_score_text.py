@@ -71,7 +71,7 @@ def test_an_error_on_the_page_names_no_folder_and_no_option_of_the_command_line(
 
 def test_too_few_faces_name_the_option_of_the_page():
     followed = Followed(np.full((4, 4), np.nan), np.zeros(4), ())
-    drawn = DrawnFrames(followed, np.arange(4), np.ones(4, np.float32), np.arange(4) / 25)
+    drawn = DrawnFrames(followed, np.arange(4), np.ones(4, np.float32), np.arange(5) / 25)
     with pytest.raises(DataError) as refused:
         drawn.require(Path("/tmp/app/5fa3/clip.mp4"), "auto", None)
     shown = error_text(str(refused.value), "/tmp/app")

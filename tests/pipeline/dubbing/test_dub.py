@@ -23,7 +23,7 @@ from pipeline.media.writer import VideoWriter
 from tests.support.drawn_face import draw_face
 from tests.support.dub_runs import FACE, FOLLOW, Draw, darken, followed, run
 from tests.support.dub_scenes import HEIGHT, WIDTH, ScriptedDetector, picture
-from tests.support.media_readers import display_of, header_of, read_frames, read_native_samples
+from tests.support.media_readers import display_of, header_of, read_frames, read_native_samples, sound_format_of
 
 
 @pytest.mark.parametrize("fps", [25, 30, Fraction(30000, 1001), 12.5])
@@ -32,7 +32,7 @@ def test_length_is_the_sounds_and_rate_and_size_are_the_videos(make_video, make_
     summary = run(make_video(20, fps), make_sound(seconds, 44_100, channels=2), tmp_path / "out.mp4")
     header, display = header_of(tmp_path / "out.mp4"), display_of(tmp_path / "out.mp4")
     assert (display.width, display.height, header.fps) == (WIDTH, HEIGHT, Fraction(fps))
-    assert (header.audio_rate_hz, header.audio_channels) == (44_100, 2)
+    assert sound_format_of(tmp_path / "out.mp4") == (44_100, 2)
     frames = read_frames(tmp_path / "out.mp4", None)
     assert len(frames) == summary.num_frames
     assert abs(len(frames) / fps - seconds) <= 0.5 / fps + 1e-9
@@ -275,6 +275,31 @@ def test_the_reference_shows_the_face_that_is_dubbed(order):
     list(regenerate(shown, two_faces, voice, timing, watch, 4))
     crops, references = (np.concatenate(part) for part in zip(*seen, strict=True))
     np.testing.assert_array_equal(references, np.repeat(crops[[0, 3]], 3, axis=0))
+
+
+def test_a_near_face_is_as_sharp_beside_a_distant_one_as_alone():
+    """The crops of each face path have the sampling density of its own boxes."""
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (6, 400, 400, 3), np.uint8)
+    near, distant = np.tile([[10.0, 10, 390, 390]], (2, 1)), np.tile([[5.0, 5, 95, 95]], (4, 1))
+    voice, timing = ExtractedAudio.silent(16_000), OutputTiming(Fraction(25), 6)
+
+    def crops(boxes, paths):
+        seen = []
+
+        @Draw
+        def watch(crops, windows, references):
+            seen.append(crops)
+            return crops
+
+        faces = Followed(boxes, np.zeros(6), (), np.array(paths))
+        list(regenerate(enumerate(frames), faces, voice, timing, watch, 4))
+        return np.concatenate(seen)
+
+    nobody = np.full((4, 4), np.nan)
+    both = crops(np.concatenate([near, distant]), [0, 0, 1, 1, 1, 1])
+    np.testing.assert_array_equal(both[:2], crops(np.concatenate([near, nobody]), [0, 0, -1, -1, -1, -1]))
+    np.testing.assert_array_equal(both[2:], crops(np.concatenate([nobody[:2], distant]), [-1, -1, 1, 1, 1, 1]))
 
 
 def test_a_cut_ends_what_the_reference_shows_though_the_faces_are_alike(make_sound, tmp_path):

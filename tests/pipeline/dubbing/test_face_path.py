@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.dubbing.face_path import FollowSettings, follow_face
+from pipeline.dubbing.face_path import FollowSettings, find_faces
 from pipeline.faces.detector import Detection
 from tests.support.dub_scenes import LANDMARKS, ScriptedDetector
 
@@ -14,10 +14,17 @@ LARGE = [20.0, 20, 60, 60]
 SMALL = [100.0, 20, 120, 40]
 
 
+def follow_largest(frames, detectors, fps=25.0, geometry="square", **options):
+    found = find_faces(lambda: frames, detectors, fps, SETTINGS, **options)
+    followed = found.follow(found.largest, SETTINGS, geometry)
+    assert len(missing(followed.boxes)) == found.num_without_face
+    return followed
+
+
 def follow(*scripts, num_frames=40, fps=25.0, **options):
     """One script for each detector that is tried."""
     frames = [np.zeros((4, 4, 3), np.uint8)] * num_frames
-    return follow_face(lambda: frames, map(ScriptedDetector, scripts), fps, SETTINGS, "square", **options).boxes
+    return follow_largest(frames, map(ScriptedDetector, scripts), fps, **options).boxes
 
 
 def missing(boxes):
@@ -36,7 +43,7 @@ def test_a_still_face_has_one_tight_square_around_it():
 def test_the_box_of_a_box_generator_is_the_detectors():
     higher = [20.0, 20, 50, 60]
     frames = [np.zeros((4, 4, 3), np.uint8)] * 40
-    boxes = follow_face(lambda: frames, [ScriptedDetector(every=[higher])], 25.0, SETTINGS, "box").boxes
+    boxes = follow_largest(frames, [ScriptedDetector(every=[higher])], geometry="box").boxes
     np.testing.assert_allclose(boxes, np.tile([higher], (40, 1)), atol=1e-9)
 
 
@@ -55,7 +62,7 @@ def test_a_moving_jaw_moves_the_box_half_as_far_as_the_detectors():
             return [Detection(np.array([x0, y0, x1, y1 + opening]), landmarks, 0.9)]
 
     frames = [np.zeros((4, 4, 3), np.uint8)] * 80
-    steady = follow_face(lambda: frames, [Jaw()], 25.0, SETTINGS, "square").boxes
+    steady = follow_largest(frames, [Jaw()]).boxes
     moves = {k: [[*LARGE[:3], LARGE[3] + 3 * np.sin(2 * np.pi * k / 40)]] for k in range(80)}
     led = follow(moves, num_frames=80)  # whose landmarks go with the box
     assert np.ptp(steady[:, 1]) < 0.6 * np.ptp(led[:, 1])
@@ -73,7 +80,7 @@ def test_a_cut_is_not_smoothed_or_bridged():
     nearer = [26.0, 16, 76, 66]
     script = {k: [LARGE if k < 20 else nearer] for k in range(40) if k not in (20, 21)}
     frames = [np.full((4, 4, 3), 0 if k < 20 else 90, np.uint8) for k in range(40)]
-    followed = follow_face(lambda: frames, [ScriptedDetector(script)], 25.0, SETTINGS, "square")
+    followed = follow_largest(frames, [ScriptedDetector(script)])
     boxes = followed.boxes
     assert followed.cuts == [20]
     assert missing(boxes) == [20, 21]
@@ -122,7 +129,7 @@ def test_a_face_seen_throughout_is_not_looked_for_again():
             yield ScriptedDetector(script)
 
     frames = [np.zeros((4, 4, 3), np.uint8)] * 40
-    assert missing(follow_face(lambda: frames, detectors(), 25.0, SETTINGS, "square").boxes) == []
+    assert missing(follow_largest(frames, detectors()).boxes) == []
     assert len(tried) == 1
 
 
