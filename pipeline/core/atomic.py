@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,24 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield a new temporary folder beside ``path``. On success it replaces ``path``; on failure it is removed.
+
+    ``path`` must be an empty folder or not exist.
+    """
+    temporary = _temporary(path.absolute())
+    shutil.rmtree(temporary, ignore_errors=True)  # a killed process may have had the same number
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        if path.is_dir():
+            path.rmdir()
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def require_writable(path: Path, flag: str) -> None:
     """Raises UserError if ``replacing(path)`` cannot write. ``flag``: the option that named the path."""
     if path.is_dir():
@@ -41,11 +60,17 @@ def require_writable(path: Path, flag: str) -> None:
 
 
 def remove_abandoned(path: Path) -> None:
-    """Remove the temporary files of ``path`` whose processes have ended. Other machines must not write ``path``."""
+    """Remove the temporary files and folders of ``path`` whose processes have ended.
+
+    Other machines must not write ``path``.
+    """
     pattern = re.compile(rf"\.{re.escape(path.stem)}\.([0-9]+){re.escape(path.suffix)}")
-    for other in path.parent.iterdir():
+    for other in path.absolute().parent.glob(".*"):
         if (found := pattern.fullmatch(other.name)) and not psutil.pid_exists(int(found[1])):
-            other.unlink(missing_ok=True)
+            if other.is_dir():
+                shutil.rmtree(other, ignore_errors=True)
+            else:
+                other.unlink(missing_ok=True)
 
 
 def _temporary(path: Path) -> Path:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core import atomic
 from pipeline.core.errors import UserError
 from pipeline.media.image import write_png
 
@@ -26,25 +26,16 @@ def kept_frames(folder: Path | None) -> Iterator[Callable[[NDArray[np.uint8]], N
         yield lambda image: None
         return
     require_empty(folder)
-    temporary = folder.absolute().with_name(f".{folder.name}.{os.getpid()}")
-    temporary.mkdir(parents=True)
-    num_written = 0
-
-    def keep(image: NDArray[np.uint8]) -> None:
-        nonlocal num_written
-        num_written += 1
-        write_png(temporary / f"frame_{num_written:06d}.png", image)
-
-    try:
-        yield keep
-        if folder.is_dir():
-            folder.rmdir()
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with atomic.replacing_folder(folder) as temporary:
+        numbers = itertools.count(1)
+        yield lambda image: write_png(temporary / f"frame_{next(numbers):06d}.png", image)
 
 
 def require_empty(folder: Path) -> None:
-    """Raises UserError unless the folder is new or empty."""
+    """Raises UserError unless the folder is new or empty.
+
+    Also removes what earlier dubs to the folder left behind when they were killed.
+    """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"--keep-frames {folder} exists and is not an empty folder; give another folder")
+    atomic.remove_abandoned(folder)

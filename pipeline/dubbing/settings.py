@@ -11,6 +11,7 @@ from pipeline.core.errors import UserError
 from pipeline.dubbing.choices import Fill, InSilence, OnMissing
 from pipeline.dubbing.face_path import FollowSettings
 from pipeline.dubbing.kept_frames import require_empty
+from pipeline.dubbing.label import require_drawable
 from pipeline.dubbing.output import require_output
 from pipeline.dubbing.phases import OnProgress
 from pipeline.dubbing.segments import DubSegment
@@ -73,3 +74,4 @@ def check_files(face: Path, audio: Path | None, out: Path, settings: DubSettings
     if not 0 <= settings.detail <= 1:
         raise UserError(f"detail is {settings.detail}; allowed: 0 to 1")
     parse_who(settings.who)
+    require_drawable(settings.label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ from scipy.io import wavfile
 from pipeline.core.errors import DataError, UserError
 from pipeline.dubbing.dub import dub_file
 from pipeline.dubbing.face_path import FollowSettings
+from pipeline.dubbing.kept_frames import require_empty
 from pipeline.dubbing.segments import DubSegment
 from pipeline.dubbing.settings import DubSettings
 from pipeline.inference.generator_kinds import OURS
@@ -212,6 +214,15 @@ def test_a_folder_with_content_keeps_it(grey_video, words, tmp_path):
     with pytest.raises(UserError, match="exists and is not an empty folder"):
         run(grey_video, words / "tone.wav", tmp_path / "out.mp4", keep_frames=tmp_path / "frames")
     assert [path.name for path in (tmp_path / "frames").iterdir()] == ["mine.txt"]
+
+
+def test_the_frames_of_a_killed_dub_are_removed_before_anything_is_computed(tmp_path):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    (tmp_path / f".frames.{ended.pid}").mkdir()
+    (tmp_path / f".frames.{ended.pid}" / "frame_000001.png").touch()
+    require_empty(tmp_path / "frames")
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_failure_keeps_no_frames(grey_video, words, tmp_path, monkeypatch):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.dubbing.label import label_frames
+from pipeline.core.errors import UserError
+from pipeline.dubbing.dubber import check_request
+from pipeline.dubbing.label import label_frames, require_drawable
 
 
 @pytest.mark.parametrize("size", [(240, 320), (1080, 1920), (40, 60), (9, 16)])
@@ -34,3 +36,25 @@ def test_every_frame_gets_its_own_label():
 def test_without_a_text_frames_stay(text):
     image = np.zeros((20, 30, 3), np.uint8)
     assert label_frames(text)(image) is image
+
+
+@pytest.mark.parametrize(
+    ("text", "named"), [("生成", "'生' '成'"), ("made\nhere", r"'\\n'"), ("a\u202eb", r"'\\u202e'")]
+)
+def test_characters_that_cannot_be_drawn_are_refused(text, named):
+    with pytest.raises(
+        UserError, match=rf"label is .*, but the font of labels has no {named}; use Latin, Greek or Cyrillic letters"
+    ):
+        require_drawable(text)
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "generated mouth", "Künstlich erzeugt: ça, 50 %!", "é ß ø œ — “x”", "сгенерировано"]
+)
+def test_labels_that_can_be_drawn(text):
+    require_drawable(text)
+
+
+def test_a_label_is_checked_before_anything_is_computed(tmp_path):
+    with pytest.raises(UserError, match="the font of labels has no"):
+        check_request(tmp_path / "face.mp4", tmp_path / "voice.wav", tmp_path / "out.mp4", {"label": "生成"})
