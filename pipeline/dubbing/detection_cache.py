@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline import faces
 from pipeline.core import atomic
+from pipeline.core.cache_folder import limit_size, mark_used
 from pipeline.core.digest import sha256_of
 from pipeline.core.versions import version_of
 from pipeline.faces.detector import Detection, FaceDetector, find_yunet_weights
@@ -22,6 +23,8 @@ from pipeline.media.picture_folder import open_pictures
 
 logger = logging.getLogger(__name__)
 
+MAX_BYTES = 1_000_000_000
+"""Largest size of a cache folder. A minute of video at 25 frames a second with one face takes about 0.2 MB."""
 _POINT_VALUES = 10  # x and y of 5 landmarks
 StoredFrame = tuple[int, Sequence[Detection]]
 """CRC-32 of a frame's pixels, and the faces in it."""
@@ -31,11 +34,12 @@ class DetectionCache:
     """Files of detections in ``folder``, named by the digest of the video and of the detector.
 
     ``detector_settings``: the numbers that the detectors depend on. With another version of OpenCV or of the code that
-    detects, faces are searched again. Not for several threads.
+    detects, faces are searched again. The least recently used files are removed above ``max_bytes``; the folder must
+    hold nothing else. Not for several threads.
     """
 
-    def __init__(self, folder: Path, detector_settings: Sequence[float]) -> None:
-        self._folder, self._detector_key = folder, _detector_key(detector_settings)
+    def __init__(self, folder: Path, detector_settings: Sequence[float], max_bytes: int = MAX_BYTES) -> None:
+        self._folder, self._detector_key, self._max_bytes = folder, _detector_key(detector_settings), max_bytes
         self._video_sha256: str | None = None
         self._used: list[StoredDetector] = []
 
@@ -54,6 +58,7 @@ class DetectionCache:
             for detector in self._used:
                 detector.save()
             self._used.clear()
+            limit_size(self._folder, self._max_bytes)
 
     def wrap(self, detectors_for: Callable[[int], Iterable[FaceDetector]]) -> Callable[[int], Iterable[FaceDetector]]:
         """The detectors, which store what they find while a block of ``of_video`` runs."""
@@ -127,6 +132,7 @@ def _read(path: Path) -> list[StoredFrame]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             checksums, counts, rows = stored["checksums"].tolist(), stored["counts"], stored["faces"]
+        mark_used(path)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return []
     detections = [Detection(row[:4], row[4:-1].reshape(5, 2), float(row[-1])) for row in rows]

@@ -6,14 +6,18 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.core.cache_folder import limit_size, mark_used
 from pipeline.core.choices import Device, Runtime
 from pipeline.core.errors import UserError
+from pipeline.core.model_files import MODEL_NAME, WEIGHTS_NAME
 
 if TYPE_CHECKING:
     from pipeline.inference.generator import MouthGenerator
     from pipeline.inference.onnx_generator import OnnxGenerator
 
 ONNX_SUFFIX = ".onnx"
+MAX_EXPORTS_BYTES = 2_000_000_000
+"""Largest size of the exports that are kept; above it the least recently used ones are removed."""
 
 
 def load_generator(
@@ -42,12 +46,15 @@ def load_generator(
 def _exported(folder: Path, exports_dir: Path) -> Path:
     """The ONNX file of a saved generator, which is written if it does not exist."""
     digest = hashlib.sha256()
-    for name in ("model.json", "weights.safetensors"):
+    for name in (MODEL_NAME, WEIGHTS_NAME):
         if (folder / name).is_file():  # the export raises the error for a missing one
             digest.update((folder / name).read_bytes())
     path = exports_dir / f"{digest.hexdigest()}{ONNX_SUFFIX}"
-    if not path.is_file():
+    if path.is_file():
+        mark_used(path)
+    else:
         from pipeline.inference.onnx_export import export_onnx
 
         export_onnx(folder, path)
+        limit_size(exports_dir, MAX_EXPORTS_BYTES)
     return path

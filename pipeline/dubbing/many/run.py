@@ -183,8 +183,10 @@ def _row(item: ListedJob, outcome: JobOutcome, key: str | None) -> JobRow:
     )
     summary = outcome.summary
     if item.job is None or summary is None:
-        if item.job and is_cluster() and outcome.reason and (unseen := _unseen(item.job, outcome.reason)):
-            return replace(failed, reason=unseen)
+        if is_cluster() and outcome.missing and outcome.missing.exists():
+            advice = "put it on a disk that all nodes mount at this path"
+            reason = f"{outcome.missing} exists on this machine, but not on the Ray node; {advice}"
+            return replace(failed, reason=reason)
         return failed
     out_bytes = _size(item.job.out)
     if out_bytes is None:
@@ -206,11 +208,3 @@ def _row(item: ListedJob, outcome: JobOutcome, key: str | None) -> JobRow:
         key=key,
         out_bytes=out_bytes,
     )
-
-
-def _unseen(job: DubJob, reason: str) -> str | None:
-    """The reason of a job whose file exists here, but not on the node that ran the job; None for other failures."""
-    path = next((path for path in job.inputs if reason.startswith(f"{path}: no such file") and path.exists()), None)
-    if path is None:
-        return None
-    return f"{path} exists on this machine, but not on the Ray node; put it on a disk that all nodes mount at this path"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import tempfile
 import time
 import traceback
@@ -26,10 +25,9 @@ from pipeline.dubbing.summary import DubSummary
 from pipeline.dubbing.sync_score import DUB_JUDGE, DubScore, score_dub
 from pipeline.inference.device import select_device
 from pipeline.inference.lse_evaluator import Evaluator, load_judge
+from pipeline.media.errors import MissingMediaError
 from pipeline.params import load_params
 from pipeline.report.progress import hidden_progress
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,12 +55,17 @@ class WorkerSetup:
 
 @dataclass(frozen=True, kw_only=True)
 class JobOutcome:
-    """A job's summary, or the reason why it failed. ``bug``: the traceback of an error that should not occur."""
+    """A job's summary, or the reason why it failed.
+
+    ``bug``: the traceback of an error that should not occur. ``missing``: the input that does not exist on the machine
+    that ran the job.
+    """
 
     seconds: float = 0.0
     summary: DubSummary | None = None
     reason: str | None = None
     bug: str | None = None
+    missing: Path | None = None
     score: DubScore | None = None
     no_score: str | None = None
 
@@ -121,5 +124,6 @@ def _failure(error: Exception) -> JobOutcome:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return JobOutcome(reason="it needs more memory than is free")
     if exit_code_of(error) is not None:
-        return JobOutcome(reason=str(error))
+        missing = error.path if isinstance(error, MissingMediaError) and not error.path.exists() else None
+        return JobOutcome(reason=str(error), missing=missing)
     return JobOutcome(reason=f"internal error: {type(error).__name__}: {error}", bug=traceback.format_exc())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import time
 
 import numpy as np
 import pytest
@@ -98,3 +100,23 @@ def test_outside_a_video_nothing_is_stored(video, tmp_path):
     assert wrapped is detector
     assert not (tmp_path / "faces").exists()
     assert np.array_equal(wrapped.detect(picture(0))[0].box, BOXES[0][0])
+
+
+def test_the_least_recently_used_videos_are_removed_above_the_size(make_video, tmp_path):
+    """Each file takes about 1 kB, and two have room."""
+    videos = [make_video(num, name=f"{num}.mp4") for num in (1, 2, 3)]
+    cache = DetectionCache(tmp_path / "faces", [0.6], max_bytes=2500)
+
+    def num_searched(video):
+        detector = ScriptedDetector(BOXES)
+        search(cache, video, [detector], [picture(0)])
+        return detector.calls
+
+    assert [num_searched(video) for video in videos[:2]] == [1, 1]
+    for age_s, path in enumerate(sorted((tmp_path / "faces").iterdir(), key=lambda path: -path.stat().st_mtime_ns)):
+        os.utime(path, (time.time() - 100 - age_s,) * 2)
+    assert num_searched(videos[0]) == 0  # now used later than the second
+    assert num_searched(videos[2]) == 1
+    assert [num_searched(videos[0]), num_searched(videos[2])] == [0, 0]
+    assert len(list((tmp_path / "faces").iterdir())) == 2
+    assert num_searched(videos[1]) == 1

@@ -17,6 +17,7 @@ from pipeline.cli.main import main
 from pipeline.core.errors import UserError
 from pipeline.core.locks import LockHeldError
 from pipeline.dubbing import Dubber
+from pipeline.dubbing.many import run as many_run
 from pipeline.dubbing.many import worker, workers
 from pipeline.dubbing.many.run import dub_jobs
 from pipeline.faces.detector import YuNetDetector
@@ -213,6 +214,23 @@ def test_an_error_of_the_score_leaves_the_dub_finished(run, write_list, monkeypa
     [row] = run(jobs, is_scored=True).rows
     assert (row.ok, row.reason, row.no_score) == (True, None, no_score)
     assert run(jobs, is_scored=True).num_reused == 1
+
+
+def test_a_file_that_only_the_node_of_the_job_lacks_is_named(run, write_list, tmp_path, monkeypatch):
+    """The file is there when the row is written, as on the machine that reads the list."""
+    late = tmp_path / "late.mp4"
+
+    def run_elsewhere(*arguments):
+        for item, outcome in workers.run_jobs(*arguments):
+            late.touch()
+            yield item, outcome
+
+    monkeypatch.setattr(many_run, "run_jobs", run_elsewhere)
+    monkeypatch.setattr(many_run, "is_cluster", lambda: True)
+    [row] = run(write_list([(str(late), "a.wav", "0.mp4")])).rows
+    assert not row.ok and row.reason.startswith(
+        f"{late} exists on this machine, but not on the Ray node; put it on a disk"
+    )
 
 
 def test_the_score_of_a_dub_and_the_reasons_for_none(run, write_list):
