@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.app.limits import require_face, require_voice, watch_length
+from pipeline.app.limits import require_face, require_voice, watch_frames
 from pipeline.app.preview import preview_frame
 from pipeline.app.score_text import FaceSync, sync_text
 from pipeline.app.settings import LABEL, AppLimits
@@ -19,6 +19,7 @@ from pipeline.core.errors import DataError, UserError
 from pipeline.core.layout import Layout
 from pipeline.dubbing import Dubber, DubSummary, ListedFace, PhaseProgress, list_faces
 from pipeline.dubbing.choices import InSilence
+from pipeline.dubbing.detection_cache import DetectionCache
 from pipeline.dubbing.options import DubOptions
 from pipeline.dubbing.phases import OnProgress
 from pipeline.dubbing.sync_score import DUB_JUDGE, score_dub
@@ -92,19 +93,20 @@ class AppJobs:
 
     def list_faces(self, face: Path, on_progress: OnProgress) -> FaceListing:
         """The faces of an uploaded video. Raises UserError for a file beyond the limits or without pictures."""
-        with self._lock, self.work.using([face]):
+        with self._lock, self.work.using([face]), self.work.new_folder() as folder:
             require_face(face, self.limits)
-            sheet = self.work.new_folder() / "faces.png"
-            watch = watch_length(face, self.limits, on_progress)
-            found = list_faces(face, sheet, root=self._layout.root, on_progress=watch)
+            sheet = folder / "faces.png"
+            watch = watch_frames(face, self.limits, on_progress)
+            cache = self._detections_of(face)
+            with cache.of_video(face):
+                found = list_faces(face, sheet, root=self._layout.root, on_progress=watch, wrap=cache.wrap)
             return FaceListing(found, sheet if found else None)
 
     def preview(self, request: DubRequest, listing: FaceListing) -> Path:
         """A PNG file with one frame before and after dubbing. Raises UserError, and DataError without a face."""
         face, voice = self._checked(request)
-        with self._lock, self.work.using([face, voice]):
+        with self._lock, self.work.using([face, voice]), self.work.new_folder() as folder:
             listed = _chosen(request.who, listing.faces)
-            folder = self.work.new_folder()
             dubber = self._dubber(request.model)
             options: DubOptions = {"label": self.label, "detail": request.detail}
             return preview_frame(dubber, face, listed, voice, folder, options, root=self._layout.root)
@@ -112,22 +114,25 @@ class AppJobs:
     def dub(self, request: DubRequest, on_progress: OnProgress) -> DubOutcome:
         """Dub the video, mark it and score its sync. Raises UserError, DataError and MediaError."""
         face, voice = self._checked(request)
-        with self._lock, self.work.using([face, voice]):
+        with self._lock, self.work.using([face, voice]), self.work.new_folder() as folder:
             on_progress(PhaseProgress("loading the model", 0, None, None))
-            out = self.work.new_folder() / f"{face.stem[:_MAX_NAME]} dubbed.mp4"
-            summary = self._dubber(request.model)(
-                face,
-                voice,
-                out,
-                who=request.who,
-                length=request.length,
-                in_silence=request.in_silence,
-                detail=request.detail,
-                on_missing="keep" if request.keeps_missing else "auto",
-                on_progress=watch_length(face, self.limits, on_progress),
-                comment=COMMENT,
-                label=self.label,
-            )
+            out = folder / f"{face.stem[:_MAX_NAME]} dubbed.mp4"
+            cache = self._detections_of(face)
+            dubber = self._dubber(request.model).with_detectors(cache.wrap)
+            with cache.of_video(face):
+                summary = dubber(
+                    face,
+                    voice,
+                    out,
+                    who=request.who,
+                    length=request.length,
+                    in_silence=request.in_silence,
+                    detail=request.detail,
+                    on_missing="keep" if request.keeps_missing else "auto",
+                    on_progress=watch_frames(face, self.limits, on_progress),
+                    comment=COMMENT,
+                    label=self.label,
+                )
             on_progress(PhaseProgress("scoring the sync", 0, None, None))
             return DubOutcome(summary, self._sync(face, summary))
 
@@ -143,6 +148,11 @@ class AppJobs:
         require_face(request.face, self.limits)
         require_voice(request.voice, self.limits)
         return request.face, request.voice
+
+    def _detections_of(self, face: Path) -> DetectionCache:
+        """A store of detections beside the upload, with which it is removed. Later requests do not search it again."""
+        preprocess = load_params(self._layout.params_path).preprocess
+        return DetectionCache(face.parent / "detections", (preprocess.detector_score, preprocess.detector_max_px))
 
     def _dubber(self, model: str) -> Dubber:
         """The generator with this name. The last one stays loaded."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from pipeline.app.settings import AppLimits
@@ -11,16 +10,23 @@ from pipeline.dubbing.phases import OnProgress, PhaseProgress
 from pipeline.media.errors import MediaError
 from pipeline.media.file import MediaFile
 
+LENGTH_TOLERANCE_S = 0.5
+"""A file may be longer than the limit by this: encoders pad, and messages round to seconds."""
+MAX_FPS = 240
+"""Most frames in a second of the longest video."""
+
 
 def require_face(path: Path, limits: AppLimits) -> None:
     """Raises UserError unless the file is a video within the limits, or a picture.
 
-    The message names the file, not its folder.
+    The length is what the header states and what the packets of the video show, since headers may be wrong and the
+    frame rate may vary. The message names the file, not its folder.
     """
     _require_size(path, limits)
     try:
         with MediaFile(path) as media:
             display, stated_s = media.display, media.header.duration_s
+            is_long = any(_is_over(end_s, limits) for end_s in media.packet_ends_s())
     except MediaError as error:
         raise UserError(f"{path.name} cannot be used as the face: {error.detail}") from None
     if max(display.width, display.height) > limits.max_side_px:
@@ -28,7 +34,8 @@ def require_face(path: Path, limits: AppLimits) -> None:
             f"{path.name} has {display.width}x{display.height} pixels; allowed are {limits.max_side_px} a side. Make "
             "it smaller and upload it again"
         )
-    _require_length(path, stated_s, limits)
+    if is_long or _is_over(stated_s, limits):
+        raise _too_long(path, limits, stated_s)
 
 
 def require_voice(path: Path, limits: AppLimits) -> None:
@@ -42,26 +49,26 @@ def require_voice(path: Path, limits: AppLimits) -> None:
             length_s = 0.0
             for block in media.sound():
                 length_s += len(block.samples) / block.rate_hz
-                if length_s > limits.max_seconds:
+                if _is_over(length_s, limits):
                     break
     except MediaError as error:
         raise UserError(f"{path.name} cannot be used as the voice: {error.detail}") from None
     if length_s == 0:
         raise UserError(f"{path.name} cannot be used as the voice: its sound is empty")
-    _require_length(path, length_s, limits)
+    if _is_over(length_s, limits):
+        raise _too_long(path, limits)
 
 
-def watch_length(path: Path, limits: AppLimits, on_progress: OnProgress) -> OnProgress:
-    """A progress function that also raises UserError once more frames were decoded than the limit allows.
+def watch_frames(path: Path, limits: AppLimits, on_progress: OnProgress) -> OnProgress:
+    """A progress function that also raises UserError if a phase has more than ``MAX_FPS`` frames a second.
 
-    It stops a video whose header states no length, or too short a one.
+    It stops a file with so many frames in a short time that they would occupy the app for long.
     """
-    with MediaFile(path) as media:
-        most = math.ceil(limits.max_seconds * media.fps) + 1
+    most = MAX_FPS * limits.max_seconds
 
     def watch(progress: PhaseProgress) -> None:
         if progress.num_done > most:
-            raise UserError(_too_long(path, None, limits))
+            raise UserError(f"{path.name} has more than {most} frames; allowed are {MAX_FPS} a second")
         on_progress(progress)
 
     return watch
@@ -79,12 +86,14 @@ def _require_size(path: Path, limits: AppLimits) -> None:
         raise UserError(f"{path.name} is empty; upload another file")
 
 
-def _require_length(path: Path, length_s: float, limits: AppLimits) -> None:
-    if length_s > limits.max_seconds:
-        raise UserError(_too_long(path, length_s, limits))
+def _is_over(length_s: float, limits: AppLimits) -> bool:
+    return length_s > limits.max_seconds + LENGTH_TOLERANCE_S
 
 
-def _too_long(path: Path, length_s: float | None, limits: AppLimits) -> str:
-    lasts = "more" if length_s is None or length_s > 10 * limits.max_seconds else f"{length_s:.0f} s"
-    than = f" than {limits.max_seconds} s; longer files are not allowed" if lasts == "more" else ""
-    return f"{path.name} lasts {lasts}{than or f'; allowed are {limits.max_seconds} s'}. Cut it and upload it again"
+def _too_long(path: Path, limits: AppLimits, stated_s: float = 0.0) -> UserError:
+    """``stated_s``: the length in the header, which is named if it is plausible."""
+    if _is_over(stated_s, limits) and stated_s <= 10 * limits.max_seconds:
+        fault = f"lasts {stated_s:.0f} s; allowed are {limits.max_seconds} s"
+    else:
+        fault = f"lasts more than {limits.max_seconds} s; longer files are not allowed"
+    return UserError(f"{path.name} {fault}. Cut it and upload it again")

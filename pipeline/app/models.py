@@ -9,6 +9,7 @@ from typing import get_args
 from pipeline.core.choices import Alias
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
+from pipeline.core.model_files import holds_model
 from pipeline.params import load_params
 from pipeline.promote.registry import open_registry
 
@@ -20,12 +21,12 @@ def offered_models(layout: Layout, folders: Sequence[Path]) -> dict[str, str | P
     there is none, and for a folder without a generator.
     """
     for folder in folders:
-        if not (folder / "model.json").is_file():
+        if not holds_model(folder):
             raise UserError(f"no trained generator in {folder}; give another --model, the folder of a saved generator")
     if folders:
-        return {_name(folder, folders): folder for folder in folders}
+        return dict(zip(_names(folders), folders, strict=True))
     variants = [
-        name for name in load_params(layout.params_path).variants if _is_trained(layout.model_dir("train_gan", name))
+        name for name in load_params(layout.params_path).variants if holds_model(layout.model_dir("train_gan", name))
     ]
     names = [*_aliases(layout), *variants]
     if not names:
@@ -36,10 +37,6 @@ def offered_models(layout: Layout, folders: Sequence[Path]) -> dict[str, str | P
     return {name: name for name in names}
 
 
-def _is_trained(folder: Path) -> bool:
-    return (folder / "model.json").is_file()
-
-
 def _aliases(layout: Layout) -> list[str]:
     if not layout.mlflow_db_path.is_file():
         return []
@@ -48,10 +45,8 @@ def _aliases(layout: Layout) -> list[str]:
     return [alias for alias in get_args(Alias) if alias in known]
 
 
-def _name(folder: Path, folders: Sequence[Path]) -> str:
-    """The folder's own name, or with that of the folder above it if this is ``model`` or occurs twice."""
-    absolute = folder.absolute()
-    if absolute.name == "model":
-        absolute = absolute.parent
-    names = [path.absolute().parent.name if path.name == "model" else path.name for path in folders]
-    return absolute.name if names.count(absolute.name) == 1 else str(folder)
+def _names(folders: Sequence[Path]) -> list[str]:
+    """A name for each folder: its own, or that of its parent if it is called ``model``; its path if others share it."""
+    paths = [folder.resolve() if ".." in folder.parts else folder.absolute() for folder in folders]
+    own = [path.parent.name if path.name == "model" else path.name for path in paths]
+    return [name if own.count(name) == 1 else str(path) for name, path in zip(own, paths, strict=True)]

@@ -18,8 +18,9 @@ from pipeline.app.work_folder import WorkFolder
 from pipeline.core.choices import Device
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
-from pipeline.core.ports import require_free
+from pipeline.core.ports import host_in_url, require_free
 from pipeline.core.proxies import bypass_proxies_for_loopback
+from pipeline.dubbing.label import require_drawable
 
 logger = logging.getLogger(__name__)
 
@@ -50,14 +51,16 @@ def running_app(
     """Serve the app while the block runs; yields its URL. ``folders``: as in `offered_models`.
 
     Files lie in ``.scratch/app`` of the checkout and are removed at the end. Raises UserError for an address that
-    cannot be used, a missing extra or no model, and LockHeldError if another app runs in this checkout.
+    cannot be used, a label that cannot be drawn, a missing extra or no model, and LockHeldError if another app runs in
+    this checkout.
     """
     credentials = address.credentials()
     require_gradio()
+    require_drawable(label)
     require_free(address.port, address.host, "python -m pipeline app")
     bypass_proxies_for_loopback()
-    models = offered_models(layout, folders)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio asks itself whether it has started
+    models, host = offered_models(layout, folders), host_in_url(address.host)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio requests its own page at the start
     work = WorkFolder((layout.scratch_dir / "app").absolute(), limits.keep_minutes * 60)
     with work.opened():
         use_work_folder(work.path)
@@ -68,7 +71,7 @@ def running_app(
         page = build_page(AppJobs(layout, work, limits, models, label=label, device=device))
         try:
             page.launch(
-                server_name=address.host,
+                server_name=host,
                 server_port=address.port,
                 auth=credentials,
                 max_file_size=f"{limits.max_file_mb}mb",
@@ -88,7 +91,7 @@ def running_app(
                 prevent_thread_lock=True,
                 _frontend=False,  # otherwise the start fails if the first page takes 3 s, as on a busy machine
             )
-            yield f"http://{address.host}:{address.port}"
+            yield f"http://{host}:{address.port}"
         finally:
             page.close(verbose=False)
 

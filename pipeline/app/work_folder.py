@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,9 +47,16 @@ class WorkFolder:
                 cleaner.join()
                 shutil.rmtree(self.path, ignore_errors=True)
 
-    def new_folder(self) -> Path:
-        """A new empty folder, for the results of one request."""
-        return Path(tempfile.mkdtemp(prefix="job-", dir=self.path))
+    @contextmanager
+    def new_folder(self) -> Iterator[Path]:
+        """Create an empty folder for the results of one request, which is in use while the block runs."""
+        with self._lock:
+            folder = Path(tempfile.mkdtemp(prefix="job-", dir=self.path))
+            self._num_users[folder] = 1
+        try:
+            yield folder
+        finally:
+            self._release([folder])
 
     @contextmanager
     def using(self, paths: Collection[Path]) -> Iterator[None]:
@@ -61,28 +68,38 @@ class WorkFolder:
         try:
             yield
         finally:
-            with self._lock:
-                for entry in entries:
-                    self._num_users[entry] -= 1
-                    if not self._num_users[entry]:
-                        del self._num_users[entry]
-                    if entry.exists():
-                        entry.touch()
+            self._release(entries)
 
     def remove_old(self, now: float | None = None) -> int:
-        """Remove the entries whose time is over at ``now``, in seconds since the epoch. Returns their number."""
+        """Remove the entries whose time is over at ``now``, in seconds since the epoch. Returns their number.
+
+        An entry that cannot be removed is logged and stays.
+        """
         limit = (time.time() if now is None else now) - self._keep_s
         num_removed = 0
         for entry in list(self.path.iterdir()) if self.path.is_dir() else ():
             with self._lock:
-                if entry in self._num_users or _changed_at(entry) > limit:
-                    continue
-                if entry.is_dir():
-                    shutil.rmtree(entry, ignore_errors=True)
-                else:
-                    entry.unlink(missing_ok=True)
-                num_removed += not entry.exists()
+                try:
+                    if entry in self._num_users or _changed_at(entry) > limit:
+                        continue
+                    if entry.is_dir() and not entry.is_symlink():
+                        shutil.rmtree(entry)
+                    else:
+                        entry.unlink(missing_ok=True)
+                    num_removed += 1
+                except OSError as error:
+                    logger.warning("a file of the app is older than its time and cannot be removed: %s", error)
         return num_removed
+
+    def _release(self, entries: Iterable[Path]) -> None:
+        """End a use of each entry; the time of those that are still there begins anew."""
+        with self._lock:
+            for entry in entries:
+                self._num_users[entry] -= 1
+                if not self._num_users[entry]:
+                    del self._num_users[entry]
+                if entry.exists():
+                    entry.touch()
 
     def _entry_of(self, path: Path) -> Path | None:
         absolute, base = path.resolve(), self.path.resolve()

@@ -23,6 +23,11 @@ def free_port(first: int, host: str = LOOPBACK_HOST) -> int:
     raise UserError(f"no port of {host} from {first} to {first + _NUM_PORTS - 1} is free; stop a program that uses one")
 
 
+def host_in_url(host: str) -> str:
+    """A name or an address as URLs write it: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
 def require_free(port: int, host: str, command: str) -> None:
     """Raises UserError if a port of an address is not free. ``command``: what takes the option ``--port``."""
     if reason := _fault(host, port):

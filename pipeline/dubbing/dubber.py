@@ -105,16 +105,19 @@ def list_faces(
     fps: float | None = None,
     root: Path | None = None,
     on_progress: OnProgress | None = None,
+    wrap: Callable[[DetectorsFor], DetectorsFor] | None = None,
 ) -> tuple[ListedFace, ...]:
     """The faces of a video with the numbers that the option ``who`` takes.
 
     ``sheet``: PNG file to write with a picture of each face. ``fps``: frame rate of a folder of pictures. ``root``: as
-    in ``Dubber.load``. ``on_progress`` is called after each frame. Raises MediaError for an unusable video, UserError
-    for a sheet that cannot be written.
+    in ``Dubber.load``. ``on_progress`` is called after each frame. ``wrap``: as in ``Dubber.with_detectors``. Raises
+    MediaError for an unusable video, UserError for a sheet that cannot be written.
     """
     from pipeline.dubbing.face_list import find_listed_faces
 
     detectors_for, follow = face_settings(Layout(root or find_root()))
+    if wrap is not None:
+        detectors_for = wrap(detectors_for)
     with _one_at_a_time:
         return find_listed_faces(
             Path(face), detectors_for, follow, None if sheet is None else Path(sheet), fps, on_progress

@@ -31,7 +31,7 @@ from pipeline.media.header import Display, Header
 from pipeline.media.orientation import orientation_of
 from pipeline.media.repack import repacked
 from pipeline.media.tracks import AudioTrack, choose_audio_track
-from pipeline.media.video import TimedFrame, frame_rate_of, iter_frames
+from pipeline.media.video import TimedFrame, frame_rate_of, iter_frames, iter_packet_ends
 
 log = logging.getLogger(__name__)
 
@@ -93,15 +93,12 @@ class MediaFile(AbstractContextManager["MediaFile"]):
                 fps = frame_rate_of(container, video, self.path)
                 num_frames = video.frames or round(duration_s * fps)
                 pixel_aspect = Fraction(video.sample_aspect_ratio or 1)
-            sound = None if audio is None else audio.codec_context
             return Header(
                 fps=fps,
                 num_frames=num_frames,
                 duration_s=duration_s,
                 pixel_aspect=pixel_aspect,
                 has_audio=audio is not None,
-                audio_rate_hz=None if sound is None else sound.rate,
-                audio_channels=None if sound is None else sound.channels,
             )
 
     @property
@@ -198,6 +195,12 @@ class MediaFile(AbstractContextManager["MediaFile"]):
         source_fps = self.fps
         with self._start() as container:
             yield from iter_frames(container, self.path, source_fps, fps, self.note, square_pixels=square_pixels)
+
+    def packet_ends_s(self) -> Iterator[float]:
+        """Yields when each packet of the video ends, in seconds since its start, in stored order. Decodes nothing."""
+        source_fps = self.fps
+        with self._start() as container:
+            yield from iter_packet_ends(container, self.path, source_fps)
 
     def note(self, text: str) -> None:
         """Log a phrase about what is changed or missed, and add it to ``notes``, once."""

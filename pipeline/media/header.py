@@ -19,9 +19,6 @@ class Header:
     pixel_aspect: Fraction
     """Width over height of a stored pixel; 1 if the file does not state it."""
     has_audio: bool
-    audio_rate_hz: int | None
-    """None without audio or if its codec is unknown. The same holds for ``audio_channels``."""
-    audio_channels: int | None
 
 
 @dataclass(frozen=True, kw_only=True)

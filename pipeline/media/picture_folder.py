@@ -74,8 +74,6 @@ class PictureFolder(MediaFile):
             duration_s=float(num_frames / self._fps),
             pixel_aspect=self.display.pixel_aspect,
             has_audio=False,
-            audio_rate_hz=None,
-            audio_channels=None,
         )
 
     @cached_property
@@ -106,6 +104,9 @@ class PictureFolder(MediaFile):
 
     def sound_packets(self) -> Any:
         raise NoAudioError(self.path)
+
+    def packet_ends_s(self) -> Iterator[float]:
+        return (float(number / self._fps) for number in range(1, len(self._pictures) + 1))
 
     def frames(self, fps: float | Fraction | None = None, *, square_pixels: bool = False) -> Iterator[TimedFrame]:
         """Yields the pictures; see ``MediaFile.frames``. Raises CorruptMediaError for a picture of another size."""

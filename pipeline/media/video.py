@@ -111,6 +111,24 @@ def _timed(
         previous = time
 
 
+def iter_packet_ends(container: Any, path: Path, source_fps: Fraction) -> Iterator[float]:
+    """Ends of the packets of a fresh container's video, see ``MediaFile.packet_ends_s``."""
+    stream = find_video_stream(container)
+    if stream is None:
+        raise NoVideoError(path)
+    origin, time_base, spacing = start_of(stream), Fraction(stream.time_base), 1 / source_fps
+    end = Fraction(0)
+    for packet in demux(container, stream, path):
+        if not packet.size:  # the end of the file
+            continue
+        ticks = packet.dts if packet.pts is None else packet.pts
+        start = end if ticks is None else ticks * time_base
+        if origin is None:
+            origin = start
+        end = start + ((packet.duration or 0) * time_base or spacing)
+        yield float(end - origin)
+
+
 def frame_rate_of(container: Any, stream: Any, path: Path) -> Fraction:
     """Frames per second of a fresh container's video stream; may read packets from it. Raises CorruptMediaError."""
     rate = stream.average_rate or stream.guessed_rate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -154,6 +155,16 @@ def test_an_address_in_place_of_a_file_is_refused(address):
         lines = [json.loads(line[6:]) for line in events if line.startswith(b"data: ")]
     final = next(line for line in lines if line["msg"] == "process_completed")
     assert not final["success"] and "Addresses are not accepted" in json.dumps(final)
+
+
+def test_the_app_serves_an_ipv6_address_at_the_url_that_it_states(tmp_path):
+    pytest.importorskip("gradio", reason="the extra `app` is not installed")
+    with socket.socket(socket.AF_INET6) as probe:
+        if probe.connect_ex(("::1", 9)) == errno.EADDRNOTAVAIL:
+            pytest.skip("the machine has no IPv6")
+    with _app(make_checkout(tmp_path / "checkout"), host="::1") as url:
+        assert url.startswith("http://[::1]:")
+        assert json.load(build_opener(ProxyHandler({})).open(f"{url}/config"))["components"]
 
 
 def test_a_password_is_required_if_there_is_a_user(tmp_path, monkeypatch):

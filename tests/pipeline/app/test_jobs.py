@@ -17,6 +17,7 @@ from pipeline.app.score_text import FaceSync
 from pipeline.app.settings import AppLimits
 from pipeline.core.errors import DataError, UserError
 from pipeline.dubbing import DubbedFace, DubSummary, ListedFace
+from pipeline.faces.detector import YuNetDetector
 from tests.support.media_readers import read_frames
 from tests.support.tiny_generator import make_checkout
 
@@ -62,6 +63,17 @@ def test_faces_preview_and_result(jobs, make_face, make_voice):
     first, source = read_frames(summary.path, None)[0], read_frames(face, None)[0]
     corner = np.s_[145:, :60]
     assert np.abs(first[corner].astype(int) - source[corner]).max() > 60
+
+
+def test_an_upload_is_searched_for_faces_once(jobs, request_, monkeypatch):
+    searched, detect = [], YuNetDetector.detect
+    monkeypatch.setattr(
+        YuNetDetector, "detect", lambda self, frame: (searched.append(frame.shape), detect(self, frame))[1]
+    )
+    jobs.list_faces(request_.face, lambda progress: None)
+    assert len(searched) == 10
+    outcome = jobs.dub(replace(request_, who="1"), lambda progress: None)
+    assert outcome.summary.num_dubbed == 10 and len(searched) == 10
 
 
 @pytest.mark.slow
@@ -115,11 +127,15 @@ def test_the_face_of_a_preview(who, chosen, jobs, request_, monkeypatch):
 def test_the_options_of_a_request_are_those_of_the_dub_and_of_the_preview(jobs, request_, monkeypatch):
     seen = []
 
-    def dub(*files, **options):
-        seen.append(options)
-        raise DataError("no more is needed")
+    class Watched:
+        def with_detectors(self, wrap):
+            return self
 
-    monkeypatch.setattr(jobs, "_dubber", lambda model: dub)
+        def __call__(self, *files, **options):
+            seen.append(options)
+            raise DataError("no more is needed")
+
+    monkeypatch.setattr(jobs, "_dubber", lambda model: Watched())
     monkeypatch.setattr("pipeline.app.preview.list_faces", lambda *_, **__: [_listed(1, 90)])
     wanted = replace(request_, detail=0.5, in_silence="keep")
     for work in (

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
+import av
+import numpy as np
 import pytest
 
-from pipeline.app.limits import require_face, require_voice, watch_length
+from pipeline.app.limits import require_face, require_voice, watch_frames
 from pipeline.app.settings import AppLimits
 from pipeline.core.errors import UserError
 from pipeline.dubbing import PhaseProgress
@@ -57,20 +60,45 @@ def test_a_voice_needs_sound_and_is_limited_in_length(make_face, make_voice):
     require_voice(make_face(), LIMITS)
     with pytest.raises(UserError, match=r"mute\.mp4 cannot be used as the voice: has no audio stream"):
         require_voice(make_face("mute.mp4", has_sound=False), LIMITS)
-    with pytest.raises(UserError, match=r"long\.wav lasts \d+ s; allowed are 2 s"):
+    with pytest.raises(UserError, match=r"long\.wav lasts more than 2 s; longer files are not allowed"):
         require_voice(make_voice(5, "long.wav"), LIMITS)
     with pytest.raises(UserError, match=r"song\.wav cannot be used as the face: has no video stream"):
         require_face(make_voice(name="song.wav"), LIMITS)
 
 
-def test_frames_are_counted_in_case_the_header_states_too_short_a_video(make_face):
+def _write_recording(path, times_ms):
+    """A browser's recording: its header states no length. All its frames are alike."""
+    with av.open(str(path), "w", options={"live": "1"}) as container:
+        video = container.add_stream("libvpx", rate=25, options={"deadline": "realtime", "lag-in-frames": "0"})
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        video.time_base = video.codec_context.time_base = Fraction(1, 1000)
+        for time_ms in times_ms:
+            frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8))
+            frame.pts, frame.time_base = time_ms, Fraction(1, 1000)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+
+
+@pytest.mark.parametrize("spacing_ms", [10, 250])
+def test_the_length_is_measured_at_any_frame_rate(tmp_path, spacing_ms):
+    """At the usual rate, 25 a second, the first video would last 6 s, and the second 0.6 s."""
+    path = tmp_path / "recorded.webm"
+    num = 1500 // spacing_ms
+    _write_recording(path, range(0, num * spacing_ms, spacing_ms))
+    require_face(path, LIMITS)
+    _write_recording(path, range(0, 2 * num * spacing_ms, spacing_ms))
+    with pytest.raises(UserError, match=r"recorded\.webm lasts more than 2 s; longer files are not allowed"):
+        require_face(path, LIMITS)
+
+
+def test_a_dub_stops_at_more_frames_than_any_camera_makes(tmp_path):
     seen: list[PhaseProgress] = []
-    watch = watch_length(make_face(), LIMITS, seen.append)
-    allowed = PhaseProgress("detecting faces", 51, None, None)
+    watch = watch_frames(tmp_path / "flood.mp4", LIMITS, seen.append)
+    allowed = PhaseProgress("generating frames", 480, None, None)
     watch(allowed)
     assert seen == [allowed]
-    with pytest.raises(UserError, match="lasts more than 2 s"):
-        watch(replace(allowed, num_done=52))
+    with pytest.raises(UserError, match=r"flood\.mp4 has more than 480 frames; allowed are 240 a second"):
+        watch(replace(allowed, num_done=481))
 
 
 @pytest.mark.parametrize("name", ["max_file_mb", "max_seconds", "max_side_px", "max_waiting", "keep_minutes"])

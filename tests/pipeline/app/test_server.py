@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,7 @@ def test_another_host_needs_a_user(host):
         (("--host", "0.0.0.0"), "error: --host 0.0.0.0 opens the app to other machines"),
         (("--max-seconds", "0"), "error: --max-seconds is 0; it must be at least 1"),
         (("--user", "ann"), "error: --user ann needs a password"),
+        (("--label", "生成"), "error: label is '生成', but the font of labels has no '生' '成'"),
     ],
 )
 def test_the_command_refuses_unsafe_and_meaningless_settings(arguments, message, tmp_path, monkeypatch, capsys):
@@ -70,6 +72,18 @@ def test_folders_are_offered_by_their_names(tmp_path):
     twice = [folders[1], tmp_path / "other" / "ben"]
     save_tiny_generator(twice[1])
     assert set(offered_models(Layout(tmp_path), twice)) == {str(folder) for folder in twice}
+
+
+def test_a_relative_folder_is_offered_by_its_own_name(tmp_path, monkeypatch):
+    for folder in (tmp_path / "anna", tmp_path / "ben" / "model"):
+        save_tiny_generator(folder)
+    for where, given, name in (("anna", ".", "anna"), ("ben/model", ".", "ben"), ("ben", "../anna", "anna")):
+        monkeypatch.chdir(tmp_path / where)
+        assert list(offered_models(Layout(tmp_path), [Path(given)])) == [name]
+    monkeypatch.chdir(tmp_path / "anna")
+    both = [Path(), tmp_path / "other" / "anna"]
+    save_tiny_generator(both[1])
+    assert list(offered_models(Layout(tmp_path), both)) == [str(tmp_path / "anna"), str(both[1])]
 
 
 def test_no_model_is_an_error(tmp_path):

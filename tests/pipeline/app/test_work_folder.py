@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 
 import pytest
@@ -47,6 +48,29 @@ def test_files_in_use_stay_and_then_their_time_begins_anew(work):
     assert work.remove_old(now=time.time() + 101) == 1
 
 
+def test_the_folder_of_a_running_request_stays_and_then_its_time_begins_anew(work):
+    with work.new_folder() as folder:
+        os.utime(folder, (time.time() - 500,) * 2)
+        assert work.remove_old() == 0
+    assert work.remove_old() == 0
+    assert work.remove_old(now=time.time() + 101) == 1
+
+
+def test_an_entry_that_cannot_be_removed_does_not_keep_the_others(work, monkeypatch, caplog):
+    files = [_upload(work, name, 101) for name in ("one", "two", "three")]
+    remove = shutil.rmtree
+
+    def fail_for_one(path, **options):
+        if path.name == "two":
+            raise PermissionError(13, "Permission denied", str(path))
+        remove(path, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", fail_for_one)
+    assert work.remove_old() == 2
+    assert [file.exists() for file in files] == [False, True, False]
+    assert "cannot be removed: [Errno 13]" in caplog.text
+
+
 def test_only_files_of_the_folder_are_ever_removed(work, tmp_path):
     other = tmp_path / "other.mp4"
     other.write_bytes(b"x")
@@ -63,7 +87,8 @@ def test_the_folder_is_private_and_gone_at_the_end(tmp_path):
     with work.opened():
         assert list(work.path.iterdir()) == []
         assert work.path.stat().st_mode & 0o077 == 0
-        assert work.new_folder() != work.new_folder()
+        with work.new_folder() as one, work.new_folder() as other:
+            assert one != other and one.parent == other.parent == work.path
     assert not work.path.exists()
 
 

@@ -17,7 +17,7 @@ import yaml
 from scipy.io import wavfile
 
 from pipeline.media.writer import VideoWriter
-from tests.support.media_readers import display_of, header_of, iter_frames, read_frames
+from tests.support.media_readers import display_of, header_of, iter_frames, read_frames, sound_format_of
 from tests.support.preloaded import PreloadedPython
 from tests.support.tiny_generator import save_tiny_generator
 
@@ -229,8 +229,7 @@ def test_dub_without_a_face_fails_or_keeps_the_frames(
     assert result.returncode == 0, result.stderr
     assert "15 frames, 160x120 at 29.97 fps" in result.stdout
     assert "15 frames without a face" in result.stdout
-    header = header_of(out)
-    assert (header.fps, header.audio_rate_hz, header.audio_channels) == (Fraction(30000, 1001), 44_100, 2)
+    assert (header_of(out).fps, sound_format_of(out)) == (Fraction(30000, 1001), (44_100, 2))
     broken = cli_with_torch(
         "dub", "--face", speech, "--audio", speech, "--out", out, "--model", model_dir, cwd=checkout
     )

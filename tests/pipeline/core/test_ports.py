@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from pipeline.core.errors import UserError
-from pipeline.core.ports import free_port, is_free, require_free
+from pipeline.core.ports import free_port, host_in_url, is_free, require_free
 
 
 @pytest.fixture
@@ -39,3 +39,10 @@ def test_all_ports_taken_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.core.ports.is_free", lambda port, host: False)
     with pytest.raises(UserError, match=r"no port of 127\.0\.0\.1 from 4200 to 4299 is free"):
         free_port(4200)
+
+
+@pytest.mark.parametrize(
+    ("host", "written"), [("127.0.0.1", "127.0.0.1"), ("localhost", "localhost"), ("::1", "[::1]"), ("::", "[::]")]
+)
+def test_an_ipv6_address_has_brackets_in_a_url(host: str, written: str) -> None:
+    assert host_in_url(host) == written

@@ -24,7 +24,7 @@ from pipeline.evaluation.strips import (
     write_take,
 )
 from pipeline.shards.clip import Clip
-from tests.support.media_readers import display_of, header_of, read_frames, read_samples
+from tests.support.media_readers import display_of, header_of, read_frames, read_samples, sound_format_of
 
 
 def invert(crops: NDArray[np.uint8], mel: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -44,7 +44,7 @@ def test_strip_is_a_playable_video_with_the_foreign_audio(clips: dict[str, Clip]
     path = tmp_path / "strip.mp4"
     write_strip(path, make_take("lstm_cbam", video, audio, invert), "same")
     header = header_of(path)
-    assert (header.num_frames, header.fps, header.audio_rate_hz) == (16, 25, 16_000)
+    assert (header.num_frames, header.fps, sound_format_of(path)[0]) == (16, 25, 16_000)
     frames = read_frames(path).astype(int)
     assert frames.shape[2] == 3 * PANEL_PX + 4 * GAP_PX
     top, side = slice(LABEL_PX + 100, LABEL_PX + 300), PANEL_PX + GAP_PX
@@ -75,7 +75,7 @@ def test_a_take_is_what_is_judged_and_nothing_else(clips: dict[str, Clip], tmp_p
     write_take(path, take)
     header, display = header_of(path), display_of(path)
     assert (display.width, display.height) == (PANEL_PX, PANEL_PX)
-    assert (header.num_frames, header.audio_rate_hz) == (16, 16_000)
+    assert (header.num_frames, sound_format_of(path)[0]) == (16, 16_000)
     expected = np.stack([upscale(image) for image in take.shown]).astype(int)
     assert np.abs(read_frames(path) - expected).mean() < 6
     assert take.caption == "voice of b/1: the words of b/1"
