@@ -79,7 +79,10 @@ def paste_mouth(
 
 
 def mouth_area(box: NDArray[np.float64], roll: float, height: int, width: int) -> MouthArea | None:
-    """The area of a crop's mouth in a frame of this size; None if it lies outside the frame. Arguments as above."""
+    """The area of a crop's mouth in a frame of ``height`` x ``width`` pixels; None if it lies outside the frame.
+
+    ``box: float64 [4]`` and ``roll`` as in `paste_mouth`.
+    """
     return _upright_area(box, height, width) if roll == 0 else _rolled_area(box, roll, height, width)
 
 

@@ -68,12 +68,12 @@ def load_speech(media: MediaFile, begin: Begin = "sound") -> SpeechTrack:
     reading = _Reading()
     audio: list[NDArray[np.int16]] = []
 
-    def heard() -> Iterator[Float32]:
+    def copied_blocks() -> Iterator[Float32]:
         for block in mono_blocks(reading.usable(media.sound(begin)), SAMPLE_RATE_HZ):
             audio.append(float_to_int16(block))
             yield block
 
-    mel = np.concatenate(list(mel_blocks(heard())))
+    mel = np.concatenate(list(mel_blocks(copied_blocks())))
     if not reading.num_samples:
         raise CorruptMediaError(media.path, "its audio ends before its video begins")
     if reading.num_bad:

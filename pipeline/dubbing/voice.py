@@ -89,7 +89,11 @@ def open_voice(
 
 
 def beginning(video: MediaFile, sound: MediaFile) -> Begin:
-    """Sample 0 of the speech: its first sample, unless it belongs to the pictures of ``video`` itself."""
+    """Where the speech begins: with its first sample, or with the first picture if it is the sound of ``video`` itself.
+
+    In a file with pictures whose sound starts later, silence comes first. A note on ``sound`` states whether
+    sound before the pictures is kept.
+    """
     is_own_sound = video.path.samefile(sound.path)
     if (lead_s := float(sound.sound_lead_s)) > 1 / FPS:
         what = "is left out" if is_own_sound else "is kept: the dub begins with it"

@@ -22,7 +22,7 @@ from pipeline.features.mfcc import mfcc
 
 
 class AudioSource(Protocol):
-    """Speech as mel spectrogram and as samples. ``Clip`` and ``ExtractedAudio`` satisfy it."""
+    """Speech as mel spectrogram and as samples, such as ``Clip``, ``ExtractedAudio`` and the voices of dubs."""
 
     @property
     def mel(self) -> NDArray[np.float32]:
@@ -95,7 +95,10 @@ FaceOrder = Literal["pose_reference", "reference_pose", "stills"]
 
 @dataclass(frozen=True, kw_only=True)
 class ArrayInputs:
-    """Inputs of one kind of generator, for runtimes without torch. `GeneratorKind` defines the same for torch."""
+    """Inputs of one kind of generator as arrays.
+
+    `GeneratorKind` takes its audio windows from here, and has a face input of its own, for tensors.
+    """
 
     faces: FaceOrder = "pose_reference"
     feature: Literal["mel", "mfcc"] = "mel"
@@ -105,7 +108,7 @@ class ArrayInputs:
     """Columns before and after each mel window that the generator reads too."""
 
     def audio_windows(self, num_features: int, num_steps: int) -> AudioWindows:
-        """The function for windows of this size."""
+        """The function for windows of this size, [F, L]. The number of mel features is that of the speech, 80."""
         if self.feature == "mfcc":
             return cepstrum_windows(num_features, num_steps)
         return mel_windows(num_steps - sum(self.mel_context), self.late_s, self.mel_context)

@@ -1,6 +1,7 @@
 """Kinds of generator: for each, the network, its audio windows and its face input.
 
-Training, evaluation and dubbing all use these definitions, so a network gets the same inputs in each.
+Training, evaluation and dubbing with torch use these definitions, so a network gets the same inputs in each. The audio
+windows are those of `ARRAY_INPUTS`, which ONNX Runtime gets, too.
 Legend: B batch, T frames, R references, F audio features, L steps.
 """
 
@@ -19,8 +20,7 @@ from models.choices import MEL_CONTEXT, LstmOver
 from models.generator import Generator, GeneratorConfig, face_input
 from pipeline.core.errors import UserError
 from pipeline.features import alignment
-from pipeline.features.alignment import FPS
-from pipeline.inference.generator_inputs import AudioWindows, cepstrum_windows, mel_windows
+from pipeline.inference.generator_inputs import ARRAY_INPUTS, AudioWindows
 from pipeline.inference.saved_model import parse_config
 
 
@@ -74,7 +74,7 @@ def _ours(name: str, lstm_over: LstmOver) -> GeneratorKind:
     return GeneratorKind(
         name=name,
         build=build,
-        audio_windows=mel_windows(alignment.MEL_WINDOW, context=context),
+        audio_windows=ARRAY_INPUTS[name].audio_windows(alignment.NUM_MELS, alignment.MEL_WINDOW + sum(context)),
         face_input=face_input,
     )
 
@@ -94,7 +94,9 @@ def kind_of(config: GeneratorConfig) -> GeneratorKind:
 
 
 WAV2LIP_RELEASED = replace(
-    OURS, name="wav2lip_released", audio_windows=mel_windows(alignment.MEL_WINDOW, late_s=1 / FPS)
+    OURS,
+    name="wav2lip_released",
+    audio_windows=ARRAY_INPUTS["wav2lip_released"].audio_windows(alignment.NUM_MELS, alignment.MEL_WINDOW),
 )
 """Wav2Lip's network with the published weights.
 
@@ -104,13 +106,13 @@ training code). The windows of ``OURS`` start two frames before it; those in Wav
 LIPGAN = GeneratorKind(
     name="lipgan",
     build=lambda config: LipGANGenerator(parse_config(LipGANConfig, config)),
-    audio_windows=mel_windows(MEL_STEPS),
+    audio_windows=ARRAY_INPUTS["lipgan"].audio_windows(alignment.NUM_MELS, MEL_STEPS),
     face_input=lipgan_face_input,
 )
 SPEECH2VID = GeneratorKind(
     name="speech2vid",
     build=_build_speech2vid,
-    audio_windows=cepstrum_windows(NUM_MFCC, SPEECH2VID_MFCC_STEPS),
+    audio_windows=ARRAY_INPUTS["speech2vid"].audio_windows(NUM_MFCC, SPEECH2VID_MFCC_STEPS),
     face_input=_stills,
     is_loudness_sensitive=False,
     parts=("mel", "audio"),

@@ -168,7 +168,7 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
         return index if self._ticks is None else int(self._ticks[index])
 
     def _sound_end_s(self, sound: OutputSound) -> Fraction:
-        """Until when the sound belongs to the frames so far."""
+        """End of the sound that belongs to the frames written so far, s."""
         end_s = self._tick(self._num_frames) * self._time_base
         if self._match == "video":
             return end_s
