@@ -152,7 +152,7 @@ class MediaFile(AbstractContextManager["MediaFile"]):
 
     @cached_property
     def is_plain_aac(self) -> bool:
-        """Whether the audio is AAC in a profile that all players know."""
+        """Whether the audio is AAC in a profile that all players support."""
         with self._start() as container:
             stream = self._audio_stream(container)
             codec = None if stream is None else stream.codec_context

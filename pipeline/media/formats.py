@@ -28,7 +28,7 @@ OWN_MEDIA = ",".join((*_FILMS, *_SOUNDS, *_PICTURES))
 """Names of FFmpeg's demuxers, as its option ``format_whitelist`` takes them."""
 
 _UNKNOWN_BYTES = 0x7FFF0000
-"""From here on, recorders that do not know the size of a RIFF file yet write any value."""
+"""A recorder writes a size of at least this into a RIFF file whose size it cannot state yet."""
 
 
 def riff_share(file: BinaryIO) -> float:

@@ -43,7 +43,7 @@ class OutputSound(ABC):
 class EncodedSound(OutputSound):
     """AAC from blocks ``float32 [n, channels]``, one or two channels, ``num_samples`` in total at ``rate_hz``.
 
-    Values beyond [-1, 1] are clipped. Rates that AAC does not know are resampled. ``bit_rate``: bits per second; FFmpeg
+    Values beyond [-1, 1] are clipped. Rates that AAC does not have are resampled. ``bit_rate``: bits per second; FFmpeg
     reduces it where AAC allows less. None: FFmpeg's default, about 70 000 for each channel.
     """
 

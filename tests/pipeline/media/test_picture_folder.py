@@ -45,6 +45,7 @@ def test_another_frame_rate(tmp_path):
     folder = write(tmp_path / "f", [f"{k}.png" for k in range(4)])
     with open_pictures(folder, 12.5) as video:
         assert video.header.duration_s == pytest.approx(0.32)
+        assert list(video.packet_ends_s()) == pytest.approx([0.08, 0.16, 0.24, 0.32])
         assert levels(video.frames(25)) == [0, 0, 20, 20, 40, 40, 60, 60]
 
 
