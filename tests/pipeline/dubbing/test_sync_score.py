@@ -1,0 +1,53 @@
+"""What the judge of a dub gets: the dubbed face, and the sound of the same time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.dubbing import DubbedFace, DubSummary
+from pipeline.dubbing.sync_score import score_dub
+from pipeline.media.file import MediaFile
+from pipeline.media.writer import VideoWriter
+from pipeline.params import load_params
+from tests.support.drawn_face import RATE_HZ, draw_face, tone
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_the_judge_gets_the_sound_of_the_scored_frames_and_no_other_is_kept(tmp_path, monkeypatch):
+    """The face is dubbed from 0.4 s to 2.0 s, and the sound begins at 1.2 s."""
+    path = tmp_path / "out.mp4"
+    sound = np.concatenate([np.zeros(round(1.2 * RATE_HZ), np.float32), tone(1.2)])
+    with VideoWriter(path, 25, (160, 160), sound, preset="ultrafast") as writer:
+        for _ in range(60):
+            writer.write(draw_face(80, 76))
+    face = DubbedFace(number=1, num_frames=40, start_s=0.4, end_s=2.0, box_px=(48, 30, 112, 120))
+    summary = DubSummary(
+        path=path,
+        num_frames=60,
+        num_missing=0,
+        num_dubbed=40,
+        who="largest",
+        faces=(face,),
+        width=160,
+        height=160,
+        fps=25.0,
+        seconds=1.0,
+        notes=(),
+    )
+    seen = []
+
+    def judge(context, samples):
+        seen.append((context, samples))
+        rng = np.random.default_rng(0)
+        return rng.normal(size=(35, 8)), rng.normal(size=(35, 8))
+
+    monkeypatch.setattr(MediaFile, "samples", lambda *_: pytest.fail("the whole sound is held in memory"))
+    score_dub(summary, judge, load_params(ROOT / "params.yaml").preprocess)
+    [(context, samples)] = seen
+    assert context.shape == (40, 224, 224, 3) and samples.shape == (40 * 640,)
+    loud = np.flatnonzero(np.abs(samples) > 1000)
+    assert loud[0] == pytest.approx(0.8 * RATE_HZ, abs=100)
