@@ -127,6 +127,7 @@ def test_versions_are_listed_shown_promoted_and_rolled_back(layout: Layout) -> N
     lines = shown("list").splitlines()
     assert [line.split()[:3] for line in lines[1:]] == [["2", "champion", "no_lstm"], ["1", "previous", "no_lstm"]]
     assert "7.875" in shown("show", "champion") and "protocol of the evaluation" in shown("show", "2")
+    layout.champion_manifest_path.parent.mkdir(exist_ok=True)
     layout.champion_manifest_path.touch()  # the clips of another version's promotion
     assert shown("rollback").startswith("version 1 is the champion; version 2 has the alias previous")
     assert aliases() == {"champion": "1", "previous": "2"} and not layout.champion_manifest_path.exists()
