@@ -20,7 +20,7 @@ import typer
 from benchmarks.gpu_clips import CLIPS_NAME, EncodedClip, save_clips
 from pipeline.core.command_line import reported, run_command
 from pipeline.core.errors import UserError
-from pipeline.inference.saved_model import MODEL_NAME, WEIGHTS_NAME
+from pipeline.core.model_files import MODEL_NAME, WEIGHTS_NAME
 from pipeline.media.mjpeg import encode_mjpeg
 from pipeline.params import load_params
 from pipeline.shards.clip import Clip
