@@ -1,4 +1,4 @@
-"""Flow ``retrain``: detect new clips, reproduce the pipeline, run the promotion gate, write a report.
+"""Flow ``retrain``: detect new clips, reproduce the pipeline, run the promotion gate, commit, write a report.
 
 python -m flows.retrain
 """
@@ -23,12 +23,14 @@ from flows.console import FlowConsole
 from flows.occupancy import CheckoutBusyError, occupying
 from flows.overrides import ParamValues
 from flows.reproduce import reproduce, require_settings
+from flows.results_branch import SavedResults
 from flows.retrain_report import drift_table, headline, report
 from flows.server import require_server
 from flows.tasks import StageResult
 from flows.upstream import after
 from pipeline.core.command_line import run_command
 from pipeline.core.layout import find_root
+from pipeline.params import PromoteParams
 
 
 @flow(name="retrain", persist_result=False)
@@ -63,7 +65,7 @@ def retrain(
 
 def _retrain(checkout: Path, targets: list[str] | None, promotes: bool, changes: list[str]) -> State[Any]:
     checked = tasks.preflight(checkout, return_state=True)
-    variant = str(checked.result())
+    rules: PromoteParams = checked.result()
     board = current_board()
     detected = tasks.detect(checkout, return_state=True, wait_for=after(checked))
     board.finish_started("detect", "ran" if detected.is_completed() else "failed")
@@ -84,17 +86,29 @@ def _retrain(checkout: Path, targets: list[str] | None, promotes: bool, changes:
     if not isinstance(results, list):  # the flow ended before any stage
         return Failed(message=f"reproduce: {reproduced.message}")
     decision: dict[str, Any] | None = None
-    fault, unjudged = "", _why_unjudged(promotes, variant, results)
+    saved: SavedResults | None = None
+    fault, unjudged = "", _why_unjudged(promotes, rules.variant, results)
     if reproduced.is_completed() and not unjudged:
-        gated = tasks.gate(checkout, variant, return_state=True, wait_for=after(checked, reproduced))
+        gated = tasks.gate(checkout, rules.variant, return_state=True, wait_for=after(checked, reproduced))
         outcome = gated.result(raise_on_failure=False)
         decision, fault = (outcome, "") if gated.is_completed() else (None, str(outcome))
         board.finish_started("gate", "ran" if decision else "failed", decision["outcome"] if decision else "")
-    text = report(results, decision, fault, drift, unjudged=unjudged, changes=changes)
+        if decision and decision["outcome"] == "promoted" and rules.branch:
+            saved = _commit(checkout, rules.branch, decision, gated)
+    text = report(results, decision, fault, drift, saved, unjudged=unjudged, changes=changes)
     tasks.publish_report(text)
     message = headline(results, decision, fault, unjudged)
     is_done = decision is not None or (bool(unjudged) and reproduced.is_completed())
     return (Completed if is_done else Failed)(message=message, data=text)
+
+
+def _commit(checkout: Path, branch: str, decision: dict[str, Any], gated: State[Any]) -> SavedResults:
+    """Commit the results of the promotion. A failure is a warning, since the model is promoted already."""
+    state = tasks.commit_promoted(checkout, branch, decision, return_state=True, wait_for=after(gated))
+    found = state.result(raise_on_failure=False)
+    saved = found if isinstance(found, SavedResults) else SavedResults(branch, warnings=(f"not committed: {found}",))
+    current_board().finish_started("commit", "ran" if saved.commit else "failed", f"{branch} {saved.commit[:12]}")
+    return saved
 
 
 def _why_unjudged(promotes: bool, variant: str, results: list[StageResult]) -> str:

@@ -1,4 +1,4 @@
-"""The report of a retraining: verdict, drift, metrics of both models, rules, stages."""
+"""The report of a retraining: verdict, drift, metrics of both models, rules, commit, stages."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flows.reproduce import outcome_table
+from flows.results_branch import SavedResults
 from flows.tasks import StageResult
 from pipeline.report.tables import Table
 
@@ -31,12 +32,13 @@ def report(
     decision: dict[str, Any] | None,
     fault: str = "",
     drift: dict[str, Any] | None = None,
+    saved: SavedResults | None = None,
     *,
     unjudged: str = "",
     changes: Sequence[str] = (),
 ) -> str:
-    """Markdown with the verdict, the drift of the clips, both models' metrics, each rule with both values and every
-    stage's outcome."""
+    """Markdown with the verdict, the drift of the clips, both models' metrics, each rule with both values, the commit
+    of the results and every stage's outcome."""
     parts = [f"# Retraining: {headline(results, decision, fault, unjudged)}"]
     if changes:
         parts.append(f"Changed in params.yaml for this run: {', '.join(changes)}.")
@@ -52,6 +54,8 @@ def report(
             _rules(decision),
             _aliases(decision),
         ]
+    if saved:
+        parts.append(_commit(saved))
     parts.append(f"## Stages\n\n```\n{outcome_table(results)}\n```")
     parts += [f"```\n{r.reason}\n```" for r in results if r.outcome == "failed"]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -125,6 +129,13 @@ def _rules(decision: dict[str, Any]) -> str:
     ]
     header = ["rule", "metric", "challenger", "champion", "limit", "verdict", "note"]
     return Table(header, rows, num_text=len(header)).markdown() if rows else ""
+
+
+def _commit(saved: SavedResults) -> str:
+    """Branch and commit of the results, where their files were sent, and what is missing."""
+    row = [saved.branch, saved.commit[:12] or "none", saved.remote or "not sent"]
+    table = Table(["branch", "commit", "dvc push"], [row], num_text=3).markdown()
+    return "\n\n".join([table, *(f"Warning: {warning}." for warning in saved.warnings)])
 
 
 def _aliases(decision: dict[str, Any]) -> str:

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +22,8 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows import dvc
 from flows.command import run_flow_command, settle
+from flows.dvc_commands import run_dvc
+from flows.git import GitError, run_git
 from flows.occupancy import CheckoutBusyError, occupying
 from flows.processes import stream
 from flows.recording import recording
@@ -38,7 +38,6 @@ from pipeline.core.layout import CODE_ROOT, Layout, find_root
 from pipeline.report.tables import Table
 
 COMPARISON_METRICS = "artifacts/compare/metrics.json"
-_TAIL_LINES = 12
 
 
 @flow(name="sweep", persist_result=False)
@@ -81,19 +80,10 @@ def _cause(state: State[Any]) -> str:
 @task(name="point", task_run_name="{point.name}", **UNCACHED)
 def run_point(root: Path, point: SweepPoint, targets: list[str]) -> None:
     """Run one point as a DVC experiment in a temporary copy of the checkout. Raises DvcError if it fails."""
-    tail: deque[str] = deque(maxlen=_TAIL_LINES)
-
-    def on_output(line: str) -> None:
-        tail.append(line)
-        flow_logger().info(line)
-
     settings = [option for setting in point.settings for option in ("--set-param", setting)]
-    command = dvc.dvc_command("exp", "run", "--temp", "--name", point.name, *settings, *targets)
-    with recording(root, point.name, on_output) as record:
-        code = stream(command, root, record.on_line, record.environment)
-    if code != 0:
-        errors = [line for line in tail if line.startswith("ERROR: ")]
-        raise dvc.DvcError("\n".join([*(errors or [f"dvc exited with {code}"]), *tail]))
+    with recording(root, point.name, flow_logger().info) as record:
+        arguments = ["exp", "run", "--temp", "--name", point.name, *settings, *targets]
+        run_dvc(root, arguments, record.on_line, record.environment)
 
 
 def read_metrics(root: Path) -> dict[str, dict[str, Any]]:
@@ -167,20 +157,17 @@ def require_committed(root: Path) -> str:
 
     A point's name stands for the commit and the overrides, so uncommitted edits would change results under one name.
     """
-    changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+    try:
+        commit = run_git(root, "rev-parse", "--verify", "HEAD")
+        changed = run_git(root, "status", "--porcelain", "--untracked-files=no")
+    except GitError as error:
+        raise UserError(f"a sweep needs a git commit: {error}") from None
     if changed:
         raise UserError(
             f"{root} has uncommitted changes ({changed.splitlines()[0].strip()}); commit them, so that the points of "
             "the sweep start from one commit"
         )
-    return _git(root, "rev-parse", "HEAD")
-
-
-def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise UserError(f"git {arguments[0]} fails in {root}: {done.stderr.strip()}; a sweep needs a git commit")
-    return done.stdout.strip()
+    return commit
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Prefect tasks: run a stage, run the promotion gate, publish the results.
+"""Prefect tasks: run a stage, run the promotion gate, commit a promotion, publish the results.
 
 Prefect caches and stores no results here: DVC decides what is stale, and results are files.
 """
@@ -30,10 +30,11 @@ from flows.exit_codes import describe_exit
 from flows.overrides import ParamValues, change_params
 from flows.processes import stream
 from flows.recording import recording
+from flows.results_branch import SavedResults, save_results
 from pipeline.core.durations import duration_text
 from pipeline.core.errors import LipsmithError
 from pipeline.core.layout import CODE_ROOT, Layout
-from pipeline.params import load_params
+from pipeline.params import PromoteParams, load_params
 
 RETRY_DELAYS_S = [10.0, 60.0, 300.0]
 
@@ -141,9 +142,9 @@ def override_params(root: Path, overrides: ParamValues) -> list[str]:
 
 
 @task(task_run_name="preflight", **UNCACHED)
-def preflight(root: Path) -> str:
-    """Validate ``params.yaml`` before any stage runs and return the variant to promote. Raises ParamsError."""
-    return load_params(Layout(root).params_path).promote.variant
+def preflight(root: Path) -> PromoteParams:
+    """Validate ``params.yaml`` before any stage runs and return its section ``promote``. Raises ParamsError."""
+    return load_params(Layout(root).params_path).promote
 
 
 @task(name="detect", task_run_name="detect", **RETRIED)
@@ -194,6 +195,19 @@ def gate(root: Path, variant: str) -> dict[str, Any]:
         raise LipsmithError("\n".join([f"pipeline.promote failed: it {describe_exit(code)}", *tail]))
     decision: dict[str, Any] = json.loads(Layout(root).decision_path.read_text())
     return decision
+
+
+@task(name="commit", task_run_name="commit", **UNCACHED)
+def commit_promoted(root: Path, branch: str, decision: dict[str, Any]) -> SavedResults:
+    """Commit the results of a promotion on a branch, and send their files to DVC's default remote.
+
+    ``decision``: of the gate. What could not be done is a warning of the result.
+    """
+    with recording(root, "commit", flow_logger().info) as record:
+        saved = save_results(root, branch, decision, record.on_line)
+    for warning in saved.warnings:
+        flow_logger().warning("%s", warning)
+    return saved
 
 
 def publish_outcomes(results: list[StageResult]) -> None:

@@ -8,7 +8,16 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from pipeline.core.choices import Device, DriftAction, JudgeName, LsePrecision, Reference, Source
-from pipeline.params.values import Address, Fraction, NonNegative, NonNegativeInt, PositiveInt, Section, Sha256
+from pipeline.params.values import (
+    Address,
+    BranchName,
+    Fraction,
+    NonNegative,
+    NonNegativeInt,
+    PositiveInt,
+    Section,
+    Sha256,
+)
 
 
 class LseParams(Section):
@@ -49,6 +58,7 @@ class PromoteParams(Section):
     max_within_one_frame_drop: Fraction
     max_fid_increase: NonNegative
     max_jitter_increase: NonNegative
+    branch: BranchName | None
 
 
 class DriftParams(Section):

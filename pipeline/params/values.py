@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -42,6 +43,18 @@ def _without_secret(value: object) -> object:
 
 
 Location = Annotated[str, BeforeValidator(_without_secret)]
+
+
+def _branch_name(value: str) -> str:
+    is_plain = re.fullmatch(r"\w[\w./-]*", value, re.ASCII) is not None
+    parts = value.split("/")
+    has_odd_part = any(not part or part.startswith(".") or part.endswith((".", ".lock")) for part in parts)
+    if not is_plain or has_odd_part or ".." in value or value == "HEAD":
+        raise ValueError("must be a name for a git branch, such as results: letters, digits, _, -, . and /")
+    return value
+
+
+BranchName = Annotated[str, AfterValidator(_branch_name)]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
 Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -190,6 +190,7 @@ def _make_stub_pipeline(folder: Path, empty_repo: Path) -> Path:
         "min_lse_d_gain": 0.0,
         "max_within_one_frame_drop": 0.05,
         "max_jitter_increase": 0.2,
+        "branch": "results",
     }
     params["runtime"]["retrain_cron"] = "0 3 1 1 *"
     (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
@@ -197,4 +198,8 @@ def _make_stub_pipeline(folder: Path, empty_repo: Path) -> Path:
     (root / "clips").mkdir()
     (root / "clips" / "a.mp4").touch()
     (root / "quality.json").write_text(json.dumps({"lse_d": 8.0, "fid": 20.0}))
+    (root / ".gitignore").write_text("/artifacts/\n/.scratch/\n/mlflow.db*\n/mlruns/\n")
+    identity = (["config", "user.name", "Anna"], ["config", "user.email", "anna@example.org"])
+    for arguments in (["init", "-q"], *identity, ["add", "."], ["commit", "-q", "-m", "start"]):
+        subprocess.run(["git", *arguments], cwd=root, check=True)
     return root

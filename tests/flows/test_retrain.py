@@ -21,6 +21,7 @@ import pytest
 import yaml
 
 from flows import dvc, tasks
+from flows.git import run_git
 
 ROOT = Path(__file__).resolve().parents[2]
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
@@ -187,6 +188,10 @@ def test_the_served_deployment_promotes_refuses_and_reports_no_change(served: Se
     assert {before for before, after in chain if after == "gate"} > {"preflight"}
     assert decided["aliases"] == {"champion": "1"}
     assert "has not run in this checkout" in text
+    commit = run_git(stub_pipeline, "rev-parse", "results")
+    assert f"| results | {commit[:12]} | not sent |" in text and "DVC has no default remote" in text
+    assert "dvc.lock" in run_git(stub_pipeline, "diff", "--name-only", "HEAD", commit).splitlines()
+    assert ("gate", "commit") in chain
 
     message, _, decided = retrain_with(None)
     assert message.startswith("no change")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from flows import retrain_report
+from flows.results_branch import SavedResults
 from flows.tasks import StageResult
 
 MODEL = {
@@ -106,6 +107,16 @@ def test_the_report_states_how_many_held_out_clips_the_champion_was_trained_on(
     assert sentence in retrain_report.report([], decision(champion=champion))
     assert sentence not in retrain_report.report([], decision(champion=champion, outcome="already_champion"))
     assert sentence not in retrain_report.report([], decision(champion=None))
+
+
+def test_the_report_states_branch_and_commit_and_what_is_missing() -> None:
+    saved = SavedResults("results", "1a2b3c4d5e6f7890", "storage")
+    text = retrain_report.report([], decision(outcome="promoted"), saved=saved)
+    assert "| branch | commit | dvc push |\n| --- | --- | --- |\n| results | 1a2b3c4d5e6f | storage |" in text
+    assert "Warning" not in text
+    text = retrain_report.report([], decision(outcome="promoted"), saved=SavedResults("results", warnings=("why",)))
+    assert text.startswith("# Retraining: promoted: FID\n")
+    assert "| results | none | not sent |" in text and "Warning: why." in text
 
 
 def test_no_change_requires_up_to_date_stages_and_an_unchanged_registry() -> None:

@@ -37,6 +37,7 @@ def rules(max_fid_increase: float = 5.0, min_lse_d_gain: float = 0.0) -> Promote
         min_lse_d_gain=min_lse_d_gain,
         max_within_one_frame_drop=0.0625,
         max_jitter_increase=0.25,
+        branch=None,
     )
 
 
