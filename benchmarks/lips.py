@@ -134,8 +134,8 @@ def _show(name: str, matrices: Sequence[NDArray[np.float64]], sign: int) -> None
 
 
 def _with_interval(values: Sequence[float] | NDArray[np.float64]) -> str:
-    low, high = mean_interval(values, *RESAMPLING)
-    return f"{np.mean(values):.3f} [{low:.3f}, {high:.3f}]"
+    interval = mean_interval(values, *RESAMPLING)
+    return f"{np.mean(values):.3f} [{interval.low:.3f}, {interval.high:.3f}]"
 
 
 if __name__ == "__main__":

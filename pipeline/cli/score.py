@@ -14,6 +14,7 @@ from pipeline.core.artifacts import read_json
 from pipeline.core.choices import JUDGE_NAMES
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout, find_root
+from pipeline.core.mappings import differing_keys
 from pipeline.report.tables import Table, figure
 
 MAX_NAMED = 20
@@ -152,7 +153,6 @@ def score_saved(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[s
     from pipeline.inference.lse_evaluator import TRAINED
     from pipeline.metrics import without_evaluator
     from pipeline.params import load_params
-    from pipeline.promote.gate import differing_settings
 
     _require_json(out)
     evaluation = Evaluation.open(layout, load_params(layout.params_path))
@@ -181,7 +181,7 @@ def score_saved(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[s
     if is_alike:
         yield f"the comparison in {where} has the same protocol"
     elif compared["rows"]:
-        others = ", ".join(differing_settings(protocol, compared["protocol"]))
+        others = ", ".join(differing_keys(protocol, compared["protocol"], ["sha256"]))
         yield f"the comparison in {where} has another protocol, so its rows cannot be compared; differing: {others}"
     else:
         yield f"{where} has no comparison; `dvc repro` creates it"

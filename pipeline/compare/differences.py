@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.compare.intervals import MIN_INTERVAL_CLIPS, percentile_interval
+from pipeline.compare.intervals import MIN_INTERVAL_CLIPS, Interval, percentile_interval
 
 DIRECTIONS = {"lse_d": -1, "lse_c": 1}
 """Scores that are means over clips, and the sign with which larger is better."""
@@ -18,7 +19,16 @@ VideoScores = Mapping[str, float]
 """One score by video."""
 Differences = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
 """By one variant, another one and a measure: the mean of the first minus that of the other, low and high of its
-interval, and the number of videos."""
+interval, and the number of videos. This is their form in ``comparison.json``; `difference` reads it."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The mean of one variant minus that of another one, over the videos that both have."""
+
+    mean: float
+    interval: Interval
+    num_videos: int
 
 
 def differences(
@@ -49,8 +59,9 @@ def differences(
                 continue
             both = shared[one, other]
             mean = float(tables[one][:, both].mean() - tables[other][:, both].mean())
-            low, high = percentile_interval(resampled, confidence)
-            found.setdefault(one, {}).setdefault(other, {})[measure] = [mean, low, high, int(both.sum())]
+            interval = percentile_interval(resampled, confidence)
+            figures = [mean, interval.low, interval.high, int(both.sum())]
+            found.setdefault(one, {}).setdefault(other, {})[measure] = figures
     return found
 
 
@@ -88,19 +99,15 @@ def _resampled_differences(
     return {pair: np.concatenate(parts) for pair, parts in found.items()}
 
 
-def difference(found: Differences, one: str, other: str, measure: str) -> tuple[float, float, float] | None:
-    """Mean of ``one`` minus that of ``other``, with low and high; None if they share too few videos."""
+def difference(found: Differences, one: str, other: str, measure: str) -> Difference | None:
+    """``one`` minus ``other``; None if they share too few videos."""
     if figures := found.get(one, {}).get(other, {}).get(measure):
-        return figures[0], figures[1], figures[2]
+        mean, low, high, num_videos = figures
+        return Difference(mean, Interval(low, high), int(num_videos))
     if figures := found.get(other, {}).get(one, {}).get(measure):
-        return -figures[0], -figures[2], -figures[1]
+        mean, low, high, num_videos = figures
+        return Difference(-mean, Interval(-high, -low), int(num_videos))
     return None
-
-
-def num_videos(found: Differences, one: str, other: str, measure: str) -> int:
-    """Number of videos behind the difference of two variants; 0 without one."""
-    figures = found.get(one, {}).get(other, {}).get(measure) or found.get(other, {}).get(one, {}).get(measure)
-    return int(figures[3]) if figures else 0
 
 
 def is_clear(found: Differences, ahead: str, behind: str, measure: str) -> bool:
@@ -108,5 +115,6 @@ def is_clear(found: Differences, ahead: str, behind: str, measure: str) -> bool:
 
     If videos have different numbers of audios, the means of the rows may order the two differently.
     """
-    figures = difference(found, ahead, behind, measure)
-    return figures is not None and min(DIRECTIONS[measure] * bound for bound in figures) > 0
+    if (paired := difference(found, ahead, behind, measure)) is None:
+        return False
+    return all(DIRECTIONS[measure] * value > 0 for value in (paired.mean, paired.interval.low, paired.interval.high))

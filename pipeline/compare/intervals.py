@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
@@ -18,8 +19,21 @@ FEW_CLIPS = 20
 _BLOCK = 256
 
 
-def mean_interval(values: ArrayLike, confidence: float, num_resamples: int, seed: int) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean over clips (Efron 1979): ``values: float [N]`` -> (low, high).
+@dataclass(frozen=True)
+class Interval:
+    """The bounds of a confidence interval."""
+
+    low: float
+    high: float
+
+    @property
+    def has_zero(self) -> bool:
+        """Whether the interval contains 0, so that the sign of the value is not established."""
+        return self.low <= 0 <= self.high
+
+
+def mean_interval(values: ArrayLike, confidence: float, num_resamples: int, seed: int) -> Interval:
+    """Percentile bootstrap interval of the mean over clips (Efron 1979). ``values: float [N]``.
 
     The interval of one clip has no width. Raises ValueError if ``values`` is empty or not finite.
     """
@@ -28,9 +42,7 @@ def mean_interval(values: ArrayLike, confidence: float, num_resamples: int, seed
     return percentile_interval(np.concatenate(means), confidence)
 
 
-def ratio_interval(
-    values: ArrayLike, base: ArrayLike, confidence: float, num_resamples: int, seed: int
-) -> tuple[float, float]:
+def ratio_interval(values: ArrayLike, base: ArrayLike, confidence: float, num_resamples: int, seed: int) -> Interval:
     """Percentile bootstrap interval of sum(values) / sum(base): ``float [N]`` each, resampled together.
 
     Resamples in which the sum of ``base`` is 0 have no ratio and are left out. Raises ValueError as ``mean_interval``,
@@ -46,8 +58,8 @@ def ratio_interval(
 
 def pooled_interval(
     by_video: Iterable[Sequence[Any]], key: str, weight: str | None, confidence: float, num_resamples: int, seed: int
-) -> list[float] | None:
-    """Interval [low, high] of a weighted mean over the scores that have the value, drawn by video.
+) -> Interval | None:
+    """Interval of a weighted mean over the scores that have the value, drawn by video.
 
     ``by_video``: the scores of each video. ``key``: the value's attribute, which may be None. ``weight``: that of its
     weight; None weighs all alike. None if fewer than `MIN_INTERVAL_CLIPS` videos have a value.
@@ -58,11 +70,11 @@ def pooled_interval(
     weights = [[1 if weight is None else getattr(score, weight) for score in scores] for scores in videos]
     values = [[getattr(score, key) for score in scores] for scores in videos]
     sums = [sum(map(operator.mul, *pair)) for pair in zip(values, weights, strict=True)]
-    return list(ratio_interval(sums, [sum(of_one) for of_one in weights], confidence, num_resamples, seed))
+    return ratio_interval(sums, [sum(of_one) for of_one in weights], confidence, num_resamples, seed)
 
 
-def share_interval(num_hits: float, num: int, confidence: float) -> tuple[float, float]:
-    """Wilson interval (1927) of the share ``num_hits / num``: (low, high) in [0, 1].
+def share_interval(num_hits: float, num: int, confidence: float) -> Interval:
+    """Wilson interval (1927) of the share ``num_hits / num``, within [0, 1].
 
     A bootstrap interval would have no width if all or none are hits. ``num_hits`` is not an integer if a clip stands
     for several pairs. Raises ValueError if it is not in [0, num] or ``num`` is 0.
@@ -73,14 +85,14 @@ def share_interval(num_hits: float, num: int, confidence: float) -> tuple[float,
     middle = num_hits + z2 / 2
     reach = math.sqrt(z2 * (num_hits * (num - num_hits) / num + z2 / 4))
     high = 1.0 if num_hits == num else (middle + reach) / (num + z2)  # exact: rounding may give less than the share
-    return max(0.0, (middle - reach) / (num + z2)), high
+    return Interval(max(0.0, (middle - reach) / (num + z2)), high)
 
 
-def percentile_interval(resampled: NDArray[np.float64], confidence: float) -> tuple[float, float]:
-    """Bounds of the central share ``confidence`` of resampled values, float64 [K] -> (low, high)."""
+def percentile_interval(resampled: NDArray[np.float64], confidence: float) -> Interval:
+    """Bounds of the central share ``confidence`` of resampled values, float64 [K]."""
     tail = (1 - confidence) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail])
-    return float(low), float(high)
+    return Interval(float(low), float(high))
 
 
 def few_clips_note(num_clips: int) -> str:

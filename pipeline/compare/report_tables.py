@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.compare.differences import difference, num_videos
+from pipeline.compare.differences import Difference, difference
 from pipeline.compare.findings import LSE
 from pipeline.compare.intervals import MIN_INTERVAL_CLIPS, few_clips_note, level
 from pipeline.compare.paper import ABLATION, REAL_VIDEO, TABLE_1, PaperScores
@@ -210,18 +210,18 @@ def difference_table(comparison: Mapping[str, Any]) -> Table:
     first = next((name for name in names if name not in BOUND_NAMES), "")
     apart, cells = comparison["differences"], []
     for other in names:
-        leads = [(difference(apart, first, other, key), sign) for _, key, sign in LSE]
-        texts = [_lead(*figures, sign) for figures, sign in leads if figures]
-        if texts:
-            num, num_all = num_videos(apart, first, other, "lse_d"), comparison["intervals"]["num_videos"]
+        leads = [(paired, sign) for _, key, sign in LSE if (paired := difference(apart, first, other, key))]
+        if leads:
+            num, num_all = leads[0][0].num_videos, comparison["intervals"]["num_videos"]
             of_fewer = f" ({num} of {num_all} videos)" if num < num_all else ""
-            cells.append([f"`{other}`{of_fewer}", *texts])
+            cells.append([f"`{other}`{of_fewer}", *(_lead(paired, sign) for paired, sign in leads)])
     return Table([f"`{first}` minus", "LSE-D ↓", "LSE-C ↑"], cells)
 
 
-def _lead(mean: float, low: float, high: float, sign: int) -> str:
-    verdict = "unclear" if low <= 0 <= high else "better" if sign * mean > 0 else "worse"
-    return f"{mean:+.3f} {_interval((low, high), '+.3f')} {verdict}"
+def _lead(paired: Difference, sign: int) -> str:
+    bounds = paired.interval
+    verdict = "unclear" if bounds.has_zero else "better" if sign * paired.mean > 0 else "worse"
+    return f"{paired.mean:+.3f} {_interval((bounds.low, bounds.high), '+.3f')} {verdict}"
 
 
 def beside_paper(rows: Sequence[Row], printed: Sequence[PaperScores]) -> Table:

@@ -16,6 +16,7 @@ from pipeline.compare.intervals import MIN_INTERVAL_CLIPS, pooled_interval, rati
 from pipeline.compare.seeds import averaged
 from pipeline.core.artifacts import read_json
 from pipeline.core.errors import DataError, UserError
+from pipeline.core.mappings import differing_keys
 from pipeline.metrics import without_evaluator
 from pipeline.metrics.fitness import fitness_of_rows
 
@@ -152,15 +153,14 @@ def shared_protocol(results: Sequence[Result]) -> dict[str, Any]:
     """
     first = results[0]
     for other in results[1:]:
-        keys = sorted((first.protocol.keys() | other.protocol.keys()) - {"sha256"})
-        for key in [*keys, "sha256"]:
+        if keys := differing_keys(first.protocol, other.protocol):
+            key = next((key for key in keys if key != "sha256"), "sha256")
             ours, theirs = first.protocol.get(key), other.protocol.get(key)
-            if ours != theirs:
-                raise UserError(
-                    f"{other.variant} and {first.variant} have different protocols: protocol.{key} is {theirs!r} for "
-                    f"{other.variant} and {ours!r} for {first.variant}; to score all rows again, run "
-                    "`dvc repro --force --single-item evaluate evaluate_bound`, then `dvc repro`"
-                )
+            raise UserError(
+                f"{other.variant} and {first.variant} have different protocols: protocol.{key} is {theirs!r} for "
+                f"{other.variant} and {ours!r} for {first.variant}; to score all rows again, run "
+                "`dvc repro --force --single-item evaluate evaluate_bound`, then `dvc repro`"
+            )
     return first.protocol
 
 
@@ -233,17 +233,15 @@ def intervals_over_clips(
     resampling = confidence, num_resamples, seed
     numbers = [len(scores) for scores in videos]
     share_near = statistics.fmean(abs(score.offset_frames) <= 1 for score in clips.values())
-    lips = {
-        "opening_correlation_ci": pooled_interval(videos, "opening_correlation", None, *resampling),
-        "pause_motion_px_ci": pooled_interval(videos, "pause_motion_px", "num_pause_steps", *resampling),
+    intervals = {
+        "lse_d": ratio_interval(sums("lse_d"), numbers, *resampling),
+        "lse_c": ratio_interval(sums("lse_c"), numbers, *resampling),
+        "within_one_frame": share_interval(share_near * len(by_video), len(by_video), confidence),
+        "jitter_ratio": ratio_interval(sums("mouth_jitter"), sums("real_mouth_jitter"), *resampling),
+        "opening_correlation": pooled_interval(videos, "opening_correlation", None, *resampling),
+        "pause_motion_px": pooled_interval(videos, "pause_motion_px", "num_pause_steps", *resampling),
     }
-    return {
-        "lse_d_ci": list(ratio_interval(sums("lse_d"), numbers, *resampling)),
-        "lse_c_ci": list(ratio_interval(sums("lse_c"), numbers, *resampling)),
-        "within_one_frame_ci": list(share_interval(share_near * len(by_video), len(by_video), confidence)),
-        "jitter_ratio_ci": list(ratio_interval(sums("mouth_jitter"), sums("real_mouth_jitter"), *resampling)),
-        **{key: bounds for key, bounds in lips.items() if bounds},
-    }
+    return {f"{key}_ci": [found.low, found.high] for key, found in intervals.items() if found}
 
 
 def csv_text(rows: Iterable[Mapping[str, Any]]) -> str:

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from pipeline.core import atomic
+from pipeline.core.mappings import differing_keys
 
 PACKAGES = ("models", "pipeline")
 INERT = (
@@ -208,7 +209,7 @@ def record(path: Path, code: Code, stage: str) -> list[str]:
 def changes(old: str, new: str) -> list[str]:
     """Sorted ``PATH:NAME`` of the definitions that differ between two results of `Code.digest`."""
     before, after = (dict(line.rsplit(" ", 1) for line in text.splitlines()) for text in (old, new))
-    return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    return differing_keys(before, after)
 
 
 def _is_inert_module(name: str) -> bool:

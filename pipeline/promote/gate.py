@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipeline.compare.differences import difference, differences, num_videos
+from pipeline.compare.differences import difference, differences
 from pipeline.compare.intervals import MIN_INTERVAL_CLIPS, level
 from pipeline.core.errors import UserError
+from pipeline.core.mappings import differing_keys
 from pipeline.params import CompareParams, PromoteParams
 
 GateOutcome = Literal["promoted", "refused", "not_comparable", "already_champion"]
@@ -45,7 +46,8 @@ class ModelScores:
 
 @dataclass(frozen=True)
 class RuleCheck:
-    """The result of one rule. ``change`` is the challenger's value minus the champion's.
+    """The result of one rule. ``change`` is the challenger's value minus the champion's; for LSE-D, the mean of these
+    differences over the videos that both have.
 
     The rules are those of ``params.yaml: promote`` and ``no_more_failed``: a mean over fewer clips is not an
     improvement. ``note``: what else decided, such as the interval of the change.
@@ -104,7 +106,7 @@ def decide(
         return GateDecision("already_champion", "the champion is this model")
     anyway = f"To promote the challenger anyway: `python -m pipeline.promote --variant {variant} --force`"
     if challenger.evaluation_digest != champion.evaluation_digest:
-        differing = ", ".join(differing_settings(challenger.evaluation, champion.evaluation))
+        differing = ", ".join(differing_keys(challenger.evaluation, champion.evaluation, ["sha256"]))
         return GateDecision(
             "not_comparable",
             f"champion and challenger were scored under different evaluations (differing: {differing}), so their "
@@ -141,19 +143,18 @@ def _check_gain(challenger: ModelScores, champion: ModelScores, least: float, re
     """
     runs = {"lse_d": {"challenger": [challenger.lse_d_by_video or {}], "champion": [champion.lse_d_by_video or {}]}}
     found = differences(runs, resampling.compare.confidence, resampling.compare.num_resamples, resampling.seed)
-    figures = difference(found, "challenger", "champion", "lse_d")
+    paired = difference(found, "challenger", "champion", "lse_d")
     change = challenger.lse_d - champion.lse_d
-    if figures is None:
+    if paired is None:
         shared = len((challenger.lse_d_by_video or {}).keys() & (champion.lse_d_by_video or {}).keys())
         passed = False
         note = f"no interval: both models have scores of {shared} videos, and {MIN_INTERVAL_CLIPS} are required"
     else:
-        change, low, high = figures
-        passed = -change >= least and high < max(0.0, -least)
-        num = num_videos(found, "challenger", "champion", "lse_d")
+        change, interval = paired.mean, paired.interval
+        passed = -change >= least and interval.high < max(0.0, -least)
         name = f"{level(resampling.compare.confidence)} interval of the change"
-        note = f"{name} {low:+.4g} to {high:+.4g} over {num} videos"
-        note += ", which holds 0" if low <= 0 <= high else ""
+        note = f"{name} {interval.low:+.4g} to {interval.high:+.4g} over {paired.num_videos} videos"
+        note += ", which contains 0" if interval.has_zero else ""
     return RuleCheck("min_lse_d_gain", "LSE-D", champion.lse_d, challenger.lse_d, change, least, passed, note)
 
 
@@ -219,9 +220,3 @@ def parse_scores(
         fitness["text"] if fitness.get("is_fit") is False else "",
         metrics.get("lse_d_by_video"),
     )
-
-
-def differing_settings(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Sorted keys whose values differ between two descriptions of an evaluation, without ``sha256``."""
-    keys = sorted({*one, *other} - {"sha256"})
-    return [key for key in keys if one.get(key) != other.get(key)]

@@ -14,6 +14,7 @@ from pipeline.compare.intervals import MIN_INTERVAL_CLIPS, mean_interval
 from pipeline.compare.table import ClipScore, clip_scores
 from pipeline.core.choices import UNNAMED_GEOMETRY
 from pipeline.core.errors import DataError, UserError
+from pipeline.core.mappings import differing_keys
 from pipeline.core.versions import differing
 from pipeline.evaluation.videos.encodings import encoding_differences
 from pipeline.params.scoring import CompareParams
@@ -43,7 +44,7 @@ CSV_TOLERANCE = 1e-5
 
 Figures = Mapping[str, Any]
 ClipScores = Mapping[tuple[str, str], ClipScore]
-Interval = tuple[FiniteFloat, FiniteFloat]
+_Bounds = tuple[FiniteFloat, FiniteFloat]
 
 
 class _Failure(BaseModel):
@@ -71,16 +72,16 @@ class _Result(BaseModel):
     fid: FiniteFloat
     kid: FiniteFloat
     jitter_ratio: FiniteFloat
-    lse_d_ci: Interval | None = None
-    lse_c_ci: Interval | None = None
-    jitter_ratio_ci: Interval | None = None
+    lse_d_ci: _Bounds | None = None
+    lse_c_ci: _Bounds | None = None
+    jitter_ratio_ci: _Bounds | None = None
     opening_correlation: FiniteFloat | None = None  # results of earlier releases lack the lip metrics
     real_opening_correlation: FiniteFloat | None = None
     pause_motion_px: FiniteFloat | None = None
     real_pause_motion_px: FiniteFloat | None = None
-    opening_correlation_ci: Interval | None = None
-    pause_motion_px_ci: Interval | None = None
-    within_one_frame_ci: Interval | None = None
+    opening_correlation_ci: _Bounds | None = None
+    pause_motion_px_ci: _Bounds | None = None
+    within_one_frame_ci: _Bounds | None = None
     failures: list[_Failure]
     fid_num_images: int
     protocol: dict[str, Any]
@@ -143,17 +144,17 @@ def require_alike(ours: Figures, theirs: Figures, name: str) -> None:
     Encodings may differ: `protocol_differences` warns of them.
     """
     theirs = {"crop": UNNAMED_GEOMETRY, **theirs}  # results of earlier releases do not name it
-    for key in sorted({*ours, *theirs} - {"sha256", "encodings"}, key=lambda key: (key != "id", key)):
-        if ours.get(key) != theirs.get(key):
-            remedy = _REMEDIES.get(key, "score those videos again, or use its settings in params.yaml")
-            now, then = _unequal_parts(ours.get(key), theirs.get(key))
-            raise UserError(f"{name} has another protocol: {key} was {then} and is now {now}; {remedy}")
+    if keys := differing_keys(ours, theirs, ["sha256", "encodings"]):
+        key = "id" if "id" in keys else keys[0]
+        remedy = _REMEDIES.get(key, "score those videos again, or use its settings in params.yaml")
+        now, then = _unequal_parts(ours.get(key), theirs.get(key))
+        raise UserError(f"{name} has another protocol: {key} was {then} and is now {now}; {remedy}")
 
 
 def _unequal_parts(one: Any, other: Any) -> tuple[str, str]:
     """Two unequal values as text. Mappings are reduced to their unequal items."""
     if isinstance(one, dict) and isinstance(other, dict):
-        keys = sorted(key for key in {*one, *other} if one.get(key) != other.get(key))
+        keys = differing_keys(one, other)
         one, other = ({key: side.get(key) for key in keys} for side in (one, other))
     return repr(one), repr(other)
 
@@ -234,9 +235,9 @@ def against_table(
             by_clip = [getattr(clips[name], key) - getattr(theirs[name], key) for name in shared]
             difference = f"{sum(by_clip) / len(by_clip):+.3f}"
             if len(shared) >= MIN_INTERVAL_CLIPS:
-                low, high = mean_interval(by_clip, params.confidence, params.num_resamples, seed)
-                difference += f" [{low:+.3f}, {high:+.3f}]"
-                if low <= 0 <= high:
+                interval = mean_interval(by_clip, params.confidence, params.num_resamples, seed)
+                difference += f" [{interval.low:+.3f}, {interval.high:+.3f}]"
+                if interval.has_zero:
                     unclear.append(label.split()[0])
         cells.append([label, _with_interval(ours, key, scale), _with_interval(other.figures, key, scale), difference])
     has_sync = ours["lse_d"] is not None and other.clips is not None
@@ -253,6 +254,6 @@ def _on_differences(shared: Sequence[tuple[str, str]], unclear: Sequence[str]) -
     notes = [f"LSE differences are paired over the {len(shared)} clips that both results have"]
     if unclear:
         notes.append(
-            f"the interval of the {' and '.join(unclear)} difference includes 0: the better result is undecided"
+            f"the interval of the {' and '.join(unclear)} difference contains 0: the better result is undecided"
         )
     return notes

@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pipeline.compare.differences import difference, differences, is_clear, num_videos
+from pipeline.compare.differences import Difference, difference, differences, is_clear
+from pipeline.compare.intervals import Interval
 from pipeline.compare.table import ClipScore, scores_by_video
 
 SETTINGS = {"confidence": 0.95, "num_resamples": 600, "seed": 3}
@@ -34,7 +35,8 @@ def test_a_small_lead_shows_where_all_share_the_hard_clips() -> None:
     assert is_clear(found, "a", "b", "lse_d") and not is_clear(found, "b", "a", "lse_d")
     assert is_clear(differences({"lse_c": runs}, **SETTINGS), "b", "a", "lse_c")
     assert not is_clear(found, "a", "c", "lse_d")
-    assert difference(found, "b", "a", "lse_d") == (-mean, -high, -low)
+    assert difference(found, "a", "b", "lse_d") == Difference(mean, Interval(low, high), 40)
+    assert difference(found, "b", "a", "lse_d") == Difference(-mean, Interval(-high, -low), 40)
     assert difference(found, "a", "b", "lse_c") is None and not is_clear(found, "a", "b", "lse_c")
 
 
@@ -66,8 +68,8 @@ def test_a_variant_that_failed_on_many_videos_takes_nothing_from_the_others() ->
     assert found["a"]["b"] == differences({"lse_d": runs}, **SETTINGS)["a"]["b"]
     mean, low, high, _ = found["a"]["poor"]["lse_d"]
     assert low <= mean <= high and mean == pytest.approx(hard[:8].mean() - 3.5)
-    assert [num_videos(found, name, "a", "lse_d") for name in ("b", "poor", "worst")] == [40, 8, 0]
-    assert difference(found, "a", "worst", "lse_d") is None
+    pairs = [difference(found, name, "a", "lse_d") for name in ("b", "poor", "worst")]
+    assert [paired and paired.num_videos for paired in pairs] == [40, 8, None]
 
 
 def test_a_video_with_several_audios_counts_once() -> None:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 
 from pipeline.compare.intervals import (
     FEW_CLIPS,
     MIN_INTERVAL_CLIPS,
+    Interval,
     few_clips_note,
     mean_interval,
     ratio_interval,
@@ -14,21 +17,21 @@ from pipeline.compare.intervals import (
 
 
 def test_one_clip_has_no_spread() -> None:
-    assert mean_interval([6.5], 0.95, 100, seed=0) == (6.5, 6.5)
+    assert mean_interval([6.5], 0.95, 100, seed=0) == Interval(6.5, 6.5)
 
 
 def test_matches_the_normal_interval_of_many_clips() -> None:
     values = np.random.default_rng(3).normal(7.0, 2.0, size=400)
-    low, high = mean_interval(values, 0.95, 4000, seed=0)
+    found = mean_interval(values, 0.95, 4000, seed=0)
     half = 1.96 * values.std() / np.sqrt(len(values))
-    assert low == pytest.approx(values.mean() - half, abs=0.02)
-    assert high == pytest.approx(values.mean() + half, abs=0.02)
+    assert found.low == pytest.approx(values.mean() - half, abs=0.02)
+    assert found.high == pytest.approx(values.mean() + half, abs=0.02)
 
 
 def test_higher_confidence_is_wider_and_a_seed_repeats() -> None:
     values = [1.0, 2.0, 5.0, 9.0]
     narrow, wide = mean_interval(values, 0.5, 1000, seed=1), mean_interval(values, 0.99, 1000, seed=1)
-    assert wide[0] < narrow[0] < narrow[1] < wide[1]
+    assert wide.low < narrow.low < narrow.high < wide.high
     assert mean_interval(values, 0.5, 1000, seed=1) == narrow
 
 
@@ -40,20 +43,19 @@ def test_refuses_what_has_no_mean(values: list[float]) -> None:
 
 def test_a_ratio_keeps_both_figures_of_a_clip_together() -> None:
     base = np.random.default_rng(5).uniform(1, 9, size=40)
-    assert ratio_interval(0.25 * base, base, 0.95, 500, seed=0) == pytest.approx((0.25, 0.25))
-    assert ratio_interval(base, np.full(40, 2.0), 0.9, 500, seed=3) == pytest.approx(
-        [bound / 2 for bound in mean_interval(base, 0.9, 500, seed=3)]
-    )
+    assert astuple(ratio_interval(0.25 * base, base, 0.95, 500, seed=0)) == pytest.approx((0.25, 0.25))
+    halved = ratio_interval(base, np.full(40, 2.0), 0.9, 500, seed=3)
+    assert astuple(halved) == pytest.approx([bound / 2 for bound in astuple(mean_interval(base, 0.9, 500, seed=3))])
 
 
 def test_of_two_clips_a_ratio_has_three_outcomes() -> None:
     """Drawn twice the first gives 1, twice the second 3, once each (10 + 90) / (10 + 30) = 2.5."""
-    assert ratio_interval([10, 90], [10, 30], 0.98, 2000, seed=0) == (1.0, 3.0)
-    assert ratio_interval([10, 90], [10, 30], 0.01, 2000, seed=0) == (2.5, 2.5)
+    assert ratio_interval([10, 90], [10, 30], 0.98, 2000, seed=0) == Interval(1.0, 3.0)
+    assert ratio_interval([10, 90], [10, 30], 0.01, 2000, seed=0) == Interval(2.5, 2.5)
 
 
 def test_draws_without_a_base_are_left_out_of_a_ratio() -> None:
-    assert ratio_interval([1.0, 4.0], [0.0, 2.0], 0.9, 200, seed=0) == (2.0, 2.5)
+    assert ratio_interval([1.0, 4.0], [0.0, 2.0], 0.9, 200, seed=0) == Interval(2.0, 2.5)
     with pytest.raises(ValueError, match="got 1 for 2"):
         ratio_interval([1.0, 4.0], [2.0], 0.9, 200, seed=0)
 
@@ -64,7 +66,7 @@ def test_draws_without_a_base_are_left_out_of_a_ratio() -> None:
 )
 def test_a_share_of_all_or_none_has_an_interval_too(num_hits: int, num: int, expected: tuple[float, float]) -> None:
     """n / (n + 1.96 ** 2) is the other end where all are hits."""
-    assert share_interval(num_hits, num, 0.95) == pytest.approx(expected, abs=1e-4)
+    assert astuple(share_interval(num_hits, num, 0.95)) == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -79,8 +81,8 @@ def test_few_clips_are_named(num: int, said: str) -> None:
 def test_intervals_over_few_clips_cover_as_often_as_stated(num: int, share: float) -> None:
     """Of 800 samples from a normal distribution, in the share that the notes state."""
     samples = np.random.default_rng(num).normal(size=(800, num))
-    bounds = np.array([mean_interval(sample, 0.95, 256, seed=0) for sample in samples])
-    assert np.mean((bounds[:, 0] <= 0) & (bounds[:, 1] >= 0)) == pytest.approx(share, abs=0.035)
+    covers = [mean_interval(sample, 0.95, 256, seed=0).has_zero for sample in samples]
+    assert np.mean(covers) == pytest.approx(share, abs=0.035)
 
 
 @pytest.mark.parametrize(("num_hits", "num"), [(0, 0), (3, 2), (-1, 2)])

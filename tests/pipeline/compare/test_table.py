@@ -51,7 +51,7 @@ def test_a_video_with_several_voices_is_no_further_evidence() -> None:
     several = {(video, voice): score for (video, _), score in single.items() for voice in "abcdefgh"}
     settings = 0.95, 500, 3
     alone, often = intervals_over_clips(single, *settings), intervals_over_clips(several, *settings)
-    assert alone["lse_d_ci"] == list(mean_interval(values, *settings))
+    assert alone["lse_d_ci"] == list(dataclasses.astuple(mean_interval(values, *settings)))
     for name, bounds in alone.items():
         assert often[name] == pytest.approx(bounds), name
 

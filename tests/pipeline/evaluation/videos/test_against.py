@@ -90,7 +90,7 @@ def test_a_difference_is_taken_clip_by_clip(repo_root: Path) -> None:
     assert differences["LSE-D ↓"] == "-0.500 [-0.500, -0.500]"  # and not 7.000 - 6.778: they have one clip more
     assert differences["FID ↓"] == "+0.000"
     assert "the 8 clips that both results have" in said[0]
-    assert said[1].startswith("the interval of the LSE-C difference includes 0")
+    assert said[1].startswith("the interval of the LSE-C difference contains 0")
     assert "LSE-C ↑, edge valid" not in differences
     shorter = means | {"lse_d": 7.0, "lse_c": 3.0, "num_short_clips": 1, "lse_c_valid": 2.0}
     rows = against.against_table(shorter, ours, other, params, seed=0)[0].cells
