@@ -39,8 +39,14 @@ class Tally:
 
 @dataclass(frozen=True)
 class Survey:
-    """The listed clips, the index rows of the kept clips, and the rejects."""
+    """The listed clips, the index rows of the kept clips, and the rejects.
 
+    ``folder``: the folder of the index that later stages use: the sync filter's if it is current, else the shards'.
+    ``has_old_sync_check``: the sync filter's index belongs to earlier shards than the present ones.
+    """
+
+    folder: Path
+    has_old_sync_check: bool
     listed: Sequence[ClipRecord]
     kept: Sequence[IndexRow]
     rejects: Sequence[Reject]
@@ -82,39 +88,49 @@ class Survey:
         return [Tally(name, listed[name], kept[name], rejected[name]) for name in names]
 
 
+@dataclass(frozen=True)
+class _Tables:
+    """The index and the rejects in a folder."""
+
+    kept: Sequence[IndexRow]
+    rejects: Sequence[Reject]
+
+    @classmethod
+    def read(cls, folder: Path) -> _Tables:
+        return cls(read_index(folder), read_rejects(folder))
+
+    def belong_to(self, packed: _Tables) -> bool:
+        """Whether the sync filter made these tables from the tables ``packed`` of the shards."""
+        if _ids(self.kept, self.rejects) != _ids(packed.kept, packed.rejects):
+            return False
+        size_of = {(row.split, row.key): row.num_bytes for row in packed.kept}
+        return all(size_of.get((row.split, row.key)) == row.num_bytes for row in self.kept)
+
+
 def read_survey(layout: Layout) -> Survey:
-    """Read the three tables. Raises UserError, with the command to run, if one does not exist."""
-    listed, folder = read_manifest(layout.manifest_path), index_dir(layout)
+    """Read each table once. Raises UserError, with the command to run, if one does not exist."""
+    listed = read_manifest(layout.manifest_path)
     try:
-        kept, rejects = read_index(folder), read_rejects(folder)
+        packed = _Tables.read(layout.shards_dir)
     except UserError as error:
         raise UserError(f"{len(listed)} clips are listed, but {error}") from None
+    is_filtered = (layout.clips_dir / INDEX_NAME).is_file()
+    filtered = _filtered(layout.clips_dir, packed) if is_filtered else None
+    folder, tables = (layout.shards_dir, packed) if filtered is None else (layout.clips_dir, filtered)
     digest = hashlib.sha256()
     for path in (layout.manifest_path, folder / INDEX_NAME, folder / REJECTS_NAME):
         digest.update(path.read_bytes())
-    return Survey(listed, kept, rejects, digest.hexdigest())
+    is_old = is_filtered and filtered is None
+    return Survey(folder, is_old, listed, tables.kept, tables.rejects, digest=digest.hexdigest())
 
 
-def index_dir(layout: Layout) -> Path:
-    """Return the folder of the index that later stages use: the sync filter's if it is current, else the shards'."""
-    is_filtered = (layout.clips_dir / INDEX_NAME).is_file() and not sync_check_is_old(layout)
-    return layout.clips_dir if is_filtered else layout.shards_dir
-
-
-def sync_check_is_old(layout: Layout) -> bool:
-    """Whether the sync filter's index belongs to earlier shards than the present ones; False without an index."""
-    if not (layout.clips_dir / INDEX_NAME).is_file():
-        return False
+def _filtered(folder: Path, packed: _Tables) -> _Tables | None:
+    """The tables of the sync filter; None if they are incomplete, or of other shards."""
     try:
-        (packed, rejected), (kept, filtered) = (
-            (read_index(folder), read_rejects(folder)) for folder in (layout.shards_dir, layout.clips_dir)
-        )
+        tables = _Tables.read(folder)
     except UserError:
-        return True
-    if _ids(packed, rejected) != _ids(kept, filtered):
-        return True
-    size_of = {(row.split, row.key): row.num_bytes for row in packed}
-    return any(size_of.get((row.split, row.key)) != row.num_bytes for row in kept)
+        return None
+    return tables if tables.belong_to(packed) else None
 
 
 def _ids(kept: Sequence[IndexRow], rejects: Sequence[Reject]) -> set[str]:

@@ -12,10 +12,11 @@ from pipeline.params import Params
 
 def probes(layout: Layout, params: Params | None) -> dict[str, Probe]:
     """Return the probes by name. A probe that raises is reported under this name."""
+    required = packages.read_requirements()
     return {
-        "python": packages.check_python,
-        "packages": packages.check_packages,
-        "Prefect's caps": packages.check_caps,
+        "python": partial(packages.check_python, required),
+        "packages": partial(packages.check_packages, required),
+        "Prefect's caps": partial(packages.check_caps, required),
         "opencv": packages.check_opencv,
         "torchvision": packages.check_torchvision,
         "GPU": partial(machine.check_gpu, params),

@@ -51,7 +51,7 @@ def examine(layout: Layout) -> Examination:
 def _examine_data(layout: Layout, params: Params | None) -> tuple[list[Check], DataPart]:
     """Check and describe the data. Raises UserError, with the command to run, if there are no data."""
     from pipeline.doctor.advice import hints
-    from pipeline.doctor.data import index_dir, numbers, read_survey, sum_check, sync_check_is_old
+    from pipeline.doctor.data import numbers, read_survey, sum_check
     from pipeline.doctor.data_report import data_markdown
     from pipeline.doctor.sheet import draw_sheet, middle_frames, worst_lines
 
@@ -64,11 +64,11 @@ def _examine_data(layout: Layout, params: Params | None) -> tuple[list[Check], D
         plot_distributions(survey, path)
 
     def sheet(path: Path) -> None:
-        pictures = middle_frames(index_dir(layout), (row for line in lines for row, _ in line.clips))
+        pictures = middle_frames(survey.folder, (row for line in lines for row, _ in line.clips))
         draw_sheet(lines, pictures, len(survey.kept), path)
 
     checks, drawn = [sum_check(DATA, survey)], []
-    if sync_check_is_old(layout):
+    if survey.has_old_sync_check:
         found = f"{layout.clips_dir} belongs to earlier shards; this report describes the present data/shards instead"
         checks.append(warn("sync check", found, "run `dvc repro sync_filter`"))
     drawings: dict[str, Callable[[Path], None]] = {DISTRIBUTIONS: distributions, SHEET: sheet}

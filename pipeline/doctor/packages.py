@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from pipeline.core.versions import DISTRIBUTION, version_of
 from pipeline.doctor.check import Check, ProgramError, fail, ok, run_python, warn
@@ -24,27 +26,38 @@ OPENCV_FLAVOURS = (
 _INSTALL = "run `make install`, or `pip install -e .` in the active environment"
 
 
-def requirements() -> dict[str, str]:
-    """Return package -> version range, such as ``>=2.11,<2.14``, of the installed distribution, without extras.
+@dataclass(frozen=True)
+class Requirements:
+    """What the installed distribution requires: a range of Python versions, and package -> version range.
 
-    Raises PackageNotFoundError if the distribution is not installed.
+    A range is text such as ``>=2.11,<2.14``. Packages of extras are left out.
     """
+
+    python: str
+    packages: Mapping[str, str]
+
+
+def read_requirements() -> Requirements | None:
+    """The requirements in the metadata of the installed distribution; None if it is not installed."""
     from packaging.requirements import Requirement
 
-    required = map(Requirement, importlib.metadata.requires(DISTRIBUTION) or [])
-    return {
+    try:
+        metadata = importlib.metadata.metadata(DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    required = map(Requirement, metadata.get_all("Requires-Dist") or [])
+    ranges = {
         one.name.lower(): str(one.specifier)
         for one in required
         if one.marker is None or one.marker.evaluate({"extra": ""})
     }
+    return Requirements(metadata["Requires-Python"] or "", ranges)
 
 
 def reinstall(name: str) -> str:
     """The command that installs a required package anew, in its allowed range."""
-    try:
-        wanted = requirements().get(name, "")
-    except importlib.metadata.PackageNotFoundError:
-        wanted = ""
+    required = read_requirements()
+    wanted = required.packages.get(name, "") if required else ""
     return f"pip install --force-reinstall '{name}{wanted}'"
 
 
@@ -55,12 +68,9 @@ def is_within(version: str, wanted: str) -> bool:
     return SpecifierSet(wanted).contains(version, prereleases=True)
 
 
-def check_python() -> list[Check]:
+def check_python(required: Requirements | None) -> list[Check]:
     version = platform.python_version()
-    try:
-        wanted = importlib.metadata.metadata(DISTRIBUTION)["Requires-Python"]
-    except importlib.metadata.PackageNotFoundError:
-        wanted = ""
+    wanted = required.python if required else ""
     found = f"{version} ({sys.executable})"
     if is_within(version, wanted):
         return [ok("python", found)]
@@ -68,12 +78,11 @@ def check_python() -> list[Check]:
     return [fail("python", f"{found}, not {wanted}", remedy)]
 
 
-def check_packages() -> list[Check]:
+def check_packages(required: Requirements | None) -> list[Check]:
     """Check all requirements but those of ``check_caps``. A missing package fails; a wrong version warns."""
-    try:
-        wanted = requirements()
-    except importlib.metadata.PackageNotFoundError:
+    if required is None:
         return [fail("packages", f"{DISTRIBUTION} is not installed in {sys.prefix}", _INSTALL)]
+    wanted = required.packages
     versions = {name: version_of(name) for name in wanted if name not in CAPPED}
     missing = [name for name, version in versions.items() if version is None]
     outside = [f"{n} {v} is not {wanted[n]}" for n, v in versions.items() if v and not is_within(v, wanted[n])]
@@ -85,12 +94,11 @@ def check_packages() -> list[Check]:
     return [ok("packages", f"all {len(versions)} are in their ranges; {shown}")]
 
 
-def check_caps() -> list[Check]:
+def check_caps(required: Requirements | None) -> list[Check]:
     """Check the packages whose versions are capped because of Prefect. A missing package or a wrong version fails."""
-    try:
-        wanted = requirements()
-    except importlib.metadata.PackageNotFoundError:
+    if required is None:
         return []  # `check_packages` reports it
+    wanted = required.packages
     checks, fine = [], []
     for name, harm in CAPPED.items():
         version = version_of(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from email.message import Message
 from pathlib import Path
 
 import pytest
@@ -73,12 +74,16 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
                 raise importlib.metadata.PackageNotFoundError(name)
             return versions[name]
 
-        def required(name: str) -> list[str]:
+        def metadata(name: str) -> Message:
             if requires is None:
                 raise importlib.metadata.PackageNotFoundError(name)
-            return list(requires)
+            message = Message()
+            message["Requires-Python"] = ">=3.11,<3.14"
+            for requirement in requires:
+                message["Requires-Dist"] = requirement
+            return message
 
         monkeypatch.setattr(importlib.metadata, "version", version)
-        monkeypatch.setattr(importlib.metadata, "requires", required)
+        monkeypatch.setattr(importlib.metadata, "metadata", metadata)
 
     return pretend

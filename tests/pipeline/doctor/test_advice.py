@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -42,7 +43,7 @@ def rows(speakers: Mapping[str, int], split: str = "train", num_frames: int = LO
 def survey(kept: Sequence[IndexRow], reasons: Sequence[str] = ()) -> Survey:
     rejects = [reject(f"z/{k}", "train", reason) for k, reason in enumerate(reasons)]
     listed = [record(row.clip_id, row.split) for row in (*kept, *rejects)]
-    return Survey(listed, kept, rejects, "")
+    return Survey(Path(), False, listed, kept, rejects, digest="")
 
 
 GOOD = [*rows({f"s{k}": 2 for k in range(12)}), *rows({"t1": 2, "t2": 2}, "test")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 import sys
 from collections.abc import Callable
@@ -24,29 +23,29 @@ GOOD = {"torch": "2.13.0+cpu", "fastapi": "0.150.0", "sqlalchemy": "2.0.58"}
 
 def test_packages_in_range_are_ok_and_extras_are_not_required(install: Install) -> None:
     install(GOOD, REQUIRES)
-    (check,) = packages.check_packages()
+    (check,) = packages.check_packages(packages.read_requirements())
     assert check.status is Status.OK
     assert "torch 2.13.0+cpu" in check.found
-    (caps,) = packages.check_caps()
+    (caps,) = packages.check_caps(packages.read_requirements())
     assert (caps.status, caps.found) == (Status.OK, "fastapi 0.150.0, sqlalchemy 2.0.58")
 
 
 def test_a_version_out_of_range_warns_and_a_missing_package_fails(install: Install) -> None:
     install(GOOD | {"torch": "2.14.0"}, REQUIRES)
-    (check,) = packages.check_packages()
+    (check,) = packages.check_packages(packages.read_requirements())
     assert (check.status, check.found) == (Status.WARN, "torch 2.14.0 is not <2.14,>=2.11")
     install({}, REQUIRES)
-    (check,) = packages.check_packages()
+    (check,) = packages.check_packages(packages.read_requirements())
     assert (check.status, check.found) == (Status.FAIL, "torch is missing")
     assert "pip install" in check.remedy
 
 
 def test_without_the_distribution_the_remedy_is_to_install_it(install: Install) -> None:
     install(GOOD, None)
-    (check,) = packages.check_packages()
+    (check,) = packages.check_packages(packages.read_requirements())
     assert check.status is Status.FAIL
     assert "lipsmith is not installed" in check.found
-    assert packages.check_caps() == []
+    assert packages.check_caps(packages.read_requirements()) == []
 
 
 @pytest.mark.parametrize(
@@ -54,28 +53,30 @@ def test_without_the_distribution_the_remedy_is_to_install_it(install: Install) 
 )
 def test_prefects_caps(install: Install, name: str, version: str, harm: str) -> None:
     install(GOOD | {name: version}, REQUIRES)
-    bad, fine = packages.check_caps()
+    bad, fine = packages.check_caps(packages.read_requirements())
     assert (bad.name, bad.status) == (name, Status.FAIL)
     assert bad.found.startswith(f"{version} is not ")
     assert harm in bad.found
     assert f"run `pip install '{name}" in bad.remedy
     assert name not in fine.found
-    assert packages.check_packages()[0].status is Status.OK  # reported once
+    assert packages.check_packages(packages.read_requirements())[0].status is Status.OK  # reported once
 
 
 def test_the_caps_hold_in_the_projects_own_requirements() -> None:
-    wanted = packages.requirements()
+    required = packages.read_requirements()
+    assert required is not None
+    wanted = required.packages
     assert set(packages.CAPPED) <= set(wanted)
     assert not packages.is_within("0.155.0", wanted["fastapi"])
     assert not packages.is_within("2.1.0", wanted["sqlalchemy"])
     assert "pytest" not in wanted
 
 
-def test_python_out_of_range_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.metadata, "metadata", lambda name: {"Requires-Python": ">=3.11,<3.14"})
+def test_python_out_of_range_fails(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    install({})
     for version, status in (("3.11.7", Status.OK), ("3.14.0", Status.FAIL), ("3.10.9", Status.FAIL)):
         monkeypatch.setattr(platform, "python_version", lambda version=version: version)
-        (check,) = packages.check_python()
+        (check,) = packages.check_python(packages.read_requirements())
         assert check.status is status, version
         assert check.found.startswith(f"{version} ({sys.executable})")
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
+from pipeline.doctor import data
 from pipeline.doctor.check import Status
 from pipeline.doctor.data import numbers, read_survey, sum_check
 from pipeline.doctor.measures import BY_NAME, CLIP_MEASURES, measure_spread, measured, values_of, worst_clips
@@ -87,6 +91,22 @@ def test_a_missing_table_is_an_error_with_the_command(layout: Layout, make_data:
     (layout.shards_dir / "index.parquet").unlink()
     with pytest.raises(UserError, match=r"1 clips are listed, but .*dvc repro sync_filter"):
         read_survey(layout)
+
+
+@pytest.mark.usefixtures("two_speakers")
+def test_each_table_is_read_once(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(layout.shards_dir, layout.clips_dir)
+    folders: list[Path] = []
+    real = data.read_index
+
+    def read_index(folder: Path) -> list[IndexRow]:
+        folders.append(folder)
+        return real(folder)
+
+    monkeypatch.setattr(data, "read_index", read_index)
+    survey = read_survey(layout)
+    assert (survey.folder, survey.has_old_sync_check) == (layout.clips_dir, False)
+    assert folders == [layout.shards_dir, layout.clips_dir]
 
 
 def test_the_digest_changes_with_the_tables(layout: Layout, make_data: MakeData) -> None:
