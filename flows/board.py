@@ -51,7 +51,7 @@ class LoggedWarning:
 class View:
     """The whole run at one moment.
 
-    ``left_s``: seconds until its end. It leaves out the stages of ``unknown``, whose durations nothing tells.
+    ``left_s``: seconds until its end. It leaves out the stages of ``unknown``, whose duration is unknown.
     ``warnings``: each text once, the newest last.
     """
 
@@ -122,7 +122,7 @@ class Board:
             row.seconds = None if row.started_at is None else self._clock() - row.started_at
 
     def note_waiting(self, stage: str, why: str) -> None:
-        """Say why a stage waits, after a failure that may be temporary."""
+        """Note why a stage waits, after a failure that may be temporary."""
         with self._lock:
             self._rows.setdefault(stage, _Tracked()).result = why.split("\n", 1)[0]
 
@@ -228,7 +228,7 @@ def using(board: Board) -> Iterator[None]:
 
 
 def current_board() -> Board:
-    """The board of this context; a new one that nobody looks at if `using` set none."""
+    """The board of this context; a new one, which no console shows, if `using` set none."""
     board = _board.get()
     if board is None:
         board = Board()

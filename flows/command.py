@@ -33,7 +33,7 @@ _SETTLING_S = 20.0
 def run_flow_command(body: Callable[[], int], console: FlowConsole | None = None) -> int:
     """Run a command's body and return its exit code. SIGTERM and Ctrl-C unwind the body and end all child processes.
 
-    ``console``: shows the body's flow, and says after Ctrl-C what was stopped.
+    ``console``: shows the body's flow, and prints after Ctrl-C what was stopped.
     A LipsmithError or an error of the operating system is printed as one message and becomes its exit code.
     """
 
@@ -50,7 +50,7 @@ def run_flow_command(body: Callable[[], int], console: FlowConsole | None = None
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C kills stages without waiting
         try:
             end_everything()
-            shown.say_stopped()
+            shown.print_stopped()
             stop_guard()
         finally:
             os._exit(128 + signum)
@@ -59,7 +59,7 @@ def run_flow_command(body: Callable[[], int], console: FlowConsole | None = None
     signal.signal(signal.SIGTERM, unwind)
     resend_lost_signals()
     before = signal.signal(signal.SIGINT, interrupt)
-    atexit.register(shown.say_stopped)  # runs after end_children
+    atexit.register(shown.print_stopped)  # runs after end_children
     atexit.register(end_children)  # runs after Prefect's own exit handlers, which still need the server
     try:
         return reported(body, lambda error: sys.stderr.write(f"{error}\n"))

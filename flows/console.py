@@ -77,26 +77,26 @@ class FlowConsole:
                 yield
 
     def interrupt(self) -> None:
-        """Leave the last picture on the terminal and say which stages are being stopped."""
+        """Leave the last picture on the terminal and print which stages are being stopped."""
         self._stopped = self.board.running()
         if self._live:
             # In a thread: the interrupted code may hold a lock that drawing needs, and the picture then stays as it is.
             leaving = threading.Thread(target=self._leave_picture, args=(self._live,), daemon=True)
             leaving.start()
             leaving.join(_LEAVING_S)
-        self._say(f"Stopping {_names(self._stopped)}. Ctrl-C again ends them at once.")
+        self._print(f"Stopping {_names(self._stopped)}. Ctrl-C again ends them at once.")
 
     @staticmethod
     def _leave_picture(live: Live) -> None:
         live.transient = False
         live.stop()
 
-    def say_stopped(self) -> None:
-        """After `interrupt`, say what was stopped and how to resume."""
+    def print_stopped(self) -> None:
+        """After `interrupt`, print what was stopped and how to resume."""
         if self._stopped is not None:
-            self._say(f"Stopped {_names(self._stopped)}. Run the same command again to resume.")
+            self._print(f"Stopped {_names(self._stopped)}. Run the same command again to resume.")
 
-    def _say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         """Write a line at once, past Python's buffers, since a signal may have interrupted a write to them."""
         with suppress(OSError, ValueError):
             os.write(sys.stderr.fileno() if self._terminal is None else self._terminal, f"{line}\n".encode())

@@ -233,7 +233,7 @@ def run_stage(
 
 
 def is_hint(line: str) -> bool:
-    """Whether a line of ``dvc repro`` tells nothing of the stage: it is blank, or about lock file, git and storage."""
+    """Whether a line of ``dvc repro`` is not about the stage: it is blank, or about lock file, git and storage."""
     return not line.strip() or line.startswith(_HINT_STARTS)
 
 

@@ -69,7 +69,7 @@ def counts_text(rows: Sequence[Row]) -> str:
 
 
 def run_text(view: View) -> str:
-    """The time that the whole run has taken and still takes. A number is given only if something tells it."""
+    """The time that the whole run has taken and still takes. A duration that no earlier run has is unknown."""
     if not view.rows:
         return f"finding out which stages have to run, {duration_text(view.elapsed_s)} elapsed"
     if not view.unknown:

@@ -143,13 +143,13 @@ def test_ctrl_c_says_what_was_stopped(
     running: list[str], names: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     console = FlowConsole()
-    console.say_stopped()  # nothing was interrupted
+    console.print_stopped()  # nothing was interrupted
     for stage in running:
         console.board.start(stage, tmp_path / stage)
     console.interrupt()
     for stage in running:
         console.board.stop(stage)
-    console.say_stopped()
+    console.print_stopped()
     assert capfd.readouterr().err.splitlines() == [
         f"Stopping {names}. Ctrl-C again ends them at once.",
         f"Stopped {names}. Run the same command again to resume.",
