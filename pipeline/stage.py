@@ -29,6 +29,7 @@ from pipeline.core.signals import exit_on_signals
 from pipeline.params import Params, load_params
 from pipeline.params.sharing import require_sharing_allowed
 from pipeline.tracking.comparison import complete_comparison
+from pipeline.tracking.names import TRAINING_STAGES
 from pipeline.tracking.tracker import Tracker, open_tracker
 
 logger = logging.getLogger(__name__)
@@ -131,6 +132,8 @@ def _run_body(dvc_stage: str, stage: str, body: Body, variant: str | None, param
         metrics = body(context)
         atomic.write_json(layout.metrics_path(stage, variant), metrics)
         tracker.log_summary(stage, metrics)
+        if stage in TRAINING_STAGES:
+            tracker.log_model_digest(layout.weights_path(stage, variant))
     if stage == "compare" and tracker.run_id:
         complete_comparison(layout, params, tracker.run_id)
     shutil.rmtree(folder, ignore_errors=True)

@@ -148,6 +148,10 @@ class Layout:
         """The folder of the model that a training stage writes."""
         return self.stage_dir(stage, variant) / "model"
 
+    def weights_path(self, stage: str, variant: str | None = None) -> Path:
+        """The weights of the model that a training stage writes."""
+        return self.model_dir(stage, variant) / "weights.safetensors"
+
     def metrics_path(self, stage: str, variant: str | None = None) -> Path:
         return self.stage_dir(stage, variant) / "metrics.json"
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import logging
-import sqlite3
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,8 +26,8 @@ from pipeline.params import Params
 from pipeline.promote.gate import GateOutcome, ModelScores
 from pipeline.promote.lineage import REGISTERED_NAME, describe_version
 from pipeline.promote.package import GENERATOR_FOLDER, packaged
-from pipeline.tracking.runs import find_run, run_key
-from pipeline.tracking.store import experiment_id, open_client, set_mlflow_defaults, store_uri
+from pipeline.tracking.runs import find_training, run_key
+from pipeline.tracking.store import experiment_id, naming_the_store, open_client
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -49,14 +48,8 @@ class RegistryError(UserError):
 @contextmanager
 def open_registry(layout: Layout) -> Iterator[Registry]:
     """Yield the registry in the checkout's MLflow store. Errors of the store within the block become RegistryError."""
-    set_mlflow_defaults()
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
+    with naming_the_store(layout, RegistryError):
         yield Registry(open_client(layout))
-    except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
-        raise RegistryError(f"MLflow at {redacted(store_uri(layout))}: {redacted(_first_line(error))}") from error
 
 
 class Registry:
@@ -253,17 +246,17 @@ class Registry:
     ) -> str:
         if not self._client.search_registered_models(f"name = '{REGISTERED_NAME}'"):
             self._client.create_registered_model(REGISTERED_NAME)
-        run_id = self._run_of(layout, variant, params)
+        run_id = self._run_of(layout, variant, sha256, params)
         root = str(self._client.get_run(run_id).info.artifact_uri)
         _upload(root, folder, sha256, trained_on, params)
         source = f"{root}/{_model_folder(sha256)}"
         made = self._client.create_model_version(REGISTERED_NAME, source=source, run_id=run_id)
         return str(made.version)
 
-    def _run_of(self, layout: Layout, variant: str, params: Params) -> str:
+    def _run_of(self, layout: Layout, variant: str, sha256: str, params: Params) -> str:
         """Id of the run that trained the model, or of a new run if the training was not tracked."""
         experiment = experiment_id(self._client, layout, params.dataset.source)
-        found = find_run(self._client, experiment, run_key(layout, "evaluate", variant, ""))
+        found = find_training(self._client, experiment, run_key(layout, "evaluate", variant, ""), sha256)
         if found:
             return found
         run_id = str(self._client.create_run(experiment, run_name=f"promote-{variant}").info.run_id)
@@ -322,10 +315,6 @@ def _naming_the_package(address: str) -> Iterator[None]:
             f"files at {redacted(address)} need the package {package}; install it: "
             f"`.venv/bin/python -m pip install {package}`"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0]
 
 
 def _last_line(error: Exception) -> str:

@@ -11,13 +11,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from pipeline.tracking.batches import METRICS_A_REQUEST, send_metrics, send_params
 from pipeline.tracking.journal import Journal
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-_PARAMS_A_REQUEST = 100
-_METRICS_A_REQUEST = 500
 
 
 class RecordingClient:
@@ -78,7 +76,7 @@ def joined(records: Iterable[tuple[dict[str, Any], int]]) -> Iterator[tuple[dict
     waiting: tuple[dict[str, Any], int] | None = None
     for record, end in records:
         is_metrics = record["kind"] == "batch" and not record["params"] and not record["tags"]
-        if waiting and is_metrics and len(waiting[0]["metrics"]) + len(record["metrics"]) <= _METRICS_A_REQUEST:
+        if waiting and is_metrics and len(waiting[0]["metrics"]) + len(record["metrics"]) <= METRICS_A_REQUEST:
             waiting = {**record, "metrics": waiting[0]["metrics"] + record["metrics"]}, end
             continue
         if waiting:
@@ -91,7 +89,10 @@ def joined(records: Iterable[tuple[dict[str, Any], int]]) -> Iterator[tuple[dict
 
 
 def send_record(client: MlflowClient, run: str, parent: str | None, folder: Path, record: Mapping[str, Any]) -> None:
-    """Repeat a recorded call on the store's client. ``folder``: the journal's. ``parent`` gets the run's status."""
+    """Repeat a recorded call on the store's client. ``folder``: the journal's. ``parent`` gets the run's status.
+
+    A second call with the same record changes nothing in the store.
+    """
     kind = record["kind"]
     if kind == "batch":
         _send_batch(client, run, record)
@@ -111,22 +112,12 @@ def send_record(client: MlflowClient, run: str, parent: str | None, folder: Path
 
 
 def _send_batch(client: MlflowClient, run: str, record: Mapping[str, Any]) -> None:
-    """MLflow cannot change a parameter: a new value becomes the tag ``param.NAME``."""
-    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.entities import RunTag
 
-    params, tags = dict(record["params"]), dict(record["tags"])
-    data = client.get_run(run).data if params else None
-    known = data.params if data else {}
-    newest = known | {name.removeprefix("param."): tag for name, tag in (data.tags if data else {}).items()}
-    tags |= {f"param.{name}": value for name, value in params.items() if newest.get(name, value) != value}
-    new = [Param(name, value) for name, value in params.items() if name not in known]
-    for start in range(0, len(new), _PARAMS_A_REQUEST):
-        client.log_batch(run, params=new[start : start + _PARAMS_A_REQUEST])
-    points = [Metric(*point) for point in record["metrics"]]
-    for start in range(0, len(points), _METRICS_A_REQUEST):
-        client.log_batch(run, metrics=points[start : start + _METRICS_A_REQUEST])
-    if tags:
-        client.log_batch(run, tags=[RunTag(name, value) for name, value in tags.items()])
+    send_params(client, run, record["params"])
+    send_metrics(client, run, [(key, value, time_ms, step) for key, value, time_ms, step in record["metrics"]])
+    if record["tags"]:
+        client.log_batch(run, tags=[RunTag(name, value) for name, value in record["tags"].items()])
 
 
 def _send_inputs(client: MlflowClient, run: str, datasets: Iterable[Mapping[str, Any]]) -> None:

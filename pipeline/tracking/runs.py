@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 KEY_TAG = "lipsmith.run_key"
 PARENT_TAG = "mlflow.parentRunId"
+MODEL_TAG = "model_sha256"
+"""Tag of the run of a training: digest of the weights that it saved."""
 _NO_RESULT = ("compare", "promote", "drift", "share", "weights", "runtime")
 """Sections of ``params.yaml`` that change no score, and therefore no comparison's identity."""
 
@@ -69,6 +71,22 @@ def find_run(client: MlflowClient, experiment: str, key: str) -> str | None:
     """Id of the latest run with this key; None if there is none."""
     found = _with_key(client, experiment, key)
     return str(found[0].info.run_id) if found else None
+
+
+def find_training(client: MlflowClient, experiment: str, key: str, model_sha256: str) -> str | None:
+    """Id of the run that trained the model with this digest; None if the training was not tracked.
+
+    Runs of earlier releases lack the digest. Of these, the latest run with ``key`` that a training created is taken;
+    runs of later evaluations have the same key.
+    """
+    newest = ["attributes.start_time DESC"]
+    tagged = client.search_runs([experiment], f"tags.`{MODEL_TAG}` = '{model_sha256}'", order_by=newest)
+    older = [
+        run
+        for run in _with_key(client, experiment, key)
+        if run.data.tags.get("stage") == "train_gan" and MODEL_TAG not in run.data.tags
+    ]
+    return next((str(run.info.run_id) for run in [*tagged, *older]), None)
 
 
 def identity_from(described: Mapping[str, Any]) -> RunIdentity:

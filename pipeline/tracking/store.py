@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from pipeline.core.errors import LipsmithError
 from pipeline.core.layout import Layout
 from pipeline.core.locks import locked
 from pipeline.core.proxies import bypass_proxies_for_loopback
+from pipeline.core.redact import redacted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -68,6 +70,20 @@ def open_client(layout: Layout) -> MlflowClient:
         if _is_own(layout):
             _update_addresses(layout)
         return client
+
+
+@contextmanager
+def naming_the_store(layout: Layout, kind: type[LipsmithError]) -> Iterator[None]:
+    """Raise an error of MLflow or of its database within the block as one of ``kind`` that names the store."""
+    set_mlflow_defaults()
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
+        cause = redacted(str(error).strip().split("\n", 1)[0])
+        raise kind(f"MLflow at {redacted(store_uri(layout))}: {cause}") from error
 
 
 def update_artifact_addresses(layout: Layout) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,11 +15,11 @@ from pipeline.core.command_line import reported, run_command
 from pipeline.core.errors import TemporaryError
 from pipeline.core.layout import Layout, find_root
 from pipeline.core.logs import log_to_stderr, wants_tracebacks
-from pipeline.core.redact import redacted
 from pipeline.params import load_params
+from pipeline.tracking.batches import send_metrics, send_params
 from pipeline.tracking.names import flatten, is_number
 from pipeline.tracking.runs import KEY_TAG, PARENT_TAG
-from pipeline.tracking.store import experiment_id, open_client, set_mlflow_defaults, store_uri
+from pipeline.tracking.store import experiment_id, naming_the_store, open_client
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,11 +33,7 @@ def log_sweep(layout: Layout, sweep: str, points: Sequence[Mapping[str, Any]]) -
     A point has ``name`` (of its DVC experiment), ``overrides`` (key -> value) and ``metrics`` (nested numbers). Points
     that were logged before are left unchanged. Raises TemporaryError if the store cannot be used.
     """
-    set_mlflow_defaults()
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
+    with naming_the_store(layout, TemporaryError):
         client = open_client(layout)
         experiment = experiment_id(client, layout, load_params(layout.params_path).dataset.source)
         parent, _ = _find_or_create(
@@ -52,9 +47,6 @@ def log_sweep(layout: Layout, sweep: str, points: Sequence[Mapping[str, Any]]) -
             if is_unfinished:
                 _log_point(client, run_id, point)
         client.set_terminated(parent)
-    except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
-        cause = redacted(str(error).strip().split("\n", 1)[0])
-        raise TemporaryError(f"MLflow at {redacted(store_uri(layout))}: {cause}") from error
     return parent
 
 
@@ -76,11 +68,11 @@ def _find_or_create(
 
 
 def _log_point(client: MlflowClient, run_id: str, point: Mapping[str, Any]) -> None:
-    for key, value in point["overrides"].items():
-        client.log_param(run_id, key, value)
-    for name, value in flatten(point["metrics"]):
-        if is_number(value) and math.isfinite(value):
-            client.log_metric(run_id, name, float(value))
+    """Log a point and finish its run. All values have the time of the run's start, so a second call adds nothing."""
+    start_ms = int(client.get_run(run_id).info.start_time)
+    send_params(client, run_id, {key: str(value) for key, value in point["overrides"].items()})
+    numbers = [(name, value) for name, value in flatten(point["metrics"]) if is_number(value) and math.isfinite(value)]
+    send_metrics(client, run_id, [(name, float(value), start_ms, 0) for name, value in numbers])
     client.set_terminated(run_id)
 
 

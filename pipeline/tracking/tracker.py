@@ -15,13 +15,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.core.digest import sha256_of
 from pipeline.core.layout import Layout
 from pipeline.core.redact import redacted
 from pipeline.params import Params
+from pipeline.tracking.batches import send_metrics, send_params
 from pipeline.tracking.datasets import Dataset, split_datasets
 from pipeline.tracking.delivery import UNSENT_RUN, journaled
 from pipeline.tracking.names import TRAINING_STAGES, curve_metric, flatten, run_params, stage_metrics
-from pipeline.tracking.runs import identity_from, identity_of, open_run
+from pipeline.tracking.runs import MODEL_TAG, identity_from, identity_of, open_run
 from pipeline.tracking.sender import OpenedRun, show_bug
 from pipeline.tracking.store import experiment_id
 from pipeline.tracking.system_metrics import watch_system
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_BATCH = 500
 _MAX_PARAM = 500
 """Longest parameter that MLflow stores, in characters."""
 
@@ -49,24 +50,11 @@ class Tracker:
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log parameters. Nested names are joined with dots; values are cut to 500 characters.
 
-        MLflow cannot change a parameter of a run. If a value differs from an earlier stage's, as in an evaluation that
-        is repeated with other settings, the tag ``param.NAME`` holds the newest value.
+        If a value differs from an earlier stage's, the tag ``param.NAME`` holds the newest value.
         """
         flat = {name: _text_of(value)[:_MAX_PARAM] for name, value in flatten(params)}
 
-        def send(client: MlflowClient, run: str) -> None:
-            from mlflow.entities import Param, RunTag
-
-            data = client.get_run(run).data
-            known = data.params
-            newest = known | {name.removeprefix("param."): tag for name, tag in data.tags.items()}
-            new = [Param(name, value) for name, value in flat.items() if name not in known]
-            for start in range(0, len(new), 100):
-                client.log_batch(run, params=new[start : start + 100])
-            changed = [RunTag(f"param.{n}", v) for n, v in flat.items() if newest.get(n, v) != v]
-            client.log_batch(run, tags=changed)
-
-        self._send("settings", send)
+        self._send("settings", lambda client, run: send_params(client, run, flat))
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Log scalars at one step, under their names."""
@@ -90,14 +78,8 @@ class Tracker:
             if math.isfinite(value)
         ]
 
-        def send(client: MlflowClient, run: str) -> None:
-            from mlflow.entities import Metric
-
-            for start in range(0, len(points), _BATCH):
-                client.log_batch(run, metrics=[Metric(*point) for point in points[start : start + _BATCH]])
-
         if points:
-            self._send("metrics", send)
+            self._send("metrics", lambda client, run: send_metrics(client, run, points))
 
     def log_summary(self, stage: str, metrics: Mapping[str, Any]) -> None:
         """Log the main numbers of a stage's ``metrics.json``, and the whole as the artifact ``metrics/STAGE.json``.
@@ -107,6 +89,19 @@ class Tracker:
         self.log_metrics(stage_metrics(stage, metrics))
         content = dict(metrics)
         self._send(f"metrics/{stage}.json", lambda client, run: client.log_dict(run, content, f"metrics/{stage}.json"))
+
+    def log_model_digest(self, weights: Path) -> None:
+        """Tag the run as the one that trained the model with these weights: a file, which may be missing."""
+        if not weights.is_file():
+            return
+        digest = sha256_of(weights)
+
+        def send(client: MlflowClient, run: str) -> None:
+            from mlflow.entities import RunTag
+
+            client.log_batch(run, tags=[RunTag(MODEL_TAG, digest)])
+
+        self._send("the digest of the model", send)
 
     def log_datasets(self, datasets: Iterable[Dataset]) -> None:
         """Log the clips that the run uses. The same dataset may be logged again."""

@@ -19,6 +19,7 @@ from pipeline import stage
 from pipeline.core import scratch
 from pipeline.core.errors import DataError, TemporaryError, UserError
 from pipeline.core.layout import Layout
+from pipeline.tracking.tracker import Tracker
 from pipeline.training.loop import NonFiniteLossError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,6 +57,15 @@ def test_metrics_are_written_sorted_and_scratch_is_removed(checkout: Layout) -> 
     assert json.loads(text) == {"a": 1, "b": 2.0}
     assert text.index('"a"') < text.index('"b"')
     assert not seen[0].exists()
+
+
+def test_the_run_of_a_training_gets_the_digest_of_its_model(checkout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    logged: list[Path] = []
+    monkeypatch.setattr(Tracker, "log_model_digest", lambda tracker, weights: logged.append(weights))
+    assert stage.run("compare", lambda context: {}) == 0
+    assert logged == []
+    assert stage.run("train_gan", lambda context: {}, "no_lstm") == 0
+    assert logged == [checkout.weights_path("train_gan", "no_lstm")]
 
 
 @pytest.mark.parametrize(

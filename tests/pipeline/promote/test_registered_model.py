@@ -20,6 +20,8 @@ from pipeline.params import Params, load_params
 from pipeline.promote.gate import ModelScores
 from pipeline.promote.lineage import REGISTERED_NAME
 from pipeline.promote.registry import RegistryError, open_registry
+from pipeline.tracking.runs import KEY_TAG, identity_of
+from pipeline.tracking.store import experiment_id, open_client
 from pipeline.tracking.tracker import open_tracker
 
 pytestmark = pytest.mark.slow
@@ -63,12 +65,18 @@ def server(mlflow_address: str, monkeypatch: pytest.MonkeyPatch, layout: Layout)
 
 
 def register(layout: Layout, width: float, params: Params) -> None:
-    """Train nothing, but save, track, register and promote a generator."""
+    """Train nothing, but save, track, register and promote a generator.
+
+    A later run with the key of the training is an evaluation alone, at another commit.
+    """
     folder, config = layout.model_dir("train_gan", "no_lstm"), GeneratorConfig(width=width, use_lstm=False)
     info = {"fingerprint": f"w{width}", "crop": "square"}
     save_model(folder, kind="generator", config=asdict(config), state=Generator(config).state_dict(), info=info)
-    with open_tracker(layout, "train_gan", "no_lstm", params, f"w{width}", {}):
-        pass
+    with open_tracker(layout, "train_gan", "no_lstm", params, f"w{width}", {}) as tracker:
+        tracker.log_model_digest(layout.weights_path("train_gan", "no_lstm"))
+    client, identity = open_client(layout), identity_of(layout, "evaluate", "no_lstm", params, "e")
+    tags = {**identity.tags, KEY_TAG: identity.key, "git_commit": "later"}
+    client.create_run(experiment_id(client, layout, params.dataset.source), tags=tags)
     scores = ModelScores(model_sha256(folder), 8.0 - width, 5.0, 20.0, {"id": "unseen", "sha256": "e" * 64}, 4, 0)
     with open_registry(layout) as registry:
         version = registry.register(layout, folder, "no_lstm", scores, params, {"a", "b"})
@@ -113,6 +121,8 @@ def test_a_version_shows_where_it_comes_from(layout: Layout) -> None:
         assert registry.trained_on(str(version.version)) == {"a", "b"}
         with registry.files(str(version.version)) as folder:
             assert sorted(path.name for path in folder.iterdir()) == ["model.json", "weights.safetensors"]
+    assert open_client(layout).get_run(version.run_id).data.tags["stage"] == "train_gan"
+    assert version.tags.get("git_commit") != "later"
     assert {"dvc_lock_sha256", "params_sha256", "protocol", "evaluation_digest", "run_id"} <= set(version.tags)
     assert f"[{version.run_id}](#/experiments/" in version.description
     assert "| `unseen` |" in version.description and "Variant no_lstm: LSE-D 7.875, " in version.description

@@ -45,6 +45,11 @@ def test_points_are_children_of_one_run_and_are_logged_once(layout: Layout) -> N
     assert set(children) == {"s-1", "s-2"}
     assert children["s-1"].data.params == {"seed": "1"}
     assert children["s-1"].data.metrics == {"lstm_cbam.lse_d": 7.5, "lstm_cbam.fid": 20.0}
+    run_id = children["s-1"].info.run_id
+    client.update_run(run_id, status="RUNNING")  # as if a process had ended while it logged this point
+    sweep.log_sweep(layout, "s", POINTS)
+    assert len(client.get_metric_history(run_id, "lstm_cbam.fid")) == 1
+    assert client.get_run(run_id).info.status == "FINISHED"
     assert all(run.info.status == "FINISHED" for run in (*children.values(), client.get_run(parent)))
 
 
