@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.core.artifacts import read_curve_rows, read_json
 from pipeline.core.layout import Layout
+from pipeline.core.locks import locked
 from pipeline.core.redact import redacted
 from pipeline.params import Params, load_params
 from pipeline.report.tables import Table, figure
@@ -95,15 +96,25 @@ def comparison_note(
 def _complete_children(
     client: MlflowClient, experiment: str, parent: str, layout: Layout, params: Params, names: Sequence[str]
 ) -> dict[str, str]:
-    """Row -> id of its run below ``parent``. Missing runs are made from the artifacts of the checkout."""
-    below = client.search_runs([experiment], children_filter(parent))
-    known = {str(run.data.tags["variant"]): str(run.info.run_id) for run in below if "variant" in run.data.tags}
-    missing = {name: _restore(client, experiment, parent, layout, params, name) for name in names if name not in known}
+    """Row -> id of its run below ``parent``. Missing runs are made from the artifacts of the checkout.
+
+    A run that a process did not finish making is deleted and made again.
+    """
+    with locked(Layout(layout.home).scratch_dir / "mlflow-comparison.lock", "completing a comparison in MLflow"):
+        below = client.search_runs([experiment], children_filter(parent))
+        known: dict[str, str] = {}
+        for run in below:
+            if "restored" in run.data.tags and run.info.status != "FINISHED":
+                client.delete_run(run.info.run_id)
+            elif "variant" in run.data.tags:
+                known[str(run.data.tags["variant"])] = str(run.info.run_id)
+        absent = [name for name in names if name not in known]
+        missing = {name: _restore(client, experiment, parent, layout, params, name) for name in absent}
     return {name: (known | missing)[name] for name in names}
 
 
 def _restore(client: MlflowClient, experiment: str, parent: str, layout: Layout, params: Params, variant: str) -> str:
-    """Make the run of a row whose results come from DVC. Its tag ``restored`` says so. Returns its id."""
+    """Make the run of a row whose results come from DVC. It gets the tag ``restored``. Returns its id."""
     identity = identity_of(layout, "evaluate", variant, params, f"restored-{parent}")
     tags = {**identity.tags, KEY_TAG: identity.key, PARENT_TAG: parent, "restored": "true"}
     run_id = str(client.create_run(experiment, tags=tags, run_name=identity.name).info.run_id)

@@ -1,7 +1,10 @@
 """Records of an MLflow run on the local disk, until the store has accepted them.
 
-A journal is a folder: ``run.json`` describes the run, ``records.jsonl`` has one record a line, ``sent`` is the length
-of the records that the store has accepted, and ``files`` holds artifacts. A process locks the journals that it uses.
+A journal is a folder: ``run.json`` describes the run, ``opened.json`` has its ids in the store, ``records.jsonl`` has
+one record a line, ``sent`` is the length of the records that the store has accepted, and ``files`` holds artifacts. A
+process locks the journals that it uses.
+
+If a process ends after the store has accepted a record and before it has written ``sent``, the record is sent again.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from pipeline.core.locks import LockHeldError, locked_or_refused
 
 _held: set[Path] = set()
 """Locks of this process, which the operating system would grant to it again."""
-_RUN, _RECORDS, _SENT, _FILES = "run.json", "records.jsonl", "sent", "files"
+_RUN, _OPENED, _RECORDS, _SENT, _FILES = "run.json", "opened.json", "records.jsonl", "sent", "files"
 
 
 def spool_dir(layout: Layout) -> Path:
@@ -47,6 +50,16 @@ class Journal:
         """The description of the run that was given to `create_journal`."""
         content: dict[str, Any] = json.loads((self.folder / _RUN).read_text())
         return content
+
+    @property
+    def opened(self) -> list[str | None]:
+        """Ids in the store of the run and of its parent, as given to `note_opened`; empty before that."""
+        ids: list[str | None] = json.loads(_text(self.folder / _OPENED) or "[]")
+        return ids
+
+    def note_opened(self, run: str, parent: str | None) -> None:
+        """Keep the ids of the run in the store: records that are sent later belong to the same run."""
+        atomic.write_text(self.folder / _OPENED, json.dumps([run, parent]))
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Add a record: a JSON object. Raises OSError if the disk has no room for it; then nothing is added."""

@@ -91,10 +91,29 @@ def opened_run(client: MlflowClient, store: Store, journal: Journal, layout: Lay
     try:
         lock = Layout(layout.home).scratch_dir / "mlflow-run.lock"
         with locked(lock, "opening an MLflow run"):  # two must not create the same
-            return store.open_run(client, journal.run)
+            opened = _opened_before(client, journal) or store.open_run(client, journal.run)
+            journal.note_opened(*opened)
+            return opened
     except Exception as error:
         show_bug(error)
         raise StoreError(describe(error, layout)) from error
+
+
+def _opened_before(client: MlflowClient, journal: Journal) -> OpenedRun | None:
+    """The run to which earlier records of the journal went; None if there is none, or if this store lacks it."""
+    from mlflow.exceptions import MlflowException
+
+    if not journal.opened:
+        return None
+    run, parent = journal.opened
+    assert run is not None
+    try:
+        client.get_run(run)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+    return OpenedRun(run, parent)
 
 
 def _fault(error: Exception, client: MlflowClient, run: str, layout: Layout) -> str:

@@ -85,6 +85,13 @@ def test_every_row_gets_a_run_and_the_page_shows_the_scores(layout: Layout, para
     saved = json.loads(client.get_experiment(experiment).tags[f"mlflow.sharedViewState.{view}"])
     assert parent in saved["searchFilter"]
 
+    client.update_run(restored.info.run_id, status="RUNNING")  # as if a process had ended while it made this run
+    complete_comparison(layout, params, parent)
+    again = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'")
+    assert sorted(run.info.run_name for run in again) == ["lipgan", "lstm_cbam", "real"]
+    assert restored.info.run_id not in {run.info.run_id for run in again}
+    assert all(run.info.status == "FINISHED" for run in again)
+
 
 def test_the_saved_view_uses_names_that_the_runs_have(params: Params) -> None:
     from pipeline.tracking.names import TEST_METRICS, variant_params
