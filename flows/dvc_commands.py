@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from flows import dvc
-from flows.exit_codes import describe_exit
 from flows.processes import stream
 
-_TAIL_LINES = 12
-_ERROR = "ERROR: "
+_FAILED_STAGE = re.compile(r"^ERROR: failed to reproduce '(?P<stage>[^']+)'")
 
 
 def run_dvc(
@@ -19,18 +17,23 @@ def run_dvc(
 ) -> None:
     """Run a DVC command to its end. ``on_line`` gets its output lines. ``environment``: further variables.
 
-    Raises DvcError if it fails: the first line is the cause that DVC names, the last lines of the output follow.
+    Raises DvcError if it fails, TemporaryDvcError if it may succeed later. The first line is the cause, after the name
+    of the stage that failed if there is one; the last lines of the output follow.
     """
-    tail: deque[str] = deque(maxlen=_TAIL_LINES)
+    output, stages = dvc.ReproOutput(""), []
 
     def on_output(line: str) -> None:
-        tail.append(line)
+        output.add(line)
+        if found := _FAILED_STAGE.match(line):
+            stages.append(found["stage"])
         on_line(line)
 
     code = stream(dvc.dvc_command(*arguments), root, on_output, environment)
     if code != 0:
-        causes = [line.removeprefix(_ERROR) for line in tail if line.startswith(_ERROR)]
-        raise dvc.DvcError("\n".join([*(causes or [f"dvc {describe_exit(code)}"]), *tail]))
+        try:
+            output.outcome(code)
+        except dvc.DvcError as error:
+            raise type(error)(": ".join([*stages[:1], str(error)])) from None
 
 
 def default_remote(root: Path) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,9 +36,11 @@ from pipeline.core import atomic
 from pipeline.core.command_line import run_command
 from pipeline.core.errors import UserError
 from pipeline.core.layout import CODE_ROOT, Layout, find_root
-from pipeline.report.tables import Table
+from pipeline.report.tables import Table, figure
 
 COMPARISON_METRICS = "artifacts/compare/metrics.json"
+_OUTCOME_WIDTH = 32
+"""Longest line of an outcome in the table, in characters."""
 
 
 @flow(name="sweep", persist_result=False)
@@ -78,12 +81,17 @@ def _cause(state: State[Any]) -> str:
 
 
 @task(name="point", task_run_name="{point.name}", **UNCACHED)
-def run_point(root: Path, point: SweepPoint, targets: list[str]) -> None:
-    """Run one point as a DVC experiment in a temporary copy of the checkout. Raises DvcError if it fails."""
+def run_point(root: Path, point: SweepPoint, targets: list[str]) -> State[str]:
+    """Run one point as a DVC experiment in a temporary copy of the checkout. The state of a failure holds its cause."""
     settings = [option for setting in point.settings for option in ("--set-param", setting)]
     with recording(root, point.name, flow_logger().info) as record:
         arguments = ["exp", "run", "--temp", "--name", point.name, *settings, *targets]
-        run_dvc(root, arguments, record.on_line, record.environment)
+        try:
+            run_dvc(root, arguments, record.on_line, record.environment)
+        except dvc.DvcError as error:
+            cause = str(error).split("\n", 1)[0]
+            return Failed(message=cause, data=cause)
+    return Completed(message=f"{point.name}: ran", data="")
 
 
 def read_metrics(root: Path) -> dict[str, dict[str, Any]]:
@@ -136,20 +144,18 @@ def log_points(root: Path, name: str, points: Sequence[SweepPoint], done: dict[s
 
 
 def outcome_text(points: Sequence[SweepPoint], outcomes: dict[str, str], done: dict[str, dict[str, Any]]) -> str:
-    """A table with a row per point: experiment, overrides, outcome, and LSE-D and FID of every variant."""
-    variants = list(dict.fromkeys(v for m in done.values() for v, figures in m.items() if isinstance(figures, dict)))
-    rows = []
+    """A table with a row per point: experiment, overrides, outcome, and LSE-D and FID of every variant on a line."""
+    cells = []
     for point in points:
-        metrics = done.get(point.name, {})
-        figures = [_figure(metrics, variant, key) for variant in variants for key in ("lse_d", "fid")]
-        rows.append([point.name, str(point), outcomes[point.name], *figures])
-    header = ["experiment", "settings", "outcome", *(f"{v} {label}" for v in variants for label in ("LSE-D", "FID"))]
-    return Table(header, rows, num_text=3).plain()
+        scores = {name: of_one for name, of_one in done.get(point.name, {}).items() if isinstance(of_one, dict)}
+        columns = [[figure(of_one.get(key), ".3f") for of_one in scores.values()] or ["-"] for key in ("lse_d", "fid")]
+        figures = ["\n".join(column) for column in (list(scores) or ["-"], *columns)]
+        cells.append([point.name, "\n".join(point.settings), _wrapped(outcomes[point.name]), *figures])
+    return Table(["experiment", "settings", "outcome", "variant", "LSE-D", "FID"], cells, num_text=4).plain()
 
 
-def _figure(metrics: dict[str, Any], variant: str, key: str) -> str:
-    value = (metrics.get(variant) or {}).get(key)
-    return "-" if value is None else f"{value:.3f}"
+def _wrapped(text: str) -> str:
+    return "\n".join(textwrap.wrap(text, _OUTCOME_WIDTH))
 
 
 def require_committed(root: Path) -> str:

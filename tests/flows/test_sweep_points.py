@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from flows import sweep
+from flows import dvc, sweep
+from flows.dvc_commands import run_dvc
 from flows.sweep_points import grid_of, points_of, read_list
 from pipeline.core.errors import UserError
 
@@ -120,10 +122,32 @@ def test_the_temporary_copy_of_a_killed_point_is_removed_and_no_other(tmp_path: 
 
 
 def test_the_table_has_settings_outcome_and_scores(params: dict[str, Any]) -> None:
-    points = points_of("s", "commit", params, [{"seed": 1}, {"seed": 2}])
-    figures = {points[0].name: {"lstm_cbam": {"lse_d": 7.5, "fid": None}, "withheld": "text"}}
-    outcomes = dict(zip((p.name for p in points), ("ran", "failed: full disk"), strict=True))
-    lines = sweep.outcome_text(points, outcomes, figures).splitlines()
-    assert lines[0].split("  ")[0] == "experiment" and "lstm_cbam LSE-D" in lines[0]
-    assert lines[-2].split() == [points[0].name, "seed=1", "ran", "7.500", "-"]
-    assert "failed: full disk" in lines[-1] and lines[-1].split()[-2:] == ["-", "-"]
+    points = points_of("s", "commit", params, [{"seed": 1, "train_gan.num_steps": 600}, {"seed": 2}])
+    scores = {"lstm_cbam": {"lse_d": 7.5, "fid": None}, "no_lstm": {"lse_d": 8.0, "fid": 20.0}, "withheld": "text"}
+    outcomes = dict(zip((p.name for p in points), ("ran", "failed: the disk is full and cannot be used"), strict=True))
+    lines = sweep.outcome_text(points, outcomes, {points[0].name: scores}).splitlines()
+    assert [line.split() for line in lines] == [
+        ["experiment", "settings", "outcome", "variant", "LSE-D", "FID"],
+        [points[0].name, "seed=1", "ran", "lstm_cbam", "7.500", "-"],
+        ["train_gan.num_steps=600", "no_lstm", "8.000", "20.000"],
+        [points[1].name, "seed=2", *["failed:", "the", "disk", "is", "full", "and"], "-", "-", "-"],
+        ["cannot", "be", "used"],
+    ]
+
+
+FAILS = """
+import sys
+print("Running stage 'train':")
+print("12:00:00 pipeline.stage: train: the clips are missing")
+print("ERROR: failed to reproduce 'train': failed to run: python x.py, exited with 3")
+sys.exit(255)
+"""
+
+
+def test_a_failed_command_names_stage_and_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dvc, "dvc_command", lambda *arguments: [sys.executable, "-c", FAILS])
+    lines: list[str] = []
+    with pytest.raises(dvc.DvcError) as caught:
+        run_dvc(tmp_path, ["exp", "run"], lines.append)
+    assert str(caught.value).splitlines()[0] == "train: its command exited with 3: the clips are missing"
+    assert len(lines) == 3
