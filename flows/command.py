@@ -9,8 +9,9 @@ import sys
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -28,6 +29,10 @@ from pipeline.core.command_line import reported
 from pipeline.core.signals import resend_lost_signals
 
 _SETTLING_S = 20.0
+WaitOption = Annotated[
+    bool, typer.Option("--wait", help="Wait while another flow runs in the checkout. Default: exit code 1.")
+]
+"""The option ``--wait`` of a flow's command."""
 
 
 def run_flow_command(body: Callable[[], int], console: FlowConsole | None = None) -> int:

@@ -17,7 +17,7 @@ from prefect.states import Cancelled, Completed, Failed
 from flows import dvc, tasks
 from flows.board import current_board
 from flows.checkout import current_checkout, working_in
-from flows.command import run_flow_command, settle
+from flows.command import WaitOption, run_flow_command, settle
 from flows.console import FlowConsole
 from flows.estimate import read_durations, record_duration
 from flows.gpus import GpuShares, gpus_of
@@ -28,7 +28,7 @@ from flows.parallel import num_jobs, shares_of, walk
 from flows.server import require_server
 from flows.tasks import StageResult
 from flows.upstream import after
-from pipeline.core.command_line import run_command
+from pipeline.core.command_line import RootOption, run_command
 from pipeline.core.durations import duration_text
 from pipeline.core.errors import LipsmithError, UserError
 from pipeline.core.layout import Layout, find_root
@@ -179,12 +179,8 @@ def _command(
     targets: Annotated[
         list[str] | None, typer.Option(metavar="STAGE", help="Same as STAGE; takes several: --targets A B.")
     ] = None,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Wait while another flow runs in the checkout. Default: exit code 1.")
-    ] = False,
-    root: Annotated[
-        Path | None, typer.Option(help="Checkout. Default: the one that contains the working directory.")
-    ] = None,
+    wait: WaitOption = False,
+    root: RootOption = None,
 ) -> int:
     """Run every stage whose inputs changed. Independent stages run in parallel (params.yaml: runtime.num_jobs).
 

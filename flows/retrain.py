@@ -18,7 +18,7 @@ from prefect.states import Cancelled, Completed, Failed
 from flows import tasks
 from flows.board import current_board
 from flows.checkout import current_checkout, working_in
-from flows.command import run_flow_command, settle
+from flows.command import WaitOption, run_flow_command, settle
 from flows.console import FlowConsole
 from flows.occupancy import CheckoutBusyError, occupying
 from flows.overrides import ParamValues
@@ -28,7 +28,7 @@ from flows.retrain_report import drift_table, headline, report
 from flows.server import require_server
 from flows.tasks import StageResult
 from flows.upstream import after
-from pipeline.core.command_line import run_command
+from pipeline.core.command_line import RootOption, run_command
 from pipeline.core.layout import find_root
 from pipeline.params import PromoteParams
 
@@ -127,12 +127,8 @@ def _command(
     promote: Annotated[
         bool, typer.Option("--promote/--no-promote", help="Run the promotion gate after the stages.")
     ] = True,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Wait while another flow runs in the checkout. Default: exit code 1.")
-    ] = False,
-    root: Annotated[
-        Path | None, typer.Option(help="Checkout. Default: the one that contains the working directory.")
-    ] = None,
+    wait: WaitOption = False,
+    root: RootOption = None,
 ) -> int:
     """Detect new clips, reproduce the pipeline, compare challenger and champion, print the report.
 

@@ -28,7 +28,7 @@ from flows.processes import end_children
 from flows.reproduce import reproduce
 from flows.retrain import retrain
 from flows.server import address, require_server
-from pipeline.core.command_line import run_command
+from pipeline.core.command_line import RootOption, run_command
 from pipeline.core.errors import UserError
 from pipeline.core.layout import CODE_ROOT, Layout, find_root
 from pipeline.params import load_params
@@ -140,9 +140,7 @@ def _command(
     port: Annotated[
         int | None, typer.Option(help="Port of --with-server. Default: the first free one from 4200.", min=1, max=65535)
     ] = None,
-    root: Annotated[
-        Path | None, typer.Option(help="Checkout. Default: the one that contains the working directory.")
-    ] = None,
+    root: RootOption = None,
 ) -> int:
     """Serve both flows to a Prefect server: retrain on a schedule, reproduce on demand.
 

@@ -33,7 +33,7 @@ from flows.server import require_server
 from flows.sweep_points import SweepPoint, grid_of, points_of, read_list
 from flows.tasks import UNCACHED, flow_logger
 from pipeline.core import atomic
-from pipeline.core.command_line import run_command
+from pipeline.core.command_line import RootOption, run_command
 from pipeline.core.errors import UserError
 from pipeline.core.layout import CODE_ROOT, Layout, find_root
 from pipeline.report.tables import Table, figure
@@ -192,9 +192,7 @@ def _command(
     ] = None,
     targets: Annotated[list[str] | None, typer.Argument(metavar="STAGE", help="Stages to run. Default: all.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print the points and which are done. Run nothing.")] = False,
-    root: Annotated[
-        Path | None, typer.Option(help="Checkout. Default: the one that contains the working directory.")
-    ] = None,
+    root: RootOption = None,
 ) -> int:
     """Run the pipeline at several points, each as a DVC experiment in a temporary copy of the checkout.
 

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from pipeline.core.errors import LipsmithError, exit_code_of
 
 EXIT_USAGE = 2
+RootOption = Annotated[
+    Path | None, typer.Option(help="Checkout. Default: the one that contains the working directory.")
+]
+"""The option ``--root`` of a command."""
 _USAGE_ERROR: Any = typer.BadParameter.__base__
 """Click's ``UsageError``. New versions of typer include their own click; old versions use the installed one."""
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from pipeline.core import atomic
-from pipeline.core.command_line import reported, run_command
+from pipeline.core.command_line import RootOption, reported, run_command
 from pipeline.core.layout import Layout, find_root
 from pipeline.core.logs import log_to_stderr, wants_tracebacks
 from pipeline.corpora.manifest import ClipRecord, read_manifest
@@ -97,9 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command(
-    root: Annotated[
-        Path | None, typer.Option(help="Checkout. Default: the one that contains the working directory.")
-    ] = None,
+    root: RootOption = None,
 ) -> int:
     """Compare the list of clips with that of the champion's promotion and write artifacts/promote/drift.json.
 

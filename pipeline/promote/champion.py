@@ -14,7 +14,7 @@ from pipeline.compare.table import clip_scores, scores_by_video
 from pipeline.core import atomic
 from pipeline.core.artifacts import read_json
 from pipeline.core.choices import UNNAMED_GEOMETRY
-from pipeline.core.command_line import reported, run_command
+from pipeline.core.command_line import RootOption, reported, run_command
 from pipeline.core.errors import LipsmithError, UserError
 from pipeline.core.layout import Layout, find_root
 from pipeline.core.logs import log_to_stderr, wants_tracebacks
@@ -194,9 +194,7 @@ def _command(
     variant: Annotated[
         str | None, typer.Option(help="Variant whose model is the challenger. Default: params.yaml: promote.variant.")
     ] = None,
-    root: Annotated[
-        Path | None, typer.Option(help="Checkout. Default: the one that contains the working directory.")
-    ] = None,
+    root: RootOption = None,
     force: Annotated[bool, typer.Option("--force", help="Promote the challenger even if a rule fails.")] = False,
 ) -> int:
     """Compare a newly trained model with the champion and move the aliases of the model registry.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.core.artifacts import read_json
-from pipeline.core.command_line import reported, run_command
+from pipeline.core.command_line import RootOption, reported, run_command
 from pipeline.core.errors import TemporaryError
 from pipeline.core.layout import Layout, find_root
 from pipeline.core.logs import log_to_stderr, wants_tracebacks
@@ -83,9 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _command(
     sweep: Annotated[str, typer.Option("--name", help="Name of the sweep.")],
     points: Annotated[Path, typer.Option(help="JSON file with the points: name, overrides, metrics.")],
-    root: Annotated[
-        Path | None, typer.Option(help="Checkout. Default: the one that contains the working directory.")
-    ] = None,
+    root: RootOption = None,
 ) -> int:
     """Log the points of a sweep as child runs of one MLflow run. `python -m flows.sweep` calls this command."""
     log_to_stderr()
