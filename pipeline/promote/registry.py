@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import logging
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,13 +18,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.core.choices import Alias
-from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
 from pipeline.core.redact import redacted
 from pipeline.params import Params
 from pipeline.promote.gate import GateOutcome, ModelScores
 from pipeline.promote.lineage import REGISTERED_NAME, describe_version
-from pipeline.promote.package import GENERATOR_FOLDER, packaged
+from pipeline.promote.version_files import (
+    RegistryError,
+    clip_list_name,
+    clip_scores_name,
+    downloaded_generator,
+    generator_at,
+    model_folder,
+    names_at,
+    read_text,
+    upload_model,
+    upload_text,
+)
 from pipeline.tracking.runs import find_training, run_key
 from pipeline.tracking.store import experiment_id, naming_the_store, open_client
 
@@ -37,12 +46,6 @@ logger = logging.getLogger(__name__)
 
 _OPTIONAL_TAGS = {"num_clips": int, "num_failed": int, "within_one_frame": float, "jitter_ratio": float, "unfit": str}
 """Tags that older versions lack, with their types."""
-_PACKAGES = {"google": "google-cloud-storage", "azure": "azure-storage-blob"}
-"""Module -> package that provides it, where the names differ."""
-
-
-class RegistryError(UserError):
-    """The MLflow store cannot be used, or lacks the requested version, alias or files."""
 
 
 @contextmanager
@@ -131,10 +134,10 @@ class Registry:
         if known:
             version = str(known[0].version)
             source = self._source(version)
-            root, _, name = source.rpartition(f"/{_model_folder(scores.model_sha256)}")
+            root, _, name = source.rpartition(f"/{model_folder(scores.model_sha256)}")
             is_ours = root and not name  # false for a version that was created in the MLflow UI
-            if is_ours and not {path.name for path in folder.iterdir()} <= _names_at(_generator_at(source)):
-                _upload(root, folder, scores.model_sha256, trained_on, params)
+            if is_ours and not {path.name for path in folder.iterdir()} <= names_at(generator_at(source)):
+                upload_model(root, folder, scores.model_sha256, trained_on, params)
                 logger.info(
                     "files of version %s were missing at %s; they are uploaded again", version, redacted(source)
                 )
@@ -147,7 +150,7 @@ class Registry:
 
     def _lse_d_by_video(self, version: str, tags: Mapping[str, str]) -> dict[str, float] | None:
         """LSE-D of every video under the evaluation that the tags describe; None if it is missing."""
-        name = _clip_scores(tags["model_sha256"], tags["evaluation_digest"])
+        name = clip_scores_name(tags["model_sha256"], tags["evaluation_digest"])
         text = self._text(version, tags["model_sha256"], name)
         found: dict[str, float] | None = None if text is None else json.loads(text)
         return found
@@ -157,25 +160,16 @@ class Registry:
 
         Raises RegistryError if the package that reads the artifact store is not installed.
         """
-        from mlflow.artifacts import load_text
-        from mlflow.exceptions import MlflowException
-
-        source = self._source(version)
-        root = source.removesuffix(f"/{_model_folder(sha256)}")
-        try:
-            with _naming_the_package(source):
-                text: str = load_text(f"{root}/{name}")
-        except (MlflowException, OSError):
-            return None
-        return text
+        root = self._source(version).removesuffix(f"/{model_folder(sha256)}")
+        return read_text(root, name)
 
     def set_scores(self, version: str, scores: ModelScores) -> None:
         """Set the version's tags and its LSE-D by video to ``scores``."""
         if scores.lse_d_by_video is not None and self._lse_d_by_video(version, _tags_of(scores)) is None:
-            name = _clip_scores(scores.model_sha256, scores.evaluation_digest)
-            root, _, rest = self._source(version).rpartition(f"/{_model_folder(scores.model_sha256)}")
+            name = clip_scores_name(scores.model_sha256, scores.evaluation_digest)
+            root, _, rest = self._source(version).rpartition(f"/{model_folder(scores.model_sha256)}")
             if root and not rest:  # false for a version that was created in the MLflow UI
-                _upload_text(root, name, json.dumps(scores.lse_d_by_video))
+                upload_text(root, name, json.dumps(scores.lse_d_by_video))
         for name, value in _tags_of(scores).items():
             self._client.set_model_version_tag(REGISTERED_NAME, version, name, value)
 
@@ -200,20 +194,8 @@ class Registry:
     @contextmanager
     def files(self, version: str) -> Iterator[Path]:
         """Yield a temporary folder with the version's files. Raises RegistryError if they are missing or unreadable."""
-        from mlflow.artifacts import download_artifacts
-        from mlflow.exceptions import MlflowException
-
         source = self._source(version)
-        with tempfile.TemporaryDirectory(prefix="lipsmith-") as folder:
-            try:
-                with _naming_the_package(source):
-                    address = _generator_at(source)
-                    found = Path(download_artifacts(address, dst_path=folder)) if _names_at(address) else None
-            except (MlflowException, OSError) as error:
-                raise RegistryError(
-                    f"the files of version {version} of {REGISTERED_NAME} cannot be read from {redacted(source)}: "
-                    f"{redacted(_last_line(error))}"
-                ) from error
+        with downloaded_generator(source, f"version {version} of {REGISTERED_NAME}") as found:
             if found is None:
                 raise RegistryError(
                     f"the files of version {version} of {REGISTERED_NAME} are missing at {redacted(source)}. If the "
@@ -229,7 +211,7 @@ class Registry:
         Raises RegistryError if the package that reads the artifact store is not installed.
         """
         sha256 = self._get(version).tags["model_sha256"]
-        text = self._text(version, sha256, _clip_list(sha256))
+        text = self._text(version, sha256, clip_list_name(sha256))
         return None if text is None else set(text.splitlines())
 
     def _source(self, version: str) -> str:
@@ -248,8 +230,8 @@ class Registry:
             self._client.create_registered_model(REGISTERED_NAME)
         run_id = self._run_of(layout, variant, sha256, params)
         root = str(self._client.get_run(run_id).info.artifact_uri)
-        _upload(root, folder, sha256, trained_on, params)
-        source = f"{root}/{_model_folder(sha256)}"
+        upload_model(root, folder, sha256, trained_on, params)
+        source = f"{root}/{model_folder(sha256)}"
         made = self._client.create_model_version(REGISTERED_NAME, source=source, run_id=run_id)
         return str(made.version)
 
@@ -262,76 +244,6 @@ class Registry:
         run_id = str(self._client.create_run(experiment, run_name=f"promote-{variant}").info.run_id)
         self._client.set_terminated(run_id)
         return run_id
-
-
-def _upload(root: str, folder: Path, sha256: str, trained_on: Collection[str], params: Params) -> None:
-    """Upload the packaged model and its clip list to ``root``. The run at that address may have been deleted."""
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-    with _naming_the_package(root), tempfile.TemporaryDirectory(prefix="lipsmith-") as temporary:
-        repository = get_artifact_repository(root)
-        if trained_on:
-            clip_list = Path(temporary, _clip_list(sha256))
-            clip_list.parent.mkdir()
-            clip_list.write_text("".join(f"{name}\n" for name in sorted(trained_on)))
-            repository.log_artifacts(temporary)
-        with packaged(folder, params) as package:
-            repository.log_artifacts(str(package), _model_folder(sha256))
-
-
-def _upload_text(root: str, name: str, text: str) -> None:
-    """Upload a text file to ``name`` below ``root``."""
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-    with _naming_the_package(root), tempfile.TemporaryDirectory(prefix="lipsmith-") as temporary:
-        path = Path(temporary, name)
-        path.parent.mkdir()
-        path.write_text(text)
-        get_artifact_repository(root).log_artifacts(temporary)
-
-
-def _names_at(address: str) -> set[str]:
-    """Names of the files in a folder of an artifact store; empty if the folder does not exist."""
-    from mlflow.artifacts import list_artifacts
-
-    with _naming_the_package(address):
-        return {Path(found.path).name for found in list_artifacts(artifact_uri=address)}
-
-
-def _generator_at(source: str) -> str:
-    """Address of the generator's files in a version. In versions of earlier releases no package surrounds them."""
-    return f"{source}/{GENERATOR_FOLDER}" if "MLmodel" in _names_at(source) else source
-
-
-@contextmanager
-def _naming_the_package(address: str) -> Iterator[None]:
-    """Raise RegistryError that names the package if the client of an artifact store is not installed."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        module = (error.name or "").partition(".")[0]
-        package = _PACKAGES.get(module, module)
-        raise RegistryError(
-            f"files at {redacted(address)} need the package {package}; install it: "
-            f"`.venv/bin/python -m pip install {package}`"
-        ) from error
-
-
-def _last_line(error: Exception) -> str:
-    """The last line of an error of MLflow. It describes the file; the first line only states that a download failed."""
-    return str(error).strip().rsplit("\n", 1)[-1]
-
-
-def _model_folder(sha256: str) -> str:
-    return f"generator/{sha256[:12]}"
-
-
-def _clip_list(sha256: str) -> str:
-    return f"trained_on/{sha256[:12]}.txt"
-
-
-def _clip_scores(sha256: str, evaluation_digest: str) -> str:
-    return f"clip_scores/{sha256[:12]}-{evaluation_digest[:12]}.json"
 
 
 def _scores_of(tags: Mapping[str, str]) -> ModelScores:

@@ -20,7 +20,8 @@ from pipeline.inference.saved_model import model_sha256
 from pipeline.params import Params, load_params
 from pipeline.promote import champion
 from pipeline.promote.lineage import REGISTERED_NAME
-from pipeline.promote.registry import RegistryError, open_registry
+from pipeline.promote.registry import open_registry
+from pipeline.promote.version_files import RegistryError
 from pipeline.shards.index import IndexRow
 from pipeline.shards.write import write_index
 from pipeline.tracking.store import open_client

@@ -19,7 +19,8 @@ from pipeline.inference.saved_model import model_sha256, save_model
 from pipeline.params import Params, load_params
 from pipeline.promote.gate import ModelScores
 from pipeline.promote.lineage import REGISTERED_NAME
-from pipeline.promote.registry import RegistryError, open_registry
+from pipeline.promote.registry import open_registry
+from pipeline.promote.version_files import RegistryError
 from pipeline.tracking.runs import KEY_TAG, identity_of
 from pipeline.tracking.store import experiment_id, open_client
 from pipeline.tracking.tracker import open_tracker
