@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -85,21 +86,39 @@ def _retrain(checkout: Path, targets: list[str] | None, promotes: bool, changes:
     results = reproduced.result(raise_on_failure=False)
     if not isinstance(results, list):  # the flow ended before any stage
         return Failed(message=f"reproduce: {reproduced.message}")
-    decision: dict[str, Any] | None = None
-    saved: SavedResults | None = None
-    fault, unjudged = "", _why_unjudged(promotes, rules.variant, results)
+    unjudged, judged = _why_unjudged(promotes, rules.variant, results), _Judged()
     if reproduced.is_completed() and not unjudged:
-        gated = tasks.gate(checkout, rules.variant, return_state=True, wait_for=after(checked, reproduced))
-        outcome = gated.result(raise_on_failure=False)
-        decision, fault = (outcome, "") if gated.is_completed() else (None, str(outcome))
-        board.finish_started("gate", "ran" if decision else "failed", decision["outcome"] if decision else "")
-        if decision and decision["outcome"] == "promoted" and rules.branch:
-            saved = _commit(checkout, rules.branch, decision, gated)
-    text = report(results, decision, fault, drift, saved, unjudged=unjudged, changes=changes)
+        judged = _judge(checkout, rules, checked, reproduced)
+    text = report(results, judged.decision, judged.fault, drift, judged.saved, unjudged=unjudged, changes=changes)
     tasks.publish_report(text)
-    message = headline(results, decision, fault, unjudged)
-    is_done = decision is not None or (bool(unjudged) and reproduced.is_completed())
+    message = headline(results, judged.decision, judged.fault, unjudged)
+    is_done = judged.decision is not None or (bool(unjudged) and reproduced.is_completed())
     return (Completed if is_done else Failed)(message=message, data=text)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """The gate's decision, or why the gate failed, and what became of the results of a promotion.
+
+    ``decision`` is None if the gate failed or did not run, ``saved`` if nothing was to be committed.
+    """
+
+    decision: dict[str, Any] | None = None
+    fault: str = ""
+    saved: SavedResults | None = None
+
+
+def _judge(checkout: Path, rules: PromoteParams, *before: State[Any]) -> _Judged:
+    """Run the gate after other runs, and commit the results of a promotion if ``promote.branch`` is set."""
+    gated = tasks.gate(checkout, rules.variant, return_state=True, wait_for=after(*before))
+    if not gated.is_completed():
+        current_board().finish_started("gate", "failed")
+        return _Judged(fault=str(gated.result(raise_on_failure=False)))
+    decision: dict[str, Any] = gated.result()
+    current_board().finish_started("gate", "ran", decision["outcome"])
+    if decision["outcome"] != "promoted" or rules.branch is None:
+        return _Judged(decision)
+    return _Judged(decision, saved=_commit(checkout, rules.branch, decision, gated))
 
 
 def _commit(checkout: Path, branch: str, decision: dict[str, Any], gated: State[Any]) -> SavedResults:
