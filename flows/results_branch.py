@@ -20,6 +20,7 @@ from pipeline.core.errors import LipsmithError, UserError
 from pipeline.core.layout import Layout
 from pipeline.params import load_params
 from pipeline.params.sharing import require_sharing_allowed
+from pipeline.report.tables import figure
 
 DVC_FILES = ("dvc.lock", "dvc.yaml", "params.yaml")
 """Files that always are in the commit: without the other two, ``dvc.lock`` would describe another state."""
@@ -65,10 +66,17 @@ def promotion_message(decision: Mapping[str, Any]) -> str:
     """The commit's message: the version, why it was promoted, and its metrics beside the former champion's."""
     challenger, champion = decision["challenger"], decision["champion"]
     lines = [f"Promote version {challenger['version']} of {decision['registered_model']}", "", decision["reason"], ""]
-    for key, label in (("lse_d", "LSE-D"), ("lse_c", "LSE-C"), ("fid", "FID")):
-        before = f" (champion before: {champion[key]:.4f})" if champion else ""
-        lines.append(f"{label}: {challenger[key]:.4f}{before}")
+    before = shown_scores(champion) if champion else {}
+    for label, value in shown_scores(challenger).items():
+        earlier = f" (champion before: {figure(before[label], '.4f')})" if before else ""
+        lines.append(f"{label}: {figure(value, '.4f')}{earlier}")
     return "\n".join([*lines, "", f"{TRAILER}: {challenger['model_sha256']}", ""])
+
+
+def shown_scores(model: Mapping[str, Any]) -> dict[str, float | None]:
+    """LSE-D, LSE-C and FID of a model in the gate's decision. LSE is None if the evaluator cannot judge the clips."""
+    lse = {"LSE-D": model["lse_d"], "LSE-C": model["lse_c"]}
+    return {**(dict.fromkeys(lse) if model.get("unfit") else lse), "FID": model["fid"]}
 
 
 def commit_results(root: Path, branch: str, message: str) -> tuple[str, list[str]]:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from flows.reproduce import outcome_table
-from flows.results_branch import SavedResults
+from flows.results_branch import SavedResults, shown_scores
 from flows.tasks import StageResult
-from pipeline.report.tables import Table
+from pipeline.report.tables import Table, figure
 
 
 def headline(results: list[StageResult], decision: dict[str, Any] | None, fault: str = "", unjudged: str = "") -> str:
@@ -74,11 +74,13 @@ def _figures(decision: dict[str, Any]) -> str:
     rows = []
     for role in ("challenger", "champion"):
         if model := decision[role]:
-            figures = [f"{model[key]:.4f}" for key in ("lse_d", "lse_c", "fid")]
+            figures = [figure(value, ".4f") for value in shown_scores(model).values()]
             digests = [model[key][:12] for key in ("model_sha256", "evaluation_digest")]
             rows.append([role, model["version"], *figures, _clips(model), *digests])
     header = ["model", "version", "LSE-D", "LSE-C", "FID", "clips", "weights", "evaluation"]
-    return Table(header, rows, num_text=2).markdown()
+    table = Table(header, rows, num_text=2).markdown()
+    unfit = decision["challenger"].get("unfit")
+    return f"{table}\n\nLSE is left out. {unfit}" if unfit else table
 
 
 def _clips(model: dict[str, Any]) -> str:

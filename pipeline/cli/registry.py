@@ -109,7 +109,9 @@ def _moved(version: str, before: str | None) -> str:
 
 
 def _score(tags: Mapping[str, Any], name: str) -> str:
-    return f"{float(tags[name]):{_SCORES[name]}}" if name in tags else "-"
+    """A score in the tags of a version; a dash if it is missing, and for LSE of an evaluator that cannot judge it."""
+    is_withheld = name != "fid" and bool(tags.get("unfit"))
+    return f"{float(tags[name]):{_SCORES[name]}}" if name in tags and not is_withheld else "-"
 
 
 def _date(milliseconds: int) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core.errors import UserError
+from pipeline.core.model_files import WEIGHTS_NAME
 
 CODE_ROOT = Path(__file__).resolve().parents[2]
 """Folder that contains the packages of the running code."""
@@ -150,7 +151,7 @@ class Layout:
 
     def weights_path(self, stage: str, variant: str | None = None) -> Path:
         """The weights of the model that a training stage writes."""
-        return self.model_dir(stage, variant) / "weights.safetensors"
+        return self.model_dir(stage, variant) / WEIGHTS_NAME
 
     def metrics_path(self, stage: str, variant: str | None = None) -> Path:
         return self.stage_dir(stage, variant) / "metrics.json"

@@ -75,7 +75,8 @@ def version_note(variant: str, scores: ModelScores, lineage: Mapping[str, str], 
         if tag in lineage
     ]
     origin = Table(["", ""], cells, num_text=2).markdown()
-    shown = f"LSE-D {scores.lse_d:.3f}, LSE-C {scores.lse_c:.3f}, FID {scores.fid:.2f}"
+    lse = "" if scores.unfit else f"LSE-D {scores.lse_d:.3f}, LSE-C {scores.lse_c:.3f}, "
+    shown = f"{lse}FID {scores.fid:.2f}"
     return f"Variant {variant}: {shown}.\n\n{origin}\n"
 
 

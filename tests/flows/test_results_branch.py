@@ -92,6 +92,11 @@ def test_the_commit_has_the_results_and_leaves_the_checkout_alone(repo: Path) ->
     assert "LSE-D: 7.5000 (champion before: 8.0000)" in message and f"Lipsmith-Promotion: {'a' * 64}" in message
 
 
+def test_the_message_leaves_out_lse_of_an_evaluator_that_cannot_judge_the_clips() -> None:
+    unfit = DECISION | {"challenger": DECISION["challenger"] | {"unfit": "why"}, "champion": None}
+    assert "LSE-D: -\nLSE-C: -\nFID: 20.0000\n" in promotion_message(unfit)
+
+
 def test_the_next_promotion_continues_the_branch_and_joins_new_commits(repo: Path) -> None:
     first, _ = commit_results(repo, "results", MESSAGE)
     assert commit_results(repo, "results", MESSAGE) == (first, [])  # nothing is new

@@ -109,6 +109,13 @@ def test_the_report_states_how_many_held_out_clips_the_champion_was_trained_on(
     assert sentence not in retrain_report.report([], decision(champion=None))
 
 
+def test_lse_of_an_evaluator_that_cannot_judge_the_clips_is_left_out() -> None:
+    unfit = MODEL | {"unfit": "The evaluator cannot judge these clips."}
+    text = retrain_report.report([], decision(challenger=unfit, champion=None))
+    assert "| challenger | 1 | - | - | 20.0000 | 44 | a | d |" in text
+    assert "LSE is left out. The evaluator cannot judge these clips." in text
+
+
 def test_the_report_states_branch_and_commit_and_what_is_missing() -> None:
     saved = SavedResults("results", "1a2b3c4d5e6f7890", "storage")
     text = retrain_report.report([], decision(outcome="promoted"), saved=saved)
