@@ -12,6 +12,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -101,6 +102,13 @@ class StageGraph:
 
 def read_graph(root: Path) -> StageGraph:
     """The stage graph of ``dvc dag``; each variant is a stage of its own. Raises DvcError."""
+    files = (root / name for name in ("dvc.yaml", "params.yaml"))
+    return _read_graph(root, *(path.read_bytes() if path.is_file() else b"" for path in files))
+
+
+@lru_cache(maxsize=1)
+def _read_graph(root: Path, dvc_yaml: bytes, params_yaml: bytes) -> StageGraph:
+    """The graph of files with this content. A command reads it before its flow starts, and the flow reads it again."""
     return parse_dag(query(root, "dag", "--dot"))
 
 

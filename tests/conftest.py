@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # else threads that wait for a busy core compute as much as it does
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -68,6 +70,16 @@ def block_means() -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
         return blocks.mean(axis=(2, 4)).reshape(len(images), -1)
 
     return features
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """One torch thread at the start of every test, since ``runtime.num_threads: 0`` sets all cores for the process.
+
+    On two cores, two test processes with two threads each take more than ten times as long as with one each.
+    """
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

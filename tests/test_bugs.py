@@ -54,7 +54,7 @@ def run(tmp_path: Path, preloaded: PreloadedPython) -> Run:
             (code / path).write_text(text.replace(old, new))
         merged = os.environ | {"PYTHONPATH": str(code), "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"} | environment
         merged.pop("LIPSMITH_LOG_LEVEL", None)
-        if arguments[1:2] in (("score",), ("score-model",)):  # these import torch
+        if not arguments[0].startswith("flows."):
             return preloaded.run(*arguments, cwd=checkout, env=merged)
         command = [sys.executable, "-m", *arguments]
         return subprocess.run(command, cwd=checkout, env=merged, capture_output=True, text=True, timeout=300)

@@ -52,14 +52,19 @@ def _publish(server: Server, corpus: Path) -> list[str]:
 
 @contextmanager
 def _watching() -> Iterator[list[str]]:
-    """Yield a list that collects places with the password: argument lists of all processes, and Ray's logs."""
+    """Yield a list that collects places with the password: argument lists of all processes, and the logs of Ray.
+
+    Those are the logs in folders of Ray that are made meanwhile.
+    """
     places: list[str] = []
     stop = threading.Event()
+    others = set(Path("/tmp").glob("ray*"))
 
     def watch() -> None:
         while not stop.wait(0.5):
-            for pattern in ("/proc/[0-9]*/cmdline", "/tmp/ray*/**/*.log", "/tmp/ray*/**/*.out", "/tmp/ray*/**/*.err"):
-                places.extend(_holding(Path("/").glob(pattern.removeprefix("/"))))
+            places.extend(_holding(Path("/proc").glob("[0-9]*/cmdline")))
+            for folder in set(Path("/tmp").glob("ray*")) - others:
+                places.extend(_holding(path for path in folder.rglob("*") if path.suffix in (".log", ".out", ".err")))
 
     watcher = threading.Thread(target=watch)
     watcher.start()

@@ -35,6 +35,18 @@ def test_graph_waves_and_restriction() -> None:
         graph.restricted_to(["e"])
 
 
+def test_the_graph_is_read_again_only_after_an_edit(
+    tiny_repo: Path, edit: Edit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(dvc, "query", lambda root, *_: read.append(root) or '"prepare";')
+    for name, text in (("dvc.yaml", "in.txt"), ("params.yaml", "seed: 1")):
+        assert dvc.read_graph(tiny_repo) == dvc.read_graph(tiny_repo) == dvc.StageGraph({"prepare": ()})
+        edit(tiny_repo / name, text, f"{text}0")
+    dvc.read_graph(tiny_repo)
+    assert len(read) == 3
+
+
 def test_a_cycle_is_an_error() -> None:
     with pytest.raises(dvc.DvcError, match="cycle"):
         dvc.StageGraph({"a": ("b",), "b": ("a",)}).waves()

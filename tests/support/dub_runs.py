@@ -1,9 +1,16 @@
-"""Whole dubs of small videos with a generator that is drawn."""
+"""Whole dubs of small videos with a generator that is drawn.
+
+``python -m tests.support.dub_runs FACE AUDIO OUT`` is such a dub, which signals end.
+"""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 
+from pipeline.core.signals import exit_on_signals
 from pipeline.dubbing.dub import dub_file
 from pipeline.dubbing.face_path import Followed, FollowSettings
 from pipeline.dubbing.settings import DubSettings
@@ -49,3 +56,8 @@ def followed(boxes):
 def run(face, audio, out, draw=darken, detector=None, **settings):
     detector = detector or ScriptedDetector(every=[FACE])
     return dub_file(face, audio, out, draw, lambda longer_side: [detector], DubSettings(follow=FOLLOW, **settings))
+
+
+if __name__ == "__main__":
+    exit_on_signals()
+    run(*map(Path, sys.argv[1:]))

@@ -1,10 +1,11 @@
-"""Runs ``python -m MODULE`` in processes forked from one that has imported torch.
+"""Runs ``python -m MODULE`` in processes forked from one that has imported torch and other large packages.
 
-A process that imports torch itself computes for seconds before it reaches the project's code.
+A process that imports them itself computes for seconds before it reaches the project's code.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import runpy
@@ -14,6 +15,26 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import IO
+
+PACKAGES = ("torch", "av", "cv2", "matplotlib.figure", "mlflow", "pyarrow.parquet", "pydantic", "scipy.signal", "typer")
+"""None of them starts a thread when it is imported."""
+
+
+class PreloadedProcess:
+    """A running command. ``pid``: of its process, for signals."""
+
+    def __init__(self, words: list[str], answers: IO[str], printed: list[Path]) -> None:
+        self._words, self._answers, self._printed = words, answers, printed
+        self.pid = self._next_number()
+
+    def wait(self) -> subprocess.CompletedProcess[str]:
+        """Wait for the end. The exit code is negative for a signal, as that of ``subprocess``."""
+        code = self._next_number()
+        return subprocess.CompletedProcess(self._words, code, *(path.read_text() for path in self._printed))
+
+    def _next_number(self) -> int:
+        return int(self._answers.readline())
 
 
 class PreloadedPython:
@@ -26,18 +47,21 @@ class PreloadedPython:
 
     def run(self, *arguments: object, cwd: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
         """Run a module with arguments as ``python -m`` does, in ``cwd`` and with exactly the variables ``env``."""
+        return self.start(*arguments, cwd=cwd, env=env).wait()
+
+    def start(self, *arguments: object, cwd: Path, env: Mapping[str, str]) -> PreloadedProcess:
+        """Start what ``run`` runs. Wait for its end before the next command."""
         words = [str(argument) for argument in arguments]
         printed = [self._folder / name for name in ("stdout", "stderr")]
         request = [words, str(cwd), dict(env), [str(path) for path in printed]]
         self._requests.write(json.dumps(request) + "\n")
         self._requests.flush()
-        code = int(self._answers.readline())
-        return subprocess.CompletedProcess(words, code, *(path.read_text() for path in printed))
+        return PreloadedProcess(words, self._answers, printed)
 
 
 @contextmanager
 def preloaded_python() -> Iterator[PreloadedPython]:
-    """Start the process that imports torch and yield what forks it."""
+    """Start the process that imports the packages and yield what forks it."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with TemporaryDirectory() as folder:
         process = subprocess.Popen(
@@ -52,8 +76,8 @@ def preloaded_python() -> Iterator[PreloadedPython]:
 
 def _serve() -> None:
     """Answer each request with the exit code of its process. Returns in the forked processes only via SystemExit."""
-    import torch  # noqa: F401
-
+    for name in PACKAGES:
+        importlib.import_module(name)
     for line in sys.stdin:
         arguments, cwd, environment, printed = json.loads(line)
         pid = os.fork()
@@ -62,6 +86,7 @@ def _serve() -> None:
             sys.argv = arguments
             runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
             return
+        print(pid, flush=True)  # noqa: T201
         _, status = os.waitpid(pid, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)  # noqa: T201
 

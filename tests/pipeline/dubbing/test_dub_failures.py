@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
+import psutil
 import pytest
 from scipy.io import wavfile
 
@@ -73,28 +74,19 @@ def test_a_place_that_cannot_be_written_is_told_before_the_work(make_video, make
     assert detector.calls == 0
 
 
-KILLED = """
-import sys
-from pathlib import Path
-from pipeline.core.signals import exit_on_signals
-from tests.pipeline.dubbing.test_dub import run
-
-exit_on_signals()
-run(*map(Path, sys.argv[1:]))
-"""
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
-def test_a_terminated_dub_leaves_nothing(make_video, make_sound, tmp_path, signum):
+def test_a_terminated_dub_leaves_nothing(make_video, make_sound, tmp_path, signum, preloaded, repo_root):
     folder = tmp_path / "out"
     arguments = [make_video(10), make_sound(200.0, 8_000), folder / "o.mp4"]
-    dub = subprocess.Popen([sys.executable, "-c", KILLED, *map(str, arguments)])
+    environment = {**os.environ, "PYTHONPATH": str(repo_root)}
+    dub = preloaded.start("tests.support.dub_runs", *arguments, cwd=repo_root, env=environment)
     written = folder / f".o.{dub.pid}.mp4"
-    while dub.poll() is None and not written.exists():
+    while psutil.pid_exists(dub.pid) and not written.exists():
         time.sleep(0.05)
-    dub.send_signal(signum)
-    assert dub.wait(timeout=60) == 128 + signum
+    os.kill(dub.pid, signum)
+    ended = dub.wait()
+    assert ended.returncode == 128 + signum, ended.stderr
     assert not any(folder.iterdir())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import re
@@ -12,6 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -63,10 +65,6 @@ class FailingTrainee(ExpertTrainee):
 
 def kill_this_process() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def lose_the_gradient() -> None:
-    raise FloatingPointError("the gradient's norm is nan")
 
 
 def meet_a_bug() -> None:
@@ -154,13 +152,30 @@ def test_after_a_killed_process_training_resumes_from_the_last_checkpoint(
     assert_same_run(shared[0], second, 1e-6)
 
 
-def test_an_error_of_the_program_is_raised_without_a_restart(
-    two_cores: None, make_context: MakeContext, tmp_path: Path
+def test_an_error_for_the_user_arrives_as_it_is_and_a_lost_process_is_left_to_ray(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    record, context = tmp_path / "record", make_context(2)
-    with pytest.raises(NonFiniteLossError, match=r"step 4: the gradient's norm is nan; in params\.yaml, lower this"):
-        run_training(context, training(context, FailingTrainee, step=3, times=9, record=record, fail=lose_the_gradient))
-    assert record.read_text() == "2 processes\n"
+    """In this process. The next test starts processes, and sends an error of the program from one of them."""
+    monkeypatch.setattr("ray.train.get_context", lambda: SimpleNamespace(get_world_rank=lambda: 1))
+    own = logging.getLogger("pipeline")
+    monkeypatch.setattr(own, "propagate", own.propagate)  # the function changes it, and runs in Ray's processes alone
+    sent: list[tuple[str, Any]] = []
+    messages = SimpleNamespace(put=sent.append)
+
+    def ends_with(error: Exception) -> Callable[[Any], None]:
+        def work(log: Any) -> None:
+            raise error
+
+        return work
+
+    unusable, lost = NonFiniteLossError("step 4: the loss is nan"), ConnectionResetError("reset")
+    for error in (unusable, lost):
+        with pytest.raises(type(error)):
+            distributed._work_in_process({"work": ends_with(error), "messages": messages, "level": own.level})
+    assert sent == [("error", unusable)]
+    arrived = pickle.loads(pickle.dumps(unusable))
+    assert type(arrived) is NonFiniteLossError and str(arrived) == str(unusable)
+    assert not hasattr(arrived, "__notes__")
 
 
 def test_a_bug_in_a_process_is_raised_with_the_traceback_of_that_process(

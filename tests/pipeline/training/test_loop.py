@@ -274,6 +274,17 @@ def test_a_validation_loss_that_is_not_finite_is_an_error(tmp_path: Path, keep_f
         train(Scripted([1.0, math.nan]), Numbers(), schedule, CheckpointStore(tmp_path), lambda rows: True)
 
 
+def test_a_gradient_that_is_not_finite_is_an_error_with_the_step(tmp_path: Path) -> None:
+    class Diverging(Scripted):
+        def step(self, batch: Batch, step: int) -> dict[str, torch.Tensor | float]:
+            if step == 3:
+                raise FloatingPointError("the gradient's norm is nan")
+            return super().step(batch, step)
+
+    with pytest.raises(NonFiniteLossError, match=r"step 4: the gradient's norm is nan; in params\.yaml, lower this"):
+        train(Diverging(LOSSES), Numbers(), EVERY_STEP, CheckpointStore(tmp_path), lambda rows: True)
+
+
 def test_a_loss_that_is_not_finite_stops_before_the_weights_change(tmp_path: Path) -> None:
     network = torch.nn.Linear(1, 1)
     before = network.weight.detach().clone()

@@ -27,7 +27,7 @@ from pipeline.training.variants import Recipe, recipe_of
 ROOT = Path(__file__).resolve().parents[3]
 VARIANTS = list(yaml.safe_load((ROOT / "params.yaml").read_text())["variants"])
 CPU = torch.device("cpu")
-NUM_WINDOWS = 64
+NUM_WINDOWS = 32
 """Fixed windows of a generator."""
 NUM_PAIRS = 32
 """Fixed windows of a sync network, with their audio."""
@@ -77,7 +77,7 @@ def test_the_evaluator_learns_which_windows_belong_together(params: Params) -> N
     assert float(trainee.step(with_other_audio(batch, "mfcc"), 24)["loss"]) > math.log(NUM_PAIRS)
 
 
-NUM_FACES = 8
+NUM_FACES = 4
 CHANGE = 90
 """Grey levels by which the lower half differs from the face's colours. The sign depends on the noise, low or high."""
 MIN_L1_WITHOUT_AUDIO = CHANGE / 255 / 2
@@ -85,7 +85,7 @@ MIN_L1_WITHOUT_AUDIO = CHANGE / 255 / 2
 
 
 class FaceWithSound:
-    """A clip of one of eight faces with low-pass or high-pass noise as audio."""
+    """A clip of one of four faces with low-pass or high-pass noise as audio."""
 
     num_frames, geometry = 30, "square"
 
@@ -169,7 +169,7 @@ def test_a_variant_learns_to_generate_from_the_audio(params: Params, name: str) 
     for step in range(PATIENCE * num_steps):
         chosen = torch.from_numpy(order.choice(NUM_WINDOWS, 4, replace=False))
         trainee.step({part: tensor[chosen] for part, tensor in batch.items()}, step)
-        if step + 1 >= num_steps and (step + 1) % 20 == 0:
+        if step + 1 >= num_steps and (step + 1) % 10 == 0:
             reached = generated_l1(recipe, trainee.weights(), of_each)
             if reached < goal:
                 break

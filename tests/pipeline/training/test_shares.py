@@ -147,7 +147,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, tuple[Row
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    multiprocessing.spawn(work, (port, str(folder)), nprocs=2)
+    multiprocessing.get_context("forkserver").set_forkserver_preload([__name__])  # both use one import of torch
+    multiprocessing.start_processes(work, (port, str(folder)), nprocs=2, start_method="forkserver")
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 

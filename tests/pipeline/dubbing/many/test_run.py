@@ -96,21 +96,21 @@ def require_expected_rows(rows: list[dict], folder: Path, num_good: int) -> None
 
 @pytest.mark.slow
 def test_a_list_killed_in_the_middle_continues(checkout, write_list, tmp_path, monkeypatch, capsys, dubbed):
-    """50 jobs with 10 bad ones. No job with a row is dubbed again, and every output is whole."""
-    jobs = write_list(mixed_jobs(40))
+    """30 jobs with 10 bad ones. No job with a row is dubbed again, and every output is whole."""
+    jobs = write_list(mixed_jobs(20))
     command = [sys.executable, "-m", "pipeline", "dub-many", str(jobs), "--workers", "1", "--no-score"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([*command, "--device", "cpu"], cwd=checkout.root, env=env, stderr=subprocess.PIPE)
     results = tmp_path / "jobs.results.jsonl"
     deadline = time.monotonic() + 400
-    while not (results.is_file() and results.read_text().count('"ok": true') >= 15):
+    while not (results.is_file() and results.read_text().count('"ok": true') >= 8):
         assert process.poll() is None and time.monotonic() < deadline, process.stderr.read()
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stderr.close()
     finished = {row["out"] for row in rows_of(jobs) if row["ok"]}
-    assert 15 <= len(finished) < 40
+    assert 8 <= len(finished) < 20
     times = {name: (tmp_path / name).stat().st_mtime_ns for name in finished}
     with results.open("a") as file:
         file.write('{"line": 3, "ok": tr')  # as a kill during a write leaves it
@@ -119,9 +119,9 @@ def test_a_list_killed_in_the_middle_continues(checkout, write_list, tmp_path, m
     assert main(["dub-many", str(jobs), "--workers", "1", "--no-score", "--device", "cpu"]) == 3
     assert not finished & set(dubbed)
     assert times == {name: (tmp_path / name).stat().st_mtime_ns for name in finished}
-    require_expected_rows(rows_of(jobs), tmp_path, 40)
+    require_expected_rows(rows_of(jobs), tmp_path, 20)
     printed = capsys.readouterr().out.splitlines()
-    assert printed[-1] == f"40 of 50 jobs are ok, {len(finished)} of them by an earlier run; rows: {results}"
+    assert printed[-1] == f"20 of 30 jobs are ok, {len(finished)} of them by an earlier run; rows: {results}"
     assert len(printed) == 11 and printed[0].startswith("line ")
 
 
