@@ -16,3 +16,8 @@ MEL_CONTEXT: Mapping[LstmOver, tuple[int, int]] = {
 
 Predicts = Literal["image", "change"]
 """image: the face. change: what to add to a copy of the face input, see `models.generator.copy_logits`."""
+
+FacePx = Literal[96, 128, 192]
+"""Side of a generator's face crops in pixels."""
+FACE_SIZE_PX: FacePx = 96
+"""Side of the paper's and Wav2Lip's face crops, in pixels. Networks that score sync take crops of this size only."""
