@@ -5,6 +5,7 @@ N frames, P side of the context crop in pixels. Images are BGR.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +14,10 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from pipeline.core.choices import Reference
+from pipeline.faces.crops import CROP_PX
 from pipeline.inference.generator import MouthGenerator
 from pipeline.inference.generator_inputs import AudioSource, GeneratorState
+from pipeline.media.image import resized_images
 from pipeline.metrics.exact import full_float32
 
 Images = NDArray[np.uint8]
@@ -41,8 +44,13 @@ class CropGenerator:
     reference: Reference = "same"
     batch_frames: int = 32
 
+    @property
+    def crop_px(self) -> int:
+        """S, side of its crops in pixels."""
+        return self.generator.crop_px
+
     def __call__(self, crops: Images, voice: AudioSource) -> Images:
-        """``crops: uint8 [N, 96, 96, 3]`` and the audio -> generated crops uint8 [N, 96, 96, 3].
+        """``crops: uint8 [N, S, S, 3]`` and the audio -> generated crops uint8 [N, S, S, 3].
 
         The audio window of every frame is that of ``alignment``, as in training. Raises DataError if the output of the
         network is not finite.
@@ -60,8 +68,12 @@ def paste(context: Images, crops: Images, boxes: NDArray[np.float64]) -> Images:
     """Paste crops uint8 [N, H, W, 3] into ``context`` uint8 [N, P, P, 3] -> uint8 [N, P, P, 3].
 
     ``boxes``: float64 [N, 4], x0, y0, x1, y1 in context pixels, with sub-pixel precision. As in Wav2Lip's evaluation
-    the whole square is pasted, bilinear, with hard edges. Parts outside the context are cut off.
+    the whole square is pasted, bilinear, with hard edges. Parts outside the context are cut off. Crops of more than 96
+    px that are larger than their place are first reduced to it by area, so that they do not alias.
     """
+    place_px = max(CROP_PX, math.ceil((boxes[:, 2:] - boxes[:, :2]).max(initial=0)))
+    if crops.shape[1] > place_px:
+        crops = resized_images(crops, place_px)
     parts = [slice(start, start + _PASTED_AT_ONCE) for start in range(0, len(context), _PASTED_AT_ONCE)]
     return np.concatenate([context[:0], *(_paste(context[part], crops[part], boxes[part]) for part in parts)])
 
