@@ -38,8 +38,8 @@ class MouthArea:
     """The part of a frame that contains the pasted region, H x W pixels.
 
     ``window``: its rows and columns in the frame. ``alpha: float32 [H, W, 1]``: the weight of the generated image.
-    ``pixels_per_crop_px``: horizontal and vertical size of a crop pixel, in pixels of the frame, for crops of
-    ``CROP_PX``. ``sample`` enlarges an image that covers the whole crop, [S, S, C], to the area: float32 [H, W, C].
+    ``pixels_per_crop_px``: horizontal and vertical size of a pixel of a crop of ``CROP_PX``, in pixels of
+    the frame. ``sample`` enlarges an image that covers the whole crop, [S, S, C], to the area: float32 [H, W, C].
     """
 
     window: tuple[slice, slice]
