@@ -11,7 +11,6 @@ from typing import get_args
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from models.audio_encoder import NUM_MEL_STEPS, AudioEncoder, FrameLSTM, LstmState, MelLSTM
 from models.blocks import (
@@ -23,6 +22,7 @@ from models.blocks import (
 )
 from models.cbam import ResidualCBAM
 from models.choices import FACE_SIZE_PX, MEL_CONTEXT, FacePx, LstmOver, Predicts
+from models.copied_face import copy_logits, start_at_zero
 from models.face_sizes import SMALLEST_MAP, map_sizes, require_face_px
 
 FACE_MAP_CHANNELS = (16, 32, 64, 128, 256, 512, 512)
@@ -31,14 +31,6 @@ FACE_MAP_RESIDUALS = (0, 2, 3, 2, 2, 1, 1)
 """Residual blocks of the stages that compute these maps."""
 DECODER_MAP_CHANNELS = (64, 128, 256, 384, 512, 512, 512)
 """Channels of the decoder's maps at width 1, from the largest map on; the map of 1x1 has 512."""
-COPY_MARGIN = 0.02
-"""Least distance of a copied value from 0 and 1, where its logit would be infinite."""
-BLUR_CELLS = 8
-"""The blurred mouth of a copied face is interpolated from this number of means in each direction."""
-BLURRED_CENTRE = (0.74, 0.5)
-"""Centre of the blurred mouth of a copied face, as shares of height and width."""
-BLURRED_SPREAD = (0.13, 0.24)
-"""Its extent, as shares of height and width; the mouth of crops of both geometries is inside."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,39 +87,6 @@ def face_input(target: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     pose = target.clone()
     pose[..., target.shape[-2] // 2 :, :] = 0
     return torch.cat((pose, reference), dim=-3)
-
-
-def copy_logits(pose_NCHW: torch.Tensor, reference_NCHW: torch.Tensor) -> torch.Tensor:
-    """Logits of a copied face: the upper half of the pose, and the lower half of the reference with a blurred mouth.
-
-    Both float [N, 3, H, W] in [0, 1] -> float32 [N, 3, H, W]; the sigmoid is the copy, within `COPY_MARGIN` of 0 and 1.
-    A network that predicts the change has to draw the mouth only. With a sharp mouth it would stay at the copy, which
-    moves with other audio. Neither Wav2Lip nor the paper has this connection.
-    """
-    height, width = pose_NCHW.shape[-2:]
-    reference_NCHW = reference_NCHW.float()
-    smooth_NCHW = F.interpolate(
-        F.adaptive_avg_pool2d(reference_NCHW, BLUR_CELLS), (height, width), mode="bilinear", align_corners=False
-    )
-    lower_NCHW = torch.lerp(reference_NCHW, smooth_NCHW, _mouth_mask(height, width, pose_NCHW.device))
-    half = height // 2
-    copied_NCHW = torch.cat((pose_NCHW[..., :half, :].float(), lower_NCHW[..., half:, :]), dim=-2)
-    return torch.logit(copied_NCHW, eps=COPY_MARGIN)
-
-
-def _mouth_mask(height: int, width: int, device: torch.device) -> torch.Tensor:
-    """1 around the mouth, 0 far from it, and a soft edge: float32 [H, W]."""
-    rows_H, columns_W = (
-        ((torch.arange(size, device=device) + 0.5) / size - centre) / spread
-        for size, centre, spread in zip((height, width), BLURRED_CENTRE, BLURRED_SPREAD, strict=True)
-    )
-    return (2 * torch.exp(-0.5 * (rows_H[:, None] ** 2 + columns_W**2))).clamp(max=1)
-
-
-def start_at_zero(layer: nn.Module) -> None:
-    """Set all weights of a layer to zero, so that a network that predicts the change starts with the copy."""
-    for weights in layer.parameters():
-        nn.init.zeros_(weights)
 
 
 class Generator(nn.Module):

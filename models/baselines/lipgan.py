@@ -20,8 +20,9 @@ from models.audio_encoder import NUM_MEL_BINS
 from models.baselines.framewise import FramewiseGenerator
 from models.blocks import ConvBlock, TransposedConvBlock, scaled_channels
 from models.choices import FACE_SIZE_PX, FacePx, Predicts
+from models.copied_face import copy_logits, start_at_zero
 from models.face_sizes import map_sizes, require_face_px
-from models.generator import copy_logits, face_input, require_predicts, start_at_zero
+from models.generator import face_input, require_predicts
 
 MEL_STEPS = 27
 """0.34 s at 80 steps/s, centred on the frame."""
