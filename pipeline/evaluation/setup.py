@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import torch
 
-from pipeline.core.choices import CropGeometry, Device, Precision
+from pipeline.core.choices import Device, Precision
 from pipeline.core.digest import sha256_of
 from pipeline.core.layout import Layout
 from pipeline.core.versions import metric_package_versions
@@ -162,16 +162,6 @@ class Evaluation:
         clips = {clip.clip_id: clip for clip in read_clips(layout.clips_dir, SPLIT, keys=keys)}
         return cls(networks, clips, pairs)
 
-    @property
-    def geometry(self) -> CropGeometry:
-        """The geometry of the clips' face crops."""
-        return next(iter(self.clips.values())).geometry
-
-    @property
-    def cut_px(self) -> int:
-        """Side of the clips' face crops as they were cut, in pixels."""
-        return next(iter(self.clips.values())).cut_px
-
     def recut(self, generate: CropGenerator) -> Evaluation:
         """The evaluation on the same clips with the crops that the generator needs.
 
@@ -248,6 +238,7 @@ class Evaluation:
 
     def describe_protocol(self) -> dict[str, Any]:
         """All settings that must be equal for two results to be comparable, with their digest."""
+        clip = next(iter(self.clips.values()))  # all have the same kind of crops
         return protocol.with_digest(
             {
                 "id": protocol.PROTOCOL_ID,
@@ -256,8 +247,8 @@ class Evaluation:
                 "pairing_sha256": protocol.pairing_sha256(self.pairs),
                 "num_pairs": len(self.pairs),
                 "clips_sha256": protocol.clips_sha256(self._videos(), self._audio_only_clips()),
-                "crop": self.geometry,
-                **({} if self.cut_px == CROP_PX else {"crop_px": self.cut_px}),
+                "crop": clip.geometry,
+                **({} if clip.cut_px == CROP_PX else {"crop_px": clip.cut_px}),
                 "length": "the shorter of video and audio, 25 fps",
                 "reference": self.networks.params.reference,
                 "generator_precision": GENERATOR_PRECISION,

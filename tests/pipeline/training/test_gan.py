@@ -19,8 +19,6 @@ from models.syncnet import SyncNet
 from pipeline.core.choices import CropGeometry
 from pipeline.core.errors import UserError
 from pipeline.inference.generator_kinds import KINDS, OURS, GeneratorKind
-from pipeline.inference.tensors import faces_to_float
-from pipeline.media.image import resized_images
 from pipeline.params import LipGanVariant, Speech2VidVariant, TrainGanParams, Wav2LipVariant
 from pipeline.stages.train_gan import build_trainee
 from pipeline.training.adversaries import ADAM_BETAS, QualityAdversary
@@ -398,31 +396,3 @@ def test_seeds_change_the_initial_weights_and_not_the_validation_windows(
     assert other.validate() == first.validate()
     elsewhere = build_trainee(params, arm, tmp_path, 1, 4, clips, cpu)
     assert elsewhere.validate() != first.validate()
-
-
-@pytest.mark.parametrize("network", ["wav2lip", "lipgan", "speech2vid"])
-def test_networks_that_score_sync_get_larger_faces_reduced_to_96(params: TrainGanParams, network: str) -> None:
-    params = params.model_copy(update={"face_px": 128})
-    baselines = {
-        "lipgan": LipGanVariant(network="lipgan", seed=None, contrastive_weight=0.01),
-        "speech2vid": Speech2VidVariant(network="speech2vid", seed=None),
-    }
-    recipe = recipe_of(params, baselines[network]) if network in baselines else small_recipe(params)
-    clips, cpu = [clip(0, 128), clip(1, 128)], torch.device("cpu")
-    trainee = GanTrainee(params, recipe, SyncNet(EXPERT), clips, cpu, seed=3)
-    scalars = trainee.step(batch(recipe.kind, side_px=128), 5)
-    assert all(np.isfinite(float(value)) for value in scalars.values())
-    reduced = [one._replace(crops=lambda at, one=one: resized_images(one.crops(at), 96)) for one in clips]
-    other = GanTrainee(params, recipe, trainee.expert, reduced, cpu, seed=3)
-    real, same = (
-        one._sync(one._expert_features(faces_to_float(one._validation["target"], cpu))[0], one._validation["sync_mel"])
-        for one in (trainee, other)
-    )
-    assert float(real) == pytest.approx(float(same), abs=0.01)
-
-
-def test_clips_of_another_size_are_refused_with_the_remedy(params: TrainGanParams, tmp_path: Path) -> None:
-    params, arm = params.model_copy(update={"face_px": 128}), Speech2VidVariant(network="speech2vid", seed=None)
-    said = r"train_gan\.face_px is 128, but the clips have face crops of 96 px; `dvc repro sync_filter` cuts"
-    with pytest.raises(UserError, match=said):
-        build_trainee(params, arm, tmp_path, 1, 3, [clip(0)], torch.device("cpu"))
