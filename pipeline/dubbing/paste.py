@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.faces.crops import CROP_PX
+from pipeline.faces.crops import CROP_PX, reduced_to_place
 from pipeline.faces.roll import rotated
 from pipeline.media.image import sample_cubic
 
@@ -70,7 +70,8 @@ def paste_mouth(
     area = mouth_area(box, roll, frame.shape[0], frame.shape[1])
     if area is None:
         return pasted
-    patch, shown = area.sample(generated) + tint, frame[area.window]
+    drawn = reduced_to_place(generated[None], box[None])[0]
+    patch, shown = area.sample(drawn) + tint, frame[area.window]
     if refine is not None:
         patch = refine(patch, shown, area)
     mixed = area.alpha * np.clip(patch, 0, 255) + (1 - area.alpha) * shown

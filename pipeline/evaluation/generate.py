@@ -5,7 +5,6 @@ N frames, P side of the context crop in pixels. Images are BGR.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +13,9 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from pipeline.core.choices import Reference
-from pipeline.faces.crops import CROP_PX
+from pipeline.faces.crops import reduced_to_place
 from pipeline.inference.generator import MouthGenerator
 from pipeline.inference.generator_inputs import AudioSource, GeneratorState
-from pipeline.media.image import resized_images
 from pipeline.metrics.exact import full_float32
 
 Images = NDArray[np.uint8]
@@ -69,11 +67,9 @@ def paste(context: Images, crops: Images, boxes: NDArray[np.float64]) -> Images:
 
     ``boxes``: float64 [N, 4], x0, y0, x1, y1 in context pixels, with sub-pixel precision. As in Wav2Lip's evaluation
     the whole square is pasted, bilinear, with hard edges. Parts outside the context are cut off. Crops of more than 96
-    px that are larger than their place are first reduced to it by area, so that they do not alias.
+    px are first reduced to their place (``reduced_to_place``).
     """
-    place_px = max(CROP_PX, math.ceil((boxes[:, 2:] - boxes[:, :2]).max(initial=0)))
-    if crops.shape[1] > place_px:
-        crops = resized_images(crops, place_px)
+    crops = reduced_to_place(crops, boxes)
     parts = [slice(start, start + _PASTED_AT_ONCE) for start in range(0, len(context), _PASTED_AT_ONCE)]
     return np.concatenate([context[:0], *(_paste(context[part], crops[part], boxes[part]) for part in parts)])
 

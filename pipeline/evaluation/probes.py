@@ -13,11 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.evaluation.score import Generate
-from pipeline.faces.crops import CROP_PX
+from pipeline.faces.crops import CROP_PX, resized_crops
 from pipeline.features import alignment
 from pipeline.inference.generator_inputs import ExtractedAudio
 from pipeline.media.flow import backward_flows
-from pipeline.media.image import resized_images
 from pipeline.metrics.image import psnr, ssim
 from pipeline.metrics.temporal import mouth_motion, warping_error
 from pipeline.shards.clip import Clip
@@ -63,13 +62,13 @@ def run_probes(clips: Iterable[Clip], generate: Generate) -> Probes | None:
     for clip in clips:
         num_frames = min(clip.num_frames, alignment.num_frames_of(clip.num_samples))
         own_crops = clip.crops(range(num_frames))
-        crops = resized_images(own_crops, CROP_PX)
+        crops = resized_crops(own_crops, CROP_PX)
         motion = backward_flows(crops)
         if not motion[1][:, crops.shape[1] // 2 :].any():
             logger.warning("%s: its motion cannot be estimated; it is not used as a probe", clip.clip_id)
             continue
         voices = clip, ExtractedAudio.silent(clip.num_samples)
-        own, quiet = (resized_images(generate(own_crops, voice), CROP_PX) for voice in voices)
+        own, quiet = (resized_crops(generate(own_crops, voice), CROP_PX) for voice in voices)
         errors = warping_error(own, *motion), warping_error(crops, *motion)
         found.append((ssim(crops, own), psnr(crops, own), *errors))
         spoken += mouth_motion(own)

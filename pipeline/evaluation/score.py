@@ -19,10 +19,9 @@ from pipeline.core.errors import DataError
 from pipeline.evaluation.generate import paste
 from pipeline.evaluation.lips import lip_summary
 from pipeline.evaluation.protocol import Pair
-from pipeline.faces.crops import CROP_PX
+from pipeline.faces.crops import CROP_PX, resized_crops
 from pipeline.features import alignment
 from pipeline.inference.generator_inputs import AudioSource
-from pipeline.media.image import resized_images
 from pipeline.metrics.fid import FeatureStatistics, fid_of
 from pipeline.metrics.kid import kid
 from pipeline.metrics.lips import LipScore
@@ -130,7 +129,7 @@ def score_variant(
             continue
         try:
             crops, generated, context = render(clips[pair.video_id], clips[pair.audio_id], generate)
-            crops, generated = (resized_images(images, CROP_PX) for images in (crops, generated))
+            crops, generated = (resized_crops(images, CROP_PX) for images in (crops, generated))
             lip, audio = embed(context, clips[pair.audio_id].audio)
             score = lse_scores(lip, audio, vshift_frames)
             result = PairResult(

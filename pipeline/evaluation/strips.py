@@ -16,10 +16,10 @@ from pipeline.core.choices import BOUNDS, Reference
 from pipeline.evaluation.generate import reference_frames
 from pipeline.evaluation.protocol import Pair
 from pipeline.evaluation.score import Generate, render
-from pipeline.faces.crops import CROP_PX
+from pipeline.faces.crops import CROP_PX, resized_crops
 from pipeline.features.alignment import FPS, SAMPLE_RATE_HZ, num_samples_of
 from pipeline.features.samples import int16_to_float
-from pipeline.media.image import resized_images, write_png
+from pipeline.media.image import write_png
 from pipeline.media.writer import VideoWriter
 from pipeline.shards.clip import Clip
 
@@ -128,7 +128,7 @@ def input_panel(context: Image, reference: Image, box: NDArray[np.float64]) -> I
     side = CROP_PX
     top, left = PANEL_PX - side - 8, 8
     panel[top - 2 : top + side + 2, left - 2 : left + side + 2] = 255
-    panel[top : top + side, left : left + side] = resized_images(reference[None], side)[0]
+    panel[top : top + side, left : left + side] = resized_crops(reference[None], side)[0]
     return panel
 
 

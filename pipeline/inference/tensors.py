@@ -19,9 +19,9 @@ def expert_crops(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Face crops uint8 [N, S, S, 3] in the size of the expert's: uint8 [N, 96, 96, 3]."""
     if crops.shape[1] == FACE_SIZE_PX:
         return crops
-    from pipeline.media.image import resized_images  # here, because networks train without OpenCV
+    from pipeline.faces.crops import resized_crops  # here, because networks train without OpenCV
 
-    return resized_images(crops, FACE_SIZE_PX)
+    return resized_crops(crops, FACE_SIZE_PX)
 
 
 def expert_faces(lower: torch.Tensor, device: torch.device) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Images: writes PNG files, resizes, blurs, transforms and converts colours."""
+"""Images: writes PNG files, blurs, transforms and converts colours."""
 
 from __future__ import annotations
 
@@ -18,19 +18,6 @@ def write_png(path: Path, image: NDArray[np.uint8]) -> None:
     if not done:
         raise ValueError(f"cannot encode an image of shape {image.shape} as PNG")
     atomic.write_bytes(path, encoded.tobytes())
-
-
-def resized_images(images: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
-    """Images of ``size_px``: uint8 [N, H, W, 3] -> [N, size_px, size_px, 3]; the input itself if it has this size.
-
-    Each pixel is the mean over the area it covers (OpenCV's ``INTER_AREA``).
-    """
-    if images.shape[1:3] == (size_px, size_px):
-        return images
-    resized = np.empty((len(images), size_px, size_px, 3), np.uint8)
-    for index, image in enumerate(images):
-        resized[index] = cv2.resize(image, (size_px, size_px), interpolation=cv2.INTER_AREA)
-    return resized
 
 
 Pixel = TypeVar("Pixel", np.uint8, np.float32)

@@ -21,7 +21,7 @@ from pipeline.core.errors import LipsmithError
 from pipeline.corpora.manifest import ClipRecord
 from pipeline.corpora.storage import local_file
 from pipeline.faces.any_roll import any_roll_detectors_by_zoom
-from pipeline.faces.crops import CROP_PX, Cropper, boxes_within, context_boxes, crop_boxes, sharpness
+from pipeline.faces.crops import CROP_PX, Cropper, boxes_within, context_boxes, crop_boxes, resized_crops, sharpness
 from pipeline.faces.detector import detectors_by_zoom
 from pipeline.faces.roll import rolled_boxes
 from pipeline.features.alignment import FPS, num_samples_of
@@ -31,7 +31,6 @@ from pipeline.media.audio import rms_of
 from pipeline.media.errors import MediaError, MissingMediaError, NoAudioError
 from pipeline.media.file import MediaFile
 from pipeline.media.header import Header
-from pipeline.media.image import resized_images
 from pipeline.media.mjpeg import encode_mjpeg
 from pipeline.params import PreprocessParams
 from pipeline.preprocess.footage import Footage, scan_faces
@@ -171,7 +170,7 @@ def _sample_of(
     for index, frame in enumerate(frames):
         crop = cut_crop(frame, index)
         brightness.append(float(crop.mean()))
-        sharpnesses.append(sharpness(resized_images(crop[None], CROP_PX)[0]))
+        sharpnesses.append(sharpness(resized_crops(crop[None], CROP_PX)[0]))
         crop_jpegs.append(encode_mjpeg([crop], params.jpeg_quality)[0])
         context_jpegs.append(encode_mjpeg([cut_context(frame, index)], params.jpeg_quality)[0])
     sharp = float(np.median(sharpnesses))

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from pipeline.core.choices import UNNAMED_GEOMETRY, CropGeometry
 from pipeline.core.errors import DataError, UserError
-from pipeline.faces.crops import CONTEXT_MARGIN, CROP_PX, Cropper
+from pipeline.faces.crops import CONTEXT_MARGIN, CROP_PX, Cropper, resized_crops
 from pipeline.features.alignment import num_samples_of
 from pipeline.features.mel import mel_spectrogram
 from pipeline.features.samples import int16_to_float
-from pipeline.media.image import resized_images
 from pipeline.media.mjpeg import decode_mjpeg
 
 PARTS = {"frames": "frames.mjpeg", "context": "context.mjpeg", "mel": "mel.npy", "audio": "audio.npy"}
@@ -97,7 +96,7 @@ class Clip:
     def crops(self, indices: Indices | None = None) -> NDArray[np.uint8]:
         """Face crops ``uint8 [k, crop_px, crop_px, 3]`` BGR at the frame indices (all by default)."""
         crops = self._cut_crops(indices)
-        return crops if self.crop_px == self.cut_px else resized_images(crops, self.crop_px)
+        return crops if self.crop_px == self.cut_px else resized_crops(crops, self.crop_px)
 
     def _cut_crops(self, indices: Indices | None) -> NDArray[np.uint8]:
         if self._cut_again is None:

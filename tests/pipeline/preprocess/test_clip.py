@@ -17,9 +17,9 @@ import pytest
 
 from pipeline.corpora.manifest import ClipRecord, record_of
 from pipeline.corpora.storage import NoDriverError, OutageError
+from pipeline.faces.crops import resized_crops
 from pipeline.features.alignment import num_frames_of
 from pipeline.media.file import MediaFile
-from pipeline.media.image import resized_images
 from pipeline.media.mjpeg import decode_mjpeg
 from pipeline.media.writer import VideoWriter
 from pipeline.preprocess import clip as clip_module
@@ -348,6 +348,6 @@ def test_crops_of_another_size_show_the_same(make_clip, params) -> None:
     assert (large.context_mjpeg, large.mel.tobytes()) == (small.context_mjpeg, small.mel.tobytes())
     crops = decode_mjpeg(large.frames_mjpeg, large.frame_bytes)
     assert crops.shape[1:] == (192, 192, 3)
-    reduced = resized_images(crops, 96).astype(int)
+    reduced = resized_crops(crops, 96).astype(int)
     assert np.abs(reduced - decode_mjpeg(small.frames_mjpeg, small.frame_bytes)).mean() < 2
     assert large.stats["sharpness"] == pytest.approx(small.stats["sharpness"], rel=0.5)

@@ -10,8 +10,8 @@ import torch
 
 from models.syncnet import SyncNet
 from pipeline.core.errors import UserError
+from pipeline.faces.crops import resized_crops
 from pipeline.inference.tensors import faces_to_float
-from pipeline.media.image import resized_images
 from pipeline.params import TrainGanParams
 from pipeline.stages.train_gan import build_trainee
 from pipeline.training.gan import GanTrainee
@@ -30,7 +30,7 @@ def test_networks_that_score_sync_get_larger_faces_reduced_to_96(network: str) -
     trainee = GanTrainee(PARAMS, recipe, SyncNet(EXPERT), clips, cpu, seed=3)
     scalars = trainee.step(batch(recipe.kind, side_px=128), 5)
     assert all(np.isfinite(float(value)) for value in scalars.values())
-    reduced = [one._replace(crops=lambda at, one=one: resized_images(one.crops(at), 96)) for one in clips]
+    reduced = [one._replace(crops=lambda at, one=one: resized_crops(one.crops(at), 96)) for one in clips]
     other = GanTrainee(PARAMS, recipe, trainee.expert, reduced, cpu, seed=3)
     real, same = (
         one._sync(one._expert_features(faces_to_float(one._validation["target"], cpu))[0], one._validation["sync_mel"])
