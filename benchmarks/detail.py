@@ -76,7 +76,7 @@ class Prepared:
     geometry: CropGeometry = "square"
 
     def __init__(self, crops: Frames) -> None:
-        self._rest = iter(crops)
+        self._rest, self.crop_px = iter(crops), crops.shape[1]
 
     def audio_windows(self, voice: object, frames: Sequence[int], fps: float) -> NDArray[np.float32]:
         return np.zeros((len(frames), 80, 16), np.float32)

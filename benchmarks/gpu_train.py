@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -28,7 +27,7 @@ from pipeline.core.command_line import reported, run_command
 from pipeline.core.errors import UserError
 from pipeline.core.logs import log_to_stderr
 from pipeline.inference.device import select_device
-from pipeline.inference.saved_model import save_model
+from pipeline.inference.saved_model import config_to_save, save_model
 from pipeline.inference.sync_expert import read_expert
 from pipeline.params import TrainGanParams, load_params
 from pipeline.training.checkpoint import CheckpointStore
@@ -141,7 +140,7 @@ def _save(trainee: GanTrainee, recipe: Recipe, folder: Path, info: dict[str, Any
     save_model(
         folder,
         kind=recipe.kind.name,
-        config=asdict(recipe.config),
+        config=config_to_save(recipe.config),
         state={name: value.half() if value.ndim > 1 else value for name, value in trainee.weights().items()},
         info={**info, "validation": trainee.validate(), "crop": crop},
     )

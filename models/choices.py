@@ -15,4 +15,9 @@ MEL_CONTEXT: Mapping[LstmOver, tuple[int, int]] = {
 """Mel steps before and after a frame's window that the LSTM reads too, at 80 steps/s."""
 
 Predicts = Literal["image", "change"]
-"""image: the face. change: what to add to a copy of the face input, see `models.generator.copy_logits`."""
+"""image: the face. change: what to add to a copy of the face input, see `models.copied_face.copy_logits`."""
+
+FacePx = Literal[96, 128, 192]
+"""Side of a generator's face crops in pixels."""
+FACE_SIZE_PX: FacePx = 96
+"""Side of the paper's and Wav2Lip's face crops, in pixels. Networks that score sync take crops of this size only."""

@@ -1,6 +1,7 @@
 """Lip-sync generator: Wav2Lip's encoder-decoder with an LSTM on the audio and CBAM in the encoders.
 
-Legend: B batch, T window frames, N = B*T folded batch, C channels, H W pixels, M mel bins, L steps.
+Legend: B batch, T window frames, N = B*T folded batch, C channels, H W pixels, S side of the faces in pixels, M mel
+bins, L steps.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from typing import get_args
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from models.audio_encoder import NUM_MEL_STEPS, AudioEncoder, FrameLSTM, LstmState, MelLSTM
 from models.blocks import (
@@ -21,17 +21,16 @@ from models.blocks import (
     scaled_channels,
 )
 from models.cbam import ResidualCBAM
-from models.choices import MEL_CONTEXT, LstmOver, Predicts
+from models.choices import FACE_SIZE_PX, MEL_CONTEXT, FacePx, LstmOver, Predicts
+from models.copied_face import copy_logits, start_at_zero
+from models.face_sizes import SMALLEST_MAP, map_sizes, require_face_px
 
-FACE_SIZE_PX = 96
-COPY_MARGIN = 0.02
-"""Least distance of a copied value from 0 and 1, where its logit would be infinite."""
-BLUR_CELLS = 8
-"""The blurred mouth of a copied face is interpolated from this number of means in each direction."""
-BLURRED_CENTRE = (0.74, 0.5)
-"""Centre of the blurred mouth of a copied face, as shares of height and width."""
-BLURRED_SPREAD = (0.13, 0.24)
-"""Its extent, as shares of height and width; the mouth of crops of both geometries is inside."""
+FACE_MAP_CHANNELS = (16, 32, 64, 128, 256, 512, 512)
+"""Channels of the face encoder's maps at width 1, from the largest map on; the map of 1x1 has 512."""
+FACE_MAP_RESIDUALS = (0, 2, 3, 2, 2, 1, 1)
+"""Residual blocks of the stages that compute these maps."""
+DECODER_MAP_CHANNELS = (64, 128, 256, 384, 512, 512, 512)
+"""Channels of the decoder's maps at width 1, from the largest map on; the map of 1x1 has 512."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +55,12 @@ class GeneratorConfig:
     """With `use_cbam`, also add CBAM after the decoder stages from 3x3 on."""
     predicts: Predicts = "image"
     """image: the face, as in Wav2Lip. change: what to add to `copy_logits`; before training it is zero."""
+    face_px: FacePx = FACE_SIZE_PX
+    """S, side of the faces in pixels; it sets the number of stages."""
 
     def __post_init__(self) -> None:
         scaled_channels(8, self.width)
+        require_face_px(self.face_px)
         if self.lstm_over not in get_args(LstmOver):
             raise ValueError(f"lstm_over must be {' or '.join(get_args(LstmOver))}, got {self.lstm_over!r}")
         if self.lstm_hidden < 1:
@@ -87,39 +89,6 @@ def face_input(target: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     return torch.cat((pose, reference), dim=-3)
 
 
-def copy_logits(pose_NCHW: torch.Tensor, reference_NCHW: torch.Tensor) -> torch.Tensor:
-    """Logits of a copied face: the upper half of the pose, and the lower half of the reference with a blurred mouth.
-
-    Both float [N, 3, H, W] in [0, 1] -> float32 [N, 3, H, W]; the sigmoid is the copy, within `COPY_MARGIN` of 0 and 1.
-    A network that predicts the change has to draw the mouth only. With a sharp mouth it would stay at the copy, which
-    moves with other audio. Neither Wav2Lip nor the paper has this connection.
-    """
-    height, width = pose_NCHW.shape[-2:]
-    reference_NCHW = reference_NCHW.float()
-    smooth_NCHW = F.interpolate(
-        F.adaptive_avg_pool2d(reference_NCHW, BLUR_CELLS), (height, width), mode="bilinear", align_corners=False
-    )
-    lower_NCHW = torch.lerp(reference_NCHW, smooth_NCHW, _mouth_mask(height, width, pose_NCHW.device))
-    half = height // 2
-    copied_NCHW = torch.cat((pose_NCHW[..., :half, :].float(), lower_NCHW[..., half:, :]), dim=-2)
-    return torch.logit(copied_NCHW, eps=COPY_MARGIN)
-
-
-def _mouth_mask(height: int, width: int, device: torch.device) -> torch.Tensor:
-    """1 around the mouth, 0 far from it, and a soft edge: float32 [H, W]."""
-    rows_H, columns_W = (
-        ((torch.arange(size, device=device) + 0.5) / size - centre) / spread
-        for size, centre, spread in zip((height, width), BLURRED_CENTRE, BLURRED_SPREAD, strict=True)
-    )
-    return (2 * torch.exp(-0.5 * (rows_H[:, None] ** 2 + columns_W**2))).clamp(max=1)
-
-
-def start_at_zero(layer: nn.Module) -> None:
-    """Set all weights of a layer to zero, so that a network that predicts the change starts with the copy."""
-    for weights in layer.parameters():
-        nn.init.zeros_(weights)
-
-
 class Generator(nn.Module):
     """Generates face frames whose mouth fits the audio (Wav2Lip, sec. 3.4, plus LSTM and CBAM).
 
@@ -132,28 +101,25 @@ class Generator(nn.Module):
     def __init__(self, config: GeneratorConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or GeneratorConfig()
-        face = [scaled_channels(c, config.width) for c in (16, 32, 64, 128, 256, 512, 512)]
-        self.face_stages = nn.ModuleList(
-            [
-                encoder_stage(6, face[0], 7, 1, 3),
-                encoder_stage(face[0], face[1], 3, 2, 1, num_residual=2),
-                encoder_stage(face[1], face[2], 3, 2, 1, num_residual=3),
-                encoder_stage(face[2], face[3], 3, 2, 1, num_residual=2),
-                encoder_stage(face[3], face[4], 3, 2, 1, num_residual=2),
-                encoder_stage(face[4], face[5], 3, 2, 1, num_residual=1),
-                nn.Sequential(ConvBlock(face[5], face[6], 3), ConvBlock(face[6], face[6], 1)),
-            ]
-        )
+        sizes = map_sizes(config.face_px)
+        num_maps = len(sizes) - 1  # larger than 1x1
+        face = [scaled_channels(c, config.width) for c in (*FACE_MAP_CHANNELS[:num_maps], 512)]
+        stages: list[nn.Module] = [encoder_stage(6, face[0], 7, 1, 3)]
+        for level in range(1, num_maps):
+            residuals = FACE_MAP_RESIDUALS[level]
+            stages.append(encoder_stage(face[level - 1], face[level], 3, 2, 1, num_residual=residuals))
+        stages.append(nn.Sequential(ConvBlock(face[-2], face[-1], sizes[-2]), ConvBlock(face[-1], face[-1], 1)))
+        self.face_stages = nn.ModuleList(stages)
         self.audio_encoder = AudioEncoder(config.width, num_residual_256=1)
-        dec = [scaled_channels(c, config.width) for c in (512, 512, 512, 384, 256, 128, 64)]
-        stages: list[nn.Module] = [ConvBlock(dec[0], dec[0], 1)]
-        stages.append(self._up(dec[0] + face[6], dec[1], stride=1, num_residual=1))
-        for level in range(2, 7):
-            skip = face[7 - level]
-            stages.append(self._up(dec[level - 1] + skip, dec[level], stride=2, num_residual=2))
+        dec = [scaled_channels(c, config.width) for c in (512, *reversed(DECODER_MAP_CHANNELS[:num_maps]))]
+        stages = [ConvBlock(dec[0], dec[0], 1)]
+        stages.append(self._up(dec[0] + face[-1], dec[1], sizes[-2], stride=1, num_residual=1))
+        for level in range(2, num_maps + 1):
+            skip = face[num_maps + 1 - level]
+            stages.append(self._up(dec[level - 1] + skip, dec[level], 3, stride=2, num_residual=2))
         self.decoder_stages = nn.ModuleList(stages)
         out = scaled_channels(32, config.width)
-        self.output = nn.Sequential(ConvBlock(dec[6] + face[0], out, 3, 1, 1), nn.Conv2d(out, 3, kernel_size=1))
+        self.output = nn.Sequential(ConvBlock(dec[-1] + face[0], out, 3, 1, 1), nn.Conv2d(out, 3, kernel_size=1))
         if config.predicts == "change":
             start_at_zero(self.output[-1])
         with torch.random.fork_rng(devices=[]):
@@ -167,19 +133,21 @@ class Generator(nn.Module):
             self.audio_cbam = nn.ModuleList()
             self.decoder_cbam = nn.ModuleList()
             if config.use_cbam:
-                # The last map of each list is 3x3 and has a channel gate only.
-                self.face_cbam.extend(ResidualCBAM(face[i], spatial=i < 5) for i in range(6))
+                # Maps of 3x3 and 4x4 have a channel gate only.
+                is_large = [size > SMALLEST_MAP for size in sizes[:-1]]
+                self.face_cbam.extend(ResidualCBAM(face[i], spatial=is_large[i]) for i in range(num_maps))
                 audio = self.audio_encoder.stage_channels
                 self.audio_cbam.extend(ResidualCBAM(audio[i], spatial=i < 3) for i in range(4))
                 if config.use_decoder_cbam:
-                    self.decoder_cbam.extend(ResidualCBAM(dec[i], spatial=i > 1) for i in range(1, 7))
+                    levels = range(1, num_maps + 1)
+                    self.decoder_cbam.extend(ResidualCBAM(dec[i], spatial=is_large[num_maps - i]) for i in levels)
 
     @staticmethod
-    def _up(in_channels: int, out_channels: int, *, stride: int, num_residual: int) -> nn.Module:
-        """A transposed block (1x1 to 3x3 at stride 1, twice the size at stride 2), then residual blocks."""
+    def _up(in_channels: int, out_channels: int, kernel: int, *, stride: int, num_residual: int) -> nn.Module:
+        """A transposed block (1x1 to the size of the kernel, or twice the size at stride 2), then residual blocks."""
         padding = 1 if stride == 2 else 0
         return nn.Sequential(
-            TransposedConvBlock(in_channels, out_channels, 3, stride, padding, padding),
+            TransposedConvBlock(in_channels, out_channels, kernel, stride, padding, padding),
             *residual_blocks(out_channels, num_residual),
         )
 
@@ -187,9 +155,9 @@ class Generator(nn.Module):
         """Generate every frame from its own mel window.
 
         mel: float [B, T, 1, 80, 16] in [-4, 4]; 80 steps with `lstm_over` context, 96 with context_both.
-        faces: float [B, T, 6, 96, 96] in [0, 1], BGR, from `face_input`.
-        Returns float32 [B, T, 3, 96, 96] in [0, 1], BGR. Raises ValueError if mel and faces differ in B or T, or if the
-        mel has another number of steps.
+        faces: float [B, T, 6, S, S] in [0, 1], BGR, from `face_input`.
+        Returns float32 [B, T, 3, S, S] in [0, 1], BGR. Raises ValueError if mel and faces differ in B or T, for mel
+        windows with another number of steps, and for faces of another size.
         """
         return self.forward_with_state(mel_BTCML, faces_BTCHW)[0]
 
@@ -206,9 +174,11 @@ class Generator(nn.Module):
                 "mel and faces must agree in batch and frames, got "
                 f"{tuple(mel_BTCML.shape[:2])} and {tuple(faces_BTCHW.shape[:2])}"
             )
-        num_steps = NUM_MEL_STEPS + sum(self.config.mel_context)
+        num_steps, side = NUM_MEL_STEPS + sum(self.config.mel_context), self.config.face_px
         if mel_BTCML.shape[-1] != num_steps:
             raise ValueError(f"the mel windows of this generator have {num_steps} steps, got {mel_BTCML.shape[-1]}")
+        if tuple(faces_BTCHW.shape[-2:]) != (side, side):
+            raise ValueError(f"faces must be {side}x{side}, got {tuple(faces_BTCHW.shape[-2:])}")
         num_windows = faces_BTCHW.shape[:2]
         audio_NC11 = self._encode_audio(mel_BTCML.flatten(0, 1))
         if self.frame_lstm is not None:

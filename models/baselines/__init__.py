@@ -1,1 +1,1 @@
-"""Baselines in the comparison: networks of earlier papers for the same 96x96 crops, in plain torch."""
+"""Baselines in the comparison: networks of earlier papers for the same face crops, in plain torch."""

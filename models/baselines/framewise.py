@@ -1,6 +1,7 @@
 """Base class of the baselines: audio windows and faces in, one generated frame per input frame out.
 
-Legend: B batch, T window frames, N = B*T folded batch, C channels, H W pixels, F audio features, L steps.
+Legend: B batch, T window frames, N = B*T folded batch, C channels, H W pixels, S side of the faces in pixels, F
+audio features, L steps.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class FramewiseGenerator(nn.Module, ABC):
         """Generate every frame from its own audio window.
 
         audio: float [B, T, *audio_shape]; faces: float [B, T, *face_shape] in [0, 1], BGR.
-        Returns float32 [B, T, 3, 96, 96] in [0, 1], BGR. Raises ValueError for other shapes.
+        Returns float32 [B, T, 3, S, S] in [0, 1], BGR. Raises ValueError for other shapes.
         """
         num_windows = faces_BTCHW.shape[:2]
         expected = ((*num_windows, *self.audio_shape), (*num_windows, *self.face_shape))
@@ -42,7 +43,7 @@ class FramewiseGenerator(nn.Module, ABC):
 
     @abstractmethod
     def generate_logits(self, audio_NCFL: torch.Tensor, faces_NCHW: torch.Tensor) -> torch.Tensor:
-        """float [N, *audio_shape] and [N, *face_shape] -> logits [N, 3, 96, 96]."""
+        """float [N, *audio_shape] and [N, *face_shape] -> logits [N, 3, S, S]."""
 
 
 def _sizes(shape: tuple[int, ...]) -> str:

@@ -5,7 +5,8 @@ models share one mel spectrogram. The audio encoders keep LipGAN's channels. The
 bins (80 to 27). As at 12x35, the steps are then halved (27, 14, 7, 4); the bins are divided by three (27, 9, 3), and a
 3x4 layer ends at 1x1. Strided layers pad both ends, as in Wav2Lip.
 
-Legend: N folded batch, C channels, H W pixels, M=80 mel bins, L=27 mel steps, D embedding.
+Legend: N folded batch, C channels, H W pixels, S side of the faces in pixels, M=80 mel bins, L=27 mel steps, D
+embedding.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from torch import nn
 from models.audio_encoder import NUM_MEL_BINS
 from models.baselines.framewise import FramewiseGenerator
 from models.blocks import ConvBlock, TransposedConvBlock, scaled_channels
-from models.choices import Predicts
-from models.generator import FACE_SIZE_PX, copy_logits, face_input, require_predicts, start_at_zero
+from models.choices import FACE_SIZE_PX, FacePx, Predicts
+from models.copied_face import copy_logits, start_at_zero
+from models.face_sizes import map_sizes, require_face_px
+from models.generator import face_input, require_predicts
 
 MEL_STEPS = 27
 """0.34 s at 80 steps/s, centred on the frame."""
@@ -33,9 +36,12 @@ class LipGANConfig:
     """Channel factor; 1 is the size of LipGAN."""
     predicts: Predicts = "image"
     """image: the face, as in LipGAN. change: what to add to `copy_logits`; before training it is zero."""
+    face_px: FacePx = FACE_SIZE_PX
+    """S, side of the faces in pixels; LipGAN has 96."""
 
     def __post_init__(self) -> None:
         scaled_channels(8, self.width)
+        require_face_px(self.face_px)
         require_predicts(self.predicts)
 
 
@@ -50,15 +56,19 @@ def lipgan_face_input(target: torch.Tensor, reference: torch.Tensor) -> torch.Te
 class LipGANGenerator(FramewiseGenerator):
     """LipGAN's residual generator (69,234,835 parameters at width 1; its two public variants: 71.3 and 49.5 million).
 
-    Inputs: mel float [B, T, 1, 80, 27] in [-4, 4], faces float [B, T, 6, 96, 96] from `lipgan_face_input`.
+    Inputs: mel float [B, T, 1, 80, 27] in [-4, 4], faces float [B, T, 6, S, S] from `lipgan_face_input`.
     """
 
     def __init__(self, config: LipGANConfig | None = None) -> None:
-        super().__init__((1, NUM_MEL_BINS, MEL_STEPS), (6, FACE_SIZE_PX, FACE_SIZE_PX))
-        self.config = config = config or LipGANConfig()
+        config = config or LipGANConfig()
+        super().__init__((1, NUM_MEL_BINS, MEL_STEPS), (6, config.face_px, config.face_px))
+        self.config = config
+        sizes = map_sizes(config.face_px)
+        num_further = len(sizes) - len(map_sizes(FACE_SIZE_PX))
         c16, c32, c64, c128, c256, c512 = (
             scaled_channels(channels, config.width) for channels in (16, 32, 64, 128, 256, 512)
         )
+        # The comments give the sizes of the maps for S = 96. With S = 192, encoder and decoder have one more stage.
         self.face_stages = nn.ModuleList(
             [
                 ConvBlock(6, c32, 7, 1, 3),  # 96x96
@@ -66,10 +76,10 @@ class LipGANGenerator(FramewiseGenerator):
                 _stage(ConvBlock(c64, c128, 3, 2, 1), c128, num_residual=3),  # 24x24
                 _stage(ConvBlock(c128, c256, 3, 2, 1), c256, num_residual=2),  # 12x12
                 _stage(ConvBlock(c256, c512, 3, 2, 1), c512, num_residual=2),  # 6x6
-                ConvBlock(c512, c512, 3, 2, 1),  # 3x3
+                *(ConvBlock(c512, c512, 3, 2, 1) for _ in range(1 + num_further)),  # 3x3
             ]
         )
-        self.face_head = nn.Sequential(ConvBlock(c512, c512, 3), ConvBlock(c512, c512, 1))  # 1x1
+        self.face_head = nn.Sequential(ConvBlock(c512, c512, sizes[-2]), ConvBlock(c512, c512, 1))  # 1x1
         self.audio_encoder = nn.Sequential(
             _stage(ConvBlock(1, c128, 3, (3, 1), 1), c128, num_residual=3),  # 27x27
             _stage(ConvBlock(c128, c256, 3, (1, 2), 1), c256, num_residual=2),  # 27x14
@@ -80,8 +90,11 @@ class LipGANGenerator(FramewiseGenerator):
         )
         self.decoder_stages = nn.ModuleList(
             [
-                TransposedConvBlock(2 * c512, c512, 3, 3),  # 3x3
-                _stage(TransposedConvBlock(2 * c512, c512, 3, 2, 1, 1), c512, num_residual=2),  # 6x6
+                TransposedConvBlock(2 * c512, c512, sizes[-2], sizes[-2]),  # 3x3
+                *(
+                    _stage(TransposedConvBlock(2 * c512, c512, 3, 2, 1, 1), c512, num_residual=2)  # 6x6
+                    for _ in range(1 + num_further)
+                ),
                 _stage(TransposedConvBlock(2 * c512, c256, 3, 2, 1, 1), c256, num_residual=2),  # 12x12
                 _stage(TransposedConvBlock(2 * c256, c128, 3, 2, 1, 1), c128, num_residual=2),  # 24x24
                 _stage(TransposedConvBlock(2 * c128, c64, 3, 2, 1, 1), c64, num_residual=2),  # 48x48
@@ -97,7 +110,7 @@ class LipGANGenerator(FramewiseGenerator):
             start_at_zero(self.output[-1])
 
     def generate_logits(self, audio_NCFL: torch.Tensor, faces_NCHW: torch.Tensor) -> torch.Tensor:
-        """mel float [N, 1, 80, 27] and faces [N, 6, 96, 96] -> logits [N, 3, 96, 96]."""
+        """mel float [N, 1, 80, 27] and faces [N, 6, S, S] -> logits [N, 3, S, S]."""
         skips: list[torch.Tensor] = []
         x_NCHW = faces_NCHW
         for stage in self.face_stages:

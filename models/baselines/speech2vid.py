@@ -5,7 +5,7 @@ The layers are those of its Keras re-implementation, adapted from 112x112 to 96x
 the MFCC of SyncNet and the evaluator (26 filters up to 8 kHz); the paper uses 40 filters from 300 to 3700 Hz. L1 is
 the only loss: there is no sync loss and no discriminator.
 
-Legend: N folded batch, C channels, H W pixels, K=12 cepstral coefficients, L=35 steps.
+Legend: N folded batch, C channels, H W pixels, S side of the faces in pixels, K=12 cepstral coefficients, L=35 steps.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from torch import nn
 
 from models.baselines.framewise import FramewiseGenerator
 from models.blocks import ConvBlock, TransposedConvBlock, scaled_channels
-from models.generator import FACE_SIZE_PX
+from models.choices import FACE_SIZE_PX, FacePx
+from models.face_sizes import require_face_px
 
 NUM_MFCC = 12
 """Coefficients c1 to c12; c0, the log energy, is left out."""
 SPEECH2VID_MFCC_STEPS = 35
 """0.35 s at 100 steps/s, centred on the frame."""
-FEATURE_SIZE = FACE_SIZE_PX // 16
+REDUCTION_OF_FACES = 16
+"""Side of the faces, divided by the side of the smallest map."""
 NUM_JOINT_MAPS = 2
-"""Number of FEATURE_SIZE x FEATURE_SIZE maps to which audio and identity are projected; not scaled by `width`."""
+"""Number of smallest maps to which audio and identity are projected; not scaled by `width`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +38,12 @@ class Speech2VidConfig:
     """Channel factor; 1 is the size of the re-implementation."""
     num_stills: int = 5
     """Number of stills of the speaker; they are stacked on the channel axis."""
+    face_px: FacePx = FACE_SIZE_PX
+    """S, side of the faces in pixels."""
 
     def __post_init__(self) -> None:
         scaled_channels(8, self.width)
+        require_face_px(self.face_px)
         if self.num_stills < 1:
             raise ValueError(f"num_stills must be at least 1, got {self.num_stills}")
 
@@ -46,15 +51,16 @@ class Speech2VidConfig:
 class Speech2Vid(FramewiseGenerator):
     """Speech2Vid with five stills (38,327,115 parameters at width 1).
 
-    Inputs: mfcc float [B, T, 1, 12, 35]; faces float [B, T, 3 * num_stills, 96, 96] in [0, 1], BGR, the stills in
+    Inputs: mfcc float [B, T, 1, 12, 35]; faces float [B, T, 3 * num_stills, S, S] in [0, 1], BGR, the stills in
     sequence.
     """
 
     def __init__(self, config: Speech2VidConfig | None = None) -> None:
         config = config or Speech2VidConfig()
         num_channels = 3 * config.num_stills
-        super().__init__((1, NUM_MFCC, SPEECH2VID_MFCC_STEPS), (num_channels, FACE_SIZE_PX, FACE_SIZE_PX))
+        super().__init__((1, NUM_MFCC, SPEECH2VID_MFCC_STEPS), (num_channels, config.face_px, config.face_px))
         self.config = config
+        size = config.face_px // REDUCTION_OF_FACES
         c64, c96, c128, c256, c512 = (scaled_channels(channels, config.width) for channels in (64, 96, 128, 256, 512))
         self.audio_encoder = nn.Sequential(
             ConvBlock(1, c64, 3, 1, 1),  # 12x35
@@ -66,6 +72,7 @@ class Speech2Vid(FramewiseGenerator):
             nn.MaxPool2d(3, 2, 1),  # 6x9
             *_projection(c512 * 6 * 9, c512, c256),
         )
+        # The comments give the sizes of the maps for S = 96.
         self.identity_stages = nn.ModuleList(
             [
                 nn.Sequential(ConvBlock(num_channels, c96, 7, 2, 3), nn.MaxPool2d(3, 2, 1)),  # 24x24
@@ -77,12 +84,12 @@ class Speech2Vid(FramewiseGenerator):
             ConvBlock(c256, c512, 3, 1, 1),
             ConvBlock(c512, c512, 3, 1, 1),
             ConvBlock(c512, c512, 3, 1, 1),
-            *_projection(c512 * FEATURE_SIZE * FEATURE_SIZE, c512, c256),
+            *_projection(c512 * size * size, c512, c256),
         )
         self.grid = nn.Sequential(
-            nn.Linear(2 * c256, NUM_JOINT_MAPS * FEATURE_SIZE * FEATURE_SIZE),
+            nn.Linear(2 * c256, NUM_JOINT_MAPS * size * size),
             nn.ReLU(inplace=True),
-            nn.Unflatten(1, (NUM_JOINT_MAPS, FEATURE_SIZE, FEATURE_SIZE)),
+            nn.Unflatten(1, (NUM_JOINT_MAPS, size, size)),
         )
         self.decoder_stages = nn.ModuleList(
             [
@@ -103,7 +110,7 @@ class Speech2Vid(FramewiseGenerator):
         )
 
     def generate_logits(self, audio_NCFL: torch.Tensor, faces_NCHW: torch.Tensor) -> torch.Tensor:
-        """mfcc float [N, 1, 12, 35] and stills [N, 3 * num_stills, 96, 96] -> logits [N, 3, 96, 96]."""
+        """mfcc float [N, 1, 12, 35] and stills [N, 3 * num_stills, S, S] -> logits [N, 3, S, S]."""
         skips: list[torch.Tensor] = []
         x_NCHW = faces_NCHW
         for stage in self.identity_stages:

@@ -62,12 +62,6 @@ class _ClipHint(NamedTuple):
 
 _CLIP_HINTS = (
     _ClipHint(
-        "face_px",
-        lambda px: px < CROP_PX,
-        f"In {{share}} of the clips the face is smaller than the generators' crops of {CROP_PX} px, so the crops are "
-        "blurred. Use videos of higher resolution, or raise params.yaml: preprocess.min_face_px.",
-    ),
-    _ClipHint(
         "face_missing",
         lambda percent: percent > MISSING_PERCENT,
         f"In {{share}} of the clips the face was missing in over {MISSING_PERCENT:g}% of the frames that the detector "
@@ -101,11 +95,25 @@ _CLIP_HINTS = (
 )
 
 
+def _small_faces(params: Params | None) -> _ClipHint:
+    crop_px = CROP_PX if params is None else params.train_gan.face_px
+    remedy = "Use videos of higher resolution, or raise params.yaml: preprocess.min_face_px."
+    if crop_px > CROP_PX:
+        remedy = remedy.replace(", or", f", lower params.yaml: train_gan.face_px ({crop_px}), or")
+    return _ClipHint(
+        "face_px",
+        lambda px: px < crop_px,
+        f"In {{share}} of the clips the face is smaller than the generators' crops of {crop_px} px, so the crops are "
+        f"blurred. {remedy}",
+    )
+
+
 def hints(survey: Survey, params: Params | None) -> list[str]:
     """Return advice on the data, one or two sentences each; empty if nothing needs a change."""
     survey_hints = (_one_speaker, _few_speakers, _same_speakers, _little_data, _out_of_sync)
     candidates = [
         _rejected(survey, params),
+        _clip_hint(survey, _small_faces(params)),
         *(_clip_hint(survey, hint) for hint in _CLIP_HINTS),
         *(hint_of(survey) for hint_of in survey_hints),
     ]

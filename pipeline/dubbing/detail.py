@@ -1,9 +1,11 @@
-"""Restores fine detail in the generated mouth: a crop of 96 px loses it, and the generator blurs.
+"""Restores fine detail in the generated mouth: a small crop loses it, and the generator blurs.
 
 Detail is what a Gaussian blur of ``SPLIT_PX`` removes. Where the generated crop has the structure of the source's, such
 as on cheeks and chin, the detail is the source's. Where the generator moved something, such as the lips, the source's
 detail belongs to another mouth. There the generated detail stays and is amplified until its contrast equals that of the
 source's detail, by ``MAX_GAIN`` at most.
+
+Constants in crop pixels are for crops of 96 px. For crops of other sizes they are scaled.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.dubbing.paste import MouthArea, Refine
+from pipeline.faces.crops import CROP_PX
 from pipeline.media.image import blur_xy, largest_around
 
 SPLIT_PX = 1.5
@@ -82,7 +85,9 @@ def structure_agreement(crop: NDArray[np.uint8], generated: NDArray[np.uint8]) -
 
     Compares what is wider than ``SPLIT_PX`` and narrower than ``CONTEXT_PX``: shading and slight blur do not count.
     """
+    scale = crop.shape[0] / CROP_PX
+    split_px, context_px = SPLIT_PX * scale, CONTEXT_PX * scale
     difference = crop.astype(np.float32) - generated
-    band = blur_xy(difference, SPLIT_PX, SPLIT_PX) - blur_xy(difference, CONTEXT_PX, CONTEXT_PX)
+    band = blur_xy(difference, split_px, split_px) - blur_xy(difference, context_px, context_px)
     change = np.clip((np.abs(band).max(axis=2) - SAME) / (CHANGED - SAME), 0, 1)
-    return 1 - blur_xy(largest_around(change, SPREAD_PX), SPLIT_PX, SPLIT_PX)
+    return 1 - blur_xy(largest_around(change, round(SPREAD_PX * scale)), split_px, split_px)

@@ -35,7 +35,6 @@ from pipeline.dubbing.timing import OutputTiming, SourceTiming
 from pipeline.dubbing.tint import SkinTint, pixels_inside
 from pipeline.dubbing.voice import OpenVoice, open_voice
 from pipeline.dubbing.who import parse_who, who_text
-from pipeline.faces.crops import CROP_PX
 from pipeline.faces.detector import FaceDetector
 from pipeline.inference.generator_inputs import AudioSource, FrameIndices, GeneratorState
 from pipeline.media.file import MediaFile
@@ -56,6 +55,10 @@ class GenerateMouths(Protocol):
     def geometry(self) -> CropGeometry:
         """What its crops show of the face."""
 
+    @property
+    def crop_px(self) -> int:
+        """S, side of its crops in pixels."""
+
     def audio_windows(self, voice: AudioSource, frames: FrameIndices, fps: float) -> NDArray[np.float32]:
         """One audio window per frame: float32 [N, F, L]."""
 
@@ -66,7 +69,7 @@ class GenerateMouths(Protocol):
         references: NDArray[np.uint8],
         state: GeneratorState,
     ) -> NDArray[np.uint8]:
-        """Generate crops from crops, their audio windows and reference crops; all crops are uint8 [N, 96, 96, 3]."""
+        """Generate crops from crops, their audio windows and reference crops; all crops are uint8 [N, S, S, 3]."""
 
 
 def dub_file(
@@ -187,7 +190,7 @@ def regenerate(
     share 0 is returned unchanged. ``detail``: how much detail is restored, 0..1 (``MouthDetail``).
     """
     boxes, rolls = followed.boxes, followed.rolls
-    has_face, cut = np.isfinite(boxes[:, 0]), PathCropper(followed, CROP_PX)
+    has_face, cut = np.isfinite(boxes[:, 0]), PathCropper(followed, generate.crop_px)
     begins_shot, first_of_shot, state = ShotStarts(followed.shot_starts), ShotReference(), GeneratorState()
     tint_of, detail_of = SkinTint(float(timing.fps)), MouthDetail(detail, float(timing.fps))
     numbered = enumerate(shown)
@@ -203,7 +206,7 @@ def regenerate(
             for (place, source), crop, mouth, is_first in zip(faces, crops, mouths, begins, strict=True):
                 frame, box, roll = pictures[place], boxes[source], float(rolls[source])
                 height, width = frame.shape[:2]
-                tint = tint_of(crop, mouth, pixels_inside(box, height, width, CROP_PX, roll), is_first)
+                tint = tint_of(crop, mouth, pixels_inside(box, height, width, len(crop), roll), is_first)
                 pasted = paste_mouth(frame, mouth, box, tint, roll, detail_of(crop, mouth, is_first))
                 pictures[place] = pasted if shares is None else blend_frames(frame, pasted, shares[place])
         for place, (source, _) in batch:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.faces.crops import CROP_PX
+from pipeline.faces.crops import CROP_PX, reduced_to_place
 from pipeline.faces.roll import rotated
 from pipeline.media.image import sample_cubic
 
@@ -38,8 +38,8 @@ class MouthArea:
     """The part of a frame that contains the pasted region, H x W pixels.
 
     ``window``: its rows and columns in the frame. ``alpha: float32 [H, W, 1]``: the weight of the generated image.
-    ``pixels_per_crop_px``: horizontal and vertical size of a crop pixel, in pixels of the frame, for crops of
-    ``CROP_PX``. ``sample`` enlarges an image that covers the whole crop, [S, S, C], to the area: float32 [H, W, C].
+    ``pixels_per_crop_px``: horizontal and vertical size of a pixel of a crop of ``CROP_PX``, in pixels of
+    the frame. ``sample`` enlarges an image that covers the whole crop, [S, S, C], to the area: float32 [H, W, C].
     """
 
     window: tuple[slice, slice]
@@ -70,7 +70,8 @@ def paste_mouth(
     area = mouth_area(box, roll, frame.shape[0], frame.shape[1])
     if area is None:
         return pasted
-    patch, shown = area.sample(generated) + tint, frame[area.window]
+    drawn = reduced_to_place(generated[None], box[None])[0]
+    patch, shown = area.sample(drawn) + tint, frame[area.window]
     if refine is not None:
         patch = refine(patch, shown, area)
     mixed = area.alpha * np.clip(patch, 0, 255) + (1 - area.alpha) * shown

@@ -32,7 +32,7 @@ class ShotStarts:
         self._last_source = 0
 
     def __call__(self, crop: NDArray[np.uint8], source: int) -> bool:
-        """Whether ``crop: uint8 [96, 96, 3]`` of the source frame ``source`` begins a shot."""
+        """Whether ``crop: uint8 [S, S, 3]`` of the source frame ``source`` begins a shot."""
         last, last_source = self._last, self._last_source
         self._last, self._last_source = crop, source
         if last is None:
@@ -51,7 +51,7 @@ class ShotReference:
         self._first: NDArray[np.uint8]
 
     def __call__(self, crops: NDArray[np.uint8], begins_shot: Sequence[bool]) -> NDArray[np.uint8]:
-        """Reference crops, uint8 [N, 96, 96, 3], for ``crops`` of the same shape.
+        """Reference crops, uint8 [N, S, S, 3], for ``crops`` of the same shape.
 
         ``begins_shot``: whether each crop begins a shot; the first crop of a video does.
         """

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.dubbing.paste import mouth_mask
+from pipeline.faces.crops import CROP_PX
 from pipeline.faces.roll import rotated
 from pipeline.media.image import to_lab
 
@@ -29,7 +30,10 @@ LIGHTNESS_WEIGHT = 0.4
 BESIDE_U, BESIDE_V = (0.12, 0.34), (0.58, 0.88)
 """Skin to the left of the mouth, in shares of the crop's sides; the right is its mirror image."""
 MIN_SKIN_PX, MIN_BESIDE_PX = 60, 20
-"""A crop with less skin to compare has no tint of its own; a side of the mouth with less does not limit it."""
+"""A crop with less skin to compare has no tint of its own; a side of the mouth with less does not limit it.
+
+Numbers of pixels in a crop of 96 px; for other sizes they are scaled.
+"""
 AVERAGED_S = 0.2
 """Time over which the tint is averaged, s."""
 
@@ -75,7 +79,8 @@ def skin_difference(
     is_shown = inside & regions.around & _is_near(shown, shown[inside & regions.cheeks])
     is_core = is_shown & regions.core
     is_skin = is_shown & _is_near(drawn, drawn[is_core]) if is_core.any() else is_shown
-    if is_skin.sum() < MIN_SKIN_PX:
+    scale = (crop.shape[0] / CROP_PX) ** 2
+    if is_skin.sum() < MIN_SKIN_PX * scale:
         return none
     differences = crop.astype(np.float64) - generated
     of_skin = differences[is_skin]
@@ -83,7 +88,8 @@ def skin_difference(
     usual = of_skin[distances <= 3 * np.median(distances) + 4]
     tint = np.median(usual, axis=0)
     beside = [differences[is_skin & side] for side in regions.sides]
-    return tint * _share(tint, [np.median(side, axis=0) for side in beside if len(side) >= MIN_BESIDE_PX]), len(usual)
+    wanted = [np.median(side, axis=0) for side in beside if len(side) >= MIN_BESIDE_PX * scale]
+    return tint * _share(tint, wanted), len(usual)
 
 
 def _share(tint: NDArray[np.float64], wanted: Sequence[NDArray[np.float64]]) -> float:

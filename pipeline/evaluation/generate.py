@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from pipeline.core.choices import Reference
+from pipeline.faces.crops import reduced_to_place
 from pipeline.inference.generator import MouthGenerator
 from pipeline.inference.generator_inputs import AudioSource, GeneratorState
 from pipeline.metrics.exact import full_float32
@@ -41,8 +42,13 @@ class CropGenerator:
     reference: Reference = "same"
     batch_frames: int = 32
 
+    @property
+    def crop_px(self) -> int:
+        """S, side of its crops in pixels."""
+        return self.generator.crop_px
+
     def __call__(self, crops: Images, voice: AudioSource) -> Images:
-        """``crops: uint8 [N, 96, 96, 3]`` and the audio -> generated crops uint8 [N, 96, 96, 3].
+        """``crops: uint8 [N, S, S, 3]`` and the audio -> generated crops uint8 [N, S, S, 3].
 
         The audio window of every frame is that of ``alignment``, as in training. Raises DataError if the output of the
         network is not finite.
@@ -60,8 +66,10 @@ def paste(context: Images, crops: Images, boxes: NDArray[np.float64]) -> Images:
     """Paste crops uint8 [N, H, W, 3] into ``context`` uint8 [N, P, P, 3] -> uint8 [N, P, P, 3].
 
     ``boxes``: float64 [N, 4], x0, y0, x1, y1 in context pixels, with sub-pixel precision. As in Wav2Lip's evaluation
-    the whole square is pasted, bilinear, with hard edges. Parts outside the context are cut off.
+    the whole square is pasted, bilinear, with hard edges. Parts outside the context are cut off. Crops of more than 96
+    px are first reduced to their place (``reduced_to_place``).
     """
+    crops = reduced_to_place(crops, boxes)
     parts = [slice(start, start + _PASTED_AT_ONCE) for start in range(0, len(context), _PASTED_AT_ONCE)]
     return np.concatenate([context[:0], *(_paste(context[part], crops[part], boxes[part]) for part in parts)])
 

@@ -1,6 +1,7 @@
 """Scores one variant clip by clip. Networks are passed as functions, so this module needs no files or devices.
 
-Images are uint8 [N, H, W, 3], BGR.
+Images are uint8 [N, H, W, 3], BGR. Crops of all sizes are compared at 96 px, so that the scores of generators of
+different sizes are comparable.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pipeline.core.errors import DataError
 from pipeline.evaluation.generate import paste
 from pipeline.evaluation.lips import lip_summary
 from pipeline.evaluation.protocol import Pair
+from pipeline.faces.crops import CROP_PX, resized_crops
 from pipeline.features import alignment
 from pipeline.inference.generator_inputs import AudioSource
 from pipeline.metrics.fid import FeatureStatistics, fid_of
@@ -127,6 +129,7 @@ def score_variant(
             continue
         try:
             crops, generated, context = render(clips[pair.video_id], clips[pair.audio_id], generate)
+            crops, generated = (resized_crops(images, CROP_PX) for images in (crops, generated))
             lip, audio = embed(context, clips[pair.audio_id].audio)
             score = lse_scores(lip, audio, vshift_frames)
             result = PairResult(
@@ -147,7 +150,7 @@ def score_variant(
             compared.add(pair.video_id)
             real.append(crops[chosen])
             shown.append(generated[chosen])
-    empty = np.empty((0, 96, 96, 3), np.uint8)
+    empty = np.empty((0, CROP_PX, CROP_PX, 3), np.uint8)
     return VariantScore(
         results=tuple(results),
         real_crops=np.concatenate(real) if real else empty,

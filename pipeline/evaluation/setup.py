@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import torch
 
-from pipeline.core.choices import CropGeometry, Device, Precision
+from pipeline.core.choices import Device, Precision
 from pipeline.core.digest import sha256_of
 from pipeline.core.layout import Layout
 from pipeline.core.versions import metric_package_versions
@@ -26,6 +26,7 @@ from pipeline.evaluation.lips import LipScorer, missing_sentence
 from pipeline.evaluation.probes import run_probes
 from pipeline.evaluation.real_clips import place_real_clips
 from pipeline.evaluation.score import VariantScore, distances, num_paired_frames, score_summary, score_variant
+from pipeline.faces.crops import CROP_PX
 from pipeline.inference import saved_model
 from pipeline.inference.device import select_device, set_threads
 from pipeline.inference.generator import MouthGenerator
@@ -161,17 +162,14 @@ class Evaluation:
         clips = {clip.clip_id: clip for clip in read_clips(layout.clips_dir, SPLIT, keys=keys)}
         return cls(networks, clips, pairs)
 
-    @property
-    def geometry(self) -> CropGeometry:
-        """The geometry of the clips' face crops."""
-        return next(iter(self.clips.values())).geometry
+    def recut(self, generate: CropGenerator) -> Evaluation:
+        """The evaluation on the same clips with the crops that the generator needs.
 
-    def recut(self, geometry: CropGeometry) -> Evaluation:
-        """The evaluation on the same clips with crops of ``geometry``, and thus with another protocol if it differs.
-
-        Raises UserError if these crops cannot be cut out of the context crops.
+        If their geometry differs, or if they are larger, so does the protocol. Raises UserError if these crops cannot
+        be cut out of the context crops.
         """
-        return replace(self, clips={name: clip.recut(geometry) for name, clip in self.clips.items()})
+        needed = generate.generator.geometry, generate.crop_px
+        return replace(self, clips={name: clip.recut(*needed) for name, clip in self.clips.items()})
 
     def load_generator(self, model_dir: Path) -> CropGenerator:
         """The trained generator in a folder, with the reference frames of ``evaluate.reference``."""
@@ -214,10 +212,10 @@ class Evaluation:
     def score_model(self, name: str, model_dir: Path) -> tuple[dict[str, Any], VariantScore]:
         """The metrics of one trained generator, as the stage ``evaluate`` computes them, and the results of the pairs.
 
-        The crops have the geometry of the generator's training.
+        The crops have the geometry and size of the generator's training.
         """
         generate = self.load_generator(model_dir)
-        own = self.recut(generate.generator.geometry)
+        own = self.recut(generate)
         score = own.score(name, generate)
         metrics = own.metrics(score, is_generated=True)
         return {**metrics, "generator_sha256": saved_model.model_sha256(model_dir)}, score
@@ -240,6 +238,7 @@ class Evaluation:
 
     def describe_protocol(self) -> dict[str, Any]:
         """All settings that must be equal for two results to be comparable, with their digest."""
+        clip = next(iter(self.clips.values()))  # all have the same kind of crops
         return protocol.with_digest(
             {
                 "id": protocol.PROTOCOL_ID,
@@ -248,7 +247,8 @@ class Evaluation:
                 "pairing_sha256": protocol.pairing_sha256(self.pairs),
                 "num_pairs": len(self.pairs),
                 "clips_sha256": protocol.clips_sha256(self._videos(), self._audio_only_clips()),
-                "crop": self.geometry,
+                "crop": clip.geometry,
+                **({} if clip.cut_px == CROP_PX else {"crop_px": clip.cut_px}),
                 "length": "the shorter of video and audio, 25 fps",
                 "reference": self.networks.params.reference,
                 "generator_precision": GENERATOR_PRECISION,

@@ -16,6 +16,7 @@ from pipeline.core.choices import BOUNDS, Reference
 from pipeline.evaluation.generate import reference_frames
 from pipeline.evaluation.protocol import Pair
 from pipeline.evaluation.score import Generate, render
+from pipeline.faces.crops import CROP_PX, resized_crops
 from pipeline.features.alignment import FPS, SAMPLE_RATE_HZ, num_samples_of
 from pipeline.features.samples import int16_to_float
 from pipeline.media.image import write_png
@@ -51,7 +52,7 @@ class Take:
     video: Clip
     audio: Clip
     crops: Image
-    """Crops of the real face: uint8 [N, 96, 96, 3]."""
+    """Crops of the real face: uint8 [N, S, S, 3]."""
     shown: Image
     """The context crops that are scored: uint8 [N, P, P, 3]."""
 
@@ -118,16 +119,16 @@ def input_panel(context: Image, reference: Image, box: NDArray[np.float64]) -> I
 
     They are the generator's input, except that `speech2vid` gets the reference only.
 
-    ``context: uint8 [P, P, 3]``, ``reference: uint8 [96, 96, 3]``, ``box: float64 [4]`` in context pixels
+    ``context: uint8 [P, P, 3]``, ``reference: uint8 [S, S, 3]``, ``box: float64 [4]`` in context pixels
     -> uint8 [320, 320, 3].
     """
     panel = upscale(context)
     x0, y0, x1, y1 = np.clip(np.rint(box * PANEL_PX / len(context)), 0, PANEL_PX).astype(int)
     panel[(y0 + y1) // 2 : y1, x0:x1] = _MASK_GREY
-    side = len(reference)
+    side = CROP_PX
     top, left = PANEL_PX - side - 8, 8
     panel[top - 2 : top + side + 2, left - 2 : left + side + 2] = 255
-    panel[top : top + side, left : left + side] = reference
+    panel[top : top + side, left : left + side] = resized_crops(reference[None], side)[0]
     return panel
 
 

@@ -127,6 +127,29 @@ def crop_to_frame(box: NDArray[np.float64], width_px: int, height_px: int, roll:
     return rolled
 
 
+def resized_crops(crops: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
+    """Crops of ``size_px``: uint8 [N, H, W, 3] -> [N, size_px, size_px, 3]; the input itself if it has this size.
+
+    Each pixel is the mean over the area it covers (OpenCV's ``INTER_AREA``).
+    """
+    if crops.shape[1:3] == (size_px, size_px):
+        return crops
+    resized = np.empty((len(crops), size_px, size_px, 3), np.uint8)
+    for index, crop in enumerate(crops):
+        resized[index] = cv2.resize(crop, (size_px, size_px), interpolation=cv2.INTER_AREA)
+    return resized
+
+
+def reduced_to_place(crops: NDArray[np.uint8], boxes: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Crops uint8 [N, S, S, 3] without the detail that their places ``boxes: float64 [N, 4]`` in an image cannot show.
+
+    Crops of more than 96 px are resized to the largest place, but to 96 px at least. Pasted as they are, they would
+    alias.
+    """
+    place_px = max(CROP_PX, math.ceil((boxes[:, 2:] - boxes[:, :2]).max(initial=0)))
+    return resized_crops(crops, place_px) if crops.shape[1] > place_px else crops
+
+
 def sharpness(crop_bgr: NDArray[np.uint8]) -> float:
     """Variance of the Laplacian of the greyscale image, in squared grey levels; small values mean blur.
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.generator import FACE_SIZE_PX, Generator
+from models.generator import Generator
 from pipeline.core.choices import UNNAMED_GEOMETRY, CropGeometry, Device, Precision
 from pipeline.core.errors import UserError
 from pipeline.features.alignment import FPS
@@ -57,6 +57,11 @@ class MouthGenerator:
         return cls(model, device, precision, kind, geometry_of(saved, folder))
 
     @property
+    def crop_px(self) -> int:
+        """Side of its crops in pixels."""
+        return int(self.network.config.face_px)  # type: ignore[union-attr, arg-type]
+
+    @property
     def width(self) -> float:
         """Channel factor of the network."""
         return float(self.network.config.width)  # type: ignore[union-attr, arg-type]
@@ -73,14 +78,14 @@ class MouthGenerator:
         references: NDArray[np.uint8],
         state: GeneratorState | None = None,
     ) -> NDArray[np.uint8]:
-        """Generated crops uint8 [N, 96, 96, 3] BGR.
+        """Generated crops uint8 [N, S, S, 3] BGR, where S is ``crop_px``.
 
-        ``crops``: uint8 [N, 96, 96, 3] BGR. ``windows``: float32 [N, F, L] from ``audio_windows``. ``references``:
+        ``crops``: uint8 [N, S, S, 3] BGR. ``windows``: float32 [N, F, L] from ``audio_windows``. ``references``:
         same shape as ``crops``; they show the speaker's identity. A generator with several stills repeats the
         reference of each frame. Raises DataError if the network returns values that are not finite.
         """
         if len(crops) == 0:
-            return np.empty((0, FACE_SIZE_PX, FACE_SIZE_PX, 3), np.uint8)
+            return np.empty((0, *crops.shape[1:]), np.uint8)
         target_BTCHW, references_BRCHW = self._to_tensor(crops)[None], self._to_tensor(references)[None]
         audio_BTCFL = torch.from_numpy(windows).to(self.device)[None, :, None]
         if self.kind.num_stills is not None:  # such a network processes each frame separately

@@ -2,7 +2,7 @@
 
 Training, evaluation and dubbing with torch use these definitions, so a network gets the same inputs in each. The audio
 windows are those of `ARRAY_INPUTS`, which ONNX Runtime gets, too.
-Legend: B batch, T frames, R references, F audio features, L steps.
+Legend: B batch, T frames, R references, S side of the faces in pixels, F audio features, L steps.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class GeneratorKind:
 
     name: str
     build: Callable[[Mapping[str, Any]], nn.Module]
-    """Saved config -> network, which is called as ``net(audio [B, T, 1, F, L], faces [B, T, C, 96, 96])``."""
+    """Saved config -> network, which is called as ``net(audio [B, T, 1, F, L], faces [B, T, C, S, S])``."""
     audio_windows: AudioWindows
     face_input: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     """Target [B, T, 3, H, W] and references [B, R, 3, H, W], float in [0, 1] -> face input [B, T, C, H, W]."""

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from models.audio_encoder import LstmState
-from models.generator import FACE_SIZE_PX, Generator
+from models.generator import Generator
 from pipeline.core import atomic
 from pipeline.core.errors import DataError, UserError
 from pipeline.inference.generator import MouthGenerator
@@ -46,8 +46,8 @@ class _WithState(nn.Module):
 def export_onnx(folder: Path, out: Path) -> float:
     """Write the generator in ``folder`` to the ONNX file ``out``, atomically; batch and frames are dynamic.
 
-    Inputs: ``audio`` float32 [batch, frames, 1, F, L] and ``faces`` float32 [batch, frames, C, 96, 96] in [0, 1];
-    output: ``generated`` float32 [batch, frames, 3, 96, 96] in [0, 1], BGR. With an LSTM over frames, its state is in
+    Inputs: ``audio`` float32 [batch, frames, 1, F, L] and ``faces`` float32 [batch, frames, C, S, S] in [0, 1];
+    output: ``generated`` float32 [batch, frames, 3, S, S] in [0, 1], BGR. With an LSTM over frames, its state is in
     the inputs ``hidden`` and ``cell`` and the outputs ``next_hidden`` and ``next_cell``, float32 [1, batch, H]; zeros
     begin a clip. Returns the largest difference from torch. Raises UserError if the packages of the extra ``onnx`` are
     missing, if ``out`` does not end in .onnx, or if the folder holds no generator; DataError if the difference exceeds
@@ -119,12 +119,13 @@ def _inputs(
     """Random inputs of the network; equal for equal sizes."""
     random = torch.Generator().manual_seed(batch * 1000 + frames)
     window = generator.audio_windows(ExtractedAudio.silent(16_000), range(1)).shape[1:]
-    image = torch.zeros(1, 1, 3, FACE_SIZE_PX, FACE_SIZE_PX)
+    side = generator.crop_px
+    image = torch.zeros(1, 1, 3, side, side)
     num_stills = generator.kind.num_stills
     references = image if num_stills is None else image.expand(-1, num_stills, -1, -1, -1)
     num_channels = generator.kind.face_input(image, references).shape[2]
     audio = torch.randn(batch, frames, 1, *window, generator=random)
-    faces = torch.rand(batch, frames, num_channels, FACE_SIZE_PX, FACE_SIZE_PX, generator=random)
+    faces = torch.rand(batch, frames, num_channels, side, side, generator=random)
     if not is_stateful:
         return audio, faces
     assert isinstance(traced, _WithState) and traced.network.frame_lstm is not None

@@ -43,7 +43,7 @@ class OnnxGenerator:
         shapes = {one.name: one.shape for one in self._session.get_inputs()}
         *_, num_features, num_steps = shapes[AUDIO]
         self._windows = self._inputs.audio_windows(num_features, num_steps)
-        self._num_channels = shapes[FACES][2]
+        self._num_channels, self.crop_px = shapes[FACES][2], int(shapes[FACES][-1])
         self._state_size: int | None = shapes[HIDDEN][2] if HIDDEN in shapes else None
 
     def audio_windows(self, voice: AudioSource, frames: FrameIndices, fps: float = FPS) -> NDArray[np.float32]:
@@ -57,7 +57,7 @@ class OnnxGenerator:
         references: NDArray[np.uint8],
         state: GeneratorState | None = None,
     ) -> NDArray[np.uint8]:
-        """Generated crops uint8 [N, 96, 96, 3] BGR; arguments and errors as for `MouthGenerator`."""
+        """Generated crops uint8 [N, S, S, 3] BGR, S is ``crop_px``; arguments and errors as for `MouthGenerator`."""
         if len(crops) == 0:
             return np.empty((0, *crops.shape[1:]), np.uint8)
         faces = self._inputs.face_input(crops, references, self._num_channels)

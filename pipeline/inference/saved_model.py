@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from models.choices import FACE_SIZE_PX
 from pipeline.core import atomic
 from pipeline.core.choices import UNNAMED_GEOMETRY, CropGeometry
 from pipeline.core.digest import sha256_of
 from pipeline.core.errors import UserError
 from pipeline.core.model_files import MODEL_NAME, WEIGHTS_NAME
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 MAX_MESSAGE_CHARS = 300
 """Maximum length of torch's message about tensors that do not match. Torch lists every tensor."""
@@ -52,6 +56,14 @@ def save_model(
     with atomic.replacing(folder / WEIGHTS_NAME) as temporary:
         save_file(tensors, temporary)
     atomic.write_json(folder / MODEL_NAME, {"kind": kind, "config": config, "info": info})
+
+
+def config_to_save(config: DataclassInstance) -> dict[str, Any]:
+    """The arguments of a network for ``save_model``.
+
+    ``face_px`` is left out if it is 96, which is its default: earlier versions had no other size and did not name it.
+    """
+    return {name: value for name, value in asdict(config).items() if (name, value) != ("face_px", FACE_SIZE_PX)}
 
 
 def geometry_of(saved: SavedModel, folder: Path) -> CropGeometry:

@@ -18,7 +18,7 @@ from pipeline.features import alignment
 from pipeline.features.alignment import WINDOW_FRAMES
 from pipeline.inference import saved_model
 from pipeline.inference.device import autocast
-from pipeline.inference.tensors import expert_faces
+from pipeline.inference.tensors import expert_crops, expert_faces
 
 if TYPE_CHECKING:  # importing it imports OpenCV
     from pipeline.shards.clip import Clip
@@ -52,12 +52,12 @@ def clip_cosines(
 ) -> NDArray[np.float32]:
     """Cosines between all face windows (rows) and all audio windows (columns) of a clip: float32 [V, V].
 
-    The clip must have the crop geometry of the network's training. Raises ValueError if the network is in training
-    mode.
+    The clip must have the crop geometry of the network's training; crops of another size than 96 px are resized.
+    Raises ValueError if the network is in training mode.
     """
     if network.training:
         raise ValueError("the expert is in training mode, in which its cosines depend on the batch; call eval() first")
-    crops = clip.crops(np.arange(clip.num_frames))
+    crops = expert_crops(clip.crops(np.arange(clip.num_frames)))
     lower = torch.from_numpy(crops[:, crops.shape[1] // 2 :])
     windows = lower.unfold(0, WINDOW_FRAMES, 1).movedim(-1, 1)
     starts = range(len(windows))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +44,7 @@ def convert_wav2lip(path: Path, folder: Path) -> str:
     saved_model.save_model(
         folder,
         kind=kind,
-        config=asdict(network.config),
+        config=saved_model.config_to_save(network.config),
         state=network.state_dict(),
         info={"file": path.name, "file_sha256": sha256_of(path), "crop": GEOMETRY},
     )

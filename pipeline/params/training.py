@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from models.choices import LstmOver, Predicts
+from models.choices import FacePx, LstmOver, Predicts
 from pipeline.core.choices import AudioStart, Augment, Keep, Precision, SyncObjective
 from pipeline.params.values import (
     BelowOne,
@@ -91,6 +91,7 @@ class LossesParams(Section):
 
 
 class TrainGanParams(_TrainingParams):
+    face_px: FacePx
     ema_decay: BelowOne
     window_frames: Annotated[int, Field(ge=5, le=25, multiple_of=5)]
     predicts: Predicts

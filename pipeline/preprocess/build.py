@@ -21,6 +21,7 @@ from pipeline.core.ray_cluster import is_cluster
 from pipeline.core.resources import num_cores
 from pipeline.corpora.manifest import ClipRecord
 from pipeline.corpora.storage import local_path
+from pipeline.faces.crops import CROP_PX
 from pipeline.params import PreprocessParams
 from pipeline.preprocess.plan import ShardResult, ShardTask, plan_shards
 from pipeline.preprocess.reasons import Reason
@@ -46,12 +47,14 @@ def build_shards(
     output_dir: Path,
     work_dir: Path,
     num_workers: int = 0,
+    crop_px: int = CROP_PX,
 ) -> tuple[list[IndexRow], list[Reject]]:
     """Write shards, ``index.parquet`` and ``rejects.parquet`` to ``output_dir``; returns the rows of both tables.
 
-    ``num_workers`` 0 means one per core. If RAY_ADDRESS is set, the cluster's cores are used instead. An interrupted
-    run reuses the finished shards in ``work_dir``, so use one ``work_dir`` per set of records, parameters and code.
-    Every record becomes index rows, rejects, or both. Raises UnseenClipsError, and the errors of ``run_tasks``.
+    ``crop_px``: side of the face crops in pixels. ``num_workers`` 0 means one per core. If RAY_ADDRESS is set, the
+    cluster's cores are used instead. An interrupted run reuses the finished shards in ``work_dir``, so use one
+    ``work_dir`` per set of records, parameters and code. Every record becomes index rows, rejects, or both. Raises
+    UnseenClipsError, and the errors of ``run_tasks``.
     """
     root, work_dir = root.resolve(), work_dir.resolve()
     tasks = plan_shards(records, params.clips_per_shard, seed)
@@ -59,7 +62,7 @@ def build_shards(
     if finished:
         log.info("reusing %d of %d shards from an earlier run", len(finished), len(tasks))
     todo = [task for task in tasks if task.name not in finished]
-    process = functools.partial(process_shard, params=params, root=root)
+    process = functools.partial(process_shard, params=params, root=root, crop_px=crop_px)
     num_clips = {task.name: len(task.records) for task in tasks}
     with Progress("preprocess", len(records)) as progress:
         num_rejects = sum(len(result.rejects) for result in finished.values())

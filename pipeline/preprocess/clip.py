@@ -21,7 +21,7 @@ from pipeline.core.errors import LipsmithError
 from pipeline.corpora.manifest import ClipRecord
 from pipeline.corpora.storage import local_file
 from pipeline.faces.any_roll import any_roll_detectors_by_zoom
-from pipeline.faces.crops import CROP_PX, Cropper, boxes_within, context_boxes, crop_boxes, sharpness
+from pipeline.faces.crops import CROP_PX, Cropper, boxes_within, context_boxes, crop_boxes, resized_crops, sharpness
 from pipeline.faces.detector import detectors_by_zoom
 from pipeline.faces.roll import rolled_boxes
 from pipeline.features.alignment import FPS, num_samples_of
@@ -44,15 +44,18 @@ CLIPPED_LEVEL = 0.99
 """Share of full scale at which an audio sample counts as clipped."""
 
 
-def process_clip(record: ClipRecord, params: PreprocessParams, root: Path) -> Iterator[ClipSample | Reject]:
+def process_clip(
+    record: ClipRecord, params: PreprocessParams, root: Path, crop_px: int = CROP_PX
+) -> Iterator[ClipSample | Reject]:
     """Decode a clip, track the face, crop, and compute the mel spectrogram. Relative paths start at ``root``.
 
-    Yields a sample or a Reject for each part of the clip, in order. Faults of the clip become Rejects. Faults of the
-    machine (memory, disk) and of the clip's storage (OutageError, NoDriverError) are raised.
+    ``crop_px``: side of the face crops in pixels. Yields a sample or a Reject for each part of the clip, in order.
+    Faults of the clip become Rejects. Faults of the machine (memory, disk) and of the clip's storage (OutageError,
+    NoDriverError) are raised.
     """
     try:
         with local_file(record.path, root) as path, MediaFile(path) as media:
-            yield from _outcomes_of(record, params, media)
+            yield from _outcomes_of(record, params, media, crop_px)
     except RejectedError as rejected:
         yield _reject(record, record.clip_id, rejected.reason, rejected.detail)
     except MissingMediaError as missing:
@@ -76,7 +79,9 @@ def _reject(record: ClipRecord, clip_id: str, reason: Reason, detail: str) -> Re
     )
 
 
-def _outcomes_of(record: ClipRecord, params: PreprocessParams, media: MediaFile) -> Iterator[ClipSample | Reject]:
+def _outcomes_of(
+    record: ClipRecord, params: PreprocessParams, media: MediaFile, crop_px: int
+) -> Iterator[ClipSample | Reject]:
     if media.sha256 != record.sha256:
         raise RejectedError(
             Reason.CHANGED_FILE,
@@ -95,7 +100,8 @@ def _outcomes_of(record: ClipRecord, params: PreprocessParams, media: MediaFile)
             yield _reject(record, clip_id, segment.reason, where + segment.detail)
             continue
         try:
-            sample = _sample_of(record, clip_id, segment, reader.frames_of(segment), samples, source_fps, params)
+            frames = reader.frames_of(segment)
+            sample = _sample_of(record, clip_id, segment, frames, samples, source_fps, params, crop_px)
             yield replace(sample, note="; ".join(media.notes))  # the whole file has been read
         except RejectedError as rejected:
             if rejected.reason not in (Reason.BLURRED, Reason.SILENT_AUDIO):  # others concern the whole video
@@ -144,6 +150,7 @@ def _sample_of(
     samples: NDArray[np.float32],
     source_fps: float,
     params: PreprocessParams,
+    crop_px: int,
 ) -> ClipSample:
     sound = np.zeros(num_samples_of(segment.stop - segment.start), np.float32)
     available = samples[num_samples_of(segment.start) :][: len(sound)]
@@ -154,7 +161,7 @@ def _sample_of(
     in_context = {geometry: boxes_within(boxes, around, params.context_px) for geometry, boxes in boxes_of.items()}
     cut_crop, cut_context = (
         Cropper(rolled_boxes(boxes, segment.faces, segment.rolls), size_px, rolls=segment.rolls)
-        for boxes, size_px in ((boxes_of[params.crop], CROP_PX), (around, params.context_px))
+        for boxes, size_px in ((boxes_of[params.crop], crop_px), (around, params.context_px))
     )
     crop_jpegs: list[bytes] = []
     context_jpegs: list[bytes] = []
@@ -163,7 +170,7 @@ def _sample_of(
     for index, frame in enumerate(frames):
         crop = cut_crop(frame, index)
         brightness.append(float(crop.mean()))
-        sharpnesses.append(sharpness(crop))
+        sharpnesses.append(sharpness(resized_crops(crop[None], CROP_PX)[0]))
         crop_jpegs.append(encode_mjpeg([crop], params.jpeg_quality)[0])
         context_jpegs.append(encode_mjpeg([cut_context(frame, index)], params.jpeg_quality)[0])
     sharp = float(np.median(sharpnesses))
@@ -183,6 +190,7 @@ def _sample_of(
         context_mjpeg=b"".join(context_jpegs),
         context_bytes=[len(jpeg) for jpeg in context_jpegs],
         crop=params.crop,
+        crop_px=crop_px,
         crop_in_context=in_context[params.crop],
         other_crops_in_context={other: boxes for other, boxes in in_context.items() if other != params.crop},
         mel=mel_spectrogram(int16_to_float(audio)),

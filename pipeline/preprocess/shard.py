@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from pipeline.faces.crops import CROP_PX
 from pipeline.faces.detector import limit_opencv_threads
 from pipeline.params import PreprocessParams
 from pipeline.preprocess.clip import process_clip
@@ -31,15 +32,15 @@ class PackedShard(NamedTuple):
     tar: NDArray[np.uint8] | None
 
 
-def process_shard(task: ShardTask, params: PreprocessParams, root: Path) -> PackedShard:
+def process_shard(task: ShardTask, params: PreprocessParams, root: Path, crop_px: int = CROP_PX) -> PackedShard:
     """Process a shard's clips sequentially on one thread. Relative paths start at ``root``.
 
-    Raises the errors of ``process_clip``.
+    ``crop_px``: side of the face crops in pixels. Raises the errors of ``process_clip``.
     """
     rejects: list[Reject] = []
 
     def samples() -> Iterator[ClipSample]:
-        for made in chain.from_iterable(process_clip(record, params, root) for record in task.records):
+        for made in chain.from_iterable(process_clip(record, params, root, crop_px) for record in task.records):
             if isinstance(made, Reject):
                 rejects.append(made)
             else:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from models.choices import FACE_SIZE_PX
 from pipeline.compare.table import clip_scores, scores_by_video
 from pipeline.core import atomic
 from pipeline.core.artifacts import read_json
@@ -145,6 +146,9 @@ def _score_champion(
         crops = [scored.evaluation.get("crop", UNNAMED_GEOMETRY) for scored in (scores, challenger)]
         if crops[0] != crops[1]:
             return Rescoring(champion, f"its face crops have the geometry {crops[0]}, the challenger's {crops[1]}")
+        sizes = [scored.evaluation.get("crop_px", FACE_SIZE_PX) for scored in (scores, challenger)]
+        if sizes[0] != sizes[1]:
+            return Rescoring(champion, f"its face crops are cut at {sizes[0]} px, the challenger's at {sizes[1]} px")
         return Rescoring(champion, "clips or settings changed after the challenger was scored; run `dvc repro`")
     registry.set_scores(version, scores)
     return Rescoring(scores)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.choices import UNNAMED_GEOMETRY, CropGeometry
 from pipeline.core.errors import DataError, UserError
-from pipeline.faces.crops import CONTEXT_MARGIN, CROP_PX, Cropper
+from pipeline.faces.crops import CONTEXT_MARGIN, CROP_PX, Cropper, resized_crops
 from pipeline.features.alignment import num_samples_of
 from pipeline.features.mel import mel_spectrogram
 from pipeline.features.samples import int16_to_float
@@ -59,6 +59,10 @@ class Clip:
             self.source: str = description["source"]
             self.stats: dict[str, float] = description["stats"]
             self.geometry: CropGeometry = description.get("crop", UNNAMED_GEOMETRY)
+            self.crop_px: int = description.get("crop_px", CROP_PX)
+            """Side of the face crops in pixels."""
+            self.cut_px = self.crop_px
+            """Side of the face crops as they were cut, in pixels; they are resized to ``crop_px``."""
             self.crop_in_context = _boxes(description["crop_in_context"])
             others: dict[CropGeometry, Any] = description.get("other_crops_in_context", {})
             self._boxes_of = {self.geometry: self.crop_in_context, **{name: _boxes(others[name]) for name in others}}
@@ -90,7 +94,11 @@ class Clip:
         return f"Clip({self.clip_id!r}, {self.num_frames} frames, {self.shard})"
 
     def crops(self, indices: Indices | None = None) -> NDArray[np.uint8]:
-        """Face crops ``uint8 [k, H, W, 3]`` BGR at the frame indices (all by default)."""
+        """Face crops ``uint8 [k, crop_px, crop_px, 3]`` BGR at the frame indices (all by default)."""
+        crops = self._cut_crops(indices)
+        return crops if self.crop_px == self.cut_px else resized_crops(crops, self.crop_px)
+
+    def _cut_crops(self, indices: Indices | None) -> NDArray[np.uint8]:
         if self._cut_again is None:
             return self._decode("frames", indices)
         wanted = np.arange(self.num_frames) if indices is None else np.asarray(indices)
@@ -101,15 +109,30 @@ class Clip:
         """Context crops ``uint8 [k, H, W, 3]`` BGR at the frame indices (all by default)."""
         return self._decode("context", indices)
 
-    def recut(self, geometry: CropGeometry) -> Clip:
-        """The clip with face crops of ``geometry``: itself, or a copy that cuts them out of the context crops.
+    def recut(self, geometry: CropGeometry, crop_px: int = CROP_PX) -> Clip:
+        """The clip with face crops of ``geometry`` and ``crop_px``: itself, or a copy.
 
-        ``crops`` of a copy needs the part ``context``. Raises UserError if the shard lacks the boxes of the geometry,
-        or if the context crops are too small.
+        A copy with smaller crops of the same geometry resizes them. Other copies cut them out of the context crops, so
+        that ``crops`` needs the part ``context``. Raises UserError if the shard lacks the boxes of the geometry, or if
+        the context crops are too small.
         """
-        if geometry == self.geometry:
+        if (geometry, crop_px) == (self.geometry, self.crop_px):
             return self
-        needed = f"{self.clip_id}: the crops have the geometry {self.geometry}, but the model needs {geometry}"
+        other = copy.copy(self)
+        other.crop_px = crop_px
+        if geometry != self.geometry or crop_px > self.cut_px:
+            boxes = self._boxes_to_cut(geometry, crop_px)
+            other.geometry, other.crop_in_context, other.cut_px = geometry, boxes, crop_px
+            other._cut_again = Cropper(boxes.astype(np.float64), crop_px, of_crops=True)
+        return other
+
+    def _boxes_to_cut(self, geometry: CropGeometry, crop_px: int) -> NDArray[np.float32]:
+        """Boxes of the geometry in the context crops, where crops of ``crop_px`` can be cut. Raises UserError."""
+        needed = f"{self.clip_id}: the crops have {self.crop_px} px, but the model needs {crop_px}"
+        setting = f"train_gan.face_px to {crop_px}"
+        if geometry != self.geometry:
+            needed = f"{self.clip_id}: the crops have the geometry {self.geometry}, but the model needs {geometry}"
+            setting = f"preprocess.crop to {geometry}"
         boxes = self._boxes_of.get(geometry)
         if boxes is None:
             raise UserError(
@@ -117,16 +140,13 @@ class Clip:
                 "--force --single-item preprocess`, then `dvc repro sync_filter`"
             )
         side_px = float(np.median((boxes[:, 2:] - boxes[:, :2]).max(axis=1)))
-        if side_px < CROP_PX:
+        if side_px < crop_px:
             raise UserError(
-                f"{needed}. The context crops show it at {side_px:.0f} px, below the {CROP_PX} px of a crop. In "
-                f"params.yaml, set preprocess.crop to {geometry}, or preprocess.context_px to at least "
-                f"{math.ceil(CROP_PX * (1 + CONTEXT_MARGIN))}, and run `dvc repro sync_filter`"
+                f"{needed}. The context crops show it at {side_px:.0f} px, below the {crop_px} px of a crop. In "
+                f"params.yaml, set {setting}, or preprocess.context_px to at least "
+                f"{math.ceil(crop_px * (1 + CONTEXT_MARGIN))}, and run `dvc repro sync_filter`"
             )
-        other = copy.copy(self)
-        other.geometry, other.crop_in_context = geometry, boxes
-        other._cut_again = Cropper(boxes.astype(np.float64), CROP_PX, of_crops=True)
-        return other
+        return boxes
 
     def _remove_offset(self, offset_frames: int) -> None:
         self.num_frames -= abs(offset_frames)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pipeline.core import atomic
 from pipeline.core.choices import UNNAMED_GEOMETRY, CropGeometry
 from pipeline.core.errors import UserError
+from pipeline.faces.crops import CROP_PX
 from pipeline.shards.index import INDEX_NAME, REJECTS_NAME, IndexRow, Reject
 from pipeline.shards.key import sample_key
 
@@ -29,9 +30,10 @@ from pipeline.shards.key import sample_key
 class ClipSample:
     """One preprocessed clip to write to a shard. Raises ValueError if its parts are inconsistent.
 
-    ``crop`` is the geometry of the face crops. ``other_crops_in_context`` has the boxes of the other geometries, with
-    which readers cut those crops out of the context crops. ``stats`` are named values (face size, brightness, ...),
-    which become columns of the index. ``note`` as in IndexRow; it is not part of the shard.
+    ``crop`` is the geometry of the face crops, ``crop_px`` their side in pixels. ``other_crops_in_context`` has the
+    boxes of the other geometries, with which readers cut those crops out of the context crops. ``stats`` are named
+    values (face size, brightness, ...), which become columns of the index. ``note`` as in IndexRow; it is not part of
+    the shard.
     """
 
     clip_id: str
@@ -46,6 +48,7 @@ class ClipSample:
     mel: NDArray[np.float32]  # [L, 80]
     audio: NDArray[np.int16]  # [n], 16 kHz
     crop: CropGeometry = UNNAMED_GEOMETRY
+    crop_px: int = CROP_PX
     other_crops_in_context: Mapping[CropGeometry, NDArray[np.floating]] = field(default_factory=dict)  # [N, 4] each
     transcript: str = ""
     source: str = ""
@@ -131,7 +134,7 @@ def _write_samples(file: IO[bytes], name: str, samples: Iterable[ClipSample]) ->
 
 
 def _members(sample: ClipSample) -> dict[str, bytes]:
-    description = {
+    description: dict[str, Any] = {
         "clip_id": sample.clip_id,
         "speaker": sample.speaker,
         "split": sample.split,
@@ -147,6 +150,8 @@ def _members(sample: ClipSample) -> dict[str, bytes]:
         "source": sample.source,
         "stats": {name: float(value) for name, value in sample.stats.items()},
     }
+    if sample.crop_px != CROP_PX:  # earlier versions had no other size and did not name it
+        description["crop_px"] = sample.crop_px
     text = json.dumps(description, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return {
         "frames.mjpeg": sample.frames_mjpeg,

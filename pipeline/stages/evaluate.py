@@ -48,7 +48,7 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
     model_dir = context.layout.model_dir("train_gan", variant)
     generate = None if variant in BOUNDS else evaluation.load_generator(model_dir)
     if generate:
-        evaluation = evaluation.recut(generate.generator.geometry)
+        evaluation = evaluation.recut(generate)
     score = evaluation.score(variant, generate)
     metrics = evaluation.metrics(score, is_generated=generate is not None)
     metrics |= evaluation.probe(generate) if generate else {}

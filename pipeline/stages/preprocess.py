@@ -40,6 +40,7 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
         output_dir=layout.shards_dir,
         work_dir=context.scratch,
         num_workers=params.runtime.num_workers,
+        crop_px=params.train_gan.face_px,
     )
     require_enough(
         records,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -69,7 +68,7 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
     saved_model.save_model(
         folder,
         kind=recipe.kind.name,
-        config=asdict(recipe.config),
+        config=saved_model.config_to_save(recipe.config),
         state=trainee.weights(),
         info={
             "fingerprint": context.fingerprint,
@@ -106,14 +105,19 @@ def build_trainee(
 ) -> GanTrainee:
     """The untrained variant.
 
-    ``clips``: validation clips. Raises the errors of ``load_expert``. The accuracy of the expert is not checked for a
-    variant whose losses do not use it.
+    ``clips``: validation clips. Raises the errors of ``load_expert``, and UserError for crops of another size. The
+    accuracy of the expert is not checked for a variant whose losses do not use it.
     """
     import torch
 
     from pipeline.training.gan import GanTrainee
     from pipeline.training.variants import recipe_of
 
+    if clips[0].crop_px != params.face_px:
+        raise UserError(
+            f"train_gan.face_px is {params.face_px}, but the clips have face crops of {clips[0].crop_px} px; "
+            "`dvc repro sync_filter` cuts them again"
+        )
     recipe = recipe_of(params, variant)
     expert = load_expert(expert_dir, params.min_expert_accuracy if recipe.uses_expert else 0.0, clips[0].geometry)
     torch.manual_seed(seed)  # again, since loading the expert has drawn random numbers

@@ -1,6 +1,7 @@
 """Discriminators that are trained together with a generator.
 
-Legend: B clips, T frames, N = B*T folded batch, C channels, H W pixels, F audio features, L steps.
+Legend: B clips, T frames, N = B*T folded batch, C channels, H W pixels, S side of the faces in pixels, F audio
+features, L steps.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import torch
 
 from models.adversarial import AdversarialLoss, TrainedAdversary
 from models.baselines.lipgan_discriminator import LipGANDiscriminator, SyncAdversarialLoss
+from models.choices import FACE_SIZE_PX
 from models.discriminator import QualityDiscriminator
+from models.face_sizes import resize_by_area
 from models.losses import lower_half
 from pipeline.inference.device import autocast
 from pipeline.params import TrainGanParams
@@ -38,7 +41,7 @@ class Adversary(Protocol):
 
         Returns the generator's loss terms (scalars with gradient) and detached scalars to log. Both are empty, and
         nothing is trained, while the weight of the adversarial or contrastive term is 0. Faces: float
-        [B, T, 3, 96, 96] in [0, 1], BGR; no gradient of the discriminator's loss reaches them. Audio: float
+        [B, T, 3, S, S] in [0, 1], BGR; no gradient of the discriminator's loss reaches them. Audio: float
         [B, T, 1, F, L], the generator's input. ``rate``: factor of ``discriminator_learning_rate``. Raises
         FloatingPointError if the discriminator's loss is not finite.
         """
@@ -104,7 +107,10 @@ class QualityAdversary(_Trained[AdversarialLoss]):
 
 
 class SyncAdversary(_Trained[SyncAdversarialLoss]):
-    """LipGAN's discriminator, which classifies pairs of face and audio as in sync or not. Term: contrastive."""
+    """LipGAN's discriminator, which classifies pairs of face and audio as in sync or not. Term: contrastive.
+
+    Its faces have 96 pixels; others are resized.
+    """
 
     def __init__(self, params: TrainGanParams, device: torch.device) -> None:
         discriminator = LipGANDiscriminator(params.discriminator_width)
@@ -122,6 +128,7 @@ class SyncAdversary(_Trained[SyncAdversarialLoss]):
             return {}, {}
         scale_learning_rate(self._loss.optimiser, rate)
         fake_NCHW, real_NCHW, mel_N1ML = (part.flatten(0, 1) for part in (generated_BTCHW, target_BTCHW, audio_BTCFL))
+        fake_NCHW, real_NCHW = (resize_by_area(faces, FACE_SIZE_PX, FACE_SIZE_PX) for faces in (fake_NCHW, real_NCHW))
         with autocast(self._params.precision, self._device):
             scalars = self._loss.train_adv(fake_NCHW, real_NCHW, mel_N1ML)
             return {"contrastive": self._loss(fake_NCHW, mel_N1ML)}, scalars

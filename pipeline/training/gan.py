@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from models.choices import FACE_SIZE_PX
+from models.face_sizes import resize_by_area
 from models.generator import Generator
 from models.losses import (
     contrastive_sync_loss,
@@ -107,7 +109,7 @@ class GanTrainee:
     def step(self, batch: Batch, step: int) -> dict[str, torch.Tensor | float]:
         """One optimiser step, of the adversary too.
 
-        ``target`` and ``reference``: uint8 [B, T, 96, 96, 3]. ``audio``: float32 [B, T, F, L]. ``sync_mel``: float32
+        ``target`` and ``reference``: uint8 [B, T, S, S, 3]. ``audio``: float32 [B, T, F, L]. ``sync_mel``: float32
         [B, T / 5, K, 80, 16].
         """
         p = self._params
@@ -185,8 +187,12 @@ class GanTrainee:
         return batch["audio"].to(self._device).unsqueeze(2)
 
     def _expert_features(self, faces_BTCHW: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """The expert's embeddings and feature maps of each 5 consecutive faces, clip by clip."""
-        fives_NTCHW = lower_half(faces_BTCHW).unflatten(1, (-1, WINDOW_FRAMES)).flatten(0, 1)
+        """The expert's embeddings and feature maps of each 5 consecutive faces, clip by clip.
+
+        Faces of another size are resized to the expert's.
+        """
+        lower_BTCHW = resize_by_area(lower_half(faces_BTCHW), FACE_SIZE_PX // 2, FACE_SIZE_PX)
+        fives_NTCHW = lower_BTCHW.unflatten(1, (-1, WINDOW_FRAMES)).flatten(0, 1)
         with autocast(self._params.precision, self._device):
             return self.expert.embed_faces_with_maps(stack_window(fives_NTCHW))
 
@@ -227,7 +233,7 @@ class GanTrainee:
 
     @torch.inference_mode()
     def samples(self, num_windows: int) -> np.ndarray:
-        """Columns: target, masked target, reference, generated crop. uint8 [num * 96, 4 * 96, 3] BGR."""
+        """Columns: target, masked target, reference, generated crop. uint8 [num * S, 4 * S, 3] BGR."""
         batch = {name: tensor[:num_windows] for name, tensor in self._validation.items()}
         target, generated = self._generate(self._averaged.network, batch)
         reference = faces_to_float(batch["reference"], self._device)

@@ -34,7 +34,7 @@ class CutGeneratorWindow:
     def __call__(self, clip: Clip, rng: np.random.Generator) -> Item | None:
         """The clip's window, or None if the clip is too short.
 
-        ``target`` and ``reference``: uint8 [T, 96, 96, 3] BGR. ``audio``: float32 [T, F, L], the audio windows of the
+        ``target`` and ``reference``: uint8 [T, S, S, 3] BGR. ``audio``: float32 [T, F, L], the audio windows of the
         kind of generator. ``sync_mel``: float32 [T / 5, 1 + num_other_audio, 80, 16]; for each 5 frames, their own
         audio comes first.
 

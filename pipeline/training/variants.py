@@ -63,6 +63,7 @@ def recipe_of(params: TrainGanParams, variant: VariantParams) -> Recipe:
             lstm_over=params.lstm_over,
             use_decoder_cbam=params.use_decoder_cbam,
             predicts=params.predicts,
+            face_px=params.face_px,
         )
         has_adversary = losses.adversarial.weight > 0
         quality = partial(QualityAdversary, params) if has_adversary else None
@@ -73,12 +74,13 @@ def recipe_of(params: TrainGanParams, variant: VariantParams) -> Recipe:
         sync = partial(SyncAdversary, params)
         return Recipe(
             LIPGAN,
-            LipGANConfig(width=params.width, predicts=params.predicts),
+            LipGANConfig(width=params.width, predicts=params.predicts, face_px=params.face_px),
             lambda step: weights,
             0,
             ADAM_BETAS,
             sync,
         )
     if isinstance(variant, Speech2VidVariant):
-        return Recipe(SPEECH2VID, Speech2VidConfig(width=params.width), lambda step: {"l1": 1.0}, 0, ADAM_BETAS, None)
+        still = Speech2VidConfig(width=params.width, face_px=params.face_px)
+        return Recipe(SPEECH2VID, still, lambda step: {"l1": 1.0}, 0, ADAM_BETAS, None)
     assert_never(variant)

@@ -18,6 +18,7 @@ from pipeline.core.choices import Augment
 from pipeline.core.errors import LipsmithError, UserError
 from pipeline.features import alignment
 from pipeline.features.alignment import WINDOW_FRAMES
+from pipeline.inference.tensors import expert_crops
 from pipeline.shards.prefetch import Prefetcher
 from pipeline.training.augment import augment_faces, augment_mel, degrade_faces, mask_mel, move_faces
 
@@ -62,7 +63,7 @@ class CutSyncWindows:
         if starts is None:
             return None
         frames = starts[:, None] + np.arange(WINDOW_FRAMES)
-        crops = clip.crops(frames.reshape(-1))
+        crops = expert_crops(clip.crops(frames.reshape(-1)))
         faces = crops.reshape(*frames.shape, *crops.shape[1:])
         mel = np.stack([alignment.sync_mel_window(clip.mel, int(start)) for start in starts])
         if self.augment == "strong":

@@ -65,6 +65,7 @@ EXPERT: Mapping[str, Any] = {
     "temperature": 0.1,
 }
 GAN: Mapping[str, Any] = {
+    "face_px": 96,
     "clips_per_batch": 2,
     "ema_decay": 0.9,
     "window_frames": 5,

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from models.generator import COPY_MARGIN, Generator, GeneratorConfig, copy_logits, face_input
+from models.copied_face import COPY_MARGIN, copy_logits
+from models.generator import Generator, GeneratorConfig, face_input
 
 VARIANTS = list(itertools.product((False, True), repeat=2))
 

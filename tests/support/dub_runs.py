@@ -27,7 +27,7 @@ FACE = [30.0, 10, 90, 70]
 class Draw:
     """Stands in for a generator with the audio windows of ours."""
 
-    geometry = "square"
+    geometry, crop_px = "square", 96
 
     def __init__(self, draw):
         self._draw = draw

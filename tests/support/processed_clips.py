@@ -16,8 +16,8 @@ ANYWHERE = Path("/")
 EMPTY = np.full((160, 160, 3), 110, np.uint8)
 
 
-def sample_of(record: ClipRecord, params: PreprocessParams) -> ClipSample:
-    (made,) = process_clip(record, params, ANYWHERE)
+def sample_of(record: ClipRecord, params: PreprocessParams, crop_px: int = 96) -> ClipSample:
+    (made,) = process_clip(record, params, ANYWHERE, crop_px)
     assert isinstance(made, ClipSample), made
     return made
 

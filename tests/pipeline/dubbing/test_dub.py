@@ -99,9 +99,12 @@ def test_frames_without_a_face_pass_through_and_are_counted(make_video, make_sou
     assert np.flatnonzero(is_kept).tolist() == list(range(8, 16))
 
 
-@pytest.mark.parametrize(("geometry", "width", "height"), [("square", 1.06 * 72, 1.06 * 72), ("box", 48, 72)])
+@pytest.mark.parametrize(
+    ("geometry", "width", "height", "crop_px"),
+    [("square", 1.06 * 72, 1.06 * 72, 96), ("square", 1.06 * 72, 1.06 * 72, 192), ("box", 48, 72, 96)],
+)
 def test_a_mouth_is_pasted_where_its_generators_crops_come_from(
-    make_video, make_sound, tmp_path, geometry, width, height
+    make_video, make_sound, tmp_path, geometry, width, height, crop_px
 ):
     """The detector's box is 48 px wide and 72 high. A box crop of it is stretched, and squeezed again when pasted."""
     x0, y0, detector = 40.0, 12.0, ScriptedDetector(every=[[40.0, 12, 88, 84]])
@@ -110,11 +113,12 @@ def test_a_mouth_is_pasted_where_its_generators_crops_come_from(
 
         @Draw
         def mark(crops, windows, references, brightness=brightness):
-            drawn = np.full_like(crops, 128)
-            drawn[:, 64:80, 40:56] = brightness
+            assert crops.shape == references.shape == (6, crop_px, crop_px, 3)
+            drawn, unit = np.full_like(crops, 128), crop_px // 96
+            drawn[:, 64 * unit : 80 * unit, 40 * unit : 56 * unit] = brightness
             return drawn
 
-        mark.geometry = geometry
+        mark.geometry, mark.crop_px = geometry, crop_px
         run(face, audio, tmp_path / "out.mp4", draw=mark, detector=detector)
         shown.append(read_frames(tmp_path / "out.mp4", None).astype(float).mean(axis=(0, 3)))
     rows, columns = np.nonzero(shown[1] - shown[0] > 127)

@@ -29,7 +29,7 @@ MOUTHS = {"left": np.s_[:, 56:61, 27:35], "right": np.s_[:, 59:64, 92:102]}
 class Louder:
     """Paints the mouth: white where its audio window is loud, black where it is silent."""
 
-    geometry = "square"
+    geometry, crop_px = "square", 96
 
     def audio_windows(self, voice, frames, fps):
         return OURS.audio_windows(voice, frames, fps)

@@ -116,3 +116,17 @@ def test_only_the_lower_half_of_a_rolled_box_changes():
     outside = (upright[..., 0] < 50) | (upright[..., 0] > 110) | (upright[..., 1] < 70) | (upright[..., 1] > 100)
     np.testing.assert_array_equal(pasted[outside], frame[outside])
     assert (pasted[~outside] != frame[~outside]).any()
+
+
+@pytest.mark.parametrize("roll", [0.0, 20.0])
+def test_a_larger_crop_than_its_place_does_not_alias(roll: float) -> None:
+    """A pattern of single pixels becomes grey."""
+    pattern = np.broadcast_to((np.indices((192, 192)).sum(axis=0) % 2 * 255)[:, :, None], (192, 192, 3))
+    pasted = paste_mouth(
+        np.full((160, 160, 3), 127, np.uint8),
+        pattern.astype(np.uint8),
+        np.array([32.0, 32, 128, 128]),
+        np.zeros(3, np.float32),
+        roll,
+    )
+    assert np.abs(pasted.astype(int) - 127).max() <= 1

@@ -27,7 +27,7 @@ IMAGE = np.zeros((2, 2, 3), np.uint8)
 class MarkSpeech:
     """Paints a square on the mouth, whose brightness is that of the speech around the frame's middle."""
 
-    geometry = "square"
+    geometry, crop_px = "square", 96
 
     def __init__(self) -> None:
         self.seconds: list[float] = []

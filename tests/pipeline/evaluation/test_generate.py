@@ -141,3 +141,11 @@ def test_paste_puts_back_what_was_cut_out() -> None:
     back = paste(picture, cut, boxes)
     inner = (slice(None), slice(36, 146), slice(27, 136))
     assert np.abs(back[inner].astype(int) - picture[inner].astype(int)).max() <= 2
+
+
+def test_larger_crops_are_reduced_by_area_before_they_are_pasted() -> None:
+    """A pattern of single pixels becomes grey. Bilinear samples of it would be black and white."""
+    pattern = np.indices((192, 192)).sum(axis=0) % 2 * 255
+    crops = np.broadcast_to(pattern[None, :, :, None], (2, 192, 192, 3)).astype(np.uint8)
+    shown = paste(np.zeros((2, 160, 160, 3), np.uint8), crops, np.array([[32.0, 32, 128, 128]] * 2))
+    assert np.ptp(shown[:, 33:127, 33:127]) <= 1 and abs(int(shown[0, 80, 80, 0]) - 127) <= 1

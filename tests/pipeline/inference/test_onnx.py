@@ -15,7 +15,8 @@ import torch
 
 from models.baselines.lipgan import LipGANConfig, LipGANGenerator
 from models.baselines.speech2vid import Speech2Vid, Speech2VidConfig
-from models.generator import FACE_SIZE_PX, Generator, GeneratorConfig
+from models.choices import FACE_SIZE_PX
+from models.generator import Generator, GeneratorConfig
 from pipeline.core.errors import UserError
 from pipeline.faces.crops import CROP_PX
 from pipeline.inference.generator import MouthGenerator
@@ -33,12 +34,12 @@ NETWORKS: dict[str, tuple[str, Any, Any]] = {
         Generator,
         GeneratorConfig(width=0.125, lstm_over="frames", use_decoder_cbam=True, predicts="change"),
     ),
-    "lstm over mel and its context, CBAM": (
+    "lstm over mel and its context, CBAM, 128 px": (
         "generator_context_both",
         Generator,
-        GeneratorConfig(width=0.125, lstm_over="context_both", lstm_hidden=16),
+        GeneratorConfig(width=0.125, lstm_over="context_both", lstm_hidden=16, face_px=128),
     ),
-    "lipgan": ("lipgan", LipGANGenerator, LipGANConfig(width=0.125, predicts="change")),
+    "lipgan, 192 px": ("lipgan", LipGANGenerator, LipGANConfig(width=0.125, predicts="change", face_px=192)),
     "speech2vid": ("speech2vid", Speech2Vid, Speech2VidConfig(width=0.125)),
 }
 
@@ -61,8 +62,8 @@ def voice() -> ExtractedAudio:
     )
 
 
-def pictures(num: int) -> tuple[np.ndarray, np.ndarray]:
-    crops, references = np.random.default_rng(3).integers(0, 256, (2, num, 96, 96, 3), dtype=np.uint8)
+def pictures(num: int, side_px: int = 96) -> tuple[np.ndarray, np.ndarray]:
+    crops, references = np.random.default_rng(3).integers(0, 256, (2, num, side_px, side_px, 3), dtype=np.uint8)
     return crops, references
 
 
@@ -73,17 +74,18 @@ def test_an_exported_generator_draws_what_torch_draws(tmp_path: Path, name: str)
     assert export_onnx(folder, out) <= TOLERANCE
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["model.onnx"]
     ours, theirs = OnnxGenerator(out, "cpu", 1), MouthGenerator.load(folder, "cpu", "fp32")
-    assert ours.geometry == "box"
+    size = NETWORKS[name][2].face_px
+    assert (ours.geometry, ours.crop_px, theirs.crop_px) == ("box", size, size)
     windows = ours.audio_windows(voice(), range(5), 30.0)
     np.testing.assert_array_equal(windows, theirs.audio_windows(voice(), range(5), 30.0))
-    crops, references = pictures(5)
+    crops, references = pictures(5, size)
     whole = theirs(crops, windows, references, GeneratorState())
     state = GeneratorState()
     parts = [ours(crops[span], windows[span], references[span], state) for span in (slice(0, 2), slice(2, 5))]
     difference = np.abs(np.concatenate(parts).astype(int) - whole)
     assert difference.max() <= 1 and whole.std() > 1
     assert (state.lstm is not None) == ("frames" in name)
-    assert ours(crops[:0], windows[:0], references[:0]).shape == (0, 96, 96, 3)
+    assert ours(crops[:0], windows[:0], references[:0]).shape == (0, size, size, 3)
 
 
 def test_every_kind_of_generator_has_the_same_inputs_without_torch() -> None:

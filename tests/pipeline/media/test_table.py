@@ -109,7 +109,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 class Silent:
     """A generator that changes nothing."""
 
-    geometry = "square"
+    geometry, crop_px = "square", 96
 
     def audio_windows(self, voice, frames, fps):
         return np.zeros((len(frames), 80, 16), np.float32)

@@ -64,6 +64,7 @@ def test_the_committed_file_is_valid(repo_root: Path) -> None:
         ("train_evaluator.windows_per_clip", 5, "need clips of 26 frames, but preprocess.min_frames is 25"),
         ("preprocess.min_audio_rms", 5, "preprocess.min_audio_rms: Input should be less than or equal to 1"),
         ("train_gan.width", 0.5, "train_gan.width is 0.5 and train_syncnet.width is 0.25; make them"),
+        ("train_gan.face_px", 100, "train_gan.face_px: Input should be 96, 128 or 192 (given 100)"),
         ("train_gan.window_frames", 7, "train_gan.window_frames: Input should be a multiple of 5"),
         ("train_gan.window_frames", 25, "need clips of 51 frames, but preprocess.min_frames is 25"),
         (

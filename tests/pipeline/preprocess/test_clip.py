@@ -17,6 +17,7 @@ import pytest
 
 from pipeline.corpora.manifest import ClipRecord, record_of
 from pipeline.corpora.storage import NoDriverError, OutageError
+from pipeline.faces.crops import resized_crops
 from pipeline.features.alignment import num_frames_of
 from pipeline.media.file import MediaFile
 from pipeline.media.mjpeg import decode_mjpeg
@@ -338,3 +339,15 @@ def test_real_clips_are_kept_with_the_mouth_in_the_lower_half(shared_data, param
         for image, (_, y0, _, y1) in zip(context, boxes, strict=False):
             mouth_y = detector.detect(image)[0].landmarks[3:, 1].mean()
             assert 0.55 < (mouth_y - y0) / (y1 - y0) < 0.85
+
+
+def test_crops_of_another_size_show_the_same(make_clip, params) -> None:
+    record = make_clip()
+    small, large = sample_of(record, params), sample_of(record, params, 192)
+    assert (small.crop_px, large.crop_px) == (96, 192)
+    assert (large.context_mjpeg, large.mel.tobytes()) == (small.context_mjpeg, small.mel.tobytes())
+    crops = decode_mjpeg(large.frames_mjpeg, large.frame_bytes)
+    assert crops.shape[1:] == (192, 192, 3)
+    reduced = resized_crops(crops, 96).astype(int)
+    assert np.abs(reduced - decode_mjpeg(small.frames_mjpeg, small.frame_bytes)).mean() < 2
+    assert large.stats["sharpness"] == pytest.approx(small.stats["sharpness"], rel=0.5)

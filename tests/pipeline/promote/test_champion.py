@@ -180,17 +180,26 @@ def test_a_champion_of_another_evaluation_is_scored_again(layout: Layout, params
 
 
 @pytest.mark.slow
-def test_a_champion_of_another_crop_geometry_is_not_compared(layout: Layout, params: Params) -> None:
+@pytest.mark.parametrize(
+    ("crops", "reason"),
+    [
+        ({"crop": "box"}, "its face crops have the geometry box, the challenger's square"),
+        ({"crop_px": 128}, "its face crops are cut at 128 px, the challenger's at 96 px"),
+    ],
+)
+def test_a_champion_with_other_crops_is_not_compared(
+    layout: Layout, params: Params, crops: dict[str, Any], reason: str
+) -> None:
     def score_again(layout: Layout, params: Params, folder: Path) -> dict[str, Any]:
-        scored = figures(folder, 8.5, 22.0, evaluator="of box crops")
-        return scored | {"protocol": scored["protocol"] | {"crop": "box"}}
+        scored = figures(folder, 8.5, 22.0, evaluator="of other crops")
+        return scored | {"protocol": scored["protocol"] | crops}
 
     write_model(layout, 7.0, 20.0, weight=1.0)
     champion.promote(layout, "lstm_cbam", params, score_again=must_not_be_called)
-    write_model(layout, 6.0, 18.0, weight=2.0, evaluator="of square crops")
+    write_model(layout, 6.0, 18.0, weight=2.0, evaluator="of its own crops")
     decision = champion.promote(layout, "lstm_cbam", params, score_again=score_again)
     assert decision["outcome"] == "not_comparable"
-    assert "its face crops have the geometry box, the challenger's square" in decision["reason"]
+    assert reason in decision["reason"]
 
 
 @pytest.mark.slow

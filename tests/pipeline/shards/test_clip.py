@@ -1,4 +1,4 @@
-"""Clips cut again in another geometry."""
+"""Clips cut again in another geometry or size."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from pipeline.shards.write import ClipSample, _members
 
 MakeSample = Callable[..., ClipSample]
 PLACES = np.array([[20.0, 10, 120, 130], [24, 10, 124, 130], [28, 10, 128, 130], [32, 10, 132, 130]])
+
+SQUARE = np.array([16.0, 10, 176, 170])
 
 
 def with_boxes(sample: ClipSample, places: np.ndarray, side_px: int = 160) -> ClipSample:
@@ -78,3 +80,29 @@ def test_context_crops_that_are_too_small_are_refused_with_the_remedy(make_sampl
     said = r"box. .* at 72 px, below the 96 px .*preprocess\.crop to box, or preprocess\.context_px to at least 135"
     with pytest.raises(UserError, match=said):
         clip.recut("box")
+
+
+def test_a_clip_is_resized_or_cut_again_in_another_size(make_sample: MakeSample) -> None:
+    sample = with_boxes(make_sample("a"), PLACES, side_px=192)
+    mjpeg, sizes = encode_mjpeg(np.broadcast_to(np.arange(128, dtype=np.uint8)[:, None], (4, 128, 128, 3)), 100)
+    stored = clip_of(
+        replace(sample, frames_mjpeg=mjpeg, frame_bytes=sizes, crop_px=128, crop_in_context=np.tile(SQUARE, (4, 1)))
+    )
+    assert (stored.crop_px, stored.recut("square", 128) is stored) == (128, True)
+    small = stored.recut("square")
+    assert (small.crop_px, small.cut_px, small.crops([2]).shape) == (96, 128, (1, 96, 96, 3))
+    assert ends_of(small.crops([2])[0]) == pytest.approx((0, 128), abs=1)
+    large = stored.recut("square", 160)
+    assert (large.crop_px, large.cut_px, large.crops([2]).shape) == (160, 160, (1, 160, 160, 3))
+    assert large.crops([2])[0].mean(axis=(0, 2))[[0, -1]] == pytest.approx((16.5, 175.5), abs=1)
+    again = large.recut("square")
+    assert (again.cut_px, again.crops([2]).shape) == (160, (1, 96, 96, 3))
+    said = r"a: the crops have 128 px, but the model needs 192. .* at 160 px.*train_gan\.face_px to 192, .* least 269"
+    with pytest.raises(UserError, match=said):
+        stored.recut("square", 192)
+
+
+def test_only_another_size_than_96_is_named(make_sample: MakeSample) -> None:
+    described = [json.loads(_members(replace(make_sample("a"), crop_px=size))["json"]) for size in (96, 128)]
+    assert ["crop_px" in description for description in described] == [False, True]
+    assert described[1] == described[0] | {"crop_px": 128}

@@ -12,6 +12,7 @@ from pipeline.core.layout import Layout
 from pipeline.core.ray_cluster import WorkerError
 from pipeline.corpora.manifest import ClipRecord, require_enough
 from pipeline.corpora.storage import NoDriverError, OutageError
+from pipeline.params import load_params
 from pipeline.preprocess import build
 from pipeline.shards.index import IndexRow, Reject
 from pipeline.stages import preprocess
@@ -103,3 +104,14 @@ def test_failures_of_workers_and_storage_are_temporary(error: Exception, tmp_pat
     context = MagicMock(layout=Layout(tmp_path))
     with pytest.raises(TemporaryError, match=str(error)):
         preprocess._body(context)
+
+
+def test_the_crops_have_the_size_of_the_generators(repo_root: Path, tmp_path: Path, monkeypatch) -> None:
+    params = load_params(repo_root / "params.yaml")
+    params = params.model_copy(update={"train_gan": params.train_gan.model_copy(update={"face_px": 192})})
+    build_shards = MagicMock(side_effect=OutageError("stop here"))
+    monkeypatch.setattr(preprocess, "read_manifest", lambda path: [])
+    monkeypatch.setattr(build, "build_shards", build_shards)
+    with pytest.raises(OutageError):
+        preprocess._body(MagicMock(layout=Layout(tmp_path), params=params))
+    assert build_shards.call_args.kwargs["crop_px"] == 192

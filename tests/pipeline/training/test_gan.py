@@ -35,15 +35,16 @@ class FakeClip(NamedTuple):
     audio: np.ndarray
     crops: Callable[[Any], np.ndarray]
     geometry: CropGeometry = "square"
+    crop_px: int = 96
 
     def __hash__(self) -> int:
         return id(self)
 
 
-def clip(seed: int) -> Any:
+def clip(seed: int, side_px: int = 96) -> Any:
     """A clip of 30 random frames with random audio."""
     rng = np.random.default_rng(seed)
-    frames = rng.integers(0, 255, (30, 96, 96, 3), dtype=np.uint8)
+    frames = rng.integers(0, 255, (30, side_px, side_px, 3), dtype=np.uint8)
     mel = rng.uniform(-4, 4, (97, 80)).astype(np.float32)
     audio = rng.integers(-9000, 9000, 30 * 640).astype(np.int16)
     return FakeClip(30, mel, audio, lambda indices: frames[np.asarray(indices)])
@@ -91,9 +92,9 @@ def trainee(params: TrainGanParams) -> GanTrainee:
     return trainee_of(params)
 
 
-def batch(kind: GeneratorKind = OURS, num_frames: int = 5) -> dict[str, torch.Tensor]:
+def batch(kind: GeneratorKind = OURS, num_frames: int = 5, side_px: int = 96) -> dict[str, torch.Tensor]:
     items = [
-        CutGeneratorWindow(6, 3, kind=kind, num_frames=num_frames)(clip(seed), np.random.default_rng(seed))
+        CutGeneratorWindow(6, 3, kind=kind, num_frames=num_frames)(clip(seed, side_px), np.random.default_rng(seed))
         for seed in (5, 6)
     ]
     assert items[0] is not None
