@@ -220,8 +220,8 @@ def test_what_an_evaluator_measures_that_cannot_judge_is_withheld(loudness_evalu
 def test_lip_metrics_of_both_sides_are_shown(
     loudness_evaluator: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The networks are replaced; the first call is for the real video, the second for the generated one."""
-    scores = iter([LipScore(0.5, 0.1, 20), LipScore(0.25, 0.3, 20)] * 2)
+    """The networks are replaced; the first call is for the generated video, the second for the real one."""
+    scores = iter([LipScore(0.25, 0.3, 20), LipScore(0.5, 0.1, 20)] * 2)
     monkeypatch.setattr(
         setup.LipScorer, "open", lambda *_: type("Fake", (), {"missing": "", "__call__": lambda *_: next(scores)})()
     )
