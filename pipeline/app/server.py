@@ -55,8 +55,8 @@ def running_app(
     this checkout.
     """
     credentials = address.credentials()
-    require_gradio()
     require_drawable(label)
+    require_gradio()
     require_free(address.port, address.host, "python -m pipeline app")
     bypass_proxies_for_loopback()
     models, host = offered_models(layout, folders), host_in_url(address.host)

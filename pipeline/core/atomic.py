@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import math
 import os
@@ -21,12 +22,10 @@ from pipeline.core.errors import UserError
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of ``path``. On success it replaces ``path``; on failure it is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
-    try:
+    temporary = _temporary(path.absolute())
+    with _removed_at_exit(temporary):
         yield temporary
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -37,14 +36,46 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """
     temporary = _temporary(path.absolute())
     shutil.rmtree(temporary, ignore_errors=True)  # a killed process may have had the same number
-    temporary.mkdir(parents=True)
-    try:
+    with _removed_at_exit(temporary):
+        temporary.mkdir(parents=True)
         yield temporary
         if path.is_dir():
             path.rmdir()
         temporary.rename(path)
+
+
+_unfinished: set[tuple[int, Path]] = set()
+"""Temporary files and folders that exist now, with the process that made them: a fork inherits the set."""
+
+
+@contextmanager
+def _removed_at_exit(temporary: Path) -> Iterator[None]:
+    """Remove a file or folder at the end of the block, or at the exit of the process if the block does not end.
+
+    The block does not end if a signal's SystemExit is raised in a function that FFmpeg calls through PyAV: there it
+    ends the process at once.
+    """
+    entry = os.getpid(), temporary
+    _unfinished.add(entry)
+    try:
+        yield
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove(temporary)
+        _unfinished.discard(entry)
+
+
+@atexit.register
+def _remove_unfinished() -> None:
+    for process, temporary in list(_unfinished):
+        if process == os.getpid():
+            _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def require_writable(path: Path, flag: str) -> None:
@@ -67,10 +98,7 @@ def remove_abandoned(path: Path) -> None:
     pattern = re.compile(rf"\.{re.escape(path.stem)}\.([0-9]+){re.escape(path.suffix)}")
     for other in path.absolute().parent.glob(".*"):
         if (found := pattern.fullmatch(other.name)) and not psutil.pid_exists(int(found[1])):
-            if other.is_dir():
-                shutil.rmtree(other, ignore_errors=True)
-            else:
-                other.unlink(missing_ok=True)
+            _remove(other)
 
 
 def _temporary(path: Path) -> Path:

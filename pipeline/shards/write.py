@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from models.choices import FACE_SIZE_PX
 from pipeline.core import atomic
 from pipeline.core.choices import UNNAMED_GEOMETRY, CropGeometry
 from pipeline.core.errors import UserError
-from pipeline.faces.crops import CROP_PX
 from pipeline.shards.index import INDEX_NAME, REJECTS_NAME, IndexRow, Reject
 from pipeline.shards.key import sample_key
 
@@ -48,7 +48,7 @@ class ClipSample:
     mel: NDArray[np.float32]  # [L, 80]
     audio: NDArray[np.int16]  # [n], 16 kHz
     crop: CropGeometry = UNNAMED_GEOMETRY
-    crop_px: int = CROP_PX
+    crop_px: int = FACE_SIZE_PX
     other_crops_in_context: Mapping[CropGeometry, NDArray[np.floating]] = field(default_factory=dict)  # [N, 4] each
     transcript: str = ""
     source: str = ""
@@ -150,7 +150,7 @@ def _members(sample: ClipSample) -> dict[str, bytes]:
         "source": sample.source,
         "stats": {name: float(value) for name, value in sample.stats.items()},
     }
-    if sample.crop_px != CROP_PX:  # earlier versions had no other size and did not name it
+    if sample.crop_px != FACE_SIZE_PX:  # earlier versions had no other size and did not name it
         description["crop_px"] = sample.crop_px
     text = json.dumps(description, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return {

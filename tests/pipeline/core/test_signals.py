@@ -54,6 +54,8 @@ FINALISING = """
 import signal, sys, time
 from pipeline.core.signals import exit_on_signals
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it in commands that it runs in background
+
 class Held:
     def __del__(self):
         print("finalising", flush=True)
@@ -75,3 +77,36 @@ def test_a_signal_that_arrives_while_an_object_is_finalised_is_not_lost(signum: 
     process.send_signal(signum)
     assert process.wait(timeout=30) == (-signum if signum == signal.SIGINT else 128 + signum)
     assert process.stderr is not None and "Exception ignored" not in process.stderr.read()
+
+
+READING = """
+import sys, time
+from pathlib import Path
+import av
+from pipeline.core import atomic
+from pipeline.core.signals import exit_on_signals
+
+class Slow:
+    name = "media.mp4"
+
+    def read(self, size):
+        print("reading", flush=True)
+        time.sleep(60)
+
+exit_on_signals()
+folder = Path(sys.argv[1])
+with atomic.replacing(folder / "file") as file, atomic.replacing_folder(folder / "pictures") as pictures:
+    file.touch()
+    (pictures / "0.png").touch()
+    av.open(Slow())
+"""
+
+
+def test_temporary_files_are_removed_if_the_signal_arrives_while_ffmpeg_reads(tmp_path: Path) -> None:
+    """PyAV ends the process if a reader raises SystemExit, without an unwinding of the callers."""
+    process = subprocess.Popen([sys.executable, "-c", READING, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "reading\n"
+    assert len(list(tmp_path.iterdir())) == 2
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 128 + signal.SIGTERM
+    assert not any(tmp_path.iterdir())

@@ -97,7 +97,7 @@ def test_a_node_that_dies_in_mid_run_changes_no_byte(cluster, make_clip, params,
     doomed = cluster.worker_nodes.copy().pop()
     doomed_id, first, last = doomed.node_id, tmp_path / "first", tmp_path / "last"
 
-    def hangs_on_its_second(task: ShardTask, params, root: Path) -> PackedShard:
+    def hangs_on_its_second(task: ShardTask, params, root: Path, crop_px: int) -> PackedShard:
         import ray
 
         if ray.get_runtime_context().get_node_id() == doomed_id:
@@ -107,7 +107,7 @@ def test_a_node_that_dies_in_mid_run_changes_no_byte(cluster, make_clip, params,
             first.write_text(pipeline.__file__)
         else:
             wait_for(last)
-        return process_shard(task, params, root)
+        return process_shard(task, params, root, crop_px)
 
     monkeypatch.setattr(build_module, "process_shard", hangs_on_its_second)
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)

@@ -154,8 +154,8 @@ def test_a_worker_killed_in_mid_run_changes_no_byte(clips, params, tmp_path, two
     build(clips, params, tmp_path, "serial")
     marker = tmp_path / "killed"
 
-    def killed_once(task: ShardTask, params, root: Path) -> PackedShard:
-        made = process_shard(task, params, root)
+    def killed_once(task: ShardTask, params, root: Path, crop_px: int) -> PackedShard:
+        made = process_shard(task, params, root, crop_px)
         if task.name == "train/train-00001.tar" and not marker.exists():
             marker.touch()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -189,10 +189,10 @@ from pipeline.preprocess import build as build_module
 process_shard = build_module.process_shard
 
 
-def held(task, params, root):
+def held(task, params, root, crop_px):
     while task.split == "val":
         time.sleep(1)
-    return process_shard(task, params, root)
+    return process_shard(task, params, root, crop_px)
 
 
 build_module.process_shard = held
