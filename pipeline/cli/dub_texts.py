@@ -31,6 +31,10 @@ Several faces: by default the largest face is dubbed, over the whole video, and 
 A face gets a new number after a cut.
 Several audio tracks: the default track is used, or the one of --audio-track; the summary names it.
 """
+_MISSING_HINT = (
+    "If a face is visible in the frames that were left unchanged, raise preprocess.detector_max_px or lower "
+    "preprocess.detector_score in params.yaml."
+)
 MAX_LISTED = 5
 """Largest number of dubbed faces that the summary lists one by one."""
 
@@ -43,6 +47,7 @@ def summary_line(summary: DubSummary) -> str:
         + "".join(f"\ndubbed: {_face_text(face, summary.who)}" for face in summary.faces[:MAX_LISTED])
         + (f"\ndubbed: {len(summary.faces) - MAX_LISTED} more" if len(summary.faces) > MAX_LISTED else "")
         + "".join(f"\nnote: {note}" for note in summary.notes)
+        + (f"\n{_MISSING_HINT}" if summary.num_missing else "")
     )
 
 

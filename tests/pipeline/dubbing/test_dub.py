@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -193,6 +194,8 @@ def test_the_summary_tells_what_is_missing_in_the_inputs(make_sound, tmp_path):
     assert [note.split(": ", 1)[0] for note in summary.notes] == [str(face), str(audio)]
     assert all("is cut off: it has 90% of the bytes" in note for note in summary.notes)
     assert summary_line(summary).count("\nnote: ") == 2
+    assert "detector_max_px" not in summary_line(summary)
+    assert "raise preprocess.detector_max_px" in summary_line(replace(summary, num_missing=3))
 
 
 @pytest.mark.parametrize(("rotation", "expected"), [(0, Fraction(16, 11)), (90, Fraction(11, 16))])
