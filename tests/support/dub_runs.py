@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core.signals import exit_on_signals
+from pipeline.dubbing import DubbedFace, DubSummary
 from pipeline.dubbing.dub import dub_file
 from pipeline.dubbing.face_path import Followed, FollowSettings
 from pipeline.dubbing.settings import DubSettings
@@ -56,6 +57,23 @@ def followed(boxes):
 def run(face, audio, out, draw=darken, detector=None, **settings):
     detector = detector or ScriptedDetector(every=[FACE])
     return dub_file(face, audio, out, draw, lambda longer_side: [detector], DubSettings(follow=FOLLOW, **settings))
+
+
+def summary_of(path: Path, num_frames: int, face: DubbedFace) -> DubSummary:
+    """The summary of a video at 25 fps in which one face was dubbed."""
+    return DubSummary(
+        path=path,
+        num_frames=num_frames,
+        num_missing=0,
+        num_dubbed=face.num_frames,
+        who="largest",
+        faces=(face,),
+        width=160,
+        height=160,
+        fps=25.0,
+        seconds=1.0,
+        notes=(),
+    )
 
 
 if __name__ == "__main__":

@@ -16,8 +16,9 @@ from pipeline.app.preview import loudest_part
 from pipeline.app.score_text import FaceSync
 from pipeline.app.settings import AppLimits
 from pipeline.core.errors import DataError, UserError
-from pipeline.dubbing import DubbedFace, DubSummary, ListedFace
+from pipeline.dubbing import DubbedFace, ListedFace
 from pipeline.faces.detector import YuNetDetector
+from tests.support.dub_runs import summary_of
 from tests.support.media_readers import read_frames
 from tests.support.tiny_generator import make_checkout
 
@@ -177,19 +178,7 @@ def test_the_faces_of_an_input_are_scored_also_if_it_states_no_length(options, e
             for frame in frames:
                 container.mux(stream.encode(frame))
     dubbed = DubbedFace(number=1, num_frames=125, start_s=0.0, end_s=5.0, box_px=(0, 0, 9, 9))
-    summary = DubSummary(
-        path=tmp_path / "out.mp4",
-        num_frames=125,
-        num_missing=0,
-        num_dubbed=125,
-        who="largest",
-        faces=(dubbed,),
-        width=64,
-        height=48,
-        fps=25.0,
-        seconds=1.0,
-        notes=(),
-    )
+    summary = summary_of(tmp_path / "out.mp4", 125, dubbed)
     monkeypatch.setattr(jobs, "_score", lambda part: (scored.append(part), FaceSync(5.0, 0))[1])
     jobs._sync(face, summary)
     assert [[one.end_s for one in part.faces] for part in scored] == [[5.0], [pytest.approx(end_s, abs=0.05)]]

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.dubbing import DubbedFace, DubSummary
+from pipeline.dubbing import DubbedFace
 from pipeline.dubbing.sync_score import score_dub
 from pipeline.media.file import MediaFile
 from pipeline.media.writer import VideoWriter
 from pipeline.params import load_params
 from tests.support.drawn_face import RATE_HZ, draw_face, tone
+from tests.support.dub_runs import summary_of
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -25,19 +26,7 @@ def test_the_judge_gets_the_sound_of_the_scored_frames_and_no_other_is_kept(tmp_
         for _ in range(60):
             writer.write(draw_face(80, 76))
     face = DubbedFace(number=1, num_frames=40, start_s=0.4, end_s=2.0, box_px=(48, 30, 112, 120))
-    summary = DubSummary(
-        path=path,
-        num_frames=60,
-        num_missing=0,
-        num_dubbed=40,
-        who="largest",
-        faces=(face,),
-        width=160,
-        height=160,
-        fps=25.0,
-        seconds=1.0,
-        notes=(),
-    )
+    summary = summary_of(path, 60, face)
     seen = []
 
     def judge(context, samples):
