@@ -112,8 +112,10 @@ class _Events:
         self._jobs = jobs
 
     def show_faces(self, path: str | None) -> Updates:
+        # The faces of an earlier video are removed first: their numbers mean other people in this one.
+        text = _READY if path is None else "searching for faces"
+        yield FaceListing((), None), gr.Image(visible=False), gr.Radio(_who_choices(()), value="largest"), text
         if path is None:
-            yield FaceListing((), None), gr.Image(visible=False), gr.Radio(_who_choices(()), value="largest"), _READY
             return
         with shown_errors():
             found = yield from run_with_progress(partial(self._jobs.list_faces, Path(path)), _only_report(3))
