@@ -179,13 +179,13 @@ class Generator(nn.Module):
             raise ValueError(f"the mel windows of this generator have {num_steps} steps, got {mel_BTCML.shape[-1]}")
         if tuple(faces_BTCHW.shape[-2:]) != (side, side):
             raise ValueError(f"faces must be {side}x{side}, got {tuple(faces_BTCHW.shape[-2:])}")
-        num_windows = faces_BTCHW.shape[:2]
+        batch_shape = faces_BTCHW.shape[:2]
         audio_NC11 = self._encode_audio(mel_BTCML.flatten(0, 1))
         if self.frame_lstm is not None:
-            audio_BTC, state = self.frame_lstm(audio_NC11.flatten(1).unflatten(0, num_windows), state)
+            audio_BTC, state = self.frame_lstm(audio_NC11.flatten(1).unflatten(0, batch_shape), state)
             audio_NC11 = audio_BTC.flatten(0, 1)[..., None, None]
         frames_NCHW = self._generate_frames(audio_NC11, faces_BTCHW.flatten(0, 1))
-        return frames_NCHW.unflatten(0, num_windows), state
+        return frames_NCHW.unflatten(0, batch_shape), state
 
     def _encode_audio(self, mel_N1ML: torch.Tensor) -> torch.Tensor:
         if self.mel_lstm is not None:

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = {
     "stage": ["pipeline.stages.sync_filter"],
     "score-model": ["pipeline", "score-model", "--model", "nowhere"],
-    "score": ["pipeline", "score", "--generated", "a", "--reference", "b"],
+    "score": ["pipeline", "score", "--generated", "a", "--real", "b"],
     "dub": ["pipeline", "dub", "--face", "a.mp4", "--audio", "a.mp4", "--out", "b.mp4"],
     "promote": ["pipeline.promote"],
     "flow": ["flows.reproduce", "--plan"],

@@ -30,8 +30,8 @@ class FramewiseGenerator(nn.Module, ABC):
         audio: float [B, T, *audio_shape]; faces: float [B, T, *face_shape] in [0, 1], BGR.
         Returns float32 [B, T, 3, S, S] in [0, 1], BGR. Raises ValueError for other shapes.
         """
-        num_windows = faces_BTCHW.shape[:2]
-        expected = ((*num_windows, *self.audio_shape), (*num_windows, *self.face_shape))
+        batch_shape = faces_BTCHW.shape[:2]
+        expected = ((*batch_shape, *self.audio_shape), (*batch_shape, *self.face_shape))
         given = (tuple(audio_BTCFL.shape), tuple(faces_BTCHW.shape))
         if given != expected:
             raise ValueError(
@@ -39,7 +39,7 @@ class FramewiseGenerator(nn.Module, ABC):
                 f"[B, T, {_sizes(self.face_shape)}] that agree in B and T, got {given[0]} and {given[1]}"
             )
         logits_NCHW = self.generate_logits(audio_BTCFL.flatten(0, 1), faces_BTCHW.flatten(0, 1))
-        return torch.sigmoid(logits_NCHW.float()).unflatten(0, num_windows)
+        return torch.sigmoid(logits_NCHW.float()).unflatten(0, batch_shape)
 
     @abstractmethod
     def generate_logits(self, audio_NCFL: torch.Tensor, faces_NCHW: torch.Tensor) -> torch.Tensor:

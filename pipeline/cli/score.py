@@ -27,7 +27,7 @@ SCORE_COLUMNS = (
 
 def score(
     generated: Annotated[Path, typer.Option(help="Folder of videos that a system generated, with sound.")],
-    reference: Annotated[Path, typer.Option(help="Folder of the real videos behind them, with the same names.")],
+    real: Annotated[Path, typer.Option(help="Folder of the real videos behind them, with the same names.")],
     out: Annotated[
         Path | None,
         typer.Option(help="JSON file to write, with a CSV file of each clip's metrics. Default: no files."),
@@ -43,7 +43,7 @@ def score(
     whether it can judge them. Clips that cannot be scored are listed. Exit code 0 if at least one clip was scored.
     """
     with user_errors():
-        for line in score_folders(Layout(find_root()), generated, reference, out, against):
+        for line in score_folders(Layout(find_root()), generated, real, out, against):
             typer.echo(line)
 
 
@@ -61,9 +61,7 @@ def score_model(
             typer.echo(line)
 
 
-def score_folders(
-    layout: Layout, generated: Path, reference: Path, out: Path | None, against: Path | None
-) -> Iterator[str]:
+def score_folders(layout: Layout, generated: Path, real: Path, out: Path | None, against: Path | None) -> Iterator[str]:
     """Score the videos of a folder, write ``out`` and yield the result as lines of text.
 
     ``against``: earlier result to compare with. Raises UserError for invalid arguments, before the computation where
@@ -86,7 +84,7 @@ def score_folders(
     _require_json(out)
     params = load_params(layout.params_path)
     other = None if against is None else comparing.EarlierResult.read(against)
-    pairs, unmatched = pair_videos(generated, reference)
+    pairs, unmatched = pair_videos(generated, real)
     networks = Networks.open(layout, params)
     encodings = Encodings.of(pairs)
     protocol = scoring.describe_protocol(pairs, networks, params.preprocess, encodings)
@@ -131,7 +129,7 @@ def score_folders(
         first = noted[0]
         yield f"clips resampled before scoring: {len(noted)}, such as {first.pair.video_id}: {first.note}"
     if unmatched:
-        yield f"not scored, since {reference} has no video with these names: {_some(unmatched)}"
+        yield f"not scored, since {real} has no video with these names: {_some(unmatched)}"
     if is_unfit:
         return
     if networks.evaluator.name == TRAINED:

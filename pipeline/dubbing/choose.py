@@ -17,7 +17,7 @@ from pipeline.dubbing.who import Who
 from pipeline.faces.active_speaker import clearly_best, loudness_by_frame, mouth_motions, speaking_score
 from pipeline.faces.detector import box_iou
 from pipeline.faces.track import MIN_LINK_IOU, FaceTrack
-from pipeline.features.alignment import FPS, SAMPLE_RATE_HZ
+from pipeline.features.alignment import FPS, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 
 MIN_TALKING_RATIO = 1.25
 """Smallest ratio of the best score to the second best in one shot.
@@ -128,7 +128,7 @@ def _talking_in(
     faces = [face for face, seen in zip(faces, is_seen, strict=True) if seen]
     sound = samples[round((found.time_of(start) - found.time_of(0)) * SAMPLE_RATE_HZ) :]
     motions = mouth_motions(tracks, _repeated(images, rows))
-    loudness = loudness_by_frame(sound[: len(rows) * round(SAMPLE_RATE_HZ / FPS)], motions.shape[1])
+    loudness = loudness_by_frame(sound[: len(rows) * SAMPLES_PER_FRAME], motions.shape[1])
     scores = [speaking_score(motion, loudness) for motion in motions]
     best = clearly_best(scores, MIN_TALKING_RATIO)
     return None if best is None else faces[best].number

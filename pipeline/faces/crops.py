@@ -13,9 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.choices import FACE_SIZE_PX
 from pipeline.core.choices import CropGeometry
 
-CROP_PX = 96
+CROP_PX = FACE_SIZE_PX
+"""Side of face crops in pixels, if nothing sets another size. Crops of all sizes are scored at this size."""
 BORDER_VALUE = 110
 """Grey level outside the frame, as in syncnet_python."""
 CHIN_MARGIN = 0.06

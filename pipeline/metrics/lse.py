@@ -23,14 +23,15 @@ from torch.nn import functional as F
 from models.losses import pairwise_distances
 from models.lse_syncnet import MFCC_STEPS, WINDOW_FRAMES, LseSyncNet
 from pipeline.core.errors import DataError
+from pipeline.features.alignment import SAMPLES_PER_FRAME
 from pipeline.features.mfcc import mfcc
 from pipeline.metrics import ClipTooShortError
 from pipeline.metrics.best_offset import MIN_WINDOWS, best_offset, offsets_within
 from pipeline.metrics.exact import full_float32
 
 VSHIFT_FRAMES = 15
+"""Largest offset of audio and video that is searched, as published."""
 EVALUATOR_INPUT_PX = 224
-SAMPLES_PER_FRAME = 640
 MFCC_STEPS_PER_FRAME = 4
 DROPPED_WINDOWS = 5
 """The published code has 5 windows fewer than frames; one more would be possible."""

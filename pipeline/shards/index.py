@@ -38,7 +38,10 @@ class IndexRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Reject:
-    """One rejected clip or segment, with a stable reason code and a detail for the user."""
+    """One rejected clip or segment, with a stable reason code and a detail for the user.
+
+    ``path`` is the source clip's path in the manifest.
+    """
 
     clip_id: str
     speaker: str

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline import stage
-from pipeline.corpora.manifest import SPLITS, require_enough
+from pipeline.corpora.manifest import SPLITS, read_manifest, require_enough
 from pipeline.features.alignment import num_samples_of
 from pipeline.report.progress import tracked
 from pipeline.shards.index import IndexRow, Reject
+from pipeline.shards.key import source_of
 from pipeline.shards.write import write_index, write_rejects
 from pipeline.sync_filter.decision import SyncScore, correction_frames, rejection, score_clip
 
@@ -72,6 +73,7 @@ def _filtered(
     params, runtime = context.params.sync_filter, context.params.runtime
     set_threads(runtime.num_threads)
     scorer = load_scorer(params, context.layout.root, select_device(runtime.device), shared_geometry(rows))
+    paths = {record.clip_id: record.path for record in read_manifest(context.layout.manifest_path)}
     kept = [row for row in rows if row.split not in params.splits]
     rejected: list[Reject] = []
     scores: list[SyncScore] = []
@@ -90,7 +92,7 @@ def _filtered(
                     clip_id=row.clip_id,
                     speaker=row.speaker,
                     split=row.split,
-                    path=clip.source,
+                    path=paths.get(row.clip_id) or paths[source_of(row.clip_id)],
                     reason=code.value,
                     detail=detail,
                 )

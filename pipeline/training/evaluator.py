@@ -18,13 +18,12 @@ from models.losses import distance_softmax_loss, pairwise_distances
 from models.lse_syncnet import LseSyncNet
 from models.parallel import gather_batch, with_shared_statistics
 from pipeline.core.choices import Augment
-from pipeline.features.alignment import WINDOW_FRAMES
+from pipeline.features.alignment import SAMPLES_PER_FRAME, WINDOW_FRAMES
 from pipeline.features.mfcc import mfcc
 from pipeline.inference.device import autocast, uses_bf16
 from pipeline.media.image import blur_each
 from pipeline.metrics.lse import (
     DROPPED_WINDOWS,
-    SAMPLES_PER_FRAME,
     embed_clip,
     evaluator_frames,
     mfcc_windows,

@@ -77,7 +77,7 @@ def _measured(evaluator: Evaluator, context: StageContext) -> dict[str, Any]:
     test = validation.scores(
         [
             negative_distances(*evaluator(clip.context(np.arange(clip.num_frames)), clip.audio))
-            for clip in spread_clips(context.layout.clips_dir, "test", MAX_TEST_CLIPS)
+            for clip in spread_clips(context.layout.clips_dir, "test", MAX_TEST_CLIPS, ("context", "audio"))
         ]
     )
     return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,16 +33,22 @@ logger = logging.getLogger(__name__)
 NEAR_CHANCE = 0.55
 """Pairwise accuracy below which a sync network counts as untrained. Chance level is 0.5."""
 MAX_VALIDATION_CLIPS = 24
-"""Largest number of validation clips if each validation embeds whole clips. More would dominate a short training."""
+"""Largest number of validation clips if each validation embeds whole clips. They stay in memory.
+
+More would dominate a short training.
+"""
 MAX_TEST_CLIPS = 200
 """Largest number of test clips. They are used once, after training."""
 
 
-def spread_clips(clips_dir: Path, split: str, limit: int) -> list[Clip]:
-    """At most ``limit`` clips, evenly spaced in the split. Every run returns the same clips."""
+def spread_clips(clips_dir: Path, split: str, limit: int, parts: Collection[str]) -> Iterator[Clip]:
+    """Yields at most ``limit`` clips with these parts, evenly spaced in the split. Every run yields the same clips.
+
+    A clip is read when it is requested, so a caller that keeps none needs memory for one.
+    """
     keys = [row.key for row in read_index(clips_dir, split)]
     chosen = np.linspace(0, len(keys) - 1, min(limit, len(keys))).round().astype(int)
-    return list(read_clips(clips_dir, split, keys={keys[index] for index in chosen}))
+    yield from read_clips(clips_dir, split, parts, {keys[index] for index in chosen})
 
 
 T = TypeVar("T", bound=Trainee)
@@ -110,7 +116,9 @@ def _train(training: Training[T], runtime: RuntimeParams, clips_dir: Path, scrat
     set_threads(runtime.num_threads)
     device = select_device(runtime.device)
     torch.manual_seed(training.seed)
-    trainee = training.build(spread_clips(clips_dir, "val", training.num_validation_clips), device)
+    validation_clips = list(spread_clips(clips_dir, "val", training.num_validation_clips, training.parts))
+    trainee = training.build(validation_clips, device)
+    del validation_clips  # only some trainees keep them
     stream = ClipStream(clips_dir, "train", training.seed, parts=tuple(training.parts))
     rank, world_size = parallel.rank(), parallel.num_processes()
     report = train(
@@ -180,8 +188,9 @@ def run_sync_training(context: StageContext, sync: SyncTraining) -> dict[str, An
     params = sync.params
     trained = run_training(context, sync.training)
     trainee, report = trained.trainee, trained.report
+    test_clips = spread_clips(context.layout.clips_dir, "test", MAX_TEST_CLIPS, sync.training.parts)
     test = SyncValidation(params.num_validation_pairs, params.min_gap_frames, sync.training.seed).scores(
-        [trainee.similarity(clip) for clip in spread_clips(context.layout.clips_dir, "test", MAX_TEST_CLIPS)]
+        [trainee.similarity(clip) for clip in test_clips]
     )
     metrics = {
         **{f"val_{name}": value for name, value in report.validation.items()},

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.errors import DataError
 from pipeline.metrics.best_offset import best_offset, mean_similarities
-
-MAX_OFFSET_FRAMES = 15
+from pipeline.metrics.lse import VSHIFT_FRAMES
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class SyncValidation:
                 "preprocess.min_frames, in params.yaml"
             )
         wins = self._pairwise_wins(usable)
-        offsets = [best_offset(*mean_similarities(s, MAX_OFFSET_FRAMES)).offset_frames for s in usable]
+        offsets = [best_offset(*mean_similarities(s, VSHIFT_FRAMES)).offset_frames for s in usable]
         losses, chances = zip(*(self._cross_entropy(s) for s in usable), strict=True)
         return {
             "loss": float(np.mean(losses)),

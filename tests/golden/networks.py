@@ -126,7 +126,8 @@ def compute_curve(network: str, clips_dir: Path, scratch: Path, num_steps: int =
     params = training.params
     with one_thread():
         torch.manual_seed(training.seed)
-        trainee = training.build(spread_clips(clips_dir, "val", training.num_validation_clips), CPU)
+        held_out = spread_clips(clips_dir, "val", training.num_validation_clips, training.parts)
+        trainee = training.build(list(held_out), CPU)
         stream = ClipStream(clips_dir, "train", training.seed, parts=tuple(training.parts))
         report = train(
             trainee,

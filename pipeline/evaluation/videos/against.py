@@ -132,8 +132,8 @@ def _read_clips(path: Path, mean_lse_d: float) -> ClipScores | None:
 _REMEDIES = {
     "crop": "their face crops show other parts; set preprocess.crop in params.yaml to the value of that result",
     "id": "only results with the same protocol id are comparable; score those videos again",
-    "num_pairs": "use the --reference folder of that result",
-    "references_sha256": "the real videos differ; use the --reference folder of that result",
+    "num_pairs": "use the --real folder of that result",
+    "real_videos_sha256": "the real videos differ; use the --real folder of that result",
     "evaluator_sha256": "the evaluators differ, and so do their LSE scales; score those videos again",
 }
 
@@ -144,6 +144,8 @@ def require_alike(ours: Figures, theirs: Figures, name: str) -> None:
     Encodings may differ: `protocol_differences` warns of them.
     """
     theirs = {"crop": UNNAMED_GEOMETRY, **theirs}  # results of earlier releases do not name it
+    if "references_sha256" in theirs:  # the name in results of earlier releases
+        theirs["real_videos_sha256"] = theirs.pop("references_sha256")
     if keys := differing_keys(ours, theirs, ["sha256", "encodings"]):
         key = "id" if "id" in keys else keys[0]
         remedy = _REMEDIES.get(key, "score those videos again, or use its settings in params.yaml")

@@ -32,7 +32,7 @@ class Encodings:
         real: Counter[str] = Counter()
         unequal = []
         for pair in pairs:
-            made, original = _encoding(pair.generated), _encoding(pair.reference)
+            made, original = _encoding(pair.generated), _encoding(pair.real)
             if made is None or original is None:
                 continue
             generated[made] += 1

@@ -51,7 +51,7 @@ class PairedFaces:
     """
 
     generated: MediaFile
-    reference: MediaFile
+    real: MediaFile
     start: int
     faces: NDArray[np.float64]
     scale: float
@@ -60,29 +60,29 @@ class PairedFaces:
     """Conversions of the videos before the comparison; empty if none."""
 
     @classmethod
-    def find(cls, generated: MediaFile, reference: MediaFile, params: PreprocessParams) -> PairedFaces:
+    def find(cls, generated: MediaFile, real: MediaFile, params: PreprocessParams) -> PairedFaces:
         """Select the longest segment of the real video that preprocessing would keep.
 
         Raises RejectedError if there is none, MediaError for an unreadable file, DataError if the aspect ratios differ.
         """
-        real, made = reference.display, generated.display
-        scale = made.width / real.width
-        if abs(made.height / real.height / scale - 1) > MAX_SHAPE_CHANGE:
+        made_size, real_size = generated.display, real.display
+        scale = made_size.width / real_size.width
+        if abs(made_size.height / real_size.height / scale - 1) > MAX_SHAPE_CHANGE:
             raise DataError(
-                f"the generated video is {made.width}x{made.height}, the real one {real.width}x{real.height}: "
-                "their aspect ratios must agree"
+                f"the generated video is {made_size.width}x{made_size.height}, the real one "
+                f"{real_size.width}x{real_size.height}: their aspect ratios must agree"
             )
-        segment = _longest_segment(reference, params)
+        segment = _longest_segment(real, params)
         resampled = [
             f"the {which} video is resampled from {float(fps):.6g} to {FPS:g} fps"
-            for which, media in (("generated", generated), ("real", reference))
+            for which, media in (("generated", generated), ("real", real))
             if (fps := media.fps) != FPS
         ]
-        return cls(generated, reference, segment.start, segment.faces, scale, "; ".join(resampled))
+        return cls(generated, real, segment.start, segment.faces, scale, "; ".join(resampled))
 
     def of_real(self) -> PairedFaces:
         """The real video in place of the generated one, at the same positions."""
-        return replace(self, generated=self.reference, scale=1.0, note="")
+        return replace(self, generated=self.real, scale=1.0, note="")
 
     def crops(self, geometry: CropGeometry) -> tuple[Images, Images]:
         """Face crops of the real and the generated video, uint8 [N, 96, 96, 3] each, with equal N.
@@ -90,7 +90,7 @@ class PairedFaces:
         Raises DataError if the generated video ends too early.
         """
         boxes = crop_boxes(self.faces, geometry)
-        real = self._cut(self.reference, boxes, CROP_PX)
+        real = self._cut(self.real, boxes, CROP_PX)
         shown = self._cut(self.generated, boxes * self.scale, CROP_PX)
         if len(shown) < MIN_LENGTH_SHARE * len(real):
             raise DataError(

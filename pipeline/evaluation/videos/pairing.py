@@ -16,32 +16,32 @@ class VideoPair:
 
     name: str
     generated: Path | None
-    reference: Path
+    real: Path
 
 
-def pair_videos(generated_dir: Path, reference_dir: Path) -> tuple[list[VideoPair], list[str]]:
+def pair_videos(generated_dir: Path, real_dir: Path) -> tuple[list[VideoPair], list[str]]:
     """One pair for every real video, and the names of the generated videos without a real one.
 
     A name is the path relative to the folder, without suffix. Raises UserError for a folder without videos, a duplicate
     name, or folders that share no name.
     """
-    generated, reference = _by_name(generated_dir), _by_name(reference_dir)
-    if generated == reference:
-        raise UserError(f"--generated and --reference are both {reference_dir}; give two different folders")
-    if not generated.keys() & reference.keys():
+    generated, real = _by_name(generated_dir), _by_name(real_dir)
+    if generated == real:
+        raise UserError(f"--generated and --real are both {real_dir}; give two different folders")
+    if not generated.keys() & real.keys():
         raise UserError(
-            f"no video in {generated_dir} has the name of one in {reference_dir}: for example, {min(generated)} and "
-            f"{min(reference)}; a pair has the same path relative to its folder, without the suffix"
+            f"no video in {generated_dir} has the name of one in {real_dir}: for example, {min(generated)} and "
+            f"{min(real)}; a pair has the same path relative to its folder, without the suffix"
         )
-    pairs = [VideoPair(name, generated.get(name), path) for name, path in reference.items()]
-    return pairs, sorted(generated.keys() - reference.keys())
+    pairs = [VideoPair(name, generated.get(name), path) for name, path in real.items()]
+    return pairs, sorted(generated.keys() - real.keys())
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
     paths = [path for path in files_below(folder) if _is_video(path, folder)]
     if not paths:
         if not folder.is_dir():
-            raise UserError(f"{folder} is not a folder; --generated and --reference need folders with videos")
+            raise UserError(f"{folder} is not a folder; --generated and --real need folders with videos")
         raise UserError(f"{folder} contains no video ({' '.join(sorted(VIDEO_SUFFIXES))})")
     named: dict[str, Path] = {}
     for path in paths:

@@ -39,7 +39,7 @@ Images = NDArray[np.uint8]
 def fitness_figures(score: VariantScore, evaluator: str) -> dict[str, Any]:
     """Whether the evaluator can judge the scored videos, from where it places the real ones (`RealVideos.figures`)."""
     offsets = [item.real_offset_frames for item in score.results if item.real_offset_frames is not None]
-    none_placed = "none of the real videos could be placed. Give --reference videos with their own sound"
+    none_placed = "none of the real videos could be placed. Give videos with their own sound as --real"
     return RealVideos.placed_at(offsets).figures(evaluator, none_placed)
 
 
@@ -74,8 +74,8 @@ def _score_pair(
 ) -> tuple[PairResult, tuple[Images, Images]]:
     if pair.generated is None:
         raise DataError("there is no generated video of this name")
-    with MediaFile(pair.reference) as reference, MediaFile(pair.generated) as generated:
-        faces = PairedFaces.find(generated, reference, params)
+    with MediaFile(pair.real) as real_file, MediaFile(pair.generated) as generated_file:
+        faces = PairedFaces.find(generated_file, real_file, params)
         real, shown = faces.crops(params.crop)
         context, sound = faces.context(params), faces.speech(params)
         lip, audio = networks.evaluator(context, sound)
@@ -106,7 +106,7 @@ def _place_real(faces: PairedFaces, networks: Networks, params: PreprocessParams
         context, sound = real.context(params), real.speech(params)
         lip, audio = networks.evaluator(context, sound)
     except DataError as error:
-        logger.info("the real video %s is not placed: %s", faces.reference.path.name, error)
+        logger.info("the real video %s is not placed: %s", faces.real.path.name, error)
         return None, None
     offset_frames = lse_scores(lip, audio, networks.params.lse.vshift_frames).offset_frames
     return offset_frames, networks.lips(context, sound)
@@ -129,13 +129,13 @@ def describe_protocol(
     """The protocol with its digest: all that the metrics depend on; of the generated videos only the encodings."""
     digest = hashlib.sha256()
     for pair in pairs:
-        digest.update(f"{pair.name} {sha256_of(pair.reference)}\n".encode())
+        digest.update(f"{pair.name} {sha256_of(pair.real)}\n".encode())
     settings = ("detector_score", "detector_max_px", "detect_every", "max_gap_frames", "smooth_frames", "cut_change")
     return protocol.with_digest(
         {
             "id": VIDEOS_PROTOCOL_ID,
             "num_pairs": len(pairs),
-            "references_sha256": digest.hexdigest(),
+            "real_videos_sha256": digest.hexdigest(),
             "faces": "found in the real video; both videos are cut out there",
             "faces_settings": {
                 name: getattr(params, name) for name in (*settings, "min_frames", "min_face_px", "min_audio_rms")

@@ -15,10 +15,8 @@ import torch
 
 from models.baselines.lipgan import LipGANConfig, LipGANGenerator
 from models.baselines.speech2vid import Speech2Vid, Speech2VidConfig
-from models.choices import FACE_SIZE_PX
 from models.generator import Generator, GeneratorConfig
 from pipeline.core.errors import UserError
-from pipeline.faces.crops import CROP_PX
 from pipeline.inference.generator import MouthGenerator
 from pipeline.inference.generator_inputs import ARRAY_INPUTS, ExtractedAudio, GeneratorState
 from pipeline.inference.generator_kinds import KINDS
@@ -90,7 +88,6 @@ def test_an_exported_generator_draws_what_torch_draws(tmp_path: Path, name: str)
 
 def test_every_kind_of_generator_has_the_same_inputs_without_torch() -> None:
     assert ARRAY_INPUTS.keys() == KINDS.keys()
-    assert CROP_PX == FACE_SIZE_PX
     crops, references = pictures(2)
     target, reference = (torch.from_numpy(images).movedim(-1, -3).float() / 255 for images in (crops, references))
     for name, kind in KINDS.items():

@@ -10,10 +10,10 @@ import torch
 
 from models.lse_syncnet import LseSyncNet
 from pipeline.core.errors import DataError
+from pipeline.features.alignment import SAMPLES_PER_FRAME
 from pipeline.features.mfcc import mfcc
 from pipeline.metrics import ClipTooShortError
 from pipeline.metrics.lse import (
-    SAMPLES_PER_FRAME,
     embed_clip,
     evaluator_frames,
     lse_scores,

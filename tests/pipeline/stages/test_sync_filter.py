@@ -10,10 +10,12 @@ import pytest
 
 from pipeline.core.errors import DataError
 from pipeline.core.layout import Layout
+from pipeline.corpora.manifest import ClipRecord, write_manifest
 from pipeline.media.mjpeg import encode_mjpeg
 from pipeline.params import Params, load_params
 from pipeline.shards.clip import Clip
 from pipeline.shards.index import Reject
+from pipeline.shards.key import source_of
 from pipeline.shards.read import read_clips, read_index, read_rejects
 from pipeline.shards.stream import ClipStream
 from pipeline.shards.write import ClipSample, write_index, write_rejects, write_shard
@@ -23,7 +25,7 @@ from pipeline.sync_filter import scorer
 from pipeline.tracking.tracker import Tracker
 
 NUM_FRAMES = 40
-LEADS = {"a": 0, "b": 3, "c": -2, "d": 9, "e": 0}
+LEADS = {"a": 0, "b": 3, "c": -2, "d-p000": 9, "e": 0}
 
 
 class ScorerByName:
@@ -35,7 +37,7 @@ class ScorerByName:
         num = clip.num_frames - 4
         if clip.clip_id.endswith("e"):
             return np.zeros((num, num), np.float32)
-        return np.eye(num, k=-LEADS[clip.clip_id[-1]], dtype=np.float32)
+        return np.eye(num, k=-LEADS[clip.clip_id.split("/")[1]], dtype=np.float32)
 
 
 def sample(split: str, name: str) -> ClipSample:
@@ -66,6 +68,10 @@ def layout(tmp_path: Path) -> Layout:
     write_index(layout.shards_dir, rows)
     gone = Reject(clip_id="train/z", speaker="s", split="train", path="z.mp4", reason="no_face", detail="")
     write_rejects(layout.shards_dir, [gone])
+    sources = sorted({source_of(row.clip_id) for row in rows})
+    write_manifest(
+        layout.manifest_path, [ClipRecord(name, "s", name.split("/")[0], f"{name}.mp4", 1, "", "") for name in sources]
+    )
     return layout
 
 
@@ -132,6 +138,12 @@ def test_every_clip_is_either_kept_or_rejected(layout: Layout, params: Params, m
     listed = [f"{split}/{name}" for split in ("train", "val", "test") for name in LEADS]
     assert sorted([*kept, *refused]) == sorted([*listed, "train/z"])
     assert Counter(refused.values()) == {"out_of_sync": 3, "low_sync_confidence": 3, "no_face": 1}
+
+
+def test_a_reject_names_the_source_file_also_of_a_segment(layout: Layout, params: Params, monkeypatch) -> None:
+    run(layout, params, monkeypatch)
+    paths = {reject.clip_id: reject.path for reject in read_rejects(layout.clips_dir) if reject.split == "train"}
+    assert paths == {"train/d-p000": "train/d.mp4", "train/e": "train/e.mp4", "train/z": "z.mp4"}
 
 
 def test_a_corrected_clip_has_the_mel_spectrogram_of_its_corrected_sound(

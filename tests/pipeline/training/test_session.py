@@ -1,7 +1,8 @@
-"""What is saved with a trained sync network."""
+"""Held-out clips of a training, and what is saved with a trained sync network."""
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from pipeline.shards.write import write_index
 from pipeline.stage import StageContext
 from pipeline.training import session
 from pipeline.training.loop import TrainingReport
-from pipeline.training.session import SyncTraining, Trained, Training, run_sync_training
+from pipeline.training.session import SyncTraining, Trained, Training, run_sync_training, spread_clips
 
 
 class NoNetwork:
@@ -45,3 +46,14 @@ def test_a_network_on_face_crops_names_their_geometry(
     training: Training[Any] = Training(params, unused, (part, "mel"), 0, unused)
     run_sync_training(context, SyncTraining("syncnet", {}, training, params))
     assert load_model(context.output_dir / "model").info.get("crop") == saved
+
+
+def test_held_out_clips_are_read_one_at_a_time_and_without_unused_parts(clips_dir: Path) -> None:
+    keys = [row.key for row in read_index(clips_dir, "train")]
+    clips = spread_clips(clips_dir, "train", len(keys), ("mel",))
+    first = weakref.ref(next(clips))
+    second = next(clips)
+    assert first() is None
+    with pytest.raises(ValueError, match="frames"):
+        second.crops([0])
+    assert [clip.key for clip in spread_clips(clips_dir, "train", 2, ("mel",))] == [keys[0], keys[-1]]

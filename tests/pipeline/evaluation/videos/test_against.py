@@ -21,16 +21,20 @@ from tests.support.scored_videos import LIP_METRICS
     [
         ({"id": "lipsmith-unseen-1", "context_px": 1}, "id was 'lipsmith-unseen-1' and is now 'a'; only results with"),
         ({"crop": "box"}, "crop was 'box' and is now 'square'; their face crops show other parts; set preprocess.crop"),
-        ({"references_sha256": "c"}, "the real videos differ; use the --reference folder of that result"),
+        ({"real_videos_sha256": "c"}, "the real videos differ; use the --real folder of that result"),
         ({"evaluator_sha256": "c"}, "the evaluators differ, and so do their LSE scales"),
         ({"faces_settings": {"x": 1, "y": 2}}, "faces_settings was {'y': 2} and is now {'y': 3}; score those videos"),
     ],
 )
 def test_results_scored_otherwise_are_told_with_a_remedy(changed: dict[str, Any], said: str) -> None:
-    earlier = {"id": "a", "references_sha256": "b", "evaluator_sha256": "b", "faces_settings": {"x": 1, "y": 3}}
+    earlier = {"id": "a", "real_videos_sha256": "b", "evaluator_sha256": "b", "faces_settings": {"x": 1, "y": 3}}
     ours = earlier | {"crop": "square"}
     against.require_alike(ours, dict(ours), "theirs.json")
     against.require_alike(ours, earlier, "theirs.json")  # as results were before, all with square crops
+    digest = earlier.pop("real_videos_sha256")
+    against.require_alike(ours, earlier | {"references_sha256": digest}, "theirs.json")
+    with pytest.raises(UserError, match="the real videos differ"):
+        against.require_alike(ours, earlier | {"references_sha256": "c"}, "theirs.json")
     with pytest.raises(UserError, match=re.escape(said)):
         against.require_alike(ours, ours | changed, "theirs.json")
     against.require_alike(ours, ours | {"encodings": {"generated": {"vp9 yuv420p 160x160": 1}}}, "theirs.json")

@@ -33,8 +33,8 @@ def find_faces(params: PreprocessParams) -> Iterator[FindFaces]:
     """``PairedFaces.find`` of the generated and the real video at two paths; the files are closed after the test."""
     with ExitStack() as files:
 
-        def find(generated: Path, reference: Path) -> PairedFaces:
-            opened = [files.enter_context(MediaFile(path)) for path in (generated, reference)]
+        def find(generated: Path, real: Path) -> PairedFaces:
+            opened = [files.enter_context(MediaFile(path)) for path in (generated, real)]
             return PairedFaces.find(*opened, params)
 
         yield find

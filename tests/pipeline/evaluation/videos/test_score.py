@@ -83,8 +83,8 @@ def test_a_system_that_copies_its_input_and_what_it_leaves_out(loudness_evaluato
     real, made = tmp_path / "real", tmp_path / "made"
     for number, name in enumerate("abcdefgh"):
         write_video(real / f"{name}.mp4", swaying_head(), seed=number)
-    code, said = score("--generated", real, "--reference", real)
-    assert code == 2 and "--generated and --reference are both" in said
+    code, said = score("--generated", real, "--real", real)
+    assert code == 2 and "--generated and --real are both" in said
     for name in ("a", "b"):
         made.mkdir(exist_ok=True)
         shutil.copy(real / f"{name}.mp4", made)
@@ -95,7 +95,7 @@ def test_a_system_that_copies_its_input_and_what_it_leaves_out(loudness_evaluato
     write_video(made / "h.mp4", swaying_head(48), fps=30)
     write_video(made / "z.mp4", swaying_head())
     out = tmp_path / "copied.json"
-    code, said = score("--generated", made, "--reference", real, "--out", out)
+    code, said = score("--generated", made, "--real", real, "--out", out)
     assert code == 0, said
     result = json.loads(out.read_text())
     assert (result["num_clips"], result["num_failed"]) == (3, 5)
@@ -131,23 +131,23 @@ def test_a_system_that_copies_its_input_and_what_it_leaves_out(loudness_evaluato
         ("h", "ok"),
     ]
     (made / "h.mp4").unlink()
-    assert score("--generated", made, "--reference", real, "--out", out)[0] == 0
+    assert score("--generated", made, "--real", real, "--out", out)[0] == 0
     copied = json.loads(out.read_text())
     assert copied["fid"] == pytest.approx(0, abs=1e-6)
     assert copied["jitter_ratio"] == pytest.approx(1)
 
     (tmp_path / "folder.json").mkdir()
     for name in ("copied.csv", "folder.json"):
-        code, said = score("--generated", made, "--reference", real, "--out", tmp_path / name)
+        code, said = score("--generated", made, "--real", real, "--out", tmp_path / name)
         assert code == 2 and "must be a file whose name ends in .json" in said
     (made / "._a.mp4").write_bytes(b"a Mac's shadow of a file")
 
-    code, said = score("--generated", made, "--reference", real, "--against", out)
+    code, said = score("--generated", made, "--real", real, "--against", out)
     assert code == 0, said
     assert re.search(r"LSE-D.*\| \+0\.000 \|", said) and "| copied.json |" in said
     assert "both results have a score for only 2 clips: too few for intervals of the differences" in said
     out.with_suffix(".csv").unlink()
-    code, said = score("--generated", made, "--reference", real, "--against", out)
+    code, said = score("--generated", made, "--real", real, "--against", out)
     assert code == 0 and "copied.csv is missing: the differences have no intervals" in said
 
 
@@ -166,7 +166,7 @@ def test_the_evaluator_must_place_four_fifths_of_the_real_videos(
 ) -> None:
     made, real = write_pairs(tmp_path, num_in_sync)
     out = tmp_path / "made.json"
-    code, said = score("--generated", made, "--reference", real, "--out", out)
+    code, said = score("--generated", made, "--real", real, "--out", out)
     assert code == 0, said
     result = json.loads(out.read_text())
     assert result["within_one_frame"] == (0 if is_fit else None)  # of the generated videos, all of which are loud
@@ -183,7 +183,7 @@ def test_the_evaluator_must_place_four_fifths_of_the_real_videos(
     assert ("LSE is comparable with other results of judge-1 only" in said) is is_fit
     assert "fitness" not in result["protocol"]
 
-    code, said = score("--generated", made, "--reference", real, "--against", out)
+    code, said = score("--generated", made, "--real", real, "--against", out)
     assert code == 0, said
     assert f"| evaluator can judge these clips | {verdict} | {verdict} |  |" in said
     assert ("both results have a score for only 5 clips" in said) is is_fit
@@ -193,7 +193,7 @@ def test_what_an_evaluator_measures_that_cannot_judge_is_withheld(loudness_evalu
     """In table, JSON and CSV; the other metrics are still compared."""
     made, real = write_pairs(tmp_path, num_in_sync=1, num=2)
     out = tmp_path / "made.json"
-    code, said = score("--generated", made, "--reference", real, "--out", out)
+    code, said = score("--generated", made, "--real", real, "--out", out)
     assert code == 0, said
     result = json.loads(out.read_text())
     assert (
@@ -211,7 +211,7 @@ def test_what_an_evaluator_measures_that_cannot_judge_is_withheld(loudness_evalu
     assert {row[key] for row in rows for key in ("lse_d", "lse_c", "offset_frames", "lse_d_valid")} == {""}
     assert all(row["status"] == "ok" and float(row["mouth_jitter"]) > 0 for row in rows)
 
-    code, said = score("--generated", made, "--reference", real, "--against", out)
+    code, said = score("--generated", made, "--real", real, "--against", out)
     assert code == 0, said
     assert "| LSE-D ↓ | - | - | - |" in said and re.search(r"\| FID ↓ \| [\d.]+ \| [\d.]+ \| \+0.000 \|", said)
     assert "LSE differences" not in said and "is missing" not in said
@@ -227,14 +227,14 @@ def test_lip_metrics_of_both_sides_are_shown(
     )
     made, real = write_pairs(tmp_path, num_in_sync=1, num=1)
     out = tmp_path / "made.json"
-    code, said = score("--generated", made, "--reference", real, "--out", out)
+    code, said = score("--generated", made, "--real", real, "--out", out)
     assert code == 0, said
     assert "| opening ~ loudness ↑ | 0.250 |" in said and "| opening ~ loudness, real videos | 0.500 |" in said
     assert "| lips in pauses, px | 0.300 |" in said and "| lips in pauses, px, real videos | 0.100 |" in said
     assert "not measured" not in said
     (row,) = csv.DictReader(out.with_suffix(".csv").open(newline=""))
     assert (row["opening_correlation"], row["pause_motion_px"]) == ("0.250000", "0.300000")
-    code, said = score("--generated", made, "--reference", real, "--against", out)
+    code, said = score("--generated", made, "--real", real, "--against", out)
     assert code == 0 and "| opening ~ loudness ↑ | 0.250 | 0.250 | +0.000 |" in said
 
 
@@ -242,7 +242,7 @@ def test_without_the_extra_the_lip_metrics_are_dashes_with_the_command(
     loudness_evaluator: None, tmp_path: Path
 ) -> None:
     made, real = write_pairs(tmp_path, num_in_sync=1, num=1)
-    code, said = score("--generated", made, "--reference", real)
+    code, said = score("--generated", made, "--real", real)
     assert code == 0 and "| opening ~ loudness ↑ | - |" in said and "| lips in pauses, px | - |" in said
     assert f"are not measured: {NOT_INSTALLED}" in said
 
@@ -251,13 +251,13 @@ def test_without_sound_of_the_real_videos_the_fitness_is_unknown(loudness_evalua
     made, real = write_pairs(tmp_path, num_in_sync=1, num=1)
     write_video(real / "0.mp4", swaying_head(), loudness=0.0)
     out = tmp_path / "made.json"
-    code, said = score("--generated", made, "--reference", real, "--out", out)
+    code, said = score("--generated", made, "--real", real, "--out", out)
     assert code == 0, said
     fitness = json.loads(out.read_text())["fitness"]
     assert (fitness["is_fit"], fitness["num_real_videos"]) == (None, 0)
     assert said.startswith(
         "Whether the evaluator judge-1 can judge these clips is unknown: none of the real videos could be placed. Give "
-        "--reference videos with their own sound.\n"
+        "videos with their own sound as --real.\n"
     )
     assert "| evaluator can judge these clips | unknown |" in said
 
@@ -269,24 +269,24 @@ def test_a_bug_is_no_clip_without_a_score(checkout: Path, tmp_path: Path, monkey
     with monkeypatch.context() as patch:
         patch.setattr(score_module, "mouth_jitter", lambda frames: frames[len(frames)])
         with pytest.raises(IndexError):
-            score("--generated", made, "--reference", real, "--out", tmp_path / "out.json")
+            score("--generated", made, "--real", real, "--out", tmp_path / "out.json")
     assert not (tmp_path / "out.json").exists() and not (tmp_path / "out.csv").exists()
     (made / "a.mp4").write_bytes(b"no video")
-    code, said = score("--generated", made, "--reference", real)
+    code, said = score("--generated", made, "--real", real)
     assert (
         code == 3 and "none of 1 clips could be scored; 1 of them: the generated video a.mp4: cannot be opened" in said
     )
 
 
-def test_results_of_other_references_or_other_files_are_no_comparison(loudness_evaluator: None, tmp_path: Path) -> None:
+def test_results_of_other_videos_or_files_are_no_comparison(loudness_evaluator: None, tmp_path: Path) -> None:
     real, made = tmp_path / "real", tmp_path / "made"
     write_video(real / "a.mp4", swaying_head())
     write_video(made / "a.mp4", swaying_head())
     out = tmp_path / "first.json"
-    assert score("--generated", made, "--reference", real, "--out", out)[0] == 0
+    assert score("--generated", made, "--real", real, "--out", out)[0] == 0
     write_video(real / "a.mp4", swaying_head(), seed=7)
-    code, said = score("--generated", made, "--reference", real, "--against", out)
-    assert code == 2 and "first.json has another protocol: references_sha256 was" in said
+    code, said = score("--generated", made, "--real", real, "--against", out)
+    assert code == 2 and "first.json has another protocol: real_videos_sha256 was" in said
     result = json.loads(out.read_text())
     for content, wrong in (
         ("{}", "is not a result of `python -m pipeline score --out`: fitness: Field required; lse_d: Field required; "),
@@ -297,7 +297,7 @@ def test_results_of_other_references_or_other_files_are_no_comparison(loudness_e
         (json.dumps(result | {"lse_d": 99.0}), "first.csv does not belong to"),
     ):
         out.write_text(content)
-        code, said = score("--generated", made, "--reference", real, "--against", out)
+        code, said = score("--generated", made, "--real", real, "--against", out)
         assert code == 2 and wrong in said
-    code, said = score("--generated", made, "--reference", real, "--against", tmp_path / "absent.json")
+    code, said = score("--generated", made, "--real", real, "--against", tmp_path / "absent.json")
     assert code == 2 and "absent.json cannot be read: No such file" in said
