@@ -45,7 +45,7 @@ pack() { # FOLDER [CLIPS [EXPERT]]
     done
   fi
   "$PYTHON" -m benchmarks.gpu_pack "$clips" "$expert" "$UNFINISHED" --max-mib "${MAX_MIB:-64}" \
-    --quality "${QUALITY:-95}"
+    --quality "${QUALITY:-95}" --clips-per-batch "${BATCH:-64}"
   mv "$UNFINISHED" "$folder"
   du -sh "$folder"
 }
@@ -63,6 +63,12 @@ part() { # NAME SECONDS COMMAND...
   finished "$name" $? "$began"
 }
 
+training() { # NETWORK SECONDS DEVICE: sets TRAINING to the command of a training
+  TRAINING=("$PYTHON" -m benchmarks.gpu_train "$1" . "$STATE" --started "$(date +%s)" --seconds "$2" --device "$3"
+    --steps "${STEPS:-8000}" --width "${WIDTH:-1}" --clips-per-batch "${BATCH:-64}"
+    --learning-rate "${LEARNING_RATE:-0.0001}" --checkpoint-every "${CHECKPOINT_EVERY:-500}")
+}
+
 train() { # the networks share the time that is left; each has a minute beyond its limit for start and end
   local num_left=${#NETWORKS[@]} network seconds
   for network in "${NETWORKS[@]}"; do
@@ -74,10 +80,8 @@ train() { # the networks share the time that is left; each has a minute beyond i
       continue
     fi
     mkdir -p "$STATE/$network" && : >"$STATE/$network/began"
-    part "train_$network" $((seconds + 60)) "$PYTHON" -m benchmarks.gpu_train "$network" . "$STATE" \
-      --seconds $seconds --steps "${STEPS:-8000}" --width "${WIDTH:-1}" --device "${DEVICE:-cuda}" \
-      --clips-per-batch "${BATCH:-64}" --learning-rate "${LEARNING_RATE:-0.0001}" \
-      --checkpoint-every "${CHECKPOINT_EVERY:-500}"
+    training "$network" "$seconds" "${DEVICE:-cuda}"
+    part "train_$network" $((seconds + 60)) "${TRAINING[@]}"
     # An earlier run may have left a curve that this one did not replace.
     if [ -e "$STATE/$network/curve.csv" ] && [ ! "$STATE/$network/curve.csv" -ot "$STATE/$network/began" ]; then
       mkdir -p "$OUT/$network" && cp "$STATE/$network/curve.csv" "$OUT/$network/"
@@ -91,19 +95,22 @@ weights() { # of all networks; a part of its own, so that a missing model is see
   local began=$SECONDS network code=0
   : >"$OUT/weights.log"
   for network in "${NETWORKS[@]}"; do
+    if is_behind "$STATE/$network"; then # the training was killed; this makes the model of its last checkpoint
+      training "$network" 0 cpu
+      timeout -k 30 120 "${TRAINING[@]}" >>"$OUT/weights.log" 2>&1
+    fi
     copy_weights "$STATE/$network" "$OUT/$network" >>"$OUT/weights.log" 2>&1 || code=1
   done
   finished weights $code "$began"
 }
 
+is_behind() { # STATE_OF_NETWORK: whether the model is that of an earlier checkpoint
+  [ "$1/model/model.json" -ot "$1/next.pt" ] || [ "$1/model/model.json" -ot "$1/last.pt" ]
+}
+
 copy_weights() { # STATE_OF_NETWORK TARGET: whole, or in pieces of PIECE_MIB, of which PIECES names those to copy
-  local model=$1/model target=$2 checkpoint piece
-  for checkpoint in "$1"/{next,last}.pt; do # a killed training leaves a model of an earlier run
-    [ ! "$model/model.json" -ot "$checkpoint" ] || {
-      echo "$model is older than $checkpoint; PARTS='train weights' makes it anew" >&2
-      return 1
-    }
-  done
+  local model=$1/model target=$2 piece
+  ! is_behind "$1" || { echo "$model is older than the last checkpoint" >&2; return 1; }
   mkdir -p "$target" && rm -f "$target"/weights.safetensors* && cp "$model/model.json" "$target/" || return 1
   if [ -z "${PIECE_MIB:-}" ]; then
     cp "$model/weights.safetensors" "$target/"
@@ -142,8 +149,10 @@ run() {
   # The wheels come before the machine's own packages, so that the versions are those of the requirements.
   export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}:$PWD/site"
   export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 # the machine's plugins may need another pytest
-  export PYTHONUNBUFFERED=1 # a part that is killed leaves all its output
-  [ "$PARTS" = weights ] || require_packages
+  export PYTHONUNBUFFERED=1               # a part that is killed leaves all its output
+  export TORCHINDUCTOR_CACHE_DIR="${TORCHINDUCTOR_CACHE_DIR:-$STATE/compiled}" # for the next run
+  export TRITON_CACHE_DIR="${TRITON_CACHE_DIR:-$STATE/compiled/triton}"
+  require_packages
   for name in $PARTS; do
     case $name in
       tests) part tests 180 "$PYTHON" -m pytest -q -rs -p no:cacheprovider tests/gpu ;;

@@ -36,6 +36,7 @@ from benchmarks.gpu_networks import NETWORKS, build, make_sensitive, relative_er
 from pipeline.core import atomic
 from pipeline.core.choices import Device
 from pipeline.core.command_line import run_command
+from pipeline.core.signals import exit_on_signals
 from pipeline.inference.device import select_device
 from pipeline.metrics.exact import full_float32
 
@@ -217,4 +218,5 @@ def difference(network: str, mode: str, width: float, device: torch.device) -> d
 
 
 if __name__ == "__main__":
+    exit_on_signals()
     raise SystemExit(main())

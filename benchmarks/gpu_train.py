@@ -1,12 +1,13 @@
 """Training of a generator for a limited time, on clips that `benchmarks/gpu.sh pack` wrote. A later run continues it.
 
 python -m benchmarks.gpu_train VARIANT BOX STATE [--seconds 300] [--steps 8000] [--width 1] [--clips-per-batch 64]
-    [--learning-rate 0.0001] [--device cuda] [--checkpoint-every 500]
+    [--learning-rate 0.0001] [--device cuda] [--checkpoint-every 500] [--started 1764512345]
 
 VARIANT is a key of variants in BOX/params.yaml. All settings that are not options are those of that file. Reads
 BOX/clips.npz and BOX/expert. Writes to STATE/VARIANT: the model in half precision (model), the curve (curve.csv), the
 settings (settings.json) and the checkpoint. The learning rate and the losses follow the number of steps, so give all
-runs the same --steps. If the memory of the GPU is too small, a batch is computed in more parts, one after another.
+runs the same --steps. With --seconds 0 no step is made if there is a checkpoint; its curve and model are written. If
+the memory of the GPU is too small, a batch is computed in more parts, one after another.
 """
 
 from __future__ import annotations
@@ -26,7 +27,14 @@ import typer
 
 from benchmarks.gpu_clips import CLIPS_NAME, PackedClip, PackedStream, load_clips
 from benchmarks.gpu_settings import REPLACED, WITHOUT_EFFECT, keep_micro_batches, keep_settings, replaced_params
-from benchmarks.gpu_state import CURVE_NAME, MODEL_FOLDER, TimedStore, TimeUpError, remove_unfinished_files
+from benchmarks.gpu_state import (
+    CURVE_NAME,
+    MODEL_FOLDER,
+    TimedStore,
+    TimeUpError,
+    has_checkpoint,
+    remove_unfinished_files,
+)
 from models.syncnet import SyncNet
 from pipeline.core.choices import Device
 from pipeline.core.command_line import reported, run_command
@@ -65,9 +73,10 @@ def _command(
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate of the generator.")] = 0.0001,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cuda",
     checkpoint_every: Annotated[int, typer.Option(help="Steps between checkpoints.")] = 500,
+    started: Annotated[float | None, typer.Option(help="Unix time at which --seconds begin. Default: now.")] = None,
 ) -> int:
     """Train a generator for a limited time, or continue its training."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds - (0.0 if started is None else time.time() - started)
     log_to_stderr()
     replacements = {
         "width": width,
@@ -97,6 +106,8 @@ def run(
     ``state_dir``.
     """
     training = _prepared(variant, box, state_dir, replacements, device, deadline)
+    if time.monotonic() >= deadline and has_checkpoint(state_dir):
+        return training.write_results(None)
     validation: dict[str, float] | None = None
     try:
         validation = _train_in_parts_that_fit(training)

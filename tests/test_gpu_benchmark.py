@@ -58,7 +58,8 @@ echo "$*" >> "$CALLS"
 [[ "$2" != "import PIL"* ]] || exit ${IMPORTS:-0}
 [ "$2" != benchmarks.gpu_speed ] || exit 3
 [ "$2" = benchmarks.gpu_train ] || exit 0
-[ "${KILLED:-}" != "$3" ] || { touch "$5/$3/last.pt"; echo "no memory"; exit 137; }
+[[ "${KILLED:-}" != "$3 "* || "${KILLED#* } $*" == "once "*"--device cpu"* ]] ||
+  { touch "$5/$3/last.pt"; echo "no memory"; exit 137; }
 mkdir -p "$5/$3/model"
 touch "$5/$3/curve.csv" "$5/$3/model/model.json"
 head -c 2500000 /dev/zero > "$5/$3/model/weights.safetensors"
@@ -163,7 +164,7 @@ assert pytest.main(["-q", "-p", "no:cacheprovider", "tests/gpu"]) == 0
 
 @pytest.mark.slow
 def test_a_packed_folder_trains_and_resumes_with_torch_numpy_and_its_wheels_only(
-    source: Path, tmp_path: Path, fake: dict[str, Path]
+    source: Path, tmp_path: Path, fake: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     box = tmp_path / "box"
     for _ in range(2):
@@ -173,6 +174,7 @@ def test_a_packed_folder_trains_and_resumes_with_torch_numpy_and_its_wheels_only
     assert module == "benchmarks.gpu_pack" and Path(unfinished).parent == tmp_path
     assert not Path(unfinished).exists()  # it has become the box
     assert pack_main([clips, expert, str(box), *options]) == 0
+    assert "set BATCH to at most 6 on the other machine" in capsys.readouterr().err
     losses = {f"train_gan.losses.{name}.start_step": 0 for name in ("sync", "adversarial", "feature_matching")}
     ramps = {f"train_gan.losses.{name}.ramp_steps": 0 for name in ("sync", "adversarial")}
     small = {"train_gan.num_validation_windows": 2, "train_gan.warmup_steps": 1}
@@ -226,13 +228,18 @@ def test_a_part_that_fails_stops_no_other_and_weights_come_in_pieces(tmp_path: P
 def test_results_of_an_earlier_run_are_not_those_of_a_killed_training(tmp_path: Path, fake: dict[str, Path]) -> None:
     some = {"PARTS": "train weights", "MINUTES": "10"} | fake
     assert gpu_sh("run", OUT=tmp_path / "one", **some).returncode == 0
-    done = gpu_sh("run", OUT=tmp_path / "two", KILLED="lstm_cbam", **some)
+    done = gpu_sh("run", OUT=tmp_path / "two", KILLED="lstm_cbam twice", **some)
     assert done.returncode == 1 and "no memory" in done.stderr and "train_lstm_cbam made no curve" in done.stdout
     expected = {"train_lstm_cbam": "137", "train_no_lstm_cbam": "0", "weights": "1"}
     assert parts(tmp_path / "two") == expected
     assert not (tmp_path / "two" / "lstm_cbam").exists()
     assert (tmp_path / "two" / "no_lstm_cbam" / "weights.safetensors").exists()
     assert "older than" in (tmp_path / "two" / "weights.log").read_text()
+
+    done = gpu_sh("run", OUT=tmp_path / "three", KILLED="lstm_cbam once", **some)
+    assert parts(tmp_path / "three") == expected | {"weights": "0"}  # made from the checkpoint
+    assert " --seconds 0 --device cpu" in fake["CALLS"].read_text().splitlines()[-1]
+    assert (tmp_path / "three" / "lstm_cbam" / "weights.safetensors").exists()
 
 
 def test_a_training_without_time_does_not_start(tmp_path: Path, fake: dict[str, Path]) -> None:

@@ -89,7 +89,7 @@ def test_the_store_writes_each_nth_step_and_the_last_one_before_the_deadline(
     def steps(num: int, seconds: float) -> list[int]:
         """Steps that were written if each takes ``seconds`` and the time limit is 9.5 s."""
         store = TimedStore(tmp_path, every=3, num_steps=num, deadline=now[0] + 9.5)
-        written = []
+        written: list[int] = []
         for step in range(1, num + 1):
             now[0] += seconds
             (tmp_path / "last.pt").unlink(missing_ok=True)
@@ -120,6 +120,9 @@ def test_a_training_stops_in_time_and_goes_on_with_the_same_settings_only(
     assert train("--width", "0.125") == 2
     assert "train_gan.width, --width (gpu.sh: WIDTH), was 0.0625 and is now 0.125" in capsys.readouterr().err
     assert results(tmp_path) == (info, curve)
+
+    assert train("--seconds", "300", "--started", str(time.time() - 301)) == 0  # the time was over at the start
+    assert results(tmp_path)[0] == info | {"validation": {}, "validation_step": 0} and results(tmp_path)[1] == curve
 
     abandoned = tmp_path / "lstm_cbam" / ".next.999999999.pt"
     abandoned.touch()
