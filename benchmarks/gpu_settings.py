@@ -23,7 +23,7 @@ OPTIONS = {
     "learning_rate": "--learning-rate (LEARNING_RATE)",
 }
 """Setting of train_gan -> the option that replaces it."""
-REPLACED = f"the options {', '.join(OPTIONS.values())} replace settings of params.yaml"
+REPLACED = f"the options {', '.join(OPTIONS.values())} replace settings of params.yaml here"
 WITHOUT_EFFECT = {"checkpoint_every", "validate_every", "keep", "patience", "min_expert_accuracy"}
 """Settings of train_gan that do not change the weights of a step here."""
 

@@ -112,7 +112,7 @@ def run(
     try:
         validation = _train_in_parts_that_fit(training)
     except LipsmithError as error:
-        raise type(error)(f"{error}. {REPLACED}") from error
+        raise type(error)(f"{error}; {REPLACED}") from error
     finally:
         num_steps_done = training.write_results(validation)
     logger.info("%s: step %d of %d", state_dir, num_steps_done, training.params.train_gan.num_steps)
