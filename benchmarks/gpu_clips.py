@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -44,7 +45,7 @@ class PackedClip:
     key: str
     geometry: CropGeometry
     images: NDArray[np.uint8] = field(repr=False)
-    """uint8 [N, 96, 96, 3] BGR."""
+    """uint8 [N, S, S, 3] BGR. S: train_gan.face_px."""
     mel: NDArray[np.float32] = field(repr=False)
     """float32 [L, 80], 80 columns/s."""
     rng: np.random.Generator
@@ -76,12 +77,15 @@ def save_clips(path: Path, clips: Sequence[EncodedClip], geometry: CropGeometry)
 
 
 def load_clips(path: Path) -> dict[str, list[PackedClip]]:
-    """The decoded clips of each split. Raises UserError if the file is missing."""
+    """The decoded clips of each split. Raises UserError if the file is missing or damaged."""
     if not path.is_file():
         raise UserError(f"{path} does not exist; `benchmarks/gpu.sh pack` writes it")
-    with np.load(path) as stored:
-        content = json.loads(stored["description"].tobytes())
-        jpegs, mel = stored["jpegs"].tobytes(), stored["mel"]
+    try:
+        with np.load(path) as stored:
+            content = json.loads(stored["description"].tobytes())
+            jpegs, mel = stored["jpegs"].tobytes(), stored["mel"]
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is damaged or incomplete ({error}); copy it here again") from None
     described = content["clips"]
     sizes = [size for clip in described for size in clip["frame_bytes"]]
     starts = np.cumsum([0, *sizes])

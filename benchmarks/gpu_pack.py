@@ -1,6 +1,7 @@
 """Clips and the sync expert for training on another machine, see `benchmarks/gpu.sh`.
 
-python -m benchmarks.gpu_pack CLIPS EXPERT FOLDER [--max-mib 64] [--quality 95] [--params params.yaml]
+python -m benchmarks.gpu_pack CLIPS EXPERT FOLDER [--max-mib 64] [--quality 95] [--clips-per-batch 64]
+    [--params params.yaml]
 
 Writes FOLDER/clips.npz with random clips of the splits train and val, and FOLDER/expert. FOLDER then has at most the
 given size, including what was in it before.
@@ -48,6 +49,7 @@ def _command(
     folder: Annotated[Path, typer.Argument(help="Folder to write to.")],
     max_mib: Annotated[float, typer.Option(help="Largest size of FOLDER in MiB.")] = 64.0,
     quality: Annotated[int, typer.Option(help="JPEG quality of the face crops, 1..100.")] = 95,
+    clips_per_batch: Annotated[int, typer.Option(help="Clips in a batch of the training.")] = 64,
     params: Annotated[Path, typer.Option(help="File with train_gan.min_expert_accuracy.")] = Path("params.yaml"),
 ) -> int:
     """Write clips and the sync expert for training on another machine."""
@@ -56,6 +58,12 @@ def _command(
         min_accuracy = load_params(params).train_gan.min_expert_accuracy
         counts = pack(clips, expert, folder, max_mib * MIB, quality, min_accuracy)
         print(", ".join(f"{num} clips of {split}" for split, num in counts.items()))
+        if counts["train"] < clips_per_batch:
+            print(
+                f"a batch of {clips_per_batch} clips needs as many of train; set BATCH to at most {counts['train']} on "
+                "the other machine, or lower QUALITY here",
+                file=sys.stderr,
+            )
         return 0
 
     return reported(body, lambda error: print(error, file=sys.stderr))

@@ -2,55 +2,56 @@
 
 python -m benchmarks.gpu_speed OUTPUT.json [--width 1] [--clips 64] [--steps 20] [--peak-tflops N] [--device cuda]
 
-A step is forward, a loss, backward and Adam. Modes: fp32; bf16 (channels-last memory); graphs (the same, compiled, with
-CUDA graphs); compile (compiled only). A CPU runs the first two. The share of peak compares the operations of the
-forward and backward passes with the rate that --peak-tflops states, or else with that of a large bf16 matrix product
-measured here. A mode that fails is recorded with its error. The file is written after each measurement.
+A step is forward, a loss, backward and Adam. Modes:
+
+    fp32         float32 in all layers
+    tf32         torch's default: as fp32, but convolutions and the LSTM round their inputs to TF32
+    bf16         bfloat16 autocast, channels-last memory
+    compile      bf16, compiled
+    graphs       bf16, compiled, as CUDA graphs
+    graphs_only  bf16 as CUDA graphs; it needs neither Triton nor a C compiler, which the other two need
+
+A CPU runs fp32 and bf16. The share of peak compares the operations of the forward and backward passes with the rate
+that --peak-tflops states, or else with that of a large bf16 matrix product measured here. If the memory is too small,
+the batch is halved. A mode that fails is recorded with its error. The file is written after each measurement.
 """
 
 from __future__ import annotations
 
 import copy
+import gc
+import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import torch
 import typer
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.baselines.lipgan import LipGANConfig, LipGANGenerator
-from models.generator import Generator, GeneratorConfig
-from models.syncnet import FACE_CHANNELS, SyncNet, SyncNetConfig
+from benchmarks.gpu_networks import NETWORKS, build, make_sensitive, relative_error
 from pipeline.core import atomic
 from pipeline.core.choices import Device
 from pipeline.core.command_line import run_command
+from pipeline.core.signals import exit_on_signals
 from pipeline.inference.device import select_device
+from pipeline.metrics.exact import full_float32
 
-NETWORKS = ("syncnet", "lstm_cbam", "lipgan")
-MODES = ("fp32", "bf16", "graphs", "compile")
-NUM_CPU_MODES = 2
-COMPILERS = {"graphs": "reduce-overhead", "compile": "default"}
-"""Mode -> mode of torch.compile."""
-FRAMES = 5
-WARM_UP_STEPS = 3
+COMPILERS: dict[str, dict[str, str]] = {
+    "compile": {},
+    "graphs": {"mode": "reduce-overhead"},
+    "graphs_only": {"backend": "cudagraphs"},
+}
+"""Mode -> arguments of torch.compile. A failed capture of graphs can spoil later modes, so these come last."""
+PLAIN_MODES = {"cuda": ("fp32", "tf32", "bf16"), "cpu": ("fp32", "bf16")}
+MODES = {"cuda": (*PLAIN_MODES["cuda"], *COMPILERS), "cpu": PLAIN_MODES["cpu"]}
+"""Device -> modes. The outputs of the plain ones are compared with a CPU's."""
+WARM_UP_STEPS = 4
+NUM_COMPARED_CLIPS = 8
 MATRIX_SIZE = {"cuda": 8192, "cpu": 256}
-Inputs = tuple[torch.Tensor, torch.Tensor]
-"""Audio and faces."""
-
-
-class SyncPair(nn.Module):
-    """SyncNet as one module: mel [B, 1, 80, 16], lower halves [B, 15, 48, 96] -> cosines [B]."""
-
-    def __init__(self, width: float) -> None:
-        super().__init__()
-        self.network = SyncNet(SyncNetConfig(width=width, linear_heads=True))
-
-    def forward(self, mel: torch.Tensor, lower: torch.Tensor) -> torch.Tensor:
-        return (self.network.embed_audio(mel) * self.network.embed_faces(lower)).sum(dim=1)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,7 +68,6 @@ def _command(
 ) -> int:
     """Measure the speed of training on a GPU, and compare its outputs with a CPU's."""
     chosen = select_device(cast(Device, device))
-    torch.backends.cudnn.benchmark = True
     measured = matrix_product_tflops(chosen)
     peak = peak_tflops or measured
     results: dict[str, Any] = {
@@ -86,32 +86,57 @@ def _command(
         print(kind, network, mode, found, flush=True)
         atomic.write_json(output, results)  # a run that is stopped keeps what was measured before
 
-    for mode in MODES[:NUM_CPU_MODES]:
+    for mode in PLAIN_MODES[chosen.type]:
         for network in NETWORKS:
             record("difference_from_cpu", network, mode, partial(difference, network, mode, width, chosen))
-    for mode in MODES if chosen.type == "cuda" else MODES[:NUM_CPU_MODES]:
+    for mode in MODES[chosen.type]:
         for network in NETWORKS:
-            record("speed", network, mode, partial(speed, network, mode, width, clips, steps, chosen, peak))
+            record("speed", network, mode, partial(speed_that_fits, network, mode, width, clips, steps, chosen, peak))
     return 0
 
 
 def _measured(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The results of ``measure``, or the error that it raised or that they contain."""
     try:
-        return measure()
+        found = measure()
     except Exception as error:  # a compiler may fail in many ways; the other modes are still measured
         return {"error": f"{type(error).__name__}: {error}"[:500]}
+    wrong = [f"{name} is {value}" for name, value in found.items() if not math.isfinite(value)]
+    return {"error": "; ".join(wrong)} if wrong else found
 
 
-def build(network: str, width: float, clips: int) -> tuple[nn.Module, Inputs]:
-    """An untrained network and random inputs, equal in each call."""
-    torch.manual_seed(0)
-    if network == "syncnet":
-        return SyncPair(width), (torch.randn(clips, 1, 80, 16), torch.rand(clips, FACE_CHANNELS, 48, 96))
-    steps = 27 if network == "lipgan" else 16
-    inputs = torch.randn(clips, FRAMES, 1, 80, steps), torch.rand(clips, FRAMES, 6, 96, 96)
-    if network == "lipgan":
-        return LipGANGenerator(LipGANConfig(width=width)), inputs
-    return Generator(GeneratorConfig(width=width)), inputs
+def _float32(mode: str) -> AbstractContextManager[object]:
+    return full_float32() if mode == "fp32" else nullcontext()
+
+
+def _memory_format(mode: str) -> torch.memory_format:
+    return torch.contiguous_format if mode in ("fp32", "tf32") else torch.channels_last
+
+
+def _autocast(mode: str, device: torch.device) -> AbstractContextManager[object]:
+    return torch.autocast(device.type, torch.bfloat16, enabled=mode not in ("fp32", "tf32"))
+
+
+def speed_that_fits(
+    network: str, mode: str, width: float, clips: int, steps: int, device: torch.device, peak_tflops: float
+) -> dict[str, Any]:
+    """``speed`` with ``clips``, or with half as many as often as the memory is too small. ``clips``: those that fit."""
+    while True:
+        try:
+            return {"clips": clips} | speed(network, mode, width, clips, steps, device, peak_tflops)
+        except torch.OutOfMemoryError:
+            if clips < 4:  # BatchNorm needs two
+                raise
+        clips //= 2
+        _free_memory(device)
+
+
+def _free_memory(device: torch.device) -> None:
+    """Drop compiled networks and the memory of what was measured before."""
+    torch.compiler.reset()
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def speed(
@@ -122,26 +147,28 @@ def speed(
     A sample is one window of 5 frames. ``tflop_per_step`` counts the operations of convolutions and matrix products;
     on a GPU it lacks those of the LSTM.
     """
-    torch.compiler.reset()
+    _free_memory(device)
     model, cpu_inputs = build(network, width, clips)
-    model.to(device, memory_format=torch.channels_last if mode != "fp32" else torch.contiguous_format)  # type: ignore[call-overload]
+    model.to(device, memory_format=_memory_format(mode))  # type: ignore[call-overload]
     audio, faces = (each.to(device) for each in cpu_inputs)
-    run = torch.compile(model, mode=COMPILERS[mode]) if mode in COMPILERS else model
+    run = torch.compile(model, **COMPILERS[mode]) if mode in COMPILERS else model  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(model.parameters(), 1e-4)
 
     def step(forward: Callable[..., torch.Tensor]) -> None:
         optimiser.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, torch.bfloat16, enabled=mode != "fp32"):
+        with _autocast(mode, device):
             outputs = forward(audio, faces)
         outputs.float().sub(0.5).abs().mean().backward()
         optimiser.step()
 
-    with FlopCounterMode(display=False) as counter:
-        step(model)
-    tflop = counter.get_total_flops() / 1e12
-    for _ in range(WARM_UP_STEPS):
-        step(run)
-    seconds = seconds_of(lambda: step(run), steps, device)
+    with _float32(mode):
+        torch.backends.cudnn.benchmark = True  # all steps have the same sizes; full_float32 disables it
+        with FlopCounterMode(display=False) as counter:
+            step(model)
+        tflop = counter.get_total_flops() / 1e12
+        for _ in range(WARM_UP_STEPS):
+            step(run)
+        seconds = seconds_of(lambda: step(run), steps, device)
     return {
         "samples_per_s": clips / seconds,
         "tflop_per_step": tflop,
@@ -174,17 +201,22 @@ def _wait(device: torch.device) -> None:
 
 
 def difference(network: str, mode: str, width: float, device: torch.device) -> dict[str, float]:
-    """Largest and mean absolute difference of the outputs on ``device`` from those on a CPU in fp32. No training."""
-    model, (audio, faces) = build(network, width, 2)
-    model.eval()
-    other = copy.deepcopy(model).to(device)
-    with torch.inference_mode():
+    """How far the outputs on ``device`` are from those on a CPU in fp32, in eval mode.
+
+    Largest and mean absolute difference, and ``relative_error``.
+    """
+    _free_memory(device)
+    model, (audio, faces) = build(network, width, NUM_COMPARED_CLIPS)
+    make_sensitive(model, (audio, faces))
+    other = copy.deepcopy(model).to(device, memory_format=_memory_format(mode))  # type: ignore[call-overload]
+    with torch.inference_mode(), _float32(mode):
         expected = model(audio, faces)
-        with torch.autocast(device.type, torch.bfloat16, enabled=mode == "bf16"):
-            outputs = other(audio.to(device), faces.to(device))
-    off = (outputs.float().cpu() - expected).abs()
-    return {"largest": float(off.max()), "mean": float(off.mean())}
+        with _autocast(mode, device):
+            outputs = other(audio.to(device), faces.to(device)).float().cpu()
+    off = (outputs - expected).abs()
+    return {"largest": float(off.max()), "mean": float(off.mean()), "relative": relative_error(outputs, expected)}
 
 
 if __name__ == "__main__":
+    exit_on_signals()
     raise SystemExit(main())

@@ -39,16 +39,27 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def gpu_sh(*arguments: str | Path, **variables: str | Path) -> subprocess.CompletedProcess[str]:
+def gpu_sh(
+    *arguments: str | Path, cwd: Path | None = None, **variables: str | Path
+) -> subprocess.CompletedProcess[str]:
     command = ["bash", str(ROOT / "benchmarks" / "gpu.sh"), *map(str, arguments)]
     environment = os.environ | {"PYTHON": sys.executable} | {name: str(value) for name, value in variables.items()}
-    return subprocess.run(command, env=environment, capture_output=True, text=True)
+    return subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True)
+
+
+def parts(out: Path) -> dict[str, str]:
+    """Exit codes by part."""
+    with (out / "parts.tsv").open() as file:
+        return {row["part"]: row["exit_code"] for row in csv.DictReader(file, delimiter="\t")}
 
 
 FAKE_PYTHON = """#!/usr/bin/env bash
 echo "$*" >> "$CALLS"
+[[ "$2" != "import PIL"* ]] || exit ${IMPORTS:-0}
 [ "$2" != benchmarks.gpu_speed ] || exit 3
 [ "$2" = benchmarks.gpu_train ] || exit 0
+[[ "${KILLED:-}" != "$3 "* || "${KILLED#* } $*" == "once "*"--device cpu"* ]] ||
+  { touch "$5/$3/last.pt"; echo "no memory"; exit 137; }
 mkdir -p "$5/$3/model"
 touch "$5/$3/curve.csv" "$5/$3/model/model.json"
 head -c 2500000 /dev/zero > "$5/$3/model/weights.safetensors"
@@ -153,15 +164,17 @@ assert pytest.main(["-q", "-p", "no:cacheprovider", "tests/gpu"]) == 0
 
 @pytest.mark.slow
 def test_a_packed_folder_trains_and_resumes_with_torch_numpy_and_its_wheels_only(
-    source: Path, tmp_path: Path, fake: dict[str, Path]
+    source: Path, tmp_path: Path, fake: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     box = tmp_path / "box"
     for _ in range(2):
         done = gpu_sh("pack", box, source / "clips", source / "expert", **fake | {"WHEELS": "0", "MAX_MIB": "8"})
     assert done.returncode == 2 and "name a new folder" in done.stderr
-    module, *arguments = fake["CALLS"].read_text().split()[1:]
-    assert module == "benchmarks.gpu_pack"
-    assert pack_main([argument.removesuffix(".part") for argument in arguments]) == 0
+    module, clips, expert, unfinished, *options = fake["CALLS"].read_text().split()[1:]
+    assert module == "benchmarks.gpu_pack" and Path(unfinished).parent == tmp_path
+    assert not Path(unfinished).exists()  # it has become the box
+    assert pack_main([clips, expert, str(box), *options]) == 0
+    assert "set BATCH to at most 6 on the other machine" in capsys.readouterr().err
     losses = {f"train_gan.losses.{name}.start_step": 0 for name in ("sync", "adversarial", "feature_matching")}
     ramps = {f"train_gan.losses.{name}.ramp_steps": 0 for name in ("sync", "adversarial")}
     small = {"train_gan.num_validation_windows": 2, "train_gan.warmup_steps": 1}
@@ -181,7 +194,7 @@ def test_a_packed_folder_trains_and_resumes_with_torch_numpy_and_its_wheels_only
     command = [sys.executable, "-c", ON_THE_GPU_MACHINE]
     run = subprocess.run(command, cwd=box, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
-    assert [line for line in run.stdout.splitlines() if line.startswith("steps")] == ["steps 2", "steps 4"]
+    assert [line for line in run.stdout.splitlines() if line.startswith("steps")] == ["steps 1", "steps 4"]
     with (box / "state" / "lstm_cbam" / "curve.csv").open() as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["1", "4"]
     results = json.loads((box / "speed.json").read_text())
@@ -195,9 +208,8 @@ def test_a_packed_folder_trains_and_resumes_with_torch_numpy_and_its_wheels_only
 def test_a_part_that_fails_stops_no_other_and_weights_come_in_pieces(tmp_path: Path, fake: dict[str, Path]) -> None:
     done = gpu_sh("run", OUT=tmp_path / "out", MINUTES="10", **fake)
     assert done.returncode == 1, done.stdout + done.stderr
-    with (tmp_path / "out" / "parts.tsv").open() as file:
-        codes = {row["part"]: row["exit_code"] for row in csv.DictReader(file, delimiter="\t")}
-    assert codes == {"install": "0", "tests": "0", "speed": "3", "train_lstm_cbam": "0", "train_no_lstm_cbam": "0"}
+    trainings = {"train_lstm_cbam": "0", "train_no_lstm_cbam": "0"}
+    assert parts(tmp_path / "out") == {"install": "0", "tests": "0", "speed": "3"} | trainings | {"weights": "0"}
     trained = [line.split() for line in (tmp_path / "calls").read_text().splitlines() if "gpu_train" in line]
     first, second = (int(words[words.index("--seconds") + 1]) for words in trained)
     assert 215 <= first <= 225 and 500 <= second <= 510  # all the time is left: the networks before took none
@@ -205,10 +217,70 @@ def test_a_part_that_fails_stops_no_other_and_weights_come_in_pieces(tmp_path: P
         kept = sorted(path.name for path in (tmp_path / "out" / network).iterdir())
         assert kept == ["curve.csv", "model.json", "weights.safetensors"]
 
-    pieces = {"PARTS": "weights", "NETWORKS": "lstm_cbam", "PIECE_MIB": "1", "PIECES": "00 02"}
-    assert gpu_sh("run", OUT=tmp_path / "pieces", **pieces, **fake).returncode == 0
-    names = sorted(path.name for path in (tmp_path / "pieces" / "lstm_cbam").iterdir())
-    assert names == ["model.json", "weights.safetensors.00", "weights.safetensors.02"]
+    some = {"PARTS": "weights", "NETWORKS": "lstm_cbam", "OUT": tmp_path / "pieces"}
+    for pieces in ({"PIECE_MIB": "1", "PIECES": "00 02"}, {"PIECE_MIB": "2"}, {}):
+        assert gpu_sh("run", **some, **pieces, **fake).returncode == 0
+        found = sorted(path.name for path in (tmp_path / "pieces" / "lstm_cbam").glob("weights*"))
+        expected = {"1": [".00", ".02"], "2": [".00", ".01"]}.get(pieces.get("PIECE_MIB", ""), [""])
+        assert found == [f"weights.safetensors{end}" for end in expected]  # none of an earlier run
+
+
+def test_results_of_an_earlier_run_are_not_those_of_a_killed_training(tmp_path: Path, fake: dict[str, Path]) -> None:
+    some = {"PARTS": "train weights", "MINUTES": "10"} | fake
+    assert gpu_sh("run", OUT=tmp_path / "one", **some).returncode == 0
+    done = gpu_sh("run", OUT=tmp_path / "two", KILLED="lstm_cbam twice", **some)
+    assert done.returncode == 1 and "no memory" in done.stderr and "train_lstm_cbam made no curve" in done.stdout
+    expected = {"train_lstm_cbam": "137", "train_no_lstm_cbam": "0", "weights": "1"}
+    assert parts(tmp_path / "two") == expected
+    assert not (tmp_path / "two" / "lstm_cbam").exists()
+    assert (tmp_path / "two" / "no_lstm_cbam" / "weights.safetensors").exists()
+    assert "older than" in (tmp_path / "two" / "weights.log").read_text()
+
+    done = gpu_sh("run", OUT=tmp_path / "three", KILLED="lstm_cbam once", **some)
+    assert parts(tmp_path / "three") == expected | {"weights": "0"}  # made from the checkpoint
+    assert " --seconds 0 --device cpu" in fake["CALLS"].read_text().splitlines()[-1]
+    assert (tmp_path / "three" / "lstm_cbam" / "weights.safetensors").exists()
+
+
+def test_a_training_without_time_does_not_start(tmp_path: Path, fake: dict[str, Path]) -> None:
+    done = gpu_sh("run", OUT=tmp_path / "out", PARTS="train", MINUTES="2", **fake)
+    assert done.returncode == 1 and "no time is left; raise MINUTES" in done.stderr
+    assert parts(tmp_path / "out") == {"train_lstm_cbam": "124", "train_no_lstm_cbam": "0"}
+    assert fake["CALLS"].read_text().count("gpu_train") == 1
+
+
+def test_missing_wheels_are_installed_and_wheels_that_do_not_fit_end_the_run(
+    tmp_path: Path, fake: dict[str, Path]
+) -> None:
+    done = gpu_sh("run", OUT=tmp_path / "out", PARTS="tests", IMPORTS="1", **fake)
+    assert done.returncode == 2 and "PYTHON_VERSIONS set to its version" in done.stderr
+    assert parts(tmp_path / "out") == {"install": "0"}
+
+
+def test_relative_paths_start_at_the_folder_of_the_caller(tmp_path: Path, fake: dict[str, Path]) -> None:
+    (tmp_path / "box.part").mkdir()
+    relative = fake | {"PYTHON": "./python", "WHEELS": "0"}
+    assert gpu_sh("pack", "box", "clips", "expert", cwd=tmp_path, **relative).returncode == 0
+    clips, expert, unfinished = fake["CALLS"].read_text().split()[2:5]
+    assert (clips, expert) == (f"{tmp_path}/clips", f"{tmp_path}/expert") and unfinished.startswith(f"{tmp_path}/box.")
+    assert (tmp_path / "box" / "benchmarks" / "gpu.sh").exists() and (tmp_path / "box.part").exists()
+    here = {"PARTS": "train weights", "MINUTES": "10", "NETWORKS": "lstm_cbam", "OUT": "out", "STATE": "kept"}
+    assert gpu_sh("run", cwd=tmp_path, **relative | here).returncode == 0
+    assert (tmp_path / "out" / "lstm_cbam" / "model.json").exists() and (tmp_path / "kept" / "lstm_cbam").exists()
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({}, "set OUT to the folder for the results"),
+        ({"OUT": "out", "MINUTES": "9.5"}, "MINUTES is 9.5; it must be a whole number from 1"),
+        ({"OUT": "out", "PARTS": "tests sped"}, "PARTS has no part sped; it has install, tests, speed, train and"),
+    ],
+)
+def test_wrong_variables(variables: dict[str, str], message: str, tmp_path: Path, fake: dict[str, Path]) -> None:
+    done = gpu_sh("run", cwd=tmp_path, **fake, **variables)
+    assert done.returncode in (1, 2) and message in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("arguments", [(), ("pack",), ("train",), ("run", "there")])
