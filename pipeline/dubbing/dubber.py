@@ -127,12 +127,12 @@ def list_faces(
 def face_settings(layout: Layout) -> tuple[DetectorsFor, FollowSettings]:
     """The detectors and the settings of face tracking, as params.yaml has them."""
     from pipeline.dubbing.face_path import FollowSettings
-    from pipeline.faces.any_roll import any_roll_detectors_by_zoom
+    from pipeline.faces.any_roll import detectors_with_gap_search
     from pipeline.params import load_params
 
     preprocess = load_params(layout.params_path).preprocess
     return (
-        partial(any_roll_detectors_by_zoom, preprocess.detector_score, preprocess.detector_max_px),
+        partial(detectors_with_gap_search, preprocess.detector_score, preprocess.detector_max_px),
         FollowSettings(preprocess.max_gap_frames, preprocess.smooth_frames, preprocess.cut_change),
     )
 
