@@ -54,9 +54,7 @@ def test_real_videos_name_the_pairs_and_what_matches_none_is_told(tmp_path: Path
     (tmp_path / "made" / "b.avi").touch()
     with pytest.raises(UserError, match=r"two videos named b: b\.avi and b\.mp4"):
         pair_videos(tmp_path / "made", tmp_path / "real")
-    with pytest.raises(
-        UserError, match=r"--generated .*absent does not exist; --generated and --real need folders"
-    ):
+    with pytest.raises(UserError, match=r"--generated .*absent does not exist; --generated and --real need folders"):
         pair_videos(tmp_path / "absent", tmp_path / "real")
 
 
