@@ -97,7 +97,7 @@ class Dubber:
         speech, settings = _request(self._follow, audio, options)
         with _one_at_a_time:
             summary = dub_file(Path(face), speech, Path(out), self._generate, self._detectors_for, settings)
-        return replace(summary, notes=(*summary.notes, *self._notes))
+        return replace(summary, notes=(*summary.notes, *self._notes)) if self._notes else summary
 
 
 def check_request(face: Path, audio: Path | None, out: Path, options: DubOptions) -> None:
