@@ -31,6 +31,8 @@ StageOutcome = Literal["ran", "restored", "up_to_date", "failed", "skipped"]
 _TAIL_LINES = 12
 _MAX_CAUSES = 4
 _CODE_PREFIX = "artifacts/code/"
+_CODE = "code changed"
+_NOT_CODE = re.compile(r", (parameter |output |changed command|always changed|\S*/\S* (modified|deleted|new)\b)")
 CODE_STAGE = "code"
 """Stage that writes the code digests. A run of it does not by itself make other stages stale."""
 _HINT_STARTS = (
@@ -154,7 +156,7 @@ def read_code_reasons(root: Path) -> dict[str, str]:
             changed[path.relative_to(root).as_posix()] = found
     stages = yaml.safe_load((root / "dvc.yaml").read_text())["stages"] if changed else {}
     return {
-        name: f"code changed: {_shortened(changed[dep])}"
+        name: f"{_CODE}: {_shortened(changed[dep])}"
         for name, stage in stages.items()
         for dep in stage.get("do", stage).get("deps", [])
         if dep in changed
@@ -174,7 +176,7 @@ def explain(entries: list[Any], has_run: bool = True) -> str:
             if isinstance(change, Mapping):
                 causes += [f"parameter {key} {how}" for key, how in change.items()]
             elif path.startswith(_CODE_PREFIX):
-                causes.append("code changed")
+                causes.append(_CODE)
             else:
                 causes.append(f"{path} {change}")
         causes += [f"output {path} {how}" for path, how in entry.get("changed outs", {}).items()]
@@ -211,6 +213,12 @@ def plan(graph: StageGraph, reasons: Mapping[str, str]) -> list[PlanRow]:
         else:
             rows[stage] = PlanRow(stage, "-", "up to date")
     return list(rows.values())
+
+
+def only_code_changed(rows: Iterable[PlanRow]) -> bool:
+    """Whether stages run, and all of them because of changed code alone, as after an upgrade."""
+    reasons = [row.reason for row in rows if row.action == "run" and row.stage != CODE_STAGE]
+    return bool(reasons) and all(why.startswith(_CODE) and not _NOT_CODE.search(why) for why in reasons)
 
 
 def run_stage(

@@ -156,10 +156,16 @@ def plan_text(root: Path, targets: list[str] | None) -> str:
     if not stale:
         return f"{lines}\n\nNothing to do: all {len(rows)} stages are up to date."
     runs = sum(row.action == "run" for row in rows)
+    run_them = "Run them: python -m flows.reproduce"
+    if dvc.only_code_changed(rows):
+        run_them = (
+            "Only code changed. After an upgrade, the results can be kept: see docs/operations.md#upgrading. "
+            "Otherwise run them: python -m flows.reproduce"
+        )
     return (
         f"{lines}\n\n{runs} of {len(rows)} stages run or are restored from DVC's cache, "
         f"{len(stale) - runs} run only if their inputs change."
-        "\nRun them: python -m flows.reproduce"
+        f"\n{run_them}"
     )
 
 

@@ -21,6 +21,7 @@ _PAGE_WORDS = (
     ),
     (r"--list-faces shows them", "the picture shows them"),
     (r" \(--[a-z-]+\)", ""),
+    (r"^--(?:face|audio) ", ""),
 )
 """Parts of messages that name options of the command line, and what the page says instead."""
 

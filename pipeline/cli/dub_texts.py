@@ -32,8 +32,8 @@ A face gets a new number after a cut.
 Several audio tracks: the default track is used, or the one of --audio-track; the summary names it.
 """
 _MISSING_HINT = (
-    "If a face is visible in the frames that were left unchanged, raise preprocess.detector_max_px or lower "
-    "preprocess.detector_score in params.yaml."
+    "If a face is visible in the frames that were left unchanged, lower preprocess.detector_score in params.yaml or, "
+    "for a small face, raise preprocess.detector_max_px."
 )
 MAX_LISTED = 5
 """Largest number of dubbed faces that the summary lists one by one."""
@@ -41,7 +41,7 @@ MAX_LISTED = 5
 
 def summary_line(summary: DubSummary) -> str:
     return (
-        f"{summary.path}: {summary.num_frames} frames, {summary.width}x{summary.height} at {summary.fps:.6g} fps, "
+        f"{summary.path}: {summary.num_frames} frames, {summary.width}x{summary.height} at {_rate(summary)}, "
         f"{summary.duration_s:.2f} s; {summary.num_dubbed} frames dubbed, {summary.num_missing} frames without a face "
         f"left unchanged; took {summary.seconds:.1f} s ({summary.num_frames / summary.seconds:.1f} frames/s)"
         + "".join(f"\ndubbed: {_face_text(face, summary.who)}" for face in summary.faces[:MAX_LISTED])
@@ -49,6 +49,10 @@ def summary_line(summary: DubSummary) -> str:
         + "".join(f"\nnote: {note}" for note in summary.notes)
         + (f"\n{_MISSING_HINT}" if summary.num_missing else "")
     )
+
+
+def _rate(summary: DubSummary) -> str:
+    return f"{summary.fps:.4g} fps on average" if summary.has_varying_fps else f"{summary.fps:.6g} fps"
 
 
 def _face_text(face: DubbedFace, who: str) -> str:

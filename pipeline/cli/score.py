@@ -127,7 +127,7 @@ def score_folders(layout: Layout, generated: Path, real: Path, out: Path | None,
     yield from encodings.sentences()
     if noted := [item for item, _ in found.scored if item.note]:
         first = noted[0]
-        yield f"clips resampled before scoring: {len(noted)}, such as {first.pair.video_id}: {first.note}"
+        yield f"clips resampled or cut before scoring: {len(noted)}, such as {first.pair.video_id}: {first.note}"
     if unmatched:
         yield f"not scored, since {real} has no video with these names: {_some(unmatched)}"
     if is_unfit:

@@ -31,7 +31,8 @@ def read_table(path: Path, named: str, required: Sequence[str], allowed: Sequenc
     such table, lacks a ``required`` column, repeats one, or has one that is not ``allowed``.
     """
     if not path.is_file():
-        raise UserError(f"{named}: no such file; give a CSV file with the columns {', '.join(required)}")
+        fault = "is a folder" if path.is_dir() else "no such file"
+        raise UserError(f"{named}: {fault}; give a CSV file with the columns {', '.join(required)}")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file, restkey=_REST, restval="", skipinitialspace=True)

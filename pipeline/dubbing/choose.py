@@ -73,7 +73,9 @@ def choose_by_number(faces: Sequence[NumberedFace], numbers: Sequence[int], star
     paths = {face.number: face.paths for face in faces}
     for number in numbers:
         if number not in paths:
-            known = f"1 to {len(faces)}" if len(faces) > 1 else "1" if faces else "none"
+            if not faces:
+                raise UserError(f"who is {number}, but no face was found in the video")
+            known = f"1 to {len(faces)}" if len(faces) > 1 else "1"
             raise UserError(f"who is {number}, but the video's faces are {known}; --list-faces shows them")
     return FaceChoice([index for number in numbers for index in paths[number]], start, stop)
 
@@ -97,8 +99,7 @@ def find_talking(
     numbers: list[int] = []
     unclear: list[tuple[int, int]] = []
     images, position = iter(open_images()), 0
-    for start, stop in itertools.pairwise([0, *found.cuts, found.num_frames]):
-        there = [face for face in faces if start <= face.start < stop]
+    for start, stop, there in _by_shot(found, faces):
         if len(there) < 2:
             numbers += [face.number for face in there]
             continue
@@ -110,6 +111,17 @@ def find_talking(
         else:
             numbers.append(which)
     return Talking(numbers, unclear)
+
+
+def has_rivals(found: FoundFaces, faces: Sequence[NumberedFace]) -> bool:
+    """Whether a shot has several faces, so that sound must show which of them talks."""
+    return any(len(there) > 1 for _, _, there in _by_shot(found, faces))
+
+
+def _by_shot(found: FoundFaces, faces: Sequence[NumberedFace]) -> Iterator[tuple[int, int, list[NumberedFace]]]:
+    """First frame and end of each shot, and its faces."""
+    for start, stop in itertools.pairwise([0, *found.cuts, found.num_frames]):
+        yield start, stop, [face for face in faces if start <= face.start < stop]
 
 
 def _talking_in(
@@ -201,6 +213,6 @@ def choices_for(
     if who != "talking":
         return [choose_by_number(faces, who, start, stop)]
     numbers = talking().numbers
-    if not numbers:
+    if faces and not numbers:
         raise UserError("who is talking, but no face clearly talks; choose one by its number, --list-faces shows them")
     return [choose_by_number(faces, numbers, start, stop)]

@@ -19,6 +19,7 @@ from pipeline.core.cache_folder import limit_size, mark_used
 from pipeline.core.digest import sha256_of
 from pipeline.core.versions import version_of
 from pipeline.faces.detector import Detection, FaceDetector, find_yunet_weights
+from pipeline.faces.gaps import GapDetector
 from pipeline.media.picture_folder import open_pictures
 
 logger = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class DetectionCache:
                 name = f"{self._video_sha256}-{self._detector_key}-{index}.npz"
                 stored = StoredDetector(detector, self._folder / name)
                 self._used.append(stored)
-                yield stored
+                yield GapDetector(stored) if isinstance(detector, GapDetector) else stored
 
         return stored_for
 

@@ -49,6 +49,11 @@ class DrawnFrames:
             min_dubbed = 0.0 if on_missing == "keep" else MIN_DUBBED
         if not self.num_missing or (on_missing != "error" and self.num_drawn >= min_dubbed * num_wanted):
             return
+        if not self.num_drawn:
+            raise DataError(
+                f"{face}: no face to dub in any of {num_wanted} frames; if one is visible, lower "
+                "preprocess.detector_score in params.yaml"
+            )
         remedy = "lower --min-dubbed" if on_missing == "keep" else "use --on-missing keep to keep such frames unchanged"
         first = np.flatnonzero(self._is_wanted & ~self._is_drawn)[0]
         limit = "" if on_missing == "error" else f", but at least {min_dubbed:.0%} must show it (--min-dubbed)"

@@ -23,18 +23,19 @@ from pipeline.dubbing.drawn import DrawnFrames
 from pipeline.dubbing.face_path import Followed, find_faces, finer
 from pipeline.dubbing.kept_frames import kept_frames
 from pipeline.dubbing.label import label_frames
+from pipeline.dubbing.output import naming_options
 from pipeline.dubbing.paste import paste_mouth
 from pipeline.dubbing.path_crops import PathCropper
 from pipeline.dubbing.phases import in_phase
 from pipeline.dubbing.playback import Frame, play
 from pipeline.dubbing.reference import ShotReference, ShotStarts
-from pipeline.dubbing.selection import chooses_faces, select_faces
-from pipeline.dubbing.settings import BATCH_FRAMES, DubSettings, check_files
+from pipeline.dubbing.selection import asked_for, chooses_faces, select_faces
+from pipeline.dubbing.settings import BATCH_FRAMES, DubSettings, check_files, named_inputs
 from pipeline.dubbing.summary import DubSummary
 from pipeline.dubbing.timing import OutputTiming, SourceTiming
 from pipeline.dubbing.tint import SkinTint, pixels_inside
 from pipeline.dubbing.voice import OpenVoice, open_voice
-from pipeline.dubbing.who import parse_who, who_text
+from pipeline.dubbing.who import parse_who
 from pipeline.faces.detector import FaceDetector
 from pipeline.inference.generator_inputs import AudioSource, FrameIndices, GeneratorState
 from pipeline.media.file import MediaFile
@@ -91,6 +92,7 @@ def dub_file(
     one_thread = threadpool_limits(1, user_api="blas")
     with (
         one_thread,
+        naming_options(named_inputs(face, audio, settings.drive, settings.segments)),
         open_pictures(face, settings.fps) as video,
         open_voice(video, audio, settings.drive, settings.segments, settings.audio_track) as voice,
     ):
@@ -162,11 +164,12 @@ def _dub(
         num_frames=timing.num_frames,
         num_missing=drawn.num_missing,
         num_dubbed=drawn.num_drawn,
-        who=who_text(who),
+        who=asked_for(who, opened.spans),
         faces=drawn.faces(selection.faces, has_numbers=has_numbers),
         width=size.width,
         height=size.height,
         fps=float(timing.mean_fps),
+        has_varying_fps=timing.times is not None,
         seconds=time.monotonic() - started,
         notes=tuple(f"{media.path}: {note}" for media in (video, *opened.files) for note in media.notes),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from pipeline.core.choices import Device, Runtime
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout, find_root
-from pipeline.dubbing.generator_folder import generator_folder
+from pipeline.dubbing.generator_folder import generator_folder, is_of_rendered_faces
 from pipeline.dubbing.options import DubOptions, require_choices
 from pipeline.dubbing.phases import OnProgress
 from pipeline.dubbing.segments import DubSegment
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pipeline.dubbing.settings import DubSettings
 
 DEFAULT_VARIANT = "lstm_cbam"
+OF_RENDERED_FACES = "the generator was trained on rendered faces only (profile demo) and does not work on real faces"
 _one_at_a_time = threading.Lock()  # the detectors and the numbers of threads belong to the process
 
 
@@ -36,8 +38,15 @@ class Dubber:
     Calls from several threads run one after another. For parallel work use one process each.
     """
 
-    def __init__(self, generate: GenerateMouths, detectors_for: DetectorsFor, follow: FollowSettings) -> None:
-        self._generate, self._detectors_for, self._follow = generate, detectors_for, follow
+    def __init__(
+        self,
+        generate: GenerateMouths,
+        detectors_for: DetectorsFor,
+        follow: FollowSettings,
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        """``notes``: limits of the generator, which each summary repeats."""
+        self._generate, self._detectors_for, self._follow, self._notes = generate, detectors_for, follow, notes
 
     @classmethod
     def load(
@@ -63,11 +72,12 @@ class Dubber:
         with generator_folder(layout, model) as folder:
             num_threads = load_params(layout.params_path).runtime.num_threads
             generate = load_generator(folder, device, runtime, num_threads, layout.exports_dir)
-        return cls(generate, *face_settings(layout))
+            notes = (OF_RENDERED_FACES,) if is_of_rendered_faces(folder) else ()
+        return cls(generate, *face_settings(layout), notes)
 
     def with_detectors(self, wrap: Callable[[DetectorsFor], DetectorsFor]) -> Self:
         """The same generator, with the face detectors that ``wrap`` makes of its own."""
-        return type(self)(self._generate, wrap(self._detectors_for), self._follow)
+        return type(self)(self._generate, wrap(self._detectors_for), self._follow, self._notes)
 
     def __call__(
         self,
@@ -86,7 +96,8 @@ class Dubber:
 
         speech, settings = _request(self._follow, audio, options)
         with _one_at_a_time:
-            return dub_file(Path(face), speech, Path(out), self._generate, self._detectors_for, settings)
+            summary = dub_file(Path(face), speech, Path(out), self._generate, self._detectors_for, settings)
+        return replace(summary, notes=(*summary.notes, *self._notes)) if self._notes else summary
 
 
 def check_request(face: Path, audio: Path | None, out: Path, options: DubOptions) -> None:
@@ -127,12 +138,12 @@ def list_faces(
 def face_settings(layout: Layout) -> tuple[DetectorsFor, FollowSettings]:
     """The detectors and the settings of face tracking, as params.yaml has them."""
     from pipeline.dubbing.face_path import FollowSettings
-    from pipeline.faces.any_roll import any_roll_detectors_by_zoom
+    from pipeline.faces.any_roll import detectors_with_gap_search
     from pipeline.params import load_params
 
     preprocess = load_params(layout.params_path).preprocess
     return (
-        partial(any_roll_detectors_by_zoom, preprocess.detector_score, preprocess.detector_max_px),
+        partial(detectors_with_gap_search, preprocess.detector_score, preprocess.detector_max_px),
         FollowSettings(preprocess.max_gap_frames, preprocess.smooth_frames, preprocess.cut_change),
     )
 

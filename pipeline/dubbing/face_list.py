@@ -14,6 +14,7 @@ from pipeline.dubbing.choose import NumberedFace, OpenImages, find_talking, numb
 from pipeline.dubbing.dub import DetectorsFor
 from pipeline.dubbing.face_path import FollowSettings, FoundFaces, find_faces, finer
 from pipeline.dubbing.face_sheet import draw_faces, require_picture_name
+from pipeline.dubbing.output import naming_options
 from pipeline.dubbing.phases import OnProgress, in_phase
 from pipeline.dubbing.playback import Frame
 from pipeline.dubbing.summary import ListedFace
@@ -45,7 +46,7 @@ def find_listed_faces(
     """
     if sheet is not None:
         require_picture_name(sheet)
-    with open_pictures(path, fps) as video:
+    with naming_options([("--face", path)]), open_pictures(path, fps) as video:
         display, source = video.display, SourceTiming(video.fps, None)
 
         def open_frames() -> Iterator[Frame]:
@@ -72,7 +73,7 @@ def _talking_numbers(
     if not video.header.has_audio:
         return None
     try:
-        samples = video.samples()
+        samples = video.samples(is_noted=False)
     except MediaError as error:
         logger.warning("which face talks is not determined: %s", error)
         return None

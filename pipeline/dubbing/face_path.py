@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.choices import CropGeometry
-from pipeline.dubbing.paths import FacePath
+from pipeline.dubbing.paths import FacePath, FilledPaths
 from pipeline.faces.crops import crop_boxes
 from pipeline.faces.detector import Detection, FaceDetector, box_iou
+from pipeline.faces.gaps import GapDetector, GapSearch
 from pipeline.faces.roll import rolled_boxes, smooth_rolled_faces
 from pipeline.faces.track import MIN_LINK_IOU, FaceTrack, link_detections
 from pipeline.features.alignment import FPS
@@ -26,6 +27,8 @@ FRAMES_PER_PASS = 1000
 """Number of frames whose detections are linked at once. Bounds the memory for videos with many cuts."""
 MIN_SEEN_S = 0.2
 """Shortest total appearance of a face, s; less is a false detection, unless the video is shorter."""
+Detect = Callable[[NDArray[np.uint8]], Sequence[Detection]]
+"""Faces of the next frame ``uint8 [H, W, 3]`` BGR."""
 
 
 @dataclass(frozen=True)
@@ -93,12 +96,17 @@ class FoundFaces:
         return [FaceChoice(range(len(self.paths)), 0, self.num_frames)]
 
     @property
-    def num_without_face(self) -> int:
-        """Number of frames in no path."""
+    def has_face(self) -> NDArray[np.bool_]:
+        """Whether a frame is in a path: bool [num_frames]."""
         has_face = np.zeros(self.num_frames, bool)
         for path in self.paths:
             has_face[path.start : path.stop] = True
-        return int((~has_face).sum())
+        return has_face
+
+    @property
+    def num_without_face(self) -> int:
+        """Number of frames in no path."""
+        return int((~self.has_face).sum())
 
     def follow(self, choices: Sequence[FaceChoice], settings: FollowSettings, geometry: CropGeometry) -> Followed:
         """Smoothed boxes of the chosen faces, for crops of this geometry."""
@@ -138,16 +146,20 @@ def find_faces(
     """Locate all faces of a video. Gaps of up to ``max_gap_frames`` are bridged, but not at cuts.
 
     ``open_frames()`` returns the video's frames from the first one. ``detectors`` must not be empty. Each detector
-    processes the whole video. The next one runs if frames without a face remain; the result with the fewest such frames
-    is returned.
+    processes the whole video, a `GapDetector` only the frames that lack a face. The next one runs if such frames
+    remain; the result with the fewest of them is returned.
     """
     best: FoundFaces | None = None
+    whole: Sequence[FacePath] = ()
     fewest = 0
     for detector in detectors:
-        found = _find(open_frames(), detector, fps, settings, window_frames)
+        detect: Detect = detector.detect
+        if best is not None and isinstance(detector, GapDetector):
+            detect = FilledPaths(whole, GapSearch(detector, ~best.has_face))
+        found, paths = _find(open_frames(), detect, fps, settings, window_frames)
         num_missing = found.num_without_face
         if best is None or num_missing < fewest:
-            best, fewest = found, num_missing
+            best, whole, fewest = found, paths, num_missing
         if not fewest:
             break
     assert best is not None
@@ -160,16 +172,17 @@ def _max_gap(settings: FollowSettings, fps: float) -> int:
 
 def _find(
     frames: Iterable[NDArray[np.uint8]],
-    detector: FaceDetector,
+    detect: Detect,
     fps: float,
     settings: FollowSettings,
     window_frames: int,
-) -> FoundFaces:
+) -> tuple[FoundFaces, list[FacePath]]:
+    """The faces of a video, and all paths, also of brief faces and across cuts."""
     max_gap = _max_gap(settings, fps)
     paths: list[FacePath] = []
     num_frames = 0
     meter = ChangeMeter()
-    detections = (detector.detect(frame) for frame in meter.watch(frames))
+    detections = (detect(frame) for frame in meter.watch(frames))
     while window := list(itertools.islice(detections, window_frames)):
         _extend(paths, _paths_of(window, num_frames, max_gap), num_frames, max_gap)
         num_frames += len(window)
@@ -177,7 +190,7 @@ def _find(
     by_size = [path for path in sorted(paths, key=lambda path: -path.area) if path.num_seen >= min_seen]
     cuts = find_cuts(meter.changes, settings.cut_change)
     in_shots = itertools.chain.from_iterable(path.shots(cuts) for path in by_size)
-    return FoundFaces(list(in_shots), cuts, num_frames, fps)
+    return FoundFaces(list(in_shots), cuts, num_frames, fps), paths
 
 
 def _paths_of(window: Sequence[Sequence[Detection]], start: int, max_gap: int) -> list[FacePath]:

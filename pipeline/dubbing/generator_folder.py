@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import cast, get_args
 
+from pipeline.core.artifacts import read_json
 from pipeline.core.choices import Alias
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
-from pipeline.core.model_files import holds_model
+from pipeline.core.model_files import MODEL_NAME, holds_model
 from pipeline.inference.runtimes import ONNX_SUFFIX
 
 
@@ -38,6 +39,14 @@ def generator_folder(layout: Layout, model: str | Path) -> Iterator[Path]:
     if not is_exported and not holds_model(folder):
         raise UserError(f"no trained generator in {folder}; {remedy}")
     yield folder
+
+
+def is_of_rendered_faces(folder: Path) -> bool:
+    """Whether the generator in the folder was trained on the clips of the source ``demo``.
+
+    False for an ONNX file, and for generators of earlier releases, which do not name their source.
+    """
+    return holds_model(folder) and read_json(folder / MODEL_NAME)["info"].get("source") == "demo"
 
 
 def _is_path(layout: Layout, name: str) -> bool:

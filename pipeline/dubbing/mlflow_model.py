@@ -26,11 +26,11 @@ class VideoDubber:
     def __init__(self, generate: GenerateMouths, config: dict[str, Any]) -> None:
         from pipeline.dubbing.dubber import Dubber
         from pipeline.dubbing.face_path import FollowSettings
-        from pipeline.faces.any_roll import any_roll_detectors_by_zoom
+        from pipeline.faces.any_roll import detectors_with_gap_search
 
         self._dubber = Dubber(
             generate,
-            partial(any_roll_detectors_by_zoom, config["detector_score"], config["detector_max_px"]),
+            partial(detectors_with_gap_search, config["detector_score"], config["detector_max_px"]),
             FollowSettings(config["max_gap_frames"], config["smooth_frames"], config["cut_change"]),
         )
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.core import atomic
 from pipeline.core.errors import UserError
+from pipeline.media.errors import MediaError, NoAudioError
 from pipeline.media.writer import require_video_name
 
+_PICTURES, _SOUND = "a video, a picture or a folder of pictures", "a sound file, or a video with sound"
 _URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):/+(.+)")
 
 
@@ -29,6 +32,24 @@ def require_output(out: Path, inputs: Sequence[tuple[str, Path]]) -> None:
             raise UserError(f"--out {out} is the same file as {flag}; choose another name for --out")
     atomic.require_writable(out, "--out")
     atomic.remove_abandoned(out)
+
+
+@contextmanager
+def naming_options(inputs: Sequence[tuple[str, Path]]) -> Iterator[None]:
+    """In this block, a MediaError of an input names its option and what is allowed there.
+
+    ``inputs``: as for `require_output`.
+    """
+    try:
+        yield
+    except MediaError as error:
+        near = [flag for flag, path in inputs if path == error.path] or [
+            flag for flag, path in inputs if path == error.path.parent
+        ]
+        if not near:
+            raise
+        flag = near[-1 if isinstance(error, NoAudioError) else 0]  # a file may be both --face and --audio
+        raise error.of_option(flag, _PICTURES if flag == "--face" else _SOUND) from None
 
 
 def require_local(flag: str, path: Path) -> None:

@@ -1,15 +1,15 @@
-"""The path of one face through a video, and its parts in each shot."""
+"""The path of one face through a video, its parts in each shot, and the detections that it was made of."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.faces.detector import box_areas
+from pipeline.faces.detector import Detection, box_areas
 
 
 @dataclass(eq=False)
@@ -52,3 +52,28 @@ class FacePath:
     @property
     def num_seen(self) -> int:
         return int(np.isfinite(self.boxes[:, 0]).sum())
+
+    def at(self, frame: int) -> Iterator[Detection]:
+        """Yields the detection in a frame, if there is one. Its score is not kept."""
+        row = frame - self.start
+        if np.isfinite(self.boxes[row, 0]):
+            yield Detection(self.boxes[row], self.landmarks[row], np.nan)
+
+
+class FilledPaths:
+    """The detections of ``paths`` in the frames of a video, in order, and what ``search`` finds in other frames."""
+
+    def __init__(self, paths: Sequence[FacePath], search: Callable[[NDArray[np.uint8]], Sequence[Detection]]) -> None:
+        self._later = sorted(paths, key=lambda path: -path.start)
+        self._now: list[FacePath] = []
+        self._search = search
+        self._frame = 0
+
+    def __call__(self, image: NDArray[np.uint8]) -> Sequence[Detection]:
+        """Faces of the next frame ``uint8 [H, W, 3]`` BGR. A found face replaces those of paths."""
+        self._now = [path for path in self._now if path.stop > self._frame]
+        while self._later and self._later[-1].start <= self._frame:
+            self._now.append(self._later.pop())
+        known = [face for path in self._now for face in path.at(self._frame)]
+        self._frame += 1
+        return self._search(image) or known

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.errors import UserError
 from pipeline.dubbing.segments import DubSegment, require_order
-from pipeline.dubbing.speech import BIT_RATE, usable_samples
+from pipeline.dubbing.speech import BIT_RATE, note_silence, usable_samples
 from pipeline.features.alignment import SAMPLE_RATE_HZ
 from pipeline.features.mel import mel_spectrogram
 from pipeline.features.samples import float_to_int16, int16_to_float
@@ -111,6 +111,7 @@ def load_segments(
         samples = float_to_int16(np.concatenate(blocks))
         length_s = len(samples) / SAMPLE_RATE_HZ
         end_s = segment.start_s + length_s if segment.end_s is None else segment.end_s
+        note_silence(file, samples)
         parts.append(SegmentPart(segment, file, begin, segment.start_s, end_s))
         spoken.append(samples)
     require_order([(part.start_s, part.end_s) for part in parts])

@@ -9,7 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.core.errors import UserError
-from pipeline.dubbing.choose import NumberedFace, OpenImages, Talking, choices_for, find_talking, number_faces
+from pipeline.dubbing.choose import (
+    NumberedFace,
+    OpenImages,
+    Talking,
+    choices_for,
+    find_talking,
+    has_rivals,
+    number_faces,
+)
 from pipeline.dubbing.face_path import FaceChoice, FoundFaces
 from pipeline.dubbing.segment_voice import after_end
 from pipeline.dubbing.segments import DubSegment
@@ -30,6 +38,12 @@ def chooses_faces(who: Who, spans: Sequence[tuple[float, float, DubSegment]]) ->
     return who != "largest" or any(segment.who not in (None, "largest") for _, _, segment in spans)
 
 
+def asked_for(who: Who, spans: Sequence[tuple[float, float, DubSegment]]) -> str:
+    """The faces that a dub asks for, as the user writes them; each of those of segments once."""
+    asked = [who if segment.who is None else parse_who(segment.who) for _, _, segment in spans] or [who]
+    return "; ".join(dict.fromkeys(map(who_text, asked)))
+
+
 def select_faces(
     found: FoundFaces,
     who: Who,
@@ -41,8 +55,8 @@ def select_faces(
 
     ``spans``: first frame and end of each segment. ``open_images()`` returns the frames that the faces were found in.
     ``video`` gets a note on frames with several of the chosen faces, since only one face of a frame is dubbed. Raises
-    UserError for an unknown number, a span after the end of the video, and if the talking face is asked for and cannot
-    be determined.
+    UserError for an unknown number, a span after the end of the video, and if the talking face of several is asked for
+    and cannot be determined.
     """
     faces = number_faces(found)
     talking = functools.cache(lambda: _talking_faces(found, faces, open_images, video))
@@ -83,11 +97,17 @@ def _talking_faces(
 ) -> Talking:
     """The talking faces, by the sound of the video, with a note for each shot in which nobody clearly talks.
 
-    Raises UserError if the video has no sound, MediaError if its sound is unusable.
+    Sound is needed only if a shot has several faces. Raises UserError if the video then has none, MediaError if its
+    sound is unusable.
     """
+    if not has_rivals(found, faces):
+        return find_talking(found, faces, open_images, np.zeros(0, np.float32))
     if not video.header.has_audio:
-        raise UserError(f"who is talking, but {video.path} has no sound; choose a face by its number (--list-faces)")
-    talking = find_talking(found, faces, open_images, video.samples())
+        raise UserError(
+            f"who is talking, but {video.path} shows several faces and has no sound; choose one by its number "
+            "(--list-faces)"
+        )
+    talking = find_talking(found, faces, open_images, video.samples(is_noted=False))
     for start, stop in talking.unclear:
         span = f"{found.time_of(start):.2f} s to {found.time_of(stop):.2f} s"
         video.note(f"from {span} none of several faces clearly talks; they are left unchanged")

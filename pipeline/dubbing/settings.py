@@ -58,11 +58,17 @@ class DubSettings:
     batch_frames: int = BATCH_FRAMES
 
 
+def named_inputs(
+    face: Path, audio: Path | None, drive: Path | None, segments: Sequence[DubSegment]
+) -> list[tuple[str, Path]]:
+    """The option of each input of a dub, and its path."""
+    sounds = [("--audio", audio), ("--drive", drive), *(("--segments", Path(segment.audio)) for segment in segments)]
+    return [("--face", face), *((flag, path) for flag, path in sounds if path is not None)]
+
+
 def check_files(face: Path, audio: Path | None, out: Path, settings: DubSettings) -> None:
     """Raises UserError if ``out`` cannot be written or is an input, or if the inputs contradict each other."""
-    voices = [("--segments", Path(segment.audio)) for segment in settings.segments]
-    sounds = [("--audio", audio), ("--drive", settings.drive), *voices]
-    require_output(out, [("--face", face), *((flag, path) for flag, path in sounds if path is not None)])
+    require_output(out, named_inputs(face, audio, settings.drive, settings.segments))
     if settings.keep_frames is not None:
         require_empty(settings.keep_frames)
     if not settings.segments and audio is None:

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from pipeline.features.alignment import SAMPLE_RATE_HZ
 from pipeline.features.mel import mel_blocks
-from pipeline.features.samples import float_to_int16
-from pipeline.media.audio import Begin, Float32, SoundBlock, mono_blocks
+from pipeline.features.samples import float_to_int16, int16_to_float
+from pipeline.media.audio import Begin, Float32, SoundBlock, mono_blocks, rms_of
 from pipeline.media.errors import CorruptMediaError
 from pipeline.media.file import MediaFile
 from pipeline.media.output_sound import CopiedSound, EncodedSound, OutputSound
 
+SILENT_RMS = 0.0005
+"""Sound with a lower RMS, 0..1, has no speech; ``preprocess.min_audio_rms`` rejects such clips."""
 BIT_RATE = 160_000
 """Bits per second of speech that is encoded: more than AAC needs for two channels."""
 
@@ -58,6 +60,12 @@ class SpeechTrack:
             return CopiedSound(self.media.sound_packets(), self.duration_s, start_s)
         blocks = (usable_samples(block.samples)[0] for block in self.media.sound(self.begin))
         return EncodedSound(blocks, self.rate_hz, self.num_channels, self.num_samples, BIT_RATE)
+
+
+def note_silence(media: MediaFile, audio: NDArray[np.int16]) -> None:
+    """Note on ``media`` if its speech, int16 [n] at 16 kHz, is silent."""
+    if (rms := rms_of(int16_to_float(audio))) < SILENT_RMS:
+        media.note(f"its sound is silent (RMS {rms:.6f}), so the mouth does not speak")
 
 
 def load_speech(media: MediaFile, begin: Begin = "sound") -> SpeechTrack:

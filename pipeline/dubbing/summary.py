@@ -50,17 +50,20 @@ class DubSummary:
     num_dubbed: int
     """Frames with a generated mouth. Segments and ``in_silence`` leave others as they are."""
     who: str
-    """The faces that were asked for."""
+    """The faces that were asked for; of segments with different ones each of them, such as ``1; talking``."""
     faces: tuple[DubbedFace, ...]
     """The faces that were dubbed. A face that is seen for less than 0.2 s has no number and is not listed."""
     width: int
     """Width of the output, px. H.264 needs even sides: an odd one is padded by a pixel. ``height`` likewise."""
     height: int
     fps: float
+    """Frames per second, on average."""
+    has_varying_fps: bool = False
+    """Whether frames are shown at their own times instead of a constant rate."""
     seconds: float
     """Wall-clock time of the dubbing."""
     notes: tuple[str, ...]
-    """What was converted or is missing in the inputs, one sentence each, with the file."""
+    """What was converted or is missing in the inputs, one sentence each, with the file; and the limits of the model."""
 
     @property
     def duration_s(self) -> float:

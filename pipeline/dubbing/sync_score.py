@@ -13,7 +13,15 @@ from pipeline.core.choices import JudgeName
 from pipeline.core.errors import DataError
 from pipeline.dubbing.summary import DubbedFace, DubSummary
 from pipeline.faces.crops import Cropper, context_boxes
-from pipeline.faces.detector import box_iou, detect_every, detectors_by_zoom
+from pipeline.faces.detector import (
+    Detection,
+    FaceDetector,
+    box_iou,
+    detect_every,
+    detectors_by_zoom,
+    larger_detectors,
+)
+from pipeline.faces.gaps import GapDetector, detect_in_gaps
 from pipeline.faces.smooth import smooth_faces
 from pipeline.faces.track import MIN_LINK_IOU, FaceTrack, link_detections
 from pipeline.faces.turns import turns_of
@@ -75,11 +83,16 @@ def _find_track(video: MediaFile, face: DubbedFace, params: PreprocessParams) ->
     if num_frames < _MIN_FRAMES:
         raise _too_short(num_frames)
     display, box = video.display, np.array(face.box_px, np.float64)
+    size = params.detector_score, params.detector_max_px, max(display.width, display.height)
+    detectors: list[FaceDetector] = [*detectors_by_zoom(*size), *map(GapDetector, larger_detectors(*size))]
+    found: list[list[Detection] | None] = []
     best: FaceTrack | None = None
-    for detector in detectors_by_zoom(
-        params.detector_score, params.detector_max_px, max(display.width, display.height)
-    ):
-        found = detect_every(detector, _images(video, start, num_frames), params.detect_every)
+    for detector in detectors:
+        images = _images(video, start, num_frames)
+        if isinstance(detector, GapDetector):
+            found = detect_in_gaps(detector, images, found, box)
+        else:
+            found = detect_every(detector, images, params.detect_every)
         for track in link_detections(found, params.max_gap_frames, params.detect_every):
             is_there = box_iou(np.nanmedian(track.boxes, axis=0), box) >= MIN_LINK_IOU
             if is_there and (best is None or _length(track) > _length(best)):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.dubbing.segment_voice import load_segments
 from pipeline.dubbing.segments import DubSegment
-from pipeline.dubbing.speech import load_speech
+from pipeline.dubbing.speech import load_speech, note_silence
 from pipeline.features.alignment import FPS
 from pipeline.media.audio import Begin
 from pipeline.media.file import MediaFile
@@ -76,10 +76,12 @@ def open_voice(
         sound = stack.enter_context(MediaFile(audio, audio_track))
         speech = load_speech(sound, beginning(video, sound))
         if drive is None:
+            note_silence(sound, speech.audio)
             yield OpenVoice(speech, [sound])
             return
         leading = stack.enter_context(MediaFile(drive))
         lips = load_speech(leading, beginning(video, leading))
+        note_silence(leading, lips.audio)
         if abs(difference_s := float(lips.duration_s - speech.duration_s)) > 1 / FPS:
             rest = "the rest is not used" if difference_s > 0 else "the mouth rests after its end"
             leading.note(

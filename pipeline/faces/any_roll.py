@@ -6,7 +6,7 @@ highest where the face is upright, so the roll is measured by rotating the face'
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import cv2
@@ -14,7 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.faces.crops import BORDER_VALUE, Cropper
-from pipeline.faces.detector import SURE_SCORE, Detection, YuNetDetector, detectors_by_zoom
+from pipeline.faces.detector import (
+    SURE_SCORE,
+    Detection,
+    FaceDetector,
+    YuNetDetector,
+    detectors_by_zoom,
+    larger_detectors,
+)
+from pipeline.faces.gaps import GapDetector
 from pipeline.faces.roll import rotated
 from pipeline.faces.turns import rolls_of, turns_of
 
@@ -30,23 +38,25 @@ KEPT_DEGREES = 10.0
 _LEAST_SCORE = 0.3
 _DIAGONAL = float(np.sqrt(2))
 _UNROTATED_PX = round(ROTATED_PX * _DIAGONAL)
-_SLANTS = (45, -45, 135, -135)
+SLANTS = (45, -45, 135, -135)
+"""The rolls at which YuNet finds no face, degrees."""
 
 
 class AnyRollDetector:
     """Detects like ``detector``, and faces at other rolls. Boxes and landmarks of rolled faces are true to the roll.
 
     The box of a rolled face has the sides of the upright face, turned by the nearest right angle, about its centre.
+    ``slants``: the rolls that are tried if no face is found, degrees.
     """
 
-    def __init__(self, detector: YuNetDetector) -> None:
-        self._detector = detector
+    def __init__(self, detector: YuNetDetector, slants: Sequence[int] = SLANTS) -> None:
+        self._detector, self._slants = detector, slants
         self._patch_detector = YuNetDetector(_LEAST_SCORE, ROTATED_PX)
 
     def detect(self, frame_bgr: NDArray[np.uint8]) -> list[Detection]:
         """Faces in ``frame_bgr: uint8 [H, W, 3]``, best first."""
         found = self._detector.detect(frame_bgr)
-        for slant in _SLANTS:
+        for slant in self._slants:
             if found:
                 break
             found = self._slanted(frame_bgr, slant)
@@ -163,6 +173,16 @@ def any_roll_detectors_by_zoom(min_score: float, max_px: int, longer_side: int) 
         yield _of_any_roll(detector)
 
 
-@lru_cache(maxsize=8)
-def _of_any_roll(detector: YuNetDetector) -> AnyRollDetector:
-    return AnyRollDetector(detector)
+def detectors_with_gap_search(min_score: float, max_px: int, longer_side: int) -> Iterator[FaceDetector]:
+    """The detectors of `any_roll_detectors_by_zoom`, and larger ones for the frames that still lack a face.
+
+    The larger ones do not find faces that are rolled by about 45 or 135 degrees.
+    """
+    yield from any_roll_detectors_by_zoom(min_score, max_px, longer_side)
+    for detector in larger_detectors(min_score, max_px, longer_side):
+        yield GapDetector(_of_any_roll(detector, slants=()))
+
+
+@lru_cache(maxsize=16)
+def _of_any_roll(detector: YuNetDetector, slants: tuple[int, ...] = SLANTS) -> AnyRollDetector:
+    return AnyRollDetector(detector, slants)

@@ -23,6 +23,11 @@ from pipeline.faces.turns import turned_boxes, turned_points
 YUNET_FILE = "face_detection_yunet_2023mar.onnx"
 DETECTOR_ZOOMS = (1, 2, 4)
 """Factors of the detector's input size. The next factor is tried if frames without a face remain."""
+GAP_ZOOMS = (8, 16)
+"""Further factors, for the frames that still lack a face."""
+GAP_SCORE = 0.8
+"""Lowest score of a face that is found with a further factor, since more of a large image looks like a face. Faces of
+28x35 px in 1920x1080 have at least 0.80 at 1280 px."""
 SURE_SCORE = 0.91
 """YuNet also finds faces on their side or upside down, and states landmarks as if they were upright, but its score is
 lower: at most 0.90 in 26 real frames, against 0.92 and more for faces rolled by up to 30 degrees."""
@@ -123,12 +128,21 @@ def detectors_by_zoom(min_score: float, max_px: int, longer_side: int) -> Iterat
 
     Skips a detector whose input would be the same as the previous one's for frames of ``longer_side`` pixels.
     """
-    for zoom in DETECTOR_ZOOMS:
+    yield from _by_zoom(DETECTOR_ZOOMS, min_score, max_px, longer_side)
+
+
+def larger_detectors(min_score: float, max_px: int, longer_side: int) -> Iterator[YuNetDetector]:
+    """Yields the detectors of ``GAP_ZOOMS``, for frames in which those of `detectors_by_zoom` find no face."""
+    yield from _by_zoom(GAP_ZOOMS, max(min_score, GAP_SCORE), max_px, longer_side)
+
+
+def _by_zoom(zooms: Iterable[int], min_score: float, max_px: int, longer_side: int) -> Iterator[YuNetDetector]:
+    for zoom in zooms:
         if zoom == 1 or zoom // 2 * max_px < longer_side:
             yield _detector(min_score, zoom * max_px)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def _detector(min_score: float, max_px: int) -> YuNetDetector:
     return YuNetDetector(min_score, max_px)
 

@@ -35,7 +35,11 @@ def convert_wav2lip(path: Path, folder: Path) -> str:
     if (folder / MODEL_NAME).exists():
         raise UserError(f"{folder} already holds a model; choose another --out, or remove that folder")
     if not path.is_file():
-        raise UserError(f"{path} is not a file; give the path of a file such as wav2lip_gan.pth")
+        fault = "is a folder" if path.is_dir() else "does not exist"
+        raise UserError(
+            f"{path} {fault}; give a file of Wav2Lip's authors such as wav2lip_gan.pth. lipsmith does not download "
+            "them: docs/evaluation.md says where they are"
+        )
     try:
         network = _network_in(_read(path))
     except UserError as error:

@@ -17,7 +17,7 @@ import av
 import av.error
 from av.video.reformatter import Interpolation
 
-from pipeline.media.errors import CorruptMediaError
+from pipeline.media.errors import CorruptMediaError, NotMediaError
 from pipeline.media.formats import OWN_MEDIA
 
 # FFmpeg's default colour conversion rounds down: one round trip darkens a frame by two grey levels.
@@ -67,16 +67,16 @@ def open_container(file: BinaryIO, path: Path) -> Iterator[Any]:
         try:  # FFmpeg takes a picture's name for the pattern of an image sequence
             container = _open(_Reader(file, "media"))
         except av.error.ArgumentError as error:  # not in OWN_MEDIA
-            raise CorruptMediaError(
+            raise NotMediaError(
                 path,
                 "cannot be opened: it is damaged, a playlist or script that names other files, or in a format that is "
                 "not read; convert it to MP4",
             ) from error
         except av.error.FFmpegError as error:
-            raise CorruptMediaError(path, f"cannot be opened: {error.strerror or error}") from error
+            raise NotMediaError(path, f"cannot be opened: {error.strerror or error}") from error
     try:
         if not container.streams.video and not container.streams.audio:
-            raise CorruptMediaError(path, "has neither video nor audio: it is cut off, or not a media file")
+            raise NotMediaError(path, "has neither video nor audio: it is cut off, or not a media file")
         num_tiles = sum(int(stream.disposition) & _DEPENDENT > 0 for stream in container.streams.video)
         if num_tiles > 1:
             raise CorruptMediaError(path, f"its picture is stored in {num_tiles} tiles (HEIC); convert it to JPEG")

@@ -25,7 +25,7 @@ from pipeline.media.container import (
     find_video_stream,
     open_container,
 )
-from pipeline.media.errors import CorruptMediaError, MissingMediaError, NoAudioError, NoVideoError
+from pipeline.media.errors import CorruptMediaError, FolderInsteadError, MissingMediaError, NoAudioError, NoVideoError
 from pipeline.media.formats import riff_share
 from pipeline.media.header import Display, Header
 from pipeline.media.orientation import orientation_of
@@ -55,7 +55,7 @@ class MediaFile(AbstractContextManager["MediaFile"]):
         self.path = Path(path)
         self._wanted_track = audio_track
         if self.path.is_dir():
-            raise MissingMediaError(self.path, "is a folder, not a file")
+            raise FolderInsteadError(self.path)
         if not self.path.is_file():
             raise MissingMediaError(self.path)
         self._file = self.path.open("rb", buffering=0)
@@ -158,23 +158,28 @@ class MediaFile(AbstractContextManager["MediaFile"]):
             codec = None if stream is None else stream.codec_context
             return codec is not None and codec.name == "aac" and codec.profile in _USUAL_AAC_PROFILES
 
-    def samples(self, rate_hz: int = SAMPLE_RATE_HZ) -> NDArray[np.float32]:
+    def samples(self, rate_hz: int = SAMPLE_RATE_HZ, *, is_noted: bool = True) -> NDArray[np.float32]:
         """The audio in mono: ``float32 [n]`` at ``rate_hz``, about [-1, 1].
 
         Sample 0 is at the time of the first video frame or, without video, of the first audio sample. Encoder padding
-        at the end is kept.
+        at the end is kept. ``is_noted``: as for `sound`.
         """
-        return np.concatenate(list(mono_blocks(self.sound(), rate_hz)))
+        return np.concatenate(list(mono_blocks(self.sound(is_noted=is_noted), rate_hz)))
 
-    def sound(self, begin: Begin = "picture") -> Iterator[SoundBlock]:
-        """Yields the audio at its own rate, in constant memory. Sample 0 is at ``begin``."""
+    def sound(self, begin: Begin = "picture", *, is_noted: bool = True) -> Iterator[SoundBlock]:
+        """Yields the audio at its own rate, in constant memory. Sample 0 is at ``begin``.
+
+        ``is_noted``: whether ``notes`` get its track and its losses. They do not matter to the user of a result
+        without this sound.
+        """
+        note = self.note if is_noted else log.debug
         with self._start() as container:
             stream = self._audio_stream(container)
             if stream is None:
                 raise NoAudioError(self.path)
             if self._audio_track is not None and self._audio_track.choice:
-                self.note(self._audio_track.choice)
-            yield from iter_sound(container, stream, self.path, begin, self.note)
+                note(self._audio_track.choice)
+            yield from iter_sound(container, stream, self.path, begin, note)
 
     def sound_packets(self) -> Generator[Any, None, None]:
         """Yields the stored packets of the audio, and keeps their container open."""

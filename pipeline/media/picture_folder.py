@@ -99,7 +99,7 @@ class PictureFolder(MediaFile):
     def is_plain_aac(self) -> bool:
         return False
 
-    def sound(self, begin: Begin = "picture") -> Iterator[SoundBlock]:
+    def sound(self, begin: Begin = "picture", *, is_noted: bool = True) -> Iterator[SoundBlock]:
         raise NoAudioError(self.path)
 
     def sound_packets(self) -> Any:

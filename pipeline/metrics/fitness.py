@@ -11,6 +11,8 @@ from pipeline.core.choices import JUDGE_NAMES
 Row = Mapping[str, Any]
 TRUSTED_SHARE = 0.8
 """Least share of real videos within one frame; with a lower one the evaluator does not measure sync."""
+MIN_PLACED_VIDEOS = 8
+"""Fewer real videos are too few to say that an evaluator can judge clips: a text states their number."""
 _NAMES = {"trained": "the evaluator trained in this checkout", "official": "the evaluator syncnet_v2"}
 
 
@@ -45,7 +47,10 @@ class RealVideos:
         ``evaluator``: its name in the protocol. ``none_placed``: the reason if no real video was placed.
         """
         share = self.num_near / self.num if self.num else None
-        fitness = unknown_fitness(evaluator, none_placed) if share is None else fitness_of_share(share, evaluator)
+        if share is None:
+            fitness = unknown_fitness(evaluator, none_placed)
+        else:
+            fitness = fitness_of_share(share, evaluator, self.num)
         numbers = {"num_real_videos": self.num, "num_within_one_frame": self.num_near}
         return {"is_fit": fitness.is_fit, "text": fitness.text, **numbers}
 
@@ -59,9 +64,9 @@ def fitness_of_rows(by_name: Mapping[str, Row], evaluator: str) -> Fitness:
     real, copy = by_name.get("real"), by_name.get("copy_input")
     if real is None:
         return unknown_fitness(evaluator, "the comparison has no row `real`")
-    share = real["within_one_frame"]
+    share, num = real["within_one_frame"], real["num_clips"]
     if share < TRUSTED_SHARE or copy is None:
-        return fitness_of_share(share, evaluator)
+        return fitness_of_share(share, evaluator, num)
     for label, key, sign in (("LSE-D", "lse_d", -1), ("LSE-C", "lse_c", 1)):
         if sign * copy[key] > sign * real[key]:
             return _unfit(
@@ -69,34 +74,40 @@ def fitness_of_rows(by_name: Mapping[str, Row], evaluator: str) -> Fitness:
                 f"real videos have a worse {label} ({real[key]:.3f}) than the same videos with the audio of another "
                 f"clip ({copy[key]:.3f})",
             )
-    return _fit(
+    return _fit_or_unknown(
         evaluator,
-        f"it places {_near(share, '.0%')}, and LSE-C is {real['lse_c']:.3f} for `real` and {copy['lse_c']:.3f} for "
-        "`copy_input`, the same videos with the audio of another clip",
+        num,
+        f"it places {_near(share, '.0%', num)}, and LSE-C is {real['lse_c']:.3f} for `real` and "
+        f"{copy['lse_c']:.3f} for `copy_input`, the same videos with the audio of another clip",
     )
 
 
-def fitness_of_share(share: float, evaluator: str) -> Fitness:
-    """Whether the evaluator can judge clips, if it places ``share`` of the real videos within one frame of sync.
+def fitness_of_share(share: float, evaluator: str, num: int) -> Fitness:
+    """Whether the evaluator can judge clips, if it places ``share`` of ``num`` real videos within one frame of sync.
 
-    ``share``: 0 to 1. ``evaluator``: its name in the protocol.
+    Unknown for fewer than `MIN_PLACED_VIDEOS`, unless the share is too low. ``share``: 0 to 1. ``evaluator``: its name
+    in the protocol.
     """
     if share < TRUSTED_SHARE:
-        return _unfit(evaluator, f"it places only {_near(share, '.1%')}")  # .0% would round 79.6% to 80%
-    return _fit(evaluator, f"it places {_near(share, '.0%')}")
+        return _unfit(evaluator, f"it places only {_near(share, '.1%', num)}")  # .0% would round 79.6% to 80%
+    return _fit_or_unknown(evaluator, num, f"it places {_near(share, '.0%', num)}")
 
 
 def unknown_fitness(evaluator: str, reason: str) -> Fitness:
-    """The fitness of an evaluator that placed no real video. ``reason``: why it placed none."""
+    """The fitness of an evaluator that placed no real video, or too few. ``reason``: why, as a clause."""
     return Fitness(None, f"Whether {_named(evaluator)} can judge these clips is unknown: {reason}.")
 
 
-def _near(share: float, form: str) -> str:
+def _near(share: float, form: str, num: int) -> str:
     needed = f"at least {TRUSTED_SHARE:.0%} are required"
+    if num < MIN_PLACED_VIDEOS:
+        return f"{round(share * num)} of {num} real videos within one frame of sync ({needed})"
     return f"{share:{form}} of the real videos within one frame of sync ({needed})"
 
 
-def _fit(evaluator: str, reason: str) -> Fitness:
+def _fit_or_unknown(evaluator: str, num: int, reason: str) -> Fitness:
+    if num < MIN_PLACED_VIDEOS:
+        return unknown_fitness(evaluator, f"{reason}; fewer than {MIN_PLACED_VIDEOS} real videos are too few to say")
     return Fitness(True, f"{_capitalised(_named(evaluator))} can judge these clips: {reason}.")
 
 

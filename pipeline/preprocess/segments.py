@@ -191,7 +191,8 @@ def _rejected_without_track(scan: FaceScan, start: int, stop: int, params: Prepr
             "align",
         )
     if num_seen == 0:
-        return RejectedSegment(start, stop, Reason.NO_FACE, "no face was found")
+        detail = f"no face was found (params.yaml: preprocess.detector_max_px {params.detector_max_px})"
+        return RejectedSegment(start, stop, Reason.NO_FACE, detail)
     if stop - start < params.min_frames:
         return RejectedSegment(start, stop, Reason.TOO_SHORT, _too_few(stop - start, params))
     return RejectedSegment(

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+HOW_TO_REGISTER = "`python -m pipeline.promote` or `python -m flows.retrain` registers the trained model"
 _OPTIONAL_TAGS = {"num_clips": int, "num_failed": int, "within_one_frame": float, "jitter_ratio": float, "unfit": str}
 """Tags that older versions lack, with their types."""
 
@@ -72,7 +73,9 @@ class Registry:
         known = [str(found.version) for found in self._versions()]
         number = aliases.get(name, name)
         if number not in known:
-            listed = ", ".join([*sorted(aliases), *sorted(known, key=int)]) or "none yet"
+            if not known:
+                raise RegistryError(f"no version of {REGISTERED_NAME} is registered; {HOW_TO_REGISTER}")
+            listed = ", ".join([*sorted(aliases), *sorted(known, key=int)])
             raise RegistryError(f"{REGISTERED_NAME} has no version or alias {name!r}; it has {listed}")
         return self._get(number)
 
@@ -100,10 +103,7 @@ class Registry:
         aliases = self.aliases()
         if alias not in aliases:
             known = ", ".join(sorted(aliases)) or "none yet"
-            raise RegistryError(
-                f"{REGISTERED_NAME} has no {alias} (aliases: {known}); `python -m flows.retrain` or "
-                "`python -m pipeline.promote` registers the trained model"
-            )
+            raise RegistryError(f"{REGISTERED_NAME} has no {alias} (aliases: {known}); {HOW_TO_REGISTER}")
         return aliases[alias]
 
     def scores(self, version: str) -> ModelScores:

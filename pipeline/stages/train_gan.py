@@ -79,6 +79,7 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
             "kept_step": report.kept_step,
             "trained_on_sha256": sha256_of_names(source_ids(rows)),
             "crop": shared_geometry(rows),
+            **({"source": "demo"} if context.params.dataset.source == "demo" else {}),
         },
     )
     samples = context.output_dir / "samples.png"

@@ -75,6 +75,23 @@ def test_the_plan_separates_stages_that_run_from_stages_that_follow() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("reasons", "is_only_code"),
+    [
+        ({"code": "always changed", "b": "code changed: faces.track, faces.smooth"}, True),
+        ({"b": "code changed: faces.track, code changed", "c": "code changed"}, True),
+        ({"b": "code changed: faces.track, parameter gan.width modified"}, False),
+        ({"b": "code changed: faces.track, data/clips modified"}, False),
+        ({"b": "code changed", "c": "has not run in this checkout"}, False),
+        ({"code": "always changed"}, False),
+        ({}, False),
+    ],
+)
+def test_an_upgrade_is_a_change_of_code_alone(reasons: dict[str, str], is_only_code: bool) -> None:
+    graph = dvc.StageGraph({"code": (), "b": ("code",), "c": ("b",)})
+    assert dvc.only_code_changed(dvc.plan(graph, reasons)) is is_only_code
+
+
 @pytest.mark.slow
 def test_stages_run_then_are_up_to_date_then_are_restored(tiny_repo: Path, edit: Edit) -> None:
     graph = dvc.read_graph(tiny_repo)

@@ -187,6 +187,17 @@ def test_a_terminal_breaks_the_findings_at_blanks(tmp_path: Path, monkeypatch: p
     assert shown == "\n- Best on\n  LSE-D\n"
 
 
+@pytest.mark.parametrize(("why", "is_upgrade"), [("code changed: faces.track", True), ("changed command", False)])
+def test_the_plan_of_an_upgrade_names_how_to_keep_the_results(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, why: str, is_upgrade: bool
+) -> None:
+    monkeypatch.setattr(reproduce, "_graph", lambda root, targets: reproduce.dvc.StageGraph({"compare": ()}))
+    monkeypatch.setattr(reproduce.dvc, "read_reasons", lambda root: {"compare": why})
+    last = reproduce.plan_text(tmp_path, None).splitlines()[-1]
+    assert ("docs/operations.md#upgrading" in last) is is_upgrade
+    assert last.casefold().endswith("run them: python -m flows.reproduce")
+
+
 @pytest.mark.slow
 def test_plan_runs_nothing_and_needs_no_server(
     own_stub_pipeline: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 import time
 import traceback
@@ -20,7 +21,9 @@ from pipeline.core.choices import Device
 from pipeline.core.errors import exit_code_of
 from pipeline.dubbing.detection_cache import DetectionCache
 from pipeline.dubbing.dubber import Dubber
-from pipeline.dubbing.many.job_list import DubJob
+from pipeline.dubbing.many.job_list import FILE_COLUMNS, DubJob, option_columns
+from pipeline.dubbing.output import naming_options
+from pipeline.dubbing.settings import named_inputs
 from pipeline.dubbing.summary import DubSummary
 from pipeline.dubbing.sync_score import DUB_JUDGE, DubScore, score_dub
 from pipeline.inference.device import select_device
@@ -103,7 +106,8 @@ class JobWorker:
     def _dub(self, job: DubJob) -> DubSummary:
         fps = job.options.get("fps")
         stored = self._cache.of_video(job.face, fps) if self._cache else nullcontext()
-        with stored:
+        inputs = named_inputs(job.face, job.audio, job.options.get("drive"), job.options.get("segments", ()))
+        with naming_options(inputs), stored:
             return self._dubber(job.face, job.audio, job.out, **job.options)
 
     def _scored(self, summary: DubSummary) -> JobOutcome:
@@ -125,5 +129,16 @@ def _failure(error: Exception) -> JobOutcome:
         return JobOutcome(reason="it needs more memory than is free")
     if exit_code_of(error) is not None:
         missing = error.path if isinstance(error, MissingMediaError) and not error.path.exists() else None
-        return JobOutcome(reason=str(error), missing=missing)
+        return JobOutcome(reason=with_columns(str(error)), missing=missing)
     return JobOutcome(reason=f"internal error: {type(error).__name__}: {error}", bug=traceback.format_exc())
+
+
+def with_columns(text: str) -> str:
+    """A message in which the columns of the list take the place of the options: ``--on-missing`` is ``on_missing``."""
+    columns = (*FILE_COLUMNS, *option_columns())
+
+    def column(match: re.Match[str]) -> str:
+        name = match[1].replace("-", "_")
+        return name if name in columns else match[0]
+
+    return re.sub(r"--([a-z]+(?:-[a-z]+)*)", column, text)

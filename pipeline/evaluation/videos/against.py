@@ -201,9 +201,9 @@ def _metrics_of(*results: Figures) -> list[tuple[str, str, int]]:
 
 def _verdict(figures: Figures) -> str:
     fitness = figures["fitness"]
-    if fitness["is_fit"] is None:
-        return "unknown"
     numbers = f"{fitness['num_within_one_frame']} of {fitness['num_real_videos']} real videos within 1 frame"
+    if fitness["is_fit"] is None:
+        return f"unknown: {numbers}" if fitness["num_real_videos"] else "unknown"
     return f"{'yes' if fitness['is_fit'] else 'no'}: {numbers}"
 
 

@@ -35,6 +35,8 @@ MIN_LENGTH_SHARE = 0.9
 MIN_SHOWN_SHARE = 0.5
 """Smallest share of the searched frames with a face at the real one's position. YuNet also detects faces whose mouth is
 blurred or painted over."""
+MIN_EXCESS_S = 0.2
+"""A generated video that is longer than the real one by more than this has a note, s."""
 
 _WHOLE_S = 1e6
 """Exceeds the length of any real video, which prevents splitting into parts."""
@@ -57,7 +59,7 @@ class PairedFaces:
     scale: float
     """Pixels of the generated video per pixel of the real one."""
     note: str = ""
-    """Conversions of the videos before the comparison; empty if none."""
+    """Conversions of the videos before the comparison, and what of them is not compared; empty if none."""
 
     @classmethod
     def find(cls, generated: MediaFile, real: MediaFile, params: PreprocessParams) -> PairedFaces:
@@ -78,7 +80,8 @@ class PairedFaces:
             for which, media in (("generated", generated), ("real", real))
             if (fps := media.fps) != FPS
         ]
-        return cls(generated, real, segment.start, segment.faces, scale, "; ".join(resampled))
+        notes = [*resampled, *_excess(generated, real, segment)]
+        return cls(generated, real, segment.start, segment.faces, scale, "; ".join(notes))
 
     def of_real(self) -> PairedFaces:
         """The real video in place of the generated one, at the same positions."""
@@ -152,6 +155,16 @@ class PairedFaces:
         for index, frame in enumerate(wanted):
             crops[index], num = cut(frame, index), index + 1
         return crops[:num]
+
+
+def _excess(generated: MediaFile, real: MediaFile, segment: Segment) -> Iterator[str]:
+    """Yields a clause if the generated video is longer than the real one, so that its end is not scored."""
+    made_s, real_s = (media.header.num_frames / media.fps for media in (generated, real))
+    if real_s and made_s - real_s > MIN_EXCESS_S:
+        yield (
+            f"the generated video lasts {float(made_s):.2f} s, the real one {float(real_s):.2f} s, so no frame after "
+            f"the first {segment.stop} (25 fps) is scored"
+        )
 
 
 def _longest_segment(media: MediaFile, params: PreprocessParams) -> Segment:

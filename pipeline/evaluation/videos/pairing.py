@@ -25,7 +25,7 @@ def pair_videos(generated_dir: Path, real_dir: Path) -> tuple[list[VideoPair], l
     A name is the path relative to the folder, without suffix. Raises UserError for a folder without videos, a duplicate
     name, or folders that share no name.
     """
-    generated, real = _by_name(generated_dir), _by_name(real_dir)
+    generated, real = _by_name("--generated", generated_dir), _by_name("--real", real_dir)
     if generated == real:
         raise UserError(f"--generated and --real are both {real_dir}; give two different folders")
     if not generated.keys() & real.keys():
@@ -37,17 +37,20 @@ def pair_videos(generated_dir: Path, real_dir: Path) -> tuple[list[VideoPair], l
     return pairs, sorted(generated.keys() - real.keys())
 
 
-def _by_name(folder: Path) -> dict[str, Path]:
+def _by_name(option: str, folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        fault = "is not a folder" if folder.exists() else "does not exist"
+        raise UserError(f"{option} {folder} {fault}; --generated and --real need folders with videos")
     paths = [path for path in files_below(folder) if _is_video(path, folder)]
     if not paths:
-        if not folder.is_dir():
-            raise UserError(f"{folder} is not a folder; --generated and --real need folders with videos")
-        raise UserError(f"{folder} contains no video ({' '.join(sorted(VIDEO_SUFFIXES))})")
+        raise UserError(f"{option} {folder} contains no video ({' '.join(sorted(VIDEO_SUFFIXES))})")
     named: dict[str, Path] = {}
     for path in paths:
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in named:
-            raise UserError(f"{folder} has two videos named {name}: {named[name].name} and {path.name}; remove one")
+            raise UserError(
+                f"{option} {folder} has two videos named {name}: {named[name].name} and {path.name}; remove one"
+            )
         named[name] = path
     return named
 

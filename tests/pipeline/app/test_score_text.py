@@ -60,6 +60,7 @@ def test_the_progress_of_a_phase(progress, text):
     ("text", "shown"),
     [
         ("/tmp/app/5fa3/my clip.mp4: is damaged", "my clip.mp4: is damaged"),
+        ("--face /tmp/app/5fa3/clip.mp4: is damaged", "clip.mp4: is damaged"),
         ("who is 9, but the video's faces are 1 to 2; --list-faces shows them", "are 1 to 2; the picture shows them"),
         ("talking, but /tmp/app/a/b.mp4 has no sound; choose by number (--list-faces)", "sound; choose by number"),
     ],
@@ -70,9 +71,11 @@ def test_an_error_on_the_page_names_no_folder_and_no_option_of_the_command_line(
 
 
 def test_too_few_faces_name_the_option_of_the_page():
-    followed = Followed(np.full((4, 4), np.nan), np.zeros(4), ())
+    boxes = np.full((4, 4), np.nan)
+    boxes[0] = 1, 2, 3, 4
+    followed = Followed(boxes, np.zeros(4), ())
     drawn = DrawnFrames(followed, np.arange(4), np.ones(4, np.float32), np.arange(5) / 25)
     with pytest.raises(DataError) as refused:
         drawn.require(Path("/tmp/app/5fa3/clip.mp4"), "auto", None)
     shown = error_text(str(refused.value), "/tmp/app")
-    assert shown.startswith("clip.mp4: no face to dub in 4 of 4 frames") and KEEP_MISSING in shown and "--" not in shown
+    assert shown.startswith("clip.mp4: no face to dub in 3 of 4 frames") and KEEP_MISSING in shown and "--" not in shown

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,9 +14,12 @@ import pytest
 import torch
 from scipy.io import wavfile
 
+from pipeline.cli.dub_texts import summary_line
 from pipeline.cli.main import main
+from pipeline.dubbing import DubbedFace
 from pipeline.media.writer import VideoWriter
 from tests.support.drawn_face import RATE_HZ, draw_face, tone
+from tests.support.dub_runs import summary_of
 from tests.support.tiny_generator import make_checkout
 
 
@@ -95,6 +99,15 @@ def test_the_summary_as_text_and_as_json(dub: Run) -> None:
     summary = json.loads(out)
     assert (summary["path"], summary["num_frames"], summary["duration_s"]) == ("out.mp4", 10, 0.4)
     assert summary["who"] == "largest" and summary["faces"][0]["number"] is None
+
+
+def test_the_rate_of_a_varying_video_is_a_mean_and_hints_follow_missing_frames() -> None:
+    face = DubbedFace(number=1, num_frames=40, start_s=0.0, end_s=1.6, box_px=(48, 30, 112, 120))
+    steady = summary_of(Path("out.mp4"), 40, face)
+    assert "160x160 at 25 fps, 1.60 s" in summary_line(steady) and "params.yaml" not in summary_line(steady)
+    varying = replace(steady, fps=23.7032, has_varying_fps=True, num_missing=3)
+    assert "160x160 at 23.7 fps on average, " in summary_line(varying)
+    assert summary_line(varying).endswith("or, for a small face, raise preprocess.detector_max_px.")
 
 
 def test_a_part_of_the_video_is_dubbed(dub: Run) -> None:

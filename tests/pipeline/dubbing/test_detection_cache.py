@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.dubbing.detection_cache import DetectionCache
+from pipeline.faces.gaps import GapDetector
 from tests.support.dub_scenes import ScriptedDetector, picture
 
 BOXES = {0: [[6.0, 10, 56, 70], [70.5, 10, 124, 74]], 2: [[1.0, 2, 3, 4]]}
@@ -40,6 +41,16 @@ def test_a_stored_video_is_not_searched_again(video, tmp_path):
     again = search(DetectionCache(tmp_path / "faces", [0.6, 320]), video, idle, frames)
     assert again == first and [len(found) for found in first[0]] == [2, 0, 1]
     assert [detector.calls for detector in (*detectors, *idle)] == [3, 3, 0, 0]
+
+
+def test_a_stored_search_of_gaps_remains_one(video, tmp_path):
+    frames, cache = [picture(k) for k in range(3)], DetectionCache(tmp_path, [0.6])
+    search(cache, video, [GapDetector(ScriptedDetector(BOXES))], frames)
+    idle = ScriptedDetector()
+    with cache.of_video(video):
+        (stored,) = cache.wrap(lambda side: [GapDetector(idle)])(320)
+        assert isinstance(stored, GapDetector) and len(stored.detect(frames[0])) == 2
+    assert idle.calls == 0
 
 
 def test_a_longer_part_is_searched_from_where_the_stored_one_ends(video, tmp_path):

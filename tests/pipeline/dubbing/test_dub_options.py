@@ -105,9 +105,24 @@ def test_frames_with_several_of_the_chosen_faces_of_a_segment_are_noted(grey_vid
     assert [note for note in summary.notes if "10 frames of the video show several of the faces 1,2" in note]
 
 
-def test_the_talking_face_needs_the_sound_of_the_video(make_video, words, tmp_path):
-    with pytest.raises(UserError, match=r"face\.mp4 has no sound; choose a face by its number"):
+def test_the_talking_face_of_several_needs_the_sound_of_the_video(make_video, words, tmp_path):
+    with pytest.raises(UserError, match=r"face\.mp4 shows several faces and has no sound; choose one by its number"):
         run(make_video(10), words / "tone.wav", tmp_path / "out.mp4", who="talking")
+
+
+def test_the_only_face_of_a_video_without_sound_is_the_talking_one(make_video, words, tmp_path):
+    alone = {k: [RIGHT] for k in range(15)}
+    summary = run(make_video(15), words / "tone.wav", tmp_path / "out.mp4", alone, who="talking")
+    assert (summary.num_dubbed, summary.num_missing, summary.notes) == (15, 0, ())
+
+
+@pytest.mark.parametrize("who", ["talking", "largest"])
+def test_without_any_face_no_option_is_advised(make_video, words, tmp_path, who):
+    with pytest.raises(DataError, match=r"no face to dub in any of 15 frames; .*detector_score") as refused:
+        run(make_video(15), words / "tone.wav", tmp_path / "out.mp4", {}, who=who)
+    assert "--" not in str(refused.value)
+    with pytest.raises(UserError, match=r"who is 2, but no face was found in the video$"):
+        run(make_video(15), words / "tone.wav", tmp_path / "out.mp4", {}, who=2)
 
 
 def test_nobody_of_two_still_faces_talks(grey_video, words, tmp_path):
@@ -123,7 +138,7 @@ def test_segments_have_their_own_voice_and_face_and_the_rest_stays(grey_video, w
     ]
     summary = run(grey_video, None, tmp_path / "out.mp4", segments=segments)
     assert (summary.num_frames, summary.num_dubbed, summary.num_missing) == (50, 25, 0)
-    assert [face.number for face in summary.faces] == [1, 2]
+    assert [face.number for face in summary.faces] == [1, 2] and summary.who == "1; 2"
     spans = [(face.start_s, face.end_s) for face in summary.faces]
     np.testing.assert_allclose(spans, [(0.4, 1.0), (1.2, 1.6)])
     left, right = (np.abs(changed(tmp_path / "out.mp4", side)) > 12 for side in ("left", "right"))

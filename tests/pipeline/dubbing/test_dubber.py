@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from threadpoolctl import threadpool_info
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
 from pipeline.dubbing import Dubber, DubSummary
+from pipeline.dubbing.dubber import OF_RENDERED_FACES
+from pipeline.dubbing.generator_folder import is_of_rendered_faces
 from pipeline.inference.generator import MouthGenerator
 from pipeline.media.writer import VideoWriter
 from tests.support.drawn_face import draw_face
@@ -58,6 +61,17 @@ def test_a_dubber_is_loaded_once_and_dubs_again(checkout, clip, make_sound, tmp_
     assert (first.num_frames, first.num_missing, first.path) == (10, 0, tmp_path / "first.mp4")
     assert short.num_frames == 10
     assert first.path.read_bytes() == again.path.read_bytes()
+
+
+def test_a_generator_of_rendered_faces_says_so(checkout, clip, make_sound, tmp_path):
+    folder = tmp_path / "model"
+    save_tiny_generator(folder)
+    assert not is_of_rendered_faces(folder) and not is_of_rendered_faces(tmp_path / "mouth.onnx")
+    described = json.loads((folder / "model.json").read_text())
+    described["info"]["source"] = "demo"
+    (folder / "model.json").write_text(json.dumps(described))
+    dubber = Dubber.load(folder, device="cpu", root=checkout.root).with_detectors(lambda detectors: detectors)
+    assert dubber(clip, make_sound(0.2), tmp_path / "out.mp4").notes == (OF_RENDERED_FACES,)
 
 
 def test_a_generator_is_found_by_alias_variant_and_folder(checkout, tmp_path, monkeypatch):

@@ -34,7 +34,7 @@ def listed(path):
 
 
 def test_the_faces_of_a_video_with_damaged_sound_are_listed(video, monkeypatch, caplog):
-    def fail(self):
+    def fail(self, **options):
         raise CorruptMediaError(self.path, "its audio cannot be decoded")
 
     monkeypatch.setattr(MediaFile, "samples", fail)

@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.dubbing.face_path import FollowSettings, find_faces
 from pipeline.faces.detector import Detection
+from pipeline.faces.gaps import GapDetector
 from tests.support.dub_scenes import LANDMARKS, ScriptedDetector
 
 SETTINGS = FollowSettings(max_gap_frames=5, smooth_frames=7, cut_change=4.0)
@@ -131,6 +132,41 @@ def test_a_face_seen_throughout_is_not_looked_for_again():
     frames = [np.zeros((4, 4, 3), np.uint8)] * 40
     assert missing(follow_largest(frames, detectors()).boxes) == []
     assert len(tried) == 1
+
+
+def find_with_gaps(script, gap_script, num_frames=40, **options):
+    """A search of the whole video, then one of the frames without a face. The k-th call of the latter is the k-th
+    frame that lacks one."""
+    frames = [np.zeros((4, 4, 3), np.uint8)] * num_frames
+    in_gaps = ScriptedDetector(gap_script)
+    detectors = [ScriptedDetector(script), GapDetector(in_gaps)]
+    return find_faces(lambda: frames, detectors, 25.0, SETTINGS, **options), in_gaps.calls
+
+
+@pytest.mark.parametrize("window_frames", [1, 8, 40])
+def test_a_larger_detector_fills_the_gaps_of_the_same_path(window_frames):
+    """10 frames lack the face; the larger detector finds it in 2 of them, and the rest is interpolated."""
+    script = {k: [LARGE] for k in range(40) if k not in range(15, 25)}
+    found, num_calls = find_with_gaps(script, {3: [LARGE], 4: [LARGE]}, window_frames=window_frames)
+    assert (found.num_without_face, len(found.paths), num_calls) == (0, 1, 10)
+    followed = found.follow(found.largest, SETTINGS, "square")
+    np.testing.assert_allclose(followed.boxes, np.tile(followed.boxes[:1], (40, 1)), atol=1e-9)
+    assert list(followed.shot_starts) == []
+
+
+def test_a_face_that_only_the_larger_detector_finds_is_followed():
+    found, _ = find_with_gaps({}, {k: [SMALL] for k in range(40)})
+    assert [(path.start, path.stop) for path in found.paths] == [(0, 40)]
+
+
+def test_a_video_without_gaps_needs_no_larger_detector():
+    _, num_calls = find_with_gaps({k: [LARGE] for k in range(40)}, {})
+    assert num_calls == 0
+
+
+def test_a_flash_in_a_gap_stays_a_gap():
+    found, _ = find_with_gaps({k: [LARGE] for k in range(20)}, {10: [SMALL], 11: [SMALL]})
+    assert found.num_without_face == 20
 
 
 @pytest.mark.parametrize("window_frames", [1, 3, 8, 17])

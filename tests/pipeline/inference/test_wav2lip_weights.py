@@ -160,7 +160,7 @@ def script_without_its_tensors() -> bytes:
         (pickle.dumps(Path("/"), protocol=2), "not a file of tensors"),
         (b"<html>", "not a file of tensors"),
         (script_without_its_tensors(), "a damaged TorchScript archive"),
-        (None, "is not a file; give the path of a file such as"),
+        (None, "does not exist; give a file of Wav2Lip's authors such as wav2lip_gan.pth. lipsmith does not download"),
     ],
 )
 def test_a_file_without_tensors_is_rejected(layout: Layout, content: bytes | None, message: str) -> None:

@@ -45,6 +45,14 @@ def test_the_log_names_the_track_only_if_there_are_several(tmp_path: Path, caplo
     ]
 
 
+def test_sound_that_is_not_in_a_result_leaves_no_note(tmp_path: Path) -> None:
+    with MediaFile(write_tones(tmp_path / "two.mkv", 2, default=1)) as media:
+        media.samples(is_noted=False)
+        assert media.notes == ()
+        media.samples()
+        assert media.notes == ("audio track 2 is used; its audio tracks are 1 (aac, mono), 2 (aac, mono)",)
+
+
 def test_a_track_that_cannot_be_decoded_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     spatial = write_tones(tmp_path / "spatial.mov", 3)

@@ -37,12 +37,12 @@ def test_a_face_that_comes_back_begins_another_sample(make_clip, uncut) -> None:
     assert (away.clip_id, away.reason, away.detail) == (
         "s1/a-p001",
         Reason.NO_FACE,
-        "1.16 to 1.76 s: no face was found",
+        "1.16 to 1.76 s: no face was found (params.yaml: preprocess.detector_max_px 160)",
     )
     assert (gone.clip_id, gone.reason, gone.detail) == (
         "s1/a-p003",
         Reason.NO_FACE,
-        "3.32 to 3.92 s: no face was found",
+        "3.32 to 3.92 s: no face was found (params.yaml: preprocess.detector_max_px 160)",
     )
     assert first.stats["face_missing"] == second.stats["face_missing"] == 0
 
@@ -129,7 +129,7 @@ def test_every_shot_is_a_sample_or_a_reject_that_says_where(make_clip, params) -
     assert isinstance(empty, Reject)
     assert isinstance(brief, Reject)
     assert (empty.clip_id, empty.reason) == ("s1/a-p001", Reason.NO_FACE)
-    assert empty.detail == "1.20 to 2.40 s: no face was found"
+    assert empty.detail == "1.20 to 2.40 s: no face was found (params.yaml: preprocess.detector_max_px 160)"
     assert (brief.clip_id, brief.reason) == ("s1/a-p002", Reason.TOO_SHORT)
     assert brief.detail.startswith("2.40 to 2.80 s: ")
     assert last.clip_id == "s1/a-p003"

@@ -17,6 +17,7 @@ from pipeline.core import atomic
 from pipeline.core.layout import Layout
 from pipeline.corpora.manifest import record_of
 from pipeline.dubbing import Dubber
+from pipeline.dubbing.dubber import OF_RENDERED_FACES
 from pipeline.evaluation import lips, setup
 from pipeline.inference.saved_model import load_model
 from pipeline.media.writer import VideoWriter
@@ -104,7 +105,9 @@ def test_a_generator_of_128_px_is_trained_scored_exported_and_dubs(
     trained = run_stage(layout, params, "train_gan", partial(train_gan._body, VARIANT), VARIANT)
     assert np.isfinite(trained["val_loss"])
     model_dir = layout.model_dir("train_gan", VARIANT)
-    assert load_model(model_dir).config["face_px"] == FACE_PX
+    saved = load_model(model_dir)
+    assert saved.config["face_px"] == FACE_PX
+    assert saved.info["source"] == params.dataset.source == "demo"  # a dub says that its faces are rendered
 
     rows = {
         name: run_stage(layout, params, "evaluate", partial(evaluate._body, name), name)
@@ -118,7 +121,8 @@ def test_a_generator_of_128_px_is_trained_scored_exported_and_dubs(
     for runtime in ("torch", "onnx"):
         dubber = Dubber.load(model_dir, device="cpu", runtime=runtime, root=layout.root)
         out = layout.root / f"{runtime}.mp4"
-        assert dubber(layout.root / "face.mp4", layout.root / "face.mp4", out).num_dubbed == 30
+        summary = dubber(layout.root / "face.mp4", layout.root / "face.mp4", out)
+        assert summary.num_dubbed == 30 and OF_RENDERED_FACES in summary.notes
         outputs.append(read_frames(out, None).astype(int))
     source = read_frames(layout.root / "face.mp4", None).astype(int)
     changes = np.abs(outputs[0] - source).mean(axis=(0, 3))

@@ -28,10 +28,13 @@ ROOT = Path(__file__).resolve().parents[4]
 
 BAD = [
     (("nowhere.mp4", "a.wav", "bad0.mp4"), "nowhere.mp4: no such file"),
-    (("empty.mp4", "a.wav", "bad1.mp4"), "no face to dub in 5 of 5 frames"),
+    (("empty.mp4", "a.wav", "bad1.mp4"), "no face to dub in any of 5 frames"),
     (("broken.mp4", "a.wav", "bad2.mp4"), "broken.mp4: "),
     (("face.mp4", "nowhere.wav", "bad3.mp4"), "nowhere.wav: no such file"),
-    (("face.mp4", "face.mp4", "bad4.mp4"), "face.mp4: has no audio stream"),
+    (
+        ("face.mp4", "face.mp4", "bad4.mp4"),
+        "face.mp4: has no audio stream; allowed: a sound file, or a video with sound",
+    ),
     (("face.mp4", "", "bad5.mp4"), "no speech is given"),
     (("face.mp4", "a.wav", "bad6.mp4", "", "longest"), "length is 'longest'; allowed: audio, video"),
     (("face.mp4", "a.wav", "bad7.mp4", "3"), "who is 3, but the video's faces are 1"),
