@@ -30,7 +30,7 @@ from flows.exit_codes import describe_exit
 from flows.overrides import ParamValues, change_params
 from flows.processes import stream
 from flows.recording import recording
-from flows.results_branch import SavedResults, save_results
+from flows.saved_results import SavedResults, save_results
 from pipeline.core.durations import duration_text
 from pipeline.core.errors import LipsmithError
 from pipeline.core.layout import CODE_ROOT, Layout
