@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 
 from flows.dvc import StageGraph, StageOutcome
 from flows.estimate import expected_duration, progress_left, time_to_end
+from pipeline.core.errors import first_line
 from pipeline.core.stage_events import EventReader, StageProgress, StageWarning
 
 RowState: TypeAlias = StageOutcome | Literal["waiting", "running"]
@@ -124,7 +125,7 @@ class Board:
     def note_waiting(self, stage: str, why: str) -> None:
         """Note why a stage waits, after a failure that may be temporary."""
         with self._lock:
-            self._rows.setdefault(stage, _Tracked()).result = why.split("\n", 1)[0]
+            self._rows.setdefault(stage, _Tracked()).result = first_line(why)
 
     def finish(self, stage: str, outcome: StageOutcome, result: str = "") -> float | None:
         """Set the outcome of a stage and return how many seconds it took.

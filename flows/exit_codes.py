@@ -8,23 +8,30 @@ import psutil
 
 from pipeline.core.resources import cgroup_limits
 
-_KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
+_SHELL_BASE, _LAST_SIGNAL = 128, 64
 _GB = 1e9
 
 
 def describe_exit(code: int) -> str:
-    """What an exit code means, without a subject: ``exited with 2``, or for a signal what probably sent it.
+    """What an exit code means, without a subject: ``exited with 2``, or for a signal its name or the likely reason.
 
-    A shell reports a signal n as 128 + n, Python as -n.
+    Python reports signal n as -n. A shell, and a command that ends itself after the signal, report it as 128 + n.
     """
-    if code in _KILLED:
+    number = _signal_of(code)
+    if number == signal.SIGKILL:
         return (
             f"was killed (exit code {code}), most likely because it was out of memory: {_memory_limit()}; use less in "
             "params.yaml: lower runtime.num_jobs, runtime.num_workers or the stage's clips_per_batch"
         )
-    if code < 0:
-        return f"was ended by {_name_of(-code)} (exit code {code})"
+    if number:
+        return f"was ended by {_name_of(number)} (exit code {code})"
     return f"exited with {code}"
+
+
+def _signal_of(code: int) -> int:
+    """The number of the signal that an exit code stands for; 0 if it stands for none."""
+    number = -code if code < 0 else code - _SHELL_BASE
+    return number if code < 0 or 0 < number <= _LAST_SIGNAL else 0
 
 
 def _memory_limit() -> str:

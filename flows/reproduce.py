@@ -30,7 +30,7 @@ from flows.tasks import StageResult
 from flows.upstream import after
 from pipeline.core.command_line import RootOption, run_command
 from pipeline.core.durations import duration_text
-from pipeline.core.errors import LipsmithError, UserError
+from pipeline.core.errors import LipsmithError, UserError, first_line
 from pipeline.core.layout import Layout, find_root
 from pipeline.core.logs import is_terminal
 from pipeline.core.resources import num_cores
@@ -108,7 +108,7 @@ def _stage_result(stage: str, state: State[Any]) -> StageResult:
 def _finish_row(checkout: Path, result: StageResult) -> None:
     """Show a stage's outcome with its key metric, or why it has none. Keep how long it ran."""
     is_bad = result.outcome in ("failed", "skipped")
-    text = _first_line(result.reason) if is_bad else key_figure(checkout, result.stage)
+    text = first_line(result.reason) if is_bad else key_figure(checkout, result.stage)
     seconds = current_board().finish(result.stage, result.outcome, text)
     if result.outcome == "ran" and seconds is not None:
         record_duration(Layout(checkout).durations_path, result.stage, seconds)
@@ -136,14 +136,10 @@ def comparison_summary(root: Path, results: Sequence[StageResult]) -> str:
 def outcome_table(results: list[StageResult]) -> str:
     """A row per stage. ``last took`` is the duration of the run before this one."""
     rows = [
-        [r.stage, r.outcome, duration_text(r.seconds), tasks.last_took(r.last_seconds), _first_line(r.reason)]
+        [r.stage, r.outcome, duration_text(r.seconds), tasks.last_took(r.last_seconds), first_line(r.reason)]
         for r in results
     ]
     return Table(["stage", "outcome", "took", "last took", "reason"], rows, num_text=5).plain()
-
-
-def _first_line(reason: str) -> str:
-    return reason.split("\n", 1)[0]
 
 
 def plan_text(root: Path, targets: list[str] | None) -> str:
@@ -151,7 +147,7 @@ def plan_text(root: Path, targets: list[str] | None) -> str:
     rows = dvc.plan(_graph(root, targets), dvc.read_reasons(root))
     stale = [row for row in rows if row.action != "-"]
     last_run = read_durations(Layout(root).durations_path)
-    cells = [[r.stage, r.action, tasks.last_took(last_run.get(r.stage)), _first_line(r.reason)] for r in rows]
+    cells = [[r.stage, r.action, tasks.last_took(last_run.get(r.stage)), first_line(r.reason)] for r in rows]
     lines = Table(["stage", "action", "last took", "why"], cells, num_text=4).plain()
     if not stale:
         return f"{lines}\n\nNothing to do: all {len(rows)} stages are up to date."

@@ -1,4 +1,4 @@
-"""The commit of a promotion's results on a branch of its own, and the `dvc push` of their files.
+"""The commit of a promotion's results on a branch of its own.
 
 The commit is made from an index of its own: no file, no staged change and no checked-out branch is changed.
 """
@@ -6,85 +6,26 @@ The commit is made from an index of its own: no file, no staged change and no ch
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from flows.dvc import DvcError
-from flows.dvc_commands import default_remote, run_dvc
 from flows.git import GitError, run_git
-from pipeline.core.errors import LipsmithError, UserError
-from pipeline.core.layout import Layout
-from pipeline.params import load_params
-from pipeline.params.sharing import require_sharing_allowed
-from pipeline.report.tables import figure
+from flows.promotion import TRAILER
 
 DVC_FILES = ("dvc.lock", "dvc.yaml", "params.yaml")
-"""Files that always are in the commit: without the other two, ``dvc.lock`` would describe another state."""
-TRAILER = "Lipsmith-Promotion"
-"""Last line of a commit's message. It marks the commits that may be built on."""
-
-
-@dataclass(frozen=True)
-class SavedResults:
-    """What became of the results of a promotion. ``warnings``: what is missing, why, and the remedy.
-
-    ``commit``: the commit of the branch that holds the results; empty if there is none. ``remote``: the DVC remote that
-    has their files; empty if they were not sent.
-    """
-
-    branch: str
-    commit: str = ""
-    remote: str = ""
-    warnings: tuple[str, ...] = ()
-
-
-def save_results(
-    root: Path, branch: str, decision: Mapping[str, Any], on_line: Callable[[str], object]
-) -> SavedResults:
-    """Commit the results of a promotion on a branch and send their files to the default DVC remote, if there is one.
-
-    Whatever git or DVC cannot do becomes a warning. ``decision``: of the gate. ``on_line`` gets DVC's output.
-    """
-    try:
-        commit, notes = commit_results(root, branch, promotion_message(decision))
-    except (GitError, OSError, yaml.YAMLError) as error:
-        why = f"the results are not committed on the branch {branch}, and not sent to a DVC remote: {error}"
-        return SavedResults(branch, warnings=(why,))
-    try:
-        remote = push_outputs(root, on_line)
-    except (UserError, DvcError, OSError) as error:
-        why = f"the files of commit {commit[:12]} are not all in a DVC remote: {_first_line(error)}"
-        return SavedResults(branch, commit, warnings=(*notes, why))
-    return SavedResults(branch, commit, remote, tuple(notes))
-
-
-def promotion_message(decision: Mapping[str, Any]) -> str:
-    """The commit's message: the version, why it was promoted, and its metrics beside the former champion's."""
-    challenger, champion = decision["challenger"], decision["champion"]
-    lines = [f"Promote version {challenger['version']} of {decision['registered_model']}", "", decision["reason"], ""]
-    before = shown_scores(champion) if champion else {}
-    for label, value in shown_scores(challenger).items():
-        earlier = f" (champion before: {figure(before[label], '.4f')})" if before else ""
-        lines.append(f"{label}: {figure(value, '.4f')}{earlier}")
-    return "\n".join([*lines, "", f"{TRAILER}: {challenger['model_sha256']}", ""])
-
-
-def shown_scores(model: Mapping[str, Any]) -> dict[str, float | None]:
-    """LSE-D, LSE-C and FID of a model in the gate's decision. LSE is None if the evaluator cannot judge the clips."""
-    lse = {"LSE-D": model["lse_d"], "LSE-C": model["lse_c"]}
-    return {**(dict.fromkeys(lse) if model.get("unfit") else lse), "FID": model["fid"]}
+"""Files of the working tree that the commit takes over: the other two define the stages that ``dvc.lock`` describes."""
+_PROMOTIONS = ("--basic-regexp", f"--grep=^{TRAILER}: ")
+"""Options of `git rev-list` that select the commits of promotions, whatever the user's git settings are."""
 
 
 def commit_results(root: Path, branch: str, message: str) -> tuple[str, list[str]]:
     """Commit `DVC_FILES` and the outputs that git tracks on a branch, and return the commit and what it lacks.
 
-    All other files are those of HEAD. The branch is made if it does not exist. Its commits and HEAD, if the branch does
-    not contain it, are the commit's parents. Without a difference no commit is made. Raises GitError if git fails, if
-    the branch is checked out, or if it has commits of others that HEAD does not have.
+    All other files are those of HEAD. The branch is made if it does not exist. Without a difference no commit is made.
+    Raises GitError if git fails, if the branch is checked out, or if it contains commits that are neither in HEAD nor
+    made by a promotion.
     """
     head, ref = run_git(root, "rev-parse", "--verify", "HEAD^{commit}"), f"refs/heads/{branch}"
     _require_not_checked_out(root, branch)
@@ -92,8 +33,7 @@ def commit_results(root: Path, branch: str, message: str) -> tuple[str, list[str
     if tip:
         _require_own_commits(root, branch, tip, head)
     tree, notes = _write_tree(root, head)
-    is_ahead, is_behind = (bool(tip) and _contains(root, *pair) for pair in ((tip, head), (head, tip)))
-    parents = [head] if not tip or is_behind else [tip] if is_ahead else [tip, head]
+    parents = _parents(root, tip, head)
     newest = parents[0]
     if tree == run_git(root, "rev-parse", f"{newest}^{{tree}}"):
         commit = newest
@@ -121,13 +61,24 @@ def _commit_of(root: Path, ref: str) -> str:
 
 
 def _require_own_commits(root: Path, branch: str, tip: str, head: str) -> None:
-    """Raise GitError if the new commit would undo changes that others made on the branch."""
-    options = ["--first-parent", "--invert-grep", f"--grep=^{TRAILER}: ", "--format=%h %s"]
-    if others := run_git(root, "log", *options, tip, f"^{head}").splitlines():
+    """Raise GitError if the new commit, which has the files of HEAD, would undo other changes on the branch.
+
+    These may also have come with an earlier promotion, whose HEAD was another branch.
+    """
+    options = [*_PROMOTIONS, "--invert-grep", "--oneline"]
+    if others := run_git(root, "rev-list", *options, tip, f"^{head}").splitlines():
+        count = "1 commit" if len(others) == 1 else f"{len(others)} commits"
         raise GitError(
-            f"the branch {branch} has diverged: it has {len(others)} commits that neither HEAD has nor a promotion "
-            f"made, the latest {others[0]!r}; merge it, rename it, or give promote.branch in params.yaml another name"
+            f"the branch {branch} has diverged: it has {count} that neither HEAD has nor a promotion made, the latest "
+            f"{others[0]!r}; merge it, rename it, or give promote.branch in params.yaml another name"
         )
+
+
+def _parents(root: Path, tip: str, head: str) -> list[str]:
+    """The parents of the new commit: HEAD, the newest commit of the branch, or both if neither contains the other."""
+    if not tip or _contains(root, head, tip):
+        return [head]
+    return [tip] if _contains(root, tip, head) else [tip, head]
 
 
 def _contains(root: Path, commit: str, other: str) -> bool:
@@ -164,13 +115,27 @@ def _write_tree(root: Path, head: str) -> tuple[str, list[str]]:
         tree = run_git(root, "write-tree", environment=own)
         changed = _paths(run_git(root, "ls-files", "--modified", "-z", environment=own))
         unknown = _paths(run_git(root, "ls-files", "--others", "--exclude-standard", "-z", environment=own))
+    return tree, _notes(changed, unknown, outputs)
+
+
+def _notes(changed: Sequence[str], unknown: Sequence[str], outputs: Iterable[str]) -> list[str]:
+    """What the commit lacks.
+
+    ``changed``: files with uncommitted changes. ``unknown``: files that HEAD does not have and git does not ignore.
+    """
     notes = []
     if changed:
         notes.append(f"the commit lacks the uncommitted changes of {_some(changed)}")
-    if missing := _below(outputs, unknown):
+    missing = _below(outputs, unknown)
+    if missing:
         unknown_to_git = f"{_some(missing)}, which git neither tracks nor ignores"
         notes.append(f"the commit lacks {unknown_to_git}; run `git add` if DVC does not cache it")
-    return tree, notes
+    if others := sorted({*unknown} - {*missing}, key=lambda name: (not name.endswith(".py"), name)):
+        notes.append(
+            f"the commit lacks {_some(others)}, which HEAD does not have either; commit what the results depend on, "
+            "and list the rest in .gitignore"
+        )
+    return notes
 
 
 def _outputs(root: Path) -> list[str]:
@@ -193,17 +158,11 @@ def _some(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{len(names)} files such as {names[0]}"
 
 
-def push_outputs(root: Path, on_line: Callable[[str], object]) -> str:
-    """Send the outputs that ``dvc.lock`` lists to the default remote and return its name.
-
-    Raises UserError without a default remote and if the section ``share`` excludes an output, DvcError if DVC fails.
-    """
-    require_sharing_allowed(root / "dvc.yaml", load_params(Layout(root).params_path))
-    if not (remote := default_remote(root)):
-        raise UserError("DVC has no default remote; add one with `dvc remote add --default NAME URL`")
-    run_dvc(root, ["push"], on_line)
-    return remote
-
-
-def _first_line(error: LipsmithError | OSError) -> str:
-    return str(error).strip().split("\n", 1)[0]
+def newest_promotion(root: Path, branch: str) -> str:
+    """Digest of the model of the newest promotion on a branch; empty if the branch has none. Raises GitError."""
+    tip = _commit_of(root, f"refs/heads/{branch}")
+    if not tip:
+        return ""
+    message = run_git(root, "rev-list", *_PROMOTIONS, "--topo-order", "--max-count=1", "--format=%B", tip)
+    lines = [line for line in message.splitlines() if line.startswith(f"{TRAILER}: ")]
+    return lines[-1].split()[1] if lines else ""

@@ -24,8 +24,8 @@ from flows.console import FlowConsole
 from flows.occupancy import CheckoutBusyError, occupying
 from flows.overrides import ParamValues
 from flows.reproduce import reproduce, require_settings
-from flows.results_branch import SavedResults
-from flows.retrain_report import drift_table, headline, report
+from flows.retrain_report import changes_text, headline, not_retrained, report
+from flows.saved_results import SavedResults, needs_saving
 from flows.server import require_server
 from flows.tasks import StageResult
 from flows.upstream import after
@@ -71,21 +71,20 @@ def _retrain(checkout: Path, targets: list[str] | None, promotes: bool, changes:
     detected = tasks.detect(checkout, return_state=True, wait_for=after(checked))
     board.finish_started("detect", "ran" if detected.is_completed() else "failed")
     if not detected.is_completed():
-        return Failed(message=f"detection of new clips: {detected.message}")
+        return _failed(f"detection of new clips: {detected.message}", changes)
     measured = tasks.measure_drift(checkout, return_state=True, wait_for=after(detected))
     board.finish_started("drift", "ran" if measured.is_completed() else "failed")
     if not measured.is_completed():
-        return Failed(message=f"drift of the clips: {measured.message}")
+        return _failed(f"drift of the clips: {measured.message}", changes)
     drift: dict[str, Any] = measured.result()
     if drift["stops"]:
-        why = f"not retrained: {drift['text']}"
-        text = f"# Retraining: {why}\n\n{drift_table(drift)}\n"
+        text = not_retrained(drift, changes)
         tasks.publish_report(text)
-        return Completed(message=why, data=text)
+        return Completed(message=f"not retrained: {drift['text']}", data=text)
     reproduced = reproduce(targets, return_state=True, wait_for=after(measured))
     results = reproduced.result(raise_on_failure=False)
     if not isinstance(results, list):  # the flow ended before any stage
-        return Failed(message=f"reproduce: {reproduced.message}")
+        return _failed(f"reproduce: {reproduced.message}", changes)
     unjudged, judged = _why_unjudged(promotes, rules.variant, results), _Judged()
     if reproduced.is_completed() and not unjudged:
         judged = _judge(checkout, rules, checked, reproduced)
@@ -94,6 +93,11 @@ def _retrain(checkout: Path, targets: list[str] | None, promotes: bool, changes:
     message = headline(results, judged.decision, judged.fault, unjudged)
     is_done = judged.decision is not None or (bool(unjudged) and reproduced.is_completed())
     return (Completed if is_done else Failed)(message=message, data=text)
+
+
+def _failed(why: str, changes: Sequence[str]) -> State[Any]:
+    """The state of a run that ended before its report. ``changes``: in ``params.yaml``, which stay."""
+    return Failed(message="\n".join(text for text in (why, changes_text(changes)) if text))
 
 
 @dataclass(frozen=True)
@@ -109,14 +113,17 @@ class _Judged:
 
 
 def _judge(checkout: Path, rules: PromoteParams, *before: State[Any]) -> _Judged:
-    """Run the gate after other runs, and commit the results of a promotion if ``promote.branch`` is set."""
+    """Run the gate after other runs, and commit the results of a promotion if ``promote.branch`` is set.
+
+    This includes a commit or a `dvc push` that an earlier run did not make.
+    """
     gated = tasks.gate(checkout, rules.variant, return_state=True, wait_for=after(*before))
     if not gated.is_completed():
         current_board().finish_started("gate", "failed")
         return _Judged(fault=str(gated.result(raise_on_failure=False)))
     decision: dict[str, Any] = gated.result()
     current_board().finish_started("gate", "ran", decision["outcome"])
-    if decision["outcome"] != "promoted" or rules.branch is None:
+    if rules.branch is None or not needs_saving(checkout, rules.branch, decision):
         return _Judged(decision)
     return _Judged(decision, saved=_commit(checkout, rules.branch, decision, gated))
 
@@ -126,7 +133,7 @@ def _commit(checkout: Path, branch: str, decision: dict[str, Any], gated: State[
     state = tasks.commit_promoted(checkout, branch, decision, return_state=True, wait_for=after(gated))
     found = state.result(raise_on_failure=False)
     saved = found if isinstance(found, SavedResults) else SavedResults(branch, warnings=(f"not committed: {found}",))
-    current_board().finish_started("commit", "ran" if saved.commit else "failed", f"{branch} {saved.commit[:12]}")
+    current_board().finish_started("commit", "ran" if saved.commit else "failed", saved.summary)
     return saved
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from flows.promotion import shown_scores
 from flows.reproduce import outcome_table
-from flows.results_branch import SavedResults, shown_scores
+from flows.saved_results import SavedResults
 from flows.tasks import StageResult
 from pipeline.report.tables import Table, figure
 
@@ -40,8 +41,7 @@ def report(
     """Markdown with the verdict, the drift of the clips, both models' metrics, each rule with both values, the commit
     of the results and every stage's outcome."""
     parts = [f"# Retraining: {headline(results, decision, fault, unjudged)}"]
-    if changes:
-        parts.append(f"Changed in params.yaml for this run: {', '.join(changes)}.")
+    parts.append(changes_text(changes))
     if fault:
         parts.append(f"```\n{fault}\n```")
     if drift:
@@ -55,10 +55,21 @@ def report(
             _aliases(decision),
         ]
     if saved:
-        parts.append(_commit(saved))
+        parts.append(saved_table(saved))
     parts.append(f"## Stages\n\n```\n{outcome_table(results)}\n```")
     parts += [f"```\n{r.reason}\n```" for r in results if r.outcome == "failed"]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def not_retrained(drift: dict[str, Any], changes: Sequence[str] = ()) -> str:
+    """Markdown of a run that ended because of the drift of the clips, or because there was none."""
+    parts = [f"# Retraining: not retrained: {drift['text']}", changes_text(changes), drift_table(drift)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def changes_text(changes: Sequence[str]) -> str:
+    """A sentence on the values that the run changed in ``params.yaml``; empty if there are none."""
+    return f"Changed in params.yaml for this run: {', '.join(changes)}. The file keeps them." if changes else ""
 
 
 def drift_table(drift: dict[str, Any]) -> str:
@@ -133,8 +144,8 @@ def _rules(decision: dict[str, Any]) -> str:
     return Table(header, rows, num_text=len(header)).markdown() if rows else ""
 
 
-def _commit(saved: SavedResults) -> str:
-    """Branch and commit of the results, where their files were sent, and what is missing."""
+def saved_table(saved: SavedResults) -> str:
+    """Markdown with branch and commit of the results, where their files were sent, and what is missing."""
     row = [saved.branch, saved.commit[:12] or "none", saved.remote or "not sent"]
     table = Table(["branch", "commit", "dvc push"], [row], num_text=3).markdown()
     return "\n\n".join([table, *(f"Warning: {warning}." for warning in saved.warnings)])

@@ -81,7 +81,9 @@ def require_own(made: Sequence[RunnerDeployment]) -> None:
             except ObjectNotFound:
                 continue
             own = deployment.tags[0]
-            others = known.tags or [str(root) for root in [known.parameters.get("root")] if root]  # before tags
+            others = known.tags
+            if not others and "root" in known.parameters:  # a deployment of a version that did not tag it
+                others = [str(known.parameters["root"])]
             if others and own not in others:
                 raise UserError(
                     f"{deployment.flow_name}/{deployment.name} at {address()} belongs to {', '.join(others)}, not to "

@@ -31,10 +31,10 @@ from flows.recording import recording
 from flows.reproduce import require_settings
 from flows.server import require_server
 from flows.sweep_points import SweepPoint, grid_of, points_of, read_list
-from flows.tasks import UNCACHED, flow_logger
+from flows.tasks import RETRIED, flow_logger
 from pipeline.core import atomic
 from pipeline.core.command_line import RootOption, run_command
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, first_line
 from pipeline.core.layout import CODE_ROOT, Layout, find_root
 from pipeline.report.tables import Table, figure
 
@@ -59,13 +59,13 @@ def sweep(root: str, name: str, points: list[SweepPoint], targets: list[str]) ->
 
 def _sweep(checkout: Path, name: str, points: list[SweepPoint], targets: list[str]) -> State[Any]:
     outcomes = dict.fromkeys((point.name for point in points), "done before")
-    done = read_metrics(checkout)
+    done = read_metrics_task(checkout)
     for point in points:
         if point.name not in done:
             remove_killed(checkout, point.name)
             state = run_point(checkout, point, targets, return_state=True)
             outcomes[point.name] = "ran" if state.is_completed() else f"failed: {_cause(state)}"
-            done = read_metrics(checkout)
+            done = read_metrics_task(checkout)
             log_points(checkout, name, points, done)
     log_points(checkout, name, points, done)
     table = outcome_text(points, outcomes, done)
@@ -77,19 +77,24 @@ def _sweep(checkout: Path, name: str, points: list[SweepPoint], targets: list[st
 
 
 def _cause(state: State[Any]) -> str:
-    return str(state.result(raise_on_failure=False)).strip().split("\n", 1)[0]
+    return first_line(state.result(raise_on_failure=False))
 
 
-@task(name="point", task_run_name="{point.name}", **UNCACHED)
+@task(name="point", task_run_name="{point.name}", **RETRIED)
 def run_point(root: Path, point: SweepPoint, targets: list[str]) -> State[str]:
-    """Run one point as a DVC experiment in a temporary copy of the checkout. The state of a failure holds its cause."""
+    """Run one point as a DVC experiment in a temporary copy of the checkout. The state of a failure holds its cause.
+
+    Raises TemporaryDvcError for a failure that Prefect retries.
+    """
     settings = [option for setting in point.settings for option in ("--set-param", setting)]
     with recording(root, point.name, flow_logger().info) as record:
         arguments = ["exp", "run", "--temp", "--name", point.name, *settings, *targets]
         try:
             run_dvc(root, arguments, record.on_line, record.environment)
+        except dvc.TemporaryDvcError:
+            raise
         except dvc.DvcError as error:
-            cause = str(error).split("\n", 1)[0]
+            cause = first_line(error)
             return Failed(message=cause, data=cause)
     return Completed(message=f"{point.name}: ran", data="")
 
@@ -110,6 +115,12 @@ def read_metrics(root: Path) -> dict[str, dict[str, Any]]:
                 if revision.get("name"):
                     found[revision["name"]] = metrics or {}
     return found
+
+
+@task(name="experiments", task_run_name="experiments", **RETRIED)
+def read_metrics_task(root: Path) -> dict[str, dict[str, Any]]:
+    """`read_metrics` within a flow, where Prefect retries a temporary failure."""
+    return read_metrics(root)
 
 
 def remove_killed(root: Path, name: str) -> None:
@@ -170,7 +181,7 @@ def require_committed(root: Path) -> str:
         raise UserError(f"a sweep needs a git commit: {error}") from None
     if changed:
         raise UserError(
-            f"{root} has uncommitted changes ({changed.splitlines()[0].strip()}); commit them, so that the points of "
+            f"{root} has uncommitted changes ({first_line(changed)}); commit them, so that the points of "
             "the sweep start from one commit"
         )
     return commit

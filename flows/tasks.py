@@ -30,9 +30,9 @@ from flows.exit_codes import describe_exit
 from flows.overrides import ParamValues, change_params
 from flows.processes import stream
 from flows.recording import recording
-from flows.results_branch import SavedResults, save_results
+from flows.saved_results import SavedResults, save_results
 from pipeline.core.durations import duration_text
-from pipeline.core.errors import LipsmithError
+from pipeline.core.errors import LipsmithError, first_line
 from pipeline.core.layout import CODE_ROOT, Layout
 from pipeline.params import PromoteParams, load_params
 
@@ -94,7 +94,7 @@ def run_stage_task(
 
     def finished(outcome: dvc.StageOutcome, why: str = "") -> State[StageResult]:
         result = StageResult(stage, outcome, why, round(time.monotonic() - started, 1))
-        headline = why.split("\n", 1)[0]
+        headline = first_line(why)
         message = f"{stage}: {outcome}" + (f" ({headline})" if headline else "")
         if outcome == "failed":
             return Failed(message=message, data=result)
@@ -164,15 +164,7 @@ def measure_drift(root: Path) -> dict[str, Any]:
 
     Raises LipsmithError if it fails.
     """
-    lines: deque[str] = deque(maxlen=20)
-    command = [sys.executable, "-m", "pipeline.corpora.drift", "--root", str(root)]
-    with recording(root, "drift", lines.append) as record:
-        code = stream(command, CODE_ROOT, record.on_line, record.environment)
-    if code != 0:
-        raise LipsmithError("\n".join([f"pipeline.corpora.drift failed (exit code {code})", *lines]))
-    found: dict[str, Any] = json.loads(Layout(root).drift_path.read_text())
-    flow_logger().info(found["text"])
-    return found
+    return _run_module(root, "drift", Layout(root).drift_path, "pipeline.corpora.drift")
 
 
 @task(task_run_name="gate", **UNCACHED)
@@ -181,6 +173,14 @@ def gate(root: Path, variant: str) -> dict[str, Any]:
 
     Raises LipsmithError if it fails.
     """
+    return _run_module(root, "gate", Layout(root).decision_path, "pipeline.promote", "--variant", variant)
+
+
+def _run_module(root: Path, row: str, written_path: Path, module: str, *arguments: str) -> dict[str, Any]:
+    """Run a module of the pipeline for the checkout, log its output, and return the JSON file that it writes.
+
+    ``row``: its row on the board. Raises LipsmithError with the end of the output if it fails.
+    """
     tail: deque[str] = deque(maxlen=20)
     logger = flow_logger()
 
@@ -188,13 +188,13 @@ def gate(root: Path, variant: str) -> dict[str, Any]:
         tail.append(line)
         logger.info(line)
 
-    command = [sys.executable, "-m", "pipeline.promote", "--variant", variant, "--root", str(root)]
-    with recording(root, "gate", on_output) as record:
+    command = [sys.executable, "-m", module, *arguments, "--root", str(root)]
+    with recording(root, row, on_output) as record:
         code = stream(command, CODE_ROOT, record.on_line, record.environment)
     if code != 0:
-        raise LipsmithError("\n".join([f"pipeline.promote failed: it {describe_exit(code)}", *tail]))
-    decision: dict[str, Any] = json.loads(Layout(root).decision_path.read_text())
-    return decision
+        raise LipsmithError("\n".join([f"{module} failed: it {describe_exit(code)}", *tail]))
+    written: dict[str, Any] = json.loads(written_path.read_text())
+    return written
 
 
 @task(name="commit", task_run_name="commit", **UNCACHED)

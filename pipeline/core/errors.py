@@ -51,6 +51,11 @@ def exit_code_of(error: Exception) -> int | None:
     return UserError.exit_code if is_from_system else None
 
 
+def first_line(message: object) -> str:
+    """The first line of a message or of an error's message, without blanks around it. Empty if there is no text."""
+    return str(message).strip().partition("\n")[0].rstrip()
+
+
 def _restored(kind: type[LipsmithError], args: tuple[Any, ...], attributes: dict[str, Any]) -> LipsmithError:
     error = kind.__new__(kind, *args)
     error.__dict__.update(attributes)

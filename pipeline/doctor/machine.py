@@ -31,7 +31,7 @@ try:
         torch.ones(8, device=f"cuda:{k}").sum().item()
         cards.append(f"{found.name}, {found.total_memory / 1e9:.0f} GB")
 except Exception as caught:
-    error = f"{type(caught).__name__}: {str(caught).splitlines()[0]}"
+    error = f"{type(caught).__name__}: {(str(caught).splitlines() or [''])[0]}"
 print(json.dumps({"version": torch.__version__, "cuda": torch.version.cuda, "cards": cards, "error": error}))
 """
 

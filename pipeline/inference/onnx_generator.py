@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.choices import CropGeometry, Device
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, first_line
 from pipeline.features.alignment import FPS
 from pipeline.inference.generator_inputs import (
     ARRAY_INPUTS,
@@ -95,7 +95,7 @@ def _open_session(path: Path, device: Device, num_threads: int) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=[_PROVIDERS[chosen]])
     except Exception as error:  # ONNX Runtime raises exceptions of many types for damaged files
-        raise UserError(f"{path} is damaged or no ONNX file ({str(error).splitlines()[0]}); export it again") from None
+        raise UserError(f"{path} is damaged or no ONNX file ({first_line(error)}); export it again") from None
 
 
 def _properties(session: Any, path: Path) -> dict[str, Any]:

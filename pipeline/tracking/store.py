@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from pipeline.core.errors import LipsmithError
+from pipeline.core.errors import LipsmithError, first_line
 from pipeline.core.layout import Layout
 from pipeline.core.locks import locked
 from pipeline.core.proxies import bypass_proxies_for_loopback
@@ -82,7 +82,7 @@ def naming_the_store(layout: Layout, kind: type[LipsmithError]) -> Iterator[None
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
-        cause = redacted(str(error).strip().split("\n", 1)[0])
+        cause = redacted(first_line(error))
         raise kind(f"MLflow at {redacted(store_uri(layout))}: {cause}") from error
 
 

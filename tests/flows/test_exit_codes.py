@@ -26,6 +26,12 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> None:
         (-15, "was ended by SIGTERM (exit code -15)"),
         (-11, "was ended by SIGSEGV (exit code -11)"),
         (-300, "was ended by signal 300 (exit code -300)"),
+        (130, "was ended by SIGINT (exit code 130)"),
+        (139, "was ended by SIGSEGV (exit code 139)"),
+        (143, "was ended by SIGTERM (exit code 143)"),
+        (128, "exited with 128"),
+        (193, "exited with 193"),
+        (255, "exited with 255"),
     ],
 )
 def test_a_signal_is_named(code: int, text: str) -> None:

@@ -13,42 +13,12 @@ import pytest
 import yaml
 
 from flows.git import GitError, run_git
-from flows.results_branch import SavedResults, commit_results, promotion_message, save_results
+from flows.promotion import promotion_message
+from flows.results_branch import commit_results
+from flows.saved_results import SavedResults, needs_saving, save_results
+from tests.support.results_repo import ALREADY, DECISION, LOCK, MESSAGE, git_repo, unset_identity
 
-DECISION: dict[str, Any] = {
-    "reason": "there was no champion",
-    "registered_model": "lipsmith-generator",
-    "challenger": {"version": "2", "lse_d": 7.5, "lse_c": 5.0, "fid": 20.0, "model_sha256": "a" * 64},
-    "champion": {"lse_d": 8.0, "lse_c": 4.0, "fid": 21.0},
-}
-MESSAGE = promotion_message(DECISION)
-LOCK = {"stages": {"score": {"outs": [{"path": "metrics.json"}, {"path": "model.txt"}, {"path": "new.json"}]}}}
-
-
-@pytest.fixture(autouse=True)
-def _own_git_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No settings of the machine: no identity, no hooks."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-    for name in ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL", "EMAIL"):
-        monkeypatch.delenv(name, raising=False)
-
-
-def git_repo(root: Path) -> Path:
-    """A checkout on the branch ``main`` whose stage has run: git tracks ``metrics.json``, DVC tracks ``model.txt``."""
-    root.mkdir(exist_ok=True)
-    run_git(root, "init", "-q", "-b", "main")
-    run_git(root, "config", "user.name", "Anna")
-    run_git(root, "config", "user.email", "anna@example.org")
-    contents = {"code.py": "1\n", "metrics.json": "{}\n", "params.yaml": "seed: 1\n", ".gitignore": "/model.txt\n"}
-    for name, content in contents.items():
-        (root / name).write_text(content)
-    run_git(root, "add", ".")
-    run_git(root, "commit", "-q", "-m", "start")
-    (root / "dvc.lock").write_text(yaml.safe_dump(LOCK))
-    (root / "metrics.json").write_text('{"lse_d": 7.5}\n')
-    return root
+pytestmark = pytest.mark.usefixtures("own_git_settings")
 
 
 @pytest.fixture
@@ -61,7 +31,7 @@ def visible_state(root: Path) -> tuple[Any, ...]:
     files = {
         path: path.read_bytes()
         for path in sorted(root.rglob("*"))
-        if path.is_file() and not {".git", ".dvc"} & {*path.parts}
+        if path.is_file() and not {".git", ".dvc", ".scratch"} & {*path.parts}
     }
     index = hashlib.sha256((root / ".git" / "index").read_bytes()).hexdigest()
     branches = run_git(root, "for-each-ref", "--format=%(refname) %(objectname)", "refs/heads/main")
@@ -86,6 +56,8 @@ def test_the_commit_has_the_results_and_leaves_the_checkout_alone(repo: Path) ->
     assert notes == [
         "the commit lacks the uncommitted changes of code.py",
         "the commit lacks new.json, which git neither tracks nor ignores; run `git add` if DVC does not cache it",
+        "the commit lacks staged.py, which HEAD does not have either; commit what the results depend on, and list the "
+        "rest in .gitignore",
     ]
     message = run_git(repo, "show", "-s", "--format=%an%n%B", commit)
     assert message.startswith("Anna\nPromote version 2 of lipsmith-generator\n\nthere was no champion\n")
@@ -95,6 +67,15 @@ def test_the_commit_has_the_results_and_leaves_the_checkout_alone(repo: Path) ->
 def test_the_message_leaves_out_lse_of_an_evaluator_that_cannot_judge_the_clips() -> None:
     unfit = DECISION | {"challenger": DECISION["challenger"] | {"unfit": "why"}, "champion": None}
     assert "LSE-D: -\nLSE-C: -\nFID: 20.0000\n" in promotion_message(unfit)
+
+
+def test_the_message_of_a_later_commit_has_no_former_champion() -> None:
+    message = promotion_message(ALREADY | {"champion": DECISION["challenger"]})
+    assert message.startswith(
+        "Results of the champion, version 2 of lipsmith-generator\n\nthe champion is this model\n"
+    )
+    assert "LSE-D: 7.5000\nLSE-C: 5.0000\nFID: 20.0000\n" in message
+    assert message.endswith(f"Lipsmith-Promotion: {'a' * 64}\n")
 
 
 def test_the_next_promotion_continues_the_branch_and_joins_new_commits(repo: Path) -> None:
@@ -129,9 +110,54 @@ def diverge(root: Path) -> None:
     (root / "dvc.lock").write_text(yaml.safe_dump(LOCK))
 
 
-def unset_identity(root: Path) -> None:
-    for name in ("user.name", "user.email"):
-        run_git(root, "config", "--unset", name)
+def commit_on(root: Path, branch: str, name: str) -> None:
+    """Commit a new file on a branch, which is made if it does not exist."""
+    is_new = branch not in run_git(root, "branch", "--format=%(refname:short)").splitlines()
+    run_git(root, "checkout", "-q", *(["-b"] if is_new else []), branch)
+    (root / name).write_text("5\n")
+    run_git(root, "add", name)
+    run_git(root, "commit", "-q", "-m", f"add {name}")
+
+
+def test_commits_that_came_with_an_earlier_promotion_are_not_undone(repo: Path) -> None:
+    """HEAD was the branch ``feature`` at the second promotion, and is ``main`` again at the third."""
+    commit_results(repo, "results", MESSAGE)
+    commit_on(repo, "feature", "feature.py")
+    commit_on(repo, "feature", "more.py")
+    second, _ = commit_results(repo, "results", MESSAGE)
+    assert run_git(repo, "rev-parse", f"{second}^2") == run_git(repo, "rev-parse", "feature")
+    run_git(repo, "checkout", "-q", "main")
+    with pytest.raises(
+        GitError, match=r"it has 2 commits that neither .* the latest '[0-9a-f]+ add more\.py'; merge it"
+    ):
+        commit_results(repo, "results", MESSAGE)
+    assert run_git(repo, "rev-parse", "results") == second
+    run_git(repo, "merge", "-q", "feature")
+    third, _ = commit_results(repo, "results", MESSAGE)
+    assert {"feature.py", "more.py"} <= {*run_git(repo, "ls-tree", "--name-only", third).splitlines()}
+
+
+@pytest.mark.parametrize("kind", ["fixed", "extended", "perl"])
+def test_promotions_are_found_whatever_the_settings_of_git_are(repo: Path, kind: str) -> None:
+    for key, value in {"grep.patternType": kind, "log.showSignature": "true", "color.ui": "always"}.items():
+        run_git(repo, "config", key, value)
+    commit_results(repo, "results", MESSAGE)
+    (repo / "metrics.json").write_text('{"lse_d": 7.0}\n')
+    second, _ = commit_results(repo, "results", MESSAGE)
+    assert run_git(repo, "rev-list", "--count", second) == "3"
+    assert not needs_saving(repo, "results", ALREADY)
+
+
+def test_new_source_files_that_the_commit_lacks_are_named(repo: Path) -> None:
+    run_git(repo, "checkout", "-q", "main")
+    for name in ("a.txt", "models/baselines/toy.py", ".scratch/notes.py"):
+        (repo / name).parent.mkdir(parents=True, exist_ok=True)
+        (repo / name).write_text("1\n")
+    _, notes = commit_results(repo, "results", MESSAGE)
+    assert notes == [
+        "the commit lacks 2 files such as models/baselines/toy.py, which HEAD does not have either; commit what the "
+        "results depend on, and list the rest in .gitignore"
+    ]
 
 
 def lose_history(root: Path) -> None:
@@ -147,7 +173,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no repository": (lose_history, "not a git repository"),
     "no commit": (begin_again, "`git rev-parse` fails in"),
     "no identity": (unset_identity, "git has no user.name or no user.email for the commit; set them with `git config"),
-    "diverged": (diverge, "the branch results has diverged: it has 1 commits that neither HEAD has nor a promotion"),
+    "diverged": (diverge, "the branch results has diverged: it has 1 commit that neither HEAD has nor a promotion"),
     "checked out": (lambda root: run_git(root, "checkout", "-q", "-b", "results"), "the branch results is checked out"),
     "no dvc.lock": (lambda root: (root / "dvc.lock").unlink(), "dvc.lock does not exist; `dvc repro` creates it"),
     "in the way": (lambda root: run_git(root, "branch", "results/old"), "`git update-ref` fails in"),
@@ -192,6 +218,7 @@ def test_a_clone_of_the_branch_has_all_results(
         "[core]\nanalytics = false\ncheck_update = false\nremote = storage\n"
         f"['remote \"storage\"']\nurl = {in_the_way / 'storage'}\n"
     )
+    (root / ".dvc" / ".gitignore").write_text("/config.local\n/tmp\n/cache\n")  # as `dvc init` does with git
     (root / "seed.txt").write_text("1\n")
     git_repo(root)
     (root / "dvc.lock").unlink()

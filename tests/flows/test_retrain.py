@@ -193,9 +193,13 @@ def test_the_served_deployment_promotes_refuses_and_reports_no_change(served: Se
     assert "dvc.lock" in run_git(stub_pipeline, "diff", "--name-only", "HEAD", commit).splitlines()
     assert ("gate", "commit") in chain
 
-    message, _, decided = retrain_with(None)
+    run_git(stub_pipeline, "branch", "-q", "-D", "results")  # as if the commit had been missed
+    message, text, decided = retrain_with(None)
     assert message.startswith("no change")
     assert decided["aliases"] == {"champion": "1"}
+    commit = run_git(stub_pipeline, "rev-parse", "results")
+    assert f"| results | {commit[:12]} | not sent |" in text
+    assert run_git(stub_pipeline, "show", "-s", "--format=%s", commit).startswith("Results of the champion, version 1")
 
     (stub_pipeline / "clips" / "b.mp4").touch()
     message, text, decided = retrain_with(None)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from flows import retrain_report
-from flows.results_branch import SavedResults
+from flows.saved_results import SavedResults
 from flows.tasks import StageResult
 
 MODEL = {

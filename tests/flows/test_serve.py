@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Self
 
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -45,6 +47,48 @@ def test_the_announcement_has_the_checkout_the_schedule_and_the_addresses(tmp_pa
     assert 'retrain/scheduled  "0 3 * * *" (UTC), next on Wed 2031-01-01 at 03:00 UTC' in text
     assert "reproduce/manual   on demand" in text
     assert "http://127.0.0.1:4321/deployments" in text
+
+
+class Server:
+    """Stands for the client of a Prefect server whose deployments all have these tags and parameters."""
+
+    def __init__(self, tags: list[str], parameters: dict[str, str]) -> None:
+        self._known = SimpleNamespace(tags=tags, parameters=parameters)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def read_deployment_by_name(self, name: str) -> SimpleNamespace:
+        return self._known
+
+
+@pytest.mark.parametrize(
+    ("tags", "parameters", "other"),
+    [
+        (["OWN"], {}, ""),
+        (["/elsewhere"], {}, "/elsewhere"),
+        ([], {"root": "OWN"}, ""),
+        ([], {"root": "/before"}, "/before"),
+        ([], {}, ""),
+    ],
+)
+def test_a_deployment_of_another_checkout_is_refused(
+    tags: list[str], parameters: dict[str, str], other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = str(tmp_path)
+    server = Server(
+        [tag.replace("OWN", own) for tag in tags], {k: v.replace("OWN", own) for k, v in parameters.items()}
+    )
+    monkeypatch.setattr(serve, "get_client", lambda sync_client: server)
+    made = serve.deployments(tmp_path, "0 3 * * *")
+    if other:
+        with pytest.raises(UserError, match=f"belongs to {other}, not to {tmp_path}"):
+            serve.require_own(made)
+    else:
+        serve.require_own(made)
 
 
 def test_a_port_without_a_server_and_a_taken_port_are_reported(

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 import yaml
+from prefect import Task
 
 from flows import dvc, sweep
 from flows.dvc_commands import run_dvc
 from flows.sweep_points import grid_of, points_of, read_list
+from flows.tasks import RETRY_DELAYS_S, may_retry
 from pipeline.core.errors import UserError
 
 
@@ -142,6 +144,35 @@ print("12:00:00 pipeline.stage: train: the clips are missing")
 print("ERROR: failed to reproduce 'train': failed to run: python x.py, exited with 3")
 sys.exit(255)
 """
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [(dvc.DvcError("train: it failed\nmore"), "train: it failed"), (dvc.TemporaryDvcError("train: again"), None)],
+)
+def test_a_temporary_failure_of_a_point_is_left_to_prefect(
+    error: dvc.DvcError,
+    outcome: str | None,
+    params: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(sweep, "run_dvc", fail)
+    (point,) = points_of("s", "commit", params, [{"seed": 1}])
+    if outcome is None:
+        with pytest.raises(dvc.TemporaryDvcError):
+            sweep.run_point.fn(tmp_path, point, [])
+    else:
+        state = sweep.run_point.fn(tmp_path, point, [])
+        assert state.is_failed() and (state.message, sweep._cause(state)) == (outcome, outcome)
+
+
+@pytest.mark.parametrize("retried", [sweep.run_point, sweep.read_metrics_task])
+def test_the_tasks_of_a_sweep_are_retried(retried: Task[Any, Any]) -> None:
+    assert retried.retries == len(RETRY_DELAYS_S) and retried.retry_condition_fn is may_retry
 
 
 def test_a_failed_command_names_stage_and_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,6 +57,7 @@ def test_the_entry_points_are_these() -> None:
         "pipeline.tracking",
         "pipeline.tracking.sweep",
         *(f"pipeline.stages.{path.stem}" for path in (ROOT / "pipeline" / "stages").glob("[!_]*.py")),
+        "flows.commit_results",
         "flows.reproduce",
         "flows.retrain",
         "flows.serve",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.errors import DataError, LipsmithError, TemporaryError, UserError, exit_code_of
+from pipeline.core.errors import DataError, LipsmithError, TemporaryError, UserError, exit_code_of, first_line
 from pipeline.corpora.storage import OutageError
 from pipeline.fetch.http import RefusedTransferError as RefusedTransferError
 from pipeline.fetch.http import WrongContentError
@@ -97,3 +97,11 @@ def test_pickling_preserves_an_error(error: LipsmithError) -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is type(error)
     assert (str(copy), copy.args, vars(copy)) == (str(error), error.args, vars(error))
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [("why\nmore", "why"), ("\n why \nmore", "why"), ("", ""), (UserError("why\nmore"), "why"), (OSError(), "")],
+)
+def test_the_first_line_of_a_message(message: object, line: str) -> None:
+    assert first_line(message) == line
