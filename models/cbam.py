@@ -50,10 +50,7 @@ class SpatialGate(nn.Module):
 
     def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
         """float [N, C, H, W] -> gates float [N, 1, H, W] in (0, 1)."""
-        if torch.is_grad_enabled():
-            largest_N1HW = x_NCHW.max(dim=1, keepdim=True).values
-        else:  # the same values in half the time; its backward pass is slow
-            largest_N1HW = x_NCHW.amax(dim=1, keepdim=True)
+        largest_N1HW = x_NCHW.max(dim=1, keepdim=True).values
         pooled_N2HW = torch.cat((largest_N1HW, x_NCHW.mean(dim=1, keepdim=True)), dim=1)
         return torch.sigmoid(self.norm(self.conv(pooled_N2HW)))
 
