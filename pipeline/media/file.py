@@ -18,14 +18,7 @@ from numpy.typing import NDArray
 from pipeline.features.alignment import SAMPLE_RATE_HZ
 from pipeline.media.audio import Begin, SoundBlock, iter_sound, mono_blocks, start_times
 from pipeline.media.combing import CombNotes
-from pipeline.media.container import (
-    MIN_PRESENT_SHARE,
-    WHOLE_SHARE,
-    decode,
-    demux,
-    find_video_stream,
-    open_container,
-)
+from pipeline.media.container import MIN_PRESENT_SHARE, WHOLE_SHARE, decode, demux, find_video_stream, open_container
 from pipeline.media.errors import CorruptMediaError, FolderInsteadError, MissingMediaError, NoAudioError, NoVideoError
 from pipeline.media.formats import riff_share
 from pipeline.media.header import Display, Header
@@ -123,8 +116,7 @@ class MediaFile(AbstractContextManager["MediaFile"]):
         """Display of the first frame. Decodes that frame. Raises NoVideoError, CorruptMediaError."""
         pixel_aspect = self.header.pixel_aspect
         with self._start() as container:
-            video = require_video_stream(container, self.path)
-            first = next(decode(container, video, self.path))
+            first = next(decode(container, require_video_stream(container, self.path), self.path))
             if orientation_of(first).is_transposed:
                 return Display(width=first.height, height=first.width, pixel_aspect=1 / pixel_aspect)
             return Display(width=first.width, height=first.height, pixel_aspect=pixel_aspect)
@@ -207,10 +199,9 @@ class MediaFile(AbstractContextManager["MediaFile"]):
         Without ``fps``, every frame is returned with its own time. No two images share memory. Raises ValueError if
         ``fps`` is not positive.
         """
-        source_fps = self.fps
+        source_fps, judge = self.fps, (self.note, self._combs)
         with self._start() as container:
-            what = container, self.path, source_fps, fps, self.note, self._combs
-            yield from iter_frames(*what, square_pixels=square_pixels)
+            yield from iter_frames(container, self.path, source_fps, fps, *judge, square_pixels=square_pixels)
 
     def stored_frames(self) -> Iterator[TimedFrame[StoredPicture]]:
         """Like ``frames()``, with a `YuvPicture` in place of BGR where the file stores one."""
@@ -237,10 +228,9 @@ class MediaFile(AbstractContextManager["MediaFile"]):
         Raises NoVideoError, and CorruptMediaError for an unknown codec.
         """
         with self._start() as container:
-            video = require_video_stream(container, self.path)
-            if video.codec_context is None:
+            coded = require_video_stream(container, self.path).codec_context
+            if coded is None:
                 raise CorruptMediaError(self.path, "its video stream has an unknown codec")
-            coded = video.codec_context
             return f"{coded.codec.canonical_name} {coded.pix_fmt or 'unknown'} {coded.width}x{coded.height}"
 
     @cached_property

@@ -93,7 +93,7 @@ def iter_frames(
 
 def require_video_stream(container: Any, path: Path) -> Any:
     """The video stream of a container. Raises NoVideoError."""
-    stream = findrequire_video_stream(container)
+    stream = find_video_stream(container)
     if stream is None:
         raise NoVideoError(path)
     return stream
