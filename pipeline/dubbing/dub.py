@@ -47,7 +47,7 @@ from pipeline.media.writer import VideoWriter
 DetectorsFor = Callable[[int], Iterable[FaceDetector]]
 """Maps the longer side of a video's frames, in pixels, to the detectors to try in turn."""
 
-_BATCH_BYTES = 1 << 27  # 128 MiB of source frames at once, in BGR
+_BATCH_BYTES = 1 << 26  # 64 MiB of source frames at once, in BGR
 _FASTER = {"coder": "0", "aq-strength": "0.5"}
 """A fifth less time. On four 720x576 clips PSNR is 0.4 dB higher, SSIM 0.0001 lower, and the file 5 % larger."""
 

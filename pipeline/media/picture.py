@@ -7,7 +7,6 @@ and the columns of a part, whose starts and stops are even.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 import av
@@ -59,9 +58,9 @@ class YuvConverter:
         )
         return np.asarray(reduced.to_ndarray(), np.uint8)
 
-    def planes(self, image: BgrArray) -> NDArray[np.uint8]:
-        """Planes ``uint8 [H * 3 / 2, W]`` of a BGR image with even sides."""
-        frame = self._to_yuv.reformat(
+    def frame(self, image: BgrArray) -> Any:
+        """A frame with the planes of a BGR image with even sides."""
+        return self._to_yuv.reformat(
             av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="bgr24"),
             format=_FORMAT,
             dst_colorspace=self._matrix,
@@ -69,28 +68,34 @@ class YuvConverter:
             interpolation=EXACT_COLOUR,
             threads=1,
         )
-        return _joined(frame)
 
 
 class YuvPicture:
-    """A picture in 4:2:0 and limited range. ``frame``: a decoded frame, or one made by `with_planes`; not changed."""
+    """A picture in 4:2:0 and limited range.
 
-    def __init__(self, frame: Any, convert: YuvConverter) -> None:
-        self.frame, self.convert = frame, convert
+    ``frame``: a decoded frame, or (``is_own``) one that was made for this picture. Its pixels are not changed.
+    """
+
+    def __init__(self, frame: Any, convert: YuvConverter, *, is_own: bool = False) -> None:
+        self.frame, self.convert, self.is_own = frame, convert, is_own
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Height, width and 3, as of the BGR image."""
         return self.frame.height, self.frame.width, 3
 
-    @cached_property
+    @property
     def planes(self) -> NDArray[np.uint8]:
-        """Planes Y, U and V one after another: uint8 [H * 3 / 2, W]."""
-        return _joined(self.frame)
+        """A copy of the planes Y, U and V one after another: uint8 [H * 3 / 2, W]."""
+        planes = np.empty((self.frame.height * 3 // 2, self.frame.width), np.uint8)
+        for index, part in enumerate(_split(planes, self.frame.height, self.frame.width)):
+            np.copyto(part, plane_of(self.frame, index))
+        return planes
 
     def with_planes(self, planes: NDArray[np.uint8]) -> YuvPicture:
         """A picture of the same kind with these planes, uint8 [H * 3 / 2, W]."""
-        return YuvPicture(frame_of(planes), self.convert)
+        height, width, _ = self.shape
+        return YuvPicture(_frame_of(_split(planes, height, width)), self.convert, is_own=True)
 
 
 StoredPicture = BgrArray | YuvPicture
@@ -103,24 +108,13 @@ def plane_of(frame: Any, index: int) -> NDArray[np.uint8]:
     return rows[: plane.height, : plane.width]
 
 
-def frame_of(planes: NDArray[np.uint8]) -> Any:
-    """A frame for FFmpeg with these planes, ``uint8 [H * 3 / 2, W]``."""
-    return _frame_of_parts(_split(planes, len(planes) * 2 // 3, planes.shape[1]))
-
-
-def _frame_of_parts(parts: Sequence[NDArray[np.uint8]]) -> Any:
+def _frame_of(parts: Sequence[NDArray[np.uint8]]) -> Any:
+    """A new frame with these planes."""
     height, width = parts[0].shape
     frame = av.VideoFrame(width, height, _FORMAT)
     for index, part in enumerate(parts):  # faster than VideoFrame.from_ndarray
         np.copyto(plane_of(frame, index), part)
     return frame
-
-
-def _joined(frame: Any) -> NDArray[np.uint8]:
-    planes = np.empty((frame.height * 3 // 2, frame.width), np.uint8)
-    for index, part in enumerate(_split(planes, frame.height, frame.width)):
-        np.copyto(part, plane_of(frame, index))
-    return planes
 
 
 def to_bgr(picture: StoredPicture) -> BgrArray:
@@ -144,12 +138,18 @@ def planes_in(picture: StoredPicture, convert: YuvConverter) -> NDArray[np.uint8
     """Planes ``uint8 [H * 3 / 2, W]`` with the matrix of ``convert``. BGR must have even sides."""
     if isinstance(picture, YuvPicture) and picture.convert.matrix == convert.matrix:
         return picture.planes
-    return convert.planes(to_bgr(picture))
+    return YuvPicture(convert.frame(to_bgr(picture)), convert).planes
 
 
 def frame_in(picture: StoredPicture, convert: YuvConverter) -> Any:
-    """A frame to encode, see `planes_in`."""
-    return frame_of(planes_in(picture, convert))
+    """A frame to encode, whose times may be set; see `planes_in`."""
+    if not isinstance(picture, YuvPicture) or picture.convert.matrix != convert.matrix:
+        return convert.frame(to_bgr(picture))
+    return picture.frame if picture.is_own else _copied(picture.frame)
+
+
+def _copied(frame: Any) -> Any:
+    return _frame_of([plane_of(frame, index) for index in range(3)])
 
 
 def part_of(picture: StoredPicture, window: Window) -> BgrArray:
@@ -157,7 +157,7 @@ def part_of(picture: StoredPicture, window: Window) -> BgrArray:
     if isinstance(picture, np.ndarray):
         return picture[window]
     parts = [plane_of(picture.frame, index)[_of_plane(window, index)] for index in range(3)]
-    return picture.convert.bgr(_frame_of_parts(parts))
+    return picture.convert.bgr(_frame_of(parts))
 
 
 def with_part(picture: StoredPicture, window: Window, before: BgrArray, after: BgrArray) -> StoredPicture:
@@ -170,13 +170,11 @@ def with_part(picture: StoredPicture, window: Window, before: BgrArray, after: B
         changed[window] = after
         return changed
     differs = _differs(before, after)
-    height, width, _ = picture.shape
-    planes, new = picture.planes.copy(), picture.convert.planes(after)
+    frame, new = _copied(picture.frame), picture.convert.frame(after)
     masks = differs, *[differs[::2, ::2] | differs[1::2, ::2] | differs[::2, 1::2] | differs[1::2, 1::2]] * 2
-    stored, made = _split(planes, height, width), _split(new, *after.shape[:2])
-    for index, (target, source, mask) in enumerate(zip(stored, made, masks, strict=True)):
-        np.copyto(target[_of_plane(window, index)], source, where=mask)
-    return picture.with_planes(planes)
+    for index, mask in enumerate(masks):
+        np.copyto(plane_of(frame, index)[_of_plane(window, index)], plane_of(new, index), where=mask)
+    return YuvPicture(frame, picture.convert, is_own=True)
 
 
 def _differs(before: BgrArray, after: BgrArray) -> NDArray[np.bool_]:
