@@ -6,8 +6,8 @@ import json
 import re
 from contextlib import contextmanager
 from pathlib import Path
-from unittest.mock import Mock
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import torch
