@@ -85,6 +85,7 @@ class StoredDetector:
 
     def __init__(self, detector: FaceDetector, path: Path) -> None:
         self._detector, self._path = detector, path
+        self.max_px: int | None = getattr(detector, "max_px", None)
         self._frames = _read(path)
         self._position, self._has_new = 0, False
 

@@ -25,9 +25,9 @@ from pipeline.dubbing.kept_frames import kept_frames
 from pipeline.dubbing.label import label_frames
 from pipeline.dubbing.output import naming_options
 from pipeline.dubbing.paste import paste_mouth
-from pipeline.dubbing.path_crops import PathCropper
+from pipeline.dubbing.path_crops import FaceWindows, PathCropper
 from pipeline.dubbing.phases import in_phase
-from pipeline.dubbing.playback import Frame, play
+from pipeline.dubbing.playback import play
 from pipeline.dubbing.reference import ShotReference, ShotStarts
 from pipeline.dubbing.selection import asked_for, chooses_faces, select_faces
 from pipeline.dubbing.settings import BATCH_FRAMES, DubSettings, check_files, named_inputs
@@ -40,13 +40,16 @@ from pipeline.faces.detector import FaceDetector
 from pipeline.inference.generator_inputs import AudioSource, FrameIndices, GeneratorState
 from pipeline.media.file import MediaFile
 from pipeline.media.header import Display
+from pipeline.media.picture import StoredPicture, part_of, to_bgr, with_part
 from pipeline.media.picture_folder import open_pictures
 from pipeline.media.writer import VideoWriter
 
 DetectorsFor = Callable[[int], Iterable[FaceDetector]]
 """Maps the longer side of a video's frames, in pixels, to the detectors to try in turn."""
 
-_BATCH_BYTES = 1 << 27  # 128 MiB of source frames at once
+_BATCH_BYTES = 1 << 26  # 64 MiB of source frames at once, in BGR
+_FASTER = {"coder": "0", "aq-strength": "0.5"}
+"""A fifth less time. On four 720x576 clips PSNR is 0.4 dB higher, SSIM 0.0001 lower, and the file 5 % larger."""
 
 
 class GenerateMouths(Protocol):
@@ -116,11 +119,11 @@ def _dub(
     num_stated = video.header.num_frames
     num_watched = num_stated if is_whole else min(source.num_wanted or 0, num_stated or source.num_wanted or 0)
 
-    def open_frames() -> Iterator[Frame]:
-        return (timed.image for timed in video.frames())
+    def open_stored() -> Iterator[StoredPicture]:
+        return (timed.image for timed in video.stored_frames())
 
-    def watched_frames() -> Iterator[Frame]:
-        frames = source.read(video.frames(), to_end=is_whole)
+    def watched_frames() -> Iterator[StoredPicture]:
+        frames = source.read(video.stored_frames(), to_end=is_whole)
         return in_phase(frames, "detecting faces", num_watched or None, settings.on_progress)
 
     detectors = detectors_for(max(display.width, display.height))
@@ -128,13 +131,15 @@ def _dub(
         detectors = finer(detectors)
     found = replace(find_faces(watched_frames, detectors, float(fps), settings.follow), times_s=source.times_s)
     spans = [(source.frame_at(start_s), source.frame_at(end_s), segment) for start_s, end_s, segment in opened.spans]
-    selection = select_faces(found, who, spans, lambda: itertools.islice(open_frames(), found.num_frames), video)
+    selection = select_faces(
+        found, who, spans, lambda: map(to_bgr, itertools.islice(open_stored(), found.num_frames)), video
+    )
     followed = found.follow(selection.choices, settings.follow, generate.geometry)
     timing = source.output(settings.fill)
     shares = generated_shares(timing.times_s[:-1], float(timing.fps), opened.times, voice.audio, settings.in_silence)
     drawn = DrawnFrames(followed, timing.sources(found.num_frames, settings.fill), shares, timing.times_s)
     drawn.require(video.path, settings.on_missing, settings.min_dubbed)
-    shown = timing.shown(play(open_frames, found.num_frames, timing.num_plays, settings.fill, out.parent))
+    shown = timing.shown(play(open_stored, found.num_frames, timing.num_plays, settings.fill, out.parent))
     writer = VideoWriter(
         out,
         fps,
@@ -142,6 +147,7 @@ def _dub(
         voice.output(is_whole=length == "audio"),
         crf=17,
         preset="superfast",  # half the time of "veryfast"; at one crf PSNR is 0.4 dB higher, the file 20 % larger
+        x264=_FASTER,
         match=length,
         pixel_aspect=display.pixel_aspect,
         times=timing.times,
@@ -154,7 +160,7 @@ def _dub(
             shown, followed, voice, timing, generate, batch_frames, settings.reference, shares, settings.detail
         )
         for _, image in in_phase(dubbed, "generating frames", timing.num_frames, settings.on_progress):
-            marked = mark(image)
+            marked = mark(to_bgr(image)) if settings.label else image
             writer.write(marked)
             keep(marked)
     with MediaFile(out) as written:
@@ -176,7 +182,7 @@ def _dub(
 
 
 def regenerate(
-    shown: Iterable[tuple[int, Frame]],
+    shown: Iterable[tuple[int, StoredPicture]],
     followed: Followed,
     voice: AudioSource,
     timing: OutputTiming,
@@ -185,33 +191,43 @@ def regenerate(
     reference: Reference = "first",
     shares: Shares | None = None,
     detail: float = 0.0,
-) -> Iterator[tuple[int, Frame]]:
+) -> Iterator[tuple[int, StoredPicture]]:
     """Generate mouths for a stream of (source frame index, frame), in batches; yields the stream with new frames.
 
     Frames without a face in ``followed`` are returned unchanged. Each frame of the stream gets the audio at its time.
     ``shares: float32 [K]`` is the share of the generated mouth in each frame of the stream, by default 1. A frame with
     share 0 is returned unchanged. ``detail``: how much detail is restored, 0..1 (``MouthDetail``).
     """
-    boxes, rolls = followed.boxes, followed.rolls
-    has_face, cut = np.isfinite(boxes[:, 0]), PathCropper(followed, generate.crop_px)
+    numbered: Iterator[tuple[int, tuple[int, StoredPicture]]] = enumerate(shown)
+    if (first := next(numbered, None)) is None:
+        return
+    height, width, _ = first[1][1].shape
+    windows = FaceWindows(followed, height, width)
+    has_face, cut = (
+        np.isfinite(followed.boxes[:, 0]),
+        PathCropper(replace(followed, boxes=windows.boxes), generate.crop_px),
+    )
     begins_shot, first_of_shot, state = ShotStarts(followed.shot_starts), ShotReference(), GeneratorState()
     tint_of, detail_of = SkinTint(float(timing.fps)), MouthDetail(detail, float(timing.fps))
-    numbered = enumerate(shown)
+    numbered = itertools.chain([first], numbered)
     while batch := list(itertools.islice(numbered, batch_frames)):
-        pictures = {place: frame for place, (_, frame) in batch}
+        pictures = {place: picture for place, (_, picture) in batch}
         faces = [(k, source) for k, (source, _) in batch if has_face[source] and (shares is None or shares[k] > 0)]
         if faces:
-            crops = np.stack([cut(pictures[place], source) for place, source in faces])
+            parts = [part_of(pictures[place], windows[source]) for place, source in faces]
+            crops = np.stack([cut(part, source) for part, (_, source) in zip(parts, faces, strict=True)])
             places = np.array([place for place, _ in faces])
             begins = [begins_shot(crop, source) for crop, (_, source) in zip(crops, faces, strict=True)]
             references = crops if reference == "same" else first_of_shot(crops, begins)
             mouths = generate(crops, generate.audio_windows(voice, *timing.windows_at(places)), references, state)
-            for (place, source), crop, mouth, is_first in zip(faces, crops, mouths, begins, strict=True):
-                frame, box, roll = pictures[place], boxes[source], float(rolls[source])
-                height, width = frame.shape[:2]
-                tint = tint_of(crop, mouth, pixels_inside(box, height, width, len(crop), roll), is_first)
-                pasted = paste_mouth(frame, mouth, box, tint, roll, detail_of(crop, mouth, is_first))
-                pictures[place] = pasted if shares is None else blend_frames(frame, pasted, shares[place])
+            for (place, source), part, crop, mouth, is_first in zip(faces, parts, crops, mouths, begins, strict=True):
+                roll = float(followed.rolls[source])
+                inside = pixels_inside(followed.boxes[source], height, width, len(crop), roll)
+                tint = tint_of(crop, mouth, inside, is_first)
+                refine = detail_of(crop, mouth, is_first)
+                pasted = paste_mouth(part, mouth, windows.boxes[source], tint, roll, refine)
+                mixed = pasted if shares is None else blend_frames(part, pasted, shares[place])
+                pictures[place] = with_part(pictures[place], windows[source], part, mixed)
         for place, (source, _) in batch:
             yield source, pictures[place]
 

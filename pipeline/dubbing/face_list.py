@@ -23,6 +23,7 @@ from pipeline.faces.crops import Cropper
 from pipeline.faces.turns import turns_of
 from pipeline.media.errors import MediaError
 from pipeline.media.file import MediaFile
+from pipeline.media.picture import StoredPicture
 from pipeline.media.picture_folder import open_pictures
 
 logger = logging.getLogger(__name__)
@@ -52,8 +53,8 @@ def find_listed_faces(
         def open_frames() -> Iterator[Frame]:
             return (timed.image for timed in video.frames())
 
-        def watched_frames() -> Iterator[Frame]:
-            frames = source.read(video.frames())
+        def watched_frames() -> Iterator[StoredPicture]:
+            frames = source.read(video.stored_frames())
             return in_phase(frames, "detecting faces", video.header.num_frames or None, on_progress)
 
         detectors = finer(detectors_for(max(display.width, display.height)))

@@ -7,8 +7,8 @@ frame rate.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from pipeline.faces.gaps import GapDetector, GapSearch
 from pipeline.faces.roll import rolled_boxes, smooth_rolled_faces
 from pipeline.faces.track import MIN_LINK_IOU, FaceTrack, link_detections
 from pipeline.features.alignment import FPS
+from pipeline.media.picture import StoredPicture, reduced_to
 from pipeline.media.shots import ChangeMeter, find_cuts
 
 FRAMES_PER_PASS = 1000
@@ -137,7 +138,7 @@ def finer(detectors: Iterable[FaceDetector]) -> Sequence[FaceDetector]:
 
 
 def find_faces(
-    open_frames: Callable[[], Iterable[NDArray[np.uint8]]],
+    open_frames: Callable[[], Iterable[StoredPicture]],
     detectors: Iterable[FaceDetector],
     fps: float,
     settings: FollowSettings,
@@ -154,9 +155,10 @@ def find_faces(
     fewest = 0
     for detector in detectors:
         detect: Detect = detector.detect
+        max_px: int | None = getattr(detector, "max_px", None)
         if best is not None and isinstance(detector, GapDetector):
             detect = FilledPaths(whole, GapSearch(detector, ~best.has_face))
-        found, paths = _find(open_frames(), detect, fps, settings, window_frames)
+        found, paths = _find(open_frames(), detect, max_px, fps, settings, window_frames)
         num_missing = found.num_without_face
         if best is None or num_missing < fewest:
             best, whole, fewest = found, paths, num_missing
@@ -171,8 +173,9 @@ def _max_gap(settings: FollowSettings, fps: float) -> int:
 
 
 def _find(
-    frames: Iterable[NDArray[np.uint8]],
+    frames: Iterable[StoredPicture],
     detect: Detect,
+    max_px: int | None,
     fps: float,
     settings: FollowSettings,
     window_frames: int,
@@ -182,7 +185,7 @@ def _find(
     paths: list[FacePath] = []
     num_frames = 0
     meter = ChangeMeter()
-    detections = (detect(frame) for frame in meter.watch(frames))
+    detections = _detections(frames, detect, max_px, meter)
     while window := list(itertools.islice(detections, window_frames)):
         _extend(paths, _paths_of(window, num_frames, max_gap), num_frames, max_gap)
         num_frames += len(window)
@@ -191,6 +194,26 @@ def _find(
     cuts = find_cuts(meter.changes, settings.cut_change)
     in_shots = itertools.chain.from_iterable(path.shots(cuts) for path in by_size)
     return FoundFaces(list(in_shots), cuts, num_frames, fps), paths
+
+
+def _detections(
+    frames: Iterable[StoredPicture], detect: Detect, max_px: int | None, meter: ChangeMeter
+) -> Iterator[Sequence[Detection]]:
+    """The faces of each frame, which ``meter`` gets too. Only the pixels that the detector uses are converted to BGR.
+
+    ``max_px``: the longer side to which the detector shrinks its input; None if it uses the frames as they are.
+    """
+    for frame in frames:
+        height, width, _ = frame.shape
+        searched = reduced_to(frame, max(height, width) if max_px is None else max_px)
+        meter.add(searched)
+        found = detect(searched)
+        scale = np.array([width / searched.shape[1], height / searched.shape[0]])
+        if (scale != 1).any():
+            found = [
+                replace(face, box=face.box * np.tile(scale, 2), landmarks=face.landmarks * scale) for face in found
+            ]
+        yield found
 
 
 def _paths_of(window: Sequence[Sequence[Detection]], start: int, max_gap: int) -> list[FacePath]:

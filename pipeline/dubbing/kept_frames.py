@@ -7,17 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pipeline.core import atomic
 from pipeline.core.errors import UserError
 from pipeline.media.image import write_png
+from pipeline.media.picture import StoredPicture, to_bgr
 
 
 @contextmanager
-def kept_frames(folder: Path | None) -> Iterator[Callable[[NDArray[np.uint8]], None]]:
-    """Yield a function that writes one frame, ``uint8 [H, W, 3]`` BGR, as ``frame_000001.png`` and so on.
+def kept_frames(folder: Path | None) -> Iterator[Callable[[StoredPicture], None]]:
+    """Yield a function that writes one frame as ``frame_000001.png`` and so on.
 
     The folder appears at the end, if there was no error. None writes nothing. Raises UserError for a folder that is not
     empty.
@@ -28,7 +26,7 @@ def kept_frames(folder: Path | None) -> Iterator[Callable[[NDArray[np.uint8]], N
     require_empty(folder)
     with atomic.replacing_folder(folder) as temporary:
         numbers = itertools.count(1)
-        yield lambda image: write_png(temporary / f"frame_{next(numbers):06d}.png", image)
+        yield lambda image: write_png(temporary / f"frame_{next(numbers):06d}.png", to_bgr(image))
 
 
 def require_empty(folder: Path) -> None:

@@ -74,8 +74,11 @@ def paste_mouth(
     patch, shown = area.sample(drawn) + tint, frame[area.window]
     if refine is not None:
         patch = refine(patch, shown, area)
-    mixed = area.alpha * np.clip(patch, 0, 255) + (1 - area.alpha) * shown
-    pasted[area.window] = np.where(area.alpha > 0, np.rint(mixed), shown).astype(np.uint8)
+    mixed = np.clip(patch, 0, 255)
+    mixed -= shown
+    mixed *= np.repeat(area.alpha, 3, axis=2)  # a broadcast over the last axis is slow
+    mixed += shown  # where alpha is 0, the pixels of the frame
+    pasted[area.window] = np.rint(mixed, out=mixed)
     return pasted
 
 
@@ -131,9 +134,9 @@ def mouth_mask(u: Float, v: Float) -> NDArray[np.float32]:
 
     A superellipse in the lower half of the crop: 0 on its border and outside, 1 in the middle, smooth in between.
     """
-    across = np.abs((u - CENTRE_U) / HALF_WIDTH) ** ROUNDNESS
-    down = np.abs((v - CENTRE_V) / HALF_HEIGHT) ** ROUNDNESS
-    return _mask_at(np.add.outer(down, across) ** (1 / ROUNDNESS))
+    across = (np.abs((u - CENTRE_U) / HALF_WIDTH) ** ROUNDNESS).astype(np.float32)
+    down = (np.abs((v - CENTRE_V) / HALF_HEIGHT) ** ROUNDNESS).astype(np.float32)
+    return _mask_at(np.add.outer(down, across) ** np.float32(1 / ROUNDNESS))
 
 
 def _mask_at(radius: Float) -> NDArray[np.float32]:
@@ -153,18 +156,25 @@ def _pixels_between(start: float, stop: float, limit: int) -> NDArray[np.int64]:
 
 def _resample(image: Pixels, u: Float, v: Float) -> NDArray[np.float32]:
     """Bicubic samples of ``image: [S, S, C]`` on the grid ``v`` x ``u``: float32 [H, W, C], not clipped."""
+    num_channels = image.shape[2]
     across, down = _weights(u, image.shape[1]), _weights(v, image.shape[0])
-    half_way = np.tensordot(down, image.astype(np.float32), axes=(1, 0))
-    return np.einsum("wi,hic->hwc", across, half_way, optimize=True)
+    used = np.flatnonzero(down.any(axis=0))
+    rows = slice(used[0], used[-1] + 1)
+    columns_first = np.ascontiguousarray(image[rows].swapaxes(0, 1), np.float32).reshape(image.shape[1], -1)
+    half_way = (across @ columns_first).reshape(len(u), -1, num_channels).swapaxes(0, 1)
+    sampled = down[:, rows] @ np.ascontiguousarray(half_way).reshape(half_way.shape[0], -1)
+    return np.asarray(sampled.reshape(len(v), len(u), num_channels))
 
 
 def _weights(where: Float, size: int) -> NDArray[np.float32]:
     """Matrix [N, size] of cubic convolution (Keys 1981); the outer pixels are repeated beyond the border."""
     position = np.clip(where * size - 0.5, 0, size - 1)
-    d = np.abs(position[:, None] - np.arange(-1, size + 1))
+    first = np.floor(position).astype(np.int64)
+    d = np.abs((position - first)[:, None] - np.arange(-1, 3))
     near = ((SHARPNESS + 2) * d - (SHARPNESS + 3)) * d * d + 1
     far = SHARPNESS * (((d - 5) * d + 8) * d - 4)
-    taps = np.where(d < 1, near, np.where(d < 2, far, 0))
+    taps = np.zeros((len(position), size + 3), np.float32)  # the columns of the pixels -1 to size + 1
+    np.put_along_axis(taps, first[:, None] + np.arange(4), np.where(d < 1, near, far).astype(np.float32), axis=1)
     taps[:, 1] += taps[:, 0]
-    taps[:, -2] += taps[:, -1]
-    return taps[:, 1:-1].astype(np.float32)
+    taps[:, size] += taps[:, size + 1]
+    return taps[:, 1 : size + 1]

@@ -1,4 +1,4 @@
-"""Crops of the followed faces of a video."""
+"""Crops of the followed faces of a video, and the parts of the frames that contain them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from pipeline.dubbing.face_path import Followed
 from pipeline.faces.crops import Cropper
+from pipeline.faces.roll import rotated
+from pipeline.media.picture import Window
 
 
 class PathCropper:
@@ -29,3 +31,31 @@ class PathCropper:
     def __call__(self, frame: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
         """The crop of frame ``index``, ``uint8 [H, W, 3]``, which must show a face: uint8 [size_px, size_px, 3]."""
         return self._croppers[int(self._paths[index])](frame, int(self._places[index]))
+
+
+MARGIN_PX, _STEP_PX = 8, 32
+"""Pixels around a box that belong to its window, and the step of the windows' sizes."""
+
+
+class FaceWindows:
+    """For each frame the part that contains the box of its face and ``MARGIN_PX`` around it, inside the frame.
+
+    All parts have one size, so that tables for their conversion are computed once. ``boxes: float64 [N, 4]`` are the
+    boxes of ``followed`` relative to the parts' corners.
+    """
+
+    def __init__(self, followed: Followed, height: int, width: int) -> None:
+        centres = (followed.boxes[:, :2] + followed.boxes[:, 2:]) / 2
+        corners = followed.boxes[:, [[0, 1], [2, 1], [0, 3], [2, 3]]]
+        extents = np.abs(rotated(corners, centres[:, None], followed.rolls[:, None]) - centres[:, None]).max(axis=1)
+        sides = 2 * (np.nan_to_num(extents).max(axis=0, initial=0) + MARGIN_PX + 1)
+        limits = np.array([width, height])
+        self._size = np.minimum(np.ceil(sides / _STEP_PX) * _STEP_PX, limits).astype(np.int64)
+        starts = np.floor((np.nan_to_num(centres) - self._size / 2) / 2) * 2
+        self._starts = np.clip(starts, 0, limits - self._size).astype(np.int64)
+        self.boxes = followed.boxes - np.tile(self._starts, 2)
+
+    def __getitem__(self, frame: int) -> Window:
+        """Rows and columns of the part of a frame."""
+        (x, y), (width, height) = self._starts[frame], self._size
+        return slice(int(y), int(y + height)), slice(int(x), int(x + width))

@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.dubbing.choices import Fill
+from pipeline.media.picture import StoredPicture, YuvPicture, planes_in, to_bgr
 
 Frame = NDArray[np.uint8]
-OpenFrames = Callable[[], Iterable[Frame]]
+OpenPictures = Callable[[], Iterable[StoredPicture]]
 SPOOL_BYTES = 1 << 30
-"""Largest temporary file, 1 GiB: 500 frames of 1024x720."""
+"""Largest temporary file, 1 GiB: 950 frames of 1024x720 as they are stored, or 480 in BGR."""
 
 
 def runs(num_source: int, num_shown: int, fill: Fill) -> Iterator[range]:
@@ -49,13 +50,13 @@ def source_indices(num_source: int, num_shown: int, fill: Fill) -> NDArray[np.in
 
 
 def play(
-    open_frames: OpenFrames,
+    open_frames: OpenPictures,
     num_source: int,
     num_shown: int,
     fill: Fill,
     scratch_dir: Path,
     spool_bytes: int = SPOOL_BYTES,
-) -> Iterator[tuple[int, Frame]]:
+) -> Iterator[tuple[int, StoredPicture]]:
     """Yields ``num_shown`` pairs of source index and frame from a video of ``num_source`` frames.
 
     ``open_frames()`` decodes the video from its first frame. Reverse playback keeps a temporary file of at most
@@ -82,35 +83,38 @@ class _Spool:
         self._max_bytes = max_bytes
         self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder, prefix=".lipsmith-")  # noqa: SIM115
         self._held = range(0)
-        self._shape: tuple[int, ...] = ()
+        self._first: StoredPicture
 
     def close(self) -> None:
         self._file.close()
 
-    def backwards(self, open_frames: OpenFrames, run: range) -> Iterator[tuple[int, Frame]]:
+    def backwards(self, open_frames: OpenPictures, run: range) -> Iterator[tuple[int, StoredPicture]]:
         """Yields index and frame of a descending range."""
         for index in run:
             if index not in self._held:
                 self._fill(open_frames, index)
             yield index, self._read(index)
 
-    def _fill(self, open_frames: OpenFrames, last: int) -> None:
+    def _fill(self, open_frames: OpenPictures, last: int) -> None:
         """Write frame ``last`` and as many preceding frames as fit."""
         frames = iter(open_frames())
-        first_frame = next(frames)
-        self._shape = first_frame.shape
-        num = max(1, min(last + 1, self._max_bytes // first_frame.nbytes))
+        self._first = next(frames)
+        num = max(1, min(last + 1, self._max_bytes // self._content(self._first).nbytes))
         self._held = range(last + 1 - num, last + 1)
         self._file.seek(0)
-        for index, frame in enumerate(itertools.chain([first_frame], frames)):
+        for index, frame in enumerate(itertools.chain([self._first], frames)):
             if index in self._held:
-                self._file.write(np.ascontiguousarray(frame).data)
+                self._file.write(np.ascontiguousarray(self._content(frame)).data)
             if index == last:
                 return
 
-    def _read(self, index: int) -> Frame:
-        size = int(np.prod(self._shape))
-        self._file.seek((index - self._held.start) * size)
-        content: Any = np.frombuffer(self._file.read(size), np.uint8)
-        frame: Frame = content.reshape(self._shape)
-        return frame
+    def _read(self, index: int) -> StoredPicture:
+        like = self._content(self._first)
+        self._file.seek((index - self._held.start) * like.nbytes)
+        content: Any = np.frombuffer(self._file.read(like.nbytes), np.uint8)
+        content = content.reshape(like.shape)
+        return self._first.with_planes(content) if isinstance(self._first, YuvPicture) else content
+
+    def _content(self, picture: StoredPicture) -> NDArray[np.uint8]:
+        """What the file holds of a picture: all are of the kind of the first one."""
+        return planes_in(picture, self._first.convert) if isinstance(self._first, YuvPicture) else to_bgr(picture)

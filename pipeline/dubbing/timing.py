@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.dubbing.choices import Fill
-from pipeline.dubbing.playback import Frame, runs, source_indices
+from pipeline.dubbing.playback import runs, source_indices
 from pipeline.media.frame_times import FrameTimes, increasing_times
-from pipeline.media.video import TimedFrame
+from pipeline.media.video import FrameImage, TimedFrame
 
 TOLERANCE_S = 0.002
 """Largest difference from a constant rate that counts as rounding: containers round to milliseconds."""
@@ -43,7 +43,7 @@ class SourceTiming:
         """Number of frames of the output at a constant rate; None if it is the video's."""
         return None if self._wanted_s is None else max(1, round(self._wanted_s * self._fps))
 
-    def read(self, frames: Iterable[TimedFrame], *, to_end: bool = False) -> Iterator[Frame]:
+    def read(self, frames: Iterable[TimedFrame[FrameImage]], *, to_end: bool = False) -> Iterator[FrameImage]:
         """The images of the video's frames from the first one, until the output ends or (``to_end``) all of them."""
         self._starts_s, self._end_s, self._is_constant = [], 0.0, True
         for index, frame in enumerate(frames):
@@ -114,7 +114,7 @@ class OutputTiming:
     def mean_fps(self) -> Fraction:
         return self.fps if self.times is None else self.times.mean_fps
 
-    def shown(self, played: Iterable[tuple[int, Frame]]) -> Iterator[tuple[int, Frame]]:
+    def shown(self, played: Iterable[tuple[int, FrameImage]]) -> Iterator[tuple[int, FrameImage]]:
         """The stream of played frames, each as often as it is shown."""
         if self._repeats is None:
             yield from played

@@ -27,6 +27,7 @@ MAX_DISTANCE = 16.0
 """Largest distance of skin to the colour of the skin, in CIE Lab."""
 LIGHTNESS_WEIGHT = 0.4
 """Weight of lightness in this distance: shading changes it more than the colour."""
+_LAB_WEIGHTS = np.array([LIGHTNESS_WEIGHT, 1, 1], np.float32)
 BESIDE_U, BESIDE_V = (0.12, 0.34), (0.58, 0.88)
 """Skin to the left of the mouth, in shares of the crop's sides; the right is its mirror image."""
 MIN_SKIN_PX, MIN_BESIDE_PX = 60, 20
@@ -73,23 +74,33 @@ def skin_difference(
     """
     none = np.zeros(3), 0
     regions = _regions(crop.shape[0])
+    crop, generated, inside = crop[regions.window], generated[regions.window], inside[regions.window]
     shown, drawn = to_lab(crop), to_lab(generated)
-    if not (inside & regions.cheeks).any():
+    is_cheek = inside & regions.cheeks
+    if not is_cheek.any():
         return none
-    is_shown = inside & regions.around & _is_near(shown, shown[inside & regions.cheeks])
+    is_shown = inside & regions.around & _is_near(shown, shown[is_cheek])
     is_core = is_shown & regions.core
     is_skin = is_shown & _is_near(drawn, drawn[is_core]) if is_core.any() else is_shown
-    scale = (crop.shape[0] / CROP_PX) ** 2
-    if is_skin.sum() < MIN_SKIN_PX * scale:
+    scale = (regions.size_px / CROP_PX) ** 2
+    if np.count_nonzero(is_skin) < MIN_SKIN_PX * scale:
         return none
-    differences = crop.astype(np.float64) - generated
+    differences = crop.astype(np.float32) - generated
     of_skin = differences[is_skin]
-    distances = np.abs(of_skin - np.median(of_skin, axis=0)).max(axis=1)
-    usual = of_skin[distances <= 3 * np.median(distances) + 4]
-    tint = np.median(usual, axis=0)
+    distances = np.abs(of_skin - _medians(of_skin)).max(axis=1)
+    usual = of_skin[distances <= 3 * _medians(distances[:, None])[0] + 4]
+    tint = _medians(usual)
     beside = [differences[is_skin & side] for side in regions.sides]
-    wanted = [np.median(side, axis=0) for side in beside if len(side) >= MIN_BESIDE_PX * scale]
+    wanted = [_medians(side) for side in beside if len(side) >= MIN_BESIDE_PX * scale]
     return tint * _share(tint, wanted), len(usual)
+
+
+def _medians(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Median of each column of ``float32 [n, k]``: float64 [k]. Several times as fast as `numpy.median`."""
+    middle = len(values) // 2
+    kth = (middle - 1, middle) if len(values) % 2 == 0 else (middle,)
+    ordered = np.partition(np.ascontiguousarray(values.T), kth, axis=1)
+    return np.asarray(ordered[:, kth].mean(axis=1, dtype=np.float64))
 
 
 def _share(tint: NDArray[np.float64], wanted: Sequence[NDArray[np.float64]]) -> float:
@@ -100,14 +111,19 @@ def _share(tint: NDArray[np.float64], wanted: Sequence[NDArray[np.float64]]) -> 
 
 def _is_near(image: NDArray[np.float32], samples: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Pixels of ``image: [S, S, 3]`` near the median of ``samples: [n, 3]``, both in Lab: bool [S, S]."""
-    away = (image - np.median(samples, axis=0)) * (LIGHTNESS_WEIGHT, 1, 1)
-    near: NDArray[np.bool_] = np.linalg.norm(away, axis=-1) < MAX_DISTANCE
+    away = (image - _medians(samples).astype(np.float32)) * _LAB_WEIGHTS
+    near: NDArray[np.bool_] = np.einsum("hwc,hwc->hw", away, away) < MAX_DISTANCE**2
     return near
 
 
 class _Regions(NamedTuple):
-    """Parts of a crop, bool [S, S] each: the cheeks, the pasted region, its core, and both sides of the mouth."""
+    """Parts of a crop of S = ``size_px``: the cheeks, the pasted region, its core, and both sides of the mouth.
 
+    Each is bool [h, w] in ``window``, the rows and columns of the crop that contain all of them.
+    """
+
+    size_px: int
+    window: tuple[slice, slice]
     cheeks: NDArray[np.bool_]
     around: NDArray[np.bool_]
     core: NDArray[np.bool_]
@@ -124,7 +140,11 @@ def _regions(size_px: int) -> _Regions:
 
     alpha = mouth_mask(places, places)
     left = rectangle(BESIDE_U, BESIDE_V)
-    return _Regions(rectangle(CHEEKS_U, CHEEKS_V), alpha > MIN_ALPHA, alpha > CORE_ALPHA, (left, left[:, ::-1]))
+    masks = rectangle(CHEEKS_U, CHEEKS_V), alpha > MIN_ALPHA, alpha > CORE_ALPHA, left, left[:, ::-1]
+    rows, columns = (np.flatnonzero(np.any(masks, axis=(0, axis))) for axis in (2, 1))
+    window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    cheeks, around, core, *sides = (mask[window] for mask in masks)
+    return _Regions(size_px, window, cheeks, around, core, (sides[0], sides[1]))
 
 
 def pixels_inside(

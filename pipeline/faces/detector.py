@@ -78,13 +78,13 @@ class YuNetDetector:
     """
 
     def __init__(self, min_score: float = 0.6, max_px: int = 320, weights: Path | None = None) -> None:
-        self._max_px = max_px
+        self.max_px = max_px
         path = weights or find_yunet_weights()
         self._net = cv2.FaceDetectorYN.create(str(path), "", (max_px, max_px), min_score)
 
     def detect(self, frame_bgr: NDArray[np.uint8]) -> list[Detection]:
         height, width = frame_bgr.shape[:2]
-        shrink = min(1.0, self._max_px / max(height, width))
+        shrink = min(1.0, self.max_px / max(height, width))
         size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
         image: Any = frame_bgr
         if size != (width, height):

@@ -37,7 +37,9 @@ def load_generator(
         from pipeline.inference.generator import MouthGenerator
 
         set_threads(num_threads)
-        return MouthGenerator.load(path, device)
+        generator = MouthGenerator.load(path, device)
+        generator.fuse()
+        return generator
     from pipeline.inference.onnx_generator import OnnxGenerator
 
     return OnnxGenerator(path if is_exported else _exported(path, exports_dir), device, num_threads)

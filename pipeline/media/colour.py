@@ -12,13 +12,15 @@ from av.video.reformatter import Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
 from pipeline.media.container import EXACT_COLOUR
-from pipeline.media.orientation import orientation_of
+from pipeline.media.orientation import Orientation, orientation_of
+from pipeline.media.picture import BT709, LIMITED_RANGE, StoredPicture, YuvConverter, YuvPicture, plane_of
 from pipeline.media.tone_map import HDR_NAMES, WIDE_GAMUT_NAMES, ToneMapper, needs_mapping
 
 FrameArray = NDArray[np.uint8]
 
 _HD_WIDTH, _PAL_HEIGHT = 1280, 576
-_UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
+_UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED, AVCOL_RANGE_UNSPECIFIED is 0
+_BT601 = (5, 6)  # AVCOL_SPC_BT470BG, AVCOL_SPC_SMPTE170M
 _PLANAR_YUV = frozenset(f"{name}4{layout}p" for name in ("yuv", "yuvj") for layout in ("20", "22", "44"))
 """Pixel formats that FFmpeg converts to planes of green, blue and red in half the time of interleaved BGR.
 
@@ -42,6 +44,16 @@ class BgrConverter:
         self._size: tuple[int, int] | None = None
         self._reformatter = VideoReformatter()
         self._tone_mappers: dict[tuple[int, int], ToneMapper] = {}
+        self._converters: dict[int, YuvConverter] = {}
+
+    def stored(self, frame: Any) -> StoredPicture:
+        """The frame as it is stored if it is upright 4:2:0 video in limited range, else as BGR."""
+        matrix = self._matrix_of(frame)
+        if matrix is None or orientation_of(frame) != Orientation():
+            return self(frame)
+        if matrix not in self._converters:
+            self._converters[matrix] = YuvConverter(matrix)
+        return YuvPicture(frame, self._converters[matrix])
 
     def __call__(self, frame: Any) -> FrameArray:
         orientation = orientation_of(frame)
@@ -63,7 +75,7 @@ class BgrConverter:
             picture: FrameArray = self._reformatted(frame, "bgr24").to_ndarray()
             return picture
         planar = self._reformatted(frame, "gbrp")
-        green, blue, red = (_plane(planar, index) for index in range(3))
+        green, blue, red = (plane_of(planar, index) for index in range(3))
         merged: Any = cv2.merge([blue, green, red])
         return merged
 
@@ -79,16 +91,28 @@ class BgrConverter:
     def _reformatted(self, frame: Any, pixel_format: str) -> Any:
         width, height = self._size_for(frame)
         is_guessed = frame.colorspace == _UNSPECIFIED and not frame.format.is_rgb
-        is_large = frame.width >= _HD_WIDTH or frame.height > _PAL_HEIGHT
         return self._reformatter.reformat(
             frame,
             width=width,
             height=height,
             format=pixel_format,
-            src_colorspace=Colorspace.ITU709 if is_guessed and is_large else None,
+            src_colorspace=Colorspace.ITU709 if is_guessed and _is_large(frame) else None,
             interpolation=EXACT_COLOUR,
             threads=1,
         )
+
+    def _matrix_of(self, frame: Any) -> int | None:
+        """Matrix coefficients of a frame whose planes a `YuvPicture` can hold; None for other frames."""
+        is_plain = frame.format.name == "yuv420p" and frame.color_range in (0, LIMITED_RANGE)
+        is_even = frame.width % 2 == 0 and frame.height % 2 == 0
+        if not (is_plain and is_even) or self._size_for(frame) != (frame.width, frame.height):
+            return None
+        if needs_mapping(int(frame.color_trc), int(frame.color_primaries)):
+            return None
+        matrix = int(frame.colorspace)
+        if matrix == _UNSPECIFIED:
+            return BT709 if _is_large(frame) else _BT601[1]
+        return matrix if matrix in (BT709, *_BT601) else None
 
     def _size_for(self, frame: Any) -> tuple[int, int]:
         """Width and height of the pictures, which the first frame determines."""
@@ -96,11 +120,8 @@ class BgrConverter:
         return self._size
 
 
-def _plane(frame: Any, index: int) -> FrameArray:
-    """uint8 [H, W] of one plane; a view."""
-    plane = frame.planes[index]
-    rows: FrameArray = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-    return rows[: frame.height, : frame.width]
+def _is_large(frame: Any) -> bool:
+    return bool(frame.width >= _HD_WIDTH or frame.height > _PAL_HEIGHT)
 
 
 def _has_alpha(frame: Any) -> bool:

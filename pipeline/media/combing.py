@@ -27,19 +27,29 @@ _NOTE = (
 )
 
 
-def combs_noted(timed: Iterable[TimedPicture], note: Callable[[str], None]) -> Iterator[TimedPicture]:
-    """Yields the same pictures. ``note`` is called if they look interlaced, but are not flagged (FFmpeg's idet)."""
-    judge: _Judge | None = None
-    is_open = True
-    for number, picture in enumerate(timed):
-        frame = picture[2]
-        if is_open and number < MAX_JUDGED and not frame.interlaced_frame and _is_judged(frame):
-            if judge is None or not judge.takes(frame):
-                judge = _Judge(frame)
-            if judge.is_combed_with(frame):
-                note(_NOTE)
-                is_open = False
-        yield picture
+class CombNotes:
+    """Calls ``note`` if the pictures of a file look interlaced, but are not flagged (FFmpeg's idet).
+
+    One pass over the file is judged; later ones only if no pass before was judged to its end.
+    """
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        self._note, self._is_done = note, False
+
+    def watch(self, timed: Iterable[TimedPicture]) -> Iterator[TimedPicture]:
+        """Yields the same pictures."""
+        judge: _Judge | None = None
+        for number, picture in enumerate(timed):
+            frame = picture[2]
+            self._is_done |= number >= MAX_JUDGED
+            if not self._is_done and not frame.interlaced_frame and _is_judged(frame):
+                if judge is None or not judge.takes(frame):
+                    judge = _Judge(frame)
+                if judge.is_combed_with(frame):
+                    self._note(_NOTE)
+                    self._is_done = True
+            yield picture
+        self._is_done = True
 
 
 def _is_judged(frame: Any) -> bool:

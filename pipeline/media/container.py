@@ -181,13 +181,12 @@ def decode(container: Any, stream: Any, path: Path, note: Callable[[str], None] 
     stream.codec_context.thread_count = 1
     is_estimated = _may_be_estimated(container, stream)
     num_packets = num_damaged = num_frames = 0
-    end_s = {"stream": Fraction(0), "file": Fraction(0)}
+    ends: dict[int, int] = {}  # in ticks: a Fraction for each packet takes longer
     for packet in demux(container, None, path):
         is_wanted = packet.stream.index == stream.index
         if packet.pts is not None:
-            end = (packet.pts + (packet.duration or 0)) * Fraction(packet.time_base)
-            for scope in ("stream", "file") if is_wanted else ("file",):
-                end_s[scope] = max(end_s[scope], end)
+            index, end = packet.stream.index, packet.pts + (packet.duration or 0)
+            ends[index] = max(ends.get(index, 0), end)
         if not is_wanted:
             continue
         num_packets += 1
@@ -204,7 +203,8 @@ def decode(container: Any, stream: Any, path: Path, note: Callable[[str], None] 
         raise CorruptMediaError(path, f"none of its {kind} frames can be decoded")
     if num_damaged > _MAX_DAMAGED_SHARE * num_packets:
         raise CorruptMediaError(path, f"{num_damaged} of {num_packets} {kind} packets are damaged")
-    present, stated = _present_and_stated(container, stream, end_s) if not is_estimated else (Fraction(0), Fraction(0))
+    ends_s = {index: end * Fraction(container.streams[index].time_base) for index, end in ends.items()}
+    present, stated = _present_and_stated(container, stream, ends_s) if not is_estimated else (Fraction(0), Fraction(0))
     cut_off = f"its {kind} is cut off after {float(present):.2f} of {float(stated):.2f} s"
     if present < MIN_PRESENT_SHARE * stated:
         raise CorruptMediaError(path, cut_off)
@@ -214,16 +214,21 @@ def decode(container: Any, stream: Any, path: Path, note: Callable[[str], None] 
         note(f"skipped {num_damaged} of {num_packets} {kind} packets")
 
 
-def _present_and_stated(container: Any, stream: Any, end_s: Mapping[str, Fraction]) -> tuple[Fraction, Fraction]:
+def _present_and_stated(container: Any, stream: Any, ends_s: Mapping[int, Fraction]) -> tuple[Fraction, Fraction]:
     """Duration that was read and duration in the header, s. 0 and 0 if the header has none.
 
+    ``ends_s``: index of each stream that was read -> the end of its packets.
     Matroska and FLV state one for all streams, of which any may end earlier.
     """
     if stream.duration:
-        return end_s["stream"] - (start_of(stream) or 0), stream.duration * Fraction(stream.time_base)
+        return ends_s.get(stream.index, Fraction(0)) - (start_of(stream) or 0), stream.duration * Fraction(
+            stream.time_base
+        )
     if container.format.name in _ONE_LENGTH and container.duration:
         starts = [start_of(other) or Fraction(0) for other in container.streams]
-        return end_s["file"] - min(starts), Fraction(container.duration, av.time_base) - max(Fraction(0), min(starts))
+        return max(ends_s.values(), default=Fraction(0)) - min(starts), Fraction(
+            container.duration, av.time_base
+        ) - max(Fraction(0), min(starts))
     return Fraction(0), Fraction(0)
 
 

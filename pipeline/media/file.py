@@ -17,21 +17,23 @@ from numpy.typing import NDArray
 
 from pipeline.features.alignment import SAMPLE_RATE_HZ
 from pipeline.media.audio import Begin, SoundBlock, iter_sound, mono_blocks, start_times
-from pipeline.media.container import (
-    MIN_PRESENT_SHARE,
-    WHOLE_SHARE,
-    decode,
-    demux,
-    find_video_stream,
-    open_container,
-)
+from pipeline.media.combing import CombNotes
+from pipeline.media.container import MIN_PRESENT_SHARE, WHOLE_SHARE, decode, demux, find_video_stream, open_container
 from pipeline.media.errors import CorruptMediaError, FolderInsteadError, MissingMediaError, NoAudioError, NoVideoError
 from pipeline.media.formats import riff_share
 from pipeline.media.header import Display, Header
 from pipeline.media.orientation import orientation_of
+from pipeline.media.picture import BgrArray, StoredPicture
 from pipeline.media.repack import repacked
 from pipeline.media.tracks import AudioTrack, choose_audio_track
-from pipeline.media.video import TimedFrame, frame_rate_of, iter_frames, iter_packet_ends
+from pipeline.media.video import (
+    TimedFrame,
+    frame_rate_of,
+    iter_frames,
+    iter_packet_ends,
+    iter_stored,
+    require_video_stream,
+)
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +62,7 @@ class MediaFile(AbstractContextManager["MediaFile"]):
             raise MissingMediaError(self.path)
         self._file = self.path.open("rb", buffering=0)
         self._notes: list[str] = []
+        self._combs = CombNotes(self.note)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -113,10 +116,7 @@ class MediaFile(AbstractContextManager["MediaFile"]):
         """Display of the first frame. Decodes that frame. Raises NoVideoError, CorruptMediaError."""
         pixel_aspect = self.header.pixel_aspect
         with self._start() as container:
-            video = find_video_stream(container)
-            if video is None:
-                raise NoVideoError(self.path)
-            first = next(decode(container, video, self.path))
+            first = next(decode(container, require_video_stream(container, self.path), self.path))
             if orientation_of(first).is_transposed:
                 return Display(width=first.height, height=first.width, pixel_aspect=1 / pixel_aspect)
             return Display(width=first.width, height=first.height, pixel_aspect=pixel_aspect)
@@ -189,7 +189,9 @@ class MediaFile(AbstractContextManager["MediaFile"]):
                 raise NoAudioError(self.path)
             yield from (packet for packet in demux(container, stream, self.path) if packet.size)
 
-    def frames(self, fps: float | Fraction | None = None, *, square_pixels: bool = False) -> Iterator[TimedFrame]:
+    def frames(
+        self, fps: float | Fraction | None = None, *, square_pixels: bool = False
+    ) -> Iterator[TimedFrame[BgrArray]]:
         """Yields the frames upright and at the size of the first one, in constant memory.
 
         ``square_pixels`` resizes frames whose pixels are not square. With ``fps``, output k is the frame nearest in
@@ -197,9 +199,15 @@ class MediaFile(AbstractContextManager["MediaFile"]):
         Without ``fps``, every frame is returned with its own time. No two images share memory. Raises ValueError if
         ``fps`` is not positive.
         """
+        source_fps, judge = self.fps, (self.note, self._combs)
+        with self._start() as container:
+            yield from iter_frames(container, self.path, source_fps, fps, *judge, square_pixels=square_pixels)
+
+    def stored_frames(self) -> Iterator[TimedFrame[StoredPicture]]:
+        """Like ``frames()``, with a `YuvPicture` in place of BGR where the file stores one."""
         source_fps = self.fps
         with self._start() as container:
-            yield from iter_frames(container, self.path, source_fps, fps, self.note, square_pixels=square_pixels)
+            yield from iter_stored(container, self.path, source_fps, self.note, self._combs)
 
     def packet_ends_s(self) -> Iterator[float]:
         """Yields when each packet of the video ends, in seconds since its start, in stored order. Decodes nothing."""
@@ -220,12 +228,9 @@ class MediaFile(AbstractContextManager["MediaFile"]):
         Raises NoVideoError, and CorruptMediaError for an unknown codec.
         """
         with self._start() as container:
-            video = find_video_stream(container)
-            if video is None:
-                raise NoVideoError(self.path)
-            if video.codec_context is None:
+            coded = require_video_stream(container, self.path).codec_context
+            if coded is None:
                 raise CorruptMediaError(self.path, "its video stream has an unknown codec")
-            coded = video.codec_context
             return f"{coded.codec.canonical_name} {coded.pix_fmt or 'unknown'} {coded.width}x{coded.height}"
 
     @cached_property

@@ -17,6 +17,7 @@ from pipeline.media.container import as_fps, is_hidden
 from pipeline.media.errors import CorruptMediaError, NoAudioError, NoVideoError
 from pipeline.media.file import MediaFile
 from pipeline.media.header import Display, Header
+from pipeline.media.picture import BgrArray, StoredPicture
 from pipeline.media.video import TimedFrame
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif")
@@ -108,7 +109,9 @@ class PictureFolder(MediaFile):
     def packet_ends_s(self) -> Iterator[float]:
         return (float(number / self._fps) for number in range(1, len(self._pictures) + 1))
 
-    def frames(self, fps: float | Fraction | None = None, *, square_pixels: bool = False) -> Iterator[TimedFrame]:
+    def frames(
+        self, fps: float | Fraction | None = None, *, square_pixels: bool = False
+    ) -> Iterator[TimedFrame[BgrArray]]:
         """Yields the pictures; see ``MediaFile.frames``. Raises CorruptMediaError for a picture of another size."""
         wanted = self._fps if fps is None else as_fps(fps)
         num_shown = len(self._pictures) if wanted == self._fps else round(len(self._pictures) * wanted / self._fps)
@@ -125,6 +128,10 @@ class PictureFolder(MediaFile):
                     f"is {width}x{height}, the first picture of the folder {size[1]}x{size[0]}; all must have one size",
                 )
             yield TimedFrame(float(number / wanted), float((number + 1) / wanted), frame.image)
+
+    def stored_frames(self) -> Iterator[TimedFrame[StoredPicture]]:
+        """Yields the pictures in BGR."""
+        return (TimedFrame(timed.time_s, timed.end_s, timed.image) for timed in self.frames())
 
 
 def pictures_in(folder: Path) -> Sequence[Path]:

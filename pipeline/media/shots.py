@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 THUMBNAIL_PX = 24
+_SHRUNK_PX = 3 * THUMBNAIL_PX
 NEIGHBOURS = 2
 """Number of frames on each side that the change at a cut is compared with."""
 STANDS_OUT = 3.0
@@ -26,7 +28,7 @@ class ChangeMeter:
 
     def add(self, frame_bgr: NDArray[np.uint8]) -> None:
         """Add the next frame: uint8 [H, W, 3]."""
-        small = cv2.resize(frame_bgr, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA).astype(np.int16)
+        small = _thumbnail(frame_bgr).astype(np.int16)
         self.changes.append(0.0 if self._last is None else float(np.abs(small - self._last).mean()))
         self._last = small
 
@@ -35,6 +37,22 @@ class ChangeMeter:
         for frame in frames:
             self.add(frame)
             yield frame
+
+
+def _thumbnail(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The frame at ``THUMBNAIL_PX``. It shrinks by whole numbers first, because OpenCV is slow at other factors."""
+    height, width = frame.shape[:2]
+    if height % THUMBNAIL_PX or width % THUMBNAIL_PX:
+        size = (width // _whole_factor(width), height // _whole_factor(height))
+        frame = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
+    thumbnail = cv2.resize(frame, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
+    return np.asarray(thumbnail, np.uint8)
+
+
+@lru_cache(maxsize=8)
+def _whole_factor(side_px: int) -> int:
+    """The largest divisor of a side that leaves ``_SHRUNK_PX`` or more."""
+    return max(factor for factor in range(1, max(1, side_px // _SHRUNK_PX) + 1) if side_px % factor == 0)
 
 
 def find_cuts(changes: Sequence[float], least_change: float) -> list[int]:

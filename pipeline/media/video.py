@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from pipeline.media.colour import BgrConverter, FrameArray
-from pipeline.media.combing import combs_noted
+from pipeline.media.combing import CombNotes
 from pipeline.media.container import (
     MAX_PAUSE_S,
     as_fps,
@@ -21,6 +21,7 @@ from pipeline.media.container import (
 )
 from pipeline.media.deinterlace import TimedPicture, deinterlaced
 from pipeline.media.errors import CorruptMediaError, NoVideoError
+from pipeline.media.picture import StoredPicture
 
 _FALLBACK_FPS = Fraction(25)
 _MAX_HEADER_FPS = 240
@@ -30,15 +31,28 @@ _MAX_REORDERED = 16
 """Largest number of frames that a decoder delays for reordering (H.264)."""
 
 
-class TimedFrame(NamedTuple):
-    """One frame: its start and end in seconds since the start of the video stream, and ``uint8 [H, W, 3]`` BGR.
+FrameImage = TypeVar("FrameImage")
+
+
+class TimedFrame(NamedTuple, Generic[FrameImage]):
+    """One frame: its start and end in seconds since the start of the video stream, and its image.
 
     ``end_s`` is what the file states: the next frame may start earlier or later.
     """
 
     time_s: float
     end_s: float
-    image: FrameArray
+    image: FrameImage
+
+
+def iter_stored(
+    container: Any, path: Path, source_fps: Fraction, note: Callable[[str], None], combs: CombNotes
+) -> Iterator[TimedFrame[StoredPicture]]:
+    """All frames of a fresh container, as they are stored where that is possible, see ``MediaFile.stored_frames``."""
+    stream = require_video_stream(container, path)
+    convert = BgrConverter(Fraction(1), note)
+    for time, end, frame in _prepared(container, stream, path, source_fps, note, combs):
+        yield TimedFrame(float(time), float(end), convert.stored(frame))
 
 
 def iter_frames(
@@ -47,19 +61,18 @@ def iter_frames(
     source_fps: Fraction,
     fps: float | Fraction | None,
     note: Callable[[str], None],
+    combs: CombNotes,
     *,
     square_pixels: bool,
-) -> Iterator[TimedFrame]:
+) -> Iterator[TimedFrame[FrameArray]]:
     """Frames of a fresh container, see ``MediaFile.frames``; ``source_fps`` is the file's own rate.
 
-    ``note`` is called with a sentence about each conversion of the pictures.
+    ``note`` is called with a sentence about each conversion of the pictures; ``combs`` are those of the file.
     """
     step = None if fps is None else 1 / as_fps(fps)
-    stream = find_video_stream(container)
-    if stream is None:
-        raise NoVideoError(path)
+    stream = require_video_stream(container, path)
     to_bgr = BgrConverter(Fraction(stream.sample_aspect_ratio or 1) if square_pixels else Fraction(1), note)
-    timed = deinterlaced(combs_noted(_timed(container, stream, path, 1 / source_fps, note), note), note)
+    timed = _prepared(container, stream, path, source_fps, note, combs)
     if step is None:
         for time, end, frame in timed:
             yield TimedFrame(float(time), float(end), to_bgr(frame))
@@ -76,6 +89,21 @@ def iter_frames(
         held, held_time, held_end = frame, time, end
     total = max(1, round(held_end / step))
     yield from _repeat(to_bgr, held, num_yielded, total, step)
+
+
+def require_video_stream(container: Any, path: Path) -> Any:
+    """The video stream of a container. Raises NoVideoError."""
+    stream = find_video_stream(container)
+    if stream is None:
+        raise NoVideoError(path)
+    return stream
+
+
+def _prepared(
+    container: Any, stream: Any, path: Path, source_fps: Fraction, note: Callable[[str], None], combs: CombNotes
+) -> Iterator[TimedPicture]:
+    """The decoded frames with their times, without interlacing."""
+    return deinterlaced(combs.watch(_timed(container, stream, path, 1 / source_fps, note)), note)
 
 
 def _timed(
@@ -113,9 +141,7 @@ def _timed(
 
 def iter_packet_ends(container: Any, path: Path, source_fps: Fraction) -> Iterator[float]:
     """Ends of the packets of a fresh container's video, see ``MediaFile.packet_ends_s``."""
-    stream = find_video_stream(container)
-    if stream is None:
-        raise NoVideoError(path)
+    stream = require_video_stream(container, path)
     origin, time_base, spacing = start_of(stream), Fraction(stream.time_base), 1 / source_fps
     end = Fraction(0)
     for packet in demux(container, stream, path):
@@ -147,7 +173,9 @@ def _measured_rate(container: Any, stream: Any, path: Path) -> Fraction:
     return Fraction(max(1, round(1 / spacing)))
 
 
-def _repeat(to_bgr: BgrConverter, frame: Any, start: int, stop: int, step: Fraction) -> Iterator[TimedFrame]:
+def _repeat(
+    to_bgr: BgrConverter, frame: Any, start: int, stop: int, step: Fraction
+) -> Iterator[TimedFrame[FrameArray]]:
     """Yields the frame as outputs start..stop-1. Converts it once; each output has its own memory."""
     if start >= stop:
         return

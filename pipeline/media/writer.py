@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -11,19 +11,18 @@ from typing import Any, Self, get_args
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from pipeline.core import atomic
 from pipeline.core.choices import Length
 from pipeline.core.errors import UserError
 from pipeline.features.alignment import SAMPLE_RATE_HZ
-from pipeline.media.container import EXACT_COLOUR, as_fps
+from pipeline.media.container import as_fps
 from pipeline.media.frame_times import CLOCK_HZ, FrameTimes
 from pipeline.media.output_sound import EncodedSound, OutputSound
+from pipeline.media.picture import BT709, LIMITED_RANGE, StoredPicture, YuvConverter, YuvPicture, frame_in
 
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov"}
-_BT709, _LIMITED_RANGE = 1, 1  # written to the file, because players guess missing values differently
 
 
 def require_video_name(path: Path) -> None:
@@ -33,16 +32,19 @@ def require_video_name(path: Path) -> None:
 
 
 class VideoWriter(AbstractContextManager["VideoWriter"]):
-    """Writes BGR frames and optional audio to one MP4 file, atomically.
+    """Writes frames and optional audio to one MP4 file, atomically.
 
+    Frames are BGR or a `YuvPicture`, whose planes are encoded without a conversion. The file states the matrix of the
+    first frame, BT.709 for BGR.
     ``size`` is (width, height) of the frames. An odd side is padded by repeating its last line, because 4:2:0 colour
     needs even sides. ``audio`` is ``float32 [n]`` or ``[n, 1..2 channels]`` in [-1, 1] at ``audio_rate_hz``, any rate,
     or an ``OutputSound``, which states its rate itself.
     ``match="video"`` cuts the audio, or pads it with silence, to the length of the video. ``match="audio"`` ignores
     frames after the end of the audio, or repeats the last frame until then. ``pixel_aspect`` is the displayed width of
     a pixel over its height. ``times`` shows the frames at these times instead of at the constant rate ``fps``; they
-    must suit ``match``. ``comment`` becomes the file's metadata of this name. Encoding uses one thread: equal input
-    gives equal bytes. Raises UserError for a file name with another suffix, ValueError for invalid input.
+    must suit ``match``. ``x264``: further options of the encoder. ``comment`` becomes the file's metadata of this name.
+    Encoding uses one thread: equal input gives equal bytes. Raises UserError for a file name with another suffix,
+    ValueError for invalid input.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
         audio_rate_hz: int = SAMPLE_RATE_HZ,
         crf: int = 18,
         preset: str = "medium",
+        x264: Mapping[str, str] | None = None,
         match: Length = "video",
         pixel_aspect: Fraction = Fraction(1),
         times: FrameTimes | None = None,
@@ -71,14 +74,14 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
         self._time_base = 1 / self._fps if times is None else Fraction(1, CLOCK_HZ)
         self._size, self._pixel_aspect, self._comment = size, pixel_aspect, comment
         # x264's macroblock tree reads uninitialised memory: with it, equal input gives unequal bytes.
-        self._options = {"crf": str(crf), "preset": preset, "mbtree": "0"}
+        self._options = {"crf": str(crf), "preset": preset, "mbtree": "0", **(x264 or {})}
         self._sound = EncodedSound.of(audio, audio_rate_hz) if isinstance(audio, np.ndarray) else audio
         self._num_wanted: int | None = None if times is None else len(times)
         if self._sound is not None and match == "audio" and times is None:
             self._num_wanted = max(1, round(self._sound.duration_s * self._fps))
         self._num_frames = 0  # encoded so far
-        self._last_image: NDArray[np.uint8] | None = None
-        self._reformatter = VideoReformatter()
+        self._last_image: StoredPicture | None = None
+        self._convert: YuvConverter
 
     def __enter__(self) -> Self:
         self._session = self._open()
@@ -93,12 +96,15 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
     ) -> None:
         self._session.__exit__(kind, error, trace)
 
-    def write(self, image: NDArray[np.uint8]) -> None:
-        """Append one frame, ``uint8 [H, W, 3]`` BGR."""
+    def write(self, image: StoredPicture) -> None:
+        """Append one frame: ``uint8 [H, W, 3]`` BGR, or a `YuvPicture` of this size."""
         width, height = self._size
-        if image.dtype != np.uint8 or image.shape != (height, width, 3):
-            raise ValueError(f"a frame must be uint8 {(height, width, 3)}, got {image.dtype} {image.shape}")
+        dtype = np.dtype(np.uint8) if isinstance(image, YuvPicture) else image.dtype
+        if dtype != np.uint8 or image.shape != (height, width, 3):
+            raise ValueError(f"a frame must be uint8 {(height, width, 3)}, got {dtype} {image.shape}")
         if self._num_wanted is None or self._num_frames < self._num_wanted:
+            if self._last_image is None:
+                self._state_colour(image.convert if isinstance(image, YuvPicture) else YuvConverter(BT709))
             self._last_image = image
             self._encode_image(image)
 
@@ -131,25 +137,23 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
             video.codec_context.sample_aspect_ratio = self._pixel_aspect
         video.time_base = video.codec_context.time_base = self._time_base
         video.codec_context.thread_count = 1
-        video.codec_context.colorspace = video.codec_context.color_primaries = _BT709
-        video.codec_context.color_trc = _BT709
-        video.codec_context.color_range = _LIMITED_RANGE
         self._video = video
         if self._sound is not None:
             self._sound.add_to(self._container)
 
-    def _encode_image(self, image: NDArray[np.uint8]) -> None:
-        height, width = image.shape[:2]
-        if width % 2 or height % 2:
+    def _state_colour(self, convert: YuvConverter) -> None:
+        """Write the colour to the file, because players guess missing values differently."""
+        self._convert = convert
+        coded = self._video.codec_context
+        coded.colorspace, coded.color_primaries, coded.color_trc = convert.matrix, BT709, BT709
+        coded.color_range = LIMITED_RANGE
+
+    def _encode_image(self, image: StoredPicture) -> None:
+        height, width, _ = image.shape
+        if isinstance(image, np.ndarray) and (width % 2 or height % 2):
             image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        frame = self._reformatter.reformat(
-            av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="bgr24"),
-            format="yuv420p",
-            dst_colorspace=_BT709,
-            dst_color_range=_LIMITED_RANGE,
-            interpolation=EXACT_COLOUR,
-            threads=1,
-        )
+        frame = frame_in(image, self._convert)
+        frame.pict_type = 0  # the encoder chooses, whatever the type in the source was
         frame.pts, frame.time_base = self._tick(self._num_frames), self._time_base
         self._mux(self._video.encode(frame))
         self._num_frames += 1

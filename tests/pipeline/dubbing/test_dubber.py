@@ -7,6 +7,7 @@ import re
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -95,7 +96,7 @@ def test_a_generator_is_found_by_alias_variant_and_folder(checkout, tmp_path, mo
     save_tiny_generator(tmp_path / "my models")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("pipeline.promote.registry.open_registry", open_registry)
-    monkeypatch.setattr(MouthGenerator, "load", lambda folder, device: folders.append(folder))
+    monkeypatch.setattr(MouthGenerator, "load", lambda folder, device: folders.append(folder) or Mock())
     for model in ("champion", "lstm_cbam", tmp_path / "my models", "my models", "./my models"):
         Dubber.load(model, root=checkout.root)
     assert folders == [

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
+from pipeline.media.combing import CombNotes, _Judge
 from pipeline.media.file import MediaFile
 
 NUM, WIDTH, HEIGHT = 8, 96, 64
@@ -55,6 +57,21 @@ def test_moving_edges_have_no_combs_and_times_stay(tmp_path: Path, suffix: str) 
     for number, frame in enumerate(frames[1:-1], 1):
         assert combs(frame.image) < 3
         assert np.abs(frame.image.astype(float) - moment(number)).mean() < 6
+
+
+def test_only_one_pass_is_searched_for_combs(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged: list[int] = []
+    monkeypatch.setattr(_Judge, "__init__", lambda self, first: None)
+    monkeypatch.setattr(_Judge, "takes", lambda self, frame: True)
+    monkeypatch.setattr(_Judge, "is_combed_with", lambda self, frame: bool(judged.append(1)))
+    frame = av.VideoFrame(16, 16, "yuv420p")
+    timed = [(Fraction(number), Fraction(number + 1), frame) for number in range(5)]
+    combs_notes = CombNotes(print)
+    assert next(combs_notes.watch(timed)) == timed[0]  # a pass that ends early
+    assert len(judged) == 1
+    for _ in range(3):
+        assert list(combs_notes.watch(timed)) == timed
+    assert len(judged) == 1 + 5
 
 
 def test_progressive_frames_are_not_touched(tmp_path: Path) -> None:
