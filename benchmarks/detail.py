@@ -24,8 +24,9 @@ from paste import MOUTH_U, MOUTH_V, psnr_of_mouth
 from pipeline.core.choices import CropGeometry
 from pipeline.core.command_line import run_command
 from pipeline.core.layout import Layout, find_root
-from pipeline.dubbing.dub import GenerateMouths, regenerate
+from pipeline.dubbing.dub import regenerate
 from pipeline.dubbing.face_path import Followed
+from pipeline.dubbing.mouths import GenerateMouths
 from pipeline.dubbing.paste import paste_mouth
 from pipeline.dubbing.sync_score import DUB_JUDGE
 from pipeline.dubbing.timing import OutputTiming

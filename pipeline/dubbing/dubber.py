@@ -23,8 +23,9 @@ from pipeline.dubbing.segments import DubSegment
 from pipeline.dubbing.summary import DubSummary, ListedFace
 
 if TYPE_CHECKING:
-    from pipeline.dubbing.dub import DetectorsFor, GenerateMouths
+    from pipeline.dubbing.dub import DetectorsFor
     from pipeline.dubbing.face_path import FollowSettings
+    from pipeline.dubbing.mouths import GenerateMouths
     from pipeline.dubbing.settings import DubSettings
 
 DEFAULT_VARIANT = "lstm_cbam"

@@ -92,11 +92,6 @@ class FoundFaces:
         return frame / self.fps if self.times_s is None else float(self.times_s[frame])
 
     @property
-    def largest(self) -> list[FaceChoice]:
-        """The largest face, and in frames without it the next largest."""
-        return [FaceChoice(range(len(self.paths)), 0, self.num_frames)]
-
-    @property
     def has_face(self) -> NDArray[np.bool_]:
         """Whether a frame is in a path: bool [num_frames]."""
         has_face = np.zeros(self.num_frames, bool)

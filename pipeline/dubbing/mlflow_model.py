@@ -17,7 +17,7 @@ from pipeline.inference.package_columns import INPUTS, OUTPUT
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipeline.dubbing.dub import GenerateMouths
+    from pipeline.dubbing.mouths import GenerateMouths
 
 
 class VideoDubber:

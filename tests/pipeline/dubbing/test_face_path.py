@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pipeline.dubbing.choose import choices_for
 from pipeline.dubbing.face_path import FollowSettings, find_faces
 from pipeline.faces.detector import Detection
 from pipeline.faces.gaps import GapDetector
@@ -15,9 +16,13 @@ LARGE = [20.0, 20, 60, 60]
 SMALL = [100.0, 20, 120, 40]
 
 
+def largest_of(found):
+    return choices_for("largest", found, [], None, 0, found.num_frames)
+
+
 def follow_largest(frames, detectors, fps=25.0, geometry="square", **options):
     found = find_faces(lambda: frames, detectors, fps, SETTINGS, **options)
-    followed = found.follow(found.largest, SETTINGS, geometry)
+    followed = found.follow(largest_of(found), SETTINGS, geometry)
     assert len(missing(followed.boxes)) == found.num_without_face
     return followed
 
@@ -149,7 +154,7 @@ def test_a_larger_detector_fills_the_gaps_of_the_same_path(window_frames):
     script = {k: [LARGE] for k in range(40) if k not in range(15, 25)}
     found, num_calls = find_with_gaps(script, {3: [LARGE], 4: [LARGE]}, window_frames=window_frames)
     assert (found.num_without_face, len(found.paths), num_calls) == (0, 1, 10)
-    followed = found.follow(found.largest, SETTINGS, "square")
+    followed = found.follow(largest_of(found), SETTINGS, "square")
     np.testing.assert_allclose(followed.boxes, np.tile(followed.boxes[:1], (40, 1)), atol=1e-9)
     assert list(followed.shot_starts) == []
 
