@@ -143,22 +143,26 @@ def _pass_on_lines(
 
 
 class _ProcessTree:
-    """The descendants of one process. Descendants found once are kept, so that orphans are ended too."""
+    """The descendants of one process. Descendants found once are kept until they end, so that orphans are ended too."""
 
     def __init__(self, pid: int) -> None:
         self._found: set[psutil.Process] = set()
         self._refreshed_at = 0.0
         try:
-            self._found.add(psutil.Process(pid))
+            self._root = psutil.Process(pid)
         except psutil.NoSuchProcess:
             return
+        self._found.add(self._root)
 
     def refresh(self) -> None:
         """Add the current descendants, at most once per poll interval."""
         if time.monotonic() - self._refreshed_at < _POLL_S:
             return
         self._refreshed_at = time.monotonic()
-        self._found |= _with_descendants(self._found)
+        if self._found:
+            # Each search reads the list of all processes, so only orphans are searched besides the root.
+            below = _with_descendants([self._root])
+            self._found = below | _with_descendants(p for p in self._found - below if p.is_running())
 
     def end(self) -> None:
         end_processes(_with_descendants(self._found))

@@ -31,14 +31,12 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def run(tmp_path: Path, preloaded: PreloadedPython) -> Run:
-    """A function that runs a module of a copied source tree in a checkout without data.
+    """A function that runs a module in a checkout without data.
 
-    ``plant`` (path, old text, new text) edits the copy first. The copy has the compiled modules too, of which Python
-    compiles the edited one again.
+    With ``plant`` (path, old text, new text) it is a module of a copied source tree that is edited first. The copy has
+    the compiled modules too, of which Python compiles the edited one again.
     """
-    code, checkout = tmp_path / "code", tmp_path / "checkout"
-    for package in ("flows", "models", "pipeline"):
-        shutil.copytree(ROOT / package, code / package)
+    checkout = tmp_path / "checkout"
     checkout.mkdir()
     shutil.copy(ROOT / "params.yaml", checkout)
     stages = {name: {"cmd": "x", "deps": [], "params": ["seed"]} for name in ("preprocess", "sync_filter", "evaluate")}
@@ -47,7 +45,11 @@ def run(tmp_path: Path, preloaded: PreloadedPython) -> Run:
     def run(
         *arguments: str, plant: tuple[str, str, str] | None = None, **environment: str
     ) -> subprocess.CompletedProcess[str]:
+        code = ROOT
         if plant is not None:
+            code = tmp_path / "code"
+            for package in ("flows", "models", "pipeline"):
+                shutil.copytree(ROOT / package, code / package)
             path, old, new = plant
             text = (code / path).read_text()
             assert text.count(old) == 1

@@ -67,21 +67,34 @@ def inception_features(images: NDArray[np.uint8], network: nn.Module, batch: int
 
 
 class FeatureStatistics:
-    """Running mean and covariance of features in float64, for any order and grouping; memory does not grow with N."""
+    """Running mean and covariance of features in float64, for any order and grouping; memory does not grow with N.
+
+    The features themselves are kept until there are more images than features, since they are a square root of the
+    covariance that needs no eigenvalues.
+    """
 
     def __init__(self, num_features: int = NUM_FEATURES) -> None:
         self.count = 0
         self._sum = np.zeros(num_features)
-        self._outer = np.zeros((num_features, num_features))
+        self._kept: list[NDArray[np.float64]] = []
+        self._outer: NDArray[np.float64] | None = None
+        """Sum of the outer products. None while the features are kept."""
 
     def update(self, features: NDArray[np.floating]) -> None:
         """Add ``features``: float [N, F]. Raises ValueError for another shape."""
-        if features.ndim != 2 or features.shape[1] != len(self._sum):
-            raise ValueError(f"features must be [N, {len(self._sum)}], got {features.shape}")
+        num_features = len(self._sum)
+        if features.ndim != 2 or features.shape[1] != num_features:
+            raise ValueError(f"features must be [N, {num_features}], got {features.shape}")
         exact = features.astype(np.float64)
         self.count += len(exact)
         self._sum += exact.sum(axis=0)
-        self._outer += exact.T @ exact
+        if self._outer is not None:
+            self._outer += exact.T @ exact
+            return
+        self._kept.append(exact)
+        if self.count > num_features:
+            together = np.concatenate(self._kept)
+            self._outer, self._kept = together.T @ together, []
 
     @property
     def mean(self) -> NDArray[np.float64]:
@@ -93,10 +106,24 @@ class FeatureStatistics:
     @property
     def covariance(self) -> NDArray[np.float64]:
         """Unbiased covariance, float64 [F, F]. Raises DataError for fewer than 2 images."""
-        if self.count < 2:
-            raise DataError(f"the covariance needs at least 2 images, got {self.count}")
+        self._require_covariance()
+        if self._outer is None:
+            root = self.square_root
+            return root @ root.T
         mean = self.mean
         return (self._outer - self.count * np.outer(mean, mean)) / (self.count - 1)
+
+    @property
+    def square_root(self) -> NDArray[np.float64]:
+        """R, float64 [F, rank or N], such that R R^T is the covariance. Raises DataError for fewer than 2 images."""
+        self._require_covariance()
+        if self._outer is None:
+            return (np.concatenate(self._kept) - self.mean).T / np.sqrt(self.count - 1)
+        return _square_root(self.covariance)
+
+    def _require_covariance(self) -> None:
+        if self.count < 2:
+            raise DataError(f"the covariance needs at least 2 images, got {self.count}")
 
 
 def frechet_distance(
@@ -107,19 +134,30 @@ def frechet_distance(
 ) -> float:
     """Squared Frechet distance of two Gaussians, |m_a - m_b|^2 + tr(A + B - 2 (A B)^(1/2)).
 
-    Means float64 [F], covariances float64 [F, F]. tr (A B)^(1/2) is the sum of the singular values of A^(1/2) B^(1/2).
-    Unlike a matrix square root of A B, that sum is real and accurate for singular covariances, so no epsilon is needed.
+    Means float64 [F], covariances float64 [F, F]. tr (A B)^(1/2) is the sum of the singular values of A^(1/2) B^(1/2),
+    for any square roots. Unlike a matrix square root of A B, that sum is real and accurate for singular covariances, so
+    no epsilon is needed.
     """
-    product = _square_root(cov_a).T @ _square_root(cov_b)
-    trace_root = float(np.linalg.svd(product, compute_uv=False).sum()) if product.size else 0.0
-    squared_mean = float(((mean_a - mean_b) ** 2).sum())
-    distance = squared_mean + float(np.trace(cov_a) + np.trace(cov_b)) - 2.0 * trace_root
-    return max(distance, 0.0)
+    return _distance_of_roots(mean_a, _square_root(cov_a), mean_b, _square_root(cov_b))
 
 
 def fid_of(a: FeatureStatistics, b: FeatureStatistics) -> float:
     """FID of two sets of images from their statistics."""
-    return frechet_distance(a.mean, a.covariance, b.mean, b.covariance)
+    return _distance_of_roots(a.mean, a.square_root, b.mean, b.square_root)
+
+
+def _distance_of_roots(
+    mean_a: NDArray[np.float64],
+    root_a: NDArray[np.float64],
+    mean_b: NDArray[np.float64],
+    root_b: NDArray[np.float64],
+) -> float:
+    """`frechet_distance` of covariances that are given as square roots, float64 [F, any number of columns]."""
+    product = root_a.T @ root_b
+    trace_root = float(np.linalg.svd(product, compute_uv=False).sum()) if product.size else 0.0
+    squared_mean = float(((mean_a - mean_b) ** 2).sum())
+    distance = squared_mean + float((root_a**2).sum() + (root_b**2).sum()) - 2.0 * trace_root
+    return max(distance, 0.0)
 
 
 def _square_root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:

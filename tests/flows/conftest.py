@@ -213,3 +213,18 @@ def _make_stub_pipeline(folder: Path, empty_repo: Path) -> Path:
     for arguments in (["init", "-q"], *identity, ["add", "."], ["commit", "-q", "-m", "start"]):
         subprocess.run(["git", *arguments], cwd=root, check=True)
     return root
+
+
+@pytest.fixture
+def two_long_trainings() -> Callable[[Path], None]:
+    """A function that gives a stub pipeline two variants, ``a`` and ``b``, which train at once for five minutes."""
+
+    def change(root: Path) -> None:
+        params = yaml.safe_load((root / "params.yaml").read_text())
+        params["variants"] = {name: params["variants"]["lstm_cbam"] | {"seed": seed} for seed, name in enumerate("ab")}
+        params["promote"]["variant"] = "a"
+        params["runtime"]["num_jobs"] = 2
+        (root / "params.yaml").write_text(yaml.safe_dump(params))
+        (root / "quality.json").write_text(json.dumps({"lse_d": 8.0, "fid": 20.0, "sleep_s": 300}))
+
+    return change

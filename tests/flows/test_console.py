@@ -16,9 +16,10 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from prefect.logging.handlers import PrefectConsoleHandler
 
@@ -156,8 +157,13 @@ def test_ctrl_c_says_what_was_stopped(
     ]
 
 
-def _run_on_terminal(command: list[str], environment: dict[str, str], interrupt_at: str = "") -> tuple[int, str]:
-    """Run a command on a terminal of 100 x 30. Returns exit code and output. Ctrl-C is typed once a text appears."""
+def _run_on_terminal(
+    command: list[str], environment: dict[str, str], interrupt_at: str = "", below: list[psutil.Process] | None = None
+) -> tuple[int, str]:
+    """Run a command on a terminal of 100 x 30. Returns exit code and output. Ctrl-C is typed once a text appears.
+
+    ``below`` gets the command's processes at that moment.
+    """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
     process = subprocess.Popen(
@@ -174,6 +180,8 @@ def _run_on_terminal(command: list[str], environment: dict[str, str], interrupt_
             break
         output += content.decode(errors="replace")
         if interrupt_at and re.search(interrupt_at, output):
+            if below is not None:
+                below += psutil.Process(process.pid).children(recursive=True)
             os.killpg(process.pid, signal.SIGINT)
             interrupt_at = ""
     os.close(ours)
@@ -214,15 +222,20 @@ def test_the_table_of_a_run_is_calm_and_the_outcome_stays(own_stub_pipeline: Pat
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_a_readable_last_line_on_a_terminal(own_stub_pipeline: Path, prefect_home: Path) -> None:
-    (own_stub_pipeline / "quality.json").write_text(json.dumps({"lse_d": 8.0, "fid": 20.0, "sleep_s": 300}))
+def test_ctrl_c_ends_parallel_stages_and_leaves_a_readable_last_line_on_a_terminal(
+    own_stub_pipeline: Path, two_long_trainings: Callable[[Path], None], prefect_home: Path
+) -> None:
+    two_long_trainings(own_stub_pipeline)
     command = [sys.executable, "-m", "flows.reproduce", "--root", str(own_stub_pipeline)]
-    code, output = _run_on_terminal(
-        command, _environment(prefect_home), interrupt_at=r"train_gan@lstm_cbam\S* *\S*running"
-    )
+    below: list[psutil.Process] = []
+    both_run = r"train_gan@a\S* *\S*running(.|\n)*train_gan@b\S* *\S*running"
+    code, output = _run_on_terminal(command, _environment(prefect_home), interrupt_at=both_run, below=below)
     assert code == 128 + signal.SIGINT
     assert "\x1b[?25h" in output  # the cursor is shown again
     assert _plain(output).splitlines()[-2:] == [
-        "Stopping train_gan@lstm_cbam. Ctrl-C again ends them at once.",
-        "Stopped train_gan@lstm_cbam. Run the same command again to resume.",
+        "Stopping train_gan@a and train_gan@b. Ctrl-C again ends them at once.",
+        "Stopped train_gan@a and train_gan@b. Run the same command again to resume.",
     ]
+    assert below
+    _, alive = psutil.wait_procs(below, timeout=5)
+    assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]

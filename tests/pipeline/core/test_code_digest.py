@@ -52,6 +52,12 @@ def main():
 }
 
 
+def digests(root: Path) -> dict[str, str]:
+    """Digest of each stage. The stages share one `Code`, since it parses each file once."""
+    code = Code(root)
+    return {stage: code.digest(stage) for stage in code.stages()}
+
+
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     for name, text in FILES.items():
@@ -64,14 +70,14 @@ def tree(tmp_path: Path) -> Path:
 @pytest.fixture
 def changed_by(tree: Path) -> Callable[[str, str, str], dict[str, list[str]]]:
     """A function that replaces text in a file and returns stage -> changed definitions, for the changed stages."""
-    before = {stage: Code(tree).digest(stage) for stage in Code(tree).stages()}
+    before = digests(tree)
 
     def edit(name: str, old: str, new: str) -> dict[str, list[str]]:
         path = tree / name
         text = path.read_text()
         assert old in text
         path.write_text(text.replace(old, new))
-        found = {stage: changes(before[stage], Code(tree).digest(stage)) for stage in Code(tree).stages()}
+        found = {stage: changes(before[stage], after) for stage, after in digests(tree).items()}
         return {stage: names for stage, names in found.items() if names}
 
     return edit
@@ -169,6 +175,11 @@ def test_a_stage_without_a_module_is_an_error(tree: Path) -> None:
         Code(tree).digest("absent")
 
 
+@pytest.fixture(scope="module")
+def before_the_edit(repo_root: Path) -> dict[str, str]:
+    return digests(repo_root)
+
+
 @pytest.fixture
 def project(tmp_path: Path, repo_root: Path) -> Path:
     for package in ("models", "pipeline"):
@@ -189,11 +200,12 @@ def project(tmp_path: Path, repo_root: Path) -> Path:
     ],
 )
 def test_an_edit_of_the_project_changes_the_digests_of_the_stages_that_use_it(
-    project: Path, name: str, old: str, new: str, stages: set[str]
+    project: Path, before_the_edit: dict[str, str], name: str, old: str, new: str, stages: set[str]
 ) -> None:
-    before = {stage: Code(project).digest(stage) for stage in Code(project).stages()}
     path = project / name
     text = path.read_text()
     assert old in text or not stages
     path.write_text(text.replace(old, new, 1))
-    assert {stage for stage, text in before.items() if Code(project).digest(stage) != text} == stages
+    after = digests(project)
+    assert after.keys() == before_the_edit.keys()
+    assert {stage for stage, text in before_the_edit.items() if after[stage] != text} == stages

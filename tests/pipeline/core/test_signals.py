@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+# Each script sleeps in short steps: Python handles a signal that arrives just before a sleep only after it.
 WRITING = """
 import signal, sys, time
 from pathlib import Path
@@ -21,7 +22,8 @@ exit_on_signals()
 with atomic.replacing(Path(sys.argv[1])) as temporary:
     temporary.touch()
     print("writing", flush=True)
-    time.sleep(60)
+    for _ in range(6000):
+        time.sleep(0.01)
 """
 
 
@@ -59,12 +61,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it i
 class Held:
     def __del__(self):
         print("finalising", flush=True)
-        time.sleep(60)
+        for _ in range(6000):
+            time.sleep(0.01)
 
 exit_on_signals()
 held = Held()
 del held
-time.sleep(60)
+for _ in range(6000):
+    time.sleep(0.01)
 """
 
 
@@ -91,7 +95,8 @@ class Slow:
 
     def read(self, size):
         print("reading", flush=True)
-        time.sleep(60)
+        for _ in range(6000):
+            time.sleep(0.01)
 
 exit_on_signals()
 folder = Path(sys.argv[1])

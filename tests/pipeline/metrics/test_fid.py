@@ -80,11 +80,25 @@ def test_statistics_do_not_depend_on_order_or_grouping() -> None:
     assert whole.covariance == pytest.approx(np.cov(features.astype(np.float64), rowvar=False), abs=1e-12)
 
 
+@pytest.mark.parametrize("nums", [(12, 20), (12, 70), (65, 20), (64, 65)])
+def test_few_and_many_images_give_the_distance_of_their_covariances(nums: tuple[int, int]) -> None:
+    """Up to 64 images of 64 features, the covariance is not factorised."""
+    rng = np.random.default_rng(9)
+    sets = [rng.gamma(1.0, 0.4, size=(num, 64)) + shift for num, shift in zip(nums, (0.0, 0.1), strict=True)]
+    gaussians = [(found.mean(axis=0), np.cov(found, rowvar=False)) for found in sets]
+    expected = frechet_distance(*gaussians[0], *gaussians[1])
+    assert fid_of(*map(statistics, sets)) == pytest.approx(expected, rel=1e-9)
+    for found, (_, covariance) in zip(sets, gaussians, strict=True):
+        assert statistics(found).covariance == pytest.approx(covariance, abs=1e-12)
+
+
 def test_statistics_of_too_few_images_are_refused() -> None:
     with pytest.raises(DataError, match="at least 1"):
         _ = FeatureStatistics(4).mean
     with pytest.raises(DataError, match="at least 2 images, got 1"):
         _ = statistics(np.ones((1, 4))).covariance
+    with pytest.raises(DataError, match="at least 2 images, got 1"):
+        fid_of(statistics(np.ones((1, 4))), statistics(np.ones((3, 4))))
     with pytest.raises(ValueError, match=r"\[N, 4\]"):
         FeatureStatistics(4).update(np.ones((3, 5)))
 

@@ -60,9 +60,9 @@ def ray_cluster(num_head_cpus: int) -> Iterator[Any]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="class")
 def cluster() -> Iterator[Any]:
-    """Three nodes of one core; the run is connected to the first."""
+    """Three nodes of one core; the run is connected to the first. Each test removes one of the others."""
     with ray_cluster(num_head_cpus=1) as cluster:
         for _ in range(2):
             cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
@@ -89,68 +89,75 @@ def when(marker: Path, act) -> Iterator[None]:
     assert not thread.is_alive()
 
 
-def test_a_node_that_dies_in_mid_run_changes_no_byte(cluster, make_clip, params, tmp_path, monkeypatch) -> None:
-    clips = [make_clip(f"s1/{name}", num_frames=26) for name in "abcdefgh"]
-    clips += [make_clip("s2/a", num_frames=26, split="val"), ClipRecord("s2/gone", "s2", "val", "gone.mp4", 0, "", "")]
-    one_each = params.model_copy(update={"clips_per_shard": 1})
-    build(clips, one_each, tmp_path, "serial")
-    doomed = cluster.worker_nodes.copy().pop()
-    doomed_id, first, last = doomed.node_id, tmp_path / "first", tmp_path / "last"
+class TestNodesThatDie:
+    """One after the other in one cluster, whose start takes seconds."""
 
-    def hangs_on_its_second(task: ShardTask, params, root: Path, crop_px: int) -> PackedShard:
-        import ray
+    def test_a_node_that_dies_in_mid_run_changes_no_byte(
+        self, cluster, make_clip, params, tmp_path, monkeypatch
+    ) -> None:
+        clips = [make_clip(f"s1/{name}", num_frames=26) for name in "abcdefgh"]
+        clips += [
+            make_clip("s2/a", num_frames=26, split="val"),
+            ClipRecord("s2/gone", "s2", "val", "gone.mp4", 0, "", ""),
+        ]
+        one_each = params.model_copy(update={"clips_per_shard": 1})
+        build(clips, one_each, tmp_path, "serial")
+        doomed = cluster.worker_nodes.copy().pop()
+        doomed_id, first, last = doomed.node_id, tmp_path / "first", tmp_path / "last"
 
-        if ray.get_runtime_context().get_node_id() == doomed_id:
-            if first.exists():
-                last.touch()
-                time.sleep(600)
-            first.write_text(pipeline.__file__)
-        else:
-            wait_for(last)
-        return process_shard(task, params, root, crop_px)
+        def hangs_on_its_second(task: ShardTask, params, root: Path, crop_px: int) -> PackedShard:
+            import ray
 
-    monkeypatch.setattr(build_module, "process_shard", hangs_on_its_second)
-    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
-    with when(last, lambda: cluster.remove_node(doomed, allow_graceful=False)):
-        build(clips, one_each, tmp_path, "cluster")
-    assert contents(tmp_path / "cluster") == contents(tmp_path / "serial")
-    assert len(list((tmp_path / "serial").rglob("*.tar"))) == 9
-    assert "working_dir" in first.read_text()  # the code came with the run
+            if ray.get_runtime_context().get_node_id() == doomed_id:
+                if first.exists():
+                    last.touch()
+                    time.sleep(600)
+                first.write_text(pipeline.__file__)
+            else:
+                wait_for(last)
+            return process_shard(task, params, root, crop_px)
 
+        monkeypatch.setattr(build_module, "process_shard", hangs_on_its_second)
+        monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+        with when(last, lambda: cluster.remove_node(doomed, allow_graceful=False)):
+            build(clips, one_each, tmp_path, "cluster")
+        assert contents(tmp_path / "cluster") == contents(tmp_path / "serial")
+        assert len(list((tmp_path / "serial").rglob("*.tar"))) == 9
+        assert "working_dir" in first.read_text()  # the code came with the run
 
-def test_a_shard_that_is_lost_with_its_node_is_made_again(cluster, tmp_path, monkeypatch) -> None:
-    """It was finished, and nobody had asked for it."""
-    doomed = cluster.worker_nodes.copy().pop()
-    doomed_id, started, go, made = doomed.node_id, tmp_path / "started", tmp_path / "go", tmp_path / "made"
+    def test_a_shard_that_is_lost_with_its_node_is_made_again(self, cluster, tmp_path, monkeypatch) -> None:
+        """It was finished, and nobody had asked for it."""
+        doomed = cluster.worker_nodes.copy().pop()
+        doomed_id, started, go, made = doomed.node_id, tmp_path / "started", tmp_path / "go", tmp_path / "made"
 
-    def process(task: ShardTask) -> PackedShard:
-        import ray
+        def process(task: ShardTask) -> PackedShard:
+            import ray
 
-        number = int(task.name[-9:-4])
-        if ray.get_runtime_context().get_node_id() == doomed_id:
-            started.touch()
-            wait_for(go)
-            with made.open("a") as file:
-                file.write(f"{number}\n")
-        else:
-            wait_for(started)
-        return PackedShard(ShardResult(task.name, (), ()), np.full(1_000_000, number, np.uint8))
+            number = int(task.name[-9:-4])
+            if ray.get_runtime_context().get_node_id() == doomed_id:
+                started.touch()
+                wait_for(go)
+                with made.open("a") as file:
+                    file.write(f"{number}\n")
+            else:
+                wait_for(started)
+            return PackedShard(ShardResult(task.name, (), ()), np.full(1_000_000, number, np.uint8))
 
-    tasks = plan_shards([ClipRecord(f"s/{k}", "s", "train", "", 0, "", "") for k in range(12)], 1, seed=0)
-    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
-    found: dict[str, set[int]] = {}
-    for packed in run_tasks(tasks, process, 1):
-        assert packed.tar is not None
-        found[packed.result.name] = set(packed.tar.tolist())
-        if len(found) == 1:
-            go.touch()
-            wait_for(made)
-            time.sleep(1)  # until Ray has what was made
-            lost = [int(line) for line in made.read_text().split()]
-            assert not {tasks[number].name for number in lost} & set(found)
-            cluster.remove_node(doomed, allow_graceful=False)
-    assert found == {task.name: {number} for number, task in enumerate(tasks)}
-    assert lost
+        tasks = plan_shards([ClipRecord(f"s/{k}", "s", "train", "", 0, "", "") for k in range(12)], 1, seed=0)
+        monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+        found: dict[str, set[int]] = {}
+        for packed in run_tasks(tasks, process, 1):
+            assert packed.tar is not None
+            found[packed.result.name] = set(packed.tar.tolist())
+            if len(found) == 1:
+                go.touch()
+                wait_for(made)
+                time.sleep(1)  # until Ray has what was made
+                lost = [int(line) for line in made.read_text().split()]
+                assert not {tasks[number].name for number in lost} & set(found)
+                cluster.remove_node(doomed, allow_graceful=False)
+        assert found == {task.name: {number} for number, task in enumerate(tasks)}
+        assert lost
 
 
 def can_hide_files() -> bool:
