@@ -12,7 +12,7 @@ from tests.support.preloaded import PreloadedPython
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
-LIBRARIES = ("gpu_clips.py", "timing.py", "wav2lip_loop.py")
+LIBRARIES = ("gpu_clips.py", "gpu_networks.py", "gpu_settings.py", "gpu_state.py", "timing.py", "wav2lip_loop.py")
 
 
 @pytest.mark.parametrize(

@@ -172,12 +172,20 @@ def test_after_a_killed_process_training_resumes_from_the_last_checkpoint(shared
     assert shared.trained.report.resumed_from_step == RESUMED_FROM
 
 
+@pytest.fixture
+def loggers_stay() -> Iterator[None]:
+    """The function changes the project's loggers: it usually runs in Ray's processes."""
+    own = logging.getLogger("pipeline")
+    level, propagate, handlers = own.level, own.propagate, list(own.handlers)
+    yield
+    own.setLevel(level)
+    own.propagate, own.handlers[:] = propagate, handlers
+
+
 def test_an_error_for_the_user_arrives_as_it_is_and_a_lost_process_is_left_to_ray(
-    monkeypatch: pytest.MonkeyPatch,
+    loggers_stay: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ray.train.get_context", lambda: SimpleNamespace(get_world_rank=lambda: 1))
-    own = logging.getLogger("pipeline")
-    monkeypatch.setattr(own, "propagate", own.propagate)  # the function changes it, and runs in Ray's processes alone
     sent: list[tuple[str, Any]] = []
     messages = SimpleNamespace(put=sent.append)
 
@@ -190,7 +198,7 @@ def test_an_error_for_the_user_arrives_as_it_is_and_a_lost_process_is_left_to_ra
     unusable, lost = NonFiniteLossError("step 4: the loss is nan"), ConnectionResetError("reset")
     for error in (unusable, lost):
         with pytest.raises(type(error)):
-            distributed._work_in_process({"work": ends_with(error), "messages": messages, "level": own.level})
+            distributed._work_in_process({"work": ends_with(error), "messages": messages, "level": logging.INFO})
     assert sent == [("error", unusable)]
     arrived = pickle.loads(pickle.dumps(unusable))
     assert type(arrived) is NonFiniteLossError and str(arrived) == str(unusable)
@@ -213,13 +221,15 @@ class InThisProcess:
 
 
 def test_a_bug_in_a_process_is_raised_with_the_traceback_of_that_process(
-    two_cores: None, make_context: MakeContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    two_cores: None,
+    loggers_stay: None,
+    make_context: MakeContext,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An exception loses its traceback in Ray's queue, which is a process of its own."""
     monkeypatch.setattr("ray.train.torch.TorchTrainer", InThisProcess)
     monkeypatch.setattr("ray.train.get_context", lambda: SimpleNamespace(get_world_rank=lambda: 1))
-    own = logging.getLogger("pipeline")
-    monkeypatch.setattr(own, "propagate", own.propagate)  # the function changes it, and runs in Ray's processes alone
     record, context = tmp_path / "record", make_context(2)
     with pytest.raises(ZeroDivisionError) as caught:
         run_training(context, training(context, FailingTrainee, step=0, times=9, record=record, fail=meet_a_bug))
