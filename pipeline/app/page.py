@@ -5,9 +5,9 @@ from __future__ import annotations
 import html
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ Upload or record a face and a voice. You get the video with a mouth that says th
 _CONSENT_TEXT = """**Consent is needed.** Use only faces and voices of people who agree to it. Results are marked as \
 generated: in the file's metadata{label}. {limits}"""
 _READY = "Choose a face and a voice, then preview one frame or dub the video."
+_SCROLL_TO_RESULT = "() => document.querySelector('#after')?.scrollIntoView({behavior: 'smooth', block: 'end'})"
 _LENGTHS = [("as long as the voice", "audio"), ("as long as the video", "video")]
 _DETAIL_INFO = "0: as generated. 1: with the fine detail of the video, where the mouth is as in it, and sharpened."
 _SILENCES = [("generated, at rest", "rest"), ("as in the video", "keep")]
@@ -69,9 +70,14 @@ def build_page(jobs: AppJobs) -> Any:
         events = _Events(jobs)
         shared: dict[str, Any] = {"concurrency_id": "work", "concurrency_limit": 1, "api_visibility": "private"}
         shared |= {"show_progress": "minimal", "show_progress_on": [report]}
-        face.change(events.show_faces, [face], [listing, sheet, who, report], **shared)
-        preview_button.click(events.show_preview, [listing, *fields], [preview, report], **shared)
-        dub_button.click(events.show_result, fields, [results, before, after, download, report], **shared)
+        shown = [preview, results, before, after, download, report]
+        face.change(events.show_faces, [face], [listing, sheet, who, consent, *shown], **shared)
+        preview_button.click(events.show_preview, [listing, *fields], shown, **shared)
+        dub_button.click(events.show_result, fields, shown, **shared).then(js=_SCROLL_TO_RESULT)
+        at_once: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        voice.change(events.forget_voice, None, [consent, *shown], **at_once)
+        for choice in (who, model, *options):
+            choice.input(events.forget_result, None, shown, **at_once)
     for component in (face, voice):
         _refuse_addresses(component)
     return page.queue(max_size=jobs.limits.max_waiting, api_open=False)
@@ -102,42 +108,71 @@ def _add_options() -> list[Any]:
         ]
 
 
+def _with_reasons(show: Callable[..., Updates]) -> Callable[..., Updates]:
+    """In place of the message of an error that the user can correct, the report shows it, and so does a short notice.
+
+    Other errors are logged with their traceback and not shown.
+    """
+
+    @wraps(show)
+    def show_or_explain(self: _Events, *values: Any) -> Updates:
+        others = 0
+        try:
+            for update in show(self, *values):
+                others = len(update) - 1
+                yield update
+        except (LipsmithError, OSError) as error:
+            if exit_code_of(error) is None:
+                raise
+            logger.info("refused: %s", error)
+            text = error_text(str(error), os.environ["GRADIO_TEMP_DIR"])
+            gr.Warning(html.escape(text), duration=10, title="Not done")
+            yield *[gr.skip()] * others, f"**Not done:** {_plain(text)}"
+
+    return show_or_explain
+
+
 class _Events:
     """What the page does: each method takes the values of components and yields those of others.
 
-    The last value is the text of the report, which shows the progress until then.
+    The last values are those of the preview, the result (a row with two videos, and its button) and the report, which
+    shows the progress. A result is removed when what it was made of changes.
     """
 
     def __init__(self, jobs: AppJobs) -> None:
         self._jobs = jobs
 
+    @_with_reasons
     def show_faces(self, path: str | None) -> Updates:
         # The faces of an earlier video are removed first: their numbers mean other people in this one.
         text = _READY if path is None else "searching for faces"
-        yield FaceListing((), None), gr.Image(visible=False), gr.Radio(_who_choices(()), value="largest"), text
+        radio = gr.Radio(_who_choices(()), value="largest")
+        yield FaceListing((), None), gr.Image(visible=False), radio, False, *_no_result(), text
         if path is None:
             return
-        with shown_errors():
-            found = yield from run_with_progress(partial(self._jobs.list_faces, Path(path)), _only_report(3))
+        found = yield from run_with_progress(partial(self._jobs.list_faces, Path(path)), _only_report(9))
         yield (
             found,
             gr.Image(None if found.sheet is None else str(found.sheet), visible=found.sheet is not None),
             gr.Radio(_who_choices(found.faces), value="largest"),
+            *[gr.skip()] * 6,
             _READY if found.faces else "No face was found in this video.",
         )
 
+    @_with_reasons
     def show_preview(self, found: FaceListing, *fields: Any) -> Updates:
-        yield gr.skip(), "dubbing a short part"
-        with shown_errors():
-            picture = self._jobs.preview(_request(*fields), found)
-        yield gr.Image(str(picture), visible=True), "Preview: one frame before and after."
+        yield *_no_result(), "dubbing a short part"
+        picture = self._jobs.preview(_request(*fields), found)
+        yield gr.Image(str(picture), visible=True), *[gr.skip()] * 4, "Preview of one frame: as it is, and dubbed."
 
+    @_with_reasons
     def show_result(self, *fields: Any) -> Updates:
-        with shown_errors():
-            request = _request(*fields)
-            outcome = yield from run_with_progress(partial(self._jobs.dub, request), _only_report(4))
+        yield *_no_result(), "starting"
+        request = _request(*fields)
+        outcome = yield from run_with_progress(partial(self._jobs.dub, request), _only_report(5))
         path = str(outcome.summary.path)
         yield (
+            gr.skip(),
             gr.Row(visible=True),
             gr.Video(str(request.face)),
             gr.Video(path),
@@ -145,29 +180,32 @@ class _Events:
             f"{outcome.sync}\n\n{dubbed_text(outcome.summary)}",
         )
 
+    def forget_voice(self) -> tuple[Any, ...]:
+        """Another voice may be another person's, who has to agree."""
+        return False, *_no_result(), _READY
+
+    def forget_result(self) -> tuple[Any, ...]:
+        return *_no_result(), _READY
+
+
+def _no_result() -> tuple[Any, ...]:
+    """The values of the preview, of the result and of its button without a result."""
+    return gr.Image(None, visible=False), gr.Row(visible=False), None, None, gr.DownloadButton(visible=False)
+
 
 def _only_report(num_others: int) -> Callable[[str], tuple[Any, ...]]:
     """The values of all components for a text of the report: the others stay."""
     return lambda text: (*[gr.skip()] * num_others, text)
 
 
+def _plain(text: str) -> str:
+    """Markdown that shows the text as it is."""
+    return re.sub(r"([\\`*_{}\[\]<>#~|$])", r"\\\1", text)
+
+
 def page_theme() -> Any:
     """A theme with the fonts of the user's machine: Gradio's own would be loaded from the internet."""
     return gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-
-
-@contextmanager
-def shown_errors() -> Iterator[None]:
-    """Show the message of an error that the user can correct. Others are logged with their traceback and not shown."""
-    try:
-        yield
-    except (LipsmithError, OSError) as error:
-        if exit_code_of(error) is None:
-            raise
-        logger.info("refused: %s", error)
-        raise gr.Error(
-            html.escape(error_text(str(error), os.environ["GRADIO_TEMP_DIR"])), duration=None, print_exception=False
-        ) from None
 
 
 def _request(

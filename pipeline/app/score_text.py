@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePath
 from typing import NamedTuple
 
 from pipeline.core.durations import duration_text
@@ -12,6 +13,12 @@ from pipeline.features.alignment import FPS
 from pipeline.metrics.lse import VSHIFT_FRAMES
 
 _IN_SYNC_FRAMES = 1
+_UNRELATED_LSE_C = 2.0
+"""LSE-C by judge-1 of real videos with the sound of another clip: 1.8 for rendered faces, 2.0 for GRID."""
+_SCALE = (
+    "A higher LSE-C is better: real videos have about 3.5 (GRID) to 7.7 (rendered faces), and about 2 with the sound "
+    "of another video."
+)
 KEEP_MISSING = "Dub even if most frames do not show the face"
 """The option of the page that is ``--on-missing keep`` on the command line."""
 _PAGE_WORDS = (
@@ -20,6 +27,7 @@ _PAGE_WORDS = (
         f"the option \u201c{KEEP_MISSING}\u201d leaves such frames as they are",
     ),
     (r"--list-faces shows them", "the picture shows them"),
+    (r"; if one is visible, lower preprocess\.detector_score in params\.yaml", ""),
     (r" \(--[a-z-]+\)", ""),
     (r"^--(?:face|audio) ", ""),
 )
@@ -37,11 +45,11 @@ def sync_text(score: FaceSync | None, own: FaceSync | None, reason: str = "") ->
     """The sync score as Markdown. ``own``: that of the input with its own sound. ``reason``: why there is no score."""
     if score is None:
         return f"**Sync score:** none, because {reason}."
-    text = f"**Sync score ({DUB_JUDGE}):** LSE-C {score.lse_c:.2f}, offset {_offset(score)}. A higher LSE-C is better."
+    text = f"**Sync score ({DUB_JUDGE}):** LSE-C {score.lse_c:.2f}, offset {_offset(score)}. {_SCALE}"
     if own is None:
         return f"{text} The input with its own sound cannot be scored for comparison."
     text += f" The input with its own sound: LSE-C {own.lse_c:.2f}, offset {_offset(own)}."
-    if abs(own.offset_frames) > _IN_SYNC_FRAMES:
+    if abs(own.offset_frames) > _IN_SYNC_FRAMES or own.lse_c <= _UNRELATED_LSE_C:
         text += f" {DUB_JUDGE} does not find the input in sync, so its scores of this face mean little."
     return text
 
@@ -65,8 +73,14 @@ def dubbed_text(summary: DubSummary) -> str:
     ]
     if summary.num_missing:
         lines.append(f"{summary.num_missing} frames do not show the face and were left as they are.")
-    lines += [f"Note: {note.split(': ', 1)[-1]}." for note in summary.notes]
+    lines += [f"Note: {_without_folder(note)}." for note in summary.notes]
     return "\n\n".join(lines)
+
+
+def _without_folder(note: str) -> str:
+    """A note that begins with a path, with the name of the file instead."""
+    path, colon, text = note.partition(": ")
+    return f"{PurePath(path).name}: {text}" if colon and "/" in path else note
 
 
 def progress_text(progress: PhaseProgress) -> str:

@@ -11,18 +11,57 @@ from pipeline.core.errors import UserError
 gr = pytest.importorskip("gradio", reason="the extra `app` is not installed")
 
 
-def test_the_faces_of_an_earlier_video_cannot_be_chosen_while_and_after_a_search_that_fails(tmp_path, monkeypatch):
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    from pipeline.app.jobs import FaceListing
+@pytest.fixture
+def events(tmp_path, monkeypatch):
     from pipeline.app.page import _Events
 
-    def list_faces(path, on_progress):
-        raise UserError(f"{path}: no video")
+    def fail(*values):
+        raise UserError("no_video.mp4: <no> video")
 
-    updates = _Events(SimpleNamespace(list_faces=list_faces)).show_faces("new.mp4")
-    listing, sheet, who, _ = next(updates)
-    assert listing == FaceListing((), None)
-    assert not sheet.visible
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    return _Events(SimpleNamespace(list_faces=fail, preview=fail, dub=fail))
+
+
+def is_without_result(update):
+    preview, results, before, after, download = update
+    return not (preview.visible or results.visible or download.visible) and before is None and after is None
+
+
+def explained(updates):
+    """All values that are yielded. Outside a request Gradio warns instead of showing the notice."""
+    with pytest.warns(UserWarning, match="no_video.mp4: &lt;no&gt; video"):
+        return list(updates)
+
+
+REASON = r"**Not done:** no\_video.mp4: \<no\> video"
+
+
+def test_faces_consent_and_result_of_an_earlier_video_are_gone_while_and_after_a_search_that_fails(events):
+    from pipeline.app.jobs import FaceListing
+
+    first, *_, last = explained(events.show_faces("new.mp4"))
+    listing, sheet, who, consent, *result, text = first
+    assert listing == FaceListing((), None) and not sheet.visible and consent is False
     assert who.value == "largest" and [value for _, value in who.choices] == ["largest"]
-    with pytest.raises(gr.Error, match="no video"):
-        list(updates)
+    assert is_without_result(result) and text == "searching for faces"
+    assert len(last) == len(first) and last[-1] == REASON
+
+
+@pytest.mark.parametrize("name", ["show_preview", "show_result"])
+def test_a_refused_request_leaves_its_reason_and_no_earlier_result(events, name):
+    fields = ("face.mp4", "voice.wav", "lstm_cbam", True, "largest", "audio", "rest", 0.0, False)
+    first, *_, last = explained(getattr(events, name)(*((None, *fields) if name == "show_preview" else fields)))
+    assert is_without_result(first[:-1])
+    assert len(last) == len(first) and last[-1] == REASON
+
+
+def test_another_voice_takes_back_the_consent_and_another_choice_only_the_result(events):
+    consent, *result, _ = events.forget_voice()
+    assert consent is False and is_without_result(result)
+    assert is_without_result(events.forget_result()[:-1])
+
+
+def test_a_bug_is_not_shown_as_a_reason(events, monkeypatch):
+    monkeypatch.setattr(events._jobs, "dub", lambda *values: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        list(events.show_result(None, None, "lstm_cbam", True, "largest", "audio", "rest", 0.0, False))

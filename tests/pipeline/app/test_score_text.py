@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.app.score_text import KEEP_MISSING, FaceSync, error_text, progress_text, sync_text
+from pipeline.app.score_text import KEEP_MISSING, FaceSync, _without_folder, error_text, progress_text, sync_text
 from pipeline.core.errors import DataError
 from pipeline.dubbing import PhaseProgress
 from pipeline.dubbing.drawn import DrawnFrames
@@ -37,6 +37,7 @@ def test_the_score_is_compared_with_the_input_and_doubted_if_the_input_is_out_of
     assert "mean little" not in sync_text(_score(0), _score(1))
     assert "mean little" in sync_text(_score(0), _score(-2))
     assert "mean little" in sync_text(_score(0), _score(15))
+    assert "mean little" in sync_text(_score(0), _score(0, lse_c=1.3))
 
 
 def test_no_score_has_a_reason():
@@ -79,3 +80,8 @@ def test_too_few_faces_name_the_option_of_the_page():
         drawn.require(Path("/tmp/app/5fa3/clip.mp4"), "auto", None)
     shown = error_text(str(refused.value), "/tmp/app")
     assert shown.startswith("clip.mp4: no face to dub in 3 of 4 frames") and KEEP_MISSING in shown and "--" not in shown
+
+
+def test_a_note_names_the_file_without_its_folder():
+    assert _without_folder("/tmp/app/3f2a/voice.wav: its sound is silent") == "voice.wav: its sound is silent"
+    assert _without_folder("the generator: a limit") == "the generator: a limit"
