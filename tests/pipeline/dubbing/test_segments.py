@@ -23,6 +23,7 @@ def test_times():
     for text in ("", "a", "1:2:3:4", "-1", "inf", "nan", "1:-2"):
         with pytest.raises(UserError, match="is not understood; allowed: seconds such as"):
             parse_time(text)
+    assert [parse_time(number) for number in (62.5, 3, np.float32(0.5))] == [62.5, 3, 0.5]
 
 
 def test_a_list(tmp_path):
