@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
@@ -28,7 +27,7 @@ class DubOptions(TypedDict, total=False):
     on_missing: OnMissing
     reference: Reference
     audio_track: int | None
-    who: str | int
+    who: str | int | Sequence[int]
     start: float | str | None
     end: float | str | None
     segments: Sequence[DubSegment]
@@ -87,11 +86,12 @@ def require_segments(segments: Any) -> list[DubSegment]:
 def _usable_segment(segment: Any) -> DubSegment:
     if not isinstance(segment, DubSegment):
         raise UserError(f"segments contains {segment!r}; allowed: DubSegment(audio=..., start_s=..., end_s=..., who=...)")
-    if segment.who is not None:
-        parse_who(segment.who)
-    audio = require_path("audio of a segment", segment.audio)
-    end_s = None if segment.end_s is None else parse_time(segment.end_s)
-    return replace(segment, audio=audio, start_s=parse_time(segment.start_s), end_s=end_s)
+    return DubSegment(
+        audio=require_path("audio of a segment", segment.audio),
+        start_s=parse_time(segment.start_s),
+        end_s=None if segment.end_s is None else parse_time(segment.end_s),
+        who=None if segment.who is None else parse_who(segment.who),
+    )
 
 
 def _matches(value: Any, kinds: Sequence[Any]) -> tuple[bool, str]:

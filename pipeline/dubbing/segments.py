@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ class DubSegment:
     audio: str | Path
     start_s: float = 0.0
     end_s: float | None = None
-    who: str | int | None = None
+    who: str | int | Sequence[int] | None = None
 
 
 def parse_time(time: str | float) -> float:

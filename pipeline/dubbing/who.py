@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Literal, cast, get_args
 
 from pipeline.core.errors import UserError
@@ -12,11 +13,12 @@ Who = WhoByName | tuple[int, ...]
 or faces by their numbers."""
 
 
-def parse_who(value: str | int | Who) -> Who:
-    """``largest``, ``talking``, a number such as ``2``, or several such as ``1,3``. Raises UserError for others."""
-    if isinstance(value, tuple):
-        value = ",".join(map(str, value))
-    text = str(value)
+def parse_who(value: str | int | Sequence[int]) -> Who:
+    """``largest``, ``talking``, a number such as ``2``, or several such as ``1,3`` or a sequence of numbers.
+
+    Raises UserError for others.
+    """
+    text = str(value) if isinstance(value, str) or not isinstance(value, Iterable) else ",".join(map(str, value))
     if text in get_args(WhoByName):
         return cast(WhoByName, text)
     numbers = text.split(",")

@@ -94,20 +94,22 @@ def test_a_number_that_no_face_has(who, message):
         followed(found, who)
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "biggest", "", "1,", "1;2", "1.5"])
+@pytest.mark.parametrize("text", ["0", "-1", "biggest", "", "1,", "1;2", "1.5", [], [1, 0], ["largest"]])
 def test_who_is_not_understood(text):
     with pytest.raises(UserError, match="allowed: largest, talking, or numbers of faces from 1"):
         parse_who(text)
 
 
 def test_who_is_parsed():
-    assert [parse_who(one) for one in ("largest", "talking", 2, "2", "1,3", (4, 5))] == [
+    assert [parse_who(one) for one in ("largest", "talking", 2, "2", "1,3", (4, 5), [1, 2], np.array([3]))] == [
         "largest",
         "talking",
         (2,),
         (2,),
         (1, 3),
         (4, 5),
+        (1, 2),
+        (3,),
     ]
     assert [who_text(parse_who(one)) for one in ("talking", "1, 3")] == ["talking", "1,3"]
 

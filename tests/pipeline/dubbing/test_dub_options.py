@@ -134,7 +134,7 @@ def test_nobody_of_two_still_faces_talks(grey_video, words, tmp_path):
 def test_segments_have_their_own_voice_and_face_and_the_rest_stays(grey_video, words, tmp_path):
     segments = [
         DubSegment(audio=words / "tone.wav", start_s=0.4, who=1),
-        DubSegment(audio=words / "tone.wav", start_s=1.2, end_s=1.6, who=2),
+        DubSegment(audio=words / "tone.wav", start_s=1.2, end_s=1.6, who=[2]),
     ]
     summary = run(grey_video, None, tmp_path / "out.mp4", segments=segments)
     assert (summary.num_frames, summary.num_dubbed, summary.num_missing) == (50, 25, 0)
