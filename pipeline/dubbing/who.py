@@ -12,6 +12,9 @@ Who = WhoByName | tuple[int, ...]
 """The largest face, and in frames without it the next largest; the face whose mouth moves with the sound of the video;
 or faces by their numbers."""
 
+HOW_TO_LIST = "dub --list-faces or list_faces() shows them"
+"""Where messages send the reader for the numbers of faces: the command, or the function of `pipeline.dubbing`."""
+
 
 def parse_who(value: str | int | Sequence[int]) -> Who:
     """``largest``, ``talking``, a number such as ``2``, or several such as ``1,3`` or a sequence of numbers.

@@ -37,7 +37,7 @@ BAD = [
     ),
     (("face.mp4", "", "bad5.mp4"), "no speech is given"),
     (("face.mp4", "a.wav", "bad6.mp4", "", "longest"), "length is 'longest'; allowed: audio, video"),
-    (("face.mp4", "a.wav", "bad7.mp4", "3"), "who is 3, but the video's faces are 1"),
+    (("face.mp4", "a.wav", "bad7.mp4", "3"), "who is 3, but the video has only face 1; dub --list-faces"),
     (("face.mp4", "a.wav", "bad8.avi"), "the file name must end in .mp4"),
     (("face.mp4", "a.wav", "good0.mp4"), "is also the out of line 2"),
 ]
