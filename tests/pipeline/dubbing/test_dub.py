@@ -182,7 +182,7 @@ def test_the_summary_has_the_written_size(make_sound, tmp_path):
 
 
 def test_the_summary_tells_what_is_missing_in_the_inputs(make_sound, tmp_path):
-    face, audio = tmp_path / "face.avi", make_sound(0.6)
+    face, audio = tmp_path / "face.avi", make_sound(0.8)
     with av.open(str(face), "w") as container:
         stream = container.add_stream("rawvideo", rate=25, width=WIDTH, height=HEIGHT, pix_fmt="bgr24")
         for index in range(20):

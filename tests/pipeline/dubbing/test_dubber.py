@@ -72,7 +72,7 @@ def test_a_generator_of_rendered_faces_says_so(checkout, clip, make_sound, tmp_p
     described["info"]["source"] = "demo"
     (folder / "model.json").write_text(json.dumps(described))
     dubber = Dubber.load(folder, device="cpu", root=checkout.root).with_detectors(lambda detectors: detectors)
-    assert dubber(clip, make_sound(0.2), tmp_path / "out.mp4").notes == (OF_RENDERED_FACES,)
+    assert dubber(clip, make_sound(0.4), tmp_path / "out.mp4").notes == (OF_RENDERED_FACES,)
 
 
 def test_a_generator_is_found_by_alias_variant_and_folder(checkout, tmp_path, monkeypatch):

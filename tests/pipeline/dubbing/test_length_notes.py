@@ -1,4 +1,4 @@
-"""Notes on speech that its segment or the video is too short for."""
+"""Notes on speech that is cut, and on video that is cut or repeated."""
 
 from __future__ import annotations
 
@@ -37,3 +37,22 @@ def test_speech_that_is_longer_than_the_video(make_video, make_sound, tmp_path, 
     notes = run(make_video(20), speech, tmp_path / "out.mp4", length="video").notes
     expected = f"{speech}: the last 0.40 s are after the end of the video and are left out"
     assert notes == ((expected,) if is_noted else ())
+
+
+@pytest.mark.parametrize("who", ["largest", "1"], ids=["reads-the-beginning", "reads-all"])
+@pytest.mark.parametrize(
+    ("num_frames", "settings", "note"),
+    [
+        (20, {}, "only its first 0.40 s are used: the speech ends there"),
+        (12, {}, ""),
+        (8, {}, ""),
+        (5, {}, "it is 0.20 s shorter than the speech, so it is repeated backwards and forwards"),
+        (5, {"fill": "loop"}, "it is 0.20 s shorter than the speech, so it is repeated from its beginning"),
+        (5, {"length": "video"}, ""),
+        (1, {}, ""),
+    ],
+)
+def test_a_video_of_another_length_than_the_speech(make_video, make_sound, tmp_path, who, num_frames, settings, note):
+    face = make_video(num_frames)
+    notes = run(face, make_sound(0.4), tmp_path / "out.mp4", who=who, **settings).notes
+    assert [text for text in notes if text.startswith(str(face))] == ([f"{face}: {note}"] if note else [])
