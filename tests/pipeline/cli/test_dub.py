@@ -88,6 +88,17 @@ def test_the_faces_are_listed_with_their_pictures(dub: Run, checkout: Path) -> N
     assert (face["number"], face["start_s"], face["is_talking"]) == (1, 0.0, None)
 
 
+def test_a_list_of_no_face_exits_with_3(dub: Run) -> None:
+    with VideoWriter(Path("empty.mp4"), 25, (160, 160), preset="ultrafast") as writer:
+        for _ in range(3):
+            writer.write(np.full((160, 160, 3), 120, np.uint8))
+    code, out, _ = dub("--face", "empty.mp4", "--list-faces", "none.png")
+    assert (code, out) == (3, "empty.mp4: no face\n")
+    code, out, _ = dub("--face", "empty.mp4", "--list-faces", "none.png", "--json")
+    assert (code, json.loads(out)) == (3, [])
+    assert not Path("none.png").exists()
+
+
 def test_the_summary_as_text_and_as_json(dub: Run) -> None:
     code, out, _ = dub("--audio", "short.wav", "--out", "out.mp4", "--who", "1")
     assert code == 0
