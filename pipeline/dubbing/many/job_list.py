@@ -92,7 +92,8 @@ def _value(folder: Path, name: str, text: str) -> Any:
     if name in ("start", "end"):
         return parse_time(text)
     if name == "segments":
-        return read_segments(_path(folder, name, text), name)
+        segments = read_segments(_path(folder, name, text), name)
+        return [replace(segment, audio=_direct(Path(segment.audio))) for segment in segments]
     if name == "who":
         parse_who(text)
         return text
@@ -111,7 +112,12 @@ def _value(folder: Path, name: str, text: str) -> Any:
 
 def _path(folder: Path, name: str, text: str) -> Path:
     require_local(name, Path(text))
-    return folder / text
+    return _direct(folder / text)
+
+
+def _direct(path: Path) -> Path:
+    """The same file without ``..`` in its path. The file itself may be a link, which keeps its name."""
+    return path.parent.resolve() / path.name if ".." in path.parts else path
 
 
 def _without_conflicts(listed: Iterable[ListedJob]) -> Iterator[ListedJob]:
