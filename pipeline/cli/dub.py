@@ -11,7 +11,7 @@ from pipeline.cli.dub_texts import faces_text, summary_json, summary_line
 from pipeline.cli.errors import user_errors
 from pipeline.cli.model_option import chosen_model
 from pipeline.core.choices import Alias, Device, Length, Reference, Runtime
-from pipeline.core.errors import UserError
+from pipeline.core.errors import DataError, UserError
 from pipeline.dubbing import Dubber
 from pipeline.dubbing import list_faces as find_faces
 from pipeline.dubbing.choices import Fill, InSilence, OnMissing
@@ -47,7 +47,9 @@ def dub(
     list_faces: Annotated[
         Path | None,
         typer.Option(
-            metavar="PNG", help="Print the faces of --face, write their pictures and numbers to this file, and end."
+            metavar="PNG",
+            help="Print the faces of --face, write their pictures and numbers to this file, and end. Without any face, "
+            "no file is written and the exit code is 3.",
         ),
     ] = None,
     start: Annotated[
@@ -155,6 +157,8 @@ def dub(
         if list_faces:
             listed = find_faces(face, list_faces, fps=fps)
             typer.echo(summary_json(listed) if json else faces_text(listed, face, list_faces))
+            if not listed:
+                raise typer.Exit(DataError.exit_code)
             return
         if out is None:
             raise UserError("no output is given; add --out, such as --out out.mp4")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline.core.errors import UserError
 from pipeline.dubbing.face_path import MIN_SEEN_S, FaceChoice, FoundFaces
 from pipeline.dubbing.paths import FacePath
-from pipeline.dubbing.who import Who
+from pipeline.dubbing.who import HOW_TO_LIST, Who
 from pipeline.faces.active_speaker import clearly_best, loudness_by_frame, mouth_motions, speaking_score
 from pipeline.faces.detector import box_iou
 from pipeline.faces.track import MIN_LINK_IOU, FaceTrack
@@ -75,8 +75,8 @@ def choose_by_number(faces: Sequence[NumberedFace], numbers: Sequence[int], star
         if number not in paths:
             if not faces:
                 raise UserError(f"who is {number}, but no face was found in the video")
-            known = f"1 to {len(faces)}" if len(faces) > 1 else "1"
-            raise UserError(f"who is {number}, but the video's faces are {known}; --list-faces shows them")
+            known = f"has the faces 1 to {len(faces)}" if len(faces) > 1 else "has only face 1"
+            raise UserError(f"who is {number}, but the video {known}; {HOW_TO_LIST}")
     return FaceChoice([index for number in numbers for index in paths[number]], start, stop)
 
 
@@ -214,5 +214,5 @@ def choices_for(
         return [choose_by_number(faces, who, start, stop)]
     numbers = talking().numbers
     if faces and not numbers:
-        raise UserError("who is talking, but no face clearly talks; choose one by its number, --list-faces shows them")
+        raise UserError(f"who is talking, but no face clearly talks; choose one by its number: {HOW_TO_LIST}")
     return [choose_by_number(faces, numbers, start, stop)]

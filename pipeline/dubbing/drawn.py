@@ -29,7 +29,7 @@ class DrawnFrames:
     def __init__(
         self, followed: Followed, sources: NDArray[np.int64], shares: Shares, times_s: NDArray[np.float64]
     ) -> None:
-        self._times_s = times_s
+        self._times_s, self._sources = times_s, sources
         self._paths = None if followed.paths is None else followed.paths[sources]
         self._is_wanted = shares > 0
         self._is_drawn = self._is_wanted & np.isfinite(followed.boxes[sources, 0])
@@ -50,15 +50,17 @@ class DrawnFrames:
         if not self.num_missing or (on_missing != "error" and self.num_drawn >= min_dubbed * num_wanted):
             return
         if not self.num_drawn:
+            num_searched = len(np.unique(self._sources[self._is_wanted]))
+            where = f"any of {num_searched} frames" if num_searched > 1 else "its only frame"
             raise DataError(
-                f"{face}: no face to dub in any of {num_wanted} frames; if one is visible, lower "
+                f"{face}: no face to dub in {where}; if one is visible, lower "
                 "preprocess.detector_score in params.yaml"
             )
         remedy = "lower --min-dubbed" if on_missing == "keep" else "use --on-missing keep to keep such frames unchanged"
         first = np.flatnonzero(self._is_wanted & ~self._is_drawn)[0]
         limit = "" if on_missing == "error" else f", but at least {min_dubbed:.0%} must show it (--min-dubbed)"
         raise DataError(
-            f"{face}: no face to dub in {self.num_missing} of {num_wanted} frames, first at "
+            f"{face}: no face to dub in {self.num_missing} of {num_wanted} frames of the output, first at "
             f"{self._times_s[first]:.2f} s{limit}; {remedy}"
         )
 

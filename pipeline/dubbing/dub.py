@@ -21,6 +21,7 @@ from pipeline.dubbing.drawn import DrawnFrames
 from pipeline.dubbing.face_path import Followed, find_faces, finer
 from pipeline.dubbing.kept_frames import kept_frames
 from pipeline.dubbing.label import label_frames
+from pipeline.dubbing.length_notes import note_other_length, note_unused_speech
 from pipeline.dubbing.mouths import GenerateMouths, MouthStream
 from pipeline.dubbing.output import naming_options
 from pipeline.dubbing.paste import paste_mouth
@@ -111,6 +112,10 @@ def _dub(
     )
     followed = found.follow(selection.choices, settings.follow, generate.geometry)
     timing = source.output(settings.fill)
+    if length == "video":
+        note_unused_speech(opened, float(timing.times_s[-1]))
+    else:
+        note_other_length(video, source, voice.duration_s, settings.fill)
     shares = generated_shares(timing.times_s[:-1], float(timing.fps), opened.times, voice.audio, settings.in_silence)
     drawn = DrawnFrames(followed, timing.sources(found.num_frames, settings.fill), shares, timing.times_s)
     drawn.require(video.path, settings.on_missing, settings.min_dubbed)

@@ -17,7 +17,7 @@ from pipeline.core.choices import Device, Runtime
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout, find_root
 from pipeline.dubbing.generator_folder import generator_folder, is_of_rendered_faces
-from pipeline.dubbing.options import DubOptions, require_choices
+from pipeline.dubbing.options import DubOptions, require_options, require_path, require_segments
 from pipeline.dubbing.phases import OnProgress
 from pipeline.dubbing.segments import DubSegment
 from pipeline.dubbing.summary import DubSummary, ListedFace
@@ -90,14 +90,21 @@ class Dubber:
         """Dub the video ``face`` with the speech ``audio`` and write ``out`` atomically.
 
         ``audio`` is None if the option ``segments`` names the speech. ``options`` are those of ``python -m pipeline
-        dub``, with underscores; ``start`` and ``end`` are in seconds. Raises MediaError for an unusable input,
+        dub``, with underscores; ``start`` and ``end`` are seconds, or texts such as ``1:02.5``. Raises MediaError for an unusable input,
         DataError if too few frames show the face, and UserError for arguments that cannot be used.
         """
         from pipeline.dubbing.dub import dub_file
 
         speech, settings = _request(self._follow, audio, options)
         with _one_at_a_time:
-            summary = dub_file(Path(face), speech, Path(out), self._generate, self._detectors_for, settings)
+            summary = dub_file(
+                require_path("face", face),
+                speech,
+                require_path("out", out),
+                self._generate,
+                self._detectors_for,
+                settings,
+            )
         return replace(summary, notes=(*summary.notes, *self._notes)) if self._notes else summary
 
 
@@ -155,14 +162,16 @@ def _request(
     """The speech and the settings; ``start`` and ``end`` make the speech a segment."""
     from pipeline.dubbing.settings import DubSettings
 
-    require_choices(options)
+    require_options(options)
     rest: dict[str, Any] = dict(options)
     start, end = rest.pop("start", None), rest.pop("end", None)
-    speech = None if audio is None else Path(audio)
+    speech = None if audio is None else require_path("audio", audio)
     if start is not None or end is not None:
         if speech is None or rest.get("segments"):
             raise UserError("start and end belong to --audio; segments have times of their own")
-        rest["segments"], speech = [DubSegment(audio=speech, start_s=start or 0.0, end_s=end)], None
+        rest["segments"] = [DubSegment(audio=speech, start_s=0.0 if start is None else start, end_s=end)]
+        speech = None
+    rest["segments"] = require_segments(rest.get("segments", ()))
     for name in ("drive", "keep_frames"):
         rest[name] = Path(value) if (value := rest.get(name)) is not None else None
     return speech, DubSettings(follow=follow, **rest)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, TypedDict, get_args, get_origin, get_type_hints
 
@@ -10,13 +12,14 @@ from pipeline.core.choices import Length, Reference
 from pipeline.core.errors import UserError
 from pipeline.dubbing.choices import Fill, InSilence, OnMissing
 from pipeline.dubbing.phases import OnProgress
-from pipeline.dubbing.segments import DubSegment
+from pipeline.dubbing.segments import DubSegment, parse_time
+from pipeline.dubbing.who import parse_who
 
 
 class DubOptions(TypedDict, total=False):
     """Options of one dub, as in `DubSettings`.
 
-    ``start`` and ``end``, in seconds, make the speech a segment: the rest of the video stays as it is.
+    ``start`` and ``end``, as in `parse_time`, make the speech a segment: the rest of the video stays as it is.
     """
 
     length: Length
@@ -24,9 +27,9 @@ class DubOptions(TypedDict, total=False):
     on_missing: OnMissing
     reference: Reference
     audio_track: int | None
-    who: str | int
-    start: float | None
-    end: float | None
+    who: str | int | Sequence[int]
+    start: float | str | None
+    end: float | str | None
     segments: Sequence[DubSegment]
     in_silence: InSilence
     drive: Path | None
@@ -39,8 +42,63 @@ class DubOptions(TypedDict, total=False):
     on_progress: OnProgress | None
 
 
-def require_choices(options: Mapping[str, Any]) -> None:
-    """Raises UserError if an option with a fixed set of choices has another value."""
-    for name, hint in get_type_hints(DubOptions).items():
-        if name in options and get_origin(hint) is Literal and options[name] not in get_args(hint):
-            raise UserError(f"{name} is {options[name]!r}; allowed: {', '.join(map(str, get_args(hint)))}")
+_ACCEPTED: Mapping[Any, tuple[type | tuple[type, ...], str]] = {
+    int: (Integral, "a whole number"),
+    float: (Real, "a number"),
+    str: (str, "a text"),
+    Path: ((str, PathLike), "a path"),
+}
+"""The types of a value by the declared type of its option, and how a message names them."""
+_CHECKED_WHERE_READ = ("who", "start", "end", "segments")
+
+
+def require_options(options: Mapping[str, Any]) -> None:
+    """Raises UserError for an unknown option, and for a value of another type or that is none of the choices."""
+    hints = get_type_hints(DubOptions)
+    for name, value in options.items():
+        if name not in hints:
+            raise UserError(f"{name} is no option of a dub; allowed: {', '.join(hints)}")
+        if get_origin(hints[name]) is Literal:
+            is_allowed, allowed = value in get_args(hints[name]), ", ".join(map(str, get_args(hints[name])))
+        elif name in _CHECKED_WHERE_READ:
+            continue
+        else:
+            is_allowed, allowed = _matches(value, get_args(hints[name]) or (hints[name],))
+        if not is_allowed:
+            raise UserError(f"{name} is {value!r}; allowed: {allowed}")
+
+
+def require_path(name: str, value: Any) -> Path:
+    """The path that an argument names. Raises UserError if its value is no path."""
+    accepted, allowed = _ACCEPTED[Path]
+    if not isinstance(value, accepted):
+        raise UserError(f"{name} is {value!r}; allowed: {allowed}")
+    return Path(value)
+
+
+def require_segments(segments: Any) -> list[DubSegment]:
+    """The segments with their times in seconds. Raises UserError for what is no segment, or has an unusable value."""
+    if isinstance(segments, str) or not isinstance(segments, Sequence):
+        raise UserError(f"segments is {segments!r}; allowed: a list of DubSegment")
+    return [_usable_segment(segment) for segment in segments]
+
+
+def _usable_segment(segment: Any) -> DubSegment:
+    if not isinstance(segment, DubSegment):
+        raise UserError(f"segments contains {segment!r}; allowed: DubSegment(audio=..., start_s=..., end_s=..., who=...)")
+    return DubSegment(
+        audio=require_path("audio of a segment", segment.audio),
+        start_s=parse_time(segment.start_s),
+        end_s=None if segment.end_s is None else parse_time(segment.end_s),
+        who=None if segment.who is None else parse_who(segment.who),
+    )
+
+
+def _matches(value: Any, kinds: Sequence[Any]) -> tuple[bool, str]:
+    """Whether a value has the type of its option, and which values are allowed."""
+    kind = next(kind for kind in kinds if kind is not type(None))
+    accepted, allowed = _ACCEPTED.get(kind, (None, "a function"))
+    is_allowed = callable(value) if accepted is None else isinstance(value, accepted) and not isinstance(value, bool)
+    if type(None) in kinds:
+        return value is None or is_allowed, f"{allowed} or None"
+    return is_allowed, allowed

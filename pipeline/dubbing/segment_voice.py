@@ -31,13 +31,17 @@ _BLOCK_SAMPLES = 4800
 
 @dataclass(frozen=True, eq=False)
 class SegmentPart:
-    """A segment, the file of its voice, and its time in the video."""
+    """A segment, the file of its voice, and its time in the video.
+
+    ``speech_end_s``: when the voice would end if nothing cut it.
+    """
 
     segment: DubSegment
     media: MediaFile
     begin: Begin
     start_s: float
     end_s: float
+    speech_end_s: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +100,7 @@ def load_segments(
 ) -> SegmentVoice:
     """Read the voices of the segments. ``files``: the open file of each voice; ``begins``: where its speech begins.
 
-    A voice that is longer than its segment is cut, with a note on its file. Raises MediaError for an unusable file,
+    A voice that is longer than its segment is cut. Raises MediaError for an unusable file,
     UserError for segments that are not in order or start after the end of the video.
     """
     limit_s = video.header.duration_s + STATED_TOLERANCE_S if video.header.duration_s else math.inf
@@ -112,7 +116,7 @@ def load_segments(
         length_s = len(samples) / SAMPLE_RATE_HZ
         end_s = segment.start_s + length_s if segment.end_s is None else segment.end_s
         note_silence(file, samples)
-        parts.append(SegmentPart(segment, file, begin, segment.start_s, end_s))
+        parts.append(SegmentPart(segment, file, begin, segment.start_s, end_s, segment.start_s + length_s))
         spoken.append(samples)
     require_order([(part.start_s, part.end_s) for part in parts])
     audio = np.zeros(round(min(parts[-1].end_s, limit_s) * SAMPLE_RATE_HZ), np.int16)
@@ -121,8 +125,6 @@ def load_segments(
         kept = samples[: stop - start]
         room = audio[start : start + len(kept)]
         room[:] = kept[: len(room)]
-        if (excess_s := (len(samples) - len(kept)) / SAMPLE_RATE_HZ) > FADE_S:
-            part.media.note(f"the last {excess_s:.2f} s do not fit into the segment and are left out")
     return SegmentVoice(video, parts, mel_spectrogram(int16_to_float(audio)), audio)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,18 +25,18 @@ class DubSegment:
     audio: str | Path
     start_s: float = 0.0
     end_s: float | None = None
-    who: str | int | None = None
+    who: str | int | Sequence[int] | None = None
 
 
-def parse_time(text: str) -> float:
+def parse_time(time: str | float) -> float:
     """Seconds of ``62.5``, ``1:02.5`` or ``0:01:02.5``. Raises UserError for anything else."""
-    parts = text.strip().split(":")
+    parts = str(time).strip().split(":")
     try:
         values = [float(part) for part in parts]
     except ValueError:
         values = []
     if not 1 <= len(values) <= 3 or not all(math.isfinite(value) and value >= 0 for value in values):
-        raise UserError(f"the time {text!r} is not understood; allowed: seconds such as 62.5, or 1:02.5, or 0:01:02.5")
+        raise UserError(f"the time {time!r} is not understood; allowed: seconds such as 62.5, or 1:02.5, or 0:01:02.5")
     return sum(value * 60**power for power, value in enumerate(reversed(values)))
 
 

@@ -21,7 +21,7 @@ from pipeline.dubbing.choose import (
 from pipeline.dubbing.face_path import FaceChoice, FoundFaces
 from pipeline.dubbing.segment_voice import after_end
 from pipeline.dubbing.segments import DubSegment
-from pipeline.dubbing.who import Who, parse_who, who_text
+from pipeline.dubbing.who import HOW_TO_LIST, Who, parse_who, who_text
 from pipeline.media.file import MediaFile
 
 
@@ -104,8 +104,8 @@ def _talking_faces(
         return find_talking(found, faces, open_images, np.zeros(0, np.float32))
     if not video.header.has_audio:
         raise UserError(
-            f"who is talking, but {video.path} shows several faces and has no sound; choose one by its number "
-            "(--list-faces)"
+            f"who is talking, but {video.path} shows several faces and has no sound; choose one by its number: "
+            f"{HOW_TO_LIST}"
         )
     talking = find_talking(found, faces, open_images, video.samples(is_noted=False))
     for start, stop in talking.unclear:

@@ -44,7 +44,7 @@ class DubSettings:
     on_missing: OnMissing = "auto"
     reference: Reference = "first"
     audio_track: int | None = None
-    who: str | int = "largest"
+    who: str | int | Sequence[int] = "largest"
     segments: Sequence[DubSegment] = ()
     in_silence: InSilence = "rest"
     drive: Path | None = None

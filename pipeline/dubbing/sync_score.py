@@ -51,6 +51,11 @@ class DubScore:
     lse_d: float
     offset_frames: int
 
+    @property
+    def found_offset(self) -> int | None:
+        """``offset_frames``, or None at the border of the search: the true offset may be larger, or there is none."""
+        return self.offset_frames if abs(self.offset_frames) < VSHIFT_FRAMES else None
+
 
 def score_dub(summary: DubSummary, evaluator: Evaluator, params: PreprocessParams) -> DubScore:
     """Score the face with the most generated frames, during at most ``MAX_SCORED_S``.

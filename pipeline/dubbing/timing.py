@@ -37,6 +37,8 @@ class SourceTiming:
         self._starts_s: list[float] = []
         self._end_s = 0.0
         self._is_constant = True
+        self.is_read_to_end = False
+        """Whether the last reading ended with the video's last frame."""
 
     @property
     def num_wanted(self) -> int | None:
@@ -45,7 +47,7 @@ class SourceTiming:
 
     def read(self, frames: Iterable[TimedFrame[FrameImage]], *, to_end: bool = False) -> Iterator[FrameImage]:
         """The images of the video's frames from the first one, until the output ends or (``to_end``) all of them."""
-        self._starts_s, self._end_s, self._is_constant = [], 0.0, True
+        self._starts_s, self._end_s, self._is_constant, self.is_read_to_end = [], 0.0, True, False
         for index, frame in enumerate(frames):
             self._is_constant &= abs(frame.time_s - index / float(self._fps)) <= TOLERANCE_S
             if not to_end and self._is_over(index, frame.time_s):
@@ -54,6 +56,7 @@ class SourceTiming:
             self._starts_s.append(frame.time_s)
             self._end_s = frame.end_s
             yield frame.image
+        self.is_read_to_end = True
 
     def _is_over(self, index: int, time_s: float) -> bool:
         if self._wanted_s is None or index == 0:

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dubbing.segment_voice import load_segments
+from pipeline.dubbing.segment_voice import SegmentPart, load_segments
 from pipeline.dubbing.segments import DubSegment
 from pipeline.dubbing.speech import load_speech, note_silence
 from pipeline.features.alignment import FPS
@@ -43,12 +43,17 @@ class DubVoice(Protocol):
 class OpenVoice:
     """A voice, the open files that it is read from, and the spans of the video that it belongs to.
 
-    ``spans``: start and end in seconds, and the segment; empty if the voice belongs to the whole video.
+    ``parts``: the segments; none if the voice belongs to the whole video. ``files``: the sound comes first.
     """
 
     voice: DubVoice
     files: Sequence[MediaFile]
-    spans: Sequence[tuple[float, float, DubSegment]] = ()
+    parts: Sequence[SegmentPart] = ()
+
+    @property
+    def spans(self) -> list[tuple[float, float, DubSegment]]:
+        """Start and end of each segment in seconds, and the segment."""
+        return [(part.start_s, part.end_s, part.segment) for part in self.parts]
 
     @property
     def times(self) -> list[tuple[float, float]]:
@@ -70,7 +75,7 @@ def open_voice(
             files = [stack.enter_context(MediaFile(segment.audio, audio_track)) for segment in segments]
             begins = [beginning(video, file) for file in files]
             voice = load_segments(video, segments, files, begins)
-            yield OpenVoice(voice, files, [(part.start_s, part.end_s, part.segment) for part in voice.parts])
+            yield OpenVoice(voice, files, voice.parts)
             return
         assert audio is not None  # check_files refuses it
         sound = stack.enter_context(MediaFile(audio, audio_track))

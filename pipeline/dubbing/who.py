@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Literal, cast, get_args
 
 from pipeline.core.errors import UserError
@@ -11,12 +12,16 @@ Who = WhoByName | tuple[int, ...]
 """The largest face, and in frames without it the next largest; the face whose mouth moves with the sound of the video;
 or faces by their numbers."""
 
+HOW_TO_LIST = "dub --list-faces or list_faces() shows them"
+"""Where messages send the reader for the numbers of faces: the command, or the function of `pipeline.dubbing`."""
 
-def parse_who(value: str | int | Who) -> Who:
-    """``largest``, ``talking``, a number such as ``2``, or several such as ``1,3``. Raises UserError for others."""
-    if isinstance(value, tuple):
-        value = ",".join(map(str, value))
-    text = str(value)
+
+def parse_who(value: str | int | Sequence[int]) -> Who:
+    """``largest``, ``talking``, a number such as ``2``, or several such as ``1,3`` or a sequence of numbers.
+
+    Raises UserError for others.
+    """
+    text = str(value) if isinstance(value, str) or not isinstance(value, Iterable) else ",".join(map(str, value))
     if text in get_args(WhoByName):
         return cast(WhoByName, text)
     numbers = text.split(",")

@@ -72,6 +72,8 @@ def open_container(file: BinaryIO, path: Path) -> Iterator[Any]:
                 "cannot be opened: it is damaged, a playlist or script that names other files, or in a format that is "
                 "not read; convert it to MP4",
             ) from error
+        except (av.error.InvalidDataError, av.error.EOFError) as error:
+            raise NotMediaError(path, "cannot be opened: it is no media file, or is damaged") from error
         except av.error.FFmpegError as error:
             raise NotMediaError(path, f"cannot be opened: {error.strerror or error}") from error
     try:

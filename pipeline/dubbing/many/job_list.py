@@ -9,7 +9,7 @@ from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from pipeline.core.csv_table import TableRow, read_table
 from pipeline.core.errors import UserError
-from pipeline.dubbing.options import DubOptions, require_choices
+from pipeline.dubbing.options import DubOptions, require_options
 from pipeline.dubbing.output import require_local
 from pipeline.dubbing.segments import parse_time, read_segments
 from pipeline.dubbing.who import parse_who
@@ -79,7 +79,7 @@ def _parsed(folder: Path, fields: Mapping[str, str]) -> DubJob:
             raise UserError(f"the column {name} is empty")
     audio = fields.get("audio")
     options = {name: _value(folder, name, fields[name]) for name in option_columns() if fields.get(name)}
-    require_choices(options)
+    require_options(options)
     return DubJob(
         face=_path(folder, "face", fields["face"]),
         audio=_path(folder, "audio", audio) if audio else None,
@@ -92,7 +92,8 @@ def _value(folder: Path, name: str, text: str) -> Any:
     if name in ("start", "end"):
         return parse_time(text)
     if name == "segments":
-        return read_segments(_path(folder, name, text), name)
+        segments = read_segments(_path(folder, name, text), name)
+        return [replace(segment, audio=_direct(Path(segment.audio))) for segment in segments]
     if name == "who":
         parse_who(text)
         return text
@@ -111,7 +112,12 @@ def _value(folder: Path, name: str, text: str) -> Any:
 
 def _path(folder: Path, name: str, text: str) -> Path:
     require_local(name, Path(text))
-    return folder / text
+    return _direct(folder / text)
+
+
+def _direct(path: Path) -> Path:
+    """The same file without ``..`` in its path. The file itself may be a link, which keeps its name."""
+    return path.parent.resolve() / path.name if ".." in path.parts else path
 
 
 def _without_conflicts(listed: Iterable[ListedJob]) -> Iterator[ListedJob]:

@@ -42,6 +42,7 @@ class JobRow:
     lse_c: float | None = None
     lse_d: float | None = None
     offset_frames: int | None = None
+    """At 25 fps, positive if the audio leads the video; None also if it is not found (``DubScore.found_offset``)."""
     no_score: str | None = None
     """Why a dubbed video has no score. None also if no score was asked for."""
 

@@ -203,7 +203,7 @@ def _row(item: ListedJob, outcome: JobOutcome, key: str | None) -> JobRow:
         judge=None if score is None else DUB_JUDGE,
         lse_c=None if score is None else score.lse_c,
         lse_d=None if score is None else score.lse_d,
-        offset_frames=None if score is None else score.offset_frames,
+        offset_frames=None if score is None else score.found_offset,
         no_score=outcome.no_score,
         key=key,
         out_bytes=out_bytes,

@@ -88,6 +88,17 @@ def test_the_faces_are_listed_with_their_pictures(dub: Run, checkout: Path) -> N
     assert (face["number"], face["start_s"], face["is_talking"]) == (1, 0.0, None)
 
 
+def test_a_list_of_no_face_exits_with_3(dub: Run) -> None:
+    with VideoWriter(Path("empty.mp4"), 25, (160, 160), preset="ultrafast") as writer:
+        for _ in range(3):
+            writer.write(np.full((160, 160, 3), 120, np.uint8))
+    code, out, _ = dub("--face", "empty.mp4", "--list-faces", "none.png")
+    assert (code, out) == (3, "empty.mp4: no face\n")
+    code, out, _ = dub("--face", "empty.mp4", "--list-faces", "none.png", "--json")
+    assert (code, json.loads(out)) == (3, [])
+    assert not Path("none.png").exists()
+
+
 def test_the_summary_as_text_and_as_json(dub: Run) -> None:
     code, out, _ = dub("--audio", "short.wav", "--out", "out.mp4", "--who", "1")
     assert code == 0
@@ -122,7 +133,8 @@ def test_a_part_of_the_video_is_dubbed(dub: Run) -> None:
 def test_too_few_frames_with_the_face_exit_with_3(dub: Run) -> None:
     code, _, error = dub("--audio", "long.wav", "--out", "few.mp4", "--min-dubbed", "0.7")
     assert code == 3
-    assert "no face to dub in 8 of 20 frames, first at 0.48 s, but at least 70% must show it (--min-dubbed)" in error
+    assert "no face to dub in 8 of 20 frames of the output, first at 0.48 s, but at least 70% must show it" in error
+    assert "(--min-dubbed)" in error
     assert not Path("few.mp4").exists()
 
 
@@ -132,7 +144,7 @@ def test_too_few_frames_with_the_face_exit_with_3(dub: Run) -> None:
         (["--audio", "short.wav"], "no output is given; add --out"),
         (["--out", "out.mp4"], "no speech is given; give --audio, or --segments"),
         (["--list-faces", "faces.jpg"], "the file name must end in .png"),
-        (["--audio", "short.wav", "--out", "out.mp4", "--who", "7"], "who is 7, but the video's faces are 1; --list-"),
+        (["--audio", "short.wav", "--out", "out.mp4", "--who", "7"], "who is 7, but the video has only face 1; dub --list-"),
         (["--audio", "short.wav", "--out", "out.mp4", "--start", "soon"], "the time 'soon' is not understood"),
         (["--audio", "https://a.b/c.wav", "--out", "out.mp4"], "--audio https://a.b/c.wav is a URL; download it"),
         (["--audio", "a.wav", "--segments", "none.csv", "--out", "out.mp4"], "--segments none.csv: no such file"),

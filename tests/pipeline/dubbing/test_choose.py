@@ -87,27 +87,32 @@ def test_a_shot_starts_where_the_largest_face_leaves_and_another_one_follows():
     assert followed(found_in(script, 24), "largest").shot_starts == [18]
 
 
-@pytest.mark.parametrize(("who", "message"), [(3, "who is 3, but the video's faces are 1 to 2; --list-faces")])
-def test_a_number_that_no_face_has(who, message):
-    found = found_in({k: [LEFT, RIGHT] for k in range(20)}, 20)
+@pytest.mark.parametrize(
+    ("boxes", "known"), [([LEFT, RIGHT], "has the faces 1 to 2"), ([LEFT], "has only face 1")], ids=["two", "one"]
+)
+def test_a_number_that_no_face_has(boxes, known):
+    found = found_in({k: boxes for k in range(20)}, 20)
+    message = rf"who is 3, but the video {known}; dub --list-faces or list_faces\(\) shows them"
     with pytest.raises(UserError, match=message):
-        followed(found, who)
+        followed(found, 3)
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "biggest", "", "1,", "1;2", "1.5"])
+@pytest.mark.parametrize("text", ["0", "-1", "biggest", "", "1,", "1;2", "1.5", [], [1, 0], ["largest"]])
 def test_who_is_not_understood(text):
     with pytest.raises(UserError, match="allowed: largest, talking, or numbers of faces from 1"):
         parse_who(text)
 
 
 def test_who_is_parsed():
-    assert [parse_who(one) for one in ("largest", "talking", 2, "2", "1,3", (4, 5))] == [
+    assert [parse_who(one) for one in ("largest", "talking", 2, "2", "1,3", (4, 5), [1, 2], np.array([3]))] == [
         "largest",
         "talking",
         (2,),
         (2,),
         (1, 3),
         (4, 5),
+        (1, 2),
+        (3,),
     ]
     assert [who_text(parse_who(one)) for one in ("talking", "1, 3")] == ["talking", "1,3"]
 

@@ -152,7 +152,7 @@ def test_a_mouth_is_painted_on_the_mouth_of_a_rolled_face(make_sound, tmp_path, 
 
 def test_missing_faces_can_stop_it(make_video, make_sound, tmp_path):
     seen = {k: [FACE] for k in range(10)}
-    with pytest.raises(DataError, match=r"10 of 20 frames, first at 0\.40 s; use --on-missing keep"):
+    with pytest.raises(DataError, match=r"10 of 20 frames of the output, first at 0\.40 s; use --on-missing keep"):
         run(make_video(20), make_sound(0.8), tmp_path / "out.mp4", detector=ScriptedDetector(seen), on_missing="error")
     assert not (tmp_path / "out.mp4").exists()
 
@@ -163,6 +163,9 @@ def test_nobody_in_the_video_stops_it_unless_that_is_asked_for(make_video, make_
         run(face, audio, out, detector=ScriptedDetector())
     assert not out.exists()
     assert run(face, audio, out, detector=ScriptedDetector(), on_missing="keep").num_missing == 20
+    for num_frames, where in ((10, "any of 10 frames"), (1, "its only frame")):
+        with pytest.raises(DataError, match=f"no face to dub in {where}; if one is visible"):
+            run(make_video(num_frames, name="short.mp4"), audio, out, detector=ScriptedDetector())
 
 
 def test_the_summary_has_the_written_size(make_sound, tmp_path):
@@ -179,7 +182,7 @@ def test_the_summary_has_the_written_size(make_sound, tmp_path):
 
 
 def test_the_summary_tells_what_is_missing_in_the_inputs(make_sound, tmp_path):
-    face, audio = tmp_path / "face.avi", make_sound(0.6)
+    face, audio = tmp_path / "face.avi", make_sound(0.8)
     with av.open(str(face), "w") as container:
         stream = container.add_stream("rawvideo", rate=25, width=WIDTH, height=HEIGHT, pix_fmt="bgr24")
         for index in range(20):

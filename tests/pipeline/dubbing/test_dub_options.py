@@ -86,14 +86,14 @@ def test_only_the_chosen_face_is_dubbed(grey_video, words, tmp_path, who, dubbed
 
 
 def test_frames_with_several_of_the_chosen_faces_are_noted(grey_video, words, tmp_path):
-    summary = run(grey_video, words / "tone.wav", tmp_path / "out.mp4", who="2,1")
+    summary = run(grey_video, words / "tone.wav", tmp_path / "out.mp4", who="2,1", length="video")
     assert [face.number for face in summary.faces] == [2]
     (note,) = summary.notes
     assert (
         "50 frames of the video show several of the faces 2,1; in each of them only the face that is named first"
         in note
     )
-    assert not run(grey_video, words / "tone.wav", tmp_path / "out.mp4", who="1").notes
+    assert not run(grey_video, words / "tone.wav", tmp_path / "out.mp4", who="1", length="video").notes
 
 
 def test_frames_with_several_of_the_chosen_faces_of_a_segment_are_noted(grey_video, words, tmp_path):
@@ -134,7 +134,7 @@ def test_nobody_of_two_still_faces_talks(grey_video, words, tmp_path):
 def test_segments_have_their_own_voice_and_face_and_the_rest_stays(grey_video, words, tmp_path):
     segments = [
         DubSegment(audio=words / "tone.wav", start_s=0.4, who=1),
-        DubSegment(audio=words / "tone.wav", start_s=1.2, end_s=1.6, who=2),
+        DubSegment(audio=words / "tone.wav", start_s=1.2, end_s=1.6, who=[2]),
     ]
     summary = run(grey_video, None, tmp_path / "out.mp4", segments=segments)
     assert (summary.num_frames, summary.num_dubbed, summary.num_missing) == (50, 25, 0)
@@ -176,9 +176,9 @@ def test_lips_follow_one_sound_and_another_is_played(grey_video, words, tmp_path
 
 
 def test_a_driving_voice_of_another_length_is_noted(grey_video, words, tmp_path):
-    summary = run(grey_video, words / "tone.wav", tmp_path / "out.mp4", drive=words / "word.wav")
+    summary = run(grey_video, words / "tone.wav", tmp_path / "out.mp4", drive=words / "word.wav", length="video")
     assert summary.notes == (f"{words / 'word.wav'}: it is 0.60 s longer than the sound; the rest is not used",)
-    summary = run(grey_video, words / "word.wav", tmp_path / "out.mp4", drive=words / "tone.wav")
+    summary = run(grey_video, words / "word.wav", tmp_path / "out.mp4", drive=words / "tone.wav", length="video")
     assert summary.notes == (
         f"{words / 'tone.wav'}: it is 0.60 s shorter than the sound; the mouth rests after its end",
     )

@@ -29,7 +29,7 @@ def test_six_channels_are_mixed_to_stereo(make_video, make_sound, tmp_path):
 def test_the_speech_is_the_default_track_or_the_chosen_one(make_video, tmp_path, audio_track, expected_hz):
     both = tmp_path / "both.mkv"
     write_video(both, [tone(300, 1.0)[:, None], tone(600, 1.0)[:, None]], default=1)
-    summary = run(make_video(5), both, tmp_path / "out.mp4", audio_track=audio_track)
+    summary = run(make_video(25), both, tmp_path / "out.mp4", audio_track=audio_track)
     named = f"{both}: audio track 2 is used; its audio tracks are 1 (aac, mono), 2 (aac, mono)"
     assert summary.notes == (() if audio_track else (named,))
     samples, rate_hz = read_native_samples(tmp_path / "out.mp4")
@@ -43,9 +43,9 @@ def test_sound_before_the_picture_is_kept_unless_the_picture_is_its_own(make_vid
     write_video(late, [tone(300, 1.5)[:, None]], seconds=1.0, picture_s=0.5)
     summary = run(make_video(5), late, tmp_path / "out.mp4")
     assert summary.duration_s == pytest.approx(1.5, abs=0.13)
-    assert summary.notes == (
+    assert [note for note in summary.notes if note.startswith(str(late))] == [
         f"{late}: its sound starts 0.42 s before its video, which is kept: the dub begins with it",
-    )
+    ]
     summary = run(late, late, tmp_path / "out.mp4")
     assert summary.duration_s == pytest.approx(1.0, abs=0.13)
     assert f"{leads}, which is left out" in caplog.text

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_info
 
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
-from pipeline.dubbing import Dubber, DubSummary
+from pipeline.dubbing import Dubber, DubSegment, DubSummary
 from pipeline.dubbing.dubber import OF_RENDERED_FACES
 from pipeline.dubbing.generator_folder import is_of_rendered_faces
 from pipeline.inference.generator import MouthGenerator
@@ -72,7 +72,7 @@ def test_a_generator_of_rendered_faces_says_so(checkout, clip, make_sound, tmp_p
     described["info"]["source"] = "demo"
     (folder / "model.json").write_text(json.dumps(described))
     dubber = Dubber.load(folder, device="cpu", root=checkout.root).with_detectors(lambda detectors: detectors)
-    assert dubber(clip, make_sound(0.2), tmp_path / "out.mp4").notes == (OF_RENDERED_FACES,)
+    assert dubber(clip, make_sound(0.4), tmp_path / "out.mp4").notes == (OF_RENDERED_FACES,)
 
 
 def test_a_generator_is_found_by_alias_variant_and_folder(checkout, tmp_path, monkeypatch):
@@ -128,12 +128,36 @@ def test_a_generator_that_does_not_exist(checkout, model, message):
         ({"length": "longest"}, "length is 'longest'; allowed: audio, video"),
         ({"fill": "black"}, "fill is 'black'; allowed: pingpong, loop"),
         ({"on_missing": None}, "on_missing is None; allowed: auto, keep, error"),
+        ({"start_s": 0.5}, "start_s is no option of a dub; allowed: length, .* start, end, segments"),
+        ({"start": "soon"}, "the time 'soon' is not understood; allowed: seconds such as 62.5, or 1:02.5"),
+        ({"end": -1}, "the time -1 is not understood"),
+        ({"start": True}, "the time True is not understood"),
+        ({"detail": "much"}, "detail is 'much'; allowed: a number"),
+        ({"min_dubbed": "0.5"}, "min_dubbed is '0.5'; allowed: a number or None"),
+        ({"audio_track": 1.5}, "audio_track is 1.5; allowed: a whole number or None"),
+        ({"label": 7}, "label is 7; allowed: a text or None"),
+        ({"drive": 7}, "drive is 7; allowed: a path or None"),
+        ({"on_progress": "print"}, "on_progress is 'print'; allowed: a function or None"),
+        ({"segments": "lines.csv"}, "segments is 'lines.csv'; allowed: a list of DubSegment"),
+        ({"segments": ["a.wav"]}, "segments contains 'a.wav'; allowed: DubSegment"),
+        ({"segments": [DubSegment(audio=None)]}, "audio of a segment is None; allowed: a path"),
+        ({"segments": [DubSegment(audio="a.wav", start_s=None)]}, "the time None is not understood"),
+        ({"segments": [DubSegment(audio="a.wav", who="bob")]}, "who is 'bob'; allowed: largest"),
     ],
 )
-def test_a_value_that_is_no_choice(clip, make_sound, tmp_path, option, message):
+def test_an_option_that_cannot_be_used(clip, make_sound, tmp_path, option, message):
     dubber = Dubber(SimpleNamespace(geometry="square"), lambda side: [], None)
     with pytest.raises(UserError, match=message):
         dubber(clip, make_sound(0.4), tmp_path / "out.mp4", **option)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("face", None), ("audio", 1.0), ("out", b"out.mp4")], ids=["face", "audio", "out"]
+)
+def test_a_file_that_is_no_path(clip, make_sound, tmp_path, name, value):
+    files = {"face": clip, "audio": make_sound(0.2), "out": tmp_path / "out.mp4"} | {name: value}
+    with pytest.raises(UserError, match=rf"^{name} is {value!r}; allowed: a path$"):
+        Dubber(SimpleNamespace(geometry="square"), lambda side: [], None)(**files)
 
 
 @pytest.mark.parametrize("num_threads", [1, 2])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.dubbing import DubbedFace
-from pipeline.dubbing.sync_score import score_dub
+from pipeline.dubbing.sync_score import DubScore, score_dub
 from pipeline.media.file import MediaFile
 from pipeline.media.writer import VideoWriter
 from pipeline.params import load_params
@@ -40,3 +40,8 @@ def test_the_judge_gets_the_sound_of_the_scored_frames_and_no_other_is_kept(tmp_
     assert context.shape == (40, 224, 224, 3) and samples.shape == (40 * 640,)
     loud = np.flatnonzero(np.abs(samples) > 1000)
     assert loud[0] == pytest.approx(0.8 * RATE_HZ, abs=100)
+
+
+@pytest.mark.parametrize(("offset", "found"), [(0, 0), (14, 14), (-14, -14), (15, None), (-15, None)])
+def test_an_offset_at_the_border_of_the_search_is_not_found(offset, found):
+    assert DubScore(lse_c=1.0, lse_d=9.0, offset_frames=offset).found_offset == found

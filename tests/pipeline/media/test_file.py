@@ -207,6 +207,13 @@ def test_what_is_no_file_or_no_media_is_said_with_its_name(tmp_path: Path) -> No
     for ask in asked:
         with MediaFile(tmp_path / "empty.mp4") as media, pytest.raises(CorruptMediaError, match=r"empty\.mp4: cannot"):
             ask(media)
+    for content in (b"", b"no media"):
+        (tmp_path / "text.mp4").write_bytes(content)
+        with (
+            MediaFile(tmp_path / "text.mp4") as media,
+            pytest.raises(CorruptMediaError, match=r"text\.mp4: cannot be opened: it is no media file, or is damaged"),
+        ):
+            assert media.header
 
 
 def test_sound_without_picture_and_picture_without_sound(tmp_path: Path) -> None:

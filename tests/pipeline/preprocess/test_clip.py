@@ -259,7 +259,7 @@ def test_reasons_of_rejection(make_clip, params, tmp_path, monkeypatch) -> None:
     noise = record_of("noise", "s", "train", tmp_path / "noise.mp4", "")
     unread = reject_of(noise, params)
     assert unread.reason == Reason.UNREADABLE_FILE
-    assert unread.detail == "cannot be opened: Invalid data found when processing input"
+    assert unread.detail == "cannot be opened: it is no media file, or is damaged"
 
     replaced = make_clip("replaced")
     (tmp_path / "clips" / "replaced.mp4").write_bytes((tmp_path / "clips" / "good.mp4").read_bytes()[:-1])

@@ -43,6 +43,16 @@ def test_paths_start_at_the_list_and_options_have_the_types_of_the_dubber(tmp_pa
     assert second.job.options == {"segments": [DubSegment(audio=tmp_path / "a.wav")]}
 
 
+def test_a_path_that_goes_up_is_written_directly_and_a_link_keeps_its_name(tmp_path):
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "9f3a").touch()
+    (tmp_path / "a.mp4").symlink_to(tmp_path / "9f3a")
+    (tmp_path / "lines.csv").write_text("start,end,audio\n0,,lists/../a.wav\n")
+    (item,) = listed(tmp_path / "lists", "face,out,segments\n../a.mp4,../out/1.mp4,../lines.csv\n")
+    assert item.job.face == tmp_path / "a.mp4" and item.job.out == tmp_path / "out" / "1.mp4"
+    assert item.job.options == {"segments": [DubSegment(audio=tmp_path / "a.wav")]}
+
+
 def test_each_option_of_a_dub_can_be_a_column(tmp_path):
     """A new option needs a conversion here, or a place among those that lists cannot have."""
     (tmp_path / "lines.csv").write_text("start,end,audio\n0,,a.wav\n")
