@@ -26,7 +26,7 @@ _PAGE_WORDS = (
         r"use --on-missing keep to keep such frames unchanged",
         f"the option \u201c{KEEP_MISSING}\u201d leaves such frames as they are",
     ),
-    (r"--list-faces shows them", "the picture shows them"),
+    (r"dub --list-faces or list_faces\(\) shows them", "the picture shows them"),
     (r"; if one is visible, lower preprocess\.detector_score in params\.yaml", ""),
     (r" \(--[a-z-]+\)", ""),
     (r"^--(?:face|audio) ", ""),

@@ -53,8 +53,7 @@ class DrawnFrames:
             num_searched = len(np.unique(self._sources[self._is_wanted]))
             where = f"any of {num_searched} frames" if num_searched > 1 else "its only frame"
             raise DataError(
-                f"{face}: no face to dub in {where}; if one is visible, lower "
-                "preprocess.detector_score in params.yaml"
+                f"{face}: no face to dub in {where}; if one is visible, lower preprocess.detector_score in params.yaml"
             )
         remedy = "lower --min-dubbed" if on_missing == "keep" else "use --on-missing keep to keep such frames unchanged"
         first = np.flatnonzero(self._is_wanted & ~self._is_drawn)[0]

@@ -12,6 +12,7 @@ from pipeline.core.errors import DataError
 from pipeline.dubbing import PhaseProgress
 from pipeline.dubbing.drawn import DrawnFrames
 from pipeline.dubbing.face_path import Followed
+from pipeline.dubbing.who import HOW_TO_LIST
 
 
 def _score(offset, lse_c=4.0):
@@ -62,7 +63,7 @@ def test_the_progress_of_a_phase(progress, text):
     [
         ("/tmp/app/5fa3/my clip.mp4: is damaged", "my clip.mp4: is damaged"),
         ("--face /tmp/app/5fa3/clip.mp4: is damaged", "clip.mp4: is damaged"),
-        ("who is 9, but the video's faces are 1 to 2; --list-faces shows them", "are 1 to 2; the picture shows them"),
+        (f"who is 9, but the video has only face 1; {HOW_TO_LIST}", "has only face 1; the picture shows them"),
         ("talking, but /tmp/app/a/b.mp4 has no sound; choose by number (--list-faces)", "sound; choose by number"),
     ],
 )

@@ -91,7 +91,7 @@ def test_a_shot_starts_where_the_largest_face_leaves_and_another_one_follows():
     ("boxes", "known"), [([LEFT, RIGHT], "has the faces 1 to 2"), ([LEFT], "has only face 1")], ids=["two", "one"]
 )
 def test_a_number_that_no_face_has(boxes, known):
-    found = found_in({k: boxes for k in range(20)}, 20)
+    found = found_in(dict.fromkeys(range(20), boxes), 20)
     message = rf"who is 3, but the video {known}; dub --list-faces or list_faces\(\) shows them"
     with pytest.raises(UserError, match=message):
         followed(found, 3)
