@@ -112,13 +112,13 @@ def _dub(
     )
     followed = found.follow(selection.choices, settings.follow, generate.geometry)
     timing = source.output(settings.fill)
+    shares = generated_shares(timing.times_s[:-1], float(timing.fps), opened.times, voice.audio, settings.in_silence)
+    drawn = DrawnFrames(followed, timing.sources(found.num_frames, settings.fill), shares, timing.times_s)
+    drawn.require(video.path, settings.on_missing, settings.min_dubbed)
     if length == "video":
         note_unused_speech(opened, float(timing.times_s[-1]))
     else:
         note_other_length(video, source, voice.duration_s, settings.fill)
-    shares = generated_shares(timing.times_s[:-1], float(timing.fps), opened.times, voice.audio, settings.in_silence)
-    drawn = DrawnFrames(followed, timing.sources(found.num_frames, settings.fill), shares, timing.times_s)
-    drawn.require(video.path, settings.on_missing, settings.min_dubbed)
     shown = timing.shown(play(open_stored, found.num_frames, timing.num_plays, settings.fill, out.parent))
     writer = VideoWriter(
         out,

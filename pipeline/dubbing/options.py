@@ -70,9 +70,8 @@ def require_options(options: Mapping[str, Any]) -> None:
 
 def require_path(name: str, value: Any) -> Path:
     """The path that an argument names. Raises UserError if its value is no path."""
-    accepted, allowed = _ACCEPTED[Path]
-    if not isinstance(value, accepted):
-        raise UserError(f"{name} is {value!r}; allowed: {allowed}")
+    if not isinstance(value, str | PathLike):
+        raise UserError(f"{name} is {value!r}; allowed: {_ACCEPTED[Path][1]}")
     return Path(value)
 
 
