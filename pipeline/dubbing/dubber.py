@@ -90,8 +90,8 @@ class Dubber:
         """Dub the video ``face`` with the speech ``audio`` and write ``out`` atomically.
 
         ``audio`` is None if the option ``segments`` names the speech. ``options`` are those of ``python -m pipeline
-        dub``, with underscores; ``start`` and ``end`` are seconds, or texts such as ``1:02.5``. Raises MediaError for an unusable input,
-        DataError if too few frames show the face, and UserError for arguments that cannot be used.
+        dub``, with underscores; ``start`` and ``end`` are seconds, or texts such as ``1:02.5``. Raises MediaError for
+        an unusable input, DataError if too few frames show the face, and UserError for arguments that cannot be used.
         """
         from pipeline.dubbing.dub import dub_file
 
