@@ -84,9 +84,7 @@ def require_segments(segments: Any) -> list[DubSegment]:
 
 def _usable_segment(segment: Any) -> DubSegment:
     if not isinstance(segment, DubSegment):
-        raise UserError(
-            f"segments contains {segment!r}; allowed: DubSegment(audio=..., start_s=..., end_s=..., who=...)"
-        )
+        raise UserError(f"segments contains {segment!r}; allowed: DubSegment(audio=...), with start_s, end_s and who")
     return DubSegment(
         audio=require_path("audio of a segment", segment.audio),
         start_s=parse_time(segment.start_s),

@@ -21,9 +21,9 @@ def parse_who(value: str | int | Sequence[int]) -> Who:
 
     Raises UserError for others.
     """
+    if value in get_args(WhoByName):
+        return cast(WhoByName, value)
     text = str(value) if isinstance(value, str) or not isinstance(value, Iterable) else ",".join(map(str, value))
-    if text in get_args(WhoByName):
-        return cast(WhoByName, text)
     numbers = text.split(",")
     if not all(number.strip().isdecimal() and int(number) > 0 for number in numbers):
         raise UserError(f"who is {text!r}; allowed: largest, talking, or numbers of faces from 1, such as 2 or 1,3")

@@ -144,10 +144,7 @@ def test_too_few_frames_with_the_face_exit_with_3(dub: Run) -> None:
         (["--audio", "short.wav"], "no output is given; add --out"),
         (["--out", "out.mp4"], "no speech is given; give --audio, or --segments"),
         (["--list-faces", "faces.jpg"], "the file name must end in .png"),
-        (
-            ["--audio", "short.wav", "--out", "out.mp4", "--who", "7"],
-            "who is 7, but the video has only face 1; dub --list-",
-        ),
+        (["--audio", "short.wav", "--out", "out.mp4", "--who", "7"], "who is 7, but the video has only face 1; dub --"),
         (["--audio", "short.wav", "--out", "out.mp4", "--start", "soon"], "the time 'soon' is not understood"),
         (["--audio", "https://a.b/c.wav", "--out", "out.mp4"], "--audio https://a.b/c.wav is a URL; download it"),
         (["--audio", "a.wav", "--segments", "none.csv", "--out", "out.mp4"], "--segments none.csv: no such file"),
