@@ -196,17 +196,20 @@ class Board:
                 left_s = progress_left(latest.done - base.done, latest.total - latest.done, at - began)
                 if left_s is not None:
                     return max(0.0, left_s - (self._clock() - at))
-        expected = self._expected(stage)
+        ran = {s: r.seconds for s, r in self._rows.items() if r.state == "ran" and r.seconds is not None}
+        expected = expected_duration(stage, self._plan.last_run, ran)
         return expected - elapsed_s if expected is not None and expected > elapsed_s else None
-
-    def _expected(self, stage: str) -> float | None:
-        this_run = {s: r.seconds for s, r in self._rows.items() if r.state == "ran" and r.seconds is not None}
-        return expected_duration(stage, self._plan.last_run, this_run)
 
     def _time_left(self, rows: tuple[Row, ...]) -> tuple[float, tuple[str, ...]]:
         """Seconds until the end without the stages of unknown duration, and these stages."""
+        this_run = {row.stage: row.elapsed_s for row in rows if row.state == "ran" and row.elapsed_s is not None}
+        for row in rows:
+            if row.state == "running" and row.elapsed_s is not None and row.left_s is not None:
+                this_run[row.stage] = row.elapsed_s + row.left_s
         unfinished = {
-            row.stage: row.left_s if row.state == "running" else self._expected(row.stage)
+            row.stage: row.left_s
+            if row.state == "running"
+            else expected_duration(row.stage, self._plan.last_run, this_run)
             for row in rows
             if row.state == "running" or (row.state == "waiting" and self._rows[row.stage].may_run)
         }

@@ -31,8 +31,9 @@ def record_duration(path: Path, stage: str, seconds: float) -> None:
 def expected_duration(stage: str, last_run: Mapping[str, float], this_run: Mapping[str, float]) -> float | None:
     """Seconds that a stage will take; None if nothing is known.
 
-    ``last_run``: stage -> seconds of its last run, which is taken first. ``this_run``: stages that have finished now;
-    the mean of those of the same kind is taken, such as ``train_gan@a`` for ``train_gan@b``.
+    ``last_run``: stage -> seconds of its last run, which is taken first. ``this_run``: stage -> seconds of the stages
+    that have finished now, or will have taken at their pace; the mean of those of the same kind is taken, such as
+    ``train_gan@a`` for ``train_gan@b``.
     """
     if stage in last_run:
         return last_run[stage]
@@ -68,4 +69,5 @@ def time_to_end(
 
 
 def _kind(stage: str) -> str:
-    return stage.split("@")[0]
+    """``evaluate_bound`` scores videos as ``evaluate`` does, without generating them."""
+    return stage.split("@")[0].removesuffix("_bound")

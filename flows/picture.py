@@ -75,7 +75,8 @@ def run_text(view: View) -> str:
     if not view.unknown:
         left = f"about {duration_text(view.left_s)}"
     elif view.left_s >= 1:
-        left = f"unknown, at least {duration_text(view.left_s)}"
+        kinds = ", ".join(dict.fromkeys(stage.split("@")[0] for stage in view.unknown))
+        left = f"at least {duration_text(view.left_s)} (no estimate yet for {kinds})"
     else:
         left = "unknown"
     return f"whole run: {duration_text(view.elapsed_s)} elapsed, time left: {left}"

@@ -113,6 +113,17 @@ def test_the_whole_run_is_unknown_until_every_kind_of_stage_has_run(board: Board
     assert board.view().left_s == 0.0
 
 
+def test_a_stage_takes_as_long_as_one_of_its_kind_that_runs(board: Board, clock: Clock, tmp_path: Path) -> None:
+    board.expect(GRAPH, ["train@a", "train@b"], 1, {})
+    board.start("train@a", tmp_path / "events")
+    report(tmp_path / "events", 0)
+    board.view()
+    clock.now = 10.0
+    report(tmp_path / "events", 50)
+    view = board.view()
+    assert (view.left_s, view.unknown) == (30.0, ())  # 10 s of the first and 20 s of the second
+
+
 def test_a_stage_that_is_up_to_date_takes_no_time(board: Board) -> None:
     board.expect(GRAPH, [], 1, {})
     assert (board.view().left_s, board.view().unknown) == (0.0, ())

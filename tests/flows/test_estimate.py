@@ -38,6 +38,7 @@ def test_the_last_run_is_taken_before_stages_of_the_same_kind() -> None:
     now = {"train_gan@a": 10.0, "train_gan@b": 20.0, "evaluate@a": 3.0}
     assert estimate.expected_duration("train_gan@c", {"train_gan@c": 7.0}, now) == 7.0
     assert estimate.expected_duration("train_gan@c", {}, now) == 15.0
+    assert estimate.expected_duration("evaluate_bound@real", {}, now) == 3.0
     assert estimate.expected_duration("compare", {}, now) is None
 
 

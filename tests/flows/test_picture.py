@@ -117,7 +117,8 @@ def test_an_unknown_time_is_no_number() -> None:
     row = (Row("a"),)
     assert run_text(View(row, 5.0, 61.0)).endswith("time left: about 1:01")
     assert run_text(View(row, 5.0, 0.0, unknown=("a",))).endswith("time left: unknown")
-    assert run_text(View(row, 5.0, 61.0, unknown=("a",))).endswith("time left: unknown, at least 1:01")
+    some_unknown = View(row, 5.0, 61.0, unknown=("train@a", "train@b", "c"))
+    assert run_text(some_unknown).endswith("time left: at least 1:01 (no estimate yet for train, c)")
     assert run_text(View((), 5.0)) == "finding out which stages have to run, 0:05 elapsed"
 
 
