@@ -1,19 +1,18 @@
-"""The whole of ``params.yaml``: loading, validation across sections, and error messages."""
+"""The whole of ``params.yaml``: loading, and validation across sections."""
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 from pydantic import ValidationError, field_validator, model_validator
 
 from pipeline.core.choices import BOUNDS, JUDGE_NAMES
-from pipeline.core.redact import redacted
 from pipeline.params.clips import DatasetParams, PreprocessParams, SyncFilterParams
+from pipeline.params.explain import explained
 from pipeline.params.scoring import (
     CompareParams,
     DriftParams,
@@ -24,7 +23,6 @@ from pipeline.params.scoring import (
     WeightsParams,
 )
 from pipeline.params.training import (
-    VARIANT_OF,
     LipGanVariant,
     TrainEvaluatorParams,
     TrainGanParams,
@@ -253,40 +251,7 @@ def parse_params(content: dict[str, Any], source: str = "params.yaml") -> Params
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        lines = [_explain(dict(item)) for item in error.errors()]
+        lines = explained(error, Params)
         if len(lines) == 1:
             raise ParamsError(f"{source}: {lines[0]}") from None
         raise ParamsError("\n".join([f"{source}:", *(f"  {line}" for line in lines)])) from None
-
-
-def _explain(item: dict[str, Any]) -> str:
-    loc = item["loc"]
-    if loc[:1] == ("variants",) and len(loc) > 2 and loc[2] in VARIANT_OF:  # pydantic inserts the network's name
-        siblings, loc = list(VARIANT_OF[loc[2]].model_fields), loc[:2] + loc[3:]
-    else:
-        siblings = _siblings(loc)
-    where = ".".join(str(part) for part in loc)
-    if item["type"] == "extra_forbidden":
-        nearest = difflib.get_close_matches(str(loc[-1]), siblings, n=1, cutoff=0.4)
-        hint = f"; did you mean {nearest[0]}?" if nearest else ""
-        return f"{where}: unknown key{hint}"
-    if item["type"] == "missing":
-        known = "an example in another variant" if loc[:1] == ("variants",) else "it"
-        return f"{where}: missing; `git show HEAD:params.yaml` shows {known}, with a comment"
-    if item["type"].startswith("union_tag"):
-        return f"{where}.network: must be {', '.join(VARIANT_OF)} (given {item['ctx'].get('tag', 'nothing')})"
-    message = item["msg"].removeprefix("Value error, ")
-    is_single = not isinstance(item["input"], dict | Section)
-    return f"{where or 'params'}: {message}" + (f" (given {redacted(repr(item['input']))})" if is_single else "")
-
-
-def _siblings(loc: tuple[Any, ...]) -> list[str]:
-    model: Any = Params
-    for part in loc[:-1]:
-        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
-        if field is None:  # below a key that the user names, such as a variant
-            return []
-        model = field.annotation
-        if not hasattr(model, "model_fields"):
-            model = next((a for a in get_args(model) if hasattr(a, "model_fields")), model)
-    return list(getattr(model, "model_fields", {}))
