@@ -1,22 +1,23 @@
 """Audio encoder of the generator and of SyncNet, with an LSTM over mel steps before it or over frames after it.
 
-Legend: B batch, T frames, N folded batch, H units, C channels, M=80 mel bins, L=16 mel steps (0.2 s at 80 steps/s).
+Legend: B batch, T frames, N folded batch, H units, C channels, M=80 mel bins, L mel steps (80 steps/s).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import nn
 
 from models.blocks import ConvBlock, embedding_head, encoder_stage, scaled_channels
+from models.choices import LONG_MEL_STEPS, SHORT_MEL_STEPS, MelSteps
 
 NUM_MEL_BINS = 80
-NUM_MEL_STEPS = 16
-"""Mel steps of one window: 0.2 s."""
-# Channels of the four stages with a spatial map (80x16, 27x16, 9x6, 3x3), before the width factor.
+LAST_STRIDES: Mapping[MelSteps, tuple[int, int]] = {SHORT_MEL_STEPS: (3, 2), LONG_MEL_STEPS: (3, 3)}
+"""Stride of the last stage with a spatial map, by the steps of the window. It makes a map of 3x3."""
+# Channels of the four stages with a spatial map, before the width factor.
 STAGE_CHANNELS = (32, 64, 128, 256)
 FINAL_CHANNELS = 512
 
@@ -84,6 +85,8 @@ class FrameLSTM(nn.Module):
 class AudioEncoder(nn.Module):
     """Wav2Lip's audio encoder: one embedding per mel window (Prajwal et al. 2020, sec. 3).
 
+    Its maps are 80x16, 27x16, 9x6 and 3x3 for a window of 16 steps, as in Wav2Lip. For 27 steps they are 80x27, 27x27,
+    9x9 and 3x3: the last stage has stride 3 instead of 2 over the steps. The parameters have equal shapes in both.
     `num_residual_256` is 1 in the generator and 2 in SyncNet. `embedding_dim` None means 512 times the width. With
     `linear_head` the last 1x1 layer is a plain convolution, without normalisation and ReLU.
     """
@@ -95,6 +98,7 @@ class AudioEncoder(nn.Module):
         num_residual_256: int = 1,
         embedding_dim: int | None = None,
         linear_head: bool = False,
+        mel_steps: MelSteps = SHORT_MEL_STEPS,
     ) -> None:
         super().__init__()
         c32, c64, c128, c256 = self.stage_channels = [scaled_channels(channels, width) for channels in STAGE_CHANNELS]
@@ -104,7 +108,7 @@ class AudioEncoder(nn.Module):
                 encoder_stage(1, c32, 3, 1, 1, num_residual=2),
                 encoder_stage(c32, c64, 3, (3, 1), 1, num_residual=2),
                 encoder_stage(c64, c128, 3, 3, 1, num_residual=2),
-                encoder_stage(c128, c256, 3, (3, 2), 1, num_residual=num_residual_256),
+                encoder_stage(c128, c256, 3, LAST_STRIDES[mel_steps], 1, num_residual=num_residual_256),
             ]
         )
         self.squeeze = ConvBlock(c256, c512, 3)
@@ -117,7 +121,7 @@ class AudioEncoder(nn.Module):
         refinements: Sequence[nn.Module] | nn.ModuleList = (),
         before_head: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> torch.Tensor:
-        """mel float [N, 1, 80, 16] in [-4, 4] -> float [N, C, 1, 1].
+        """mel float [N, 1, 80, L] in [-4, 4], L is 16 or 27 -> float [N, C, 1, 1].
 
         `refinements` holds one module per stage (CBAM) or is empty. `before_head` is applied to the input of the last
         layer.

@@ -9,19 +9,24 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-REDUCTION = 16
+from models.choices import CBAM_REDUCTION
+
 MIN_HIDDEN = 4
+"""Minimum number of hidden units of a channel gate."""
 
 
 class ChannelGate(nn.Module):
     """One gate per channel from average and max pooling through a shared MLP (CBAM, sec. 3.1).
 
+    The MLP has C / ``reduction`` hidden units, rounded down, but at least 4. Raises ValueError for a reduction below 1.
     The last layer of the MLP is initialised to zero, so every gate is 1/2 before training.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, reduction: int = CBAM_REDUCTION) -> None:
         super().__init__()
-        hidden = max(MIN_HIDDEN, channels // REDUCTION)
+        if reduction < 1:
+            raise ValueError(f"the reduction of CBAM must be at least 1, got {reduction}")
+        hidden = max(MIN_HIDDEN, channels // reduction)
         self.reduce = nn.Linear(channels, hidden)
         self.expand = nn.Linear(hidden, channels)
         nn.init.zeros_(self.expand.weight)
@@ -66,9 +71,9 @@ class ResidualCBAM(nn.Module):
     7x7 kernel would cover mostly padding.
     """
 
-    def __init__(self, channels: int, *, spatial: bool = True) -> None:
+    def __init__(self, channels: int, reduction: int = CBAM_REDUCTION, *, spatial: bool = True) -> None:
         super().__init__()
-        self.channel_gate = ChannelGate(channels)
+        self.channel_gate = ChannelGate(channels, reduction)
         self.spatial_gate = SpatialGate() if spatial else None
         self.initial_gain = 1.25 if spatial else 1.5
 

@@ -1,4 +1,4 @@
-"""Lip-sync generator: Wav2Lip's encoder-decoder with an LSTM on the audio and CBAM in the encoders.
+"""Lip-sync generator: Wav2Lip's encoder-decoder with an LSTM on the audio and CBAM on its maps.
 
 Legend: B batch, T window frames, N = B*T folded batch, C channels, H W pixels, S side of the faces in pixels, M mel
 bins, L steps.
@@ -6,13 +6,14 @@ bins, L steps.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
 import torch
 from torch import nn
 
-from models.audio_encoder import NUM_MEL_STEPS, AudioEncoder, FrameLSTM, LstmState, MelLSTM
+from models.audio_encoder import AudioEncoder, FrameLSTM, LstmState, MelLSTM
 from models.blocks import (
     ConvBlock,
     TransposedConvBlock,
@@ -21,7 +22,17 @@ from models.blocks import (
     scaled_channels,
 )
 from models.cbam import ResidualCBAM
-from models.choices import FACE_SIZE_PX, MEL_CONTEXT, FacePx, LstmOver, Predicts
+from models.choices import (
+    CBAM_REDUCTION,
+    FACE_SIZE_PX,
+    MEL_CONTEXT,
+    SHORT_MEL_STEPS,
+    CbamIn,
+    FacePx,
+    LstmOver,
+    MelSteps,
+    Predicts,
+)
 from models.copied_face import copy_logits, start_at_zero
 from models.face_sizes import SMALLEST_MAP, map_sizes, require_face_px
 
@@ -42,17 +53,22 @@ class GeneratorConfig:
     use_lstm: bool = True
     """Add an LSTM to the audio path, at the place that `lstm_over` names."""
     use_cbam: bool = True
-    """Add CBAM after the face stages and the audio stages; skip connections carry the refined features."""
+    """Add CBAM after the stages of the parts that `cbam_in` names."""
     lstm_over: LstmOver = "mel"
     """mel: over the steps of each mel window, before the audio encoder; a frame depends on its own window only.
     frames: over the audio embeddings of the frames, after the encoder; a frame depends on earlier frames too.
     context: as mel, and over the 0.8 s before the window. context_both: as context, and backward from 0.2 s after the
-    window. The audio encoder reads the same 16 steps in all of them."""
+    window. The audio encoder reads the steps of the window in all of them."""
     lstm_hidden: int = 256
     """Units of the LSTM over mel steps or context; not scaled by `width`. The LSTM over frames has the size of the
     embedding."""
-    use_decoder_cbam: bool = False
-    """With `use_cbam`, also add CBAM after the decoder stages from 3x3 on."""
+    cbam_in: CbamIn = "encoders"
+    """encoders: after the face stages and the audio stages; skip connections carry the refined features. decoder: after
+    the decoder stages from 3x3 on. both: after all of these."""
+    cbam_reduction: int = CBAM_REDUCTION
+    """Channels for each hidden unit of a channel gate, from 1; a gate has at least `MIN_HIDDEN` hidden units."""
+    mel_steps: MelSteps = SHORT_MEL_STEPS
+    """Steps of the mel window of a frame; 16 are Wav2Lip's. The number of parameters does not depend on it."""
     predicts: Predicts = "image"
     """image: the face, as in Wav2Lip. change: what to add to `copy_logits`; before training it is zero."""
     face_px: FacePx = FACE_SIZE_PX
@@ -65,12 +81,23 @@ class GeneratorConfig:
             raise ValueError(f"lstm_over must be {' or '.join(get_args(LstmOver))}, got {self.lstm_over!r}")
         if self.lstm_hidden < 1:
             raise ValueError(f"lstm_hidden must be at least 1, got {self.lstm_hidden}")
+        if self.cbam_in not in get_args(CbamIn):
+            raise ValueError(f"cbam_in must be {' or '.join(get_args(CbamIn))}, got {self.cbam_in!r}")
+        if self.cbam_reduction < 1:
+            raise ValueError(f"cbam_reduction must be at least 1, got {self.cbam_reduction}")
+        require_mel_steps(self.mel_steps)
         require_predicts(self.predicts)
 
     @property
     def mel_context(self) -> tuple[int, int]:
-        """Mel steps before and after the 16 of each window that the network reads too."""
+        """Mel steps before and after each window that the network reads too."""
         return MEL_CONTEXT[self.lstm_over] if self.use_lstm else (0, 0)
+
+
+def require_mel_steps(value: int) -> None:
+    """Raise ValueError unless the value is one of `MelSteps`."""
+    if value not in get_args(MelSteps):
+        raise ValueError(f"mel_steps must be {' or '.join(map(str, get_args(MelSteps)))}, got {value!r}")
 
 
 def require_predicts(value: str) -> None:
@@ -110,7 +137,7 @@ class Generator(nn.Module):
             stages.append(encoder_stage(face[level - 1], face[level], 3, 2, 1, num_residual=residuals))
         stages.append(nn.Sequential(ConvBlock(face[-2], face[-1], sizes[-2]), ConvBlock(face[-1], face[-1], 1)))
         self.face_stages = nn.ModuleList(stages)
-        self.audio_encoder = AudioEncoder(config.width, num_residual_256=1)
+        self.audio_encoder = AudioEncoder(config.width, num_residual_256=1, mel_steps=config.mel_steps)
         dec = [scaled_channels(c, config.width) for c in (512, *reversed(DECODER_MAP_CHANNELS[:num_maps]))]
         stages = [ConvBlock(dec[0], dec[0], 1)]
         stages.append(self._up(dec[0] + face[-1], dec[1], sizes[-2], stride=1, num_residual=1))
@@ -129,18 +156,17 @@ class Generator(nn.Module):
             self.mel_lstm = MelLSTM(config.lstm_hidden, before=before, after=after) if is_over_mel else None
             self.frame_lstm = FrameLSTM(dec[0]) if over == "frames" else None
         with torch.random.fork_rng(devices=[]):
-            self.face_cbam = nn.ModuleList()
-            self.audio_cbam = nn.ModuleList()
+            # Maps of 3x3 and 4x4 have a channel gate only.
+            is_large = [size > SMALLEST_MAP for size in sizes[:-1]]
+            audio = self.audio_encoder.stage_channels
+            self.face_cbam = _cbams(face[:num_maps], is_large, config)
+            self.audio_cbam = _cbams(audio, [True, True, True, False], config)
+            # All are made, so that the initial values of each do not depend on `cbam_in`.
+            self.decoder_cbam = _cbams(dec[1:], is_large[::-1], config)
+        if not config.use_cbam or config.cbam_in == "decoder":
+            self.face_cbam, self.audio_cbam = nn.ModuleList(), nn.ModuleList()
+        if not config.use_cbam or config.cbam_in == "encoders":
             self.decoder_cbam = nn.ModuleList()
-            if config.use_cbam:
-                # Maps of 3x3 and 4x4 have a channel gate only.
-                is_large = [size > SMALLEST_MAP for size in sizes[:-1]]
-                self.face_cbam.extend(ResidualCBAM(face[i], spatial=is_large[i]) for i in range(num_maps))
-                audio = self.audio_encoder.stage_channels
-                self.audio_cbam.extend(ResidualCBAM(audio[i], spatial=i < 3) for i in range(4))
-                if config.use_decoder_cbam:
-                    levels = range(1, num_maps + 1)
-                    self.decoder_cbam.extend(ResidualCBAM(dec[i], spatial=is_large[num_maps - i]) for i in levels)
 
     @staticmethod
     def _up(in_channels: int, out_channels: int, kernel: int, *, stride: int, num_residual: int) -> nn.Module:
@@ -154,7 +180,8 @@ class Generator(nn.Module):
     def forward(self, mel_BTCML: torch.Tensor, faces_BTCHW: torch.Tensor) -> torch.Tensor:
         """Generate every frame from its own mel window.
 
-        mel: float [B, T, 1, 80, 16] in [-4, 4]; 80 steps with `lstm_over` context, 96 with context_both.
+        mel: float [B, T, 1, 80, L] in [-4, 4]; L is `mel_steps` and the steps of `mel_context`: 16, or 80 with
+        `lstm_over` context, 96 with context_both; 11 more with `mel_steps` 27.
         faces: float [B, T, 6, S, S] in [0, 1], BGR, from `face_input`.
         Returns float32 [B, T, 3, S, S] in [0, 1], BGR. Raises ValueError if mel and faces differ in B or T, for mel
         windows with another number of steps, and for faces of another size.
@@ -174,7 +201,7 @@ class Generator(nn.Module):
                 "mel and faces must agree in batch and frames, got "
                 f"{tuple(mel_BTCML.shape[:2])} and {tuple(faces_BTCHW.shape[:2])}"
             )
-        num_steps, side = NUM_MEL_STEPS + sum(self.config.mel_context), self.config.face_px
+        num_steps, side = self.config.mel_steps + sum(self.config.mel_context), self.config.face_px
         if mel_BTCML.shape[-1] != num_steps:
             raise ValueError(f"the mel windows of this generator have {num_steps} steps, got {mel_BTCML.shape[-1]}")
         if tuple(faces_BTCHW.shape[-2:]) != (side, side):
@@ -213,3 +240,9 @@ class Generator(nn.Module):
             pose_NCHW, reference_NCHW = faces_NCHW.chunk(2, dim=1)
             logits_NCHW = logits_NCHW + copy_logits(pose_NCHW, reference_NCHW)
         return torch.sigmoid(logits_NCHW)
+
+
+def _cbams(channels: Sequence[int], is_spatial: Sequence[bool], config: GeneratorConfig) -> nn.ModuleList:
+    """One CBAM for each map."""
+    pairs = zip(channels, is_spatial, strict=True)
+    return nn.ModuleList(ResidualCBAM(num, config.cbam_reduction, spatial=spatial) for num, spatial in pairs)

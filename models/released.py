@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from models.blocks import ConvBlock, LeakyConvBlock, TransposedConvBlock
+from models.choices import SHORT_MEL_STEPS
 from models.discriminator import QualityDiscriminator
 from models.generator import Generator, GeneratorConfig
 from models.syncnet import SyncNet, SyncNetConfig
@@ -44,10 +45,10 @@ def adapt_released(
     """The published weights as a state dict for `network.load_state_dict`.
 
     released: the state dict, or a dict that holds it under "state_dict"; names may have the prefix `module.`.
-    network: a generator without LSTM and CBAM, an expert without linear heads, or the quality discriminator, whose
-    logits are the input of Wav2Lip's sigmoid. Raises ValueError for another network, for missing or unexpected names,
-    and for shapes that differ. The published generator was trained on mel windows that start one frame before the
-    generated frame; in Wav2Lip's inference they start at that frame.
+    network: a generator without LSTM and CBAM and with windows of 16 steps, an expert without linear heads, or the
+    quality discriminator, whose logits are the input of Wav2Lip's sigmoid. Raises ValueError for another network, for
+    missing or unexpected names, and for shapes that differ. The published generator was trained on mel windows that
+    start one frame before the generated frame; in Wav2Lip's inference they start at that frame.
     """
     ours = _released_names(network)
     expected = {ours[name]: tensor for name, tensor in network.state_dict().items()}
@@ -83,9 +84,10 @@ def _released_names(network: Generator | SyncNet | QualityDiscriminator) -> dict
     """Name in our state dict -> published name, for the whole state dict."""
     layers: dict[str, str] = {}
     if isinstance(network, Generator):
-        if network.config.use_lstm or network.config.use_cbam:
+        if network.config.use_lstm or network.config.use_cbam or network.config.mel_steps != SHORT_MEL_STEPS:
             raise ValueError(
-                "Wav2Lip has neither LSTM nor CBAM: build the generator with use_lstm=False and use_cbam=False"
+                f"Wav2Lip has neither LSTM nor CBAM, and windows of {SHORT_MEL_STEPS} steps: build the generator with "
+                f"use_lstm=False, use_cbam=False and mel_steps={SHORT_MEL_STEPS}"
             )
         layers |= _nested(_stages(network, "face_stages"), "face_encoder_blocks")
         layers |= _nested(_stages(network, "decoder_stages"), "face_decoder_blocks")

@@ -1,6 +1,6 @@
 """LipGAN's discriminator, which scores sync, and the generator's loss from it (Prajwal et al. 2019).
 
-Legend: N folded batch, C channels, H W pixels, M=80 mel bins, L=27 mel steps, D embedding.
+Legend: N folded batch, C channels, H W pixels, M=80 mel bins, L mel steps, D embedding.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from models.adversarial import TrainedAdversary, frozen
+from models.baselines.lipgan import HALVING_STRIDES
 from models.blocks import Size2d, scaled_channels, unit_length
+from models.choices import LONG_MEL_STEPS, MelSteps
 from models.parallel import roll_batch
 
 LIPGAN_LEAKY_SLOPE = 0.2
@@ -23,10 +25,11 @@ class LipGANDiscriminator(nn.Module):
 
     It is trained together with the generator. Its input is one whole face. Each channel is normalised on its own;
     LipGAN's Keras layer also takes the moments over the channels. Layers before a normalisation have no bias, because
-    the normalisation would remove it.
+    the normalisation would remove it. ``mel_steps`` is L, as in the generator; the number of parameters does not depend
+    on it.
     """
 
-    def __init__(self, width: float = 1.0) -> None:
+    def __init__(self, width: float = 1.0, mel_steps: MelSteps = LONG_MEL_STEPS) -> None:
         super().__init__()
         c64, c128, c256, c512 = (scaled_channels(channels, width) for channels in (64, 128, 256, 512))
         self.face_encoder = nn.Sequential(
@@ -40,15 +43,15 @@ class LipGANDiscriminator(nn.Module):
         self.audio_encoder = nn.Sequential(
             _normed(1, c64, 3, (3, 1), 1),  # 27x27
             _normed(c64, c128, 3, 1, 1),
-            _normed(c128, c256, 3, (1, 2), 1),  # 27x14
+            _normed(c128, c256, 3, HALVING_STRIDES[mel_steps], 1),  # 27x14; 27x16 for 16 steps
             _normed(c256, c256, 3, 1, 1),
-            _normed(c256, c256, 3, (3, 2), 1),  # 9x7
+            _normed(c256, c256, 3, (3, 2), 1),  # 9x7; 9x8
             _normed(c256, c512, 3, (3, 2), 1),  # 3x4
             nn.Conv2d(c512, c512, (3, 4)),  # 1x1
         )
 
     def forward(self, faces_NCHW: torch.Tensor, mel_N1ML: torch.Tensor) -> torch.Tensor:
-        """faces float [N, 3, 96, 96] in [0, 1], BGR, and mel [N, 1, 80, 27] -> distance float32 [N] in [0, 2]."""
+        """faces float [N, 3, 96, 96] in [0, 1], BGR, and mel [N, 1, 80, L] -> distance float32 [N] in [0, 2]."""
         face_ND = unit_length(self.face_encoder(faces_NCHW))
         audio_ND = unit_length(self.audio_encoder(mel_N1ML))
         return torch.linalg.vector_norm(face_ND - audio_ND, dim=1)
@@ -74,7 +77,7 @@ class SyncAdversarialLoss(TrainedAdversary):
     discriminator: LipGANDiscriminator
 
     def forward(self, fake_NCHW: torch.Tensor, mel_N1ML: torch.Tensor) -> torch.Tensor:
-        """Loss of generated faces [N, 3, 96, 96] with the label in sync, scalar; mel [N, 1, 80, 27].
+        """Loss of generated faces [N, 3, 96, 96] with the label in sync, scalar; mel [N, 1, 80, L].
 
         No gradient reaches the discriminator.
         """
@@ -85,7 +88,7 @@ class SyncAdversarialLoss(TrainedAdversary):
     def train_adv(
         self, fake_NCHW: torch.Tensor, real_NCHW: torch.Tensor, mel_N1ML: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """One step on real and generated faces, float [N, 3, 96, 96] each, and mel float [N, 1, 80, 27].
+        """One step on real and generated faces, float [N, 3, 96, 96] each, and mel float [N, 1, 80, L].
 
         Real faces with their own audio are the pairs in sync. The pairs out of sync are, with probability 1/2 each, the
         generated faces or real faces with the audio of half a batch further on. Returns `d_loss`, `d_synced` and

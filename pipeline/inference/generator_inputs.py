@@ -129,10 +129,14 @@ class ArrayInputs:
 
 ARRAY_INPUTS: Mapping[str, ArrayInputs] = {
     "generator": ArrayInputs(),
+    "generator_long": ArrayInputs(),
     "generator_context": ArrayInputs(mel_context=MEL_CONTEXT["context"]),
+    "generator_context_long": ArrayInputs(mel_context=MEL_CONTEXT["context"]),
     "generator_context_both": ArrayInputs(mel_context=MEL_CONTEXT["context_both"]),
+    "generator_context_both_long": ArrayInputs(mel_context=MEL_CONTEXT["context_both"]),
     "wav2lip_released": ArrayInputs(late_s=1 / FPS),
     "lipgan": ArrayInputs(faces="reference_pose"),
+    "lipgan_short": ArrayInputs(faces="reference_pose"),
     "speech2vid": ArrayInputs(faces="stills", feature="mfcc"),
 }
 """Kind of a saved generator -> its inputs."""

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from models.baselines.lipgan import MEL_STEPS, LipGANConfig, LipGANGenerator, lipgan_face_input
+from models.baselines.lipgan import LipGANConfig, LipGANGenerator, lipgan_face_input
 from models.baselines.speech2vid import NUM_MFCC, SPEECH2VID_MFCC_STEPS, Speech2Vid, Speech2VidConfig
-from models.choices import MEL_CONTEXT, LstmOver
+from models.choices import LONG_MEL_STEPS, MEL_CONTEXT, SHORT_MEL_STEPS, LstmOver, MelSteps
 from models.generator import Generator, GeneratorConfig, face_input
 from pipeline.core.errors import UserError
 from pipeline.features import alignment
@@ -62,21 +62,32 @@ def _build_speech2vid(config: Mapping[str, Any]) -> nn.Module:
     return Speech2Vid(known)
 
 
-def _ours(name: str, lstm_over: LstmOver) -> GeneratorKind:
+def _ours(name: str, lstm_over: LstmOver, mel_steps: MelSteps = SHORT_MEL_STEPS) -> GeneratorKind:
     context = MEL_CONTEXT[lstm_over]
 
     def build(config: Mapping[str, Any]) -> nn.Module:
-        known = parse_config(GeneratorConfig, config)
-        if known.mel_context != context:  # the weights would fit, the windows would not
-            raise UserError(f"its kind {name} does not have the mel windows of lstm_over {known.lstm_over}")
+        known = parse_config(GeneratorConfig, _with_present_keys(config))
+        if (known.mel_context, known.mel_steps) != (context, mel_steps):  # the weights would fit, the windows would not
+            raise UserError(
+                f"its kind {name} does not have the mel windows of lstm_over {known.lstm_over} and mel_steps "
+                f"{known.mel_steps}"
+            )
         return Generator(known)
 
     return GeneratorKind(
         name=name,
         build=build,
-        audio_windows=ARRAY_INPUTS[name].audio_windows(alignment.NUM_MELS, alignment.MEL_WINDOW + sum(context)),
+        audio_windows=ARRAY_INPUTS[name].audio_windows(alignment.NUM_MELS, mel_steps + sum(context)),
         face_input=face_input,
     )
+
+
+def _with_present_keys(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a saved generator. Earlier versions had ``use_decoder_cbam`` in place of ``cbam_in``."""
+    present = dict(config)
+    if "use_decoder_cbam" in present:
+        present["cbam_in"] = "both" if present.pop("use_decoder_cbam") else "encoders"
+    return present
 
 
 OURS = _ours("generator", "mel")
@@ -85,12 +96,43 @@ OURS_CONTEXT = _ours("generator_context", "context")
 """The paper's network with `lstm_over` context: the windows of ``OURS`` and the 64 columns before each."""
 OURS_CONTEXT_BOTH = _ours("generator_context_both", "context_both")
 """The paper's network with `lstm_over` context_both: also the 16 columns after each window."""
+OURS_LONG = _ours("generator_long", "mel", LONG_MEL_STEPS)
+"""As ``OURS``, with windows of 27 columns."""
+OURS_CONTEXT_LONG = _ours("generator_context_long", "context", LONG_MEL_STEPS)
+OURS_CONTEXT_BOTH_LONG = _ours("generator_context_both_long", "context_both", LONG_MEL_STEPS)
 
 
-def kind_of(config: GeneratorConfig) -> GeneratorKind:
-    """The kind of the paper's network with the audio windows of ``config``."""
-    kinds = {"context": OURS_CONTEXT, "context_both": OURS_CONTEXT_BOTH}
-    return kinds.get(config.lstm_over, OURS) if config.use_lstm else OURS
+def _lipgan(name: str, mel_steps: MelSteps) -> GeneratorKind:
+    def build(config: Mapping[str, Any]) -> nn.Module:
+        known = parse_config(LipGANConfig, config)
+        if known.mel_steps != mel_steps:  # the weights would fit, the windows would not
+            raise UserError(f"its kind {name} does not have the mel windows of mel_steps {known.mel_steps}")
+        return LipGANGenerator(known)
+
+    return GeneratorKind(
+        name=name,
+        build=build,
+        audio_windows=ARRAY_INPUTS[name].audio_windows(alignment.NUM_MELS, mel_steps),
+        face_input=lipgan_face_input,
+    )
+
+
+LIPGAN = _lipgan("lipgan", LONG_MEL_STEPS)
+LIPGAN_SHORT = _lipgan("lipgan_short", SHORT_MEL_STEPS)
+"""As ``LIPGAN``, with windows of 16 columns."""
+
+
+def kind_of(config: GeneratorConfig | LipGANConfig) -> GeneratorKind:
+    """The kind of the network with the audio windows of ``config``."""
+    if isinstance(config, LipGANConfig):
+        short, long = LIPGAN_SHORT, LIPGAN
+    else:
+        with_context = {
+            MEL_CONTEXT["context"]: (OURS_CONTEXT, OURS_CONTEXT_LONG),
+            MEL_CONTEXT["context_both"]: (OURS_CONTEXT_BOTH, OURS_CONTEXT_BOTH_LONG),
+        }
+        short, long = with_context.get(config.mel_context, (OURS, OURS_LONG))
+    return short if config.mel_steps == SHORT_MEL_STEPS else long
 
 
 WAV2LIP_RELEASED = replace(
@@ -103,12 +145,6 @@ WAV2LIP_RELEASED = replace(
 They were trained on windows that start one frame before the generated frame (`get_segmented_mels` in Wav2Lip's
 training code). The windows of ``OURS`` start two frames before it; those in Wav2Lip's inference code start at it.
 """
-LIPGAN = GeneratorKind(
-    name="lipgan",
-    build=lambda config: LipGANGenerator(parse_config(LipGANConfig, config)),
-    audio_windows=ARRAY_INPUTS["lipgan"].audio_windows(alignment.NUM_MELS, MEL_STEPS),
-    face_input=lipgan_face_input,
-)
 SPEECH2VID = GeneratorKind(
     name="speech2vid",
     build=_build_speech2vid,
@@ -118,4 +154,18 @@ SPEECH2VID = GeneratorKind(
     parts=("mel", "audio"),
     num_stills=NUM_STILLS,
 )
-KINDS = {kind.name: kind for kind in (OURS, OURS_CONTEXT, OURS_CONTEXT_BOTH, WAV2LIP_RELEASED, LIPGAN, SPEECH2VID)}
+KINDS = {
+    kind.name: kind
+    for kind in (
+        OURS,
+        OURS_LONG,
+        OURS_CONTEXT,
+        OURS_CONTEXT_LONG,
+        OURS_CONTEXT_BOTH,
+        OURS_CONTEXT_BOTH_LONG,
+        WAV2LIP_RELEASED,
+        LIPGAN,
+        LIPGAN_SHORT,
+        SPEECH2VID,
+    )
+}

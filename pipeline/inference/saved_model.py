@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
@@ -14,7 +14,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from models.choices import FACE_SIZE_PX
 from pipeline.core import atomic
 from pipeline.core.choices import UNNAMED_GEOMETRY, CropGeometry
 from pipeline.core.digest import sha256_of
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE_CHARS = 300
 """Maximum length of torch's message about tensors that do not match. Torch lists every tensor."""
+ADDED_ARGUMENTS = {"face_px", "mel_steps", "cbam_in", "cbam_reduction"}
+"""Arguments of the generators that were added to configs after models had been saved without them."""
 Network = TypeVar("Network", bound=nn.Module)
 Config = TypeVar("Config")
 
@@ -61,9 +62,11 @@ def save_model(
 def config_to_save(config: DataclassInstance) -> dict[str, Any]:
     """The arguments of a network for ``save_model``.
 
-    ``face_px`` is left out if it is 96, which is its default: earlier versions had no other size and did not name it.
+    Arguments that earlier versions did not have are left out where they have their defaults, so that earlier versions
+    load such models.
     """
-    return {name: value for name, value in asdict(config).items() if (name, value) != ("face_px", FACE_SIZE_PX)}
+    defaults = {one.name: one.default for one in fields(config) if one.name in ADDED_ARGUMENTS}
+    return {name: value for name, value in asdict(config).items() if name not in defaults or value != defaults[name]}
 
 
 def geometry_of(saved: SavedModel, folder: Path) -> CropGeometry:

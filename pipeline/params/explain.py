@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -11,10 +12,25 @@ from pipeline.core.redact import redacted
 from pipeline.params.training import VARIANT_OF
 from pipeline.params.values import Section
 
+RENAMED: Mapping[str, tuple[str, str]] = {
+    "train_gan.use_decoder_cbam": ("train_gan.cbam_in", "encoders in place of false, both in place of true"),
+}
+"""Key of an earlier version -> the key in its place, and how to write its values."""
+
 
 def explained(error: ValidationError, whole: type[BaseModel]) -> list[str]:
-    """One line for each error. ``whole`` declares all sections."""
-    return [_explain(dict(item), whole) for item in error.errors()]
+    """One line for each error. ``whole`` declares all sections.
+
+    A missing key has no line of its own if its former name is given.
+    """
+    items = [dict(item) for item in error.errors()]
+    former = {_dotted(item["loc"]) for item in items if item["type"] == "extra_forbidden"} & RENAMED.keys()
+    named = {RENAMED[key][0] for key in former}
+    return [_explain(item, whole) for item in items if item["type"] != "missing" or _dotted(item["loc"]) not in named]
+
+
+def _dotted(loc: tuple[Any, ...]) -> str:
+    return ".".join(str(part) for part in loc)
 
 
 def _explain(item: dict[str, Any], whole: type[BaseModel]) -> str:
@@ -23,7 +39,10 @@ def _explain(item: dict[str, Any], whole: type[BaseModel]) -> str:
         siblings, loc = list(VARIANT_OF[loc[2]].model_fields), loc[:2] + loc[3:]
     else:
         siblings = _siblings(loc, whole)
-    where = ".".join(str(part) for part in loc)
+    where = _dotted(loc)
+    if where in RENAMED:
+        key, values = RENAMED[where]
+        return f"{where}: the key is now {key}; write {values}"
     if item["type"] == "extra_forbidden":
         nearest = difflib.get_close_matches(str(loc[-1]), siblings, n=1, cutoff=0.4)
         hint = f"; did you mean {nearest[0]}?" if nearest else ""

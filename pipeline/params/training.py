@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from models.choices import FacePx, LstmOver, Predicts
+from models.choices import CbamIn, FacePx, LstmOver, MelWindow, Predicts
 from pipeline.core.choices import AudioStart, Augment, Keep, Precision, SyncObjective
 from pipeline.params.values import (
     BelowOne,
@@ -95,8 +95,10 @@ class TrainGanParams(_TrainingParams):
     ema_decay: BelowOne
     window_frames: Annotated[int, Field(ge=5, le=25, multiple_of=5)]
     predicts: Predicts
+    mel_window: MelWindow
     lstm_over: LstmOver
-    use_decoder_cbam: bool
+    cbam_in: CbamIn
+    cbam_reduction: PositiveInt
     micro_batches: PositiveInt
     discriminator_width: Annotated[float, Field(gt=0, le=4)]
     discriminator_learning_rate: Positive

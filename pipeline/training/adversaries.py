@@ -12,7 +12,7 @@ import torch
 
 from models.adversarial import AdversarialLoss, TrainedAdversary
 from models.baselines.lipgan_discriminator import LipGANDiscriminator, SyncAdversarialLoss
-from models.choices import FACE_SIZE_PX
+from models.choices import FACE_SIZE_PX, MelSteps
 from models.discriminator import QualityDiscriminator
 from models.face_sizes import resize_by_area
 from models.losses import lower_half
@@ -109,11 +109,11 @@ class QualityAdversary(_Trained[AdversarialLoss]):
 class SyncAdversary(_Trained[SyncAdversarialLoss]):
     """LipGAN's discriminator, which classifies pairs of face and audio as in sync or not. Term: contrastive.
 
-    Its faces have 96 pixels; others are resized.
+    Its faces have 96 pixels; others are resized. Its mel windows are the generator's, with ``mel_steps`` steps.
     """
 
-    def __init__(self, params: TrainGanParams, device: torch.device) -> None:
-        discriminator = LipGANDiscriminator(params.discriminator_width)
+    def __init__(self, params: TrainGanParams, mel_steps: MelSteps, device: torch.device) -> None:
+        discriminator = LipGANDiscriminator(params.discriminator_width, mel_steps)
         super().__init__(params, device, SyncAdversarialLoss(*_with_adam(discriminator, params, device, ADAM_BETAS)))
 
     def train_step(

@@ -17,8 +17,9 @@ import torch
 
 from models.baselines.lipgan import LipGANConfig
 from models.baselines.speech2vid import Speech2VidConfig
+from models.choices import LONG_MEL_STEPS, SHORT_MEL_STEPS, MelSteps, MelWindow
 from models.generator import GeneratorConfig
-from pipeline.inference.generator_kinds import LIPGAN, SPEECH2VID, GeneratorKind, kind_of
+from pipeline.inference.generator_kinds import SPEECH2VID, GeneratorKind, kind_of
 from pipeline.params import LipGanVariant, Speech2VidVariant, TrainGanParams, VariantParams, Wav2LipVariant
 from pipeline.training.adversaries import ADAM_BETAS, Adversary, LossWeights, QualityAdversary, SyncAdversary
 from pipeline.training.loss_weights import full_from, weights_at, without
@@ -61,7 +62,9 @@ def recipe_of(params: TrainGanParams, variant: VariantParams) -> Recipe:
             use_lstm=variant.use_lstm,
             use_cbam=variant.use_cbam,
             lstm_over=params.lstm_over,
-            use_decoder_cbam=params.use_decoder_cbam,
+            cbam_in=params.cbam_in,
+            cbam_reduction=params.cbam_reduction,
+            mel_steps=_mel_steps(params.mel_window, GeneratorConfig.mel_steps),
             predicts=params.predicts,
             face_px=params.face_px,
         )
@@ -71,16 +74,20 @@ def recipe_of(params: TrainGanParams, variant: VariantParams) -> Recipe:
         return Recipe(kind_of(config), config, partial(weights_at, losses), full_from(losses), betas, quality)
     if isinstance(variant, LipGanVariant):
         weights = {"l1": 1.0, "contrastive": variant.contrastive_weight}
-        sync = partial(SyncAdversary, params)
-        return Recipe(
-            LIPGAN,
-            LipGANConfig(width=params.width, predicts=params.predicts, face_px=params.face_px),
-            lambda step: weights,
-            0,
-            ADAM_BETAS,
-            sync,
+        lipgan = LipGANConfig(
+            width=params.width,
+            predicts=params.predicts,
+            face_px=params.face_px,
+            mel_steps=_mel_steps(params.mel_window, LipGANConfig.mel_steps),
         )
+        sync = partial(SyncAdversary, params, lipgan.mel_steps)
+        return Recipe(kind_of(lipgan), lipgan, lambda step: weights, 0, ADAM_BETAS, sync)
     if isinstance(variant, Speech2VidVariant):
         still = Speech2VidConfig(width=params.width, face_px=params.face_px)
         return Recipe(SPEECH2VID, still, lambda step: {"l1": 1.0}, 0, ADAM_BETAS, None)
     assert_never(variant)
+
+
+def _mel_steps(window: MelWindow, own: MelSteps) -> MelSteps:
+    """``own``: the number of steps in the published network."""
+    return {"own": own, "short": SHORT_MEL_STEPS, "long": LONG_MEL_STEPS}[window]

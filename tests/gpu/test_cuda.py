@@ -54,6 +54,10 @@ GENERATORS: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "lstm over mel": (lambda: Generator(GeneratorConfig(width=0.25)), 16),
     "lstm over context": (lambda: Generator(GeneratorConfig(width=0.25, lstm_over="context_both")), 96),
     "lstm over frames": (lambda: Generator(GeneratorConfig(width=0.25, lstm_over="frames", predicts="change")), 16),
+    "long window, CBAM in all parts": (
+        lambda: Generator(GeneratorConfig(width=0.25, mel_steps=27, cbam_in="both", cbam_reduction=4)),
+        27,
+    ),
     "lipgan": (lambda: LipGANGenerator(LipGANConfig(width=0.25)), 27),
 }
 

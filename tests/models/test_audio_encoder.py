@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 
 from models.audio_encoder import AudioEncoder, FrameLSTM, MelLSTM
+from models.choices import MelSteps
 
 
 def num_parameters(module: torch.nn.Module) -> int:
@@ -18,13 +21,26 @@ def test_parameter_counts() -> None:
     assert num_parameters(FrameLSTM(512)) == 2_101_248 + 512 * 512 + 512
 
 
-def test_map_sizes() -> None:
-    encoder = AudioEncoder(0.25)
+@pytest.mark.parametrize(
+    ("mel_steps", "expected"),
+    [(16, [(80, 16), (27, 16), (9, 6), (3, 3)]), (27, [(80, 27), (27, 27), (9, 9), (3, 3)])],
+)
+def test_map_sizes(mel_steps: MelSteps, expected: list[tuple[int, int]]) -> None:
+    encoder = AudioEncoder(0.25, mel_steps=mel_steps)
     sizes = []
     for stage in encoder.stages:
         stage.register_forward_hook(lambda _m, _i, out: sizes.append(tuple(out.shape[2:])))
-    assert encoder(torch.randn(2, 1, 80, 16)).shape == (2, 128, 1, 1)
-    assert sizes == [(80, 16), (27, 16), (9, 6), (3, 3)]
+    mel = torch.randn(2, 1, 80, mel_steps, requires_grad=True)
+    out = encoder.eval()(mel)
+    assert out.shape == (2, 128, 1, 1)
+    assert sizes == expected
+    out.sum().backward()
+    assert mel.grad is not None and (mel.grad.abs().sum(dim=(0, 1, 2)) > 0).all()  # every step counts
+
+
+def test_the_parameters_do_not_depend_on_the_window() -> None:
+    short, long = (AudioEncoder(0.25, mel_steps=steps).state_dict() for steps in get_args(MelSteps))
+    assert {name: tensor.shape for name, tensor in long.items()} == {n: tensor.shape for n, tensor in short.items()}
 
 
 def test_linear_head_has_the_asked_size_and_negative_values() -> None:

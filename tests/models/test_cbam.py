@@ -21,6 +21,18 @@ def test_parameter_counts(channels: int, expected: int) -> None:
     assert num_parameters(ResidualCBAM(channels, spatial=False)) == expected - 100
 
 
+@pytest.mark.parametrize(("reduction", "hidden"), [(1, 64), (4, 16), (8, 8), (16, 4), (32, 4), (1000, 4)])
+def test_the_reduction_sets_the_hidden_units_down_to_4(reduction: int, hidden: int) -> None:
+    gate = ResidualCBAM(64, reduction).channel_gate
+    assert num_parameters(gate) == 64 * hidden + hidden + hidden * 64 + 64
+    assert gate(torch.rand(2, 64, 3, 3)).shape == (2, 64, 1, 1)
+
+
+def test_a_reduction_below_1_is_refused() -> None:
+    with pytest.raises(ValueError, match="reduction of CBAM must be at least 1, got 0"):
+        ChannelGate(64, 0)
+
+
 @pytest.mark.parametrize("spatial", [True, False])
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

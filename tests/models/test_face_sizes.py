@@ -18,7 +18,7 @@ from models.generator import Generator, GeneratorConfig
 
 SIZES = get_args(FacePx)
 BUILDERS: dict[str, tuple[Any, Any, dict[str, Any], tuple[int, int], int]] = {
-    "wav2lip": (Generator, GeneratorConfig, {"lstm_hidden": 8, "use_decoder_cbam": True}, (80, 16), 6),
+    "wav2lip": (Generator, GeneratorConfig, {"lstm_hidden": 8, "cbam_in": "both"}, (80, 16), 6),
     "lipgan": (LipGANGenerator, LipGANConfig, {}, (80, 27), 6),
     "speech2vid": (Speech2Vid, Speech2VidConfig, {}, (12, 35), 15),
 }

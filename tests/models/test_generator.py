@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 
+from models.choices import CbamIn
 from models.copied_face import COPY_MARGIN, copy_logits
 from models.generator import Generator, GeneratorConfig, face_input
 
@@ -17,12 +18,18 @@ def small(use_lstm: bool = True, use_cbam: bool = True, **changes: Any) -> Gener
     return Generator(GeneratorConfig(width=0.125, use_lstm=use_lstm, use_cbam=use_cbam, lstm_hidden=16, **changes))
 
 
-def batch(num: int = 2, frames: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+def batch(num: int = 2, frames: int = 3, num_steps: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     return (
-        torch.randn(num, frames, 1, 80, 16, generator=generator),
+        torch.randn(num, frames, 1, 80, num_steps, generator=generator),
         torch.rand(num, frames, 6, 96, 96, generator=generator),
     )
+
+
+def count(**changes: Any) -> int:
+    """Number of parameters."""
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in Generator(GeneratorConfig(**changes)).parameters())
 
 
 @pytest.mark.parametrize(
@@ -35,9 +42,8 @@ def batch(num: int = 2, frames: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
     ],
 )
 def test_parameter_counts_at_width_1(use_lstm: bool, use_cbam: bool, expected: int) -> None:
-    with torch.device("meta"):
-        net = Generator(GeneratorConfig(use_lstm=use_lstm, use_cbam=use_cbam))
-    assert sum(parameter.numel() for parameter in net.parameters()) == expected
+    assert count(use_lstm=use_lstm, use_cbam=use_cbam) == expected
+    assert count(use_lstm=use_lstm, use_cbam=use_cbam, mel_steps=27) == expected
 
 
 def test_parts_at_width_1() -> None:
@@ -62,8 +68,9 @@ def test_variants_share_weights_random_state_and_output_at_step_0(training: bool
     next_random = torch.rand(4)
     expected = plain(mel, faces)
     shared = plain.state_dict()
-    elsewhere = {"lstm_over": "frames", "use_decoder_cbam": True}
-    for (use_lstm, use_cbam), changes in itertools.product(VARIANTS, ({}, elsewhere)):
+    elsewhere = {"lstm_over": "frames", "cbam_in": "both", "cbam_reduction": 4}
+    decoder = {"cbam_in": "decoder"}
+    for (use_lstm, use_cbam), changes in itertools.product(VARIANTS, ({}, elsewhere, decoder)):
         net = small(use_lstm, use_cbam, **changes).train(training)
         assert torch.equal(torch.rand(4), next_random)
         state = net.state_dict()
@@ -82,6 +89,9 @@ def test_variants_share_the_start_of_what_they_have_in_common() -> None:
         state = small(use_lstm, use_cbam).state_dict()
         assert set(state) <= set(whole)
         assert all(torch.equal(value, whole[key]) for key, value in state.items())
+    both, decoder = (small(cbam_in=part).state_dict() for part in ("both", "decoder"))
+    assert set(whole) | set(decoder) == set(both)
+    assert all(torch.equal(value, both[key]) for key, value in (*whole.items(), *decoder.items()))
 
 
 def test_frames_are_independent_in_eval_mode() -> None:
@@ -93,25 +103,30 @@ def test_frames_are_independent_in_eval_mode() -> None:
 
 
 def test_parameters_of_the_other_placements_at_width_1() -> None:
-    def count(**changes: Any) -> int:
-        with torch.device("meta"):
-            return sum(parameter.numel() for parameter in Generator(GeneratorConfig(**changes)).parameters())
-
     frames = 2_101_248 + 512 * 512 + 512  # LSTM 512 to 512, and its projection
     assert count(lstm_over="frames", use_cbam=False) == 36_298_035 + frames
     gates = {64: 580, 128: 2_184, 256: 8_464, 384: 18_840, 512: 33_312}  # the channel gates, C to C / 16 to C
     decoder = sum(gates[c] for c in (512, 512, 384, 256, 128, 64))
     spatial = 5 * 100  # 7x7 over two maps, and its norm, on all but the 3x3 map
-    assert count(use_decoder_cbam=True) == count() + decoder + spatial
-    assert count(use_decoder_cbam=True, use_cbam=False) == count(use_cbam=False)
+    assert count(cbam_in="both") == count() + decoder + spatial
+    assert count(cbam_in="decoder") == count(use_cbam=False) + decoder + spatial
+    assert count(cbam_in="both", use_cbam=False) == count(use_cbam=False)
 
 
-@pytest.mark.parametrize("sizes", [(6,), (1, 5), (2, 2, 2), (1, 1, 1, 1, 1, 1)])
-def test_a_clip_in_pieces_is_generated_as_a_whole(sizes: tuple[int, ...]) -> None:
-    net = small(lstm_over="frames").eval()
+@pytest.mark.parametrize(
+    ("reduction", "encoders", "decoder"), [(4, 220_900, 381_700), (8, 111_660, 192_028), (16, 57_300, 97_192)]
+)
+def test_parameters_of_cbam_by_position_and_reduction_at_width_1(reduction: int, encoders: int, decoder: int) -> None:
+    found = [count(cbam_in=part, cbam_reduction=reduction) - count(use_cbam=False) for part in get_args(CbamIn)]
+    assert found == [encoders, decoder, encoders + decoder]
+
+
+@pytest.mark.parametrize(("sizes", "mel_steps"), [((6,), 16), ((1, 5), 16), ((2, 2, 2), 27), ((1, 1, 1, 1, 1, 1), 16)])
+def test_a_clip_in_pieces_is_generated_as_a_whole(sizes: tuple[int, ...], mel_steps: int) -> None:
+    net = small(lstm_over="frames", mel_steps=mel_steps).eval()
     assert net.frame_lstm is not None
     torch.nn.init.normal_(net.frame_lstm.projection.weight, std=1000.0)  # untrained layers let little through
-    mel, faces = batch(2, 6)
+    mel, faces = batch(2, 6, mel_steps)
     with torch.no_grad():
         whole = net(mel, faces)
         state, pieces = None, []
@@ -122,17 +137,22 @@ def test_a_clip_in_pieces_is_generated_as_a_whole(sizes: tuple[int, ...]) -> Non
         assert (net(mel[:, 3:], faces[:, 3:]) - whole[:, 3:]).abs().max() > 1e-3  # what was before is heard
 
 
-@pytest.mark.parametrize(("lstm_over", "num_steps"), [("context", 80), ("context_both", 96)])
-def test_an_lstm_over_context_reads_the_mel_around_the_window_of_each_frame(lstm_over: str, num_steps: int) -> None:
-    net, plain = small(lstm_over=lstm_over).eval(), small(use_lstm=False).eval()
+@pytest.mark.parametrize(
+    ("lstm_over", "mel_steps", "num_steps"), [("context", 16, 80), ("context_both", 16, 96), ("context_both", 27, 107)]
+)
+def test_an_lstm_over_context_reads_the_mel_around_the_window_of_each_frame(
+    lstm_over: str, mel_steps: int, num_steps: int
+) -> None:
+    net, plain = (small(mel_steps=mel_steps, **one).eval() for one in ({"lstm_over": lstm_over}, {"use_lstm": False}))
     assert net.mel_lstm is not None
     mel, faces = torch.randn(2, 3, 1, 80, num_steps), batch()[1]
+    window = slice(64, 64 + mel_steps)
     with torch.no_grad():
-        torch.testing.assert_close(net(mel, faces), plain(mel[..., 64:80], faces), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(net(mel, faces), plain(mel[..., window], faces), rtol=1e-4, atol=1e-5)
         torch.nn.init.normal_(net.mel_lstm.projection.weight, std=1e6)  # untrained layers let little through
         whole = net(mel, faces)
         torch.testing.assert_close(net(mel[1:, 2:], faces[1:, 2:]), whole[1:, 2:], rtol=1e-4, atol=1e-5)
-        outside = [*range(64), *range(80, num_steps)]
+        outside = [*range(64), *range(64 + mel_steps, num_steps)]
         other = mel.clone()
         other[..., outside] = -4
         assert (net(other, faces) - whole).abs().amax(dim=(2, 3, 4)).min() > 1e-3
@@ -189,8 +209,16 @@ def test_bad_input_is_refused() -> None:
         GeneratorConfig(width=0)
     with pytest.raises(ValueError, match="mel or frames or context or context_both, got 'words'"):
         GeneratorConfig(lstm_over="words")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="have 27 steps, got 16"):
+        small(mel_steps=27)(mel, faces)
     with pytest.raises(ValueError, match="lstm_hidden"):
         GeneratorConfig(lstm_hidden=0)
+    with pytest.raises(ValueError, match="cbam_in must be encoders or decoder or both, got 'output'"):
+        GeneratorConfig(cbam_in="output")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="cbam_reduction must be at least 1, got 0"):
+        GeneratorConfig(cbam_reduction=0)
+    with pytest.raises(ValueError, match="mel_steps must be 16 or 27, got 20"):
+        GeneratorConfig(mel_steps=20)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="predicts must be image or change, got 'mouth'"):
         GeneratorConfig(predicts="mouth")  # type: ignore[arg-type]
 

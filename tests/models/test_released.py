@@ -123,5 +123,8 @@ def test_networks_that_wav2lip_does_not_have_are_refused() -> None:
         net = Generator(GeneratorConfig(width=WIDTH, use_lstm=use_lstm, use_cbam=use_cbam, lstm_hidden=8))
         with pytest.raises(ValueError, match="use_lstm"):
             adapt_released(state, net)
+    long = Generator(GeneratorConfig(width=WIDTH, use_lstm=False, use_cbam=False, mel_steps=27))
+    with pytest.raises(ValueError, match="mel_steps=16"):
+        adapt_released(state, long)
     with pytest.raises(ValueError, match="linear_heads"):
         adapt_released(PublishedSyncNet(WIDTH).state_dict(), SyncNet(SyncNetConfig(width=WIDTH, linear_heads=True)))

@@ -1,21 +1,26 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import get_args
+
 import pytest
 import torch
 
 from models.baselines.lipgan import LipGANConfig, LipGANGenerator, lipgan_face_input
 from models.baselines.lipgan_discriminator import LipGANDiscriminator
+from models.choices import MelSteps
 
 
-def small() -> LipGANGenerator:
+def small(mel_steps: MelSteps = 27) -> LipGANGenerator:
     torch.manual_seed(3)
-    return LipGANGenerator(LipGANConfig(width=0.125))
+    return LipGANGenerator(LipGANConfig(width=0.125, mel_steps=mel_steps))
 
 
-def batch(num: int = 2, frames: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+def batch(num: int = 2, frames: int = 3, num_steps: int = 27) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     return (
-        torch.randn(num, frames, 1, 80, 27, generator=generator),
+        torch.randn(num, frames, 1, 80, num_steps, generator=generator),
         torch.rand(num, frames, 6, 96, 96, generator=generator),
     )
 
@@ -69,23 +74,46 @@ def test_generator_parameters_at_width_1_are_those_of_the_layer_table() -> None:
     assert num_parameters(net) == face + face_head + audio + decoder + output == 69_234_835
 
 
-def test_map_sizes_of_both_audio_towers() -> None:
+@pytest.mark.parametrize(
+    ("mel_steps", "of_generator", "of_discriminator"),
+    [
+        (
+            27,
+            [(27, 27), (27, 14), (9, 7), (3, 4), (1, 1), (1, 1)],
+            [(27, 27), (27, 27), (27, 14), (27, 14), (9, 7), (3, 4), (1, 1)],
+        ),
+        (
+            16,
+            [(27, 16), (27, 16), (9, 8), (3, 4), (1, 1), (1, 1)],
+            [(27, 16), (27, 16), (27, 16), (27, 16), (9, 8), (3, 4), (1, 1)],
+        ),
+    ],
+)
+def test_map_sizes_of_both_audio_towers(
+    mel_steps: MelSteps, of_generator: list[tuple[int, int]], of_discriminator: list[tuple[int, int]]
+) -> None:
     sizes: list[tuple[int, int]] = []
 
     def record(_module: torch.nn.Module, _inputs: object, out: torch.Tensor) -> None:
         sizes.append((out.shape[2], out.shape[3]))
 
-    mel = torch.randn(2, 1, 80, 27)
-    for tower in (small().audio_encoder, LipGANDiscriminator(0.125).audio_encoder):
+    mel = torch.randn(2, 1, 80, mel_steps)
+    for tower in (small(mel_steps).audio_encoder, LipGANDiscriminator(0.125, mel_steps).audio_encoder):
         for layer in tower:
             layer.register_forward_hook(record)
         tower(mel)
-    assert sizes[:6] == [(27, 27), (27, 14), (9, 7), (3, 4), (1, 1), (1, 1)]
-    assert sizes[6:] == [(27, 27), (27, 27), (27, 14), (27, 14), (9, 7), (3, 4), (1, 1)]
+    assert (sizes[:6], sizes[6:]) == (of_generator, of_discriminator)
 
 
-def test_output_shape_and_range() -> None:
-    out = small()(*batch())
+@pytest.mark.parametrize("build", [small, partial(LipGANDiscriminator, 0.125)])
+def test_the_parameters_do_not_depend_on_the_window(build: Callable[[MelSteps], torch.nn.Module]) -> None:
+    short, long = (build(steps).state_dict() for steps in get_args(MelSteps))
+    assert {name: tensor.shape for name, tensor in short.items()} == {n: tensor.shape for n, tensor in long.items()}
+
+
+@pytest.mark.parametrize("mel_steps", get_args(MelSteps))
+def test_output_shape_and_range(mel_steps: MelSteps) -> None:
+    out = small(mel_steps)(*batch(num_steps=mel_steps))
     assert out.shape == (2, 3, 3, 96, 96) and out.dtype == torch.float32
     assert out.min() >= 0 and out.max() <= 1
 
@@ -156,6 +184,8 @@ def test_bad_input_is_refused() -> None:
         small()(mel[:, :2], faces)
     with pytest.raises(ValueError, match="width"):
         LipGANConfig(width=0)
+    with pytest.raises(ValueError, match="mel_steps must be 16 or 27, got 35"):
+        LipGANConfig(mel_steps=35)  # type: ignore[arg-type]
 
 
 def test_a_network_that_predicts_the_change_starts_with_a_copy_of_its_input() -> None:

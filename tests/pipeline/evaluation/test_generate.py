@@ -14,7 +14,7 @@ from pipeline.core.errors import DataError
 from pipeline.evaluation.generate import CropGenerator, paste, reference_frames
 from pipeline.inference.generator import MouthGenerator
 from pipeline.inference.generator_inputs import ExtractedAudio
-from pipeline.inference.generator_kinds import OURS, OURS_CONTEXT, OURS_CONTEXT_BOTH, GeneratorKind
+from pipeline.inference.generator_kinds import LIPGAN_SHORT, OURS, OURS_CONTEXT, OURS_CONTEXT_BOTH, GeneratorKind
 from tests.support.media_readers import crop_frames
 
 
@@ -80,7 +80,8 @@ class LoudestBin(torch.nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("kind", "before", "after"), [(OURS, 0, 0), (OURS_CONTEXT, 64, 0), (OURS_CONTEXT_BOTH, 64, 16)]
+    ("kind", "before", "after"),
+    [(OURS, 0, 0), (OURS_CONTEXT, 64, 0), (OURS_CONTEXT_BOTH, 64, 16), (LIPGAN_SHORT, 0, 0)],
 )
 def test_every_frame_hears_the_window_that_training_gives_it(
     crops, kind: GeneratorKind, before: int, after: int

@@ -29,7 +29,7 @@ def trained(network: nn.Module) -> nn.Module:
 @pytest.mark.parametrize(
     "network",
     [
-        lambda: Generator(GeneratorConfig(width=0.125, lstm_hidden=8, use_decoder_cbam=True)),
+        lambda: Generator(GeneratorConfig(width=0.125, lstm_hidden=8, cbam_in="both", cbam_reduction=2)),
         lambda: Generator(GeneratorConfig(width=0.125, use_lstm=False, use_cbam=False, predicts="change")),
         lambda: LipGANGenerator(LipGANConfig(width=0.125)),
     ],

@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 import torch
 
+from models.choices import CbamIn
 from models.generator import Generator, GeneratorConfig
 from pipeline.core.errors import DataError, UserError
 from pipeline.inference.generator import MouthGenerator
 from pipeline.inference.saved_model import MAX_MESSAGE_CHARS, save_model
 
 
-def save_tiny(folder: Path, kind: str = "generator", **changes: float) -> Path:
+def save_tiny(folder: Path, kind: str = "generator", cbam_in: CbamIn = "encoders", **changes: float) -> Path:
     torch.manual_seed(0)
-    config = GeneratorConfig(width=0.125, lstm_hidden=16)
+    config = GeneratorConfig(width=0.125, lstm_hidden=16, cbam_in=cbam_in)
     model = Generator(config)
     with torch.no_grad():
         for parameter in model.parameters():  # the LSTM's projection is initialised to zero
@@ -56,6 +57,23 @@ def test_a_damaged_model_and_a_model_of_another_version_are_rejected(tmp_path: P
             MouthGenerator.load(tmp_path)
         message = str(caught.value)
         assert "\n" not in message and len(message) < MAX_MESSAGE_CHARS + len(str(tmp_path)) + 200
+
+
+@pytest.mark.parametrize(("had_decoder_cbam", "cbam_in"), [(False, "encoders"), (True, "both")])
+def test_a_model_of_an_earlier_version_has_cbam_where_it_had(
+    tmp_path: Path, had_decoder_cbam: bool, cbam_in: CbamIn
+) -> None:
+    save_tiny(tmp_path, cbam_in=cbam_in)
+    path, expected = tmp_path / "model.json", MouthGenerator.load(tmp_path, "cpu", "fp32")
+    description = json.loads(path.read_text())
+    for name in ("cbam_in", "cbam_reduction", "mel_steps"):  # added since
+        del description["config"][name]
+    description["config"]["use_decoder_cbam"] = had_decoder_cbam
+    path.write_text(json.dumps(description))
+    found = MouthGenerator.load(tmp_path, "cpu", "fp32")
+    assert found.network.config == expected.network.config
+    assert len(found.network.decoder_cbam) == (6 if had_decoder_cbam else 0)
+    np.testing.assert_array_equal(found(*inputs(1)), expected(*inputs(1)))
 
 
 def test_a_generator_knows_the_geometry_of_its_crops(tmp_path: Path) -> None:

@@ -30,14 +30,26 @@ NETWORKS: dict[str, tuple[str, Any, Any]] = {
     "lstm over frames, all CBAM, change": (
         "generator",
         Generator,
-        GeneratorConfig(width=0.125, lstm_over="frames", use_decoder_cbam=True, predicts="change"),
+        GeneratorConfig(width=0.125, lstm_over="frames", cbam_in="both", predicts="change"),
     ),
-    "lstm over mel and its context, CBAM, 128 px": (
-        "generator_context_both",
+    "lstm over a long window and its context, CBAM in the decoder, 128 px": (
+        "generator_context_both_long",
         Generator,
-        GeneratorConfig(width=0.125, lstm_over="context_both", lstm_hidden=16, face_px=128),
+        GeneratorConfig(
+            width=0.125,
+            lstm_over="context_both",
+            lstm_hidden=16,
+            face_px=128,
+            mel_steps=27,
+            cbam_in="decoder",
+            cbam_reduction=2,
+        ),
     ),
-    "lipgan, 192 px": ("lipgan", LipGANGenerator, LipGANConfig(width=0.125, predicts="change", face_px=192)),
+    "lipgan, short window, 192 px": (
+        "lipgan_short",
+        LipGANGenerator,
+        LipGANConfig(width=0.125, predicts="change", face_px=192, mel_steps=16),
+    ),
     "speech2vid": ("speech2vid", Speech2Vid, Speech2VidConfig(width=0.125)),
 }
 

@@ -65,6 +65,14 @@ def test_the_committed_file_is_valid(repo_root: Path) -> None:
         ("preprocess.min_audio_rms", 5, "preprocess.min_audio_rms: Input should be less than or equal to 1"),
         ("train_gan.width", 0.5, "train_gan.width is 0.5 and train_syncnet.width is 0.25; make them"),
         ("train_gan.face_px", 100, "train_gan.face_px: Input should be 96, 128 or 192 (given 100)"),
+        (
+            "train_gan.use_decoder_cbam",
+            True,
+            "train_gan.use_decoder_cbam: the key is now train_gan.cbam_in; write encoders in place of false, both in",
+        ),
+        ("train_gan.cbam_in", "output", "train_gan.cbam_in: Input should be 'encoders', 'decoder' or 'both'"),
+        ("train_gan.cbam_reduction", 0, "train_gan.cbam_reduction: Input should be greater than or equal to 1"),
+        ("train_gan.mel_window", 27, "train_gan.mel_window: Input should be 'own', 'short' or 'long' (given 27)"),
         ("train_gan.window_frames", 7, "train_gan.window_frames: Input should be a multiple of 5"),
         ("train_gan.window_frames", 25, "need clips of 51 frames, but preprocess.min_frames is 25"),
         (
@@ -140,6 +148,17 @@ def test_a_missing_key_is_an_error(content: dict[str, Any]) -> None:
     del content["evaluate"]["fid"]["max_frames"]
     with pytest.raises(ParamsError, match=r"evaluate\.fid\.max_frames: missing"):
         parse_params(content)
+
+
+def test_a_renamed_key_is_one_error_that_names_the_new_key(content: dict[str, Any]) -> None:
+    del content["train_gan"]["cbam_in"]
+    content["train_gan"]["use_decoder_cbam"] = True
+    with pytest.raises(ParamsError) as caught:
+        parse_params(content)
+    assert str(caught.value) == (
+        "params.yaml: train_gan.use_decoder_cbam: the key is now train_gan.cbam_in; write encoders in place of false, "
+        "both in place of true"
+    )
 
 
 def test_all_errors_are_reported_together(content: dict[str, Any]) -> None:
