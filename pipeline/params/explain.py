@@ -23,7 +23,7 @@ def explained(error: ValidationError, whole: type[BaseModel]) -> list[str]:
 
     A missing key has no line of its own if its former name is given.
     """
-    items = [dict(item) for item in error.errors()]
+    items: list[dict[str, Any]] = [dict(item) for item in error.errors()]
     former = {_dotted(item["loc"]) for item in items if item["type"] == "extra_forbidden"} & RENAMED.keys()
     named = {RENAMED[key][0] for key in former}
     return [_explain(item, whole) for item in items if item["type"] != "missing" or _dotted(item["loc"]) not in named]
