@@ -14,6 +14,14 @@ MEL_CONTEXT: Mapping[LstmOver, tuple[int, int]] = {
 }
 """Mel steps before and after a frame's window that the LSTM reads too, at 80 steps/s."""
 
+Predicts = Literal["image", "change"]
+"""image: the face. change: what to add to a copy of the face input, see `models.copied_face.copy_logits`."""
+
+FacePx = Literal[96, 128, 192]
+"""Side of a generator's face crops in pixels."""
+FACE_SIZE_PX: FacePx = 96
+"""Side of the paper's and Wav2Lip's face crops, in pixels. Networks that score sync take crops of this size only."""
+
 MelSteps = Literal[16, 27]
 """Steps of the mel window of a frame, at 80 steps/s: 0.2 s as in Wav2Lip, or 0.34 s as in LipGAN."""
 SHORT_MEL_STEPS: MelSteps = 16
@@ -25,11 +33,3 @@ CbamIn = Literal["encoders", "decoder", "both"]
 """Parts of the generator that have CBAM: the encoders of faces and audio, the decoder, or both."""
 CBAM_REDUCTION = 16
 """Default reduction of CBAM's channel gates: channels for each hidden unit."""
-
-Predicts = Literal["image", "change"]
-"""image: the face. change: what to add to a copy of the face input, see `models.copied_face.copy_logits`."""
-
-FacePx = Literal[96, 128, 192]
-"""Side of a generator's face crops in pixels."""
-FACE_SIZE_PX: FacePx = 96
-"""Side of the paper's and Wav2Lip's face crops, in pixels. Networks that score sync take crops of this size only."""
