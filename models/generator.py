@@ -156,12 +156,12 @@ class Generator(nn.Module):
             self.mel_lstm = MelLSTM(config.lstm_hidden, before=before, after=after) if is_over_mel else None
             self.frame_lstm = FrameLSTM(dec[0]) if over == "frames" else None
         with torch.random.fork_rng(devices=[]):
-            # Maps of 3x3 and 4x4 have a channel gate only.
+            # Maps of 3x3 and 4x4 have a channel gate only. All modules are made, whatever `cbam_in` keeps of them, so
+            # that it does not change the initial values of any.
             is_large = [size > SMALLEST_MAP for size in sizes[:-1]]
             audio = self.audio_encoder.stage_channels
             self.face_cbam = _cbams(face[:num_maps], is_large, config)
             self.audio_cbam = _cbams(audio, [True, True, True, False], config)
-            # All are made, so that the initial values of each do not depend on `cbam_in`.
             self.decoder_cbam = _cbams(dec[1:], is_large[::-1], config)
         if not config.use_cbam or config.cbam_in == "decoder":
             self.face_cbam, self.audio_cbam = nn.ModuleList(), nn.ModuleList()
