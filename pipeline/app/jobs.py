@@ -18,8 +18,8 @@ from pipeline.core.choices import Device, Length
 from pipeline.core.errors import DataError, UserError
 from pipeline.core.layout import Layout
 from pipeline.dubbing import Dubber, DubSummary, ListedFace, PhaseProgress, list_faces
-from pipeline.dubbing.choices import InSilence
 from pipeline.dubbing.detection_cache import DetectionCache
+from pipeline.dubbing.option_values import InSilence
 from pipeline.dubbing.options import DubOptions
 from pipeline.dubbing.phases import OnProgress
 from pipeline.dubbing.sync_score import DUB_JUDGE, score_dub

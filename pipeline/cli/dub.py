@@ -14,8 +14,8 @@ from pipeline.core.choices import Alias, Device, Length, Reference, Runtime
 from pipeline.core.errors import DataError, UserError
 from pipeline.dubbing import Dubber
 from pipeline.dubbing import list_faces as find_faces
-from pipeline.dubbing.choices import Fill, InSilence, OnMissing
 from pipeline.dubbing.dubber import DEFAULT_VARIANT, check_request
+from pipeline.dubbing.option_values import Fill, InSilence, OnMissing
 from pipeline.dubbing.options import DubOptions
 
 

@@ -1,7 +1,7 @@
 """Sets of choices that params.yaml, command lines and functions share. Each is declared once, here.
 
 The module imports only ``typing``, so that command lines start quickly. Choices of a single package are declared in
-that package: ``pipeline.dubbing.choices``.
+that package: ``pipeline.dubbing.option_values``.
 """
 
 from typing import Literal, get_args

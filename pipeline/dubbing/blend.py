@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dubbing.choices import InSilence
+from pipeline.dubbing.option_values import InSilence
 from pipeline.features.speech_activity import ACTIVITY_RATE_HZ, speech_activity
 
 RAMP_S = 0.12

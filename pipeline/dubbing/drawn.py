@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from pipeline.core.errors import DataError
 from pipeline.dubbing.blend import Shares
-from pipeline.dubbing.choices import OnMissing
-from pipeline.dubbing.choose import NumberedFace
 from pipeline.dubbing.face_path import Followed
+from pipeline.dubbing.numbered_faces import NumberedFace
+from pipeline.dubbing.option_values import OnMissing
 from pipeline.dubbing.summary import DubbedFace
 
 MIN_DUBBED = 0.5

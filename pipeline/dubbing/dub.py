@@ -19,17 +19,17 @@ from pipeline.dubbing.blend import Shares, blend_frames, generated_shares
 from pipeline.dubbing.detail import MouthDetail
 from pipeline.dubbing.drawn import DrawnFrames
 from pipeline.dubbing.face_path import Followed, find_faces, finer
+from pipeline.dubbing.face_selection import asked_for, chooses_faces, select_faces
+from pipeline.dubbing.file_arguments import naming_options
 from pipeline.dubbing.kept_frames import kept_frames
 from pipeline.dubbing.label import label_frames
 from pipeline.dubbing.length_notes import note_other_length, note_unused_speech
 from pipeline.dubbing.mouths import GenerateMouths, MouthStream
-from pipeline.dubbing.output import naming_options
 from pipeline.dubbing.paste import paste_mouth
 from pipeline.dubbing.path_crops import FaceWindows, PathCropper
 from pipeline.dubbing.phases import in_phase
 from pipeline.dubbing.playback import play
 from pipeline.dubbing.reference import ShotReference, ShotStarts
-from pipeline.dubbing.selection import asked_for, chooses_faces, select_faces
 from pipeline.dubbing.settings import BATCH_FRAMES, DubSettings, check_files, named_inputs
 from pipeline.dubbing.summary import DubSummary
 from pipeline.dubbing.timing import OutputTiming, SourceTiming

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dubbing.choose import NumberedFace, OpenImages, find_talking, number_faces
 from pipeline.dubbing.dub import DetectorsFor
 from pipeline.dubbing.face_path import FollowSettings, FoundFaces, find_faces, finer
 from pipeline.dubbing.face_sheet import draw_faces, require_picture_name
-from pipeline.dubbing.output import naming_options
+from pipeline.dubbing.file_arguments import naming_options
+from pipeline.dubbing.numbered_faces import NumberedFace, OpenImages, find_talking, number_faces
 from pipeline.dubbing.phases import OnProgress, in_phase
 from pipeline.dubbing.playback import Frame
 from pipeline.dubbing.summary import ListedFace

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from pipeline.dubbing.choices import Fill
+from pipeline.dubbing.option_values import Fill
 from pipeline.dubbing.segment_voice import FADE_S
 from pipeline.dubbing.timing import SourceTiming
 from pipeline.dubbing.voice import OpenVoice

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypedDict, get_args, get_origin, get_type_hints
 
 from pipeline.core.choices import Length, Reference
 from pipeline.core.errors import UserError
-from pipeline.dubbing.choices import Fill, InSilence, OnMissing
+from pipeline.dubbing.option_values import Fill, InSilence, OnMissing
 from pipeline.dubbing.phases import OnProgress
 from pipeline.dubbing.segments import DubSegment, parse_time
 from pipeline.dubbing.who import parse_who

@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dubbing.choices import Fill
+from pipeline.dubbing.option_values import Fill
 from pipeline.media.picture import StoredPicture, YuvPicture, planes_in, to_bgr
 
 Frame = NDArray[np.uint8]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pipeline.core.choices import Length, Reference
 from pipeline.core.errors import UserError
-from pipeline.dubbing.choices import Fill, InSilence, OnMissing
 from pipeline.dubbing.face_path import FollowSettings
+from pipeline.dubbing.file_arguments import require_output
 from pipeline.dubbing.kept_frames import require_empty
 from pipeline.dubbing.label import require_drawable
-from pipeline.dubbing.output import require_output
+from pipeline.dubbing.option_values import Fill, InSilence, OnMissing
 from pipeline.dubbing.phases import OnProgress
 from pipeline.dubbing.segments import DubSegment
 from pipeline.dubbing.who import parse_who

@@ -13,7 +13,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dubbing.choices import Fill
+from pipeline.dubbing.option_values import Fill
 from pipeline.dubbing.playback import runs, source_indices
 from pipeline.media.frame_times import FrameTimes, increasing_times
 from pipeline.media.video import FrameImage, TimedFrame

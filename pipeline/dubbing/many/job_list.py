@@ -9,8 +9,8 @@ from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from pipeline.core.csv_table import TableRow, read_table
 from pipeline.core.errors import UserError
+from pipeline.dubbing.file_arguments import require_local
 from pipeline.dubbing.options import DubOptions, require_options
-from pipeline.dubbing.output import require_local
 from pipeline.dubbing.segments import parse_time, read_segments
 from pipeline.dubbing.who import parse_who
 

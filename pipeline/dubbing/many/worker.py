@@ -21,8 +21,8 @@ from pipeline.core.choices import Device
 from pipeline.core.errors import exit_code_of
 from pipeline.dubbing.detection_cache import DetectionCache
 from pipeline.dubbing.dubber import Dubber
+from pipeline.dubbing.file_arguments import naming_options
 from pipeline.dubbing.many.job_list import FILE_COLUMNS, DubJob, option_columns
-from pipeline.dubbing.output import naming_options
 from pipeline.dubbing.settings import named_inputs
 from pipeline.dubbing.summary import DubSummary
 from pipeline.dubbing.sync_score import DUB_JUDGE, DubScore, score_dub

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.dubbing.choose import NumberedFace
 from pipeline.dubbing.drawn import DrawnFrames
 from pipeline.dubbing.face_path import Followed
+from pipeline.dubbing.numbered_faces import NumberedFace
 
 
 def test_a_face_is_dubbed_until_the_end_of_its_last_frame_at_any_frame_rate() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.dubbing.choose import choices_for
 from pipeline.dubbing.face_path import FollowSettings, find_faces
+from pipeline.dubbing.numbered_faces import choices_for
 from pipeline.faces.detector import Detection
 from pipeline.faces.gaps import GapDetector
 from tests.support.dub_scenes import LANDMARKS, ScriptedDetector

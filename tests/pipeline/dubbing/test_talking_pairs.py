@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.dubbing.choose import find_talking, number_faces
 from pipeline.dubbing.face_path import FollowSettings, find_faces, finer
+from pipeline.dubbing.numbered_faces import find_talking, number_faces
 from pipeline.faces.detector import detectors_by_zoom
 from pipeline.features.samples import float_to_int16
 from pipeline.features.speech_activity import ACTIVITY_RATE_HZ, speech_activity

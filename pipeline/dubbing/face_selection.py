@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.core.errors import UserError
-from pipeline.dubbing.choose import (
+from pipeline.dubbing.face_path import FaceChoice, FoundFaces
+from pipeline.dubbing.numbered_faces import (
     NumberedFace,
     OpenImages,
     Talking,
@@ -18,7 +19,6 @@ from pipeline.dubbing.choose import (
     has_rivals,
     number_faces,
 )
-from pipeline.dubbing.face_path import FaceChoice, FoundFaces
 from pipeline.dubbing.segment_voice import after_end
 from pipeline.dubbing.segments import DubSegment
 from pipeline.dubbing.who import HOW_TO_LIST, Who, parse_who, who_text

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import UserError
-from pipeline.dubbing.choose import choices_for, find_talking, number_faces
 from pipeline.dubbing.face_path import FollowSettings, find_faces
+from pipeline.dubbing.numbered_faces import choices_for, find_talking, number_faces
 from pipeline.dubbing.who import parse_who, who_text
 from tests.support.dub_scenes import ScriptedDetector
 
