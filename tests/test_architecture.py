@@ -44,7 +44,7 @@ HOMES = {
     "requests": ("pipeline/fetch/",),
     "fsspec": ("pipeline/corpora/storage.py",),
     "rich": ("pipeline/report/progress.py", "flows/console.py", "flows/picture.py"),
-    "gradio": ("pipeline/app/page.py",),
+    "gradio": ("pipeline/app/components.py", "pipeline/app/page.py"),
     "filelock": ("pipeline/core/locks.py",),
 }
 ONE_OF_EACH = {

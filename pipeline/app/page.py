@@ -14,56 +14,45 @@ from typing import Any
 import gradio as gr
 
 from pipeline.app.background import run_with_progress
+from pipeline.app.components import add_options, add_texts, file_props, picture_props, refuse_addresses, who_choices
 from pipeline.app.jobs import CONSENT, AppJobs, DubRequest, FaceListing
-from pipeline.app.score_text import KEEP_MISSING, dubbed_text, error_text
+from pipeline.app.score_text import dubbed_text, error_text
 from pipeline.core.errors import LipsmithError, exit_code_of
-from pipeline.dubbing import ListedFace
 
 logger = logging.getLogger(__name__)
 
 TITLE = "lipsmith: dub a video"
 Updates = Iterator[tuple[Any, ...]]
-CSS = """
-.gradio-container { max-width: 1100px !important; margin: 0 auto !important; }
-footer { display: none !important; }
-#face button[aria-label*="rim"] { display: none !important; } /* loads a program from the internet */
-#consent { border-left: 4px solid var(--color-accent); padding-left: 12px; }
-"""
-_INTRO = """# Dub a video
-
-Upload or record a face and a voice. You get the video with a mouth that says the words of the voice.
-"""
-_CONSENT_TEXT = """**Consent is needed.** Use only faces and voices of people who agree to it. Results are marked as \
-generated: in the file's metadata{label}. {limits}"""
 _READY = "Choose a face and a voice, then preview one frame or dub the video."
 _SCROLL_TO_RESULT = "() => document.querySelector('#after')?.scrollIntoView({behavior: 'smooth', block: 'end'})"
-_LENGTHS = [("as long as the voice", "audio"), ("as long as the video", "video")]
-_DETAIL_INFO = "0: as generated. 1: with the fine detail of the video, where the mouth is as in it, and sharpened."
-_SILENCES = [("generated, at rest", "rest"), ("as in the video", "keep")]
 
 
 def build_page(jobs: AppJobs) -> Any:
     """The page as ``gradio.Blocks``, with its queue."""
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
-        _add_texts(jobs)
+        add_texts(jobs)
         with gr.Row():
             with gr.Column():
-                face = gr.Video(label="1. Face: a video", sources=["upload", "webcam"], height=300, **_own("face"))
-                sheet = gr.Image(visible=False, **_picture("sheet"))
-                who = gr.Radio(_who_choices(()), value="largest", label="Whom to dub", elem_id="who")
+                face = gr.Video(
+                    label="1. Face: a video", sources=["upload", "webcam"], height=300, **file_props("face")
+                )
+                sheet = gr.Image(visible=False, **picture_props("sheet"))
+                who = gr.Radio(who_choices(()), value="largest", label="Whom to dub", elem_id="who")
             with gr.Column():
-                voice = gr.Audio(label="2. Voice", sources=["upload", "microphone"], type="filepath", **_own("voice"))
+                voice = gr.Audio(
+                    label="2. Voice", sources=["upload", "microphone"], type="filepath", **file_props("voice")
+                )
                 model = gr.Dropdown(list(jobs.models), value=next(iter(jobs.models)), label="Model", elem_id="model")
-                options = _add_options()
+                options = add_options()
                 consent = gr.Checkbox(label=CONSENT, elem_id="agree")
                 with gr.Row():
                     preview_button = gr.Button("Preview one frame", elem_id="preview-button")
                     dub_button = gr.Button("Dub the video", variant="primary", elem_id="dub-button")
                 report = gr.Markdown(_READY, elem_id="report", min_height=90)
-                preview = gr.Image(visible=False, **_picture("preview"))
+                preview = gr.Image(visible=False, **picture_props("preview"))
         with gr.Row(visible=False) as results:
-            before = gr.Video(label="Input", interactive=False, **_own("before"))
-            after = gr.Video(label="Result", interactive=False, **_own("after"))
+            before = gr.Video(label="Input", interactive=False, **file_props("before"))
+            after = gr.Video(label="Result", interactive=False, **file_props("after"))
         download = gr.DownloadButton("Download the result", visible=False, variant="primary", elem_id="download")
         listing = gr.State(FaceListing((), None))
         fields = [face, voice, model, consent, who, *options]
@@ -79,33 +68,8 @@ def build_page(jobs: AppJobs) -> Any:
         for choice in (who, model, *options):
             choice.input(events.forget_result, None, shown, **at_once)
     for component in (face, voice):
-        _refuse_addresses(component)
+        refuse_addresses(component)
     return page.queue(max_size=jobs.limits.max_waiting, api_open=False)
-
-
-def _own(name: str) -> dict[str, Any]:
-    """No buttons: one of Gradio's own shares the file on a web site."""
-    return {"elem_id": name, "buttons": []}
-
-
-def _picture(name: str) -> dict[str, Any]:
-    return {"elem_id": name, "interactive": False, "show_label": False, "buttons": ["fullscreen"]}
-
-
-def _add_texts(jobs: AppJobs) -> None:
-    label = f" and by the words \u201c{jobs.label}\u201d in a corner of the picture" if jobs.label else ""
-    gr.Markdown(_INTRO)
-    gr.Markdown(_CONSENT_TEXT.format(label=label, limits=jobs.limits.sentence), elem_id="consent")
-
-
-def _add_options() -> list[Any]:
-    with gr.Accordion("Options", open=False):
-        return [
-            gr.Radio(_LENGTHS, value="audio", label="Length of the result"),
-            gr.Radio(_SILENCES, value="rest", label="Mouth while nobody speaks"),
-            gr.Slider(0, 1, value=0, step=0.1, label="Detail of the mouth", info=_DETAIL_INFO, elem_id="detail"),
-            gr.Checkbox(label=KEEP_MISSING),
-        ]
 
 
 def _with_reasons(show: Callable[..., Updates]) -> Callable[..., Updates]:
@@ -146,7 +110,7 @@ class _Events:
     def show_faces(self, path: str | None) -> Updates:
         # The faces of an earlier video are removed first: their numbers mean other people in this one.
         text = _READY if path is None else "searching for faces"
-        radio = gr.Radio(_who_choices(()), value="largest")
+        radio = gr.Radio(who_choices(()), value="largest")
         yield FaceListing((), None), gr.Image(visible=False), radio, False, *_no_result(), text
         if path is None:
             return
@@ -154,7 +118,7 @@ class _Events:
         yield (
             found,
             gr.Image(None if found.sheet is None else str(found.sheet), visible=found.sheet is not None),
-            gr.Radio(_who_choices(found.faces), value="largest"),
+            gr.Radio(who_choices(found.faces), value="largest"),
             *[gr.skip()] * 6,
             _READY if found.faces else "No face was found in this video.",
         )
@@ -203,11 +167,6 @@ def _plain(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>#~|$])", r"\\\1", text)
 
 
-def page_theme() -> Any:
-    """A theme with the fonts of the user's machine: Gradio's own would be loaded from the internet."""
-    return gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-
-
 def _request(
     face: str | None,
     voice: str | None,
@@ -230,23 +189,3 @@ def _request(
         detail=detail,
         keeps_missing=keeps,
     )
-
-
-def _who_choices(faces: tuple[ListedFace, ...]) -> list[tuple[str, str]]:
-    choices = [("the largest face", "largest")]
-    if any(face.is_talking for face in faces):
-        choices.append(("the face that talks", "talking"))
-    return choices + [(f"face {face.number}", str(face.number)) for face in faces]
-
-
-def _refuse_addresses(component: Any) -> None:
-    """Gradio would download a file from an address that a client sends instead of a file. Refuse that."""
-    move = component.async_move_resource_to_block_cache
-
-    async def move_file(path: str | Path | None) -> str | None:
-        if path is not None and "://" in str(path):
-            raise gr.Error("Addresses are not accepted; upload the file.", print_exception=False)
-        moved: str | None = await move(path)
-        return moved
-
-    component.async_move_resource_to_block_cache = move_file

@@ -66,7 +66,8 @@ def running_app(
         use_work_folder(work.path)
         from starlette.middleware import Middleware
 
-        from pipeline.app.page import CSS, build_page, page_theme
+        from pipeline.app.components import CSS, page_theme
+        from pipeline.app.page import build_page
 
         page = build_page(AppJobs(layout, work, limits, models, label=label, device=device))
         try:

@@ -1,0 +1,78 @@
+"""The parts of the page of the web app: its texts, its fields and their choices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from pipeline.app.jobs import AppJobs
+from pipeline.app.score_text import KEEP_MISSING
+from pipeline.dubbing import ListedFace
+
+CSS = """
+.gradio-container { max-width: 1100px !important; margin: 0 auto !important; }
+footer { display: none !important; }
+#face button[aria-label*="rim"] { display: none !important; } /* loads a program from the internet */
+#consent { border-left: 4px solid var(--color-accent); padding-left: 12px; }
+"""
+_INTRO = """# Dub a video
+
+Upload or record a face and a voice. You get the video with a mouth that says the words of the voice.
+"""
+_CONSENT_TEXT = """**Consent is needed.** Use only faces and voices of people who agree to it. Results are marked as \
+generated: in the file's metadata{label}. {limits}"""
+_LENGTHS = [("as long as the voice", "audio"), ("as long as the video", "video")]
+_DETAIL_INFO = "0: as generated. 1: with the fine detail of the video, where the mouth is as in it, and sharpened."
+_SILENCES = [("generated, at rest", "rest"), ("as in the video", "keep")]
+
+
+def file_props(name: str) -> dict[str, Any]:
+    """No buttons: one of Gradio's own shares the file on a web site."""
+    return {"elem_id": name, "buttons": []}
+
+
+def picture_props(name: str) -> dict[str, Any]:
+    return {"elem_id": name, "interactive": False, "show_label": False, "buttons": ["fullscreen"]}
+
+
+def add_texts(jobs: AppJobs) -> None:
+    label = f" and by the words \u201c{jobs.label}\u201d in a corner of the picture" if jobs.label else ""
+    gr.Markdown(_INTRO)
+    gr.Markdown(_CONSENT_TEXT.format(label=label, limits=jobs.limits.sentence), elem_id="consent")
+
+
+def add_options() -> list[Any]:
+    with gr.Accordion("Options", open=False):
+        return [
+            gr.Radio(_LENGTHS, value="audio", label="Length of the result"),
+            gr.Radio(_SILENCES, value="rest", label="Mouth while nobody speaks"),
+            gr.Slider(0, 1, value=0, step=0.1, label="Detail of the mouth", info=_DETAIL_INFO, elem_id="detail"),
+            gr.Checkbox(label=KEEP_MISSING),
+        ]
+
+
+def who_choices(faces: tuple[ListedFace, ...]) -> list[tuple[str, str]]:
+    choices = [("the largest face", "largest")]
+    if any(face.is_talking for face in faces):
+        choices.append(("the face that talks", "talking"))
+    return choices + [(f"face {face.number}", str(face.number)) for face in faces]
+
+
+def refuse_addresses(component: Any) -> None:
+    """Gradio would download a file from an address that a client sends instead of a file. Refuse that."""
+    move = component.async_move_resource_to_block_cache
+
+    async def move_file(path: str | Path | None) -> str | None:
+        if path is not None and "://" in str(path):
+            raise gr.Error("Addresses are not accepted; upload the file.", print_exception=False)
+        moved: str | None = await move(path)
+        return moved
+
+    component.async_move_resource_to_block_cache = move_file
+
+
+def page_theme() -> Any:
+    """A theme with the fonts of the user's machine: Gradio's own would be loaded from the internet."""
+    return gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
