@@ -57,7 +57,7 @@ def dub(
         typer.Option(
             metavar="TIME",
             help="Time in --face where the speech starts, in seconds or as 1:02.5. The video before it keeps its "
-            "pictures and its sound.",
+            "pictures and its sound. Mouths change at the nearest frame.",
         ),
     ] = None,
     end: Annotated[

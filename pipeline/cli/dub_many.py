@@ -32,7 +32,8 @@ num_missing (frames without the face), faces, and the sync score by judge-1 (lse
 \b
 The same command continues an interrupted list, and tries failed jobs again. Finished jobs are not dubbed again unless
 the job, its files or the model have changed.
-Exit code: 0 if all jobs are ok, 3 if some failed, 2 for an unusable list.
+Exit code: 0 if all jobs are ok, 3 if some failed, 2 for a list or a model that cannot be used, 75 if Ray failed or
+another run works at the list.
 """
 
 

@@ -14,12 +14,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class PhaseProgress:
-    """How far a phase is. ``num_total`` is None where it is not known; ``left_s`` is the estimated time left, s."""
+    """How far a phase of a dub is."""
 
     phase: str
+    """``detecting faces``, which may run several times, or ``generating frames``."""
     num_done: int
+    """Frames that are done."""
     num_total: int | None
+    """Frames of the phase; None if the number is not known, as of a file whose header does not state it."""
     left_s: float | None
+    """Estimated time until the end of the phase, s; None without ``num_total``."""
 
 
 OnProgress = Callable[[PhaseProgress], object]
