@@ -7,6 +7,7 @@ import os
 import sys
 from typing import TextIO
 
+from pipeline.core.short_paths import short_paths
 from pipeline.core.stage_events import EventHandler, EventWriter
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,13 @@ def log_to_stderr(form: str = "%(message)s") -> None:
 
 
 class StderrHandler(logging.StreamHandler[TextIO]):
-    """Writes to the current ``sys.stderr``, which a progress bar replaces so that log lines stay above the bar."""
+    """Writes to the current ``sys.stderr``, which a progress bar replaces so that log lines stay above the bar.
+
+    Paths are short, as in `short_paths`.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        return short_paths(super().format(record))
 
     def emit(self, record: logging.LogRecord) -> None:
         self.setStream(sys.stderr)

@@ -173,5 +173,7 @@ def _update_addresses(layout: Layout) -> None:
                     {"here": here, "there": there},
                 )
             logger.warning(
-                "the checkout was moved or copied: MLflow now uses the artifacts below %s instead of %s", here, there
+                "the checkout was moved or copied: MLflow now uses the artifacts in %s instead of %s",
+                url2pathname(urlsplit(here).path),
+                folder / "mlruns",
             )
