@@ -73,7 +73,9 @@ def open_container(file: BinaryIO, path: Path) -> Iterator[Any]:
                 "not read; convert it to MP4",
             ) from error
         except (av.error.InvalidDataError, av.error.EOFError) as error:
-            raise NotMediaError(path, "cannot be opened: it is no media file, or is damaged") from error
+            is_empty = not os.fstat(file.fileno()).st_size
+            fault = "it is empty" if is_empty else "it is no media file, or is damaged"
+            raise NotMediaError(path, f"cannot be opened: {fault}") from error
         except av.error.FFmpegError as error:
             raise NotMediaError(path, f"cannot be opened: {error.strerror or error}") from error
     try:
@@ -174,15 +176,15 @@ def decode(container: Any, stream: Any, path: Path, note: Callable[[str], None] 
 
     Packets that cannot be decoded are skipped. They leave a gap, because callers position frames by timestamp. ``note``
     is called if there are any, or if the file ends a little too early. Raises CorruptMediaError for an unknown codec,
-    if no frame or less than 90 % of the packets can be decoded, or if the file ends before 80 % of the duration in its
-    header.
+    if the stream is empty, if no frame or less than 90 % of the packets can be decoded, or if the file ends before 80 %
+    of the duration in its header.
     """
     if stream.codec_context is None:
         raise CorruptMediaError(path, f"its {stream.type} stream has an unknown codec")
     stream.codec_context.thread_type = "SLICE"
     stream.codec_context.thread_count = 1
     is_estimated = _may_be_estimated(container, stream)
-    num_packets = num_damaged = num_frames = 0
+    num_packets = num_damaged = num_frames = num_bytes = 0
     ends: dict[int, int] = {}  # in ticks: a Fraction for each packet takes longer
     for packet in demux(container, None, path):
         is_wanted = packet.stream.index == stream.index
@@ -192,6 +194,7 @@ def decode(container: Any, stream: Any, path: Path, note: Callable[[str], None] 
         if not is_wanted:
             continue
         num_packets += 1
+        num_bytes += packet.size
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
@@ -201,6 +204,8 @@ def decode(container: Any, stream: Any, path: Path, note: Callable[[str], None] 
             num_frames += 1
             yield frame
     kind = stream.type
+    if num_bytes == 0:
+        raise CorruptMediaError(path, f"its {kind} is empty")
     if num_frames == 0:
         raise CorruptMediaError(path, f"none of its {kind} frames can be decoded")
     if num_damaged > _MAX_DAMAGED_SHARE * num_packets:

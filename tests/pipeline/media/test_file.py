@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import wave
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -207,13 +208,20 @@ def test_what_is_no_file_or_no_media_is_said_with_its_name(tmp_path: Path) -> No
     for ask in asked:
         with MediaFile(tmp_path / "empty.mp4") as media, pytest.raises(CorruptMediaError, match=r"empty\.mp4: cannot"):
             ask(media)
-    for content in (b"", b"no media"):
+    for content, fault in ((b"", "it is empty"), (b"no media", "it is no media file, or is damaged")):
         (tmp_path / "text.mp4").write_bytes(content)
         with (
             MediaFile(tmp_path / "text.mp4") as media,
-            pytest.raises(CorruptMediaError, match=r"text\.mp4: cannot be opened: it is no media file, or is damaged"),
+            pytest.raises(CorruptMediaError, match=rf"text\.mp4: cannot be opened: {fault}"),
         ):
             assert media.header
+    with wave.open(str(tmp_path / "zero.wav"), "wb") as sound:
+        sound.setparams((1, 2, 16_000, 0, "NONE", ""))
+    with (
+        MediaFile(tmp_path / "zero.wav") as media,
+        pytest.raises(CorruptMediaError, match=r"zero\.wav: its audio is empty"),
+    ):
+        media.samples()
 
 
 def test_sound_without_picture_and_picture_without_sound(tmp_path: Path) -> None:
