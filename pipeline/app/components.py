@@ -10,6 +10,7 @@ import gradio as gr
 from pipeline.app.jobs import AppJobs
 from pipeline.app.score_text import KEEP_MISSING
 from pipeline.dubbing import ListedFace
+from pipeline.dubbing.dubber import OF_RENDERED_FACES
 
 CSS = """
 .gradio-container { max-width: 1100px !important; margin: 0 auto !important; }
@@ -25,6 +26,7 @@ _CONSENT_TEXT = """**Consent is needed.** Use only faces and voices of people wh
 generated: in the file's metadata{label}. {limits}"""
 _LENGTHS = [("as long as the voice", "audio"), ("as long as the video", "video")]
 _DETAIL_INFO = "0: as generated. 1: with the fine detail of the video, where the mouth is as in it, and sharpened."
+_MODEL_INFO = "What each was trained on, for how many steps, and the size of the faces that it generates."
 _SILENCES = [("generated, at rest", "rest"), ("as in the video", "keep")]
 
 
@@ -41,6 +43,20 @@ def add_texts(jobs: AppJobs) -> None:
     label = f" and by the words \u201c{jobs.label}\u201d in a corner of the picture" if jobs.label else ""
     gr.Markdown(_INTRO)
     gr.Markdown(_CONSENT_TEXT.format(label=label, limits=jobs.limits.sentence), elem_id="consent")
+
+
+def add_models(jobs: AppJobs) -> tuple[Any, Any]:
+    """The choice of the model, the first one chosen, and the note on it."""
+    first = next(iter(jobs.models))
+    choices = [(offered.text, name) for name, offered in jobs.models.items()]
+    model = gr.Dropdown(choices, value=first, label="Model", info=_MODEL_INFO, elem_id="model")
+    return model, model_note(jobs, first)
+
+
+def model_note(jobs: AppJobs, name: str) -> Any:
+    """What a model is not fit for, if it is known."""
+    is_limited = name in jobs.models and jobs.models[name].is_of_rendered_faces
+    return gr.Markdown(f"**Note:** {OF_RENDERED_FACES}.", visible=is_limited, elem_id="model-note")
 
 
 def add_options() -> list[Any]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.app.limits import require_face, require_voice, watch_frames
+from pipeline.app.models import OfferedModel
 from pipeline.app.preview import preview_frame
 from pipeline.app.score_text import FaceSync, sync_text
 from pipeline.app.settings import LABEL, AppLimits
@@ -71,7 +72,7 @@ class DubOutcome:
 class AppJobs:
     """Does the work of the page. One request is processed at a time.
 
-    ``models``: name on the page -> what `Dubber.load` takes. ``label``: text drawn into each frame; None draws none.
+    ``models``: the generators by their names. ``label``: text drawn into each frame; None draws none.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class AppJobs:
         layout: Layout,
         work: WorkFolder,
         limits: AppLimits,
-        models: Mapping[str, str | Path],
+        models: Mapping[str, OfferedModel],
         *,
         label: str | None = LABEL,
         device: Device = "auto",
@@ -101,6 +102,11 @@ class AppJobs:
             with cache.of_video(face):
                 found = list_faces(face, sheet, root=self._layout.root, on_progress=watch, wrap=cache.wrap)
             return FaceListing(found, sheet if found else None)
+
+    def check_voice(self, voice: Path) -> None:
+        """Raises UserError for an uploaded voice beyond the limits, and for one without speech."""
+        with self.work.using([voice]):
+            require_voice(voice, self.limits)
 
     def preview(self, request: DubRequest, listing: FaceListing) -> Path:
         """A PNG file with one frame before and after dubbing. Raises UserError, and DataError without a face."""
@@ -137,12 +143,8 @@ class AppJobs:
             return DubOutcome(summary, self._sync(face, summary))
 
     def _checked(self, request: DubRequest) -> tuple[Path, Path]:
-        if request.face is None:
-            raise UserError("there is no face yet; upload or record a video of one")
-        if request.voice is None:
-            raise UserError("there is no voice yet; upload or record one")
-        if not request.has_consent:
-            raise UserError("confirm first that the people whose face and voice you use agree to this video")
+        if request.face is None or request.voice is None or not request.has_consent:
+            raise UserError("; ".join(_lacks(request)))
         if request.model not in self.models:
             raise UserError(f"there is no model {request.model!r}; choose one of {', '.join(self.models)}")
         require_face(request.face, self.limits)
@@ -158,7 +160,7 @@ class AppJobs:
         """The generator with this name. The last one stays loaded."""
         if self._loaded is None or self._loaded[0] != model:
             self._loaded = None
-            dubber = Dubber.load(self.models[model], device=self._device, root=self._layout.root)
+            dubber = Dubber.load(self.models[model].source, device=self._device, root=self._layout.root)
             self._loaded = (model, dubber)
         return self._loaded[1]
 
@@ -183,6 +185,16 @@ class AppJobs:
             self._judge = load_judge(DUB_JUDGE, select_device("cpu"))
         score = score_dub(summary, self._judge, load_params(self._layout.params_path).preprocess)
         return FaceSync(score.lse_c, score.offset_frames)
+
+
+def _lacks(request: DubRequest) -> Iterator[str]:
+    """What the user has still to do, all at once."""
+    if request.face is None:
+        yield "there is no face yet: upload or record a video of one"
+    if request.voice is None:
+        yield "there is no voice yet: upload or record one"
+    if not request.has_consent:
+        yield "confirm that the people whose face and voice you use agree to this video"
 
 
 def _of_input(summary: DubSummary, face: Path, length_s: float) -> DubSummary:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from pipeline.app.settings import AppLimits
 from pipeline.core.errors import UserError
 from pipeline.dubbing.phases import OnProgress, PhaseProgress
+from pipeline.dubbing.speech import SILENT_RMS, usable_samples
+from pipeline.media.audio import SoundBlock, rms_of
 from pipeline.media.errors import MediaError
 from pipeline.media.file import MediaFile
 
@@ -39,16 +42,17 @@ def require_face(path: Path, limits: AppLimits) -> None:
 
 
 def require_voice(path: Path, limits: AppLimits) -> None:
-    """Raises UserError unless the file has sound within the limits.
+    """Raises UserError unless the file has sound within the limits that is not silent.
 
     The sound is decoded up to the limit, since headers may be wrong. The message names the file, not its folder.
     """
     _require_size(path, limits)
     try:
         with MediaFile(path) as media:
-            length_s = 0.0
+            length_s = energy = 0.0
             for block in media.sound():
                 length_s += len(block.samples) / block.rate_hz
+                energy += _mean_square(block) * len(block.samples) / block.rate_hz
                 if _is_over(length_s, limits):
                     break
     except MediaError as error:
@@ -57,6 +61,8 @@ def require_voice(path: Path, limits: AppLimits) -> None:
         raise UserError(f"{path.name} cannot be used as the voice: its sound is empty")
     if _is_over(length_s, limits):
         raise _too_long(path, limits)
+    if math.sqrt(energy / length_s) < SILENT_RMS:
+        raise UserError(f"{path.name} cannot be used as the voice: its sound is silent")
 
 
 def watch_frames(path: Path, limits: AppLimits, on_progress: OnProgress) -> OnProgress:
@@ -84,6 +90,11 @@ def _require_size(path: Path, limits: AppLimits) -> None:
         raise UserError(f"{path.name} has {size_mb:.0f} MB; allowed are {limits.max_file_mb} MB")
     if size_mb == 0:
         raise UserError(f"{path.name} is empty; upload another file")
+
+
+def _mean_square(block: SoundBlock) -> float:
+    """Mean power of a block in mono; 0 for an empty one."""
+    return rms_of(usable_samples(block.samples)[0].mean(axis=1)) ** 2
 
 
 def _is_over(length_s: float, limits: AppLimits) -> bool:

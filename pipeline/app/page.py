@@ -14,7 +14,16 @@ from typing import Any
 import gradio as gr
 
 from pipeline.app.background import run_with_progress
-from pipeline.app.components import add_options, add_texts, file_props, picture_props, refuse_addresses, who_choices
+from pipeline.app.components import (
+    add_models,
+    add_options,
+    add_texts,
+    file_props,
+    model_note,
+    picture_props,
+    refuse_addresses,
+    who_choices,
+)
 from pipeline.app.jobs import CONSENT, AppJobs, DubRequest, FaceListing
 from pipeline.app.score_text import dubbed_text, error_text
 from pipeline.core.errors import LipsmithError, exit_code_of
@@ -42,7 +51,7 @@ def build_page(jobs: AppJobs) -> Any:
                 voice = gr.Audio(
                     label="2. Voice", sources=["upload", "microphone"], type="filepath", **file_props("voice")
                 )
-                model = gr.Dropdown(list(jobs.models), value=next(iter(jobs.models)), label="Model", elem_id="model")
+                model, note = add_models(jobs)
                 options = add_options()
                 consent = gr.Checkbox(label=CONSENT, elem_id="agree")
                 with gr.Row():
@@ -64,7 +73,10 @@ def build_page(jobs: AppJobs) -> Any:
         preview_button.click(events.show_preview, [listing, *fields], shown, **shared)
         dub_button.click(events.show_result, fields, shown, **shared).then(js=_SCROLL_TO_RESULT)
         at_once: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-        voice.change(events.forget_voice, None, [consent, *shown], **at_once)
+        changed = voice.change(events.forget_voice, None, [consent, *shown], **at_once)
+        checked: dict[str, Any] = {"concurrency_id": "voice", "show_progress": "hidden", "api_visibility": "private"}
+        changed.then(events.check_voice, [voice], [consent, report], **checked)
+        model.input(events.show_model_note, [model], [note], **at_once)
         for choice in (who, model, *options):
             choice.input(events.forget_result, None, shown, **at_once)
     for component in (face, voice):
@@ -88,8 +100,8 @@ def _with_reasons(show: Callable[..., Updates]) -> Callable[..., Updates]:
         except (LipsmithError, OSError) as error:
             if exit_code_of(error) is None:
                 raise
-            logger.info("refused: %s", error)
             text = error_text(str(error), os.environ["GRADIO_TEMP_DIR"])
+            logger.info("refused: %s", text)
             gr.Warning(html.escape(text), duration=10, title="Not done")
             yield *[gr.skip()] * others, f"**Not done:** {_plain(text)}"
 
@@ -120,7 +132,7 @@ class _Events:
             gr.Image(None if found.sheet is None else str(found.sheet), visible=found.sheet is not None),
             gr.Radio(who_choices(found.faces), value="largest"),
             *[gr.skip()] * 6,
-            _READY if found.faces else "No face was found in this video.",
+            _found_text(len(found.faces)),
         )
 
     @_with_reasons
@@ -148,8 +160,24 @@ class _Events:
         """Another voice may be another person's, who has to agree."""
         return False, *_no_result(), _READY
 
+    @_with_reasons
+    def check_voice(self, path: str | None) -> Updates:
+        yield gr.skip(), gr.skip()
+        if path is not None:
+            self._jobs.check_voice(Path(path))
+
+    def show_model_note(self, name: str) -> Any:
+        return model_note(self._jobs, name)
+
     def forget_result(self) -> tuple[Any, ...]:
         return *_no_result(), _READY
+
+
+def _found_text(num_faces: int) -> str:
+    if not num_faces:
+        return "No face was found in this video. Upload or record another one."
+    found = "One face was found." if num_faces == 1 else f"{num_faces} faces were found; choose whom to dub."
+    return f"{found} With a voice, preview one frame or dub the video."
 
 
 def _no_result() -> tuple[Any, ...]:

@@ -94,9 +94,14 @@ def progress_text(progress: PhaseProgress) -> str:
     return f"{progress.phase}: {progress.num_done} of {progress.num_total}, {share:.0%}{left}"
 
 
+def without_upload_folders(text: str, folder: str) -> str:
+    """The text with the names of uploads and results instead of their paths. ``folder``: the app's work folder."""
+    return re.sub(rf"{re.escape(folder)}/[^/\s]+/", "", text)
+
+
 def error_text(text: str, folder: str) -> str:
     """An error as the page shows it: without options of the command line and without paths below ``folder``."""
-    text = re.sub(rf"{re.escape(folder)}/[^/]+/", "", text)
+    text = without_upload_folders(text, folder)
     for pattern, replacement in _PAGE_WORDS:
         text = re.sub(pattern, replacement, text)
     return text

@@ -13,6 +13,7 @@ from pathlib import Path
 from pipeline.app.jobs import AppJobs
 from pipeline.app.local_only import LocalOnly
 from pipeline.app.models import offered_models
+from pipeline.app.score_text import without_upload_folders
 from pipeline.app.settings import AppAddress, AppLimits
 from pipeline.app.work_folder import WorkFolder
 from pipeline.core.choices import Device
@@ -36,6 +37,36 @@ def require_gradio() -> None:
     """Raises UserError if the extra ``app`` is not installed."""
     if importlib.util.find_spec("gradio") is None:
         raise UserError("the app needs the extra `app`: python -m pip install -e '.[app]', or `make app`")
+
+
+class _UploadNames(logging.Filter):
+    """Replaces the paths of uploads and results in log messages by their names."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = str(folder)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        try:
+            text = record.getMessage()
+        except (TypeError, ValueError):  # a message that does not fit its arguments, which the handler reports
+            return True
+        if self._folder in text:
+            record.msg, record.args = without_upload_folders(text, self._folder), ()
+        return True
+
+
+@contextmanager
+def _named_uploads(folder: Path) -> Iterator[None]:
+    """In this block, the log names uploads and results without their folders."""
+    names, handlers = _UploadNames(folder), list(logging.getLogger().handlers)
+    for handler in handlers:
+        handler.addFilter(names)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(names)
 
 
 @contextmanager
@@ -62,7 +93,7 @@ def running_app(
     models, host = offered_models(layout, folders), host_in_url(address.host)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio requests its own page at the start
     work = WorkFolder((layout.scratch_dir / "app").absolute(), limits.keep_minutes * 60)
-    with work.opened():
+    with work.opened(), _named_uploads(work.path):
         use_work_folder(work.path)
         from starlette.middleware import Middleware
 

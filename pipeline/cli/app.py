@@ -51,8 +51,6 @@ def serve_app(
     The page requires consent and marks results as generated. Files are kept in .scratch/app of the checkout.
     """
     with user_errors():
-        from pipeline.app.server import running_app, serve_until_interrupted
-
         limits = AppLimits(
             max_file_mb=max_file_mb,
             max_seconds=max_seconds,
@@ -62,5 +60,9 @@ def serve_app(
         )
         address = AppAddress(host=host, port=port, user=user)
         layout = Layout(find_root())
+        address.credentials()  # so that a refused address is the only message
+        typer.echo("the app is starting; its address follows in some seconds", err=True)
+        from pipeline.app.server import running_app, serve_until_interrupted
+
         with running_app(layout, address, limits, model or (), label=None if no_label else label, device=device) as url:
             serve_until_interrupted(url)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 from pipeline.core.artifacts import read_json
 from pipeline.core.choices import Alias
@@ -46,7 +46,12 @@ def is_of_rendered_faces(folder: Path) -> bool:
 
     False for an ONNX file, and for generators of earlier releases, which do not name their source.
     """
-    return holds_model(folder) and read_json(folder / MODEL_NAME)["info"].get("source") == "demo"
+    return holds_model(folder) and names_rendered_faces(read_json(folder / MODEL_NAME))
+
+
+def names_rendered_faces(described: Mapping[str, Any]) -> bool:
+    """Whether the content of a generator's ``model.json`` says that it was trained on the clips of ``demo``."""
+    return bool(described["info"].get("source") == "demo")
 
 
 def _is_path(layout: Layout, name: str) -> bool:

@@ -31,6 +31,7 @@ from pipeline.promote.version_files import (
     generator_at,
     model_folder,
     names_at,
+    read_description,
     read_text,
     upload_model,
     upload_text,
@@ -204,6 +205,13 @@ class Registry:
                     "folder"
                 )
             yield found
+
+    def description(self, version: str) -> dict[str, Any] | None:
+        """The content of the version's ``model.json``; None if it cannot be read.
+
+        Raises RegistryError if the package that reads the artifact store is not installed.
+        """
+        return read_description(self._source(version))
 
     def trained_on(self, version: str) -> set[str] | None:
         """Ids of the clips that the version was trained on; None if the list is missing.

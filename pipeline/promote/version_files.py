@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pipeline.core.errors import UserError
+from pipeline.core.model_files import MODEL_NAME
 from pipeline.core.redact import redacted
 from pipeline.params import Params
 from pipeline.promote.package import GENERATOR_FOLDER, packaged
@@ -96,6 +99,21 @@ def downloaded_generator(source: str, version: str) -> Iterator[Path | None]:
                 f"the files of {version} cannot be read from {redacted(source)}: {redacted(_last_line(error))}"
             ) from error
         yield found
+
+
+def read_description(source: str) -> dict[str, Any] | None:
+    """The content of ``model.json`` of the version at ``source``; None if it cannot be read.
+
+    Raises RegistryError if the package that reads the artifact store is not installed.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        text = read_text(generator_at(source), MODEL_NAME)
+    except (MlflowException, OSError):
+        return None
+    described: dict[str, Any] | None = None if text is None else json.loads(text)
+    return described
 
 
 def names_at(address: str) -> set[str]:

@@ -32,8 +32,8 @@ def make_face(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def make_voice(tmp_path: Path) -> Callable[..., Path]:
-    def make(seconds: float = 0.4, name: str = "voice.wav") -> Path:
-        wavfile.write(tmp_path / name, RATE_HZ, tone(seconds))
+    def make(seconds: float = 0.4, name: str = "voice.wav", loudness: float = 0.2) -> Path:
+        wavfile.write(tmp_path / name, RATE_HZ, tone(seconds, loudness))
         return tmp_path / name
 
     return make

@@ -110,6 +110,7 @@ def _downloaded(folder: Path) -> Path:
 def test_upload_dub_play_score_and_download(browser, downloads, address, wait, make_face, make_voice):
     browser.get(address)
     assert "Consent is needed" in wait("#consent").text
+    wait("#model input", "return arguments[0].value == 'lstm_cbam: 96 px'")
     _upload(wait, "face", make_face(num_faces=2, num_frames=45))
     _upload(wait, "voice", make_voice(1.8))
     wait("#sheet img", "return arguments[0].naturalWidth > 300")
@@ -131,7 +132,9 @@ def test_upload_dub_play_score_and_download(browser, downloads, address, wait, m
     assert set(browser.execute_script(RESOURCES)) == {address.removeprefix("http://")}
 
 
-def test_a_file_that_is_no_video_is_refused(browser, address, wait, tmp_path):
+def test_a_file_that_is_no_video_and_a_silent_voice_are_refused_when_they_are_uploaded(
+    browser, address, wait, tmp_path, make_voice
+):
     (tmp_path / "notes.mp4").write_text("These are notes and no video.\n" * 40)
     browser.get(address)
     _upload(wait, "face", tmp_path / "notes.mp4")
@@ -140,6 +143,9 @@ def test_a_file_that_is_no_video_is_refused(browser, address, wait, tmp_path):
         assert (
             "notes.mp4 cannot be used as the face" in shown and str(tmp_path) not in shown and ".scratch" not in shown
         )
+    _upload(wait, "voice", make_voice(loudness=0, name="mute.wav"))
+    refused = "mute.wav cannot be used as the voice: its sound is silent"
+    wait("#report", f"return arguments[0].textContent.includes('{refused}')")
 
 
 def test_an_address_in_place_of_a_file_is_refused(address):

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from pipeline.app.jobs import COMMENT, AppJobs, DubRequest, FaceListing
+from pipeline.app.models import OfferedModel
 from pipeline.app.preview import loudest_part
 from pipeline.app.score_text import FaceSync
 from pipeline.app.settings import AppLimits
@@ -23,6 +24,8 @@ from tests.support.media_readers import read_frames
 from tests.support.tiny_generator import make_checkout
 
 LIMITS = AppLimits(max_seconds=5)
+MODELS = {"lstm_cbam": OfferedModel("lstm_cbam", "lstm_cbam: 96 px")}
+CORNER = np.s_[145:160, :60]
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +36,17 @@ def checkout(tmp_path_factory):
 @pytest.fixture
 def jobs(checkout, work):
     before = torch.get_num_threads()
-    yield AppJobs(checkout, work, LIMITS, {"lstm_cbam": "lstm_cbam"}, device="cpu")
+    yield AppJobs(checkout, work, LIMITS, MODELS, device="cpu")
     torch.set_num_threads(before)
 
 
 @pytest.fixture
 def request_(make_face, make_voice):
     return DubRequest(face=make_face(), voice=make_voice(), model="lstm_cbam", has_consent=True)
+
+
+def _largest_change(first, second, part):
+    return np.abs(first[part].astype(int) - second[part]).max()
 
 
 @pytest.mark.slow
@@ -50,8 +57,8 @@ def test_faces_preview_and_result(jobs, make_face, make_voice):
     assert listing.sheet is not None and listing.sheet.is_file()
     assert done[-1].num_done == 15
     wanted = DubRequest(face=face, voice=make_voice(0.6), model="lstm_cbam", has_consent=True, who="2")
-    preview = av.open(str(jobs.preview(wanted, listing))).streams.video[0]
-    assert (preview.width, preview.height) == (320, 160 + 8 + 160)
+    (preview,) = read_frames(jobs.preview(wanted, listing), None)
+    assert preview.shape == (160 + 8 + 160, 320, 3)
     outcome = jobs.dub(wanted, done.append)
     summary = outcome.summary
     assert summary.path.is_relative_to(jobs.work.path) and summary.path.name == "face dubbed.mp4"
@@ -62,8 +69,9 @@ def test_faces_preview_and_result(jobs, make_face, make_voice):
     with av.open(str(summary.path)) as container:
         assert container.metadata["comment"] == COMMENT
     first, source = read_frames(summary.path, None)[0], read_frames(face, None)[0]
-    corner = np.s_[145:, :60]
-    assert np.abs(first[corner].astype(int) - source[corner]).max() > 60
+    assert _largest_change(preview[168:], preview[:160], CORNER) > 60
+    assert _largest_change(preview[168:], first, CORNER) < 40  # the label is that of the result
+    assert _largest_change(first, source, CORNER) > 60
 
 
 def test_an_upload_is_searched_for_faces_once(jobs, request_, monkeypatch):
@@ -79,10 +87,10 @@ def test_an_upload_is_searched_for_faces_once(jobs, request_, monkeypatch):
 
 @pytest.mark.slow
 def test_without_a_label_only_the_metadata_marks_the_result(checkout, work, request_):
-    jobs = AppJobs(checkout, work, LIMITS, {"lstm_cbam": "lstm_cbam"}, label=None, device="cpu")
+    jobs = AppJobs(checkout, work, LIMITS, MODELS, label=None, device="cpu")
     path = jobs.dub(request_, lambda progress: None).summary.path
     first, source = read_frames(path, None)[0], read_frames(request_.face, None)[0]
-    assert np.abs(first[145:, :60].astype(int) - source[145:, :60]).max() < 20
+    assert _largest_change(first, source, CORNER) < 20
     with av.open(str(path)) as container:
         assert container.metadata["comment"] == COMMENT
 
@@ -92,7 +100,8 @@ def test_without_a_label_only_the_metadata_marks_the_result(checkout, work, requ
     [
         ({"face": None}, "there is no face yet"),
         ({"voice": None}, "there is no voice yet"),
-        ({"has_consent": False}, "confirm first that the people"),
+        ({"has_consent": False}, "^confirm that the people"),
+        ({"face": None, "voice": None, "has_consent": False}, "no face yet: .*; there is no voice yet: .*; confirm"),
         ({"model": "/etc"}, "there is no model '/etc'; choose one of lstm_cbam"),
         ({"voice": Path(__file__)}, r"test_jobs\.py cannot be used as the voice"),
         ({"face": Path(__file__)}, r"test_jobs\.py cannot be used as the face"),

@@ -62,6 +62,11 @@ def test_a_voice_needs_sound_and_is_limited_in_length(make_face, make_voice):
         require_voice(make_face("mute.mp4", has_sound=False), LIMITS)
     with pytest.raises(UserError, match=r"long\.wav lasts more than 2 s; longer files are not allowed"):
         require_voice(make_voice(5, "long.wav"), LIMITS)
+    with pytest.raises(UserError, match=r"mute\.wav cannot be used as the voice: its sound is silent"):
+        require_voice(make_voice(name="mute.wav", loudness=1e-4), LIMITS)
+    require_voice(make_voice(name="soft.wav", loudness=1e-2), LIMITS)
+    with pytest.raises(UserError, match=r"zero\.wav cannot be used as the voice: its audio is empty"):
+        require_voice(make_voice(0, "zero.wav"), LIMITS)
     with pytest.raises(UserError, match=r"song\.wav cannot be used as the face: has no video stream"):
         require_face(make_voice(name="song.wav"), LIMITS)
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from pipeline.app.models import OfferedModel
 from pipeline.core.errors import UserError
 
 gr = pytest.importorskip("gradio", reason="the extra `app` is not installed")
@@ -19,7 +20,8 @@ def events(tmp_path, monkeypatch):
         raise UserError("no_video.mp4: <no> video")
 
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    return _Events(SimpleNamespace(list_faces=fail, preview=fail, dub=fail))
+    models = {name: OfferedModel(name, name, name == "drawn") for name in ("drawn", "real")}
+    return _Events(SimpleNamespace(list_faces=fail, preview=fail, dub=fail, check_voice=fail, models=models))
 
 
 def is_without_result(update):
@@ -53,6 +55,17 @@ def test_a_refused_request_leaves_its_reason_and_no_earlier_result(events, name)
     first, *_, last = explained(getattr(events, name)(*((None, *fields) if name == "show_preview" else fields)))
     assert is_without_result(first[:-1])
     assert len(last) == len(first) and last[-1] == REASON
+
+
+def test_an_uploaded_voice_is_checked_and_removing_it_needs_no_check(events):
+    assert explained(events.check_voice("notes.wav"))[-1][-1] == REASON
+    assert len(list(events.check_voice(None))) == 1
+
+
+def test_a_model_of_rendered_faces_has_a_note(events):
+    shown = [events.show_model_note(name) for name in ("drawn", "real")]
+    assert [note.visible for note in shown] == [True, False]
+    assert "does not work on real faces" in shown[0].value
 
 
 def test_another_voice_takes_back_the_consent_and_another_choice_only_the_result(events):

@@ -20,7 +20,7 @@ from pipeline.params import Params, load_params
 from pipeline.promote.gate import ModelScores
 from pipeline.promote.lineage import REGISTERED_NAME
 from pipeline.promote.registry import open_registry
-from pipeline.promote.version_files import RegistryError
+from pipeline.promote.version_files import RegistryError, read_description
 from pipeline.tracking.runs import KEY_TAG, identity_of
 from pipeline.tracking.store import experiment_id, open_client
 from pipeline.tracking.tracker import open_tracker
@@ -82,6 +82,14 @@ def register(layout: Layout, width: float, params: Params) -> None:
     with open_registry(layout) as registry:
         version = registry.register(layout, folder, "no_lstm", scores, params, {"a", "b"})
         registry.make_champion(version)
+
+
+def test_a_version_has_the_description_of_its_generator(layout: Layout, tmp_path: Path) -> None:
+    with open_registry(layout) as registry:
+        described = registry.description(registry.aliased("champion"))
+    assert described is not None
+    assert (described["config"]["width"], described["info"]["fingerprint"]) == (0.125, "w0.125")
+    assert read_description((tmp_path / "gone").as_uri()) is None
 
 
 def shown(*arguments: str) -> str:
