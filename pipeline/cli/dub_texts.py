@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.dubbing import DubbedFace, DubSummary, ListedFace
+from pipeline.dubbing.summary import is_unclear_who_talks
 from pipeline.report.tables import Table
 
 DUB_EPILOG = """\
@@ -85,7 +86,8 @@ def faces_text(faces: Sequence[ListedFace], video: Path, sheet: Path) -> str:
         )
         for face in faces
     ]
-    return f"{Table(header, rows).plain()}\n{sheet}: their pictures; next: dub --who N"
+    unclear = "\nno face clearly talks, so --who talking would stop" if is_unclear_who_talks(faces) else ""
+    return f"{Table(header, rows).plain()}{unclear}\n{sheet}: their pictures; next: dub --who N"
 
 
 def summary_json(found: DubSummary | Sequence[ListedFace]) -> str:

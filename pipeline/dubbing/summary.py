@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -38,6 +39,11 @@ class ListedFace:
     """Median box: left, top, right and bottom, px."""
     is_talking: bool | None
     """Whether ``who="talking"`` chooses it; None if the video has no usable sound."""
+
+
+def is_unclear_who_talks(faces: Sequence[ListedFace]) -> bool:
+    """Whether none of several faces clearly talks, although the video has sound."""
+    return len(faces) > 1 and all(face.is_talking is False for face in faces)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -57,6 +57,15 @@ def speaking_score(motion: NDArray[np.float64], loudness: NDArray[np.float64]) -
 
     ``motion: float64 [N]`` in grey levels, NaN where the face is missing; ``loudness: float64 [N]`` in dB.
     """
+    correlation = sound_correlation(motion, loudness)
+    return float(motion[np.isfinite(motion)].mean()) * correlation if correlation else 0.0
+
+
+def sound_correlation(motion: NDArray[np.float64], loudness: NDArray[np.float64]) -> float:
+    """Largest correlation of a mouth's motion with loudness over all lags, 0..1. Arguments as in `speaking_score`.
+
+    0 if the motion is still, correlated negatively, or too short.
+    """
     is_seen = np.isfinite(motion)
     if is_seen.sum() < 2 * MAX_LAG_FRAMES + MOTION_SMOOTHING_FRAMES:
         return 0.0
@@ -64,7 +73,7 @@ def speaking_score(motion: NDArray[np.float64], loudness: NDArray[np.float64]) -
     padded = np.pad(filled, MOTION_SMOOTHING_FRAMES // 2, mode="edge")
     smooth = np.convolve(padded, np.ones(MOTION_SMOOTHING_FRAMES) / MOTION_SMOOTHING_FRAMES, mode="valid")
     best = max(_correlation(smooth, loudness, lag) for lag in range(-MAX_LAG_FRAMES, MAX_LAG_FRAMES + 1))
-    return float(motion[is_seen].mean()) * max(0.0, best)
+    return max(0.0, best)
 
 
 def mouth_motions(tracks: Sequence[FaceTrack], frames: Iterable[NDArray[np.uint8]]) -> NDArray[np.float64]:

@@ -14,9 +14,9 @@ import pytest
 import torch
 from scipy.io import wavfile
 
-from pipeline.cli.dub_texts import summary_line
+from pipeline.cli.dub_texts import faces_text, summary_line
 from pipeline.cli.main import main
-from pipeline.dubbing import DubbedFace
+from pipeline.dubbing import DubbedFace, ListedFace
 from pipeline.media.writer import VideoWriter
 from tests.support.drawn_face import RATE_HZ, draw_face, tone
 from tests.support.dub_runs import summary_of
@@ -86,6 +86,17 @@ def test_the_faces_are_listed_with_their_pictures(dub: Run, checkout: Path) -> N
     code, out, _ = dub("--list-faces", "faces.png", "--json")
     (face,) = json.loads(out)
     assert (face["number"], face["start_s"], face["is_talking"]) == (1, 0.0, None)
+
+
+@pytest.mark.parametrize(("talks", "is_said"), [((False, False), True), ((True, False), False), ((None, None), False)])
+def test_a_list_says_if_none_of_several_faces_clearly_talks(talks: tuple[bool | None, ...], is_said: bool) -> None:
+    faces = [
+        ListedFace(number=k, start_s=0, end_s=1, share_seen=1, box_px=(0, 0, 9, 9), is_talking=is_talking)
+        for k, is_talking in enumerate(talks, 1)
+    ]
+    text = "no face clearly talks, so --who talking would stop\n"
+    assert (text in faces_text(faces, Path("clip.mp4"), Path("faces.png"))) == is_said
+    assert text not in faces_text(faces[:1], Path("clip.mp4"), Path("faces.png"))
 
 
 def test_a_list_of_no_face_exits_with_3(dub: Run) -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from pipeline.core.errors import UserError
 from pipeline.dubbing.face_path import FollowSettings, find_faces
-from pipeline.dubbing.numbered_faces import choices_for, find_talking, number_faces
+from pipeline.dubbing.numbered_faces import CHANCE_CORRELATION, choices_for, find_talking, number_faces
 from pipeline.dubbing.who import parse_who, who_text
+from pipeline.faces.active_speaker import loudness_by_frame, sound_correlation
 from tests.support.dub_scenes import ScriptedDetector
 
 SETTINGS = FollowSettings(max_gap_frames=3, smooth_frames=7, cut_change=4.0)
@@ -165,6 +166,25 @@ def test_nobody_talks():
     assert (talking.numbers, talking.unclear) == ([], [(0, 100)])
     with pytest.raises(UserError, match="no face clearly talks; choose one by its number"):
         choices_for("talking", found, faces, lambda: talking, 0, 100)
+
+
+@pytest.mark.parametrize(
+    ("weight", "louder", "numbers"),
+    [
+        (0.9, 1.4, [1]),  # the sound moves both mouths, the first one more
+        (0.2, 1.4, []),  # both move alike with the sound by chance
+        (0.2, 3.0, [1]),
+    ],
+)
+def test_a_correlation_that_may_be_chance_does_not_decide_between_moving_mouths(weight, louder, numbers, monkeypatch):
+    frames, samples = talking_scene(100, 25.0, 1)
+    found = found_in({k: [LEFT, SMALL] for k in range(100)}, 100, frames)
+    loudness = loudness_by_frame(samples, 100)
+    own = np.cos(np.arange(100) / 7)
+    motion = 5 + weight * (loudness - loudness.mean()) / loudness.std() + (1 - weight) * own
+    assert (sound_correlation(motion, loudness) > CHANCE_CORRELATION) == (weight == 0.9)
+    monkeypatch.setattr("pipeline.dubbing.numbered_faces.mouth_motions", lambda *_: np.array([louder * motion, motion]))
+    assert find_talking(found, number_faces(found), lambda: frames, samples).numbers == numbers
 
 
 def test_each_shot_has_its_own_talking_face():

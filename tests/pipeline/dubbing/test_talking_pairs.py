@@ -60,9 +60,11 @@ def side_by_side(quiet: Path, talking: Path) -> list[np.ndarray]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("quiet", "talking"), PAIRS)
-def test_the_talking_face_is_found_beside_a_larger_quiet_one(shared_data, quiet, talking):
+@pytest.mark.parametrize(("quiet", "talking", "channels"), [*((*pair, "BGR") for pair in PAIRS), (*PAIRS[0], "RGB")])
+def test_the_talking_face_is_found_beside_a_larger_quiet_one(shared_data, quiet, talking, channels):
     frames = side_by_side(shared_data / quiet, shared_data / talking)
+    if channels == "RGB":  # red and blue are swapped by mistake
+        frames = [np.ascontiguousarray(frame[..., ::-1]) for frame in frames]
     found = find_faces(lambda: frames, finer(detectors_by_zoom(0.6, 160, frames[0].shape[1])), 25.0, FOLLOW)
     faces = number_faces(found)
     assert len(faces) == 2
