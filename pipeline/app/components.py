@@ -20,7 +20,8 @@ footer { display: none !important; }
 """
 _INTRO = """# Dub a video
 
-Upload or record a face and a voice. You get the video with a mouth that says the words of the voice.
+Upload or record a face and a voice. You get the video with a mouth that says the words of the voice. The face is a \
+video, such as MP4, MOV or WebM, no picture; the voice is a sound file, such as WAV, MP3 or M4A, or that of a video.
 """
 _CONSENT_TEXT = """**Consent is needed.** Use only faces and voices of people who agree to it. Results are marked as \
 generated: in the file's metadata{label}. {limits}"""

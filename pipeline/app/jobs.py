@@ -14,6 +14,7 @@ from pipeline.app.models import OfferedModel
 from pipeline.app.preview import preview_frame
 from pipeline.app.score_text import FaceSync, sync_text
 from pipeline.app.settings import LABEL, AppLimits
+from pipeline.app.voice_file import write_sound
 from pipeline.app.work_folder import WorkFolder
 from pipeline.core.choices import Device, Length
 from pipeline.core.errors import DataError, UserError
@@ -107,6 +108,15 @@ class AppJobs:
         """Raises UserError for an uploaded voice beyond the limits, and for one without speech."""
         with self.work.using([voice]):
             require_voice(voice, self.limits)
+
+    def voice_of(self, video: Path) -> Path:
+        """A WAV file with the sound of an uploaded video. Raises UserError as `check_voice`."""
+        with self.work.using([video]):
+            require_voice(video, self.limits)
+            with self.work.new_folder() as folder:
+                path = folder / f"{video.stem[:_MAX_NAME]}.wav"
+                write_sound(video, path)
+                return path
 
     def preview(self, request: DubRequest, listing: FaceListing) -> Path:
         """A PNG file with one frame before and after dubbing. Raises UserError, and DataError without a face."""

@@ -6,7 +6,7 @@ import html
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from pipeline.app.components import (
 from pipeline.app.jobs import CONSENT, AppJobs, DubRequest, FaceListing
 from pipeline.app.score_text import dubbed_text, error_text
 from pipeline.core.errors import LipsmithError, exit_code_of
+from pipeline.dubbing import ListedFace
+from pipeline.dubbing.summary import is_unclear_who_talks
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +53,7 @@ def build_page(jobs: AppJobs) -> Any:
                 voice = gr.Audio(
                     label="2. Voice", sources=["upload", "microphone"], type="filepath", **file_props("voice")
                 )
+                spoken = gr.UploadButton("Use the sound of a video", file_types=["video"], size="sm", elem_id="spoken")
                 model, note = add_models(jobs)
                 options = add_options()
                 consent = gr.Checkbox(label=CONSENT, elem_id="agree")
@@ -76,10 +79,11 @@ def build_page(jobs: AppJobs) -> Any:
         changed = voice.change(events.forget_voice, None, [consent, *shown], **at_once)
         checked: dict[str, Any] = {"concurrency_id": "voice", "show_progress": "hidden", "api_visibility": "private"}
         changed.then(events.check_voice, [voice], [consent, report], **checked)
+        spoken.upload(events.show_voice, [spoken], [voice, report], **checked)
         model.input(events.show_model_note, [model], [note], **at_once)
         for choice in (who, model, *options):
             choice.input(events.forget_result, None, shown, **at_once)
-    for component in (face, voice):
+    for component in (face, voice, spoken):
         refuse_addresses(component)
     return page.queue(max_size=jobs.limits.max_waiting, api_open=False)
 
@@ -132,7 +136,7 @@ class _Events:
             gr.Image(None if found.sheet is None else str(found.sheet), visible=found.sheet is not None),
             gr.Radio(who_choices(found.faces), value="largest"),
             *[gr.skip()] * 6,
-            _found_text(len(found.faces)),
+            _found_text(found.faces),
         )
 
     @_with_reasons
@@ -166,6 +170,12 @@ class _Events:
         if path is not None:
             self._jobs.check_voice(Path(path))
 
+    @_with_reasons
+    def show_voice(self, path: str) -> Updates:
+        # The page then handles it like an uploaded voice.
+        yield gr.skip(), "reading the sound of the video"
+        yield str(self._jobs.voice_of(Path(path))), gr.skip()
+
     def show_model_note(self, name: str) -> Any:
         return model_note(self._jobs, name)
 
@@ -173,10 +183,11 @@ class _Events:
         return *_no_result(), _READY
 
 
-def _found_text(num_faces: int) -> str:
-    if not num_faces:
+def _found_text(faces: Sequence[ListedFace]) -> str:
+    if not faces:
         return "No face was found in this video. Upload or record another one."
-    found = "One face was found." if num_faces == 1 else f"{num_faces} faces were found; choose whom to dub."
+    unclear = ", none of which clearly talks" if is_unclear_who_talks(faces) else ""
+    found = "One face was found." if len(faces) == 1 else f"{len(faces)} faces were found{unclear}; choose whom to dub."
     return f"{found} With a voice, preview one frame or dub the video."
 
 

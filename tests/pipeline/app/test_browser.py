@@ -133,7 +133,7 @@ def test_upload_dub_play_score_and_download(browser, downloads, address, wait, m
 
 
 def test_a_file_that_is_no_video_and_a_silent_voice_are_refused_when_they_are_uploaded(
-    browser, address, wait, tmp_path, make_voice
+    browser, address, wait, tmp_path, make_face, make_voice
 ):
     (tmp_path / "notes.mp4").write_text("These are notes and no video.\n" * 40)
     browser.get(address)
@@ -146,6 +146,9 @@ def test_a_file_that_is_no_video_and_a_silent_voice_are_refused_when_they_are_up
     _upload(wait, "voice", make_voice(loudness=0, name="mute.wav"))
     refused = "mute.wav cannot be used as the voice: its sound is silent"
     wait("#report", f"return arguments[0].textContent.includes('{refused}')")
+    wait("input[data-testid$='upload-button']").send_keys(str(make_face("said.mp4", 20)))
+    wait("#voice", "return arguments[0].textContent.includes('0:01')")
+    wait("#report", "return arguments[0].textContent.includes('Choose a face')")
 
 
 def test_an_address_in_place_of_a_file_is_refused(address):

@@ -20,7 +20,7 @@ from pipeline.core.errors import DataError, UserError
 from pipeline.dubbing import DubbedFace, ListedFace
 from pipeline.faces.detector import YuNetDetector
 from tests.support.dub_runs import summary_of
-from tests.support.media_readers import read_frames
+from tests.support.media_readers import read_frames, read_samples
 from tests.support.tiny_generator import make_checkout
 
 LIMITS = AppLimits(max_seconds=5)
@@ -83,6 +83,16 @@ def test_an_upload_is_searched_for_faces_once(jobs, request_, monkeypatch):
     assert len(searched) == 10
     outcome = jobs.dub(replace(request_, who="1"), lambda progress: None)
     assert outcome.summary.num_dubbed == 10 and len(searched) == 10
+
+
+def test_the_sound_of_a_video_becomes_a_voice(jobs, make_face):
+    face = make_face(num_frames=20)
+    voice = jobs.voice_of(face)
+    assert voice.is_relative_to(jobs.work.path) and voice.name == "face.wav"
+    jobs.check_voice(voice)
+    np.testing.assert_allclose(read_samples(voice), read_samples(face), atol=1e-4)
+    with pytest.raises(UserError, match=r"mute\.mp4 cannot be used as the voice: has no audio stream"):
+        jobs.voice_of(make_face("mute.mp4", has_sound=False))
 
 
 @pytest.mark.slow

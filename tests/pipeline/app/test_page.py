@@ -6,8 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from pipeline.app.jobs import FaceListing
 from pipeline.app.models import OfferedModel
 from pipeline.core.errors import UserError
+from pipeline.dubbing import ListedFace
 
 gr = pytest.importorskip("gradio", reason="the extra `app` is not installed")
 
@@ -21,7 +23,8 @@ def events(tmp_path, monkeypatch):
 
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     models = {name: OfferedModel(name, name, name == "drawn") for name in ("drawn", "real")}
-    return _Events(SimpleNamespace(list_faces=fail, preview=fail, dub=fail, check_voice=fail, models=models))
+    names = ("list_faces", "preview", "dub", "check_voice", "voice_of")
+    return _Events(SimpleNamespace(models=models, **dict.fromkeys(names, fail)))
 
 
 def is_without_result(update):
@@ -39,8 +42,6 @@ REASON = r"**Not done:** no\_video.mp4: \<no\> video"
 
 
 def test_faces_consent_and_result_of_an_earlier_video_are_gone_while_and_after_a_search_that_fails(events):
-    from pipeline.app.jobs import FaceListing
-
     first, *_, last = explained(events.show_faces("new.mp4"))
     listing, sheet, who, consent, *result, text = first
     assert listing == FaceListing((), None) and not sheet.visible and consent is False
@@ -60,12 +61,22 @@ def test_a_refused_request_leaves_its_reason_and_no_earlier_result(events, name)
 def test_an_uploaded_voice_is_checked_and_removing_it_needs_no_check(events):
     assert explained(events.check_voice("notes.wav"))[-1][-1] == REASON
     assert len(list(events.check_voice(None))) == 1
+    assert explained(events.show_voice("notes.mp4"))[-1][-1] == REASON
 
 
 def test_a_model_of_rendered_faces_has_a_note(events):
     shown = [events.show_model_note(name) for name in ("drawn", "real")]
     assert [note.visible for note in shown] == [True, False]
     assert "does not work on real faces" in shown[0].value
+
+
+def test_the_page_says_how_many_faces_were_found_and_if_none_of_them_talks(events, monkeypatch):
+    one, two = (
+        ListedFace(number=k, start_s=0, end_s=1, share_seen=1, box_px=(0, 0, 9, 9), is_talking=False) for k in (1, 2)
+    )
+    for faces, text in (((), "No face was found"), ((one,), "One face was found."), ((one, two), "none of which")):
+        monkeypatch.setattr(events._jobs, "list_faces", lambda *_, faces=faces: FaceListing(faces, None))
+        assert text in list(events.show_faces("clip.mp4"))[-1][-1]
 
 
 def test_another_voice_takes_back_the_consent_and_another_choice_only_the_result(events):
