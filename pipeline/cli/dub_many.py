@@ -12,6 +12,7 @@ from pipeline.cli.model_option import chosen_model
 from pipeline.core.choices import Alias, Device
 from pipeline.core.errors import DataError
 from pipeline.core.layout import Layout, find_root
+from pipeline.core.short_paths import short_paths
 from pipeline.dubbing.dubber import DEFAULT_VARIANT
 
 MAX_FAILURES = 20
@@ -65,7 +66,7 @@ def dub_many(
         done = dub_jobs(jobs, Layout(find_root()), chosen, device=device, num_workers=workers, is_scored=score)
         failed = [row for row in done.rows if not row.ok]
         for row in failed[:MAX_FAILURES]:
-            typer.echo(f"line {row.line}: {row.reason}")
+            typer.echo(f"line {row.line}: {short_paths(str(row.reason))}")
         if len(failed) > MAX_FAILURES:
             typer.echo(f"{len(failed) - MAX_FAILURES} more failed")
         earlier = f", {done.num_reused} of them by an earlier run" if done.num_reused else ""
