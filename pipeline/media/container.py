@@ -73,8 +73,7 @@ def open_container(file: BinaryIO, path: Path) -> Iterator[Any]:
                 "not read; convert it to MP4",
             ) from error
         except (av.error.InvalidDataError, av.error.EOFError) as error:
-            is_empty = not os.fstat(file.fileno()).st_size
-            fault = "it is empty" if is_empty else "it is no media file, or is damaged"
+            fault = "it is no media file, or is damaged" if os.fstat(file.fileno()).st_size else "it is empty"
             raise NotMediaError(path, f"cannot be opened: {fault}") from error
         except av.error.FFmpegError as error:
             raise NotMediaError(path, f"cannot be opened: {error.strerror or error}") from error
@@ -175,9 +174,8 @@ def decode(container: Any, stream: Any, path: Path, note: Callable[[str], None] 
     """Yields the stream's frames in presentation order, decoded on one thread, which is faster for small frames.
 
     Packets that cannot be decoded are skipped. They leave a gap, because callers position frames by timestamp. ``note``
-    is called if there are any, or if the file ends a little too early. Raises CorruptMediaError for an unknown codec,
-    if the stream is empty, if no frame or less than 90 % of the packets can be decoded, or if the file ends before 80 %
-    of the duration in its header.
+    is called if there are any, or if the file ends a little too early. Raises CorruptMediaError for an unknown codec or
+    an empty stream, if less than 90 % of the packets can be decoded, or if the file ends before 80 % of its duration.
     """
     if stream.codec_context is None:
         raise CorruptMediaError(path, f"its {stream.type} stream has an unknown codec")
