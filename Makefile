@@ -76,9 +76,9 @@ app: install ## serve the web app of dubbing, on http://127.0.0.1:7860
 	$(BIN)/python -c 'import importlib.util as u, sys; sys.exit(u.find_spec("gradio") is None)' || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[app]'
 	$(BIN)/python -m pipeline app
 
-clean: ## remove the outputs of stages and .scratch, not downloads; `make repro` restores unchanged outputs from DVC's cache
-	rm -rf data/raw/demo artifacts .scratch
-	if [ -d data ]; then find data -mindepth 1 -maxdepth 1 ! -name raw -exec rm -rf {} +; fi
+# Of data only what stages write: git ignores the folder, and a user's source clips may be in it.
+clean: ## remove the outputs of stages and .scratch, not source clips; `make repro` restores unchanged outputs from DVC's cache
+	rm -rf data/manifest.parquet data/shards data/clips data/raw/demo artifacts .scratch
 
 forget: ## remove all MLflow runs and the model registry, including the champion
 	rm -rf mlruns mlflow.db*

@@ -7,6 +7,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -26,3 +28,36 @@ def test_processes_keep_compiled_modules() -> None:
     )
     assert "DO_NOT_TRACK=1" in shown.stdout.splitlines(), shown.stderr
     assert "PYTHONDONTWRITEBYTECODE" not in shown.stdout
+
+
+def outputs_of_stages() -> set[str]:
+    """The paths of ``dvc.yaml``'s outputs, without those of single variants."""
+    found: set[str] = set()
+    for stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values():
+        body = stage.get("do", stage)
+        for out in (out for kind in ("outs", "metrics", "plots") for out in body.get(kind, [])):
+            found |= {out} if isinstance(out, str) else set(out)
+    return {path for path in found if "$" not in path}
+
+
+def run_target(target: str, folder: Path) -> None:
+    subprocess.run(["make", "-f", str(ROOT / "Makefile"), target], cwd=folder, check=True, capture_output=True)
+
+
+def write(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("")
+
+
+def files_in(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_clean_removes_the_outputs_of_stages_and_no_source_clip(tmp_path: Path) -> None:
+    """The source clips of a user (``dataset.folder.root``) may lie in ``data``, which git ignores."""
+    kept = {"data/videos/anna/1.mp4", "data/2.mp4", "data/clips.csv", "data/raw/grid/s1.tar", "mlflow.db", "mlruns/0/a"}
+    outputs = {path if Path(path).suffix else f"{path}/file" for path in outputs_of_stages()}
+    write(tmp_path, *kept, *outputs, "data/raw/demo/1.mp4", ".scratch/logs/compare.log")
+    run_target("clean", tmp_path)
+    assert files_in(tmp_path) == kept
