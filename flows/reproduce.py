@@ -35,6 +35,7 @@ from pipeline.core.layout import Layout, find_root
 from pipeline.core.logs import is_terminal
 from pipeline.core.resources import num_cores
 from pipeline.params import load_params
+from pipeline.params.clip_roots import require_clips_outside_outputs
 from pipeline.params.sharing import require_sharing_allowed
 from pipeline.report.tables import Table, wrap_bullets
 
@@ -217,14 +218,15 @@ def _command(
 def require_settings(root: Path) -> None:
     """Raise UserError for settings that every stage would reject.
 
-    These are an invalid ``params.yaml``, no folder of the clips, a file that does not exist, and a ``dvc.yaml`` that
-    shares what it must not.
+    These are an invalid ``params.yaml``, no folder of the clips or one among the outputs, a file that does not exist,
+    and a ``dvc.yaml`` that shares what it must not.
     """
     layout = Layout(root)
     path = layout.params_path
     params = load_params(path)
     if unset := params.dataset.unset_root:
         raise UserError(f"{path}: {unset} is not set; {params.dataset.how_to_set_root}")
+    require_clips_outside_outputs(params, layout)
     for setting, given, allowed in params.named_files:
         if not layout.find(given).exists():
             raise UserError(f"{path}: {setting} is {given}, and there is no such file; {allowed}")

@@ -27,6 +27,7 @@ from pipeline.core.parent_watch import ORPHAN_GRACE_S, end_with_dvc
 from pipeline.core.resources import limit_threads
 from pipeline.core.signals import exit_on_signals
 from pipeline.params import Params, load_params
+from pipeline.params.clip_roots import require_clips_outside_outputs
 from pipeline.params.sharing import require_sharing_allowed
 from pipeline.tracking.comparison import complete_comparison
 from pipeline.tracking.names import TRAINING_STAGES
@@ -86,6 +87,7 @@ def run(stage: str, body: Body, variant: str | None = None, *, dvc_stage: str | 
         params = load_params(layout.params_path)
         if variant is not None and dvc_stage in (None, stage):
             params.require_variant(variant)
+        require_clips_outside_outputs(params, layout)
         require_sharing_allowed(layout.root / "dvc.yaml", params)
         with _alone(layout, label):
             _run_body(dvc_stage or stage, stage, body, variant, params, layout)

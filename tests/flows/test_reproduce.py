@@ -262,6 +262,14 @@ def test_a_source_without_a_folder_is_reported_before_a_flow_starts(
         assert "params.yaml: dataset.grid.root is not set" in capsys.readouterr().err
 
 
+def test_clips_among_the_outputs_are_reported_before_a_flow_starts(
+    own_stub_pipeline: Path, edit: Callable[[Path, str, str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit(own_stub_pipeline / "params.yaml", f"root: {own_stub_pipeline / 'clips'}", "root: data/clips")
+    assert reproduce.main(["--plan", "--root", str(own_stub_pipeline)]) == 2
+    assert "dataset.folder.root is data/clips" in capsys.readouterr().err
+
+
 def test_an_unknown_target_is_reported_before_a_flow_starts(
     own_stub_pipeline: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
