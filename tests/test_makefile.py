@@ -9,6 +9,11 @@ from pathlib import Path
 
 import yaml
 
+from pipeline.core.layout import Layout
+from pipeline.corpora import drift
+from pipeline.params import DriftParams
+from pipeline.tracking.journal import spool_dir
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -61,3 +66,15 @@ def test_clean_removes_the_outputs_of_stages_and_no_source_clip(tmp_path: Path) 
     write(tmp_path, *kept, *outputs, "data/raw/demo/1.mp4", ".scratch/logs/compare.log")
     run_target("clean", tmp_path)
     assert files_in(tmp_path) == kept
+
+
+def test_forget_removes_all_that_belongs_to_removed_runs_and_champions(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    kept = {"artifacts/train_gan/a/model/weights.safetensors", ".scratch/logs/compare.log", "data/manifest.parquet"}
+    write(tmp_path, *kept, "mlruns/0/a", "mlflow.db", "mlflow.db-wal")
+    about_champion = layout.decision_path, layout.champion_manifest_path, layout.drift_path
+    write(tmp_path, *map(str, about_champion), str(spool_dir(layout) / "1-2" / "run.json"))
+    run_target("forget", tmp_path)
+    assert files_in(tmp_path) == kept
+    found = drift.measure(layout, DriftParams(max_psi=0.2, max_ks=0.2, then="retrain"))
+    assert not found["stops"] and "`make forget`" in found["text"]

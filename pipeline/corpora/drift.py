@@ -21,7 +21,7 @@ MIN_DRIFT_CLIPS = 20
 """Fewer clips on one side are not compared: bins of two clips each differ by chance."""
 _NO_BASELINE = (
     "artifacts/promote has no list of the clips of the champion's promotion (the gate has promoted nothing here yet, "
-    "another version was made champion by hand, or `make clean` has removed the list)"
+    "another version was made champion by hand, or `make clean` or `make forget` has removed the list)"
 )
 MAX_P = 0.01
 """A Kolmogorov-Smirnov distance with a larger p-value may be chance and is no drift."""
