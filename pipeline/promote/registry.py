@@ -36,6 +36,7 @@ from pipeline.promote.version_files import (
     upload_model,
     upload_text,
 )
+from pipeline.promote.version_tags import scores_of, tags_of
 from pipeline.tracking.runs import find_training, run_key
 from pipeline.tracking.store import experiment_id, naming_the_store, open_client
 
@@ -46,8 +47,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 HOW_TO_REGISTER = "`python -m pipeline.promote` or `python -m flows.retrain` registers the trained model"
-_OPTIONAL_TAGS = {"num_clips": int, "num_failed": int, "within_one_frame": float, "jitter_ratio": float, "unfit": str}
-"""Tags that older versions lack, with their types."""
 
 
 @contextmanager
@@ -111,7 +110,7 @@ class Registry:
         """The metrics in a version's tags. Raises RegistryError for a version that this pipeline did not register."""
         tags = self._get(version).tags
         try:
-            return replace(_scores_of(tags), lse_d_by_video=self._lse_d_by_video(version, tags))
+            return replace(scores_of(tags), lse_d_by_video=self._lse_d_by_video(version, tags))
         except (KeyError, ValueError) as error:
             raise RegistryError(
                 f"version {version} of {REGISTERED_NAME} has no usable metrics in its tags ({error!r}); move its "
@@ -166,12 +165,12 @@ class Registry:
 
     def set_scores(self, version: str, scores: ModelScores) -> None:
         """Set the version's tags and its LSE-D by video to ``scores``."""
-        if scores.lse_d_by_video is not None and self._lse_d_by_video(version, _tags_of(scores)) is None:
+        if scores.lse_d_by_video is not None and self._lse_d_by_video(version, tags_of(scores)) is None:
             name = clip_scores_name(scores.model_sha256, scores.evaluation_digest)
             root, _, rest = self._source(version).rpartition(f"/{model_folder(scores.model_sha256)}")
             if root and not rest:  # false for a version that was created in the MLflow UI
                 upload_text(root, name, json.dumps(scores.lse_d_by_video))
-        for name, value in _tags_of(scores).items():
+        for name, value in tags_of(scores).items():
             self._client.set_model_version_tag(REGISTERED_NAME, version, name, value)
 
     def move_aliases(
@@ -252,26 +251,3 @@ class Registry:
         run_id = str(self._client.create_run(experiment, run_name=f"promote-{variant}").info.run_id)
         self._client.set_terminated(run_id)
         return run_id
-
-
-def _scores_of(tags: Mapping[str, str]) -> ModelScores:
-    return ModelScores(
-        model_sha256=tags["model_sha256"],
-        lse_d=float(tags["lse_d"]),
-        lse_c=float(tags["lse_c"]),
-        fid=float(tags["fid"]),
-        evaluation=json.loads(tags["evaluation"]),
-        **{name: read(tags[name]) for name, read in _OPTIONAL_TAGS.items() if name in tags},
-    )
-
-
-def _tags_of(scores: ModelScores) -> dict[str, str]:
-    return {
-        "model_sha256": scores.model_sha256,
-        "lse_d": repr(scores.lse_d),
-        "lse_c": repr(scores.lse_c),
-        "fid": repr(scores.fid),
-        "evaluation": json.dumps(scores.evaluation, sort_keys=True),
-        "evaluation_digest": scores.evaluation_digest,
-        **{name: str(value) for name in _OPTIONAL_TAGS if (value := getattr(scores, name)) is not None},
-    }
