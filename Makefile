@@ -80,6 +80,6 @@ app: install ## serve the web app of dubbing, on http://127.0.0.1:7860
 clean: ## remove the outputs of stages and .scratch, not source clips; `make repro` restores unchanged outputs from DVC's cache
 	rm -rf data/manifest.parquet data/shards data/clips data/raw/demo artifacts .scratch
 
-# artifacts/promote has the clips of the champion's promotion, .scratch/mlflow-spool the records of runs that wait.
+# artifacts/promote has the clips of the champion's promotion, .scratch/mlflow-* the records of runs.
 forget: ## remove all MLflow runs and the model registry, including the champion
-	rm -rf mlruns mlflow.db* artifacts/promote .scratch/mlflow-spool
+	rm -rf mlruns mlflow.db* artifacts/promote .scratch/mlflow-spool .scratch/mlflow-set-aside

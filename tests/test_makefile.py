@@ -12,7 +12,7 @@ import yaml
 from pipeline.core.layout import Layout
 from pipeline.corpora import drift
 from pipeline.params import DriftParams
-from pipeline.tracking.journal import spool_dir
+from pipeline.tracking.journal import set_aside_dir, spool_dir
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -73,7 +73,11 @@ def test_forget_removes_all_that_belongs_to_removed_runs_and_champions(tmp_path:
     kept = {"artifacts/train_gan/a/model/weights.safetensors", ".scratch/logs/compare.log", "data/manifest.parquet"}
     write(tmp_path, *kept, "mlruns/0/a", "mlflow.db", "mlflow.db-wal")
     about_champion = layout.decision_path, layout.champion_manifest_path, layout.drift_path
-    write(tmp_path, *map(str, about_champion), str(spool_dir(layout) / "1-2" / "run.json"))
+    write(
+        tmp_path,
+        *map(str, about_champion),
+        *(f"{folder(layout)}/1-2/run.json" for folder in (spool_dir, set_aside_dir)),
+    )
     run_target("forget", tmp_path)
     assert files_in(tmp_path) == kept
     found = drift.measure(layout, DriftParams(max_psi=0.2, max_ks=0.2, then="retrain"))

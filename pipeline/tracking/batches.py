@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 PARAMS_A_REQUEST = 100
 METRICS_A_REQUEST = 500
+_NEWEST = "param."
+"""Beginning of the tags with newest values. Other tags, such as ``variant``, may have the name of a parameter."""
 MetricPoint = tuple[str, float, int, int]
 """Name, value, time in milliseconds since 1970, and step of one scalar."""
 
@@ -25,11 +27,12 @@ def send_params(client: MlflowClient, run: str, params: Mapping[str, str]) -> No
     if not params:
         return
     data = client.get_run(run).data
-    newest = data.params | {name.removeprefix("param."): tag for name, tag in data.tags.items()}
+    tagged = {name.removeprefix(_NEWEST): tag for name, tag in data.tags.items() if name.startswith(_NEWEST)}
+    newest = data.params | tagged
     new = [Param(name, value) for name, value in params.items() if name not in data.params]
     for start in range(0, len(new), PARAMS_A_REQUEST):
         client.log_batch(run, params=new[start : start + PARAMS_A_REQUEST])
-    changed = [RunTag(f"param.{name}", value) for name, value in params.items() if newest.get(name, value) != value]
+    changed = [RunTag(f"{_NEWEST}{name}", value) for name, value in params.items() if newest.get(name, value) != value]
     if changed:
         client.log_batch(run, tags=changed)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.core.artifacts import read_curve_rows, read_json
+from pipeline.core.errors import TemporaryError
 from pipeline.core.layout import Layout
 from pipeline.core.locks import locked
 from pipeline.core.redact import redacted
@@ -16,8 +17,8 @@ from pipeline.report.tables import Table, figure
 from pipeline.tracking.datasets import split_datasets
 from pipeline.tracking.names import run_params
 from pipeline.tracking.runs import KEY_TAG, PARENT_TAG, find_run, identity_of
-from pipeline.tracking.sender import show_bug
-from pipeline.tracking.store import experiment_id, open_client
+from pipeline.tracking.store import experiment_id, naming_the_store, open_client
+from pipeline.tracking.store_faults import show_bug
 from pipeline.tracking.tracker import Tracker
 from pipeline.tracking.view import children_filter, run_address, runs_address, save_view
 
@@ -60,14 +61,15 @@ def complete_present_comparison(layout: Layout) -> None:
     """Complete the run of the checkout's comparison, if it is in the store.
 
     ``sync-runs`` calls this: the stage could not complete it because the store could not be reached. Raises the errors
-    of ``load_params``.
+    of ``load_params``, and TemporaryError if the store cannot be used.
     """
     params = load_params(layout.params_path)
     if not layout.comparison_path.is_file():
         return
-    client = open_client(layout)
-    experiment = experiment_id(client, layout, params.dataset.source)
-    run = find_run(client, experiment, identity_of(layout, "compare", None, params, "").key)
+    with naming_the_store(layout, TemporaryError):
+        client = open_client(layout)
+        experiment = experiment_id(client, layout, params.dataset.source)
+        run = find_run(client, experiment, identity_of(layout, "compare", None, params, "").key)
     if run:
         complete_comparison(layout, params, run)
 

@@ -13,18 +13,9 @@ from pipeline.core.layout import Layout
 from pipeline.core.redact import redacted
 from pipeline.tracking.journal import Journal, create_journal, has_left
 from pipeline.tracking.recorder import RecordingClient
-from pipeline.tracking.sender import (
-    OpenedRun,
-    Sender,
-    Store,
-    StoreError,
-    describe,
-    is_server,
-    send_left,
-    server_fault,
-    show_bug,
-)
+from pipeline.tracking.sender import OpenedRun, Sender, Store, send_left
 from pipeline.tracking.store import open_client, set_mlflow_defaults
+from pipeline.tracking.store_faults import StoreError, describe, is_server, server_fault, show_bug
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

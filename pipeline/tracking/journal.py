@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import shutil
 import threading
@@ -24,6 +25,9 @@ from typing import Any
 from pipeline.core import atomic
 from pipeline.core.layout import Layout
 from pipeline.core.locks import LockHeldError, locked_or_refused
+from pipeline.core.redact import redacted
+
+logger = logging.getLogger(__name__)
 
 _held: set[Path] = set()
 """Locks of this process, which the operating system would grant to it again."""
@@ -33,6 +37,11 @@ _RUN, _OPENED, _RECORDS, _SENT, _FILES = "run.json", "opened.json", "records.jso
 def spool_dir(layout: Layout) -> Path:
     """The folder of all journals. A temporary copy uses that of the checkout that remains: DVC removes the copy."""
     return Layout(layout.home).scratch_dir / "mlflow-spool"
+
+
+def set_aside_dir(layout: Layout) -> Path:
+    """The folder of the journals that cannot be sent: they are damaged, or another release wrote them."""
+    return spool_dir(layout).with_name("mlflow-set-aside")
 
 
 class Journal:
@@ -113,7 +122,10 @@ class Journal:
 
     def close(self) -> None:
         """Release the lock. A journal whose records are all sent is removed."""
-        is_done = not self.unsent()
+        try:
+            is_done = not self.unsent()
+        except ValueError:  # damaged
+            is_done = False
         self._lock.close()
         if is_done:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -133,17 +145,32 @@ def has_left(layout: Layout) -> bool:
 
 
 def left_journals(layout: Layout) -> Iterator[Journal]:
-    """The journals that no process uses, the oldest first. The caller closes each."""
+    """The journals that no process uses, the oldest first. The caller closes each. Damaged ones are set aside."""
     for folder in sorted(path for path in spool_dir(layout).glob("*") if path.is_dir()):
         try:
             lock = _locked(folder)
         except LockHeldError:
             continue
-        if (folder / _RUN).is_file():
-            yield Journal(folder, lock)
-        else:  # the process that created it ended at once
+        if not (folder / _RUN).is_file():  # the process that created it ended at once
             lock.close()
             shutil.rmtree(folder, ignore_errors=True)
+            continue
+        try:
+            journal = Journal(folder, lock)
+        except ValueError as error:
+            lock.close()
+            set_aside(layout, folder, error)
+            continue
+        yield journal
+
+
+def set_aside(layout: Layout, folder: Path, error: Exception) -> None:
+    """Move a journal that cannot be sent out of the way of the others, with a warning."""
+    target = set_aside_dir(layout) / folder.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder.rename(target)
+    cause = f"{type(error).__name__}: {redacted(str(error))}"
+    logger.warning("the records of an earlier run cannot be sent to MLflow; they are kept in %s (%s)", target, cause)
 
 
 def _locked(folder: Path) -> ExitStack:

@@ -94,9 +94,15 @@ def _fault_of_status(uri: str, status: int, text: str) -> ServerFault:
     return ServerFault(f"{named} answers with error {status}", "read the server's log, and restart the server")
 
 
+_SCHEMA_WORDS = ("database schema", "out-of-date", "no such table", "no such column", "Can't locate revision")
 SCHEMA_REMEDY = (
     "if the database is older, back it up and run `mlflow db upgrade ADDRESS`; if it is newer, install the newer MLflow"
 )
+
+
+def is_about_schema(text: str) -> bool:
+    """Whether an error of MLflow, or of its database, comes from a database of another version."""
+    return any(word in text for word in _SCHEMA_WORDS)
 
 
 def _fault_of_connection(uri: str, reason: object, patience_s: float) -> ServerFault:

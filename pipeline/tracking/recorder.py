@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.tracking.batches import METRICS_A_REQUEST, send_metrics, send_params
 from pipeline.tracking.journal import Journal
+from pipeline.tracking.runs import status_of_children
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -89,7 +90,9 @@ def joined(records: Iterable[tuple[dict[str, Any], int]]) -> Iterator[tuple[dict
 
 
 def send_record(client: MlflowClient, run: str, parent: str | None, folder: Path, record: Mapping[str, Any]) -> None:
-    """Repeat a recorded call on the store's client. ``folder``: the journal's. ``parent`` gets the run's status.
+    """Repeat a recorded call on the store's client. ``folder``: the journal's.
+
+    After a status, ``parent`` gets the status of all its children.
 
     A second call with the same record changes nothing in the store.
     """
@@ -105,8 +108,9 @@ def send_record(client: MlflowClient, run: str, parent: str | None, folder: Path
     elif kind == "inputs":
         _send_inputs(client, run, record["datasets"])
     elif kind == "status":
-        for which in filter(None, (run, parent)):
-            client.set_terminated(which, record["status"], record["end_ms"])
+        client.set_terminated(run, record["status"], record["end_ms"])
+        if parent and (status := status_of_children(client, parent)):
+            client.set_terminated(parent, status, record["end_ms"])
     else:
         raise ValueError(f"a journal has a record of unknown kind {kind!r}")
 

@@ -121,6 +121,20 @@ def open_run(
     return str(created.info.run_id), parent
 
 
+def status_of_children(client: MlflowClient, parent: str) -> str:
+    """Status of a parent run: the worst one of its children, or "" while one of them runs."""
+    experiment = str(client.get_run(parent).info.experiment_id)
+    found: set[str] = set()
+    page: str | None = None
+    while page is None or page:
+        runs = client.search_runs([experiment], f"tags.`{PARENT_TAG}` = '{parent}'", page_token=page)
+        found |= {run.info.status for run in runs}
+        page = runs.token or ""
+    if found & {"RUNNING", "SCHEDULED"}:
+        return ""
+    return next((status for status in ("FAILED", "KILLED") if status in found), "FINISHED")
+
+
 def _with_key(client: MlflowClient, experiment: str, key: str) -> list[Run]:
     """All runs with this key, the latest first."""
     found = client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'", order_by=["attributes.start_time DESC"])

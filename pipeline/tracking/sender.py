@@ -8,14 +8,19 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipeline.core.errors import TemporaryError
 from pipeline.core.layout import Layout
 from pipeline.core.locks import locked
 from pipeline.core.redact import redacted
-from pipeline.tracking.journal import Journal, left_journals
-from pipeline.tracking.probe import SCHEMA_REMEDY, ServerFault, find_fault
+from pipeline.tracking.journal import Journal, left_journals, set_aside
 from pipeline.tracking.recorder import joined, name_of, send_record
-from pipeline.tracking.store import store_uri
+from pipeline.tracking.store_faults import (
+    StoreError,
+    describe,
+    fault_while_opening,
+    fault_while_sending,
+    server_fault,
+    show_bug,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,9 +31,6 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 300.0
 """Time between two attempts to reach a store: it doubles with every failure."""
 SHORT_WAIT_S = 2.0
 """Longest time for which the end of a stage waits for a store that has just failed."""
-_OUTAGE_CODES = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "PERMISSION_DENIED")
-"""MLflow's codes of errors that concern the store. A full disk of a server rejects writes and still answers."""
-_SCHEMA_WORDS = ("database schema", "out-of-date", "no such table", "no such column", "Can't locate revision")
 
 
 class OpenedRun(NamedTuple):
@@ -45,14 +47,6 @@ class Store(NamedTuple):
     open_run: Callable[[MlflowClient, Mapping[str, Any]], OpenedRun]
 
 
-class StoreError(TemporaryError):
-    """The store accepts nothing at present. ``fault`` names the cause and the remedy."""
-
-    def __init__(self, fault: str) -> None:
-        super().__init__(fault)
-        self.fault = fault
-
-
 def send_records(client: MlflowClient, opened: OpenedRun, journal: Journal, layout: Layout) -> None:
     """Send the records that the store has not accepted. Raises StoreError if the store fails.
 
@@ -62,7 +56,7 @@ def send_records(client: MlflowClient, opened: OpenedRun, journal: Journal, layo
         try:
             send_record(client, opened.run, opened.parent, journal.folder, record)
         except Exception as error:
-            if fault := _fault(error, client, opened.run, layout):
+            if fault := fault_while_sending(error, client, opened.run, layout):
                 raise StoreError(fault) from error
             show_bug(error)
             logger.warning("MLflow rejected %s, which is lost: %s", name_of(record), redacted(str(error)))
@@ -72,31 +66,40 @@ def send_records(client: MlflowClient, opened: OpenedRun, journal: Journal, layo
 def send_left(client: MlflowClient, store: Store, layout: Layout) -> int:
     """Send the journals of earlier stages, and return their number. Raises StoreError if the store fails.
 
-    A journal without a final status was left by a killed stage: its run gets the status KILLED.
+    A journal without a final status was left by a killed stage: its run gets the status KILLED. A journal that an
+    answering store does not take (it is damaged, or of another release) is set aside, so that it does not block others.
     """
     num = 0
     for journal in left_journals(layout):
         try:
             if not journal.has_status():
                 journal.append({"kind": "status", "status": "KILLED", "end_ms": int(time.time() * 1000)})
-            send_records(client, opened_run(client, store, journal, layout), journal, layout)
+            send_records(client, _opened(client, store, journal, layout), journal, layout)
             num += 1
+        except Exception as error:
+            if fault := fault_while_opening(error, client, layout):
+                raise StoreError(fault) from error
+            set_aside(layout, journal.folder, error)
         finally:
             journal.close()
     return num
 
 
 def opened_run(client: MlflowClient, store: Store, journal: Journal, layout: Layout) -> OpenedRun:
-    """The journal's run in the store. Raises StoreError if the store fails."""
+    """The journal's run in the store. Raises StoreError if it cannot be opened."""
     try:
-        lock = Layout(layout.home).scratch_dir / "mlflow-run.lock"
-        with locked(lock, "opening an MLflow run"):  # two must not create the same
-            opened = _opened_before(client, journal) or store.open_run(client, journal.run)
-            journal.note_opened(*opened)
-            return opened
+        return _opened(client, store, journal, layout)
     except Exception as error:
         show_bug(error)
         raise StoreError(describe(error, layout)) from error
+
+
+def _opened(client: MlflowClient, store: Store, journal: Journal, layout: Layout) -> OpenedRun:
+    lock = Layout(layout.home).scratch_dir / "mlflow-run.lock"
+    with locked(lock, "opening an MLflow run"):  # two must not create the same
+        opened = _opened_before(client, journal) or store.open_run(client, journal.run)
+        journal.note_opened(*opened)
+        return opened
 
 
 def _opened_before(client: MlflowClient, journal: Journal) -> OpenedRun | None:
@@ -114,41 +117,6 @@ def _opened_before(client: MlflowClient, journal: Journal) -> OpenedRun | None:
             raise
         return None
     return OpenedRun(run, parent)
-
-
-def _fault(error: Exception, client: MlflowClient, run: str, layout: Layout) -> str:
-    """Why the store accepts nothing, or "" if it rejected one record only."""
-    if getattr(error, "error_code", "") in _OUTAGE_CODES or not _answers(client, run):
-        return describe(error, layout)
-    return ""
-
-
-def server_fault(layout: Layout) -> str:
-    """What is wrong with the server of the store; "" if it answers or the store is no server."""
-    return str(find_fault(store_uri(layout)) or "") if is_server(layout) else ""
-
-
-def is_server(layout: Layout) -> bool:
-    return store_uri(layout).startswith(("http://", "https://"))
-
-
-def describe(error: Exception, layout: Layout) -> str:
-    """Why the store cannot be used, with the remedy. A server is asked, since its client's errors are long."""
-    text = redacted(str(error))
-    uri = store_uri(layout)
-    if fault := server_fault(layout):
-        return fault
-    if any(word in text for word in _SCHEMA_WORDS):
-        return str(ServerFault(f"{redacted(uri)} has the schema of another version of MLflow", SCHEMA_REMEDY))
-    return f"{type(error).__name__}: {' '.join(text.split())[:300]}"
-
-
-def _answers(client: MlflowClient, run: str) -> bool:
-    try:
-        client.get_run(run)
-    except Exception:  # whatever its type, the store did not answer
-        return False
-    return True
 
 
 class Sender:
@@ -236,9 +204,3 @@ class Sender:
         if self.fault:
             logger.info("MLflow answers again; the waiting records are sent")
         self.fault = ""
-
-
-def show_bug(error: Exception) -> None:
-    """Log the traceback of an error that may be a bug of this package."""
-    if isinstance(error, TypeError | LookupError | AttributeError | NameError | AssertionError):
-        logger.warning("tracking failed with an unexpected error", exc_info=error)

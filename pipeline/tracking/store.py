@@ -20,6 +20,7 @@ from pipeline.core.layout import Layout
 from pipeline.core.locks import locked
 from pipeline.core.proxies import bypass_proxies_for_loopback
 from pipeline.core.redact import redacted
+from pipeline.tracking.probe import SCHEMA_REMEDY, is_about_schema
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -74,16 +75,22 @@ def open_client(layout: Layout) -> MlflowClient:
 
 @contextmanager
 def naming_the_store(layout: Layout, kind: type[LipsmithError]) -> Iterator[None]:
-    """Raise an error of MLflow or of its database within the block as one of ``kind`` that names the store."""
+    """Raise an error of MLflow or of its database within the block as one of ``kind`` that names the store.
+
+    The error of a database of another version of MLflow has the remedy.
+    """
     set_mlflow_defaults()
+    from alembic.util import CommandError
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
-        cause = redacted(first_line(error))
-        raise kind(f"MLflow at {redacted(store_uri(layout))}: {cause}") from error
+    except (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error) as error:
+        uri, cause = redacted(store_uri(layout)), redacted(first_line(error))
+        if is_about_schema(str(error)):
+            cause = f"the database has the schema of another version; {SCHEMA_REMEDY.replace('ADDRESS', uri)}"
+        raise kind(f"MLflow at {uri}: {cause}") from error
 
 
 def update_artifact_addresses(layout: Layout) -> None:

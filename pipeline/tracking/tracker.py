@@ -24,8 +24,9 @@ from pipeline.tracking.datasets import Dataset, split_datasets
 from pipeline.tracking.delivery import UNSENT_RUN, journaled
 from pipeline.tracking.names import TRAINING_STAGES, curve_metric, flatten, run_params, stage_metrics
 from pipeline.tracking.runs import MODEL_TAG, identity_from, identity_of, open_run
-from pipeline.tracking.sender import OpenedRun, show_bug
+from pipeline.tracking.sender import OpenedRun
 from pipeline.tracking.store import experiment_id
+from pipeline.tracking.store_faults import show_bug
 from pipeline.tracking.system_metrics import watch_system
 
 if TYPE_CHECKING:
@@ -61,14 +62,13 @@ class Tracker:
         self._log_points([(step, metrics)])
 
     def log_curve(self, rows: Iterable[tuple[int, Mapping[str, float]]]) -> bool:
-        """Log rows of a training curve: step and scalars. Returns whether they are recorded.
+        """Log rows of a training curve: step and scalars. Returns whether they are recorded; False on a full disk.
 
         ``l1`` becomes the metric ``train/l1``, and ``val_l1`` becomes ``val/l1``.
         """
-        self._log_points((step, {curve_metric(name): value for name, value in row.items()}) for step, row in rows)
-        return self.run_id is not None
+        return self._log_points((step, {curve_metric(name): v for name, v in row.items()}) for step, row in rows)
 
-    def _log_points(self, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None:
+    def _log_points(self, rows: Iterable[tuple[int, Mapping[str, float]]]) -> bool:
         """Log scalars at several steps in one request. Values that are not finite are left out."""
         now = int(time.time() * 1000)
         points = [
@@ -78,8 +78,7 @@ class Tracker:
             if math.isfinite(value)
         ]
 
-        if points:
-            self._send("metrics", lambda client, run: send_metrics(client, run, points))
+        return self._send("metrics", lambda client, run: send_metrics(client, run, points))
 
     def log_summary(self, stage: str, metrics: Mapping[str, Any]) -> None:
         """Log the main numbers of a stage's ``metrics.json``, and the whole as the artifact ``metrics/STAGE.json``.
@@ -121,17 +120,20 @@ class Tracker:
             self._send(path.name, lambda client, run: client.log_artifact(run, str(path), folder))
 
     def finish(self, status: str) -> None:
-        """Set the status of the run, ``FINISHED`` or ``FAILED``. Its parent gets the same status in a stage."""
+        """Set the status of the run, ``FINISHED`` or ``FAILED``. In a stage its parent gets that of its children."""
         self._send(f"status {status}", lambda client, run: client.set_terminated(run, status))
 
-    def _send(self, what: str, action: Callable[[MlflowClient, str], Any]) -> None:
+    def _send(self, what: str, action: Callable[[MlflowClient, str], Any]) -> bool:
+        """Whether ``action`` recorded ``what``. A failure is a warning."""
         if self._client is None or self.run_id is None:
-            return
+            return False
         try:
             action(self._client, self.run_id)
         except Exception as error:  # no error of tracking may end the stage
             show_bug(error)
             logger.warning("%s cannot be tracked; the stage continues without it: %s", what, redacted(str(error)))
+            return False
+        return True
 
 
 @contextmanager

@@ -14,10 +14,10 @@ from urllib.request import ProxyHandler, build_opener
 
 import psutil
 
-from pipeline.core.errors import LipsmithError
+from pipeline.core.errors import LipsmithError, UserError
 from pipeline.core.layout import Layout
 from pipeline.core.ports import require_free
-from pipeline.tracking.store import experiment_name, open_client, set_mlflow_defaults
+from pipeline.tracking.store import experiment_name, naming_the_store, open_client, set_mlflow_defaults
 from pipeline.tracking.view import latest_view, runs_address
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ def first_page(layout: Layout) -> str:
     """The page to open, relative to the server: the runs of the latest comparison, otherwise all runs.
 
     The experiment is that of ``dataset.source`` in ``params.yaml``. Without it, the page is the list of experiments.
+    Raises UserError if the store cannot be used, such as the database of another version of MLflow.
     """
     from pipeline.params import load_params
 
@@ -42,11 +43,12 @@ def first_page(layout: Layout) -> str:
         name = experiment_name(load_params(layout.params_path).dataset.source)
     except LipsmithError:
         return "#/experiments"
-    client = open_client(layout)
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        return "#/experiments"
-    return runs_address(str(found.experiment_id), latest_view(client, str(found.experiment_id)))
+    with naming_the_store(layout, UserError):
+        client = open_client(layout)
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            return "#/experiments"
+        return runs_address(str(found.experiment_id), latest_view(client, str(found.experiment_id)))
 
 
 def serve(layout: Layout, port: int = PORT, *, opens: bool = True) -> int:

@@ -255,17 +255,16 @@ class _LoggedCurve:
     """Sends the rows of a curve to its log, and counts the delivered rows."""
 
     def __init__(self, log: CurveLog, num_arrived: int = 0) -> None:
-        self._log, self._num_sent, self.num_arrived = log, num_arrived, num_arrived
+        self._log, self.num_arrived = log, num_arrived
 
     def send_rest(self, curve: list[dict[str, float]]) -> None:
-        """Log the rows that were not logged yet."""
-        rows = curve[self._num_sent :]
+        """Log the rows that were not delivered yet."""
+        rows = curve[self.num_arrived :]
         has_arrived = self._log(
             (int(row["step"]), {name: value for name, value in row.items() if name != "step"}) for row in rows
         )
-        self._num_sent = len(curve)
         if has_arrived:
-            self.num_arrived = self._num_sent
+            self.num_arrived = len(curve)
 
 
 def merge_rows(curve: list[dict[str, float]]) -> list[dict[str, float]]:

@@ -7,7 +7,6 @@ import resource
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -24,74 +23,9 @@ from pipeline.tracking import delivery, sender
 from pipeline.tracking.delivery import journaled, send_left_runs
 from pipeline.tracking.journal import create_journal, left_journals, spool_dir
 from pipeline.tracking.recorder import joined
-from pipeline.tracking.sender import OpenedRun
+from tests.support.run_store import FakeStore
 
 ROOT = Path(__file__).resolve().parents[3]
-
-
-class FakeStore:
-    """A store of runs in memory. ``fault`` is raised by every request while it is set; ``answers`` lets them pass."""
-
-    def __init__(self) -> None:
-        self.fault: Exception | None = None
-        self.rejects: Exception | None = None
-        self.answers = threading.Event()
-        self.answers.set()
-        self.num_requests = 0
-        self.opened: list[str] = []
-        self.steps: list[int] = []
-        self.params: dict[str, str] = {}
-        self.tags: dict[str, str] = {}
-        self.files: dict[str, str] = {}
-        self.inputs: list[DatasetInput] = []
-        self.statuses: list[tuple[str, str]] = []
-
-    def request(self) -> None:
-        self.num_requests += 1
-        self.answers.wait(30)
-        if self.fault:
-            raise self.fault
-
-    def get_run(self, run: str) -> Any:
-        self.request()
-
-        class Found:
-            data = self
-
-        return Found
-
-    def log_batch(self, run: str, metrics: Any = (), params: Any = (), tags: Any = ()) -> None:
-        self.request()
-        self.steps += [metric.step for metric in metrics]
-        self.params |= {param.key: param.value for param in params}
-        self.tags |= {tag.key: tag.value for tag in tags}
-
-    def log_artifact(self, run: str, path: str, folder: str | None) -> None:
-        self.request()
-        if self.rejects:
-            raise self.rejects
-        self.files[f"{folder}/{Path(path).name}"] = Path(path).read_text()
-
-    def log_artifacts(self, run: str, path: str, folder: str | None) -> None:
-        for file in sorted(Path(path).iterdir()):
-            self.log_artifact(run, str(file), folder)
-
-    def log_dict(self, run: str, content: Mapping[str, Any], path: str) -> None:
-        self.request()
-        self.files[path] = json.dumps(content)
-
-    def log_inputs(self, run: str, datasets: Any) -> None:
-        self.request()
-        self.inputs += datasets
-
-    def set_terminated(self, run: str, status: str, end_ms: int) -> None:
-        self.request()
-        self.statuses.append((run, status))
-
-    def open(self, client: Any, layout: Layout, run: Mapping[str, Any]) -> OpenedRun:
-        self.request()
-        self.opened.append(run["key"])
-        return OpenedRun(f"id-{run['key']}", None)
 
 
 @pytest.fixture
@@ -154,6 +88,15 @@ def test_a_parameter_that_changes_back_is_the_newest_value(store: FakeStore, lay
             client.log_batch("?", params=[Param("lr", value)])
         sending.finish()
     assert store.tags == {"param.lr": "0.1"}
+
+
+def test_a_tag_with_the_name_of_a_parameter_is_not_its_newest_value(store: FakeStore, layout: Layout) -> None:
+    store.params, store.tags = {"variant": "lstm_cbam"}, {"variant": "lstm_cbam-2"}
+    with journaled(layout, lambda: {"key": "a"}, store.open) as (client, sending):
+        assert client is not None
+        client.log_batch("?", params=[Param("variant", "lstm_cbam")])
+        sending.finish()
+    assert store.tags == {"variant": "lstm_cbam-2"}
 
 
 def test_a_record_for_which_the_disk_has_no_room_leaves_the_others_readable(layout: Layout) -> None:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from alembic.util import CommandError
 
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
@@ -19,6 +20,20 @@ from pipeline.tracking import ui
 
 def test_a_checkout_without_runs_opens_the_list_of_experiments(tmp_path: Path) -> None:
     assert ui.first_page(Layout(tmp_path)) == "#/experiments"
+
+
+def test_a_database_of_another_version_of_mlflow_is_reported_with_the_remedy(
+    tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(layout: Layout) -> None:
+        raise CommandError("Can't locate revision identified by 'abc'")
+
+    layout = Layout(tmp_path)
+    shutil.copy(repo_root / "params.yaml", tmp_path)
+    layout.mlflow_db_path.touch()
+    monkeypatch.setattr(ui, "open_client", refuse)
+    with pytest.raises(UserError, match=r"another version; .* `mlflow db upgrade sqlite:///.*mlflow\.db`"):
+        ui.first_page(layout)
 
 
 def test_a_port_in_use_is_reported_with_another_one(tmp_path: Path) -> None:

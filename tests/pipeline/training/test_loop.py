@@ -183,6 +183,21 @@ def test_undelivered_rows_are_logged_again_after_a_resume(tmp_path: Path) -> Non
     assert arrived == whole
 
 
+def test_undelivered_rows_are_logged_again_with_the_next_ones(tmp_path: Path) -> None:
+    arrived: list = []
+    answers = iter([True, False])
+
+    def fails_once(rows: Iterable[Any]) -> bool:
+        new, answer = list(rows), next(answers, True)
+        arrived.extend(new if answer else [])
+        return answer
+
+    train(Regression(), Numbers(), SCHEDULE, CheckpointStore(tmp_path / "fails"), fails_once)
+    whole: list = []
+    train(Regression(), Numbers(), SCHEDULE, CheckpointStore(tmp_path / "whole"), into(whole))
+    assert arrived == whole
+
+
 def test_the_curve_has_one_row_per_step_with_training_and_validation(tmp_path: Path) -> None:
     report = train(Regression(), Numbers(), SCHEDULE, CheckpointStore(tmp_path), lambda rows: True)
     assert [row["step"] for row in report.curve] == [1, 4, 7, 8, 12, 14, 16, 20, 21, 23]
