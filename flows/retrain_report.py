@@ -107,10 +107,8 @@ def _rescoring(decision: dict[str, Any]) -> str:
     if rescoring is None:
         return ""
     if rescoring["fault"]:
-        return (
-            f"The champion had been scored under another evaluation and could not be scored again: {rescoring['fault']}"
-        )
-    return "The champion had been scored under another evaluation, so it was scored again."
+        return f"The champion could not be scored again ({rescoring['cause']}): {rescoring['fault']}"
+    return f"The champion was scored again: {rescoring['cause']}."
 
 
 def _known_clips(decision: dict[str, Any]) -> str:

@@ -32,7 +32,7 @@ from flows.processes import stream
 from flows.recording import recording
 from flows.saved_results import SavedResults, save_results
 from pipeline.core.durations import duration_text
-from pipeline.core.errors import LipsmithError, first_line
+from pipeline.core.errors import LipsmithError, TemporaryError, first_line
 from pipeline.core.layout import CODE_ROOT, Layout
 from pipeline.params import PromoteParams, load_params
 
@@ -61,8 +61,8 @@ class StageResult:
 
 
 def may_retry(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
-    """Whether the failure is a held lock or a stage's exit code 75. Any other failure would repeat."""
-    return isinstance(state.result(raise_on_failure=False), dvc.TemporaryDvcError)
+    """Whether the failure is a held lock or an exit code 75. Any other failure would repeat."""
+    return isinstance(state.result(raise_on_failure=False), TemporaryError)
 
 
 UNCACHED: dict[str, Any] = {"persist_result": False, "cache_policy": NO_CACHE}
@@ -167,19 +167,17 @@ def measure_drift(root: Path) -> dict[str, Any]:
     return _run_module(root, "drift", Layout(root).drift_path, "pipeline.corpora.drift")
 
 
-@task(task_run_name="gate", **UNCACHED)
+@task(task_run_name="gate", **RETRIED)
 def gate(root: Path, variant: str) -> dict[str, Any]:
-    """Run ``pipeline.promote``, which compares challenger and champion, and return its decision.
-
-    Raises LipsmithError if it fails.
-    """
+    """Run ``pipeline.promote``, the comparison with the champion, and return its decision. Raises LipsmithError."""
     return _run_module(root, "gate", Layout(root).decision_path, "pipeline.promote", "--variant", variant)
 
 
 def _run_module(root: Path, row: str, written_path: Path, module: str, *arguments: str) -> dict[str, Any]:
     """Run a module of the pipeline for the checkout, log its output, and return the JSON file that it writes.
 
-    ``row``: its row on the board. Raises LipsmithError with the end of the output if it fails.
+    ``row``: its row on the board. Raises LipsmithError with the end of the output if it fails; of exit code 75 it is a
+    TemporaryError.
     """
     tail: deque[str] = deque(maxlen=20)
     logger = flow_logger()
@@ -192,7 +190,8 @@ def _run_module(root: Path, row: str, written_path: Path, module: str, *argument
     with recording(root, row, on_output) as record:
         code = stream(command, CODE_ROOT, record.on_line, record.environment)
     if code != 0:
-        raise LipsmithError("\n".join([f"{module} failed: it {describe_exit(code)}", *tail]))
+        kind = TemporaryError if code == TemporaryError.exit_code else LipsmithError
+        raise kind("\n".join([f"{module} failed: it {describe_exit(code)}", *tail]))
     written: dict[str, Any] = json.loads(written_path.read_text())
     return written
 

@@ -146,6 +146,7 @@ def score_saved(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[s
     ``Evaluation.open`` and ``MouthGenerator.load``, and DataError if no clip was scored.
     """
     from pipeline.core.versions import differing
+    from pipeline.evaluation.bounds import with_fitness_of_bounds
     from pipeline.evaluation.evaluator_quality import accuracy_sentence
     from pipeline.evaluation.setup import Evaluation
     from pipeline.inference.lse_evaluator import TRAINED
@@ -154,7 +155,8 @@ def score_saved(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[s
 
     _require_json(out)
     evaluation = Evaluation.open(layout, load_params(layout.params_path))
-    figures, _ = evaluation.score_model("the model", model_dir)
+    scored, _ = evaluation.score_model("the model", model_dir)
+    figures = with_fitness_of_bounds(layout, scored)
     fitness = figures["fitness"]
     if is_unfit := fitness["is_fit"] is False:
         figures = without_evaluator(figures) | {"withheld": fitness["text"]}

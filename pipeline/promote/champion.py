@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -24,29 +25,26 @@ from pipeline.params import Params, load_params
 from pipeline.promote.gate import GateDecision, ModelScores, Resampling, decide, parse_scores
 from pipeline.promote.lineage import REGISTERED_NAME
 from pipeline.promote.registry import Registry, open_registry
+from pipeline.promote.version_files import RegistryError
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 ScoreModel = Callable[[Layout, Params, Path], dict[str, Any]]
 """(layout, params, folder of a generator) -> the metrics that ``evaluate`` would write for it now, with LSE-D by video
 as ``lse_d_by_video``."""
 
 
-@dataclass(frozen=True)
-class Rescoring:
-    """The champion's metrics under the current evaluation. ``fault``: why it could not be scored; empty on success."""
-
-    scores: ModelScores
-    fault: str = ""
-
-
 def score_registered(layout: Layout, params: Params, folder: Path) -> dict[str, Any]:
     """Run the current evaluation on the generator in ``folder`` and return its metrics."""
+    from pipeline.evaluation.bounds import with_fitness_of_bounds
     from pipeline.evaluation.clip_rows import clips_csv
     from pipeline.evaluation.setup import Evaluation
 
     metrics, score = Evaluation.open(layout, params).score_model("champion", folder)
-    return metrics | {"lse_d_by_video": lse_d_by_video(clips_csv(score), "the champion's scores")}
+    return with_fitness_of_bounds(layout, metrics) | {
+        "lse_d_by_video": lse_d_by_video(clips_csv(score), "the champion's scores")
+    }
 
 
 def lse_d_by_video(clips_csv: str, source: str) -> dict[str, float]:
@@ -59,6 +57,7 @@ def read_scores(layout: Layout, variant: str) -> ModelScores:
 
     Raises UserError if the model or its metrics are missing or damaged, or if the metrics are of another model.
     """
+    from pipeline.evaluation.bounds import with_fitness_of_bounds
     from pipeline.inference.saved_model import model_sha256
 
     metrics_path = layout.metrics_path("evaluate", variant)
@@ -67,7 +66,7 @@ def read_scores(layout: Layout, variant: str) -> ModelScores:
     if missing := [path for path in (metrics_path, clips_path, model_dir) if not path.exists()]:
         raise UserError(f"{missing[0]} does not exist; `dvc repro evaluate@{variant}` creates it")
     by_video = lse_d_by_video(clips_path.read_text(), str(clips_path))
-    metrics = read_json(metrics_path) | {"lse_d_by_video": by_video}
+    metrics = with_fitness_of_bounds(layout, read_json(metrics_path)) | {"lse_d_by_video": by_video}
     return parse_scores(metrics, model_sha256(model_dir), str(metrics_path))
 
 
@@ -77,27 +76,35 @@ def promote(
     """Compare the variant's model with the champion, move the aliases, write and return the decision.
 
     A champion with metrics of another evaluation, or without LSE-D by video, is scored again first. ``force`` promotes
-    the challenger even if a rule fails; the decision records this. A second call with the same model leaves the
-    registry unchanged and writes its own decision. Raises RegistryError, and the errors of ``read_scores`` and
-    ``require_variant``.
+    the challenger even if a rule fails or the champion's files cannot be read; the decision records this. A second call
+    with the same model leaves the registry unchanged and writes its own decision. Raises RegistryError, the errors of
+    ``read_scores`` and ``require_variant``, and TemporaryError if another process changes the champion meanwhile.
     """
     params.require_variant(variant)
     challenger = read_scores(layout, variant)
     with open_registry(layout) as registry:
         before = registry.state()
         champion_version = registry.aliases().get("champion")
-        rescoring = None
-        champion = registry.scores(champion_version) if champion_version else None
-        num_known = _num_known_clips(registry, champion_version, layout) if champion_version else None
-        if champion and champion_version and _needs_rescoring(champion, challenger):
-            rescoring = _score_champion(registry, champion_version, champion, challenger, layout, params, score_again)
-            champion = rescoring.scores
-        fault = rescoring.fault if rescoring else ""
+        champion, num_known, rescoring = None, None, None
+        if champion_version:
+            champion = registry.scores(champion_version)
+            by_video = _read_unless_forced(partial(registry.lse_d_by_video, champion_version, champion), force)
+            champion = replace(champion, lse_d_by_video=by_video)
+            num_known = _read_unless_forced(partial(_num_known_clips, registry, champion_version, layout), force)
+            if cause := _cause_of_rescoring(champion, challenger):
+                logger.info("the champion, version %s, is scored again: %s", champion_version, cause)
+                champion, fault = _score_champion(
+                    registry, champion_version, champion, challenger, layout, params, score_again
+                )
+                rescoring = {"cause": cause, "fault": fault}
+        fault = rescoring["fault"] if rescoring else ""
         verdict = decide(challenger, champion, params.promote, Resampling(params.compare, params.seed), variant, fault)
         if force and verdict.outcome in ("refused", "not_comparable"):
             verdict = GateDecision("promoted", f"forced; without --force: {verdict.reason}", verdict.rules)
         folder = layout.model_dir("train_gan", variant)
         version = registry.register(layout, folder, variant, challenger, params, _trained_on(layout, folder))
+        if verdict.outcome == "promoted":  # an interruption must not leave the former champion's
+            layout.champion_manifest_path.unlink(missing_ok=True)
         registry.move_aliases(version, champion_version, verdict.outcome)
         decision = {
             "outcome": verdict.outcome,
@@ -107,22 +114,41 @@ def promote(
             "variant": variant,
             "challenger": _described(challenger, version),
             "champion": _described_champion(champion, champion_version, num_known),
-            "rescoring": rescoring and {"fault": rescoring.fault},
+            "rescoring": rescoring,
             "aliases": registry.aliases(),
             "registered_model": REGISTERED_NAME,
             "is_registry_changed": registry.state() != before,
         }
-    if verdict.outcome == "promoted" and layout.manifest_path.is_file():
-        atomic.write_bytes(layout.champion_manifest_path, layout.manifest_path.read_bytes())
+    if verdict.outcome in ("promoted", "already_champion"):
+        _keep_manifest(layout)
     atomic.write_json(layout.decision_path, decision)
     return decision
 
 
-def _needs_rescoring(champion: ModelScores, challenger: ModelScores) -> bool:
-    """Whether the champion has no metrics, or none of every video, under the challenger's evaluation."""
-    is_other_model = champion.model_sha256 != challenger.model_sha256
-    is_other_evaluation = champion.evaluation_digest != challenger.evaluation_digest
-    return is_other_model and (is_other_evaluation or champion.lse_d_by_video is None)
+def _read_unless_forced(read: Callable[[], T], force: bool) -> T | None:
+    """``read()``. With ``force`` an artifact store that cannot be read is a warning, and the result None."""
+    try:
+        return read()
+    except RegistryError as error:
+        if not force:
+            raise
+        logger.warning("%s; --force goes on without it", error)
+        return None
+
+
+def _cause_of_rescoring(champion: ModelScores, challenger: ModelScores) -> str:
+    """Why the champion has to be scored again before the comparison; empty if it has not."""
+    if champion.model_sha256 == challenger.model_sha256:
+        return ""
+    if champion.evaluation_digest != challenger.evaluation_digest:
+        return "it had been scored under another evaluation"
+    return "its scores by video were missing" if champion.lse_d_by_video is None else ""
+
+
+def _keep_manifest(layout: Layout) -> None:
+    """Keep the list of clips of the champion's promotion, unless there is one: `promote` removes that of another."""
+    if layout.manifest_path.is_file() and not layout.champion_manifest_path.exists():
+        atomic.write_bytes(layout.champion_manifest_path, layout.manifest_path.read_bytes())
 
 
 def _score_champion(
@@ -133,25 +159,27 @@ def _score_champion(
     layout: Layout,
     params: Params,
     score_again: ScoreModel,
-) -> Rescoring:
-    """Score the champion with the current evaluation and store the metrics in its version's tags."""
-    logger.info("the champion, version %s, has no scores of every video under this evaluation; scoring it", version)
+) -> tuple[ModelScores, str]:
+    """Score the champion with the current evaluation and store the metrics in its version's tags.
+
+    Returns the new metrics and "", or the known ones and why it could not be scored.
+    """
     try:
         with registry.files(version) as folder:
             metrics = score_again(layout, params, folder)
             scores = parse_scores(metrics, champion.model_sha256, f"version {version}", remedy="")
     except LipsmithError as error:  # a model of incompatible code, missing files
-        return Rescoring(champion, str(error))
+        return champion, str(error)
     if scores.evaluation_digest != challenger.evaluation_digest:
         crops = [scored.evaluation.get("crop", UNNAMED_GEOMETRY) for scored in (scores, challenger)]
         if crops[0] != crops[1]:
-            return Rescoring(champion, f"its face crops have the geometry {crops[0]}, the challenger's {crops[1]}")
+            return champion, f"its face crops have the geometry {crops[0]}, the challenger's {crops[1]}"
         sizes = [scored.evaluation.get("crop_px", FACE_SIZE_PX) for scored in (scores, challenger)]
         if sizes[0] != sizes[1]:
-            return Rescoring(champion, f"its face crops are cut at {sizes[0]} px, the challenger's at {sizes[1]} px")
-        return Rescoring(champion, "clips or settings changed after the challenger was scored; run `dvc repro`")
+            return champion, f"its face crops are cut at {sizes[0]} px, the challenger's at {sizes[1]} px"
+        return champion, "clips or settings changed after the challenger was scored; run `dvc repro`"
     registry.set_scores(version, scores)
-    return Rescoring(scores)
+    return scores, ""
 
 
 def _num_known_clips(registry: Registry, version: str, layout: Layout) -> int | None:

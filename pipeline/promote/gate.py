@@ -97,8 +97,9 @@ def decide(
     """Apply the rules and return the decision. Lower LSE-D and lower FID are better.
 
     Without a champion the challenger is promoted. Metrics of different evaluations are not compared; the reason then
-    names ``variant``, the challenger's variant, and ``fault``, why the champion could not be scored again. Without an
-    evaluator that can judge the clips there is no gain in sync to be shown, so the challenger is not promoted either.
+    names ``variant``, the challenger's variant, and ``fault``, why the champion could not be scored again; so does the
+    rule on LSE-D if its scores by video are missing. Without an evaluator that can judge the clips there is no gain in
+    sync to be shown, so the challenger is not promoted either.
     """
     if champion is None:
         return GateDecision("promoted", "there was no champion")
@@ -110,11 +111,9 @@ def decide(
         return GateDecision(
             "not_comparable",
             f"champion and challenger were scored under different evaluations (differing: {differing}), so their "
-            "metrics cannot be compared"
-            + (f"; the champion could not be scored again: {fault}" if fault else "")
-            + f". {anyway}",
+            "metrics cannot be compared" + (f"; {_unscored(fault)}" if fault else "") + f". {anyway}",
         )
-    checks = check_rules(challenger, champion, rules, resampling)
+    checks = check_rules(challenger, champion, rules, resampling, fault)
     if failed := [check for check in checks if not check.passed]:
         return GateDecision("refused", "; ".join(map(str, failed)), checks)
     if challenger.unfit:
@@ -122,20 +121,27 @@ def decide(
     return GateDecision("promoted", "; ".join(map(str, checks)), checks)
 
 
+def _unscored(fault: str) -> str:
+    return f"the champion could not be scored again: {fault}"
+
+
 def check_rules(
-    challenger: ModelScores, champion: ModelScores, rules: PromoteParams, resampling: Resampling
+    challenger: ModelScores, champion: ModelScores, rules: PromoteParams, resampling: Resampling, fault: str = ""
 ) -> tuple[RuleCheck, ...]:
     """The results of all rules, passed or failed. A value equal to the limit passes.
 
+    ``fault``: why the champion could not be scored again; the note of the rule on LSE-D names it.
     The rules on LSE-D and on the share within one frame are left out if the evaluator cannot judge the clips. A rule
     is also left out if the metric of one model is not recorded.
     """
-    checks = [] if challenger.unfit else [_check_gain(challenger, champion, rules.min_lse_d_gain, resampling)]
+    checks = [] if challenger.unfit else [_check_gain(challenger, champion, rules.min_lse_d_gain, resampling, fault)]
     checks += _check_bounds(challenger, champion, rules)
     return tuple(checks)
 
 
-def _check_gain(challenger: ModelScores, champion: ModelScores, least: float, resampling: Resampling) -> RuleCheck:
+def _check_gain(
+    challenger: ModelScores, champion: ModelScores, least: float, resampling: Resampling, fault: str
+) -> RuleCheck:
     """The rule ``min_lse_d_gain`` on the differences of the videos that both models have scores of.
 
     The gain must be at least ``least``, and the interval of the gain must be above 0, or above ``least`` if that is
@@ -149,6 +155,7 @@ def _check_gain(challenger: ModelScores, champion: ModelScores, least: float, re
         shared = len((challenger.lse_d_by_video or {}).keys() & (champion.lse_d_by_video or {}).keys())
         passed = False
         note = f"no interval: both models have scores of {shared} videos, and {MIN_INTERVAL_CLIPS} are required"
+        note += f"; {_unscored(fault)}" if fault else ""
     else:
         change, interval = paired.mean, paired.interval
         passed = -change >= least and interval.high < max(0.0, -least)

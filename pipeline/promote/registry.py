@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.core.choices import Alias
+from pipeline.core.errors import TemporaryError
 from pipeline.core.layout import Layout
 from pipeline.core.redact import redacted
 from pipeline.params import Params
@@ -108,9 +108,8 @@ class Registry:
 
     def scores(self, version: str) -> ModelScores:
         """The metrics in a version's tags. Raises RegistryError for a version that this pipeline did not register."""
-        tags = self._get(version).tags
         try:
-            return replace(scores_of(tags), lse_d_by_video=self._lse_d_by_video(version, tags))
+            return scores_of(self._get(version).tags)
         except (KeyError, ValueError) as error:
             raise RegistryError(
                 f"version {version} of {REGISTERED_NAME} has no usable metrics in its tags ({error!r}); move its "
@@ -148,24 +147,24 @@ class Registry:
         describe_version(self._client, version, layout, scores, params)
         return version
 
-    def _lse_d_by_video(self, version: str, tags: Mapping[str, str]) -> dict[str, float] | None:
-        """LSE-D of every video under the evaluation that the tags describe; None if it is missing."""
-        name = clip_scores_name(tags["model_sha256"], tags["evaluation_digest"])
-        text = self._text(version, tags["model_sha256"], name)
+    def lse_d_by_video(self, version: str, scores: ModelScores) -> dict[str, float] | None:
+        """LSE-D of every video of the version's model under the evaluation of ``scores``; None if it is missing.
+
+        Raises RegistryError if the artifact store cannot be read.
+        """
+        name = clip_scores_name(scores.model_sha256, scores.evaluation_digest)
+        text = self._text(version, scores.model_sha256, name)
         found: dict[str, float] | None = None if text is None else json.loads(text)
         return found
 
     def _text(self, version: str, sha256: str, name: str) -> str | None:
-        """A text file beside the model with this digest; None if it is missing.
-
-        Raises RegistryError if the package that reads the artifact store is not installed.
-        """
+        """A text file beside the model with this digest; None if it is missing. Raises as ``read_text``."""
         root = self._source(version).removesuffix(f"/{model_folder(sha256)}")
         return read_text(root, name)
 
     def set_scores(self, version: str, scores: ModelScores) -> None:
         """Set the version's tags and its LSE-D by video to ``scores``."""
-        if scores.lse_d_by_video is not None and self._lse_d_by_video(version, tags_of(scores)) is None:
+        if scores.lse_d_by_video is not None and self.lse_d_by_video(version, scores) is None:
             name = clip_scores_name(scores.model_sha256, scores.evaluation_digest)
             root, _, rest = self._source(version).rpartition(f"/{model_folder(scores.model_sha256)}")
             if root and not rest:  # false for a version that was created in the MLflow UI
@@ -178,18 +177,25 @@ class Registry:
     ) -> None:
         """Move the aliases according to the outcome. ``keep_challenger``: a version that keeps that alias.
 
-        ``previous`` is set before ``champion``, so that a crash between the two keeps the old champion.
+        ``champion``: the champion that the outcome was decided against. ``previous`` is set before ``champion``, so
+        that a crash between the two keeps the old champion. Raises TemporaryError, before it moves an alias, if another
+        process (of a checkout that uses the same server) has changed the champion meanwhile.
         """
         set_alias = self._client.set_registered_model_alias
         aliases = self.aliases()
+        if (now := aliases.get("champion")) != champion:
+            raise TemporaryError(
+                f"another process has changed the champion of {REGISTERED_NAME} meanwhile (version before: "
+                f"{champion or 'none'}, now: {now or 'none'}); no alias was moved, run this again"
+            )
         if outcome == "promoted":
             if champion:
                 set_alias(REGISTERED_NAME, "previous", champion)
             set_alias(REGISTERED_NAME, "champion", version)
+            if "challenger" in aliases and keep_challenger in (None, version):
+                self._client.delete_registered_model_alias(REGISTERED_NAME, "challenger")
         if outcome in ("refused", "not_comparable"):
             set_alias(REGISTERED_NAME, "challenger", version)
-        elif "challenger" in aliases and keep_challenger in (None, version):
-            self._client.delete_registered_model_alias(REGISTERED_NAME, "challenger")
 
     @contextmanager
     def files(self, version: str) -> Iterator[Path]:
@@ -213,10 +219,7 @@ class Registry:
         return read_description(self._source(version))
 
     def trained_on(self, version: str) -> set[str] | None:
-        """Ids of the clips that the version was trained on; None if the list is missing.
-
-        Raises RegistryError if the package that reads the artifact store is not installed.
-        """
+        """Ids of the clips that the version was trained on; None if the list is missing. Raises as ``read_text``."""
         sha256 = self._get(version).tags["model_sha256"]
         text = self._text(version, sha256, clip_list_name(sha256))
         return None if text is None else set(text.splitlines())

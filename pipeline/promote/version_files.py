@@ -65,18 +65,19 @@ def upload_text(root: str, name: str, text: str) -> None:
 
 
 def read_text(root: str, name: str) -> str | None:
-    """The text file ``name`` below ``root``; None if it is missing.
+    """The text file ``name`` below ``root``; None if it does not exist.
 
-    Raises RegistryError if the package that reads the artifact store is not installed.
+    Raises RegistryError if the store cannot be read, or the package that reads it is not installed.
     """
     from mlflow.artifacts import load_text
     from mlflow.exceptions import MlflowException
 
+    folder, _, leaf = name.rpartition("/")
     try:
         with _naming_the_package(root):
-            text: str = load_text(f"{root}/{name}")
-    except (MlflowException, OSError):
-        return None
+            text: str | None = load_text(f"{root}/{name}") if leaf in names_at(f"{root}/{folder}") else None
+    except (MlflowException, OSError) as error:
+        raise RegistryError(f"{name} cannot be read from {redacted(root)}: {redacted(_last_line(error))}") from error
     return text
 
 

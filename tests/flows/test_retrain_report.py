@@ -80,8 +80,11 @@ def test_the_report_has_the_drift_of_every_column() -> None:
     ("rescoring", "sentence"),
     [
         (None, ""),
-        ({"fault": ""}, "so it was scored again."),
-        ({"fault": "no such file"}, "could not be scored again: no such file"),
+        ({"cause": "its scores were missing", "fault": ""}, "The champion was scored again: its scores were missing."),
+        (
+            {"cause": "its scores were missing", "fault": "no file"},
+            "The champion could not be scored again (its scores were missing): no file",
+        ),
     ],
 )
 def test_the_report_states_whether_the_champion_was_scored_again(
@@ -89,7 +92,7 @@ def test_the_report_states_whether_the_champion_was_scored_again(
 ) -> None:
     text = retrain_report.report([], decision(rescoring=rescoring))
     assert sentence in text
-    assert ("scored under another evaluation" in text) is (rescoring is not None)
+    assert ("scored again" in text) is (rescoring is not None)
 
 
 @pytest.mark.parametrize(

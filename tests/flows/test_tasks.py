@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from flows import tasks
-from pipeline.core.errors import LipsmithError
+from pipeline.core.errors import LipsmithError, TemporaryError
 from pipeline.core.layout import Layout
 
 MODULES: dict[str, tuple[Callable[[Path], dict[str, Any]], str, list[str]]] = {
@@ -40,7 +40,9 @@ def test_a_module_is_run_for_the_checkout_and_its_file_is_read(
 
 
 @pytest.mark.parametrize("module", MODULES)
-@pytest.mark.parametrize(("code", "meaning"), [(3, "exited with 3"), (-15, "was ended by SIGTERM (exit code -15)")])
+@pytest.mark.parametrize(
+    ("code", "meaning"), [(3, "exited with 3"), (75, "exited with 75"), (-15, "was ended by SIGTERM (exit code -15)")]
+)
 def test_a_module_that_fails_is_named_with_the_meaning_of_its_code_and_its_output(
     module: str, code: int, meaning: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -52,3 +54,4 @@ def test_a_module_that_fails_is_named_with_the_meaning_of_its_code_and_its_outpu
     with pytest.raises(LipsmithError) as caught:
         MODULES[module][0](tmp_path)
     assert str(caught.value) == f"{module} failed: it {meaning}\nthe clips are missing"
+    assert isinstance(caught.value, TemporaryError) is (code == 75)

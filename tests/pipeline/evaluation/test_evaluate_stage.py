@@ -196,6 +196,11 @@ def test_a_model_of_the_users_own_beside_the_comparison(
     assert "another protocol, so its rows cannot be compared; differing: reference" in other
     assert "`copy_input`" not in other
 
+    worse = rows["copy_input"] | {"lse_d": rows["copy_input"]["lse_d"] + 1, "within_one_frame": 1.0}
+    atomic.write_json(layout.metrics_path("evaluate", "real"), worse)
+    assert "real videos have a worse LSE-D" in score_model("--out", "out.json")
+    assert json.loads((layout.root / "out.json").read_text())["lse_d"] is None
+
 
 def test_a_model_of_another_crop_geometry_gets_its_crops_and_a_protocol_of_its_own(
     run_stage: Callable[..., dict[str, Any]], layout: Layout, params: Params, monkeypatch: pytest.MonkeyPatch

@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
-from pipeline.core.digest import sha256_of_names
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
 from pipeline.inference.saved_model import model_sha256
-from pipeline.params import Params, load_params
+from pipeline.params import Params
 from pipeline.promote import champion
 from pipeline.promote.lineage import REGISTERED_NAME
 from pipeline.promote.registry import open_registry
@@ -25,57 +22,7 @@ from pipeline.promote.version_files import RegistryError
 from pipeline.shards.index import IndexRow
 from pipeline.shards.write import write_index
 from pipeline.tracking.store import open_client
-
-
-@pytest.fixture
-def params(repo_root: Path) -> Params:
-    content = load_params(repo_root / "params.yaml")
-    rules = {"variant": "lstm_cbam", "max_fid_increase": 5.0, "min_lse_d_gain": 0.0}
-    return content.model_copy(update={"promote": content.promote.model_copy(update=rules)})
-
-
-def write_model(
-    layout: Layout,
-    lse_d: float,
-    fid: float,
-    *,
-    weight: float,
-    evaluator: str = "e",
-    trained_on: Collection[str] = (),
-    num_failed: int = 0,
-) -> None:
-    folder = layout.model_dir("train_gan", "lstm_cbam")
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file({"w": np.array([weight])}, folder / "weights.safetensors")
-    info = {"trained_on_sha256": sha256_of_names(trained_on)}
-    (folder / "model.json").write_text(json.dumps({"kind": "generator", "config": {}, "info": info}))
-    path = layout.metrics_path("evaluate", "lstm_cbam")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    numbers = {"num_clips": 44 - num_failed, "num_failed": num_failed}
-    metrics = figures(folder, lse_d, fid, evaluator=evaluator) | numbers
-    (path.parent / "clips.csv").write_text(clips_csv(metrics.pop("lse_d_by_video")))
-    path.write_text(json.dumps(metrics))
-
-
-def clips_csv(lse_d_by_video: dict[str, float]) -> str:
-    columns = "clip_id,audio_clip_id,lse_d,lse_c,offset_frames,status,mouth_jitter,real_mouth_jitter"
-    return "\n".join([columns, *(f"{name},other,{lse_d},5,0,ok,1,1" for name, lse_d in lse_d_by_video.items())])
-
-
-def figures(folder: Path, lse_d: float, fid: float, *, evaluator: str) -> dict[str, Any]:
-    """Metrics of an evaluation of the model in ``folder``, with the same LSE-D for every video."""
-    return {
-        "lse_d_by_video": {f"v{number}": lse_d for number in range(8)},
-        "lse_d": lse_d,
-        "lse_c": 5.0,
-        "fid": fid,
-        "generator_sha256": model_sha256(folder),
-        "protocol": {"id": "unseen", "evaluator_sha256": evaluator, "sha256": f"digest-{evaluator}"},
-    }
-
-
-def must_not_be_called(layout: Layout, params: Params, folder: Path) -> dict[str, Any]:
-    raise AssertionError("the champion has metrics of the same evaluation")
+from tests.support.scored_models import figures, must_not_be_called, write_model
 
 
 def index_row(clip_id: str, split: str) -> IndexRow:
@@ -87,25 +34,6 @@ def index_row(clip_id: str, split: str) -> IndexRow:
 def test_the_error_for_missing_outputs_names_the_command_that_creates_them(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="dvc repro evaluate@lstm_cbam"):
         champion.read_scores(Layout(tmp_path), "lstm_cbam")
-
-
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow's tables without rows, to be copied: the migrations that make them take seconds."""
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-    folder = tmp_path_factory.mktemp("store")
-    SqlAlchemyStore(f"sqlite:///{folder}/mlflow.db", (folder / "mlruns").as_uri())
-    return folder / "mlflow.db"
-
-
-@pytest.fixture
-def layout(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
-    layout = Layout(tmp_path)
-    shutil.copy(empty_store, layout.mlflow_db_path)
-    return layout
 
 
 @pytest.mark.slow
@@ -171,7 +99,10 @@ def test_a_champion_of_another_evaluation_is_scored_again(layout: Layout, params
     refused = promote()
     assert (refused["outcome"], scored) == ("refused", [1.0])
     assert refused["champion"]["lse_d"] == 8.5
-    assert (refused["rescoring"], refused["champion"]["num_known_clips"]) == ({"fault": ""}, 1)
+    assert (refused["rescoring"], refused["champion"]["num_known_clips"]) == (
+        {"cause": "it had been scored under another evaluation", "fault": ""},
+        1,
+    )
 
     write_model(layout, 8.0, 18.0, weight=3.0, evaluator="retrained")
     better = promote()
@@ -348,7 +279,7 @@ def test_a_bug_in_the_rescoring_is_raised(layout: Layout, params: Params) -> Non
     with open_registry(layout) as registry:
         assert registry.aliases() == {"champion": "1"}
     decision = champion.promote(layout, "lstm_cbam", params, score_again=fail(UserError("of other code")))
-    assert (decision["outcome"], decision["rescoring"]) == ("not_comparable", {"fault": "of other code"})
+    assert (decision["outcome"], decision["rescoring"]["fault"]) == ("not_comparable", "of other code")
 
 
 def test_a_failing_store_is_reported_in_one_line(
