@@ -60,9 +60,22 @@ def grid_of(settings: Sequence[str], seeds: Sequence[int]) -> list[Overrides]:
 
 def _value(text: str, setting: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        value = yaml.safe_load(text)
     except yaml.YAMLError:
         raise UserError(f"--set {setting!r}: {text!r} is not a YAML value; quote it, or use --list") from None
+    _require_json(value, f"--set {setting!r}")
+    return value
+
+
+def _require_json(content: Any, where: str) -> None:
+    """Raise UserError for values that YAML has and JSON has not: dates, binary data, sets, keys of several types."""
+    try:
+        json.dumps(content, sort_keys=True)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"{where} has a value that is no text, number, true, false, null, list or mapping ({error}); YAML reads "
+            "2024-01-01 as a date: quote it, as in '\"2024-01-01\"'"
+        ) from None
 
 
 def read_list(path: Path) -> list[Overrides]:
@@ -74,6 +87,8 @@ def read_list(path: Path) -> list[Overrides]:
     is_list = isinstance(content, list) and all(isinstance(point, dict) and point for point in content)
     if not is_list or not content:
         raise UserError(f"--list {path} must hold a list of mappings, such as `- {{seed: 2, train_gan.width: 0.5}}`")
+    for point in content:
+        _require_json(point, f"--list {path}")
     return content
 
 

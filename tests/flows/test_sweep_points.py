@@ -40,6 +40,8 @@ def test_a_grid_has_all_combinations_and_every_seed() -> None:
         (["seed=1", "seed=2"], [], "--set seed is given twice"),
         (["seed=1"], [2], "not both"),
         (["seed=[1"], [], "is not a YAML value"),
+        (["profile=demo,2024-01-01"], [], "--set 'profile=demo,2024-01-01' has a value that is no text"),
+        (["seed=!!set {a}"], [], "has a value that is no text"),
     ],
 )
 def test_a_wrong_setting_is_named(settings: list[str], seeds: list[int], message: str) -> None:
@@ -47,7 +49,7 @@ def test_a_wrong_setting_is_named(settings: list[str], seeds: list[int], message
         grid_of(settings, seeds)
 
 
-@pytest.mark.parametrize("text", ["", "seed: 1", "- 3", "[", "- {}"])
+@pytest.mark.parametrize("text", ["", "seed: 1", "- 3", "[", "- {}", "- {profile: 2024-01-01}", "- {a: {1: 2, b: 3}}"])
 def test_a_list_file_of_another_form_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "points.yaml"
     path.write_text(text)
