@@ -11,6 +11,7 @@ from typing import Protocol
 
 from flows import dvc
 from flows.processes import ENDING_S, end_commands_by
+from flows.staleness import CODE_STAGE
 from flows.tasks import StageResult
 from pipeline.core.resources import available_bytes, num_cores
 from pipeline.params import Params
@@ -48,7 +49,7 @@ def walk(
 
     def start(stage: str) -> None:
         before = [results[b] for b in graph.upstream[stage]]
-        is_followed = any(b.outcome != "up_to_date" and b.stage != dvc.CODE_STAGE for b in before)
+        is_followed = any(b.outcome != "up_to_date" and b.stage != CODE_STAGE for b in before)
         reason = reasons.get(stage, None if is_followed else "")
         blocked_by = [b.stage for b in before if b.outcome == "failed"]
         for b in before:

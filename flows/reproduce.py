@@ -14,7 +14,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
-from flows import dvc, tasks
+from flows import dvc, staleness, tasks
 from flows.board import current_board
 from flows.checkout import current_checkout, working_in
 from flows.command import WaitOption, run_flow_command, settle
@@ -86,7 +86,7 @@ def _reproduce(checkout: Path, targets: list[str] | None) -> State[Any]:
         _finish_row(checkout, result)
         return result
 
-    stale = {row.stage for row in dvc.plan(graph, reasons) if row.action != "-"}
+    stale = {row.stage for row in staleness.plan(graph, reasons) if row.action != "-"}
     board.expect(graph, stale, most_jobs, last_run)
     results = walk(graph, reasons, run_task, most_jobs=most_jobs, shares=shares)
     tasks.publish_outcomes(results)
@@ -145,7 +145,7 @@ def outcome_table(results: list[StageResult]) -> str:
 
 def plan_text(root: Path, targets: list[str] | None) -> str:
     """A table of what ``reproduce`` would do now. Starts no stage and no server."""
-    rows = dvc.plan(_graph(root, targets), dvc.read_reasons(root))
+    rows = staleness.plan(_graph(root, targets), staleness.read_reasons(root))
     stale = [row for row in rows if row.action != "-"]
     last_run = read_durations(Layout(root).durations_path)
     cells = [[r.stage, r.action, tasks.last_took(last_run.get(r.stage)), first_line(r.reason)] for r in rows]
@@ -154,7 +154,7 @@ def plan_text(root: Path, targets: list[str] | None) -> str:
         return f"{lines}\n\nNothing to do: all {len(rows)} stages are up to date."
     runs = sum(row.action == "run" for row in rows)
     run_them = "Run them: python -m flows.reproduce"
-    if dvc.only_code_changed(rows):
+    if staleness.only_code_changed(rows):
         run_them = (
             "Only code changed. After an upgrade, the results can be kept: see docs/operations.md#upgrading. "
             "Otherwise run them: python -m flows.reproduce"

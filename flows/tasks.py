@@ -24,7 +24,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 from prefect.utilities.annotations import quote
 
-from flows import dvc
+from flows import dvc, staleness
 from flows.board import current_board
 from flows.exit_codes import describe_exit
 from flows.overrides import ParamValues, change_params
@@ -103,7 +103,7 @@ def run_stage_task(
     if blocked := ", ".join(blocked_by):
         return finished("skipped", f"{blocked} failed")
     try:
-        why = dvc.read_reasons(root, stage).get(stage, "") if reason is None else reason
+        why = staleness.read_reasons(root, stage).get(stage, "") if reason is None else reason
         if not why:
             return finished("up_to_date")
         with recording(root, stage, flow_logger().info) as record:
@@ -130,7 +130,7 @@ def start_stage(root: Path, stage: str, inputs: Mapping[str, Any], upstream: Seq
 @task(name="status", task_run_name="status", **RETRIED)
 def read_reasons_task(root: Path) -> dict[str, str]:
     """Stale stage -> reason, for all stages."""
-    return dvc.read_reasons(root)
+    return staleness.read_reasons(root)
 
 
 @task(name="params", task_run_name="params", **UNCACHED)

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows import dvc
+from flows import dvc, staleness
 from pipeline.core.errors import UserError
 
 Edit = Callable[[Path, str, str], None]
@@ -52,56 +52,16 @@ def test_a_cycle_is_an_error() -> None:
         dvc.StageGraph({"a": ("b",), "b": ("a",)}).waves()
 
 
-def test_reasons_name_parameters_files_and_commands() -> None:
-    entries = [
-        {"changed deps": {"x.py": "modified", "params.yaml": {"gan.width": "modified"}}},
-        {"changed outs": {"model": "deleted"}},
-        "changed command",
-    ]
-    assert dvc.explain(entries) == "x.py modified, parameter gan.width modified, output model deleted, changed command"
-    assert dvc.explain(entries, has_run=False) == "has not run in this checkout"
-    many = [{"changed deps": {f"f{i}": "modified" for i in range(6)}}]
-    assert dvc.explain(many).endswith("f3 modified, and 2 more")
-
-
-def test_the_plan_separates_stages_that_run_from_stages_that_follow() -> None:
-    graph = dvc.StageGraph({"a": (), "b": ("a",), "c": ("b",), "d": ()})
-    rows = dvc.plan(graph, {"b": "parameter x modified"})
-    assert [(r.stage, r.action, r.reason) for r in rows] == [
-        ("a", "-", "up to date"),
-        ("d", "-", "up to date"),
-        ("b", "run", "parameter x modified"),
-        ("c", "follow", "after b"),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("reasons", "is_only_code"),
-    [
-        ({"code": "always changed", "b": "code changed: faces.track, faces.smooth"}, True),
-        ({"b": "code changed: faces.track, code changed", "c": "code changed"}, True),
-        ({"b": "code changed: faces.track, parameter gan.width modified"}, False),
-        ({"b": "code changed: faces.track, data/clips modified"}, False),
-        ({"b": "code changed", "c": "has not run in this checkout"}, False),
-        ({"code": "always changed"}, False),
-        ({}, False),
-    ],
-)
-def test_an_upgrade_is_a_change_of_code_alone(reasons: dict[str, str], is_only_code: bool) -> None:
-    graph = dvc.StageGraph({"code": (), "b": ("code",), "c": ("b",)})
-    assert dvc.only_code_changed(dvc.plan(graph, reasons)) is is_only_code
-
-
 @pytest.mark.slow
 def test_stages_run_then_are_up_to_date_then_are_restored(tiny_repo: Path, edit: Edit) -> None:
     graph = dvc.read_graph(tiny_repo)
     assert graph.waves() == [["prepare"], ["train@a", "train@b"], ["compare"]]
-    assert set(dvc.read_reasons(tiny_repo).values()) == {"has not run in this checkout"}
+    assert set(staleness.read_reasons(tiny_repo).values()) == {"has not run in this checkout"}
     assert run_all(tiny_repo) == dict.fromkeys(graph.upstream, "ran")
-    assert dvc.read_reasons(tiny_repo) == {}
+    assert staleness.read_reasons(tiny_repo) == {}
 
     edit(tiny_repo / "params.yaml", "width: 2", "width: 3")  # one variant
-    assert dvc.read_reasons(tiny_repo) == {"train@b": "parameter variants.b modified, changed command"}
+    assert staleness.read_reasons(tiny_repo) == {"train@b": "parameter variants.b modified, changed command"}
     expected = {"prepare": "up_to_date", "train@a": "up_to_date", "train@b": "ran", "compare": "ran"}
     assert run_all(tiny_repo) == expected
 
@@ -186,7 +146,7 @@ def test_a_held_lock_is_temporary(tiny_repo: Path, edit: Edit) -> None:
         with pytest.raises(dvc.TemporaryDvcError, match="is busy"):
             dvc.run_stage(tiny_repo, "prepare", lambda line: None)
         with pytest.raises(dvc.TemporaryDvcError, match="another DVC process is running"):
-            dvc.read_reasons(tiny_repo)
+            staleness.read_reasons(tiny_repo)
     finally:
         family = [*psutil.Process(other.pid).children(recursive=True), psutil.Process(other.pid)]
         for process in family:

@@ -180,7 +180,7 @@ def test_the_plan_of_an_upgrade_names_how_to_keep_the_results(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, why: str, is_upgrade: bool
 ) -> None:
     monkeypatch.setattr(reproduce, "_graph", lambda root, targets: reproduce.dvc.StageGraph({"compare": ()}))
-    monkeypatch.setattr(reproduce.dvc, "read_reasons", lambda root: {"compare": why})
+    monkeypatch.setattr(reproduce.staleness, "read_reasons", lambda root: {"compare": why})
     last = reproduce.plan_text(tmp_path, None).splitlines()[-1]
     assert ("docs/operations.md#upgrading" in last) is is_upgrade
     assert last.casefold().endswith("run them: python -m flows.reproduce")

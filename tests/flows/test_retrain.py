@@ -20,7 +20,7 @@ import psutil
 import pytest
 import yaml
 
-from flows import dvc, tasks
+from flows import dvc, staleness, tasks
 from flows.git import run_git
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,11 +33,11 @@ def test_new_clips_are_detected_and_an_unchanged_list_makes_nothing_stale(own_st
     for stage in ("download", "train_gan@lstm_cbam", "evaluate@lstm_cbam"):
         dvc.run_stage(root, stage, lambda line: None)
     tasks.detect.fn(root)
-    assert dvc.read_reasons(root) == {}
+    assert staleness.read_reasons(root) == {}
     (root / "clips" / "b.mp4").touch()
-    assert dvc.read_reasons(root) == {}
+    assert staleness.read_reasons(root) == {}
     tasks.detect.fn(root)
-    assert dvc.read_reasons(root) == {"train_gan@lstm_cbam": "manifest.json modified"}
+    assert staleness.read_reasons(root) == {"train_gan@lstm_cbam": "manifest.json modified"}
     (root / "clips" / "c.mp4").touch()
     params_path = root / "params.yaml"
     params_path.write_text(params_path.read_text().replace("source: folder", "source: demo"))
