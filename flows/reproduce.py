@@ -88,7 +88,9 @@ def _reproduce(checkout: Path, targets: list[str] | None) -> State[Any]:
 
     stale = {row.stage for row in staleness.plan(graph, reasons) if row.action != "-"}
     board.expect(graph, stale, most_jobs, last_run)
-    results = walk(graph, reasons, run_task, most_jobs=most_jobs, shares=shares)
+    results = walk(
+        graph, {name: str(reason) for name, reason in reasons.items()}, run_task, most_jobs=most_jobs, shares=shares
+    )
     tasks.publish_outcomes(results)
     tasks.publish_comparison(checkout, results)
     failed = [r.stage for r in results if r.outcome == "failed"]
@@ -145,7 +147,8 @@ def outcome_table(results: list[StageResult]) -> str:
 
 def plan_text(root: Path, targets: list[str] | None) -> str:
     """A table of what ``reproduce`` would do now. Starts no stage and no server."""
-    rows = staleness.plan(_graph(root, targets), staleness.read_reasons(root))
+    graph, reasons = _graph(root, targets), staleness.read_reasons(root)
+    rows = staleness.plan(graph, reasons)
     stale = [row for row in rows if row.action != "-"]
     last_run = read_durations(Layout(root).durations_path)
     cells = [[r.stage, r.action, tasks.last_took(last_run.get(r.stage)), first_line(r.reason)] for r in rows]
@@ -154,7 +157,7 @@ def plan_text(root: Path, targets: list[str] | None) -> str:
         return f"{lines}\n\nNothing to do: all {len(rows)} stages are up to date."
     runs = sum(row.action == "run" for row in rows)
     run_them = "Run them: python -m flows.reproduce"
-    if staleness.only_code_changed(rows):
+    if staleness.only_code_changed(graph, reasons):
         run_them = (
             "Only code changed. After an upgrade, the results can be kept: see docs/operations.md#upgrading. "
             "Otherwise run them: python -m flows.reproduce"

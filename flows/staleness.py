@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,13 +16,29 @@ from pipeline.core.layout import CODE_ROOT, Layout
 
 _MAX_CAUSES = 4
 _CODE_PREFIX = "artifacts/code/"
-_CODE = "code changed"
-_NOT_CODE = re.compile(r", (parameter |output |changed command|always changed|\S*/\S* (modified|deleted|new)\b)")
 CODE_STAGE = "code"
 """Stage that writes the code digests. A run of it does not by itself make other stages stale."""
 
 
-def read_reasons(root: Path, stage: str | None = None) -> dict[str, str]:
+@dataclass(frozen=True)
+class StaleReason:
+    """Why a stage is stale. ``definitions``: changed ones, if they are known. ``others``: all causes besides code."""
+
+    is_code_changed: bool = False
+    definitions: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+    @property
+    def is_code_only(self) -> bool:
+        """Whether nothing but code has changed, as after an upgrade."""
+        return self.is_code_changed and not self.others
+
+    def __str__(self) -> str:
+        code = f"code changed: {_shortened(self.definitions)}" if self.definitions else "code changed"
+        return ", ".join([code] * self.is_code_changed + [_shortened(self.others)] * bool(self.others))
+
+
+def read_reasons(root: Path, stage: str | None = None) -> dict[str, StaleReason]:
     """Stale stage -> reason, from ``dvc status`` and from the current code. ``stage``: None for all stages.
 
     Raises TemporaryDvcError while another DVC process holds a lock, DvcError if DVC fails.
@@ -33,51 +48,52 @@ def read_reasons(root: Path, stage: str | None = None) -> dict[str, str]:
     lock = yaml.safe_load(lock_path.read_text()) if lock_path.is_file() else None
     known = (lock or {}).get("stages", {})
     found = {name: explain(entries, name in known) for name, entries in status.items()}
-    code = read_code_reasons(root)
+    code = read_changed_definitions(root)
     for name in known.keys() if stage is None else known.keys() & {stage}:
-        if why := code.get(name.split("@")[0]):
-            found[name] = ", ".join([why, *([found[name]] if name in found else [])])
+        if changed := code.get(name.split("@")[0]):
+            found[name] = StaleReason(True, changed, found[name].others if name in found else ())
     return found
 
 
-def read_code_reasons(root: Path) -> dict[str, str]:
-    """Stage -> reason that names the definitions changed since its digest in ``artifacts/code`` was written.
+def read_changed_definitions(root: Path) -> dict[str, tuple[str, ...]]:
+    """Stage -> the definitions that changed since its digest in ``artifacts/code`` was written.
 
     DVC detects these changes only after the stage ``code`` has run. Stages without a digest are left out.
     """
     layout, code = Layout(root), Code(CODE_ROOT)
-    changed: dict[str, list[str]] = {}
+    changed: dict[str, tuple[str, ...]] = {}
     for name in code.stages():
         path = layout.code_path(name)
         if path.is_file() and (found := changes(path.read_text(), code.digest(name))):
-            changed[path.relative_to(root).as_posix()] = found
+            changed[path.relative_to(root).as_posix()] = tuple(found)
     stages = yaml.safe_load((root / "dvc.yaml").read_text())["stages"] if changed else {}
     return {
-        name: f"{_CODE}: {_shortened(changed[dep])}"
+        name: changed[dep]
         for name, stage in stages.items()
         for dep in stage.get("do", stage).get("deps", [])
         if dep in changed
     }
 
 
-def explain(entries: list[Any], has_run: bool = True) -> str:
-    """One stage's entry of ``dvc status --json`` as text. ``has_run``: whether ``dvc.lock`` lists the stage."""
+def explain(entries: list[Any], has_run: bool = True) -> StaleReason:
+    """The reason in one stage's entry of ``dvc status --json``. ``has_run``: whether ``dvc.lock`` lists the stage."""
     if not has_run:
-        return "has not run in this checkout"
-    causes: list[str] = []
+        return StaleReason(others=("has not run in this checkout",))
+    is_code_changed = False
+    others: list[str] = []
     for entry in entries:
         if isinstance(entry, str):  # "changed command", "always changed"
-            causes.append(entry)
+            others.append(entry)
             continue
         for path, change in entry.get("changed deps", {}).items():
             if isinstance(change, Mapping):
-                causes += [f"parameter {key} {how}" for key, how in change.items()]
+                others += [f"parameter {key} {how}" for key, how in change.items()]
             elif path.startswith(_CODE_PREFIX):
-                causes.append(_CODE)
+                is_code_changed = True
             else:
-                causes.append(f"{path} {change}")
-        causes += [f"output {path} {how}" for path, how in entry.get("changed outs", {}).items()]
-    return _shortened(causes)
+                others.append(f"{path} {change}")
+        others += [f"output {path} {how}" for path, how in entry.get("changed outs", {}).items()]
+    return StaleReason(is_code_changed, (), tuple(others))
 
 
 def _shortened(causes: Sequence[str]) -> str:
@@ -98,13 +114,13 @@ class PlanRow:
     reason: str
 
 
-def plan(graph: dvc.StageGraph, reasons: Mapping[str, str]) -> list[PlanRow]:
+def plan(graph: dvc.StageGraph, reasons: Mapping[str, StaleReason]) -> list[PlanRow]:
     """The action of every stage in running order. ``reasons``: stale stage -> reason, from `read_reasons`."""
     rows: dict[str, PlanRow] = {}
     for stage in (stage for wave in graph.waves() for stage in wave):
         before = [b for b in graph.upstream[stage] if rows[b].action != "-" and b != CODE_STAGE]
         if stage in reasons:
-            rows[stage] = PlanRow(stage, "run", reasons[stage])
+            rows[stage] = PlanRow(stage, "run", str(reasons[stage]))
         elif before:
             rows[stage] = PlanRow(stage, "follow", f"after {', '.join(before)}")
         else:
@@ -112,7 +128,7 @@ def plan(graph: dvc.StageGraph, reasons: Mapping[str, str]) -> list[PlanRow]:
     return list(rows.values())
 
 
-def only_code_changed(rows: Iterable[PlanRow]) -> bool:
-    """Whether stages run, and all of them because of changed code alone, as after an upgrade."""
-    reasons = [row.reason for row in rows if row.action == "run" and row.stage != CODE_STAGE]
-    return bool(reasons) and all(why.startswith(_CODE) and not _NOT_CODE.search(why) for why in reasons)
+def only_code_changed(graph: dvc.StageGraph, reasons: Mapping[str, StaleReason]) -> bool:
+    """Whether stages of the graph are stale, and all of them because of changed code alone, as after an upgrade."""
+    found = [reasons[stage] for stage in graph.upstream if stage in reasons and stage != CODE_STAGE]
+    return bool(found) and all(reason.is_code_only for reason in found)

@@ -103,7 +103,7 @@ def run_stage_task(
     if blocked := ", ".join(blocked_by):
         return finished("skipped", f"{blocked} failed")
     try:
-        why = staleness.read_reasons(root, stage).get(stage, "") if reason is None else reason
+        why = str(staleness.read_reasons(root, stage).get(stage, "")) if reason is None else reason
         if not why:
             return finished("up_to_date")
         with recording(root, stage, flow_logger().info) as record:
@@ -128,7 +128,7 @@ def start_stage(root: Path, stage: str, inputs: Mapping[str, Any], upstream: Seq
 
 
 @task(name="status", task_run_name="status", **RETRIED)
-def read_reasons_task(root: Path) -> dict[str, str]:
+def read_reasons_task(root: Path) -> dict[str, staleness.StaleReason]:
     """Stale stage -> reason, for all stages."""
     return staleness.read_reasons(root)
 

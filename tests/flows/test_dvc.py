@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from flows import dvc, staleness
+from flows.staleness import StaleReason
 from pipeline.core.errors import UserError
 
 Edit = Callable[[Path, str, str], None]
@@ -56,12 +57,13 @@ def test_a_cycle_is_an_error() -> None:
 def test_stages_run_then_are_up_to_date_then_are_restored(tiny_repo: Path, edit: Edit) -> None:
     graph = dvc.read_graph(tiny_repo)
     assert graph.waves() == [["prepare"], ["train@a", "train@b"], ["compare"]]
-    assert set(staleness.read_reasons(tiny_repo).values()) == {"has not run in this checkout"}
+    assert set(map(str, staleness.read_reasons(tiny_repo).values())) == {"has not run in this checkout"}
     assert run_all(tiny_repo) == dict.fromkeys(graph.upstream, "ran")
     assert staleness.read_reasons(tiny_repo) == {}
 
     edit(tiny_repo / "params.yaml", "width: 2", "width: 3")  # one variant
-    assert staleness.read_reasons(tiny_repo) == {"train@b": "parameter variants.b modified, changed command"}
+    others = ("parameter variants.b modified", "changed command")
+    assert staleness.read_reasons(tiny_repo) == {"train@b": StaleReason(others=others)}
     expected = {"prepare": "up_to_date", "train@a": "up_to_date", "train@b": "ran", "compare": "ran"}
     assert run_all(tiny_repo) == expected
 

@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from flows import dvc, reproduce, retrain, tasks
+from flows.staleness import StaleReason
 from flows.tasks import StageResult
 from pipeline.core.layout import Layout
 
@@ -175,9 +176,12 @@ def test_a_terminal_breaks_the_findings_at_blanks(tmp_path: Path, monkeypatch: p
     assert shown == "\n- Best on\n  LSE-D\n"
 
 
-@pytest.mark.parametrize(("why", "is_upgrade"), [("code changed: faces.track", True), ("changed command", False)])
+@pytest.mark.parametrize(
+    ("why", "is_upgrade"),
+    [(StaleReason(True, ("faces.track",)), True), (StaleReason(others=("changed command",)), False)],
+)
 def test_the_plan_of_an_upgrade_names_how_to_keep_the_results(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, why: str, is_upgrade: bool
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, why: StaleReason, is_upgrade: bool
 ) -> None:
     monkeypatch.setattr(reproduce, "_graph", lambda root, targets: reproduce.dvc.StageGraph({"compare": ()}))
     monkeypatch.setattr(reproduce.staleness, "read_reasons", lambda root: {"compare": why})

@@ -22,6 +22,7 @@ import yaml
 
 from flows import dvc, staleness, tasks
 from flows.git import run_git
+from flows.staleness import StaleReason
 
 ROOT = Path(__file__).resolve().parents[2]
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
@@ -37,7 +38,8 @@ def test_new_clips_are_detected_and_an_unchanged_list_makes_nothing_stale(own_st
     (root / "clips" / "b.mp4").touch()
     assert staleness.read_reasons(root) == {}
     tasks.detect.fn(root)
-    assert staleness.read_reasons(root) == {"train_gan@lstm_cbam": "manifest.json modified"}
+    others = ("manifest.json modified",)
+    assert staleness.read_reasons(root) == {"train_gan@lstm_cbam": StaleReason(others=others)}
     (root / "clips" / "c.mp4").touch()
     params_path = root / "params.yaml"
     params_path.write_text(params_path.read_text().replace("source: folder", "source: demo"))
