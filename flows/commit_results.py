@@ -35,13 +35,13 @@ def require_decision(layout: Layout) -> dict[str, Any]:
             f"{path}: the gate's last decision is {decision['outcome']} ({decision['reason']}), and only the results "
             "of a champion are committed; `python -m pipeline.promote --force` promotes the model anyway"
         )
-    judged = decision["challenger"]["model_sha256"]
+    compared = decision["challenger"]["model_sha256"]
     metrics_path = layout.metrics_path("evaluate", decision["variant"])
     scored = read_json(metrics_path).get("generator_sha256", "")
-    if scored != judged:
+    if scored != compared:
         raise UserError(
             f"{metrics_path} is of model {scored[:12] or 'unknown'}, but the gate's last decision is on model "
-            f"{judged[:12]}; {_DECIDE}"
+            f"{compared[:12]}; {_DECIDE}"
         )
     return decision
 

@@ -18,7 +18,7 @@ from typing import Literal
 from flows.exit_codes import describe_exit
 from flows.processes import stream
 from pipeline.core.errors import LipsmithError, TemporaryError, UserError
-from pipeline.core.resources import SHARE_VARIABLE
+from pipeline.core.resources import NUM_CORES_VARIABLE
 
 StageOutcome = Literal["ran", "restored", "up_to_date", "failed", "skipped"]
 """``restored``: the outputs came from DVC's run cache. ``skipped``: an upstream stage failed."""
@@ -121,12 +121,12 @@ def run_stage(
     on_line: Callable[[str], None],
     *,
     force: bool = False,
-    share: int | None = None,
+    num_cores: int | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> StageOutcome:
     """``dvc repro`` of one stage alone. Its dependencies must be up to date.
 
-    ``force`` runs the stage even if it is up to date. ``share``: number of cores for the stage; None: all.
+    ``force`` runs the stage even if it is up to date. ``num_cores``: number of cores for the stage; None: all.
     ``environment``: further variables for its process.
     Raises TemporaryDvcError if a lock is held or the stage exits with code 75, DvcError for any other failure.
     """
@@ -137,7 +137,7 @@ def run_stage(
         on_line(line)
 
     options = ["--single-item", *(["--force"] if force else [])]
-    cores = {} if share is None else {SHARE_VARIABLE: str(share), "OMP_NUM_THREADS": str(share)}
+    cores = {} if num_cores is None else {NUM_CORES_VARIABLE: str(num_cores), "OMP_NUM_THREADS": str(num_cores)}
     code = stream(dvc_command("repro", *options, stage), root, on_output, {**cores, **(environment or {})})
     return output.outcome(code)
 

@@ -1,4 +1,4 @@
-"""The one metric by which a finished stage is judged at a glance."""
+"""The one metric that shows the result of a finished stage."""
 
 from __future__ import annotations
 

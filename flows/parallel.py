@@ -23,7 +23,7 @@ _LEAST_JOB_BYTES = 2 * 2**30
 
 
 class RunStage(Protocol):
-    def __call__(self, stage: str, *, reason: str | None, blocked_by: list[str], share: int) -> StageResult: ...
+    def __call__(self, stage: str, *, reason: str | None, blocked_by: list[str], num_cores: int) -> StageResult: ...
 
 
 def walk(
@@ -32,11 +32,11 @@ def walk(
     run_stage: RunStage,
     *,
     most_jobs: int,
-    shares: Mapping[str, int],
+    cores: Mapping[str, int],
 ) -> list[StageResult]:
     """Run every stage after its upstream stages, at most ``most_jobs`` at a time, each in its own thread.
 
-    ``reasons``: stale stage -> reason. ``shares``: stage -> number of cores. A failed stage skips only the stages
+    ``reasons``: stale stage -> reason. ``cores``: stage -> number of cores. A failed stage skips only the stages
     downstream of it. Returns the results in the order in which the stages ended. An exception in this call or in
     ``run_stage`` ends the running stages and is raised.
     """
@@ -59,7 +59,7 @@ def walk(
         def work() -> None:
             end_commands_by(stopping)
             try:
-                ended.put(run_stage(stage, reason=reason, blocked_by=blocked_by, share=shares[stage]))
+                ended.put(run_stage(stage, reason=reason, blocked_by=blocked_by, num_cores=cores[stage]))
             except BaseException as error:
                 ended.put(error)
 
@@ -105,10 +105,10 @@ def num_jobs(params: Params, gpus: Sequence[str]) -> int:
     return max(1, min(num_cores(), free_bytes // job_bytes, _MOST_JOBS))
 
 
-def shares_of(graph: dvc.StageGraph, most_jobs: int, cores: int) -> dict[str, int]:
-    """Number of cores for each stage: an equal share among the stages of its wave that may run in parallel.
+def cores_of_stages(graph: dvc.StageGraph, most_jobs: int, total: int) -> dict[str, int]:
+    """Number of cores for each stage: equal among the stages of its wave that may run in parallel.
 
-    The share does not depend on which stages are stale. On a CPU, the number of threads affects rounding, and variants
+    It does not depend on which stages are stale. On a CPU, the number of threads affects rounding, and variants
     that are compared should be rounded alike.
     """
-    return {stage: max(1, cores // min(most_jobs, len(wave))) for wave in graph.waves() for stage in wave}
+    return {stage: max(1, total // min(most_jobs, len(wave))) for wave in graph.waves() for stage in wave}

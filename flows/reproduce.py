@@ -24,7 +24,7 @@ from flows.gpus import GpuShares, gpus_of
 from flows.key_figures import key_figure
 from flows.occupancy import CheckoutBusyError, occupying
 from flows.overrides import ParamValues
-from flows.parallel import num_jobs, shares_of, walk
+from flows.parallel import cores_of_stages, num_jobs, walk
 from flows.server import require_server
 from flows.tasks import StageResult
 from flows.upstream import after
@@ -71,16 +71,16 @@ def _reproduce(checkout: Path, targets: list[str] | None) -> State[Any]:
     params = load_params(layout.params_path)
     gpus = gpus_of(params.runtime) if params.runtime.num_processes == 1 else []
     most_jobs, gpu_shares = num_jobs(params, gpus), GpuShares(gpus)
-    shares = shares_of(whole, most_jobs, num_cores())
+    cores = cores_of_stages(whole, most_jobs, num_cores())
     last_run = read_durations(layout.durations_path)
     status = tasks.read_reasons_task(checkout, return_state=True)
     reasons = status.result()
     ended: dict[str, State[Any]] = {}
 
-    def run_task(stage: str, *, reason: str | None, blocked_by: list[str], share: int) -> StageResult:
+    def run_task(stage: str, *, reason: str | None, blocked_by: list[str], num_cores: int) -> StageResult:
         before = [ended[b] for b in dict.fromkeys(graph.upstream[stage])] or [status]
         with gpu_shares.one() as environment:
-            inputs = {"reason": reason, "blocked_by": blocked_by, "share": share, "environment": environment}
+            inputs = {"reason": reason, "blocked_by": blocked_by, "num_cores": num_cores, "environment": environment}
             ended[stage] = tasks.start_stage(checkout, stage, inputs, after(*before))
         result = replace(_stage_result(stage, ended[stage]), last_seconds=last_run.get(stage))
         _finish_row(checkout, result)
@@ -89,7 +89,7 @@ def _reproduce(checkout: Path, targets: list[str] | None) -> State[Any]:
     stale = {row.stage for row in staleness.plan(graph, reasons) if row.action != "-"}
     board.expect(graph, stale, most_jobs, last_run)
     results = walk(
-        graph, {name: str(reason) for name, reason in reasons.items()}, run_task, most_jobs=most_jobs, shares=shares
+        graph, {name: str(reason) for name, reason in reasons.items()}, run_task, most_jobs=most_jobs, cores=cores
     )
     tasks.publish_outcomes(results)
     tasks.publish_comparison(checkout, results)

@@ -85,13 +85,13 @@ def _retrain(checkout: Path, targets: list[str] | None, promotes: bool, changes:
     results = reproduced.result(raise_on_failure=False)
     if not isinstance(results, list):  # the flow ended before any stage
         return _failed(f"reproduce: {reproduced.message}", changes)
-    unjudged, judged = _why_unjudged(promotes, rules.variant, results), _Judged()
-    if reproduced.is_completed() and not unjudged:
-        judged = _judge(checkout, rules, checked, reproduced)
-    text = report(results, judged.decision, judged.fault, drift, judged.saved, unjudged=unjudged, changes=changes)
+    why_no_gate, gated = _why_no_gate(promotes, rules.variant, results), _Gated()
+    if reproduced.is_completed() and not why_no_gate:
+        gated = _run_gate(checkout, rules, checked, reproduced)
+    text = report(results, gated.decision, gated.fault, drift, gated.saved, why_no_gate=why_no_gate, changes=changes)
     tasks.publish_report(text)
-    message = headline(results, judged.decision, judged.fault, unjudged)
-    is_done = judged.decision is not None or (bool(unjudged) and reproduced.is_completed())
+    message = headline(results, gated.decision, gated.fault, why_no_gate)
+    is_done = gated.decision is not None or (bool(why_no_gate) and reproduced.is_completed())
     return (Completed if is_done else Failed)(message=message, data=text)
 
 
@@ -101,7 +101,7 @@ def _failed(why: str, changes: Sequence[str]) -> State[Any]:
 
 
 @dataclass(frozen=True)
-class _Judged:
+class _Gated:
     """The gate's decision, or why the gate failed, and what became of the results of a promotion.
 
     ``decision`` is None if the gate failed or did not run, ``saved`` if nothing was to be committed.
@@ -112,20 +112,20 @@ class _Judged:
     saved: SavedResults | None = None
 
 
-def _judge(checkout: Path, rules: PromoteParams, *before: State[Any]) -> _Judged:
+def _run_gate(checkout: Path, rules: PromoteParams, *before: State[Any]) -> _Gated:
     """Run the gate after other runs, and commit the results of a promotion if ``promote.branch`` is set.
 
     This includes a commit or a `dvc push` that an earlier run did not make.
     """
-    gated = tasks.gate(checkout, rules.variant, return_state=True, wait_for=after(*before))
-    if not gated.is_completed():
+    ended = tasks.gate(checkout, rules.variant, return_state=True, wait_for=after(*before))
+    if not ended.is_completed():
         current_board().finish_started("gate", "failed")
-        return _Judged(fault=str(gated.result(raise_on_failure=False)))
-    decision: dict[str, Any] = gated.result()
+        return _Gated(fault=str(ended.result(raise_on_failure=False)))
+    decision: dict[str, Any] = ended.result()
     current_board().finish_started("gate", "ran", decision["outcome"])
     if rules.branch is None or not needs_saving(checkout, rules.branch, decision):
-        return _Judged(decision)
-    return _Judged(decision, saved=_commit(checkout, rules.branch, decision, gated))
+        return _Gated(decision)
+    return _Gated(decision, saved=_commit(checkout, rules.branch, decision, ended))
 
 
 def _commit(checkout: Path, branch: str, decision: dict[str, Any], gated: State[Any]) -> SavedResults:
@@ -137,7 +137,7 @@ def _commit(checkout: Path, branch: str, decision: dict[str, Any], gated: State[
     return saved
 
 
-def _why_unjudged(promotes: bool, variant: str, results: list[StageResult]) -> str:
+def _why_no_gate(promotes: bool, variant: str, results: list[StageResult]) -> str:
     """Why the gate is left out; empty if it is not."""
     if not promotes:
         return "the run was started without promotion"

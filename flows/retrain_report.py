@@ -12,14 +12,16 @@ from flows.tasks import StageResult
 from pipeline.report.tables import Table, figure
 
 
-def headline(results: list[StageResult], decision: dict[str, Any] | None, fault: str = "", unjudged: str = "") -> str:
-    """The outcome of the run in one line. ``fault``: why the gate failed. ``unjudged``: why it was left out."""
+def headline(
+    results: list[StageResult], decision: dict[str, Any] | None, fault: str = "", why_no_gate: str = ""
+) -> str:
+    """The outcome of the run in one line. ``fault``: why the gate failed. ``why_no_gate``: why it was left out."""
     if fault:
         return f"the gate failed: {fault.splitlines()[-1]}"
     if decision is None:
         failed = ", ".join(r.stage for r in results if r.outcome == "failed")
-        if unjudged and not failed:
-            return f"reproduced without the gate: {unjudged}"
+        if why_no_gate and not failed:
+            return f"reproduced without the gate: {why_no_gate}"
         return f"failed: {failed}; the gate did not run"
     verdict = f"{decision['outcome']}: {decision['reason']}"
     is_same = all(r.outcome == "up_to_date" for r in results)
@@ -35,12 +37,12 @@ def report(
     drift: dict[str, Any] | None = None,
     saved: SavedResults | None = None,
     *,
-    unjudged: str = "",
+    why_no_gate: str = "",
     changes: Sequence[str] = (),
 ) -> str:
     """Markdown with the verdict, the drift of the clips, both models' metrics, each rule with both values, the commit
     of the results and every stage's outcome."""
-    parts = [f"# Retraining: {headline(results, decision, fault, unjudged)}"]
+    parts = [f"# Retraining: {headline(results, decision, fault, why_no_gate)}"]
     parts.append(changes_text(changes))
     if fault:
         parts.append(f"```\n{fault}\n```")

@@ -80,15 +80,14 @@ def run_stage_task(
     *,
     reason: str | None = None,
     blocked_by: Iterable[str] = (),
-    share: int | None = None,
+    num_cores: int | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> State[StageResult]:
     """Bring one stage up to date and return a state whose name is the outcome.
 
     ``reason``: why the stage is stale; empty if it is up to date, and DVC is then not called; None reads it from DVC.
-    ``blocked_by``: upstream stages that failed; the stage is then skipped. ``share``: number of cores for the stage;
-    None: all. ``environment``: further variables for its process. Raises TemporaryDvcError for a failure that Prefect
-    retries.
+    ``blocked_by``: upstream stages that failed; the stage is then skipped. ``num_cores``: for the stage; None: all.
+    ``environment``: further variables for its process. Raises TemporaryDvcError for a failure that Prefect retries.
     """
     started = time.monotonic()
 
@@ -108,7 +107,7 @@ def run_stage_task(
             return finished("up_to_date")
         with recording(root, stage, flow_logger().info) as record:
             variables = {**(environment or {}), **record.environment}
-            outcome = dvc.run_stage(root, stage, record.on_line, share=share, environment=variables)
+            outcome = dvc.run_stage(root, stage, record.on_line, num_cores=num_cores, environment=variables)
         return finished(outcome, why)
     except dvc.TemporaryDvcError as error:
         current_board().note_waiting(stage, f"may be tried again: {error}")

@@ -14,8 +14,8 @@ from pipeline.core.errors import UserError
 _UNLIMITED_BYTES = 1 << 60
 """Control groups of version 1 report a number above this if there is no limit."""
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-SHARE_VARIABLE = "LIPSMITH_NUM_CORES"
-"""Environment variable with a stage's share of the cores. A flow sets it for stages that run in parallel."""
+NUM_CORES_VARIABLE = "LIPSMITH_NUM_CORES"
+"""Environment variable with the number of cores of a stage. A flow sets it for stages that run in parallel."""
 
 
 class Limits(NamedTuple):
@@ -26,15 +26,15 @@ class Limits(NamedTuple):
 
 
 def num_cores(limits: Limits | None = None) -> int:
-    """Number of cores that this process may use: ``SHARE_VARIABLE`` if set, else ``visible_cores`` within the quota.
+    """Number of cores for this process: ``NUM_CORES_VARIABLE`` if it is set, else ``visible_cores`` within the quota.
 
     The quota is rounded down, but to at least 1: threads beyond the quota would wait for each other. ``limits``:
-    default, the limits of this process. Raises UserError if ``SHARE_VARIABLE`` is not an integer from 1.
+    default, the limits of this process. Raises UserError if ``NUM_CORES_VARIABLE`` is not an integer from 1.
     """
-    if share := os.environ.get(SHARE_VARIABLE):
-        if not share.isdecimal() or int(share) < 1:
-            raise UserError(f"{SHARE_VARIABLE} is {share!r}; it must be an integer from 1, or unset")
-        return int(share)
+    if given := os.environ.get(NUM_CORES_VARIABLE):
+        if not given.isdecimal() or int(given) < 1:
+            raise UserError(f"{NUM_CORES_VARIABLE} is {given!r}; it must be an integer from 1, or unset")
+        return int(given)
     quota = (limits or cgroup_limits()).cores
     return visible_cores() if quota is None else max(1, min(visible_cores(), int(quota)))
 
@@ -43,7 +43,7 @@ def limit_threads() -> None:
     """Limit the threads of numpy's libraries and of child processes if this process may use only some cores.
 
     These libraries start a thread for each core of the machine, and ignore quotas. Variables that are set stay. Raises
-    UserError if ``SHARE_VARIABLE`` is invalid.
+    UserError if ``NUM_CORES_VARIABLE`` is invalid.
     """
     cores = num_cores()
     if cores < visible_cores():

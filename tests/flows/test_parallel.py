@@ -24,7 +24,7 @@ def walk(reasons: dict[str, str], outcomes: dict[str, dvc.StageOutcome]) -> tupl
     """Run the walk with fixed outcomes. Returns stage -> outcome, and the stages for which DVC was called."""
     called: list[str] = []
 
-    def run(stage: str, *, reason: str | None, blocked_by: list[str], share: int) -> StageResult:
+    def run(stage: str, *, reason: str | None, blocked_by: list[str], num_cores: int) -> StageResult:
         if blocked_by:
             return StageResult(stage, "skipped", ", ".join(blocked_by), 0.0)
         if reason == "":
@@ -32,7 +32,7 @@ def walk(reasons: dict[str, str], outcomes: dict[str, dvc.StageOutcome]) -> tupl
         called.append(stage)
         return StageResult(stage, outcomes.get(stage, "ran"), "", 0.0)
 
-    return {r.stage: r.outcome for r in parallel.walk(GRAPH, reasons, run, most_jobs=1, shares=ALONE)}, called
+    return {r.stage: r.outcome for r in parallel.walk(GRAPH, reasons, run, most_jobs=1, cores=ALONE)}, called
 
 
 def test_dvc_is_not_called_if_everything_is_up_to_date() -> None:
@@ -56,12 +56,12 @@ def test_a_failure_skips_only_downstream_stages() -> None:
 def test_a_skipped_stage_gets_the_failed_stages_and_not_the_skipped_ones() -> None:
     blockers: dict[str, list[str]] = {}
 
-    def run(stage: str, *, reason: str | None, blocked_by: list[str], share: int) -> StageResult:
+    def run(stage: str, *, reason: str | None, blocked_by: list[str], num_cores: int) -> StageResult:
         blockers[stage] = blocked_by
         outcome: dvc.StageOutcome = "skipped" if blocked_by else "failed" if stage in "bc" else "ran"
         return StageResult(stage, outcome, "", 0.0)
 
-    parallel.walk(GRAPH, dict.fromkeys("abcde", "new"), run, most_jobs=1, shares=ALONE)
+    parallel.walk(GRAPH, dict.fromkeys("abcde", "new"), run, most_jobs=1, cores=ALONE)
     assert blockers == {"a": [], "b": [], "c": [], "d": ["b"], "e": ["c", "b"]}
 
 
@@ -69,15 +69,15 @@ def test_independent_stages_run_in_parallel() -> None:
     meeting = threading.Barrier(2, timeout=20)  # breaks unless b and c run in parallel
     ended: list[str] = []
 
-    def run(stage: str, *, reason: str | None, blocked_by: list[str], share: int) -> StageResult:
+    def run(stage: str, *, reason: str | None, blocked_by: list[str], num_cores: int) -> StageResult:
         assert all(before in ended for before in GRAPH.upstream[stage])
-        assert share == (5 if stage == "b" else 1)
+        assert num_cores == (5 if stage == "b" else 1)
         if stage in "bc":
             meeting.wait()
         ended.append(stage)
         return StageResult(stage, "ran", "", 0.0)
 
-    parallel.walk(GRAPH, dict.fromkeys("abcde", "new"), run, most_jobs=4, shares=ALONE | {"b": 5})
+    parallel.walk(GRAPH, dict.fromkeys("abcde", "new"), run, most_jobs=4, cores=ALONE | {"b": 5})
     assert sorted(ended) == list("abcde")
 
 
@@ -86,21 +86,21 @@ def test_at_most_most_jobs_stages_run_in_parallel() -> None:
     running: set[str] = set()
     most: list[int] = []
 
-    def run(stage: str, *, reason: str | None, blocked_by: list[str], share: int) -> StageResult:
+    def run(stage: str, *, reason: str | None, blocked_by: list[str], num_cores: int) -> StageResult:
         running.add(stage)
         time.sleep(0.05)
         most.append(len(running))
         running.discard(stage)
         return StageResult(stage, "ran", "", 0.0)
 
-    assert len(parallel.walk(graph, dict.fromkeys("abcdefgh", "new"), run, most_jobs=3, shares=ALONE)) == 8
+    assert len(parallel.walk(graph, dict.fromkeys("abcdefgh", "new"), run, most_jobs=3, cores=ALONE)) == 8
     assert max(most) == 3
 
 
 def test_stages_of_one_wave_share_the_cores_equally() -> None:
-    assert parallel.shares_of(GRAPH, most_jobs=4, cores=6) == {"a": 6, "b": 3, "c": 3, "d": 6, "e": 6}
-    assert set(parallel.shares_of(GRAPH, most_jobs=1, cores=6).values()) == {6}
-    assert set(parallel.shares_of(dvc.StageGraph(dict.fromkeys("abc", ())), most_jobs=3, cores=2).values()) == {1}
+    assert parallel.cores_of_stages(GRAPH, most_jobs=4, total=6) == {"a": 6, "b": 3, "c": 3, "d": 6, "e": 6}
+    assert set(parallel.cores_of_stages(GRAPH, most_jobs=1, total=6).values()) == {6}
+    assert set(parallel.cores_of_stages(dvc.StageGraph(dict.fromkeys("abc", ())), most_jobs=3, total=2).values()) == {1}
 
 
 def test_an_exception_ends_running_commands_and_prevents_new_ones(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_an_exception_ends_running_commands_and_prevents_new_ones(tmp_path: Path
     pid_path, late_path = tmp_path / "pid", tmp_path / "late"
     stopped: list[str] = []
 
-    def run(stage: str, *, reason: str | None, blocked_by: list[str], share: int) -> StageResult:
+    def run(stage: str, *, reason: str | None, blocked_by: list[str], num_cores: int) -> StageResult:
         while stage != "running" and not (pid_path.is_file() and pid_path.read_text().strip()):
             time.sleep(0.02)
         if stage == "bug":
@@ -125,7 +125,7 @@ def test_an_exception_ends_running_commands_and_prevents_new_ones(tmp_path: Path
 
     with pytest.raises(ZeroDivisionError):
         parallel.walk(
-            graph, dict.fromkeys(graph.upstream, "new"), run, most_jobs=3, shares=dict.fromkeys(graph.upstream, 1)
+            graph, dict.fromkeys(graph.upstream, "new"), run, most_jobs=3, cores=dict.fromkeys(graph.upstream, 1)
         )
     assert sorted(stopped) == ["running", "starting"]
     assert not psutil.pid_exists(int(pid_path.read_text()))

@@ -97,7 +97,7 @@ def _trained_by(process: psutil.Process) -> list[str]:
 def test_num_cores_in_a_stage_is_its_share(tiny_repo: Path, edit: Callable[[Path, str, str], None]) -> None:
     code = "from pipeline.core.resources import num_cores; print(num_cores())"
     edit(tiny_repo / "dvc.yaml", "cat in.txt > prepared.txt", f"PYTHONPATH={ROOT} python -c '{code}' > prepared.txt")
-    tasks.run_stage_task.fn(tiny_repo, "prepare", share=3)
+    tasks.run_stage_task.fn(tiny_repo, "prepare", num_cores=3)
     assert (tiny_repo / "prepared.txt").read_text() == "3\n"
 
 

@@ -154,8 +154,8 @@ def test_a_failure_of_the_gate_is_reported_with_the_stages() -> None:
 
 def test_the_report_without_the_gate_says_why_and_which_values_were_changed() -> None:
     fresh = StageResult("a", "ran", "code", 1.0)
-    text = retrain_report.report([fresh], None, unjudged="the targets leave out b", changes=["seed: 1 -> 2"])
+    text = retrain_report.report([fresh], None, why_no_gate="the targets leave out b", changes=["seed: 1 -> 2"])
     assert text.startswith("# Retraining: reproduced without the gate: the targets leave out b\n")
     assert "Changed in params.yaml for this run: seed: 1 -> 2." in text
     failed = StageResult("a", "failed", "exit 1", 0.0)
-    assert retrain_report.headline([failed], None, unjudged="x") == "failed: a; the gate did not run"
+    assert retrain_report.headline([failed], None, why_no_gate="x") == "failed: a; the gate did not run"

@@ -102,10 +102,10 @@ def test_the_live_table_states_what_was_not_done(
     board.start("commit", tmp_path / "events")
     board.stop("commit")
     with using(board):
-        judged = retrain._judge(tmp_path, RULES)  # type: ignore[arg-type]
+        gated = retrain._run_gate(tmp_path, RULES)  # type: ignore[arg-type]
     (row,) = board.view().rows
     assert row == Row("commit", state, None, text, row.elapsed_s)
-    assert judged.saved is not None and judged.saved.warnings
+    assert gated.saved is not None and gated.saved.warnings
 
 
 def test_a_missed_commit_is_made_and_nothing_without_a_branch(
@@ -115,7 +115,7 @@ def test_a_missed_commit_is_made_and_nothing_without_a_branch(
     ends_with(gate=DECISION | {"outcome": "already_champion"}, commit_promoted=saved)
     monkeypatch.setattr(retrain, "needs_saving", lambda root, branch, decision: branch == "results")
     of_branch: dict[str | None, SavedResults | None] = {
-        branch: retrain._judge(tmp_path, SimpleNamespace(variant="lstm_cbam", branch=branch)).saved  # type: ignore[arg-type]
+        branch: retrain._run_gate(tmp_path, SimpleNamespace(variant="lstm_cbam", branch=branch)).saved  # type: ignore[arg-type]
         for branch in ("results", "other", None)
     }
     assert of_branch == {"results": saved, "other": None, None: None}

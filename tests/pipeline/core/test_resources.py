@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.core import resources
 from pipeline.core.errors import UserError
-from pipeline.core.resources import SHARE_VARIABLE, Limits, available_bytes, cgroup_limits, num_cores
+from pipeline.core.resources import NUM_CORES_VARIABLE, Limits, available_bytes, cgroup_limits, num_cores
 
 GB = 1_000_000_000
 
@@ -68,7 +68,7 @@ def test_limits_of_control_groups(tmp_path: Path, files: dict[str, str], process
 @pytest.fixture
 def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
-    monkeypatch.delenv(SHARE_VARIABLE, raising=False)
+    monkeypatch.delenv(NUM_CORES_VARIABLE, raising=False)
 
 
 @pytest.mark.usefixtures("eight_cores")
@@ -106,13 +106,13 @@ def test_a_quota_limits_the_cores(
 
 @pytest.mark.usefixtures("eight_cores")
 def test_a_flows_share_overrides_quota_and_cpu_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(SHARE_VARIABLE, "3")
+    monkeypatch.setenv(NUM_CORES_VARIABLE, "3")
     assert num_cores(Limits(None, 1.0)) == 3
 
 
 @pytest.mark.parametrize("share", ["two", "0", "-1", "1.5"])
 def test_a_share_that_is_no_number_of_cores_is_an_error(share: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(SHARE_VARIABLE, share)
+    monkeypatch.setenv(NUM_CORES_VARIABLE, share)
     with pytest.raises(UserError, match=f"LIPSMITH_NUM_CORES is '{share}'; it must be an integer from 1, or unset"):
         num_cores()
 
@@ -168,7 +168,7 @@ print({{library["num_threads"] for library in threadpool_info()}}, os.environ.ge
 
 
 def test_a_quota_limits_the_threads_of_numpy_in_a_stage_that_dvc_started() -> None:
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", SHARE_VARIABLE)
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", NUM_CORES_VARIABLE)
     environment = {name: value for name, value in os.environ.items() if name not in names}
 
     def threads(quota: str) -> str:
