@@ -64,12 +64,15 @@ def plot_scores(rows: Sequence[Mapping[str, Any]], confidence: float, path: Path
     axes[-1].set_xlim(left=0)
     axes[0].set_yticks(range(len(rows)), [row["variant"] for row in rows], **TEXT)
     axes[0].set_ylim(len(rows) - 0.4, -0.6)
-    of_clips = f"dot: mean over clips; bar: {level(confidence)} bootstrap interval; dashed: real videos; "
-    figure.supxlabel(
-        f"{of_clips if len(panels) > 1 else ''}FID of real and copy_input is 0 by construction",
-        fontsize=9,
-        color=MUTED,
-    )
+    keys = [key for _, key, _ in panels]
+    has_intervals = any(f"{key}_ci" in row for row in rows for key in keys)
+    legend = [
+        f"dot: mean over clips; line: its {level(confidence)} bootstrap interval" if has_intervals else "",
+        "bar: value without an interval",
+        "dashed: real videos" if len(panels) > 1 else "",
+        "FID of real and copy_input is 0 by construction",
+    ]
+    figure.supxlabel("; ".join(text for text in legend if text), fontsize=9, color=MUTED)
     save(figure, path)
 
 

@@ -51,6 +51,24 @@ def test_a_withheld_metric_has_no_panel(tmp_path: Path, monkeypatch: pytest.Monk
     assert "FID" in text and "LSE" not in text and "real videos" not in text
 
 
+@pytest.mark.parametrize("has_intervals", [True, False])
+def test_the_caption_explains_the_signs_that_are_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_intervals: bool
+) -> None:
+    """FID has no interval, and with few videos LSE has none either: they are bars."""
+    drawn: list[Figure] = []
+    monkeypatch.setattr(plots, "save", lambda figure, path: drawn.append(figure))
+    intervals = {"lse_d_ci": [5.0, 7.0], "lse_c_ci": [4.0, 6.0]} if has_intervals else {}
+    rows = [{"variant": name, "lse_d": 6.0, "lse_c": 5.0, "fid": 5.0} | intervals for name in ("real", "a")]
+    plot_scores(rows, 0.95, tmp_path / "scores.png")
+    (figure,) = drawn
+    num_bars = [len(axis.patches) for axis in figure.axes]
+    assert num_bars == ([0, 0, 2] if has_intervals else [2, 2, 2])
+    caption = figure.get_supxlabel()
+    assert ("dot: mean over clips; line: its 95 % bootstrap interval" in caption) is has_intervals
+    assert "bar: value without an interval" in caption and "dashed: real videos" in caption
+
+
 def test_curve_leaves_out_empty_cells(tmp_path: Path) -> None:
     path = tmp_path / "curve.csv"
     path.write_text("step,l1,val_l1\n10,0.5,\n20,0.25,0.3\n")
