@@ -47,11 +47,6 @@ _SCORES = (
     ("LSE-C", "lse_c", 2, "higher is better"),
     ("FID", "fid", 1, "lower is better"),
 )
-RERUN = """\
-git clone <this project> && cd lipsmith
-make install && . .venv/bin/activate
-python -m pipeline profile {profile}{remark}
-dvc repro"""
 
 
 @dataclass(frozen=True)
@@ -88,7 +83,7 @@ def page(
     kept: Sequence[IndexRow],
     rejects: Sequence[Reject],
     profile: str,
-    source: str,
+    rerun: str,
 ) -> str:
     """The content of ``index.html``.
 
@@ -96,6 +91,7 @@ def page(
 
     ``comparison``: as from ``table.comparison``. ``curves``: columns of the training curve per variant. ``panels``: the
     columns to show, with their titles. ``kept`` and ``rejects``: the clips that preprocessing kept and rejected.
+    ``rerun``: the commands that repeat the comparison.
     """
     rows, protocol = comparison["rows"], comparison["protocol"]
     variants = [row["variant"] for row in rows]
@@ -138,15 +134,9 @@ def page(
         failures=failure_table({result.variant: result.metrics["failures"] for result in results}),
         protocol=protocol_table(protocol),
         versions=version_table(rows),
-        rerun=_rerun(profile, source),
+        rerun=rerun,
         profile=profile,
     )
-
-
-def _rerun(profile: str, source: str) -> str:
-    """The commands that repeat the comparison. The demo renders its clips and needs no folder."""
-    remark = "" if source == "demo" else f"     # then set dataset.{source}.root in params.yaml"
-    return RERUN.format(profile=profile, remark=remark)
 
 
 def read_takes(folders: Mapping[str, Path], results: Mapping[str, Result]) -> list[SharedClip]:

@@ -38,6 +38,7 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
     from pipeline.compare import plots
     from pipeline.compare.page import page, read_takes
     from pipeline.compare.report import comparison_markdown, summary_text
+    from pipeline.compare.rerun import rerun_commands
     from pipeline.compare.seeds import grouped
     from pipeline.compare.table import comparison, csv_text, read_result
     from pipeline.params.repeats import repeats_among
@@ -77,7 +78,7 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
         read_index(layout.clips_dir),
         read_rejects(layout.clips_dir),
         context.params.profile,
-        context.params.dataset.source,
+        rerun_commands(context.params, layout),
     )
     atomic.write_text(context.output_dir / PAGE, html)
     texts = [context.output_dir / name for name in (PAGE, "comparison.md", "comparison.csv")]

@@ -11,15 +11,14 @@ import getpass
 import hashlib
 import json
 import platform
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.core.artifacts import read_json
 from pipeline.core.choices import BOUNDS
+from pipeline.core.git import git_output
 from pipeline.core.layout import Layout
 from pipeline.core.locks import locked
 from pipeline.core.model_files import MODEL_NAME
@@ -171,13 +170,13 @@ def _stage_tags(stage: str, variant: str | None, params: Params) -> dict[str, st
 
 def state_tags(layout: Layout, params: Params) -> dict[str, str]:
     """The state that a run belongs to: commit, data, parameters, and the machine."""
-    commit = _git(layout.root, "rev-parse", "HEAD")
+    commit = git_output(layout.root, "rev-parse", "HEAD")
     tags = {
         "profile": params.profile,
         "host": platform.node(),
         "device": params.runtime.device,
         "git_commit": commit,
-        "git_dirty": str(bool(_git(layout.root, "status", "--porcelain"))).lower(),
+        "git_dirty": str(bool(git_output(layout.root, "status", "--porcelain"))).lower(),
         "dvc_lock_sha256": _sha256(layout.root / "dvc.lock"),
         "data_sha256": _sha256(layout.clips_dir / "index.parquet"),
         "params_sha256": params_sha256(params),
@@ -201,16 +200,6 @@ def _user() -> str:
         return getpass.getuser()
     except (OSError, KeyError):  # no entry for this user id, as in some containers
         return ""
-
-
-@cache
-def _git(root: Path, *arguments: str) -> str:
-    """Output of a git command; empty if it fails. The commit of a process is that of its start."""
-    try:
-        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=20, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()
 
 
 def _sha256(path: Path) -> str:

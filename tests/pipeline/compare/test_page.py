@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.compare.page import _rerun, page, read_takes, reject_table, split_table
+from pipeline.compare.page import page, read_takes, reject_table, split_table
 from pipeline.compare.plots import colours
 from pipeline.compare.table import comparison, read_result
 from pipeline.media.writer import VideoWriter
@@ -108,7 +108,7 @@ def page_of(
         [index_row("a", "train", "s1"), index_row("b", "train", "s2"), index_row("c0", "test", "s2")],
         [REJECT],
         "grid",
-        "grid",
+        "git clone <this project>\ndvc repro",
     )
 
 
@@ -161,11 +161,6 @@ def test_a_row_has_the_colour_of_the_plots_and_its_counterpart_on_a_dark_page(ht
     for part, theme in ((light, LIGHT), (dark, DARK)):
         for number, colour in enumerate(colours(NAMES, theme=theme).values()):
             assert f"--series-{number}: {colour}; " in part
-
-
-def test_the_commands_name_the_folder_of_the_clips_unless_the_clips_are_rendered(html: str) -> None:
-    assert "profile grid     # then set dataset.grid.root in params.yaml\ndvc repro" in html
-    assert "profile demo\ndvc repro" in _rerun("demo", "demo")
 
 
 def test_clips_are_counted_by_split_and_rejects_by_reason() -> None:
