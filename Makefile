@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := 1
-# With this variable every process compiles the source of all packages that it imports: MLflow then takes 4 seconds.
+# If PYTHONDONTWRITEBYTECODE is set, every process recompiles its imports; importing MLflow then takes 4 s.
 unexport PYTHONDONTWRITEBYTECODE
 
 # Each worker runs whole files, so that what a file's tests share is made once; the longest files come first. A third

@@ -27,6 +27,7 @@ class ConvReLU(nn.Conv2d):
     """Convolution with the batch normalisation folded in, then ReLU."""
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
+        """float [N, in_channels, H, W] -> float [N, out_channels, H', W'], from 0. Stride and padding set H' and W'."""
         return F.relu(super().forward(x_NCHW), inplace=True)
 
 
@@ -55,6 +56,7 @@ class BranchesBlock(nn.Module):
             self.add_module(name, branch)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
+        """float [N, C, H, W] -> float [N, sum of the branches' channels, H', W']. All branches give the same H', W'."""
         return torch.cat([self.get_submodule(name)(x_NCHW) for name in self.branch_names], dim=1)
 
 
@@ -75,6 +77,7 @@ class ForkedBlock(nn.Module):
         self.tower_2_conv = ConvReLU(num_in, 192, 1)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
+        """float [N, num_in, 8, 8] -> float [N, 2048, 8, 8]."""
         a = self.tower_conv(x_NCHW)
         b = self.tower_1_conv_1(self.tower_1_conv(x_NCHW))
         return torch.cat(
@@ -171,6 +174,7 @@ class InceptionFeatures(nn.Module):
         )
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
+        """float32 [N, 3, 299, 299], scaled as in the class's docstring -> float32 [N, 2048]."""
         return self.layers(images_NCHW).flatten(1)
 
 

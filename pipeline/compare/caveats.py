@@ -55,7 +55,7 @@ def _on_seeds(rows: Sequence[Row]) -> list[str]:
 def _on_fid(rows: Sequence[Row]) -> list[str]:
     found = [
         "FID of `real` and `copy_input` is 0 by construction, because their face crops are the real ones. Their KID is "
-        "below 0: it expects other images on the other side."
+        "below 0, because the unbiased estimator assumes two independent sets."
     ]
     images = min(row["fid_num_images"] for row in rows)
     if images < MIN_FID_IMAGES:

@@ -18,8 +18,8 @@ _BLOCK = 256
 VideoScores = Mapping[str, float]
 """One score by video."""
 Differences = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
-"""By one variant, another one and a measure: the mean of the first minus that of the other, low and high of its
-interval, and the number of videos. This is their form in ``comparison.json``; `difference` reads it."""
+"""``differences[a][b][measure]`` is [mean of a minus mean of b, low, high, number of videos]; low and high bound the
+interval. This is their form in ``comparison.json``; `difference` reads it."""
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,10 @@ def _order(by_name: Mapping[str, Row], differences: Differences) -> str | None:
         metrics_of.setdefault(statement, []).append(label)
     found = "; on ".join(f"{' and '.join(metrics)} {statement}" for statement, metrics in metrics_of.items())
     seeds = _seeds([by_name[name] for name in names])
-    return f"The paper ranks LSTM with CBAM first, one of them next, neither last. On {found} ({seeds})."
+    return (
+        "The paper ranks the network with LSTM and CBAM first, those with one of the two next, and the one with "
+        f"neither last. On {found} ({seeds})."
+    )
 
 
 def _not_better(pairs: Sequence[tuple[str, str]]) -> str:

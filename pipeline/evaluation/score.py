@@ -125,7 +125,8 @@ def score_variant(
             results.append(PairResult(pair=pair, failure=f"{absent[0]} is not among the held-out clips"))
             continue
         if pair.video_id not in fid_frames:
-            results.append(PairResult(pair=pair, failure="no audio it is listed with is among the held-out clips"))
+            failure = "none of the audio clips that the list pairs with it is held out"
+            results.append(PairResult(pair=pair, failure=failure))
             continue
         try:
             crops, generated, context = render(clips[pair.video_id], clips[pair.audio_id], generate)

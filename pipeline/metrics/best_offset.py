@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MIN_WINDOWS = 5
-"""The best mean of a few windows is high by chance."""
+"""An offset is searched only if it leaves this many windows; a mean of fewer is high by chance."""
 
 
 @dataclass(frozen=True)

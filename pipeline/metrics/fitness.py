@@ -12,7 +12,7 @@ Row = Mapping[str, Any]
 TRUSTED_SHARE = 0.8
 """Least share of real videos within one frame; with a lower one the evaluator does not measure sync."""
 MIN_PLACED_VIDEOS = 8
-"""Fewer real videos are too few to say that an evaluator can judge clips: a text states their number."""
+"""With fewer real videos no evaluator counts as able to judge, and texts give counts, not percentages."""
 _NAMES = {"trained": "the evaluator trained in this checkout", "official": "the evaluator syncnet_v2"}
 
 

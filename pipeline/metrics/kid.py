@@ -1,8 +1,8 @@
 """Kernel Inception distance (Binkowski et al. 2018), as torch-fidelity and torchmetrics compute it.
 
 The squared maximum mean discrepancy of two sets of Inception features under the kernel (x.y / F + 1)^3, by the unbiased
-estimator, as a mean over random subsets. Unbiased holds for independent sets. If image i of one set is generated from
-image i of the other, as here, the value is slightly too low; of a set and itself it is below 0.
+estimator, as a mean over random subsets. The estimator is unbiased only for independent sets. If image i of one set is
+generated from image i of the other, as here, the value is slightly too low. For two equal sets it is below 0.
 """
 
 from __future__ import annotations

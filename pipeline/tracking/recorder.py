@@ -73,7 +73,10 @@ def name_of(record: Mapping[str, Any]) -> str:
 
 
 def joined(records: Iterable[tuple[dict[str, Any], int]]) -> Iterator[tuple[dict[str, Any], int]]:
-    """The records, with neighbouring metrics joined to one request's size: a backlog has one record a step."""
+    """The records. Merges consecutive metric records into requests of at most ``METRICS_A_REQUEST`` values.
+
+    A backlog of metrics has one record for each step.
+    """
     waiting: tuple[dict[str, Any], int] | None = None
     for record, end in records:
         is_metrics = record["kind"] == "batch" and not record["params"] and not record["tags"]

@@ -211,8 +211,8 @@ class GanTrainee:
     def validate(self) -> dict[str, float]:
         """Mean scalars of the averaged generator on the fixed validation windows.
 
-        They are each loss term, their weighted sum ``loss`` at full weights, the L1 of the lower half, and the sync
-        loss of generated and of real windows. Adversarial terms are left out because their scale drifts.
+        Returns each loss term; ``loss``, their weighted sum at full weights; ``lower_l1``, the L1 of the lower half;
+        and ``sync_of_real``, the sync loss of real windows. Adversarial terms are left out because their scale drifts.
         """
         weights = self._recipe.loss_weights(None)
         totals: Counter[str] = Counter()

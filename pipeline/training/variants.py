@@ -1,9 +1,9 @@
 """Differences between the training runs of the variants: network, losses, adversary, optimiser.
 
 Expert, clips, order of the data, number of steps and frames, learning rate and moving average are the same for all
-variants. As published, Adam's betas are those of ``params.yaml`` with the quality discriminator, and Adam's defaults
-without it. The parameters `losses` and `audio_start` apply to variants with Wav2Lip's network only. LipGAN and
-Speech2Vid have their own losses, and their audio encoders cannot be initialised with the expert's weights.
+variants. Variants with the quality discriminator use Adam's betas in ``params.yaml`` (Wav2Lip: 0.5 and 0.999), all
+others Adam's defaults. The parameters `losses` and `audio_start` apply to variants with Wav2Lip's network only. LipGAN
+and Speech2Vid have their own losses, and their audio encoders cannot be initialised with the expert's weights.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ def test_the_answers_are_fitness_then_the_unchanged_video_then_the_best() -> Non
         "Best on FID: `no_lstm` (20.00), before `no_cbam` (20.00). The lead is not established: FID has no interval.",
     ]
     assert found.paper == [
-        "The paper ranks LSTM with CBAM first, one of them next, neither last. On LSE-D and LSE-C this holds (one "
-        "seed)."
+        "The paper ranks the network with LSTM and CBAM first, those with one of the two next, and the one with "
+        "neither last. On LSE-D and LSE-C this holds (one seed)."
     ]
     assert any("LSE-D and LSE-C come from judge-1" in line for line in found.caveats)
 
