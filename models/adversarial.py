@@ -66,7 +66,7 @@ class TrainedAdversary(nn.Module):
 
 
 class AdversarialLoss(TrainedAdversary):
-    """Wav2Lip's quality discriminator: `train_adv` trains it, `forward` returns the generator's loss."""
+    """Wav2Lip's quality discriminator: `train_discriminator` trains it, `forward` returns the generator's loss."""
 
     discriminator: QualityDiscriminator
 
@@ -86,7 +86,7 @@ class AdversarialLoss(TrainedAdversary):
             fake = self.discriminator.maps(fake_NCHW)
         return generator_adversarial_loss(fake[-1]), feature_loss(fake[:-1], real[:-1])
 
-    def train_adv(self, fake_NCHW: torch.Tensor, real_NCHW: torch.Tensor) -> dict[str, torch.Tensor]:
+    def train_discriminator(self, fake_NCHW: torch.Tensor, real_NCHW: torch.Tensor) -> dict[str, torch.Tensor]:
         """One step of the discriminator on fakes (detached here) and reals, float [N, C, H, W] each.
 
         Returns `d_loss`, `d_real` and `d_fake`. Raises FloatingPointError if the loss is not finite.

@@ -72,7 +72,7 @@ def lipgan_contrastive_loss(distance_N: torch.Tensor, is_unsynced_N: torch.Tenso
 
 
 class SyncAdversarialLoss(TrainedAdversary):
-    """LipGAN's discriminator: `train_adv` trains it, `forward` returns the generator's loss."""
+    """LipGAN's discriminator: `train_discriminator` trains it, `forward` returns the generator's loss."""
 
     discriminator: LipGANDiscriminator
 
@@ -85,7 +85,7 @@ class SyncAdversarialLoss(TrainedAdversary):
             distance_N = self.discriminator(fake_NCHW, mel_N1ML)
         return lipgan_contrastive_loss(distance_N, torch.zeros_like(distance_N))
 
-    def train_adv(
+    def train_discriminator(
         self, fake_NCHW: torch.Tensor, real_NCHW: torch.Tensor, mel_N1ML: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         """One step on real and generated faces, float [N, 3, 96, 96] each, and mel float [N, 1, 80, L].

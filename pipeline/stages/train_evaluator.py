@@ -41,7 +41,7 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
         cut=CutEvaluatorWindows(params.windows_per_clip, params.min_gap_frames, params.augment),
         parts=("context", "audio"),
         seed=seed,
-        build=partial(EvaluatorTrainee, params, seed=seed),
+        build=partial(EvaluatorTrainee, params, validation_seed=seed),
     )
     return run_sync_training(context, SyncTraining("lse_syncnet", {"width": params.width}, training, params))
 

@@ -106,8 +106,9 @@ def build_trainee(
 ) -> GanTrainee:
     """The untrained variant.
 
-    ``clips``: validation clips. Raises the errors of ``load_expert``, and UserError for crops of another size. The
-    accuracy of the expert is not checked for a variant whose losses do not use it.
+    ``seed``: of the initial weights. ``validation_seed``: of the validation windows. ``clips``: validation clips.
+    Raises the errors of ``load_expert``, and UserError for crops of another size. The accuracy of the expert is not
+    checked for a variant whose losses do not use it.
     """
     import torch
 
@@ -122,7 +123,7 @@ def build_trainee(
     recipe = recipe_of(params, variant)
     expert = load_expert(expert_dir, params.min_expert_accuracy if recipe.uses_expert else 0.0, clips[0].geometry)
     torch.manual_seed(seed)  # again, since loading the expert has drawn random numbers
-    return GanTrainee(params, recipe, expert, clips, device, validation_seed)
+    return GanTrainee(params, recipe, expert, clips, device, validation_seed=validation_seed)
 
 
 def load_expert(folder: Path, min_accuracy: float, geometry: CropGeometry) -> SyncNet:

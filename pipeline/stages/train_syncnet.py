@@ -34,7 +34,7 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
         cut=CutSyncWindows(params.windows_per_clip, params.min_gap_frames, params.augment),
         parts=("frames", "mel"),
         seed=seed,
-        build=partial(ExpertTrainee, params, seed=seed),
+        build=partial(ExpertTrainee, params, validation_seed=seed),
     )
     return run_sync_training(context, SyncTraining(EXPERT_KIND, asdict(expert_config(params)), training, params))
 

@@ -35,14 +35,14 @@ class Adversary(Protocol):
         target_BTCHW: torch.Tensor,
         audio_BTCFL: torch.Tensor,
         weights: LossWeights,
-        rate: float,
+        rate_factor: float,
     ) -> tuple[Terms, Terms]:
         """Train the discriminator for one step.
 
         Returns the generator's loss terms (scalars with gradient) and detached scalars to log. Both are empty, and
         nothing is trained, while the weight of the adversarial or contrastive term is 0. Faces: float
         [B, T, 3, S, S] in [0, 1], BGR; no gradient of the discriminator's loss reaches them. Audio: float
-        [B, T, 1, F, L], the generator's input. ``rate``: factor of ``discriminator_learning_rate``. Raises
+        [B, T, 1, F, L], the generator's input. ``rate_factor``: factor of ``discriminator_learning_rate``. Raises
         FloatingPointError if the discriminator's loss is not finite.
         """
 
@@ -92,14 +92,14 @@ class QualityAdversary(_Trained[AdversarialLoss]):
         target_BTCHW: torch.Tensor,
         audio_BTCFL: torch.Tensor,
         weights: LossWeights,
-        rate: float,
+        rate_factor: float,
     ) -> tuple[Terms, Terms]:
         if weights["adversarial"] == 0:
             return {}, {}
-        scale_learning_rate(self._loss.optimiser, rate)
+        scale_learning_rate(self._loss.optimiser, rate_factor)
         fake_NCHW, real_NCHW = (lower_half(faces).flatten(0, 1) for faces in (generated_BTCHW, target_BTCHW))
         with autocast(self._params.precision, self._device):
-            scalars = self._loss.train_adv(fake_NCHW, real_NCHW)
+            scalars = self._loss.train_discriminator(fake_NCHW, real_NCHW)
             if weights["feature_matching"] == 0:
                 return {"adversarial": self._loss(fake_NCHW)}, scalars
             adversarial, matching = self._loss.with_matching(fake_NCHW, real_NCHW)
@@ -122,13 +122,13 @@ class SyncAdversary(_Trained[SyncAdversarialLoss]):
         target_BTCHW: torch.Tensor,
         audio_BTCFL: torch.Tensor,
         weights: LossWeights,
-        rate: float,
+        rate_factor: float,
     ) -> tuple[Terms, Terms]:
         if weights["contrastive"] == 0:
             return {}, {}
-        scale_learning_rate(self._loss.optimiser, rate)
+        scale_learning_rate(self._loss.optimiser, rate_factor)
         fake_NCHW, real_NCHW, mel_N1ML = (part.flatten(0, 1) for part in (generated_BTCHW, target_BTCHW, audio_BTCFL))
         fake_NCHW, real_NCHW = (resize_by_area(faces, FACE_SIZE_PX, FACE_SIZE_PX) for faces in (fake_NCHW, real_NCHW))
         with autocast(self._params.precision, self._device):
-            scalars = self._loss.train_adv(fake_NCHW, real_NCHW, mel_N1ML)
+            scalars = self._loss.train_discriminator(fake_NCHW, real_NCHW, mel_N1ML)
             return {"contrastive": self._loss(fake_NCHW, mel_N1ML)}, scalars

@@ -112,10 +112,13 @@ def evaluator_windows(context: torch.Tensor, device: torch.device) -> torch.Tens
 
 
 class EvaluatorTrainee:
-    """An evaluator with its optimiser and fixed validation clips."""
+    """An evaluator with its optimiser and fixed validation clips.
+
+    ``validation_seed``: of the pairs of windows that validation compares.
+    """
 
     def __init__(
-        self, params: TrainEvaluatorParams, validation_clips: Sequence[Clip], device: torch.device, seed: int
+        self, params: TrainEvaluatorParams, validation_clips: Sequence[Clip], device: torch.device, validation_seed: int
     ) -> None:
         self._params, self._clips, self._device = params, validation_clips, device
         self.network = LseSyncNet(params.width)
@@ -126,7 +129,7 @@ class EvaluatorTrainee:
             betas=(0.9, 0.98),
             weight_decay=params.weight_decay,
         )
-        self._validation = SyncValidation(params.num_validation_pairs, params.min_gap_frames, seed)
+        self._validation = SyncValidation(params.num_validation_pairs, params.min_gap_frames, validation_seed)
 
     def step(self, batch: Batch, step: int) -> dict[str, torch.Tensor | float]:
         """One optimiser step. ``context``: uint8 [B, K, T, H, W, 3], ``mfcc``: float32 [B, K, 13, 20]."""
@@ -138,7 +141,7 @@ class EvaluatorTrainee:
             audio_ND = gather_batch(self.network.embed_audio(mfcc_N1CL).float())
         loss = distance_softmax_loss(pairwise_distances(lip_ND, audio_ND))
         factor = learning_rate_factor(step, self._params.warmup_steps, self._params.num_steps)
-        norm = clipped_step(self._optimiser, [loss], self._params.grad_clip, factor)
+        norm = clipped_step(self._optimiser, loss, self._params.grad_clip, factor)
         with torch.no_grad():
             true = (lip_ND - audio_ND).norm(dim=1)
             wrong = (lip_ND - audio_ND.roll(1, dims=0)).norm(dim=1)

@@ -38,10 +38,13 @@ def expert_config(params: TrainSyncnetParams) -> SyncNetConfig:
 
 
 class ExpertTrainee:
-    """A sync expert with its optimiser and fixed validation clips."""
+    """A sync expert with its optimiser and fixed validation clips.
+
+    ``validation_seed``: of the pairs of windows that validation compares.
+    """
 
     def __init__(
-        self, params: TrainSyncnetParams, validation_clips: Sequence[Clip], device: torch.device, seed: int
+        self, params: TrainSyncnetParams, validation_clips: Sequence[Clip], device: torch.device, validation_seed: int
     ) -> None:
         self._params, self._clips, self._device = params, validation_clips, device
         self.network = SyncNet(expert_config(params))
@@ -56,7 +59,7 @@ class ExpertTrainee:
             lr=params.learning_rate,
             betas=(0.9, 0.98),
         )
-        self._validation = SyncValidation(params.num_validation_pairs, params.min_gap_frames, seed)
+        self._validation = SyncValidation(params.num_validation_pairs, params.min_gap_frames, validation_seed)
 
     def step(self, batch: Batch, step: int) -> dict[str, torch.Tensor | float]:
         """One optimiser step. ``faces``: uint8 [B, K, T, 48, 96, 3], ``mel``: float32 [B, K, 80, 16]."""
@@ -71,7 +74,7 @@ class ExpertTrainee:
         else:
             loss = self._bce(cosine_NN, batch["faces"].shape[1])
         factor = learning_rate_factor(step, self._params.warmup_steps, self._params.num_steps)
-        norm = clipped_step(self._optimiser, [loss], self._params.grad_clip, factor)
+        norm = clipped_step(self._optimiser, loss, self._params.grad_clip, factor)
         wins = (cosine_NN.detach().diagonal() > cosine_NN.detach().roll(1, dims=1).diagonal()).float().mean()
         return {
             "loss": loss.detach(),

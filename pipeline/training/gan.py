@@ -44,7 +44,7 @@ from pipeline.params import TrainGanParams
 from pipeline.training.adversaries import LossWeights, Terms
 from pipeline.training.ema import AveragedWeights
 from pipeline.training.generator_windows import CutGeneratorWindow
-from pipeline.training.loop import Batch, clipped_step, learning_rate_factor
+from pipeline.training.loop import Batch, apply_gradients, learning_rate_factor
 from pipeline.training.variants import Recipe
 
 if TYPE_CHECKING:  # importing it imports OpenCV
@@ -55,10 +55,6 @@ def window_cut(params: TrainGanParams, kind: GeneratorKind, *, is_augmented: boo
     """The function that cuts one clip's window for a batch. Only the InfoNCE sync loss needs audio of other moments."""
     others = params.sync_negatives if params.sync_objective == "infonce" else 0
     return CutGeneratorWindow(params.min_reference_gap_frames, others, is_augmented, kind, params.window_frames)
-
-
-MEASURED = {"sync": 1.0}
-"""Validation measures the sync loss of every variant, including those trained without it."""
 
 
 def init_audio_encoder(generator: Generator, expert: SyncNet) -> None:
@@ -79,7 +75,10 @@ def init_audio_encoder(generator: Generator, expert: SyncNet) -> None:
 
 
 class GanTrainee:
-    """A generator and its adversary (if any) with their optimisers, the frozen expert, and fixed validation windows."""
+    """A generator and its adversary (if any) with their optimisers, the frozen expert, and fixed validation windows.
+
+    ``validation_seed``: of the validation windows. It is the same for all variants, also for those with their own seed.
+    """
 
     def __init__(
         self,
@@ -88,7 +87,7 @@ class GanTrainee:
         expert: SyncNet,
         validation_clips: Sequence[Clip],
         device: torch.device,
-        seed: int,
+        validation_seed: int,
     ) -> None:
         self._params, self._recipe, self._device = params, recipe, device
         self.generator = recipe.build()
@@ -103,30 +102,34 @@ class GanTrainee:
         # If a clip occurred twice in a batch, the sync loss could use a window's own audio as a negative.
         self._validation_batch_size = min(params.clips_per_batch, len(validation_clips))
         self._validation = _validation_batch(
-            validation_clips, window_cut(params, recipe.kind, is_augmented=False), params, seed
+            validation_clips, window_cut(params, recipe.kind, is_augmented=False), params, validation_seed
         )
 
     def step(self, batch: Batch, step: int) -> dict[str, torch.Tensor | float]:
         """One optimiser step, of the adversary too.
 
         ``target`` and ``reference``: uint8 [B, T, S, S, 3]. ``audio``: float32 [B, T, F, L]. ``sync_mel``: float32
-        [B, T / 5, K, 80, 16].
+        [B, T / 5, K, 80, 16]. With n micro-batches the discriminator makes n steps per batch, each at 1/n of its
+        learning rate.
         """
         p = self._params
         self.generator.train()
         weights, full = self._recipe.loss_weights(step), self._recipe.loss_weights(None)
         factor = learning_rate_factor(step, p.warmup_steps, p.num_steps)
         scalars: dict[str, torch.Tensor] = {}
-
-        def losses() -> Iterator[torch.Tensor]:
-            for part in _micro_batches(batch, p.micro_batches):
-                terms, logged = self._terms(part, weights, full, factor)
-                loss = _weighted_sum(terms, weights)
-                for name, scalar in (logged | {"loss": loss} | terms).items():
-                    scalars[name] = scalars.get(name, 0.0) + scalar.detach() / p.micro_batches
-                yield loss / p.micro_batches
-
-        norm = clipped_step(self._optimiser, losses(), p.grad_clip, factor)
+        self._optimiser.zero_grad(set_to_none=True)
+        for part in _micro_batches(batch, p.micro_batches):
+            target_BTCHW, generated_BTCHW = self._generate(self.generator, part)
+            measure_sync = full.get("sync", 0.0) > 0
+            terms = self._terms(generated_BTCHW, target_BTCHW, part["sync_mel"], weights, measure_sync=measure_sync)
+            rate_factor = factor / p.micro_batches
+            learned, logged = self._train_adversary(generated_BTCHW, target_BTCHW, part, weights, rate_factor)
+            terms |= learned
+            loss = _weighted_sum(terms, weights)
+            (loss / p.micro_batches).backward()
+            for name, scalar in (logged | {"loss": loss} | terms).items():
+                scalars[name] = scalars.get(name, 0.0) + scalar.detach() / p.micro_batches
+        norm = apply_gradients(self._optimiser, p.grad_clip, factor, scalars["loss"])
         self._averaged.update(self.generator)
         return scalars | {
             **{f"{name}_weight": weight for name, weight in weights.items() if full[name] > 0},
@@ -134,34 +137,35 @@ class GanTrainee:
             "learning_rate": p.learning_rate * factor,
         }
 
-    def _terms(self, batch: Batch, weights: LossWeights, measured: LossWeights, factor: float) -> tuple[Terms, Terms]:
-        """All loss terms, and the adversary's scalars to log. The discriminator is trained for one step.
-
-        With n micro-batches the discriminator makes n steps per batch, each at 1/n of its learning rate.
-        """
-        target_BTCHW, generated_BTCHW = self._generate(self.generator, batch)
-        terms = self._against_the_target(generated_BTCHW, target_BTCHW, batch["sync_mel"], weights, measured)
+    def _train_adversary(
+        self,
+        generated_BTCHW: torch.Tensor,
+        target_BTCHW: torch.Tensor,
+        batch: Batch,
+        weights: LossWeights,
+        rate_factor: float,
+    ) -> tuple[Terms, Terms]:
+        """``Adversary.train_step`` on the batch. Without an adversary nothing is trained, and both are empty."""
         if self._adversary is None:
-            return terms, {}
-        rate = factor / self._params.micro_batches
-        learned, logged = self._adversary.train_step(generated_BTCHW, target_BTCHW, self._audio(batch), weights, rate)
-        return terms | learned, logged
+            return {}, {}
+        return self._adversary.train_step(generated_BTCHW, target_BTCHW, self._audio(batch), weights, rate_factor)
 
-    def _against_the_target(
+    def _terms(
         self,
         generated_BTCHW: torch.Tensor,
         target_BTCHW: torch.Tensor,
         sync_mel: torch.Tensor,
         weights: LossWeights,
-        measured: LossWeights,
+        *,
+        measure_sync: bool,
     ) -> Terms:
-        """All loss terms except the adversary's.
+        """All loss terms except the adversary's. A term is left out while its weight is 0, except for L1 and sync.
 
-        The sync loss is included if its weight in ``measured`` or the perceptual weight is above 0.
+        The sync loss is included if ``measure_sync``, whatever its weight, or if the perceptual weight is above 0.
         """
         terms = {"l1": l1_loss(generated_BTCHW, target_BTCHW)}
         sync, perceptual = weights.get("sync", 0.0), weights.get("perceptual", 0.0)
-        if measured.get("sync", 0.0) + perceptual > 0:
+        if measure_sync or perceptual > 0:
             with torch.set_grad_enabled(torch.is_grad_enabled() and sync + perceptual > 0):
                 face_BD, maps = self._expert_features(generated_BTCHW)
                 terms["sync"] = self._sync(face_BD, sync_mel)
@@ -211,6 +215,8 @@ class GanTrainee:
     def validate(self) -> dict[str, float]:
         """Mean scalars of the averaged generator on the fixed validation windows.
 
+        The sync loss is measured for every variant, also for those trained without it.
+
         Returns each loss term; ``loss``, their weighted sum at full weights; ``lower_l1``, the L1 of the lower half;
         and ``sync_of_real``, the sync loss of real windows. Adversarial terms are left out because their scale drifts.
         """
@@ -221,7 +227,7 @@ class GanTrainee:
         for start in range(0, num, size):
             batch = {name: tensor[start : start + size] for name, tensor in self._validation.items()}
             target, generated = self._generate(self._averaged.network, batch)
-            terms = self._against_the_target(generated, target, batch["sync_mel"], weights, MEASURED)
+            terms = self._terms(generated, target, batch["sync_mel"], weights, measure_sync=True)
             scalars = {
                 "loss": _weighted_sum(terms, weights),
                 **terms,
@@ -282,7 +288,7 @@ def _weighted_sum(terms: Terms, weights: LossWeights) -> torch.Tensor:
 def _validation_batch(
     clips: Sequence[Clip], cut: CutGeneratorWindow, params: TrainGanParams, seed: int
 ) -> dict[str, torch.Tensor]:
-    """The fixed validation windows. They depend on the seed and the clips only, so all variants have the same."""
+    """The fixed validation windows. They depend on ``seed`` and the clips only, so all variants have the same."""
     items = []
     for index in range(params.num_validation_windows):
         item = cut(clips[index % len(clips)], np.random.default_rng([seed, index]))

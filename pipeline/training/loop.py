@@ -283,24 +283,24 @@ def learning_rate_factor(step: int, warmup_steps: int, num_steps: int, floor: fl
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
-def clipped_step(
-    optimiser: torch.optim.Optimizer, losses: Iterable[torch.Tensor], max_norm: float, factor: float
-) -> float:
-    """One optimiser step on the sum of ``losses`` with gradient clipping. Returns the gradient's norm before clipping.
-
-    The learning rate is ``factor`` times the base learning rate. Each loss is backpropagated before the next one is
-    computed. Raises FloatingPointError, without a change of the weights, if the norm is not finite.
-    """
+def clipped_step(optimiser: torch.optim.Optimizer, loss: torch.Tensor, max_norm: float, factor: float) -> float:
+    """One optimiser step on ``loss`` with gradient clipping: backward pass and ``apply_gradients``."""
     optimiser.zero_grad(set_to_none=True)
-    total = 0.0
-    for loss in losses:
-        loss.backward()
-        total += loss.item()
+    loss.backward()
+    return apply_gradients(optimiser, max_norm, factor, loss.detach())
+
+
+def apply_gradients(optimiser: torch.optim.Optimizer, max_norm: float, factor: float, loss: torch.Tensor) -> float:
+    """One optimiser step on the computed gradients, clipped to ``max_norm``. Returns their norm before clipping.
+
+    The learning rate is ``factor`` times the base learning rate. ``loss``: for the error message. Raises
+    FloatingPointError, without a change of the weights, if the norm is not finite.
+    """
     weights = [p for group in optimiser.param_groups for p in group["params"]]
     parallel.average_gradients(weights)
     norm = float(torch.nn.utils.clip_grad_norm_(weights, max_norm))
     if not math.isfinite(norm):
-        raise FloatingPointError(f"the gradient's norm is {norm}, the loss {total:.4g}")
+        raise FloatingPointError(f"the gradient's norm is {norm}, the loss {float(loss):.4g}")
     scale_learning_rate(optimiser, factor)
     optimiser.step()
     return norm

@@ -148,7 +148,7 @@ def _expert(objective: str) -> Training[Any]:
         cut=CutSyncWindows(params.windows_per_clip, params.min_gap_frames, params.augment),
         parts=("frames", "mel"),
         seed=SEED,
-        build=partial(ExpertTrainee, params, seed=SEED),
+        build=partial(ExpertTrainee, params, validation_seed=SEED),
     )
 
 
@@ -159,7 +159,7 @@ def _evaluator() -> Training[Any]:
         cut=CutEvaluatorWindows(params.windows_per_clip, params.min_gap_frames),
         parts=("context", "audio"),
         seed=SEED,
-        build=partial(EvaluatorTrainee, params, seed=SEED),
+        build=partial(EvaluatorTrainee, params, validation_seed=SEED),
     )
 
 

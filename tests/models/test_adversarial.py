@@ -44,10 +44,10 @@ def adversary() -> AdversarialLoss:
     return AdversarialLoss(net, torch.optim.Adam(net.parameters(), 0.05))
 
 
-def test_train_adv_learns_to_tell_dark_from_bright() -> None:
+def test_the_discriminator_learns_to_tell_dark_from_bright() -> None:
     loss = adversary()
     fake, real = torch.zeros(8, 3, 4, 4, requires_grad=True), torch.ones(8, 3, 4, 4)
-    scalars = [loss.train_adv(fake, real) for _ in range(100)]
+    scalars = [loss.train_discriminator(fake, real) for _ in range(100)]
     assert scalars[-1]["d_loss"] < 0.5 * scalars[0]["d_loss"]
     for step in scalars:
         torch.testing.assert_close(step["d_loss"], step["d_real"] + step["d_fake"])
@@ -83,7 +83,7 @@ def test_after_a_step_in_low_precision_all_terms_are_of_the_new_discriminator() 
     loss = AdversarialLoss(net, torch.optim.Adam(net.parameters(), 0.01))
     fake, real = torch.rand(2, 3, 48, 96), torch.rand(2, 3, 48, 96)
     with torch.autocast("cpu", torch.bfloat16):
-        loss.train_adv(fake, real)
+        loss.train_discriminator(fake, real)
         adversarial, matching = loss.with_matching(fake, real)
         _, nothing = loss.with_matching(real, real)
     with torch.autocast("cpu", torch.bfloat16):
@@ -96,16 +96,16 @@ def test_state_dict_resumes_the_same_curve() -> None:
     generator = torch.Generator().manual_seed(0)
     fakes, reals = torch.rand(2, 6, 4, 3, 4, 4, generator=generator)
     straight = adversary()
-    curve = [straight.train_adv(f, r)["d_loss"] for f, r in zip(fakes, reals, strict=True)]
+    curve = [straight.train_discriminator(f, r)["d_loss"] for f, r in zip(fakes, reals, strict=True)]
     first = adversary()
     for fake, real in zip(fakes[:3], reals[:3], strict=True):
-        first.train_adv(fake, real)
+        first.train_discriminator(fake, real)
     saved = io.BytesIO()
     torch.save(first.state_dict(), saved)
     saved.seek(0)
     second = adversary()
     second.load_state_dict(torch.load(saved, weights_only=True))
-    rest = [second.train_adv(f, r)["d_loss"] for f, r in zip(fakes[3:], reals[3:], strict=True)]
+    rest = [second.train_discriminator(f, r)["d_loss"] for f, r in zip(fakes[3:], reals[3:], strict=True)]
     assert rest == curve[3:]
 
 
@@ -113,6 +113,6 @@ def test_a_loss_that_is_not_finite_stops_before_the_step() -> None:
     loss = adversary()
     before = copy.deepcopy(loss.discriminator.state_dict())
     with pytest.raises(FloatingPointError, match="d_loss"):
-        loss.train_adv(torch.full((1, 3, 4, 4), torch.nan), torch.ones(1, 3, 4, 4))
+        loss.train_discriminator(torch.full((1, 3, 4, 4), torch.nan), torch.ones(1, 3, 4, 4))
     for key, value in loss.discriminator.state_dict().items():
         assert torch.equal(value, before[key])

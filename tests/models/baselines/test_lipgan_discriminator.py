@@ -88,7 +88,7 @@ def test_a_step_pushes_true_pairs_together_and_others_apart() -> None:
     fake, real, mel = batch()
     fake.requires_grad_()
     torch.manual_seed(3)
-    steps = [loss.train_adv(fake, real, mel) for _ in range(30)]
+    steps = [loss.train_discriminator(fake, real, mel) for _ in range(30)]
     assert steps[-1]["d_loss"] < 0.5 * steps[0]["d_loss"]
     for step in steps:
         torch.testing.assert_close(step["d_loss"], step["d_synced"] + step["d_unsynced"])
@@ -108,7 +108,7 @@ def test_unsynced_pairs_are_generated_faces_or_other_audio_by_a_coin_that_a_seed
     for seed in (*range(8), *range(8)):
         calls.clear()
         torch.manual_seed(seed)
-        loss.train_adv(fake, real, mel)
+        loss.train_discriminator(fake, real, mel)
         (synced_faces, synced_mel), (faces, other) = calls
         assert torch.equal(synced_faces, real) and torch.equal(synced_mel, mel)
         is_generated = torch.equal(faces, fake)
@@ -134,14 +134,14 @@ def test_the_generators_loss_is_that_of_synced_pairs_and_leaves_the_discriminato
 def test_a_saved_adversary_goes_on_the_same_and_a_loss_that_is_not_finite_stops_it() -> None:
     fake, real, mel = batch()
     first, second = adversary(), adversary()
-    first.train_adv(fake, real, mel)
+    first.train_discriminator(fake, real, mel)
     saved = io.BytesIO()
     torch.save(first.state_dict(), saved)
     saved.seek(0)
     second.load_state_dict(torch.load(saved, weights_only=True))
     torch.manual_seed(5)
-    one = first.train_adv(fake, real, mel)["d_loss"]
+    one = first.train_discriminator(fake, real, mel)["d_loss"]
     torch.manual_seed(5)
-    assert torch.equal(one, second.train_adv(fake, real, mel)["d_loss"])
+    assert torch.equal(one, second.train_discriminator(fake, real, mel)["d_loss"])
     with pytest.raises(FloatingPointError, match="d_loss"):
-        first.train_adv(fake, real * torch.nan, mel)
+        first.train_discriminator(fake, real * torch.nan, mel)

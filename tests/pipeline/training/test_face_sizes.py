@@ -27,11 +27,11 @@ PARAMS = TrainGanParams(**{**TRAINING, **GAN, "face_px": 128, "audio_start": "ra
 def test_networks_that_score_sync_get_larger_faces_reduced_to_96(network: str) -> None:
     recipe = recipe_of(PARAMS, VARIANTS[network])
     clips, cpu = [clip(0, 128), clip(1, 128)], torch.device("cpu")
-    trainee = GanTrainee(PARAMS, recipe, SyncNet(EXPERT), clips, cpu, seed=3)
+    trainee = GanTrainee(PARAMS, recipe, SyncNet(EXPERT), clips, cpu, validation_seed=3)
     scalars = trainee.step(batch(recipe.kind, side_px=128), 5)
     assert all(np.isfinite(float(value)) for value in scalars.values())
     reduced = [one._replace(crops=lambda at, one=one: resized_crops(one.crops(at), 96)) for one in clips]
-    other = GanTrainee(PARAMS, recipe, trainee.expert, reduced, cpu, seed=3)
+    other = GanTrainee(PARAMS, recipe, trainee.expert, reduced, cpu, validation_seed=3)
     real, same = (
         one._sync(one._expert_features(faces_to_float(one._validation["target"], cpu))[0], one._validation["sync_mel"])
         for one in (trainee, other)

@@ -84,7 +84,7 @@ def small_recipe(params: TrainGanParams, **changes: Any) -> Recipe:
 def trainee_of(params: TrainGanParams, recipe: Recipe | None = None, geometry: CropGeometry = "square") -> GanTrainee:
     torch.manual_seed(0)
     expert, clips = SyncNet(EXPERT), [clip(seed)._replace(geometry=geometry) for seed in (0, 1)]
-    return GanTrainee(params, recipe or small_recipe(params), expert, clips, torch.device("cpu"), seed=3)
+    return GanTrainee(params, recipe or small_recipe(params), expert, clips, torch.device("cpu"), validation_seed=3)
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ class Regression:
             raise KeyboardInterrupt
         noise = torch.rand(())  # the state of the global generator must be restored too
         loss = (self.network(batch["x"]).squeeze(1) - batch["x"].sum(dim=1) - noise).square().mean()
-        norm = clipped_step(self.optimiser, [loss], 1.0, learning_rate_factor(step, 3, 23))
+        norm = clipped_step(self.optimiser, loss, 1.0, learning_rate_factor(step, 3, 23))
         return {"loss": loss.detach(), "norm": norm}
 
     def validate(self) -> dict[str, float]:
@@ -305,7 +305,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change(tmp_path: Pat
     before = network.weight.detach().clone()
     optimiser = torch.optim.SGD(network.parameters(), lr=1.0)
     with pytest.raises(FloatingPointError):
-        clipped_step(optimiser, [network(torch.ones(1, 1)).sum() * math.inf], 1.0, 1.0)
+        clipped_step(optimiser, network(torch.ones(1, 1)).sum() * math.inf, 1.0, 1.0)
     assert torch.equal(network.weight, before)
 
 

@@ -160,7 +160,7 @@ def test_a_variant_learns_to_generate_from_the_audio(params: Params, name: str) 
     recipe = recipe_of(small, variant)
     expert = SyncNet(SyncNetConfig(width=0.0625, embedding_dim=16, linear_heads=True))
     clips: list[Any] = [FaceWithSound(0)]
-    trainee = GanTrainee(small, recipe, expert, clips, CPU, seed=0)
+    trainee = GanTrainee(small, recipe, expert, clips, CPU, validation_seed=0)
     batch = mouth_windows(small, recipe)
     of_each = {part: tensor[: 2 * NUM_FACES] for part, tensor in batch.items()}
     with_the_other_sound = {**of_each, "audio": of_each["audio"].roll(NUM_FACES, dims=0)}

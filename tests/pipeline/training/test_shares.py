@@ -64,7 +64,7 @@ def sound(rng: np.random.Generator, *shape: int) -> torch.Tensor:
 
 def expert() -> ExpertTrainee:
     params = TrainSyncnetParams(**section("train_syncnet", width=0.0625, embedding_dim=16, dropout=0.2))
-    return ExpertTrainee(params, [], CPU, seed=0)
+    return ExpertTrainee(params, [], CPU, validation_seed=0)
 
 
 def expert_batch(rng: np.random.Generator) -> dict[str, torch.Tensor]:
@@ -72,7 +72,9 @@ def expert_batch(rng: np.random.Generator) -> dict[str, torch.Tensor]:
 
 
 def evaluator() -> EvaluatorTrainee:
-    return EvaluatorTrainee(TrainEvaluatorParams(**section("train_evaluator", width=0.0625)), [], CPU, seed=0)
+    return EvaluatorTrainee(
+        TrainEvaluatorParams(**section("train_evaluator", width=0.0625)), [], CPU, validation_seed=0
+    )
 
 
 def evaluator_batch(rng: np.random.Generator) -> dict[str, torch.Tensor]:
@@ -98,7 +100,7 @@ def generator(variant: str) -> GanTrainee:
     )
     network = SyncNet(SyncNetConfig(width=0.0625, embedding_dim=16, linear_heads=True))
     recipe = recipe_of(params, load_params(ROOT / "params.yaml").variants[variant])
-    return GanTrainee(params, recipe, network, [clip], CPU, seed=0)
+    return GanTrainee(params, recipe, network, [clip], CPU, validation_seed=0)
 
 
 def generator_batch(rng: np.random.Generator, num_columns: int) -> dict[str, torch.Tensor]:
