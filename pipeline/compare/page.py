@@ -26,13 +26,11 @@ from pipeline.compare.report_tables import (
     PROBES_NOTE,
     SEEDS_NOTE,
     TABLE_1_TITLE,
-    failure_table,
     intervals_note,
-    protocol_table,
     report_tables,
-    version_table,
 )
 from pipeline.compare.seeds import averaged
+from pipeline.compare.setting_tables import failure_table, protocol_table, version_table
 from pipeline.compare.table import Result
 from pipeline.core.artifacts import read_json
 from pipeline.core.choices import BOUNDS

@@ -15,14 +15,11 @@ from pipeline.compare.report_tables import (
     PROBES_NOTE,
     SEEDS_NOTE,
     TABLE_1_TITLE,
-    failure_table,
     intervals_note,
-    protocol_table,
     report_tables,
     short_table,
-    version_table,
-    without_sync,
 )
+from pipeline.compare.setting_tables import failure_table, protocol_table, version_table
 from pipeline.report.tables import bullets
 
 Row = Mapping[str, Any]
@@ -81,6 +78,5 @@ def comparison_markdown(comparison: Mapping[str, Any], failures: Mapping[str, Se
 def summary_text(comparison: Mapping[str, Any], page: str) -> str:
     """The content of ``summary.txt``, for a terminal: the answers, a narrow table, and where ``page`` is."""
     found = findings_of(comparison)
-    table = short_table(comparison["rows"])
-    shown = without_sync(table) if found.fitness.is_unfit else table
-    return f"{bullets(found.answers)}\n\n{shown.plain()}\n\nCaveats, intervals, charts and videos: {page}\n"
+    table = short_table(comparison["rows"], has_sync=not found.fitness.is_unfit)
+    return f"{bullets(found.answers)}\n\n{table.plain()}\n\nCaveats, intervals, charts and videos: {page}\n"

@@ -1,4 +1,4 @@
-"""The tables that Markdown and page share, and the notes below them."""
+"""The tables of scores that Markdown and page share, and the notes below them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,12 @@ from pipeline.compare.findings import LSE
 from pipeline.compare.intervals import MIN_INTERVAL_CLIPS, few_clips_note, level
 from pipeline.compare.paper import ABLATION, REAL_VIDEO, TABLE_1, PaperScores
 from pipeline.compare.seeds import averaged, mean_of, runs_of, seed_spread
-from pipeline.core.versions import differing
 from pipeline.report.tables import Table, figure
 
 Row = Mapping[str, Any]
 LIP_COLUMNS = {"opening_correlation": "opening ~ loudness ↑", "pause_motion_px": "lips in pauses, px"}
 """Lip metric -> its column."""
 BOUND_NAMES = {"real": "real video, own audio", "copy_input": "unchanged video, audio of another clip"}
-OFFSET_HEAD = "median offset (at limit)"
-"""In frames, and the share of clips at the largest offset that is searched."""
-_SYNC_HEADS = ("LSE", "≤ 1 frame", "edge valid", OFFSET_HEAD)
-"""Beginnings of the heads of columns that depend on the evaluator."""
 PROBES_NOTE = (
     "Clips generated again with their own audio, compared with the real video, and with silence, where the mouth "
     "should rest. Motion in silence is a share of the motion under the own audio; head motion is a part of it. Warping "
@@ -65,6 +60,34 @@ def intervals_note(comparison: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
+class _Column:
+    """A column of a table. ``is_sync``: whether its values depend on the evaluator."""
+
+    head: str
+    is_sync: bool
+
+
+_ROW = _Column("row", is_sync=False)
+_LSE_D, _LSE_C = _Column("LSE-D ↓", is_sync=True), _Column("LSE-C ↑", is_sync=True)
+_FID, _KID = _Column("FID ↓", is_sync=False), _Column("1000 KID ↓", is_sync=False)
+_NEAR = _Column("≤ 1 frame ↑", is_sync=True)
+_OFFSET = _Column("median offset (at limit)", is_sync=True)
+"""In frames, and the share of clips at the largest offset that is searched."""
+_JITTER = _Column("jitter / real", is_sync=False)
+_CLIPS, _SEEDS = _Column("clips", is_sync=False), _Column("seeds", is_sync=False)
+
+
+def _table(columns: Sequence[_Column], cells: Sequence[Sequence[str]], *, has_sync: bool) -> Table:
+    """The table, without ``has_sync`` only its columns that do not depend on the evaluator.
+
+    The first column names the rows. No cells if no other column is left.
+    """
+    kept = [place for place, column in enumerate(columns) if has_sync or not column.is_sync]
+    left = [[line[place] for place in kept] for line in cells] if len(kept) > 1 else []
+    return Table([columns[place].head for place in kept], left)
+
+
+@dataclass(frozen=True)
 class ReportTables:
     """The tables of Markdown and page. A table without cells is not shown."""
 
@@ -79,41 +102,23 @@ class ReportTables:
 
 
 def report_tables(comparison: Mapping[str, Any], *, has_sync: bool) -> ReportTables:
-    """All tables of a comparison. Without ``has_sync`` they have no column of LSE or of the share within one frame."""
+    """All tables of a comparison. Without ``has_sync`` they have no column that depends on the evaluator."""
     rows = comparison["rows"]
-    tables = ReportTables(
-        scores=our_table(rows),
-        seeds=seed_table(rows),
-        differences=difference_table(comparison),
-        lips=lip_table(rows),
-        probes=probe_table(rows),
-        ablation=beside_paper(rows, ABLATION),
-        table_1=beside_paper(rows, TABLE_1_ROWS),
-        edges=edge_table(rows),
+    return ReportTables(
+        scores=our_table(rows, has_sync=has_sync),
+        seeds=seed_table(rows, has_sync=has_sync),
+        differences=difference_table(comparison, has_sync=has_sync),
+        lips=lip_table(rows, has_sync=has_sync),
+        probes=probe_table(rows, has_sync=has_sync),
+        ablation=beside_paper(rows, ABLATION, has_sync=has_sync),
+        table_1=beside_paper(rows, TABLE_1_ROWS, has_sync=has_sync),
+        edges=edge_table(rows, has_sync=has_sync),
     )
-    return tables if has_sync else ReportTables(**{name: without_sync(table) for name, table in vars(tables).items()})
 
 
-def without_sync(table: Table) -> Table:
-    """The table without its columns of LSE and of the share within one frame; no cells if no other column is left."""
-    kept = [place for place, head in enumerate(table.header) if not head.startswith(_SYNC_HEADS)]
-    cells = [[line[place] for place in kept] for line in table.cells] if len(kept) > table.num_text else []
-    return Table([table.header[place] for place in kept], cells, table.num_text)
-
-
-def our_table(rows: Sequence[Row]) -> Table:
+def our_table(rows: Sequence[Row], *, has_sync: bool) -> Table:
     """Scores of all rows, with intervals in square brackets."""
-    header = [
-        "row",
-        "LSE-D ↓",
-        "LSE-C ↑",
-        "FID ↓",
-        "1000 KID ↓",
-        "≤ 1 frame ↑",
-        OFFSET_HEAD,
-        "jitter / real",
-        "clips",
-    ]
+    columns = [_ROW, _LSE_D, _LSE_C, _FID, _KID, _NEAR, _OFFSET, _JITTER, _CLIPS]
     cells = []
     for row in rows:
         name = f"`{row['variant']}`"
@@ -131,12 +136,12 @@ def our_table(rows: Sequence[Row]) -> Table:
                 str(row["num_clips"]) + (f" ({row['num_failed']} failed)" if row["num_failed"] else ""),
             ]
         )
-    return Table(header, cells)
+    return _table(columns, cells, has_sync=has_sync)
 
 
-def short_table(rows: Sequence[Row]) -> Table:
+def short_table(rows: Sequence[Row], *, has_sync: bool) -> Table:
     """Scores of all variants without intervals, narrow enough for a terminal; means over seeds."""
-    header = ["", "LSE-D ↓", "LSE-C ↑", "FID ↓", "≤ 1 frame ↑", "seeds"]
+    columns = [_Column("", is_sync=False), _LSE_D, _LSE_C, _FID, _NEAR, _SEEDS]
     cells = [
         [
             name,
@@ -148,7 +153,7 @@ def short_table(rows: Sequence[Row]) -> Table:
         ]
         for name, row in averaged(rows).items()
     ]
-    return Table(header, cells)
+    return _table(columns, cells, has_sync=has_sync)
 
 
 def _with_interval(row: Row, key: str, form: str) -> str:
@@ -160,16 +165,18 @@ def _interval(bounds: Sequence[float], form: str) -> str:
     return f"[{bounds[0]:{form}}, {bounds[1]:{form}}]"
 
 
-def lip_table(rows: Sequence[Row]) -> Table:
+def lip_table(rows: Sequence[Row], *, has_sync: bool) -> Table:
     """Lip metrics of all rows, with intervals in square brackets; no cells if no row has one."""
     measured = any(row[key] is not None for row in rows for key in LIP_COLUMNS)
     cells = [[f"`{row['variant']}`", *(_with_interval(row, key, ".2f") for key in LIP_COLUMNS)] for row in rows]
-    return Table(["row", *LIP_COLUMNS.values()], cells if measured else [])
+    columns = [_ROW, *(_Column(head, is_sync=False) for head in LIP_COLUMNS.values())]
+    return _table(columns, cells if measured else [], has_sync=has_sync)
 
 
-def probe_table(rows: Sequence[Row]) -> Table:
+def probe_table(rows: Sequence[Row], *, has_sync: bool) -> Table:
     """Scores of generated clips with a known result (``evaluation.probes``); no cells without probes."""
-    header = ["row", "SSIM, own audio ↑", "PSNR, own audio ↑", "warping / real", "motion in silence ↓", "clips"]
+    heads = ("SSIM, own audio ↑", "PSNR, own audio ↑", "warping / real", "motion in silence ↓")
+    columns = [_ROW, *(_Column(head, is_sync=False) for head in heads), _CLIPS]
     cells = [
         [
             f"`{row['variant']}`",
@@ -182,12 +189,12 @@ def probe_table(rows: Sequence[Row]) -> Table:
         for row in rows
         if "silence_motion" in row
     ]
-    return Table(header, cells)
+    return _table(columns, cells, has_sync=has_sync)
 
 
-def seed_table(rows: Sequence[Row]) -> Table:
+def seed_table(rows: Sequence[Row], *, has_sync: bool) -> Table:
     """Mean and standard deviation over the runs of every variant with several seeds; no cells without one."""
-    header = ["variant", "LSE-D ↓", "LSE-C ↑", "FID ↓", "≤ 1 frame ↑", "jitter / real", "seeds"]
+    columns = [_Column("variant", is_sync=False), _LSE_D, _LSE_C, _FID, _NEAR, _JITTER, _SEEDS]
     forms = {"lse_d": ".3f", "lse_c": ".3f", "fid": ".2f", "within_one_frame": ".0%", "jitter_ratio": ".2f"}
     cells = []
     for name, runs in runs_of(rows).items():
@@ -197,10 +204,10 @@ def seed_table(rows: Sequence[Row]) -> Table:
                 for key, form in forms.items()
             ]
             cells.append([f"`{name}`", *figures, str(len(runs))])
-    return Table(header, cells)
+    return _table(columns, cells, has_sync=has_sync)
 
 
-def difference_table(comparison: Mapping[str, Any]) -> Table:
+def difference_table(comparison: Mapping[str, Any], *, has_sync: bool) -> Table:
     """Mean of the first generator minus that of every other row, with interval, and whether it is better or worse.
 
     A row with fewer videos than the whole comparison states their number. No cells without a generator, or with too few
@@ -215,7 +222,7 @@ def difference_table(comparison: Mapping[str, Any]) -> Table:
             num, num_all = leads[0][0].num_videos, comparison["intervals"]["num_videos"]
             of_fewer = f" ({num} of {num_all} videos)" if num < num_all else ""
             cells.append([f"`{other}`{of_fewer}", *(_lead(paired, sign) for paired, sign in leads)])
-    return Table([f"`{first}` minus", "LSE-D ↓", "LSE-C ↑"], cells)
+    return _table([_Column(f"`{first}` minus", is_sync=False), _LSE_D, _LSE_C], cells, has_sync=has_sync)
 
 
 def _lead(paired: Difference, sign: int) -> str:
@@ -224,50 +231,26 @@ def _lead(paired: Difference, sign: int) -> str:
     return f"{paired.mean:+.3f} {_interval((bounds.low, bounds.high), '+.3f')} {verdict}"
 
 
-def beside_paper(rows: Sequence[Row], printed: Sequence[PaperScores]) -> Table:
+def beside_paper(rows: Sequence[Row], printed: Sequence[PaperScores], *, has_sync: bool) -> Table:
     """Our values (means over seeds) and the paper's side by side; a dash for a missing value."""
     by_name = averaged(rows)
-    header = ["row", "LSE-D ours", "LSE-D paper", "LSE-C ours", "LSE-C paper", "FID ours", "FID paper"]
+    metrics = (("LSE-D", "lse_d", ".3f", True), ("LSE-C", "lse_c", ".3f", True), ("FID", "fid", ".2f", False))
+    sides = [_Column(f"{name} {side}", is_sync) for name, _, _, is_sync in metrics for side in ("ours", "paper")]
     cells = []
     for theirs in printed:
         ours = by_name.get(theirs.variant or "")
         line = [f"`{theirs.variant}` ({theirs.method})"]
-        for key, digits in (("lse_d", 3), ("lse_c", 3), ("fid", 2)):
+        for _, key, form, _ in metrics:
             value = getattr(theirs, key)
-            line.append(figure(ours[key] if ours else None, f".{digits}f"))
+            line.append(figure(ours[key] if ours else None, form))
             line.append("-" if value is None else f"{value:.3f}")
         cells.append(line)
-    return Table(header, cells)
+    return _table([_ROW, *sides], cells, has_sync=has_sync)
 
 
-def edge_table(rows: Sequence[Row]) -> Table:
+def edge_table(rows: Sequence[Row], *, has_sync: bool) -> Table:
     """LSE as published, and without the zero vectors for audio beyond the ends of a clip."""
-    header = ["row", "LSE-D", "edge valid", "LSE-C", "edge valid"]
+    columns = [_ROW, *(_Column(head, is_sync=True) for head in ("LSE-D", "edge valid", "LSE-C", "edge valid"))]
     keys = ("lse_d", "lse_d_valid", "lse_c", "lse_c_valid")
-    return Table(header, [[f"`{row['variant']}`", *(figure(row[key], ".3f") for key in keys)] for row in rows])
-
-
-def failure_table(failures: Mapping[str, Sequence[Row]]) -> Table:
-    """All clips without a score, by row, with reasons."""
-    cells = [
-        [f"`{variant}`", failure["clip_id"], failure["reason"]]
-        for variant, failed in failures.items()
-        for failure in failed
-    ]
-    return Table(["row", "clip", "reason"], cells, num_text=3)
-
-
-def protocol_table(protocol: Mapping[str, Any]) -> Table:
-    """Settings that are equal for all rows."""
-    cells = [[key, f"`{value}`"] for key, value in sorted(protocol.items())]
-    return Table(["setting", "value"], cells, num_text=2)
-
-
-def version_table(rows: Sequence[Row]) -> Table:
-    """Package versions: one column if all rows agree, else one per row."""
-    versions = {f"`{row['variant']}`": row["versions"] for row in rows}
-    if not differing(versions.values()):
-        versions = {"version": {name: version for found in versions.values() for name, version in found.items()}}
-    names = sorted({name for found in versions.values() for name in found})
-    cells = [[name, *(found.get(name, "-") for found in versions.values())] for name in names]
-    return Table(["package", *versions], cells, num_text=1 + len(versions))
+    cells = [[f"`{row['variant']}`", *(figure(row[key], ".3f") for key in keys)] for row in rows]
+    return _table(columns, cells, has_sync=has_sync)
