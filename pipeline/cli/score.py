@@ -155,8 +155,7 @@ def score_saved(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[s
 
     _require_json(out)
     evaluation = Evaluation.open(layout, load_params(layout.params_path))
-    scored, _ = evaluation.score_model("the model", model_dir)
-    figures = with_fitness_of_bounds(layout, scored)
+    figures = with_fitness_of_bounds(layout, evaluation.score_row("the model", model_dir).metrics)
     fitness = figures["fitness"]
     if is_unfit := fitness["is_fit"] is False:
         figures = without_evaluator(figures) | {"withheld": fitness["text"]}

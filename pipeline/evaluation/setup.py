@@ -209,16 +209,19 @@ class Evaluation:
         fitness = placed.figures(metrics["evaluator"], "none of the real clips could be placed")
         return {**metrics, "protocol": described, "fitness": fitness}
 
-    def score_model(self, name: str, model_dir: Path) -> tuple[dict[str, Any], VariantScore]:
-        """The metrics of one trained generator, as the stage ``evaluate`` computes them, and the results of the pairs.
+    def score_row(self, name: str, model_dir: Path | None) -> ScoredRow:
+        """Score a trained generator, or without ``model_dir`` a bound, which shows real videos.
 
-        The crops have the geometry and size of the generator's training.
+        The crops have the geometry and size of the generator's training. Raises the errors of ``MouthGenerator.load``,
+        ``recut`` and ``metrics``.
         """
-        generate = self.load_generator(model_dir)
-        own = self.recut(generate)
+        generate = self.load_generator(model_dir) if model_dir else None
+        own = self.recut(generate) if generate else self
         score = own.score(name, generate)
-        metrics = own.metrics(score, is_generated=True)
-        return {**metrics, "generator_sha256": saved_model.model_sha256(model_dir)}, score
+        metrics = own.metrics(score, is_generated=generate is not None)
+        if model_dir:
+            metrics["generator_sha256"] = saved_model.model_sha256(model_dir)
+        return ScoredRow(own, generate, score, metrics)
 
     def probe(self, generate: CropGenerator) -> dict[str, float]:
         """Metrics of the probes (own audio, silence) on the first clips of the protocol; empty without probes."""
@@ -257,3 +260,17 @@ class Evaluation:
                 **self.networks.describe(),
             }
         )
+
+
+@dataclass(frozen=True)
+class ScoredRow:
+    """A scored row of a comparison."""
+
+    evaluation: Evaluation
+    """With the crops that the generator needs."""
+    generate: CropGenerator | None
+    """None for a bound."""
+    score: VariantScore
+    """The results of the pairs."""
+    metrics: dict[str, Any]
+    """``Evaluation.metrics``, and for a generator the digest of its model."""

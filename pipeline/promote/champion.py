@@ -41,9 +41,9 @@ def score_registered(layout: Layout, params: Params, folder: Path) -> dict[str, 
     from pipeline.evaluation.clip_rows import clips_csv
     from pipeline.evaluation.setup import Evaluation
 
-    metrics, score = Evaluation.open(layout, params).score_model("champion", folder)
-    return with_fitness_of_bounds(layout, metrics) | {
-        "lse_d_by_video": lse_d_by_video(clips_csv(score), "the champion's scores")
+    row = Evaluation.open(layout, params).score_row("champion", folder)
+    return with_fitness_of_bounds(layout, row.metrics) | {
+        "lse_d_by_video": lse_d_by_video(clips_csv(row.score), "the champion's scores")
     }
 
 

@@ -41,24 +41,18 @@ def _command(
 
 def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
     from pipeline.evaluation.clip_rows import clips_csv
-    from pipeline.inference import saved_model
 
     started = time.monotonic()
-    evaluation = _open_evaluation(context)
-    model_dir = context.layout.model_dir("train_gan", variant)
-    generate = None if variant in BOUNDS else evaluation.load_generator(model_dir)
-    if generate:
-        evaluation = evaluation.recut(generate)
-    score = evaluation.score(variant, generate)
-    metrics = evaluation.metrics(score, is_generated=generate is not None)
-    metrics |= evaluation.probe(generate) if generate else {}
-    atomic.write_text(context.output_dir / "clips.csv", clips_csv(score))
-    _write_videos(variant, context, evaluation, [item.pair for item, _ in score.scored], generate)
-    if generate:
-        metrics["generator_sha256"] = saved_model.model_sha256(model_dir)
-        metrics["generator_width"] = generate.generator.width
+    model_dir = None if variant in BOUNDS else context.layout.model_dir("train_gan", variant)
+    row = _open_evaluation(context).score_row(variant, model_dir)
+    of_generator: dict[str, Any] = {}
+    if generate := row.generate:
+        of_generator = {**row.evaluation.probe(generate), "generator_width": generate.generator.width}
+    atomic.write_text(context.output_dir / "clips.csv", clips_csv(row.score))
+    _write_videos(variant, context, row.evaluation, [item.pair for item, _ in row.score.scored], generate)
     return {
-        **metrics,
+        **row.metrics,
+        **of_generator,
         "variant": variant,
         "num_rejected": _num_rejected(context.layout.clips_dir),
         "seconds": time.monotonic() - started,

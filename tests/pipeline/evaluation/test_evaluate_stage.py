@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -166,7 +167,7 @@ def test_a_model_of_the_users_own_beside_the_comparison(
     figures = json.loads((layout.root / "out.json").read_text())
     assert {name: rows["no_lstm"][name] for name in figures} == figures
 
-    monkeypatch.setattr(setup.Evaluation, "score_model", lambda *_: (figures, None))
+    monkeypatch.setattr(setup.Evaluation, "score_row", lambda *_: SimpleNamespace(metrics=figures))
     content = comparison([read_result(layout.stage_dir("evaluate", name)) for name in rows], 0.95, 50, 0)
     atomic.write_json(layout.comparison_path, content)
     alike = score_model()
@@ -178,7 +179,7 @@ def test_a_model_of_the_users_own_beside_the_comparison(
     assert "| `copy_input` |" in alike and "last digits" not in alike
 
     unfit = figures | {"fitness": RealVideos(4, 1).figures("trained", "")}
-    monkeypatch.setattr(setup.Evaluation, "score_model", lambda *_: (unfit, None))
+    monkeypatch.setattr(setup.Evaluation, "score_row", lambda *_: SimpleNamespace(metrics=unfit))
     withheld = score_model("--out", "out.json")
     assert withheld.startswith(unfit["fitness"]["text"]) and "pairwise accuracy" not in withheld
     (mine,) = [line.split(" | ") for line in withheld.splitlines() if f"| {folder} |" in line]
@@ -186,7 +187,7 @@ def test_a_model_of_the_users_own_beside_the_comparison(
     written = json.loads((layout.root / "out.json").read_text())
     assert (written["lse_d"], written["withheld"]) == (None, unfit["fitness"]["text"])
 
-    monkeypatch.setattr(setup.Evaluation, "score_model", lambda *_: (figures, None))
+    monkeypatch.setattr(setup.Evaluation, "score_row", lambda *_: SimpleNamespace(metrics=figures))
     content["rows"][0]["versions"]["torch"] = "1.0"
     atomic.write_json(layout.comparison_path, content)
     assert "its rows were computed with other versions of torch" in score_model()
