@@ -34,7 +34,7 @@ from pipeline.shards.clip import Clip
 from pipeline.training.augment import augment_faces, move_faces
 from pipeline.training.loop import Batch, clipped_step, learning_rate_factor
 from pipeline.training.sync_validation import SyncValidation
-from pipeline.training.windows import Item, spread_starts
+from pipeline.training.windows import Item, spread_starts, starts_fit
 
 MAX_SOFTNESS = 1 / 64
 """Largest standard deviation of the blur in training, as a fraction of the image's side: 2.5 px for 160 px."""
@@ -56,13 +56,16 @@ class CutEvaluatorWindows:
     min_gap_frames: int
     augment: Augment = "light"
 
+    def has_room(self, clip: Clip) -> bool:
+        return starts_fit(_num_starts(clip), self.windows_per_clip, self.min_gap_frames)
+
     def __call__(self, clip: Clip, rng: np.random.Generator) -> Item | None:
         """``context``: uint8 [K, T, H, W, 3] BGR, ``mfcc``: float32 [K, 13, 20]. None if the clip is too short.
 
         Light augmentation changes colour, sharpness and loudness. Strong augmentation also moves the faces, and changes
         voice, timbre and noise of the audio.
         """
-        num_starts = min(clip.num_frames, len(clip.audio) // SAMPLES_PER_FRAME) - DROPPED_WINDOWS
+        num_starts = _num_starts(clip)
         starts = spread_starts(num_starts, self.windows_per_clip, self.min_gap_frames, rng)
         if starts is None:
             return None
@@ -74,6 +77,11 @@ class CutEvaluatorWindows:
             context, samples, warp = move_faces(context, rng), change_timbre(samples, rng), float(rng.choice(WARPS))
         audio = mfcc_windows(mfcc(samples, warp), num_starts)
         return {"context": soften_faces(augment_faces(context, rng), rng), "mfcc": audio[starts, 0]}
+
+
+def _num_starts(clip: Clip) -> int:
+    """Number of starts of a window that has both frames and audio; 0 or less for a shorter clip."""
+    return min(clip.num_frames, len(clip.audio) // SAMPLES_PER_FRAME) - DROPPED_WINDOWS
 
 
 def soften_faces(windows: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -31,6 +31,14 @@ class CutGeneratorWindow:
     num_frames: int = WINDOW_FRAMES
     """T, a multiple of 5."""
 
+    @property
+    def _min_distance(self) -> int:
+        """Minimum distance of the starts of target and reference, in frames."""
+        return self.min_reference_gap_frames + self.num_frames - WINDOW_FRAMES
+
+    def has_room(self, clip: Clip) -> bool:
+        return clip.num_frames - self.num_frames >= self._min_distance
+
     def __call__(self, clip: Clip, rng: np.random.Generator) -> Item | None:
         """The clip's window, or None if the clip is too short.
 
@@ -43,11 +51,10 @@ class CutGeneratorWindow:
         of sync with them. Target and reference get the same augmentation, so the generator has to take the colours
         from the reference. All kinds of generator get the same windows, references and augmentation.
         """
-        starts = np.arange(max(0, clip.num_frames - self.num_frames + 1))
-        apart = self.min_reference_gap_frames + self.num_frames - WINDOW_FRAMES
-        with_room = starts[np.maximum(starts, len(starts) - 1 - starts) >= apart]  # room for a reference
-        if not len(with_room):
+        if not self.has_room(clip):
             return None
+        starts, apart = np.arange(clip.num_frames - self.num_frames + 1), self._min_distance
+        with_room = starts[np.maximum(starts, len(starts) - 1 - starts) >= apart]  # room for a reference
         start = int(with_room[rng.integers(0, len(with_room))])
         candidates = starts[np.abs(starts - start) >= apart]
         reference = int(rng.choice(candidates))

@@ -6,16 +6,16 @@ Legend: K windows, T = 5 frames, H W pixels, images uint8 BGR.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from pipeline.core.choices import Augment
-from pipeline.core.errors import LipsmithError, UserError
+from pipeline.core.errors import UserError
 from pipeline.features import alignment
 from pipeline.features.alignment import WINDOW_FRAMES
 from pipeline.inference.tensors import expert_crops
@@ -29,17 +29,30 @@ if TYPE_CHECKING:  # importing it imports OpenCV
 Item = dict[str, NDArray[Any]]
 SYNC_LENGTH_SETTINGS = "windows_per_clip or min_gap_frames"
 """Settings of a sync network's stage that determine the length of a clip's windows, as an error names them."""
-Cut = Callable[["Clip", np.random.Generator], Item | None]
-"""Cuts the windows of a clip. Returns None if the clip is too short, before it reads any image of the clip."""
+
+
+class Cut(Protocol):
+    """Cuts the windows of a clip."""
+
+    def has_room(self, clip: Clip) -> bool:
+        """Whether the clip is long enough. Reads no image and draws no random number."""
+
+    def __call__(self, clip: Clip, rng: np.random.Generator) -> Item | None:
+        """The windows of the clip by name, or None if ``has_room`` is false."""
+
+
+def starts_fit(num_starts: int, num_windows: int, min_gap: int) -> bool:
+    """Whether ``num_windows`` starts, at least ``min_gap`` apart, fit in [0, num_starts)."""
+    return num_starts > (num_windows - 1) * min_gap
 
 
 def spread_starts(
     num_starts: int, num_windows: int, min_gap: int, rng: np.random.Generator
 ) -> NDArray[np.int64] | None:
     """Random window starts in [0, num_starts), at least ``min_gap`` apart: int64 [num_windows]. None if none fit."""
-    slack = num_starts - 1 - (num_windows - 1) * min_gap
-    if slack < 0:
+    if not starts_fit(num_starts, num_windows, min_gap):
         return None
+    slack = num_starts - 1 - (num_windows - 1) * min_gap
     cuts = np.sort(rng.integers(0, slack + 1, size=num_windows))
     return cuts + np.arange(num_windows) * min_gap
 
@@ -52,14 +65,16 @@ class CutSyncWindows:
     min_gap_frames: int
     augment: Augment = "light"
 
+    def has_room(self, clip: Clip) -> bool:
+        return starts_fit(_num_starts(clip), self.windows_per_clip, self.min_gap_frames)
+
     def __call__(self, clip: Clip, rng: np.random.Generator) -> Item | None:
         """``faces``: uint8 [K, T, 48, 96, 3], ``mel``: float32 [K, 80, 16]. None if the clip is too short.
 
         Light augmentation changes colour, sharpness and loudness. Strong augmentation also moves the faces and masks
         parts of the mel.
         """
-        num_starts = clip.num_frames - WINDOW_FRAMES + 1
-        starts = spread_starts(num_starts, self.windows_per_clip, self.min_gap_frames, rng)
+        starts = spread_starts(_num_starts(clip), self.windows_per_clip, self.min_gap_frames, rng)
         if starts is None:
             return None
         frames = starts[:, None] + np.arange(WINDOW_FRAMES)
@@ -70,6 +85,11 @@ class CutSyncWindows:
             faces, mel = move_faces(faces, rng), mask_mel(mel, rng)
         lower = faces[:, :, faces.shape[2] // 2 :]
         return {"faces": degrade_faces(augment_faces(lower, rng), rng), "mel": augment_mel(mel, rng)}
+
+
+def _num_starts(clip: Clip) -> int:
+    """Number of starts of a window of 5 frames; 0 or less for a shorter clip."""
+    return clip.num_frames - WINDOW_FRAMES + 1
 
 
 def require_equal_shares(clips_per_batch: int, world_size: int) -> None:
@@ -84,30 +104,6 @@ def require_equal_shares(clips_per_batch: int, world_size: int) -> None:
             f"runtime.num_processes to one of {', '.join(fitting)}, or this stage's clips_per_batch to a multiple of "
             f"{world_size}, in params.yaml"
         )
-
-
-class _ImagesRequestedError(LipsmithError):
-    """The images of a ``_ClipWithoutImages`` were requested."""
-
-
-class _ClipWithoutImages:
-    """A clip whose images are not available, so that none is decoded."""
-
-    def __init__(self, clip: Clip) -> None:
-        self._clip = clip
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ("crops", "context"):
-            raise _ImagesRequestedError
-        return getattr(self._clip, name)
-
-
-def has_room(clip: Clip, cut: Cut) -> bool:
-    """Whether the clip is long enough for ``cut``. No image is decoded."""
-    try:
-        return cut(cast("Clip", _ClipWithoutImages(clip)), clip.rng) is not None
-    except _ImagesRequestedError:
-        return True
 
 
 class WindowBatches:
@@ -163,10 +159,8 @@ class WindowBatches:
         items: dict[str, Item | None] = {}  # None: the clip belongs to another process's share
         num_skipped = 0
         for clip in self._stream:
-            is_own = len(items) in self._own
-            item = self._cut(clip, clip.rng) if is_own and clip.key not in items else None
             # A batch at the boundary of two epochs can contain a key twice.
-            if clip.key in items or (item is None if is_own else not has_room(clip, self._cut)):
+            if clip.key in items or not self._cut.has_room(clip):
                 num_skipped += 1
                 if num_skipped > 2 * self._stream.num_clips:  # all clips were tried since the last one that fits
                     raise UserError(
@@ -176,7 +170,7 @@ class WindowBatches:
                     )
                 continue
             num_skipped = 0
-            items[clip.key] = item
+            items[clip.key] = self._cut(clip, clip.rng) if len(items) in self._own else None
             if len(items) == self._clips_per_batch:
                 cut = [item for item in items.values() if item is not None]
                 batch = {name: torch.from_numpy(np.stack([i[name] for i in cut])) for name in cut[0]}

@@ -27,7 +27,7 @@ from pipeline.training.expert import ExpertTrainee
 from pipeline.training.gan import GanTrainee
 from pipeline.training.generator_windows import CutGeneratorWindow
 from pipeline.training.variants import recipe_of
-from pipeline.training.windows import CutSyncWindows, WindowBatches, has_room
+from pipeline.training.windows import CutSyncWindows, WindowBatches
 
 ROOT = Path(__file__).resolve().parents[3]
 NUM_STEPS = 2
@@ -173,7 +173,7 @@ CUTS = [CutSyncWindows(2, 5), CutEvaluatorWindows(2, 5), CutGeneratorWindow(6, 3
 
 @pytest.mark.parametrize("cut", CUTS, ids=lambda cut: type(cut).__name__)
 @pytest.mark.parametrize("seed", range(5))
-def test_has_room_does_not_decode_images(cut: Any, seed: int) -> None:
+def test_a_clip_with_room_is_cut_and_no_image_is_decoded_to_know(cut: Any, seed: int) -> None:
     found = []
     for num_frames in range(4, 24):
         frames = np.zeros((num_frames, 96, 96, 3), np.uint8)
@@ -187,7 +187,7 @@ def test_has_room_does_not_decode_images(cut: Any, seed: int) -> None:
             pytest.fail("an image was decoded")
 
         whole = clip(lambda indices, frames=frames: frames[np.asarray(indices)])
-        found.append(has_room(clip(refuse), cut))
+        found.append(cut.has_room(clip(refuse)))
         assert found[-1] == (cut(whole, whole.rng) is not None)
     assert set(found) == {True, False}
 
@@ -199,23 +199,26 @@ class Stream:
 
     def __iter__(self) -> Iterator[Any]:
         for number in range(9):
-            yield SimpleNamespace(key=str(number), rng=None, number=number, crops=lambda: None)
+            yield SimpleNamespace(key=str(number), rng=None, number=number)
 
     def state_dict(self) -> dict[str, int]:
         return {}
 
 
-def cut_number(clip: Any, rng: Any) -> Any:
-    if clip.number % 3 == 1:
-        return None
-    clip.crops()
-    return {"number": np.array(clip.number)}
+class CutNumber:
+    """Cuts the number of a clip."""
+
+    def has_room(self, clip: Any) -> bool:
+        return bool(clip.number % 3 != 1)
+
+    def __call__(self, clip: Any, rng: Any) -> Any:
+        return {"number": np.array(clip.number)}
 
 
 def test_the_concatenated_shares_are_the_whole_batch() -> None:
     def numbers(rank: int, world_size: int) -> list[int]:
         stream: Any = Stream()
-        batches = WindowBatches(stream, cut_number, 4, rank=rank, world_size=world_size)
+        batches = WindowBatches(stream, CutNumber(), 4, rank=rank, world_size=world_size)
         batch, _ = next(iter(batches))
         batches.close()
         return batch["number"].tolist()

@@ -184,16 +184,20 @@ def test_too_few_clips_for_a_batch_are_an_error_with_their_number() -> None:
         def state_dict(self) -> dict[str, int]:
             return {}
 
-    def cut(clip: Any, rng: Any) -> Any:
-        return None if clip.key == "c" else {"name": np.array(ord(clip.key))}
+    class CutName:
+        def has_room(self, clip: Any) -> bool:
+            return bool(clip.key != "c")
+
+        def __call__(self, clip: Any, rng: Any) -> Any:
+            return {"name": np.array(ord(clip.key))}
 
     stream: Any = Stream()
-    batches = WindowBatches(stream, cut, 2)
+    batches = WindowBatches(stream, CutName(), 2)
     first, _ = next(iter(batches))
     batches.close()
     assert sorted(first["name"].tolist()) == [ord("a"), ord("b")]
     with pytest.raises(UserError, match=r"only 2 of 3 training clips are long enough .*, a_setting, or raise"):
-        next(iter(WindowBatches(stream, cut, 3, length_settings="a_setting")))
+        next(iter(WindowBatches(stream, CutName(), 3, length_settings="a_setting")))
 
 
 def test_degradation_blurs_and_desaturates_with_constant_strength_within_a_window() -> None:
