@@ -28,7 +28,8 @@ def _command() -> int:
 def _body(context: stage.StageContext) -> dict[str, Any]:
     from pipeline.training.evaluator import CutEvaluatorWindows, EvaluatorTrainee
     from pipeline.training.judge import use_judge, use_official
-    from pipeline.training.session import SyncTrainee, SyncTraining, Training, run_sync_training
+    from pipeline.training.session import SyncTraining, Training, run_sync_training
+    from pipeline.training.sync_trainee import SyncTrainee
 
     weights = context.params.evaluate.lse.weights
     if isinstance(weights, str):
@@ -36,7 +37,7 @@ def _body(context: stage.StageContext) -> dict[str, Any]:
     if weights is not None:
         return use_official(context.layout.find(weights), context)
     params, seed = context.params.train_evaluator, context.params.seed + SEED_OFFSET
-    training = Training[SyncTrainee](
+    training = Training[SyncTrainee[Any, Any]](
         params,
         cut=CutEvaluatorWindows(params.windows_per_clip, params.min_gap_frames, params.augment),
         parts=("context", "audio"),

@@ -25,11 +25,12 @@ def _command() -> int:
 def _body(context: stage.StageContext) -> dict[str, Any]:
     from pipeline.inference.sync_expert import EXPERT_KIND
     from pipeline.training.expert import ExpertTrainee, expert_config
-    from pipeline.training.session import SyncTrainee, SyncTraining, Training, run_sync_training
+    from pipeline.training.session import SyncTraining, Training, run_sync_training
+    from pipeline.training.sync_trainee import SyncTrainee
     from pipeline.training.windows import CutSyncWindows
 
     params, seed = context.params.train_syncnet, context.params.seed
-    training = Training[SyncTrainee](
+    training = Training[SyncTrainee[Any, Any]](
         params,
         cut=CutSyncWindows(params.windows_per_clip, params.min_gap_frames, params.augment),
         parts=("frames", "mel"),

@@ -6,9 +6,8 @@ time"), input (context crops at 224 px and MFCC), objective (distances instead o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -32,8 +31,8 @@ from pipeline.metrics.lse import (
 from pipeline.params import TrainEvaluatorParams
 from pipeline.shards.clip import Clip
 from pipeline.training.augment import augment_faces, move_faces
-from pipeline.training.loop import Batch, clipped_step, learning_rate_factor
-from pipeline.training.sync_validation import SyncValidation
+from pipeline.training.loop import Batch
+from pipeline.training.sync_trainee import SyncTrainee
 from pipeline.training.windows import Item, spread_starts, starts_fit
 
 MAX_SOFTNESS = 1 / 64
@@ -119,7 +118,7 @@ def evaluator_windows(context: torch.Tensor, device: torch.device) -> torch.Tens
     return images_CNHW.unflatten(1, (num, frames)).transpose(0, 1)
 
 
-class EvaluatorTrainee:
+class EvaluatorTrainee(SyncTrainee[LseSyncNet, TrainEvaluatorParams]):
     """An evaluator with its optimiser and fixed validation clips.
 
     ``validation_seed``: of the pairs of windows that validation compares.
@@ -128,16 +127,10 @@ class EvaluatorTrainee:
     def __init__(
         self, params: TrainEvaluatorParams, validation_clips: Sequence[Clip], device: torch.device, validation_seed: int
     ) -> None:
-        self._params, self._clips, self._device = params, validation_clips, device
-        self.network = LseSyncNet(params.width)
-        with_shared_statistics(self.network).to(device)
-        self._optimiser = torch.optim.AdamW(
-            self.network.parameters(),
-            lr=params.learning_rate,
-            betas=(0.9, 0.98),
-            weight_decay=params.weight_decay,
-        )
-        self._validation = SyncValidation(params.num_validation_pairs, params.min_gap_frames, validation_seed)
+        network = LseSyncNet(params.width)
+        with_shared_statistics(network).to(device)
+        groups = [{"params": list(network.parameters()), "weight_decay": params.weight_decay}]
+        super().__init__(params, network, groups, validation_clips, device, validation_seed)
 
     def step(self, batch: Batch, step: int) -> dict[str, torch.Tensor | float]:
         """One optimiser step. ``context``: uint8 [B, K, T, H, W, 3], ``mfcc``: float32 [B, K, 13, 20]."""
@@ -148,8 +141,7 @@ class EvaluatorTrainee:
             lip_ND = gather_batch(self.network.embed_lips(frames)[:, 0].float())
             audio_ND = gather_batch(self.network.embed_audio(mfcc_N1CL).float())
         loss = distance_softmax_loss(pairwise_distances(lip_ND, audio_ND))
-        factor = learning_rate_factor(step, self._params.warmup_steps, self._params.num_steps)
-        norm = clipped_step(self._optimiser, loss, self._params.grad_clip, factor)
+        rates = self._optimise(loss, step)
         with torch.no_grad():
             true = (lip_ND - audio_ND).norm(dim=1)
             wrong = (lip_ND - audio_ND.roll(1, dims=0)).norm(dim=1)
@@ -158,12 +150,8 @@ class EvaluatorTrainee:
             "pairwise_accuracy": (true < wrong).float().mean(),
             "distance_in_sync": true.mean(),
             "distance_out_of_sync": wrong.mean(),
-            "grad_norm": norm,
-            "learning_rate": self._params.learning_rate * factor,
+            **rates,
         }
-
-    def validate(self) -> dict[str, float]:
-        return self._validation.scores([self.similarity(clip) for clip in self._clips])
 
     @torch.inference_mode()
     def similarity(self, clip: Clip) -> NDArray[np.float32]:
@@ -173,16 +161,3 @@ class EvaluatorTrainee:
         bf16 = uses_bf16(self._params.precision, self._device)
         lip, audio = embed_clip(self.network, context, clip.audio, self._device, bf16)
         return negative_distances(lip, audio)
-
-    def weights(self) -> dict[str, torch.Tensor]:
-        return self.network.state_dict()
-
-    def use_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
-        self.network.load_state_dict(weights)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"network": self.network.state_dict(), "optimiser": self._optimiser.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self._optimiser.load_state_dict(state["optimiser"])

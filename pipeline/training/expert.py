@@ -6,8 +6,7 @@ objective (sec. 3.3), stays at chance level for many steps on small data sets. I
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -21,8 +20,8 @@ from pipeline.inference.sync_expert import clip_cosines
 from pipeline.inference.tensors import expert_faces
 from pipeline.params import TrainSyncnetParams
 from pipeline.shards.clip import Clip
-from pipeline.training.loop import Batch, clipped_step, learning_rate_factor
-from pipeline.training.sync_validation import SyncValidation
+from pipeline.training.loop import Batch
+from pipeline.training.sync_trainee import SyncTrainee
 
 
 def expert_config(params: TrainSyncnetParams) -> SyncNetConfig:
@@ -37,7 +36,7 @@ def expert_config(params: TrainSyncnetParams) -> SyncNetConfig:
     )
 
 
-class ExpertTrainee:
+class ExpertTrainee(SyncTrainee[SyncNet, TrainSyncnetParams]):
     """A sync expert with its optimiser and fixed validation clips.
 
     ``validation_seed``: of the pairs of windows that validation compares.
@@ -46,20 +45,15 @@ class ExpertTrainee:
     def __init__(
         self, params: TrainSyncnetParams, validation_clips: Sequence[Clip], device: torch.device, validation_seed: int
     ) -> None:
-        self._params, self._clips, self._device = params, validation_clips, device
-        self.network = SyncNet(expert_config(params))
-        with_shared_statistics(self.network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        named = dict(self.network.named_parameters())
+        network = SyncNet(expert_config(params))
+        with_shared_statistics(network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        named = dict(network.named_parameters())
         temperature = [named.pop(name) for name in ("log_temperature",) if name in named]
-        self._optimiser = torch.optim.AdamW(
-            [
-                {"params": list(named.values()), "weight_decay": params.weight_decay},
-                {"params": temperature, "weight_decay": 0.0},
-            ],
-            lr=params.learning_rate,
-            betas=(0.9, 0.98),
-        )
-        self._validation = SyncValidation(params.num_validation_pairs, params.min_gap_frames, validation_seed)
+        groups = [
+            {"params": list(named.values()), "weight_decay": params.weight_decay},
+            {"params": temperature, "weight_decay": 0.0},
+        ]
+        super().__init__(params, network, groups, validation_clips, device, validation_seed)
 
     def step(self, batch: Batch, step: int) -> dict[str, torch.Tensor | float]:
         """One optimiser step. ``faces``: uint8 [B, K, T, 48, 96, 3], ``mel``: float32 [B, K, 80, 16]."""
@@ -73,15 +67,13 @@ class ExpertTrainee:
             loss = info_nce(cosine_NN, self.network.temperature)
         else:
             loss = self._bce(cosine_NN, batch["faces"].shape[1])
-        factor = learning_rate_factor(step, self._params.warmup_steps, self._params.num_steps)
-        norm = clipped_step(self._optimiser, loss, self._params.grad_clip, factor)
+        rates = self._optimise(loss, step)
         wins = (cosine_NN.detach().diagonal() > cosine_NN.detach().roll(1, dims=1).diagonal()).float().mean()
         return {
             "loss": loss.detach(),
             "pairwise_accuracy": wins,
             "temperature": self.network.temperature.detach(),
-            "grad_norm": norm,
-            "learning_rate": self._params.learning_rate * factor,
+            **rates,
         }
 
     def _bce(self, cosine_NN: torch.Tensor, windows_per_clip: int) -> torch.Tensor:
@@ -93,27 +85,8 @@ class ExpertTrainee:
         false = cosine_NN[index, wrong]
         return 0.5 * (sync_loss(true) + sync_loss(false, torch.zeros_like(false)))
 
-    def validate(self) -> dict[str, float]:
-        return self._validation.scores([self.similarity(clip) for clip in self._clips])
-
     def similarity(self, clip: Clip) -> NDArray[np.float32]:
         """Cosines, divided by the temperature, of all face windows and audio windows of a clip: float32 [V, V]."""
         self.network.eval()
         cosines = clip_cosines(self.network, clip, self._device, self._params.precision)
         return cosines / float(self.network.temperature.detach())
-
-    def weights(self) -> dict[str, torch.Tensor]:
-        return self.network.state_dict()
-
-    def use_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
-        self.network.load_state_dict(weights)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "network": self.network.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self._optimiser.load_state_dict(state["optimiser"])

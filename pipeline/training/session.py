@@ -7,11 +7,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from models import parallel
 from pipeline.inference import saved_model
@@ -25,6 +24,7 @@ from pipeline.training import checkpoint
 from pipeline.training.curve import plot_curve, write_curve
 from pipeline.training.distributed import run_in_processes
 from pipeline.training.loop import CurveLog, Schedule, Trainee, TrainingReport, train
+from pipeline.training.sync_trainee import SyncTrainee
 from pipeline.training.sync_validation import SyncValidation
 from pipeline.training.windows import SYNC_LENGTH_SETTINGS, Cut, WindowBatches, require_equal_shares
 
@@ -166,20 +166,13 @@ def training_metrics(trained: Trained[Any]) -> dict[str, Any]:
     }
 
 
-class SyncTrainee(Trainee, Protocol):
-    """A trainee whose network scores lip sync."""
-
-    def similarity(self, clip: Clip) -> NDArray[np.float32]:
-        """Similarities of face windows (rows) and audio windows (columns): float32 [V, A]. Larger is more in sync."""
-
-
 @dataclass(frozen=True)
 class SyncTraining:
     """Training of a sync network, the expert or the evaluator. ``kind`` and ``config`` describe the saved model."""
 
     kind: str
     config: Mapping[str, Any]
-    training: Training[SyncTrainee]
+    training: Training[SyncTrainee[Any, Any]]
     params: TrainSyncnetParams | TrainEvaluatorParams
 
 

@@ -90,7 +90,7 @@ def training(context: StageContext, build: Callable[..., ExpertTrainee] = Expert
     steps["checkpoint_every"] = CHECKPOINT_EVERY
     params = TrainSyncnetParams(**context.params.train_syncnet.model_dump() | sizes | steps | {"learning_rate": 1e-5})
     cut = CutSyncWindows(params.windows_per_clip, params.min_gap_frames)
-    return Training(params, cut, ("frames", "mel"), seed=5, build=partial(build, params, seed=5, **named))
+    return Training(params, cut, ("frames", "mel"), seed=5, build=partial(build, params, validation_seed=5, **named))
 
 
 def weights(trained: Trained[Any]) -> torch.Tensor:
