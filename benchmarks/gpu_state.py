@@ -10,7 +10,7 @@ from pipeline.core import atomic
 from pipeline.core.model_files import MODEL_NAME, WEIGHTS_NAME
 from pipeline.training.checkpoint import CheckpointStore
 from pipeline.training.curve import write_curve
-from pipeline.training.loop import merge_rows
+from pipeline.training.curve_log import merge_rows
 
 CURVE_NAME, MODEL_FOLDER = "curve.csv", "model"
 CHECKPOINT_NAMES = ("next.pt", "last.pt", "previous.pt")

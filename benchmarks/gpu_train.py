@@ -47,8 +47,9 @@ from pipeline.inference.saved_model import config_to_save, model_sha256, save_mo
 from pipeline.inference.sync_expert import read_expert
 from pipeline.params import Params, TrainGanParams
 from pipeline.training.curve import write_curve
+from pipeline.training.curve_log import merge_rows
 from pipeline.training.gan import GanTrainee, window_cut
-from pipeline.training.loop import Schedule, merge_rows, train
+from pipeline.training.loop import Schedule, train
 from pipeline.training.variants import Recipe, recipe_of
 from pipeline.training.windows import WindowBatches
 

@@ -18,7 +18,7 @@ from models.face_sizes import resize_by_area
 from models.losses import lower_half
 from pipeline.inference.device import autocast
 from pipeline.params import TrainGanParams
-from pipeline.training.loop import scale_learning_rate
+from pipeline.training.optimiser_step import scale_learning_rate
 
 LossWeights = dict[str, float]
 Terms = dict[str, torch.Tensor]

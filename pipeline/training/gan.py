@@ -44,7 +44,8 @@ from pipeline.params import TrainGanParams
 from pipeline.training.adversaries import LossWeights, Terms
 from pipeline.training.ema import AveragedWeights
 from pipeline.training.generator_windows import CutGeneratorWindow
-from pipeline.training.loop import Batch, apply_gradients, learning_rate_factor
+from pipeline.training.loop import Batch
+from pipeline.training.optimiser_step import apply_gradients, learning_rate_factor
 from pipeline.training.variants import Recipe
 
 if TYPE_CHECKING:  # importing it imports OpenCV

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,6 +20,8 @@ from pipeline.core.durations import duration_text
 from pipeline.core.errors import DataError
 from pipeline.core.stage_events import StageProgress
 from pipeline.training.checkpoint import CheckpointStore
+from pipeline.training.curve_log import CurveLog, LoggedCurve, merge_rows
+from pipeline.training.kept_weights import KeptWeights
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +30,6 @@ REMEDY = (
     "in params.yaml, lower this stage's learning_rate (for d_loss: discriminator_learning_rate), or set its precision "
     "to fp32"
 )
-CurveLog = Callable[[Iterable[tuple[int, Mapping[str, float]]]], bool]
-"""Logs rows of the curve: pairs of step and scalars. Returns whether all rows logged so far have been delivered."""
 
 
 class NonFiniteLossError(DataError):
@@ -117,17 +117,17 @@ def train(
     and writes the checkpoints. Raises NonFiniteLossError with the step; such a step is never written to a checkpoint.
     """
     curve: list[dict[str, float]] = []
-    kept = _KeptWeights(schedule.keep, schedule.patience)
+    kept = KeptWeights(schedule.keep, schedule.patience)
     sums: dict[str, float] = {}
     counts: dict[str, int] = {}  # a term of the loss that starts later has fewer steps
     start, spent = 0, 0.0
-    logged = _LoggedCurve(log)
+    logged = LoggedCurve(log)
     state = parallel.from_first(store.load)
     if state is not None:
         _restore(state, trainee, batches, kept)
         curve, start, spent = state["curve"], state["step"], state["seconds"]
         sums, counts = state["sums"], state["counts"]
-        logged = _LoggedCurve(log, state["num_logged"])
+        logged = LoggedCurve(log, state["num_logged"])
         logger.info(
             "resumed from the checkpoint of step %d of %d",
             start,
@@ -157,7 +157,7 @@ def train(
                 logger.info("step %d validation: %s", step, _format(validation))
                 curve.append({"step": float(step)} | {f"val_{k}": v for k, v in validation.items()})
                 if is_over or step >= schedule.keep_from:
-                    kept.consider(step, validation, trainee)
+                    kept.consider(step, validation, trainee.weights())
                     is_over = is_over or kept.is_out_of_patience
             if is_over or step % schedule.log_every == 0 or step == 1:
                 now = time.monotonic()
@@ -199,7 +199,7 @@ def train(
     )
 
 
-def _restore(state: Mapping[str, Any], trainee: Trainee, batches: BatchSource, kept: _KeptWeights) -> None:
+def _restore(state: Mapping[str, Any], trainee: Trainee, batches: BatchSource, kept: KeptWeights) -> None:
     """Restore trainee, data position, kept weights and torch's random states from a checkpoint."""
     trainee.load_state_dict(state["trainee"])
     batches.load_state_dict(state["data"])
@@ -207,110 +207,6 @@ def _restore(state: Mapping[str, Any], trainee: Trainee, batches: BatchSource, k
     torch.set_rng_state(state["torch_rng"])
     if state["cuda_rng"] is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda_rng"])
-
-
-class _KeptWeights:
-    """The weights to keep, and the number of consecutive validations without improvement."""
-
-    def __init__(self, keep: Keep, patience: int) -> None:
-        self._keep, self._patience = keep, patience
-        self._best_criterion, self._num_worse = math.inf, 0
-        self.step = 0
-        self.validation: dict[str, float] = {}
-        self.weights: dict[str, torch.Tensor] = {}
-
-    @property
-    def is_out_of_patience(self) -> bool:
-        return 0 < self._patience <= self._num_worse
-
-    def consider(self, step: int, validation: dict[str, float], trainee: Trainee) -> None:
-        """Store the trainee's weights if they are the best so far, or if the last are kept.
-
-        ``validation``: the scalars of these weights.
-        """
-        is_sync = "pairwise_accuracy" in validation
-        criterion = -validation["pairwise_accuracy"] if is_sync else validation["loss"]  # lower is better
-        is_best = criterion < self._best_criterion
-        self._num_worse = 0 if is_best else self._num_worse + 1
-        self._best_criterion = min(criterion, self._best_criterion)
-        if is_best or self._keep == "last":
-            self.step, self.validation = step, validation
-            self.weights = {name: tensor.detach().clone() for name, tensor in trainee.weights().items()}
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "best_criterion": self._best_criterion,
-            "num_worse": self._num_worse,
-            "step": self.step,
-            "validation": self.validation,
-            "weights": self.weights,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._best_criterion, self._num_worse = state["best_criterion"], state["num_worse"]
-        self.step, self.validation, self.weights = state["step"], state["validation"], state["weights"]
-
-
-class _LoggedCurve:
-    """Sends the rows of a curve to its log, and counts the delivered rows."""
-
-    def __init__(self, log: CurveLog, num_arrived: int = 0) -> None:
-        self._log, self.num_arrived = log, num_arrived
-
-    def send_rest(self, curve: list[dict[str, float]]) -> None:
-        """Log the rows that were not delivered yet."""
-        rows = curve[self.num_arrived :]
-        has_arrived = self._log(
-            (int(row["step"]), {name: value for name, value in row.items() if name != "step"}) for row in rows
-        )
-        if has_arrived:
-            self.num_arrived = len(curve)
-
-
-def merge_rows(curve: list[dict[str, float]]) -> list[dict[str, float]]:
-    """One row per step, in order, with the training and validation scalars of that step."""
-    merged: dict[float, dict[str, float]] = {}
-    for row in curve:
-        merged.setdefault(row["step"], {}).update(row)
-    return [merged[step] for step in sorted(merged)]
-
-
-def learning_rate_factor(step: int, warmup_steps: int, num_steps: int, floor: float = 0.05) -> float:
-    """Factor of the learning rate: linear warm-up to 1, then cosine decay to ``floor`` at step ``num_steps``."""
-    if step < warmup_steps:
-        return (step + 1) / warmup_steps
-    progress = (step - warmup_steps) / max(1, num_steps - warmup_steps)
-    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-
-
-def clipped_step(optimiser: torch.optim.Optimizer, loss: torch.Tensor, max_norm: float, factor: float) -> float:
-    """One optimiser step on ``loss`` with gradient clipping: backward pass and ``apply_gradients``."""
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    return apply_gradients(optimiser, max_norm, factor, loss.detach())
-
-
-def apply_gradients(optimiser: torch.optim.Optimizer, max_norm: float, factor: float, loss: torch.Tensor) -> float:
-    """One optimiser step on the computed gradients, clipped to ``max_norm``. Returns their norm before clipping.
-
-    The learning rate is ``factor`` times the base learning rate. ``loss``: for the error message. Raises
-    FloatingPointError, without a change of the weights, if the norm is not finite.
-    """
-    weights = [p for group in optimiser.param_groups for p in group["params"]]
-    parallel.average_gradients(weights)
-    norm = float(torch.nn.utils.clip_grad_norm_(weights, max_norm))
-    if not math.isfinite(norm):
-        raise FloatingPointError(f"the gradient's norm is {norm}, the loss {float(loss):.4g}")
-    scale_learning_rate(optimiser, factor)
-    optimiser.step()
-    return norm
-
-
-def scale_learning_rate(optimiser: torch.optim.Optimizer, factor: float) -> None:
-    """Set the learning rate to ``factor`` times the optimiser's initial learning rate."""
-    for group in optimiser.param_groups:
-        group.setdefault("base_lr", group["lr"])
-        group["lr"] = group["base_lr"] * factor
 
 
 def _step(trainee: Trainee, batch: Batch, step: int) -> dict[str, float]:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from pipeline.params import TrainEvaluatorParams, TrainSyncnetParams
 from pipeline.shards.clip import Clip
-from pipeline.training.loop import Batch, clipped_step, learning_rate_factor
+from pipeline.training.loop import Batch
+from pipeline.training.optimiser_step import clipped_step, learning_rate_factor
 from pipeline.training.sync_validation import SyncValidation
 
 ADAMW_BETAS = (0.9, 0.98)

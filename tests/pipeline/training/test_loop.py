@@ -13,16 +13,8 @@ import pytest
 import torch
 
 from pipeline.training.checkpoint import CheckpointStore
-from pipeline.training.loop import (
-    Batch,
-    NonFiniteLossError,
-    Schedule,
-    _key_figure,
-    clipped_step,
-    learning_rate_factor,
-    merge_rows,
-    train,
-)
+from pipeline.training.loop import Batch, NonFiniteLossError, Schedule, _key_figure, train
+from pipeline.training.optimiser_step import clipped_step, learning_rate_factor
 
 SCHEDULE = Schedule(num_steps=23, validate_every=7, checkpoint_every=5, log_every=4)
 
@@ -298,25 +290,3 @@ def test_a_gradient_that_is_not_finite_is_an_error_with_the_step(tmp_path: Path)
 
     with pytest.raises(NonFiniteLossError, match=r"step 4: the gradient's norm is nan; in params\.yaml, lower this"):
         train(Diverging(LOSSES), Numbers(), EVERY_STEP, CheckpointStore(tmp_path), lambda rows: True)
-
-
-def test_a_loss_that_is_not_finite_stops_before_the_weights_change(tmp_path: Path) -> None:
-    network = torch.nn.Linear(1, 1)
-    before = network.weight.detach().clone()
-    optimiser = torch.optim.SGD(network.parameters(), lr=1.0)
-    with pytest.raises(FloatingPointError):
-        clipped_step(optimiser, network(torch.ones(1, 1)).sum() * math.inf, 1.0, 1.0)
-    assert torch.equal(network.weight, before)
-
-
-def test_learning_rate_warms_up_then_falls() -> None:
-    factors = [learning_rate_factor(step, 10, 100) for step in range(100)]
-    assert factors[0] == pytest.approx(0.1)
-    assert factors[9] == pytest.approx(1.0)
-    assert factors[10:] == sorted(factors[10:], reverse=True)
-    assert factors[-1] == pytest.approx(0.05, abs=1e-3)
-
-
-def test_merged_rows_are_ordered_by_step() -> None:
-    rows = [{"step": 2.0, "a": 1.0}, {"step": 1.0, "a": 0.0}, {"step": 2.0, "val_a": 3.0}]
-    assert merge_rows(rows) == [{"step": 1.0, "a": 0.0}, {"step": 2.0, "a": 1.0, "val_a": 3.0}]
