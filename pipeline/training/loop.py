@@ -116,97 +116,144 @@ def train(
     are logged again. If several processes share the batches, each calls this function. The first one validates, logs
     and writes the checkpoints. Raises NonFiniteLossError with the step; such a step is never written to a checkpoint.
     """
-    curve: list[dict[str, float]] = []
-    kept = KeptWeights(schedule.keep, schedule.patience)
-    sums: dict[str, float] = {}
-    counts: dict[str, int] = {}  # a term of the loss that starts later has fewer steps
-    start, spent = 0, 0.0
-    logged = LoggedCurve(log)
-    state = parallel.from_first(store.load)
-    if state is not None:
-        _restore(state, trainee, batches, kept)
-        curve, start, spent = state["curve"], state["step"], state["seconds"]
-        sums, counts = state["sums"], state["counts"]
-        logged = LoggedCurve(log, state["num_logged"])
+    run = _TrainingRun(trainee, batches, schedule, store, log)
+    run.restore()
+    run.train_to_the_end()
+    return run.report()
+
+
+class _TrainingRun:
+    """The state of a training run: position, curve, kept weights and times."""
+
+    def __init__(
+        self, trainee: Trainee, batches: BatchSource, schedule: Schedule, store: CheckpointStore, log: CurveLog
+    ) -> None:
+        self._trainee, self._batches, self._schedule, self._store, self._log = trainee, batches, schedule, store, log
+        self._step = self._first_step = 0
+        self._curve: list[dict[str, float]] = []
+        self._logged = LoggedCurve(log)
+        self._kept = KeptWeights(schedule.keep, schedule.patience)
+        self._sums: dict[str, float] = {}  # since the last row of the curve
+        self._counts: dict[str, int] = {}  # a term of the loss that starts later has fewer steps
+        self._seconds_before = 0.0
+        self._began = self._paced_at = time.monotonic()
+        self._paced_step = 0
+        self._waited_before = batches.wait_seconds
+
+    @property
+    def _is_over(self) -> bool:
+        return self._step >= self._schedule.num_steps or self._kept.is_out_of_patience
+
+    def _is_due(self, every: int) -> bool:
+        """Whether an action with this interval in steps is due. All actions are due at the end."""
+        return self._is_over or self._step % every == 0
+
+    def restore(self) -> None:
+        """Restore trainee, data position, kept weights, curve and torch's random states from the newest checkpoint.
+
+        Without a checkpoint nothing changes.
+        """
+        state = parallel.from_first(self._store.load)
+        if state is None:
+            return
+        self._trainee.load_state_dict(state["trainee"])
+        self._batches.load_state_dict(state["data"])
+        self._kept.load_state_dict(state["chosen"])
+        torch.set_rng_state(state["torch_rng"])
+        if state["cuda_rng"] is not None and torch.cuda.is_available():
+            torch.cuda.set_rng_state(state["cuda_rng"])
+        self._step = self._first_step = state["step"]
+        self._curve, self._sums, self._counts = state["curve"], state["sums"], state["counts"]
+        self._seconds_before = state["seconds"]
+        self._logged = LoggedCurve(self._log, state["num_logged"])
         logger.info(
             "resumed from the checkpoint of step %d of %d",
-            start,
-            schedule.num_steps,
-            extra={"progress": StageProgress("train", start, schedule.num_steps, num_before=start)},
+            self._step,
+            self._schedule.num_steps,
+            extra={"progress": StageProgress("train", self._step, self._schedule.num_steps, num_before=self._step)},
         )
         if parallel.rank() == 0:
-            logged.send_rest(curve)
+            self._logged.send_rest(self._curve)
 
-    began, waited = time.monotonic(), batches.wait_seconds
-    paced_at, paced_step = began, start  # since the last log line, as the first steps are slower
-    was_over = start >= schedule.num_steps or kept.is_out_of_patience
-    iterator = iter(()) if was_over else iter(batches)  # the iteration starts the decoding of batches
-    step, is_over = start, was_over
-    try:
-        while not is_over:
-            step += 1
-            batch, position = next(iterator)
-            for name, value in _step(trainee, batch, step).items():
-                sums[name] = sums.get(name, 0.0) + value
-                counts[name] = counts.get(name, 0) + 1
-            is_over = step == schedule.num_steps
-            if is_over or step % schedule.validate_every == 0:
-                validation = parallel.from_first(trainee.validate)
-                if not math.isfinite(loss := validation["loss"]):
-                    raise NonFiniteLossError(f"step {step}: the validation loss is {loss}; {REMEDY}")
-                logger.info("step %d validation: %s", step, _format(validation))
-                curve.append({"step": float(step)} | {f"val_{k}": v for k, v in validation.items()})
-                if is_over or step >= schedule.keep_from:
-                    kept.consider(step, validation, trainee.weights())
-                    is_over = is_over or kept.is_out_of_patience
-            if is_over or step % schedule.log_every == 0 or step == 1:
-                now = time.monotonic()
-                pace, paced_at, paced_step = (now - paced_at) / (step - paced_step), now, step
-                row = {"step": float(step)} | {name: total / counts[name] for name, total in sums.items()}
-                _log_line(row, step, schedule.num_steps, pace)
-                curve.append(row)
-                sums, counts = {}, {}
-            if parallel.rank() == 0 and (is_over or step % schedule.checkpoint_every == 0):
-                store.save(
-                    {
-                        "step": step,
-                        "trainee": trainee.state_dict(),
-                        "data": position,
-                        "torch_rng": torch.get_rng_state(),
-                        "cuda_rng": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
-                        "curve": curve,
-                        "num_logged": logged.num_arrived,
-                        "sums": sums,
-                        "counts": counts,
-                        "chosen": kept.state_dict(),
-                        "seconds": spent + time.monotonic() - began,
-                    }
-                )
-                logged.send_rest(curve)
-    finally:
-        batches.close()
-    took = time.monotonic() - began
-    trainee.use_weights(kept.weights)
-    if kept.step < curve[-1]["step"]:
-        logger.info("keeping the weights of step %d, which had the best validation", kept.step)
-    return TrainingReport(
-        curve=merge_rows(curve),
-        validation=kept.validation,
-        kept_step=kept.step,
-        resumed_from_step=start,
-        seconds=spent + took,
-        data_wait_share=(batches.wait_seconds - waited) / took if not was_over else 0.0,
-    )
+    def train_to_the_end(self) -> None:
+        """Make all remaining steps, with validations, rows of the curve and checkpoints."""
+        self._began = self._paced_at = time.monotonic()  # the pace is since the last log line: first steps are slower
+        self._paced_step, self._waited_before = self._step, self._batches.wait_seconds
+        try:
+            batches = iter(()) if self._is_over else iter(self._batches)  # the iteration starts the decoding of batches
+            while not self._is_over:
+                batch, position = next(batches)
+                self._step += 1
+                self._train_on(batch)
+                if self._is_due(self._schedule.validate_every):
+                    self._validate()
+                if self._is_due(self._schedule.log_every) or self._step == 1:
+                    self._log_row()
+                if parallel.rank() == 0 and self._is_due(self._schedule.checkpoint_every):
+                    self._save(position)
+        finally:
+            self._batches.close()
 
+    def _train_on(self, batch: Batch) -> None:
+        for name, value in _step(self._trainee, batch, self._step).items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+            self._counts[name] = self._counts.get(name, 0) + 1
 
-def _restore(state: Mapping[str, Any], trainee: Trainee, batches: BatchSource, kept: KeptWeights) -> None:
-    """Restore trainee, data position, kept weights and torch's random states from a checkpoint."""
-    trainee.load_state_dict(state["trainee"])
-    batches.load_state_dict(state["data"])
-    kept.load_state_dict(state["chosen"])
-    torch.set_rng_state(state["torch_rng"])
-    if state["cuda_rng"] is not None and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["cuda_rng"])
+    def _validate(self) -> None:
+        """Measure the validation data and consider the weights. The end of patience ends the training."""
+        validation = parallel.from_first(self._trainee.validate)
+        if not math.isfinite(loss := validation["loss"]):
+            raise NonFiniteLossError(f"step {self._step}: the validation loss is {loss}; {REMEDY}")
+        logger.info("step %d validation: %s", self._step, _format(validation))
+        self._curve.append({"step": float(self._step)} | {f"val_{k}": v for k, v in validation.items()})
+        if self._is_over or self._step >= self._schedule.keep_from:
+            self._kept.consider(self._step, validation, self._trainee.weights())
+
+    def _log_row(self) -> None:
+        """Add the means of the scalars since the last row to the curve, and write them to the log."""
+        now = time.monotonic()
+        pace = (now - self._paced_at) / (self._step - self._paced_step)
+        self._paced_at, self._paced_step = now, self._step
+        means = {name: total / self._counts[name] for name, total in self._sums.items()}
+        row = {"step": float(self._step)} | means
+        _log_line(row, self._step, self._schedule.num_steps, pace)
+        self._curve.append(row)
+        self._sums, self._counts = {}, {}
+
+    def _save(self, position: Mapping[str, Any]) -> None:
+        """Write a checkpoint, then log the rows of the curve that it holds. ``position``: of the data stream."""
+        self._store.save(
+            {
+                "step": self._step,
+                "trainee": self._trainee.state_dict(),
+                "data": position,
+                "torch_rng": torch.get_rng_state(),
+                "cuda_rng": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+                "curve": self._curve,
+                "num_logged": self._logged.num_arrived,
+                "sums": self._sums,
+                "counts": self._counts,
+                "chosen": self._kept.state_dict(),
+                "seconds": self._seconds_before + time.monotonic() - self._began,
+            }
+        )
+        self._logged.send_rest(self._curve)
+
+    def report(self) -> TrainingReport:
+        """The results. The trainee gets the kept weights."""
+        seconds = time.monotonic() - self._began
+        has_trained = self._step > self._first_step
+        self._trainee.use_weights(self._kept.weights)
+        if self._kept.step < self._curve[-1]["step"]:
+            logger.info("keeping the weights of step %d, which had the best validation", self._kept.step)
+        return TrainingReport(
+            curve=merge_rows(self._curve),
+            validation=self._kept.validation,
+            kept_step=self._kept.step,
+            resumed_from_step=self._first_step,
+            seconds=self._seconds_before + seconds,
+            data_wait_share=(self._batches.wait_seconds - self._waited_before) / seconds if has_trained else 0.0,
+        )
 
 
 def _step(trainee: Trainee, batch: Batch, step: int) -> dict[str, float]:
