@@ -22,7 +22,8 @@ import typer
 from numpy.typing import NDArray
 from timing import timed
 
-from models.lse_syncnet import WINDOW_FRAMES, LseSyncNet
+from models.choices import WINDOW_FRAMES
+from models.lse_syncnet import LseSyncNet
 from pipeline.core.choices import LsePrecision
 from pipeline.core.command_line import run_command
 from pipeline.core.layout import Layout, find_root

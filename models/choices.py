@@ -14,6 +14,9 @@ MEL_CONTEXT: Mapping[LstmOver, tuple[int, int]] = {
 }
 """Mel steps before and after a frame's window that the LSTM reads too, at 80 steps/s."""
 
+WINDOW_FRAMES = 5
+"""T, frames of a window of the networks that score sync, as in Wav2Lip and in "Out of time"."""
+
 Predicts = Literal["image", "change"]
 """image: the face. change: what to add to a copy of the face input, see `models.copied_face.copy_logits`."""
 

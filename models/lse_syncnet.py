@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from models.blocks import scaled_channels
+from models.choices import WINDOW_FRAMES
 
-WINDOW_FRAMES = 5
 EMBEDDING_DIM = 1024
 MFCC_STEPS = 20
 

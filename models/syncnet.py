@@ -13,9 +13,9 @@ from torch import nn
 
 from models.audio_encoder import AudioEncoder
 from models.blocks import ConvBlock, embedding_head, encoder_stage, scaled_channels, unit_length
+from models.choices import WINDOW_FRAMES
 from models.parallel import dropout
 
-WINDOW_FRAMES = 5
 FACE_CHANNELS = 3 * WINDOW_FRAMES
 NUM_SPATIAL_MAPS = 4
 """Number of face stages whose feature maps `embed_faces_with_maps` returns."""

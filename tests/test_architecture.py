@@ -288,7 +288,6 @@ SHARED_NAMES = {
     "Row": "a type alias of a comparison's row",
     "T": "a type variable",
     "Network": "a type variable",
-    "WINDOW_FRAMES": "T, the length of a window: models import nothing of the pipeline",
     "app": "the commands of one command line",
     "dub": "the command and its package",
     "freeze_scorer": "the command, and what it calls",

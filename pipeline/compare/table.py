@@ -15,6 +15,7 @@ from pipeline.compare import differences
 from pipeline.compare.intervals import MIN_INTERVAL_CLIPS, pooled_interval, ratio_interval, share_interval
 from pipeline.compare.seeds import averaged
 from pipeline.core.artifacts import read_json
+from pipeline.core.choices import ClipStatus
 from pipeline.core.errors import DataError, UserError
 from pipeline.core.mappings import differing_keys
 from pipeline.metrics import without_evaluator
@@ -114,7 +115,8 @@ def clip_scores(text: str, source: str = "clips.csv") -> dict[tuple[str, str], C
     Raises DataError for text in another format.
     """
     try:
-        scored = [row for row in csv.DictReader(io.StringIO(text)) if row["status"] == "ok"]
+        scored_status: ClipStatus = "ok"
+        scored = [row for row in csv.DictReader(io.StringIO(text)) if row["status"] == scored_status]
         return {(row["clip_id"], row["audio_clip_id"]): _clip_score(row) for row in scored}
     except (KeyError, TypeError, ValueError, csv.Error) as error:  # no such column, a short line, no number
         raise DataError(f"{source} is not in the format of an evaluation: {error!r}") from None

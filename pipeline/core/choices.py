@@ -53,5 +53,8 @@ Reference = Literal["first", "same"]
 Length = Literal["audio", "video"]
 """Input stream that sets the length of the output video."""
 
+ClipStatus = Literal["ok", "failed"]
+"""Status of a line of ``clips.csv``: whether the pair has scores."""
+
 Alias = Literal["champion", "previous", "challenger"]
 """Aliases of registered versions: the model in use, its predecessor, the last model that the gate refused."""

@@ -6,6 +6,7 @@ import csv
 import io
 from typing import Any
 
+from pipeline.core.choices import ClipStatus
 from pipeline.evaluation.score import VariantScore
 from pipeline.metrics.lips import LipScore
 
@@ -26,7 +27,6 @@ CLIP_CSV_COLUMNS = (
     "pause_motion_px",
     "num_pause_steps",
 )
-OK, FAILED = "ok", "failed"
 
 
 def clips_csv(score: VariantScore, *, has_sync: bool = True) -> str:
@@ -38,10 +38,11 @@ def clips_csv(score: VariantScore, *, has_sync: bool = True) -> str:
     writer = csv.DictWriter(text, CLIP_CSV_COLUMNS, lineterminator="\n", restval="")
     writer.writeheader()
     for item in score.results:
+        status: ClipStatus = "failed" if item.lse is None else "ok"
         row: dict[str, Any] = {
             "clip_id": item.pair.video_id,
             "audio_clip_id": item.pair.audio_id,
-            "status": FAILED if item.lse is None else OK,
+            "status": status,
             "reason": item.failure or item.note,
         }
         if item.lse is not None:

@@ -54,11 +54,11 @@ MAX_ABSENT_SHARE = 0.1
 _LINE = "`audio_id video_id`"
 
 
-def read_pairs(path: Path, held_out: Collection[str], max_clips: int = 0) -> list[Pair]:
+def read_pairs(path: Path, held_out: Collection[str], max_pairs: int = 0) -> list[Pair]:
     """Read a list of pairs in the layout of Wav2Lip's test lists: one ``audio_id video_id`` a line.
 
     A line with a tab is split at the tab only, so ids may contain spaces. A pair with a clip that is not in
-    ``held_out`` is kept and counts as a failure. ``max_clips`` keeps the first pairs; 0 keeps all. Raises UserError if
+    ``held_out`` is kept and counts as a failure. ``max_pairs`` keeps the first pairs; 0 keeps all. Raises UserError if
     the file is missing, is a folder or is not UTF-8, if a line is not a pair, if the list is empty or repeats a pair,
     or if many clips are not in ``held_out``.
     """
@@ -90,7 +90,7 @@ def read_pairs(path: Path, held_out: Collection[str], max_clips: int = 0) -> lis
             f"{path} (params.yaml: evaluate.pairs) lists {pair.audio_id} {pair.video_id} {count} times; "
             "remove the repeats"
         )
-    pairs = pairs[:max_clips] if max_clips else pairs
+    pairs = pairs[:max_pairs] if max_pairs else pairs
     known = set(held_out)
     lost = [pair for pair in pairs if not {pair.audio_id, pair.video_id} <= known]
     if len(lost) > MAX_ABSENT_SHARE * len(pairs):

@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.errors import DataError
+from pipeline.features.mesh_landmarks import OUTER_EYE_CORNERS
 
 NUM_LANDMARKS = 468
-OUTER_EYE_CORNERS = (33, 263)
-"""Landmarks of the outer corners of the eyes, left first in the image of an upright face."""
 INPUT_PX = 192
 REGION_SCALE = 1.5
 """Side of the square that the network reads, relative to the longer side of the landmarks, as in MediaPipe."""

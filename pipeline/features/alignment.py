@@ -21,8 +21,6 @@ MEL_HOP_SAMPLES = 200
 NUM_MELS = 80
 MEL_WINDOW = 16
 """Mel columns in one window: 0.2 s."""
-WINDOW_FRAMES = 5
-"""T, frames in one window: 0.2 s at 25 fps."""
 MEL_SILENCE = -4.0
 MFCC_RATE_HZ = 100.0
 MFCC_STEP_S = 0.025

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.choices import WINDOW_FRAMES
 from models.syncnet import SyncNet, SyncNetConfig
 from pipeline.core.choices import CropGeometry, Precision
 from pipeline.core.errors import UserError
 from pipeline.features import alignment
-from pipeline.features.alignment import WINDOW_FRAMES
 from pipeline.inference import saved_model
 from pipeline.inference.device import autocast
 from pipeline.inference.tensors import expert_crops, expert_faces

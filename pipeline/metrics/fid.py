@@ -126,33 +126,23 @@ class FeatureStatistics:
             raise DataError(f"the covariance needs at least 2 images, got {self.count}")
 
 
-def frechet_distance(
-    mean_a: NDArray[np.float64],
-    cov_a: NDArray[np.float64],
-    mean_b: NDArray[np.float64],
-    cov_b: NDArray[np.float64],
-) -> float:
-    """Squared Frechet distance of two Gaussians, |m_a - m_b|^2 + tr(A + B - 2 (A B)^(1/2)).
-
-    Means float64 [F], covariances float64 [F, F]. tr (A B)^(1/2) is the sum of the singular values of A^(1/2) B^(1/2),
-    for any square roots. Unlike a matrix square root of A B, that sum is real and accurate for singular covariances, so
-    no epsilon is needed.
-    """
-    return _distance_of_roots(mean_a, _square_root(cov_a), mean_b, _square_root(cov_b))
-
-
 def fid_of(a: FeatureStatistics, b: FeatureStatistics) -> float:
     """FID of two sets of images from their statistics."""
-    return _distance_of_roots(a.mean, a.square_root, b.mean, b.square_root)
+    return _frechet_distance(a.mean, a.square_root, b.mean, b.square_root)
 
 
-def _distance_of_roots(
+def _frechet_distance(
     mean_a: NDArray[np.float64],
     root_a: NDArray[np.float64],
     mean_b: NDArray[np.float64],
     root_b: NDArray[np.float64],
 ) -> float:
-    """`frechet_distance` of covariances that are given as square roots, float64 [F, any number of columns]."""
+    """Squared Frechet distance of two Gaussians, |m_a - m_b|^2 + tr(A + B - 2 (A B)^(1/2)).
+
+    Means float64 [F]. The covariances A and B are given as square roots, float64 [F, any number of columns].
+    tr (A B)^(1/2) is the sum of the singular values of root_a^T root_b, for any square roots. Unlike a matrix square
+    root of A B, that sum is real and accurate for singular covariances, so no epsilon is needed.
+    """
     product = root_a.T @ root_b
     trace_root = float(np.linalg.svd(product, compute_uv=False).sum()) if product.size else 0.0
     squared_mean = float(((mean_a - mean_b) ** 2).sum())

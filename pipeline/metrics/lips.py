@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.features.alignment import FPS, num_samples_of
+from pipeline.features.mesh_landmarks import OUTER_EYE_CORNERS
 from pipeline.features.samples import int16_to_float
 
 INNER_LIPS = ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402))
@@ -25,7 +26,6 @@ LIPS = (
 """Landmarks of the outer and the inner edge of the lips."""
 STEADY = (33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 129, 358, 10, 109, 338)
 """Landmarks that do not move with the mouth: corners of the eyes, ridge, tip and sides of the nose, forehead."""
-EYE_CORNERS = (33, 263)
 MIN_SPEECH_FRAMES = 12
 """Fewest frames of speech with a face for a correlation: half a second."""
 MIN_PAUSE_S = 0.3
@@ -75,7 +75,7 @@ def mouth_openings(landmarks: _Float64) -> _Float64:
     points = landmarks[..., :2]
     pairs = np.array(INNER_LIPS)
     lips = np.linalg.norm(points[:, pairs[:, 0]] - points[:, pairs[:, 1]], axis=-1).mean(axis=1)
-    left, right = (points[:, corner] for corner in EYE_CORNERS)
+    left, right = (points[:, corner] for corner in OUTER_EYE_CORNERS)
     openings: _Float64 = lips / np.linalg.norm(right - left, axis=-1)
     return openings
 

@@ -20,8 +20,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from models.choices import WINDOW_FRAMES
 from models.losses import pairwise_distances
-from models.lse_syncnet import MFCC_STEPS, WINDOW_FRAMES, LseSyncNet
+from models.lse_syncnet import MFCC_STEPS, LseSyncNet
 from pipeline.core.errors import DataError
 from pipeline.features.alignment import SAMPLES_PER_FRAME
 from pipeline.features.mfcc import mfcc

@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.choices import WINDOW_FRAMES
 from models.losses import distance_softmax_loss, pairwise_distances
 from models.lse_syncnet import LseSyncNet
 from models.parallel import gather_batch, with_shared_statistics
 from pipeline.core.choices import Augment
-from pipeline.features.alignment import SAMPLES_PER_FRAME, WINDOW_FRAMES
+from pipeline.features.alignment import SAMPLES_PER_FRAME
 from pipeline.features.mfcc import mfcc
 from pipeline.inference.device import autocast, uses_bf16
 from pipeline.media.image import blur_each

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from models.choices import FACE_SIZE_PX
+from models.choices import FACE_SIZE_PX, WINDOW_FRAMES
 from models.face_sizes import resize_by_area
 from models.generator import Generator
 from models.losses import (
@@ -35,7 +35,7 @@ from models.losses import (
     temporal_loss,
 )
 from models.parallel import gather_batch, with_shared_statistics
-from models.syncnet import WINDOW_FRAMES, SyncNet
+from models.syncnet import SyncNet
 from pipeline.core.errors import DataError, UserError
 from pipeline.inference.device import autocast
 from pipeline.inference.generator_kinds import GeneratorKind

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from models.choices import WINDOW_FRAMES
 from pipeline.features import alignment
-from pipeline.features.alignment import WINDOW_FRAMES
 from pipeline.inference.generator_kinds import OURS, GeneratorKind
 from pipeline.training.augment import augment_faces, draw_gains, louder
 from pipeline.training.windows import Item

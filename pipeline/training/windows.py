@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.choices import WINDOW_FRAMES
 from pipeline.core.choices import Augment
 from pipeline.core.errors import UserError
 from pipeline.features import alignment
-from pipeline.features.alignment import WINDOW_FRAMES
 from pipeline.inference.tensors import expert_crops
 from pipeline.shards.prefetch import Prefetcher
 from pipeline.training.augment import augment_faces, augment_mel, degrade_faces, mask_mel, move_faces

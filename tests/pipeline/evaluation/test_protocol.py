@@ -73,7 +73,7 @@ def test_a_list_in_the_layout_of_wav2lips(tmp_path: Path) -> None:
     path.write_text("\n".join(lines))
     pairs = read_pairs(path, held_out)
     assert (pairs[0], pairs[-2], pairs[-1]) == (Pair("p/0", "p/1"), Pair("p/0", "p/7"), Pair("p/gone", "p/3"))
-    assert len(pairs) == 31 and read_pairs(path, held_out, max_clips=2) == pairs[:2]
+    assert len(pairs) == 31 and read_pairs(path, held_out, max_pairs=2) == pairs[:2]
     assert [pair.video_id for pair in self_paired(pairs)] == [*held_out[:29], "p/gone"]
 
 

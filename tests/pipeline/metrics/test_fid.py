@@ -15,8 +15,9 @@ from pipeline.metrics import MIN_FID_IMAGES
 from pipeline.metrics.fid import (
     FeatureCache,
     FeatureStatistics,
+    _frechet_distance,
+    _square_root,
     fid_of,
-    frechet_distance,
     inception_features,
     load_inception,
 )
@@ -25,6 +26,11 @@ from pipeline.metrics.fid import (
 def random_covariance(dim: int, seed: int, rank: int | None = None) -> np.ndarray:
     factor = np.random.default_rng(seed).normal(size=(dim, rank or 2 * dim))
     return factor @ factor.T / dim
+
+
+def distance_of(mean_a: np.ndarray, cov_a: np.ndarray, mean_b: np.ndarray, cov_b: np.ndarray) -> float:
+    """The distance of Gaussians with these covariances."""
+    return _frechet_distance(mean_a, _square_root(cov_a), mean_b, _square_root(cov_b))
 
 
 def statistics(features: np.ndarray) -> FeatureStatistics:
@@ -41,7 +47,7 @@ def test_gaussians_with_diagonal_covariances_have_a_closed_form() -> None:
     mean_a, mean_b = np.array([1.0, 2.0, 3.0]), np.array([1.5, 0.0, 3.0])
     sigma_a, sigma_b = np.array([1.0, 2.0, 0.0]), np.array([3.0, 2.0, 0.5])
     expected = 0.25 + 4.0 + ((sigma_a - sigma_b) ** 2).sum()
-    distance = frechet_distance(mean_a, np.diag(sigma_a**2), mean_b, np.diag(sigma_b**2))
+    distance = distance_of(mean_a, np.diag(sigma_a**2), mean_b, np.diag(sigma_b**2))
     assert distance == pytest.approx(expected, abs=1e-12)
 
 
@@ -50,16 +56,16 @@ def test_general_covariances_equal_the_matrix_square_root() -> None:
     mean_a, mean_b = np.random.default_rng(3).normal(size=(2, 12))
     root = scipy.linalg.sqrtm(cov_a @ cov_b)
     expected = ((mean_a - mean_b) ** 2).sum() + np.trace(cov_a + cov_b) - 2 * np.trace(root).real
-    assert frechet_distance(mean_a, cov_a, mean_b, cov_b) == pytest.approx(expected, rel=1e-10)
-    assert frechet_distance(mean_b, cov_b, mean_a, cov_a) == pytest.approx(expected, rel=1e-10)
+    assert distance_of(mean_a, cov_a, mean_b, cov_b) == pytest.approx(expected, rel=1e-10)
+    assert distance_of(mean_b, cov_b, mean_a, cov_a) == pytest.approx(expected, rel=1e-10)
 
 
 def test_singular_covariances_need_no_epsilon() -> None:
     cov, mean = random_covariance(40, 4, rank=5), np.zeros(40)
-    assert frechet_distance(mean, cov, mean, cov) == pytest.approx(0.0, abs=1e-10)
-    assert frechet_distance(mean, cov, mean, 4 * cov) == pytest.approx(np.trace(cov), rel=1e-10)
+    assert distance_of(mean, cov, mean, cov) == pytest.approx(0.0, abs=1e-10)
+    assert distance_of(mean, cov, mean, 4 * cov) == pytest.approx(np.trace(cov), rel=1e-10)
     nothing = np.zeros((40, 40))
-    assert frechet_distance(mean, cov, mean, nothing) == pytest.approx(np.trace(cov), rel=1e-12)
+    assert distance_of(mean, cov, mean, nothing) == pytest.approx(np.trace(cov), rel=1e-12)
 
 
 def test_identical_sets_are_at_distance_zero_and_a_shift_adds_its_square() -> None:
@@ -86,7 +92,7 @@ def test_few_and_many_images_give_the_distance_of_their_covariances(nums: tuple[
     rng = np.random.default_rng(9)
     sets = [rng.gamma(1.0, 0.4, size=(num, 64)) + shift for num, shift in zip(nums, (0.0, 0.1), strict=True)]
     gaussians = [(found.mean(axis=0), np.cov(found, rowvar=False)) for found in sets]
-    expected = frechet_distance(*gaussians[0], *gaussians[1])
+    expected = distance_of(*gaussians[0], *gaussians[1])
     assert fid_of(*map(statistics, sets)) == pytest.approx(expected, rel=1e-9)
     for found, (_, covariance) in zip(sets, gaussians, strict=True):
         assert statistics(found).covariance == pytest.approx(covariance, abs=1e-12)
