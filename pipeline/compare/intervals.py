@@ -13,7 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 MIN_INTERVAL_CLIPS = 8
-"""Fewer clips have no interval: a 95 % bootstrap interval of their mean covers it in 74 % of cases at 3, 84 % at 5."""
+"""Fewer clips have no interval.
+
+A 95 % percentile interval of the mean covers the true mean in 76 % of cases at 3 clips, 84 % at 5, 89 % at 8 and 93 %
+at 20. Simulated: 10,000 samples of normally distributed scores for each number of clips, with 2000 resamples each.
+"""
 FEW_CLIPS = 20
 """Below this number reports state that intervals are too narrow."""
 _BLOCK = 256
@@ -101,8 +105,8 @@ def few_clips_note(num_clips: int) -> str:
         return f"There are no intervals: they need at least {MIN_INTERVAL_CLIPS} clips, and there are {num_clips}."
     if num_clips < FEW_CLIPS:
         return (
-            f"Intervals over {num_clips} clips are too narrow: a 95 % interval by bootstrap covers the true mean in "
-            f"88 % of cases at {MIN_INTERVAL_CLIPS} clips and in 92 % at {FEW_CLIPS}."
+            f"Intervals over {num_clips} clips are too narrow: in a simulation, a 95 % interval by bootstrap covered "
+            f"the true mean in 89 % of cases at {MIN_INTERVAL_CLIPS} clips and in 93 % at {FEW_CLIPS}."
         )
     return ""
 
