@@ -48,7 +48,8 @@ from pipeline.inference.sync_expert import read_expert
 from pipeline.params import Params, TrainGanParams
 from pipeline.training.curve import write_curve
 from pipeline.training.curve_log import merge_rows
-from pipeline.training.gan import GanTrainee, window_cut
+from pipeline.training.gan import GanTrainee
+from pipeline.training.generator_windows import window_cut
 from pipeline.training.loop import Schedule, train
 from pipeline.training.variants import Recipe, recipe_of
 from pipeline.training.windows import WindowBatches

@@ -43,7 +43,7 @@ def _body(variant: str, context: stage.StageContext) -> dict[str, Any]:
     from pipeline.inference import saved_model
     from pipeline.media.image import write_png
     from pipeline.shards.read import read_index, shared_geometry, source_ids
-    from pipeline.training.gan import window_cut
+    from pipeline.training.generator_windows import window_cut
     from pipeline.training.session import Training, run_training, training_metrics
     from pipeline.training.variants import recipe_of
 

@@ -32,8 +32,8 @@ from pipeline.metrics.lse import (
 from pipeline.params import TrainEvaluatorParams
 from pipeline.shards.clip import Clip
 from pipeline.training.augment import augment_faces, move_faces
-from pipeline.training.loop import Batch
 from pipeline.training.sync_trainee import SyncTrainee
+from pipeline.training.trainee import Batch
 from pipeline.training.windows import Item, spread_starts, starts_fit
 
 MAX_SOFTNESS = 1 / 64

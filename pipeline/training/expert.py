@@ -20,8 +20,8 @@ from pipeline.inference.sync_expert import clip_cosines
 from pipeline.inference.tensors import expert_faces
 from pipeline.params import TrainSyncnetParams
 from pipeline.shards.clip import Clip
-from pipeline.training.loop import Batch
 from pipeline.training.sync_trainee import SyncTrainee
+from pipeline.training.trainee import Batch
 
 
 def expert_config(params: TrainSyncnetParams) -> SyncNetConfig:

@@ -36,26 +36,19 @@ from models.losses import (
 )
 from models.parallel import gather_batch, with_shared_statistics
 from models.syncnet import SyncNet
-from pipeline.core.errors import DataError, UserError
+from pipeline.core.errors import UserError
 from pipeline.inference.device import autocast
-from pipeline.inference.generator_kinds import GeneratorKind
 from pipeline.inference.tensors import faces_to_float
 from pipeline.params import TrainGanParams
 from pipeline.training.adversaries import LossWeights, Terms
 from pipeline.training.ema import AveragedWeights
-from pipeline.training.generator_windows import CutGeneratorWindow
-from pipeline.training.loop import Batch
+from pipeline.training.generator_windows import validation_batch, window_cut
 from pipeline.training.optimiser_step import apply_gradients, learning_rate_factor
+from pipeline.training.trainee import Batch
 from pipeline.training.variants import Recipe
 
 if TYPE_CHECKING:  # importing it imports OpenCV
     from pipeline.shards.clip import Clip
-
-
-def window_cut(params: TrainGanParams, kind: GeneratorKind, *, is_augmented: bool) -> CutGeneratorWindow:
-    """The function that cuts one clip's window for a batch. Only the InfoNCE sync loss needs audio of other moments."""
-    others = params.sync_negatives if params.sync_objective == "infonce" else 0
-    return CutGeneratorWindow(params.min_reference_gap_frames, others, is_augmented, kind, params.window_frames)
 
 
 def init_audio_encoder(generator: Generator, expert: SyncNet) -> None:
@@ -102,7 +95,7 @@ class GanTrainee:
         self._is_box = validation_clips[0].geometry == "box"
         # If a clip occurred twice in a batch, the sync loss could use a window's own audio as a negative.
         self._validation_batch_size = min(params.clips_per_batch, len(validation_clips))
-        self._validation = _validation_batch(
+        self._validation = validation_batch(
             validation_clips, window_cut(params, recipe.kind, is_augmented=False), params, validation_seed
         )
 
@@ -284,20 +277,3 @@ def _micro_batches(batch: Batch, num: int) -> Iterator[Batch]:
 def _weighted_sum(terms: Terms, weights: LossWeights) -> torch.Tensor:
     weighed = [weights[name] * term for name, term in terms.items() if weights.get(name, 0.0) > 0]
     return torch.stack(weighed).sum()
-
-
-def _validation_batch(
-    clips: Sequence[Clip], cut: CutGeneratorWindow, params: TrainGanParams, seed: int
-) -> dict[str, torch.Tensor]:
-    """The fixed validation windows. They depend on ``seed`` and the clips only, so all variants have the same."""
-    items = []
-    for index in range(params.num_validation_windows):
-        item = cut(clips[index % len(clips)], np.random.default_rng([seed, index]))
-        if item is not None:
-            items.append(item)
-    if not items:
-        raise DataError(
-            "no validation clip is long enough for a window and a reference; add longer clips to the split val, or "
-            "lower train_gan.window_frames or train_gan.min_reference_gap_frames, in params.yaml"
-        )
-    return {name: torch.from_numpy(np.stack([i[name] for i in items])) for name in items[0]}

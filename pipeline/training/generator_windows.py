@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from models.choices import WINDOW_FRAMES
+from pipeline.core.errors import DataError
 from pipeline.features import alignment
 from pipeline.inference.generator_kinds import OURS, GeneratorKind
+from pipeline.params import TrainGanParams
 from pipeline.training.augment import augment_faces, draw_gains, louder
 from pipeline.training.windows import Item
 
@@ -84,3 +88,26 @@ class CutGeneratorWindow:
         starts = starts[np.abs(starts[:, None] - fives).min(axis=1) >= self.min_reference_gap_frames]
         others = rng.choice(starts, size=self.num_other_audio, replace=len(starts) < self.num_other_audio)
         return np.concatenate([[start], others])
+
+
+def window_cut(params: TrainGanParams, kind: GeneratorKind, *, is_augmented: bool) -> CutGeneratorWindow:
+    """The function that cuts one clip's window for a batch. Only the InfoNCE sync loss needs audio of other moments."""
+    others = params.sync_negatives if params.sync_objective == "infonce" else 0
+    return CutGeneratorWindow(params.min_reference_gap_frames, others, is_augmented, kind, params.window_frames)
+
+
+def validation_batch(
+    clips: Sequence[Clip], cut: CutGeneratorWindow, params: TrainGanParams, seed: int
+) -> dict[str, torch.Tensor]:
+    """The fixed validation windows. They depend on ``seed`` and the clips only, so all variants have the same."""
+    items = []
+    for index in range(params.num_validation_windows):
+        item = cut(clips[index % len(clips)], np.random.default_rng([seed, index]))
+        if item is not None:
+            items.append(item)
+    if not items:
+        raise DataError(
+            "no validation clip is long enough for a window and a reference; add longer clips to the split val, or "
+            "lower train_gan.window_frames or train_gan.min_reference_gap_frames, in params.yaml"
+        )
+    return {name: torch.from_numpy(np.stack([i[name] for i in items])) for name in items[0]}

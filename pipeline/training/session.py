@@ -24,9 +24,10 @@ from pipeline.training import checkpoint
 from pipeline.training.curve import plot_curve, write_curve
 from pipeline.training.curve_log import CurveLog
 from pipeline.training.distributed import run_in_processes
-from pipeline.training.loop import Schedule, Trainee, TrainingReport, train
+from pipeline.training.loop import Schedule, TrainingReport, train
 from pipeline.training.sync_trainee import SyncTrainee
 from pipeline.training.sync_validation import SyncValidation
+from pipeline.training.trainee import Trainee
 from pipeline.training.windows import SYNC_LENGTH_SETTINGS, Cut, WindowBatches, require_equal_shares
 
 logger = logging.getLogger(__name__)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from pipeline.params import TrainEvaluatorParams, TrainSyncnetParams
 from pipeline.shards.clip import Clip
-from pipeline.training.loop import Batch
 from pipeline.training.optimiser_step import clipped_step, learning_rate_factor
 from pipeline.training.sync_validation import SyncValidation
+from pipeline.training.trainee import Batch
 
 ADAMW_BETAS = (0.9, 0.98)
 SyncNetwork = TypeVar("SyncNetwork", bound=torch.nn.Module)

@@ -28,7 +28,8 @@ from pipeline.shards.stream import ClipStream
 from pipeline.training.checkpoint import CheckpointStore
 from pipeline.training.evaluator import CutEvaluatorWindows, EvaluatorTrainee
 from pipeline.training.expert import ExpertTrainee, expert_config
-from pipeline.training.gan import GanTrainee, window_cut
+from pipeline.training.gan import GanTrainee
+from pipeline.training.generator_windows import window_cut
 from pipeline.training.loop import Schedule, train
 from pipeline.training.session import Training, spread_clips
 from pipeline.training.variants import recipe_of

@@ -27,8 +27,9 @@ from pipeline.params import TrainSyncnetParams
 from pipeline.stage import StageContext
 from pipeline.training import distributed
 from pipeline.training.expert import ExpertTrainee
-from pipeline.training.loop import Batch, NonFiniteLossError
+from pipeline.training.loop import NonFiniteLossError
 from pipeline.training.session import Trained, Training, run_training
+from pipeline.training.trainee import Batch
 from pipeline.training.windows import CutSyncWindows
 
 pytestmark = pytest.mark.slow

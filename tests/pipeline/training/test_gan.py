@@ -22,8 +22,8 @@ from pipeline.inference.generator_kinds import KINDS, OURS, GeneratorKind
 from pipeline.params import LipGanVariant, Speech2VidVariant, TrainGanParams, Wav2LipVariant
 from pipeline.stages.train_gan import build_trainee
 from pipeline.training.adversaries import ADAM_BETAS, QualityAdversary
-from pipeline.training.gan import GanTrainee, init_audio_encoder, window_cut
-from pipeline.training.generator_windows import CutGeneratorWindow
+from pipeline.training.gan import GanTrainee, init_audio_encoder
+from pipeline.training.generator_windows import CutGeneratorWindow, window_cut
 from pipeline.training.loss_weights import weights_at, without
 from pipeline.training.variants import Recipe, recipe_of
 from tests.support.small_expert import EXPERT, save_expert

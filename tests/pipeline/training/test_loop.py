@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from pipeline.training.checkpoint import CheckpointStore
-from pipeline.training.loop import Batch, NonFiniteLossError, Schedule, _key_figure, train
+from pipeline.training.loop import NonFiniteLossError, Schedule, _key_figure, train
 from pipeline.training.optimiser_step import clipped_step, learning_rate_factor
+from pipeline.training.trainee import Batch
 
 SCHEDULE = Schedule(num_steps=23, validate_every=7, checkpoint_every=5, log_every=4)
 

@@ -20,8 +20,9 @@ from pipeline.inference.tensors import faces_to_float
 from pipeline.params import Params, TrainEvaluatorParams, TrainGanParams, TrainSyncnetParams, load_params
 from pipeline.training.evaluator import EvaluatorTrainee
 from pipeline.training.expert import ExpertTrainee
-from pipeline.training.gan import GanTrainee, window_cut
-from pipeline.training.loop import Batch
+from pipeline.training.gan import GanTrainee
+from pipeline.training.generator_windows import window_cut
+from pipeline.training.trainee import Batch
 from pipeline.training.variants import Recipe, recipe_of
 
 ROOT = Path(__file__).resolve().parents[3]
