@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.report.tables import figure
+from pipeline.report.tables import number_text
 
 TRAILER = "Lipsmith-Promotion"
 """Last line of a commit's message. It marks the commits that may be built on, and has the digest of the model."""
@@ -29,6 +29,6 @@ def promotion_message(decision: Mapping[str, Any]) -> str:
     lines = [f"Results of the champion, {version}" if is_champion else f"Promote {version}", "", decision["reason"], ""]
     before = shown_scores(champion) if champion else {}
     for label, value in shown_scores(challenger).items():
-        earlier = f" (champion before: {figure(before[label], '.4f')})" if before else ""
-        lines.append(f"{label}: {figure(value, '.4f')}{earlier}")
+        earlier = f" (champion before: {number_text(before[label], '.4f')})" if before else ""
+        lines.append(f"{label}: {number_text(value, '.4f')}{earlier}")
     return "\n".join([*lines, "", f"{TRAILER}: {challenger['model_sha256']}", ""])

@@ -9,7 +9,7 @@ from flows.promotion import shown_scores
 from flows.reproduce import outcome_table
 from flows.saved_results import SavedResults
 from flows.tasks import StageResult
-from pipeline.report.tables import Table, figure
+from pipeline.report.tables import Table, number_text
 
 
 def headline(
@@ -87,7 +87,7 @@ def _figures(decision: dict[str, Any]) -> str:
     rows = []
     for role in ("challenger", "champion"):
         if model := decision[role]:
-            figures = [figure(value, ".4f") for value in shown_scores(model).values()]
+            figures = [number_text(value, ".4f") for value in shown_scores(model).values()]
             digests = [model[key][:12] for key in ("model_sha256", "evaluation_digest")]
             rows.append([role, model["version"], *figures, _clips(model), *digests])
     header = ["model", "version", "LSE-D", "LSE-C", "FID", "clips", "weights", "evaluation"]

@@ -36,7 +36,7 @@ from pipeline.core import atomic
 from pipeline.core.command_line import RootOption, run_command
 from pipeline.core.errors import UserError, first_line
 from pipeline.core.layout import CODE_ROOT, Layout, find_root
-from pipeline.report.tables import Table, figure
+from pipeline.report.tables import Table, number_text
 
 COMPARISON_METRICS = "artifacts/compare/metrics.json"
 _OUTCOME_WIDTH = 32
@@ -159,7 +159,9 @@ def outcome_text(points: Sequence[SweepPoint], outcomes: dict[str, str], done: d
     cells = []
     for point in points:
         scores = {name: of_one for name, of_one in done.get(point.name, {}).items() if isinstance(of_one, dict)}
-        columns = [[figure(of_one.get(key), ".3f") for of_one in scores.values()] or ["-"] for key in ("lse_d", "fid")]
+        columns = [
+            [number_text(of_one.get(key), ".3f") for of_one in scores.values()] or ["-"] for key in ("lse_d", "fid")
+        ]
         figures = ["\n".join(column) for column in (list(scores) or ["-"], *columns)]
         cells.append([point.name, "\n".join(point.settings), _wrapped(outcomes[point.name]), *figures])
     return Table(["experiment", "settings", "outcome", "variant", "LSE-D", "FID"], cells, num_text=4).plain()

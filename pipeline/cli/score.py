@@ -15,7 +15,7 @@ from pipeline.core.choices import JUDGE_NAMES
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout, find_root
 from pipeline.core.mappings import differing_keys
-from pipeline.report.tables import Table, figure
+from pipeline.report.tables import Table, number_text
 
 MAX_NAMED = 20
 WITHHELD = "the evaluator cannot judge these clips"
@@ -215,15 +215,15 @@ def _comparison_table(name: str, figures: Mapping[str, Any], rows: Sequence[Mapp
     cells = [
         [
             label,
-            figure(found["lse_d"], ".3f"),
-            figure(found["lse_c"], ".3f"),
-            figure(found["lse_c_valid"], ".3f"),
+            number_text(found["lse_d"], ".3f"),
+            number_text(found["lse_c"], ".3f"),
+            number_text(found["lse_c_valid"], ".3f"),
             f"{found['fid']:.2f}",
             f"{1000 * found['kid']:.2f}",
-            figure(found["within_one_frame"], ".0%"),
-            figure(found["share_at_limit"], ".0%"),
-            figure(found["opening_correlation"], ".2f"),
-            figure(found["pause_motion_px"], ".2f"),
+            number_text(found["within_one_frame"], ".0%"),
+            number_text(found["share_at_limit"], ".0%"),
+            number_text(found["opening_correlation"], ".2f"),
+            number_text(found["pause_motion_px"], ".2f"),
         ]
         for label, found in named
     ]

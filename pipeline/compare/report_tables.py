@@ -11,7 +11,7 @@ from pipeline.compare.findings import LSE
 from pipeline.compare.intervals import MIN_INTERVAL_CLIPS, few_clips_note, level
 from pipeline.compare.paper import ABLATION, REAL_VIDEO, TABLE_1, PaperScores
 from pipeline.compare.seeds import averaged, mean_of, runs_of, seed_spread
-from pipeline.report.tables import Table, figure
+from pipeline.report.tables import Table, number_text
 
 Row = Mapping[str, Any]
 LIP_COLUMNS = {"opening_correlation": "opening ~ loudness ↑", "pause_motion_px": "lips in pauses, px"}
@@ -131,7 +131,7 @@ def our_table(rows: Sequence[Row], *, has_sync: bool) -> Table:
                 f"{row['fid']:.2f}",
                 f"{1000 * row['kid']:.2f}",
                 _with_interval(row, "within_one_frame", ".0%"),
-                f"{figure(row['offset_median_frames'], '+g')} ({figure(row['share_at_limit'], '.0%')})",
+                f"{number_text(row['offset_median_frames'], '+g')} ({number_text(row['share_at_limit'], '.0%')})",
                 _with_interval(row, "jitter_ratio", ".2f"),
                 str(row["num_clips"]) + (f" ({row['num_failed']} failed)" if row["num_failed"] else ""),
             ]
@@ -145,10 +145,10 @@ def short_table(rows: Sequence[Row], *, has_sync: bool) -> Table:
     cells = [
         [
             name,
-            figure(row["lse_d"], ".3f"),
-            figure(row["lse_c"], ".3f"),
+            number_text(row["lse_d"], ".3f"),
+            number_text(row["lse_c"], ".3f"),
             f"{row['fid']:.2f}",
-            figure(row["within_one_frame"], ".0%"),
+            number_text(row["within_one_frame"], ".0%"),
             "-" if name in BOUND_NAMES else str(row["num_seeds"]),
         ]
         for name, row in averaged(rows).items()
@@ -158,7 +158,7 @@ def short_table(rows: Sequence[Row], *, has_sync: bool) -> Table:
 
 def _with_interval(row: Row, key: str, form: str) -> str:
     bounds = row.get(f"{key}_ci")
-    return figure(row[key], form) + (f" {_interval(bounds, form)}" if bounds else "")
+    return number_text(row[key], form) + (f" {_interval(bounds, form)}" if bounds else "")
 
 
 def _interval(bounds: Sequence[float], form: str) -> str:
@@ -200,7 +200,7 @@ def seed_table(rows: Sequence[Row], *, has_sync: bool) -> Table:
     for name, runs in runs_of(rows).items():
         if len(runs) > 1:
             figures = [
-                f"{figure(mean_of(runs, key), form)} ± {figure(seed_spread(runs, key), form)}"
+                f"{number_text(mean_of(runs, key), form)} ± {number_text(seed_spread(runs, key), form)}"
                 for key, form in forms.items()
             ]
             cells.append([f"`{name}`", *figures, str(len(runs))])
@@ -242,7 +242,7 @@ def beside_paper(rows: Sequence[Row], printed: Sequence[PaperScores], *, has_syn
         line = [f"`{theirs.variant}` ({theirs.method})"]
         for _, key, form, _ in metrics:
             value = getattr(theirs, key)
-            line.append(figure(ours[key] if ours else None, form))
+            line.append(number_text(ours[key] if ours else None, form))
             line.append("-" if value is None else f"{value:.3f}")
         cells.append(line)
     return _table([_ROW, *sides], cells, has_sync=has_sync)
@@ -252,5 +252,5 @@ def edge_table(rows: Sequence[Row], *, has_sync: bool) -> Table:
     """LSE as published, and without the zero vectors for audio beyond the ends of a clip."""
     columns = [_ROW, *(_Column(head, is_sync=True) for head in ("LSE-D", "edge valid", "LSE-C", "edge valid"))]
     keys = ("lse_d", "lse_d_valid", "lse_c", "lse_c_valid")
-    cells = [[f"`{row['variant']}`", *(figure(row[key], ".3f") for key in keys)] for row in rows]
+    cells = [[f"`{row['variant']}`", *(number_text(row[key], ".3f") for key in keys)] for row in rows]
     return _table(columns, cells, has_sync=has_sync)

@@ -36,8 +36,8 @@ class Table:
         return text.ljust(width) if place < self.num_text else text.rjust(width)
 
 
-def figure(value: float | None, form: str) -> str:
-    """A figure in the format ``form``; a dash for None."""
+def number_text(value: float | None, form: str) -> str:
+    """A number in the format ``form``; a dash for None."""
     return "-" if value is None else f"{value:{form}}"
 
 

@@ -13,7 +13,7 @@ from pipeline.core.layout import Layout
 from pipeline.core.locks import locked
 from pipeline.core.redact import redacted
 from pipeline.params import Params, load_params
-from pipeline.report.tables import Table, figure
+from pipeline.report.tables import Table, number_text
 from pipeline.tracking.datasets import split_datasets
 from pipeline.tracking.names import run_params
 from pipeline.tracking.runs import KEY_TAG, PARENT_TAG, find_run, identity_of
@@ -81,7 +81,7 @@ def comparison_note(
     cells = [
         [
             f"[{row['variant']}]({run_address(experiment, children[row['variant']])})",
-            *(figure(row.get(key), form) for key, (_, form) in _COLUMNS.items()),
+            *(number_text(row.get(key), form) for key, (_, form) in _COLUMNS.items()),
         ]
         for row in rows
     ]
