@@ -27,8 +27,9 @@ from models.lse_syncnet import LseSyncNet
 from pipeline.core.choices import LsePrecision
 from pipeline.core.command_line import run_command
 from pipeline.core.layout import Layout, find_root
+from pipeline.evaluation.networks import Networks
 from pipeline.evaluation.score import distances
-from pipeline.evaluation.setup import SPLIT, Networks
+from pipeline.evaluation.setup import SPLIT
 from pipeline.features.mfcc import mfcc
 from pipeline.inference.lse_evaluator import Evaluator
 from pipeline.metrics.fid import inception_features, load_inception

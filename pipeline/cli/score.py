@@ -72,7 +72,7 @@ def score_folders(layout: Layout, generated: Path, real: Path, out: Path | None,
     from pipeline.evaluation.clip_rows import clips_csv
     from pipeline.evaluation.evaluator_quality import accuracy_sentence
     from pipeline.evaluation.lips import lip_summary
-    from pipeline.evaluation.setup import Networks
+    from pipeline.evaluation.networks import Networks
     from pipeline.evaluation.videos import against as comparing
     from pipeline.evaluation.videos import score as scoring
     from pipeline.evaluation.videos.encodings import Encodings

@@ -8,34 +8,24 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-import torch
-
 from pipeline.core.choices import Device, Precision
-from pipeline.core.digest import sha256_of
 from pipeline.core.layout import Layout
-from pipeline.core.versions import metric_package_versions
 from pipeline.evaluation import protocol
-from pipeline.evaluation.cache import open_cache
 from pipeline.evaluation.generate import CropGenerator
-from pipeline.evaluation.lips import LipScorer, missing_sentence
+from pipeline.evaluation.lips import LipScorer
+from pipeline.evaluation.networks import Networks
 from pipeline.evaluation.probes import run_probes
 from pipeline.evaluation.real_clips import place_real_clips
-from pipeline.evaluation.score import VariantScore, distances, num_paired_frames, score_summary, score_variant
+from pipeline.evaluation.score import VariantScore, num_paired_frames, score_variant
 from pipeline.faces.crops import CROP_PX
 from pipeline.inference import saved_model
-from pipeline.inference.device import select_device, set_threads
 from pipeline.inference.generator import MouthGenerator
-from pipeline.inference.lse_evaluator import Evaluator, load_evaluator
-from pipeline.inference.pretrained import ensure_inception
-from pipeline.metrics import MIN_FID_IMAGES
-from pipeline.metrics.fid import FeatureCache, inception_features, load_inception
-from pipeline.metrics.kid import ESTIMATOR as KID_ESTIMATOR
-from pipeline.params import EvaluateParams, Params
+from pipeline.params import Params
 from pipeline.shards.clip import Clip
 from pipeline.shards.read import read_clips, read_index
 
@@ -46,92 +36,6 @@ RING_PAIRING = "each clip with the audio of the next clip of a seeded ring; real
 LISTED_PAIRING = "a list of pairs; real keeps its own audio"
 GENERATOR_PRECISION: Precision = "fp32"
 """The same on every machine: rows scored on different ones may share a table."""
-
-
-@dataclass(frozen=True)
-class Networks:
-    """The networks that score, and their settings."""
-
-    params: EvaluateParams
-    seed: int
-    evaluator: Evaluator
-    inception_path: Path
-    inception_sha256: str
-    cache_dir: Path
-    device: torch.device
-    lips: LipScorer = field(default_factory=LipScorer)
-
-    @classmethod
-    def open(cls, layout: Layout, params: Params) -> Networks:
-        """The networks that ``params.yaml`` and the files of the checkout describe.
-
-        Raises WeightsError if the weights of Inception are not available, and UserError if there is no evaluator.
-        """
-        set_threads(params.runtime.num_threads)
-        device = select_device(params.runtime.device)
-        inception_path = ensure_inception(layout.weights_dir)
-        weights = params.evaluate.lse.weights
-        return cls(
-            params=params.evaluate,
-            seed=params.seed,
-            evaluator=load_evaluator(
-                layout.find(weights) if isinstance(weights, Path) else weights,
-                layout.model_dir("train_evaluator"),
-                device,
-                params.evaluate.lse.precision,
-            ),
-            inception_path=inception_path,
-            inception_sha256=sha256_of(inception_path),
-            cache_dir=open_cache(layout.scratch_dir),
-            device=device,
-            lips=LipScorer.open(layout.weights_dir),
-        )
-
-    def metrics(self, score: VariantScore, *, is_generated: bool) -> dict[str, Any]:
-        """LSE-D, LSE-C, FID and KID, with evaluator, weights, number of images and package versions.
-
-        ``is_generated``: whether the shown crops differ from the real ones. Raises DataError if no clip was scored.
-        """
-        summary = score_summary(score)
-        inception = load_inception(self.inception_path, self.device)
-        cache = FeatureCache(self.cache_dir, self.inception_sha256)
-        features = partial(inception_features, network=inception)
-        cached_features = partial(cache.get, compute=features)
-        num_images = len(score.real_crops)
-        if num_images < MIN_FID_IMAGES:
-            logger.warning(
-                "FID is computed from %d images a side; below %d it is biased upward", num_images, MIN_FID_IMAGES
-            )
-        # The crops of a bound are real ones and may be cached.
-        shown_features = features if is_generated else cached_features
-        return {
-            **summary,
-            **distances(score.real_crops, score.generated_crops, shown_features, cached_features, self.seed),
-            "evaluator": self.evaluator.name,
-            "evaluator_sha256": self.evaluator.sha256,
-            "fid_num_images": num_images,
-            "fid_weights_sha256": self.inception_sha256,
-            "lips_missing": missing_sentence(self.lips, [item.lips for item, _ in score.scored]),
-            "versions": metric_package_versions(),
-        }
-
-    def describe(self) -> dict[str, Any]:
-        """The part of the protocol that concerns the scoring networks."""
-        return {
-            "seed": self.seed,
-            "evaluator": self.evaluator.name,
-            "evaluator_sha256": self.evaluator.sha256,
-            "evaluator_width": self.evaluator.width,
-            "evaluator_input": "context crops, bilinear to 224 in 8 bits",
-            "vshift_frames": self.params.lse.vshift_frames,
-            "edge": "zero",
-            "lse_precision": self.evaluator.precision,
-            "fid_images": "96x96 face crops",
-            "fid_weights_sha256": self.inception_sha256,
-            "every_n_frames": self.params.fid.every_n_frames,
-            "max_frames": self.params.fid.max_frames,
-            "kid": KID_ESTIMATOR,
-        }
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from pipeline.core.digest import sha256_of
 from pipeline.core.errors import DataError
 from pipeline.evaluation import protocol
+from pipeline.evaluation.networks import Networks
 from pipeline.evaluation.protocol import Pair
 from pipeline.evaluation.score import PairResult, VariantScore
-from pipeline.evaluation.setup import Networks
 from pipeline.evaluation.videos.encodings import Encodings
 from pipeline.evaluation.videos.faces import MIN_LENGTH_SHARE, MIN_SHOWN_SHARE, PairedFaces
 from pipeline.evaluation.videos.pairing import VideoPair

@@ -24,7 +24,7 @@ from pipeline.core import atomic, scratch
 from pipeline.core.errors import DataError, TemporaryError, UserError
 from pipeline.core.layout import Layout
 from pipeline.core.model_files import MODEL_NAME
-from pipeline.evaluation import score, setup, strips
+from pipeline.evaluation import networks, score, setup, strips
 from pipeline.inference import saved_model
 from pipeline.inference.pretrained import INCEPTION, WeightsError
 from pipeline.metrics.fitness import RealVideos
@@ -90,9 +90,9 @@ def run_stage(
 ) -> Callable[..., dict[str, Any]]:
     weights = layout.weights_dir / "inception.pt"
     atomic.write_bytes(weights, b"weights")
-    monkeypatch.setattr(setup, "ensure_inception", lambda folder: weights)
-    monkeypatch.setattr(setup, "load_inception", lambda path, device: None)
-    monkeypatch.setattr(setup, "inception_features", lambda images, network: block_means(images))
+    monkeypatch.setattr(networks, "ensure_inception", lambda folder: weights)
+    monkeypatch.setattr(networks, "load_inception", lambda path, device: None)
+    monkeypatch.setattr(networks, "inception_features", lambda images, network: block_means(images))
 
     def run_one(
         stage: str, body: Callable[[StageContext], Any], variant: str | None = None, **changed: Any
@@ -294,7 +294,7 @@ def test_weights_that_nobody_could_be_asked_for_are_worth_another_try(
     def fail(folder: Path) -> Path:
         raise WeightsError("nobody answers")
 
-    monkeypatch.setattr(setup, "ensure_inception", fail)
+    monkeypatch.setattr(networks, "ensure_inception", fail)
     with pytest.raises(TemporaryError, match="nobody answers"):
         run_stage("evaluate", partial(evaluate._body, "real"), "real")
     atomic.write_bytes(layout.weights_dir / INCEPTION.name, b"something else")

@@ -16,6 +16,7 @@ from models.lse_syncnet import LseSyncNet
 from pipeline.core.errors import DataError
 from pipeline.evaluation.clip_rows import clips_csv
 from pipeline.evaluation.generate import CropGenerator
+from pipeline.evaluation.networks import Networks
 from pipeline.evaluation.protocol import Pair, clips_sha256, derange, self_paired, spread_frames
 from pipeline.evaluation.score import (
     PairResult,
@@ -26,7 +27,7 @@ from pipeline.evaluation.score import (
     score_summary,
     score_variant,
 )
-from pipeline.evaluation.setup import Evaluation, Networks
+from pipeline.evaluation.setup import Evaluation
 from pipeline.features.alignment import num_samples_of
 from pipeline.inference.generator import MouthGenerator
 from pipeline.inference.generator_inputs import AudioSource

@@ -18,7 +18,7 @@ from pipeline.core.layout import Layout
 from pipeline.corpora.manifest import record_of
 from pipeline.dubbing import Dubber
 from pipeline.dubbing.dubber import OF_RENDERED_FACES
-from pipeline.evaluation import lips, setup
+from pipeline.evaluation import lips, networks
 from pipeline.inference.saved_model import load_model
 from pipeline.media.writer import VideoWriter
 from pipeline.params import Params, load_params
@@ -96,10 +96,10 @@ def test_a_generator_of_128_px_is_trained_scored_exported_and_dubs(
     atomic.write_bytes(weights, b"weights")
     monkeypatch.setattr(session, "plot_curve", lambda *_: None)
     monkeypatch.setattr(lips, "has_speech_detector", lambda: False)
-    monkeypatch.setattr(setup, "open_cache", lambda folder: folder)
-    monkeypatch.setattr(setup, "ensure_inception", lambda folder: weights)
-    monkeypatch.setattr(setup, "load_inception", lambda path, device: None)
-    monkeypatch.setattr(setup, "inception_features", lambda images, network: block_means(images))
+    monkeypatch.setattr(networks, "open_cache", lambda folder: folder)
+    monkeypatch.setattr(networks, "ensure_inception", lambda folder: weights)
+    monkeypatch.setattr(networks, "load_inception", lambda path, device: None)
+    monkeypatch.setattr(networks, "inception_features", lambda images, network: block_means(images))
 
     run_stage(layout, params, "train_syncnet", train_syncnet._body)
     trained = run_stage(layout, params, "train_gan", partial(train_gan._body, VARIANT), VARIANT)

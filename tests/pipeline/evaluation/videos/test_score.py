@@ -21,7 +21,7 @@ from models.lse_syncnet import LseSyncNet
 from pipeline.cli.main import app
 from pipeline.core import atomic
 from pipeline.core.layout import Layout
-from pipeline.evaluation import setup
+from pipeline.evaluation import networks
 from pipeline.evaluation.lips import NOT_INSTALLED
 from pipeline.evaluation.videos import score as score_module
 from pipeline.inference import saved_model
@@ -46,9 +46,9 @@ def checkout(
     state = LseSyncNet(0.03).state_dict()
     saved_model.save_model(folder, kind="lse_syncnet", config={"width": 0.03}, state=state, info={})
     atomic.write_bytes(layout.weights_dir / "inception.pt", b"weights")
-    monkeypatch.setattr(setup, "ensure_inception", lambda weights_dir: weights_dir / "inception.pt")
-    monkeypatch.setattr(setup, "load_inception", lambda path, device: None)
-    monkeypatch.setattr(setup, "inception_features", lambda images, network: block_means(images))
+    monkeypatch.setattr(networks, "ensure_inception", lambda weights_dir: weights_dir / "inception.pt")
+    monkeypatch.setattr(networks, "load_inception", lambda path, device: None)
+    monkeypatch.setattr(networks, "inception_features", lambda images, network: block_means(images))
     monkeypatch.chdir(layout.root)
     yield layout.root
 
@@ -76,7 +76,7 @@ class LoudnessEvaluator:
 
 @pytest.fixture
 def loudness_evaluator(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(setup, "load_evaluator", lambda *arguments: LoudnessEvaluator())
+    monkeypatch.setattr(networks, "load_evaluator", lambda *arguments: LoudnessEvaluator())
 
 
 def test_a_system_that_copies_its_input_and_what_it_leaves_out(loudness_evaluator: None, tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_lip_metrics_of_both_sides_are_shown(
     """The networks are replaced; the first call is for the generated video, the second for the real one."""
     scores = iter([LipScore(0.25, 0.3, 20), LipScore(0.5, 0.1, 20)] * 2)
     monkeypatch.setattr(
-        setup.LipScorer, "open", lambda *_: type("Fake", (), {"missing": "", "__call__": lambda *_: next(scores)})()
+        networks.LipScorer, "open", lambda *_: type("Fake", (), {"missing": "", "__call__": lambda *_: next(scores)})()
     )
     made, real = write_pairs(tmp_path, num_in_sync=1, num=1)
     out = tmp_path / "made.json"
