@@ -159,9 +159,7 @@ def outcome_text(points: Sequence[SweepPoint], outcomes: dict[str, str], done: d
     cells = []
     for point in points:
         scores = {name: of_one for name, of_one in done.get(point.name, {}).items() if isinstance(of_one, dict)}
-        columns = [
-            [number_text(of_one.get(key), ".3f") for of_one in scores.values()] or ["-"] for key in ("lse_d", "fid")
-        ]
+        columns = [[number_text(one.get(key), ".3f") for one in scores.values()] or ["-"] for key in ("lse_d", "fid")]
         figures = ["\n".join(column) for column in (list(scores) or ["-"], *columns)]
         cells.append([point.name, "\n".join(point.settings), _wrapped(outcomes[point.name]), *figures])
     return Table(["experiment", "settings", "outcome", "variant", "LSE-D", "FID"], cells, num_text=4).plain()
