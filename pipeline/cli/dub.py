@@ -48,8 +48,8 @@ def dub(
         Path | None,
         typer.Option(
             metavar="PNG",
-            help="Print the faces of --face, write their pictures and numbers to this file, and end. Without any face, "
-            "no file is written and the exit code is 3.",
+            help="Print the faces of --face, write their pictures and numbers to this file, and end. An existing file "
+            "is replaced. Without any face, no file is written and the exit code is 3.",
         ),
     ] = None,
     start: Annotated[

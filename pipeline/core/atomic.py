@@ -8,7 +8,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,16 @@ def require_writable(path: Path, flag: str) -> None:
         _temporary(path).unlink()
     except OSError as error:
         raise UserError(f"{flag} {path} cannot be written: {error.filename}: {error.strerror}") from None
+
+
+def require_not_input(path: Path, flag: str, inputs: Iterable[tuple[str, Path]]) -> None:
+    """Raises UserError if the output ``path`` is the file of one of the inputs, which it would replace.
+
+    ``flag``: the option that named the path. ``inputs``: the option of each input, and its path.
+    """
+    for named, read in inputs:
+        if path.exists() and read.exists() and path.samefile(read):
+            raise UserError(f"{flag} {path} is the same file as {named}; choose another name for {flag}")
 
 
 def remove_abandoned(path: Path) -> None:

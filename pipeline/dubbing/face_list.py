@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.dubbing.dub import DetectorsFor
 from pipeline.dubbing.face_path import FollowSettings, FoundFaces, find_faces, finer
-from pipeline.dubbing.face_sheet import draw_faces, require_picture_name
+from pipeline.dubbing.face_sheet import draw_faces, require_sheet
 from pipeline.dubbing.file_arguments import naming_options
 from pipeline.dubbing.numbered_faces import NumberedFace, OpenImages, find_talking, number_faces
 from pipeline.dubbing.phases import OnProgress, in_phase
@@ -43,10 +43,10 @@ def find_listed_faces(
 ) -> tuple[ListedFace, ...]:
     """The faces of the video ``path``. ``sheet``: PNG file for their pictures; it is not written if there are none.
 
-    Raises MediaError for an unusable video, UserError for a sheet that cannot be written.
+    Raises MediaError for an unusable video, UserError for a sheet that cannot be written or would replace an input.
     """
     if sheet is not None:
-        require_picture_name(sheet)
+        require_sheet(sheet, path)
     with naming_options([("--face", path)]), open_pictures(path, fps) as video:
         display, source = video.display, SourceTiming(video.fps, None)
 

@@ -20,10 +20,16 @@ _COLUMNS = 5
 _GAP_PX, _TEXT_PX = 20, 74
 
 
-def require_picture_name(path: Path) -> None:
-    """Raises UserError unless ``path`` is a PNG file that can be written. Creates its folder."""
+def require_sheet(path: Path, face: Path) -> None:
+    """Raises UserError unless ``path`` is a PNG file that can be written, and no picture of ``face``.
+
+    ``face``: the video, picture or folder of pictures that is read. Creates the folder of ``path``.
+    """
     if path.suffix.lower() != ".png":
         raise UserError(f"--list-faces {path}: the file name must end in .png")
+    atomic.require_not_input(path, "--list-faces", [("--face", face)])
+    if path.parent.exists() and face.exists() and path.parent.samefile(face):
+        raise UserError(f"--list-faces {path} lies among the pictures of --face {face}; choose another folder for it")
     atomic.require_writable(path, "--list-faces")
 
 

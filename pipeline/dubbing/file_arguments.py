@@ -27,9 +27,7 @@ def require_output(out: Path, inputs: Sequence[tuple[str, Path]]) -> None:
     require_video_name(out)
     if out.is_dir():
         raise UserError(f"--out {out} is a folder; give a file, such as {out / 'out.mp4'}")
-    for flag, read in inputs:
-        if out.exists() and read.exists() and out.samefile(read):
-            raise UserError(f"--out {out} is the same file as {flag}; choose another name for --out")
+    atomic.require_not_input(out, "--out", inputs)
     atomic.require_writable(out, "--out")
     atomic.remove_abandoned(out)
 

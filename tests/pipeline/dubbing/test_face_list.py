@@ -1,4 +1,4 @@
-"""The list of faces of a video whose sound is of no use."""
+"""The list of faces: unusable sound, varying rates, and sheets that would replace an input."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import logging
 import numpy as np
 import pytest
 
+from pipeline.core.errors import UserError
 from pipeline.dubbing.face_list import find_listed_faces
 from pipeline.media.errors import CorruptMediaError
 from pipeline.media.file import MediaFile
 from pipeline.media.frame_times import FrameTimes
+from pipeline.media.image import write_png
 from pipeline.media.writer import VideoWriter
 from tests.support.dub_runs import FOLLOW
 from tests.support.dub_scenes import HEIGHT, WIDTH, ScriptedDetector, picture
@@ -60,3 +62,23 @@ def test_times_are_those_of_the_frames_in_a_video_of_varying_rate(tmp_path):
     first, second = find_listed_faces(path, lambda side: [ScriptedDetector(seen)], FOLLOW, None)
     assert (first.start_s, first.end_s) == pytest.approx((0.0, 1.68), abs=0.002)
     assert (second.start_s, second.end_s) == pytest.approx((1.2, 1.68), abs=0.002)
+
+
+@pytest.mark.parametrize(
+    ("face", "sheet", "fault"),
+    [
+        ("photo.png", "photo.png", "is the same file as --face"),
+        ("photo.png", "link.png", "is the same file as --face"),
+        ("pictures", "pictures/1.png", "lies among the pictures of --face"),
+        ("pictures", "pictures/faces.png", "lies among the pictures of --face"),
+    ],
+)
+def test_a_sheet_replaces_no_input(tmp_path, face, sheet, fault):
+    (tmp_path / "pictures").mkdir()
+    for name in ("photo.png", "pictures/1.png"):
+        write_png(tmp_path / name, picture(0))
+    (tmp_path / "link.png").symlink_to("photo.png")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.png")}
+    with pytest.raises(UserError, match=f"^--list-faces .*{fault}"):
+        find_listed_faces(tmp_path / face, lambda side: [ScriptedDetector(every=FACES)], FOLLOW, tmp_path / sheet)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.png")} == before
