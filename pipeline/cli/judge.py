@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.cli.errors import user_errors
+from pipeline.core.errors import UserError
 from pipeline.core.layout import CODE_ROOT, Layout
 from pipeline.core.resources import num_cores
 
@@ -32,7 +33,9 @@ STAGES = ("download", "preprocess", "sync_filter", "train_evaluator")
 
 
 def train_judge(
-    folder: Annotated[Path, typer.Argument(help="Folder for the corpus, the stages' outputs and the judge.")],
+    folder: Annotated[
+        Path, typer.Argument(help="New folder for the corpus, the stages' outputs and the judge, no checkout.")
+    ],
     grid: Annotated[Path, typer.Option(help="Folder that holds the GRID speakers s1 and s26.")],
     unseen: Annotated[
         Path | None,
@@ -57,8 +60,8 @@ def train_judge(
 
         folder = folder.resolve()
         clips = folder / "clips"
-        make_judge_corpus(JudgeCorpus(grid.resolve(), unseen and unseen.resolve()), clips, num_cores())
         layout = prepare_judge_folder(folder, clips)
+        make_judge_corpus(JudgeCorpus(grid.resolve(), unseen and unseen.resolve()), clips, num_cores())
         for stage in STAGES:
             if not layout.metrics_path(stage).is_file():
                 code = subprocess.run([sys.executable, "-m", f"pipeline.stages.{stage}"], cwd=folder).returncode
@@ -73,7 +76,10 @@ def train_judge(
 
 
 def prepare_judge_folder(folder: Path, clips: Path) -> Layout:
-    """Write the ``params.yaml`` and ``dvc.yaml`` with which the stages train a judge on ``clips``, into ``folder``."""
+    """Write the ``params.yaml`` and ``dvc.yaml`` with which the stages train a judge on ``clips``, into ``folder``.
+
+    Raises UserError unless the folder is new, empty, or was prepared by this function.
+    """
     from pipeline.core import atomic
     from pipeline.params import load_params
     from pipeline.params.edit import replace_values
@@ -81,6 +87,7 @@ def prepare_judge_folder(folder: Path, clips: Path) -> Layout:
     from pipeline.params.sharing import may_share, set_sharing
 
     layout = Layout(folder)
+    _require_new_or_prepared(layout)
     text, _ = apply_profile("folder", (CODE_ROOT / "params.yaml").read_text())
     text, _ = replace_values(text, VALUES | {"dataset.folder.root": str(clips)})
     atomic.write_text(layout.params_path, text)
@@ -88,6 +95,24 @@ def prepare_judge_folder(folder: Path, clips: Path) -> Layout:
     shared = set_sharing((CODE_ROOT / "dvc.yaml").read_text(), may_share(params, [params.dataset.source]))
     atomic.write_text(folder / "dvc.yaml", shared)
     return layout
+
+
+def _require_new_or_prepared(layout: Layout) -> None:
+    """Raises UserError for a folder with other files: their params.yaml would be lost, or their results be reused."""
+    from pipeline.params import ParamsError
+    from pipeline.params.edit import replace_values
+
+    folder = layout.root
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    try:
+        _, changes = replace_values(layout.params_path.read_text(), VALUES | {"dataset.source": "folder"})
+    except (OSError, UnicodeDecodeError, ParamsError):
+        changes = None
+    if changes != []:
+        raise UserError(
+            f"{folder} is neither empty nor the folder of an earlier train-judge with these settings; name a new FOLDER"
+        )
 
 
 def _describe(scores: Mapping[str, Any]) -> str:
