@@ -12,7 +12,6 @@ from pipeline.cli.errors import user_errors
 from pipeline.core import atomic
 from pipeline.core.artifacts import read_json
 from pipeline.core.choices import JUDGE_NAMES
-from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout, find_root
 from pipeline.core.mappings import differing_keys
 from pipeline.report.tables import Table, number_text
@@ -30,7 +29,10 @@ def score(
     real: Annotated[Path, typer.Option(help="Folder of the real videos behind them, with the same names.")],
     out: Annotated[
         Path | None,
-        typer.Option(help="JSON file to write, with a CSV file of each clip's metrics. Default: no files."),
+        typer.Option(
+            help="JSON file to write. The metrics of each clip go to a CSV file beside it: with out.json to out.csv. "
+            "Earlier results of these names are replaced. Default: no files."
+        ),
     ] = None,
     against: Annotated[
         Path | None, typer.Option(help="JSON file that --out wrote for another system, for comparison.")
@@ -49,7 +51,9 @@ def score(
 
 def score_model(
     model: Annotated[Path, typer.Option(help="Folder of a saved generator.")],
-    out: Annotated[Path | None, typer.Option(help="JSON file to write. Default: no file.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="JSON file to write. An existing file is replaced. Default: no file.")
+    ] = None,
 ) -> None:
     """Score a generator on held-out clips with the audio of another clip.
 
@@ -77,11 +81,13 @@ def score_folders(layout: Layout, generated: Path, real: Path, out: Path | None,
     from pipeline.evaluation.videos import score as scoring
     from pipeline.evaluation.videos.encodings import Encodings
     from pipeline.evaluation.videos.pairing import pair_videos
+    from pipeline.evaluation.videos.result_files import clips_csv_path, require_result_files
     from pipeline.inference.lse_evaluator import TRAINED
     from pipeline.metrics import without_evaluator
     from pipeline.params import load_params
 
-    _require_json(out)
+    if out is not None:
+        require_result_files(out, against)
     params = load_params(layout.params_path)
     other = None if against is None else comparing.EarlierResult.read(against)
     pairs, unmatched = pair_videos(generated, real)
@@ -94,7 +100,7 @@ def score_folders(layout: Layout, generated: Path, real: Path, out: Path | None,
     fitness = scoring.fitness_figures(found, networks.evaluator.name)
     is_unfit = fitness["is_fit"] is False
     if out is not None:  # the CSV has the reasons even if no clip could be scored
-        atomic.write_text(out.with_suffix(".csv"), clips_csv(found, has_sync=not is_unfit))
+        atomic.write_text(clips_csv_path(out), clips_csv(found, has_sync=not is_unfit))
     figures = networks.metrics(found, is_generated=True)
     figures |= {"protocol": protocol, "unmatched": unmatched, "fitness": fitness}
     figures |= lip_summary([item.real_lips for item, _ in found.scored], "real_")
@@ -149,11 +155,13 @@ def score_saved(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[s
     from pipeline.evaluation.bounds import with_fitness_of_bounds
     from pipeline.evaluation.evaluator_quality import accuracy_sentence
     from pipeline.evaluation.setup import Evaluation
+    from pipeline.evaluation.videos.result_files import require_json
     from pipeline.inference.lse_evaluator import TRAINED
     from pipeline.metrics import without_evaluator
     from pipeline.params import load_params
 
-    _require_json(out)
+    if out is not None:
+        require_json(out)
     evaluation = Evaluation.open(layout, load_params(layout.params_path))
     figures = with_fitness_of_bounds(layout, evaluation.score_row("the model", model_dir).metrics)
     fitness = figures["fitness"]
@@ -186,13 +194,6 @@ def score_saved(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[s
         yield f"{where} has no comparison; `dvc repro` creates it"
     if packages := differing([figures["versions"], *(row["versions"] for row in rows)]):
         yield f"its rows were computed with other versions of {', '.join(packages)}: last digits may differ"
-
-
-def _require_json(out: Path | None) -> None:
-    if out is not None and (out.suffix != ".json" or out.is_dir()):
-        raise UserError(f"--out {out} must be a file whose name ends in .json")
-    if out is not None:
-        atomic.require_writable(out, "--out")
 
 
 def _some(names: Sequence[str]) -> str:

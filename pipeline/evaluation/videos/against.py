@@ -17,6 +17,7 @@ from pipeline.core.errors import DataError, UserError
 from pipeline.core.mappings import differing_keys
 from pipeline.core.versions import differing
 from pipeline.evaluation.videos.encodings import encoding_differences
+from pipeline.evaluation.videos.result_files import clips_csv_path
 from pipeline.params.scoring import CompareParams
 from pipeline.report.tables import Table
 
@@ -116,7 +117,7 @@ class EarlierResult:
 
 
 def _read_clips(path: Path, mean_lse_d: float) -> ClipScores | None:
-    csv_path = path.with_suffix(".csv")
+    csv_path = clips_csv_path(path)
     try:
         clips = clip_scores(csv_path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -183,7 +184,7 @@ def protocol_differences(ours: Figures, other: EarlierResult) -> list[str]:
     ]
     notes += encoding_differences(ours.get("protocol", {}), theirs.get("protocol", {}), name)
     if other.clips is None and theirs["lse_d"] is not None:
-        notes.append(f"{other.path.with_suffix('.csv')} is missing: the differences have no intervals")
+        notes.append(f"{clips_csv_path(other.path)} is missing: the differences have no intervals")
     return notes
 
 
