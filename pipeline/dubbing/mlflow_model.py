@@ -73,4 +73,6 @@ def _load_pyfunc(path: str, model_config: dict[str, Any]) -> VideoDubber:
     if device not in get_args(Device):
         raise UserError(f"model_config: device is {device!r}; it must be one of {', '.join(get_args(Device))}")
     set_threads(model_config["num_threads"])
-    return VideoDubber(MouthGenerator.load(Path(path), device), model_config)
+    generator = MouthGenerator.load(Path(path), device)
+    generator.fuse()
+    return VideoDubber(generator, model_config)

