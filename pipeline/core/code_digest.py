@@ -99,13 +99,25 @@ class Code:
         stage without a module.
         """
         name = f"pipeline.stages.{stage}"
-        if self._module(name) is None:
-            raise FileNotFoundError(f"{self._root} has no module {name}")
-        return "".join(f"{line}\n" for line in sorted(self._reached(name)))
+        return self._text((name, unit) for unit in self._required_module(name).units)
 
-    def _reached(self, start: str) -> Iterator[str]:
-        first = self._module(start)
-        queue = [(start, unit) for unit in first.units] if first else []
+    def definition_digest(self, module: str, name: str) -> str:
+        """The digest of one definition, in the form of `digest`. Raises FileNotFoundError for a missing module."""
+        if name not in self._required_module(module).units:
+            raise ValueError(f"{module} does not define {name}")
+        return self._text([(module, name)])
+
+    def _required_module(self, name: str) -> _Module:
+        if (module := self._module(name)) is None:
+            raise FileNotFoundError(f"{self._root} has no module {name}")
+        return module
+
+    def _text(self, starts: Iterable[tuple[str, str]]) -> str:
+        return "".join(f"{line}\n" for line in sorted(self._reached(starts)))
+
+    def _reached(self, starts: Iterable[tuple[str, str]]) -> Iterator[str]:
+        """The lines of the units (module, name) in ``starts`` and of all that they refer to."""
+        queue = list(starts)
         seen: set[tuple[str, str]] = set()
         folders: set[Path] = set()
         while queue:
@@ -186,15 +198,6 @@ class Code:
                 inner = f"{node.module}.{alias.name}"
                 is_module = self._source_of(inner) is not None
                 yield alias.asname or alias.name, ((inner, None) if is_module else (node.module, alias.name))
-
-
-def source_digest(paths: Iterable[Path]) -> str:
-    """Hex SHA-256 of Python files in the given order, without comments, docstrings, layout and log calls.
-
-    Raises FileNotFoundError and SyntaxError.
-    """
-    content = "\n".join(_dump(ast.parse(path.read_bytes())) for path in paths)
-    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def record(path: Path, code: Code, stage: str) -> list[str]:

@@ -21,8 +21,9 @@ import numpy as np
 
 from pipeline.core import atomic
 from pipeline.core.choices import SplitBy
-from pipeline.core.code_digest import source_digest
+from pipeline.core.code_digest import Code
 from pipeline.core.errors import UserError
+from pipeline.core.layout import CODE_ROOT
 from pipeline.core.worker_pool import worker_pool
 from pipeline.corpora.demo.motion import head_track
 from pipeline.corpora.demo.portrait import Portrait, make_look
@@ -219,14 +220,11 @@ def _claim(root: Path, spec: DemoSpec) -> None:
 
 
 def _code_digest() -> str:
-    """Digest of what determines a clip's bytes besides the spec: this code and the versions of the encoders."""
-    here = Path(__file__).resolve().parent
-    package = here.parents[1]
-    files = [
-        *sorted(here.rglob("*.py")),
-        package / "features" / "alignment.py",  # the rates
-        *(package / "media" / name for name in ("audio.py", "container.py", "writer.py")),
-    ]
+    """Digest of what determines a clip's bytes besides the spec: the code of `render_clip`, and the encoders' versions.
+
+    The code is everything that `render_clip` refers to, without comments and docstrings.
+    """
     encoders = ("av", "espeakng-loader", "numpy", "opencv-python-headless", "soxr")
     versions = "\n".join(f"{name} {version(name)}" for name in encoders)
-    return hashlib.sha256(f"{source_digest(files)}\n{versions}".encode()).hexdigest()
+    code = Code(CODE_ROOT).definition_digest(__name__, render_clip.__name__)
+    return hashlib.sha256(f"{code}{versions}".encode()).hexdigest()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.code_digest import Code, changes, record, source_digest
+from pipeline.core.code_digest import Code, changes, record
 
 FILES = {
     "models/__init__.py": "",
@@ -149,30 +149,32 @@ def test_a_digest_is_rewritten_only_when_it_changes(tree: Path, tmp_path: Path) 
     assert path.read_text() == Code(tree).digest("train")
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "is_equal"),
-    [
-        ('"""Losses."""', '"""Other words."""  # and a comment', True),
-        ('"""Mean absolute error."""', '"""L1."""', True),
-        ("SCALE * abs(x)", "(SCALE*abs(x))", True),
-        ("SCALE = 2.0", "SCALE = 2.5", False),
-        ("UNUSED = 3.0", "UNUSED = 4.0", False),
-        ("import math", "import cmath as math", False),
-    ],
-)
-def test_the_digest_of_source_files_depends_on_their_code_only(tree: Path, old: str, new: str, is_equal: bool) -> None:
-    losses, tools = tree / "models" / "losses.py", tree / "pipeline" / "tools" / "halves.py"
-    before = source_digest([losses, tools])
-    assert source_digest([tools, losses]) != before
-    text = losses.read_text()
-    assert old in text
-    losses.write_text(text.replace(old, new))
-    assert (source_digest([losses, tools]) == before) is is_equal
+def test_the_digest_of_a_definition_covers_what_it_refers_to(tree: Path) -> None:
+    def digest() -> str:
+        return Code(tree).definition_digest("pipeline.tools.halves", "third")
+
+    (tree / "pipeline/tools/halves.py").write_text(
+        "from models.losses import other\n\ndef third(x):\n    return other(x)\n"
+    )
+    before, losses = digest(), tree / "models/losses.py"
+    assert [line.split()[0] for line in before.splitlines()] == [
+        "models/losses.py:UNUSED",
+        "models/losses.py:other",
+        "pipeline/tools/halves.py:third",
+    ]
+    losses.write_text(losses.read_text().replace("SCALE = 2.0", "SCALE = 2.5"))
+    assert digest() == before
+    losses.write_text(losses.read_text().replace("UNUSED = 3.0", "UNUSED = 3.5"))
+    assert changes(before, digest()) == ["models/losses.py:UNUSED"]
 
 
-def test_a_stage_without_a_module_is_an_error(tree: Path) -> None:
+def test_a_missing_stage_module_or_definition_is_an_error(tree: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"pipeline\.stages\.absent"):
         Code(tree).digest("absent")
+    with pytest.raises(FileNotFoundError, match=r"pipeline\.absent"):
+        Code(tree).definition_digest("pipeline.absent", "half")
+    with pytest.raises(ValueError, match="does not define absent"):
+        Code(tree).definition_digest("pipeline.tools.halves", "absent")
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import UserError
+from pipeline.corpora.demo import render
 from pipeline.corpora.demo.render import DemoClip, DemoSpec, render_corpus
 from pipeline.corpora.lrs2 import list_lrs2_clips
 from pipeline.faces.detector import YuNetDetector
@@ -147,3 +148,34 @@ def test_foreign_clips_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mvlrs_v1").mkdir()
     with pytest.raises(UserError, match="not rendered by lipsmith"):
         render_corpus(SPEC, tmp_path, num_workers=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "is_rendered_again"),
+    [
+        ("media/picture.py", "def to_bgr(", "@cache\ndef to_bgr(", True),
+        ("media/output_sound.py", "_AAC_BLOCK_SAMPLES = 1024", "_AAC_BLOCK_SAMPLES = 2048", True),
+        ("media/frame_times.py", "CLOCK_HZ = 90_000", "CLOCK_HZ = 45_000", True),
+        ("features/alignment.py", "FPS = 25.0", "FPS = 30.0", True),
+        ("corpora/demo/portrait/mouth.py", "class MouthPainter:", "class MouthPainter(Field):", True),
+        ("media/file.py", "class MediaFile(", "@final\nclass MediaFile(", False),  # only reads
+        ("media/writer.py", '"""Writes frames', '"""Stores frames', False),
+    ],
+)
+def test_an_edit_of_code_that_makes_a_clip_renders_the_clips_again(
+    tmp_path: Path,
+    repo_root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    old: str,
+    new: str,
+    is_rendered_again: bool,
+) -> None:
+    for folder in ("core", "corpora", "features", "media"):
+        shutil.copytree(repo_root / "pipeline" / folder, tmp_path / "pipeline" / folder)
+    monkeypatch.setattr(render, "CODE_ROOT", tmp_path)
+    before, path = render._code_digest(), tmp_path / "pipeline" / name
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+    assert (render._code_digest() != before) is is_rendered_again
