@@ -108,7 +108,7 @@ def check_weights(layout: Layout, params: Params | None) -> list[Check]:
     else:
         checks.append(ok("FID weights", f"{path} has the published SHA-256"))
     if params is not None and isinstance(params.evaluate.lse.weights, Path):
-        official = layout.root / params.evaluate.lse.weights
+        official = layout.find(params.evaluate.lse.weights)
         if official.is_file():
             checks.append(ok("LSE weights", f"{official} exists"))
         else:

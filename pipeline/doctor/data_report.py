@@ -37,8 +37,9 @@ def _counts(survey: Survey, params: Params | None) -> list[str]:
         Table(["split", "listed", "kept", "rejected", "share"], cells).markdown(),
     ]
     if survey.rejects:
+        num_examined = len(survey.kept) + len(survey.rejects)
         reasons = [
-            [f"`{reason}`", remedy_of(reason, params), str(count), _percent(count / len(survey.listed))]
+            [f"`{reason}`", remedy_of(reason, params), str(count), _percent(count / num_examined)]
             for reason, count in survey.reasons.items()
         ]
         parts += [

@@ -130,8 +130,12 @@ def test_missing_correct_and_damaged_weights(layout: Layout, small_weights: str)
     assert "sha256" in found().found
 
 
-def test_configured_official_evaluator_must_exist(layout: Layout, small_weights: str, params: Params) -> None:
-    lse = params.evaluate.lse.model_copy(update={"weights": Path("weights/syncnet_v2.model")})
+@pytest.mark.parametrize("folder", ["weights", "~/weights"])
+def test_configured_official_evaluator_must_exist(
+    layout: Layout, small_weights: str, params: Params, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    monkeypatch.setenv("HOME", str(layout.root))
+    lse = params.evaluate.lse.model_copy(update={"weights": Path(folder, "syncnet_v2.model")})
     named = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"lse": lse})})
     assert checkout.check_weights(layout, named)[1].status is Status.FAIL
     assert "weights fetch syncnet_v2" in checkout.check_weights(layout, named)[1].remedy

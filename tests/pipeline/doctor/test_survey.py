@@ -9,12 +9,14 @@ import pytest
 
 from pipeline.core.errors import UserError
 from pipeline.core.layout import Layout
+from pipeline.corpora.manifest import write_manifest
 from pipeline.doctor import data
 from pipeline.doctor.check import Status
 from pipeline.doctor.data import numbers, read_survey, sum_check
+from pipeline.doctor.data_report import data_markdown
 from pipeline.doctor.measures import BY_NAME, CLIP_MEASURES, measure_spread, measured, values_of, worst_clips
 from pipeline.shards.index import IndexRow
-from tests.support.tiny_clips import MakeData
+from tests.support.tiny_clips import MakeData, record
 
 
 def row(clip_id: str = "a/1", num_frames: int = 50, **stats: float) -> IndexRow:
@@ -62,6 +64,14 @@ def test_kept_and_rejected_add_up_to_listed_everywhere(layout: Layout) -> None:
     assert survey.reasons == {"no_face": 2, "face_lost": 1, "x": 1}
     assert survey.minutes == pytest.approx(5 * 0.2 / 60)
     assert sum_check("data", survey).status is Status.OK
+
+
+def test_the_share_of_a_reason_is_of_all_parts_of_the_clips(layout: Layout, make_data: MakeData) -> None:
+    parts = [f"a/1-{number}" for number in range(1, 4)]
+    make_data({parts[0]: ("train", {})}, {part: ("train", "no_face") for part in parts[1:]})
+    write_manifest(layout.manifest_path, [record("a/1", "train")])
+    (table,) = [text for text in data_markdown(read_survey(layout), None, [], []) if "no_face" in text]
+    assert table.splitlines()[-1].split("|")[-3:-1] == [" 2 ", " 66.7% "]
 
 
 @pytest.mark.parametrize("fault", ["lost", "unlisted"])
