@@ -30,14 +30,14 @@ from pipeline.params.training import (
     VariantParams,
     Wav2LipVariant,
 )
-from pipeline.params.values import NonNegativeInt, ParamsError, Section
+from pipeline.params.values import ParamsError, Section, Seed
 
 
 class Params(Section):
     """The whole of ``params.yaml``."""
 
     profile: str
-    seed: NonNegativeInt
+    seed: Seed
     dataset: DatasetParams
     preprocess: PreprocessParams
     sync_filter: SyncFilterParams

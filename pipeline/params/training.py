@@ -16,6 +16,7 @@ from pipeline.params.values import (
     Positive,
     PositiveInt,
     Section,
+    Seed,
 )
 
 
@@ -130,7 +131,7 @@ class TrainGanParams(_TrainingParams):
 
 
 class _Variant(Section):
-    seed: NonNegativeInt | None
+    seed: Seed | None
 
 
 class Wav2LipVariant(_Variant):

@@ -68,7 +68,7 @@ def test_kept_and_rejected_add_up_to_listed_everywhere(layout: Layout) -> None:
 
 def test_the_share_of_a_reason_is_of_all_parts_of_the_clips(layout: Layout, make_data: MakeData) -> None:
     parts = [f"a/1-{number}" for number in range(1, 4)]
-    make_data({parts[0]: ("train", {})}, {part: ("train", "no_face") for part in parts[1:]})
+    make_data({parts[0]: ("train", {})}, dict.fromkeys(parts[1:], ("train", "no_face")))
     write_manifest(layout.manifest_path, [record("a/1", "train")])
     (table,) = [text for text in data_markdown(read_survey(layout), None, [], []) if "no_face" in text]
     assert table.splitlines()[-1].split("|")[-3:-1] == [" 2 ", " 66.7% "]

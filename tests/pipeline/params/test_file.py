@@ -49,6 +49,8 @@ def test_the_committed_file_is_valid(repo_root: Path) -> None:
         ("promote.branch", "results.lock", "promote.branch: must be a name for a git branch"),
         ("promote.branch", "a..b", "promote.branch: must be a name for a git branch"),
         ("seed", -1, "given -1"),
+        ("seed", 2**32, "less than or equal to 4294967295 (given 4294967296)"),
+        ("variants.no_cbam.seed", 2**32, "less than or equal to 4294967295 (given 4294967296)"),
         ("variants", {"real": {"network": "speech2vid", "seed": None}}, "'real' cannot name a variant"),
         ("variants", {"a.b": {"network": "speech2vid", "seed": None}}, "'a.b' cannot name a variant"),
         ("variants.LipGAN", {"network": "speech2vid", "seed": None}, "lipgan and LipGAN differ in case only"),
