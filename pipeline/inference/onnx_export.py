@@ -16,6 +16,7 @@ from models.audio_encoder import LstmState
 from models.generator import Generator
 from pipeline.core import atomic
 from pipeline.core.errors import DataError, UserError
+from pipeline.core.resources import num_cores
 from pipeline.inference.generator import MouthGenerator
 from pipeline.inference.generator_inputs import ExtractedAudio
 from pipeline.inference.onnx_generator import INPUT_NAMES, OUTPUT_NAMES, PROPERTIES_KEY
@@ -137,7 +138,9 @@ def _inputs(
 def _largest_difference(traced: nn.Module, generator: MouthGenerator, path: Path, is_stateful: bool) -> float:
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = num_cores()
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     largest = 0.0
     for batch, frames in _CHECKED_SIZES:
         inputs = _inputs(traced, generator, batch, frames, is_stateful)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.choices import CropGeometry, Device
 from pipeline.core.errors import UserError, first_line
+from pipeline.core.resources import num_cores
 from pipeline.features.alignment import FPS
 from pipeline.inference.generator_inputs import (
     ARRAY_INPUTS,
@@ -31,8 +32,8 @@ _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 class OnnxGenerator:
     """Generates face crops with a new mouth, as `MouthGenerator` does, in float32 with ONNX Runtime.
 
-    ``num_threads``: 0 means all cores. Raises UserError if ONNX Runtime is missing, if it does not support the device,
-    or if the file is not a generator that was exported by lipsmith.
+    ``num_threads``: 0 means all cores that this process may use. Raises UserError if ONNX Runtime is missing, if it
+    cannot use the device, or if the file is not a generator that was exported by lipsmith.
     """
 
     def __init__(self, path: Path, device: Device = "auto", num_threads: int = 0) -> None:
@@ -91,11 +92,17 @@ def _open_session(path: Path, device: Device, num_threads: int) -> Any:
         )
     chosen = "cuda" if has_cuda and device != "cpu" else "cpu"
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = num_threads
+    options.intra_op_num_threads = num_threads or num_cores()
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=[_PROVIDERS[chosen]])
+        session = onnxruntime.InferenceSession(str(path), options, providers=[_PROVIDERS[chosen]])
     except Exception as error:  # ONNX Runtime raises exceptions of many types for damaged files
         raise UserError(f"{path} is damaged or no ONNX file ({first_line(error)}); export it again") from None
+    if device == "cuda" and _PROVIDERS["cuda"] not in session.get_providers():  # it uses the CPU instead
+        raise UserError(
+            "--device is cuda, but ONNX Runtime cannot start CUDA; check the NVIDIA driver and the versions of CUDA "
+            "and cuDNN that onnxruntime-gpu needs, use --device cpu, or use --runtime torch"
+        )
+    return session
 
 
 def _properties(session: Any, path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import dataclasses
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from models.baselines.lipgan import LipGANConfig, LipGANGenerator
 from models.baselines.speech2vid import Speech2Vid, Speech2VidConfig
 from models.generator import Generator, GeneratorConfig
 from pipeline.core.errors import UserError
+from pipeline.core.resources import NUM_CORES_VARIABLE
+from pipeline.inference import onnx_generator
 from pipeline.inference.generator import MouthGenerator
 from pipeline.inference.generator_inputs import ARRAY_INPUTS, ExtractedAudio, GeneratorState
 from pipeline.inference.generator_kinds import KINDS
@@ -151,6 +154,26 @@ def test_a_device_that_onnx_runtime_does_not_have(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(UserError, match="ONNX Runtime has no CUDA"):
         OnnxGenerator(write_identity(tmp_path / "other.onnx"), "cuda")
+
+
+def test_cuda_that_onnx_runtime_has_but_cannot_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: providers)
+    session = SimpleNamespace(get_providers=lambda: providers[1:])  # as without a driver
+    monkeypatch.setattr("onnxruntime.InferenceSession", lambda *arguments, **options: session)
+    path = write_identity(tmp_path / "other.onnx")
+    with pytest.raises(UserError, match="ONNX Runtime cannot start CUDA"):
+        onnx_generator._open_session(path, "cuda", 1)
+    assert onnx_generator._open_session(path, "auto", 1) is session
+
+
+@pytest.mark.parametrize(("num_threads", "expected"), [(0, 3), (2, 2)])
+def test_threads_are_those_that_this_process_may_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_threads: int, expected: int
+) -> None:
+    monkeypatch.setenv(NUM_CORES_VARIABLE, "3")
+    session = onnx_generator._open_session(write_identity(tmp_path / "other.onnx"), "cpu", num_threads)
+    assert session.get_session_options().intra_op_num_threads == expected
 
 
 def test_dubbing_with_onnx_imports_neither_torch_nor_librosa() -> None:
