@@ -87,8 +87,9 @@ def _find_track(video: MediaFile, face: DubbedFace, params: PreprocessParams) ->
     num_frames = round(min(face.end_s - face.start_s, MAX_SCORED_S) * FPS)
     if num_frames < _MIN_FRAMES:
         raise _too_short(num_frames)
-    display, box = video.display, np.array(face.box_px, np.float64)
-    size = params.detector_score, params.detector_max_px, max(display.width, display.height)
+    display, square = video.display, video.display.square_size
+    box = np.array(face.box_px) * np.tile(np.array(square) / (display.width, display.height), 2)
+    size = params.detector_score, params.detector_max_px, max(square)
     detectors: list[FaceDetector] = [*detectors_by_zoom(*size), *map(GapDetector, larger_detectors(*size))]
     found: list[list[Detection] | None] = []
     best: FaceTrack | None = None
@@ -119,11 +120,12 @@ def _length(track: FaceTrack) -> int:
 
 def _too_short(num_frames: int) -> DataError:
     return DataError(
-        f"the dubbed face is shown for {num_frames / FPS:.2f} s without a break; a score needs {_MIN_FRAMES / FPS:.2f}"
+        f"the dubbed face is shown for {num_frames / FPS:.2f} s without a break; a score needs at "
+        f"least {_MIN_FRAMES / FPS:.2f} s"
     )
 
 
 def _images(video: MediaFile, start: int, num_frames: int) -> Iterator[NDArray[np.uint8]]:
-    """Frames at 25 fps: uint8 [H, W, 3] BGR."""
-    frames = itertools.islice(video.frames(FPS), start, start + num_frames)
+    """Frames at 25 fps in square pixels: uint8 [H, W, 3] BGR."""
+    frames = itertools.islice(video.frames(FPS, square_pixels=True), start, start + num_frames)
     return (frame.image for frame in frames)

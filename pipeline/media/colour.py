@@ -12,6 +12,7 @@ from av.video.reformatter import Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
 from pipeline.media.container import EXACT_COLOUR
+from pipeline.media.header import square_size
 from pipeline.media.orientation import Orientation, orientation_of
 from pipeline.media.picture import BT709, LIMITED_RANGE, StoredPicture, YuvConverter, YuvPicture, plane_of
 from pipeline.media.tone_map import HDR_NAMES, WIDE_GAMUT_NAMES, ToneMapper, needs_mapping
@@ -26,9 +27,6 @@ _PLANAR_YUV = frozenset(f"{name}4{layout}p" for name in ("yuv", "yuvj") for layo
 
 The values are the same if both sides are even and the size stays the same.
 """
-_LEAST_STRETCH = Fraction(1, 100)
-_MOST_STRETCH = 4
-"""Range of pixel aspect ratios that are applied: less is encoder rounding, more is a damaged header."""
 
 
 class BgrConverter:
@@ -116,7 +114,7 @@ class BgrConverter:
 
     def _size_for(self, frame: Any) -> tuple[int, int]:
         """Width and height of the pictures, which the first frame determines."""
-        self._size = self._size or _stretched(frame.width, frame.height, self._pixel_aspect)
+        self._size = self._size or square_size(frame.width, frame.height, self._pixel_aspect)
         return self._size
 
 
@@ -126,11 +124,3 @@ def _is_large(frame: Any) -> bool:
 
 def _has_alpha(frame: Any) -> bool:
     return frame.format.has_palette or any(component.is_alpha for component in frame.format.components)
-
-
-def _stretched(width: int, height: int, pixel_aspect: Fraction) -> tuple[int, int]:
-    """Width and height in square pixels: the shorter side of a pixel is stretched."""
-    is_slight = abs(pixel_aspect - 1) <= _LEAST_STRETCH
-    if is_slight or not Fraction(1, _MOST_STRETCH) <= pixel_aspect <= _MOST_STRETCH:
-        return width, height
-    return (round(width * pixel_aspect), height) if pixel_aspect > 1 else (width, round(height / pixel_aspect))

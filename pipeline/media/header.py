@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+_LEAST_STRETCH = Fraction(1, 100)
+_MOST_STRETCH = 4
+"""Range of pixel aspect ratios that are applied: less is encoder rounding, more is a damaged header."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
@@ -28,3 +32,16 @@ class Display:
     width: int
     height: int
     pixel_aspect: Fraction
+
+    @property
+    def square_size(self) -> tuple[int, int]:
+        """Width and height in square pixels: the size of ``MediaFile.frames(square_pixels=True)``."""
+        return square_size(self.width, self.height, self.pixel_aspect)
+
+
+def square_size(width: int, height: int, pixel_aspect: Fraction) -> tuple[int, int]:
+    """Width and height in square pixels: the shorter side of a pixel is stretched."""
+    is_slight = abs(pixel_aspect - 1) <= _LEAST_STRETCH
+    if is_slight or not Fraction(1, _MOST_STRETCH) <= pixel_aspect <= _MOST_STRETCH:
+        return width, height
+    return (round(width * pixel_aspect), height) if pixel_aspect > 1 else (width, round(height / pixel_aspect))

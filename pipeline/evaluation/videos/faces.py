@@ -48,8 +48,8 @@ Images = NDArray[np.uint8]
 class PairedFaces:
     """A generated and a real video with the face positions of the real one.
 
-    ``faces: float64 [N, 5]`` has rows of `smooth_faces` in the real video's pixels, at 25 fps from frame ``start``.
-    Both files must stay open while crops and audio are read.
+    ``faces: float64 [N, 5]`` has rows of `smooth_faces` in square pixels of the real video, at 25 fps from the frame
+    ``start``. Both files must stay open while crops and audio are read.
     """
 
     generated: MediaFile
@@ -57,7 +57,7 @@ class PairedFaces:
     start: int
     faces: NDArray[np.float64]
     scale: float
-    """Pixels of the generated video per pixel of the real one."""
+    """Square pixels of the generated video per square pixel of the real one."""
     note: str = ""
     """Conversions of the videos before the comparison, and what of them is not compared; empty if none."""
 
@@ -67,12 +67,12 @@ class PairedFaces:
 
         Raises RejectedError if there is none, MediaError for an unreadable file, DataError if the aspect ratios differ.
         """
-        made_size, real_size = generated.display, real.display
-        scale = made_size.width / real_size.width
-        if abs(made_size.height / real_size.height / scale - 1) > MAX_SHAPE_CHANGE:
+        (made_width, made_height), (real_width, real_height) = generated.display.square_size, real.display.square_size
+        scale = made_width / real_width
+        if abs(made_height / real_height / scale - 1) > MAX_SHAPE_CHANGE:
             raise DataError(
-                f"the generated video is {made_size.width}x{made_size.height}, the real one "
-                f"{real_size.width}x{real_size.height}: their aspect ratios must agree"
+                f"the generated video is {made_width}x{made_height}, the real one {real_width}x{real_height}: their "
+                "aspect ratios must agree"
             )
         segment = _longest_segment(real, params)
         resampled = [
@@ -149,7 +149,7 @@ class PairedFaces:
 
     def _cut(self, media: MediaFile, boxes: NDArray[np.float64], size_px: int) -> Images:
         cut = Cropper(boxes, size_px)
-        frames: Iterator[Images] = (frame.image for frame in media.frames(FPS))
+        frames: Iterator[Images] = (frame.image for frame in media.frames(FPS, square_pixels=True))
         wanted = itertools.islice(frames, self.start, self.start + len(boxes))
         crops, num = np.empty((len(boxes), size_px, size_px, 3), np.uint8), 0
         for index, frame in enumerate(wanted):
@@ -168,7 +168,7 @@ def _excess(generated: MediaFile, real: MediaFile, segment: Segment) -> Iterator
 
 
 def _longest_segment(media: MediaFile, params: PreprocessParams) -> Segment:
-    footage = Footage(media)
+    footage = Footage(media, square_pixels=True)
     settings = params.model_copy(update={"choose_face": "largest", "rolled_faces": "reject", "max_clip_s": _WHOLE_S})
     longer_side = max(next(iter(footage)).shape[:2])
     best: Segment | None = None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -16,6 +18,27 @@ from tests.support.drawn_face import RATE_HZ, draw_face, tone
 from tests.support.dub_runs import summary_of
 
 ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_the_judge_gets_faces_in_square_pixels(tmp_path):
+    contexts = []
+
+    def judge(context, samples):
+        contexts.append(context)
+        rng = np.random.default_rng(0)
+        return rng.normal(size=(40, 8)), rng.normal(size=(40, 8))
+
+    for width in (160, 80):
+        path = tmp_path / f"{width}.mp4"
+        aspect = Fraction(160, width)
+        with VideoWriter(path, 25, (width, 160), tone(1.8), preset="ultrafast", pixel_aspect=aspect) as writer:
+            for _ in range(45):
+                writer.write(cv2.resize(draw_face(80, 76), (width, 160), interpolation=cv2.INTER_AREA))
+        box = (48 * width // 160, 30, 112 * width // 160, 120)
+        face = DubbedFace(number=1, num_frames=45, start_s=0.0, end_s=1.8, box_px=box)
+        score_dub(summary_of(path, 45, face), judge, load_params(ROOT / "params.yaml").preprocess)
+    square, made_square = (context.astype(int) for context in contexts)
+    assert np.abs(made_square - square).mean() < 6
 
 
 def test_the_judge_gets_the_sound_of_the_scored_frames_and_no_other_is_kept(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -80,6 +81,19 @@ def test_both_videos_are_cut_where_the_real_face_is(tmp_path: Path, find_faces: 
     assert (narrow < 60).sum() > 1.2 * (kept < 60).sum()  # features of the face are wider in a box crop
     _, moved = find_faces(tmp_path / "moved.mp4", tmp_path / "real.mp4").crops("square")
     assert np.abs(kept.astype(int) - moved).mean() > 15  # no detector brings it back to its place
+
+
+@pytest.mark.parametrize("aspect_of_made", [1, 2])
+def test_pixels_that_are_not_square_are_made_square(tmp_path: Path, find_faces: FindFaces, aspect_of_made: int) -> None:
+    frames = swaying_head()
+    narrow = [cv2.resize(frame, (80, 160), interpolation=cv2.INTER_AREA) for frame in frames]
+    write_video(tmp_path / "square.mp4", frames)
+    write_video(tmp_path / "real.mp4", narrow, pixel_aspect=Fraction(2))
+    made = narrow if aspect_of_made == 2 else frames
+    write_video(tmp_path / "made.mp4", made, pixel_aspect=Fraction(aspect_of_made))
+    expected, _ = find_faces(tmp_path / "square.mp4", tmp_path / "square.mp4").crops("square")
+    for crops in find_faces(tmp_path / "made.mp4", tmp_path / "real.mp4").crops("square"):
+        assert np.abs(crops.astype(int) - expected).mean() < 6
 
 
 def test_the_generated_videos_own_sound_is_heard_from_the_first_crop_on(
