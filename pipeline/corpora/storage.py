@@ -6,6 +6,7 @@ cluster that is the worker.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import re
@@ -30,11 +31,19 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(::.*)?://")
 _EXTRAS = {"s3": "s3", "s3a": "s3"}
 _PIECE_BYTES = 1 << 20
 _BUGS = (TypeError, LookupError, AttributeError, NameError, AssertionError)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_REFUSED_STATUS = (401, 403)
+_NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound")
+"""Names of botocore's errors, which s3fs raises unchanged."""
 _MAX_NAME_CHARS = 60  # at most 240 bytes in UTF-8; file systems allow 255
 
 
 class OutageError(TemporaryError):
     """Remote storage failed. The next attempt, or another machine, may succeed."""
+
+
+class AccessDeniedError(UserError):
+    """Remote storage refuses the credentials, or there are none. Another attempt does not help."""
 
 
 class NoDriverError(UserError):
@@ -67,7 +76,8 @@ def local_file(path: str, root: Path) -> Iterator[Path]:
     """Yield a manifest's path as a local file. A remote file is downloaded to a folder that is deleted afterwards.
 
     A path on disk is yielded unchanged, even if it does not exist. Raises MissingMediaError for a remote object that
-    does not exist, OutageError if storage does not answer, and NoDriverError if this machine cannot read the URL.
+    does not exist, OutageError if storage does not answer, AccessDeniedError if it refuses the credentials, and
+    NoDriverError if this machine cannot read the URL.
     """
     on_disk = local_path(path, root)
     if on_disk is not None:
@@ -97,8 +107,8 @@ def _fetch(url: str, target: Path) -> None:
 def _with_retries(url: str, operation: Callable[[], T]) -> T:
     """Return ``operation()``. Retry it after each pause in ``RETRY_AFTER_S`` if storage fails.
 
-    Raises OutageError after the last attempt. FileNotFoundError, IsADirectoryError, our own errors and bugs are raised
-    at once.
+    Raises OutageError after the last attempt, AccessDeniedError at once. FileNotFoundError, IsADirectoryError, a full
+    disk of this machine, our own errors and bugs are raised at once, too.
     """
     for pause_s in (*RETRY_AFTER_S, None):
         try:
@@ -106,11 +116,23 @@ def _with_retries(url: str, operation: Callable[[], T]) -> T:
         except (MemoryError, LipsmithError, FileNotFoundError, IsADirectoryError, *_BUGS):
             raise
         except Exception as error:  # each storage raises its own types, and none is caused by the clip
+            if isinstance(error, OSError) and error.errno in _DISK_FULL:
+                raise
+            if _is_refused(error):
+                raise AccessDeniedError(
+                    f"{url}: access is denied ({type(error).__name__}: {error}); set the credentials of the storage in "
+                    "the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                ) from error
             if pause_s is None:
                 raise OutageError(f"{url} cannot be fetched: {type(error).__name__}: {error}") from error
             log.warning("%s: %s: %s; retrying in %.0f s", url, type(error).__name__, error, pause_s)
             time.sleep(pause_s)
     raise AssertionError("the last attempt returns or raises")
+
+
+def _is_refused(error: Exception) -> bool:
+    has_status = getattr(error, "status", None) in _REFUSED_STATUS  # of aiohttp, which reads http:// and https://
+    return isinstance(error, PermissionError) or has_status or type(error).__name__ in _NO_CREDENTIALS
 
 
 def _fetch_once(url: str, target: Path) -> None:
@@ -137,7 +159,7 @@ class RemoteFolder:
     def sizes(self) -> dict[str, int]:
         """Return the bytes of every object, keyed by its path relative to the folder; empty without objects.
 
-        Raises OutageError, or UserError for an object of unknown size.
+        Raises OutageError, AccessDeniedError, or UserError for an object of unknown size.
         """
 
         def find() -> dict[str, dict[str, Any]]:
@@ -172,7 +194,7 @@ class RemoteFolder:
         return f"{self.url}/{name}"
 
     def read(self, name: str) -> bytes:
-        """Return the content of a small object. Raises OutageError, or MissingMediaError if it does not exist."""
+        """Return the content of a small object. Raises OutageError, AccessDeniedError, or MissingMediaError."""
         content: bytes = self._request(name, lambda: self._storage.cat_file(f"{self._path}/{name}"))
         return content
 

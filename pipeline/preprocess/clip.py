@@ -51,7 +51,7 @@ def process_clip(
 
     ``crop_px``: side of the face crops in pixels. Yields a sample or a Reject for each part of the clip, in order.
     Faults of the clip become Rejects. Faults of the machine (memory, disk) and of the clip's storage (OutageError,
-    NoDriverError) are raised.
+    AccessDeniedError, NoDriverError) are raised.
     """
     try:
         with local_file(record.path, root) as path, MediaFile(path) as media:

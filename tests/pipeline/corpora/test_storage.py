@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import pickle
 import sys
@@ -12,9 +13,17 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import _registry
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, exit_code_of
 from pipeline.corpora import storage
-from pipeline.corpora.storage import NoDriverError, OutageError, RemoteFolder, local_file, local_path, require_drivers
+from pipeline.corpora.storage import (
+    AccessDeniedError,
+    NoDriverError,
+    OutageError,
+    RemoteFolder,
+    local_file,
+    local_path,
+    require_drivers,
+)
 from pipeline.media.errors import MissingMediaError
 from tests.support.loopback import Server, serving
 
@@ -130,6 +139,25 @@ def test_temporary_failures_of_storage_are_retried(flaky, pauses, tmp_path, monk
     assert (type(again), str(again)) == (OutageError, str(caught.value))
 
 
+class NoCredentialsError(Exception):
+    """As botocore's error of this name."""
+
+
+@pytest.mark.parametrize("failure", [PermissionError("Forbidden"), NoCredentialsError("Unable to locate credentials")])
+def test_refused_credentials_are_not_tried_again(flaky, pauses, failure: Exception) -> None:
+    flaky.failures += [failure]
+    with pytest.raises(AccessDeniedError, match="set the credentials"), local_file("flaky://clips/a.mp4", ROOT):
+        pass
+    assert pauses == []
+
+
+def test_a_full_disk_is_no_outage(flaky, pauses) -> None:
+    flaky.failures += [OSError(errno.ENOSPC, "No space left on device", "/tmp/a.mp4")]
+    with pytest.raises(OSError, match="No space left on device") as caught, local_file("flaky://clips/a.mp4", ROOT):
+        pass
+    assert exit_code_of(caught.value) == UserError.exit_code and pauses == []
+
+
 @pytest.fixture
 def server() -> Iterator[Server]:
     with serving() as server:
@@ -146,8 +174,10 @@ def test_a_file_is_read_over_http(server: Server, pauses) -> None:
     with pytest.raises(MissingMediaError), local_file(f"{server.url}/gone.mp4", ROOT):
         pass
     server.forbidden.add("/a.mp4")
-    with pytest.raises(OutageError, match="403"), local_file(f"{server.url}/a.mp4", ROOT):
+    pauses.clear()
+    with pytest.raises(AccessDeniedError, match="403"), local_file(f"{server.url}/a.mp4", ROOT):
         pass
+    assert pauses == []
 
 
 def test_a_file_is_read_from_s3(server: Server, pauses, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +195,7 @@ def test_a_file_is_read_from_s3(server: Server, pauses, monkeypatch: pytest.Monk
     with pytest.raises(MissingMediaError), local_file("s3://bucket/gone.mp4", ROOT):
         pass
     server.forbidden.add("/bucket/a.mp4")
-    with pytest.raises(OutageError, match="PermissionError"), local_file("s3://bucket/a.mp4", ROOT):
+    with pytest.raises(AccessDeniedError, match="PermissionError"), local_file("s3://bucket/a.mp4", ROOT):
         pass
 
 
