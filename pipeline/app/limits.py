@@ -12,21 +12,25 @@ from pipeline.dubbing.speech import SILENT_RMS, usable_samples
 from pipeline.media.audio import SoundBlock, rms_of
 from pipeline.media.errors import MediaError
 from pipeline.media.file import MediaFile
+from pipeline.media.pixel_limit import require_few_pixels
 
 LENGTH_TOLERANCE_S = 0.5
 """A file may be longer than the limit by this: encoders pad, and messages round to seconds."""
+MAX_PIXELS = 40_000_000
+"""Largest picture that is decoded to measure it, at least; 120 MB in BGR."""
 MAX_FPS = 240
 """Most frames in a second of the longest video."""
 
 
 def require_face(path: Path, limits: AppLimits) -> None:
-    """Raises UserError unless the file is a video within the limits, or a picture.
+    """Raises UserError unless the file is a video within the limits, or a picture. Decodes no larger picture.
 
     The length is what the header states and what the packets of the video show, since headers may be wrong and the
     frame rate may vary. The message names the file, not its folder.
     """
     _require_size(path, limits)
     try:
+        require_few_pixels(path, _max_pixels(limits))
         with MediaFile(path) as media:
             display, stated_s = media.display, media.header.duration_s
             is_long = any(_is_over(end_s, limits) for end_s in media.packet_ends_s())
@@ -48,6 +52,7 @@ def require_voice(path: Path, limits: AppLimits) -> None:
     """
     _require_size(path, limits)
     try:
+        require_few_pixels(path, _max_pixels(limits))  # of cover art
         with MediaFile(path) as media:
             length_s = energy = 0.0
             for block in media.sound():
@@ -95,6 +100,10 @@ def _require_size(path: Path, limits: AppLimits) -> None:
 def _mean_square(block: SoundBlock) -> float:
     """Mean power of a block in mono; 0 for an empty one."""
     return rms_of(usable_samples(block.samples)[0].mean(axis=1)) ** 2
+
+
+def _max_pixels(limits: AppLimits) -> int:
+    return max(MAX_PIXELS, limits.max_side_px**2)
 
 
 def _is_over(length_s: float, limits: AppLimits) -> bool:

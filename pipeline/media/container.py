@@ -55,17 +55,18 @@ def is_hidden(name: str) -> bool:
 
 
 @contextmanager
-def open_container(file: BinaryIO, path: Path) -> Iterator[Any]:
+def open_container(file: BinaryIO, path: Path, max_pixels: int | None = None) -> Iterator[Any]:
     """Open a PyAV container on the open ``file``, starting at its first byte; closes the container, not ``file``.
 
     Each container has its own read position. FFmpeg opens nothing itself: neither network addresses nor the files named
-    in a playlist or by a pattern. Raises CorruptMediaError with ``path`` in its message.
+    in a playlist or by a pattern. ``max_pixels``: largest picture that it decodes while it opens the file; streams
+    of larger ones have no size. Raises CorruptMediaError with ``path`` in its message.
     """
     try:
-        container = _open(_Reader(file, "media" + path.suffix))
+        container = _open(_Reader(file, "media" + path.suffix), max_pixels)
     except av.error.FFmpegError:
         try:  # FFmpeg takes a picture's name for the pattern of an image sequence
-            container = _open(_Reader(file, "media"))
+            container = _open(_Reader(file, "media"), max_pixels)
         except av.error.ArgumentError as error:  # not in OWN_MEDIA
             raise NotMediaError(
                 path,
@@ -90,9 +91,10 @@ def open_container(file: BinaryIO, path: Path) -> Iterator[Any]:
         container.close()
 
 
-def _open(reader: _Reader) -> Any:
-    options = {"protocol_whitelist": "", "format_whitelist": OWN_MEDIA}
-    return av.open(reader, metadata_errors="ignore", container_options=options)
+def _open(reader: _Reader, max_pixels: int | None) -> Any:
+    own = {"protocol_whitelist": "", "format_whitelist": OWN_MEDIA}
+    decoding = {} if max_pixels is None else {"max_pixels": str(max_pixels)}
+    return av.open(reader, metadata_errors="ignore", options=decoding, container_options=own)
 
 
 class _Reader:

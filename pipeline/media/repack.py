@@ -10,7 +10,7 @@ import io
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -66,6 +66,18 @@ def repacked(file: BinaryIO, path: Path) -> BinaryIO | None:
     return scratch
 
 
+def photograph_size(file: BinaryIO, path: Path) -> tuple[int, int] | None:
+    """Width and height of a file that Pillow must decode, from its header; None if FFmpeg reads it itself.
+
+    Raises CorruptMediaError.
+    """
+    kind = _kind_of(file)
+    if kind is None:
+        return None
+    with _opened(file, kind, path) as image:
+        return image.size
+
+
 def _kind_of(file: BinaryIO) -> str | None:
     """Pillow's name of the format if Pillow must decode the file."""
     head = os.pread(file.fileno(), _MOST_BRANDS_BYTES, 0)
@@ -78,23 +90,30 @@ def _kind_of(file: BinaryIO) -> str | None:
     return next((_PHOTOGRAPHS[brand] for brand in brands if brand in _PHOTOGRAPHS), None)
 
 
-def _pictures(file: BinaryIO, kind: str, path: Path) -> Iterator[_Picture]:
-    """Yields the pictures of a file, decoded by Pillow. Raises CorruptMediaError."""
+@contextmanager
+def _opened(file: BinaryIO, kind: str, path: Path) -> Iterator[Any]:
+    """Open the file with Pillow. Errors of its decoders, also those in this block, become CorruptMediaError."""
     if kind == "HEIF":
         pi_heif.register_heif_opener(thumbnails=False)
     content = io.BytesIO(os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0))
     try:
         with Image.open(content, formats=[kind]) as image:
-            for number in range(getattr(image, "n_frames", 1) if kind == "WEBP" else 1):
-                if number:  # a photograph opens at its primary picture, which need not be the first
-                    image.seek(number)
-                image.load()
-                yield _picture_of(image, _duration_ms(image) if kind == "WEBP" else _STILL_MS)
+            yield image
     except (*_DECODING_ERRORS, Image.DecompressionBombError) as error:
         why = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"  # its text names an object
         raise CorruptMediaError(
             path, f"is {_NAMES[kind]} that cannot be decoded{why}; convert it to {_ADVICE[kind]}"
         ) from error
+
+
+def _pictures(file: BinaryIO, kind: str, path: Path) -> Iterator[_Picture]:
+    """Yields the pictures of a file, decoded by Pillow. Raises CorruptMediaError."""
+    with _opened(file, kind, path) as image:
+        for number in range(getattr(image, "n_frames", 1) if kind == "WEBP" else 1):
+            if number:  # a photograph opens at its primary picture, which need not be the first
+                image.seek(number)
+            image.load()
+            yield _picture_of(image, _duration_ms(image) if kind == "WEBP" else _STILL_MS)
 
 
 def _duration_ms(image: Image.Image) -> int:

@@ -8,11 +8,13 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline.app.limits import require_face, require_voice, watch_frames
 from pipeline.app.settings import AppLimits
 from pipeline.core.errors import UserError
 from pipeline.dubbing import PhaseProgress
+from pipeline.media.file import MediaFile
 
 LIMITS = AppLimits(max_file_mb=1, max_seconds=2, max_side_px=400)
 NO_MEDIA = {
@@ -53,6 +55,14 @@ def test_a_face_is_limited_in_length_and_size(make_face):
         require_face(make_face("long.mp4", num_frames=75), LIMITS)
     with pytest.raises(UserError, match=r"wide\.mp4 has 480x160 pixels; allowed are 400 a side"):
         require_face(make_face("wide.mp4", num_faces=3), LIMITS)
+
+
+@pytest.mark.parametrize("check", [require_face, require_voice])
+def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path, monkeypatch, check):
+    monkeypatch.setattr(MediaFile, "__init__", lambda *_: pytest.fail("FFmpeg may decode it"))
+    Image.new("1", (8000, 8000)).save(tmp_path / "huge.png")
+    with pytest.raises(UserError, match=r"^huge\.png cannot be used .*more than 40 million pixels"):
+        check(tmp_path / "huge.png", LIMITS)
 
 
 def test_a_voice_needs_sound_and_is_limited_in_length(make_face, make_voice):
