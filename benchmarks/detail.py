@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from paste import MOUTH_U, MOUTH_V, psnr_of_mouth
 
 from pipeline.core.choices import CropGeometry
-from pipeline.core.command_line import run_command
+from pipeline.core.command_line import run_and_report
 from pipeline.core.layout import Layout, find_root
 from pipeline.dubbing.dub import regenerate
 from pipeline.dubbing.face_path import Followed
@@ -87,7 +87,7 @@ class Prepared:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command(_command, argv, "python benchmarks/detail.py")
+    return run_and_report(_command, argv, "python benchmarks/detail.py")
 
 
 def _command(

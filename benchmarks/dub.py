@@ -25,7 +25,7 @@ from typing import Annotated, NamedTuple
 import typer
 
 from pipeline.core.choices import Runtime
-from pipeline.core.command_line import run_command
+from pipeline.core.command_line import run_and_report
 from pipeline.core.layout import Layout, find_root
 
 WARM_UP_S = 0.4
@@ -39,7 +39,7 @@ class Measured(NamedTuple):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command(_command, argv, "python benchmarks/dub.py")
+    return run_and_report(_command, argv, "python benchmarks/dub.py")
 
 
 def _command(

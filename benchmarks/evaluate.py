@@ -25,7 +25,7 @@ from timing import timed
 from models.choices import WINDOW_FRAMES
 from models.lse_syncnet import LseSyncNet
 from pipeline.core.choices import LsePrecision
-from pipeline.core.command_line import run_command
+from pipeline.core.command_line import run_and_report
 from pipeline.core.layout import Layout, find_root
 from pipeline.evaluation.networks import Networks
 from pipeline.evaluation.score import distances
@@ -42,7 +42,7 @@ Embeddings = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command(_command, argv, "python benchmarks/evaluate.py")
+    return run_and_report(_command, argv, "python benchmarks/evaluate.py")
 
 
 def _command(

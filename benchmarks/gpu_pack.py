@@ -19,7 +19,7 @@ import numpy as np
 import typer
 
 from benchmarks.gpu_clips import CLIPS_NAME, EncodedClip, save_clips
-from pipeline.core.command_line import reported, run_command
+from pipeline.core.command_line import run_and_report
 from pipeline.core.errors import UserError
 from pipeline.core.model_files import MODEL_NAME, WEIGHTS_NAME
 from pipeline.media.mjpeg import encode_mjpeg
@@ -40,7 +40,7 @@ SEED = 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command(_command, argv, "python -m benchmarks.gpu_pack")
+    return run_and_report(_command, argv, "python -m benchmarks.gpu_pack")
 
 
 def _command(
@@ -53,20 +53,16 @@ def _command(
     params: Annotated[Path, typer.Option(help="File with train_gan.min_expert_accuracy.")] = Path("params.yaml"),
 ) -> int:
     """Write clips and the sync expert for training on another machine."""
-
-    def body() -> int:
-        min_accuracy = load_params(params).train_gan.min_expert_accuracy
-        counts = pack(clips, expert, folder, max_mib * MIB, quality, min_accuracy)
-        print(", ".join(f"{num} clips of {split}" for split, num in counts.items()))
-        if counts["train"] < clips_per_batch:
-            print(
-                f"a batch of {clips_per_batch} clips needs as many of train; set BATCH to at most {counts['train']} on "
-                "the other machine, or lower QUALITY here",
-                file=sys.stderr,
-            )
-        return 0
-
-    return reported(body, lambda error: print(error, file=sys.stderr))
+    min_accuracy = load_params(params).train_gan.min_expert_accuracy
+    counts = pack(clips, expert, folder, max_mib * MIB, quality, min_accuracy)
+    print(", ".join(f"{num} clips of {split}" for split, num in counts.items()))
+    if counts["train"] < clips_per_batch:
+        print(
+            f"a batch of {clips_per_batch} clips needs as many of train; set BATCH to at most {counts['train']} on "
+            "the other machine, or lower QUALITY here",
+            file=sys.stderr,
+        )
+    return 0
 
 
 def pack(

@@ -35,7 +35,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.gpu_networks import NETWORKS, build, make_sensitive, relative_error
 from pipeline.core import atomic
 from pipeline.core.choices import Device
-from pipeline.core.command_line import run_command
+from pipeline.core.command_line import run_and_report
 from pipeline.core.signals import exit_on_signals
 from pipeline.inference.device import select_device
 from pipeline.metrics.exact import full_float32
@@ -55,7 +55,7 @@ MATRIX_SIZE = {"cuda": 8192, "cpu": 256}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command(_command, argv, "python -m benchmarks.gpu_speed")
+    return run_and_report(_command, argv, "python -m benchmarks.gpu_speed")
 
 
 def _command(

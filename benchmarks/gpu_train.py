@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -37,7 +36,7 @@ from benchmarks.gpu_state import (
 )
 from models.syncnet import SyncNet
 from pipeline.core.choices import Device
-from pipeline.core.command_line import reported, run_command
+from pipeline.core.command_line import run_and_report
 from pipeline.core.digest import sha256_of
 from pipeline.core.errors import LipsmithError, UserError
 from pipeline.core.logs import log_to_stderr
@@ -61,7 +60,7 @@ VALIDATE_EVERY_CHECKPOINTS = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command(_command, argv, "python -m benchmarks.gpu_train")
+    return run_and_report(_command, argv, "python -m benchmarks.gpu_train")
 
 
 def _command(
@@ -89,12 +88,8 @@ def _command(
         "checkpoint_every": checkpoint_every,
         "validate_every": VALIDATE_EVERY_CHECKPOINTS * checkpoint_every,
     }
-
-    def body() -> int:
-        run(variant, box, state / variant, replacements, select_device(cast(Device, device)), deadline)
-        return 0
-
-    return reported(body, lambda error: print(error, file=sys.stderr))
+    run(variant, box, state / variant, replacements, select_device(cast(Device, device)), deadline)
+    return 0
 
 
 def run(

@@ -19,14 +19,14 @@ import torch
 import train
 import typer
 
-from pipeline.core.command_line import run_command
+from pipeline.core.command_line import run_and_report
 from pipeline.core.resources import num_cores
 
 WARM_UP_STEPS = 3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command(_command, argv, "python benchmarks/jobs.py")
+    return run_and_report(_command, argv, "python benchmarks/jobs.py")
 
 
 def _command(

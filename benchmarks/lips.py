@@ -24,7 +24,7 @@ import typer
 from numpy.typing import NDArray
 
 from pipeline.compare.intervals import mean_interval
-from pipeline.core.command_line import run_command
+from pipeline.core.command_line import run_and_report
 from pipeline.core.errors import DataError, UserError
 from pipeline.core.layout import Layout, find_root
 from pipeline.corpora.video_tree import files_below
@@ -52,7 +52,7 @@ class MeasuredClip:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command(_command, argv, "python benchmarks/lips.py")
+    return run_and_report(_command, argv, "python benchmarks/lips.py")
 
 
 def _command(

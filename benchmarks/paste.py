@@ -16,7 +16,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from pipeline.core.command_line import run_command
+from pipeline.core.command_line import run_and_report
 from pipeline.core.layout import Layout, find_root
 from pipeline.dubbing.paste import paste_mouth
 from pipeline.dubbing.tint import pixels_inside, skin_difference
@@ -36,7 +36,7 @@ FACE_U, FACE_V = 0.32, 0.5
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command(_command, argv, "python benchmarks/paste.py")
+    return run_and_report(_command, argv, "python benchmarks/paste.py")
 
 
 def _command(

@@ -24,7 +24,7 @@ import typer
 from numpy.typing import NDArray
 from timing import timed
 
-from pipeline.core.command_line import run_command
+from pipeline.core.command_line import run_and_report
 from pipeline.core.layout import Layout, find_root
 from pipeline.corpora.manifest import ClipRecord, record_of
 from pipeline.faces.crops import CROP_PX, Cropper, context_boxes, crop_boxes
@@ -47,7 +47,7 @@ os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command(_command, argv, "python benchmarks/preprocess.py")
+    return run_and_report(_command, argv, "python benchmarks/preprocess.py")
 
 
 def _command(
@@ -93,15 +93,17 @@ def show_shares(paths: Sequence[Path], params: PreprocessParams) -> None:
     detector = YuNetDetector(params.detector_score, params.detector_max_px)
     frames, decode_s = timed(lambda: [frames_of(path) for path in paths])
     found, detect_s = timed(lambda: [detect_every(detector, clip, params.detect_every) for clip in frames])
-    faces = [
-        smooth_faces(max(tracks, key=lambda track: track.area), params.smooth_frames)
-        for faces in found
+    tracked = [
+        (clip, smooth_faces(max(tracks, key=lambda track: track.area), params.smooth_frames))
+        for clip, faces in zip(frames, found, strict=True)
         if (tracks := link_detections(faces, params.max_gap_frames, params.detect_every))
     ]
+    if len(tracked) < len(frames):
+        print(f"{len(frames) - len(tracked)} of {len(frames)} clips show no face and are not cropped")
     crops, crop_s = timed(
         lambda: [
             [cut(frame, index) for index, frame in enumerate(clip)]
-            for clip, face in zip(frames, faces, strict=True)
+            for clip, face in tracked
             for cut in (
                 Cropper(crop_boxes(face, params.crop), CROP_PX),
                 Cropper(context_boxes(face), params.context_px),

@@ -25,7 +25,7 @@ from timing import timed
 from models.choices import FACE_SIZE_PX, FacePx
 from models.generator import Generator, GeneratorConfig
 from models.losses import l1_loss
-from pipeline.core.command_line import run_command
+from pipeline.core.command_line import run_and_report
 from pipeline.inference.device import autocast, set_threads
 from pipeline.training.ema import AveragedWeights
 
@@ -35,7 +35,7 @@ FRAMES = 5
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command(_command, argv, "python benchmarks/train.py")
+    return run_and_report(_command, argv, "python benchmarks/train.py")
 
 
 def _command(

@@ -1,7 +1,7 @@
 """Command lines: typer with plain help. A usage error prints one line and returns exit code 2.
 
 A command is a function that returns its exit code. It is called once. Its exceptions, including KeyboardInterrupt, are
-raised unchanged. A command reports the errors that a user can correct with ``reported``.
+raised unchanged, but for the errors that a user can correct: ``reported`` and ``run_and_report`` print those.
 """
 
 from __future__ import annotations
@@ -80,6 +80,11 @@ def reported(body: Callable[[], int], report: Callable[[LipsmithError | OSError]
             raise
         report(error)
         return code
+
+
+def run_and_report(command: Callable[..., int], argv: Sequence[str] | None, prog: str) -> int:
+    """As ``run_command``, but an error that ``reported`` handles is one line on stderr."""
+    return reported(lambda: run_command(command, argv, prog), lambda error: typer.echo(f"error: {error}", err=True))
 
 
 def _explanation(error: Any) -> str:

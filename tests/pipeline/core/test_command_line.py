@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from pipeline.core.choices import Device
-from pipeline.core.command_line import plain_app, reported, run_app, run_command
+from pipeline.core.command_line import plain_app, reported, run_and_report, run_app, run_command
 from pipeline.core.errors import DataError
 
 PROG = "python -m somewhere"
@@ -128,3 +128,11 @@ def test_a_bug_is_raised_and_not_reported(error: Exception) -> None:
 
 def test_without_an_error_the_exit_code_is_that_of_the_body() -> None:
     assert reported(lambda: 4, pytest.fail) == 4
+
+
+def test_an_error_of_a_command_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def fails() -> int:
+        raise DataError("no clip")
+
+    assert run_and_report(fails, [], PROG) == DataError.exit_code
+    assert capsys.readouterr().err == "error: no clip\n"
