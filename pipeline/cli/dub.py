@@ -87,8 +87,8 @@ def dub(
     length: Annotated[
         Length,
         typer.Option(
-            help="Input that sets the output's length. A video longer than the sound ends in silence. With --start, "
-            "--end or --segments it is always the video."
+            help="Input that sets the output's length. audio cuts or repeats the video; video cuts the sound or pads "
+            "it with silence. With --start, --end or --segments it is always the video."
         ),
     ] = "audio",
     fill: Annotated[

@@ -128,7 +128,7 @@ def score_folders(layout: Layout, generated: Path, real: Path, out: Path | None,
     if note := few_clips_note(len(clips)):
         yield f"\n{note}"
     if is_unfit:
-        yield f"\n-: withheld, because it means nothing: {WITHHELD}"
+        yield f"\n-: withheld, because {WITHHELD}"
     yield from _remarks(figures)
     yield from encodings.sentences()
     if noted := [item for item, _ in found.scored if item.note]:
@@ -175,7 +175,7 @@ def score_saved(layout: Layout, model_dir: Path, out: Path | None) -> Iterator[s
     yield f"{fitness['text']}\n"
     yield _comparison_table(str(model_dir), figures, rows).markdown()
     if is_unfit:
-        yield f"\n-: withheld, because it means nothing: {WITHHELD}"
+        yield f"\n-: withheld, because {WITHHELD}"
     yield from _remarks(figures)
     if figures["evaluator"] == TRAINED and not is_unfit:
         accuracy = accuracy_sentence(layout, "train_evaluator", "the evaluator")
@@ -238,8 +238,8 @@ def _remarks(figures: Mapping[str, Any]) -> Iterator[str]:
     )
     if figures["num_short_clips"] and figures["lse_c"] is not None:
         yield (
-            f"short clips: {figures['num_short_clips']} of {figures['num_clips']} have fewer windows than offsets are "
-            "searched, so LSE-C mostly measures the zero vectors beyond their ends; edge valid leaves these out"
+            f"short clips: {figures['num_short_clips']} of {figures['num_clips']} are so short that "
+            "LSE-C mostly measures zero padding; the values 'edge valid' leave it out"
         )
     if reason := figures["lips_missing"]:
         yield reason

@@ -103,6 +103,6 @@ def beginning(video: MediaFile, sound: MediaFile) -> Begin:
     """
     is_own_sound = video.path.samefile(sound.path)
     if (lead_s := float(sound.sound_lead_s)) > 1 / FPS:
-        what = "is left out" if is_own_sound else "is kept: the dub begins with it"
-        sound.note(f"its sound starts {lead_s:.2f} s before its video, which {what}")
+        what = "are left out" if is_own_sound else "are kept: the dub begins with them"
+        sound.note(f"the first {lead_s:.2f} s of its sound come before its video and {what}")
     return "picture" if is_own_sound else "sound"

@@ -39,16 +39,16 @@ def test_the_speech_is_the_default_track_or_the_chosen_one(make_video, tmp_path,
 
 def test_sound_before_the_picture_is_kept_unless_the_picture_is_its_own(make_video, tmp_path, caplog):
     caplog.set_level(logging.INFO)
-    late, leads = tmp_path / "late.mkv", "its sound starts 0.42 s before its video"
+    late, leads = tmp_path / "late.mkv", "the first 0.42 s of its sound come before its video"
     write_video(late, [tone(300, 1.5)[:, None]], seconds=1.0, picture_s=0.5)
     summary = run(make_video(5), late, tmp_path / "out.mp4")
     assert summary.duration_s == pytest.approx(1.5, abs=0.13)
     assert [note for note in summary.notes if note.startswith(str(late))] == [
-        f"{late}: its sound starts 0.42 s before its video, which is kept: the dub begins with it",
+        f"{late}: {leads} and are kept: the dub begins with them",
     ]
     summary = run(late, late, tmp_path / "out.mp4")
     assert summary.duration_s == pytest.approx(1.0, abs=0.13)
-    assert f"{leads}, which is left out" in caplog.text
+    assert f"{leads} and are left out" in caplog.text
 
 
 def test_an_undecodable_track_is_no_obstacle_in_either_input(make_video, make_sound, tmp_path):
