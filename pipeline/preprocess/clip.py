@@ -11,37 +11,28 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.choices import CropGeometry
 from pipeline.core.errors import LipsmithError
 from pipeline.corpora.manifest import ClipRecord
 from pipeline.corpora.storage import local_file
 from pipeline.faces.any_roll import any_roll_detectors_by_zoom
-from pipeline.faces.crops import CROP_PX, Cropper, boxes_within, context_boxes, crop_boxes, resized_crops, sharpness
+from pipeline.faces.crops import CROP_PX
 from pipeline.faces.detector import detectors_by_zoom
-from pipeline.faces.roll import rolled_boxes
-from pipeline.features.alignment import FPS, num_samples_of
-from pipeline.features.mel import mel_spectrogram
-from pipeline.features.samples import float_to_int16, int16_to_float
-from pipeline.media.audio import rms_of
+from pipeline.features.alignment import FPS
 from pipeline.media.errors import MediaError, MissingMediaError, NoAudioError
 from pipeline.media.file import MediaFile
 from pipeline.media.header import Header
-from pipeline.media.mjpeg import encode_mjpeg
 from pipeline.params import PreprocessParams
 from pipeline.preprocess.footage import Footage, scan_faces
 from pipeline.preprocess.reasons import Reason, RejectedError
+from pipeline.preprocess.sample import crops_of, require_audible, sample_of, sound_of
 from pipeline.preprocess.segments import RejectedSegment, Segment, find_segments, num_kept_frames
 from pipeline.shards.index import Reject
 from pipeline.shards.key import segment_id
 from pipeline.shards.write import ClipSample
-
-CLIPPED_LEVEL = 0.99
-"""Share of full scale at which an audio sample counts as clipped."""
 
 
 def process_clip(
@@ -100,8 +91,9 @@ def _outcomes_of(
             yield _reject(record, clip_id, segment.reason, where + segment.detail)
             continue
         try:
-            frames = reader.frames_of(segment)
-            sample = _sample_of(record, clip_id, segment, frames, samples, source_fps, params, crop_px)
+            sound = sound_of(segment, samples, params)
+            crops = crops_of(segment, reader.frames_of(segment), params, crop_px)
+            sample = sample_of(record, clip_id, segment, crops, sound, source_fps)
             yield replace(sample, note="; ".join(media.notes))  # the whole file has been read
         except RejectedError as rejected:
             if rejected.reason not in (Reason.BLURRED, Reason.SILENT_AUDIO):  # others concern the whole video
@@ -142,75 +134,6 @@ def _best_segments(
     return best
 
 
-def _sample_of(
-    record: ClipRecord,
-    clip_id: str,
-    segment: Segment,
-    frames: Iterator[NDArray[np.uint8]],
-    samples: NDArray[np.float32],
-    source_fps: float,
-    params: PreprocessParams,
-    crop_px: int,
-) -> ClipSample:
-    sound = np.zeros(num_samples_of(segment.stop - segment.start), np.float32)
-    available = samples[num_samples_of(segment.start) :][: len(sound)]
-    sound[: len(available)] = available
-    _require_audible(sound, params)
-    boxes_of = {geometry: crop_boxes(segment.faces, geometry) for geometry in get_args(CropGeometry)}
-    around = context_boxes(segment.faces)
-    in_context = {geometry: boxes_within(boxes, around, params.context_px) for geometry, boxes in boxes_of.items()}
-    cut_crop, cut_context = (
-        Cropper(rolled_boxes(boxes, segment.faces, segment.rolls), size_px, rolls=segment.rolls)
-        for boxes, size_px in ((boxes_of[params.crop], crop_px), (around, params.context_px))
-    )
-    crop_jpegs: list[bytes] = []
-    context_jpegs: list[bytes] = []
-    brightness: list[float] = []
-    sharpnesses: list[float] = []
-    for index, frame in enumerate(frames):
-        crop = cut_crop(frame, index)
-        brightness.append(float(crop.mean()))
-        sharpnesses.append(sharpness(resized_crops(crop[None], CROP_PX)[0]))
-        crop_jpegs.append(encode_mjpeg([crop], params.jpeg_quality)[0])
-        context_jpegs.append(encode_mjpeg([cut_context(frame, index)], params.jpeg_quality)[0])
-    sharp = float(np.median(sharpnesses))
-    if sharp < params.min_sharpness:
-        raise RejectedError(
-            Reason.BLURRED,
-            f"sharpness {sharp:.1f} is too low (params.yaml: preprocess.min_sharpness {params.min_sharpness})",
-        )
-    audio = float_to_int16(sound)
-    return ClipSample(
-        clip_id=clip_id,
-        speaker=record.speaker,
-        split=record.split,
-        fps=FPS,
-        frames_mjpeg=b"".join(crop_jpegs),
-        frame_bytes=[len(jpeg) for jpeg in crop_jpegs],
-        context_mjpeg=b"".join(context_jpegs),
-        context_bytes=[len(jpeg) for jpeg in context_jpegs],
-        crop=params.crop,
-        crop_px=crop_px,
-        crop_in_context=in_context[params.crop],
-        other_crops_in_context={other: boxes for other, boxes in in_context.items() if other != params.crop},
-        mel=mel_spectrogram(int16_to_float(audio)),
-        audio=audio,
-        transcript=record.transcript,
-        source=record.path.rsplit("/", 1)[-1],
-        stats={
-            "face_px": segment.face_px,
-            "face_motion": float(np.hypot(*np.diff(segment.faces[:, :2], axis=0).T).mean()) / segment.face_px * FPS,
-            "face_score": segment.score,
-            "face_missing": segment.missing,
-            "sharpness": sharp,
-            "brightness": float(np.mean(brightness)),
-            "audio_rms": rms_of(sound),
-            "audio_clipped": float(np.mean(np.abs(sound) >= CLIPPED_LEVEL)),
-            "source_fps": source_fps,
-        },
-    )
-
-
 def _readable_header(media: MediaFile) -> Header:
     try:
         return media.header
@@ -224,14 +147,5 @@ def _sound(media: MediaFile, params: PreprocessParams) -> NDArray[np.float32]:
     except MediaError as error:
         is_absent = isinstance(error, NoAudioError)
         raise RejectedError(Reason.NO_AUDIO if is_absent else Reason.BROKEN_AUDIO, error.detail) from error
-    _require_audible(samples, params)
+    require_audible(samples, params)
     return samples
-
-
-def _require_audible(samples: NDArray[np.float32], params: PreprocessParams) -> None:
-    rms = rms_of(samples)
-    if not rms >= params.min_audio_rms:
-        raise RejectedError(
-            Reason.SILENT_AUDIO,
-            f"the audio RMS {rms:.6f} is too low (params.yaml: preprocess.min_audio_rms {params.min_audio_rms})",
-        )

@@ -18,7 +18,7 @@ class IndexRow:
     ``crop`` is the geometry of its face crops. ``sync_shift_frames`` is the lead of the stored audio over the stored
     video, in frames. Readers correct it; ``num_frames`` and ``num_samples`` are the lengths after the correction.
     ``note`` is what reading the source clip changed or missed, such as the share of a file that is cut off; empty if
-    nothing. ``note`` and ``stats`` are informative only.
+    nothing. ``stats``: docs/data.md has their units and ranges. ``note`` and ``stats`` are informative only.
     """
 
     clip_id: str

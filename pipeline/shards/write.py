@@ -32,7 +32,8 @@ class ClipSample:
 
     ``crop`` is the geometry of the face crops, ``crop_px`` their side in pixels. ``other_crops_in_context`` has the
     boxes of the other geometries, with which readers cut those crops out of the context crops. ``stats`` are named
-    values (face size, brightness, ...), which become columns of the index. ``note`` as in IndexRow; it is not part of
+    values (face size, brightness, ...), which become columns of the index; docs/data.md has their units and ranges.
+    ``note`` as in IndexRow; it is not part of
     the shard.
     """
 

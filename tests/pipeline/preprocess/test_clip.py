@@ -38,7 +38,7 @@ def hearing(monkeypatch: pytest.MonkeyPatch, samples: np.ndarray) -> None:
     monkeypatch.setattr(MediaFile, "samples", lambda media: samples)
 
 
-def test_a_good_clip_becomes_a_sample(make_clip, params) -> None:
+def test_a_good_clip_becomes_a_sample(make_clip, params, repo_root) -> None:
     sample = sample_of(make_clip("s1/a", num_frames=30), params)
     assert sample.num_frames == 30
     assert num_frames_of(len(sample.audio)) == 30
@@ -51,6 +51,8 @@ def test_a_good_clip_becomes_a_sample(make_clip, params) -> None:
     assert (sample.transcript, sample.source) == ("some words", "a.mp4")
     assert sample.stats["face_px"] == pytest.approx(88, rel=0.1)
     assert all(np.isfinite(value) for value in sample.stats.values())
+    documented = (repo_root / "docs" / "data.md").read_text()
+    assert [name for name in sample.stats if f"\n| `{name}` | " not in documented] == []
 
 
 def test_the_mouth_is_in_the_lower_half_and_stays_where_it_is(make_clip, params) -> None:
