@@ -56,7 +56,7 @@ def _start(layout: Layout, port: int) -> subprocess.Popen[bytes]:
     home = layout.scratch_dir / "prefect"
     home.mkdir(parents=True, exist_ok=True)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_API_", "PREFECT_UI_"))}
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", LOOPBACK_HOST, "--port", str(port)]
     with layout.prefect_log_path.open("wb") as log:
         return subprocess.Popen(
             command,

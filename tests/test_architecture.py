@@ -209,6 +209,14 @@ def test_there_is_one_text_table_chart_style_progress_order_and_search(pattern: 
     assert found == [home]
 
 
+def test_every_logger_is_named_logger() -> None:
+    """The digests of code leave out calls of this name."""
+    lines = (line for path in _sources() for line in path.read_text().splitlines())
+    assert {line for line in lines if re.match(r"\w+ = logging\.getLogger\(", line)} == {
+        "logger = logging.getLogger(__name__)"
+    }
+
+
 def test_pipeline_holds_folders_only() -> None:
     modules = {path.name for path in (ROOT / "pipeline").glob("*.py")}
     assert modules == {"__init__.py", "__main__.py", "stage.py"}

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 
 from pipeline.core.errors import UserError
-from pipeline.core.proxies import LOOPBACK
+from pipeline.core.proxies import LOOPBACK, LOOPBACK_HOST
 
 LABEL = "generated mouth"
 """The label that the app draws by default."""
@@ -45,7 +45,7 @@ class AppLimits:
 class AppAddress:
     """Where the app listens, and who may use it."""
 
-    host: str = "127.0.0.1"
+    host: str = LOOPBACK_HOST
     port: int = 7860
     user: str | None = None
     """The password is in the environment variable ``LIPSMITH_APP_PASSWORD``."""

@@ -47,7 +47,7 @@ INERT = (
 ``pipeline.fetch`` is among them because fetched files are verified by digest, ``pipeline.params`` because DVC compares
 the values of parameters itself.
 """
-_LOGGERS = ("log", "logger")
+_LOGGER = "logger"  # in every module
 _LOG_METHODS = ("debug", "info", "warning", "error", "exception", "critical", "log")
 _TOP_LEVEL = "<module>"
 
@@ -275,7 +275,7 @@ def _is_inert(node: ast.AST) -> bool:
         and isinstance(value.func, ast.Attribute)
         and value.func.attr in _LOG_METHODS
         and isinstance(value.func.value, ast.Name)
-        and value.func.value.id in _LOGGERS
+        and value.func.value.id == _LOGGER
     )
 
 

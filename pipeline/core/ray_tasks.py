@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any, TypeVar
 
 from pipeline.core.errors import exit_code_of
+from pipeline.core.resources import THREAD_VARIABLES
 
 logger = logging.getLogger(__name__)
 
@@ -15,7 +16,7 @@ Outcome = TypeVar("Outcome")
 
 TASKS_PER_CORE = 2
 """Tasks in flight per core: one that runs, and one that waits or whose result is not taken yet."""
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+ONE_THREAD = dict.fromkeys(THREAD_VARIABLES, "1")
 """Environment of workers that share the cores."""
 _PATIENCE_S = 60.0
 

@@ -13,7 +13,8 @@ from pipeline.core.errors import UserError
 
 _UNLIMITED_BYTES = 1 << 60
 """Control groups of version 1 report a number above this if there is no limit."""
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Environment variables that limit the threads of numpy's libraries."""
 NUM_CORES_VARIABLE = "LIPSMITH_NUM_CORES"
 """Environment variable with the number of cores of a stage. A flow sets it for stages that run in parallel."""
 
@@ -47,7 +48,7 @@ def limit_threads() -> None:
     """
     cores = num_cores()
     if cores < visible_cores():
-        for name in _THREAD_VARIABLES:
+        for name in THREAD_VARIABLES:
             os.environ.setdefault(name, str(cores))
         threadpool_limits(cores)
 

@@ -83,7 +83,7 @@ class Depot:
         fetch_all(sized, credentials, num_connections=num_connections)
 
     def unpack(self, names: Sequence[str], run: Callable[[list[Path], OnMember], Unpacked]) -> Unpacked:
-        """Return ``run(paths, on_position)`` for the named archives, with a progress display.
+        """The result of ``run(paths, on_position)`` for the named archives, with a progress display.
 
         ``run`` calls ``on_position`` with the number of archive bytes that it has read so far.
         """

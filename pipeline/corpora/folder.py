@@ -20,7 +20,7 @@ from pipeline.media.container import VIDEO_SUFFIXES
 from pipeline.params import FolderParams
 from pipeline.shards.key import MAX_ID_CHARS, SEGMENT_CHARS, plain_name, source_of
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 UNKNOWN_SPEAKER = "unknown"
 
@@ -28,7 +28,7 @@ UNKNOWN_SPEAKER = "unknown"
 def list_folder_clips(
     params: FolderParams, seed: int, num_connections: int = 1, start: Path = Path()
 ) -> list[ClipRecord]:
-    """Return every video below ``dataset.folder.root`` as a clip with an id like ``holiday/take 1``.
+    """Every video below ``dataset.folder.root`` as a clip with an id like ``holiday/take 1``.
 
     Hidden files are skipped. The speaker is the video's folder, and the transcript is the ``.txt`` file with the
     video's name. ``dataset.folder.metadata`` overrides both, and the split. A relative root is below ``start``.
@@ -81,7 +81,7 @@ def _warn_about_held_out_copies(digests: Mapping[str, str], splits: Mapping[str,
     trained_on = {digest: name for name, digest in digests.items() if splits[name] == "train"}
     copies = [name for name, digest in digests.items() if splits[name] != "train" and digest in trained_on]
     if copies:
-        log.warning(
+        logger.warning(
             "%d val or test videos are copies of training videos; the first is %s, a copy of %s. Remove one of each "
             "pair, or give both the same split in dataset.folder.metadata",
             len(copies),
@@ -98,7 +98,7 @@ def _splits_of(
     params: FolderParams,
     seed: int,
 ) -> dict[str, str]:
-    """Return the split of each video.
+    """The split of each video.
 
     The metadata's split comes first. With ``split_by: speaker``, a video without one takes the split of the speaker's
     other videos. The remaining videos or speakers are assigned at random with ``seed``.
@@ -120,7 +120,9 @@ def _splits_of(
                 "the metadata file, or set split_by to clip in params.yaml"
             )
     if is_by_speaker and (several := sorted(unit for unit, found in noted.items() if len(found) > 1)):
-        log.warning("dataset.folder.metadata has speaker %s in several splits, despite split_by: speaker", several[0])
+        logger.warning(
+            "dataset.folder.metadata has speaker %s in several splits, despite split_by: speaker", several[0]
+        )
     assigned = assign_splits(
         undecided - noted.keys(), params.val_fraction, params.test_fraction, seed, least_test(params.split_by)
     )
@@ -129,7 +131,7 @@ def _splits_of(
 
 
 def _notes_of(names: Sequence[str], tree: VideoTree, metadata: Path | None) -> dict[str, VideoNote]:
-    """Return the metadata of each video, an empty note for a video without metadata."""
+    """The metadata of each video, an empty note for a video without metadata."""
     if metadata is None:
         return dict.fromkeys(names, VideoNote())
     where, content = _read_metadata(tree, metadata)
@@ -139,7 +141,7 @@ def _notes_of(names: Sequence[str], tree: VideoTree, metadata: Path | None) -> d
             f"{where} names {len(absent)} videos that do not exist below {tree.label}; the first is {absent[0]}"
         )
     if num_without := len(names) - len(notes):
-        log.info(
+        logger.info(
             "%s does not mention %d of %d videos: their folder gives the speaker, and the seed the split",
             where,
             num_without,
@@ -157,7 +159,7 @@ def _by_name_on_disk(notes: Mapping[str, VideoNote], names: Sequence[str]) -> di
 
 
 def _read_metadata(tree: VideoTree, metadata: Path) -> tuple[str, bytes]:
-    """Return the name and the content of the metadata file. A relative path is relative to the tree's root."""
+    """The name and the content of the metadata file. A relative path is relative to the tree's root."""
     path = metadata.expanduser()
     name = path.as_posix()
     if name in tree.sizes:
@@ -174,7 +176,7 @@ def _transcript_of(name: str, tree: VideoTree) -> str:
 
 
 def _ids_of(names: Sequence[str]) -> dict[str, str]:
-    """Return the clip id of each video: its name without suffix.
+    """The clip id of each video: its name without suffix.
 
     A digest of the full name is appended if the name is too long, equals another one up to punctuation, or looks like
     the id of a segment of a clip.

@@ -15,7 +15,7 @@ from pipeline.corpora.split import assign_splits, least_test
 from pipeline.corpora.video_tree import files_below
 from pipeline.params import GridParams
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 SUFFIXES = (".mpg", ".mp4")
 """Suffixes of clips in order of preference: the published files, then re-encoded ones. Case is ignored."""
@@ -32,7 +32,7 @@ _WORDS = (
 
 
 def list_grid_clips(params: GridParams, seed: int) -> list[ClipRecord]:
-    """Return the clips of the speakers in ``params``, with ids like ``s1/bbaf2n``, split by clip or by speaker.
+    """The clips of the speakers in ``params``, with ids like ``s1/bbaf2n``, split by clip or by speaker.
 
     Raises UserError, with the setting to change, if the folder or a speaker does not exist.
     """
@@ -50,7 +50,7 @@ def list_grid_clips(params: GridParams, seed: int) -> list[ClipRecord]:
 
 
 def clips_by_speaker(root: Path | None, chosen: tuple[str, ...]) -> dict[str, list[Path]]:
-    """Return one file per clip of the ``chosen`` speakers, or of all speakers if ``chosen`` is empty.
+    """One file per clip of the ``chosen`` speakers, or of all speakers if ``chosen`` is empty.
 
     Raises UserError, with the setting to change, if the folder or a chosen speaker does not exist, or if there is no
     clip.
@@ -64,7 +64,7 @@ def clips_by_speaker(root: Path | None, chosen: tuple[str, ...]) -> dict[str, li
 
 
 def sentence_of(name: str) -> str:
-    """Return the sentence that a GRID file name encodes: ``bbaf2n`` -> ``bin blue at f two now``.
+    """The sentence that a GRID file name encodes: ``bbaf2n`` -> ``bin blue at f two now``.
 
     Raises UserError, with the position of the wrong letter, for a name outside GRID's grammar.
     """
@@ -80,7 +80,7 @@ def sentence_of(name: str) -> str:
 
 
 def _existing_root(root: Path | None) -> Path:
-    """Return the corpus' folder. Raises UserError, with the setting to change, if it is not set or does not exist."""
+    """The corpus' folder. Raises UserError, with the setting to change, if it is not set or does not exist."""
     if root is None:
         raise UserError(
             "dataset.grid.root is not set; set it in params.yaml to the folder that contains s1, s2, ..., or set "
@@ -92,7 +92,7 @@ def _existing_root(root: Path | None) -> Path:
 
 
 def _speakers_of(root: Path, chosen: tuple[str, ...]) -> list[str]:
-    """Return the chosen speakers, or all if none is chosen, by number. Raises UserError if one does not exist."""
+    """The chosen speakers, or all if none is chosen, by number. Raises UserError if one does not exist."""
     found = {entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
     if missing := sorted(set(chosen) - found):
         raise UserError(
@@ -107,7 +107,7 @@ def _by_number(names: set[str]) -> list[str]:
 
 
 def _clips_of(folder: Path) -> list[Path]:
-    """Return one file per clip in order of names. Sub-folders count: some archives unpack into one."""
+    """One file per clip in order of names. Sub-folders count: some archives unpack into one."""
     best: dict[str, Path] = {}
     files = files_below(folder)
     for suffix in SUFFIXES:
@@ -117,7 +117,7 @@ def _clips_of(folder: Path) -> list[Path]:
             try:
                 sentence_of(path.stem)
             except UserError as error:
-                log.warning("skipped %s: %s", path, error)
+                logger.warning("skipped %s: %s", path, error)
                 continue
             best.setdefault(path.stem, path)
     return [best[name] for name in sorted(best)]

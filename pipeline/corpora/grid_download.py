@@ -71,7 +71,7 @@ def download_grid(params: GridParams, root: Path, num_connections: int) -> None:
 
 
 def speaker_files(record: Any, folder: Path) -> list[RemoteFile]:
-    """Return the speakers' archives of a parsed Zenodo record, in order of their numbers.
+    """The speakers' archives of a parsed Zenodo record, in order of their numbers.
 
     Raises WrongContentError if ``record`` is not a Zenodo record of GRID.
     """
@@ -100,7 +100,7 @@ def _checksum(text: str) -> Checksum:
 
 
 def _speaker_files(url: str, depot: Depot) -> list[RemoteFile]:
-    """Return the record's archives. The record is downloaded once: Zenodo never changes a published record."""
+    """The record's archives. The record is downloaded once: Zenodo never changes a published record."""
     path = depot.path_of("record.json")
     if path.is_file():
         kept = json.loads(path.read_text())
@@ -116,7 +116,7 @@ def _speaker_files(url: str, depot: Depot) -> list[RemoteFile]:
 
 
 def _unpacked_bytes(files: Sequence[RemoteFile]) -> int:
-    """Return the archives' size: MPEG videos do not shrink in a zip."""
+    """The archives' size: MPEG videos do not shrink in a zip."""
     return sum(file.size_bytes or 0 for file in files)
 
 

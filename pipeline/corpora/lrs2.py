@@ -12,11 +12,11 @@ from pathlib import Path
 from pipeline.core.errors import UserError
 from pipeline.corpora.manifest import MAX_MISSING_SHARE, SPLITS, ClipRecord, absent_record, record_of
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def list_lrs2_clips(root: Path | None) -> list[ClipRecord]:
-    """Return every listed clip below ``root``. The speaker is the programme's folder.
+    """Every listed clip below ``root``. The speaker is the programme's folder.
 
     Only ``main`` is read, as in Wav2Lip. A clip without a file is returned with 0 bytes, and preprocessing rejects it.
 
@@ -39,7 +39,7 @@ def list_lrs2_clips(root: Path | None) -> list[ClipRecord]:
         message = f"{len(missing)} of {len(paths)} listed clips have no file; the first is {first}"
         if len(missing) > MAX_MISSING_SHARE * len(paths):
             raise UserError(f"{message}. Unpack the archive again, or remove these clips from the lists")
-        log.warning("%s", message)
+        logger.warning("%s", message)
     return [
         absent_record(clip_id, _programme(clip_id), split, path)
         if clip_id in missing
@@ -49,7 +49,7 @@ def list_lrs2_clips(root: Path | None) -> list[ClipRecord]:
 
 
 def lrs2_root(root: Path | None) -> Path:
-    """Return the folder that contains ``mvlrs_v1``. Raises UserError, with the setting, if it is unset or absent."""
+    """The folder that contains ``mvlrs_v1``. Raises UserError, with the setting, if it is unset or absent."""
     if root is None:
         raise UserError(
             "dataset.lrs2.root is not set; set it in params.yaml to the folder that contains mvlrs_v1, or set "
@@ -66,7 +66,7 @@ def _programme(clip_id: str) -> str:
 
 
 def read_split_list(path: Path) -> list[str]:
-    """Return the clip ids of a list: the first word of each line (``test.txt`` has a second one).
+    """The clip ids of a list: the first word of each line (``test.txt`` has a second one).
 
     Raises UserError if the file is not UTF-8.
     """
@@ -78,20 +78,20 @@ def read_split_list(path: Path) -> list[str]:
 
 
 def read_transcript(video_path: Path) -> str:
-    """Return the words in the ``.txt`` file with the video's name, or "" if there is none."""
+    """The words in the ``.txt`` file with the video's name, or "" if there is none."""
     path = video_path.with_suffix(".txt")
     return spoken_words(path.read_bytes()) if path.is_file() else ""
 
 
 def spoken_words(content: bytes) -> str:
-    """Return the line ``Text:  ...`` of a transcript, or else its first non-empty line."""
+    """The line ``Text:  ...`` of a transcript, or else its first non-empty line."""
     lines = content.decode("utf-8-sig", errors="replace").strip().splitlines()
     spoken = [line for line in lines if line.startswith("Text:")] or lines[:1]
     return " ".join(spoken[0].removeprefix("Text:").split()) if spoken else ""
 
 
 def find_list(root: Path, split: str) -> Path:
-    """Return the split's list: in ``root`` or in ``mvlrs_v1``. Raises UserError if neither has it."""
+    """The split's list: in ``root`` or in ``mvlrs_v1``. Raises UserError if neither has it."""
     for folder in (root, root / "mvlrs_v1"):
         if (folder / f"{split}.txt").is_file():
             return folder / f"{split}.txt"

@@ -40,12 +40,12 @@ class ClipRecord:
 
 
 def record_of(clip_id: str, speaker: str, split: str, path: Path, transcript: str) -> ClipRecord:
-    """Return the record of a file on disk, with its size and SHA-256. The whole file is read."""
+    """The record of a file on disk, with its size and SHA-256. The whole file is read."""
     return ClipRecord(clip_id, speaker, split, str(path), path.stat().st_size, sha256_of(path), transcript)
 
 
 def absent_record(clip_id: str, speaker: str, split: str, path: Path) -> ClipRecord:
-    """Return the record of a clip without a file, with 0 bytes. Preprocessing rejects it as ``missing_file``."""
+    """The record of a clip without a file, with 0 bytes. Preprocessing rejects it as ``missing_file``."""
     return ClipRecord(clip_id, speaker, split, str(path), 0, "", "")
 
 
@@ -69,7 +69,7 @@ def write_manifest(path: Path, records: Iterable[ClipRecord]) -> None:
 
 
 def read_manifest(path: Path) -> list[ClipRecord]:
-    """Return the records in order of clip ids.
+    """The records in order of clip ids.
 
     Raises UserError if the file does not exist and DataError if it is damaged, with the command that writes it.
     """

@@ -10,7 +10,7 @@ from pipeline.params import Params
 
 
 def corpus_root(params: Params, layout: Layout) -> Path | None:
-    """Return the source's ``root``; without one, a folder below ``data/raw`` if ``url`` is set, else None.
+    """The source's ``root``; without one, a folder below ``data/raw`` if ``url`` is set, else None.
 
     A relative root starts at the checkout. Raises UserError for a source other than grid and lrs2.
     """

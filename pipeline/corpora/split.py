@@ -12,7 +12,7 @@ from pipeline.corpora.manifest import MIN_CLIPS
 def assign_splits(
     names: Iterable[str], val_fraction: float, test_fraction: float, seed: int, least_test: int = 1
 ) -> dict[str, str]:
-    """Return ``train``, ``val`` or ``test`` for each name, the same on every machine.
+    """``train``, ``val`` or ``test`` for each name, the same on every machine.
 
     Names are ranked by ``seeded_order``, so nearly all assignments stay when a corpus grows. A fraction above 0 gives
     val at least one name and test at least ``least_test``.
@@ -27,7 +27,7 @@ def assign_splits(
 
 
 def least_test(split_by: SplitBy) -> int:
-    """Return the fewest clips or speakers in test.
+    """The fewest clips or speakers in test.
 
     A test clip is also scored with the audio of another test clip, so test needs two clips. One speaker suffices: a
     speaker usually has several clips.

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from pipeline.core.errors import LipsmithError, TemporaryError, UserError
 from pipeline.media.errors import MissingMediaError
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ def is_url(path: str) -> bool:
 
 
 def local_path(path: str, root: Path) -> Path | None:
-    """Return a manifest's path on disk, relative paths below ``root``; None for a URL of remote storage."""
+    """A manifest's path on disk, relative paths below ``root``; None for a URL of remote storage."""
     return None if is_url(path) else root / path.removeprefix("file://")
 
 
@@ -90,7 +90,7 @@ def local_file(path: str, root: Path) -> Iterator[Path]:
 
 
 def _name_of(url: str) -> str:
-    """Return the object's name, without a URL's query: samples name the same source wherever the clip is stored."""
+    """The object's name, without a URL's query: samples name the same source wherever the clip is stored."""
     link = next(link for link in url.split("::") if "://" in link)
     if link.startswith(("http://", "https://")):
         link = re.split("[?#]", link)[0]
@@ -105,7 +105,7 @@ def _fetch(url: str, target: Path) -> None:
 
 
 def _with_retries(url: str, operation: Callable[[], T]) -> T:
-    """Return ``operation()``. Retry it after each pause in ``RETRY_AFTER_S`` if storage fails.
+    """The result of ``operation()``, which is called again after each pause in ``RETRY_AFTER_S`` if storage fails.
 
     Raises OutageError after the last attempt, AccessDeniedError at once. FileNotFoundError, IsADirectoryError, a full
     disk of this machine, our own errors and bugs are raised at once, too.
@@ -125,7 +125,7 @@ def _with_retries(url: str, operation: Callable[[], T]) -> T:
                 ) from error
             if pause_s is None:
                 raise OutageError(f"{url} cannot be fetched: {type(error).__name__}: {error}") from error
-            log.warning("%s: %s: %s; retrying in %.0f s", url, type(error).__name__, error, pause_s)
+            logger.warning("%s: %s: %s; retrying in %.0f s", url, type(error).__name__, error, pause_s)
             time.sleep(pause_s)
     raise AssertionError("the last attempt returns or raises")
 
@@ -157,7 +157,7 @@ class RemoteFolder:
             self._storage, self._path = url_to_fs(self.url)
 
     def sizes(self) -> dict[str, int]:
-        """Return the bytes of every object, keyed by its path relative to the folder; empty without objects.
+        """The bytes of every object, keyed by its path relative to the folder; empty without objects.
 
         Raises OutageError, AccessDeniedError, or UserError for an object of unknown size.
         """
@@ -179,7 +179,7 @@ class RemoteFolder:
         }
 
     def _size_of(self, path: str, info: Mapping[str, Any]) -> int:
-        """Return an object's size. Listings of web servers may omit it. Raises UserError if the server omits it too."""
+        """An object's size. Listings of web servers may omit it. Raises UserError if the server omits it too."""
         size = info.get("size")
         if size is None:
             size = _with_retries(path, lambda: self._storage.info(path)).get("size")
@@ -194,12 +194,12 @@ class RemoteFolder:
         return f"{self.url}/{name}"
 
     def read(self, name: str) -> bytes:
-        """Return the content of a small object. Raises OutageError, AccessDeniedError, or MissingMediaError."""
+        """The content of a small object. Raises OutageError, AccessDeniedError, or MissingMediaError."""
         content: bytes = self._request(name, lambda: self._storage.cat_file(f"{self._path}/{name}"))
         return content
 
     def sha256(self, name: str) -> str:
-        """Return the hex SHA-256 of an object. The whole object is read. Raises the errors of ``read``."""
+        """The hex SHA-256 of an object. The whole object is read. Raises the errors of ``read``."""
 
         def digest() -> str:
             with self._storage.open(f"{self._path}/{name}", "rb") as file:

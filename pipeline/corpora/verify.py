@@ -31,7 +31,7 @@ class CorpusCount:
 
 
 def verify_lrs2(root: Path | None) -> list[CorpusCount]:
-    """Return one row per split list. Raises UserError if the folder or a list of ``main`` does not exist."""
+    """One row per split list. Raises UserError if the folder or a list of ``main`` does not exist."""
     root = lrs2_root(root)
     counts = []
     for split, published in LRS2_COUNTS.items():
@@ -45,13 +45,13 @@ def verify_lrs2(root: Path | None) -> list[CorpusCount]:
 
 
 def verify_grid(root: Path | None, speakers: Sequence[str]) -> list[CorpusCount]:
-    """Return one row per speaker. Raises UserError if the folder, a chosen speaker or every clip is missing."""
+    """One row per speaker. Raises UserError if the folder, a chosen speaker or every clip is missing."""
     found = clips_by_speaker(root, tuple(speakers))
     return [_count(speaker, paths, GRID_CLIPS_PER_SPEAKER) for speaker, paths in found.items()]
 
 
 def table_of(counts: Sequence[CorpusCount]) -> Table:
-    """Return a table with a row per count. The last column states whether the corpus is complete."""
+    """A table with a row per count. The last column states whether the corpus is complete."""
     cells = [
         [
             count.name,

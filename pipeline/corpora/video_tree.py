@@ -18,11 +18,11 @@ from pipeline.core.errors import UserError
 from pipeline.corpora.storage import RemoteFolder
 from pipeline.media.container import is_hidden
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Return every file below a folder, sorted. Symbolic links to folders are followed.
+    """Every file below a folder, sorted. Symbolic links to folders are followed.
 
     Each folder is read once. If it can be reached by a link and directly, its direct path is used. A folder without
     read permission is skipped with a warning.
@@ -46,7 +46,7 @@ def files_below(folder: Path) -> list[Path]:
 
 def _warn_about_folder(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):
-        log.warning("skipped %s: %s", error.filename, error.strerror)
+        logger.warning("skipped %s: %s", error.filename, error.strerror)
 
 
 class VideoTree(Protocol):
@@ -56,13 +56,13 @@ class VideoTree(Protocol):
     sizes: Mapping[str, int]
 
     def read(self, name: str) -> bytes:
-        """Return the content of a small file in ``sizes``."""
+        """The content of a small file in ``sizes``."""
 
     def path_of(self, name: str) -> str:
-        """Return the path or URL that a manifest stores."""
+        """The path or URL that a manifest stores."""
 
     def digests(self, names: list[str]) -> dict[str, str]:
-        """Return the hex SHA-256 of each file. Every file is read completely."""
+        """The hex SHA-256 of each file. Every file is read completely."""
 
 
 class LocalTree:

@@ -109,7 +109,7 @@ def _small_faces(params: Params | None) -> _ClipHint:
 
 
 def hints(survey: Survey, params: Params | None) -> list[str]:
-    """Return advice on the data, one or two sentences each; empty if nothing needs a change."""
+    """Advice on the data, one or two sentences each; empty if nothing needs a change."""
     survey_hints = (_one_speaker, _few_speakers, _same_speakers, _little_data, _out_of_sync)
     candidates = [
         _rejected(survey, params),
@@ -121,7 +121,7 @@ def hints(survey: Survey, params: Params | None) -> list[str]:
 
 
 def remedy_of(reason: str, params: Params | None) -> str:
-    """Return the remedy for clips rejected for ``reason``, with the current values of the keys."""
+    """The remedy for clips rejected for ``reason``, with the current values of the keys."""
     values = {} if params is None else params.preprocess.model_dump()
     keys = {
         key: f"params.yaml: preprocess.{key}" + (f" ({values[key]})" if key in values else "")

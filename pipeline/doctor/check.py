@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import LipsmithError
+from pipeline.core.layout import CODE_ROOT
 
 logger = logging.getLogger(__name__)
 
 TIME_LIMIT_S = 90.0
 """Time limit of one check. Each program that it runs has a shorter one."""
 _INTERPRETER_S = 60.0
-_ROOT = Path(__file__).resolve().parents[2]
 
 
 class Status(StrEnum):
@@ -59,7 +59,7 @@ _UNKNOWN_CAUSE = "the check itself failed: read its error, and report it as a bu
 
 
 def failure_of(name: str, error: BaseException, remedy: str = _UNKNOWN_CAUSE) -> Check:
-    """Return a failed check for one that raised ``error``. Logs the traceback of a bug."""
+    """A failed check for one that raised ``error``. Logs the traceback of a bug."""
     if isinstance(error, LipsmithError):
         return fail(name, str(error), remedy)
     if not isinstance(error, ImportError | OSError):
@@ -95,7 +95,7 @@ def run_checks(probes: Mapping[str, Probe], limit_s: float = TIME_LIMIT_S) -> li
 
 
 def worst_first(checks: Sequence[Check]) -> list[Check]:
-    """Return failures, then warnings, then the rest; the order is otherwise kept."""
+    """Failures, then warnings, then the rest; the order is otherwise kept."""
     return sorted(checks, key=lambda check: list(Status).index(check.status))
 
 
@@ -104,10 +104,10 @@ class ProgramError(LipsmithError):
 
 
 def output_of(command: Sequence[str], limit_s: float, env: Mapping[str, str] | None = None) -> str:
-    """Return a program's standard output. Raises ProgramError if it fails, is missing, or exceeds ``limit_s``."""
+    """A program's standard output. Raises ProgramError if it fails, is missing, or exceeds ``limit_s``."""
     try:
         done = subprocess.run(
-            command, cwd=_ROOT, env=env, capture_output=True, text=True, timeout=limit_s, stdin=subprocess.DEVNULL
+            command, cwd=CODE_ROOT, env=env, capture_output=True, text=True, timeout=limit_s, stdin=subprocess.DEVNULL
         )
     except subprocess.TimeoutExpired:
         raise ProgramError(f"{Path(command[0]).name} did not answer in {limit_s:g} s") from None

@@ -152,7 +152,7 @@ def sum_check(name: str, survey: Survey) -> Check:
 
 
 def numbers(survey: Survey) -> dict[str, float]:
-    """Return the survey as MLflow metrics: counts, and percentiles of every measure per split."""
+    """The survey as MLflow metrics: counts, and percentiles of every measure per split."""
     found: dict[str, float] = {"num_speakers": len(survey.speakers), "minutes": survey.minutes}
     for tally in (survey.total, *survey.splits):
         found |= {

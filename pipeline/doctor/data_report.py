@@ -19,7 +19,7 @@ _SPREAD_NOTE = "Median [5th percentile, 95th percentile] over the kept clips."
 
 
 def data_markdown(survey: Survey, params: Params | None, lines: Sequence[Line], pictures: Sequence[Path]) -> list[str]:
-    """Return paragraphs: counts, reasons, percentiles per split and speaker, links to ``pictures``, worst clips."""
+    """Paragraphs: counts, reasons, percentiles per split and speaker, links to ``pictures``, worst clips."""
     return [
         *_counts(survey, params),
         *_spreads(survey),

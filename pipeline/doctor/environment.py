@@ -11,7 +11,7 @@ from pipeline.params import Params
 
 
 def probes(layout: Layout, params: Params | None) -> dict[str, Probe]:
-    """Return the probes by name. A probe that raises is reported under this name."""
+    """The probes by name. A probe that raises is reported under this name."""
     required = packages.read_requirements()
     return {
         "python": partial(packages.check_python, required),

@@ -101,7 +101,7 @@ def track(found: Examination, layout: Layout) -> str:
 
 
 def figures(found: Examination) -> dict[str, float]:
-    """Return the metrics for MLflow: the number of checks per status, and the metrics of the data."""
+    """The metrics for MLflow: the number of checks per status, and the metrics of the data."""
     checks = {f"num_checks_{status.value}": float(found.num_of[status]) for status in Status}
     return checks | dict(found.data.figures if found.data else {})
 

@@ -37,7 +37,7 @@ print(json.dumps({"version": torch.__version__, "cuda": torch.version.cuda, "car
 
 
 def nvidia_cards() -> list[str]:
-    """Return name, memory and driver of each GPU from ``nvidia-smi``; empty if the program is missing or fails."""
+    """Name, memory and driver of each GPU from ``nvidia-smi``; empty if the program is missing or fails."""
     query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
     try:
         return [line.strip() for line in output_of(query, _NVIDIA_SMI_S).splitlines() if line.strip()]
@@ -144,6 +144,6 @@ def _check_disk(folders: Mapping[str, Path]) -> Check:
 
 
 def _existing(path: Path) -> Path:
-    """Return the folder, or its nearest parent that exists. Links are followed."""
+    """The folder, or its nearest parent that exists. Links are followed."""
     path = path.resolve()
     return next(folder for folder in (path, *path.parents) if folder.exists())

@@ -35,7 +35,7 @@ class Measure:
     worst: Worst | None = None
 
     def text(self, value: float) -> str:
-        """Return the value as text, with its unit."""
+        """The value as text, with its unit."""
         gap = "" if self.unit in ("", "%") else " "
         return f"{value:.{self.decimals}f}{gap}{self.unit}"
 
@@ -84,17 +84,17 @@ SYNC_NAMES = ("sync_offset_frames", "sync_confidence")
 
 
 def values_of(rows: Sequence[IndexRow], measure: Measure) -> NDArray[np.float64]:
-    """Return the values of the clips that have one: float64 [n]."""
+    """The values of the clips that have one: float64 [n]."""
     return np.array([value for row in rows if (value := measure.of(row)) is not None], np.float64)
 
 
 def measured(rows: Sequence[IndexRow]) -> list[Measure]:
-    """Return the measures that at least one clip has."""
+    """The measures that at least one clip has."""
     return [measure for measure in CLIP_MEASURES if any(measure.of(row) is not None for row in rows)]
 
 
 def measure_spread(rows: Sequence[IndexRow], measure: Measure) -> Spread | None:
-    """Return the percentiles of a measure; None if no clip has a value."""
+    """The percentiles of a measure; None if no clip has a value."""
     values = values_of(rows, measure)
     if not len(values):
         return None
@@ -103,7 +103,7 @@ def measure_spread(rows: Sequence[IndexRow], measure: Measure) -> Spread | None:
 
 
 def worst_clips(rows: Sequence[IndexRow], measure: Measure, num: int) -> list[tuple[IndexRow, float]]:
-    """Return at most ``num`` clips with the worst values, worst first, ties by clip id; empty without a bad end."""
+    """At most ``num`` clips with the worst values, worst first, ties by clip id; empty without a bad end."""
     if measure.worst is None:
         return []
     sign, beyond = -1 if measure.worst.end == "high" else 1, measure.worst.beyond

@@ -40,7 +40,7 @@ class Examination:
 
 
 def doctor_markdown(found: Examination) -> str:
-    """Return ``report.md``: the checks of the environment, worst first; the data; hints."""
+    """``report.md``: the checks of the environment, worst first; the data; hints."""
     parts = ["# Doctor", verdict(found), "## Environment", _check_table(found.checks), "## Data"]
     if found.data is None:
         parts.append("No data were examined. The check `data` above has the cause and the remedy.")
@@ -50,7 +50,7 @@ def doctor_markdown(found: Examination) -> str:
 
 
 def terminal(found: Examination) -> str:
-    """Return the checks, worst first, and the hints as plain text."""
+    """The checks, worst first, and the hints as plain text."""
     cells = [
         [check.status, check.name, "\n".join([check.found, *([f"-> {check.remedy}"] if check.remedy else [])])]
         for check in worst_first(found.checks)
@@ -60,7 +60,7 @@ def terminal(found: Examination) -> str:
 
 
 def verdict(found: Examination) -> str:
-    """Return one sentence with the number of checks per status."""
+    """One sentence with the number of checks per status."""
     failed, warned, passed = (found.num_of[status] for status in Status)
     return f"Checks: {failed} failed, {warned} with a warning, {passed} passed."
 

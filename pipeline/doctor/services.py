@@ -30,7 +30,7 @@ _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "ray": 10
 
 
 def connection_problem(address: str, limit_s: float = _CONNECT_S) -> str:
-    """Return why a TCP connection to ``host:port`` or a URL fails, or "" if it succeeds."""
+    """Why a TCP connection to ``host:port`` or a URL fails, or "" if it succeeds."""
     try:
         parts = urlsplit(address if "://" in address else f"//{address}")
         host, port = parts.hostname, parts.port or _PORTS.get(parts.scheme.partition("+")[0])
@@ -119,7 +119,7 @@ def check_prefect() -> list[Check]:
 
 
 def _prefect_problem(address: str) -> str:
-    """Return why the API's health check fails, or "" if it succeeds."""
+    """Why the API's health check fails, or "" if it succeeds."""
     try:
         is_healthy = _ask_prefect(address, "health").strip() == b"true"
     except urllib.error.HTTPError as error:

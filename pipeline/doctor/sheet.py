@@ -35,7 +35,7 @@ class Line:
 
 
 def worst_lines(survey: Survey, num: int = NUM_WORST) -> list[Line]:
-    """Return one line per measure that has a bad end and clips there."""
+    """One line per measure that has a bad end and clips there."""
     lines = []
     for measure in CLIP_MEASURES:
         clips = worst_clips(survey.kept, measure, num)
@@ -46,7 +46,7 @@ def worst_lines(survey: Survey, num: int = NUM_WORST) -> list[Line]:
 
 
 def middle_frames(shards_dir: Path, rows: Iterable[IndexRow]) -> dict[str, Picture]:
-    """Return clip id -> the context crop of the clip's middle frame, ``uint8 [P, P, 3]`` BGR.
+    """Clip id -> the context crop of the clip's middle frame, ``uint8 [P, P, 3]`` BGR.
 
     Raises ShardError or UserError if a clip is missing or damaged.
     """
@@ -92,7 +92,7 @@ def draw_sheet(lines: Sequence[Line], pictures: dict[str, Picture], num_clips: i
 
 
 def shortened(clip_id: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width_px: float) -> str:
-    """Return the id, cut at the start to fit ``width_px``: clips of a speaker differ at the end."""
+    """The id, cut at the start to fit ``width_px``: clips of a speaker differ at the end."""
     text = clip_id
     while font.getlength(text) > width_px:
         text = "..." + text.removeprefix("...")[1:]

@@ -127,7 +127,7 @@ class _Counts:
 
 
 def _safe_name(name: str, archive: str) -> PurePosixPath:
-    """Return the member's path. Raises ArchiveError for an absolute path or one with ``..``."""
+    """The member's path. Raises ArchiveError for an absolute path or one with ``..``."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or not name:
         raise ArchiveError(f"{archive}: the member name {name!r} points outside the target folder")

@@ -25,7 +25,7 @@ class _StoppedError(LipsmithError):
 
 
 def with_sizes(files: Sequence[RemoteFile], credentials: Credentials | None, num_connections: int) -> list[RemoteFile]:
-    """Return the files with unknown sizes filled in, from disk or else from the server. Raises TransferError."""
+    """The files with unknown sizes filled in, from disk or else from the server. Raises TransferError."""
 
     def sized(remote: RemoteFile) -> RemoteFile:
         if remote.size_bytes is not None:
@@ -50,7 +50,7 @@ def require_room(folder: Path, num_bytes: int, purpose: str) -> None:
 
 
 def num_missing_bytes(files: Sequence[RemoteFile]) -> int:
-    """Return the bytes still to download. Files of unknown size count as 0."""
+    """The bytes still to download. Files of unknown size count as 0."""
     return sum(max(0, (remote.size_bytes or 0) - remote.num_present_bytes) for remote in files)
 
 

@@ -13,8 +13,7 @@ from urllib.parse import urlsplit
 from requests.utils import get_netrc_auth
 
 from pipeline.core.errors import UserError
-
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+from pipeline.core.proxies import LOOPBACK
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Credentials:
 
 
 def from_environment(url: str, prefix: str, environment: Mapping[str, str] = os.environ) -> Credentials | None:
-    """Return ``PREFIX_USER`` and ``PREFIX_PASSWORD``; None if neither is set, in which case ``requests`` reads netrc.
+    """``PREFIX_USER`` and ``PREFIX_PASSWORD``; None if neither is set, in which case ``requests`` reads netrc.
 
     Raises UserError if only one is set, or if ``url`` is not https. Loopback addresses may use http.
     """
@@ -47,5 +46,5 @@ def from_environment(url: str, prefix: str, environment: Mapping[str, str] = os.
 
 def _require_encryption(url: str) -> None:
     parts = urlsplit(url)
-    if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+    if parts.scheme != "https" and parts.hostname not in LOOPBACK:
         raise UserError(f"{url} is not https, so the password would be sent unencrypted; use an https address")

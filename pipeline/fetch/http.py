@@ -114,7 +114,7 @@ def _ignore(_count: int, _is_fresh: bool) -> None:
 
 
 def remote_size(url: str, credentials: Credentials | None = None) -> int | None:
-    """Return the size in bytes that the server reports, or None if it reports none. Raises TransferError."""
+    """The size in bytes that the server reports, or None if it reports none. Raises TransferError."""
     try:
         response = _request("HEAD", url, credentials)
     except RefusedTransferError as error:
@@ -126,7 +126,7 @@ def remote_size(url: str, credentials: Credentials | None = None) -> int | None:
 
 
 def fetch_json(url: str) -> object:
-    """Return the parsed JSON at a public address. Raises TransferError."""
+    """The parsed JSON at a public address. Raises TransferError."""
     response = _request("GET", url, None)
     try:
         parsed: object = response.json()
@@ -136,7 +136,7 @@ def fetch_json(url: str) -> object:
 
 
 def _request(method: str, url: str, credentials: Credentials | None) -> requests.Response:
-    """Return the response to a small request. Temporary failures are retried. Raises TransferError."""
+    """The response to a small request. Temporary failures are retried. Raises TransferError."""
     wait_s = None
     for attempt in range(ATTEMPTS):
         _pause(attempt, wait_s)
@@ -210,7 +210,7 @@ def _fetch_with_retries(
 
 
 def mismatch(remote: RemoteFile, path: Path) -> str:
-    """Return the difference between the file at ``path`` and ``remote``'s size, checksum and content, or ""."""
+    """The difference between the file at ``path`` and ``remote``'s size, checksum and content, or ""."""
     size = path.stat().st_size
     if remote.size_bytes is not None and size != remote.size_bytes:
         return f"has {size:,} bytes, not {remote.size_bytes:,}"
@@ -293,13 +293,13 @@ def _fetch_once(url: str, partial: _Partial, credentials: Credentials | None, on
 
 
 def _version_of(response: requests.Response) -> str:
-    """Return the validator for If-Range, or "": a strong ETag or a date. RFC 9110, 13.1.5, forbids weak ETags."""
+    """The validator for If-Range, or "": a strong ETag or a date. RFC 9110, 13.1.5, forbids weak ETags."""
     etag = response.headers.get("ETag", "")
     return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", "")
 
 
 def _session(credentials: Credentials | None) -> requests.Session:
-    """Return a session. ``requests`` drops the password on a redirect to another host, and reads netrc without one."""
+    """A session. ``requests`` drops the password on a redirect to another host, and reads netrc without one."""
     session = requests.Session()
     session.headers["Accept-Encoding"] = "identity"  # without compression, sizes and ranges count bytes of the file
     if credentials is not None:
@@ -330,7 +330,7 @@ def _raise_for(response: requests.Response, url: str, credentials: Credentials |
 
 
 def _retry_after_s(value: str) -> float | None:
-    """Return the seconds of a ``Retry-After`` header, which is a number or a date; None for anything else."""
+    """The seconds of a ``Retry-After`` header, which is a number or a date; None for anything else."""
     if value.isdigit():
         return float(value)
     try:

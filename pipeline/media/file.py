@@ -35,7 +35,7 @@ from pipeline.media.video import (
     require_video_stream,
 )
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _USUAL_AAC_PROFILES = ("LC", "HE-AAC", "HE-AACv2")
 
@@ -172,7 +172,7 @@ class MediaFile(AbstractContextManager["MediaFile"]):
         ``is_noted``: whether ``notes`` get its track and its losses. They do not matter to the user of a result
         without this sound.
         """
-        note = self.note if is_noted else log.debug
+        note = self.note if is_noted else logger.debug
         with self._start() as container:
             stream = self._audio_stream(container)
             if stream is None:
@@ -219,7 +219,7 @@ class MediaFile(AbstractContextManager["MediaFile"]):
         """Log a phrase about what is changed or missed, and add it to ``notes``, once."""
         if text not in self._notes:
             self._notes.append(text)
-            log.warning("%s: %s", self.path, text)
+            logger.warning("%s: %s", self.path, text)
 
     @cached_property
     def encoding(self) -> str:

@@ -73,7 +73,7 @@ def _find(root: yaml.Node, key: str) -> yaml.ScalarNode:
 
 
 def _scalar(value: Any) -> str:
-    """Return a number, a word or None as YAML. Floats have no exponent: PyYAML reads 1e-05 as text."""
+    """A number, a word or None as YAML. Floats have no exponent: PyYAML reads 1e-05 as text."""
     if value is None:
         return "null"
     if isinstance(value, bool):

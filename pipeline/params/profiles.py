@@ -226,7 +226,7 @@ def _has_weights_file(text: str) -> bool:
 
 
 def next_step(content: Mapping[str, Any]) -> str:
-    """Return the command to run after a profile was written, preceded by the path to set if it is missing."""
+    """The command to run after a profile was written, preceded by the path to set if it is missing."""
     source = content["dataset"]["source"]
     settings = content["dataset"][source]
     if source in _ROOT_HOLDS and settings["root"] is None and settings.get("url") is None:

@@ -34,7 +34,7 @@ Address = Annotated[str, AfterValidator(_plain_address)]
 
 
 def _without_secret(value: object) -> object:
-    """Return a path or a URL of remote storage as text. Raises ValueError for a chain of URLs or a password."""
+    """A path or a URL of remote storage as text. Raises ValueError for a chain of URLs or a password."""
     text = str(value) if isinstance(value, Path) else value
     if isinstance(text, str) and "://" in text:
         if "::" in text:

@@ -31,7 +31,7 @@ from pipeline.report.progress import Progress
 from pipeline.shards.index import IndexRow, Reject
 from pipeline.shards.write import write_index, write_rejects
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class UnseenClipsError(UserError):
@@ -60,7 +60,7 @@ def build_shards(
     tasks = plan_shards(records, params.clips_per_shard, seed)
     finished = {task.name: found for task in tasks if (found := _finished(work_dir, task))}
     if finished:
-        log.info("reusing %d of %d shards from an earlier run", len(finished), len(tasks))
+        logger.info("reusing %d of %d shards from an earlier run", len(finished), len(tasks))
     todo = [task for task in tasks if task.name not in finished]
     process = functools.partial(process_shard, params=params, root=root, crop_px=crop_px)
     num_clips = {task.name: len(task.records) for task in tasks}
@@ -89,7 +89,7 @@ def build_shards(
     write_index(output_dir, rows)
     write_rejects(output_dir, rejects)
     for reason, count in Counter(reject.reason for reject in rejects).most_common():
-        log.warning("%d of %d clips and segments rejected: %s", count, len(rows) + len(rejects), reason)
+        logger.warning("%d of %d clips and segments rejected: %s", count, len(rows) + len(rejects), reason)
     return rows, rejects
 
 

@@ -21,7 +21,7 @@ _BLINK_S = 0.22
 def head_track(
     rng: np.random.Generator, phones: Sequence[Phone], num_frames: int, fps: float = FPS, motion: float = 1.0
 ) -> list[HeadPose]:
-    """Return the pose of every frame. Frame f is at time (f + 0.5) / fps. Draws from ``rng`` only.
+    """The pose of every frame. Frame f is at time (f + 0.5) / fps. Draws from ``rng`` only.
 
     ``motion``: factor of the head's drift and nods. Blinks, gaze and the head's mean pose do not depend on it.
     """

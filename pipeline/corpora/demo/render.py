@@ -171,7 +171,7 @@ def _portrait(speaker: int, seed: int, size_px: int) -> Portrait:
 
 
 def _speaker_id(seed: int, speaker: int) -> str:
-    """Return 19 digits, like the programme names of LRS2."""
+    """A name of 19 digits, like the programme names of LRS2."""
     digest = hashlib.sha256(f"lipsmith demo {seed} {speaker}".encode()).digest()
     return str(10**18 + int.from_bytes(digest[:8]) % (9 * 10**18))
 

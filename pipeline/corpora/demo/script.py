@@ -17,7 +17,7 @@ _MALE_VOICES = ("en+m3", "en-us+m1", "en-gb-x-rp+m7", "en-us+m4", "en-gb-scotlan
 
 
 def speak_clip(speaker: int, clip: int, num_samples: int, seed: int) -> tuple[SynthesisedSpeech, str]:
-    """Return speech of exactly ``num_samples`` samples at 16 kHz, and its words in capitals."""
+    """Speech of exactly ``num_samples`` samples at 16 kHz, and its words in capitals."""
     rng = np.random.default_rng([seed, speaker, clip, 0x5A1D])
     voice = voice_of(speaker, seed)
     room = num_samples / SAMPLE_RATE_HZ - _HEAD_SILENCE_S - _TAIL_SILENCE_S
@@ -32,7 +32,7 @@ def speak_clip(speaker: int, clip: int, num_samples: int, seed: int) -> tuple[Sy
 
 
 def _fit(rng: np.random.Generator, voice: Voice, room_s: float) -> tuple[str, SynthesisedSpeech]:
-    """Return a sentence that lasts 92 to 100 % of ``room_s`` at about the voice's rate, or the closest one found."""
+    """A sentence that lasts 92 to 100 % of ``room_s`` at about the voice's rate, or the closest one found."""
     num_clauses = max(1, round(room_s / 2.4))
     best: tuple[float, str, SynthesisedSpeech] | None = None
     for attempt in range(40):
@@ -67,7 +67,7 @@ def _trimmed(speech: SynthesisedSpeech) -> SynthesisedSpeech:
 
 
 def voice_of(speaker: int, seed: int) -> Voice:
-    """Return a speaker's voice. It differs between speakers and fits the face."""
+    """A speaker's voice. It differs between speakers and fits the face."""
     look = make_look(speaker, seed)
     rng = np.random.default_rng([seed, speaker, 0x701CE])
     names = _FEMALE_VOICES if look.is_feminine else _MALE_VOICES

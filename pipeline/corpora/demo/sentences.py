@@ -51,7 +51,7 @@ _JOINS = ("and", "but", "so", "because", "although")
 
 
 def compose(rng: np.random.Generator, num_clauses: int) -> str:
-    """Return a sentence of ``num_clauses`` clauses, about two seconds of speech each, without a full stop."""
+    """A sentence of ``num_clauses`` clauses, about two seconds of speech each, without a full stop."""
     words = [_first(rng)]
     for _ in range(num_clauses - 1):
         words += [_pick(rng, _JOINS), _pick(rng, _REMARKS) if rng.random() < 0.4 else _statement(rng)]
@@ -59,7 +59,7 @@ def compose(rng: np.random.Generator, num_clauses: int) -> str:
 
 
 def compose_short(rng: np.random.Generator) -> str:
-    """Return a sentence of about one second of speech."""
+    """A sentence of about one second of speech."""
     return f"{_pick(rng, _PEOPLE)} {_pick(rng, _VERBS)} {_article(_pick(rng, _THINGS))}"
 
 

@@ -77,7 +77,7 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 
 def synthesise(text: str, voice: Voice, rate: int | None = None) -> SynthesisedSpeech:
-    """Return the speech for ``text``, normalised in loudness. ``rate`` (words/min) overrides the voice's rate.
+    """The speech for ``text``, normalised in loudness. ``rate`` (words/min) overrides the voice's rate.
 
     Equal arguments give equal samples. espeak-ng keeps random and filter state between utterances, so the library is
     loaded anew for each call. Raises UserError if espeak-ng is missing or cannot start, and RuntimeError if it has no
@@ -99,7 +99,7 @@ def synthesise(text: str, voice: Voice, rate: int | None = None) -> SynthesisedS
 def _speak(
     library: ctypes.CDLL, folder: Path, text: str, voice: Voice, rate: int
 ) -> tuple[int, NDArray[np.int16], list[tuple[int, str]]]:
-    """Return the sample rate in Hz, int16 samples [n], and (first sample, IPA) of every phoneme."""
+    """The sample rate in Hz, int16 samples [n], and (first sample, IPA) of every phoneme."""
     options = _PHONEME_EVENTS_IPA | _DO_NOT_EXIT
     rate_hz = library.espeak_Initialize(_SYNCHRONOUS, 0, str(folder).encode(), options)
     if rate_hz <= 0:
@@ -145,7 +145,7 @@ def _level(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _find_espeak() -> Path:
-    """Return the folder of espeak-ng's library and data in the package ``espeakng_loader``."""
+    """The folder of espeak-ng's library and data in the package ``espeakng_loader``."""
     spec = importlib.util.find_spec("espeakng_loader")
     if spec is None or not spec.submodule_search_locations:
         raise UserError("espeak-ng is missing; run `pip install espeakng-loader`")

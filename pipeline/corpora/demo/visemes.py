@@ -113,7 +113,7 @@ def gestures_of(phones: Sequence[Phone]) -> list[Gesture]:
 
 
 def closures_of(phones: Sequence[Phone], symbols: frozenset[str] = _CLOSED) -> list[tuple[float, float]]:
-    """Return (start, end) in seconds of the closures of ``symbols``, by default p, b and m; each at least 50 ms."""
+    """Start and end, in seconds, of the closures of ``symbols``, by default p, b and m; each at least 50 ms."""
     spans = []
     for phone in phones:
         if not symbols & set(phone.ipa):
@@ -129,7 +129,7 @@ def closures_of(phones: Sequence[Phone], symbols: frozenset[str] = _CLOSED) -> l
 def mouth_track(
     phones: Sequence[Phone], num_frames: int, fps: float = FPS, articulation: float = 1.0
 ) -> list[MouthShape]:
-    """Return the mouth controls of every frame. Frame f is at time (f + 0.5) / fps.
+    """The mouth controls of every frame. Frame f is at time (f + 0.5) / fps.
 
     Every p, b and m has a frame with fully closed lips (``seal`` 1). ``articulation`` scales how far the mouth opens,
     about 0.85 to 1.1.
@@ -168,7 +168,7 @@ def _target_of(gesture: Gesture) -> _Target:
 
 
 def _blend(gestures: Sequence[Gesture], grid: VisemeTrack) -> dict[str, VisemeTrack]:
-    """Return the dominance-weighted mean of the targets around each time, float64 [len(grid)] per control."""
+    """The dominance-weighted mean of the targets around each time, float64 [len(grid)] per control."""
     targets = [_PAUSE, *(_target_of(g) for g in gestures)]
     index = np.zeros(len(grid), np.int64)
     for i, gesture in enumerate(gestures, start=1):
@@ -205,7 +205,7 @@ def _kernel(sigma_s: float) -> VisemeTrack:
 
 
 def _hold(spans: Sequence[tuple[float, float]], times: VisemeTrack) -> VisemeTrack:
-    """Return 1 inside the spans with raised-cosine ramps around them, float64 [num_frames]."""
+    """1 inside the spans with raised-cosine ramps around them, float64 [num_frames]."""
     held = np.zeros(len(times))
     for start, end in spans:
         away = np.maximum(np.maximum(start - times, times - end), 0.0)

@@ -10,7 +10,7 @@ from pipeline.corpora.demo.portrait.look import Look
 
 
 def paint_backdrop(look: Look, canvas: Canvas) -> Field:
-    """Return the out-of-focus background: linear RGB float32 [H, W, 3]."""
+    """The out-of-focus background: linear RGB float32 [H, W, 3]."""
     rng = np.random.default_rng([look.seed, 6])
     side = canvas.side_px
     base = to_linear(look.backdrop).astype(np.float32)
@@ -106,7 +106,7 @@ def _panels(rng: np.random.Generator, base: Field, x: Field, y: Field) -> Field:
 
 
 def paint_body(look: Look, canvas: Canvas) -> tuple[Field, Field]:
-    """Return neck, shoulders and clothes: linear RGB float32 [H, W, 3] and alpha float32 [H, W]."""
+    """Neck, shoulders and clothes: linear RGB float32 [H, W, 3] and alpha float32 [H, W]."""
     u, v = canvas.grid()
     rng = np.random.default_rng([look.seed, 7])
     a = np.abs(u)

@@ -90,7 +90,7 @@ class EyePainter:
 
 
 def paint_brows(look: Look, canvas: Canvas) -> tuple[Field, Field]:
-    """Return eyebrows, painted hair by hair: linear RGB float32 [3] and alpha float32 [H, W]."""
+    """Eyebrows, painted hair by hair: linear RGB float32 [3] and alpha float32 [H, W]."""
     rng = np.random.default_rng([look.seed, 8])
     alpha = np.zeros((canvas.side_px, canvas.side_px), np.float32)
     count = 190
@@ -117,7 +117,7 @@ def paint_brows(look: Look, canvas: Canvas) -> tuple[Field, Field]:
 
 
 def paint_glasses(look: Look, canvas: Canvas) -> tuple[NDArray[np.float32], Field]:
-    """Return frame, glare and shadow of the glasses: display BGR float32 [H, W, 3] and alpha float32 [H, W]."""
+    """Frame, glare and shadow of the glasses: display BGR float32 [H, W, 3] and alpha float32 [H, W]."""
     side = canvas.side_px
     fine = canvas.finer(2)
     rng = np.random.default_rng([look.seed, 9])

@@ -32,14 +32,14 @@ class Canvas:
 
     @classmethod
     def for_image(cls, size_px: int, scale: float, margin: float) -> Canvas:
-        """Return the canvas of an image of ``size_px``, enlarged by ``scale``, plus ``margin`` (a fraction of it)."""
+        """The canvas of an image of ``size_px``, enlarged by ``scale``, plus ``margin`` (a fraction of it)."""
         pad = round(size_px * scale * margin)
         side = round(size_px * scale) + 2 * pad
         inner = side - 2 * pad
         return cls(side, inner * UNIT_OF_SIZE, inner * 0.5 + pad, inner * EYE_LINE + pad)
 
     def finer(self, factor: int) -> Canvas:
-        """Return the same view with ``factor`` times as many pixels per side."""
+        """The same view with ``factor`` times as many pixels per side."""
         return Canvas(
             self.side_px * factor,
             self.unit_px * factor,
@@ -48,14 +48,14 @@ class Canvas:
         )
 
     def grid(self) -> tuple[Field, Field]:
-        """Return u, float32 [1, W], and v, float32 [H, 1], at pixel centres. They broadcast to [H, W]."""
+        """The coordinates u, float32 [1, W], and v, float32 [H, 1], at pixel centres. They broadcast to [H, W]."""
         i = np.arange(self.side_px, dtype=np.float32) + 0.5
         u = (i - self.origin_x) / self.unit_px
         v = (i - self.origin_y) / self.unit_px
         return u[None, :].astype(np.float32), v[:, None].astype(np.float32)
 
     def window(self, u0: float, u1: float, v0: float, v1: float) -> tuple[slice, slice]:
-        """Return pixel slices (rows, columns) of a rectangle in face coordinates, clipped to the canvas."""
+        """Pixel slices (rows, columns) of a rectangle in face coordinates, clipped to the canvas."""
 
         def cut(lo: float, hi: float, origin: float) -> slice:
             a = int(np.floor(lo * self.unit_px + origin))
@@ -70,13 +70,13 @@ class Canvas:
 
 
 def smoothstep(lo: float | Field, hi: float | Field, x: Field) -> Field:
-    """Return 0 below ``lo``, 1 above ``hi``, and a cubic between; reversed for lo > hi. float32."""
+    """0 below ``lo``, 1 above ``hi``, and a cubic between; reversed for lo > hi. float32."""
     t = np.clip((x - lo) / (hi - lo), 0.0, 1.0)
     return (t * t * (3.0 - 2.0 * t)).astype(np.float32)
 
 
 def bump(x: Field, y: Field | float = 0.0) -> Field:
-    """Return the Gaussian exp(-(x^2 + y^2)), float32."""
+    """The Gaussian exp(-(x^2 + y^2)), float32."""
     return np.exp(-(x * x + y * y)).astype(np.float32)
 
 
@@ -88,7 +88,7 @@ def mix(a: Field, b: Field | float, t: Field | float) -> Field:
 
 
 def noise(rng: np.random.Generator, side_px: int, cells_x: int, cells_y: int | None = None) -> Field:
-    """Return smooth noise with zero mean and about unit standard deviation, float32 [side, side]."""
+    """Smooth noise with zero mean and about unit standard deviation, float32 [side, side]."""
     cells_y = cells_x if cells_y is None else cells_y
     coarse = rng.standard_normal((cells_y, cells_x)).astype(np.float32)
     fine = cv2.resize(coarse, (side_px, side_px), interpolation=cv2.INTER_CUBIC)
@@ -96,7 +96,7 @@ def noise(rng: np.random.Generator, side_px: int, cells_x: int, cells_y: int | N
 
 
 def sample_tile(tile: Field, x: Field, y: Field) -> Field:
-    """Return a periodic tile at pixel coordinates ``x``, ``y``, with bilinear interpolation."""
+    """A periodic tile at pixel coordinates ``x``, ``y``, with bilinear interpolation."""
     side = tile.shape[0]
     full = np.broadcast_shapes(x.shape, y.shape)
     map_x = np.ascontiguousarray(np.broadcast_to(np.mod(x, side), full), dtype=np.float32)
@@ -105,7 +105,7 @@ def sample_tile(tile: Field, x: Field, y: Field) -> Field:
 
 
 def blur_field(image: Field, sigma_px: float) -> Field:
-    """Return the image with a Gaussian blur; unchanged for a sigma below 0.2 pixels."""
+    """The image with a Gaussian blur; unchanged for a sigma below 0.2 pixels."""
     if sigma_px < 0.2:
         return image
     return cv2.GaussianBlur(image, (0, 0), sigma_px, borderType=cv2.BORDER_REPLICATE)

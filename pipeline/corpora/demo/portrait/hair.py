@@ -54,7 +54,7 @@ _CUTS = {
 
 
 def _strands(look: Look, cut: _Cut, canvas: Canvas, u: Field, v: Field) -> Field:
-    """Return the brightness of single strands in about [-1, 1], float32 [H, W]. Strands start at the parting."""
+    """The brightness of single strands in about [-1, 1], float32 [H, W]. Strands start at the parting."""
     rng = np.random.default_rng([look.seed, 2])
     side = 256
     tile = noise(rng, side, 128, 10)
@@ -85,7 +85,7 @@ def _edge_noise(look: Look, cut: _Cut, u: Field, v: Field) -> Field:
 
 
 def _colour(look: Look, cut: _Cut, canvas: Canvas, u: Field, v: Field, body: Field) -> Field:
-    """Return linear RGB of hair, float32 [H, W, 3]. ``body``: depth of each pixel inside the hair, 0 to 1."""
+    """Linear RGB of hair, float32 [H, W, 3]. ``body``: depth of each pixel inside the hair, 0 to 1."""
     base = to_linear(look.hair).astype(np.float32)
     strands = _strands(look, cut, canvas, u, v)
     lx = look.light[0]
@@ -99,7 +99,7 @@ def _colour(look: Look, cut: _Cut, canvas: Canvas, u: Field, v: Field, body: Fie
 
 
 def paint_back(look: Look, canvas: Canvas) -> tuple[Field, Field]:
-    """Return hair behind neck and shoulders: linear RGB float32 [H, W, 3] and alpha float32 [H, W]."""
+    """Hair behind neck and shoulders: linear RGB float32 [H, W, 3] and alpha float32 [H, W]."""
     u, v = canvas.grid()
     cut = _CUTS[look.hair_style]
     if cut.back_half == 0.0:
@@ -118,7 +118,7 @@ def paint_back(look: Look, canvas: Canvas) -> tuple[Field, Field]:
 
 
 def paint_front(look: Look, canvas: Canvas) -> tuple[Field, Field, Field]:
-    """Return hair on the head: linear RGB float32 [H, W, 3], alpha and cast shadow on the skin, float32 [H, W]."""
+    """Hair on the head: linear RGB float32 [H, W, 3], alpha and cast shadow on the skin, float32 [H, W]."""
     u, v = canvas.grid()
     cut = _CUTS[look.hair_style]
     a = np.abs(u)
@@ -162,7 +162,7 @@ def paint_front(look: Look, canvas: Canvas) -> tuple[Field, Field, Field]:
 
 
 def _fringe(look: Look, cut: _Cut, u: Field) -> Field | float:
-    """Return how far the fringe hangs below the hairline as a function of u, float32 [1, W]; 0.0 for other styles."""
+    """How far the fringe hangs below the hairline as a function of u, float32 [1, W]; 0.0 for other styles."""
     if look.hair_style not in ("bangs", "part", "crop"):
         return 0.0
     rng = np.random.default_rng([look.seed, 4])
@@ -173,7 +173,7 @@ def _fringe(look: Look, cut: _Cut, u: Field) -> Field | float:
 
 
 def paint_beard(look: Look, canvas: Canvas) -> tuple[Field, Field]:
-    """Return beard or stubble on the lower face: linear RGB float32 [H, W, 3] and alpha float32 [H, W]."""
+    """Beard or stubble on the lower face: linear RGB float32 [H, W, 3] and alpha float32 [H, W]."""
     u, v = canvas.grid()
     a = np.abs(u)
     side = canvas.side_px

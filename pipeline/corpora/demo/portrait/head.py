@@ -30,7 +30,7 @@ class Head:
 
 
 def outline(look: Look, u: Field, v: Field) -> Field:
-    """Return an implicit function of the face: below 1 inside, 1 on the outline, above 1 outside. float32 [H, W]."""
+    """An implicit function of the face: below 1 inside, 1 on the outline, above 1 outside. float32 [H, W]."""
     power = 2.15 + (look.cheek_power - 2.15) * smoothstep(-0.5, 0.5, v)
     along = np.where(
         v > 0,
@@ -41,7 +41,7 @@ def outline(look: Look, u: Field, v: Field) -> Field:
 
 
 def relief(look: Look, u: Field, v: Field) -> tuple[Field, Field]:
-    """Return two height fields, float32 [H, W]: the face with all features, and the smooth skull alone."""
+    """Two height fields, float32 [H, W]: the face with all features, and the smooth skull alone."""
     r = outline(look, u, v)
     skull = 0.80 * np.power(np.maximum(1.0 - np.power(r, 1.2), 0.0), 0.56)
     a = np.abs(u)
@@ -73,7 +73,7 @@ def relief(look: Look, u: Field, v: Field) -> tuple[Field, Field]:
 
 
 def _lit(look: Look, canvas: Canvas, height: Field) -> tuple[Field, Field, Field]:
-    """Return diffuse shading, specular highlight and ambient occlusion of a height field, each float32 [H, W]."""
+    """Diffuse shading, specular highlight and ambient occlusion of a height field, each float32 [H, W]."""
     step = 1.0 / canvas.unit_px
     dz_dv, dz_du = np.gradient(blur_field(height, canvas.unit_px * 0.012), step)
     norm = 1.0 / np.sqrt(1.0 + dz_du**2 + dz_dv**2)
@@ -90,7 +90,7 @@ def _lit(look: Look, canvas: Canvas, height: Field) -> tuple[Field, Field, Field
 
 
 def paint_head(look: Look, canvas: Canvas) -> Head:
-    """Return the shaded skin of face and ears, without eyes, brows, mouth and hair."""
+    """The shaded skin of face and ears, without eyes, brows, mouth and hair."""
     u, v = canvas.grid()
     rng = np.random.default_rng([look.seed, 1])
     a = np.abs(u)

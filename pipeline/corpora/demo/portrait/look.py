@@ -92,7 +92,7 @@ def _jitter(rng: np.random.Generator, colour: Colour, amount: float) -> Colour:
 
 
 def make_look(speaker: int, seed: int) -> Look:
-    """Return the appearance of speaker number ``speaker`` (0-based). Equal arguments give equal results."""
+    """The appearance of speaker number ``speaker`` (0-based). Equal arguments give equal results."""
     rng = np.random.default_rng([seed, speaker, 0x10C])
     kind = _TYPES[speaker % len(_TYPES)]
     turn = speaker // len(_TYPES)

@@ -59,7 +59,7 @@ class MouthPainter:
         self._skin = to_display(np.power(np.asarray(look.skin, np.float32), 2.2) * 0.5)[::-1]
 
     def _tooth_profile(self, rng: np.random.Generator) -> Field:
-        """Return the brightness along the row of teeth, float32 [1, W]: gaps between crowns, dark corners."""
+        """The brightness along the row of teeth, float32 [1, W]: gaps between crowns, dark corners."""
         x = np.abs(self._x)
         edges = np.cumsum([0.0, 0.078, 0.062, 0.066, 0.060, 0.060])
         gaps = sum(bump((x - e) / 0.0085) * (0.20 if e else 0.15) for e in edges[:-1])
@@ -119,7 +119,7 @@ class MouthPainter:
         target[...] = np.clip(out * 255.0 + 0.5, 0, 255).astype(np.uint8)
 
     def _surround(self, out: Field, s: Field, outer_up: Field, outer_low: Field, half: float) -> Field:
-        """Return the skin around the lips with a shadow under the lower lip and a highlight over the upper lip."""
+        """The skin around the lips with a shadow under the lower lip and a highlight over the upper lip."""
         y = self._y
         window = smoothstep(1.15, 0.55, np.abs(self._x) / half)
         shadow = bump((y - outer_low - 0.028) / 0.042) * window
@@ -146,7 +146,7 @@ class MouthPainter:
         return colour + gloss[..., None] * self._light
 
     def _interior(self, shape: MouthShape, gap: float, up: Field, low: Field) -> Field:
-        """Return cavity, teeth and tongue at every pixel of the window. The caller applies the mask."""
+        """Cavity, teeth and tongue at every pixel of the window. The caller applies the mask."""
         x, y, soft = self._x, self._y, self._soft
         depth = np.clip((y - up) / max(gap, 0.02), 0.0, 1.0)
         cavity = np.array((0.085, 0.075, 0.20), np.float32)

@@ -109,7 +109,7 @@ class Portrait:
         self._screen = side[None, :], side[:, None]
 
     def render(self, mouth: MouthShape, pose: HeadPose, frame: int) -> NDArray[np.uint8]:
-        """Return uint8 [size_px, size_px, 3] BGR. ``frame`` only selects the film grain."""
+        """A frame: uint8 [size_px, size_px, 3] BGR. ``frame`` only selects the film grain."""
         head = self._head.copy()
         head[self._low] = _remap(
             self._head,
