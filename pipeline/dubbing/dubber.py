@@ -63,8 +63,7 @@ class Dubber:
         ``model``: an alias of the registry (``champion``, ``previous``, ``challenger``), a variant of params.yaml, or
         the folder of a saved generator. With the runtime ``onnx`` it may also be an ONNX file; a folder is exported on
         its first use, and torch is not imported afterwards. ``root``: the checkout; by default the one that contains
-        the working directory.
-        Raises UserError if there is no such generator, no checkout or no such device.
+        the working directory. Raises UserError if there is no such generator, no checkout or no such device.
         """
         from pipeline.inference.runtimes import load_generator
         from pipeline.params import load_params

@@ -211,11 +211,13 @@ def decode(container: Any, stream: Any, path: Path, note: Callable[[str], None] 
     if num_damaged > _MAX_DAMAGED_SHARE * num_packets:
         raise CorruptMediaError(path, f"{num_damaged} of {num_packets} {kind} packets are damaged")
     ends_s = {index: end * Fraction(container.streams[index].time_base) for index, end in ends.items()}
-    present, stated = _present_and_stated(container, stream, ends_s) if not is_estimated else (Fraction(0), Fraction(0))
-    cut_off = f"its {kind} is cut off after {float(present):.2f} of {float(stated):.2f} s"
-    if present < MIN_PRESENT_SHARE * stated:
+    present_s, stated_s = Fraction(0), Fraction(0)
+    if not is_estimated:
+        present_s, stated_s = _present_and_stated(container, stream, ends_s)
+    cut_off = f"its {kind} is cut off after {float(present_s):.2f} of {float(stated_s):.2f} s"
+    if present_s < MIN_PRESENT_SHARE * stated_s:
         raise CorruptMediaError(path, cut_off)
-    if note and present < WHOLE_SHARE * stated and present < stated - _WHOLE_S:
+    if note and present_s < WHOLE_SHARE * stated_s and present_s < stated_s - _WHOLE_S:
         note(cut_off)
     if note and num_damaged:
         note(f"skipped {num_damaged} of {num_packets} {kind} packets")
@@ -224,18 +226,16 @@ def decode(container: Any, stream: Any, path: Path, note: Callable[[str], None] 
 def _present_and_stated(container: Any, stream: Any, ends_s: Mapping[int, Fraction]) -> tuple[Fraction, Fraction]:
     """Duration that was read and duration in the header, s. 0 and 0 if the header has none.
 
-    ``ends_s``: index of each stream that was read -> the end of its packets.
-    Matroska and FLV state one for all streams, of which any may end earlier.
+    ``ends_s``: index of each stream that was read -> the end of its packets. Matroska and FLV state one duration for
+    all streams, of which any may end earlier.
     """
     if stream.duration:
-        return ends_s.get(stream.index, Fraction(0)) - (start_of(stream) or 0), stream.duration * Fraction(
-            stream.time_base
-        )
+        present_s = ends_s.get(stream.index, Fraction(0)) - (start_of(stream) or 0)
+        return present_s, stream.duration * Fraction(stream.time_base)
     if container.format.name in _ONE_LENGTH and container.duration:
-        starts = [start_of(other) or Fraction(0) for other in container.streams]
-        return max(ends_s.values(), default=Fraction(0)) - min(starts), Fraction(
-            container.duration, av.time_base
-        ) - max(Fraction(0), min(starts))
+        first_s = min(start_of(other) or Fraction(0) for other in container.streams)
+        stated_s = Fraction(container.duration, av.time_base) - max(Fraction(0), first_s)
+        return max(ends_s.values(), default=Fraction(0)) - first_s, stated_s
     return Fraction(0), Fraction(0)
 
 

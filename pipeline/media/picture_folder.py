@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -112,22 +111,26 @@ class PictureFolder(MediaFile):
     def frames(
         self, fps: float | Fraction | None = None, *, square_pixels: bool = False
     ) -> Iterator[TimedFrame[BgrArray]]:
-        """Yields the pictures; see ``MediaFile.frames``. Raises CorruptMediaError for a picture of another size."""
-        wanted = self._fps if fps is None else as_fps(fps)
-        num_shown = len(self._pictures) if wanted == self._fps else round(len(self._pictures) * wanted / self._fps)
+        """Yields the pictures; see ``MediaFile.frames``.
+
+        Raises CorruptMediaError for a picture of another size, and ValueError for an ``fps`` other than the folder's.
+        """
+        if fps is not None and as_fps(fps) != self._fps:
+            raise ValueError(
+                f"the pictures of a folder have {float(self._fps):g} fps, which are not converted to {fps}"
+            )
         size = (self.display.height, self.display.width)
-        for number in range(num_shown):
-            index = min(math.ceil(number * self._fps / wanted - Fraction(1, 2)), len(self._pictures) - 1)
-            with MediaFile(self._pictures[index]) as picture:
+        for number, path in enumerate(self._pictures):
+            with MediaFile(path) as picture:
                 frame = next(iter(picture.frames(square_pixels=square_pixels)))
                 self._notes += [note for note in picture.notes if note not in self._notes]
             if not square_pixels and frame.image.shape[:2] != size:
                 height, width = frame.image.shape[:2]
                 raise CorruptMediaError(
-                    self._pictures[index],
+                    path,
                     f"is {width}x{height}, the first picture of the folder {size[1]}x{size[0]}; all must have one size",
                 )
-            yield TimedFrame(float(number / wanted), float((number + 1) / wanted), frame.image)
+            yield TimedFrame(float(number / self._fps), float((number + 1) / self._fps), frame.image)
 
     def stored_frames(self) -> Iterator[TimedFrame[StoredPicture]]:
         """Yields the pictures in BGR."""

@@ -35,16 +35,18 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
     """Writes frames and optional audio to one MP4 file, atomically.
 
     Frames are BGR or a `YuvPicture`, whose planes are encoded without a conversion. The file states the matrix of the
-    first frame, BT.709 for BGR.
-    ``size`` is (width, height) of the frames. An odd side is padded by repeating its last line, because 4:2:0 colour
-    needs even sides. ``audio`` is ``float32 [n]`` or ``[n, 1..2 channels]`` in [-1, 1] at ``audio_rate_hz``, any rate,
-    or an ``OutputSound``, which states its rate itself.
-    ``match="video"`` cuts the audio, or pads it with silence, to the length of the video. ``match="audio"`` ignores
-    frames after the end of the audio, or repeats the last frame until then. ``pixel_aspect`` is the displayed width of
-    a pixel over its height. ``times`` shows the frames at these times instead of at the constant rate ``fps``; they
-    must suit ``match``. ``x264``: further options of the encoder. ``comment`` becomes the file's metadata of this name.
-    Encoding uses one thread: equal input gives equal bytes. Raises UserError for a file name with another suffix,
-    ValueError for invalid input.
+    first frame, BT.709 for BGR. ``size`` is (width, height) of the frames. An odd side is padded by repeating its last
+    line, because 4:2:0 colour needs even sides. ``pixel_aspect`` is the displayed width of a pixel over its height.
+    ``times`` shows the frames at these times instead of at the constant rate ``fps``; they must suit ``match``.
+
+    ``audio`` is ``float32 [n]`` or ``[n, 1..2 channels]`` in [-1, 1] at ``audio_rate_hz``, any rate, or an
+    ``OutputSound``, which states its rate itself. ``match="video"`` cuts the audio, or pads it with silence, to the
+    length of the video. ``match="audio"`` ignores frames after the end of the audio, or repeats the last frame until
+    then.
+
+    ``x264``: further options of the encoder. ``comment`` becomes the file's metadata of this name. Encoding uses one
+    thread: equal input gives equal bytes. Raises UserError for a file name with another suffix, ValueError for invalid
+    input.
     """
 
     def __init__(

@@ -27,9 +27,8 @@ class Segment:
     """Frames ``start`` to ``stop`` (exclusive) of the video, with one face in all of them.
 
     ``faces: float64 [stop - start, 5]``: rows of `smooth_faces`, in source pixels. ``rolls: float64 [stop - start]``:
-    roll of the crops, degrees. ``score`` is the detector's mean
-    confidence, ``missing`` the share of searched frames without a detection. Both cover the whole
-    track.
+    roll of the crops, degrees. ``score`` is the detector's mean confidence, ``missing`` the share of searched frames
+    without a detection. Both cover the whole track.
     """
 
     start: int

@@ -50,8 +50,8 @@ class Progress(AbstractContextManager["Progress"]):
     """Counts what is done of ``total`` and shows it with the rate and the time left. Thread-safe.
 
     Without a terminal, work that takes less than 5 s logs nothing, and longer work that succeeds also logs its end.
-    ``unit``: what is counted, in the plural. ``total``: None if unknown. It also counts as
-    unknown once more than ``total`` are done.
+    ``unit``: what is counted, in the plural. ``total``: None if unknown. It also counts as unknown once more than
+    ``total`` are done.
     """
 
     def __init__(

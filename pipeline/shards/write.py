@@ -33,8 +33,7 @@ class ClipSample:
     ``crop`` is the geometry of the face crops, ``crop_px`` their side in pixels. ``other_crops_in_context`` has the
     boxes of the other geometries, with which readers cut those crops out of the context crops. ``stats`` are named
     values (face size, brightness, ...), which become columns of the index; docs/data.md has their units and ranges.
-    ``note`` as in IndexRow; it is not part of
-    the shard.
+    ``note`` as in IndexRow; it is not part of the shard.
     """
 
     clip_id: str

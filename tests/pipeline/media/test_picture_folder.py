@@ -46,7 +46,9 @@ def test_another_frame_rate(tmp_path):
     with open_pictures(folder, 12.5) as video:
         assert video.header.duration_s == pytest.approx(0.32)
         assert list(video.packet_ends_s()) == pytest.approx([0.08, 0.16, 0.24, 0.32])
-        assert levels(video.frames(25)) == [0, 0, 20, 20, 40, 40, 60, 60]
+        assert levels(video.frames(12.5)) == [0, 20, 40, 60]
+        with pytest.raises(ValueError, match=r"have 12\.5 fps, which are not converted to 25"):
+            next(video.frames(25))
 
 
 def test_pictures_of_two_sizes(tmp_path):
