@@ -67,10 +67,12 @@ def named_inputs(
 
 
 def check_files(face: Path, audio: Path | None, out: Path, settings: DubSettings) -> None:
-    """Raises UserError if ``out`` cannot be written or is an input, or if the inputs contradict each other."""
+    """Raises UserError if ``out`` cannot be written or is an input, or if the arguments contradict each other."""
     require_output(out, named_inputs(face, audio, settings.drive, settings.segments))
     if settings.keep_frames is not None:
         require_empty(settings.keep_frames)
+        if settings.keep_frames.resolve() in out.resolve().parents:
+            raise UserError(f"--out {out} lies in --keep-frames {settings.keep_frames}; name another folder for one")
     if not settings.segments and audio is None:
         raise UserError("no speech is given; give --audio, or --segments with the speech of each part")
     if settings.segments and (audio or settings.drive):

@@ -65,6 +65,14 @@ def test_bad_requests(make_video, make_sound, tmp_path):
         run(tmp_path / "nowhere.mp4", audio, tmp_path / "out.mp4")
 
 
+def test_the_output_does_not_lie_among_its_frames(make_video, make_sound, tmp_path):
+    """The folder of the frames must stay empty until all are there."""
+    frames, detector = tmp_path / "frames", ScriptedDetector(every=[FACE])
+    with pytest.raises(UserError, match=r"--out .*out\.mp4 lies in --keep-frames .*frames"):
+        run(make_video(5), make_sound(0.2), frames / "out.mp4", detector=detector, keep_frames=frames)
+    assert detector.calls == 0
+
+
 def test_a_place_that_cannot_be_written_is_told_before_the_work(make_video, make_sound, tmp_path):
     face, audio, detector = make_video(5), make_sound(0.2), ScriptedDetector(every=[FACE])
     (tmp_path / "folder.mp4").mkdir()
