@@ -40,6 +40,7 @@ from pipeline.faces.detector import FaceDetector
 from pipeline.inference.generator_inputs import AudioSource
 from pipeline.media.file import MediaFile
 from pipeline.media.header import Display
+from pipeline.media.input_video import InputVideo
 from pipeline.media.picture import StoredPicture, part_of, to_bgr, with_part
 from pipeline.media.picture_folder import open_pictures
 from pipeline.media.writer import VideoWriter
@@ -79,7 +80,7 @@ def dub_file(
 
 
 def _dub(
-    video: MediaFile,
+    video: InputVideo,
     opened: OpenVoice,
     out: Path,
     generate: GenerateMouths,

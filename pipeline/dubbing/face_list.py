@@ -22,7 +22,7 @@ from pipeline.dubbing.timing import SourceTiming
 from pipeline.faces.crops import Cropper
 from pipeline.faces.turns import turns_of
 from pipeline.media.errors import MediaError
-from pipeline.media.file import MediaFile
+from pipeline.media.input_video import InputVideo
 from pipeline.media.picture import StoredPicture
 from pipeline.media.picture_folder import open_pictures
 
@@ -68,7 +68,7 @@ def find_listed_faces(
 
 
 def _talking_numbers(
-    found: FoundFaces, faces: Sequence[NumberedFace], open_frames: OpenImages, video: MediaFile
+    found: FoundFaces, faces: Sequence[NumberedFace], open_frames: OpenImages, video: InputVideo
 ) -> set[int] | None:
     """Numbers of the talking faces; None, with a warning in the log, if the sound of the video is unusable."""
     if not video.header.has_audio:
@@ -92,7 +92,7 @@ def _listed(found: FoundFaces, face: NumberedFace, is_talking: bool | None) -> L
     )
 
 
-def _pictures(video: MediaFile, found: FoundFaces, faces: Sequence[NumberedFace]) -> list[Frame]:
+def _pictures(video: InputVideo, found: FoundFaces, faces: Sequence[NumberedFace]) -> list[Frame]:
     """A picture of each face from the middle of its appearance, upright: uint8 [200, 200, 3] BGR."""
     wanted: dict[int, list[tuple[int, NDArray[np.float64], int]]] = {}
     for place, face in enumerate(faces):

@@ -22,7 +22,7 @@ from pipeline.dubbing.numbered_faces import (
 from pipeline.dubbing.segment_voice import after_end
 from pipeline.dubbing.segments import DubSegment
 from pipeline.dubbing.who import HOW_TO_LIST, Who, parse_who, who_text
-from pipeline.media.file import MediaFile
+from pipeline.media.input_video import InputVideo
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def select_faces(
     who: Who,
     spans: Sequence[tuple[int, int, DubSegment]],
     open_images: OpenImages,
-    video: MediaFile,
+    video: InputVideo,
 ) -> Selection:
     """Number the faces and choose those of each span, or of the whole video if there are no spans.
 
@@ -75,7 +75,7 @@ def select_faces(
 
 
 def _note_shared_frames(
-    found: FoundFaces, faces: Sequence[NumberedFace], who: Who, start: int, stop: int, video: MediaFile
+    found: FoundFaces, faces: Sequence[NumberedFace], who: Who, start: int, stop: int, video: InputVideo
 ) -> None:
     """Note on ``video`` how many of the frames ``start`` to ``stop`` show several faces that are chosen by number."""
     if isinstance(who, str):
@@ -93,7 +93,7 @@ def _note_shared_frames(
 
 
 def _talking_faces(
-    found: FoundFaces, faces: Sequence[NumberedFace], open_images: OpenImages, video: MediaFile
+    found: FoundFaces, faces: Sequence[NumberedFace], open_images: OpenImages, video: InputVideo
 ) -> Talking:
     """The talking faces, by the sound of the video, with a note for each shot in which nobody clearly talks.
 

@@ -9,7 +9,7 @@ from pipeline.dubbing.option_values import Fill
 from pipeline.dubbing.segment_voice import FADE_S
 from pipeline.dubbing.timing import SourceTiming
 from pipeline.dubbing.voice import OpenVoice
-from pipeline.media.file import MediaFile
+from pipeline.media.input_video import InputVideo
 
 PADDING_S = 0.1
 """A smaller rest gets no note: codecs pad the end of a sound, and frames are shown as a whole."""
@@ -27,7 +27,7 @@ def note_unused_speech(opened: OpenVoice, video_end_s: float) -> None:
         opened.files[0].note(_after_video(excess_s))
 
 
-def note_other_length(video: MediaFile, source: SourceTiming, speech_s: Fraction, fill: Fill) -> None:
+def note_other_length(video: InputVideo, source: SourceTiming, speech_s: Fraction, fill: Fill) -> None:
     """Note on the video whether it is cut or repeated for an output of the length of the speech.
 
     A single picture gets no note. ``source``: the times of the frames that were read.

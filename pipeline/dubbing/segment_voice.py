@@ -19,6 +19,7 @@ from pipeline.features.samples import float_to_int16, int16_to_float
 from pipeline.media.audio import Begin, BlockReader, Float32, SoundBlock, StreamResampler, mono_blocks
 from pipeline.media.errors import CorruptMediaError
 from pipeline.media.file import MediaFile
+from pipeline.media.input_video import InputVideo
 from pipeline.media.output_sound import EncodedSound, OutputSound
 
 OUTPUT_RATE_HZ, OUTPUT_CHANNELS = 48_000, 2
@@ -48,7 +49,7 @@ class SegmentPart:
 class SegmentVoice:
     """The voices of the segments, with silence between them. Implements ``DubVoice``."""
 
-    video: MediaFile
+    video: InputVideo
     parts: Sequence[SegmentPart]
     mel: NDArray[np.float32]
     audio: NDArray[np.int16]
@@ -96,7 +97,7 @@ class SegmentVoice:
 
 
 def load_segments(
-    video: MediaFile, segments: Sequence[DubSegment], files: Sequence[MediaFile], begins: Sequence[Begin]
+    video: InputVideo, segments: Sequence[DubSegment], files: Sequence[MediaFile], begins: Sequence[Begin]
 ) -> SegmentVoice:
     """Read the voices of the segments. ``files``: the open file of each voice; ``begins``: where its speech begins.
 
@@ -128,7 +129,7 @@ def load_segments(
     return SegmentVoice(video, parts, mel_spectrogram(int16_to_float(audio)), audio)
 
 
-def after_end(segment: DubSegment, video: MediaFile) -> UserError:
+def after_end(segment: DubSegment, video: InputVideo) -> UserError:
     """The error for a segment that starts after the end of the video."""
     return UserError(f"a segment starts at {segment.start_s:g} s, after the end of {video.path}")
 

@@ -18,6 +18,7 @@ from pipeline.dubbing.speech import load_speech, note_silence
 from pipeline.features.alignment import FPS
 from pipeline.media.audio import Begin
 from pipeline.media.file import MediaFile
+from pipeline.media.input_video import InputVideo
 from pipeline.media.output_sound import OutputSound
 
 
@@ -63,7 +64,7 @@ class OpenVoice:
 
 @contextmanager
 def open_voice(
-    video: MediaFile, audio: Path | None, drive: Path | None, segments: Sequence[DubSegment], audio_track: int | None
+    video: InputVideo, audio: Path | None, drive: Path | None, segments: Sequence[DubSegment], audio_track: int | None
 ) -> Iterator[OpenVoice]:
     """Read the voice for ``video`` from its files, which stay open until the end of the ``with``.
 
@@ -95,7 +96,7 @@ def open_voice(
         yield OpenVoice(replace(speech, mel=lips.mel, audio=lips.audio), [sound, leading])
 
 
-def beginning(video: MediaFile, sound: MediaFile) -> Begin:
+def beginning(video: InputVideo, sound: MediaFile) -> Begin:
     """Where the speech begins: with its first sample, or with the first picture if it is the sound of ``video`` itself.
 
     In a file with pictures whose sound starts later, silence comes first. A note on ``sound`` states whether

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
-
-from pipeline.features.alignment import SAMPLE_RATE_HZ
-from pipeline.media.audio import Begin, SoundBlock, iter_sound, mono_blocks, start_times
+from pipeline.media.audio import Begin, SoundBlock, iter_sound, start_times
 from pipeline.media.combing import CombNotes
 from pipeline.media.container import MIN_PRESENT_SHARE, WHOLE_SHARE, decode, demux, find_video_stream, open_container
-from pipeline.media.errors import CorruptMediaError, FolderInsteadError, MissingMediaError, NoAudioError, NoVideoError
+from pipeline.media.errors import CorruptMediaError, FolderInsteadError, MissingMediaError, NoAudioError
 from pipeline.media.formats import riff_share
 from pipeline.media.header import Display, Header
+from pipeline.media.input_video import InputVideo
 from pipeline.media.orientation import orientation_of
 from pipeline.media.picture import BgrArray, StoredPicture
 from pipeline.media.repack import repacked
@@ -40,7 +36,7 @@ logger = logging.getLogger(__name__)
 _USUAL_AAC_PROFILES = ("LC", "HE-AAC", "HE-AACv2")
 
 
-class MediaFile(AbstractContextManager["MediaFile"]):
+class MediaFile(InputVideo):
     """One file, opened once and kept open until ``close`` or the end of a ``with``.
 
     Properties are computed on first access and cached. Each pass over audio or video starts a new demuxer on the open
@@ -54,30 +50,19 @@ class MediaFile(AbstractContextManager["MediaFile"]):
     """
 
     def __init__(self, path: str | Path, audio_track: int | None = None) -> None:
-        self.path = Path(path)
+        super().__init__(Path(path))
         self._wanted_track = audio_track
         if self.path.is_dir():
             raise FolderInsteadError(self.path)
         if not self.path.is_file():
             raise MissingMediaError(self.path)
         self._file = self.path.open("rb", buffering=0)
-        self._notes: list[str] = []
         self._combs = CombNotes(self.note)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         if "_readable" in vars(self):
             self._readable.close()
         self._file.close()
-
-    @property
-    def notes(self) -> Sequence[str]:
-        """What the passes until now changed or missed, one phrase each, such as ``its HDR (PQ) is converted ...``."""
-        return tuple(self._notes)
 
     @cached_property
     def sha256(self) -> str:
@@ -104,16 +89,8 @@ class MediaFile(AbstractContextManager["MediaFile"]):
                 has_audio=audio is not None,
             )
 
-    @property
-    def fps(self) -> Fraction:
-        """Frame rate of the video, as in ``header``. Raises NoVideoError."""
-        if self.header.fps is None:
-            raise NoVideoError(self.path)
-        return self.header.fps
-
     @cached_property
     def display(self) -> Display:
-        """Display of the first frame. Decodes that frame. Raises NoVideoError, CorruptMediaError."""
         pixel_aspect = self.header.pixel_aspect
         with self._start() as container:
             first = next(decode(container, require_video_stream(container, self.path), self.path))
@@ -122,21 +99,7 @@ class MediaFile(AbstractContextManager["MediaFile"]):
             return Display(width=first.width, height=first.height, pixel_aspect=pixel_aspect)
 
     @property
-    def sound_delay_s(self) -> Fraction:
-        """Delay of the audio relative to the first video frame, in seconds; ``samples`` begins with as much silence.
-
-        0 if the audio does not start later, a stream is missing, or the file has no start times.
-        """
-        return max(Fraction(0), self._sound_after_picture_s)
-
-    @property
-    def sound_lead_s(self) -> Fraction:
-        """Length of the audio before the first video frame, in seconds; ``samples`` lacks it. 0 as in sound_delay_s."""
-        return max(Fraction(0), -self._sound_after_picture_s)
-
-    @property
     def sound_start_s(self) -> Fraction | None:
-        """Time of the first audio sample on the file's clock, in seconds; None without audio or start times."""
         return self._starts_s[1]
 
     @property
@@ -152,26 +115,12 @@ class MediaFile(AbstractContextManager["MediaFile"]):
 
     @cached_property
     def is_plain_aac(self) -> bool:
-        """Whether the audio is AAC in a profile that all players support."""
         with self._start() as container:
             stream = self._audio_stream(container)
             codec = None if stream is None else stream.codec_context
             return codec is not None and codec.name == "aac" and codec.profile in _USUAL_AAC_PROFILES
 
-    def samples(self, rate_hz: int = SAMPLE_RATE_HZ, *, is_noted: bool = True) -> NDArray[np.float32]:
-        """The audio in mono: ``float32 [n]`` at ``rate_hz``, about [-1, 1].
-
-        Sample 0 is at the time of the first video frame or, without video, of the first audio sample. Encoder padding
-        at the end is kept. ``is_noted``: as for `sound`.
-        """
-        return np.concatenate(list(mono_blocks(self.sound(is_noted=is_noted), rate_hz)))
-
     def sound(self, begin: Begin = "picture", *, is_noted: bool = True) -> Iterator[SoundBlock]:
-        """Yields the audio at its own rate, in constant memory. Sample 0 is at ``begin``.
-
-        ``is_noted``: whether ``notes`` get its track and its losses. They do not matter to the user of a result
-        without this sound.
-        """
         note = self.note if is_noted else logger.debug
         with self._start() as container:
             stream = self._audio_stream(container)
@@ -182,7 +131,6 @@ class MediaFile(AbstractContextManager["MediaFile"]):
             yield from iter_sound(container, stream, self.path, begin, note)
 
     def sound_packets(self) -> Generator[Any, None, None]:
-        """Yields the stored packets of the audio, and keeps their container open."""
         with self._start() as container:
             stream = self._audio_stream(container)
             if stream is None:
@@ -192,41 +140,28 @@ class MediaFile(AbstractContextManager["MediaFile"]):
     def frames(
         self, fps: float | Fraction | None = None, *, square_pixels: bool = False
     ) -> Iterator[TimedFrame[BgrArray]]:
-        """Yields the frames upright and at the size of the first one, in constant memory.
+        """As ``InputVideo.frames``, or at another frame rate.
 
-        ``square_pixels`` resizes frames whose pixels are not square. With ``fps``, output k is the frame nearest in
+        With ``fps``, output k is the frame nearest in
         time to k / fps, the earlier one on a tie; this keeps the timing of variable frame rates and lost frames.
-        Without ``fps``, every frame is returned with its own time. No two images share memory. Raises ValueError if
-        ``fps`` is not positive.
+        Raises ValueError if ``fps`` is not positive.
         """
         source_fps, judge = self.fps, (self.note, self._combs)
         with self._start() as container:
             yield from iter_frames(container, self.path, source_fps, fps, *judge, square_pixels=square_pixels)
 
     def stored_frames(self) -> Iterator[TimedFrame[StoredPicture]]:
-        """Like ``frames()``, with a `YuvPicture` in place of BGR where the file stores one."""
         source_fps = self.fps
         with self._start() as container:
             yield from iter_stored(container, self.path, source_fps, self.note, self._combs)
 
     def packet_ends_s(self) -> Iterator[float]:
-        """Yields when each packet of the video ends, in seconds since its start, in stored order. Decodes nothing."""
         source_fps = self.fps
         with self._start() as container:
             yield from iter_packet_ends(container, self.path, source_fps)
 
-    def note(self, text: str) -> None:
-        """Log a phrase about what is changed or missed, and add it to ``notes``, once."""
-        if text not in self._notes:
-            self._notes.append(text)
-            logger.warning("%s: %s", self.path, text)
-
     @cached_property
     def encoding(self) -> str:
-        """Codec, pixel format and coded size of the video, such as ``h264 yuv420p 720x576``.
-
-        Raises NoVideoError, and CorruptMediaError for an unknown codec.
-        """
         with self._start() as container:
             coded = require_video_stream(container, self.path).codec_context
             if coded is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from pipeline.media.container import as_fps, is_hidden
 from pipeline.media.errors import CorruptMediaError, NoAudioError, NoVideoError
 from pipeline.media.file import MediaFile
 from pipeline.media.header import Display, Header
+from pipeline.media.input_video import InputVideo
 from pipeline.media.picture import BgrArray, StoredPicture
 from pipeline.media.video import TimedFrame
 
@@ -24,7 +25,7 @@ USUAL_FPS = 25
 _MIN_FPS, _MAX_FPS = 0.01, 1000
 
 
-def open_pictures(path: Path, fps: float | None = None) -> MediaFile:
+def open_pictures(path: Path, fps: float | None = None) -> InputVideo:
     """The video at ``path``: a media file, or a folder of pictures with ``fps`` frames per second, by default 25.
 
     Raises UserError if ``fps`` is given for a file, and the errors of ``MediaFile``.
@@ -36,7 +37,7 @@ def open_pictures(path: Path, fps: float | None = None) -> MediaFile:
     return MediaFile(path)
 
 
-class PictureFolder(MediaFile):
+class PictureFolder(InputVideo):
     """The pictures of a folder in the order of their names, as a video without sound.
 
     Numbers in the names count as numbers: 2.png comes before 10.png. Files with other suffixes than those of
@@ -47,9 +48,8 @@ class PictureFolder(MediaFile):
     def __init__(self, path: Path, fps: float) -> None:
         if not _MIN_FPS <= fps <= _MAX_FPS:
             raise UserError(f"--fps is {fps:g}; it must be from {_MIN_FPS:g} to {_MAX_FPS:g}")
-        self.path = path
+        super().__init__(path)
         self._fps = as_fps(fps)
-        self._notes: list[str] = []
         self._pictures = pictures_in(path)
         if not self._pictures:
             raise NoVideoError(path, f"has no pictures ({', '.join(PICTURE_SUFFIXES)})")
@@ -83,7 +83,7 @@ class PictureFolder(MediaFile):
 
     @cached_property
     def encoding(self) -> str:
-        """Codec, pixel format and size of the first picture; see ``MediaFile.encoding``."""
+        """That of the first picture."""
         with MediaFile(self._pictures[0]) as first:
             return first.encoding
 
@@ -102,23 +102,14 @@ class PictureFolder(MediaFile):
     def sound(self, begin: Begin = "picture", *, is_noted: bool = True) -> Iterator[SoundBlock]:
         raise NoAudioError(self.path)
 
-    def sound_packets(self) -> Any:
+    def sound_packets(self) -> Generator[Any, None, None]:
         raise NoAudioError(self.path)
 
     def packet_ends_s(self) -> Iterator[float]:
         return (float(number / self._fps) for number in range(1, len(self._pictures) + 1))
 
-    def frames(
-        self, fps: float | Fraction | None = None, *, square_pixels: bool = False
-    ) -> Iterator[TimedFrame[BgrArray]]:
-        """Yields the pictures; see ``MediaFile.frames``.
-
-        Raises CorruptMediaError for a picture of another size, and ValueError for an ``fps`` other than the folder's.
-        """
-        if fps is not None and as_fps(fps) != self._fps:
-            raise ValueError(
-                f"the pictures of a folder have {float(self._fps):g} fps, which are not converted to {fps}"
-            )
+    def frames(self, *, square_pixels: bool = False) -> Iterator[TimedFrame[BgrArray]]:
+        """Yields the pictures. Raises CorruptMediaError for a picture of another size."""
         size = (self.display.height, self.display.width)
         for number, path in enumerate(self._pictures):
             with MediaFile(path) as picture:

@@ -33,7 +33,7 @@ def test_pictures_come_in_the_order_of_their_numbers(tmp_path):
         assert (video.fps, video.header.num_frames, video.header.has_audio) == (Fraction(25), 4, False)
         assert video.encoding.startswith("png ") and video.encoding.endswith(" 16x12")
         assert (video.display.width, video.display.height) == (16, 12)
-        frames = list(video.frames(video.fps))
+        frames = list(video.frames())
         assert levels(frames) == [40, 0, 20, 60]
         assert [frame.time_s for frame in frames] == [0, 0.04, 0.08, 0.12]
         assert len(video.sha256) == 64
@@ -46,16 +46,16 @@ def test_another_frame_rate(tmp_path):
     with open_pictures(folder, 12.5) as video:
         assert video.header.duration_s == pytest.approx(0.32)
         assert list(video.packet_ends_s()) == pytest.approx([0.08, 0.16, 0.24, 0.32])
-        assert levels(video.frames(12.5)) == [0, 20, 40, 60]
-        with pytest.raises(ValueError, match=r"have 12\.5 fps, which are not converted to 25"):
-            next(video.frames(25))
+        frames = list(video.frames())
+        assert levels(frames) == [0, 20, 40, 60]
+        assert [frame.time_s for frame in frames] == pytest.approx([0, 0.08, 0.16, 0.24])
 
 
 def test_pictures_of_two_sizes(tmp_path):
     folder = write(tmp_path / "f", ["1.png", "2.png"])
     write(folder, ["3.png"], (20, 12))
     with open_pictures(folder) as video, pytest.raises(CorruptMediaError, match=r"3\.png: is 20x12, .* folder 16x12"):
-        list(video.frames(video.fps))
+        list(video.frames())
 
 
 def test_folders_and_rates_that_cannot_be_used(tmp_path):
