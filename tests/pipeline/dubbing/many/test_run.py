@@ -245,7 +245,7 @@ def test_the_score_of_a_dub_and_the_reasons_for_none(run, write_list):
     assert scored.judge == "judge-1" and scored.no_score is None
     assert scored.lse_d > 0 and scored.lse_c >= 0 and abs(scored.offset_frames or 0) < 15
     assert (short.judge, short.lse_c) == (None, None)
-    assert short.no_score == "the dubbed face is shown for 0.20 s without a break; a score needs 1.44"
+    assert short.no_score == "the dubbed face is shown for 0.20 s without a break; a score needs at least 1.44 s"
     assert silent.no_score == "the sound is silent where the face is dubbed"
     assert run(jobs, is_scored=True).num_reused == 3
 
