@@ -38,6 +38,7 @@ WHOLE_SHARE, _WHOLE_S = 0.97, 0.2
 """A file counts as cut off if both less than this share of its stated duration is there, and this much is missing."""
 _MIN_ESTIMATE_SHARE = 0.99  # the estimate leaves out the header
 _ONE_LENGTH = frozenset({"matroska,webm", "flv"})
+_UNKNOWN_S = Fraction(0), Fraction(0)
 
 VIDEO_SUFFIXES = frozenset(
     {
@@ -211,9 +212,7 @@ def decode(container: Any, stream: Any, path: Path, note: Callable[[str], None] 
     if num_damaged > _MAX_DAMAGED_SHARE * num_packets:
         raise CorruptMediaError(path, f"{num_damaged} of {num_packets} {kind} packets are damaged")
     ends_s = {index: end * Fraction(container.streams[index].time_base) for index, end in ends.items()}
-    present_s, stated_s = Fraction(0), Fraction(0)
-    if not is_estimated:
-        present_s, stated_s = _present_and_stated(container, stream, ends_s)
+    present_s, stated_s = _UNKNOWN_S if is_estimated else _present_and_stated(container, stream, ends_s)
     cut_off = f"its {kind} is cut off after {float(present_s):.2f} of {float(stated_s):.2f} s"
     if present_s < MIN_PRESENT_SHARE * stated_s:
         raise CorruptMediaError(path, cut_off)
@@ -226,8 +225,7 @@ def decode(container: Any, stream: Any, path: Path, note: Callable[[str], None] 
 def _present_and_stated(container: Any, stream: Any, ends_s: Mapping[int, Fraction]) -> tuple[Fraction, Fraction]:
     """Duration that was read and duration in the header, s. 0 and 0 if the header has none.
 
-    ``ends_s``: index of each stream that was read -> the end of its packets. Matroska and FLV state one duration for
-    all streams, of which any may end earlier.
+    ``ends_s``: end of the packets by stream index. Matroska and FLV state one duration for all streams.
     """
     if stream.duration:
         present_s = ends_s.get(stream.index, Fraction(0)) - (start_of(stream) or 0)
@@ -236,7 +234,7 @@ def _present_and_stated(container: Any, stream: Any, ends_s: Mapping[int, Fracti
         first_s = min(start_of(other) or Fraction(0) for other in container.streams)
         stated_s = Fraction(container.duration, av.time_base) - max(Fraction(0), first_s)
         return max(ends_s.values(), default=Fraction(0)) - first_s, stated_s
-    return Fraction(0), Fraction(0)
+    return _UNKNOWN_S
 
 
 def _may_be_estimated(container: Any, stream: Any) -> bool:
