@@ -26,7 +26,9 @@ from pipeline.training.trainee import Batch
 from pipeline.training.variants import Recipe, recipe_of
 
 ROOT = Path(__file__).resolve().parents[3]
-VARIANTS = list(yaml.safe_load((ROOT / "params.yaml").read_text())["variants"])
+ABLATIONS = ("no_lstm", "no_cbam", "no_lstm_cbam")
+"""Variants between lstm_cbam, which has every module, and wav2lip, which has no LSTM, CBAM or discriminator."""
+VARIANTS = [name for name in yaml.safe_load((ROOT / "params.yaml").read_text())["variants"] if name not in ABLATIONS]
 CPU = torch.device("cpu")
 NUM_WINDOWS = 32
 """Fixed windows of a generator."""
