@@ -27,7 +27,10 @@ from pipeline.training.variants import Recipe, recipe_of
 
 ROOT = Path(__file__).resolve().parents[3]
 ABLATIONS = ("no_lstm", "no_cbam", "no_lstm_cbam")
-"""Variants between lstm_cbam, which has every module, and wav2lip, which has no LSTM, CBAM or discriminator."""
+"""Variants between lstm_cbam, which has every module, and wav2lip, which has no LSTM, CBAM or discriminator.
+
+test_end_to_end.py trains no_lstm, and test_face_sizes.py no_cbam.
+"""
 VARIANTS = [name for name in yaml.safe_load((ROOT / "params.yaml").read_text())["variants"] if name not in ABLATIONS]
 CPU = torch.device("cpu")
 NUM_WINDOWS = 32
