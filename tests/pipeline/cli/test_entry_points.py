@@ -71,16 +71,7 @@ def imported_for_help(names: list[str], cwd: Path) -> set[str]:
 
     The working directory is not a checkout, so code that searches for one would fail.
     """
-    code = f"""
-import runpy, sys
-for name in {names}:
-    sys.argv = [name, "--help"]
-    try:
-        runpy.run_module(name, run_name="__main__", alter_sys=True)
-    except SystemExit as ended:
-        assert ended.code == 0, (name, ended.code)
-"""
-    done = run("-W", "ignore::RuntimeWarning:runpy", "-c", code, cwd=cwd)
+    done = run("-m", "tests.support.help_pages", *names, cwd=cwd)
     assert done.returncode == 0, done.stderr
     for name in names:
         assert f"Usage: python -m {name} [OPTIONS]" in done.stdout
