@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -20,10 +21,10 @@ from tests.support.checkouts import copy_checkout, run, start
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
-ARMS = ["lstm_cbam", "no_lstm", "speech2vid"]
-"""Variants of params.yaml: the paper's network, one switch of its ablation, and a network without discriminator.
+ARMS = ["lstm_cbam", "no_lstm"]
+"""Variants of params.yaml: the paper's network, and one switch of its ablation.
 
-test_overfitting.py trains all variants, test_killed_trainings.py runs the training stage of lipgan, and
+The last test trains and evaluates speech2vid, test_killed_trainings.py runs the training stage of lipgan, and
 test_evaluate_stage.py evaluates all variants.
 """
 SMALLEST: dict[str, dict[str, Any]] = {
@@ -71,6 +72,7 @@ def _write_smallest_params(path: Path) -> None:
     params["evaluate"]["num_probes"] = 1
     params["runtime"]["log_every_steps"] = 1
     params["runtime"]["num_jobs"] = 2
+    params["runtime"]["num_workers"] = 1  # test_lrs2_end_to_end.py has two, in Ray
     params["runtime"]["num_threads"] = 1  # `dvc repro` alone would use more threads, which changes rounding
     path.write_text(yaml.safe_dump(params, sort_keys=False))
 
@@ -172,8 +174,6 @@ def test_comments_docstrings_log_messages_and_promote_rerun_nothing(checkout: La
     for name, (old, new) in edits.items():
         assert old in before[name], name
         (checkout.root / name).write_text(before[name].replace(old, new, 1))
-    plan = _run(checkout, sys.executable, "-m", "flows.reproduce", "--plan")
-    assert re.findall(r"^(\S+) +(?:run|follow) ", plan, re.MULTILINE) == ["code"]
     assert _stages_that_ran(_run(checkout, "dvc", "repro")) == ["code"]
     for name, text in before.items():
         (checkout.root / name).write_text(text)
@@ -246,14 +246,9 @@ def test_a_clone_has_all_results_from_the_remote_and_runs_nothing(
 
 
 def test_only_edited_variants_rerun_and_a_killed_training_resumes(checkout: Layout, first_run: str) -> None:
-    def weights(arm: str) -> bytes:
-        return (checkout.model_dir("train_gan", arm) / "weights.safetensors").read_bytes()
-
-    undisturbed = weights("lstm_cbam")
+    """test_killed_trainings.py compares the models of killed trainings with those of undisturbed ones."""
     params = yaml.safe_load(checkout.params_path.read_text())
-    # One training under two names is an error, so the variant whose settings no_lstm gets is removed.
-    params["variants"]["no_lstm"] = params["variants"].pop("lstm_cbam")
-    params["promote"]["variant"] = "no_lstm"
+    params["variants"]["no_lstm"] = {"network": "speech2vid", "seed": None}
     checkout.params_path.write_text(yaml.safe_dump(params, sort_keys=False))
 
     process = start(checkout.root, "dvc", "repro")
@@ -265,17 +260,20 @@ def test_only_edited_variants_rerun_and_a_killed_training_resumes(checkout: Layo
     output = _run(checkout, "dvc", "repro")
     assert sorted(_stages_that_ran(output)) == ["compare", "evaluate@no_lstm", "train_gan@no_lstm"]
     assert "resumed from the checkpoint of step" in output
-    # The settings are those of lstm_cbam before: a resumed training equals an uninterrupted one.
-    assert weights("no_lstm") == undisturbed
 
 
 def _kill_training_after_its_first_checkpoint(process: subprocess.Popen[str], checkout: Layout) -> None:
+    training: list[psutil.Process] = []
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        if list(checkout.scratch_dir.glob("train_gan-no_lstm/*/last.pt")):
-            for child in psutil.Process(process.pid).children(recursive=True):
-                if "pipeline.stages.train_gan" in " ".join(child.cmdline()):
-                    child.kill()
+        if not training:
+            time.sleep(0.2)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                below = psutil.Process(process.pid).children(recursive=True)
+                training = [child for child in below if "pipeline.stages.train_gan" in child.cmdline()]
+        elif list(checkout.scratch_dir.glob("train_gan-no_lstm/*/last.pt")):
+            training[0].kill()
             return
-        time.sleep(0.02)
+        else:
+            time.sleep(0.01)
     raise AssertionError("no checkpoint appeared within 120 s")

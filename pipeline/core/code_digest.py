@@ -7,20 +7,19 @@ stage.
 
 from __future__ import annotations
 
-import ast
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from pipeline.core import atomic
+from pipeline.core.code_units import TOP_LEVEL, CodeUnit, parsed_source, short_sha256
 from pipeline.core.mappings import differing_keys
 
 PACKAGES = ("models", "pipeline")
 INERT = (
     "pipeline.core.atomic",
     "pipeline.core.code_digest",
+    "pipeline.core.code_units",
     "pipeline.core.command_line",
     "pipeline.core.durations",
     "pipeline.core.errors",
@@ -47,27 +46,6 @@ INERT = (
 ``pipeline.fetch`` is among them because fetched files are verified by digest, ``pipeline.params`` because DVC compares
 the values of parameters itself.
 """
-_LOGGER = "logger"  # in every module
-_LOG_METHODS = ("debug", "info", "warning", "error", "exception", "critical", "log")
-_TOP_LEVEL = "<module>"
-
-
-class _Unit:
-    """Statements with a common digest: one definition, or all statements of a module that define nothing."""
-
-    def __init__(self) -> None:
-        self.statements: list[ast.stmt] = []
-
-    @cached_property
-    def names(self) -> set[str]:
-        """All identifiers in the statements, including attributes."""
-        nodes = [node for statement in self.statements for node in _walk(statement)]
-        names = {node.id for node in nodes if isinstance(node, ast.Name)}
-        return names | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
-
-    @cached_property
-    def digest(self) -> str:
-        return _short_sha256("\n".join(_dump(statement) for statement in self.statements).encode())
 
 
 @dataclass(frozen=True)
@@ -75,7 +53,7 @@ class _Module:
     """One source file: its definitions by name, and the targets of its imported names."""
 
     path: Path
-    units: dict[str, _Unit]
+    units: dict[str, CodeUnit]
     imports: dict[str, set[tuple[str, str | None]]]
     """Local name -> (module, name in that module). The name is None if the module itself is imported."""
 
@@ -128,30 +106,30 @@ class Code:
             if (module := self._module(name)) is None:
                 continue
             unit = module.units[unit_name]
-            if unit.statements:
+            if unit.digest:
                 yield f"{module.path.as_posix()}:{unit_name} {unit.digest}"
             if module.path.parent not in folders:
                 folders.add(module.path.parent)
                 yield from _data_files(self._root, module.path.parent)
             queue += self._needs(name, module, unit)
 
-    def _needs(self, name: str, module: _Module, unit: _Unit) -> Iterator[tuple[str, str]]:
+    def _needs(self, name: str, module: _Module, unit: CodeUnit) -> Iterator[tuple[str, str]]:
         """The units that ``unit`` refers to, in its module and in others. It may include units that are not used."""
-        yield name, _TOP_LEVEL
+        yield name, TOP_LEVEL
         for package in _packages_above(name):
-            yield package, _TOP_LEVEL
+            yield package, TOP_LEVEL
         for used in unit.names:
             if used in module.units:
                 yield name, used
             for target, attribute in module.imports.get(used, ()):
                 yield from self._find(target, unit.names if attribute is None else {attribute})
 
-    def _find(self, name: str, wanted: set[str]) -> Iterator[tuple[str, str]]:
+    def _find(self, name: str, wanted: Iterable[str]) -> Iterator[tuple[str, str]]:
         """The units of a module with these names. Names that the module imports are resolved to their definitions."""
         module = None if _is_inert_module(name) else self._module(name)
         if module is None:
             return
-        yield name, _TOP_LEVEL
+        yield name, TOP_LEVEL
         for one in wanted:
             if one in module.units:
                 yield name, one
@@ -175,29 +153,13 @@ class Code:
         return next((path for path in candidates if (self._root / path).is_file()), None)
 
     def _parse(self, path: Path) -> _Module:
-        tree = ast.parse((self._root / path).read_bytes())
-        units = {_TOP_LEVEL: _Unit()}
+        units, imported = parsed_source((self._root / path).read_bytes())
         imports: dict[str, set[tuple[str, str | None]]] = {}
-        for node in ast.walk(tree):
-            for local, target in self._imported(node):
-                imports.setdefault(local, set()).add(target)
-        for statement in tree.body:
-            if isinstance(statement, ast.Import | ast.ImportFrom) or _is_inert(statement):
-                continue
-            for defined in _defined(statement) or [_TOP_LEVEL]:
-                units.setdefault(defined, _Unit()).statements.append(statement)
+        for local, module, attribute in imported:
+            inner = None if attribute is None else f"{module}.{attribute}"
+            target = (module, attribute) if inner is None or self._source_of(inner) is None else (inner, None)
+            imports.setdefault(local, set()).add(target)
         return _Module(path, units, imports)
-
-    def _imported(self, node: ast.AST) -> Iterator[tuple[str, tuple[str, str | None]]]:
-        """The local names that an import statement binds, each with its target."""
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield (alias.asname or alias.name.split(".")[0]), (alias.name, None)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            for alias in node.names:
-                inner = f"{node.module}.{alias.name}"
-                is_module = self._source_of(inner) is not None
-                yield alias.asname or alias.name, ((inner, None) if is_module else (node.module, alias.name))
 
 
 def record(path: Path, code: Code, stage: str) -> list[str]:
@@ -226,19 +188,6 @@ def _packages_above(name: str) -> Iterator[str]:
         yield ".".join(parts[:end])
 
 
-def _defined(statement: ast.stmt) -> list[str]:
-    """The names that a top-level statement defines."""
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return [statement.name]
-    targets: list[ast.expr] = []
-    if isinstance(statement, ast.Assign):
-        targets = statement.targets
-    elif isinstance(statement, ast.AnnAssign):
-        targets = [statement.target]
-    parts = [part for target in targets for part in (target.elts if isinstance(target, ast.Tuple) else [target])]
-    return [part.id for part in parts if isinstance(part, ast.Name)]
-
-
 def _data_files(root: Path, folder: Path) -> Iterator[str]:
     """Lines for files that are not source, such as templates and weights.
 
@@ -249,51 +198,9 @@ def _data_files(root: Path, folder: Path) -> Iterator[str]:
         inside = path.relative_to(root / folder).parents
         in_package = any((root / folder / below / "__init__.py").is_file() for below in inside if below != Path())
         if path.is_file() and not in_package and not _is_source_or_stray(path.relative_to(root / folder)):
-            yield f"{path.relative_to(root).as_posix()} {_short_sha256(path.read_bytes())}"
+            yield f"{path.relative_to(root).as_posix()} {short_sha256(path.read_bytes())}"
 
 
 def _is_source_or_stray(path: Path) -> bool:
     is_hidden = any(part.startswith(".") for part in path.parts)
     return is_hidden or path.name.endswith(("~", ".py", ".pyc", ".orig", ".rej"))
-
-
-def _short_sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
-
-
-def _is_inert(node: ast.AST) -> bool:
-    """Whether a statement is a docstring, a log call or the creation of a logger."""
-    if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-        return isinstance(node.value.func, ast.Attribute) and node.value.func.attr == "getLogger"
-    if not isinstance(node, ast.Expr):
-        return False
-    value = node.value
-    if isinstance(value, ast.Constant) and isinstance(value.value, str):
-        return True
-    return (
-        isinstance(value, ast.Call)
-        and isinstance(value.func, ast.Attribute)
-        and value.func.attr in _LOG_METHODS
-        and isinstance(value.func.value, ast.Name)
-        and value.func.value.id == _LOGGER
-    )
-
-
-def _walk(node: ast.AST) -> Iterator[ast.AST]:
-    """``ast.walk`` without inert statements."""
-    if _is_inert(node):
-        return
-    yield node
-    for child in ast.iter_child_nodes(node):
-        yield from _walk(child)
-
-
-def _dump(node: object) -> str:
-    """A node's fields as text, without empty fields and inert statements: the same in every version of Python."""
-    if isinstance(node, ast.AST):
-        fields = ((name, _dump(value)) for name, value in ast.iter_fields(node) if name not in ("kind", "type_comment"))
-        return f"{type(node).__name__}({','.join(f'{name}={text}' for name, text in fields if text)})"
-    if isinstance(node, list):
-        items = [_dump(item) for item in node if not (isinstance(item, ast.AST) and _is_inert(item))]
-        return f"[{','.join(items)}]" if items else ""
-    return "" if node is None else repr(node)

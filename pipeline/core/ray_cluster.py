@@ -33,6 +33,7 @@ _LOCAL_ONLY = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # on any system: the node uses the loopback address
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a process that watches for machines which a cloud takes back
 }
 """Variables of a local instance. Ray reads the first at its import.
 

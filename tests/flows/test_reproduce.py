@@ -49,7 +49,7 @@ def test_sigterm_ends_the_flow_and_its_parallel_stages(
     assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
 
 
-NUM_VARIANTS = 20
+NUM_VARIANTS = 10
 
 
 @pytest.mark.slow
@@ -70,7 +70,7 @@ def test_the_outcome_is_printed_last_and_the_server_has_recorded_every_task(
     assert done.returncode == 1
     _, outcome = done.stdout.split("\nstage ", 1)
     lines = outcome.splitlines()
-    assert lines[1].startswith("download       failed"), done.stdout
+    assert lines[1].split()[:2] == ["download", "failed"], done.stdout
     assert "its command exited with 1: FileNotFoundError" in lines[1]
     assert lines[2].endswith("download failed")
     assert [line for line in lines[2 * NUM_VARIANTS + 2 :] if "Stopping temporary server" not in line] == [

@@ -18,12 +18,16 @@ import pipeline.training.evaluator
 import pipeline.training.expert
 import pipeline.training.gan
 import pipeline.training.session  # noqa: F401
+from pipeline.core.code_digest import Code
+from pipeline.core.layout import CODE_ROOT
 from pipeline.stages import train_evaluator, train_gan, train_syncnet
 
 STAGES = {"train_syncnet": train_syncnet, "train_evaluator": train_evaluator, "train_gan": train_gan}
 
 
 def serve() -> None:
+    for stage in STAGES:
+        Code(CODE_ROOT).digest(stage)  # parses the source files, as each stage does
     for line in sys.stdin:
         root, stage, *arguments = json.loads(line)
         pid = os.fork()

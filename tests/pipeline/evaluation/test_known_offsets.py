@@ -22,7 +22,7 @@ from pipeline.training.judge import known_offsets_found
 pytestmark = pytest.mark.slow
 
 NUM_OFFSETS = 21
-NUM_CLIPS = 3
+NUM_CLIPS = 2
 SPEC = DemoSpec(num_speakers=NUM_CLIPS, num_clips_per_speaker=1, seed=7)
 """Speakers of another seed than those of the judge's corpus."""
 

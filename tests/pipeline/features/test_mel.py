@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -94,10 +99,20 @@ def test_mel_filters_cover_the_band_with_slaneys_area() -> None:
     assert (np.diff(bank @ bins_hz / bank.sum(axis=1)) > 0).all()
 
 
-@pytest.mark.slow
-def test_mel_equals_librosa_on_a_real_clip(shared_data: Path) -> None:
-    import librosa  # here, since it takes seconds
+@pytest.fixture
+def librosa(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """librosa without numba, which compiles several of its functions for half a minute at the first import.
 
+    ``filters.mel`` and ``stft`` use none of them.
+    """
+    monkeypatch.setitem(sys.modules, "numba", MagicMock())
+    yield importlib.import_module("librosa")
+    for name in [name for name in sys.modules if name.split(".")[0] == "librosa"]:
+        del sys.modules[name]
+
+
+@pytest.mark.slow
+def test_mel_equals_librosa_on_a_real_clip(shared_data: Path, librosa: Any) -> None:
     samples = read_samples(shared_data / "grid" / "s26" / "lbbo3n.mpg")
     bank = librosa.filters.mel(
         sr=RATE, n_fft=800, n_mels=80, fmin=55.0, fmax=7600.0, htk=False, norm="slaney", dtype=np.float32

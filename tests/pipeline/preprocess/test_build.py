@@ -108,11 +108,3 @@ def test_clips_that_only_this_machine_sees_are_an_error_on_a_cluster(clips, para
         build(clips, params, tmp_path, "out")
     assert not (tmp_path / "out").exists()
     assert contents(tmp_path / "out-work") == {}
-
-
-@pytest.mark.slow
-def test_the_number_of_workers_changes_no_byte(clips, params, tmp_path) -> None:
-    """Each of the three shards in a process of its own. test_workers.py has two workers."""
-    for num_workers in (1, 4):
-        build(clips, params, tmp_path, f"by-{num_workers}", num_workers)
-    assert contents(tmp_path / "by-4") == contents(tmp_path / "by-1")

@@ -33,6 +33,8 @@ from tests.support.loopback import serving
 pytestmark = pytest.mark.slow
 
 STORE_BYTES = 80_000_000
+HEALTH_CHECKS = {"health_check_initial_delay_ms": 500, "health_check_period_ms": 500}
+"""Settings with which Ray notices the death of a node after three seconds instead of fifteen."""
 
 
 @contextmanager
@@ -47,7 +49,12 @@ def ray_cluster(num_head_cpus: int) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("RAY_TMPDIR", folder)
-        head = {"num_cpus": num_head_cpus, "object_store_memory": STORE_BYTES, "include_dashboard": False}
+        head: dict[str, Any] = {
+            "num_cpus": num_head_cpus,
+            "object_store_memory": STORE_BYTES,
+            "include_dashboard": False,
+        }
+        head["_system_config"] = HEALTH_CHECKS
         try:
             cluster = Cluster(initialize_head=True, head_node_args=head)
         except Exception:  # such as a start that exceeds Ray's time limit, which leaves its processes

@@ -33,7 +33,7 @@ from tests.support.processed_clips import sample_of
 
 pytestmark = pytest.mark.slow
 
-FACE_PX, VARIANT = 128, "no_lstm_cbam"
+FACE_PX, VARIANT = 128, "no_cbam"
 ALWAYS = {"start_step": 0, "ramp_steps": 0}
 SMALLEST: dict[str, dict[str, Any]] = {
     "train_syncnet": {"width": 0.0625, "num_steps": 1, "clips_per_batch": 2, "windows_per_clip": 2},

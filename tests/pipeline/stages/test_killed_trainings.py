@@ -1,4 +1,4 @@
-"""A training that is killed three times and resumed gives bit-identical outputs to an undisturbed one.
+"""A training that is killed and resumed gives bit-identical outputs to an undisturbed one.
 
 The tests use real processes and SIGKILL. Exact equality requires one torch thread, float32 and the CPU, which fix the
 order of summation.
@@ -35,8 +35,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 STAGE_FORKS = Path(__file__).parents[2] / "support" / "stage_forks.py"  # its imports take seconds
 NUM_STEPS = 12
-NUM_KILLS = 3
-"""The first at a step, the second while a checkpoint is written, the last while the outputs are written."""
 CHECKPOINT_EVERY = 3
 NUM_CLIPS = {"train": (3, 3), "val": (1, 2), "test": (1, 2)}
 """Split -> number of shards, number of clips per shard."""
@@ -167,12 +165,21 @@ def undisturbed(checkout: Layout, stages: Stages) -> Layout:
 
 
 @pytest.mark.parametrize(
-    ("stage", "variant"),
-    [("train_syncnet", None), ("train_evaluator", None), ("train_gan", "lstm_cbam"), ("train_gan", "lipgan")],
+    ("stage", "variant", "num_kills"),
+    [
+        ("train_syncnet", None, 3),
+        ("train_evaluator", None, 1),
+        ("train_gan", "lstm_cbam", 3),
+        ("train_gan", "lipgan", 1),
+    ],
 )
-def test_a_training_killed_three_times_equals_an_undisturbed_one(
-    stage: str, variant: str | None, undisturbed: Layout, stages: Stages, tmp_path: Path
+def test_a_killed_training_equals_an_undisturbed_one(
+    stage: str, variant: str | None, num_kills: int, undisturbed: Layout, stages: Stages, tmp_path: Path
 ) -> None:
+    """The first kill is at a step, the second while a checkpoint and the third while the outputs are written.
+
+    One kill is enough for a network whose training has the loop of another one.
+    """
     killed = Layout(tmp_path / "killed")
     shutil.copytree(undisturbed.root, killed.root)
     shutil.rmtree(killed.stage_dir(stage), ignore_errors=True)
@@ -181,14 +188,15 @@ def test_a_training_killed_three_times_equals_an_undisturbed_one(
         stages.run(undisturbed, command)
 
     rng = np.random.default_rng(list(" ".join(command).encode()))
-    steps = [*sorted((rng.choice(NUM_STEPS - 1, NUM_KILLS - 1, replace=False) + 1).tolist()), NUM_STEPS]
+    first = rng.integers(CHECKPOINT_EVERY + 1, NUM_STEPS - CHECKPOINT_EVERY)
+    steps = [int(first), int(rng.integers(first + 1, NUM_STEPS)), NUM_STEPS][:num_kills]
     checkpoints = killed.scratch_dir / (f"{stage}-{variant}" if variant else stage)
     saved = 0
     for number, step in enumerate(steps):
         folders = [*checkpoints.glob("*"), killed.stage_dir(stage, variant)] if number > 0 else []
         assert _resumed_from(stages.kill(killed, command, step, folders)) >= saved
         saved = (step - 1) // CHECKPOINT_EVERY * CHECKPOINT_EVERY  # last checkpoint before the logged step
-    assert _resumed_from(stages.run(killed, command)) >= saved
+    assert _resumed_from(stages.run(killed, command)) >= saved > 0
 
     before, after = (layout.stage_dir(stage, variant) for layout in (undisturbed, killed))
     assert _names(after) == _names(before)
