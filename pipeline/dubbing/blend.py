@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.dubbing.option_values import InSilence
+from pipeline.features.array_file import ArrayRows
 from pipeline.features.speech_activity import ACTIVITY_RATE_HZ, speech_activity
 
 RAMP_S = 0.12
@@ -22,7 +23,7 @@ def generated_shares(
     starts_s: NDArray[np.float64],
     fps: float,
     spans: Sequence[tuple[float, float]],
-    audio: NDArray[np.int16],
+    audio: ArrayRows[np.int16],
     in_silence: InSilence,
 ) -> Shares:
     """Share of the generated mouth in each output frame, 0..1: float32 [K]. 0 leaves the frame as it is.
@@ -54,7 +55,7 @@ def blend_frames(source: NDArray[np.uint8], dubbed: NDArray[np.uint8], share: fl
     return mixed
 
 
-def _speech_shares(middles_s: NDArray[np.float64], audio: NDArray[np.int16]) -> NDArray[np.float64]:
+def _speech_shares(middles_s: NDArray[np.float64], audio: ArrayRows[np.int16]) -> NDArray[np.float64]:
     """1 in frames with speech and ``LEAD_S`` around it, falling to 0 within ``RAMP_S``. Times are in seconds."""
     ticks = np.flatnonzero(speech_activity(audio))
     away_s = _distances_to(ticks, np.round(middles_s * ACTIVITY_RATE_HZ)) / ACTIVITY_RATE_HZ

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from pipeline.core.errors import UserError
 from pipeline.dubbing.segments import DubSegment, require_order
 from pipeline.dubbing.speech import BIT_RATE, note_silence, usable_samples
-from pipeline.features.alignment import SAMPLE_RATE_HZ
-from pipeline.features.mel import mel_spectrogram
+from pipeline.features.alignment import NUM_MELS, SAMPLE_RATE_HZ
+from pipeline.features.array_file import ArrayFile, ArrayRows, in_blocks
+from pipeline.features.mel import mel_blocks
 from pipeline.features.samples import float_to_int16, int16_to_float
 from pipeline.media.audio import Begin, BlockReader, Float32, SoundBlock, StreamResampler, mono_blocks
 from pipeline.media.errors import CorruptMediaError
@@ -51,8 +52,8 @@ class SegmentVoice:
 
     video: InputVideo
     parts: Sequence[SegmentPart]
-    mel: NDArray[np.float32]
-    audio: NDArray[np.int16]
+    mel: ArrayRows[np.float32]
+    audio: ArrayRows[np.int16]
 
     @property
     def duration_s(self) -> Fraction:
@@ -110,23 +111,33 @@ def load_segments(
             raise after_end(segment, video)
     parts, spoken = [], []
     for segment, file, begin in zip(segments, files, begins, strict=True):
-        blocks = list(mono_blocks(_usable_blocks(file.sound(begin)), SAMPLE_RATE_HZ))
-        if not any(map(len, blocks)):
+        blocks = mono_blocks(_usable_blocks(file.sound(begin)), SAMPLE_RATE_HZ)
+        samples = ArrayFile(np.int16).extend(map(float_to_int16, blocks))
+        if not len(samples):
             raise CorruptMediaError(file.path, "its audio ends before its video begins")
-        samples = float_to_int16(np.concatenate(blocks))
         length_s = len(samples) / SAMPLE_RATE_HZ
         end_s = segment.start_s + length_s if segment.end_s is None else segment.end_s
         note_silence(file, samples)
         parts.append(SegmentPart(segment, file, begin, segment.start_s, end_s, segment.start_s + length_s))
         spoken.append(samples)
     require_order([(part.start_s, part.end_s) for part in parts])
-    audio = np.zeros(round(min(parts[-1].end_s, limit_s) * SAMPLE_RATE_HZ), np.int16)
+    num_samples = round(min(parts[-1].end_s, limit_s) * SAMPLE_RATE_HZ)
+    audio = ArrayFile(np.int16).extend(_placed(parts, spoken, num_samples))
+    mel = ArrayFile(np.float32, (NUM_MELS,)).extend(mel_blocks(map(int16_to_float, in_blocks(audio))))
+    return SegmentVoice(video, parts, mel, audio)
+
+
+def _placed(
+    parts: Sequence[SegmentPart], spoken: Sequence[ArrayRows[np.int16]], num_samples: int
+) -> Iterator[NDArray[np.int16]]:
+    """The voices ``spoken`` of the parts at their times, and silence between them: ``num_samples`` at 16 kHz."""
+    position = 0
     for part, samples in zip(parts, spoken, strict=True):
-        start, stop = (round(time_s * SAMPLE_RATE_HZ) for time_s in (part.start_s, part.end_s))
-        kept = samples[: stop - start]
-        room = audio[start : start + len(kept)]
-        room[:] = kept[: len(room)]
-    return SegmentVoice(video, parts, mel_spectrogram(int16_to_float(audio)), audio)
+        start, stop = (min(num_samples, round(time_s * SAMPLE_RATE_HZ)) for time_s in (part.start_s, part.end_s))
+        yield from (np.zeros(len(block), np.int16) for block in _silence(start - position))
+        yield from in_blocks(samples, stop - start)
+        position = start + min(stop - start, len(samples))
+    yield from (np.zeros(len(block), np.int16) for block in _silence(num_samples - position))
 
 
 def after_end(segment: DubSegment, video: InputVideo) -> UserError:

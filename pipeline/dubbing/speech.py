@@ -1,22 +1,23 @@
 """The speech of a dub: its features for the generator, and its sound for the written video.
 
-The sound is decoded twice, once for the features and once while the video is written. Memory holds the features: 3.5 MB
-a minute, at any sample rate.
+The sound is decoded twice, once for the features and once while the video is written. The features, 3.5 MB a minute at
+any sample rate, are in temporary files.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pipeline.features.alignment import SAMPLE_RATE_HZ
+from pipeline.features.alignment import NUM_MELS, SAMPLE_RATE_HZ
+from pipeline.features.array_file import ArrayFile, ArrayRows, in_blocks
 from pipeline.features.mel import mel_blocks
 from pipeline.features.samples import float_to_int16, int16_to_float
-from pipeline.media.audio import Begin, Float32, SoundBlock, mono_blocks, rms_of
+from pipeline.media.audio import Begin, Float32, SoundBlock, mono_blocks
 from pipeline.media.errors import CorruptMediaError
 from pipeline.media.file import MediaFile
 from pipeline.media.output_sound import CopiedSound, EncodedSound, OutputSound
@@ -42,8 +43,8 @@ class SpeechTrack:
     num_samples: int
     is_as_stored: bool
     """Whether the stored packets, without the first and the last of them cut, play as the decoded samples."""
-    mel: NDArray[np.float32]
-    audio: NDArray[np.int16]
+    mel: ArrayRows[np.float32]
+    audio: ArrayRows[np.int16]
 
     @property
     def duration_s(self) -> Fraction:
@@ -62,9 +63,10 @@ class SpeechTrack:
         return EncodedSound(blocks, self.rate_hz, self.num_channels, self.num_samples, BIT_RATE)
 
 
-def note_silence(media: MediaFile, audio: NDArray[np.int16]) -> None:
+def note_silence(media: MediaFile, audio: ArrayRows[np.int16]) -> None:
     """Note on ``media`` if its speech, int16 [n] at 16 kHz, is silent."""
-    if (rms := rms_of(int16_to_float(audio))) < SILENT_RMS:
+    power = sum(float(np.square(int16_to_float(block)).sum(dtype=np.float64)) for block in in_blocks(audio))
+    if (rms := math.sqrt(power / max(1, len(audio)))) < SILENT_RMS:
         media.note(f"its sound is silent (RMS {rms:.6f}), so the mouth does not speak")
 
 
@@ -74,28 +76,21 @@ def load_speech(media: MediaFile, begin: Begin = "sound") -> SpeechTrack:
     NaN and infinite samples become silence, with a note on ``media``. Raises MediaError if no audio is usable.
     """
     reading = _Reading()
-    audio: list[NDArray[np.int16]] = []
+    audio = ArrayFile(np.int16)
 
     def copied_blocks() -> Iterator[Float32]:
         for block in mono_blocks(reading.usable(media.sound(begin)), SAMPLE_RATE_HZ):
             audio.append(float_to_int16(block))
             yield block
 
-    mel = np.concatenate(list(mel_blocks(copied_blocks())))
+    mel = ArrayFile(np.float32, (NUM_MELS,)).extend(mel_blocks(copied_blocks()))
     if not reading.num_samples:
         raise CorruptMediaError(media.path, "its audio ends before its video begins")
     if reading.num_bad:
         media.note(f"{reading.num_bad} audio samples are NaN or infinite; they are replaced by silence")
     is_as_stored = reading.is_as_stored and not reading.num_bad
     return SpeechTrack(
-        media,
-        begin,
-        reading.rate_hz,
-        reading.num_channels,
-        reading.num_samples,
-        is_as_stored,
-        mel,
-        np.concatenate(audio),
+        media, begin, reading.rate_hz, reading.num_channels, reading.num_samples, is_as_stored, mel, audio
     )
 
 

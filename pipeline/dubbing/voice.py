@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.dubbing.segment_voice import SegmentPart, load_segments
 from pipeline.dubbing.segments import DubSegment
 from pipeline.dubbing.speech import load_speech, note_silence
 from pipeline.features.alignment import FPS
+from pipeline.features.array_file import ArrayRows
 from pipeline.media.audio import Begin
 from pipeline.media.file import MediaFile
 from pipeline.media.input_video import InputVideo
@@ -26,10 +26,10 @@ class DubVoice(Protocol):
     """Speech of the output: its features, as in ``AudioSource``, and its sound."""
 
     @property
-    def mel(self) -> NDArray[np.float32]: ...
+    def mel(self) -> ArrayRows[np.float32]: ...
 
     @property
-    def audio(self) -> NDArray[np.int16]: ...
+    def audio(self) -> ArrayRows[np.int16]: ...
 
     @property
     def duration_s(self) -> Fraction: ...

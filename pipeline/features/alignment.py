@@ -13,6 +13,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.features.array_file import ArrayRows
+
 SAMPLE_RATE_HZ = 16_000
 FPS = 25.0
 SAMPLES_PER_FRAME = round(SAMPLE_RATE_HZ / FPS)
@@ -35,7 +37,7 @@ def mel_window_start(frame: float, fps: float = FPS, lead_frames: float = 0.0) -
     return math.floor(MEL_RATE_HZ * (frame - lead_frames) / fps + 1e-6)
 
 
-def mel_window(mel: NDArray[np.float32], start: int, num_columns: int = MEL_WINDOW) -> NDArray[np.float32]:
+def mel_window(mel: ArrayRows[np.float32], start: int, num_columns: int = MEL_WINDOW) -> NDArray[np.float32]:
     """``mel: float32 [L, 80]`` -> float32 [80, num_columns] from column ``start``; silence outside the clip."""
     return _cut(mel, start, num_columns, MEL_SILENCE)
 
@@ -49,7 +51,7 @@ def centred_lead_frames(fps: float = FPS, num_columns: int = MEL_WINDOW) -> floa
 
 
 def frame_mel_windows(
-    mel: NDArray[np.float32],
+    mel: ArrayRows[np.float32],
     frames: NDArray[np.int64] | range,
     fps: float = FPS,
     lead_frames: float | None = None,
@@ -78,7 +80,7 @@ def frame_mfcc_windows(
     return np.stack(windows) if windows else np.empty((0, coefficients.shape[1], num_steps), np.float32)
 
 
-def _cut(columns: NDArray[np.float32], start: int, num: int, outside: float) -> NDArray[np.float32]:
+def _cut(columns: ArrayRows[np.float32], start: int, num: int, outside: float) -> NDArray[np.float32]:
     """``float32 [L, K]`` -> float32 [K, num] from ``start``, with ``outside`` beyond the ends."""
     window = np.full((num, columns.shape[1]), outside, dtype=np.float32)
     lo, hi = max(start, 0), min(start + num, len(columns))

@@ -17,6 +17,7 @@ from models.choices import MEL_CONTEXT
 from pipeline.core.errors import DataError
 from pipeline.features import alignment
 from pipeline.features.alignment import FPS
+from pipeline.features.array_file import ArrayRows
 from pipeline.features.mel import mel_spectrogram
 from pipeline.features.mfcc import mfcc
 
@@ -25,11 +26,11 @@ class AudioSource(Protocol):
     """Speech as mel spectrogram and as samples, such as ``Clip``, ``ExtractedAudio`` and the voices of dubs."""
 
     @property
-    def mel(self) -> NDArray[np.float32]:
+    def mel(self) -> ArrayRows[np.float32]:
         """float32 [L, 80], 80 columns/s."""
 
     @property
-    def audio(self) -> NDArray[np.int16]:
+    def audio(self) -> ArrayRows[np.int16]:
         """int16 [n], 16 kHz mono."""
 
     def __hash__(self) -> int: ...
@@ -86,7 +87,7 @@ def cepstrum_windows(num_coefficients: int, num_steps: int) -> AudioWindows:
 
 @functools.lru_cache(maxsize=1)  # dubbing requests a long video's windows in many small chunks
 def _coefficients(voice: AudioSource, num: int) -> NDArray[np.float32]:
-    return mfcc(voice.audio)[:, 1 : 1 + num]
+    return mfcc(voice.audio[:])[:, 1 : 1 + num]
 
 
 FaceOrder = Literal["pose_reference", "reference_pose", "stills"]
