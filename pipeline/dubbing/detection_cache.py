@@ -18,7 +18,7 @@ from pipeline.core import atomic
 from pipeline.core.cache_folder import limit_size, mark_used
 from pipeline.core.digest import sha256_of
 from pipeline.core.versions import version_of
-from pipeline.faces.detector import Detection, FaceDetector, find_yunet_weights
+from pipeline.faces.detector import Detection, FaceDetector, ReducedDetector, find_yunet_weights
 from pipeline.faces.gaps import GapDetector
 from pipeline.media.picture_folder import open_pictures
 
@@ -70,7 +70,7 @@ class DetectionCache:
                     yield detector
                     continue
                 name = f"{self._video_sha256}-{self._detector_key}-{index}.npz"
-                stored = StoredDetector(detector, self._folder / name)
+                stored = _stored(detector, self._folder / name)
                 self._used.append(stored)
                 yield GapDetector(stored) if isinstance(detector, GapDetector) else stored
 
@@ -78,24 +78,27 @@ class DetectionCache:
 
 
 class StoredDetector:
-    """A detector that is called with the frames of one video from the first, in order, and stores what it finds.
+    """A detector that is called with frames of one video, always in the same order, and stores what it finds.
 
     A stored detection is used only if the frame has the same pixels.
     """
 
     def __init__(self, detector: FaceDetector, path: Path) -> None:
         self._detector, self._path = detector, path
-        self.max_px: int | None = getattr(detector, "max_px", None)
         self._frames = _read(path)
         self._position, self._has_new = 0, False
 
     def detect(self, frame_bgr: NDArray[np.uint8]) -> list[Detection]:
         """As ``FaceDetector.detect``."""
-        checksum = zlib.crc32(np.ascontiguousarray(frame_bgr).data)
+        return self._found(frame_bgr, lambda: self._detector.detect(frame_bgr))
+
+    def _found(self, image: NDArray[np.uint8], search: Callable[[], list[Detection]]) -> list[Detection]:
+        """What is stored of the next frame, which ``image`` shows, or else what ``search()`` finds."""
+        checksum = zlib.crc32(np.ascontiguousarray(image).data)
         if self._position < len(self._frames) and self._frames[self._position][0] == checksum:
             found = list(self._frames[self._position][1])
         else:
-            found = self._detector.detect(frame_bgr)
+            found = search()
             self._frames[self._position :] = [(checksum, found)]
             self._has_new = True
         self._position += 1
@@ -110,6 +113,28 @@ class StoredDetector:
                 _write(temporary, self._frames)
         except OSError as error:
             logger.warning("the detected faces are not stored: %s", error)
+
+
+class _StoredReducedDetector(StoredDetector):
+    """A `StoredDetector` that is a `ReducedDetector`."""
+
+    def __init__(self, detector: ReducedDetector, path: Path) -> None:
+        super().__init__(detector, path)
+        self._reduced = detector
+
+    @property
+    def max_px(self) -> int:
+        return self._reduced.max_px
+
+    def detect_reduced(self, reduced_bgr: NDArray[np.uint8], whole: Callable[[], NDArray[np.uint8]]) -> list[Detection]:
+        """As of `ReducedDetector`."""
+        return self._found(reduced_bgr, lambda: self._reduced.detect_reduced(reduced_bgr, whole))
+
+
+def _stored(detector: FaceDetector, path: Path) -> StoredDetector:
+    if isinstance(detector, ReducedDetector):
+        return _StoredReducedDetector(detector, path)
+    return StoredDetector(detector, path)
 
 
 def _detector_key(settings: Sequence[float]) -> str:

@@ -8,28 +8,27 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.choices import CropGeometry
+from pipeline.dubbing.face_search import SparseSearch, search_each
 from pipeline.dubbing.paths import FacePath, FilledPaths
 from pipeline.faces.crops import crop_boxes
-from pipeline.faces.detector import Detection, FaceDetector, box_iou
+from pipeline.faces.detector import Detection, FaceDetector, ReducedDetector, box_iou
 from pipeline.faces.gaps import GapDetector, GapSearch
 from pipeline.faces.roll import rolled_boxes, smooth_rolled_faces
 from pipeline.faces.track import MIN_LINK_IOU, FaceTrack, link_detections
 from pipeline.features.alignment import FPS
-from pipeline.media.picture import StoredPicture, reduced_to
+from pipeline.media.picture import StoredPicture
 from pipeline.media.shots import ChangeMeter, find_cuts
 
 FRAMES_PER_PASS = 1000
 """Number of frames whose detections are linked at once. Bounds the memory for videos with many cuts."""
 MIN_SEEN_S = 0.2
 """Shortest total appearance of a face, s; less is a false detection, unless the video is shorter."""
-Detect = Callable[[NDArray[np.uint8]], Sequence[Detection]]
-"""Faces of the next frame ``uint8 [H, W, 3]`` BGR."""
 
 
 @dataclass(frozen=True)
@@ -142,18 +141,21 @@ def find_faces(
     """Locate all faces of a video. Gaps of up to ``max_gap_frames`` are bridged, but not at cuts.
 
     ``open_frames()`` returns the video's frames from the first one. ``detectors`` must not be empty. Each detector
-    processes the whole video, a `GapDetector` only the frames that lack a face. The next one runs if such frames
-    remain; the result with the fewest of them is returned.
+    processes the whole video, a `ReducedDetector` as in `SparseSearch`, and a `GapDetector` only the frames that lack a
+    face. The next one runs if such frames remain; the result with the fewest of them is returned.
     """
     best: FoundFaces | None = None
     whole: Sequence[FacePath] = ()
     fewest = 0
     for detector in detectors:
-        detect: Detect = detector.detect
-        max_px: int | None = getattr(detector, "max_px", None)
-        if best is not None and isinstance(detector, GapDetector):
-            detect = FilledPaths(whole, GapSearch(detector, ~best.has_face))
-        found, paths = _find(open_frames(), detect, max_px, fps, settings, window_frames)
+        meter = ChangeMeter()
+        if isinstance(detector, ReducedDetector):
+            faces = SparseSearch(detector, meter, fps)(open_frames())
+        elif best is not None and isinstance(detector, GapDetector):
+            faces = search_each(open_frames(), FilledPaths(whole, GapSearch(detector, ~best.has_face)), meter)
+        else:
+            faces = search_each(open_frames(), detector.detect, meter)
+        found, paths = _find(faces, meter, fps, settings, window_frames)
         num_missing = found.num_without_face
         if best is None or num_missing < fewest:
             best, whole, fewest = found, paths, num_missing
@@ -168,19 +170,19 @@ def _max_gap(settings: FollowSettings, fps: float) -> int:
 
 
 def _find(
-    frames: Iterable[StoredPicture],
-    detect: Detect,
-    max_px: int | None,
+    detections: Iterator[Sequence[Detection]],
+    meter: ChangeMeter,
     fps: float,
     settings: FollowSettings,
     window_frames: int,
 ) -> tuple[FoundFaces, list[FacePath]]:
-    """The faces of a video, and all paths, also of brief faces and across cuts."""
+    """The faces of a video, and all paths, also of brief faces and across cuts.
+
+    ``detections``: the faces of each frame, which ``meter`` gets, too.
+    """
     max_gap = _max_gap(settings, fps)
     paths: list[FacePath] = []
     num_frames = 0
-    meter = ChangeMeter()
-    detections = _detections(frames, detect, max_px, meter)
     while window := list(itertools.islice(detections, window_frames)):
         _extend(paths, _paths_of(window, num_frames, max_gap), num_frames, max_gap)
         num_frames += len(window)
@@ -189,26 +191,6 @@ def _find(
     cuts = find_cuts(meter.changes, settings.cut_change)
     in_shots = itertools.chain.from_iterable(path.shots(cuts) for path in by_size)
     return FoundFaces(list(in_shots), cuts, num_frames, fps), paths
-
-
-def _detections(
-    frames: Iterable[StoredPicture], detect: Detect, max_px: int | None, meter: ChangeMeter
-) -> Iterator[Sequence[Detection]]:
-    """The faces of each frame, which ``meter`` gets too. Only the pixels that the detector uses are converted to BGR.
-
-    ``max_px``: the longer side to which the detector shrinks its input; None if it uses the frames as they are.
-    """
-    for frame in frames:
-        height, width, _ = frame.shape
-        searched = reduced_to(frame, max(height, width) if max_px is None else max_px)
-        meter.add(searched)
-        found = detect(searched)
-        scale = np.array([width / searched.shape[1], height / searched.shape[0]])
-        if (scale != 1).any():
-            found = [
-                replace(face, box=face.box * np.tile(scale, 2), landmarks=face.landmarks * scale) for face in found
-            ]
-        yield found
 
 
 def _paths_of(window: Sequence[Sequence[Detection]], start: int, max_gap: int) -> list[FacePath]:

