@@ -8,11 +8,14 @@ from numpy.typing import NDArray
 from pipeline.dubbing.face_path import Followed
 from pipeline.faces.crops import Cropper
 from pipeline.faces.roll import rotated
-from pipeline.media.picture import Window
+from pipeline.media.picture import StoredPicture, Window, YuvPicture
+
+_LUMA_OUTSIDE, _CHROMA_OUTSIDE = 110, 128
+"""The grey of `pipeline.faces.crops.BORDER_VALUE` in limited range."""
 
 
 class PathCropper:
-    """Crops the faces of ``followed`` at ``size_px``.
+    """Crops the faces of ``followed`` at ``size_px``. The planes of a `YuvPicture` are cropped before their conversion.
 
     Each face path has a sampling density of its own: with one density for a near and a distant face, the crops of the
     near one would have aliases, or those of the distant one would be blurred.
@@ -22,15 +25,25 @@ class PathCropper:
         has_face = np.isfinite(followed.boxes[:, 0])
         self._paths = np.zeros(len(has_face), np.int64) if followed.paths is None else followed.paths
         self._places = np.zeros(len(has_face), np.int64)
-        self._croppers: dict[int, Cropper] = {}
+        self._croppers: dict[int, tuple[Cropper, Cropper, Cropper]] = {}
         for path in np.unique(self._paths[has_face]).tolist():
             frames = np.flatnonzero(has_face & (self._paths == path))
             self._places[frames] = np.arange(len(frames))
-            self._croppers[path] = Cropper(followed.boxes[frames], size_px, rolls=followed.rolls[frames])
+            boxes, rolls = followed.boxes[frames], followed.rolls[frames]
+            self._croppers[path] = (
+                Cropper(boxes, size_px, rolls=rolls),
+                Cropper(boxes, size_px, rolls=rolls, outside=_LUMA_OUTSIDE),
+                Cropper(boxes / 2, size_px, rolls=rolls, outside=_CHROMA_OUTSIDE),
+            )
 
-    def __call__(self, frame: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
-        """The crop of frame ``index``, ``uint8 [H, W, 3]``, which must show a face: uint8 [size_px, size_px, 3]."""
-        return self._croppers[int(self._paths[index])](frame, int(self._places[index]))
+    def __call__(self, picture: StoredPicture, index: int) -> NDArray[np.uint8]:
+        """The crop of frame ``index``, which must show a face: uint8 [size_px, size_px, 3] BGR."""
+        of_bgr, of_luma, of_chroma = self._croppers[int(self._paths[index])]
+        place = int(self._places[index])
+        if not isinstance(picture, YuvPicture):
+            return of_bgr(picture, place)
+        blue, red = (of_chroma(picture.plane(k), place) for k in (1, 2))
+        return picture.convert.of_pixels.bgr(of_luma(picture.plane(0), place), blue, red)
 
 
 MARGIN_PX, _STEP_PX = 8, 32
@@ -56,6 +69,6 @@ class FaceWindows:
         self.boxes = followed.boxes - np.tile(self._starts, 2)
 
     def __getitem__(self, frame: int) -> Window:
-        """Rows and columns of the part of a frame."""
+        """ArrayRows and columns of the part of a frame."""
         (x, y), (width, height) = self._starts[frame], self._size
         return slice(int(y), int(y + height)), slice(int(x), int(x + width))

@@ -70,6 +70,8 @@ class Cropper:
     with few samples, because averaging again would blur. Pixels outside the frame repeat its edge.
 
     ``rolls: float64 [N]``, in degrees: each box is rotated clockwise by it about its centre.
+
+    ``outside``: value of the pixels outside the frame.
     """
 
     def __init__(
@@ -79,8 +81,9 @@ class Cropper:
         *,
         of_crops: bool = False,
         rolls: NDArray[np.float64] | None = None,
+        outside: int = BORDER_VALUE,
     ) -> None:
-        self._boxes, self._size_px = boxes, size_px
+        self._boxes, self._size_px, self._outside = boxes, size_px, outside
         self._rolls = np.zeros(len(boxes)) if rolls is None else rolls
         self._border = cv2.BORDER_REPLICATE if of_crops else cv2.BORDER_CONSTANT
         self._interpolation = cv2.INTER_CUBIC if of_crops else cv2.INTER_LINEAR
@@ -88,7 +91,7 @@ class Cropper:
         self._num_samples = tuple(size_px * _density(boxes[:, k + 2] - boxes[:, k], size_px, slack) for k in (0, 1))
 
     def __call__(self, frame_bgr: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
-        """Crop of frame ``index``: uint8 [size_px, size_px, 3]."""
+        """Crop of frame ``index``: uint8 [size_px, size_px, 3], or without the last axis if the frame has none."""
         across, down = self._num_samples
         crop: Any = cv2.warpAffine(
             frame_bgr,
@@ -96,7 +99,7 @@ class Cropper:
             self._num_samples,
             flags=self._interpolation | cv2.WARP_INVERSE_MAP,
             borderMode=self._border,
-            borderValue=(BORDER_VALUE,) * 3,
+            borderValue=(self._outside,) * 3,
         )
         size = (self._size_px, self._size_px)
         return crop if self._num_samples == size else cv2.resize(crop, size, interpolation=cv2.INTER_AREA)

@@ -107,7 +107,7 @@ class MouthGenerator:
             else:
                 generated_BTCHW = self.network(audio_BTCFL, faces_BTCHW)
         generated_NCHW = generated_BTCHW.flatten(0, 1).float()
-        require_finite(bool(generated_NCHW.isfinite().all()))
+        require_finite(bool(generated_NCHW.sum().isfinite()))  # faster than a check of each value
         generated_NHWC = (generated_NCHW * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
         generated: NDArray[np.uint8] = generated_NHWC.contiguous().cpu().numpy()
         return generated

@@ -16,6 +16,7 @@ from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from pipeline.media.container import EXACT_COLOUR
+from pipeline.media.yuv_matrix import YuvMatrix
 
 BgrArray = NDArray[np.uint8]
 Window = tuple[slice, slice]
@@ -29,11 +30,12 @@ class YuvConverter:
     """Converts between the planes of 4:2:0 video in limited range and BGR.
 
     ``matrix``: code of the matrix coefficients (ITU-T H.273): 1 is BT.709, 5 and 6 are BT.601. One instance keeps
-    FFmpeg's conversion tables for one size of windows and one of reduced pictures.
+    FFmpeg's conversion tables for one size of windows and one of reduced pictures. ``of_pixels`` converts pixels with
+    U and V of their own.
     """
 
     def __init__(self, matrix: int) -> None:
-        self.matrix = matrix
+        self.matrix, self.of_pixels = matrix, YuvMatrix(is_bt709=matrix == BT709)
         self._matrix = Colorspace.ITU709 if matrix == BT709 else Colorspace.ITU601
         self._to_bgr, self._to_yuv, self._reduce = (VideoReformatter() for _ in range(3))
 
@@ -83,6 +85,19 @@ class YuvPicture:
     def shape(self) -> tuple[int, int, int]:
         """Height, width and 3, as of the BGR image."""
         return self.frame.height, self.frame.width, 3
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the planes in bytes."""
+        return int(self.frame.height * self.frame.width * 3 // 2)
+
+    def plane(self, index: int) -> NDArray[np.uint8]:
+        """Y, U or V: a view, uint8 [H, W], or [H / 2, W / 2] for U and V."""
+        return plane_of(self.frame, index)
+
+    def copy(self) -> YuvPicture:
+        """A picture whose planes may be changed."""
+        return YuvPicture(_copied(self.frame), self.convert, is_own=True)
 
     @property
     def planes(self) -> NDArray[np.uint8]:
@@ -166,15 +181,15 @@ def with_part(picture: StoredPicture, window: Window, before: BgrArray, after: B
     Of a `YuvPicture` only the pixels that differ are changed; colour is stored for 2x2 pixels together.
     """
     if isinstance(picture, np.ndarray):
-        changed = picture.copy()
-        changed[window] = after
-        return changed
+        image = picture.copy()
+        image[window] = after
+        return image
     differs = _differs(before, after)
-    frame, new = _copied(picture.frame), picture.convert.frame(after)
+    changed, new = picture.copy(), picture.convert.frame(after)
     masks = differs, *[differs[::2, ::2] | differs[1::2, ::2] | differs[::2, 1::2] | differs[1::2, 1::2]] * 2
     for index, mask in enumerate(masks):
-        np.copyto(plane_of(frame, index)[_of_plane(window, index)], plane_of(new, index), where=mask)
-    return YuvPicture(frame, picture.convert, is_own=True)
+        np.copyto(changed.plane(index)[_of_plane(window, index)], plane_of(new, index), where=mask)
+    return changed
 
 
 def _differs(before: BgrArray, after: BgrArray) -> NDArray[np.bool_]:

@@ -57,7 +57,7 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
         audio: NDArray[np.float32] | OutputSound | None = None,
         *,
         audio_rate_hz: int = SAMPLE_RATE_HZ,
-        crf: int = 18,
+        crf: float = 18,
         preset: str = "medium",
         x264: Mapping[str, str] | None = None,
         match: Length = "video",

@@ -14,25 +14,9 @@ from pipeline.media.colour import BgrConverter
 from pipeline.media.file import MediaFile
 from pipeline.media.picture import YuvPicture, part_of, reduced_to, to_bgr, with_part
 from pipeline.media.writer import VideoWriter
+from tests.support.stored_pictures import HEIGHT, WIDTH, smooth, stored
 
-WIDTH, HEIGHT = 128, 96
 WINDOW = slice(24, 72), slice(40, 104)
-
-
-def smooth(pixel_format: str = "yuv420p", space: int = 1, span: int = 1, size: tuple[int, int] = (WIDTH, HEIGHT)):
-    """A frame with a smooth picture, as decoded from a video with these codes."""
-    x, y = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
-    waves = [np.sin(x / 9), np.cos(y / 7), np.sin((x + y) / 11)]
-    image = (127 + 60 * np.stack(waves, axis=-1)).astype(np.uint8)
-    frame = av.VideoFrame.from_ndarray(image, format="bgr24").reformat(format=pixel_format)
-    frame.colorspace, frame.color_range = space, span
-    return frame
-
-
-def stored(frame: av.VideoFrame) -> YuvPicture:
-    picture = BgrConverter(Fraction(1), print).stored(frame)
-    assert isinstance(picture, YuvPicture)
-    return picture
 
 
 @pytest.mark.parametrize(("space", "matrix"), [(1, 1), (2, 6), (5, 5), (6, 6)])
