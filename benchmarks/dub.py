@@ -2,9 +2,10 @@
 
 python benchmarks/dub.py --face VIDEO --audio SPEECH [--width 0.25] [--rounds 2] [--runtime onnx]
 
-Both use one thread, the same detector, and the same network with random weights. Each measurement runs in a process of
-its own, which first dubs a few frames, so that imports and first calls do not count. The ratio of the two is less
-affected by other work on the machine than the times. The start is measured apart: imports and loading of a model.
+Both use one thread, the same detector (the dub that of the command, which also measures the roll of faces), and the
+same network with random weights. Each measurement runs in a process of its own, which first dubs a few frames, so that
+imports and first calls do not count. The ratio of the two is less affected by other work on the machine than the times.
+The start is measured apart: imports and loading of a model.
 """
 
 from __future__ import annotations
@@ -88,16 +89,14 @@ def _save_network(folder: Path, width: float) -> Measured:
 
 def _measure_ours(face: Path, audio: Path, model: Path, runtime: Runtime, folder: Path) -> Measured:
     from pipeline.dubbing.dub import dub_file
-    from pipeline.dubbing.face_path import FollowSettings
+    from pipeline.dubbing.dubber import face_settings
     from pipeline.dubbing.settings import DubSettings
-    from pipeline.faces.detector import detectors_by_zoom, limit_opencv_threads
+    from pipeline.faces.detector import limit_opencv_threads
     from pipeline.inference.runtimes import load_generator
-    from pipeline.params import load_params
 
     limit_opencv_threads(1)
-    params = load_params(Layout(find_root()).params_path).preprocess
-    settings = DubSettings(follow=FollowSettings(params.max_gap_frames, params.smooth_frames, params.cut_change))
-    detectors = partial(detectors_by_zoom, params.detector_score, params.detector_max_px)
+    detectors, follow = face_settings(Layout(find_root()))
+    settings = DubSettings(follow=follow)
     generate = load_generator(model, "cpu", runtime, 1, folder)
     started = time.process_time()
     warm_up = _beginning_of(audio, folder)
