@@ -173,6 +173,9 @@ class _FirstFrame:
         self._detector, self._found = detector, None
         self.max_px = detector.max_px
 
+    def of_video(self) -> Any:
+        return self
+
     def detect(self, frame_bgr: Any) -> Any:
         raise NotImplementedError
 

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,7 +121,11 @@ class _StoredReducedDetector(StoredDetector):
 
     def __init__(self, detector: ReducedDetector, path: Path) -> None:
         super().__init__(detector, path)
-        self._reduced = detector
+        self._reduced = detector.of_video()
+
+    def of_video(self) -> Self:
+        """As of `ReducedDetector`. It is made for one video."""
+        return self
 
     @property
     def max_px(self) -> int:

@@ -51,7 +51,7 @@ class SparseSearch:
     """
 
     def __init__(self, detector: ReducedDetector, meter: ChangeMeter, fps: float) -> None:
-        self._detector, self._meter = detector, meter
+        self._detector, self._meter = detector.of_video(), meter
         self._stride = min(MAX_STRIDE, max(1, round(STRIDE_FRAMES * fps / FPS)))
 
     def __call__(self, pictures: Iterable[StoredPicture]) -> Iterator[Faces]:

@@ -185,7 +185,7 @@ def _weights(where: Float, size: int) -> NDArray[np.float32]:
     near = ((SHARPNESS + 2) * d - (SHARPNESS + 3)) * d * d + 1
     far = SHARPNESS * (((d - 5) * d + 8) * d - 4)
     taps = np.zeros((len(position), size + 3), np.float32)  # the columns of the pixels -1 to size + 1
-    np.put_along_axis(taps, first[:, None] + np.arange(4), np.where(d < 1, near, far).astype(np.float32), axis=1)
+    taps[np.arange(len(position))[:, None], first[:, None] + np.arange(4)] = np.where(d < 1, near, far)
     taps[:, 1] += taps[:, 0]
     taps[:, size] += taps[:, size + 1]
     return taps[:, 1 : size + 1]

@@ -7,7 +7,9 @@ highest where the face is upright, so the roll is measured by rotating the face'
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from functools import lru_cache
+from typing import Self
 
 import cv2
 import numpy as np
@@ -19,6 +21,7 @@ from pipeline.faces.detector import (
     Detection,
     FaceDetector,
     YuNetDetector,
+    box_iou,
     detectors_by_zoom,
     larger_detectors,
 )
@@ -33,8 +36,10 @@ SURROUNDINGS = 2.2
 """Side of the surroundings, in longer sides of the face's box."""
 LEVEL_DEGREES = 1.5
 """Faces with a smaller roll of the landmarks and a score of at least SURE_SCORE are upright, and not measured."""
-KEPT_DEGREES = 10.0
-"""Faces that are rolled by less are returned as the detector found them."""
+KEPT_DEGREES = 10.0  # faces that are rolled by less are returned as the detector found them
+NEARLY_LEVEL_DEGREES = 5.0
+"""A face with a smaller measured roll is not measured again while it looks the same: box and roll of the landmarks."""
+_SAME_IOU, _SAME_DEGREES = 0.8, 1.0
 MIN_SHRINKING = 1.5
 """A roll is measured in a reduced frame if the surroundings are shrunk further by this factor or more."""
 _LEAST_SCORE = 0.3
@@ -54,27 +59,50 @@ class AnyRollDetector:
     def __init__(self, detector: YuNetDetector, slants: Sequence[int] = SLANTS) -> None:
         self._detector, self._slants = detector, slants
         self._patch_detector = YuNetDetector(_LEAST_SCORE, ROTATED_PX)
+        self._nearly_level: Sequence[Detection] = ()
 
     def detect(self, frame_bgr: NDArray[np.uint8]) -> list[Detection]:
         """Faces in ``frame_bgr: uint8 [H, W, 3]``, best first."""
-        return self._at_any_roll(frame_bgr, self._detector.detect(frame_bgr))
+        return [face for face, _ in self._at_any_roll(frame_bgr, self._detector.detect(frame_bgr))]
+
+    def of_video(self) -> Self:
+        """As of `ReducedDetector`."""
+        fresh = copy(self)
+        fresh._nearly_level = ()
+        return fresh
 
     @property
     def max_px(self) -> int:
         return self._detector.max_px
 
     def detect_reduced(self, reduced_bgr: NDArray[np.uint8], whole: Callable[[], NDArray[np.uint8]]) -> list[Detection]:
-        """As of `ReducedDetector`. The whole frame is needed if a small face may be rolled, or if there is none."""
-        found = self._detector.detect(reduced_bgr)
-        if found and all(_is_level(face) or _is_large(face) for face in found):
-            return self._at_any_roll(reduced_bgr, found)
-        frame = whole()
-        scale = np.array(frame.shape[1::-1]) / reduced_bgr.shape[1::-1]
-        found = self._at_any_roll(frame, [_scaled(face, scale) for face in found])
-        return [_scaled(face, 1 / scale) for face in found]
+        """As of `ReducedDetector`. The whole frame is needed if a small face may be rolled, or if there is none.
 
-    def _at_any_roll(self, frame: NDArray[np.uint8], found: list[Detection]) -> list[Detection]:
-        """``found``, or if empty the faces at a slant, with their rolls measured."""
+        A face that looks as it did when its roll was measured to be small is not measured again.
+        """
+        found = self._detector.detect(reduced_bgr)
+        if found and all(_is_level(face) or self._is_nearly_level(face) for face in found):
+            return found
+        if found and all(_is_level(face) or _is_large(face) for face in found):
+            measured = self._at_any_roll(reduced_bgr, found)
+        else:
+            frame = whole()
+            scale = np.array(frame.shape[1::-1]) / reduced_bgr.shape[1::-1]
+            at_roll = self._at_any_roll(frame, [_scaled(face, scale) for face in found])
+            measured = [(_scaled(face, 1 / scale), roll) for face, roll in at_roll]
+        rolls = [roll for _, roll in measured] if found else []
+        self._nearly_level = [face for face, roll in zip(found, rolls, strict=True) if abs(roll) < NEARLY_LEVEL_DEGREES]
+        return [face for face, _ in measured]
+
+    def _is_nearly_level(self, face: Detection) -> bool:
+        stated = float(rolls_of(face.landmarks))
+        return face.score >= SURE_SCORE and any(
+            box_iou(face.box, known.box) >= _SAME_IOU and abs(stated - float(rolls_of(known.landmarks))) < _SAME_DEGREES
+            for known in self._nearly_level
+        )
+
+    def _at_any_roll(self, frame: NDArray[np.uint8], found: list[Detection]) -> list[tuple[Detection, float]]:
+        """``found``, or if empty the faces at a slant, with their rolls in degrees: infinite if it is not found."""
         for slant in self._slants:
             if found:
                 break
@@ -89,18 +117,19 @@ class AnyRollDetector:
         found = self._detector.detect(_cut(frame, to_frame, side))
         return [_mapped(face, to_frame, degrees) for face in found]
 
-    def _measured(self, frame: NDArray[np.uint8], face: Detection) -> Detection:
+    def _measured(self, frame: NDArray[np.uint8], face: Detection) -> tuple[Detection, float]:
         if _is_level(face):
-            return face
+            return face, 0.0
         stated = float(rolls_of(face.landmarks))
         around = _Surroundings(frame, face, self._patch_detector)
         roll = around.roll(round(stated / STEP_DEGREES), is_sure=face.score >= SURE_SCORE)
         if face.score < SURE_SCORE and roll is not None and (found := around.face_at(roll)):
             around = _Surroundings(frame, found, self._patch_detector)  # the box was that of another orientation
             roll = around.roll(round(roll / STEP_DEGREES), is_sure=True)
-        if roll is None or abs((roll + 180) % 360 - 180) < KEPT_DEGREES:
-            return face
-        return around.face_at(roll) or face
+        if roll is None:
+            return face, float("inf")
+        roll = (roll + 180) % 360 - 180
+        return (face if abs(roll) < KEPT_DEGREES else around.face_at(roll) or face), roll
 
 
 def _is_level(face: Detection) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import cv2
 import numpy as np
@@ -59,13 +59,17 @@ class FaceDetector(Protocol):
 
 @runtime_checkable
 class ReducedDetector(FaceDetector, Protocol):
-    """A detector that needs the pixels of a frame at most rarely, and that finds the same faces in any order of frames.
+    """A detector that rarely needs all pixels of a frame. Not each frame of a video must be searched, nor in order.
 
     ``max_px``: the longer side to which it shrinks frames.
     """
 
     @property
     def max_px(self) -> int: ...
+
+    def of_video(self) -> Self:
+        """A detector for the frames of one video: what it finds does not depend on other videos."""
+        ...
 
     def detect_reduced(self, reduced_bgr: NDArray[np.uint8], whole: Callable[[], NDArray[np.uint8]]) -> list[Detection]:
         """Faces in a frame, best first, in the pixels of ``reduced_bgr: uint8 [h, w, 3]``.
@@ -117,6 +121,10 @@ class YuNetDetector:
     def detect_reduced(self, reduced_bgr: NDArray[np.uint8], whole: Callable[[], NDArray[np.uint8]]) -> list[Detection]:
         """As of `ReducedDetector`."""
         return self.detect(reduced_bgr)
+
+    def of_video(self) -> Self:
+        """As of `ReducedDetector`."""
+        return self
 
     def upright(self, image: NDArray[np.uint8]) -> list[Detection]:
         """Faces of an image of any size, best first, in its pixels."""

@@ -57,6 +57,9 @@ def test_a_stored_search_of_gaps_remains_one(video, tmp_path):
 class ReducedDetector(ScriptedDetector):
     max_px = 320
 
+    def of_video(self):
+        return self
+
     def detect_reduced(self, reduced_bgr, whole):
         return self.detect(reduced_bgr)
 

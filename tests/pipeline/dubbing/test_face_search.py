@@ -29,6 +29,9 @@ class Script:
         self._boxes_at = boxes_at
         self.searched = []
 
+    def of_video(self):
+        return self
+
     def detect_reduced(self, reduced_bgr, whole):
         frame = int(reduced_bgr[0, 0, 0])
         self.searched.append(frame)

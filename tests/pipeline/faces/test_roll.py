@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.faces.any_roll import AnyRollDetector
 from pipeline.faces.crops import Cropper, crop_boxes
-from pipeline.faces.detector import YuNetDetector
+from pipeline.faces.detector import Detection, YuNetDetector
 from pipeline.faces.roll import rolled_boxes, rotated, smooth_rolled_faces
 from pipeline.faces.smooth import smooth_faces
 from pipeline.faces.track import FaceTrack
@@ -97,3 +97,37 @@ def test_the_detector_measures_any_roll(roll: int) -> None:
     centre = rotated((upright.box[:2] + upright.box[2:]) / 2, np.array([120.0, 120]), roll)
     np.testing.assert_allclose((found.box[:2] + found.box[2:]) / 2, centre, atol=8)
     assert abs((float(rolls_of(found.landmarks)) - roll + 180) % 360 - 180) < 8 + 8 * (abs(roll) == 15)
+
+
+def test_the_roll_of_a_face_that_stays_is_measured_once() -> None:
+    """It is not level, but its roll is small."""
+    plain = YuNetDetector(max_px=160)
+    frames = [draw_face(80 + shift, 76, size=160) for shift in (0, 1, 2)]
+    turned = [
+        np.asarray(cv2.warpAffine(frame, cv2.getRotationMatrix2D((79.5, 79.5), -roll, 1), (160, 160)), np.uint8)
+        for roll, frame in zip((4.0, 4.0, 25.0), frames, strict=True)
+    ]
+
+    def num_searches(detector: AnyRollDetector, frame: np.ndarray) -> int:
+        calls = []
+        patch = detector._patch_detector
+        detector._patch_detector = Counted(patch, calls)  # type: ignore[assignment]
+        (found,) = detector.detect_reduced(frame, lambda: frame)
+        (expected,) = AnyRollDetector(plain).detect(frame)
+        np.testing.assert_allclose(found.box, expected.box, atol=2)
+        detector._patch_detector = patch
+        return len(calls)
+
+    detector = AnyRollDetector(plain).of_video()
+    numbers = [num_searches(detector, frame) for frame in turned]
+    assert numbers[0] > 0 and numbers[1] == 0 and numbers[2] > 0
+    assert num_searches(detector.of_video(), turned[0]) > 0
+
+
+class Counted:
+    def __init__(self, detector: YuNetDetector, calls: list[None]) -> None:
+        self._detector, self._calls = detector, calls
+
+    def upright(self, image: np.ndarray) -> list[Detection]:
+        self._calls.append(None)
+        return self._detector.upright(image)
