@@ -1,6 +1,7 @@
 """Dubs a video: detects the face, generates the mouth, blends and encodes, in batches of frames.
 
-Memory holds one batch of frames, one box per frame, and the features of the speech (3.5 MB a minute).
+Memory holds one batch of frames, or those of a short video, and the boxes of all frames. The features of the speech are
+in temporary files.
 """
 
 from __future__ import annotations
