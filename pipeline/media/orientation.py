@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideDataContainer, Type
 from numpy.typing import NDArray
 
 from pipeline.media.filter_graph import graph_for
@@ -45,10 +45,15 @@ def orientation_of(frame: Any) -> Orientation:
 def _display_matrix(frame: Any) -> NDArray[np.float64] | None:
     """float64 [3, 3] of the frame's side data, None if it has none."""
     try:
-        data = frame.side_data.get(Type.DISPLAYMATRIX)
+        data = _side_data(frame).get(Type.DISPLAYMATRIX)
     except ValueError:  # PyAV refuses a frame with side data of a kind it has no name for
-        data = _without_exif(frame).side_data.get(Type.DISPLAYMATRIX)
+        data = _side_data(_without_exif(frame)).get(Type.DISPLAYMATRIX)
     return None if data is None else np.frombuffer(bytes(data), np.int32).reshape(3, 3).astype(np.float64)
+
+
+def _side_data(frame: Any) -> SideDataContainer:
+    """As ``frame.side_data``, which makes a reference cycle: the pixels would stay until Python collects garbage."""
+    return SideDataContainer(frame)
 
 
 def _without_exif(frame: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -10,6 +11,7 @@ import av
 import numpy as np
 import pytest
 
+from pipeline.media.file import MediaFile
 from pipeline.media.orientation import Orientation
 from tests.support.media_readers import display_of, iter_frames
 
@@ -78,3 +80,24 @@ def test_a_video_is_read_as_its_display_matrix_says(tmp_path: Path, number: int)
 def test_an_upright_picture_is_not_copied() -> None:
     image = np.zeros((2, 3, 3), np.uint8)
     assert np.shares_memory(Orientation().apply(image), image)
+
+
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_the_pixels_of_a_frame_are_freed_with_it(tmp_path: Path, rotation: int) -> None:
+    path = tmp_path / "v.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.set_display_rotation(rotation)
+        for _ in range(20):
+            container.mux(stream.encode(stored(1)))
+        container.mux(stream.encode(None))
+    gc.collect()
+    gc.disable()  # a reference cycle would stay
+    try:
+        with MediaFile(path) as media:
+            assert sum(1 for _ in media.stored_frames()) == 20
+            num_alive = sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+    finally:
+        gc.enable()
+    assert num_alive < 5
