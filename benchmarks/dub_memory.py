@@ -24,17 +24,17 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from pipeline.core.command_line import run_command
+from pipeline.core.command_line import run_and_report
 from pipeline.core.layout import Layout, find_root
 
 SIZE = (320, 240)
 SOUND_RATE_HZ = 48_000
-CODECS = {"wav": "pcm_s16le", "mp3": "libmp3lame", "flac": "flac", "m4a": "aac", "ogg": "libvorbis"}
+CODECS = {"wav": "pcm_s16le", "mp3": "libmp3lame", "flac": "flac", "m4a": "aac"}
 T = TypeVar("T")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command(_command, argv, "python benchmarks/dub_memory.py")
+    return run_and_report(_command, argv, "python benchmarks/dub_memory.py")
 
 
 def _command(
