@@ -93,13 +93,14 @@ def test_a_misspelt_key_is_reported_in_one_line(command: str, run: Run, tmp_path
 
 @pytest.mark.slow
 def test_damaged_data_are_reported_in_one_line(run: Run, tmp_path: Path) -> None:
-    index = tmp_path / "checkout" / "data" / "shards" / "index.parquet"
+    name = "data/shards/index.parquet"
+    index = tmp_path / "checkout" / name
     index.parent.mkdir(parents=True)
     index.write_bytes(b"PAR1 and no more PAR1")
     done = run("pipeline.stages.sync_filter")
     assert done.returncode == 3, done.stderr
     assert "Traceback" not in done.stderr
-    assert f"sync_filter: {index} is damaged (" in done.stderr.splitlines()[-1]
+    assert f"sync_filter: {name} is damaged (" in done.stderr.splitlines()[-1]
     pq.write_table(pa.table({"clip_id": ["a"]}), index)
     done = run("pipeline.stages.sync_filter")
     assert done.returncode == 3 and "index.parquet has no column key, " in done.stderr

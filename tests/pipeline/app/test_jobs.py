@@ -80,9 +80,10 @@ def test_an_upload_is_searched_for_faces_once(jobs, request_, monkeypatch):
         YuNetDetector, "detect", lambda self, frame: (searched.append(frame.shape), detect(self, frame))[1]
     )
     jobs.list_faces(request_.face, lambda progress: None)
-    assert len(searched) == 10
+    num_searched = len(searched)
+    assert 0 < num_searched <= 10
     outcome = jobs.dub(replace(request_, who="1"), lambda progress: None)
-    assert outcome.summary.num_dubbed == 10 and len(searched) == 10
+    assert outcome.summary.num_dubbed == 10 and len(searched) == num_searched
 
 
 def test_the_sound_of_a_video_becomes_a_voice(jobs, make_face):

@@ -22,7 +22,7 @@ from pipeline.cli.main import app
 from pipeline.compare.table import comparison, read_result, shared_protocol
 from pipeline.core import atomic, scratch
 from pipeline.core.errors import DataError, TemporaryError, UserError
-from pipeline.core.layout import Layout
+from pipeline.core.layout import CODE_ROOT, Layout
 from pipeline.core.model_files import MODEL_NAME
 from pipeline.evaluation import networks, score, setup, strips
 from pipeline.inference import saved_model
@@ -59,6 +59,7 @@ def params(repo_root: Path) -> Params:
 @pytest.fixture
 def layout(tmp_path: Path, shards_dir: Path, params: Params) -> Layout:
     layout = Layout(tmp_path)
+    shutil.copyfile(CODE_ROOT / "params.yaml", layout.params_path)
     shutil.copytree(shards_dir, layout.clips_dir)
     write_rejects(layout.clips_dir, [])
     torch.manual_seed(0)

@@ -46,7 +46,7 @@ def test_a_network_with_other_windows_trains(variant: str, changes: dict[str, An
     recipe = recipe_of(params, VARIANTS[variant])
     torch.manual_seed(0)
     expert = SyncNet(EXPERT)
-    trainee = GanTrainee(params, recipe, expert, [clip(0), clip(1)], torch.device("cpu"), seed=3)
+    trainee = GanTrainee(params, recipe, expert, [clip(0), clip(1)], torch.device("cpu"), validation_seed=3)
     if isinstance(trainee.generator, Generator):  # the audio encoder starts with the expert's weights
         own, learned = (network.audio_encoder.squeeze.conv.weight for network in (trainee.generator, expert))
         assert torch.equal(own, learned)
