@@ -53,7 +53,7 @@ def _display_matrix(frame: Any) -> NDArray[np.float64] | None:
 
 def _side_data(frame: Any) -> SideDataContainer:
     """As ``frame.side_data``, which makes a reference cycle: the pixels would stay until Python collects garbage."""
-    return SideDataContainer(frame)
+    return SideDataContainer(frame)  # type: ignore[call-arg]  # the stub of PyAV lacks the argument
 
 
 def _without_exif(frame: Any) -> Any:
