@@ -159,7 +159,7 @@ class ReproOutput:
         }
         self._outcome: StageOutcome | None = None
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
-        self._error = self._stage_message = ""
+        self._error = self._stage_message = self._log_end = ""
         self._has_traceback = self._may_retry = False
 
     def add(self, line: str) -> None:
@@ -169,19 +169,24 @@ class ReproOutput:
         self._has_traceback |= line.startswith("Traceback (most recent call last)")
         if not self._error and line.startswith("ERROR: "):
             self._error = _ERROR_START.sub("", line)
-            self._stage_message = self._stage_message or self._last_line()
+            self._log_end = self._last_line()
         if self._error:
             code = _FAILED_COMMAND.search(line)
             if code:
-                self._error = f"its command {describe_exit(int(code[1]))}" + (
-                    f": {self._stage_message}" if self._stage_message else ""
-                )
+                self._error = f"its command {self._described(int(code[1]))}"
             is_temporary = code is not None and int(code[1]) == TemporaryError.exit_code
             self._may_retry |= is_temporary or _mentions_lock(line)
         if line.strip():
             self._tail.append(line)
         if reason := _STAGE_ERROR.match(line):
             self._stage_message = reason["why"]
+
+    def _described(self, code: int) -> str:
+        """The exit and its cause: the stage's own message or, of a command that ended itself, its last line."""
+        exit_text = describe_exit(code)
+        if self._stage_message or not self._log_end:
+            return exit_text + (f": {self._stage_message}" if self._stage_message else "")
+        return exit_text + (": " if exit_text.startswith("exited") else "; the last line of its log: ") + self._log_end
 
     def _last_line(self) -> str:
         line = next(reversed(self._tail), "").strip()

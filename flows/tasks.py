@@ -217,7 +217,7 @@ def publish_outcomes(results: list[StageResult]) -> None:
             "took": duration_text(r.seconds),
             "last took": last_took(r.last_seconds),
         }
-        | {"reason": r.reason}
+        | {"reason": first_line(r.reason)}
         for r in results
     ]
     create_table_artifact(table=rows, key="stages", description="Outcome of every stage, and why")

@@ -53,8 +53,10 @@ def test_sigkill_is_probably_a_lack_of_memory_and_the_limit_is_named(
 @pytest.mark.usefixtures("memory")
 def test_a_killed_stage_and_a_killed_dvc_are_described() -> None:
     output = ReproOutput("train")
+    output.add("step 7 of 9")
     output.add("ERROR: failed to reproduce 'train': failed to run: python -m x, exited with -9")
-    with pytest.raises(DvcError, match=r"^its command was killed .exit code -9., most likely .* 16.0 GB"):
+    cause = r"^its command was killed .exit code -9., most likely .* 16.0 GB.*; the last line of its log: step 7 of 9\n"
+    with pytest.raises(DvcError, match=cause):
         output.outcome(255)
     with pytest.raises(DvcError, match=r"^dvc was killed .exit code -9., most likely"):
         ReproOutput("train").outcome(-9)
