@@ -11,20 +11,18 @@ than the times. The start is measured apart: imports and loading of a model.
 
 from __future__ import annotations
 
-import multiprocessing
 import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Annotated, NamedTuple
 
 import typer
+from untrained import run_apart, save_generator
 
 from pipeline.core.choices import Runtime
 from pipeline.core.command_line import run_and_report
@@ -54,12 +52,12 @@ def _command(
     """Measure lipsmith's dubbing and a loop of the shape of Wav2Lip's inference."""
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model"
-        _apart(partial(_save_network, model, width))
+        run_apart(partial(save_generator, model, width))
         ours: list[Measured] = []
         theirs: list[Measured] = []
         for _ in range(rounds):
-            ours.append(_apart(partial(_measure_ours, face, audio, model, runtime, Path(folder))))
-            theirs.append(_apart(partial(_measure_loop, face, audio, model, Path(folder))))
+            ours.append(run_apart(partial(_measure_ours, face, audio, model, runtime, Path(folder))))
+            theirs.append(run_apart(partial(_measure_loop, face, audio, model, Path(folder))))
     rates = []
     for name, found in (("lipsmith", ours), ("Wav2Lip's loop", theirs)):
         rates.append(median(one.num_frames / one.cpu_s for one in found))
@@ -69,23 +67,6 @@ def _command(
         )
     print(f"ratio: {rates[0] / rates[1]:.2f}")
     return 0
-
-
-def _apart(work: Callable[[], Measured]) -> Measured:
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(work).result()
-
-
-def _save_network(folder: Path, width: float) -> Measured:
-    import torch
-
-    from models.generator import Generator, GeneratorConfig
-    from pipeline.inference.saved_model import save_model
-
-    torch.manual_seed(0)
-    config = GeneratorConfig(width=width)
-    save_model(folder, kind="generator", config=asdict(config), state=Generator(config).state_dict(), info={})
-    return Measured(0, 0.0, 0.0, 0.0)
 
 
 def _measure_ours(face: Path, audio: Path, model: Path, runtime: Runtime, folder: Path) -> Measured:

@@ -11,18 +11,17 @@ what is kept of each frame, is as without it.
 
 from __future__ import annotations
 
-import multiprocessing
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
+from untrained import run_apart, save_generator
 
 from pipeline.core.command_line import run_and_report
 from pipeline.core.layout import Layout, find_root
@@ -30,7 +29,6 @@ from pipeline.core.layout import Layout, find_root
 SIZE = (320, 240)
 SOUND_RATE_HZ = 48_000
 CODECS = {"wav": "pcm_s16le", "mp3": "libmp3lame", "flac": "flac", "m4a": "aac"}
-T = TypeVar("T")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,15 +47,15 @@ def _command(
     """Measure the peak memory of dubs of one minute and of a long input."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _apart(partial(_save_network, folder / "model", width))
+        run_apart(partial(save_generator, folder / "model", width))
         for length in (1, minutes):
-            _apart(partial(_make_video, face, folder / f"{length:g}.mp4", length, fps))
+            run_apart(partial(_make_video, face, folder / f"{length:g}.mp4", length, fps))
         for suffix in formats.split(","):
             peaks_mb = []
             for length in (1, minutes):
                 voice = folder / f"{length:g}.{suffix}"
-                _apart(partial(_make_voice, audio, voice, length))
-                num_frames, cpu_s, peak_mb = _apart(partial(_dub, folder / f"{length:g}.mp4", voice, folder, quick))
+                run_apart(partial(_make_voice, audio, voice, length))
+                num_frames, cpu_s, peak_mb = run_apart(partial(_dub, folder / f"{length:g}.mp4", voice, folder, quick))
                 peaks_mb.append(peak_mb)
                 print(
                     f"{length:g} min, {suffix}: {num_frames} frames, {cpu_s:.0f} CPU s, peak {peak_mb:.0f} MB",
@@ -65,24 +63,6 @@ def _command(
                 )
             print(f"{suffix}: ratio {peaks_mb[1] / peaks_mb[0]:.3f}", flush=True)
     return 0
-
-
-def _apart(work: Callable[[], T]) -> T:
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(work).result()
-
-
-def _save_network(folder: Path, width: float) -> None:
-    from dataclasses import asdict
-
-    import torch
-
-    from models.generator import Generator, GeneratorConfig
-    from pipeline.inference.saved_model import save_model
-
-    torch.manual_seed(0)
-    config = GeneratorConfig(width=width)
-    save_model(folder, kind="generator", config=asdict(config), state=Generator(config).state_dict(), info={})
 
 
 def _make_video(clip: Path, path: Path, minutes: float, fps: float) -> None:
@@ -177,7 +157,7 @@ class _FirstFrame:
         return self
 
     def detect(self, frame_bgr: Any) -> Any:
-        raise NotImplementedError
+        return self._detector.detect(frame_bgr)
 
     def detect_reduced(self, reduced_bgr: Any, whole: Any) -> Any:
         if self._found is None:
