@@ -1,4 +1,4 @@
-"""What git knows of a checkout."""
+"""Facts about a checkout from git."""
 
 from __future__ import annotations
 
